@@ -1,0 +1,111 @@
+// erf by Abramowitz and Stegun 7.1.26 (absolute error 1.5e-7), whose exp(-z^2) the gradient needs anyway: with
+// z = |x| / sqrt(2), t = 1 / (1 + p z), erfc(z) = poly(t) exp(-z^2), one exponential serves Phi and its density.
+#include "cg/threads.h"
+#include "kernels_all.h"
+#include "vec.h"
+
+namespace cg {
+namespace CG_NS {
+
+namespace {
+
+constexpr i64 kGrain = 16384;
+
+struct Normal {
+    vf cdf, e;  // Phi(x), exp(-x^2/2)
+};
+inline Normal normal(vf x) {
+    vf z = vabs(x) * splat(0.70710678118654752f);
+    vf t = splat(1.f) / fma(z, splat(0.3275911f), splat(1.f));
+    vf e = vexp(-z * z);
+    vf p = splat(1.061405429f);
+    p = fma(p, t, splat(-1.453152027f));
+    p = fma(p, t, splat(1.421413741f));
+    p = fma(p, t, splat(-0.284496736f));
+    p = fma(p, t, splat(0.254829592f));
+    vf half_erfc = splat(0.5f) * p * t * e;
+    return {select(x < vf{}, half_erfc, splat(1.f) - half_erfc), e};
+}
+inline vf vtanh(vf x) {
+    // tanh |x| = (1 - q) / (1 + q), q = exp(-2|x|); below 0.1 the difference cancels: odd Taylor polynomial instead
+    vf a = vabs(x), q = vexp(splat(-2.f) * a);
+    vf big = (splat(1.f) - q) / (splat(1.f) + q);
+    vf s = a * a;
+    vf small = a * fma(s, fma(s, fma(s, splat(-17.f / 315), splat(2.f / 15)), splat(-1.f / 3)), splat(1.f));
+    vf r = select(a < splat(0.1f), small, big);
+    return select(x < vf{}, -r, r);
+}
+
+template <i64 K>
+inline vf f(vf x, vf alpha) {
+    if constexpr (K == kGelu) return x * normal(x).cdf;
+    if constexpr (K == kLeakyRelu) return select(x > vf{}, x, alpha * x);
+    if constexpr (K == kRelu) return select(x > vf{}, x, vf{});
+    if constexpr (K == kTanh) return vtanh(x);
+}
+template <i64 K>
+inline vf df(vf x, vf alpha) {
+    if constexpr (K == kGelu) {
+        Normal n = normal(x);
+        return fma(x * n.e, splat(0.3989422804014327f), n.cdf);
+    }
+    if constexpr (K == kLeakyRelu) return select(x > vf{}, splat(1.f), alpha);
+    if constexpr (K == kRelu) return select(x > vf{}, splat(1.f), vf{});
+    if constexpr (K == kTanh) {
+        vf t = vtanh(x);
+        return splat(1.f) - t * t;
+    }
+}
+
+template <class T, i64 K>
+void forward(const ActivationArgs& g) {
+    const T* x = (const T*)g.x;
+    T* y = (T*)g.y;
+    vf alpha = splat((float)g.alpha);
+    parallel(g.n, kGrain, [&](i64 b, i64 e, int) {
+        i64 i = b;
+        for (; i + W <= e; i += W) store(y + i, f<K>(load(x + i), alpha));
+        if (i < e) store_n(y + i, f<K>(load_n(x + i, e - i), alpha), e - i);
+    });
+}
+template <class T, i64 K>
+void backward(const ActivationGradArgs& g) {
+    const T *x = (const T*)g.x, *dY = (const T*)g.dY;
+    T* dX = (T*)g.dX;
+    vf alpha = splat((float)g.alpha);
+    parallel(g.n, kGrain, [&](i64 b, i64 e, int) {
+        i64 i = b;
+        for (; i + W <= e; i += W) store(dX + i, load(dY + i) * df<K>(load(x + i), alpha));
+        if (i < e) store_n(dX + i, load_n(dY + i, e - i) * df<K>(load_n(x + i, e - i), alpha), e - i);
+    });
+}
+
+}  // namespace
+
+template <class T>
+void activation(const ActivationArgs& g) {
+    switch (g.kind) {
+        case kGelu: return forward<T, kGelu>(g);
+        case kLeakyRelu: return forward<T, kLeakyRelu>(g);
+        case kRelu: return forward<T, kRelu>(g);
+        case kTanh: return forward<T, kTanh>(g);
+    }
+    CG_CHECK(false, "unknown activation");
+}
+
+template <class T>
+void activation_grad(const ActivationGradArgs& g) {
+    switch (g.kind) {
+        case kGelu: return backward<T, kGelu>(g);
+        case kLeakyRelu: return backward<T, kLeakyRelu>(g);
+        case kRelu: return backward<T, kRelu>(g);
+        case kTanh: return backward<T, kTanh>(g);
+    }
+    CG_CHECK(false, "unknown activation");
+}
+
+CG_INSTANTIATE(activation, ActivationArgs)
+CG_INSTANTIATE(activation_grad, ActivationGradArgs)
+
+}  // namespace CG_NS
+}  // namespace cg

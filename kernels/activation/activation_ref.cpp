@@ -1,0 +1,40 @@
+#include <cmath>
+
+#include "kernels_all.h"
+
+namespace cg::ref {
+
+void activation(const ActivationArgs& g) {
+    const double* x = (const double*)g.x;
+    double* y = (double*)g.y;
+    for (i64 i = 0; i < g.n; i++) {
+        double v = x[i];
+        switch (g.kind) {
+            case kGelu: y[i] = 0.5 * v * std::erfc(-v * M_SQRT1_2); break;
+            case kLeakyRelu: y[i] = v > 0 ? v : g.alpha * v; break;
+            case kRelu: y[i] = v > 0 ? v : 0; break;
+            case kTanh: y[i] = std::tanh(v); break;
+            default: CG_CHECK(false, "unknown activation");
+        }
+    }
+}
+
+void activation_grad(const ActivationGradArgs& g) {
+    const double *x = (const double*)g.x, *dY = (const double*)g.dY;
+    double* dX = (double*)g.dX;
+    for (i64 i = 0; i < g.n; i++) {
+        double v = x[i], d = 0;
+        switch (g.kind) {
+            case kGelu:
+                d = 0.5 * std::erfc(-v * M_SQRT1_2) + v * std::exp(-0.5 * v * v) * 0.3989422804014327;
+                break;
+            case kLeakyRelu: d = v > 0 ? 1 : g.alpha; break;
+            case kRelu: d = v > 0 ? 1 : 0; break;
+            case kTanh: d = 1 - std::tanh(v) * std::tanh(v); break;
+            default: CG_CHECK(false, "unknown activation");
+        }
+        dX[i] = dY[i] * d;
+    }
+}
+
+}  // namespace cg::ref

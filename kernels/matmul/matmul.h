@@ -1,0 +1,20 @@
+// y[M,N] = scale * op(a)[M,K] op(b)[K,N] + bias[N]
+//   op(a) is a stored [M,K], or [K,M] when trans_a; op(b) is b stored [K,N], or [N,K] when trans_b (torch's Linear).
+//   bias (float, length N) and scale (float, one element; 1/sigma of spectral normalisation) may be null.
+// FLOPs 2 M N K. Bytes: a + b + y once.
+#pragma once
+#include "cg/abi.h"
+namespace cg {
+struct MatmulArgs {
+    void* state;
+    const void* a;
+    const void* b;
+    const void* bias;
+    const void* scale;
+    void* y;
+    void* scratch;
+    i64 M, N, K;
+    i64 trans_a, trans_b;
+    i64 type_a, type_b, type_y;  // Variant
+};
+}  // namespace cg

@@ -1,0 +1,65 @@
+// Matrix product on oneDNN. Plain layouts on both sides: the weights change every step, and oneDNN packs them inside
+// the primitive, which at the row counts of training costs less than a reorder of our own.
+#include "cg/onednn.h"
+#include "kernels_all.h"
+
+namespace cg::onednn {
+
+using dnnl::memory;
+
+void* matmul_prepare(MatmulArgs& g) {
+    auto* f = new Fixed;
+    try {
+        auto md = [](i64 r, i64 c, bool trans, i64 t) {
+            return memory::desc({r, c}, type(t), trans ? memory::dims{1, r} : memory::dims{c, 1});
+        };
+        memory::desc a = md(g.M, g.K, g.trans_a, g.type_a), b = md(g.K, g.N, g.trans_b, g.type_b),
+                     y = md(g.M, g.N, false, g.type_y);
+        memory::desc bias({1, g.N}, memory::data_type::f32, memory::dims{g.N, 1});
+        memory::desc one({1, 1}, memory::data_type::f32, memory::dims{1, 1});
+        // Whether bias and scale are there is known before their addresses are: a 1 stands for "bound later".
+        bool has_bias = g.bias != nullptr, has_scale = g.scale != nullptr;
+        auto attr = attributes();
+        dnnl::post_ops ops;
+        if (has_scale) {
+            ops.append_binary(dnnl::algorithm::binary_mul, one);
+            if (has_bias) ops.append_binary(dnnl::algorithm::binary_add, bias);
+        }
+        attr.set_post_ops(ops);
+        dnnl::matmul::primitive_desc pd = has_bias && !has_scale
+                                              ? dnnl::matmul::primitive_desc(engine(), a, b, bias, y, attr)
+                                              : dnnl::matmul::primitive_desc(engine(), a, b, y, attr);
+        f->init(pd);
+        f->add(DNNL_ARG_SRC, a);
+        f->add(DNNL_ARG_WEIGHTS, b);
+        f->add(DNNL_ARG_DST, y);
+        if (has_scale) {
+            f->add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, one);
+            if (has_bias) f->add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1, bias);
+        } else if (has_bias) {
+            f->add(DNNL_ARG_BIAS, bias);
+        }
+    } catch (...) {
+        delete f;
+        throw;
+    }
+    return f;
+}
+
+i64 matmul_scratch(const MatmulArgs& g) { return ((Fixed*)g.state)->scratch_bytes; }
+
+void matmul_run(const MatmulArgs& g) {
+    Fixed& f = *(Fixed*)g.state;
+    f.set(DNNL_ARG_SRC, g.a);
+    f.set(DNNL_ARG_WEIGHTS, g.b);
+    f.set(DNNL_ARG_DST, g.y);
+    f.set(DNNL_ARG_BIAS, g.bias);
+    f.set(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, g.scale);
+    f.set(DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1, g.bias);
+    f.set(DNNL_ARG_SCRATCHPAD, g.scratch);
+    f.run();
+}
+
+void matmul_release(void* state) { delete (Fixed*)state; }
+
+}  // namespace cg::onednn

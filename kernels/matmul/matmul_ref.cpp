@@ -1,0 +1,26 @@
+#include <vector>
+
+#include "kernels_all.h"
+
+namespace cg::ref {
+
+void matmul(const MatmulArgs& g) {
+    const double *a = (const double*)g.a, *b = (const double*)g.b, *bias = (const double*)g.bias;
+    double* y = (double*)g.y;
+    double s = g.scale ? *(const double*)g.scale : 1;
+    i64 sam = g.trans_a ? 1 : g.K, sak = g.trans_a ? g.M : 1, sbk = g.trans_b ? 1 : g.N, sbn = g.trans_b ? g.K : 1;
+    std::vector<double> row((size_t)g.N);
+    for (i64 m = 0; m < g.M; m++) {
+        for (i64 n = 0; n < g.N; n++) row[n] = 0;
+        if (g.trans_b) {
+            for (i64 n = 0; n < g.N; n++)
+                for (i64 k = 0; k < g.K; k++) row[n] += a[m * sam + k * sak] * b[k * sbk + n * sbn];
+        } else {
+            for (i64 k = 0; k < g.K; k++)
+                for (i64 n = 0; n < g.N; n++) row[n] += a[m * sam + k * sak] * b[k * sbk + n * sbn];
+        }
+        for (i64 n = 0; n < g.N; n++) y[m * g.N + n] = s * row[n] + (bias ? bias[n] : 0);
+    }
+}
+
+}  // namespace cg::ref

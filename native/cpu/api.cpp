@@ -1,0 +1,117 @@
+#include "cg/api.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "cg/threads.h"
+#include "oneapi/dnnl/dnnl.h"
+
+namespace cg {
+
+void fail(const char* file, int line, const char* expr, const std::string& what) {
+    const char* name = std::strrchr(file, '/');
+    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
+                             (what.empty() ? "" : ": ") + what);
+}
+
+namespace ref { extern const Table kTable; }
+namespace portable { extern const Table kTable; }
+namespace avx2 { extern const Table kTable; }
+namespace avx512 { extern const Table kTable; }
+
+const Table& table(Backend b) {
+    switch (b) {
+        case kRef: return ref::kTable;
+        case kPortable: return portable::kTable;
+        case kAvx2: return avx2::kTable;
+        case kAvx512: return avx512::kTable;
+        default: break;
+    }
+    CG_CHECK(false, "backend " + std::to_string((int)b) + " is not in this library");
+}
+
+static const Entry& entry(int backend, int kernel) {
+    const Table& t = table((Backend)backend);
+    CG_CHECK(kernel >= 0 && kernel < t.n, "kernel number " + std::to_string(kernel));
+    return t.entries[kernel];
+}
+
+int kernel_count() { return ref::kTable.n; }
+const char* kernel_name(int kernel) { return entry(kRef, kernel).name; }
+int64_t kernel_args_bytes(int kernel) { return entry(kRef, kernel).args_bytes; }
+
+int64_t kernel_function(int backend, int kernel, int variant) {
+    CG_CHECK(variant >= 0 && variant < kVariants, "variant " + std::to_string(variant));
+    return (int64_t)entry(backend, kernel).run[variant];
+}
+
+void launch(int64_t function, int64_t args, int64_t) { ((void (*)(const void*))function)((const void*)args); }
+
+int64_t kernel_prepare(int backend, int kernel, int64_t args) {
+    const Entry& e = entry(backend, kernel);
+    return e.prepare ? (int64_t)e.prepare((void*)args) : 0;
+}
+void kernel_release(int backend, int kernel, int64_t state) {
+    const Entry& e = entry(backend, kernel);
+    if (e.release && state) e.release((void*)state);
+}
+int64_t kernel_scratch(int backend, int kernel, int64_t args) {
+    const Entry& e = entry(backend, kernel);
+    return e.scratch ? e.scratch((const void*)args) : 0;
+}
+
+int cpu_best_backend() {
+    __builtin_cpu_init();
+    // The avx512 kernels are built with -mavx512bf16, so a processor without it takes avx2.
+    if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16")) return kAvx512;
+    if (__builtin_cpu_supports("x86-64-v3")) return kAvx2;
+    return kPortable;
+}
+
+const char* cpu_features() {
+    __builtin_cpu_init();
+    static const std::string s = [] {
+        std::string r = "x86-64";
+#define CG_FEATURE(f) \
+    if (__builtin_cpu_supports(f)) r += " " f;
+        CG_FEATURE("avx2")
+        CG_FEATURE("fma")
+        CG_FEATURE("avx512f")
+        CG_FEATURE("avx512bw")
+        CG_FEATURE("avx512vl")
+        CG_FEATURE("avx512vnni")
+        CG_FEATURE("avx512bf16")
+#undef CG_FEATURE
+        return r;
+    }();
+    return s.c_str();
+}
+
+const char* library_versions() {
+    static const std::string s = [] {
+        const dnnl_version_t* v = dnnl_version();
+        return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
+               std::to_string(v->patch) + ", compiler " + __VERSION__;
+    }();
+    return s.c_str();
+}
+
+void set_threads(int n) { omp_set_num_threads(n); }
+int max_threads() { return omp_get_max_threads(); }
+
+int64_t alloc(int64_t bytes) {
+    CG_CHECK(bytes >= 0, std::to_string(bytes) + " bytes");
+    // Large blocks on 2 MiB boundaries, so that the system can back them with large pages.
+    size_t align = bytes >= (4 << 20) ? (2 << 20) : 256;
+    size_t n = ((size_t)bytes + align - 1) / align * align;
+    void* p = std::aligned_alloc(align, n ? n : align);
+    CG_CHECK(p, "out of memory for " + std::to_string(bytes) + " bytes");
+    return (int64_t)p;
+}
+void release(int64_t address) { std::free((void*)address); }
+void copy(int64_t dst, int64_t src, int64_t bytes) { std::memcpy((void*)dst, (const void*)src, (size_t)bytes); }
+void fill(int64_t dst, int value, int64_t bytes) { std::memset((void*)dst, value, (size_t)bytes); }
+
+}  // namespace cg

@@ -1,0 +1,193 @@
+// The one vector type that CPU kernels are written with: `vf`, as wide as the instruction set this file is compiled
+// for (CG_NS names it: portable 4 floats, avx2 8, avx512 16). Every kernel source is compiled once per set; nothing
+// here may have external linkage outside CG_NS, or the linker would mix the sets.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <immintrin.h>
+
+#include "cg/abi.h"
+
+#ifndef CG_NS
+#error "CG_NS must name the instruction set"
+#endif
+
+namespace cg {
+namespace CG_NS {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+typedef float vf __attribute__((vector_size(W * 4)));
+typedef int32_t vi __attribute__((vector_size(W * 4)));
+typedef uint32_t vu __attribute__((vector_size(W * 4)));
+
+inline vf splat(float x) { return x - vf{}; }
+inline vi splati(int32_t x) { return x - vi{}; }
+
+inline vf load(const float* p) {
+    vf v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+inline void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+
+/// First n (0 <= n <= W) floats, the rest zero.
+inline vf load_n(const float* p, i64 n) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vf v{};
+    std::memcpy(&v, p, (size_t)n * 4);
+    return v;
+#endif
+}
+inline void store_n(float* p, vf v, i64 n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    std::memcpy(p, &v, (size_t)n * 4);
+#endif
+}
+
+// bfloat16: widen is a shift; narrow rounds to nearest even and keeps NaN quiet.
+inline float to_float(bf16 x) {
+    uint32_t u = (uint32_t)x.bits << 16;
+    float f;
+    std::memcpy(&f, &u, 4);
+    return f;
+}
+inline float to_float(float x) { return x; }
+inline bf16 to_bf16(float f) {
+    uint32_t u;
+    std::memcpy(&u, &f, 4);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return bf16{(uint16_t)((u >> 16) | 0x40)};
+    return bf16{(uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16)};
+}
+template <class T>
+inline T from_float(float f);
+template <>
+inline float from_float<float>(float f) { return f; }
+template <>
+inline bf16 from_float<bf16>(float f) { return to_bf16(f); }
+
+#if defined(__AVX512BF16__)
+inline vf load(const bf16* p) {
+    return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
+}
+inline void store(bf16* p, vf v) {
+    _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+inline vf load_n(const bf16* p, i64 n) {
+    __m256i h = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+    return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+inline void store_n(bf16* p, vf v, i64 n) {
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#else
+typedef uint16_t vh __attribute__((vector_size(W * 2)));
+inline vf load(const bf16* p) {
+    vh h;
+    std::memcpy(&h, p, sizeof h);
+    vu u = __builtin_convertvector(h, vu) << 16;
+    return (vf)u;
+}
+inline void store(bf16* p, vf v) {
+    vu u = (vu)v;
+    vu r = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    vu q = (u >> 16) | 0x40u;
+    vi nan = (vi)((u & 0x7fffffffu) > 0x7f800000u);
+    vh h = __builtin_convertvector((vu)(((vi)q & nan) | ((vi)r & ~nan)), vh);
+    std::memcpy(p, &h, sizeof h);
+}
+inline vf load_n(const bf16* p, i64 n) {
+    bf16 t[W] = {};
+    std::memcpy(t, p, (size_t)n * 2);
+    return load(t);
+}
+inline void store_n(bf16* p, vf v, i64 n) {
+    bf16 t[W];
+    store(t, v);
+    std::memcpy(p, t, (size_t)n * 2);
+}
+#endif
+
+inline vf fma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+inline vf select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+inline vf vmax(vf a, vf b) { return select(a > b, a, b); }
+inline vf vmin(vf a, vf b) { return select(a < b, a, b); }
+inline vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
+inline vf vsqrt(vf a) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+    return (vf)_mm_sqrt_ps((__m128)a);
+#endif
+}
+// Sums halves pairwise: a fixed order, so that a result never depends on anything but the data.
+inline float hsum(vf v) {
+    float t[W];
+    store(t, v);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) t[i] += t[i + n];
+    return t[0];
+}
+inline float hmax(vf v) {
+    float t[W];
+    store(t, v);
+    for (int n = W / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) t[i] = t[i] > t[i + n] ? t[i] : t[i + n];
+    return t[0];
+}
+
+/// e^x, relative error below 2 ulp; x below -87.3 gives 0 and above 88.7 infinity's neighbourhood (clamped).
+/// Range reduction by ln 2 in two parts, then the degree-6 Taylor polynomial on |r| <= ln2/2 (next term 1.3e-7 / 7!).
+inline vf vexp(vf x) {
+    vf c = vmin(vmax(x, splat(-87.33654f)), splat(88.37626f));
+    vf k = c * splat(1.44269504088896341f);
+#if defined(__AVX512F__)
+    k = (vf)_mm512_roundscale_ps((__m512)k, 0);
+#else
+    // adding and subtracting 1.5 * 2^23 rounds to nearest
+    k = (k + splat(12582912.f)) - splat(12582912.f);
+#endif
+    vf r = fma(k, splat(-0.693359375f), c);
+    r = fma(k, splat(2.12194440e-4f), r);
+    vf p = splat(1.f / 5040);
+    p = fma(p, r, splat(1.f / 720));
+    p = fma(p, r, splat(1.f / 120));
+    p = fma(p, r, splat(1.f / 24));
+    p = fma(p, r, splat(1.f / 6));
+    p = fma(p, r, splat(0.5f));
+    p = fma(p, r, splat(1.f));
+    p = fma(p, r, splat(1.f));
+    vi e = (__builtin_convertvector(k, vi) + 127) << 23;
+    vf y = p * (vf)e;
+    return select(x < splat(-87.33654f), vf{}, y);
+}
+
+}  // namespace CG_NS
+}  // namespace cg
+
+#define CG_INSTANTIATE(kernel, Args)               \
+    template void kernel<float>(const Args&);      \
+    template void kernel<::cg::bf16>(const Args&);
+#define CG_INSTANTIATE_F32(kernel, Args) template void kernel<float>(const Args&);
