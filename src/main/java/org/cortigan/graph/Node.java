@@ -1,0 +1,73 @@
+package org.cortigan.graph;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** One application of an operation. Immutable; ids follow the order of creation, which is topological. */
+public final class Node {
+    private final Graph graph;
+    private final int id;
+    private final Operation op;
+    private final List<Value> inputs;
+    private final List<Value> outputs;
+    private final String label;
+
+    Node(Graph graph, int id, Operation op, List<Value> inputs, List<Type> types, String label) {
+        this.graph = graph;
+        this.id = id;
+        this.op = op;
+        this.inputs = List.copyOf(inputs);
+        this.label = label;
+        List<Value> outs = new ArrayList<>();
+        for (Type t : types) outs.add(new Value(this, outs.size(), t));
+        this.outputs = List.copyOf(outs);
+    }
+
+    public Graph graph() {
+        return graph;
+    }
+
+    public int id() {
+        return id;
+    }
+
+    public Operation op() {
+        return op;
+    }
+
+    public List<Value> inputs() {
+        return inputs;
+    }
+
+    public Value input(int i) {
+        return inputs.get(i);
+    }
+
+    public List<Value> outputs() {
+        return outputs;
+    }
+
+    public Value output(int i) {
+        return outputs.get(i);
+    }
+
+    /** Scope in which the node was made, for example {@code generator/blocks.3/attn}; may be empty. */
+    public String label() {
+        return label;
+    }
+
+    @Override
+    public String toString() {
+        StringBuilder s = new StringBuilder();
+        for (Value v : outputs) s.append(s.isEmpty() ? "" : ", ").append(v);
+        s.append(" = ").append(op).append('(');
+        for (int i = 0; i < inputs.size(); i++) {
+            Value v = inputs.get(i);
+            s.append(i > 0 ? ", " : "").append('%').append(v.node().id());
+            if (v.node().outputs().size() > 1) s.append('.').append(v.index());
+        }
+        s.append(')');
+        if (!label.isEmpty()) s.append("  # ").append(label);
+        return s.toString();
+    }
+}

@@ -1,0 +1,13 @@
+package org.cortigan.graph;
+
+/** Element type and shape of a value. */
+public record Type(DType dtype, Shape shape) {
+    public static Type of(DType dtype, int... dims) {
+        return new Type(dtype, Shape.of(dims));
+    }
+
+    @Override
+    public String toString() {
+        return dtype.name().toLowerCase(java.util.Locale.ROOT) + shape;
+    }
+}

@@ -1,0 +1,63 @@
+package org.cortigan.op;
+
+import java.util.List;
+import java.util.Locale;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Elementwise y = f(x).
+ *
+ * @param kind the function; the order is part of the kernel ABI
+ * @param alpha slope of the leaky ReLU below zero
+ */
+public record Activation(Kind kind, double alpha) implements Op {
+    /** GELU is x * Phi(x) with the exact normal distribution function, as torch's default. */
+    public enum Kind {
+        GELU,
+        LEAKY_RELU,
+        RELU,
+        TANH
+    }
+
+    @Override
+    public String name() {
+        return kind.name().toLowerCase(Locale.ROOT);
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Op.require(in.size() == 1 && in.get(0).dtype().isFloat(), this, in, "takes one floating-point tensor");
+        return List.of(in.get(0).type());
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return List.of(n.graph().apply(new ActivationGrad(kind, alpha), n.input(0), dOut.get(0)).output(0));
+    }
+
+    static double flops(Kind kind) {
+        return kind == Kind.GELU || kind == Kind.TANH ? 25 : 2;
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, flops(kind) * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "activation";
+    }
+
+    @Override
+    public int inPlace(Node n, int output) {
+        return 0;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).out(0).i64(n.input(0).shape().elements()).i64(kind.ordinal()).f64(alpha);
+    }
+}

@@ -1,0 +1,91 @@
+package org.cortigan.op;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Elementwise a op b, where b has a's shape, a trailing part of it (repeated over the leading axes), or one element.
+ *
+ * @param kind the operation; the order is part of the kernel ABI
+ * @param alpha factor of a, for {@code AXPBY}
+ * @param beta factor of b, for {@code AXPBY}
+ */
+public record Binary(Kind kind, double alpha, double beta) implements Op {
+    public enum Kind {
+        ADD,
+        SUB,
+        MUL,
+        AXPBY
+    }
+
+    @Override
+    public String name() {
+        return kind.name().toLowerCase(Locale.ROOT);
+    }
+
+    /** Whether b may be repeated over a's leading axes. */
+    static boolean repeats(Shape a, Shape b) {
+        if (b.elements() == 1) return true;
+        int lead = a.rank() - b.rank();
+        if (lead < 0) return false;
+        for (int i = 0; i < b.rank(); i++) if (b.dim(i) != a.dim(lead + i)) return false;
+        return true;
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value a = in.get(0), b = in.get(1);
+        Op.require(a.dtype().isFloat() && (b.dtype() == a.dtype() || b.dtype() == DType.F32), this, in, "types do not fit");
+        Op.require(repeats(a.shape(), b.shape()), this, in, "b must be like a, a trailing part of it, or one element");
+        return List.of(a.type());
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
+        Value da = null, db = null;
+        switch (kind) {
+            case ADD, SUB -> {
+                da = dY;
+                db = kind == Kind.ADD || !wanted[1] ? dY : Ops.scale(dY, -1);
+            }
+            case MUL -> {
+                if (wanted[0]) da = Ops.mul(dY, b);
+                if (wanted[1]) db = Ops.mul(dY, a);
+            }
+            case AXPBY -> {
+                if (wanted[0]) da = Ops.scale(dY, alpha);
+                if (wanted[1]) db = Ops.scale(dY, beta);
+            }
+        }
+        return Arrays.asList(da, db);
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, (kind == Kind.AXPBY ? 3.0 : 1.0) * n.output(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "binary";
+    }
+
+    @Override
+    public int inPlace(Node n, int output) {
+        return 0;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).out(0);
+        w.i64(n.input(0).shape().elements()).i64(n.input(1).shape().elements());
+        w.i64(kind.ordinal()).i64(n.input(1).dtype().variant()).f64(alpha).f64(beta);
+    }
+}

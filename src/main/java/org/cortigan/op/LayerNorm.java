@@ -1,0 +1,74 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), with an optional residual sum in front.
+ * Inputs x, gamma [C], beta [C] and, if {@code residual}, r like x. Outputs y, mean [rows], rstd [rows] and, if
+ * {@code residual}, s = x + r. Statistics and parameters are f32.
+ */
+public record LayerNorm(double eps, boolean residual) implements Op {
+    @Override
+    public String name() {
+        return "layernorm";
+    }
+
+    static int rows(Value x) {
+        return Math.toIntExact(x.shape().elements() / x.dim(-1));
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        int c = x.dim(-1);
+        Type p = Type.of(DType.F32, c);
+        Op.require(in.get(1).type().equals(p) && in.get(2).type().equals(p), this, in, "gamma and beta must be " + p);
+        if (residual) Op.require(in.get(3).type().equals(x.type()), this, in, "the residual must be like x");
+        Type stat = new Type(DType.F32, Shape.of(rows(x)));
+        List<Type> out = new ArrayList<>(List.of(x.type(), stat, stat));
+        if (residual) out.add(x.type());
+        return out;
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value s = residual ? n.output(3) : n.input(0);
+        Value dSum = residual ? dOut.get(3) : null;
+        if (dOut.get(0) == null) {
+            Value[] d = new Value[n.inputs().size()];
+            if (residual) d[0] = d[3] = dSum;
+            return Arrays.asList(d);
+        }
+        List<Value> in = new ArrayList<>(List.of(dOut.get(0), s, n.input(1), n.output(1), n.output(2)));
+        if (dSum != null) in.add(dSum);
+        Node g = s.graph().apply(new LayerNormGrad(dSum != null), in);
+        List<Value> d = new ArrayList<>(List.of(g.output(0), g.output(1), g.output(2)));
+        if (residual) d.add(g.output(0));
+        return d;
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 8.0 * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "layernorm";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).inOrNone(residual ? 3 : -1).in(1).in(2);
+        if (residual) w.out(3);
+        else w.none();
+        w.out(0).out(1).out(2).i64(rows(n.input(0))).i64(n.input(0).dim(-1)).f64(eps);
+    }
+}

@@ -1,0 +1,44 @@
+package org.cortigan.op;
+
+import java.util.List;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/** The same elements under another shape; a view, nothing is moved. */
+public record Reshape(Shape shape) implements Op {
+    @Override
+    public String name() {
+        return "reshape";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Op.require(in.get(0).shape().elements() == shape.elements(), this, in, "cannot be viewed as " + shape);
+        return List.of(new Type(in.get(0).dtype(), shape));
+    }
+
+    @Override
+    public int storage(int output) {
+        return 0;
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return List.of(Ops.reshape(dOut.get(0), n.input(0).shape().dims()));
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Cost.NONE;
+    }
+
+    @Override
+    public String kernel() {
+        return null;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {}
+}

@@ -1,0 +1,48 @@
+package org.cortigan.op;
+
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * y = scale * sum of x over its leading axes, down to a trailing shape (or to one element); always f32. The gradients of
+ * biases and of everything that was repeated.
+ */
+public record SumLeading(Shape to, double scale) implements Op {
+    @Override
+    public String name() {
+        return "sum_leading";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Op.require(Binary.repeats(in.get(0).shape(), to), this, in, to + " must be a trailing part of the shape");
+        return List.of(new Type(DType.F32, to));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value x = n.input(0);
+        Value zero = x.graph().constant(0, x.dtype(), x.shape().dims());
+        return List.of(x.graph().apply(new Binary(Binary.Kind.AXPBY, 0, scale), zero, dOut.get(0)).output(0));
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "sum_leading";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        long c = to.elements();
+        w.in(0).out(0).scratch().i64(n.input(0).shape().elements() / c).i64(c).f64(scale);
+    }
+}
