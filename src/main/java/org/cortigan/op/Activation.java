@@ -1,5 +1,6 @@
 package org.cortigan.op;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.cortigan.graph.Node;
@@ -59,5 +60,16 @@ public record Activation(Kind kind, double alpha) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).out(0).i64(n.input(0).shape().elements()).i64(kind.ordinal()).f64(alpha);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (Kind k : Kind.values())
+            for (int n : new int[] {1, 17, 1003, 39548})
+                c.add(OpCase.of(k + " " + n, 8, g -> List.of(Ops.activation(g.normal(n), k, 0.2))).scaled(1));
+        c.add(OpCase.of("gelu 1576x3072", 8, g -> List.of(Ops.activation(g.normal(1576, 3072), Kind.GELU, 0)))
+                .scaled(1)
+                .benchmark());
+        return c;
     }
 }

@@ -71,4 +71,21 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         else w.none();
         w.out(0).out(1).out(2).i64(rows(n.input(0))).i64(n.input(0).dim(-1)).f64(eps);
     }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1}, {1, 5}, {3, 7}, {5, 33}, {37, 192}, {1576, 768}})
+            for (boolean r : new boolean[] {false, true}) {
+                int rows = s[0], width = s[1];
+                OpCase o = OpCase.of("layernorm " + rows + "x" + width + (r ? " residual" : ""), width + 8L, g -> {
+                    Value x = g.normal(rows, width), ga = g.normal(DType.F32, width), be = g.normal(DType.F32, width);
+                    if (!r) return List.of(Ops.layerNorm(x, ga, be, 1e-6).output(0));
+                    Node n = Ops.layerNormResidual(x, g.normal(rows, width), ga, be, 1e-6);
+                    return List.of(n.output(0), n.output(3));
+                });
+                // a width of 1 has variance 0: 1/sqrt(eps) amplifies rounding without bound, only its gradient is 0
+                c.add(rows > 1000 ? o.benchmark() : width == 1 ? o.noGradient() : o);
+            }
+        return c;
+    }
 }

@@ -90,4 +90,29 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         w.i64(m(in)).i64(n(in)).i64(k(in)).i64(transA ? 1 : 0).i64(transB ? 1 : 0);
         w.i64(in.get(0).dtype().variant()).i64(in.get(1).dtype().variant()).i64(out.variant());
     }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1, 1}, {3, 5, 7}, {17, 33, 20}, {2, 39548, 3}, {197, 64, 96}})
+            for (int t = 0; t < 4; t++) c.add(product(s[0], s[1], s[2], (t & 1) != 0, (t & 2) != 0, false, false));
+        c.add(product(5, 9, 4, false, true, true, false));
+        c.add(product(5, 9, 4, false, true, true, true).noGradient());
+        c.add(product(5, 9, 4, false, true, false, true).noGradient());
+        c.add(product(1576, 768, 768, false, true, true, false).benchmark());
+        c.add(product(8, 39548, 768, false, true, true, false).benchmark());
+        return c;
+    }
+
+    private static OpCase product(int m, int n, int k, boolean ta, boolean tb, boolean bias, boolean scale) {
+        String name = "matmul " + m + "x" + n + "x" + k + (ta ? " ta" : "") + (tb ? " tb" : "") + (bias ? " bias" : "")
+                + (scale ? " scale" : "");
+        OpCase c = OpCase.of(name, k + 2, g -> {
+            Value a = ta ? g.normal(k, m) : g.normal(m, k);
+            Value b = tb ? g.normal(n, k) : g.normal(k, n);
+            Value bi = bias ? g.normal(DType.F32, n) : null;
+            Value sc = scale ? g.scalar(0.37) : null;
+            return List.of(Ops.matmul(a, b, ta, tb, bi, sc, g.compute()));
+        });
+        return (long) m * n * k > 2000 ? c.noGradient() : c;
+    }
 }

@@ -41,4 +41,8 @@ public record Reshape(Shape shape) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {}
+
+    public static List<OpCase> cases() {
+        return List.of(OpCase.of("reshape 3x4 to 12", 1, g -> List.of(Ops.scale(Ops.reshape(g.normal(3, 4), 12), 2))));
+    }
 }

@@ -1,0 +1,96 @@
+package org.cortigan.exec;
+
+import java.util.Locale;
+import org.cortigan.InputException;
+import org.cortigan.graph.DType;
+import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Native;
+import org.cortigan.jni.NativeLoader;
+
+/** The processor, with the kernels of one instruction set. */
+public final class CpuDevice implements Device {
+    /** Kernel sets, in the order of the ABI. */
+    public enum Isa {
+        /** Double references; slow, for tests. */
+        REFERENCE,
+        PORTABLE,
+        AVX2,
+        AVX512
+    }
+
+    private final Isa isa;
+    private final int threads;
+
+    private CpuDevice(Isa isa, int threads) {
+        this.isa = isa;
+        this.threads = threads;
+    }
+
+    /**
+     * The best instruction set of this processor; the system property {@code cortigan.isa} or the variable CORTIGAN_ISA
+     * asks for a lesser one.
+     *
+     * @param threads number of threads, 0 for all cores
+     */
+    public static CpuDevice best(int threads) {
+        NativeLoader.load();
+        String asked = System.getProperty("cortigan.isa", System.getenv("CORTIGAN_ISA"));
+        if (asked == null || asked.isEmpty()) return of(Isa.values()[Native.cpu_best_backend()], threads);
+        try {
+            return of(Isa.valueOf(asked.toUpperCase(Locale.ROOT)), threads);
+        } catch (IllegalArgumentException e) {
+            throw new InputException("cortigan.isa", "'" + asked + "' is unknown", "Use portable, avx2 or avx512");
+        }
+    }
+
+    /** A named instruction set; fails if the processor lacks it. */
+    public static CpuDevice of(Isa isa, int threads) {
+        NativeLoader.load();
+        int best = Native.cpu_best_backend();
+        if (isa.ordinal() > best)
+            throw new InputException(
+                    "instruction set " + isa.name().toLowerCase(Locale.ROOT),
+                    "this processor has " + Native.cpu_features(),
+                    "The best kernels for it are " + Isa.values()[best].name().toLowerCase(Locale.ROOT));
+        return new CpuDevice(isa, threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
+    }
+
+    /** The double references on one thread. */
+    public static CpuDevice doubleReference() {
+        return of(Isa.REFERENCE, 1);
+    }
+
+    public Isa isa() {
+        return isa;
+    }
+
+    /** Whether products in bf16 run on this processor. */
+    public boolean supportsBf16() {
+        return Native.cpu_best_backend() == Kernels.AVX512;
+    }
+
+    @Override
+    public String name() {
+        return "cpu (" + isa.name().toLowerCase(Locale.ROOT) + ", " + threads + " threads)";
+    }
+
+    @Override
+    public int elementBytes(DType t) {
+        return reference() && t.isFloat() ? 8 : t.bytes();
+    }
+
+    @Override
+    public boolean reference() {
+        return isa == Isa.REFERENCE;
+    }
+
+    @Override
+    public int backend() {
+        return isa.ordinal();
+    }
+
+    @Override
+    public int threads() {
+        return threads;
+    }
+}

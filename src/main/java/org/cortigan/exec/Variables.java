@@ -1,0 +1,58 @@
+package org.cortigan.exec;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.cortigan.graph.Type;
+import org.cortigan.mem.Memory;
+
+/**
+ * Storage that outlives runs: parameters, optimizer state, spectral-norm vectors, by name. Sessions that share one see
+ * each other's updates; they must then run on one thread. New variables are zero.
+ */
+public final class Variables implements AutoCloseable {
+    private record Slot(Memory memory, Storage storage) {}
+
+    private final Device device;
+    private final Map<String, Slot> slots = new LinkedHashMap<>();
+
+    public Variables(Device device) {
+        this.device = device;
+    }
+
+    public Device device() {
+        return device;
+    }
+
+    /** The variable of that name, made if it is not there; the type must agree. */
+    public Storage get(String name, Type type) {
+        Slot s = slots.get(name);
+        if (s == null) {
+            Memory m = Memory.allocate(type.shape().elements() * device.elementBytes(type.dtype()));
+            s = new Slot(m, new Storage(type, device, m, 0));
+            slots.put(name, s);
+        }
+        if (!s.storage.type().equals(type))
+            throw new IllegalArgumentException("variable '" + name + "' is " + s.storage.type() + ", not " + type);
+        return s.storage;
+    }
+
+    /** The variable of that name, or null. */
+    public Storage find(String name) {
+        Slot s = slots.get(name);
+        return s == null ? null : s.storage;
+    }
+
+    /** All names with their types, in order of creation. */
+    public Map<String, Type> types() {
+        Map<String, Type> m = new LinkedHashMap<>();
+        slots.forEach((k, v) -> m.put(k, v.storage.type()));
+        return Collections.unmodifiableMap(m);
+    }
+
+    @Override
+    public void close() {
+        slots.values().forEach(s -> s.memory.close());
+        slots.clear();
+    }
+}

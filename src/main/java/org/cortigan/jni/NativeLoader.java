@@ -1,0 +1,58 @@
+package org.cortigan.jni;
+
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.cortigan.InputException;
+
+/**
+ * Loads the native library from the jar, once. JavaCPP unpacks it into its cache folder; set the system property
+ * {@code org.bytedeco.javacpp.cachedir} to choose another.
+ */
+public final class NativeLoader {
+    private static final String CACHE = "org.bytedeco.javacpp.cachedir";
+    private static volatile boolean loaded;
+    private static InputException failure;
+
+    private NativeLoader() {}
+
+    /**
+     * Loads the library; later calls do nothing.
+     *
+     * @throws InputException with the whole chain of causes, and the same one again on every later call
+     */
+    public static void load() {
+        if (loaded) return;
+        synchronized (NativeLoader.class) {
+            if (loaded) return;
+            if (failure != null) throw failure;
+            try {
+                Loader.load(Pointer.class);
+                Loader.load(Native.class);
+                Kernels.check();
+                loaded = true;
+            } catch (InputException e) {
+                failure = e;
+                throw e;
+            } catch (Throwable t) {
+                failure = new InputException(
+                        "native library of CortiGAN for " + Loader.getPlatform(),
+                        chain(t),
+                        "It needs 64-bit x86 Linux with glibc 2.34 or newer and libstdc++ 6; the cache folder ("
+                                + System.getProperty(CACHE, "~/.javacpp/cache")
+                                + ", set by -D" + CACHE + ") must be writable and not mounted noexec",
+                        t);
+                throw failure;
+            }
+        }
+    }
+
+    /** All messages of a cause chain, outermost first. */
+    public static String chain(Throwable t) {
+        StringBuilder s = new StringBuilder();
+        for (int depth = 0; t != null && depth < 10; t = t.getCause(), depth++) {
+            String m = t.getClass().getSimpleName() + (t.getMessage() == null ? "" : ": " + t.getMessage().strip());
+            s.append(depth == 0 ? "" : "; caused by ").append(m);
+        }
+        return s.toString();
+    }
+}

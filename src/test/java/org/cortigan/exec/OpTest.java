@@ -1,0 +1,281 @@
+package org.cortigan.exec;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.io.File;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.cortigan.grad.Gradients;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.Cost;
+import org.cortigan.op.Op;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.OpCases;
+import org.cortigan.op.Ops;
+import org.cortigan.op.Sketch;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+/** Everything that is derived from {@link OpCases}: one description per op, all tests. */
+class OpTest {
+    private static final int GUARD = 256;
+    private static final byte PATTERN = (byte) 0xA5;
+
+    /** Ops without a gradient of their own, with the reason; all others need a case whose gradient is checked. */
+    private static final Map<String, String> NO_GRADIENT = new HashMap<>();
+
+    static {
+        NO_GRADIENT.put("LayerNormGrad", "is a gradient");
+        NO_GRADIENT.put("ActivationGrad", "is a gradient");
+    }
+
+    /** Runs a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
+    private static Map<String, float[]> run(
+            OpCase c, DType compute, CpuDevice device, Session.Options options, boolean backward, boolean guard) {
+        Sketch s = new Sketch(compute);
+        build(c, s, backward);
+        try (Variables vars = new Variables(device)) {
+            for (Node n : s.graph().nodes())
+                if (n.op() instanceof Leaf.Variable v) vars.get(v.id(), v.type()).write(content(s, v.id(), c));
+            try (Session session = new Session(s.graph(), device, vars, options)) {
+                s.data().keySet().forEach(name -> {
+                    if (!session.hasInput(name)) return;
+                    Storage in = session.input(name);
+                    float[] f = content(s, name, c);
+                    for (int i = 0; i < f.length; i++) in.set(i, f[i]);
+                    if (in.type().dtype().isFloat()) in.write(f);
+                });
+                if (guard) paintArena(session);
+                session.run();
+                if (guard) checkGuards(session, c);
+                Map<String, float[]> out = new HashMap<>();
+                s.graph().outputs().keySet().forEach(k -> out.put(k, session.output(k).toFloats()));
+                return out;
+            }
+        }
+    }
+
+    private static float[] content(Sketch s, String name, OpCase c) {
+        return s.data().get(name).apply(new SplittableRandom(c.name().hashCode() * 31L + name.hashCode()));
+    }
+
+    /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
+    private static void build(OpCase c, Sketch s, boolean backward) {
+        List<Value> outs = c.body().apply(s);
+        for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
+        if (!backward) return;
+        List<Value> wrt = List.copyOf(s.differentiable());
+        List<Value> seeds = new ArrayList<>();
+        for (Value o : outs) seeds.add(seed(s, o));
+        List<Value> grads = Gradients.of(outs, seeds, wrt);
+        for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
+    }
+
+    private static Value seed(Sketch s, Value out) {
+        int[] dims = out.shape().dims();
+        return s.filled(out.dtype(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
+    }
+
+    private static void paintArena(Session s) {
+        for (long at = 0; at < s.arena().bytes(); at++) s.arena().view(0, s.arena().bytes()).put((int) at, PATTERN);
+    }
+
+    private static void checkGuards(Session s, OpCase c) {
+        var view = s.arena().view(0, s.arena().bytes());
+        for (long[] b : s.plan().intervals()) {
+            for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
+                boolean inside = false; // another buffer may lie here at another time
+                for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
+                if (!inside && view.get((int) at) != PATTERN)
+                    fail(c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
+            }
+        }
+    }
+
+    private static void compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
+        for (String k : want.keySet()) {
+            float[] w = want.get(k), g = got.get(k);
+            double scale = c.scale();
+            for (float x : w) scale = Math.max(scale, Math.abs(x));
+            // sums of products whose factors reach a few standard deviations: terms * eps * scale; gradients sum over
+            // the outputs as well
+            double n = k.startsWith("d") ? c.terms() + (double) w.length + maxOther(want) : c.terms() + 4;
+            double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
+            for (int i = 0; i < w.length; i++)
+                if (!(Math.abs(w[i] - g[i]) <= tol))
+                    fail(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
+        }
+    }
+
+    private static int maxOther(Map<String, float[]> m) {
+        int n = 0;
+        for (Map.Entry<String, float[]> e : m.entrySet()) if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
+        return n;
+    }
+
+    private static List<CpuDevice> devices() {
+        List<CpuDevice> d = new ArrayList<>();
+        CpuDevice best = CpuDevice.best(2);
+        for (CpuDevice.Isa isa : CpuDevice.Isa.values())
+            if (isa != CpuDevice.Isa.REFERENCE && isa.ordinal() <= best.isa().ordinal()) d.add(CpuDevice.of(isa, 2));
+        return d;
+    }
+
+    private static boolean small(OpCase c) {
+        return !c.bench();
+    }
+
+    @TestFactory
+    Stream<DynamicTest> fastKernelsAgreeWithTheDoubleReference() {
+        List<DynamicTest> tests = new ArrayList<>();
+        CpuDevice ref = CpuDevice.doubleReference();
+        for (OpCase c : OpCases.all()) {
+            if (!small(c)) continue;
+            for (DType t : new DType[] {DType.F32, DType.BF16}) {
+                if (t == DType.BF16 && !CpuDevice.best(1).supportsBf16()) continue;
+                tests.add(dynamicTest(c.name() + " " + t, () -> {
+                    boolean backward = hasGradient(c);
+                    Map<String, float[]> want = run(c, t, ref, Session.Options.DEFAULT, backward, false);
+                    Map<String, float[]> first = null;
+                    for (CpuDevice d : devices()) {
+                        Map<String, float[]> got = run(c, t, d, new Session.Options(GUARD, true), backward, true);
+                        compare(c, t, want, got, d.name());
+                        Map<String, float[]> again = run(c, t, d, new Session.Options(0, false), backward, false);
+                        for (String k : got.keySet())
+                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
+                        first = got;
+                    }
+                    assertTrue(first != null);
+                }));
+            }
+        }
+        return tests.stream();
+    }
+
+    private static boolean hasGradient(OpCase c) {
+        Sketch s = new Sketch(DType.F32);
+        try {
+            build(c, s, true);
+            return !s.differentiable().isEmpty();
+        } catch (UnsupportedOperationException | IllegalArgumentException e) {
+            return false;
+        }
+    }
+
+    @TestFactory
+    Stream<DynamicTest> symbolicGradientsAgreeWithCentralDifferences() {
+        return OpCases.all().stream().filter(OpCase::gradient).map(c -> dynamicTest(c.name(), () -> gradientCheck(c)));
+    }
+
+    private static void gradientCheck(OpCase c) {
+        CpuDevice ref = CpuDevice.doubleReference();
+        Sketch s = new Sketch(DType.F32);
+        List<Value> outs = c.body().apply(s);
+        List<Value> wrt = List.copyOf(s.differentiable());
+        assertTrue(!wrt.isEmpty(), "nothing to differentiate by");
+        List<Value> seeds = new ArrayList<>();
+        Value loss = null;
+        for (Value o : outs) {
+            Value seed = seed(s, o);
+            seeds.add(seed);
+            Value part = Ops.sumLeading(Ops.mul(o, seed), org.cortigan.graph.Shape.of(1));
+            loss = loss == null ? part : Ops.add(loss, part);
+        }
+        List<Value> grads = Gradients.of(loss, wrt);
+        s.graph().output("loss", loss);
+        for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
+        try (Variables vars = new Variables(ref);
+                Session session = new Session(s.graph(), ref, vars)) {
+            s.data().keySet().forEach(name -> {
+                float[] f = content(s, name, c);
+                for (int i = 0; i < f.length; i++) session.input(name).set(i, f[i]);
+            });
+            session.run();
+            double h = 1e-5;
+            SplittableRandom pick = new SplittableRandom(7);
+            for (int i = 0; i < wrt.size(); i++) {
+                Storage x = session.input(((Leaf.Input) wrt.get(i).node().op()).id());
+                int n = (int) wrt.get(i).shape().elements();
+                double[] d = new double[n];
+                session.run();
+                for (int k = 0; k < n; k++) d[k] = session.output("d" + i).get(k);
+                for (int trial = 0; trial < Math.min(n, 24); trial++) {
+                    int k = n <= 24 ? trial : pick.nextInt(n);
+                    double at = x.get(k);
+                    x.set(k, at + h);
+                    session.run();
+                    double up = session.scalar("loss");
+                    x.set(k, at - h);
+                    session.run();
+                    double down = session.scalar("loss");
+                    x.set(k, at);
+                    double numeric = (up - down) / (2 * h);
+                    // truncation h^2 f''' plus cancellation |loss| 2^-52 / h
+                    double tol = 1e-6 * Math.max(1, Math.abs(numeric)) + Math.abs(up) * 0x1p-50 / h;
+                    assertEquals(numeric, d[k], tol, c.name() + ": input " + i + ", element " + k);
+                }
+            }
+        }
+    }
+
+    @TestFactory
+    Stream<DynamicTest> costsArePositiveAndCoverTheTensors() {
+        return OpCases.all().stream().map(c -> dynamicTest(c.name(), () -> {
+            Sketch s = new Sketch(DType.F32);
+            build(c, s, hasGradient(c));
+            for (Node n : s.graph().nodes()) {
+                if (n.op() instanceof Leaf) continue;
+                Cost cost = Op.of(n).cost(n);
+                if (Op.of(n).kernel() == null) continue;
+                assertTrue(cost.bytesWritten() > 0, n + " writes nothing");
+                assertTrue(cost.flops() >= 0 && cost.bytesRead() >= 0, n.toString());
+            }
+        }));
+    }
+
+    @Test
+    void everyOpHasCasesAndAGradientCheckOrAReason() {
+        Set<String> seen = new HashSet<>(), checked = new HashSet<>();
+        for (OpCase c : OpCases.all()) {
+            Sketch s = new Sketch(DType.F32);
+            build(c, s, hasGradient(c));
+            Graph g = s.graph();
+            for (Node n : g.nodes()) {
+                if (n.op() instanceof Leaf) continue;
+                seen.add(n.op().getClass().getSimpleName());
+                if (c.gradient()) checked.add(n.op().getClass().getSimpleName());
+            }
+        }
+        File folder = new File("target/classes/org/cortigan/op");
+        int n = 0;
+        for (File f : folder.listFiles()) {
+            String name = f.getName().replace(".class", "");
+            Class<?> k;
+            try {
+                k = Class.forName("org.cortigan.op." + name);
+            } catch (ClassNotFoundException e) {
+                continue;
+            }
+            if (!Op.class.isAssignableFrom(k) || k.isInterface()) continue;
+            n++;
+            assertTrue(seen.contains(name), name + " is in no case");
+            if (!NO_GRADIENT.containsKey(name)) assertTrue(checked.contains(name), name + " has no gradient check");
+        }
+        assertTrue(n >= 6, "ops found: " + n);
+    }
+}
