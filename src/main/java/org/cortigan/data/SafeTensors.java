@@ -31,10 +31,10 @@ public final class SafeTensors implements AutoCloseable {
     private static final int CHUNK_BYTES = 1 << 16;
     private static final String METADATA = "__metadata__";
 
-    /** Element types by their names in the format. */
+    /** Element types by their names in the format, in the order in which the reference implementation lays them out. */
     public enum DType {
-        F64(8), I64(8), U64(8), F32(4), I32(4), U32(4), F16(2), BF16(2), I16(2), U16(2), I8(1), U8(1), BOOL(1),
-        F8_E4M3(1), F8_E5M2(1);
+        U64(8), I64(8), F64(8), F32(4), U32(4), I32(4), BF16(2), F16(2), U16(2), I16(2), F8_E4M3(1), F8_E5M2(1), I8(1),
+        U8(1), BOOL(1);
 
         private final int bytes;
 
@@ -305,8 +305,8 @@ public final class SafeTensors implements AutoCloseable {
 
     /**
      * Collects tensors and writes them in one {@link #commit}. The bytes depend only on what was added, not on the
-     * order of adding: larger dtypes first (which aligns every tensor), then by name; metadata by key; the header is
-     * padded so that the data starts at a multiple of 8.
+     * order of adding: by dtype, larger ones first (which aligns every tensor), then by name; metadata by key; the
+     * header is padded so that the data starts at a multiple of 8. So the reference implementation does it.
      */
     public static final class Writer {
         private record Pending(DType dtype, long[] shape, int bytes, Supplier<ByteBuffer> data) {
@@ -372,7 +372,7 @@ public final class SafeTensors implements AutoCloseable {
 
         void commit(AtomicFiles.Opener opener) {
             List<Map.Entry<String, Pending>> order = new ArrayList<>(tensors.entrySet());
-            order.sort(Comparator.comparingInt(e -> -e.getValue().dtype.bytes)); // stable: names stay sorted
+            order.sort(Comparator.comparing(e -> e.getValue().dtype)); // stable: names stay sorted
             Map<String, Object> header = new LinkedHashMap<>();
             if (!metadata.isEmpty()) {
                 header.put(METADATA, metadata);
