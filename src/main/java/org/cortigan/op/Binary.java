@@ -1,5 +1,6 @@
 package org.cortigan.op;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -87,5 +88,23 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
         w.in(0).in(1).out(0);
         w.i64(n.input(0).shape().elements()).i64(n.input(1).shape().elements());
         w.i64(kind.ordinal()).i64(n.input(1).dtype().variant()).f64(alpha).f64(beta);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        int[][][] shapes = {{{1}, {1}}, {{3, 5}, {5}}, {{3, 5}, {3, 5}}, {{7, 11}, {1}}, {{2, 3, 17}, {3, 17}}, {{2, 39548}, {39548}}};
+        for (Kind k : Kind.values())
+            for (int[][] s : shapes)
+                for (boolean f : new boolean[] {false, true})
+                    c.add(OpCase.of(
+                            k + " " + Arrays.toString(s[0]) + Arrays.toString(s[1]) + (f ? " b f32" : ""),
+                            4,
+                            g -> List.of(g.graph()
+                                    .apply(
+                                            new Binary(k, 0.7, -1.3),
+                                            g.normal(s[0]),
+                                            f ? g.normal(DType.F32, s[1]) : g.normal(s[1]))
+                                    .output(0))));
+        return c;
     }
 }

@@ -13,6 +13,8 @@ public final class OpCases {
         all.addAll(LayerNorm.cases());
         all.addAll(Activation.cases());
         all.addAll(Reshape.cases());
+        all.addAll(Binary.cases());
+        all.addAll(SumLeading.cases());
         return all;
     }
 }

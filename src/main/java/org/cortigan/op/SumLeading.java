@@ -1,5 +1,6 @@
 package org.cortigan.op;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
@@ -44,5 +45,17 @@ public record SumLeading(Shape to, double scale) implements Op {
     public void args(Node n, ArgWriter w) {
         long c = to.elements();
         w.in(0).out(0).scratch().i64(n.input(0).shape().elements() / c).i64(c).f64(scale);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1}, {5, 3}, {39548, 1}, {3, 39548}, {1009, 33}})
+            c.add(OpCase.of(
+                    "sum_leading " + s[0] + "x" + s[1],
+                    s[0],
+                    g -> List.of(g.graph()
+                            .apply(new SumLeading(Shape.of(s[1]), 0.5), g.normal(s[0], s[1]))
+                            .output(0))));
+        return c;
     }
 }
