@@ -1,0 +1,141 @@
+package org.cortigan.eval;
+
+import java.util.Arrays;
+import java.util.SplittableRandom;
+
+/**
+ * Confidence intervals for a metric that several training runs, differing in their seed, reached. The spread is that
+ * over seeds alone; it says nothing about other images or subjects, and each interval's method says so.
+ */
+public final class Bootstrap {
+    private Bootstrap() {
+    }
+
+    /**
+     * @param method full name of how the interval was made, to be printed with it
+     * @param confidence for example 0.95
+     * @param n seeds
+     */
+    public record Interval(String method, double confidence, int n, double mean, double low, double high) {
+        @Override
+        public String toString() {
+            return String.format(java.util.Locale.ROOT, "%.4f [%.4f, %.4f] (%s, %.0f%%, n=%d)", mean, low, high, method,
+                    confidence * 100, n);
+        }
+    }
+
+    /**
+     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. For few seeds this is
+     * the one to use.
+     *
+     * @param perSeed the metric of each seed, at least 2 finite values
+     * @param confidence in (0, 1)
+     */
+    public static Interval meanInterval(double[] perSeed, double confidence) {
+        check(perSeed, confidence);
+        int n = perSeed.length;
+        double mean = Metrics.mean(perSeed);
+        double squares = Arrays.stream(perSeed).map(x -> (x - mean) * (x - mean)).sum();
+        double half = studentQuantile(0.5 + confidence / 2, n - 1) * Math.sqrt(squares / (n - 1) / n);
+        return new Interval("t-interval of the mean over seeds", confidence, n, mean, mean - half, mean + half);
+    }
+
+    /**
+     * Percentile bootstrap of the mean: quantiles of the means of resampled seeds. Too narrow for fewer than about 10 seeds.
+     *
+     * @param resamples for example 10,000
+     * @param seed of the resampling; same seed, same interval
+     */
+    public static Interval percentileInterval(double[] perSeed, double confidence, int resamples, long seed) {
+        check(perSeed, confidence);
+        if (resamples < 1) {
+            throw new IllegalArgumentException("resamples must be at least 1, not " + resamples);
+        }
+        SplittableRandom random = new SplittableRandom(seed);
+        int n = perSeed.length;
+        double[] means = new double[resamples];
+        for (int i = 0; i < resamples; i++) {
+            double sum = 0;
+            for (int j = 0; j < n; j++) {
+                sum += perSeed[random.nextInt(n)];
+            }
+            means[i] = sum / n;
+        }
+        Arrays.sort(means);
+        double tail = (1 - confidence) / 2;
+        return new Interval("percentile bootstrap of the mean over seeds", confidence, n, Metrics.mean(perSeed),
+                quantile(means, tail), quantile(means, 1 - tail));
+    }
+
+    private static void check(double[] perSeed, double confidence) {
+        if (perSeed.length < 2) {
+            throw new IllegalArgumentException("an interval over seeds needs at least 2 seeds, not " + perSeed.length);
+        }
+        if (!(confidence > 0 && confidence < 1)) {
+            throw new IllegalArgumentException("confidence must lie between 0 and 1, not " + confidence);
+        }
+        for (double value : perSeed) {
+            if (!Double.isFinite(value)) {
+                throw new IllegalArgumentException("a seed's value is " + value);
+            }
+        }
+    }
+
+    /** Linear interpolation between order statistics. */
+    private static double quantile(double[] sorted, double p) {
+        double at = p * (sorted.length - 1);
+        int below = (int) at;
+        int above = Math.min(below + 1, sorted.length - 1);
+        return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+    }
+
+    /** t with P(T <= t) = p for p > 1/2, by bisection of {@link #studentTail}. */
+    static double studentQuantile(double p, int degrees) {
+        double low = 0;
+        double high = 1;
+        while (studentTail(high, degrees) > 1 - p) {
+            low = high;
+            high *= 2;
+        }
+        for (int i = 0; i < 200 && low < high; i++) {
+            double middle = (low + high) / 2;
+            if (middle == low || middle == high) {
+                break;
+            }
+            if (studentTail(middle, degrees) > 1 - p) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        return (low + high) / 2;
+    }
+
+    /**
+     * P(T > t) for t of 0 or more and whole degrees of freedom: the finite trigonometric sums of Abramowitz and Stegun,
+     * 26.7.3 and 26.7.4, in theta = atan(t / sqrt(degrees)).
+     */
+    private static double studentTail(double t, int degrees) {
+        double theta = Math.atan(t / Math.sqrt(degrees));
+        double cos2 = Math.cos(theta) * Math.cos(theta);
+        double within; // P(|T| <= t)
+        if (degrees % 2 == 1) {
+            double term = Math.cos(theta);
+            double sum = 0;
+            for (int i = 3; i <= degrees; i += 2) {
+                sum += term;
+                term *= cos2 * (i - 1) / i;
+            }
+            within = 2 / Math.PI * (theta + Math.sin(theta) * sum);
+        } else {
+            double term = 1;
+            double sum = 0;
+            for (int i = 2; i <= degrees; i += 2) {
+                sum += term;
+                term *= cos2 * (i - 1) / i;
+            }
+            within = Math.sin(theta) * sum;
+        }
+        return (1 - within) / 2;
+    }
+}

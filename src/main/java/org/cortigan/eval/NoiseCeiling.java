@@ -1,0 +1,120 @@
+package org.cortigan.eval;
+
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+
+/**
+ * The noise ceiling NC of each vertex: the share of the variance of its measured response that the stimulus explains,
+ * as a fraction in 0..1. No model's expected r exceeds sqrt(NC), so the mean of sqrt(NC) over vertices bounds mean r.
+ */
+public final class NoiseCeiling {
+    /** Unit of the values in a file; never guessed. */
+    public enum Unit {
+        /** 0..1 */
+        FRACTION(1),
+        /** 0..100 */
+        PERCENT(100);
+
+        private final double full;
+
+        Unit(double full) {
+            this.full = full;
+        }
+    }
+
+    private final double[] fractions;
+
+    private NoiseCeiling(double[] fractions) {
+        this.fractions = fractions;
+    }
+
+    /**
+     * Noise ceilings as given.
+     *
+     * @param where file or source, for error messages
+     * @param values one per vertex
+     * @param unit their unit
+     * @throws InputException if a value is not finite or outside the unit's range, or if no value in percent is above 1,
+     *     which means fractions given as percent
+     */
+    public static NoiseCeiling of(String where, float[] values, Unit unit) {
+        Objects.requireNonNull(unit);
+        double[] fractions = new double[values.length];
+        double max = 0;
+        for (int v = 0; v < values.length; v++) {
+            float value = values[v];
+            if (!(value >= 0 && value <= unit.full)) { // also catches NaN
+                boolean likelyPercent = unit == Unit.FRACTION && value > 1 && value <= 100;
+                throw new InputException(where + ", vertex " + v,
+                        "noise ceiling " + value + " is outside 0.." + (int) unit.full + " of unit " + unit,
+                        likelyPercent ? "The values are probably percent: state the unit PERCENT" : "Check the file");
+            }
+            fractions[v] = value / unit.full;
+            max = Math.max(max, value);
+        }
+        if (unit == Unit.PERCENT && max > 0 && max <= 1) {
+            throw new InputException(where, "the largest of " + values.length + " noise ceilings is " + max + " percent",
+                    "The values are probably fractions: state the unit FRACTION");
+        }
+        return new NoiseCeiling(fractions);
+    }
+
+    /**
+     * From the noise-ceiling signal-to-noise ratio of the Natural Scenes Dataset (Allen et al. 2022), averaged over
+     * images seen different numbers of times: NC = ncsnr^2 / (ncsnr^2 + (A/3 + B/2 + C)/(A + B + C)).
+     *
+     * @param where file or source, for error messages
+     * @param ncsnr one per vertex, finite, 0 or more
+     * @param seen3 A, images seen three times
+     * @param seen2 B, images seen twice
+     * @param seen1 C, images seen once
+     */
+    public static NoiseCeiling fromNcsnr(String where, float[] ncsnr, int seen3, int seen2, int seen1) {
+        if (seen3 < 0 || seen2 < 0 || seen1 < 0 || (long) seen3 + seen2 + seen1 == 0) {
+            throw new InputException(where, "image counts " + seen3 + ", " + seen2 + ", " + seen1 + " (seen 3, 2, 1 times) make no average",
+                    "Give counts of 0 or more with at least one image");
+        }
+        double noise = (seen3 / 3.0 + seen2 / 2.0 + seen1) / ((double) seen3 + seen2 + seen1);
+        double[] fractions = new double[ncsnr.length];
+        for (int v = 0; v < ncsnr.length; v++) {
+            if (!(ncsnr[v] >= 0 && Float.isFinite(ncsnr[v]))) {
+                throw new InputException(where + ", vertex " + v, "ncsnr is " + ncsnr[v], "It must be a finite number, 0 or more");
+            }
+            double square = (double) ncsnr[v] * ncsnr[v];
+            fractions[v] = square / (square + noise);
+        }
+        return new NoiseCeiling(fractions);
+    }
+
+    /** Vertices. */
+    public int vertices() {
+        return fractions.length;
+    }
+
+    /** NC of one vertex, a fraction in 0..1. */
+    public double fraction(int vertex) {
+        return fractions[vertex];
+    }
+
+    /** Mean of sqrt(NC) over all vertices: the bound of mean r. */
+    public double meanSqrt() {
+        return Metrics.mean(sqrt());
+    }
+
+    /** sqrt(NC) of each vertex. */
+    double[] sqrt() {
+        return Arrays.stream(fractions).map(Math::sqrt).toArray();
+    }
+
+    /** The noise ceilings of the vertices listed. */
+    NoiseCeiling of(int[] vertices) {
+        return new NoiseCeiling(IntStream.of(vertices).mapToDouble(v -> fractions[v]).toArray());
+    }
+
+    /** The vertices of {@code left} followed by those of {@code right}. */
+    static NoiseCeiling concat(NoiseCeiling left, NoiseCeiling right) {
+        return new NoiseCeiling(Metrics.concat(left.fractions, right.fractions));
+    }
+}

@@ -1,0 +1,21 @@
+package org.cortigan.eval;
+
+import java.util.stream.IntStream;
+
+/** Splits a range over the cores. A tile's work must not depend on other tiles, so results do not depend on threads. */
+final class Parallel {
+    private Parallel() {
+    }
+
+    /** Work on the indices {@code from} (inclusive) to {@code to} (exclusive). */
+    @FunctionalInterface
+    interface Body {
+        void run(int from, int to);
+    }
+
+    /** Runs {@code body} on consecutive tiles of 0..n-1. */
+    static void tiles(int n, int tile, Body body) {
+        int nTiles = (int) (((long) n + tile - 1) / tile);
+        IntStream.range(0, nTiles).parallel().forEach(t -> body.run(t * tile, (int) Math.min(n, (t + 1L) * tile)));
+    }
+}

@@ -1,0 +1,203 @@
+package org.cortigan.eval;
+
+import java.util.Arrays;
+import java.util.Objects;
+import org.cortigan.InputException;
+
+/**
+ * Pearson's r of every vertex over all images of a split, fed in blocks of images. It is the r of the whole split
+ * and never an average of per-batch values: each block gets its own exact mean and co-moments (two passes, in double),
+ * which are then merged into the running ones by the pairwise update of Chan, Golub and LeVeque, "Updating formulae
+ * and a pairwise algorithm for computing sample variances" (1979).
+ *
+ * <p>A vertex whose prediction or target is the same in all images has r = 0 and is counted. Constancy is detected
+ * exactly: a block is shifted by its first row, so equal values contribute exactly 0 and unequal ones more than 0.
+ *
+ * <p>Not safe for use by several threads at once; give each thread its own and {@link #merge} them.
+ */
+public final class PearsonAccumulator {
+    /** Vertices a task owns: the ten double rows it touches stay in the first-level cache. */
+    private static final int TILE = 512;
+
+    private final int nVertices;
+    private long nImages;
+    private final double[] meanP;
+    private final double[] meanT;
+    private final double[] squaresP; // sums of squared deviations from the mean
+    private final double[] squaresT;
+    private final double[] products; // sum of products of deviations
+
+    /** @param nVertices vertices V of a row, at least 1 */
+    public PearsonAccumulator(int nVertices) {
+        if (nVertices < 1) {
+            throw new IllegalArgumentException("nVertices must be at least 1, not " + nVertices);
+        }
+        this.nVertices = nVertices;
+        meanP = new double[nVertices];
+        meanT = new double[nVertices];
+        squaresP = new double[nVertices];
+        squaresT = new double[nVertices];
+        products = new double[nVertices];
+    }
+
+    /** Vertices V of a row. */
+    public int vertices() {
+        return nVertices;
+    }
+
+    /** Images added so far. */
+    public long images() {
+        return nImages;
+    }
+
+    /**
+     * Adds a block of images.
+     *
+     * @param prediction [rows, V] row-major; may be longer, the rest is ignored
+     * @param target [rows, V] row-major, as {@code prediction}
+     * @param rows images in the block, 0 or more
+     * @throws InputException if a value is not finite; names the image row (counted over all blocks) and the vertex,
+     *     and nothing of the block has been added
+     */
+    public void add(float[] prediction, float[] target, int rows) {
+        if (rows < 0 || prediction.length < (long) rows * nVertices || target.length < (long) rows * nVertices) {
+            throw new IllegalArgumentException("a block of " + rows + " rows of " + nVertices + " vertices does not fit arrays of "
+                    + prediction.length + " and " + target.length + " values");
+        }
+        if (rows == 0) {
+            return;
+        }
+        double[] shiftP = new double[nVertices];
+        double[] shiftT = new double[nVertices];
+        // All block means come before any change of state, so that a bad value leaves the accumulator as it was.
+        Parallel.tiles(nVertices, TILE, (from, to) -> {
+            blockMean(prediction, rows, from, to, shiftP);
+            blockMean(target, rows, from, to, shiftT);
+        });
+        requireFinite(shiftP, prediction, rows, "prediction");
+        requireFinite(shiftT, target, rows, "target");
+        Parallel.tiles(nVertices, TILE, (from, to) -> mergeBlock(prediction, target, rows, from, to, shiftP, shiftT));
+        nImages += rows;
+    }
+
+    /** mean[v] = mean over rows of (x[row, v] - x[0, v]). */
+    private void blockMean(float[] x, int rows, int from, int to, double[] mean) {
+        for (int row = 1; row < rows; row++) {
+            int at = row * nVertices;
+            for (int v = from; v < to; v++) {
+                mean[v] += (double) x[at + v] - (double) x[v];
+            }
+        }
+        for (int v = from; v < to; v++) {
+            // With one row no difference was taken; x - x is 0, or NaN for a value that is not finite.
+            mean[v] = (mean[v] + (x[v] - x[v])) / rows;
+        }
+    }
+
+    private void mergeBlock(float[] prediction, float[] target, int rows, int from, int to, double[] shiftP, double[] shiftT) {
+        int n = to - from;
+        double[] centreP = new double[n];
+        double[] centreT = new double[n];
+        double[] sumPp = new double[n];
+        double[] sumTt = new double[n];
+        double[] sumPt = new double[n];
+        for (int row = 0; row < rows; row++) {
+            int at = row * nVertices + from;
+            for (int i = 0; i < n; i++) {
+                double p = ((double) prediction[at + i] - (double) prediction[from + i]) - shiftP[from + i];
+                double t = ((double) target[at + i] - (double) target[from + i]) - shiftT[from + i];
+                sumPp[i] += p * p;
+                sumTt[i] += t * t;
+                sumPt[i] += p * t;
+            }
+        }
+        for (int i = 0; i < n; i++) {
+            centreP[i] = prediction[from + i] + shiftP[from + i];
+            centreT[i] = target[from + i] + shiftT[from + i];
+        }
+        mergeMoments(from, n, rows, centreP, centreT, sumPp, sumTt, sumPt, 0);
+    }
+
+    private void mergeMoments(int from, int n, long rows, double[] otherMeanP, double[] otherMeanT, double[] otherPp,
+            double[] otherTt, double[] otherPt, int otherFrom) {
+        double total = (double) nImages + rows;
+        double share = rows / total;
+        double weight = nImages * share;
+        for (int i = 0; i < n; i++) {
+            int v = from + i;
+            int o = otherFrom + i;
+            double deltaP = otherMeanP[o] - meanP[v];
+            double deltaT = otherMeanT[o] - meanT[v];
+            squaresP[v] += otherPp[o] + deltaP * deltaP * weight;
+            squaresT[v] += otherTt[o] + deltaT * deltaT * weight;
+            products[v] += otherPt[o] + deltaP * deltaT * weight;
+            meanP[v] += deltaP * share;
+            meanT[v] += deltaT * share;
+        }
+    }
+
+    private void requireFinite(double[] mean, float[] x, int rows, String what) {
+        for (int v = 0; v < nVertices; v++) {
+            if (!Double.isFinite(mean[v])) {
+                for (int row = 0; row < rows; row++) {
+                    float value = x[row * nVertices + v];
+                    if (!Float.isFinite(value)) {
+                        throw new InputException(what + ", image row " + (nImages + row) + ", vertex " + v,
+                                "the value is " + value + ", not a finite number",
+                                "Check the file or model that it comes from (rows and vertices count from 0)");
+                    }
+                }
+            }
+        }
+    }
+
+    /**
+     * Adds all images of another accumulator, as if its blocks had been added here.
+     *
+     * @throws IllegalArgumentException if it has another number of vertices
+     */
+    public void merge(PearsonAccumulator other) {
+        Objects.requireNonNull(other);
+        if (other.nVertices != nVertices) {
+            throw new IllegalArgumentException("cannot merge " + other.nVertices + " vertices into " + nVertices);
+        }
+        if (other.nImages > 0) {
+            mergeMoments(0, nVertices, other.nImages, other.meanP, other.meanT, other.squaresP, other.squaresT, other.products, 0);
+            nImages += other.nImages;
+        }
+    }
+
+    /**
+     * A copy for the vertices {@code from} (inclusive) to {@code to} (exclusive), for example one hemisphere of rows
+     * that hold left and right one after the other.
+     */
+    public PearsonAccumulator part(int from, int to) {
+        Objects.checkFromToIndex(from, to, nVertices);
+        PearsonAccumulator part = new PearsonAccumulator(to - from);
+        part.mergeMoments(0, to - from, Math.max(1, nImages), meanP, meanT, squaresP, squaresT, products, from);
+        part.nImages = nImages;
+        return part;
+    }
+
+    /** Pearson's r of each vertex over all images added, in -1..1; 0 where the prediction or the target is constant. */
+    public double[] r() {
+        double[] r = new double[nVertices];
+        Arrays.setAll(r, v -> squaresP[v] == 0 || squaresT[v] == 0 ? 0
+                : Math.max(-1, Math.min(1, products[v] / (Math.sqrt(squaresP[v]) * Math.sqrt(squaresT[v])))));
+        return r;
+    }
+
+    /** Vertices whose prediction is the same for all images. */
+    public int constantPredictions() {
+        return zeros(squaresP);
+    }
+
+    /** Vertices whose target is the same for all images. */
+    public int constantTargets() {
+        return zeros(squaresT);
+    }
+
+    private static int zeros(double[] values) {
+        return (int) Arrays.stream(values).filter(x -> x == 0).count();
+    }
+}

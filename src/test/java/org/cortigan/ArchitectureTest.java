@@ -1,0 +1,54 @@
+package org.cortigan;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** Dependencies point downwards only. */
+class ArchitectureTest {
+    /** What each package may import of this project. */
+    private static final Map<String, List<String>> MAY = Map.of(
+            "graph", List.of(),
+            "op", List.of("graph"),
+            "grad", List.of("op", "graph"),
+            "plan", List.of("op", "graph"),
+            "jni", List.of(),
+            "mem", List.of("jni"),
+            "exec", List.of("plan", "op", "graph", "jni", "mem", "data"),
+            "data", List.of(),
+            "eval", List.of("data"));
+
+    @Test
+    void importsPointDownwards() throws IOException {
+        Path root = Path.of("src/main/java/org/cortigan");
+        int seen = 0;
+        List<Path> files;
+        try (Stream<Path> s = Files.walk(root)) {
+            files = s.filter(p -> p.toString().endsWith(".java")).toList();
+        }
+        for (Path p : files) {
+            Path rel = root.relativize(p);
+            if (rel.getNameCount() < 2) continue;
+            String here = rel.getName(0).toString();
+            assertTrue(MAY.containsKey(here), "package " + here + " has no rule");
+            for (String line : Files.readAllLines(p)) {
+                if (!line.startsWith("import ")) continue;
+                String name = line.replaceFirst("import (static )?", "");
+                if (name.startsWith("org.bytedeco"))
+                    assertTrue(here.equals("jni") || here.equals("mem"), p + " knows JavaCPP");
+                assertTrue(!name.startsWith("picocli"), p + " knows picocli");
+                if (!name.startsWith("org.cortigan.") || name.matches("org\\.cortigan\\.[A-Z].*")) continue;
+                String there = name.split("\\.")[2];
+                seen++;
+                assertTrue(there.equals(here) || MAY.get(here).contains(there), p + " imports " + name.strip());
+            }
+        }
+        assertTrue(seen > 50, "imports read: " + seen);
+    }
+}

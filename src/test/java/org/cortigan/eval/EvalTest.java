@@ -1,0 +1,145 @@
+package org.cortigan.eval;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.SplittableRandom;
+import org.cortigan.InputException;
+import org.junit.jupiter.api.Test;
+
+/** Metrics against values worked by hand and against properties that hold for any data. */
+class EvalTest {
+    private static float[] gaussian(int n, long seed, double offset) {
+        SplittableRandom r = new SplittableRandom(seed);
+        float[] f = new float[n];
+        for (int i = 0; i < n; i++) f[i] = (float) (offset + r.nextGaussian());
+        return f;
+    }
+
+    /** The textbook formula in double, one vertex. */
+    private static double pearson(float[] p, float[] t, int images, int vertices, int v) {
+        double mp = 0, mt = 0, a = 0, b = 0, c = 0;
+        for (int i = 0; i < images; i++) {
+            mp += p[i * vertices + v] / (double) images;
+            mt += t[i * vertices + v] / (double) images;
+        }
+        for (int i = 0; i < images; i++) {
+            double x = p[i * vertices + v] - mp, y = t[i * vertices + v] - mt;
+            a += x * y;
+            b += x * x;
+            c += y * y;
+        }
+        return a / Math.sqrt(b * c);
+    }
+
+    private static double[] r(float[] p, float[] t, int vertices, int... blocks) {
+        PearsonAccumulator acc = new PearsonAccumulator(vertices);
+        int at = 0;
+        for (int n : blocks) {
+            acc.add(
+                    java.util.Arrays.copyOfRange(p, at * vertices, (at + n) * vertices),
+                    java.util.Arrays.copyOfRange(t, at * vertices, (at + n) * vertices),
+                    n);
+            at += n;
+        }
+        return acc.r();
+    }
+
+    @Test
+    void streamedPearsonIsThatOfTheWholeSplitAlsoFarFromZero() {
+        for (double offset : new double[] {0, 1000}) {
+            float[] p = gaussian(37 * 11, 1, offset), t = gaussian(37 * 11, 2, -offset);
+            double[] whole = r(p, t, 11, 37), blocks = r(p, t, 11, 1, 16, 20);
+            for (int v = 0; v < 11; v++) {
+                assertEquals(pearson(p, t, 37, 11, v), whole[v], 1e-12);
+                assertEquals(whole[v], blocks[v], 1e-12);
+            }
+        }
+    }
+
+    @Test
+    void theMeanOfPerBatchValuesIsSomethingElse() {
+        float[] p = {0, 1, 10, 11}, t = {0, 1, 1, 0};
+        // first batch r = 1, second r = -1, mean 0; over all four images cov = 0 as well, so shift one response
+        t[2] = 5;
+        t[3] = 4;
+        double whole = r(p, t, 1, 4)[0];
+        assertEquals(0, (r(new float[] {0, 1}, new float[] {0, 1}, 1, 2)[0] + r(new float[] {10, 11}, new float[] {5, 4}, 1, 2)[0]) / 2, 1e-12);
+        // by hand: centred p -5.5 -4.5 4.5 5.5, t -2.5 -1.5 2.5 1.5
+        assertEquals(40.0 / Math.sqrt(101 * 17), whole, 1e-12);
+        assertEquals(whole, r(p, t, 1, 2, 2)[0], 1e-12);
+    }
+
+    @Test
+    void constantsCountAsZeroAndAreCounted() {
+        PearsonAccumulator acc = new PearsonAccumulator(3);
+        acc.add(new float[] {1, 1, 1, 1, 2, 3}, new float[] {1, 5, 2, 2, 5, 4}, 2);
+        assertArrayEquals(new double[] {0, 0, 1}, acc.r(), 1e-12);
+        assertEquals(1, acc.constantPredictions());
+        assertEquals(1, acc.constantTargets());
+    }
+
+    @Test
+    void challengeScoreByHand() {
+        NoiseCeiling nc = NoiseCeiling.of("nc", new float[] {0.5f, 0.25f, 0, 0.5f}, NoiseCeiling.Unit.FRACTION);
+        // 0.25/0.5 -> 50; 0.81/0.25 > 1 -> 100; any r at ceiling 0 -> 100; negative r -> 0
+        assertArrayEquals(
+                new double[] {50, 100, 100, 0}, Metrics.challengeScores(new double[] {0.5, 0.9, 0.1, -0.7}, nc), 1e-9);
+        assertEquals((2 * Math.sqrt(0.5) + 0.5) / 4, nc.meanSqrt(), 1e-9);
+        assertTrue(assertThrows(
+                        InputException.class,
+                        () -> NoiseCeiling.of("nc", new float[] {40}, NoiseCeiling.Unit.FRACTION))
+                .getMessage()
+                .toLowerCase()
+                .contains("percent"));
+    }
+
+    @Test
+    void noiseCeilingByHand() {
+        // ncsnr 1, all images seen three times: 1 / (1 + 1/3) = 0.75; all once: 1 / 2
+        assertEquals(0.75, NoiseCeiling.fromNcsnr("x", new float[] {1}, 10, 0, 0).fraction(0), 1e-7);
+        assertEquals(0.5, NoiseCeiling.fromNcsnr("x", new float[] {1}, 0, 0, 7).fraction(0), 1e-7);
+    }
+
+    @Test
+    void ridgeRecoversALinearMapAndPrefersNothingElse() {
+        int n = 80, f = 6, v = 9;
+        float[] x = gaussian(n * f, 3, 2), w = gaussian(f * v, 4, 0), y = new float[n * v];
+        for (int i = 0; i < n; i++)
+            for (int k = 0; k < v; k++) {
+                double s = k;
+                for (int j = 0; j < f; j++) s += x[i * f + j] * w[j * v + k];
+                y[i * v + k] = (float) s;
+            }
+        RidgeBaseline ridge = RidgeBaseline.fit(
+                RowSource.of(x, n, f),
+                RowSource.of(y, n, v),
+                new RidgeBaseline.Options(f, new double[] {1e-6}, RidgeBaseline.Choice.PER_VERTEX, 6, 1));
+        float[] p = ridge.predict(x, n);
+        for (int i = 0; i < p.length; i++) assertEquals(y[i], p[i], 1e-4);
+        assertEquals(f, ridge.components());
+    }
+
+    @Test
+    void ridgeShrinksAsTheClosedFormOfOneFeature() {
+        // one standardised feature z with sum z^2 = n: slope = (z.y) / (n + lambda)
+        float[] x = {-1, 1, -1, 1}, y = {0, 4, 2, 6};
+        double lambda = 4;
+        RidgeBaseline ridge = RidgeBaseline.fit(
+                RowSource.of(x, 4, 1),
+                RowSource.of(y, 4, 1),
+                new RidgeBaseline.Options(1, new double[] {lambda}, RidgeBaseline.Choice.GLOBAL, 6, 1));
+        // z.y = 8, mean 3: prediction 3 +- 8 / (4 + 4)
+        assertArrayEquals(new float[] {2, 4, 2, 4}, ridge.predict(x, 4), 1e-5f);
+    }
+
+    @Test
+    void studentIntervalByHand() {
+        // mean 2, s = 1, n = 3, t(2) at 95 % = 4.302653
+        Bootstrap.Interval i = Bootstrap.meanInterval(new double[] {1, 2, 3}, 0.95);
+        assertEquals(2, i.mean(), 1e-12);
+        assertEquals(2 - 4.302653 / Math.sqrt(3), i.low(), 1e-5);
+    }
+}

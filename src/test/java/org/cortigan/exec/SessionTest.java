@@ -1,0 +1,178 @@
+package org.cortigan.exec;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicReference;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
+import org.cortigan.op.Activation;
+import org.cortigan.op.ArgWriter;
+import org.cortigan.op.Cost;
+import org.cortigan.op.Op;
+import org.cortigan.op.Ops;
+import org.junit.jupiter.api.Test;
+
+class SessionTest {
+    /** variable += x, in place. */
+    private record Increment() implements Op {
+        @Override
+        public String name() {
+            return "increment";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return List.of(in.get(0).type());
+        }
+
+        @Override
+        public int storage(int output) {
+            return 0;
+        }
+
+        @Override
+        public boolean overwrites(int output) {
+            return true;
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, n.output(0).shape().elements());
+        }
+
+        @Override
+        public String kernel() {
+            return "binary";
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            long e = n.output(0).shape().elements();
+            w.in(0).in(1).out(0).i64(e).i64(e).i64(0).i64(1).f64(1).f64(1);
+        }
+    }
+
+    @Test
+    void readersOfTheOldContentsRunBeforeTheUpdateWhereverTheyWereWritten() {
+        CpuDevice cpu = CpuDevice.best(2);
+        Graph g = new Graph();
+        Value v = g.variable("v", DType.F32, 3), x = g.input("x", DType.F32, 3);
+        Value updated = g.apply(new Increment(), v, x).output(0);
+        g.output("new", Ops.scale(updated, 2));
+        g.output("old", Ops.scale(v, 2));
+        try (Variables vars = new Variables(cpu);
+                Session s = new Session(g, cpu, vars)) {
+            vars.find("v").write(new float[] {1, 2, 3});
+            s.input("x").write(new float[] {10, 10, 10});
+            s.run();
+            assertArrayEquals(new float[] {2, 4, 6}, s.output("old").toFloats());
+            assertArrayEquals(new float[] {22, 24, 26}, s.output("new").toFloats());
+            s.run();
+            assertArrayEquals(new float[] {22, 24, 26}, s.output("old").toFloats());
+            assertArrayEquals(new float[] {21, 22, 23}, vars.find("v").toFloats());
+        }
+    }
+
+    @Test
+    void twoUpdatesOfOneContentsAreRefused() {
+        Graph g = new Graph();
+        Value v = g.variable("v", DType.F32, 3), x = g.input("x", DType.F32, 3);
+        g.output("a", g.apply(new Increment(), v, x).output(0));
+        g.output("b", g.apply(new Increment(), v, x).output(0));
+        assertTrue(assertThrows(IllegalStateException.class, () -> Session.plan(g, new NullDevice()))
+                .getMessage()
+                .contains("overwrite"));
+    }
+
+    private static Graph mlp() {
+        Graph g = new Graph();
+        Value x = g.input("x", DType.F32, 32, 64);
+        for (int i = 0; i < 4; i++) {
+            Value w = g.variable("w" + i, DType.F32, 64, 64), b = g.variable("b" + i, DType.F32, 64);
+            x = Ops.activation(Ops.matmul(x, w, false, true, b, null, DType.F32), Activation.Kind.GELU, 0);
+        }
+        g.output("y", x);
+        return g;
+    }
+
+    @Test
+    void aRunAllocatesNothing() {
+        CpuDevice cpu = CpuDevice.best(2);
+        try (Variables vars = new Variables(cpu);
+                Session s = new Session(mlp(), cpu, vars)) {
+            for (int i = 0; i < 2000; i++) s.run();
+            var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+            long live = Memory.liveBytes();
+            threads.getCurrentThreadAllocatedBytes();
+            long before = threads.getCurrentThreadAllocatedBytes();
+            for (int i = 0; i < 1000; i++) s.run();
+            long after = threads.getCurrentThreadAllocatedBytes();
+            assertEquals(0, after - before, "bytes on the heap in 1000 runs");
+            assertEquals(live, Memory.liveBytes());
+        }
+    }
+
+    @Test
+    void everythingIsGivenBackAtClose() {
+        long blocks = Memory.live();
+        CpuDevice cpu = CpuDevice.best(2);
+        for (int i = 0; i < 3; i++)
+            try (Variables vars = new Variables(cpu);
+                    Session s = new Session(mlp(), cpu, vars)) {
+                s.run();
+                assertTrue(Memory.live() > blocks);
+            }
+        assertEquals(blocks, Memory.live());
+    }
+
+    @Test
+    void theNullDevicePlansTheSameGraphWithoutMemory() {
+        long blocks = Memory.live();
+        Graph g = mlp();
+        var report = Session.plan(g, new NullDevice()).report();
+        assertEquals(8, report.steps());
+        // a chain whose activations work in place: two activations alive at once
+        assertEquals(2 * 32 * 64 * 4, report.arenaBytes());
+        assertTrue(report.fragmentation() <= 1.15);
+        assertEquals(blocks, Memory.live());
+        assertEquals(mlp().toString(), g.toString());
+    }
+
+    @Test
+    void anotherThreadIsRefused() throws InterruptedException {
+        CpuDevice cpu = CpuDevice.best(1);
+        try (Variables vars = new Variables(cpu);
+                Session s = new Session(mlp(), cpu, vars)) {
+            AtomicReference<Throwable> thrown = new AtomicReference<>();
+            Thread t = new Thread(() -> {
+                try {
+                    s.run();
+                } catch (IllegalStateException e) {
+                    thrown.set(e);
+                }
+            });
+            t.start();
+            t.join();
+            assertTrue(thrown.get().getMessage().contains("confined"));
+        }
+    }
+
+    @Test
+    void shapesThatDoNotFitAreNamed() {
+        Graph g = new Graph();
+        Value a = g.input("a", DType.F32, 3, 4), b = g.input("b", DType.F32, 5, 6);
+        String m = assertThrows(
+                        IllegalArgumentException.class, () -> Ops.matmul(a, b, false, false, null, null, DType.F32))
+                .getMessage();
+        assertTrue(m.contains("f32[3, 4]") && m.contains("f32[5, 6]") && m.contains("inner extents"), m);
+    }
+}
