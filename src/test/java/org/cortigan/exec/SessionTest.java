@@ -113,10 +113,15 @@ class SessionTest {
             var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
             long live = Memory.liveBytes();
             threads.getCurrentThreadAllocatedBytes();
-            long before = threads.getCurrentThreadAllocatedBytes();
-            for (int i = 0; i < 1000; i++) s.run();
-            long after = threads.getCurrentThreadAllocatedBytes();
-            assertEquals(0, after - before, "bytes on the heap in 1000 runs");
+            // The virtual machine itself now and then charges a few hundred bytes to a thread; what a run allocates
+            // would show in every round.
+            long least = Long.MAX_VALUE;
+            for (int round = 0; round < 5; round++) {
+                long before = threads.getCurrentThreadAllocatedBytes();
+                for (int i = 0; i < 1000; i++) s.run();
+                least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+            }
+            assertEquals(0, least, "bytes on the heap in 1000 runs");
             assertEquals(live, Memory.liveBytes());
         }
     }

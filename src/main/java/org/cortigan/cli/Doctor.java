@@ -1,0 +1,37 @@
+package org.cortigan.cli;
+
+import java.io.PrintWriter;
+import java.util.concurrent.Callable;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.jni.Native;
+import org.cortigan.jni.NativeLoader;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** What this machine offers. */
+@Command(
+        name = "doctor",
+        description = "Shows processor, libraries and versions, and why a device is unavailable.",
+        mixinStandardHelpOptions = true)
+final class Doctor implements Callable<Integer> {
+    @Spec
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() {
+        PrintWriter out = spec.commandLine().getOut();
+        out.printf("java        %s (%s)%n", Runtime.version(), System.getProperty("java.vendor"));
+        out.printf("system      %s %s%n", System.getProperty("os.name"), System.getProperty("os.arch"));
+        NativeLoader.load();
+        CpuDevice cpu = CpuDevice.best(0);
+        out.printf("processor   %s%n", Native.cpu_features());
+        out.printf("libraries   %s%n", Native.library_versions());
+        out.printf("kernels     %d%n", Native.kernel_count());
+        out.printf("device      %s: available%n", cpu.name());
+        out.printf("bf16        %s%n", cpu.supportsBf16() ? "available" : "unavailable: needs avx512bf16");
+        out.println("device      cuda: unavailable: this version has no CUDA backend");
+        out.flush();
+        return 0;
+    }
+}

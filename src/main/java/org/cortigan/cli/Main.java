@@ -1,0 +1,40 @@
+package org.cortigan.cli;
+
+import java.io.PrintWriter;
+import org.cortigan.InputException;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+
+/** The command line, {@code tools/cortigan COMMAND}. */
+@Command(
+        name = "cortigan",
+        description = "Trains GANs that predict fMRI responses to photographs.",
+        mixinStandardHelpOptions = true,
+        version = "0.1.0-SNAPSHOT",
+        subcommands = {Doctor.class},
+        synopsisSubcommandLabel = "COMMAND")
+public final class Main {
+    private Main() {}
+
+    /** The command line with its rule for errors: bad input is one line and exit code 1, a bad option is code 2. */
+    public static CommandLine commandLine() {
+        CommandLine c = new CommandLine(new Main());
+        c.setExecutionExceptionHandler((e, cmd, parsed) -> {
+            PrintWriter err = cmd.getErr();
+            if (e instanceof InputException) err.println("cortigan: " + e.getMessage());
+            else e.printStackTrace(err);
+            err.flush();
+            return 1;
+        });
+        return c;
+    }
+
+    public static void main(String[] args) {
+        CommandLine c = commandLine();
+        if (args.length == 0) {
+            c.usage(c.getErr());
+            System.exit(2);
+        }
+        System.exit(c.execute(args));
+    }
+}

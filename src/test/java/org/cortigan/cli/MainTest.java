@@ -1,0 +1,28 @@
+package org.cortigan.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import org.cortigan.exec.CpuDevice;
+import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
+
+class MainTest {
+    @Test
+    void doctorNamesTheDeviceThatSessionsUse() {
+        StringWriter out = new StringWriter();
+        CommandLine c = Main.commandLine().setOut(new PrintWriter(out));
+        assertEquals(0, c.execute("doctor"));
+        assertTrue(out.toString().contains(CpuDevice.best(0).name()), out.toString());
+        assertTrue(out.toString().contains("oneDNN 3.11"), out.toString());
+    }
+
+    @Test
+    void anUnknownCommandIsRefused() {
+        StringWriter err = new StringWriter();
+        assertEquals(2, Main.commandLine().setErr(new PrintWriter(err)).execute("trian"));
+        assertTrue(err.toString().contains("trian"), err.toString());
+    }
+}
