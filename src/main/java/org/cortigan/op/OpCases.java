@@ -15,6 +15,7 @@ public final class OpCases {
         all.addAll(Reshape.cases());
         all.addAll(Binary.cases());
         all.addAll(SumLeading.cases());
+        all.addAll(SpectralNorm.cases());
         return all;
     }
 }

@@ -1,0 +1,38 @@
+// Spectral normalisation (Miyato et al. 2018): one power iteration of each of n weights W [M, N] from one read of it:
+//   s = W v;  t = W^T s;  u = s / |s|;  v = t / |t|;  sigma = |t| / |s|;  inv_sigma = 1 / sigma
+// which is torch's order (u from W v, then v from W^T u, then sigma = u^T W v) because W^T u = t / |s|.
+// advance 0: u and v stay, sigma = u^T W v. u_out and v_out may be u_in and v_in. W/sigma is never made: the product
+// that uses W multiplies by inv_sigma.
+// 4 M N FLOPs, one read of W. All float; norms are summed in double. Deterministic: parts summed in order.
+//
+// Gradient, u and v taken as constants, G the gradient of W/sigma:  dW = (G - <G, W inv_sigma> u v^T) inv_sigma.
+// 5 M N FLOPs, two reads of G, one of W, one write. dW may be G.
+#pragma once
+#include "cg/abi.h"
+namespace cg {
+struct SpectralNormRow {
+    const void* W;
+    const void* u_in;
+    const void* v_in;
+    void* u_out;
+    void* v_out;
+    void* inv_sigma;
+    i64 M, N;
+};
+struct SpectralNormArgs {
+    void* scratch;
+    i64 advance;
+    const SpectralNormRow* rows;
+    i64 n;
+};
+struct SpectralNormGradArgs {
+    const void* G;
+    const void* W;
+    const void* u;
+    const void* v;
+    const void* inv_sigma;
+    void* dW;
+    void* scratch;
+    i64 M, N;
+};
+}  // namespace cg
