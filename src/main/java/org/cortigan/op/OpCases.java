@@ -16,6 +16,7 @@ public final class OpCases {
         all.addAll(Binary.cases());
         all.addAll(SumLeading.cases());
         all.addAll(SpectralNorm.cases());
+        all.addAll(PearsonLoss.cases());
         return all;
     }
 }

@@ -1,0 +1,47 @@
+#include <cmath>
+
+#include "kernels_all.h"
+
+namespace cg::ref {
+
+void pearson_loss(const PearsonLossArgs& g) {
+    const double *p = (const double*)g.pred, *t = (const double*)g.target, *w = (const double*)g.w;
+    double* dP = (double*)g.dPred;
+    double pixel = 0, corr = 0, n = (double)g.B * g.V;
+    for (i64 i = 0; i < g.B * g.V; i++) {
+        double d = p[i] - t[i], a = std::fabs(d), l = 0, dl = 0;
+        if (g.kind == kL1) l = a, dl = d > 0 ? 1 : d < 0 ? -1 : 0;
+        else if (g.kind == kMse) l = d * d, dl = 2 * d;
+        else if (a < 1) l = 0.5 * d * d, dl = d;
+        else l = a - 0.5, dl = d > 0 ? 1 : -1;
+        pixel += l / n;
+        dP[i] = w[0] * dl / n;
+    }
+    i64 groups = g.axis == 0 ? g.V : g.B, len = g.axis == 0 ? g.B : g.V;
+    i64 gs = g.axis == 0 ? 1 : g.V, es = g.axis == 0 ? g.V : 1;
+    for (i64 k = 0; k < groups; k++) {
+        double mp = 0, mt = 0, a = g.eps, b = g.eps, c = 0;
+        for (i64 i = 0; i < len; i++) {
+            mp += p[k * gs + i * es] / len;
+            mt += t[k * gs + i * es] / len;
+        }
+        for (i64 i = 0; i < len; i++) {
+            double x = p[k * gs + i * es] - mp, y = t[k * gs + i * es] - mt;
+            a += x * x;
+            b += y * y;
+            c += x * y;
+        }
+        double D = std::sqrt(a * b), r = D > 0 ? c / D : 0;
+        corr += (1 - r) / groups;
+        if (D > 0)
+            for (i64 i = 0; i < len; i++) {
+                double x = p[k * gs + i * es] - mp, y = t[k * gs + i * es] - mt;
+                dP[k * gs + i * es] -= w[1] / groups * (y / D - r * x / a);
+            }
+    }
+    *(double*)g.pixel = pixel;
+    *(double*)g.corr = corr;
+    *(double*)g.total = w[0] * pixel + w[1] * corr;
+}
+
+}  // namespace cg::ref

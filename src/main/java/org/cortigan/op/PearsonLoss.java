@@ -1,0 +1,95 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Pixel loss plus correlation loss, fused with their gradient. Inputs: prediction [B, V], target [B, V] (f32) and the two
+ * weights [2] (f32); outputs total, pixel, corr (one f32 each; only the total is differentiable) and the gradient of the
+ * total by the prediction. Formulas: kernels/pearson_loss/pearson_loss.h.
+ *
+ * @param pixel the pixel loss, a mean over all elements; the order is part of the kernel ABI
+ * @param axis what r runs over: images gives one r per vertex, as the metric; vertices one per image
+ * @param eps added to both sums of squares under r, so that a flat prediction has a bounded gradient; 0 for no guard
+ */
+public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
+    public enum Pixel {
+        L1,
+        MSE,
+        SMOOTH_L1
+    }
+
+    public enum Axis {
+        IMAGES,
+        VERTICES
+    }
+
+    @Override
+    public String name() {
+        return "pearson_loss";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value p = in.get(0);
+        Op.require(p.shape().rank() == 2 && p.dtype().isFloat(), this, in, "the prediction must be [images, vertices]");
+        Op.require(
+                in.get(1).type().equals(new Type(DType.F32, p.shape())), this, in, "the target must be f32 of its shape");
+        Op.require(in.get(2).type().equals(Type.of(DType.F32, 2)), this, in, "the weights must be f32[2]");
+        Type one = Type.of(DType.F32, 1);
+        return List.of(one, one, one, p.type());
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        if (dOut.get(0) == null || dOut.get(1) != null || dOut.get(2) != null || dOut.get(3) != null)
+            throw new UnsupportedOperationException("of the pearson_loss only the total has a gradient");
+        return Arrays.asList(Ops.mul(n.output(3), dOut.get(0)), null, null);
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 16.0 * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "pearson_loss";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).in(2).out(0).out(1).out(2).out(3).scratch();
+        w.i64(n.input(0).dim(0)).i64(n.input(0).dim(1)).i64(pixel.ordinal()).i64(axis.ordinal()).f64(eps);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (Axis a : Axis.values()) {
+            for (Pixel k : Pixel.values())
+                for (int[] s : new int[][] {{2, 3}, {7, 5}, {5, 33}, {13, 101}}) c.add(of(s[0], s[1], k, a, 1e-4));
+            c.add(of(6, 9, Pixel.L1, a, 0));
+            c.add(of(8, 39548, Pixel.L1, a, 1e-6).noGradient());
+            c.add(of(64, 39548, Pixel.L1, a, 1e-6).benchmark());
+        }
+        return c;
+    }
+
+    private static OpCase of(int b, int v, Pixel k, Axis a, double eps) {
+        return OpCase.of(
+                        "pearson_loss " + b + "x" + v + " " + k + " " + a + " eps " + eps,
+                        a == Axis.IMAGES ? 4L * b + 16 : 4L * v + 16,
+                        s -> {
+                            Value p = s.normal(b, v);
+                            Value t = s.filled(DType.F32, r -> Sketch.gaussian(r, b * v), b, v);
+                            Value w = s.filled(DType.F32, r -> new float[] {0.7f, 1.3f}, 2);
+                            return List.of(s.graph().apply(new PearsonLoss(k, a, eps), p, t, w).output(0));
+                        })
+                .roundings(2);
+    }
+}
