@@ -1,4 +1,4 @@
-package org.cortigan.eval;
+package org.cortigan.data;
 
 import java.util.Objects;
 
