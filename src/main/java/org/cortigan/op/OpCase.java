@@ -41,6 +41,10 @@ public record OpCase(
         return new OpCase(name, body, terms, scale, bf16Roundings, false, true);
     }
 
+    public OpCase terms(long n) {
+        return new OpCase(name, body, n, scale, bf16Roundings, gradient, bench);
+    }
+
     public OpCase scaled(double magnitude) {
         return new OpCase(name, body, terms, magnitude, bf16Roundings, gradient, bench);
     }

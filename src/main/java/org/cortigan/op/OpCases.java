@@ -17,6 +17,10 @@ public final class OpCases {
         all.addAll(SumLeading.cases());
         all.addAll(SpectralNorm.cases());
         all.addAll(PearsonLoss.cases());
+        all.addAll(GanLoss.cases());
+        all.addAll(GradNorm.cases());
+        all.addAll(Adam.cases());
+        all.addAll(Assemble.cases());
         return all;
     }
 }

@@ -64,4 +64,59 @@ public final class Ops {
     public static Value sumLeading(Value x, Shape to) {
         return x.graph().apply(new SumLeading(to, 1), x).output(0);
     }
+
+    /**
+     * A fused loss's own gradient times the gradient of its total. A total that is itself the end of the way has
+     * gradient 1: the product is then left out.
+     */
+    static Value chain(Value gradient, Value dTotal) {
+        boolean one = dTotal.node().op() instanceof org.cortigan.graph.Leaf.Constant c && c.value() == 1;
+        return one ? gradient : mul(gradient, dTotal);
+    }
+
+    /** Elements [from, to) of an axis. */
+    public static Value slice(Value x, int axis, int from, int to) {
+        if (from < 0 || to > x.dim(axis) || from >= to)
+            throw new IllegalArgumentException("slice [" + from + ", " + to + ") of axis " + axis + " of " + x.type());
+        long outer = x.shape().elements(0, axis), inner = x.shape().elements(axis + 1, x.shape().rank());
+        if (to - from == x.dim(axis)) return x;
+        Assemble.Piece p = new Assemble.Piece(0, from * inner, x.dim(axis) * inner, (to - from) * inner);
+        return x.graph().apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x).output(0);
+    }
+
+    /** The parts one behind the other along an axis; the other extents must agree. */
+    public static Value concat(int axis, Value... parts) {
+        if (parts.length == 1) return parts[0];
+        List<Assemble.Piece> row = new ArrayList<>();
+        Shape first = parts[0].shape();
+        int n = 0;
+        for (Value v : parts) {
+            if (!v.shape().with(axis, 1).equals(first.with(axis, 1)))
+                throw new IllegalArgumentException("concat along axis " + axis + ": " + v.type() + " after " + parts[0].type());
+            long len = v.shape().elements(axis, v.shape().rank());
+            row.add(new Assemble.Piece(row.size(), 0, len, len));
+            n += v.dim(axis);
+        }
+        return parts[0].graph()
+                .apply(new Assemble(first.elements(0, axis), row, first.with(axis, n)), parts)
+                .output(0);
+    }
+
+    /** Zeros before and after along an axis. */
+    public static Value pad(Value x, int axis, int before, int after) {
+        if (before == 0 && after == 0) return x;
+        long inner = x.shape().elements(axis + 1, x.shape().rank()), len = x.dim(axis) * inner;
+        List<Assemble.Piece> row = List.of(
+                Assemble.Piece.zeros(before * inner), new Assemble.Piece(0, 0, len, len), Assemble.Piece.zeros(after * inner));
+        Shape to = x.shape().with(axis, before + x.dim(axis) + after);
+        return x.graph().apply(new Assemble(x.shape().elements(0, axis), row, to), x).output(0);
+    }
+
+    /** [n, C] before the tokens of every element of x [B, T, C]: [B, n + T, C]. */
+    public static Value prepend(Value tokens, Value x) {
+        long a = tokens.shape().elements(), b = x.shape().elements(1, 3);
+        List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, 0, a), new Assemble.Piece(1, 0, b, b));
+        Shape to = x.shape().with(1, tokens.dim(0) + x.dim(1));
+        return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
+    }
 }

@@ -49,7 +49,7 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         if (dOut.get(0) == null || dOut.get(1) != null || dOut.get(2) != null || dOut.get(3) != null)
             throw new UnsupportedOperationException("of the pearson_loss only the total has a gradient");
-        return Arrays.asList(Ops.mul(n.output(3), dOut.get(0)), null, null);
+        return Arrays.asList(Ops.chain(n.output(3), dOut.get(0)), null, null);
     }
 
     @Override

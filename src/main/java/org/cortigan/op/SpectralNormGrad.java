@@ -35,6 +35,7 @@ public record SpectralNormGrad() implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).in(3).in(4).out(0).scratch().i64(n.input(1).dim(0)).i64(n.input(1).dim(1));
+        w.in(0).in(1).in(2).in(3).in(4).out(0).scratch();
+        w.i64(n.input(2).dim(0)).i64(n.input(3).dim(0));
     }
 }

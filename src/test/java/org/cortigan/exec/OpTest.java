@@ -43,6 +43,8 @@ class OpTest {
         NO_GRADIENT.put("LayerNormGrad", "is a gradient");
         NO_GRADIENT.put("ActivationGrad", "is a gradient");
         NO_GRADIENT.put("SpectralNormGrad", "is a gradient");
+        NO_GRADIENT.put("Adam", "is an update");
+        NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
 
     /** Runs a case's graph; with gradients, for random upstream gradients of all outputs that have one. */

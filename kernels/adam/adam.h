@@ -1,0 +1,46 @@
+// Optimizer step over many tensors at once, in place, in torch's order of operations (Kingma and Ba 2015; Loshchilov
+// and Hutter 2019):
+//   g' = c g with c = min(1, clip / (norm + 1e-6)), 1 where clip is 0
+//   decoupled: p *= 1 - lr decay      otherwise: g' += decay p
+//   m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
+//   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+//   ema = d ema + (1 - d) p with d = min(ema_decay, (1 + t) / (10 + t))    p16 = bf16(p)
+// lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are one float each, by address. Where norm is infinite or
+// NaN nothing is written: one bad batch must not end a run. p, g, m, v, ema float; p16 and ema may be null.
+// About 12 FLOPs and 28 bytes an element (+ 2 for p16, + 8 for ema). Deterministic: elementwise.
+//
+// grad_norm: norm = sqrt(sum of squares over all tensors), pieces of 4096 in float lanes, their totals in double.
+// 2 FLOPs and 4 bytes an element; parts cut by position and summed in order.
+#pragma once
+#include "cg/abi.h"
+namespace cg {
+struct AdamRow {
+    void* p;
+    const void* g;
+    void* m;
+    void* v;
+    void* p16;
+    void* ema;
+    i64 n;
+    double decay;
+};
+struct AdamArgs {
+    const void* lr;
+    const void* t;
+    const void* norm;
+    double beta1, beta2, eps, clip, ema_decay;
+    i64 decoupled;
+    const AdamRow* rows;
+    i64 n;
+};
+struct GradNormRow {
+    const void* g;
+    i64 n;
+};
+struct GradNormArgs {
+    void* norm;
+    void* scratch;  // a double a part
+    const GradNormRow* rows;
+    i64 n;
+};
+}  // namespace cg

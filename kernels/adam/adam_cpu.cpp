@@ -1,0 +1,85 @@
+// Each tensor is cut over the threads; small ones run on the caller's. Memory-bound: seven floats move for an element.
+// Versions: only this one, not measured.
+#include "cg/threads.h"
+#include "kernels_all.h"
+#include "vec.h"
+
+namespace cg {
+namespace CG_NS {
+
+namespace {
+constexpr i64 kGrain = 32768;
+}
+
+template <class T>
+void adam(const AdamArgs& a) {
+    const double lr = *(const float*)a.lr, t = *(const float*)a.t, norm = *(const float*)a.norm;
+    if (!(norm <= 3.4e38)) return;
+    double c = 1, d = (1 + t) / (10 + t);
+    if (a.clip > 0 && a.clip < norm + 1e-6) c = a.clip / (norm + 1e-6);
+    if (a.ema_decay < d) d = a.ema_decay;
+    const vf vc = splat((float)c), b1 = splat((float)a.beta1), b2 = splat((float)a.beta2);
+    const vf c1 = splat((float)(1 - a.beta1)), c2 = splat((float)(1 - a.beta2)), eps = splat((float)a.eps);
+    const vf rate = splat((float)(lr / (1 - std::pow(a.beta1, t))));
+    const vf root = splat((float)(1 / std::sqrt(1 - std::pow(a.beta2, t))));
+    const vf keep = splat((float)d), move = splat((float)(1 - d));
+    for (i64 k = 0; k < a.n; k++) {
+        const AdamRow& r = a.rows[k];
+        float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
+        const float* g = (const float*)r.g;
+        bf16* p16 = (bf16*)r.p16;
+        const vf shrink = splat(a.decoupled ? (float)(1 - lr * r.decay) : 1.f);
+        const vf l2 = splat(a.decoupled ? 0.f : (float)r.decay);
+        parallel(r.n, kGrain, [&](i64 b, i64 e, int) {
+            for (i64 i = b; i < e; i += W) {
+                const i64 n = e - i < W ? e - i : W;
+                const bool full = n == W;
+                auto get = [&](const float* x) { return full ? load(x + i) : load_n(x + i, n); };
+                auto put = [&](float* x, vf y) { full ? store(x + i, y) : store_n(x + i, y, n); };
+                vf q = get(p) * shrink, x = fma(l2, q, vc * get(g));
+                vf mi = fma(b1, get(m), c1 * x), vi_ = fma(b2, get(v), c2 * x * x);
+                q -= rate * mi / fma(vsqrt(vi_), root, eps);
+                put(m, mi);
+                put(v, vi_);
+                put(p, q);
+                if (p16) full ? store(p16 + i, q) : store_n(p16 + i, q, n);
+                if (ema) put(ema, fma(keep, get(ema), move * q));
+            }
+        });
+    }
+}
+
+i64 grad_norm_scratch(const GradNormArgs&) { return (threads() * 8 + 63) / 64 * 64; }
+
+template <class T>
+void grad_norm(const GradNormArgs& a) {
+    double* part = (double*)a.scratch;
+    double s = 0;
+    for (i64 k = 0; k < a.n; k++) {
+        const float* g = (const float*)a.rows[k].g;
+        const i64 n = a.rows[k].n, parts = parts_of(n, kGrain);
+        parallel(n, kGrain, [&](i64 b, i64 e, int p) {
+            double x = 0;
+            for (i64 i = b; i < e;) {
+                i64 stop = e - i < 4096 ? e : i + 4096;
+                vf y{};
+                for (; i + W <= stop; i += W) y = fma(load(g + i), load(g + i), y);
+                if (i < stop) {
+                    vf z = load_n(g + i, stop - i);
+                    y = fma(z, z, y);
+                    i = stop;
+                }
+                x += hsum(y);
+            }
+            part[p] = x;
+        });
+        for (i64 p = 0; p < parts; p++) s += part[p];
+    }
+    *(float*)a.norm = (float)std::sqrt(s);
+}
+
+CG_INSTANTIATE_F32(adam, AdamArgs)
+CG_INSTANTIATE_F32(grad_norm, GradNormArgs)
+
+}  // namespace CG_NS
+}  // namespace cg

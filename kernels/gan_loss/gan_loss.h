@@ -1,0 +1,27 @@
+// Adversarial losses of logits x and their gradient. kind 0 LSGAN (Mao et al. 2017), 1 BCE on logits (Goodfellow et al.
+// 2014; the generator's is the non-saturating form), 2 hinge (Lim and Ye 2017).
+//   mode 0, the discriminator's: x [2 n], first n real, then n fake:  loss = (mean L(x_real, 1) + mean L(x_fake, 0)) / 2
+//   mode 1, the generator's:     x [n] of fakes:                      loss = mean L(x, generator)
+//            real            fake            generator
+//   LSGAN    (x - 1)^2       x^2             (x - 1)^2
+//   BCE      log(1 + e^-x)   log(1 + e^x)    log(1 + e^-x)
+//   hinge    max(0, 1 - x)   max(0, 1 + x)   -x
+//   total = weight loss;  dX = d total / dx;  real, fake: mean logits (real is 0 in mode 1).
+// x, dX in T; the others one float each, summed in double. About 10 FLOPs an element (BCE 40), one read, one write.
+// Deterministic: parts cut by position, their sums added in order.
+#pragma once
+#include "cg/abi.h"
+namespace cg {
+enum GanKind : i64 { kLsgan = 0, kBce = 1, kHinge = 2 };
+struct GanLossArgs {
+    const void* x;
+    const void* weight;
+    void* total;
+    void* loss;
+    void* real;
+    void* fake;
+    void* dX;
+    void* scratch;  // two doubles a part and half
+    i64 n, kind, mode;
+};
+}  // namespace cg

@@ -1,0 +1,145 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * One step of Adam or AdamW on any number of parameters, in place. Inputs: learning rate, step number and gradient norm
+ * (f32[1] each), then for each parameter p, gradient, m, v (f32), its bf16 copy if it has one, its moving average if
+ * {@code ema > 0}; all but the gradient are variables. Outputs for each: p, m, v, copy, average after the step.
+ * Formulas: kernels/adam/adam.h.
+ *
+ * @param clip greatest gradient norm; 0 for none
+ * @param ema decay of the moving average; 0 for none
+ * @param decoupled weight decay as in AdamW; otherwise added to the gradient as in Adam
+ */
+public record Adam(double beta1, double beta2, double eps, double clip, double ema, boolean decoupled, List<Slot> slots)
+        implements Op {
+    /** What differs between parameters: weight decay, and whether there is a bf16 copy. */
+    public record Slot(double decay, boolean copy) {}
+
+    public Adam {
+        slots = List.copyOf(slots);
+    }
+
+    @Override
+    public String name() {
+        return decoupled ? "adamw" : "adam";
+    }
+
+    private int width(int slot) {
+        return 4 + (slots.get(slot).copy ? 1 : 0) + (ema > 0 ? 1 : 0);
+    }
+
+    private int first(int slot) {
+        int at = 3;
+        for (int i = 0; i < slot; i++) at += width(i);
+        return at;
+    }
+
+    /** Position among the outputs of a parameter's new value; its bf16 copy, if any, is 3 behind it. */
+    public int output(int slot) {
+        return first(slot) - 3 - slot;
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Type one = Type.of(DType.F32, 1);
+        for (int i = 0; i < 3; i++) Op.require(in.get(i).type().equals(one), this, in, "rate, step and norm must be f32[1]");
+        Op.require(in.size() == first(slots.size()), this, in, "wrong number of inputs");
+        List<Type> out = new ArrayList<>();
+        for (int k = 0; k < slots.size(); k++) {
+            Value p = in.get(first(k));
+            for (int i = 1; i < width(k); i++) {
+                Value x = in.get(first(k) + i);
+                DType t = i == 4 && slots.get(k).copy ? DType.BF16 : DType.F32;
+                // a gradient may have lost axes of extent 1
+                Op.require(
+                        x.dtype() == t && x.shape().elements() == p.shape().elements(), this, in, "tensors of " + p + " differ");
+                if (i > 1) out.add(x.type());
+                else out.add(p.type());
+            }
+        }
+        return out;
+    }
+
+    @Override
+    public int storage(int output) {
+        int k = 0;
+        while (k + 1 < slots.size() && output(k + 1) <= output) k++;
+        int i = output - output(k);
+        return first(k) + (i == 0 ? 0 : i + 1);
+    }
+
+    @Override
+    public boolean overwrites(int output) {
+        return true;
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        double e = 0;
+        for (int k = 0; k < slots.size(); k++) e += n.input(first(k)).shape().elements();
+        return Op.cost(n, 12 * e);
+    }
+
+    @Override
+    public String kernel() {
+        return "adam";
+    }
+
+    @Override
+    public DType variant(Node n) {
+        return DType.F32;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).in(2).f64(beta1).f64(beta2).f64(eps).f64(clip).f64(ema).i64(decoupled ? 1 : 0);
+        w.rows(slots.size(), k -> {
+            int at = first(k);
+            w.in(at).in(at + 1).in(at + 2).in(at + 3);
+            w.inOrNone(slots.get(k).copy ? at + 4 : -1).inOrNone(ema > 0 ? at + width(k) - 1 : -1);
+            w.i64(n.input(at).shape().elements()).f64(slots.get(k).decay);
+        });
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (boolean decoupled : new boolean[] {false, true})
+            for (boolean full : new boolean[] {false, true})
+                for (int n : new int[] {1, 37, 70_001})
+                    c.add(OpCase.of((decoupled ? "adamw " : "adam ") + n + (full ? " copy, average, clip" : ""), 32, s -> {
+                                Adam op = new Adam(
+                                        0.9, 0.99, 1e-8, full ? 0.5 : 0, full ? 0.9 : 0, decoupled,
+                                        List.of(new Slot(0.1, full), new Slot(0, false)));
+                                List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
+                                for (int k = 0; k < 2; k++) {
+                                    int size = k == 0 ? n : 5;
+                                    in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
+                                    in.add(s.filled(DType.F32, r -> Sketch.gaussian(r, size), size));
+                                    in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
+                                    in.add(s.variable(DType.F32, r -> positive(r, size), size));
+                                    if (full && k == 0) in.add(s.variable(DType.BF16, r -> Sketch.gaussian(r, size), size));
+                                    if (full) in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
+                                }
+                                return s.graph().apply(op, in).outputs();
+                            })
+                            // the copy is bf16 whatever the compute type: one rounding, 2^-8 = 65536 * 2^-24
+                            .terms(full ? 1L << 16 : 32)
+                            // m and v mix terms of a few standard deviations that may cancel
+                            .scaled(4)
+                            .noGradient());
+        return c;
+    }
+
+    private static float[] positive(java.util.SplittableRandom r, int n) {
+        float[] f = Sketch.gaussian(r, n);
+        for (int i = 0; i < n; i++) f[i] = f[i] * f[i] + 0.1f;
+        return f;
+    }
+}
