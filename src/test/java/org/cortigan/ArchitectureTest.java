@@ -24,9 +24,9 @@ class ArchitectureTest {
             entry("data"),
             entry("eval", "data"),
             entry("nn", "op", "graph"),
-            entry("model", "nn", "op", "graph", "exec", "data"),
-            entry("loss", "nn", "op", "graph"),
-            entry("optim", "nn", "op", "graph"),
+            entry("model", "optim", "nn", "op", "graph", "exec", "data"),
+            entry("loss", "nn", "op", "graph", "data"),
+            entry("optim", "nn", "op", "graph", "data"),
             entry("prof", "exec", "plan", "op", "graph", "data"),
             entry("train", "model", "loss", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data", "eval"),
             entry("cli", "train", "prof", "model", "exec", "plan", "op", "graph", "mem", "jni", "data", "eval"));

@@ -114,7 +114,11 @@ public final class Storage {
 
     /** Copies all elements out as floats. */
     public void read(float[] dst, int off) {
-        int n = (int) type.shape().elements();
+        read(dst, off, (int) type.shape().elements());
+    }
+
+    /** Copies the first n elements out as floats. */
+    public void read(float[] dst, int off, int n) {
         if (floats != null) floats.get(0, dst, off, n);
         else for (int i = 0; i < n; i++) dst[off + i] = (float) get(i);
     }

@@ -21,6 +21,11 @@ public final class OpCases {
         all.addAll(GradNorm.cases());
         all.addAll(Adam.cases());
         all.addAll(Assemble.cases());
+        all.addAll(Attention.cases());
+        all.addAll(Patchify.cases());
+        all.addAll(Cast.cases());
+        all.addAll(MeanMiddle.cases());
+        all.addAll(Conv2d.cases());
         return all;
     }
 }

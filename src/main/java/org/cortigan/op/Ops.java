@@ -119,4 +119,36 @@ public final class Ops {
         Shape to = x.shape().with(1, tokens.dim(0) + x.dim(1));
         return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
     }
+
+    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
+    public static Value attention(Value qkv, int heads) {
+        return qkv.graph().apply(new Attention(heads), qkv).output(0);
+    }
+
+    /** See {@link Patchify}. */
+    public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
+        return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
+    }
+
+    /** Photographs u8 [B, H, W, 3] as they lie, (x / 255 - mean) / std. */
+    public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
+        return patchify(images, 0, mean, std, out);
+    }
+
+    public static Value cast(Value x, DType to) {
+        return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
+    }
+
+    /** Mean over the middle axis of [B, N, C]. */
+    public static Value meanMiddle(Value x) {
+        return x.graph().apply(new MeanMiddle(), x).output(0);
+    }
+
+    /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
+    public static Value conv2d(Value x, Value w, Value bias, Value scale, int sh, int sw, int ph, int pw) {
+        List<Value> in = new ArrayList<>(List.of(x, w));
+        if (bias != null) in.add(bias);
+        if (scale != null) in.add(scale);
+        return x.graph().apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in).output(0);
+    }
 }

@@ -1,0 +1,176 @@
+// Convolution on oneDNN. Activations stay NHWC; the weight's layout is oneDNN's choice, reached by a reorder into scratch
+// (weights are small beside activations). Not measured yet.
+#include "cg/onednn.h"
+#include "kernels_all.h"
+
+namespace cg::onednn {
+
+using dnnl::memory;
+
+namespace {
+
+/// A convolution with, where the layouts differ, a reorder of its weight before or after it.
+struct Conv {
+    Fixed main;
+    dnnl::primitive reorder;
+    memory plain, blocked, reorder_scratch;
+    i64 blocked_bytes = 0, reorder_bytes = 0;
+    bool reorders = false;
+
+    void weights(const memory::desc& user, const memory::desc& own, bool out) {
+        reorders = user != own;
+        if (!reorders) return;
+        plain = memory(user, engine(), nullptr);
+        blocked = memory(own, engine(), nullptr);
+        dnnl::reorder::primitive_desc pd(
+            engine(), out ? own : user, engine(), out ? user : own, attributes());
+        reorder = dnnl::reorder(pd);
+        reorder_scratch = memory(pd.scratchpad_desc(), engine(), nullptr);
+        blocked_bytes = align64((i64)own.get_size());
+        reorder_bytes = align64((i64)pd.scratchpad_desc().get_size());
+    }
+    i64 scratch() const { return main.scratch_bytes + blocked_bytes + reorder_bytes; }
+    /// Sets the weight, by way of the blocked copy in scratch where there is one.
+    void bind(int arg, const void* user, void* scratch) {
+        char* s = (char*)scratch;
+        main.set(DNNL_ARG_SCRATCHPAD, s);
+        if (!reorders) return main.set(arg, user);
+        plain.set_data_handle(const_cast<void*>(user));
+        blocked.set_data_handle(s + main.scratch_bytes);
+        reorder_scratch.set_data_handle(s + main.scratch_bytes + blocked_bytes);
+        main.set(arg, s + main.scratch_bytes);
+    }
+    void move(bool out) {
+        if (reorders)
+            reorder.execute(stream(), {{DNNL_ARG_FROM, out ? blocked : plain}, {DNNL_ARG_TO, out ? plain : blocked},
+                                       {DNNL_ARG_SCRATCHPAD, reorder_scratch}});
+    }
+};
+
+template <class Args>
+struct Descs {
+    memory::dims x, w, y, stride, pad;
+    explicit Descs(const Args& g)
+        : x{g.B, g.C, g.H, g.W}, w{g.O, g.C, g.KH, g.KW},
+          y{g.B, g.O, (g.H + 2 * g.ph - g.KH) / g.sh + 1, (g.W + 2 * g.pw - g.KW) / g.sw + 1}, stride{g.sh, g.sw},
+          pad{g.ph, g.pw} {}
+};
+memory::desc nhwc(const memory::dims& d, memory::data_type t) { return {d, t, memory::format_tag::nhwc}; }
+memory::desc any(const memory::dims& d, memory::data_type t) { return {d, t, memory::format_tag::any}; }
+memory::desc oihw(const memory::dims& d, memory::data_type t) { return {d, t, memory::format_tag::oihw}; }
+
+constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
+
+template <class F>
+void* made(F&& f) {
+    Conv* c = new Conv;
+    try {
+        f(*c);
+    } catch (...) {
+        delete c;
+        throw;
+    }
+    return c;
+}
+
+/// Factor `scale` on the result; its memory is [1, 1, 1, 1].
+dnnl::primitive_attr scaled(bool scale, const memory::desc* bias) {
+    auto attr = attributes();
+    dnnl::post_ops ops;
+    if (scale) ops.append_binary(dnnl::algorithm::binary_mul, memory::desc({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw));
+    if (bias) ops.append_binary(dnnl::algorithm::binary_add, *bias);
+    attr.set_post_ops(ops);
+    return attr;
+}
+
+dnnl::convolution_forward::primitive_desc forward(const Descs<Conv2dGradXArgs>& d, memory::data_type t) {
+    return {engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad};
+}
+
+}  // namespace
+
+void* conv2d_prepare(Conv2dArgs& g) {
+    return made([&](Conv& c) {
+        Descs<Conv2dArgs> d(g);
+        const auto t = type(g.type);
+        const memory::desc bias({1, g.O, 1, 1}, memory::data_type::f32, memory::format_tag::nchw);
+        const memory::desc one({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw);
+        const bool has_bias = g.bias, has_scale = g.scale;
+        dnnl::convolution_forward::primitive_desc pd(
+            engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad,
+            d.pad, scaled(has_scale, has_bias ? &bias : nullptr));
+        c.main.init(pd);
+        c.main.add(DNNL_ARG_SRC, pd.src_desc());
+        c.main.add(DNNL_ARG_WEIGHTS, pd.weights_desc());
+        c.main.add(DNNL_ARG_DST, pd.dst_desc());
+        int post = 0;
+        if (has_scale) c.main.add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post++) | DNNL_ARG_SRC_1, one);
+        if (has_bias) c.main.add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post) | DNNL_ARG_SRC_1, bias);
+        c.weights(oihw(d.w, t), pd.weights_desc(), false);
+    });
+}
+i64 conv2d_scratch(const Conv2dArgs& g) { return ((Conv*)g.state)->scratch(); }
+void conv2d_run(const Conv2dArgs& g) {
+    Conv& c = *(Conv*)g.state;
+    c.bind(DNNL_ARG_WEIGHTS, g.w, g.scratch);
+    c.main.set(DNNL_ARG_SRC, g.x);
+    c.main.set(DNNL_ARG_DST, g.y);
+    int post = 0;
+    if (g.scale) c.main.set(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post++) | DNNL_ARG_SRC_1, g.scale);
+    if (g.bias) c.main.set(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post) | DNNL_ARG_SRC_1, g.bias);
+    c.move(false);
+    c.main.run();
+}
+void conv2d_release(void* state) { delete (Conv*)state; }
+
+void* conv2d_grad_x_prepare(Conv2dGradXArgs& g) {
+    return made([&](Conv& c) {
+        Descs<Conv2dGradXArgs> d(g);
+        const auto t = type(g.type);
+        dnnl::convolution_backward_data::primitive_desc pd(
+            engine(), kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad, forward(d, t), attributes());
+        c.main.init(pd);
+        c.main.add(DNNL_ARG_DIFF_DST, pd.diff_dst_desc());
+        c.main.add(DNNL_ARG_WEIGHTS, pd.weights_desc());
+        c.main.add(DNNL_ARG_DIFF_SRC, pd.diff_src_desc());
+        c.weights(oihw(d.w, t), pd.weights_desc(), false);
+    });
+}
+i64 conv2d_grad_x_scratch(const Conv2dGradXArgs& g) { return ((Conv*)g.state)->scratch(); }
+void conv2d_grad_x_run(const Conv2dGradXArgs& g) {
+    Conv& c = *(Conv*)g.state;
+    c.bind(DNNL_ARG_WEIGHTS, g.w, g.scratch);
+    c.main.set(DNNL_ARG_DIFF_DST, g.dY);
+    c.main.set(DNNL_ARG_DIFF_SRC, g.dX);
+    c.move(false);
+    c.main.run();
+}
+void conv2d_grad_x_release(void* state) { delete (Conv*)state; }
+
+void* conv2d_grad_w_prepare(Conv2dGradWArgs& g) {
+    return made([&](Conv& c) {
+        Descs<Conv2dGradWArgs> d(g);
+        const auto t = type(g.type), f = memory::data_type::f32;
+        dnnl::convolution_forward::primitive_desc hint(
+            engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad);
+        dnnl::convolution_backward_weights::primitive_desc pd(
+            engine(), kAlgorithm, nhwc(d.x, t), any(d.w, f), nhwc(d.y, t), d.stride, d.pad, d.pad, hint, attributes());
+        c.main.init(pd);
+        c.main.add(DNNL_ARG_SRC, pd.src_desc());
+        c.main.add(DNNL_ARG_DIFF_DST, pd.diff_dst_desc());
+        c.main.add(DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc());
+        c.weights(oihw(d.w, f), pd.diff_weights_desc(), true);
+    });
+}
+i64 conv2d_grad_w_scratch(const Conv2dGradWArgs& g) { return ((Conv*)g.state)->scratch(); }
+void conv2d_grad_w_run(const Conv2dGradWArgs& g) {
+    Conv& c = *(Conv*)g.state;
+    c.bind(DNNL_ARG_DIFF_WEIGHTS, g.dW, g.scratch);
+    c.main.set(DNNL_ARG_SRC, g.x);
+    c.main.set(DNNL_ARG_DIFF_DST, g.dY);
+    c.main.run();
+    c.move(true);
+}
+void conv2d_grad_w_release(void* state) { delete (Conv*)state; }
+
+}  // namespace cg::onednn

@@ -1,0 +1,16 @@
+// y[b, c] = mean over n of x[b, n, c];  backward dX[b, n, c] = dY[b, c] / N.  x, dX [B, N, C], y, dY [B, C] in T, sums in
+// float. B N C FLOPs; x read once, y written once, and the other way round. Deterministic.
+#pragma once
+#include "cg/abi.h"
+namespace cg {
+struct MeanMiddleArgs {
+    const void* x;
+    void* y;
+    i64 B, N, C;
+};
+struct MeanMiddleGradArgs {
+    const void* dY;
+    void* dX;
+    i64 B, N, C;
+};
+}  // namespace cg

@@ -1,0 +1,46 @@
+package org.cortigan.loss;
+
+import org.cortigan.data.Settings;
+import org.cortigan.op.GanLoss;
+import org.cortigan.op.PearsonLoss;
+
+/**
+ * What the generator minimises: pixel loss, correlation loss and adversarial loss, each with a weight that rises from 0
+ * over its first {@code warmup} epochs.
+ */
+public record LossConfig(
+        PearsonLoss.Pixel pixel,
+        Term pixelTerm,
+        PearsonLoss.Axis axis,
+        double eps,
+        Term correlationTerm,
+        GanLoss.Kind gan,
+        Term ganTerm) {
+    /** @param warmup epochs over which the weight rises linearly to its value */
+    public record Term(double weight, double warmup) {
+        /** The weight at a step (0, 1, ...). */
+        public double at(long step, long stepsPerEpoch) {
+            double ramp = warmup * stepsPerEpoch;
+            return ramp <= 0 || step >= ramp ? weight : weight * (step + 1) / (ramp + 1);
+        }
+    }
+
+    /** From the section {@code loss} of a recipe. */
+    public static LossConfig of(Settings s) {
+        LossConfig c = new LossConfig(
+                s.choice("pixel", PearsonLoss.Pixel.class),
+                term(s, "pixel"),
+                s.choice("correlation_axis", PearsonLoss.Axis.class),
+                s.number("correlation_eps", 0),
+                term(s, "correlation"),
+                s.choice("gan", GanLoss.Kind.class),
+                term(s, "gan"));
+        if (c.pixelTerm.weight == 0 && c.correlationTerm.weight == 0 && c.ganTerm.weight == 0)
+            throw s.wrong("pixel_weight", "is 0 like all other weights", "Give one of the losses a weight");
+        return c;
+    }
+
+    private static Term term(Settings s, String name) {
+        return new Term(s.number(name + "_weight", 0), s.number(name + "_warmup", 0));
+    }
+}

@@ -1,0 +1,128 @@
+package org.cortigan.model;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Storage;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.nn.Weights;
+
+/**
+ * The generator alone, in f32, ready to run on batches of photographs. Confined to the thread that made it; several may
+ * be made from one {@link Model}, one a thread. A prediction allocates nothing.
+ */
+public final class Predictor implements AutoCloseable {
+    private final ModelConfig config;
+    private final int batch;
+    private final Variables owned;
+    private final Session session;
+    private final Storage images;
+    private final Storage output;
+
+    /**
+     * @param variables where the parameters live, under their names behind {@code prefix}
+     * @param own whether the variables end with this
+     * @param features whether to give the features that the head reads instead of responses
+     */
+    public Predictor(
+            ModelConfig config, Device device, Variables variables, String prefix, int batch, boolean own, boolean features) {
+        if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
+        this.config = config;
+        this.batch = batch;
+        this.owned = own ? variables : null;
+        Graph g = new Graph();
+        Value x = config.generator().images(g, batch);
+        Weights w = Weights.in(g, DType.F32, prefix, false);
+        g.output("y", features ? config.generator().features(w, x) : config.generator().responses(w, x, config.vertices()));
+        Session s = null;
+        try {
+            s = new Session(g, device, variables);
+            images = s.input("images");
+            output = s.output("y");
+        } catch (RuntimeException | Error e) {
+            if (s != null) s.close();
+            if (own) variables.close();
+            throw e;
+        }
+        session = s;
+    }
+
+    /** Photographs in a batch: the most that one call takes. */
+    public int batch() {
+        return batch;
+    }
+
+    /** Numbers for one photograph: vertices, the left hemisphere's first, or features. */
+    public int columns() {
+        return output.type().shape().dim(1);
+    }
+
+    /** Bytes of one photograph: S * S * 3, rows of RGB. */
+    public int imageBytes() {
+        return config.generator().imageBytes();
+    }
+
+    /**
+     * Predicts n photographs, 1 to {@link #batch()}.
+     *
+     * @param rgb n photographs, u8 [n, S, S, 3]
+     * @return responses [n, columns]
+     */
+    public float[] predict(byte[] rgb) {
+        check(rgb.length);
+        int n = rgb.length / imageBytes();
+        float[] out = new float[n * columns()];
+        images.bytes().put(0, rgb);
+        session.run();
+        read(out, 0, n);
+        return out;
+    }
+
+    /**
+     * Predicts from and into direct buffers without allocating.
+     *
+     * @param rgb from its position to its limit n photographs, u8 [n, S, S, 3]; the position does not move
+     * @param responses takes [n, columns] from its position on, which advances
+     */
+    public void predict(ByteBuffer rgb, FloatBuffer responses) {
+        check(rgb.remaining());
+        int n = rgb.remaining() / imageBytes(), count = n * columns();
+        if (responses.remaining() < count)
+            throw new IllegalArgumentException(responses.remaining() + " floats have room, " + count + " are needed");
+        images.bytes().put(0, rgb, rgb.position(), rgb.remaining());
+        session.run();
+        for (int i = 0; i < count; i++) responses.put((float) output.get(i));
+    }
+
+    private void check(int bytes) {
+        int one = imageBytes();
+        if (bytes == 0 || bytes % one != 0 || bytes / one > batch)
+            throw new IllegalArgumentException(bytes + " bytes given; a photograph has " + one + ", a call takes 1 to " + batch);
+    }
+
+    /** Where a batch of photographs is put before {@link #run()}. */
+    public ByteBuffer imageBytesOfBatch() {
+        return images.bytes().duplicate().order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /** Runs what was put there. */
+    public void run() {
+        session.run();
+    }
+
+    /** Copies the first n rows of the last run. */
+    public void read(float[] into, int at, int n) {
+        output.read(into, at, n * columns());
+    }
+
+    @Override
+    public void close() {
+        session.close();
+        if (owned != null) owned.close();
+    }
+}

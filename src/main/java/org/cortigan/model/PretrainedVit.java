@@ -1,0 +1,156 @@
+package org.cortigan.model;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.cortigan.InputException;
+import org.cortigan.data.SafeTensors;
+import org.cortigan.graph.DType;
+import org.cortigan.nn.Weights;
+
+/**
+ * Parameters of a Vision Transformer from a safetensors file with timm's names (VisionTransformer) or Hugging Face's
+ * (ViTModel, with or without the prefix {@code vit.}). Position embeddings of another grid are interpolated as timm's
+ * {@code resample_abs_pos_embed} does: bicubic, antialiased, corners not aligned.
+ *
+ * @param values contents by parameter name, for those that the file has
+ * @param missing parameters that the file lacks; they keep their own start (the head over the vertices always does)
+ * @param unexpected tensors of the file that have no place
+ */
+public record PretrainedVit(Map<String, float[]> values, List<String> missing, List<String> unexpected) {
+    /**
+     * @throws InputException if the file has none of the names, or a tensor of another shape
+     */
+    public static PretrainedVit load(Path file, Generator g, int vertices) {
+        if (g.type() != Generator.Type.VIT)
+            throw new InputException(file.toString(), "is for a ViT, the generator is a CNN", "Set model.generator.type to vit");
+        try (SafeTensors t = SafeTensors.open(file)) {
+            Set<String> unused = new LinkedHashSet<>(t.names());
+            boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
+            String p = t.names().stream().anyMatch(n -> n.startsWith("vit.embeddings.")) ? "vit." : "";
+            Map<String, float[]> values = new LinkedHashMap<>();
+            List<String> missing = new ArrayList<>();
+            for (Weights.Spec s : g.specs(DType.F32, vertices)) {
+                String name = s.name().substring(Generator.PREFIX.length());
+                List<String> from = name.startsWith("head.") ? List.of() : hf ? huggingFace(p, name) : List.of(name);
+                if (from.isEmpty() || !t.names().containsAll(from)) {
+                    missing.add(name);
+                    continue;
+                }
+                unused.removeAll(from);
+                values.put(s.name(), read(t, from, s, name.equals("pos_embed"), g));
+            }
+            if (values.isEmpty())
+                throw new InputException(
+                        file.toString(), "has none of a ViT's tensors, but for example " + unused.stream().limit(3).toList(),
+                        "Give the weights of a ViT as timm or Hugging Face name them");
+            return new PretrainedVit(values, missing, List.copyOf(unused));
+        }
+    }
+
+    private static float[] read(SafeTensors t, List<String> from, Weights.Spec s, boolean positions, Generator g) {
+        List<float[]> parts = new ArrayList<>();
+        int n = 0;
+        for (String f : from) {
+            float[] x = t.floats(f);
+            if (positions) x = positions(t, f, x, g);
+            parts.add(x);
+            n += x.length;
+        }
+        if (n != s.shape().elements()) {
+            List<String> shapes = new ArrayList<>();
+            for (String f : from) shapes.add(f + " " + java.util.Arrays.toString(t.entry(f).shape()));
+            throw new InputException(
+                    t.path() + ", " + String.join(", ", shapes), "does not fit " + s.name() + " " + s.shape(),
+                    "Set model.generator's size, width, depth, heads and patch to those of the file");
+        }
+        float[] all = new float[n];
+        int at = 0;
+        for (float[] x : parts) {
+            System.arraycopy(x, 0, all, at, x.length);
+            at += x.length;
+        }
+        return all;
+    }
+
+    private static List<String> huggingFace(String p, String name) {
+        switch (name) {
+            case "cls_token":
+                return List.of(p + "embeddings.cls_token");
+            case "pos_embed":
+                return List.of(p + "embeddings.position_embeddings");
+            case "norm.weight", "norm.bias":
+                return List.of(p + "layernorm" + name.substring(4));
+            default:
+        }
+        if (name.startsWith("patch_embed.proj."))
+            return List.of(p + "embeddings.patch_embeddings.projection." + name.substring(17));
+        String[] k = name.split("\\.", 3); // blocks, number, rest
+        String layer = p + "encoder.layer." + k[1] + ".";
+        int dot = k[2].lastIndexOf('.');
+        String kind = k[2].substring(dot);
+        return switch (k[2].substring(0, dot)) {
+            case "norm1" -> List.of(layer + "layernorm_before" + kind);
+            case "norm2" -> List.of(layer + "layernorm_after" + kind);
+            case "attn.qkv" -> List.of(
+                    layer + "attention.attention.query" + kind,
+                    layer + "attention.attention.key" + kind,
+                    layer + "attention.attention.value" + kind);
+            case "attn.proj" -> List.of(layer + "attention.output.dense" + kind);
+            case "mlp.fc1" -> List.of(layer + "intermediate.dense" + kind);
+            case "mlp.fc2" -> List.of(layer + "output.dense" + kind);
+            default -> throw new IllegalStateException(name);
+        };
+    }
+
+    /** Position embeddings [1 + n * n, E] to the generator's grid; the class token's comes first and stays. */
+    private static float[] positions(SafeTensors t, String name, float[] x, Generator g) {
+        int e = g.width(), to = g.image() / g.patch();
+        if (x.length % e != 0) return x; // the caller says what does not fit
+        int tokens = x.length / e, from = (int) Math.round(Math.sqrt(tokens - 1.0));
+        if (from * from + 1 != tokens)
+            throw new InputException(
+                    t.path() + ", tensor '" + name + "'", tokens + " positions are no class token and a square grid",
+                    "Only square grids with one class token can be read");
+        if (from == to) return x;
+        float[] out = new float[(to * to + 1) * e];
+        System.arraycopy(x, 0, out, 0, e);
+        double[][] w = bicubic(from, to);
+        double[] rows = new double[to * from * e]; // resampled along y
+        for (int i = 0; i < to; i++)
+            for (int k = 0; k < from; k++)
+                if (w[i][k] != 0)
+                    for (int j = 0; j < from * e; j++) rows[i * from * e + j] += w[i][k] * x[e + k * from * e + j];
+        for (int i = 0; i < to; i++)
+            for (int j = 0; j < to; j++)
+                for (int c = 0; c < e; c++) {
+                    double v = 0;
+                    for (int k = 0; k < from; k++) v += w[j][k] * rows[(i * from + k) * e + c];
+                    out[e + (i * to + j) * e + c] = (float) v;
+                }
+        return out;
+    }
+
+    /** Weights [to][from] of torch's bicubic interpolation with antialias (a = -0.5), corners not aligned. */
+    static double[][] bicubic(int from, int to) {
+        double scale = (double) from / to, stretch = Math.max(scale, 1), reach = 2 * stretch;
+        double[][] w = new double[to][from];
+        for (int i = 0; i < to; i++) {
+            double center = scale * (i + 0.5), sum = 0;
+            int lo = Math.max((int) (center - reach + 0.5), 0), hi = Math.min((int) (center + reach + 0.5), from);
+            for (int k = lo; k < hi; k++) sum += w[i][k] = cubic((k - center + 0.5) / stretch);
+            for (int k = lo; k < hi; k++) w[i][k] /= sum;
+        }
+        return w;
+    }
+
+    private static double cubic(double x) {
+        double a = -0.5, t = Math.abs(x);
+        if (t < 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
+        return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
+    }
+}

@@ -1,0 +1,57 @@
+package org.cortigan.nn;
+
+import java.util.SplittableRandom;
+import org.cortigan.graph.Shape;
+
+/**
+ * How a parameter starts.
+ *
+ * @param kind distribution
+ * @param a standard deviation, bound or value
+ */
+public record Init(Kind kind, double a) {
+    public enum Kind {
+        CONSTANT,
+        NORMAL,
+        /** Normal, drawn again beyond two standard deviations. */
+        TRUNCATED_NORMAL,
+        /** Uniform in [-a, a). */
+        UNIFORM
+    }
+
+    public static final Init ZEROS = new Init(Kind.CONSTANT, 0);
+    public static final Init ONES = new Init(Kind.CONSTANT, 1);
+    /** What ViTs start with (timm, Hugging Face). */
+    public static final Init VIT = new Init(Kind.TRUNCATED_NORMAL, 0.02);
+
+    /** What torch gives Linear and Conv, weight and bias alike: uniform within 1 / sqrt(inputs of one output). */
+    public static Init torch(int fanIn) {
+        return new Init(Kind.UNIFORM, 1 / Math.sqrt(fanIn));
+    }
+
+    /** Normal with unit standard deviation, for the vectors of spectral normalisation. */
+    public static Init normal(double std) {
+        return new Init(Kind.NORMAL, std);
+    }
+
+    /** The contents; they depend on seed and name alone, not on the order of the parameters. */
+    public float[] make(Shape shape, long seed, String name) {
+        long h = seed;
+        for (int i = 0; i < name.length(); i++) h = h * 0x5DEECE66DL + name.charAt(i);
+        SplittableRandom r = new SplittableRandom(h);
+        float[] f = new float[Math.toIntExact(shape.elements())];
+        for (int i = 0; i < f.length; i++)
+            f[i] = (float) switch (kind) {
+                case CONSTANT -> a;
+                case UNIFORM -> a * (2 * r.nextDouble() - 1);
+                case NORMAL -> a * r.nextGaussian();
+                case TRUNCATED_NORMAL -> {
+                    double x;
+                    do x = r.nextGaussian();
+                    while (Math.abs(x) > 2);
+                    yield a * x;
+                }
+            };
+        return f;
+    }
+}

@@ -1,0 +1,84 @@
+package org.cortigan.nn;
+
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.Activation;
+import org.cortigan.op.Ops;
+
+/** Layers as functions that build nodes; their parameters have torch's and timm's names. */
+public final class Layers {
+    /** timm's epsilon of ViT's layer norms. */
+    public static final double VIT_EPS = 1e-6;
+
+    private Layers() {}
+
+    /** x [..., in] to [..., out]: {@code weight} [out, in] and {@code bias} [out]. */
+    public static Value linear(Weights w, Value x, int out, Init weight, Init bias) {
+        int in = x.dim(-1);
+        Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
+        Weights.Weight m = w.weight("weight", weight, out, in);
+        Value b = bias == null ? null : w.vector("bias", bias, out);
+        Value y = Ops.matmul(rows, m.value(), false, true, b, m.scale(), w.compute());
+        return Ops.reshape(y, x.shape().with(-1, out).dims());
+    }
+
+    /** As torch initialises it. */
+    public static Value linear(Weights w, Value x, int out) {
+        return linear(w, x, out, Init.torch(x.dim(-1)), Init.torch(x.dim(-1)));
+    }
+
+    /** x [B, H, W, C] to [B, H', W', out]; weight [out, C, kh, kw], as torch initialises it. */
+    public static Value conv(Weights w, Value x, int out, int[] kernel, int[] stride, int[] pad) {
+        int in = x.dim(3), fan = in * kernel[0] * kernel[1];
+        Weights.Weight m = w.weight("weight", Init.torch(fan), out, in, kernel[0], kernel[1]);
+        Value b = w.vector("bias", Init.torch(fan), out);
+        return Ops.conv2d(x, m.value(), b, m.scale(), stride[0], stride[1], pad[0], pad[1]);
+    }
+
+    /** Outputs of a layer norm; see {@link Ops#layerNorm}. */
+    public static Node layerNorm(Weights w, Value x, Value residual, double eps) {
+        Value gamma = w.vector("weight", Init.ONES, x.dim(-1)), beta = w.vector("bias", Init.ZEROS, x.dim(-1));
+        return residual == null
+                ? Ops.layerNorm(x, gamma, beta, eps)
+                : Ops.layerNormResidual(x, residual, gamma, beta, eps);
+    }
+
+    public static Value leakyRelu(Value x) {
+        return Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+    }
+
+    public static Value gelu(Value x) {
+        return Ops.activation(x, Activation.Kind.GELU, 0);
+    }
+
+    /**
+     * Pre-norm transformer encoder with its last norm (Dosovitskiy et al. 2021), parameters named as in timm's
+     * VisionTransformer. Every residual sum is made by the norm that reads it.
+     *
+     * @param x tokens [B, T, E]
+     * @return tokens [B, T, E] after the norm
+     */
+    public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio) {
+        Graph g = x.graph();
+        int width = x.dim(2);
+        Value sum = x;
+        Value h = layerNorm(depth > 0 ? w.sub("blocks.0.norm1") : w.sub("norm"), x, null, VIT_EPS).output(0);
+        for (int i = 0; i < depth; i++) {
+            Weights b = w.sub("blocks." + i);
+            try (Graph.Scope s = g.scope("blocks." + i)) {
+                Value a = Ops.attention(linear(b.sub("attn.qkv"), h, 3 * width, Init.VIT, Init.ZEROS), heads);
+                a = linear(b.sub("attn.proj"), a, width, Init.VIT, Init.ZEROS);
+                Node n = layerNorm(b.sub("norm2"), a, sum, VIT_EPS);
+                sum = n.output(3);
+                int hidden = (int) Math.round(width * mlpRatio);
+                Value m = gelu(linear(b.sub("mlp.fc1"), n.output(0), hidden, Init.VIT, Init.ZEROS));
+                m = linear(b.sub("mlp.fc2"), m, width, Init.VIT, Init.ZEROS);
+                n = layerNorm(i + 1 < depth ? w.sub("blocks." + (i + 1) + ".norm1") : w.sub("norm"), m, sum, VIT_EPS);
+                h = n.output(0);
+                sum = n.output(3);
+            }
+        }
+        return h;
+    }
+}

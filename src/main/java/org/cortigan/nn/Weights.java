@@ -1,0 +1,185 @@
+package org.cortigan.nn;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Value;
+import org.cortigan.op.SpectralNorm;
+
+/**
+ * The parameters of one network in one graph. A layer asks for a parameter by name: the first time it is declared, later
+ * it is the same again, with the contents that it has at that point of the step (an optimizer replaces them).
+ *
+ * <p>Master weights are f32. Where products compute in bf16, a weight has a bf16 copy beside it, named
+ * {@code name@bf16}, which the optimizer keeps equal. Spectrally normalised weights have {@code name.u}, {@code name.v}
+ * and {@code name.s} (1/sigma).
+ */
+public final class Weights {
+    /**
+     * What a parameter is.
+     *
+     * @param copy whether products use a bf16 copy
+     * @param spectral whether it is divided by its greatest singular value
+     * @param decay whether weight decay applies: to weights, not to biases, norms and embeddings
+     */
+    public record Spec(String name, Shape shape, Init init, boolean copy, boolean spectral, boolean decay) {}
+
+    private static final class Net {
+        Graph graph;
+        DType compute;
+        boolean spectral;
+        final Map<String, Spec> specs = new LinkedHashMap<>();
+        final Map<String, Value> current = new HashMap<>();
+    }
+
+    private final Net net;
+    private final String prefix;
+
+    private Weights(Net net, String prefix) {
+        this.net = net;
+        this.prefix = prefix;
+    }
+
+    /**
+     * @param compute type of products: f32 or bf16
+     * @param prefix of every name
+     * @param spectral whether the weights of linear and convolutional layers are spectrally normalised
+     */
+    public static Weights in(Graph graph, DType compute, String prefix, boolean spectral) {
+        Net n = new Net();
+        n.graph = graph;
+        n.compute = compute;
+        n.spectral = spectral;
+        return new Weights(n, prefix);
+    }
+
+    /** The same network's parameters below a name. */
+    public Weights sub(String name) {
+        return new Weights(net, prefix + name + ".");
+    }
+
+    public Graph graph() {
+        return net.graph;
+    }
+
+    public DType compute() {
+        return net.compute;
+    }
+
+    /** All parameters, in the order in which they were declared. */
+    public List<Spec> specs() {
+        return List.copyOf(net.specs.values());
+    }
+
+    /** The parameters that a network declares, found on a graph that is thrown away. */
+    public static List<Spec> specsOf(DType compute, String prefix, boolean spectral, Consumer<Weights> network) {
+        Weights w = in(new Graph(), compute, prefix, spectral);
+        network.accept(w);
+        return w.specs();
+    }
+
+    /** Declares parameters that are known beforehand. */
+    public void declare(List<Spec> specs) {
+        for (Spec s : specs) declare(s);
+    }
+
+    private void declare(Spec s) {
+        Spec old = net.specs.putIfAbsent(s.name, s);
+        if (old != null && !old.equals(s)) throw new IllegalArgumentException("parameter " + s + " was declared as " + old);
+        if (old != null) return;
+        for (Map.Entry<String, Value> e : variables(net.graph, s).entrySet()) net.current.put(e.getKey(), e.getValue());
+    }
+
+    /** A parameter's variables in a graph by name: itself, its copy, its state. */
+    public static Map<String, Value> variables(Graph g, Spec s) {
+        Map<String, Value> m = new LinkedHashMap<>();
+        int[] dims = s.shape.dims();
+        m.put(s.name, g.variable(s.name, DType.F32, dims));
+        if (s.copy) m.put(copyName(s.name), g.variable(copyName(s.name), DType.BF16, dims));
+        if (s.spectral) {
+            int rows = dims[0], columns = Math.toIntExact(s.shape.elements() / rows);
+            m.put(s.name + ".u", g.variable(s.name + ".u", DType.F32, rows));
+            m.put(s.name + ".v", g.variable(s.name + ".v", DType.F32, columns));
+            m.put(s.name + ".s", g.variable(s.name + ".s", DType.F32, 1));
+        }
+        return m;
+    }
+
+    /** Name of a weight's bf16 copy. */
+    public static String copyName(String name) {
+        return name + "@bf16";
+    }
+
+    /** A bias, norm or embedding: f32, without weight decay. */
+    public Value vector(String name, Init init, int... dims) {
+        declare(new Spec(prefix + name, Shape.of(dims), init, false, false, false));
+        return now(prefix + name);
+    }
+
+    /** A token or other small tensor in the compute type, without weight decay. */
+    public Value token(String name, Init init, int... dims) {
+        boolean copy = net.compute == DType.BF16;
+        declare(new Spec(prefix + name, Shape.of(dims), init, copy, false, false));
+        return now(copy ? copyName(prefix + name) : prefix + name);
+    }
+
+    /** A weight for products, and the factor that goes with it (1/sigma), which is null without spectral norm. */
+    public record Weight(Value value, Value scale) {}
+
+    /** The weight of a linear or convolutional layer. */
+    public Weight weight(String name, Init init, int... dims) {
+        boolean copy = net.compute == DType.BF16;
+        Spec s = new Spec(prefix + name, Shape.of(dims), init, copy, net.spectral, true);
+        declare(s);
+        Value used = now(copy ? copyName(s.name) : s.name);
+        if (!s.spectral) return new Weight(used, null);
+        SpectralNorm.Normed n = SpectralNorm.of(
+                now(s.name), now(s.name + ".u"), now(s.name + ".v"), now(s.name + ".s"), used, SpectralNorm.Mode.REUSE);
+        return new Weight(n.weight(), n.inverseSigma());
+    }
+
+    /** What a variable holds at this point of the step. */
+    public Value now(String variable) {
+        Value v = net.current.get(variable);
+        if (v == null) throw new IllegalArgumentException("no parameter '" + variable + "' has been declared");
+        return v;
+    }
+
+    /** From here on, the variable holds this. */
+    public void replace(String variable, Value v) {
+        now(variable);
+        net.current.put(variable, v);
+    }
+
+    /** What gradients are taken by, one for each parameter: the weight, or the bf16 copy that products use. */
+    public List<Value> differentiable() {
+        List<Value> d = new ArrayList<>();
+        for (Spec s : specs()) d.add(now(s.copy && !s.spectral ? copyName(s.name) : s.name));
+        return d;
+    }
+
+    /** One power iteration of all spectrally normalised weights declared so far; none if there are none. */
+    public void advanceSpectralNorm() {
+        List<Spec> normed = specs().stream().filter(Spec::spectral).toList();
+        if (normed.isEmpty()) return;
+        List<Value> in = new ArrayList<>();
+        for (Spec s : normed) {
+            for (String part : List.of("", ".u", ".v", ".s")) in.add(now(s.name + part));
+            in.add(now(s.name));
+        }
+        List<Value> out = net.graph.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in).outputs();
+        int i = 0;
+        for (Spec s : normed) {
+            replace(s.name + ".u", out.get(i + 1));
+            replace(s.name + ".v", out.get(i + 2));
+            replace(s.name + ".s", out.get(i + 3));
+            i += 4;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input qkv [B, T, 3 H D], as timm's qkv layer gives it;
+ * outputs y [B, T, H D] and the rows' log-sum-exp [B, H, T] (f32). Formulas: kernels/attention/attention.h.
+ */
+public record Attention(int heads) implements Op {
+    @Override
+    public String name() {
+        return "attention";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        Op.require(
+                x.shape().rank() == 3 && x.dtype().isFloat() && x.dim(2) % (3 * heads) == 0, this, in,
+                "takes [B, T, 3 H D] for " + heads + " heads");
+        return List.of(
+                new Type(x.dtype(), x.shape().with(2, x.dim(2) / 3)), new Type(DType.F32, Shape.of(x.dim(0), heads, x.dim(1))));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        if (dOut.get(1) != null) throw new UnsupportedOperationException("the log-sum-exp has no gradient");
+        return n.graph()
+                .apply(new AttentionGrad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))
+                .outputs();
+    }
+
+    /** T^2 D for all images and heads. */
+    static double products(Value qkv) {
+        return (double) qkv.shape().elements() / 3 * qkv.dim(1);
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 4 * products(n.input(0)));
+    }
+
+    @Override
+    public String kernel() {
+        return "attention";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        Value x = n.input(0);
+        w.in(0).out(0).out(1).scratch();
+        w.i64(x.dim(0)).i64(x.dim(1)).i64(heads).i64(x.dim(2) / (3 * heads));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}}) c.add(of(s[0], s[1], s[2], s[3]));
+        c.add(of(2, 197, 3, 64).noGradient());
+        c.add(of(8, 197, 12, 64).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int b, int t, int h, int d) {
+        // scores reach a few units, so that an exponent's error is that many ulp of the sum over D; then sums over T
+        return OpCase.of("attention " + b + "x" + t + "x" + h + "x" + d, 8L * (d + t) + 64, s -> List.of(
+                        Ops.attention(s.normal(b, t, 3 * h * d), h)))
+                .roundings(4)
+                .scaled(4);
+    }
+}

@@ -1,0 +1,108 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Convolution of x [B, H, W, C] with w [O, C, KH, KW] to [B, OH, OW, O], zeros outside. Inputs x, w, then bias [O] if
+ * {@code hasBias}, then scale [1] if {@code hasScale} (both f32), with the same contract as {@link Matmul}. In one
+ * dimension H and KH are 1.
+ */
+public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
+    @Override
+    public String name() {
+        return "conv2d";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Op.require(in.size() == 2 + (hasBias ? 1 : 0) + (hasScale ? 1 : 0), this, in, "wrong number of inputs");
+        Value x = in.get(0), w = in.get(1);
+        Op.require(x.shape().rank() == 4 && w.shape().rank() == 4, this, in, "x must be [B, H, W, C], w [O, C, KH, KW]");
+        Op.require(x.dtype() == w.dtype() && x.dtype().isFloat() && x.dim(3) == w.dim(1), this, in, "x and w do not fit");
+        Op.require(
+                x.dim(1) + 2 * padH >= w.dim(2) && x.dim(2) + 2 * padW >= w.dim(3), this, in, "the kernel is larger than the image");
+        if (hasBias) Op.require(in.get(2).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
+        if (hasScale)
+            Op.require(in.get(in.size() - 1).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
+        int oh = (x.dim(1) + 2 * padH - w.dim(2)) / strideH + 1, ow = (x.dim(2) + 2 * padW - w.dim(3)) / strideW + 1;
+        return List.of(new Type(x.dtype(), Shape.of(x.dim(0), oh, ow, w.dim(0))));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value x = n.input(0), w = n.input(1), dY = dOut.get(0);
+        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        if (wanted[0]) {
+            Value dx = n.graph().apply(new Conv2dGradX(x.shape(), strideH, strideW, padH, padW), dY, w).output(0);
+            d.set(0, hasScale ? Ops.mul(dx, n.input(n.inputs().size() - 1)) : dx);
+        }
+        if (wanted[1]) d.set(1, n.graph().apply(new Conv2dGradW(w.shape(), strideH, strideW, padH, padW), x, dY).output(0));
+        if (hasBias && wanted[2]) d.set(2, Ops.sumLeading(dY, n.input(2).shape()));
+        return d;
+    }
+
+    /** FLOPs of the convolution and of each of its gradients. */
+    static double flops(Shape y, Shape w) {
+        return 2.0 * y.elements() * w.elements(1, 4);
+    }
+
+    /** The part of the arguments that all three kernels share. */
+    static void shape(ArgWriter a, Shape x, Shape w, int sh, int sw, int ph, int pw, DType t) {
+        a.i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2)).i64(x.dim(3)).i64(w.dim(0)).i64(w.dim(2)).i64(w.dim(3));
+        a.i64(sh).i64(sw).i64(ph).i64(pw).i64(t.variant());
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, flops(n.output(0).shape(), n.input(1).shape()));
+    }
+
+    @Override
+    public String kernel() {
+        return "conv2d";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        Value x = n.input(0);
+        w.state().in(0).in(1).inOrNone(hasBias ? 2 : -1).inOrNone(hasScale ? n.inputs().size() - 1 : -1).out(0).scratch();
+        shape(w, x.shape(), n.input(1).shape(), strideH, strideW, padH, padW, x.dtype());
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        // x [B, H, W, C]; O, KH, KW; strides; padding
+        for (int[] s : new int[][] {
+            {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+            {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
+            {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
+            {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2},
+            {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0}
+        }) {
+            c.add(of(s, true, false));
+            c.add(of(s, true, true).noGradient());
+            c.add(of(s, false, true).noGradient());
+        }
+        c.add(of(new int[] {2, 32, 32, 3, 64, 4, 4, 2, 2, 1, 1}, true, false).noGradient());
+        c.add(of(new int[] {8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1}, true, false).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int[] s, boolean bias, boolean scale) {
+        String name = "conv2d " + Arrays.toString(s) + (bias ? " bias" : "") + (scale ? " scale" : "");
+        return OpCase.of(name, (long) s[3] * s[5] * s[6] + 2, g -> {
+                    Value x = g.normal(s[0], s[1], s[2], s[3]), w = g.normal(s[4], s[3], s[5], s[6]);
+                    Value b = bias ? g.normal(DType.F32, s[4]) : null;
+                    return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s[7], s[8], s[9], s[10]));
+                })
+                // with a scale, the gradient by x is rounded before and after it
+                .roundings(scale ? 2 : 1);
+    }
+}

@@ -1,0 +1,51 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/** Mean over the middle axis: [B, N, C] to [B, C], sums in f32. For pooling tokens or pixels. */
+public record MeanMiddle() implements Op {
+    @Override
+    public String name() {
+        return "mean_middle";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        Op.require(x.shape().rank() == 3 && x.dtype().isFloat(), this, in, "takes [B, N, C]");
+        return List.of(new Type(x.dtype(), Shape.of(x.dim(0), x.dim(2))));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return n.graph().apply(new MeanMiddleGrad(n.input(0).dim(1)), dOut.get(0)).outputs();
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "mean_middle";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        Value x = n.input(0);
+        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {3, 7, 33}, {8, 196, 192}})
+            c.add(OpCase.of("mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
+        return c;
+    }
+}

@@ -1,0 +1,70 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Photographs u8 [B, H, W, 3] normalised as (x / 255 - mean) / std for each colour: as patches [B, T, 3 P P] with the
+ * elements of a patch in the order colour, row, column; or, where {@code patch} is 0, as they lie, [B, H, W, 3].
+ */
+public record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op {
+    @Override
+    public String name() {
+        return patch == 0 ? "normalize" : "patchify";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        Op.require(x.dtype() == DType.U8 && x.shape().rank() == 4 && x.dim(3) == 3, this, in, "takes u8 [B, H, W, 3]");
+        if (patch == 0) return List.of(new Type(out, x.shape()));
+        Op.require(
+                x.dim(1) % patch == 0 && x.dim(2) % patch == 0, this, in, "patches of " + patch + " pixels do not divide the image");
+        return List.of(new Type(out, Shape.of(x.dim(0), x.dim(1) / patch * (x.dim(2) / patch), 3 * patch * patch)));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        throw new UnsupportedOperationException("photographs have no gradient");
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 2.0 * n.output(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "patchify";
+    }
+
+    @Override
+    public DType variant(Node n) {
+        return out;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        Value x = n.input(0);
+        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2)).i64(Math.max(patch, 1)).i64(patch == 0 ? 0 : 1);
+        for (double d : mean) w.f64(d);
+        for (double d : std) w.f64(d);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1, 1, 1}, {3, 6, 9, 3}, {2, 32, 32, 8}, {2, 5, 7, 0}})
+            c.add(OpCase.of("patchify " + java.util.Arrays.toString(s), 4, g -> List.of(g.graph()
+                            .apply(
+                                    new Patchify(s[3], List.of(0.5, 0.4, 0.3), List.of(0.2, 0.3, 0.5), g.compute()),
+                                    g.bytes(s[0], s[1], s[2], 3))
+                            .output(0)))
+                    .noGradient());
+        return c;
+    }
+}

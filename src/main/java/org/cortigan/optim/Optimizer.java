@@ -1,0 +1,128 @@
+package org.cortigan.optim;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.data.Settings;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.Adam;
+import org.cortigan.op.GradNorm;
+
+/**
+ * Adam or AdamW for one group of networks, with its learning rate's schedule.
+ *
+ * @param rate highest learning rate
+ * @param clip greatest norm of all gradients together, 0 for none
+ * @param ema decay of the moving average of the parameters, 0 for none
+ * @param warmup epochs over which the rate rises linearly
+ * @param least rate at the end of a schedule, as a part of {@code rate}
+ */
+public record Optimizer(
+        boolean decoupled,
+        double rate,
+        double beta1,
+        double beta2,
+        double eps,
+        double decay,
+        double clip,
+        double ema,
+        Schedule schedule,
+        double warmup,
+        double least) {
+    public enum Kind {
+        ADAM,
+        ADAMW
+    }
+
+    public enum Schedule {
+        CONSTANT,
+        LINEAR,
+        COSINE
+    }
+
+    /** Prefixes of the state's variables. */
+    public static final String M = "adam.m/", V = "adam.v/", AVERAGE = "ema/";
+
+    /** The generator's, from the section {@code optimizer} of a recipe. */
+    public static Optimizer generator(Settings s) {
+        return of(s, "learning_rate", "betas", s.number("ema", 0, 0.999999));
+    }
+
+    /** The discriminators', with their own rate and betas and without a moving average. */
+    public static Optimizer discriminator(Settings s) {
+        return of(s, "discriminator_learning_rate", "discriminator_betas", 0);
+    }
+
+    private static Optimizer of(Settings s, String rate, String betas, double ema) {
+        List<Double> b = s.numbers(betas, 2);
+        for (double x : b) if (x < 0 || x >= 1) throw s.wrong(betas, x + " does not fit", "Give numbers from 0 to below 1");
+        return new Optimizer(
+                s.choice("type", Kind.class) == Kind.ADAMW,
+                s.number(rate, 0),
+                b.get(0),
+                b.get(1),
+                s.number("eps", 1e-30),
+                s.number("weight_decay", 0),
+                s.number("clip_norm", 0),
+                ema,
+                s.choice("schedule", Schedule.class),
+                s.number("warmup_epochs", 0),
+                s.number("final_rate", 0, 1));
+    }
+
+    /** Learning rate at a step (0, 1, ...). */
+    public double at(long step, long stepsPerEpoch, long steps) {
+        double up = warmup * stepsPerEpoch;
+        if (step < up) return rate * (step + 1) / up;
+        double t = steps <= up ? 0 : Math.min(1, (step - up) / (steps - up));
+        return rate * switch (schedule) {
+            case CONSTANT -> 1;
+            case LINEAR -> 1 + (least - 1) * t;
+            case COSINE -> least + (1 - least) * (1 + Math.cos(Math.PI * t)) / 2;
+        };
+    }
+
+    /**
+     * Adds the step to the graph: from then on the networks' parameters are the new ones.
+     *
+     * @param gradients of each network's {@link Weights#differentiable()}
+     * @param rateInput [1], learning rate; @param stepInput [1], number of the step from 1 on
+     * @return norm of all gradients [1], before clipping
+     */
+    public Value apply(List<Weights> networks, List<List<Value>> gradients, Value rateInput, Value stepInput) {
+        Graph g = rateInput.graph();
+        List<Value> all = new ArrayList<>();
+        gradients.forEach(all::addAll);
+        Value norm = g.apply(new GradNorm(), all).output(0);
+        List<Value> in = new ArrayList<>(List.of(rateInput, stepInput, norm));
+        List<Adam.Slot> slots = new ArrayList<>();
+        for (int n = 0; n < networks.size(); n++) {
+            Weights w = networks.get(n);
+            List<Weights.Spec> specs = w.specs();
+            for (int i = 0; i < specs.size(); i++) {
+                Weights.Spec s = specs.get(i);
+                int[] dims = s.shape().dims();
+                slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy()));
+                in.add(w.now(s.name()));
+                in.add(gradients.get(n).get(i));
+                in.add(g.variable(M + s.name(), DType.F32, dims));
+                in.add(g.variable(V + s.name(), DType.F32, dims));
+                if (s.copy()) in.add(w.now(Weights.copyName(s.name())));
+                if (ema > 0) in.add(g.variable(AVERAGE + s.name(), DType.F32, dims));
+            }
+        }
+        Adam op = new Adam(beta1, beta2, eps, clip, ema, decoupled, slots);
+        Node step = g.apply(op, in);
+        int k = 0;
+        for (Weights w : networks)
+            for (Weights.Spec s : w.specs()) {
+                w.replace(s.name(), step.output(op.output(k)));
+                if (s.copy()) w.replace(Weights.copyName(s.name()), step.output(op.output(k) + 3));
+                k++;
+            }
+        return norm;
+    }
+}

@@ -1,0 +1,114 @@
+package org.cortigan.train;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+import org.cortigan.data.Settings;
+import org.snakeyaml.engine.v2.api.Dump;
+import org.snakeyaml.engine.v2.api.DumpSettings;
+import org.snakeyaml.engine.v2.api.Load;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.common.FlowStyle;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+
+/**
+ * Everything that decides a training run. {@code defaults.yaml} (bundled, with a comment for every key) lists all there
+ * is; a recipe names what differs.
+ */
+public final class Recipe {
+    /** Bundled recipes. */
+    public static final List<String> BUNDLED =
+            List.of("quickstart", "vanilla-gan", "vanilla-corr-2d", "vit-gan", "vit-corr-2d", "vit-tiny-corr-2d");
+
+    private final String name;
+    private final Settings settings;
+
+    private Recipe(String name, Settings settings) {
+        this.name = name;
+        this.settings = settings;
+    }
+
+    /** @param nameOrFile a bundled recipe's name or a YAML file */
+    public static Recipe load(String nameOrFile) {
+        if (BUNDLED.contains(nameOrFile)) {
+            String where = "recipe " + nameOrFile;
+            return of(nameOrFile, yaml(bundled(nameOrFile), where), where);
+        }
+        Path file = Path.of(nameOrFile);
+        if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
+            throw new InputException(
+                    "recipe '" + nameOrFile + "'", "is unknown",
+                    "Give a YAML file or one of " + String.join(", ", BUNDLED));
+        try {
+            if (Files.isRegularFile(file) && Files.size(file) > 1 << 20)
+                throw new InputException(file.toString(), "is larger than 1 MiB", "A recipe is a short YAML file");
+            return of(file.getFileName().toString().replaceFirst("\\.ya?ml$", ""), yaml(Files.readString(file), file.toString()), file.toString());
+        } catch (IOException e) {
+            throw new InputException(file.toString(), "cannot be read: " + e, "Give a YAML file or one of " + String.join(", ", BUNDLED), e);
+        }
+    }
+
+    /** From values laid over the defaults. */
+    public static Recipe of(String name, Map<String, Object> values, String where) {
+        Settings all = Settings.of("defaults.yaml", yaml(bundled("defaults"), "defaults.yaml"));
+        return new Recipe(name, all.with(values, where));
+    }
+
+    /** Text of a bundled recipe, with its comments. */
+    public static String bundled(String name) {
+        try (InputStream in = Recipe.class.getResourceAsStream("/org/cortigan/recipes/" + name + ".yaml")) {
+            if (in == null) throw new IllegalStateException("no resource for recipe " + name);
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static Map<String, Object> yaml(String text, String where) {
+        try {
+            Object o = new Load(LoadSettings.builder().setLabel(where).setMaxAliasesForCollections(0).build()).loadFromString(text);
+            return o == null ? Map.of() : Json.object(o, where);
+        } catch (YamlEngineException e) {
+            throw new InputException(where, "is not YAML: " + e.getMessage().replaceAll("\\s+", " "), "Mend the line named", e);
+        }
+    }
+
+    /** This recipe with {@code key.path=value}, the value in YAML. */
+    public Recipe with(String assignment) {
+        int eq = assignment.indexOf('=');
+        String where = "option " + assignment;
+        if (eq < 1) throw new InputException(where, "has no key and value", "Write key.path=value");
+        Object v = yaml("v: " + assignment.substring(eq + 1), where).get("v");
+        return new Recipe(name, settings.with(assignment.substring(0, eq), v, where));
+    }
+
+    /** This recipe with one value replaced. */
+    public Recipe with(String key, Object value) {
+        return new Recipe(name, settings.with(key, value, key));
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public Settings settings() {
+        return settings;
+    }
+
+    public Settings section(String key) {
+        return settings.section(key);
+    }
+
+    /** All values as YAML; loading it gives this recipe again. */
+    public String toYaml() {
+        DumpSettings d = DumpSettings.builder().setDefaultFlowStyle(FlowStyle.BLOCK).build();
+        return "# recipe " + name + ", with every value in force\n" + new Dump(d).dumpToString(new LinkedHashMap<>(settings.values()));
+    }
+}
