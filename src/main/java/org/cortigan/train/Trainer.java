@@ -1,0 +1,444 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.Half;
+import org.cortigan.data.Settings;
+import org.cortigan.eval.Metrics;
+import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Storage;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.loss.LossConfig;
+import org.cortigan.model.Discriminator;
+import org.cortigan.model.Generator;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
+import org.cortigan.model.PretrainedVit;
+import org.cortigan.nn.Init;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.SpectralNorm;
+import org.cortigan.optim.Optimizer;
+import org.cortigan.plan.PlanReport;
+
+/**
+ * Trains a model by a recipe. Confined to the thread that made it, except {@link #requestStop()}. Equal recipe, data,
+ * device and number of threads give equal bits, also across {@link #resume}.
+ */
+public final class Trainer implements AutoCloseable {
+    /** A run ends when so many updates one after the other had gradients that were not finite. */
+    private static final int MOST_SKIPPED = 20;
+
+    private final Recipe recipe;
+    private final TrainingData data;
+    private final Device device;
+    private final Path folder;
+    private final List<TrainerListener> listeners = new ArrayList<>();
+    private final ModelConfig config;
+    private final LossConfig loss;
+    private final Optimizer og;
+    private final Optimizer od;
+    private final DType compute;
+    private final int epochs;
+    private final int batch;
+    private final long seed;
+    private final int checkpointSteps;
+    private final int[] training;
+    private final int[] validation;
+    private final long perEpoch;
+    private final Variables vars;
+    private final StepGraph graph;
+    private final Session session;
+    private final Map<String, Storage> in = new LinkedHashMap<>();
+    private final String[] scalarNames;
+    private final Storage[] scalars;
+    private final double[] sums;
+    private long step;
+    private long appliedG;
+    private long appliedD;
+    private int skipped;
+    private int skippedInARow;
+    private double best = Double.NEGATIVE_INFINITY;
+    private PretrainedVit pretrained;
+    private volatile boolean stop;
+
+    /**
+     * @param folder where checkpoints go, or null to keep none
+     * @throws InputException if recipe, data and device do not fit
+     */
+    public Trainer(Recipe recipe, TrainingData data, Device device, Path folder) {
+        this.recipe = recipe;
+        this.data = data;
+        this.device = device;
+        this.folder = folder;
+        config = ModelConfig.of(recipe.section("model"), data.leftVertices(), data.rightVertices());
+        loss = LossConfig.of(recipe.section("loss"));
+        og = Optimizer.generator(recipe.section("optimizer"));
+        od = Optimizer.discriminator(recipe.section("optimizer"));
+        Settings t = recipe.section("train");
+        compute = compute(recipe, device);
+        epochs = t.integer("epochs", 1);
+        batch = t.integer("batch", 1);
+        seed = t.whole("seed");
+        checkpointSteps = t.integer("checkpoint_steps", 0);
+        int[] all = BatchLoader.order(data.count(), seed ^ 0x5EEDL, -1);
+        int held = (int) Math.round(data.count() * t.number("validation", 0, 0.9));
+        validation = Arrays.copyOf(all, held);
+        training = Arrays.copyOfRange(all, held, all.length);
+        Arrays.sort(validation);
+        Arrays.sort(training);
+        perEpoch = BatchLoader.stepsPerEpoch(training.length, batch);
+        if (perEpoch < 1)
+            throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
+        graph = new StepGraph(config, loss, og, od, batch, compute);
+        vars = new Variables(device);
+        Session s = null;
+        try {
+            s = new Session(graph.graph(), device, vars);
+            session = s;
+            for (String n : List.of("images", "responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d"))
+                if (session.hasInput(n)) in.put(n, session.input(n));
+            List<String> names = new ArrayList<>();
+            for (String n : graph.graph().outputs().keySet()) if (!n.startsWith("updated")) names.add(n);
+            scalarNames = names.toArray(new String[0]);
+            scalars = new Storage[scalarNames.length];
+            for (int i = 0; i < scalars.length; i++) scalars[i] = session.output(scalarNames[i]);
+            sums = new double[scalars.length];
+            initialise(t.text("init"));
+        } catch (RuntimeException | Error e) {
+            if (s != null) s.close();
+            vars.close();
+            throw e;
+        }
+    }
+
+    private enum Precision {
+        FP32,
+        BF16
+    }
+
+    /** The type of products that a recipe asks for. */
+    public static DType compute(Recipe recipe, Device device) {
+        Settings t = recipe.section("train");
+        if (t.choice("precision", Precision.class) == Precision.FP32) return DType.F32;
+        if (device instanceof CpuDevice c && !c.supportsBf16())
+            throw t.wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
+        return DType.BF16;
+    }
+
+    private void initialise(String init) {
+        Map<String, float[]> given = Map.of();
+        if (!init.isEmpty()) {
+            PretrainedVit p = PretrainedVit.load(Path.of(init), config.generator(), config.vertices());
+            given = p.values();
+            pretrained = p;
+        }
+        for (Weights.Spec s : specs()) {
+            float[] f = given.getOrDefault(s.name(), null);
+            if (f == null) f = s.init().make(s.shape(), seed, s.name());
+            vars.find(s.name()).write(f);
+            Storage average = vars.find(Optimizer.AVERAGE + s.name());
+            if (average != null) average.write(f);
+            if (s.spectral()) {
+                for (String part : List.of(".u", ".v")) {
+                    Storage x = vars.find(s.name() + part);
+                    x.write(Init.normal(1).make(x.type().shape(), seed, s.name() + part));
+                }
+            }
+        }
+        copyToBf16();
+        settleSpectralNorm();
+    }
+
+    /** What {@code train.init} gave, or null. */
+    public PretrainedVit pretrained() {
+        return pretrained;
+    }
+
+    /** All parameters in the step. */
+    private List<Weights.Spec> specs() {
+        List<Weights.Spec> all = new ArrayList<>(config.generator().specs(compute, config.vertices()));
+        for (Discriminator.Part p : graph.parts()) all.addAll(config.specs(compute, p));
+        return all;
+    }
+
+    private void copyToBf16() {
+        for (Weights.Spec s : specs()) {
+            if (!s.copy()) continue;
+            Storage from = vars.find(s.name()), to = vars.find(Weights.copyName(s.name()));
+            ByteBuffer b = to.bytes();
+            int n = (int) s.shape().elements();
+            for (int i = 0; i < n; i++) b.putShort(2 * i, Half.toBf16((float) from.get(i)));
+        }
+    }
+
+    /** Power iterations until u and v are near the greatest singular vectors: torch makes 15 when it starts. */
+    private void settleSpectralNorm() {
+        Graph g = new Graph();
+        List<Value> all = new ArrayList<>();
+        for (Weights.Spec s : specs()) {
+            if (!s.spectral()) continue;
+            Map<String, Value> v = Weights.variables(g, s);
+            for (String part : List.of("", ".u", ".v", ".s", "")) all.add(v.get(s.name() + part));
+        }
+        if (all.isEmpty()) return;
+        g.output("s", g.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), all).output(3));
+        try (Session s = new Session(g, device, vars)) {
+            for (int i = 0; i < 15; i++) s.run();
+        }
+    }
+
+    public void addListener(TrainerListener l) {
+        listeners.add(l);
+    }
+
+    public ModelConfig config() {
+        return config;
+    }
+
+    /** Numbers that are trained: generator, then all discriminators. */
+    public long[] parameters() {
+        long d = 0;
+        for (Discriminator.Part p : graph.parts()) d += ModelConfig.count(config.specs(compute, p));
+        return new long[] {ModelConfig.count(config.generator().specs(compute, config.vertices())), d};
+    }
+
+    /** Memory of a step. */
+    public PlanReport plan() {
+        return session.plan().report();
+    }
+
+    /** The session of a step, for a profile. */
+    public Session session() {
+        return session;
+    }
+
+    /** Indices of the photographs that are trained on. */
+    public int[] trainingImages() {
+        return training.clone();
+    }
+
+    /** Indices of the photographs held out for validation. */
+    public int[] validationImages() {
+        return validation.clone();
+    }
+
+    public long stepsPerEpoch() {
+        return perEpoch;
+    }
+
+    /** Steps of the whole run. */
+    public long steps() {
+        return perEpoch * epochs;
+    }
+
+    /** Steps done. */
+    public long step() {
+        return step;
+    }
+
+    /** Goes on where a checkpoint of the same model, data and recipe ended. */
+    public void resume(Path file) {
+        Map<String, Object> s = Checkpoint.load(file, vars, config);
+        Settings state = Settings.of(file + ", state", s);
+        long per = state.whole("steps_per_epoch");
+        if (per != perEpoch || state.whole("seed") != seed)
+            throw new InputException(
+                    file.toString(), "is of a run with " + per + " steps an epoch and seed " + state.whole("seed") + ", not "
+                            + perEpoch + " and " + seed,
+                    "Resume with the same data, batch, validation part and seed");
+        step = state.whole("step");
+        appliedG = state.whole("applied_g");
+        appliedD = state.whole("applied_d");
+        skipped = (int) state.whole("skipped");
+        skippedInARow = (int) state.whole("skipped_in_a_row");
+        best = Double.parseDouble(state.text("best"));
+        List<?> old = (List<?>) s.get("sums");
+        for (int i = 0; i < sums.length; i++) sums[i] = Double.parseDouble((String) old.get(i));
+        copyToBf16();
+    }
+
+    /** Ends the run after the step under way, with a checkpoint. Any thread may call it. */
+    public void requestStop() {
+        stop = true;
+    }
+
+    /**
+     * Trains until the last epoch ends or a stop is asked for.
+     *
+     * @return whether the run is complete
+     * @throws InputException if gradients stay infinite or NaN
+     */
+    public boolean run() {
+        long last = steps();
+        try (Predictor p = validation.length == 0 ? null : predictor();
+                BatchLoader loader = new BatchLoader(
+                        data, training, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(), batch,
+                        seed, step, last)) {
+            long begin = System.nanoTime(), first = step;
+            while (step < last && !stop) {
+                BatchLoader.Batch b = loader.next();
+                train(b);
+                loader.done(b);
+                step++;
+                double total = scalars[index("loss")].get(0);
+                for (TrainerListener l : listeners) l.step(step, last, total);
+                if (step % perEpoch == 0) {
+                    double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
+                    endEpoch(p, rate);
+                    begin = System.nanoTime();
+                    first = step;
+                } else if (checkpointSteps > 0 && step % checkpointSteps == 0) {
+                    save("last.safetensors");
+                }
+            }
+        }
+        if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
+        return step >= last;
+    }
+
+    private int index(String scalar) {
+        for (int i = 0; i < scalarNames.length; i++) if (scalarNames[i].equals(scalar)) return i;
+        throw new IllegalArgumentException(scalar);
+    }
+
+    /** One step on a batch. Allocates nothing. */
+    private void train(BatchLoader.Batch b) {
+        in.get("images").write(b.images);
+        in.get("responses").write(b.responses);
+        in.get("loss.weights").set(0, loss.pixelTerm().at(step, perEpoch));
+        in.get("loss.weights").set(1, loss.correlationTerm().at(step, perEpoch));
+        in.get("lr.g").set(0, og.at(step, perEpoch, steps()));
+        in.get("t.g").set(0, appliedG + 1);
+        boolean gan = !graph.parts().isEmpty();
+        if (gan) {
+            in.get("gan.weight").set(0, loss.ganTerm().at(step, perEpoch) / graph.parts().size());
+            in.get("lr.d").set(0, od.at(step, perEpoch, steps()));
+            in.get("t.d").set(0, appliedD + 1);
+        }
+        session.run();
+        boolean ok = Double.isFinite(session.scalar("norm.g"));
+        if (ok) appliedG++;
+        if (gan) {
+            boolean d = Double.isFinite(session.scalar("norm.d"));
+            if (d) appliedD++;
+            ok &= d;
+        }
+        if (!ok) {
+            skipped++;
+            skippedInARow++;
+        } else {
+            skippedInARow = 0;
+        }
+        for (int i = 0; i < sums.length; i++) sums[i] += scalars[i].get(0);
+        if (skippedInARow >= MOST_SKIPPED)
+            throw new InputException(
+                    "step " + (step + 1), "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
+                    "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
+    }
+
+    private void endEpoch(Predictor p, double rate) {
+        Map<String, Double> means = new LinkedHashMap<>();
+        for (int i = 0; i < sums.length; i++) {
+            means.put(scalarNames[i], sums[i] / perEpoch);
+            sums[i] = 0;
+        }
+        means.put("lr.g", in.get("lr.g").get(0));
+        if (in.containsKey("lr.d")) means.put("lr.d", in.get("lr.d").get(0));
+        double mean = Double.NaN, median = Double.NaN;
+        if (p != null) {
+            double[] r = validate(p).r();
+            mean = Metrics.mean(r);
+            median = Metrics.median(r);
+        }
+        EpochResult e = new EpochResult((int) (step / perEpoch), epochs, step, means, mean, median, rate, skipped);
+        skipped = 0;
+        // Without validation the last is the best.
+        boolean better = p == null || mean > best;
+        if (better) best = p == null ? Double.NEGATIVE_INFINITY : mean;
+        for (TrainerListener l : listeners) l.epoch(e);
+        if (better) save("best.safetensors");
+        save("last.safetensors");
+    }
+
+    private Predictor predictor() {
+        return new Predictor(
+                config, device, vars, (og.ema() > 0 ? Optimizer.AVERAGE : "") + Generator.PREFIX, batch, false, false);
+    }
+
+    /** Predictions of the held-out photographs against their responses. */
+    private PearsonAccumulator validate(Predictor p) {
+        return evaluate(p, data, validation);
+    }
+
+    /** Pearson's r over the photographs listed, with a predictor for the same photographs' side. */
+    public static PearsonAccumulator evaluate(Predictor p, TrainingData data, int[] images) {
+        int v = data.leftVertices() + data.rightVertices(), batch = p.batch();
+        PearsonAccumulator acc = new PearsonAccumulator(v);
+        float[] predicted = new float[Math.multiplyExact(batch, v)], target = new float[batch * v];
+        ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+        for (int at = 0; at < images.length; at += batch) {
+            int n = Math.min(batch, images.length - at);
+            ByteBuffer x = p.imageBytesOfBatch();
+            for (int k = 0; k < n; k++) {
+                data.image(images[at + k], x);
+                row.clear();
+                data.responses(images[at + k], row);
+                row.flip();
+                row.asFloatBuffer().get(target, k * v, v);
+            }
+            p.run();
+            p.read(predicted, 0, n);
+            acc.add(predicted, target, n);
+        }
+        return acc;
+    }
+
+    private void save(String name) {
+        if (folder == null) return;
+        Map<String, Object> state = new LinkedHashMap<>();
+        state.put("step", step);
+        state.put("steps_per_epoch", perEpoch);
+        state.put("seed", seed);
+        state.put("applied_g", appliedG);
+        state.put("applied_d", appliedD);
+        state.put("skipped", skipped);
+        state.put("skipped_in_a_row", skippedInARow);
+        state.put("best", Double.toString(best));
+        List<String> s = new ArrayList<>();
+        for (double x : sums) s.add(Double.toString(x));
+        state.put("sums", s);
+        Path file = folder.resolve(name);
+        Checkpoint.save(file, vars, config, recipe, state);
+        for (TrainerListener l : listeners) l.checkpoint(file);
+    }
+
+    /** A parameter's or state's present contents by its name in checkpoints. */
+    public float[] variable(String name) {
+        Storage s = vars.find(name);
+        if (s == null) throw new IllegalArgumentException("no variable '" + name + "'");
+        return s.toFloats();
+    }
+
+    /** Names of all parameters and states. */
+    public List<String> variables() {
+        return List.copyOf(vars.types().keySet());
+    }
+
+    @Override
+    public void close() {
+        session.close();
+        vars.close();
+    }
+}
