@@ -18,6 +18,15 @@ final class InputFiles {
     private InputFiles() {
     }
 
+    /** A missing file, a folder or a refused access is an InputException. */
+    static void check(Path path) {
+        try (FileChannel c = open(path)) {
+            c.size();
+        } catch (IOException e) {
+            throw unreadable(path, e);
+        }
+    }
+
     /** Opens a regular file for reading; a missing file, a folder or a refused access is an InputException. */
     static FileChannel open(Path path) {
         if (Files.isDirectory(path)) {
