@@ -1,0 +1,124 @@
+package org.cortigan.train;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.zip.CRC32C;
+import org.cortigan.InputException;
+
+/**
+ * Numbers for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C) that hold Event messages in
+ * protocol buffers' encoding. Formats: TensorFlow's record_writer and event.proto. Every opening makes a new file, as
+ * TensorFlow does; TensorBoard reads them all.
+ */
+public final class EventWriter implements AutoCloseable {
+    private final FileChannel file;
+    private final Path path;
+
+    public EventWriter(Path folder) {
+        String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
+        Path p = null;
+        FileChannel f = null;
+        try {
+            Files.createDirectories(folder);
+            for (int i = 0; f == null; i++) {
+                p = folder.resolve(String.format("events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
+                if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+            }
+        } catch (IOException e) {
+            throw failed(p == null ? folder : p, e);
+        }
+        path = p;
+        file = f;
+        Message m = new Message().fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0));
+        record(m.bytes(3, "brain.Event:2".getBytes(StandardCharsets.UTF_8)).toByteArray());
+    }
+
+    private static InputException failed(Path p, IOException e) {
+        return new InputException(p.toString(), "cannot be written: " + e.getMessage(), "Make room or choose another folder", e);
+    }
+
+    /** One number at a step. */
+    public void scalar(String tag, double value, long step) {
+        byte[] v = new Message()
+                .bytes(1, tag.getBytes(StandardCharsets.UTF_8))
+                .fixed32(2, Float.floatToIntBits((float) value))
+                .toByteArray();
+        record(new Message()
+                .fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0))
+                .varint(2, step)
+                .bytes(5, new Message().bytes(1, v).toByteArray())
+                .toByteArray());
+    }
+
+    private void record(byte[] data) {
+        ByteBuffer b = ByteBuffer.allocate(data.length + 16).order(ByteOrder.LITTLE_ENDIAN);
+        b.putLong(data.length).putInt(masked(b.array(), 0, 8)).put(data).putInt(masked(data, 0, data.length)).flip();
+        try {
+            while (b.hasRemaining()) file.write(b);
+        } catch (IOException e) {
+            throw failed(path, e);
+        }
+    }
+
+    /** TensorFlow's masked checksum. */
+    static int masked(byte[] data, int from, int n) {
+        CRC32C c = new CRC32C();
+        c.update(data, from, n);
+        int x = (int) c.getValue();
+        return (x >>> 15 | x << 17) + 0xa282ead8;
+    }
+
+    @Override
+    public void close() {
+        try {
+            file.close();
+        } catch (IOException e) {
+            throw failed(path, e);
+        }
+    }
+
+    /** A protocol buffer under construction. */
+    private static final class Message extends ByteArrayOutputStream {
+        private Message key(int field, int wire) {
+            return raw((long) field << 3 | wire);
+        }
+
+        private Message raw(long v) {
+            while ((v & ~0x7fL) != 0) {
+                write((int) (v & 0x7f | 0x80));
+                v >>>= 7;
+            }
+            write((int) v);
+            return this;
+        }
+
+        Message varint(int field, long v) {
+            return key(field, 0).raw(v);
+        }
+
+        Message fixed64(int field, long v) {
+            key(field, 1);
+            for (int i = 0; i < 8; i++) write((int) (v >>> 8 * i));
+            return this;
+        }
+
+        Message fixed32(int field, int v) {
+            key(field, 5);
+            for (int i = 0; i < 4; i++) write(v >>> 8 * i);
+            return this;
+        }
+
+        Message bytes(int field, byte[] b) {
+            key(field, 2).raw(b.length);
+            writeBytes(b);
+            return this;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+package org.cortigan.train;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.AtomicFiles;
+import org.cortigan.data.Json;
+import org.cortigan.exec.Device;
+
+/**
+ * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (a line an epoch), events for
+ * TensorBoard, and the checkpoints last.safetensors and best.safetensors.
+ */
+public final class RunFolder implements TrainerListener, AutoCloseable {
+    private final Path folder;
+    private final EventWriter events;
+    private final Path csv;
+    private List<String> columns;
+
+    /**
+     * @param resumedAt step that the run goes on from; later lines of metrics.csv, and a torn last one, are dropped
+     */
+    public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
+        this.folder = folder;
+        create(folder);
+        Map<String, Object> e = new LinkedHashMap<>(environment);
+        e.put("java", Runtime.version().toString());
+        e.put("system", System.getProperty("os.name") + " " + System.getProperty("os.version") + " " + System.getProperty("os.arch"));
+        e.put("device", device.name());
+        e.put("started", java.time.Instant.now().toString());
+        AtomicFiles.writeString(folder.resolve("recipe.yaml"), recipe.toYaml());
+        Json.write(folder.resolve("environment.json"), e);
+        csv = folder.resolve("metrics.csv");
+        truncate(resumedAt);
+        events = new EventWriter(folder);
+    }
+
+    /** Makes a folder, with a clear message where that fails. */
+    public static void create(Path folder) {
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw new InputException(folder.toString(), "cannot be made: " + e, "Choose a folder that can be written", e);
+        }
+    }
+
+    public static Path last(Path folder) {
+        return folder.resolve("last.safetensors");
+    }
+
+    public static Path best(Path folder) {
+        return folder.resolve("best.safetensors");
+    }
+
+    private void truncate(long step) {
+        if (!Files.exists(csv)) return;
+        try {
+            String text = Files.readString(csv);
+            List<String> keep = new ArrayList<>();
+            for (String line : text.substring(0, text.lastIndexOf('\n') + 1).split("\n")) {
+                if (keep.isEmpty()) columns = List.of(line.split(","));
+                else if (Long.parseLong(line.split(",")[1]) > step) break;
+                keep.add(line);
+            }
+            if (step == 0 || keep.size() < 2) {
+                columns = null;
+                Files.delete(csv);
+            } else {
+                AtomicFiles.writeString(csv, String.join("\n", keep) + "\n");
+            }
+        } catch (IOException | RuntimeException e) {
+            throw new InputException(csv.toString(), "cannot be continued: " + e, "Move it away", e);
+        }
+    }
+
+    @Override
+    public void epoch(EpochResult r) {
+        Map<String, String> row = new LinkedHashMap<>();
+        row.put("epoch", Integer.toString(r.epoch()));
+        row.put("step", Long.toString(r.step()));
+        r.means().forEach((k, v) -> row.put(k, Double.toString(v)));
+        row.put("validation_mean_r", number(r.validationMeanR()));
+        row.put("validation_median_r", number(r.validationMedianR()));
+        row.put("skipped_steps", Integer.toString(r.skipped()));
+        row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
+        try {
+            String text = "";
+            if (columns == null) text = String.join(",", columns = List.copyOf(row.keySet())) + "\n";
+            List<String> values = new ArrayList<>();
+            for (String c : columns) values.add(row.getOrDefault(c, ""));
+            text += String.join(",", values) + "\n";
+            Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        } catch (IOException e) {
+            throw new InputException(csv.toString(), "cannot be written: " + e, "Make room on the disk", e);
+        }
+        r.means().forEach((k, v) -> events.scalar("train/" + k, v, r.step()));
+        if (!Double.isNaN(r.validationMeanR())) {
+            events.scalar("validation/mean_r", r.validationMeanR(), r.step());
+            events.scalar("validation/median_r", r.validationMedianR(), r.step());
+        }
+        events.scalar("train/images_per_second", r.imagesPerSecond(), r.step());
+    }
+
+    private static String number(double d) {
+        return Double.isNaN(d) ? "" : Double.toString(d);
+    }
+
+    public Path folder() {
+        return folder;
+    }
+
+    @Override
+    public void close() {
+        events.close();
+    }
+}

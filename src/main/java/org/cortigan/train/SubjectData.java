@@ -1,0 +1,52 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.function.Consumer;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.ImageCache;
+
+/** The training split of a subject of the challenge, its photographs decoded once into a cache. */
+public final class SubjectData implements TrainingData, AutoCloseable {
+    private final AlgonautsSubject subject;
+    private final ImageCache images;
+
+    /**
+     * @param size side of the photographs, in pixels
+     * @param cache folder of the cache
+     */
+    public SubjectData(AlgonautsSubject subject, int size, Path cache, Consumer<String> log) {
+        this.subject = subject;
+        this.images = ImageCache.open(cache, subject.trainingImages(), size, log);
+    }
+
+    @Override
+    public int count() {
+        return images.count();
+    }
+
+    @Override
+    public int leftVertices() {
+        return subject.left();
+    }
+
+    @Override
+    public int rightVertices() {
+        return subject.right();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        images.read(i, into);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        subject.responses(i, into);
+    }
+
+    @Override
+    public void close() {
+        images.close();
+    }
+}
