@@ -11,14 +11,16 @@ import picocli.CommandLine.Command;
         description = "Trains GANs that predict fMRI responses to photographs.",
         mixinStandardHelpOptions = true,
         version = "0.1.0-SNAPSHOT",
-        subcommands = {Doctor.class},
+        subcommands = {
+            Train.class, Evaluate.class, Predict.class, Submit.class, Simulate.class, Baseline.class, Recipes.class, Doctor.class
+        },
         synopsisSubcommandLabel = "COMMAND")
 public final class Main {
     private Main() {}
 
     /** The command line with its rule for errors: bad input is one line and exit code 1, a bad option is code 2. */
     public static CommandLine commandLine() {
-        CommandLine c = new CommandLine(new Main());
+        CommandLine c = new CommandLine(new Main()).setCaseInsensitiveEnumValuesAllowed(true);
         c.setExecutionExceptionHandler((e, cmd, parsed) -> {
             PrintWriter err = cmd.getErr();
             if (e instanceof InputException) err.println("cortigan: " + e.getMessage());

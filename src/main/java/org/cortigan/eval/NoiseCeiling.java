@@ -114,7 +114,7 @@ public final class NoiseCeiling {
     }
 
     /** The vertices of {@code left} followed by those of {@code right}. */
-    static NoiseCeiling concat(NoiseCeiling left, NoiseCeiling right) {
+    public static NoiseCeiling concat(NoiseCeiling left, NoiseCeiling right) {
         return new NoiseCeiling(Metrics.concat(left.fractions, right.fractions));
     }
 }

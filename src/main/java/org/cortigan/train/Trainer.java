@@ -92,12 +92,9 @@ public final class Trainer implements AutoCloseable {
         batch = t.integer("batch", 1);
         seed = t.whole("seed");
         checkpointSteps = t.integer("checkpoint_steps", 0);
-        int[] all = BatchLoader.order(data.count(), seed ^ 0x5EEDL, -1);
-        int held = (int) Math.round(data.count() * t.number("validation", 0, 0.9));
-        validation = Arrays.copyOf(all, held);
-        training = Arrays.copyOfRange(all, held, all.length);
-        Arrays.sort(validation);
-        Arrays.sort(training);
+        int[][] split = split(recipe, data.count());
+        training = split[0];
+        validation = split[1];
         perEpoch = BatchLoader.stepsPerEpoch(training.length, batch);
         if (perEpoch < 1)
             throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
@@ -121,6 +118,16 @@ public final class Trainer implements AutoCloseable {
             vars.close();
             throw e;
         }
+    }
+
+    /** Indices {training, validation} of that many photographs, in ascending order, as a recipe's seed chooses them. */
+    public static int[][] split(Recipe recipe, int count) {
+        Settings t = recipe.section("train");
+        int[] all = BatchLoader.order(count, t.whole("seed") ^ 0x5EEDL, -1);
+        int held = (int) Math.round(count * t.number("validation", 0, 0.9));
+        int[][] s = {Arrays.copyOfRange(all, held, all.length), Arrays.copyOf(all, held)};
+        for (int[] x : s) Arrays.sort(x);
+        return s;
     }
 
     private enum Precision {

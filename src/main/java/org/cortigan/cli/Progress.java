@@ -1,0 +1,69 @@
+package org.cortigan.cli;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import org.cortigan.data.Json;
+import org.cortigan.train.EpochResult;
+import org.cortigan.train.TrainerListener;
+
+/** Shows a run: a moving line on a terminal, a line an epoch elsewhere, JSON lines if asked. */
+final class Progress implements TrainerListener {
+    private final Shared.Output output;
+    private final String name;
+    private final boolean json;
+    private final boolean terminal;
+    private final long begin = System.nanoTime();
+    private long first = -1;
+    private long shown;
+
+    Progress(Shared.Output output, String name, boolean json) {
+        this.output = output;
+        this.name = name;
+        this.json = json;
+        this.terminal = !json && System.console() != null;
+    }
+
+    @Override
+    public void step(long step, long steps, double loss) {
+        if (first < 0) first = step - 1;
+        long now = System.nanoTime();
+        if (!terminal || now - shown < 200_000_000L) return;
+        shown = now;
+        double seconds = (now - begin) / 1e9, left = seconds / (step - first) * (steps - step);
+        output.err().print(String.format(Locale.ROOT, "\r%s step %d/%d  %.2f steps/s  loss %.4f  %d:%02d left   ", name, step, steps,
+                (step - first) / seconds, loss, (long) left / 60, (long) left % 60));
+        output.err().flush();
+    }
+
+    @Override
+    public void epoch(EpochResult r) {
+        if (json) {
+            Map<String, Object> m = new LinkedHashMap<>();
+            m.put("epoch", r.epoch());
+            m.put("step", r.step());
+            m.putAll(r.means());
+            m.put("validation_mean_r", Double.isNaN(r.validationMeanR()) ? null : r.validationMeanR());
+            m.put("images_per_second", r.imagesPerSecond());
+            m.put("skipped_steps", r.skipped());
+            output.line("%s", Json.compact(m));
+            return;
+        }
+        StringBuilder s = new StringBuilder(terminal ? "\r" : "");
+        s.append(String.format(Locale.ROOT, "%s epoch %d/%d", name, r.epoch(), r.epochs()));
+        for (String k : new String[] {"pixel", "correlation"})
+            s.append(String.format(Locale.ROOT, "  %s %.4f", k, r.means().get(k)));
+        r.means().forEach((k, v) -> {
+            if (k.startsWith("d.loss") || k.startsWith("g.loss")) s.append(String.format(Locale.ROOT, "  %s %.3f", k, v));
+        });
+        if (!Double.isNaN(r.validationMeanR()))
+            s.append(String.format(Locale.ROOT, "  validation mean r %.4f", r.validationMeanR()));
+        if (r.skipped() > 0) s.append("  skipped steps ").append(r.skipped());
+        s.append(String.format(Locale.ROOT, "  %.1f img/s", r.imagesPerSecond()));
+        output.note(s.toString());
+    }
+
+    @Override
+    public void checkpoint(Path file) {}
+}

@@ -1,0 +1,39 @@
+package org.cortigan.cli;
+
+import java.util.concurrent.Callable;
+import org.cortigan.train.Recipe;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+        name = "recipes",
+        description = "Lists the bundled recipes, or shows one.",
+        mixinStandardHelpOptions = true)
+final class Recipes implements Callable<Integer> {
+    @Mixin
+    private Shared.Output output;
+
+    @Parameters(arity = "0..1", paramLabel = "NAME", description = "A bundled recipe, 'defaults' (every key, explained) or a file.")
+    private String name;
+
+    @Option(names = "--full", description = "Every value in force, not only what the recipe names.")
+    private boolean full;
+
+    @Override
+    public Integer call() {
+        if (name == null) {
+            for (String n : Recipe.BUNDLED) output.line("%-18s %s", n, Recipe.bundled(n).lines().findFirst().orElse("").replaceFirst("^# ?", ""));
+            output.line("%-18s %s", "defaults", "every key with its default, explained");
+        } else if (name.equals("defaults")) {
+            output.out().print(Recipe.bundled(name));
+        } else if (full || !Recipe.BUNDLED.contains(name)) {
+            output.out().print(Recipe.load(name).toYaml());
+        } else {
+            output.out().print(Recipe.bundled(name));
+        }
+        output.out().flush();
+        return 0;
+    }
+}

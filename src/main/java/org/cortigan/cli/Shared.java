@@ -1,0 +1,100 @@
+package org.cortigan.cli;
+
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.train.RunFolder;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Options that several commands have. */
+final class Shared {
+    private Shared() {}
+
+    /** Where a command prints. */
+    static final class Output {
+        @Spec(Spec.Target.MIXEE)
+        private CommandSpec spec;
+
+        PrintWriter out() {
+            return spec.commandLine().getOut();
+        }
+
+        PrintWriter err() {
+            return spec.commandLine().getErr();
+        }
+
+        void line(String format, Object... args) {
+            out().println(String.format(Locale.ROOT, format, args));
+            out().flush();
+        }
+
+        /** For messages that are not the command's result. */
+        void note(String text) {
+            err().println(text);
+            err().flush();
+        }
+    }
+
+    /** A subject's data. */
+    static final class Data {
+        @Option(names = "--data", required = true, paramLabel = "DIR",
+                description = "Folder with the challenge's subj01 ... subj08, or a simulated one.")
+        Path data;
+
+        @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "1 to 8 (default ${DEFAULT-VALUE}).")
+        int subject;
+
+        @Option(names = "--cache", paramLabel = "DIR",
+                description = "Folder for decoded photographs (default: .cortigan-cache in the data folder).")
+        Path cache;
+
+        AlgonautsSubject open() {
+            return AlgonautsSubject.open(data, subject);
+        }
+
+        Path cache() {
+            return cache != null ? cache : data.resolve(".cortigan-cache");
+        }
+    }
+
+    /** Where to compute. */
+    static final class Place {
+        @Option(names = "--device", defaultValue = "auto", paramLabel = "NAME",
+                description = "auto or cpu (default ${DEFAULT-VALUE}).")
+        String device;
+
+        @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "Threads; 0 for all cores (default).")
+        int threads;
+
+        CpuDevice open(Output o) {
+            if (threads < 0) throw new InputException("--threads " + threads, "is negative", "Give 0 for all cores");
+            switch (device) {
+                case "auto" -> {
+                    CpuDevice d = CpuDevice.best(threads);
+                    o.note("device: " + d.name() + ", chosen because this version computes on processors only");
+                    return d;
+                }
+                case "cpu" -> {
+                    return CpuDevice.best(threads);
+                }
+                case "cuda" -> throw new InputException("--device cuda", "is unavailable: this version has no CUDA backend", "Use cpu");
+                default -> throw new InputException("--device " + device, "is unknown", "Use auto or cpu");
+            }
+        }
+    }
+
+    /** A checkpoint named by its file or its run's folder. */
+    static Path checkpoint(Path fileOrRun) {
+        if (!Files.isDirectory(fileOrRun)) return fileOrRun;
+        Path best = RunFolder.best(fileOrRun), last = RunFolder.last(fileOrRun);
+        if (Files.exists(best)) return best;
+        if (Files.exists(last)) return last;
+        throw new InputException(fileOrRun.toString(), "has neither best.safetensors nor last.safetensors", "Give a run's folder or a checkpoint");
+    }
+}

@@ -1,0 +1,56 @@
+package org.cortigan.cli;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.cortigan.data.BundledPhotos;
+import org.cortigan.data.Images;
+import org.cortigan.data.SimulatedDataset;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+        name = "simulate",
+        description = "Writes a simulated subject in the layout of the Algonauts 2023 challenge, from any photographs.",
+        mixinStandardHelpOptions = true)
+final class Simulate implements Callable<Integer> {
+    @Mixin
+    private Shared.Output output;
+
+    @Option(names = {"-o", "--out"}, required = true, paramLabel = "DIR", description = "Folder of the data set.")
+    private Path out;
+
+    @Option(names = "--photos", paramLabel = "DIR", description = "Folder of PNG or JPEG files (default: four bundled photographs).")
+    private Path photos;
+
+    @Option(names = "--subject", defaultValue = "1", paramLabel = "N",
+            description = "1 to 8; decides vertices and ROIs (default ${DEFAULT-VALUE}).")
+    private int subject;
+
+    @Option(names = "--images", defaultValue = "0", paramLabel = "N", description = "Training images (default: as many as the challenge has).")
+    private int images;
+
+    @Option(names = "--test-images", defaultValue = "0", paramLabel = "N", description = "Test images (default likewise).")
+    private int testImages;
+
+    @Option(names = "--image-size", defaultValue = "425", paramLabel = "PIXELS", description = "Side of an image (default ${DEFAULT-VALUE}).")
+    private int imageSize;
+
+    @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Override
+    public Integer call() {
+        List<Path> files = photos != null ? Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
+        boolean known = subject >= 1 && subject <= 8;
+        SimulatedDataset.write(
+                new SimulatedDataset.Options(
+                        out, subject, files,
+                        images > 0 || !known ? images : SimulatedDataset.challengeTraining(subject),
+                        testImages > 0 || !known ? testImages : SimulatedDataset.challengeTest(subject), imageSize, seed),
+                output::note);
+        output.line("%s", out);
+        return 0;
+    }
+}

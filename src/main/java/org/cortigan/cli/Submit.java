@@ -1,0 +1,34 @@
+package org.cortigan.cli;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.cortigan.data.Submission;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+        name = "submit",
+        description = "Checks predictions of the test splits and packs them as the challenge takes them.",
+        mixinStandardHelpOptions = true)
+final class Submit implements Callable<Integer> {
+    @Mixin
+    private Shared.Output output;
+
+    @Parameters(paramLabel = "N=DIR", arity = "1..*", description = "For each subject the folder that predict wrote, for example 1=predictions/subj01.")
+    private Map<Integer, Path> folders;
+
+    @Option(names = "--out", defaultValue = "submission.zip", paramLabel = "FILE", description = "Default ${DEFAULT-VALUE}.")
+    private Path out;
+
+    @Override
+    public Integer call() {
+        List<Integer> missing = Submission.write(out, folders);
+        output.line("%s", out);
+        if (!missing.isEmpty()) output.note("warning: the challenge scores all eight subjects; missing are " + missing);
+        return 0;
+    }
+}

@@ -1,0 +1,125 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.function.Consumer;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.ImageCache;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.eval.RidgeBaseline;
+import org.cortigan.eval.RowSource;
+
+/**
+ * A subject's test split with responses that training never reads, as a simulated data set has them (those of the
+ * challenge are not published).
+ */
+public final class HeldOut implements TrainingData, AutoCloseable {
+    private final AlgonautsSubject subject;
+    private final ImageCache images;
+    private final float[] responses;
+
+    /** @param folder with {lh,rh}_test_fmri.npy */
+    public HeldOut(AlgonautsSubject subject, Path folder, int size, Path cache, Consumer<String> log) {
+        if (!Files.isDirectory(folder))
+            throw new InputException(
+                    folder.toString(), "is no folder with test responses",
+                    "The challenge's are not published: use the validation split, or a simulated data set");
+        this.subject = subject;
+        responses = subject.testResponses(folder);
+        images = ImageCache.open(cache, subject.testImages(), size, log);
+    }
+
+    @Override
+    public int count() {
+        return images.count();
+    }
+
+    @Override
+    public int leftVertices() {
+        return subject.left();
+    }
+
+    @Override
+    public int rightVertices() {
+        return subject.right();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        images.read(i, into);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        int v = subject.vertices();
+        into.asFloatBuffer().put(responses, i * v, v);
+        into.position(into.position() + 4 * v);
+    }
+
+    /** All responses [images, vertices]. */
+    float[] responses() {
+        return responses;
+    }
+
+    /** Noise ceilings of all vertices, or null where the subject has none. */
+    public static NoiseCeiling ceiling(AlgonautsSubject s) {
+        return s.noiseCeiling()
+                .map(c -> NoiseCeiling.concat(
+                        NoiseCeiling.of(s.folder() + "/lh_noise_ceiling.npy", c[0], NoiseCeiling.Unit.FRACTION),
+                        NoiseCeiling.of(s.folder() + "/rh_noise_ceiling.npy", c[1], NoiseCeiling.Unit.FRACTION)))
+                .orElse(null);
+    }
+
+    /** Summary of an accumulator for a subject's vertices. */
+    public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s) {
+        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s));
+    }
+
+    /**
+     * The field's yardstick: features, standardised, principal components, ridge regression for each vertex.
+     *
+     * @param training features of the training images; @param test of the test images
+     */
+    public Evaluation ridge(String label, RowSource training, RowSource test, TrainingData data, RidgeBaseline.Options o) {
+        int v = subject.vertices();
+        ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+        RidgeBaseline fit = RidgeBaseline.fit(training, new RowSource() {
+            @Override
+            public int rows() {
+                return data.count();
+            }
+
+            @Override
+            public int columns() {
+                return v;
+            }
+
+            @Override
+            public void read(int first, int count, float[] into) {
+                for (int i = 0; i < count; i++) {
+                    row.clear();
+                    data.responses(first + i, row);
+                    row.flip();
+                    row.asFloatBuffer().get(into, i * v, v);
+                }
+            }
+        }, o);
+        PearsonAccumulator acc = new PearsonAccumulator(v);
+        float[] x = new float[test.columns()], y = new float[v];
+        for (int i = 0; i < count(); i++) {
+            test.read(i, 1, x);
+            System.arraycopy(responses, i * v, y, 0, v);
+            acc.add(fit.predict(x, 1), y, 1);
+        }
+        return summary(label, acc, subject);
+    }
+
+    @Override
+    public void close() {
+        images.close();
+    }
+}
