@@ -8,6 +8,7 @@ import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.train.RunFolder;
+import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -17,6 +18,7 @@ final class Shared {
     private Shared() {}
 
     /** Where a command prints. */
+    @Command
     static final class Output {
         @Spec(Spec.Target.MIXEE)
         private CommandSpec spec;

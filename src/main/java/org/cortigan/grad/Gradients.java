@@ -39,7 +39,11 @@ public final class Gradients {
         for (Value f : from) n = Math.max(n, f.node().id() + 1);
         boolean[] needed = new boolean[n];
         for (Value w : wrt) if (w.node().id() < n) needed[w.node().id()] = true;
-        for (int i = 0; i < n; i++) for (Value in : g.nodes().get(i).inputs()) needed[i] |= needed[in.node().id()];
+        for (int i = 0; i < n; i++) {
+            Node node = g.nodes().get(i);
+            if (node.op() instanceof Op op && op.update()) continue;
+            for (Value in : node.inputs()) needed[i] |= needed[in.node().id()];
+        }
 
         Map<Value, Value> grads = new HashMap<>();
         for (int i = 0; i < from.size(); i++) grads.merge(from.get(i), seeds.get(i), Ops::add);

@@ -29,6 +29,11 @@ public interface Op extends Operation {
         throw new UnsupportedOperationException(name() + " has no gradient");
     }
 
+    /** Whether this is an optimizer's update: derivatives end there, as what it gives is new state. */
+    default boolean update() {
+        return false;
+    }
+
     Cost cost(Node n);
 
     /** Name of the kernel in kernels/kernels.def, or null for a view that computes nothing. */
