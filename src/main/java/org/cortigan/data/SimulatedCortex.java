@@ -13,7 +13,8 @@ import java.util.SplittableRandom;
  * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
  * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8 x 8
  * grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field in the opposite half
- * of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013). A vertex of a higher
+ * of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013), less the energy of
+ * the whole field. A vertex of a higher
  * area reads conjunctions: products of rectified, pooled features, some shared by its region. Vertices in no region are
  * driven weakly by a few of all conjunctions. Signal variance is a vertex's own: noise ceilings run from 0 to 0.8.
  */
@@ -68,7 +69,8 @@ final class SimulatedCortex {
         final short[] tap;
         final float[] weight;
         final boolean[] early;
-        final float[] power;
+        /** Sum of an early vertex's weights. */
+        final float[] gain;
         final float[] ceiling;
         /** Calibration: mean and reciprocal deviation of the raw signal. */
         final float[] mean;
@@ -80,7 +82,7 @@ final class SimulatedCortex {
             tap = new short[vertices * TAPS];
             weight = new float[vertices * TAPS];
             early = new boolean[vertices];
-            power = new float[vertices];
+            gain = new float[vertices];
             ceiling = new float[vertices];
             mean = new float[vertices];
             scale = new float[vertices];
@@ -181,16 +183,16 @@ final class SimulatedCortex {
         h.ceiling[v] = r.nextInt(25) == 0 ? 0 : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
         int at = v * TAPS;
         if (!primary) {
-            h.power[v] = 1;
             int[] own = region == null ? null : units.get(region);
             for (int k = 0; k < 10; k++) {
                 boolean shared = own != null && k < 7;
                 h.tap[at + k] = (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
-                h.weight[at + k] = (float) (shared ? 0.4 + r.nextDouble() : r.nextDouble() - 0.3);
+                // half of the conjunctions suppress: a region prefers some contents over others, not contents over none
+                double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
+                h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
             }
             return;
         }
-        h.power[v] = 0.5f;
         int area = region.charAt(0) == 'V' ? region.charAt(1) - '0' : 2;
         double eccentricity = 0.04 + 0.44 * r.nextDouble() * r.nextDouble() + 0.02 * r.nextDouble();
         double angle = Math.PI * (r.nextDouble() - 0.5);
@@ -216,6 +218,7 @@ final class SimulatedCortex {
         for (int k = 0; k < Math.min(TAPS, taps.size()); k++) {
             h.tap[at + k] = (short) taps.get(k)[0];
             h.weight[at + k] = taps.get(k)[1];
+            h.gain[v] += taps.get(k)[1];
         }
     }
 
@@ -228,7 +231,7 @@ final class SimulatedCortex {
         float[] grey = new float[SIDE * SIDE];
         for (int i = 0; i < grey.length; i++)
             grey[i] = (0.299f * (rgb[3 * i] & 0xff) + 0.587f * (rgb[3 * i + 1] & 0xff) + 0.114f * (rgb[3 * i + 2] & 0xff)) / 255;
-        float[] f = new float[FEATURES + UNITS];
+        float[] f = new float[FEATURES + UNITS + 1];
         for (int s = 0; s < SCALES; s++) {
             int g = GRID[s], n = 4 << s, w = 2 * n + 1, stride = SIDE / g, at = base(s);
             // edges repeat: pad once
@@ -280,6 +283,9 @@ final class SimulatedCortex {
             float a = pooled[unit[u][0]] - threshold[u][0], b = pooled[unit[u][1]] - threshold[u][1];
             f[FEATURES + u] = a > 0 && b > 0 ? (float) Math.sqrt(a * b) : 0;
         }
+        float energy = 0;
+        for (int i = 0; i < base(SCALES); i++) energy += f[i];
+        f[FEATURES + UNITS] = energy / base(SCALES);
         return f;
     }
 
@@ -307,11 +313,13 @@ final class SimulatedCortex {
 
     /** The signal of all vertices of a hemisphere, standardised once calibrated, to {@code out[at...]}. */
     void signal(Hemisphere h, float[] features, float[] out, int at) {
+        // suppression by the surround, here the whole field's energy
+        float surround = (float) Math.sqrt(features[FEATURES + UNITS]);
         for (int v = 0; v < h.vertices; v++) {
             int base = h.early[v] ? 0 : FEATURES;
             float s = 0;
             for (int k = v * TAPS, e = k + TAPS; k < e; k++) s += h.weight[k] * features[base + (h.tap[k] & 0xffff)];
-            if (h.power[v] != 1) s = (float) Math.sqrt(s);
+            if (h.early[v]) s = (float) Math.sqrt(s / h.gain[v]) - surround;
             out[at + v] = (s - h.mean[v]) * h.scale[v];
         }
     }

@@ -166,7 +166,7 @@ public final class SimulatedDataset {
             int least = Math.min(photo.height(), photo.width());
             // the first image of a photograph is its centre, the others are crops anywhere
             boolean whole = !shared() && i < (training ? n - forTest : forTest);
-            int side = whole ? least : Math.max(Math.min(least, 24), (int) (least * (0.3 + 0.6 * r.nextDouble())));
+            int side = whole ? least : Math.max(Math.min(least, 24), (int) (least * (0.2 + 0.5 * r.nextDouble())));
             int x = whole ? (photo.width() - side) / 2 : r.nextInt(photo.width() - side + 1);
             int y = whole ? (photo.height() - side) / 2 : r.nextInt(photo.height() - side + 1);
             return photo.crop(x, y, side, side).resize(o.imageSize, o.imageSize);

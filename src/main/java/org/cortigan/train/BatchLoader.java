@@ -27,7 +27,7 @@ final class BatchLoader implements AutoCloseable {
 
     private final TrainingData data;
     private final int[] indices;
-    private final int[] partner;
+    private final boolean shufflePairs;
     private final int batch;
     private final long seed;
     private final ArrayBlockingQueue<Batch> free = new ArrayBlockingQueue<>(AHEAD);
@@ -37,7 +37,7 @@ final class BatchLoader implements AutoCloseable {
 
     /**
      * @param indices photographs to train on
-     * @param shufflePairs whether each photograph gets another one's responses
+     * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
      * @param first step to begin with; @param last step to end before
      */
     BatchLoader(
@@ -46,7 +46,7 @@ final class BatchLoader implements AutoCloseable {
         this.indices = indices.clone();
         this.batch = batch;
         this.seed = seed;
-        this.partner = shufflePairs ? derangement(indices.length, seed) : null;
+        this.shufflePairs = shufflePairs;
         int responseBytes = 4 * (data.leftVertices() + data.rightVertices());
         for (int i = 0; i < AHEAD; i++)
             free.add(new Batch(Math.multiplyExact(batch, imageBytes), Math.multiplyExact(batch, responseBytes)));
@@ -85,9 +85,12 @@ final class BatchLoader implements AutoCloseable {
     private void load(long first, long last) {
         try {
             long per = stepsPerEpoch(indices.length, batch), epoch = -1;
-            int[] order = null;
+            int[] order = null, partner = null;
             for (long s = first; s < last; s++) {
-                if (s / per != epoch) order = order(indices.length, seed, epoch = s / per);
+                if (s / per != epoch) {
+                    order = order(indices.length, seed, epoch = s / per);
+                    if (shufflePairs) partner = derangement(indices.length, seed + epoch);
+                }
                 Batch b = free.take();
                 b.images.clear();
                 b.responses.clear();
