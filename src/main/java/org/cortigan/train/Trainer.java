@@ -231,6 +231,15 @@ public final class Trainer implements AutoCloseable {
         return session;
     }
 
+    /** Puts the first batch into the session's inputs without training on it; for a profile. */
+    public void fillInputs() {
+        try (BatchLoader l = new BatchLoader(
+                data, training, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
+            BatchLoader.Batch b = l.next();
+            feed(b);
+        }
+    }
+
     /** Indices of the photographs that are trained on. */
     public int[] trainingImages() {
         return training.clone();
@@ -322,22 +331,30 @@ public final class Trainer implements AutoCloseable {
 
     /** One step on a batch. Allocates nothing. */
     private void train(BatchLoader.Batch b) {
+        feed(b);
+        session.run();
+        count();
+    }
+
+    private void feed(BatchLoader.Batch b) {
         in.get("images").write(b.images);
         in.get("responses").write(b.responses);
         in.get("loss.weights").set(0, loss.pixelTerm().at(step, perEpoch));
         in.get("loss.weights").set(1, loss.correlationTerm().at(step, perEpoch));
         in.get("lr.g").set(0, og.at(step, perEpoch, steps()));
         in.get("t.g").set(0, appliedG + 1);
-        boolean gan = !graph.parts().isEmpty();
-        if (gan) {
+        if (!graph.parts().isEmpty()) {
             in.get("gan.weight").set(0, loss.ganTerm().at(step, perEpoch) / graph.parts().size());
             in.get("lr.d").set(0, od.at(step, perEpoch, steps()));
             in.get("t.d").set(0, appliedD + 1);
         }
-        session.run();
+    }
+
+    /** Takes the losses of the step that has run. */
+    private void count() {
         boolean ok = Double.isFinite(session.scalar("norm.g"));
         if (ok) appliedG++;
-        if (gan) {
+        if (!graph.parts().isEmpty()) {
             boolean d = Double.isFinite(session.scalar("norm.d"));
             if (d) appliedD++;
             ok &= d;

@@ -1,0 +1,91 @@
+package org.cortigan.cli;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.concurrent.Callable;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+import org.cortigan.data.SimulatedDataset;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.model.Generator;
+import org.cortigan.prof.Ceilings;
+import org.cortigan.prof.Profile;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainingData;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+        name = "profile",
+        description = "Time of every node of a training step against its floor, on random photographs and responses.",
+        mixinStandardHelpOptions = true)
+final class ProfileCommand implements Callable<Integer> {
+    @Mixin
+    private Shared.Output output;
+
+    @Mixin
+    private Shared.Place place;
+
+    @Option(names = {"-c", "--recipe"}, required = true, paramLabel = "RECIPE", description = "Bundled name or YAML file.")
+    private String recipe;
+
+    @Option(names = {"-o", "--option"}, paramLabel = "KEY=VALUE", description = "Changes one value of the recipe.")
+    private List<String> options = List.of();
+
+    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "Whose vertices (default ${DEFAULT-VALUE}).")
+    private int subject;
+
+    @Option(names = "--repeats", defaultValue = "7", paramLabel = "N", description = "Runs; the median counts (default ${DEFAULT-VALUE}).")
+    private int repeats;
+
+    @Option(names = "--top", defaultValue = "20", paramLabel = "N", description = "Slowest nodes shown (default ${DEFAULT-VALUE}).")
+    private int top;
+
+    @Option(names = "--json", paramLabel = "FILE", description = "Also writes every node as JSON.")
+    private Path json;
+
+    @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace for Perfetto.")
+    private Path trace;
+
+    @Override
+    public Integer call() {
+        if (subject < 1 || subject > 8) throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
+        if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
+        Recipe r = Recipe.load(recipe);
+        for (String o : options) r = r.with(o);
+        CpuDevice device = place.open(output);
+        Generator g = Generator.of(r.section("model").section("generator"));
+        Ceilings c = Ceilings.measure(device);
+        int[] v = SimulatedDataset.challengeVertices(subject);
+        try (Trainer t = new Trainer(r, new Random(2 * r.section("train").integer("batch", 1), v[0], v[1], g.imageBytes()), device, null)) {
+            t.fillInputs();
+            Profile p = Profile.of(t.session(), c, 2, repeats);
+            if (json != null) Json.write(json, p.json());
+            if (trace != null) p.writeTrace(trace);
+            int batch = r.section("train").integer("batch", 1);
+            output.line("%s, batch %d, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"), batch / p.seconds());
+            output.line("%smemory of a step: %s", p.table(top), t.plan());
+        }
+        return 0;
+    }
+
+    /** Photographs and responses of noise. */
+    private record Random(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
+        @Override
+        public void image(int i, ByteBuffer into) {
+            byte[] b = new byte[imageBytes];
+            new SplittableRandom(i).nextBytes(b);
+            into.put(b);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            SplittableRandom r = new SplittableRandom(~i);
+            for (int k = 0; k < leftVertices + rightVertices; k++) into.putFloat((float) r.nextGaussian());
+        }
+    }
+}

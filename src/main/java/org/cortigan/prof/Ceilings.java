@@ -1,0 +1,55 @@
+package org.cortigan.prof;
+
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.op.Binary;
+import org.cortigan.op.Ops;
+
+/**
+ * What a device can do at most, as measured: floating-point operations a second of a large matrix product, bytes a second
+ * of a large sum a + b. Floors are computed from these.
+ *
+ * @param flopsF32, flopsBf16 operations a second; bf16 is 0 where the device has none
+ * @param bandwidth bytes a second
+ */
+public record Ceilings(String device, double flopsF32, double flopsBf16, double bandwidth) {
+    /** Measures; takes a second or two. */
+    public static Ceilings measure(CpuDevice d) {
+        return new Ceilings(
+                d.name(), flops(d, DType.F32), d.supportsBf16() ? flops(d, DType.BF16) : 0, bandwidth(d));
+    }
+
+    public double flops(DType t) {
+        return t == DType.BF16 && flopsBf16 > 0 ? flopsBf16 : flopsF32;
+    }
+
+    private static double flops(CpuDevice d, DType t) {
+        int n = 1536;
+        Graph g = new Graph();
+        g.output("y", Ops.matmul(g.input("a", t, n, n), g.input("b", t, n, n), false, true, null, null, t));
+        return 2.0 * n * n * n / least(g, d, 12);
+    }
+
+    private static double bandwidth(CpuDevice d) {
+        int n = 1 << 24;
+        Graph g = new Graph();
+        g.output("y", g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n)).output(0));
+        return 12.0 * n / least(g, d, 12);
+    }
+
+    private static double least(Graph g, CpuDevice d, int runs) {
+        try (Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            double best = Double.MAX_VALUE;
+            for (int i = 0; i < runs; i++) {
+                long t = System.nanoTime();
+                s.run();
+                best = Math.min(best, (System.nanoTime() - t) / 1e9);
+            }
+            return best;
+        }
+    }
+}
