@@ -1,0 +1,79 @@
+package org.cortigan.model;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.SafeTensors;
+import org.cortigan.data.Settings;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.graph.DType;
+import org.cortigan.nn.Weights;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Features against PyTorch's (tools/golden_models.py). */
+class PretrainedVitTest {
+    private static final Path GOLDEN = Path.of("src/test/resources/models");
+
+    private static Generator generator(Generator.Pool pool) {
+        return new Generator(
+                Generator.Type.VIT, 32, 8, 24, 2, 4, 4, pool, List.of(1), 1, List.of(.5, .5, .5), List.of(.5, .5, .5));
+    }
+
+    private static void check(String file, Generator g, String expected, List<String> unexpected) {
+        PretrainedVit p = PretrainedVit.load(GOLDEN.resolve(file), g, 5);
+        assertEquals(List.of("head.weight", "head.bias"), p.missing());
+        assertEquals(unexpected, p.unexpected().stream().sorted().toList());
+        Map<String, float[]> w = new HashMap<>(p.values());
+        for (Weights.Spec s : g.specs(DType.F32, 5)) w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
+        Model m = Model.of(new ModelConfig(g, null, Settings.of("test", Map.of()), 2, 3), w);
+        try (SafeTensors t = SafeTensors.open(GOLDEN.resolve(file));
+                Predictor f = m.featureExtractor(CpuDevice.best(2), 3)) {
+            ByteBuffer rgb = ByteBuffer.allocate(3 * 32 * 32 * 3);
+            t.read("golden.images", rgb);
+            float[] want = t.floats(expected), got = f.predict(rgb.array());
+            // two blocks of float sums of up to 192 terms behind norms that keep everything near 1: 2 * 192 * 2^-24 of a few
+            assertArrayEquals(want, got, 2 * 192 * 0x1p-24f * 4);
+            double size = 0;
+            for (float x : want) size += x * x;
+            assertTrue(size > 1, "the golden features say something");
+        }
+    }
+
+    @Test
+    void featuresOfTimmsNamesAreTorchs() {
+        check("vit_timm.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images", "golden.mean"));
+        check("vit_timm.safetensors", generator(Generator.Pool.MEAN), "golden.mean", List.of("golden.cls", "golden.images", "golden.mean"));
+    }
+
+    @Test
+    void featuresOfHuggingFacesNamesAreTorchs() {
+        check("vit_hf.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
+    }
+
+    @Test
+    void positionsOfAnotherGridAreInterpolatedAsTorchDoes() {
+        check("vit_timm_48.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
+    }
+
+    @Test
+    void aFileThatDoesNotFitIsRefusedByName(@TempDir Path dir) {
+        Generator wide = new Generator(
+                Generator.Type.VIT, 32, 8, 48, 2, 4, 4, Generator.Pool.CLS, List.of(1), 1, List.of(.5, .5, .5), List.of(.5, .5, .5));
+        InputException e = assertThrows(
+                InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide, 5));
+        assertTrue(e.getMessage().contains("does not fit generator.") && e.getMessage().contains("width"), e.getMessage());
+        Path other = dir.resolve("other.safetensors");
+        new SafeTensors.Writer(other).add("conv1.weight", new float[4], 2, 2).commit();
+        e = assertThrows(InputException.class, () -> PretrainedVit.load(other, generator(Generator.Pool.CLS), 5));
+        assertTrue(e.getMessage().contains("conv1.weight"), e.getMessage());
+    }
+}

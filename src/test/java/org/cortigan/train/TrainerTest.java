@@ -1,0 +1,319 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.cortigan.InputException;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.mem.Memory;
+import org.cortigan.model.Model;
+import org.cortigan.model.Predictor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class TrainerTest {
+    private static final CpuDevice CPU = CpuDevice.best(2);
+
+    /** Responses that are smooth functions of the photograph's brightness in four quarters. */
+    record Toy(int count, int leftVertices, int rightVertices, int size) implements TrainingData {
+        @Override
+        public void image(int i, ByteBuffer into) {
+            byte[] b = new byte[size * size * 3];
+            SplittableRandom r = new SplittableRandom(i);
+            int[] level = {r.nextInt(256), r.nextInt(256), r.nextInt(256), r.nextInt(256)};
+            for (int y = 0; y < size; y++)
+                for (int x = 0; x < size; x++)
+                    for (int c = 0; c < 3; c++)
+                        b[(y * size + x) * 3 + c] = (byte) level[2 * y / size * 2 + 2 * x / size];
+            into.put(b);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            SplittableRandom r = new SplittableRandom(i);
+            double[] level = {r.nextInt(256), r.nextInt(256), r.nextInt(256), r.nextInt(256)};
+            for (int v = 0; v < leftVertices + rightVertices; v++) into.putFloat((float) Math.sin(level[v % 4] / 80 + v));
+        }
+    }
+
+    static final Toy TOY = new Toy(60, 9, 11, 16);
+
+    static Recipe recipe(String... options) {
+        Recipe r = Recipe.of("toy", Map.of(), "test");
+        for (String o : new String[] {
+            "model.generator.image=16", "model.generator.patch=8", "model.generator.width=16", "model.generator.depth=2",
+            "model.generator.heads=2", "model.discriminator.hidden=[8, 4]", "train.batch=8", "train.epochs=4",
+            "train.validation=0.2", "optimizer.learning_rate=0.003"
+        }) r = r.with(o);
+        for (String o : options) r = r.with(o);
+        return r;
+    }
+
+    private static Map<String, float[]> state(Trainer t) {
+        Map<String, float[]> m = new LinkedHashMap<>();
+        for (String v : t.variables()) m.put(v, t.variable(v));
+        return m;
+    }
+
+    private static void same(Map<String, float[]> a, Map<String, float[]> b) {
+        assertEquals(a.keySet(), b.keySet());
+        a.forEach((k, v) -> assertArrayEquals(v, b.get(k), k));
+    }
+
+    private static Map<String, float[]> whole(Recipe r) {
+        try (Trainer t = new Trainer(r, TOY, CPU, null)) {
+            assertTrue(t.run());
+            return state(t);
+        }
+    }
+
+    @Test
+    void learnsAndIsTheSameTwice() {
+        List<EpochResult> seen = new ArrayList<>();
+        Recipe r = recipe("train.epochs=30");
+        try (Trainer t = new Trainer(r, TOY, CPU, null)) {
+            t.addListener(new TrainerListener() {
+                @Override
+                public void epoch(EpochResult e) {
+                    seen.add(e);
+                }
+            });
+            t.run();
+            same(state(t), whole(r));
+        }
+        assertEquals(30, seen.size());
+        assertTrue(seen.get(29).validationMeanR() > 0.5, "validation r " + seen.get(29).validationMeanR());
+        assertTrue(seen.get(29).means().get("pixel") < seen.get(0).means().get("pixel"));
+    }
+
+    @Test
+    void everyKindOfModelTrains(@TempDir Path dir) {
+        String[][] kinds = {
+            {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
+            {"model.generator.pool=mean", "model.discriminator.per=all", "model.discriminator.spectral_norm=torch", "loss.gan=hinge"},
+            {"model.discriminator.type=vit", "model.discriminator.patch=4", "model.discriminator.width=8",
+                "model.discriminator.depth=1", "model.discriminator.heads=2", "loss.gan=bce", "model.discriminator.spectral_norm=none"},
+            {"model.discriminator.type=conv", "model.discriminator.channels=[3, 4]", "model.discriminator.condition=image"},
+            {"model.discriminator.type=vit", "model.discriminator.patch=4", "model.discriminator.width=8",
+                "model.discriminator.heads=2", "model.discriminator.depth=1", "model.discriminator.condition=image"},
+            {"model.discriminator.condition=image", "optimizer.ema=0.9", "loss.correlation_axis=vertices", "loss.pixel=mse"},
+            {"model.discriminator.type=none", "optimizer.type=adam", "optimizer.schedule=linear", "loss.pixel=smooth_l1"}
+        };
+        for (String[] k : kinds)
+            for (String precision : CPU.supportsBf16() ? new String[] {"fp32", "bf16"} : new String[] {"fp32"}) {
+                Recipe r = recipe(k).with("train.precision", precision);
+                List<EpochResult> seen = new ArrayList<>();
+                try (Trainer t = new Trainer(r, TOY, CPU, null)) {
+                    t.addListener(new TrainerListener() {
+                        @Override
+                        public void epoch(EpochResult e) {
+                            seen.add(e);
+                        }
+                    });
+                    assertTrue(t.run());
+                }
+                String what = String.join(" ", k) + " " + precision;
+                EpochResult last = seen.get(seen.size() - 1);
+                assertEquals(0, last.skipped(), what);
+                assertTrue(last.means().get("loss") < seen.get(0).means().get("loss") * 1.05, what + ": " + last.means());
+            }
+    }
+
+    @Test
+    void resumedIsUninterruptedBitForBit(@TempDir Path dir) {
+        for (String o : new String[] {"optimizer.ema=0.9", CPU.supportsBf16() ? "train.precision=bf16" : "train.epochs=3"}) {
+            Recipe r = recipe(o, "model.discriminator.spectral_norm=torch");
+            Map<String, float[]> want = whole(r);
+            Path folder = dir.resolve(Integer.toHexString(o.hashCode()));
+            RunFolder.create(folder);
+            for (int stopAt : new int[] {3, 10, 12, 23}) {
+                try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                    if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
+                    t.addListener(new TrainerListener() {
+                        @Override
+                        public void step(long step, long steps, double loss) {
+                            if (step == stopAt) t.requestStop();
+                        }
+                    });
+                    boolean complete = t.run();
+                    assertEquals(t.step() == t.steps(), complete);
+                }
+            }
+            try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                t.resume(RunFolder.last(folder));
+                t.run();
+                same(want, state(t));
+            }
+        }
+    }
+
+    @Test
+    void aCheckpointOfAnotherModelIsRefusedAndNothingChanges(@TempDir Path dir) {
+        try (Trainer t = new Trainer(recipe("train.epochs=1"), TOY, CPU, dir)) {
+            t.run();
+        }
+        for (String[] other : new String[][] {
+            {"model.generator.width=32"}, {"train.batch=4"}, {"model.discriminator.hidden=[8, 5]"}, {"train.seed=7"},
+            {"optimizer.ema=0.5"}
+        })
+            try (Trainer t = new Trainer(recipe(other), TOY, CPU, null)) {
+                Map<String, float[]> before = state(t);
+                InputException e = assertThrows(InputException.class, () -> t.resume(RunFolder.last(dir)));
+                assertTrue(e.getMessage().contains("last.safetensors"), e.getMessage());
+                if (!other[0].startsWith("train.")) same(before, state(t));
+            }
+        try (Trainer t = new Trainer(recipe(), new Toy(60, 9, 12, 16), CPU, null)) {
+            InputException e = assertThrows(InputException.class, () -> t.resume(RunFolder.last(dir)));
+            assertTrue(e.getMessage().contains("9 + 11 vertices"), e.getMessage());
+        }
+    }
+
+    @Test
+    void aLoadedModelPredictsWhatTheTrainerValidated(@TempDir Path dir) {
+        double[] validated = new double[1];
+        try (Trainer t = new Trainer(recipe(), TOY, CPU, dir)) {
+            t.addListener(new TrainerListener() {
+                @Override
+                public void epoch(EpochResult e) {
+                    validated[0] = e.validationMeanR();
+                }
+            });
+            t.run();
+        }
+        Model m = Model.load(RunFolder.last(dir));
+        int[] held = Trainer.split(recipe(), TOY.count())[1];
+        try (Predictor p = m.predictor(CPU, 8)) {
+            double[] r = Trainer.evaluate(p, TOY, held).r();
+            assertEquals(validated[0], org.cortigan.eval.Metrics.mean(r), 1e-12);
+            // arrays and direct buffers give the same
+            ByteBuffer rgb = ByteBuffer.allocateDirect(3 * p.imageBytes());
+            for (int i = 0; i < 3; i++) TOY.image(i, rgb);
+            rgb.flip();
+            byte[] bytes = new byte[rgb.remaining()];
+            rgb.get(0, bytes);
+            float[] a = p.predict(bytes), b = new float[a.length];
+            java.nio.FloatBuffer out = ByteBuffer.allocateDirect(4 * a.length).order(java.nio.ByteOrder.nativeOrder()).asFloatBuffer();
+            p.predict(rgb, out);
+            out.get(0, b);
+            assertArrayEquals(a, b);
+            assertThrows(IllegalArgumentException.class, () -> p.predict(new byte[17]));
+        }
+    }
+
+    @Test
+    void aLoadedModelServesManyThreads(@TempDir Path dir) throws Exception {
+        try (Trainer t = new Trainer(recipe("train.epochs=1"), TOY, CPU, dir)) {
+            t.run();
+        }
+        Model m = Model.load(RunFolder.best(dir));
+        byte[] rgb = new byte[16 * 16 * 3];
+        new SplittableRandom(1).nextBytes(rgb);
+        float[] want;
+        try (Predictor p = m.predictor(CPU, 1)) {
+            want = p.predict(rgb);
+        }
+        List<Throwable> failed = java.util.Collections.synchronizedList(new ArrayList<>());
+        Thread[] threads = new Thread[4];
+        for (int i = 0; i < threads.length; i++) {
+            threads[i] = new Thread(() -> {
+                try (Predictor p = m.predictor(CPU, 1)) {
+                    for (int k = 0; k < 50; k++) assertArrayEquals(want, p.predict(rgb));
+                } catch (Throwable e) {
+                    failed.add(e);
+                }
+            });
+            threads[i].start();
+        }
+        for (Thread t : threads) t.join();
+        assertEquals(List.of(), failed);
+    }
+
+    @Test
+    void aStepAllocatesNothingAndNothingLeaks() {
+        long live = Memory.live();
+        try (Trainer t = new Trainer(recipe("train.epochs=40", "train.validation=0"), TOY, CPU, null)) {
+            com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+            long me = Thread.currentThread().getId();
+            long[] at = new long[2];
+            long per = t.stepsPerEpoch();
+            t.addListener(new TrainerListener() {
+                @Override
+                public void step(long step, long steps, double loss) {
+                    // two steps of one epoch, long after everything has been compiled
+                    if (step == 36 * per + 1) at[0] = threads.getThreadAllocatedBytes(me);
+                    if (step == 36 * per + per - 1) at[1] = threads.getThreadAllocatedBytes(me);
+                }
+            });
+            t.run();
+            // an iterator over the listeners and the queue's locks: nothing that grows with the model
+            assertTrue(at[1] - at[0] <= 512 * (per - 2), "bytes allocated in " + (per - 2) + " steps: " + (at[1] - at[0]));
+        }
+        assertEquals(live, Memory.live());
+    }
+
+    @Test
+    void withoutTheGuardTheCorrelationLossDivergesWithItItDoesNot() {
+        // A head that starts at 0 predicts the same for all photographs: r's gradient has no bound there.
+        String[] flat = {
+            "loss.pixel_weight=0", "loss.gan_weight=0", "optimizer.clip_norm=0", "optimizer.type=adam", "optimizer.weight_decay=0",
+            "train.epochs=2", "optimizer.warmup_epochs=0"
+        };
+        double[][] norms = new double[2][2];
+        for (int guard = 0; guard < 2; guard++) {
+            Recipe r = recipe(flat).with("loss.correlation_eps", guard == 1 ? 0.01 : 0);
+            int g = guard;
+            try (Trainer t = new Trainer(r, TOY, CPU, null)) {
+                t.flatten();
+                t.addListener(new TrainerListener() {
+                    @Override
+                    public void step(long step, long steps, double loss) {
+                        norms[g][0] = Math.max(norms[g][0], t.session().scalar("norm.g"));
+                    }
+                });
+                t.run();
+            }
+        }
+        assertTrue(norms[1][0] < 100, "with the guard the largest gradient is " + norms[1][0]);
+        assertTrue(!(norms[0][0] < 1000 * norms[1][0]), "without the guard the largest gradient is " + norms[0][0]);
+    }
+
+    @Test
+    void badRecipesAreRefusedByKey() {
+        String[][] bad = {
+            {"model.generator.patch=7", "model.generator.patch", "7 does not divide"},
+            {"model.generator.heads=3", "model.generator.heads", "divisor"},
+            {"model.generator.wdth=3", "model.generator.wdth", "Did you mean 'model.generator.width'"},
+            {"train.batch=1000", "train.batch", "Set it lower"},
+            {"train.batch=0", "train.batch", "at least 1"},
+            {"train.batch=many", "train.batch", "Give a number"},
+            {"loss.gan=wgan", "loss.gan", "lsgan, bce, hinge"},
+            {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
+            {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
+            {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
+            {"train.precision=fp16", "train.precision", "fp32, bf16"}
+        };
+        for (String[] b : bad) {
+            InputException e = assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
+            assertTrue(e.getMessage().contains(b[1]) && e.getMessage().contains(b[2]), e.getMessage());
+        }
+        assertFalse(Recipe.BUNDLED.isEmpty());
+        for (String name : Recipe.BUNDLED) {
+            Recipe r = Recipe.load(name);
+            org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544);
+            org.cortigan.loss.LossConfig.of(r.section("loss"));
+            org.cortigan.optim.Optimizer.generator(r.section("optimizer"));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+"""Writes the golden files in src/test/resources/models from PyTorch:
+
+  vit_timm.safetensors        a small random ViT with timm's names, photographs u8 and their features (class token, mean)
+  vit_timm_48.safetensors     the same ViT with a 6 x 6 grid of position embeddings, and its features on a 4 x 4 grid
+  vit_hf.safetensors          the same for Hugging Face's ViTModel
+  gan_20_steps.safetensors    a tiny ViT GAN with two spectrally normalised discriminators: parameters before and after 20
+                              steps, batches, and the losses of every step; in double
+"""
+import pathlib
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+out = pathlib.Path(__file__).parent.parent / "src/test/resources/models"
+out.mkdir(parents=True, exist_ok=True)
+
+
+class Block(nn.Module):
+    def __init__(self, c, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(c, eps=1e-6)
+        self.attn = nn.ModuleDict(dict(qkv=nn.Linear(c, 3 * c), proj=nn.Linear(c, c)))
+        self.norm2 = nn.LayerNorm(c, eps=1e-6)
+        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(c, 4 * c), fc2=nn.Linear(4 * c, c)))
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = self.attn["qkv"](self.norm1(x)).reshape(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        p = ((q @ k.transpose(-1, -2)) / (c // self.heads) ** 0.5).softmax(-1)
+        x = x + self.attn["proj"]((p @ v).transpose(1, 2).reshape(b, t, c))
+        return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+
+
+class Vit(nn.Module):
+    """timm's VisionTransformer in short, with its parameter names."""
+
+    def __init__(self, image, patch, c, depth, heads, vertices=0):
+        super().__init__()
+        self.patch_embed = nn.ModuleDict(dict(proj=nn.Conv2d(3, c, patch, patch)))
+        self.cls_token = nn.Parameter(torch.randn(1, 1, c) * 0.5)
+        self.pos_embed = nn.Parameter(torch.randn(1, (image // patch) ** 2 + 1, c) * 0.5)
+        self.blocks = nn.Sequential(*[Block(c, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(c, eps=1e-6)
+        if vertices:
+            self.head = nn.Linear(c, vertices)
+
+    def tokens(self, u8, pos=None):
+        x = (u8.permute(0, 3, 1, 2).to(self.cls_token.dtype) / 255 - 0.5) / 0.5
+        x = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + (self.pos_embed if pos is None else pos)
+        return self.norm(self.blocks(x))
+
+
+def randomise(m):
+    with torch.no_grad():
+        for name, p in m.named_parameters():
+            norm = "norm" in name and name.endswith("weight")
+            p.copy_(torch.randn_like(p) * (0.3 if p.dim() > 1 else 0.1) + (1 if norm else 0))
+
+
+def photographs(n, size):
+    return torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8)
+
+
+def golden_vit():
+    torch.manual_seed(1)
+    u8 = photographs(3, 32)
+    m = Vit(32, 8, 24, 2, 4)
+    randomise(m)
+    with torch.no_grad():
+        t = m.tokens(u8)
+        weights = {k: v.contiguous() for k, v in m.state_dict().items()}
+        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous(), "golden.mean": t[:, 1:].mean(1)},
+                  out / "vit_timm.safetensors")
+        big = Vit(48, 8, 24, 2, 4)
+        randomise(big)
+        pos = big.pos_embed[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
+        pos = F.interpolate(pos, size=(4, 4), mode="bicubic", antialias=True)
+        pos = torch.cat([big.pos_embed[:, :1], pos.permute(0, 2, 3, 1).reshape(1, 16, 24)], 1)
+        t = big.tokens(u8, pos)
+        weights = {k: v.contiguous() for k, v in big.state_dict().items()}
+        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}, out / "vit_timm_48.safetensors")
+
+
+def golden_hf():
+    from transformers import ViTConfig, ViTModel
+    torch.manual_seed(2)
+    u8 = photographs(3, 32)
+    m = ViTModel(ViTConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, image_size=32,
+                           patch_size=8, layer_norm_eps=1e-6), add_pooling_layer=False).eval()
+    randomise(m)
+    with torch.no_grad():
+        t = m(pixel_values=(u8.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).last_hidden_state
+        weights = {k: v.contiguous() for k, v in m.state_dict().items()}
+        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}, out / "vit_hf.safetensors")
+
+
+def discriminator(n):
+    sn = torch.nn.utils.parametrizations.spectral_norm
+    return nn.Sequential(sn(nn.Linear(n, 8)), nn.LeakyReLU(0.2), sn(nn.Linear(8, 4)), nn.LeakyReLU(0.2), sn(nn.Linear(4, 1)))
+
+
+NAMES = {0: "layers.0", 2: "layers.1", 4: "decision"}
+
+
+def state(g, ds):
+    s = {"generator." + k: v for k, v in g.state_dict().items()}
+    for name, d in ds.items():
+        for i, layer in NAMES.items():
+            p = f"discriminator.{name}.{layer}."
+            s[p + "weight"] = d[i].parametrizations.weight.original.detach()
+            s[p + "bias"] = d[i].bias.detach()
+            s[p + "weight.u"] = d[i].parametrizations.weight[0]._u
+            s[p + "weight.v"] = d[i].parametrizations.weight[0]._v
+    return {k: v.clone().contiguous() for k, v in s.items()}
+
+
+def adamw(modules, lr, betas):
+    ps = [p for m in modules for p in m.named_parameters()]
+    decay = [p for n, p in ps if p.dim() > 1 and not n.startswith(("cls_token", "pos_embed"))]
+    rest = [p for n, p in ps if not (p.dim() > 1 and not n.startswith(("cls_token", "pos_embed")))]
+    return torch.optim.AdamW([dict(params=decay, weight_decay=0.05), dict(params=rest, weight_decay=0.0)], lr=lr, betas=betas)
+
+
+def golden_gan():
+    torch.manual_seed(3)
+    torch.set_default_dtype(torch.float64)
+    left, right, batch, steps = 10, 13, 6, 20
+    g = Vit(16, 8, 16, 2, 2, left + right)
+    randomise(g)
+    ds = {"lh": discriminator(left), "rh": discriminator(right)}
+    # as they are stored: rounded to float
+    with torch.no_grad():
+        for m in (g, *ds.values()):
+            for x in (*m.parameters(), *m.buffers()):
+                x.copy_(x.float().double())
+    tensors = {"before." + k: v.float() for k, v in state(g, ds).items()}
+    og, od = adamw([g], 1e-3, (0.9, 0.999)), adamw(ds.values(), 2e-3, (0.5, 0.999))
+    images, responses = photographs(steps * batch, 16), torch.randn(steps * batch, left + right).float().double()
+    losses = []
+    for s in range(steps):
+        u8, t = images[s * batch:(s + 1) * batch], responses[s * batch:(s + 1) * batch]
+        p = g.head(g.tokens(u8)[:, 0])
+        halves = dict(zip(ds, zip(t.split([left, right], 1), p.split([left, right], 1))))
+        row, total = {}, 0
+        for name, d in ds.items():
+            y = d(torch.cat([halves[name][0], halves[name][1].detach()]))
+            row["d." + name] = 0.5 * ((y[:batch] - 1).square().mean() + y[batch:].square().mean())
+            total = total + row["d." + name]
+        od.zero_grad()
+        total.backward()
+        row["norm.d"] = torch.nn.utils.clip_grad_norm_([q for d in ds.values() for q in d.parameters()], 1.0)
+        od.step()
+        pc, tc = p - p.mean(0), t - t.mean(0)
+        r = (pc * tc).sum(0) / torch.sqrt((pc.square().sum(0) + 0.01) * (tc.square().sum(0) + 0.01))
+        row["pixel"], row["correlation"] = (p - t).abs().mean(), (1 - r).mean()
+        total = row["pixel"] + row["correlation"]
+        for name, d in ds.items():
+            row["g." + name] = (d(halves[name][1]) - 1).square().mean()
+            total = total + 0.05 * row["g." + name]
+        og.zero_grad()
+        total.backward()
+        row["norm.g"] = torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
+        og.step()
+        losses.append([float(torch.as_tensor(row[k]).detach()) for k in ("pixel", "correlation", "d.lh", "d.rh", "g.lh", "g.rh", "norm.g", "norm.d")])
+    tensors |= {"after." + k: v for k, v in state(g, ds).items()}
+    tensors |= {"images": images, "responses": responses.float(), "losses": torch.tensor(losses)}
+    save_file(tensors, out / "gan_20_steps.safetensors")
+    torch.set_default_dtype(torch.float32)
+
+
+golden_vit()
+golden_hf()
+golden_gan()
+for f in sorted(out.iterdir()):
+    print(f.name, f.stat().st_size)
