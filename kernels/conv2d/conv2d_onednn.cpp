@@ -1,5 +1,7 @@
 // Convolution on oneDNN. Activations stay NHWC; the weight's layout is oneDNN's choice, reached by a reorder into scratch
 // (weights are small beside activations). Not measured yet.
+#include <cstring>
+
 #include "cg/onednn.h"
 #include "kernels_all.h"
 
@@ -168,6 +170,8 @@ void conv2d_grad_w_run(const Conv2dGradWArgs& g) {
     c.bind(DNNL_ARG_DIFF_WEIGHTS, g.dW, g.scratch);
     c.main.set(DNNL_ARG_SRC, g.x);
     c.main.set(DNNL_ARG_DIFF_DST, g.dY);
+    // In bf16 oneDNN adds to its scratch without clearing taps of the kernel that only ever meet padding.
+    if (g.type == kBf16) std::memset(g.scratch, 0, (size_t)c.scratch());
     c.main.run();
     c.move(true);
 }

@@ -84,7 +84,9 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
             {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
             {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
             {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2},
-            {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0}
+            {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0},
+            {16, 1, 9, 1, 3, 1, 9, 1, 4, 0, 4},
+            {16, 1, 3, 3, 4, 1, 3, 1, 4, 0, 1}
         }) {
             c.add(of(s, true, false));
             c.add(of(s, true, true).noGradient());
