@@ -7,9 +7,10 @@
                               steps, batches, and the losses of every step; in double
 """
 import pathlib
+import tempfile
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -94,8 +95,10 @@ def golden_hf():
     randomise(m)
     with torch.no_grad():
         t = m(pixel_values=(u8.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).last_hidden_state
-        weights = {k: v.contiguous() for k, v in m.state_dict().items()}
-        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}, out / "vit_hf.safetensors")
+        golden = {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}
+        with tempfile.TemporaryDirectory() as folder:  # names in files are not those in memory
+            m.save_pretrained(folder)
+            save_file(load_file(pathlib.Path(folder) / "model.safetensors") | golden, out / "vit_hf.safetensors")
 
 
 def discriminator(n):

@@ -32,11 +32,12 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             Set<String> unused = new LinkedHashSet<>(t.names());
             boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
             String p = t.names().stream().anyMatch(n -> n.startsWith("vit.embeddings.")) ? "vit." : "";
+            boolean released = t.names().stream().anyMatch(n -> n.startsWith(p + "encoder.layer."));
             Map<String, float[]> values = new LinkedHashMap<>();
             List<String> missing = new ArrayList<>();
             for (Weights.Spec s : g.specs(DType.F32, vertices)) {
                 String name = s.name().substring(Generator.PREFIX.length());
-                List<String> from = name.startsWith("head.") ? List.of() : hf ? huggingFace(p, name) : List.of(name);
+                List<String> from = name.startsWith("head.") ? List.of() : hf ? huggingFace(p, released, name) : List.of(name);
                 if (from.isEmpty() || !t.names().containsAll(from)) {
                     missing.add(name);
                     continue;
@@ -77,7 +78,8 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         return all;
     }
 
-    private static List<String> huggingFace(String p, String name) {
+    /** @param released names of the published files; otherwise those that version 5 has in memory */
+    private static List<String> huggingFace(String p, boolean released, String name) {
         switch (name) {
             case "cls_token":
                 return List.of(p + "embeddings.cls_token");
@@ -90,19 +92,19 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         if (name.startsWith("patch_embed.proj."))
             return List.of(p + "embeddings.patch_embeddings.projection." + name.substring(17));
         String[] k = name.split("\\.", 3); // blocks, number, rest
-        String layer = p + "encoder.layer." + k[1] + ".";
         int dot = k[2].lastIndexOf('.');
-        String kind = k[2].substring(dot);
-        return switch (k[2].substring(0, dot)) {
+        String part = k[2].substring(0, dot), kind = k[2].substring(dot);
+        String layer = p + (released ? "encoder.layer." : "layers.") + k[1] + ".";
+        String attention = layer + (released ? "attention.attention." : "attention.");
+        return switch (part) {
             case "norm1" -> List.of(layer + "layernorm_before" + kind);
             case "norm2" -> List.of(layer + "layernorm_after" + kind);
-            case "attn.qkv" -> List.of(
-                    layer + "attention.attention.query" + kind,
-                    layer + "attention.attention.key" + kind,
-                    layer + "attention.attention.value" + kind);
-            case "attn.proj" -> List.of(layer + "attention.output.dense" + kind);
-            case "mlp.fc1" -> List.of(layer + "intermediate.dense" + kind);
-            case "mlp.fc2" -> List.of(layer + "output.dense" + kind);
+            case "attn.qkv" -> released
+                    ? List.of(attention + "query" + kind, attention + "key" + kind, attention + "value" + kind)
+                    : List.of(attention + "q_proj" + kind, attention + "k_proj" + kind, attention + "v_proj" + kind);
+            case "attn.proj" -> List.of(layer + (released ? "attention.output.dense" : "attention.o_proj") + kind);
+            case "mlp.fc1" -> List.of(layer + (released ? "intermediate.dense" : "mlp.fc1") + kind);
+            case "mlp.fc2" -> List.of(layer + (released ? "output.dense" : "mlp.fc2") + kind);
             default -> throw new IllegalStateException(name);
         };
     }

@@ -265,7 +265,7 @@ class TrainerTest {
 
     @Test
     void withoutTheGuardTheCorrelationLossDivergesWithItItDoesNot() {
-        // A head that starts at 0 predicts the same for all photographs: r's gradient has no bound there.
+        // A head that starts near 0 predicts nearly the same for all photographs: r's gradient has no bound there.
         String[] flat = {
             "loss.pixel_weight=0", "loss.gan_weight=0", "optimizer.clip_norm=0", "optimizer.type=adam", "optimizer.weight_decay=0",
             "train.epochs=2", "optimizer.warmup_epochs=0"
