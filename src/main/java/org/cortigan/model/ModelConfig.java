@@ -1,6 +1,7 @@
 package org.cortigan.model;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.data.Settings;
@@ -50,6 +51,10 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
 
     /** For a checkpoint. */
     public Map<String, Object> toMap() {
-        return Map.of("model", settings.values(), "left", left, "right", right);
+        Map<String, Object> m = new LinkedHashMap<>(); // equal models give equal files
+        m.put("model", settings.values());
+        m.put("left", left);
+        m.put("right", right);
+        return m;
     }
 }

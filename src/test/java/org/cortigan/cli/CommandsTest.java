@@ -1,0 +1,158 @@
+package org.cortigan.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.cortigan.data.BundledPhotos;
+import org.cortigan.data.Json;
+import org.cortigan.data.NpyFile;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+/** The commands from end to end on a small simulated subject with all vertices. */
+class CommandsTest {
+    @TempDir
+    static Path dir;
+
+    private record Result(int code, String out, String err) {}
+
+    private static Result run(Object... args) {
+        StringWriter out = new StringWriter(), err = new StringWriter();
+        CommandLine c = Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        String[] a = new String[args.length];
+        for (int i = 0; i < a.length; i++) a[i] = args[i].toString();
+        int code = c.execute(a);
+        return new Result(code, out.toString(), err.toString());
+    }
+
+    private static Result ok(Object... args) {
+        Result r = run(args);
+        assertEquals(0, r.code, r.err);
+        return r;
+    }
+
+    /** One line that names all of these, exit code 1, no stack trace. */
+    private static void refused(String[] names, Object... args) {
+        Result r = run(args);
+        assertEquals(1, r.code, r.out + r.err);
+        String last = r.err.strip().lines().reduce((a, b) -> b).orElse("");
+        assertFalse(r.err.contains("\tat "), r.err);
+        for (String n : names) assertTrue(last.contains(n), last);
+    }
+
+    private static Path data;
+    private static Path run;
+
+    @BeforeAll
+    static void simulateAndTrain() {
+        data = dir.resolve("data");
+        run = dir.resolve("run");
+        ok("simulate", "--out", data, "--images", 48, "--test-images", 8, "--image-size", 64);
+        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", run, "-o", "train.epochs=2", "-o", "train.batch=16", "--json");
+        Map<String, Object> first = Json.object(Json.parse(r.out.lines().findFirst().orElseThrow(), "out"), "out");
+        assertEquals(1L, ((Number) first.get("epoch")).longValue());
+    }
+
+    @Test
+    void theRunFolderHasItsFiles() throws Exception {
+        for (String f : new String[] {"recipe.yaml", "environment.json", "metrics.csv", "last.safetensors", "best.safetensors"})
+            assertTrue(Files.size(run.resolve(f)) > 0, f);
+        assertEquals(3, Files.readAllLines(run.resolve("metrics.csv")).size());
+        try (var s = Files.list(run)) {
+            assertTrue(s.anyMatch(p -> p.getFileName().toString().startsWith("events.out.tfevents.")));
+        }
+    }
+
+    @Test
+    void evaluateWritesEveryMetric() {
+        Path out = dir.resolve("evaluation");
+        Result r = ok("evaluate", run, "--data", data, "--out", out);
+        assertTrue(r.out.contains("all vertices") && r.out.contains("bound of r") && r.out.contains("V1v"), r.out);
+        for (String h : new String[] {"lh", "rh"})
+            try (NpyFile f = NpyFile.open(out.resolve(h + "_correlation.npy"))) {
+                assertEquals(h.equals("lh") ? 19004 : 20544, f.rows());
+            }
+        assertTrue(Files.exists(out.resolve("roi.csv")) && Files.exists(out.resolve("metrics.json")));
+        Map<String, Object> j = Json.object(
+                Json.parse(ok("evaluate", run, "--data", data, "--split", "validation", "--json", "--out", dir.resolve("e2")).out, "out"), "out");
+        assertEquals(5L, ((Number) j.get("images")).longValue());
+    }
+
+    @Test
+    void predictAndSubmit() {
+        Path photos = dir.resolve("photos"), out = dir.resolve("predictions"), test = dir.resolve("test");
+        BundledPhotos.extract(photos);
+        ok("predict", run, "--images", photos, "--out", out, "--batch", 3);
+        ok("predict", run, "--data", data, "--out", test);
+        try (NpyFile a = NpyFile.open(out.resolve("lh_pred_test.npy")); NpyFile b = NpyFile.open(test.resolve("rh_pred_test.npy"))) {
+            assertEquals("[4, 19004][8, 20544]", java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
+            a.checkFinite("predictions");
+        }
+        refused(new String[] {"lh_pred_test.npy", "[8, 19004]", "[159, 19004]"}, "submit", "1=" + test, "--out", dir.resolve("s.zip"));
+        assertFalse(Files.exists(dir.resolve("s.zip")));
+    }
+
+    @Test
+    void baselines() {
+        assertTrue(ok("baseline", "--data", data, "--components", 10).out.contains("ridge on 10 components of pixels"));
+        assertTrue(ok("baseline", "--data", data, "--components", 10, "--features", run, "--out", dir.resolve("b")).out.contains("features of"));
+        assertTrue(Files.exists(dir.resolve("b/metrics.json")));
+    }
+
+    @Test
+    void resumeAndDryRun() {
+        Path other = dir.resolve("other");
+        String[] recipe = {"-o", "train.epochs=1", "-o", "train.batch=16"};
+        ok("train", "-c", "quickstart", "--data", data, "--run", other, recipe[0], recipe[1], recipe[2], recipe[3]);
+        refused(new String[] {"has a run already", "--resume auto"}, "train", "-c", "quickstart", "--data", data, "--run", other);
+        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", other, "-o", "train.epochs=2", "-o", "train.batch=16", "--resume", "auto");
+        assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
+        r = ok("train", "-c", "vit-tiny-corr-2d", "--data", data, "--run", dir.resolve("dry"), "-o", "train.batch=4", "--dry-run");
+        assertTrue(r.out.contains("memory of a step") && r.out.contains("lower bound"), r.out);
+        assertFalse(Files.exists(dir.resolve("dry")));
+        ok("train", "-c", "vanilla-gan", "--data", data, "--run", dir.resolve("fast"), "-o", "train.batch=4", "--fast-dev-run",
+                "-o", "model.generator.image=32", "-o", "model.generator.channels=[8, 8]");
+    }
+
+    @Test
+    void badInputIsOneLineThatNamesWhere() throws Exception {
+        refused(new String[] {"subj02", "simulate"}, "train", "-c", "quickstart", "--data", data, "--subject", 2, "--run", dir.resolve("x"));
+        refused(new String[] {"recipe 'quickstrat'", "quickstart"}, "train", "-c", "quickstrat", "--data", data);
+        refused(new String[] {"train.epoch", "Did you mean 'train.epochs'"}, "train", "-c", "quickstart", "-o", "train.epoch=3", "--data", data);
+        Path yaml = dir.resolve("r.yaml");
+        Files.writeString(yaml, "model: {generator: {imge: 64}}\n");
+        refused(new String[] {"r.yaml", "model.generator.imge", "Did you mean 'model.generator.image'"}, "train", "-c", yaml, "--data", data);
+        Files.writeString(yaml, "model: [\n");
+        refused(new String[] {"r.yaml", "is not YAML"}, "train", "-c", yaml, "--data", data);
+        refused(new String[] {"--device cuda", "no CUDA backend"}, "evaluate", run, "--data", data, "--device", "cuda");
+        refused(new String[] {"nothing.safetensors"}, "evaluate", dir.resolve("nothing.safetensors"), "--data", data);
+        Path truncated = dir.resolve("truncated.safetensors");
+        byte[] all = Files.readAllBytes(run.resolve("last.safetensors"));
+        Files.write(truncated, java.util.Arrays.copyOf(all, all.length / 2));
+        refused(new String[] {"truncated.safetensors"}, "predict", truncated, "--data", data, "--out", dir.resolve("p"));
+        refused(new String[] {"exists already"}, "simulate", "--out", data, "--images", 4, "--test-images", 2);
+        refused(new String[] {"subject 9"}, "simulate", "--out", dir.resolve("n"), "--subject", 9);
+        assertEquals(2, run("train").code);
+        assertEquals(2, run("frobnicate").code);
+    }
+
+    @Test
+    void recipesProfileAndDoctor() {
+        assertTrue(ok("recipes").out.contains("vit-gan"));
+        assertTrue(ok("recipes", "defaults").out.contains("correlation_eps"));
+        assertTrue(ok("recipes", "vit-gan", "--full").out.contains("spectral_norm: none"));
+        Path json = dir.resolve("profile.json"), trace = dir.resolve("trace.json");
+        Result r = ok("profile", "-c", "quickstart", "-o", "train.batch=4", "--repeats", 2, "--json", json, "--trace", trace);
+        assertTrue(r.out.contains("matmul") && r.out.contains("ratio") && r.out.contains("memory of a step"), r.out);
+        assertTrue(Json.readObject(json).containsKey("nodes") && Json.readObject(trace).containsKey("traceEvents"));
+        assertTrue(ok("doctor").out.contains("libraries"));
+    }
+}

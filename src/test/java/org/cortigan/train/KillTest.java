@@ -1,0 +1,94 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import org.cortigan.data.SafeTensors;
+import org.cortigan.exec.CpuDevice;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** kill -9 at any moment loses no more than the steps since the last checkpoint, and changes no bit of the result. */
+class KillTest {
+    private static final Recipe RECIPE =
+            TrainerTest.recipe("train.epochs=60", "train.checkpoint_steps=1", "optimizer.ema=0.9");
+
+    /** Begins or goes on with the run in the folder args[0]. */
+    public static final class Worker {
+        public static void main(String[] args) {
+            Path folder = Path.of(args[0]);
+            RunFolder.create(folder);
+            CpuDevice cpu = CpuDevice.best(1);
+            try (Trainer t = new Trainer(RECIPE, TrainerTest.TOY, cpu, folder)) {
+                if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
+                try (RunFolder f = new RunFolder(folder, RECIPE, cpu, Map.of(), t.step())) {
+                    t.addListener(f);
+                    System.out.println("training");
+                    t.run();
+                }
+            }
+        }
+    }
+
+    private static Process start(Path folder) throws Exception {
+        Process p = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xshare:auto", "-XX:TieredStopAtLevel=1",
+                        "-cp", System.getProperty("java.class.path"), Worker.class.getName(), folder.toString())
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
+        assertEquals("training", p.inputReader().readLine());
+        return p;
+    }
+
+    @Test
+    void killedAgainAndAgainARunEndsWithTheSameBits(@TempDir Path dir) throws Exception {
+        Path whole = dir.resolve("whole"), killed = dir.resolve("killed");
+        Process p = start(whole);
+        assertTrue(p.waitFor(2, TimeUnit.MINUTES));
+        assertEquals(0, p.exitValue());
+        SplittableRandom r = new SplittableRandom(5);
+        int kills = 0;
+        for (boolean done = false; !done; ) {
+            p = start(killed);
+            if (kills < 8 && !p.waitFor(20 + r.nextInt(250), TimeUnit.MILLISECONDS)) {
+                p.destroyForcibly().waitFor();
+                kills++;
+            } else {
+                assertTrue(p.waitFor(2, TimeUnit.MINUTES));
+                assertEquals(0, p.exitValue());
+                done = true;
+            }
+        }
+        assertTrue(kills >= 3, "the run was killed only " + kills + " times");
+        for (String name : List.of("last.safetensors", "best.safetensors"))
+            try (SafeTensors a = SafeTensors.open(whole.resolve(name));
+                    SafeTensors b = SafeTensors.open(killed.resolve(name))) {
+                assertEquals(a.names(), b.names());
+                for (String k : a.metadata().keySet()) assertEquals(a.metadata().get(k), b.metadata().get(k), name + " " + k);
+                for (String n : a.names()) assertArrayEquals(a.floats(n), b.floats(n), name + " " + n);
+            }
+        assertEquals(table(whole), table(killed));
+        try (var files = Files.list(killed)) {
+            List<String> left = files.map(f -> f.getFileName().toString())
+                    .filter(n -> !n.startsWith("events.") && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"))
+                    .collect(Collectors.toList());
+            // a temporary file of a writer that was killed may be left; never more than one for each kill
+            assertTrue(left.size() <= kills, "left behind: " + left);
+        }
+    }
+
+    /** metrics.csv without the rate, which is a matter of the clock. */
+    private static List<String> table(Path folder) throws Exception {
+        return Files.readAllLines(folder.resolve("metrics.csv")).stream()
+                .map(l -> l.substring(0, l.lastIndexOf(',')))
+                .toList();
+    }
+}
