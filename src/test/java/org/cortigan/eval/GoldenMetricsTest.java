@@ -1,0 +1,104 @@
+package org.cortigan.eval;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.data.Json;
+import org.cortigan.data.NpyFile;
+import org.cortigan.data.SafeTensors;
+import org.cortigan.data.VertexGroup;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Metrics against scipy's and numpy's (tools/golden_metrics.py). */
+class GoldenMetricsTest {
+    private static final Path FILE = Path.of("src/test/resources/metrics/metrics.safetensors");
+    private static final int N = 57, V = 40;
+
+    private static double[] doubles(SafeTensors t, String name) {
+        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
+        t.read(name, b);
+        double[] d = new double[b.flip().remaining() / 8];
+        b.asDoubleBuffer().get(d);
+        return d;
+    }
+
+    private static PearsonAccumulator accumulated(SafeTensors t) {
+        PearsonAccumulator acc = new PearsonAccumulator(V);
+        float[] p = t.floats("prediction"), y = t.floats("target");
+        for (int at = 0; at < N; at += 10) { // in pieces, as a data set is streamed
+            int n = Math.min(10, N - at);
+            acc.add(Arrays.copyOfRange(p, at * V, (at + n) * V), Arrays.copyOfRange(y, at * V, (at + n) * V), n);
+        }
+        return acc;
+    }
+
+    @Test
+    void correlationAndScoreAreScipys() {
+        try (SafeTensors t = SafeTensors.open(FILE)) {
+            PearsonAccumulator acc = accumulated(t);
+            double[] r = acc.r();
+            // at offset 1000 and 3000 a float has 2^-13 of absolute precision, but both sides start from the same floats:
+            // what is left is double rounding of centred sums, 57 * 2^-52 * (3000 / 1)^2
+            assertArrayEquals(doubles(t, "r"), r, 57 * 0x1p-52 * 9e6);
+            assertEquals(1, acc.constantPredictions());
+            assertEquals(1, acc.constantTargets());
+            NoiseCeiling nc = NoiseCeiling.of("golden", t.floats("noise_ceiling"), NoiseCeiling.Unit.FRACTION);
+            assertArrayEquals(doubles(t, "scores"), Metrics.challengeScores(r, nc), 1e-4);
+        }
+    }
+
+    @Test
+    void ridgeOnPrincipalComponentsIsNumpys() {
+        try (SafeTensors t = SafeTensors.open(FILE)) {
+            double penalty = doubles(t, "penalty")[0];
+            RidgeBaseline fit = RidgeBaseline.fit(
+                    RowSource.of(t.floats("features"), 60, 30), RowSource.of(t.floats("response"), 60, 7),
+                    new RidgeBaseline.Options(10, new double[] {penalty}, RidgeBaseline.Choice.GLOBAL, 40, 1));
+            assertArrayEquals(doubles(t, "variance"), fit.explainedVariance(), 1e-6);
+            float[] got = fit.predict(t.floats("test"), 9);
+            double[] want = doubles(t, "ridge");
+            for (int i = 0; i < want.length; i++) assertEquals(want[i], got[i], 1e-4, "prediction " + i);
+        }
+    }
+
+    @Test
+    void theReportHasEveryRegionAndItsFiles(@TempDir Path dir) {
+        try (SafeTensors t = SafeTensors.open(FILE)) {
+            double[] r = doubles(t, "r");
+            List<VertexGroup> groups = List.of(
+                    new VertexGroup("a", "One", "lh", new int[] {0, 1, 2}), new VertexGroup("a", "One", "rh", new int[] {4}),
+                    new VertexGroup("a", "None", "rh", new int[0]));
+            NoiseCeiling nc = NoiseCeiling.of("golden", t.floats("noise_ceiling"), NoiseCeiling.Unit.FRACTION);
+            Evaluation e = Evaluation.of("test", accumulated(t), 25, groups, nc);
+            assertEquals(Arrays.stream(r).average().orElseThrow(), e.meanR(), 1e-6);
+            Evaluation.Row one = e.rows().get(3), right = e.rows().get(4), none = e.rows().get(5);
+            assertEquals((r[0] + r[1] + r[2]) / 3, one.mean(), 1e-6);
+            assertEquals(r[29], right.median(), 1e-6); // the right hemisphere's vertex 4 is the 29th of all
+            assertEquals(0, none.vertices());
+            assertNull(none.mean());
+            assertTrue(e.table().contains("1 vertices with a constant prediction and 1 with a constant response"), e.table());
+            e.write(dir);
+            try (NpyFile l = NpyFile.open(dir.resolve("lh_correlation.npy")); NpyFile h = NpyFile.open(dir.resolve("rh_correlation.npy"))) {
+                assertEquals(25, l.rows());
+                assertEquals((float) r[25], h.toFloatArray()[0], 1e-6f);
+            }
+            assertTrue(Files.exists(dir.resolve("roi.csv")));
+            Map<String, Object> j = Json.readObject(dir.resolve("metrics.json"));
+            assertEquals(6, ((List<?>) j.get("rows")).size());
+            assertNull(Json.object(((List<?>) j.get("rows")).get(5), "row").get("mean_r"));
+            Evaluation without = Evaluation.of("test", accumulated(t), 25, groups, null);
+            assertNull(without.rows().get(0).bound());
+            assertTrue(without.table().contains("not known"));
+        }
+    }
+}
