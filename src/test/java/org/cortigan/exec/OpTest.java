@@ -260,7 +260,7 @@ class OpTest {
     }
 
     @Test
-    void everyOpHasCasesAndAGradientCheckOrAReason() {
+    void everyOpHasCasesAndAGradientCheckOrAReason() throws Exception {
         Set<String> seen = new HashSet<>(), checked = new HashSet<>();
         for (OpCase c : OpCases.all()) {
             Sketch s = new Sketch(DType.F32);
@@ -272,7 +272,7 @@ class OpTest {
                 if (c.gradient()) checked.add(n.op().getClass().getSimpleName());
             }
         }
-        File folder = new File("target/classes/org/cortigan/op");
+        File folder = new File(new File(Op.class.getProtectionDomain().getCodeSource().getLocation().toURI()), "org/cortigan/op");
         int n = 0;
         for (File f : folder.listFiles()) {
             String name = f.getName().replace(".class", "");

@@ -1,0 +1,108 @@
+package org.cortigan;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The jar with its libraries, in an empty folder, away from the build. */
+class ShippedJarIT {
+    @TempDir
+    Path dir;
+
+    private record Run(Process process, Path output) {
+        String text() throws Exception {
+            assertTrue(process.waitFor(2, TimeUnit.MINUTES), "does not end");
+            return Files.readString(output);
+        }
+    }
+
+    private String classPath(boolean picocli) throws Exception {
+        Path home = dir.resolve("home");
+        if (!Files.exists(home)) {
+            Files.createDirectories(home);
+            Files.copy(Path.of(System.getProperty("cortigan.jar")), home.resolve("cortigan.jar"));
+            try (Stream<Path> s = Files.list(Path.of(System.getProperty("cortigan.lib")))) {
+                for (Path p : s.toList()) Files.copy(p, home.resolve(p.getFileName()));
+            }
+        }
+        List<String> cp = new ArrayList<>();
+        try (Stream<Path> s = Files.list(home)) {
+            s.filter(p -> picocli || !p.getFileName().toString().startsWith("picocli")).forEach(p -> cp.add(p.toString()));
+        }
+        return String.join(":", cp);
+    }
+
+    private Run java(String cache, String classPath, String... args) throws Exception {
+        Path cwd = Files.createDirectories(dir.resolve("cwd")), out = Files.createTempFile(dir, "out", ".txt");
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Dorg.bytedeco.javacpp.cachedir=" + cache, "-cp", classPath));
+        command.addAll(List.of(args));
+        return new Run(
+                new ProcessBuilder(command).directory(cwd.toFile()).redirectErrorStream(true).redirectOutput(out.toFile()).start(), out);
+    }
+
+    @Test
+    void severalJvmsAtOnceUnpackAndLoadIt() throws Exception {
+        List<Run> runs = new ArrayList<>();
+        for (int i = 0; i < 3; i++) runs.add(java(dir.resolve("cache").toString(), classPath(true), "org.cortigan.cli.Main", "doctor"));
+        for (Run r : runs) {
+            String text = r.text();
+            assertEquals(0, r.process.exitValue(), text);
+            assertTrue(text.contains("libraries") && text.contains("available"), text);
+        }
+    }
+
+    @Test
+    void theExampleRunsWithoutPicocli() throws Exception {
+        Path classes = dir.resolve("example"), from = Path.of(System.getProperty("cortigan.testClasses"), "org/cortigan/example");
+        Files.createDirectories(classes.resolve("org/cortigan/example"));
+        try (Stream<Path> s = Files.list(from)) {
+            for (Path p : s.toList()) Files.copy(p, classes.resolve("org/cortigan/example").resolve(p.getFileName()));
+        }
+        Run r = java(
+                dir.resolve("cache2").toString(), classes + ":" + classPath(false), "org.cortigan.example.EmbeddingExample",
+                dir.resolve("model").toString());
+        Files.createDirectories(dir.resolve("model"));
+        String text = r.text();
+        assertEquals(0, r.process.exitValue(), text);
+        assertTrue(text.contains("epoch 2") && text.contains("12 vertices, the first 5 of them left"), text);
+    }
+
+    @Test
+    void aLibraryThatWillNotLoadSaysWhy() throws Exception {
+        String cp = classPath(true);
+        try (FileSystem jar = FileSystems.newFileSystem(dir.resolve("home/cortigan.jar"))) {
+            Files.writeString(jar.getPath("/org/cortigan/jni/linux-x86_64/libcortigan_cpu.so"), "no library");
+        }
+        Run r = java(dir.resolve("cache3").toString(), cp, "org.cortigan.cli.Main", "profile", "-c", "quickstart");
+        String text = r.text();
+        assertEquals(1, r.process.exitValue(), text);
+        assertTrue(text.contains("native library of CortiGAN") && text.contains("caused by") && text.contains("glibc"), text);
+        assertFalse(text.contains("\tat "), text);
+    }
+
+    @Test
+    void theJarNamesNoFolderOfTheMachineThatBuiltIt() throws Exception {
+        Path lib = dir.resolve("lib.so");
+        try (java.util.zip.ZipFile z = new java.util.zip.ZipFile(System.getProperty("cortigan.jar"))) {
+            for (String name : List.of("libcortigan_cpu.so", "libjniNative.so")) {
+                var e = z.getEntry("org/cortigan/jni/linux-x86_64/" + name);
+                Files.write(lib, z.getInputStream(e).readAllBytes());
+                String text = Files.readString(lib, StandardCharsets.ISO_8859_1);
+                assertFalse(text.contains(Path.of("").toAbsolutePath().toString()), name + " has the build folder in it");
+            }
+        }
+    }
+}
