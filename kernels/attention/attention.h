@@ -1,9 +1,12 @@
-// Multi-head self-attention over patches, packed as a ViT's qkv layer gives it: qkv [B, T, 3, H, D], y [B, T, H, D] in T,
-// lse [B, H, T] in float. For each image and head, with s = 1 / sqrt(D):
-//   S = s Q K^T;  lse_i = log sum_j exp(S_ij);  P = exp(S - lse);  y = P V          (Vaswani et al. 2017)
-// Backward recomputes P:  dV = P^T dY;  dP = dY V^T;  dS = P (dP - rowsum(dY y));  dQ = s dS K;  dK = s dS^T Q
-// 4 B H T^2 D FLOPs forward, 10 backward; qkv and y once each way, T x T never leaves the chip's caches.
-// Deterministic: each image and head is one part's, and nothing is summed across parts.
+// Scaled dot-product self-attention on the packed output of one linear layer, without mask or dropout.
+//   qkv [B, T, 3 H D] in T: a row holds q, k, v, each H heads of D;  y [B, T, H D] in T, lse [B H, T] in float
+//   s_ij = q_i . k_j / sqrt(D);  lse_i = log sum_j exp(s_ij);  p_ij = exp(s_ij - lse_i);  y_i = sum_j p_ij v_j
+// Backward, with p recomputed from lse:
+//   D_i = dY_i . y_i;  dV_j = sum_i p_ij dY_i;  dS_ij = p_ij (dY_i . v_j - D_i)
+//   dQ_i = sum_j dS_ij k_j / sqrt(D);  dK_j = sum_i dS_ij q_i / sqrt(D);  dQKV [B, T, 3 H D] in T, packed like qkv
+// 4 B H T^2 D FLOPs forward, 10 B H T^2 D backward; every tensor is read and written once, scores stay in cache.
+// Sums are in float. In bf16, on processors with bf16 dot products, p and dS are rounded to bf16 before they are
+// multiplied. Deterministic: one thread takes a whole (image, head) pair.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
@@ -19,7 +22,7 @@ struct AttentionGradArgs {
     const void* y;
     const void* lse;
     const void* dY;
-    void* dQkv;
+    void* dQKV;
     void* scratch;
     i64 B, T, H, D;
 };

@@ -1,7 +1,15 @@
-// A thread takes whole heads. One head's tensors are packed as floats in scratch that stays in the second-level cache:
-// what stands on the right of a product row by row with whole vectors, so that every product is one micro-kernel that
-// broadcasts from the left and keeps a block of the result in registers. Softmax is exact, over full rows.
-// Versions: 1 (this): float products for both types, blocks of 6 x 4 vectors (AVX-512), 6 x 2, 4 x 2.
+// One thread takes whole (image, head) pairs: it packs the head into scratch memory and then works in the caches.
+//
+// All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a value of a broadcast, a vector of b, R rows
+// times NV vectors of sums. k counts words of 4 bytes: one float, or in bf16, where the processor has dot products of
+// pairs (vdpbf16ps), two consecutive bf16; without them bf16 becomes float while it is packed. So the same loops serve
+// both, and only packing knows the difference:
+//   rows       [t][k over d]   the a of a product over d         (x as it is, tails zero)
+//   transposed [k over d][t]   the b of a product over d         (words of rows, transposed)
+//   over_t     [k over t][d]   the b of a product over t         (pairs: rows 2k and 2k+1 interleaved)
+// Forward goes by R queries: scores, exact softmax over the whole row in the first-level cache, product with V.
+// Backward goes by R keys, so that P^T and dS^T come out as rows whose products with dY and Q give dV and dK at once; only
+// dS is kept for all keys (as the a of dQ = dS K) and dQ is a product at the end.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -11,168 +19,350 @@ namespace CG_NS {
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kRows = 6, kVectors = 4;
-#elif defined(__AVX2__)
-constexpr int kRows = 6, kVectors = 2;
+constexpr int R = 6;                    // even, for pairs of rows
+constexpr int NV = W == 16 ? 4 : 2;     // R * NV sums, NV vectors of b and one of a fit 32 or 16 registers
+
+#if defined(__AVX512BF16__)
+template <class T>
+constexpr bool kPairs = sizeof(T) == 2;
 #else
-constexpr int kRows = 4, kVectors = 2;
+template <class T>
+constexpr bool kPairs = false;
 #endif
 
-i64 up(i64 n) { return (n + W - 1) / W * W; }
+/// What a word is made of.
+template <bool P>
+struct Element {
+    using type = float;
+};
+template <>
+struct Element<true> {
+    using type = bf16;
+};
+template <bool P>
+using El = typename Element<P>::type;
 
-/// C[R, N W] = A[R, K] B[K, N W]; A's element (r, k) is at a[r * ar + k * ak].
-template <int R, int N>
-inline void block(i64 K, const float* a, i64 ar, i64 ak, const float* b, i64 ldb, float* c, i64 ldc) {
+inline i64 up(i64 n, i64 m) { return (n + m - 1) / m * m; }
+
+struct Dims {
+    i64 T, D, kd, kt, Tr, Tp, Dp;  // words over d and over t; rows up to R; words of rows over t and over d
+    Dims(i64 t, i64 d, bool pairs) {
+        T = t, D = d;
+        kd = pairs ? (d + 1) / 2 : d;
+        kt = pairs ? (t + 1) / 2 : t;
+        Tr = up(t, R);
+        Tp = up(Tr, W);
+        Dp = up(d, W);
+    }
+};
+
+/// 2^x for x <= 127 (scores minus their maximum or log-sum-exp), 0 below -126, NaN kept: x = k + r exactly, |r| <= 1/2,
+/// and 2^r by interpolation at the Chebyshev nodes, degree 6, relative error 2.6e-9 before rounding.
+inline vf exp2v(vf x) {
+    x = select(x < splat(-127.f), splat(-127.f), x);
+#if defined(__AVX512F__)
+    const vf k = (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, 0);
+#else
+    const vf k = (x + splat(12582912.f)) - splat(12582912.f);  // adding 1.5 * 2^23 rounds to nearest
+#endif
+    const vf r = x - k;
+    vf p = splat(1.54614447e-4f);
+    p = fma(p, r, splat(1.34004282e-3f));
+    p = fma(p, r, splat(9.61805668e-3f));
+    p = fma(p, r, splat(5.55032723e-2f));
+    p = fma(p, r, splat(2.40226509e-1f));
+    p = fma(p, r, splat(6.93147207e-1f));
+    p = fma(p, r, splat(1.f));
+    return p * (vf)((__builtin_convertvector(k, vi) + 127) << 23);
+}
+
+constexpr float kLog2e = 1.44269504f;
+
+template <bool P>
+inline vf mac(const float* a, vf b, vf c) {
+#if defined(__AVX512BF16__)
+    if constexpr (P) {
+        int32_t pair;
+        std::memcpy(&pair, a, 4);
+        return (vf)_mm512_dpbf16_ps((__m512)c, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
+    }
+#endif
+    return fma(splat(*a), b, c);
+}
+
+template <bool P, int N, class Done>
+inline void tile(const float* a, i64 row, i64 step, const float* b, i64 ldb, i64 K, i64 v0, Done&& done) {
     vf acc[R][N] = {};
+    b += v0 * W;
     for (i64 k = 0; k < K; k++) {
-        vf bk[N];
-        for (int n = 0; n < N; n++) bk[n] = load(b + k * ldb + n * W);
-        for (int r = 0; r < R; r++) {
-            vf x = splat(a[r * ar + k * ak]);
-            for (int n = 0; n < N; n++) acc[r][n] = fma(x, bk[n], acc[r][n]);
-        }
+        vf x[N];
+        for (int v = 0; v < N; v++) x[v] = load(b + k * ldb + v * W);
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < N; v++) acc[r][v] = mac<P>(a + r * row + k * step, x[v], acc[r][v]);
     }
     for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) store(c + r * ldc + n * W, acc[r][n]);
-}
-template <int R>
-inline void columns(i64 N, i64 K, const float* a, i64 ar, i64 ak, const float* b, i64 ldb, float* c, i64 ldc) {
-    i64 n = 0;
-    for (; n + kVectors * W <= N; n += kVectors * W) block<R, kVectors>(K, a, ar, ak, b + n, ldb, c + n, ldc);
-    for (; n < N; n += W) block<R, 1>(K, a, ar, ak, b + n, ldb, c + n, ldc);
-}
-/// C[M, N] = A[M, K] B[K, N], N a multiple of W.
-void product(i64 M, i64 N, i64 K, const float* a, i64 ar, i64 ak, const float* b, i64 ldb, float* c, i64 ldc) {
-    i64 m = 0;
-    for (; m + kRows <= M; m += kRows) columns<kRows>(N, K, a + m * ar, ar, ak, b, ldb, c + m * ldc, ldc);
-    for (; m + 2 <= M; m += 2) columns<2>(N, K, a + m * ar, ar, ak, b, ldb, c + m * ldc, ldc);
-    for (; m < M; m++) columns<1>(N, K, a + m * ar, ar, ak, b, ldb, c + m * ldc, ldc);
+        for (int v = 0; v < N; v++) done(r, (v0 + v) * W, acc[r][v]);
 }
 
-/// dst[n, up(D)] = f * src, zeros behind D.
-template <class T>
-void pack(i64 n, i64 D, const T* src, i64 stride, float f, float* dst) {
-    const i64 L = up(D);
-    const vf vfac = splat(f);
-    for (i64 i = 0; i < n; i++)
-        for (i64 d = 0; d < L; d += W) {
-            const i64 k = D - d < W ? D - d : W;
-            const T* s = src + i * stride + d;
-            store(dst + i * L + d, vfac * (k == W ? load(s) : load_n(s, k)));
+/// R rows of a times b, `columns` of them (a multiple of W): done(r, column, sums).
+template <bool P, class Done>
+__attribute__((noinline)) void product(const float* a, i64 row, i64 step, const float* b, i64 ldb, i64 K, i64 columns, Done&& done) {
+    const i64 vectors = columns / W, blocks = (vectors + NV - 1) / NV;
+    for (i64 q = 0; q < blocks; q++) {
+        const i64 v = vectors * q / blocks, n = vectors * (q + 1) / blocks - v;
+        if (n == 1) tile<P, 1>(a, row, step, b, ldb, K, v, done);
+        if (n == 2) tile<P, 2>(a, row, step, b, ldb, K, v, done);
+        if constexpr (NV > 2) {
+            if (n == 3) tile<P, 3>(a, row, step, b, ldb, K, v, done);
+            if (n == 4) tile<P, 4>(a, row, step, b, ldb, K, v, done);
         }
-}
-/// dst[D, ld] = transpose of packed src[n, L], zeros behind n.
-void transpose(i64 n, i64 D, const float* src, i64 L, float* dst, i64 ld) {
-    for (i64 d = 0; d < D; d++) {
-        for (i64 i = 0; i < n; i++) dst[d * ld + i] = src[i * L + d];
-        for (i64 i = n; i < ld; i++) dst[d * ld + i] = 0;
     }
 }
+
 template <class T>
-void unpack(i64 n, i64 D, const float* src, i64 L, float f, T* dst, i64 stride) {
-    const vf vfac = splat(f);
-    for (i64 i = 0; i < n; i++)
-        for (i64 d = 0; d < D; d += W) {
-            const i64 k = D - d < W ? D - d : W;
-            vf v = vfac * load(src + i * L + d);
-            if (k == W) store(dst + i * stride + d, v);
-            else store_n(dst + i * stride + d, v, k);
+inline vf get(const T* p, i64 n) {
+    return n >= W ? load(p) : n > 0 ? load_n(p, n) : vf{};
+}
+template <class T>
+inline void put(T* p, vf x, i64 n) {
+    if (n >= W) store(p, x);
+    else if (n > 0) store_n(p, x, n);
+}
+
+/// Row of D numbers as words; `words` of them, the rest zero.
+template <bool P, class T>
+inline void pack_row(float* dst, const T* src, i64 D, i64 words) {
+    El<P>* e = (El<P>*)dst;
+    const i64 n = P ? 2 * words : words;
+    if constexpr (sizeof(El<P>) == sizeof(T)) {
+        std::memcpy((void*)e, src, (size_t)D * sizeof(T));
+    } else {
+        for (i64 d = 0; d < D; d += W) put(e + d, get(src + d, D - d), D - d);
+    }
+    for (i64 d = D; d < n; d++) e[d] = El<P>{};
+}
+
+/// [T rows, `stride` apart] to [rows][kd] words, rows from T on zero.
+template <bool P, class T>
+__attribute__((noinline)) void pack_rows(float* dst, const T* src, i64 stride, const Dims& m, i64 rows) {
+    for (i64 t = 0; t < m.T; t++) pack_row<P>(dst + t * m.kd, src + t * stride, m.D, m.kd);
+    for (i64 k = m.T * m.kd; k < rows * m.kd; k++) dst[k] = 0;
+}
+
+/// Transposes W x W words: for every bit of the index, rows that differ in it exchange the halves in which it differs.
+inline void transpose(vf* x) {
+    vi low[5], high[5];
+    for (int b = 0, n = 1; n < W; b++, n *= 2)
+        for (int i = 0; i < W; i++) {
+            low[b][i] = i & n ? i - n + W : i;       // lanes of a, then those of the second row
+            high[b][i] = i & n ? i + W : i + n;
+        }
+    for (int b = 0, n = 1; n < W; b++, n *= 2)
+        for (int i = 0; i < W; i++)
+            if (!(i & n)) {
+                const vf u = x[i], v = x[i + n];
+                x[i] = __builtin_shuffle(u, v, low[b]);
+                x[i + n] = __builtin_shuffle(u, v, high[b]);
+            }
+}
+
+/// To [kd][Tp] words, columns from T on zero; `tmp` holds W rows of kd words.
+template <bool P, class T>
+__attribute__((noinline)) void pack_transposed(float* dst, const T* src, i64 stride, const Dims& m, float* tmp) {
+    for (i64 t = 0; t < m.Tp; t += W) {
+        for (i64 r = 0; r < W; r++)
+            if (t + r < m.T) pack_row<P>(tmp + r * m.kd, src + (t + r) * stride, m.D, m.kd);
+            else std::memset(tmp + r * m.kd, 0, (size_t)m.kd * 4);
+        i64 k = 0;
+        for (; k + W <= m.kd; k += W) {
+            vf x[W];
+            for (int r = 0; r < W; r++) x[r] = load(tmp + r * m.kd + k);
+            transpose(x);
+            for (int r = 0; r < W; r++) store(dst + (k + r) * m.Tp + t, x[r]);
+        }
+        for (; k < m.kd; k++)
+            for (i64 r = 0; r < W; r++) dst[k * m.Tp + t + r] = tmp[r * m.kd + k];
+    }
+}
+
+/// Two rows as words (a_i, b_i).
+#if defined(__AVX512BF16__)
+inline vf interleaved(const bf16* a, const bf16* b, i64 n) {
+    const __mmask16 k = n >= W ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(k, a));
+    __m512i y = b ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(k, b)) : _mm512_setzero_si512();
+    return (vf)_mm512_or_si512(x, _mm512_slli_epi32(y, 16));
+}
+#endif
+
+/// To [kt][Dp] words, columns from D on zero.
+template <bool P, class T>
+__attribute__((noinline)) void pack_over_t(float* dst, const T* src, i64 stride, const Dims& m) {
+    for (i64 k = 0; k < m.kt; k++)
+        for (i64 d = 0; d < m.Dp; d += W) {
+#if defined(__AVX512BF16__)
+            if constexpr (P) {
+                const T* a = src + 2 * k * stride + d;
+                store(dst + k * m.Dp + d, interleaved(a, 2 * k + 1 < m.T ? a + stride : nullptr, m.D - d));
+                continue;
+            }
+#endif
+            store(dst + k * m.Dp + d, get(src + k * stride + d, m.D - d));
         }
 }
 
-i64 part_forward(i64 T, i64 D) { return 3 * T * up(D) + D * up(T) + kRows * (up(T) + up(D)); }
-i64 part_backward(i64 T, i64 D) { return 6 * T * up(D) + 2 * D * up(T) + 2 * T * up(T); }
+/// Words of scratch memory of a thread, in the order in which the kernels lay them out, whole cache lines each.
+i64 forward_words(const Dims& m) {
+    return up(m.kd * m.Tp, 16) + up(m.kt * m.Dp, 16) + up(m.Tr * m.kd, 16) + up(W * m.kd, 16) + 2 * up(R * m.Tp, 16);
+}
+i64 backward_words(const Dims& m) {
+    return 2 * up(m.kd * m.Tp, 16) + 3 * up(m.kt * m.Dp, 16) + 2 * up(m.Tr * m.kd, 16) + up(W * m.kd, 16) +
+           2 * up(m.Tp, 16) + 3 * up(R * m.Tp, 16) + up(m.Tr * m.Tp, 16);
+}
+struct Words {
+    float* p;
+    float* take(i64 n) {
+        float* q = p;
+        p += up(n, 16);
+        return q;
+    }
+};
+
+template <class T>
+void forward(const AttentionArgs& g, i64 head, float* scratch) {
+    constexpr bool P = kPairs<T>;
+    const Dims m(g.T, g.D, P);
+    const i64 C = g.H * g.D, stride = 3 * C, b = head / g.H, h = head % g.H;
+    const T* q = (const T*)g.qkv + b * g.T * stride + h * g.D;
+    T* y = (T*)g.y + b * g.T * C + h * g.D;
+    float* lse = (float*)g.lse + head * g.T;
+    Words w{scratch};
+    float *kT = w.take(m.kd * m.Tp), *vt = w.take(m.kt * m.Dp), *qr = w.take(m.Tr * m.kd), *tmp = w.take(W * m.kd),
+          *s = w.take(R * m.Tp), *p = w.take(R * m.Tp);
+    pack_transposed<P>(kT, q + C, stride, m, tmp);
+    pack_over_t<P>(vt, q + 2 * C, stride, m);
+    pack_rows<P>(qr, q, stride, m, m.Tr);
+
+    const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
+    const i64 cols = up(m.T, W), last = cols - W;
+    float valid[W];  // added to the scores of the last vector
+    for (int i = 0; i < W; i++) valid[i] = last + i < m.T ? 0.f : -INFINITY;
+    for (i64 i0 = 0; i0 < m.T; i0 += R) {
+        product<P>(qr + i0 * m.kd, m.kd, 1, kT, m.Tp, m.kd, cols,
+                   [&](int r, i64 c, vf x) { store(s + r * m.Tp + c, x); });
+        const i64 rows = m.T - i0 < R ? m.T - i0 : R;
+        float inv[R];
+        for (i64 r = 0; r < rows; r++) {
+            float* sr = s + r * m.Tp;
+            store(sr + last, load(sr + last) + load(valid));
+            vf mx = load(sr);
+            for (i64 c = W; c < cols; c += W) mx = vmax(mx, load(sr + c));
+            const float top = hmax(mx);
+            vf sum{};
+            El<P>* pr = (El<P>*)(p + r * m.Tp);
+            for (i64 c = 0; c < cols; c += W) {
+                vf e = exp2v((load(sr + c) - splat(top)) * splat(scale2));
+                sum += e;
+                store(pr + c, e);
+            }
+            const float z = hsum(sum);
+            inv[r] = 1.f / z;
+            lse[i0 + r] = top * scale + std::log(z);
+        }
+        product<P>(p, m.Tp, 1, vt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
+            if (r < rows) put(y + (i0 + r) * C + c, x * splat(inv[r]), m.D - c);
+        });
+    }
+}
+
+template <class T>
+void backward(const AttentionGradArgs& g, i64 head, float* scratch) {
+    constexpr bool P = kPairs<T>;
+    const Dims m(g.T, g.D, P);
+    const i64 C = g.H * g.D, stride = 3 * C, b = head / g.H, h = head % g.H;
+    const T *q = (const T*)g.qkv + b * g.T * stride + h * g.D, *y = (const T*)g.y + b * g.T * C + h * g.D,
+            *dY = (const T*)g.dY + b * g.T * C + h * g.D;
+    T* dq = (T*)g.dQKV + b * g.T * stride + h * g.D;
+    const float* lse = (const float*)g.lse + head * g.T;
+    Words w{scratch};
+    float *qT = w.take(m.kd * m.Tp), *dyT = w.take(m.kd * m.Tp);
+    float *qt = w.take(m.kt * m.Dp), *kt = w.take(m.kt * m.Dp), *dyt = w.take(m.kt * m.Dp);
+    float *kr = w.take(m.Tr * m.kd), *vr = w.take(m.Tr * m.kd), *tmp = w.take(W * m.kd);
+    float *l = w.take(m.Tp), *Di = w.take(m.Tp);
+    float *pf = w.take(R * m.Tp), *p = w.take(R * m.Tp), *block = w.take(R * m.Tp), *ds = w.take(m.Tr * m.Tp);
+    pack_transposed<P>(qT, q, stride, m, tmp);
+    pack_transposed<P>(dyT, dY, C, m, tmp);
+    pack_over_t<P>(qt, q, stride, m);
+    pack_over_t<P>(kt, q + C, stride, m);
+    pack_over_t<P>(dyt, dY, C, m);
+    pack_rows<P>(kr, q + C, stride, m, m.Tr);
+    pack_rows<P>(vr, q + 2 * C, stride, m, m.Tr);
+    for (i64 i = 0; i < m.Tp; i++) {
+        l[i] = INFINITY;  // columns that are no query: p = 0
+        Di[i] = 0;
+    }
+    for (i64 i = 0; i < m.T; i++) {
+        vf a{};
+        for (i64 d = 0; d < m.D; d += W) a = fma(get(dY + i * C + d, m.D - d), get(y + i * C + d, m.D - d), a);
+        Di[i] = hsum(a);
+        l[i] = lse[i] * kLog2e;
+    }
+
+    const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
+    const i64 cols = up(m.T, W);
+    for (i64 j0 = 0; j0 < m.T; j0 += R) {
+        const i64 rows = m.T - j0 < R ? m.T - j0 : R;
+        float* d = P ? block : ds + j0 * m.Tp;
+        product<P>(kr + j0 * m.kd, m.kd, 1, qT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+            vf e = exp2v(fma(x, splat(scale2), -load(l + c)));
+            if (P) store(pf + r * m.Tp + c, e);
+            store((El<P>*)(p + r * m.Tp) + c, e);
+        });
+        const float* pe = P ? pf : p;
+        product<P>(vr + j0 * m.kd, m.kd, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+            store((El<P>*)(d + r * m.Tp) + c, load(pe + r * m.Tp + c) * (x - load(Di + c)));
+        });
+        // The key that fills up a pair has none of these, whatever exp(0 - lse) is.
+        for (i64 r = rows; r < R; r++) std::memset(d + r * m.Tp, 0, (size_t)m.Tp * 4);
+        product<P>(p, m.Tp, 1, dyt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
+            if (r < rows) put(dq + (j0 + r) * stride + 2 * C + c, x, m.D - c);
+        });
+        product<P>(d, m.Tp, 1, qt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
+            if (r < rows) put(dq + (j0 + r) * stride + C + c, x * splat(scale), m.D - c);
+        });
+#if defined(__AVX512BF16__)
+        if constexpr (P)
+            for (int r = 0; r < R; r += 2)
+                for (i64 c = 0; c < cols; c += W)
+                    store(ds + (j0 + r) / 2 * m.Tp + c,
+                          interleaved((bf16*)(d + r * m.Tp) + c, (bf16*)(d + (r + 1) * m.Tp) + c, W));
+#endif
+    }
+    for (i64 i0 = 0; i0 < m.T; i0 += R)
+        product<P>(ds + i0, 1, m.Tp, kt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
+            if (i0 + r < m.T) put(dq + (i0 + r) * stride + c, x * splat(scale), m.D - c);
+        });
+}
 
 }  // namespace
 
-i64 attention_scratch(const AttentionArgs& g) { return (threads() * part_forward(g.T, g.D) * 4 + 63) / 64 * 64; }
+// Both element types get what float needs: the scratch functions do not know which will run.
+i64 attention_scratch(const AttentionArgs& g) { return threads() * 4 * forward_words(Dims(g.T, g.D, false)); }
+i64 attention_grad_scratch(const AttentionGradArgs& g) { return threads() * 4 * backward_words(Dims(g.T, g.D, false)); }
 
-template <class S>
+template <class T>
 void attention(const AttentionArgs& g) {
-    const i64 T = g.T, H = g.H, D = g.D, Tp = up(T), L = up(D), in = 3 * H * D, out = H * D;
-    const float scale = 1.f / std::sqrt((float)D);
-    parallel(g.B * H, 1, [&](i64 first, i64 last, int part) {
-        float* q = (float*)g.scratch + part * part_forward(T, D);
-        float *k = q + T * L, *v = k + T * L, *kt = v + T * L, *s = kt + D * Tp, *o = s + kRows * Tp;
-        for (i64 bh = first; bh < last; bh++) {
-            const S* x = (const S*)g.qkv + (bh / H) * T * in + (bh % H) * D;
-            S* y = (S*)g.y + (bh / H) * T * out + (bh % H) * D;
-            float* lse = (float*)g.lse + bh * T;
-            pack(T, D, x, in, scale, q);
-            pack(T, D, x + H * D, in, 1.f, k);
-            pack(T, D, x + 2 * H * D, in, 1.f, v);
-            transpose(T, D, k, L, kt, Tp);
-            for (i64 i = 0; i < T; i += kRows) {
-                const i64 rows = T - i < kRows ? T - i : kRows;
-                product(rows, Tp, D, q + i * L, L, 1, kt, Tp, s, Tp);
-                for (i64 r = 0; r < rows; r++) {
-                    float* p = s + r * Tp;
-                    for (i64 j = T; j < Tp; j++) p[j] = -3e38f;
-                    vf most = load(p);
-                    for (i64 j = W; j < Tp; j += W) most = vmax(most, load(p + j));
-                    const float m = hmax(most);
-                    vf sum{};
-                    for (i64 j = 0; j < Tp; j += W) {
-                        vf e = vexp(load(p + j) - splat(m));
-                        sum += e;
-                        store(p + j, e);
-                    }
-                    const float total = hsum(sum);
-                    lse[i + r] = m + std::log(total);
-                    const vf inv = splat(1.f / total);
-                    for (i64 j = 0; j < Tp; j += W) store(p + j, load(p + j) * inv);
-                }
-                product(rows, L, T, s, Tp, 1, v, L, o, L);
-                unpack(rows, D, o, L, 1.f, y + i * out, out);
-            }
-        }
+    const i64 words = forward_words(Dims(g.T, g.D, false));
+    parallel(g.B * g.H, 1, [&](i64 b, i64 e, int part) {
+        for (i64 i = b; i < e; i++) forward<T>(g, i, (float*)g.scratch + part * words);
     });
 }
 
-i64 attention_grad_scratch(const AttentionGradArgs& g) { return (threads() * part_backward(g.T, g.D) * 4 + 63) / 64 * 64; }
-
-template <class S>
+template <class T>
 void attention_grad(const AttentionGradArgs& g) {
-    const i64 T = g.T, H = g.H, D = g.D, Tp = up(T), L = up(D), in = 3 * H * D, out = H * D;
-    const float scale = 1.f / std::sqrt((float)D);
-    parallel(g.B * H, 1, [&](i64 first, i64 last, int part) {
-        float* q = (float*)g.scratch + part * part_backward(T, D);
-        float *k = q + T * L, *v = k + T * L, *dy = v + T * L, *y = dy + T * L, *o = y + T * L;
-        float *kt = o + T * L, *vt = kt + D * Tp, *p = vt + D * Tp, *ds = p + T * Tp;
-        for (i64 bh = first; bh < last; bh++) {
-            const i64 at_in = (bh / H) * T * in + (bh % H) * D, at_out = (bh / H) * T * out + (bh % H) * D;
-            const S* x = (const S*)g.qkv + at_in;
-            S* dx = (S*)g.dQkv + at_in;
-            const float* lse = (const float*)g.lse + bh * T;
-            pack(T, D, x, in, scale, q);
-            pack(T, D, x + H * D, in, 1.f, k);
-            pack(T, D, x + 2 * H * D, in, 1.f, v);
-            pack(T, D, (const S*)g.dY + at_out, out, 1.f, dy);
-            pack(T, D, (const S*)g.y + at_out, out, 1.f, y);
-            transpose(T, D, k, L, kt, Tp);
-            transpose(T, D, v, L, vt, Tp);
-            product(T, Tp, D, q, L, 1, kt, Tp, p, Tp);
-            product(T, Tp, D, dy, L, 1, vt, Tp, ds, Tp);
-            for (i64 i = 0; i < T; i++) {
-                vf dot{};
-                for (i64 d = 0; d < L; d += W) dot = fma(load(dy + i * L + d), load(y + i * L + d), dot);
-                const vf delta = splat(hsum(dot)), l = splat(lse[i]);
-                float *pi = p + i * Tp, *si = ds + i * Tp;
-                for (i64 j = 0; j < Tp; j += W) {
-                    vf e = vexp(load(pi + j) - l);
-                    store(pi + j, e);
-                    store(si + j, e * (load(si + j) - delta));
-                }
-            }
-            // columns of p and ds behind T are never read: rows of the transposes end at T
-            product(T, L, T, ds, Tp, 1, k, L, o, L);
-            unpack(T, D, o, L, scale, dx, in);
-            product(T, L, T, ds, 1, Tp, q, L, o, L);  // q carries the scale already
-            unpack(T, D, o, L, 1.f, dx + H * D, in);
-            product(T, L, T, p, 1, Tp, dy, L, o, L);
-            unpack(T, D, o, L, 1.f, dx + 2 * H * D, in);
-        }
+    const i64 words = backward_words(Dims(g.T, g.D, false));
+    parallel(g.B * g.H, 1, [&](i64 b, i64 e, int part) {
+        for (i64 i = b; i < e; i++) backward<T>(g, i, (float*)g.scratch + part * words);
     });
 }
 

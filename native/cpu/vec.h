@@ -144,6 +144,9 @@ inline vf vsqrt(vf a) {
 }
 // Sums halves pairwise: a fixed order, so that a result never depends on anything but the data.
 inline float hsum(vf v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);  // the same order
+#endif
     float t[W];
     store(t, v);
     for (int n = W / 2; n > 0; n /= 2)
@@ -151,6 +154,9 @@ inline float hsum(vf v) {
     return t[0];
 }
 inline float hmax(vf v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)v);
+#endif
     float t[W];
     store(t, v);
     for (int n = W / 2; n > 0; n /= 2)

@@ -155,4 +155,26 @@ class CommandsTest {
         assertTrue(Json.readObject(json).containsKey("nodes") && Json.readObject(trace).containsKey("traceEvents"));
         assertTrue(ok("doctor").out.contains("libraries"));
     }
+
+    @Test
+    void aTermSignalEndsARunAfterTheStepWithACheckpoint() throws Exception {
+        Path folder = dir.resolve("terminated");
+        Process p = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"),
+                        "org.cortigan.cli.Main", "train", "-c", "quickstart", "--data", data.toString(), "--run", folder.toString(),
+                        "-o", "train.epochs=1000", "-o", "train.batch=16")
+                .redirectErrorStream(true)
+                .start();
+        StringBuilder text = new StringBuilder();
+        var in = p.inputReader();
+        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; ) text.append(line).append('\n');
+        p.toHandle().destroy(); // Process.destroy would close its output too
+        in.lines().forEach(l -> text.append(l).append('\n'));
+        assertEquals(143, p.waitFor(), text.toString());
+        assertTrue(text.toString().contains("stopped after step"), text.toString());
+        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", folder, "-o", "train.epochs=1000", "-o", "train.batch=16",
+                "--resume", "auto", "--dry-run");
+        assertTrue(r.out.contains("memory of a step"), r.out);
+        assertTrue(Files.size(folder.resolve("last.safetensors")) > 1000);
+    }
 }

@@ -316,4 +316,19 @@ class TrainerTest {
             org.cortigan.optim.Optimizer.generator(r.section("optimizer"));
         }
     }
+
+    @Test
+    void everyRecipesArenaIsNearItsLowerBound() {
+        for (String name : Recipe.BUNDLED) {
+            Recipe r = Recipe.load(name);
+            StepGraph g = new StepGraph(
+                    org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544),
+                    org.cortigan.loss.LossConfig.of(r.section("loss")),
+                    org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
+                    org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),
+                    r.section("train").integer("batch", 1), org.cortigan.graph.DType.F32);
+            var report = org.cortigan.exec.Session.plan(g.graph(), new org.cortigan.exec.NullDevice()).report();
+            assertTrue(report.fragmentation() <= 1.15, name + ": " + report);
+        }
+    }
 }
