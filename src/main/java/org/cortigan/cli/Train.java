@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
@@ -111,11 +112,12 @@ final class Train implements Callable<Integer> {
             Map<String, Object> environment = new LinkedHashMap<>();
             environment.put("processor", Native.cpu_features());
             environment.put("libraries", Native.library_versions());
-            Thread me = Thread.currentThread();
+            CountDownLatch done = new CountDownLatch(1);
+            // A signal starts this hook, and the JVM ends when it returns: once the step and the checkpoint are done.
             Thread hook = new Thread(() -> {
                 t.requestStop();
                 try {
-                    me.join(60_000);
+                    done.await();
                 } catch (InterruptedException e) {
                     Thread.currentThread().interrupt();
                 }
@@ -126,12 +128,17 @@ final class Train implements Callable<Integer> {
                 t.addListener(new Progress(output, r.name(), json));
                 Runtime.getRuntime().addShutdownHook(hook);
                 complete = t.run();
+                if (!complete)
+                    output.note("stopped after step " + t.step() + " of " + t.steps() + "; go on with --resume auto");
+            } finally {
+                done.countDown();
+                try {
+                    Runtime.getRuntime().removeShutdownHook(hook);
+                } catch (IllegalStateException e) {
+                    // the JVM is ending already: the hook has run
+                }
             }
-            if (!complete) {
-                output.note("stopped after step " + t.step() + " of " + t.steps() + "; go on with --resume auto");
-                return 130;
-            }
-            Runtime.getRuntime().removeShutdownHook(hook);
+            if (!complete) return 130;
             Path best = RunFolder.best(folder);
             if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
             else output.line("%s", best);
