@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <sys/mman.h>
 
 #include "cg/threads.h"
 #include "oneapi/dnnl/dnnl.h"
@@ -107,6 +108,7 @@ int64_t alloc(int64_t bytes) {
     size_t align = bytes >= (4 << 20) ? (2 << 20) : 256;
     size_t n = ((size_t)bytes + align - 1) / align * align;
     void* p = std::aligned_alloc(align, n ? n : align);
+    if (align == (2 << 20)) madvise(p, (n + align - 1) / align * align, MADV_HUGEPAGE);
     CG_CHECK(p, "out of memory for " + std::to_string(bytes) + " bytes");
     return (int64_t)p;
 }

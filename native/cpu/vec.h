@@ -130,8 +130,25 @@ inline vf fma(vf a, vf b, vf c) {
 #endif
 }
 inline vf select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
-inline vf vmax(vf a, vf b) { return select(a > b, a, b); }
-inline vf vmin(vf a, vf b) { return select(a < b, a, b); }
+// As the instructions do it, also where one is NaN: b.
+inline vf vmax(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#endif
+}
+inline vf vmin(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#endif
+}
 inline vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 inline vf vsqrt(vf a) {
 #if defined(__AVX512F__)
@@ -142,32 +159,34 @@ inline vf vsqrt(vf a) {
     return (vf)_mm_sqrt_ps((__m128)a);
 #endif
 }
-// Sums halves pairwise: a fixed order, so that a result never depends on anything but the data.
-inline float hsum(vf v) {
+// Halves folded onto each other: a fixed order, so that a result never depends on anything but the data.
+typedef float v8f __attribute__((vector_size(32)));
+typedef float v4f __attribute__((vector_size(16)));
+template <class F>
+inline float fold(v4f q, F&& f) {
+    return f(f(q[0], q[2]), f(q[1], q[3]));
+}
+template <class F>
+inline float fold(v8f h, F&& f) {
+    return fold(f(__builtin_shufflevector(h, h, 0, 1, 2, 3), __builtin_shufflevector(h, h, 4, 5, 6, 7)), f);
+}
 #if defined(__AVX512F__)
-    return _mm512_reduce_add_ps((__m512)v);  // the same order
+template <class F>
+inline float fold(vf v, F&& f) {
+    return fold(f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)), f);
+}
 #endif
-    float t[W];
-    store(t, v);
-    for (int n = W / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++) t[i] += t[i + n];
-    return t[0];
+inline float hsum(vf v) {
+    return fold(v, [](auto a, auto b) { return a + b; });
 }
 inline float hmax(vf v) {
-#if defined(__AVX512F__)
-    return _mm512_reduce_max_ps((__m512)v);
-#endif
-    float t[W];
-    store(t, v);
-    for (int n = W / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++) t[i] = t[i] > t[i + n] ? t[i] : t[i + n];
-    return t[0];
+    return fold(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 /// e^x, relative error below 2 ulp; x below -87.3 gives 0 and above 88.7 infinity's neighbourhood (clamped).
 /// Range reduction by ln 2 in two parts, then the degree-6 Taylor polynomial on |r| <= ln2/2 (next term 1.3e-7 / 7!).
 inline vf vexp(vf x) {
-    vf c = vmin(vmax(x, splat(-87.33654f)), splat(88.37626f));
+    vf c = vmin(splat(88.37626f), vmax(splat(-87.33654f), x));  // this order keeps NaN
     vf k = c * splat(1.44269504088896341f);
 #if defined(__AVX512F__)
     k = (vf)_mm512_roundscale_ps((__m512)k, 0);
