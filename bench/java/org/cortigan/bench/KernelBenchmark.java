@@ -64,6 +64,19 @@ public class KernelBenchmark {
     @Setup(Level.Trial)
     public void setUp() {
         CpuDevice cpu = CpuDevice.best(0);
+        Sketch s = graph();
+        Graph g = s.graph();
+        vars = new Variables(cpu);
+        session = new Session(g, cpu, vars);
+        s.data().forEach((n, fill) -> {
+            Storage x = session.hasInput(n) ? session.input(n) : vars.find(n);
+            float[] f = fill.apply(new SplittableRandom(1));
+            if (x.type().dtype().isFloat()) x.write(f);
+            else for (int i = 0; i < f.length; i++) x.set(i, f[i]);
+        });
+    }
+
+    private Sketch graph() {
         OpCase c = OpCases.all().stream().filter(x -> x.bench() && x.name().equals(name)).findFirst().orElseThrow();
         Sketch s = new Sketch(type);
         var outs = c.body().apply(s);
@@ -75,14 +88,7 @@ public class KernelBenchmark {
             var seeds = outs.stream().map(o -> g.constant(1, o.dtype(), o.shape().dims())).toList();
             for (Value d : Gradients.of(outs, seeds, s.differentiable())) g.output("d" + k++, d);
         }
-        vars = new Variables(cpu);
-        session = new Session(g, cpu, vars);
-        s.data().forEach((n, fill) -> {
-            Storage x = session.hasInput(n) ? session.input(n) : vars.find(n);
-            float[] f = fill.apply(new SplittableRandom(1));
-            if (x.type().dtype().isFloat()) x.write(f);
-            else for (int i = 0; i < f.length; i++) x.set(i, f[i]);
-        });
+        return s;
     }
 
     @Benchmark
@@ -96,11 +102,29 @@ public class KernelBenchmark {
         vars.close();
     }
 
+    private static boolean hasGradient(String name) {
+        KernelBenchmark b = new KernelBenchmark();
+        b.name = name;
+        b.type = DType.F32;
+        b.pass = "forward+backward";
+        try {
+            b.graph();
+            return true;
+        } catch (UnsupportedOperationException | IllegalArgumentException e) {
+            return false;
+        }
+    }
+
     public static void main(String[] args) throws RunnerException {
         String[] names = names(args.length > 0 ? args[0] : "");
         if (names.length == 0) throw new IllegalArgumentException("no benchmark case has " + Arrays.toString(args) + " in its name");
-        ChainedOptionsBuilder o = new OptionsBuilder().include(KernelBenchmark.class.getSimpleName()).param("name", names);
-        if (args.length > 1) o = o.measurementTime(TimeValue.milliseconds(Long.parseLong(args[1])));
-        new Runner(o.build()).run();
+        for (String pass : new String[] {"forward", "forward+backward"}) {
+            String[] some = pass.equals("forward") ? names : Arrays.stream(names).filter(KernelBenchmark::hasGradient).toArray(String[]::new);
+            if (some.length == 0) continue;
+            ChainedOptionsBuilder o =
+                    new OptionsBuilder().include(KernelBenchmark.class.getSimpleName()).param("name", some).param("pass", pass);
+            if (args.length > 1) o = o.measurementTime(TimeValue.milliseconds(Long.parseLong(args[1])));
+            new Runner(o.build()).run();
+        }
     }
 }

@@ -139,6 +139,16 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                             // m and v mix terms of a few standard deviations that may cancel
                             .scaled(4)
                             .noGradient());
+        int n = 8_000_000;
+        c.add(OpCase.of("adamw 8000000", 32, s -> {
+                    List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
+                    in.add(s.variable(DType.F32, r -> new float[n], n));
+                    in.add(s.filled(DType.F32, r -> new float[n], n));
+                    in.add(s.variable(DType.F32, r -> new float[n], n));
+                    in.add(s.variable(DType.F32, r -> new float[n], n));
+                    return s.graph().apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false))), in).outputs();
+                })
+                .benchmark());
         return c;
     }
 

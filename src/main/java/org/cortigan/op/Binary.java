@@ -105,6 +105,8 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
                                             g.normal(s[0]),
                                             f ? g.normal(DType.F32, s[1]) : g.normal(s[1]))
                                     .output(0))));
+        c.add(OpCase.of("add [8, 197, 768][197, 768]", 4, g -> List.of(Ops.add(g.normal(8, 197, 768), g.normal(DType.F32, 197, 768))))
+                .benchmark());
         return c;
     }
 }

@@ -81,6 +81,7 @@ public record GanLoss(Kind kind, Side side) implements Op {
                 c.add(of(k, s, 4, 1009));
                 c.add(of(k, s, 2, 39548).noGradient());
             }
+        c.add(of(Kind.BCE, Side.DISCRIMINATOR, 128, 39548).benchmark());
         return c;
     }
 

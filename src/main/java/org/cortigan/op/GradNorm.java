@@ -44,6 +44,8 @@ public record GradNorm() implements Op {
                             .apply(new GradNorm(), g.normal(DType.F32, n), g.normal(DType.F32, 3, 5))
                             .output(0)))
                     .noGradient());
+        c.add(OpCase.of("grad_norm 8000000", 1, g -> g.graph().apply(new GradNorm(), g.normal(DType.F32, 8_000_000)).outputs())
+                .benchmark());
         return c;
     }
 }

@@ -46,6 +46,7 @@ public record MeanMiddle() implements Op {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {3, 7, 33}, {8, 196, 192}})
             c.add(OpCase.of("mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
+        c.add(OpCase.of("mean_middle 8x196x768", 196, g -> List.of(Ops.meanMiddle(g.normal(8, 196, 768)))).benchmark());
         return c;
     }
 }

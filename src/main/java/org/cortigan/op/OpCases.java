@@ -26,6 +26,7 @@ public final class OpCases {
         all.addAll(Cast.cases());
         all.addAll(MeanMiddle.cases());
         all.addAll(Conv2d.cases());
+        all.addAll(GatherRows.cases());
         return all;
     }
 }

@@ -65,6 +65,9 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
                                     g.bytes(s[0], s[1], s[2], 3))
                             .output(0)))
                     .noGradient());
+        c.add(OpCase.of("patchify [8, 224, 224, 3] by 16", 4, g -> List.of(
+                        Ops.patchify(g.bytes(8, 224, 224, 3), 16, List.of(.5, .5, .5), List.of(.5, .5, .5), g.compute())))
+                .benchmark());
         return c;
     }
 }

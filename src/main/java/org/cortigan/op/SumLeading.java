@@ -56,6 +56,9 @@ public record SumLeading(Shape to, double scale) implements Op {
                     g -> List.of(g.graph()
                             .apply(new SumLeading(Shape.of(s[1]), 0.5), g.normal(s[0], s[1]))
                             .output(0))));
+        for (int[] s : new int[][] {{1576, 3072}, {32, 39548}})
+            c.add(OpCase.of("sum_leading " + s[0] + "x" + s[1], s[0], g -> List.of(Ops.sumLeading(g.normal(s[0], s[1]), Shape.of(s[1]))))
+                    .benchmark());
         return c;
     }
 }
