@@ -40,7 +40,7 @@ import org.openjdk.jmh.runner.options.TimeValue;
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
-@Warmup(iterations = 2, time = 1)
+@Warmup(iterations = 2, time = 500, timeUnit = TimeUnit.MILLISECONDS)
 @Measurement(iterations = 4, time = 1)
 @Fork(1)
 public class KernelBenchmark {
