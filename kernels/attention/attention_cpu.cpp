@@ -66,26 +66,6 @@ struct Dims {
     }
 };
 
-/// 2^x for x <= 127 (scores minus their maximum or log-sum-exp), 0 below -126.5, NaN kept: x = k + r exactly, |r| <= 1/2,
-/// and 2^r by interpolation at the Chebyshev nodes, degree 6, relative error 2.6e-9 before rounding.
-inline vf exp2v(vf x) {
-    x = select(x < splat(-127.f), splat(-127.f), x);
-#if defined(__AVX512F__)
-    const vf k = (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, 0);
-#else
-    const vf k = (x + splat(12582912.f)) - splat(12582912.f);  // adding 1.5 * 2^23 rounds to nearest
-#endif
-    const vf r = x - k;
-    vf p = splat(1.54614447e-4f);
-    p = fma(p, r, splat(1.34004282e-3f));
-    p = fma(p, r, splat(9.61805668e-3f));
-    p = fma(p, r, splat(5.55032723e-2f));
-    p = fma(p, r, splat(2.40226509e-1f));
-    p = fma(p, r, splat(6.93147207e-1f));
-    p = fma(p, r, splat(1.f));
-    return p * (vf)((__builtin_convertvector(k, vi) + 127) << 23);
-}
-
 constexpr float kLog2e = 1.44269504f;
 
 template <bool P>
