@@ -309,7 +309,7 @@ public final class Trainer implements AutoCloseable {
                 loader.done(b);
                 step++;
                 double total = scalars[index("loss")].get(0);
-                for (TrainerListener l : listeners) l.step(step, last, total);
+                for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(step, last, total); // no iterator: nothing allocated
                 if (step % perEpoch == 0) {
                     double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
                     endEpoch(p, rate);

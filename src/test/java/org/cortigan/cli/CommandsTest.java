@@ -138,6 +138,10 @@ class CommandsTest {
         byte[] all = Files.readAllBytes(run.resolve("last.safetensors"));
         Files.write(truncated, java.util.Arrays.copyOf(all, all.length / 2));
         refused(new String[] {"truncated.safetensors"}, "predict", truncated, "--data", data, "--out", dir.resolve("p"));
+        Path file = Files.writeString(dir.resolve("file"), "x");
+        refused(new String[] {"file/run", "cannot be made"}, "train", "-c", "quickstart", "--data", data, "--run", file.resolve("run"));
+        refused(new String[] {"file/p", "cannot be made"}, "predict", run, "--data", data, "--out", file.resolve("p"));
+        refused(new String[] {"file/d", "Choose another folder"}, "simulate", "--out", file.resolve("d"), "--images", 4, "--test-images", 2);
         refused(new String[] {"exists already"}, "simulate", "--out", data, "--images", 4, "--test-images", 2);
         refused(new String[] {"subject 9"}, "simulate", "--out", dir.resolve("n"), "--subject", 9);
         assertEquals(2, run("train").code);
