@@ -79,12 +79,12 @@ final class Baseline implements Callable<Integer> {
                 Evaluation e;
                 String label = "ridge on " + components + " components of " + (pixels ? "pixels" : "features of " + features) + ", test split";
                 if (pixels) {
-                    e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o);
+                    e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o, data.unit);
                 } else {
                     CpuDevice device = place.open(output);
                     try (Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
-                        e = h.ridge(label, train, test, d, o);
+                        e = h.ridge(label, train, test, d, o, data.unit);
                     }
                 }
                 if (out != null) {

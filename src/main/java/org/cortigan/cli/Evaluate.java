@@ -88,7 +88,7 @@ final class Evaluate implements Callable<Integer> {
                     acc = Trainer.evaluate(p, d, images);
                 }
             }
-            Evaluation e = HeldOut.summary(file + " on the " + split.name().toLowerCase(java.util.Locale.ROOT) + " split", acc, s);
+            Evaluation e = HeldOut.summary(file + " on the " + split.name().toLowerCase(java.util.Locale.ROOT) + " split", acc, s, data.unit);
             Path folder = out != null ? out : file.toAbsolutePath().resolveSibling("evaluation");
             RunFolder.create(folder);
             e.write(folder);

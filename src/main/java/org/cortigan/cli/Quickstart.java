@@ -12,6 +12,7 @@ import org.cortigan.data.BundledPhotos;
 import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Generator;
@@ -76,7 +77,7 @@ final class Quickstart implements Callable<Integer> {
             results.put("control, shuffled pairs", trained(recipe.with("train.shuffle_pairs", true), "control", train, test, subject, device));
             output.note("4/4 the yardstick: ridge regression on 100 principal components of pixels");
             results.put("ridge on pixels", test.ridge(
-                    "ridge on pixels", Features.pixels(train, size, 32), Features.pixels(test, size, 32), train, RidgeBaseline.Options.defaults()));
+                    "ridge on pixels", Features.pixels(train, size, 32), Features.pixels(test, size, 32), train, RidgeBaseline.Options.defaults(), NoiseCeiling.Unit.FRACTION));
         }
         results.forEach((name, e) -> {
             Path folder = out.resolve("evaluation").resolve(name.replaceAll("[^A-Za-z]+", "-"));
@@ -113,7 +114,7 @@ final class Quickstart implements Callable<Integer> {
         try (Predictor p = Model.load(RunFolder.last(folder)).predictor(device, 32)) {
             int[] all = new int[test.count()];
             for (int i = 0; i < all.length; i++) all[i] = i;
-            return HeldOut.summary(name, Trainer.evaluate(p, test, all), s);
+            return HeldOut.summary(name, Trainer.evaluate(p, test, all), s, NoiseCeiling.Unit.FRACTION);
         }
     }
 

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.Locale;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.train.RunFolder;
 import picocli.CommandLine.Command;
@@ -55,6 +56,10 @@ final class Shared {
         @Option(names = "--cache", paramLabel = "DIR",
                 description = "Folder for decoded photographs (default: .cortigan-cache in the data folder).")
         Path cache;
+
+        @Option(names = "--noise-ceiling-unit", defaultValue = "FRACTION", paramLabel = "UNIT",
+                description = "Of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent (default ${DEFAULT-VALUE}).")
+        NoiseCeiling.Unit unit;
 
         AlgonautsSubject open() {
             return AlgonautsSubject.open(data, subject);

@@ -65,26 +65,27 @@ public final class HeldOut implements TrainingData, AutoCloseable {
         return responses;
     }
 
-    /** Noise ceilings of all vertices, or null where the subject has none. */
-    public static NoiseCeiling ceiling(AlgonautsSubject s) {
+    /** Noise ceilings of all vertices in the unit that their files have, or null where the subject has none. */
+    public static NoiseCeiling ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
         return s.noiseCeiling()
                 .map(c -> NoiseCeiling.concat(
-                        NoiseCeiling.of(s.folder() + "/lh_noise_ceiling.npy", c[0], NoiseCeiling.Unit.FRACTION),
-                        NoiseCeiling.of(s.folder() + "/rh_noise_ceiling.npy", c[1], NoiseCeiling.Unit.FRACTION)))
+                        NoiseCeiling.of(s.folder() + "/lh_noise_ceiling.npy", c[0], unit),
+                        NoiseCeiling.of(s.folder() + "/rh_noise_ceiling.npy", c[1], unit)))
                 .orElse(null);
     }
 
     /** Summary of an accumulator for a subject's vertices. */
-    public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s) {
-        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s));
+    public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s, NoiseCeiling.Unit unit) {
+        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit));
     }
 
     /**
      * The field's yardstick: features, standardised, principal components, ridge regression for each vertex.
      *
      * @param training features of the training images; @param test of the test images
+     * @param unit of the subject's noise ceilings, where it has them
      */
-    public Evaluation ridge(String label, RowSource training, RowSource test, TrainingData data, RidgeBaseline.Options o) {
+    public Evaluation ridge(String label, RowSource training, RowSource test, TrainingData data, RidgeBaseline.Options o, NoiseCeiling.Unit unit) {
         int v = subject.vertices();
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
         RidgeBaseline fit = RidgeBaseline.fit(training, new RowSource() {
@@ -115,7 +116,7 @@ public final class HeldOut implements TrainingData, AutoCloseable {
             System.arraycopy(responses, i * v, y, 0, v);
             acc.add(fit.predict(x, 1), y, 1);
         }
-        return summary(label, acc, subject);
+        return summary(label, acc, subject, unit);
     }
 
     @Override

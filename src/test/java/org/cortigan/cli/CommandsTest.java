@@ -133,6 +133,8 @@ class CommandsTest {
         Files.writeString(yaml, "model: [\n");
         refused(new String[] {"r.yaml", "is not YAML"}, "train", "-c", yaml, "--data", data);
         refused(new String[] {"--device cuda", "no CUDA backend"}, "evaluate", run, "--data", data, "--device", "cuda");
+        refused(new String[] {"lh_noise_ceiling.npy", "probably fractions"}, "evaluate", run, "--data", data,
+                "--noise-ceiling-unit", "percent", "--out", dir.resolve("pc"));
         refused(new String[] {"nothing.safetensors"}, "evaluate", dir.resolve("nothing.safetensors"), "--data", data);
         Path truncated = dir.resolve("truncated.safetensors");
         byte[] all = Files.readAllBytes(run.resolve("last.safetensors"));
