@@ -3,6 +3,7 @@
   vit_timm.safetensors        a small random ViT with timm's names, photographs u8 and their features (class token, mean)
   vit_timm_48.safetensors     the same ViT with a 6 x 6 grid of position embeddings, and its features on a 4 x 4 grid
   vit_hf.safetensors          the same for Hugging Face's ViTModel
+  networks.safetensors        a CNN generator and the discriminators (MLP, convolutions, ViT) with what they give
   gan_20_steps.safetensors    a tiny ViT GAN with two spectrally normalised discriminators: parameters before and after 20
                               steps, batches, and the losses of every step; in double
 """
@@ -175,8 +176,52 @@ def golden_gan():
     torch.set_default_dtype(torch.float32)
 
 
+class Encoder(nn.Module):
+    def __init__(self, c, depth, heads):
+        super().__init__()
+        self.blocks = nn.Sequential(*[Block(c, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(c, eps=1e-6)
+
+
+def golden_layers():
+    """The other networks, forward: a CNN generator, and the three discriminators that see the photograph, 9 vertices."""
+    torch.manual_seed(5)
+    u8, x = photographs(3, 16), torch.randn(3, 9)
+    images = (u8.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    leaky = lambda t: F.leaky_relu(t, 0.2)
+    flat = lambda t: t.permute(0, 2, 3, 1).flatten(1)  # channels innermost, as the engine has them
+    tensors = {"images": u8, "responses": x}
+
+    def keep(prefix, m, y):
+        tensors.update({prefix + "." + k: v.detach().contiguous() for k, v in m.state_dict().items()})
+        tensors[prefix + ".golden"] = y.detach().contiguous()
+
+    def seen(m):  # one patch of 16 x 16
+        return m["image_proj"](F.gelu(m["image_embed"](images.flatten(1)[:, None])).mean(1))
+
+    cnn = nn.ModuleDict(dict(c0=nn.Conv2d(3, 4, 4, 2, 1), c1=nn.Conv2d(4, 6, 4, 2, 1), features=nn.Linear(96, 8), head=nn.Linear(8, 9)))
+    y = leaky(cnn["features"](flat(leaky(cnn["c1"](leaky(cnn["c0"](images)))))))
+    keep("cnn", cnn, cnn["head"](y))
+    mlp = nn.ModuleDict(dict(l0=nn.Linear(9, 8), l1=nn.Linear(8, 4), decision=nn.Linear(4, 1), image_embed=nn.Linear(768, 8),
+                             image_proj=nn.Linear(8, 8)))
+    keep("mlp", mlp, mlp["decision"](leaky(mlp["l1"](leaky(mlp["l0"](x) + seen(mlp))))))
+    conv = nn.ModuleDict(dict(c0=nn.Conv2d(1, 3, (1, 5), (1, 2), (0, 2)), c1=nn.Conv2d(3, 5, (1, 5), (1, 2), (0, 2)),
+                              decision=nn.Linear(20, 1), image_embed=nn.Linear(768, 5), image_proj=nn.Linear(5, 5)))
+    y = flat(leaky(conv["c1"](leaky(conv["c0"](x[:, None, None])))))
+    keep("conv", conv, conv["decision"](torch.cat([y, seen(conv)], 1)))
+    vit = nn.ModuleDict(dict(embed=nn.Linear(4, 8), encoder=Encoder(8, 1, 2), decision=nn.Linear(8, 1), image_embed=nn.Linear(768, 8),
+                             image_proj=nn.Linear(8, 8)))
+    cls, pos = torch.randn(1, 8), torch.randn(5, 8)
+    tensors |= {"vit.cls": cls, "vit.pos": pos}
+    t = vit["embed"](F.pad(x, (0, 3)).reshape(3, 3, 4))
+    t = torch.cat([cls.expand(3, 1, 8), seen(vit)[:, None], t], 1) + pos
+    keep("vit", vit, vit["decision"](vit["encoder"].norm(vit["encoder"].blocks(t))[:, 0]))
+    save_file(tensors, out / "networks.safetensors")
+
+
 golden_vit()
 golden_hf()
+golden_layers()
 golden_gan()
 for f in sorted(out.iterdir()):
     print(f.name, f.stat().st_size)
