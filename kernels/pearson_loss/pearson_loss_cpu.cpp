@@ -1,7 +1,8 @@
 // Axis 0: a thread takes a run of vertices, one vector of them at a time through all images; the column (B rows of one
 // cache line) is read from memory once and passed over three times in cache. Axis 1: a thread takes whole images.
 // Versions: only this one; [64, 39548] f32 on 2 Zen 5 cores 12.4 times PyTorch over images, 15.4 over vertices
-// (bench/results/2026-11-24-cpu-kernels.md; goal 5). bf16 not measured.
+// (bench/results/2026-11-24-cpu-kernels.md; goal 5); bf16 17 and 23 times
+// (2026-11-24-cpu-kernels-jmh.md).
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
