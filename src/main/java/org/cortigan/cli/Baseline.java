@@ -42,6 +42,9 @@ final class Baseline implements Callable<Integer> {
     private Shared.Data data;
 
     @Mixin
+    private Shared.Ceiling ceiling;
+
+    @Mixin
     private Shared.Place place;
 
     @Option(names = "--features", defaultValue = "pixels", paramLabel = "WHAT",
@@ -79,12 +82,12 @@ final class Baseline implements Callable<Integer> {
                 Evaluation e;
                 String label = "ridge on " + components + " components of " + (pixels ? "pixels" : "features of " + features) + ", test split";
                 if (pixels) {
-                    e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o, data.unit);
+                    e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o, ceiling.unit);
                 } else {
                     CpuDevice device = place.open(output);
                     try (Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
-                        e = h.ridge(label, train, test, d, o, data.unit);
+                        e = h.ridge(label, train, test, d, o, ceiling.unit);
                     }
                 }
                 if (out != null) {

@@ -38,6 +38,9 @@ final class Evaluate implements Callable<Integer> {
     private Shared.Data data;
 
     @Mixin
+    private Shared.Ceiling ceiling;
+
+    @Mixin
     private Shared.Place place;
 
     @Parameters(paramLabel = "RUN|CHECKPOINT", description = "A run's folder (its best checkpoint) or a checkpoint.")
@@ -88,7 +91,7 @@ final class Evaluate implements Callable<Integer> {
                     acc = Trainer.evaluate(p, d, images);
                 }
             }
-            Evaluation e = HeldOut.summary(file + " on the " + split.name().toLowerCase(java.util.Locale.ROOT) + " split", acc, s, data.unit);
+            Evaluation e = HeldOut.summary(file + " on the " + split.name().toLowerCase(java.util.Locale.ROOT) + " split", acc, s, ceiling.unit);
             Path folder = out != null ? out : file.toAbsolutePath().resolveSibling("evaluation");
             RunFolder.create(folder);
             e.write(folder);

@@ -57,10 +57,6 @@ final class Shared {
                 description = "Folder for decoded photographs (default: .cortigan-cache in the data folder).")
         Path cache;
 
-        @Option(names = "--noise-ceiling-unit", defaultValue = "FRACTION", paramLabel = "UNIT",
-                description = "Of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent (default ${DEFAULT-VALUE}).")
-        NoiseCeiling.Unit unit;
-
         AlgonautsSubject open() {
             return AlgonautsSubject.open(data, subject);
         }
@@ -68,6 +64,13 @@ final class Shared {
         Path cache() {
             return cache != null ? cache : data.resolve(".cortigan-cache");
         }
+    }
+
+    /** How noise ceilings are written. */
+    static final class Ceiling {
+        @Option(names = "--noise-ceiling-unit", defaultValue = "FRACTION", paramLabel = "UNIT",
+                description = "Of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent (default ${DEFAULT-VALUE}).")
+        NoiseCeiling.Unit unit;
     }
 
     /** Where to compute. */
