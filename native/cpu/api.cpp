@@ -1,5 +1,7 @@
 #include "cg/api.h"
 
+#include <dlfcn.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -22,6 +24,8 @@ namespace portable { extern const Table kTable; }
 namespace avx2 { extern const Table kTable; }
 namespace avx512 { extern const Table kTable; }
 
+static const Table* loaded[kBackends];
+
 const Table& table(Backend b) {
     switch (b) {
         case kRef: return ref::kTable;
@@ -30,6 +34,7 @@ const Table& table(Backend b) {
         case kAvx512: return avx512::kTable;
         default: break;
     }
+    if (b > kAvx512 && b < kBackends && loaded[b]) return *loaded[b];
     CG_CHECK(false, "backend " + std::to_string((int)b) + " is not in this library");
 }
 
@@ -37,6 +42,21 @@ static const Entry& entry(int backend, int kernel) {
     const Table& t = table((Backend)backend);
     CG_CHECK(kernel >= 0 && kernel < t.n, "kernel number " + std::to_string(kernel));
     return t.entries[kernel];
+}
+
+void load_backend(int backend, const char* path) {
+    CG_CHECK(backend > kAvx512 && backend < kBackends, "backend " + std::to_string(backend));
+    // Never closed: kernels of it may run until the process ends.
+    void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    CG_CHECK(library, std::string(dlerror()));
+    auto get = (const Table* (*)())dlsym(library, "cg_backend");
+    CG_CHECK(get, std::string(path) + " is no kernel library");
+    const Table *t = get(), &own = ref::kTable;
+    CG_CHECK(t->n == own.n, std::string(path) + " has " + std::to_string(t->n) + " kernels, not " + std::to_string(own.n));
+    for (int i = 0; i < own.n; i++)
+        CG_CHECK(!std::strcmp(t->entries[i].name, own.entries[i].name) && t->entries[i].args_bytes == own.entries[i].args_bytes,
+                 std::string(path) + ": kernel " + own.entries[i].name + " is of another build");
+    loaded[backend] = t;
 }
 
 int kernel_count() { return ref::kTable.n; }
@@ -48,7 +68,9 @@ int64_t kernel_function(int backend, int kernel, int variant) {
     return (int64_t)entry(backend, kernel).run[variant];
 }
 
-void launch(int64_t function, int64_t args, int64_t) { ((void (*)(const void*))function)((const void*)args); }
+void launch(int64_t function, int64_t args, int64_t stream) {
+    ((void (*)(const void*, void*))function)((const void*)args, (void*)stream);
+}
 
 int64_t kernel_prepare(int backend, int kernel, int64_t args) {
     const Entry& e = entry(backend, kernel);

@@ -38,7 +38,7 @@ namespace CG_NS {
 #undef CG_VEC_F32_SCRATCH
 #undef CG_ONEDNN
 
-#define CG_RUN(k, A, T) [](const void* a) { k<T>(*(const A*)a); }
+#define CG_RUN(k, A, T) [](const void* a, void*) { k<T>(*(const A*)a); }
 #define CG_SCRATCH(k, A) [](const void* a) -> i64 { return k##_scratch(*(const A*)a); }
 static const Entry entries[] = {
 #define CG_VEC(k, A) \
@@ -48,7 +48,7 @@ static const Entry entries[] = {
 #define CG_VEC_F32(k, A) {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, nullptr, nullptr, nullptr},
 #define CG_VEC_F32_SCRATCH(k, A) \
     {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, CG_SCRATCH(k, A), nullptr, nullptr},
-#define CG_ONEDNN_RUN(k, A) [](const void* a) { onednn::k##_run(*(const A*)a); }
+#define CG_ONEDNN_RUN(k, A) [](const void* a, void*) { onednn::k##_run(*(const A*)a); }
 #define CG_ONEDNN(k, A)                                                          \
     {#k,                                                                         \
      (i64)sizeof(A),                                                             \

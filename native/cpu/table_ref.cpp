@@ -14,7 +14,7 @@ namespace ref {
 
 static const Entry entries[] = {
 #define CG_VEC(k, A) \
-    {#k, (i64)sizeof(A), {[](const void* a) { k(*(const A*)a); }, nullptr, nullptr}, nullptr, nullptr, nullptr},
+    {#k, (i64)sizeof(A), {[](const void* a, void*) { k(*(const A*)a); }, nullptr, nullptr}, nullptr, nullptr, nullptr},
 #include "kernels.def"
 };
 extern const Table kTable;

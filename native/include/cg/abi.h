@@ -21,13 +21,14 @@ struct bf16 {
 enum Variant : int { kF64 = 0, kF32 = 1, kBf16 = 2, kVariants = 3 };
 
 /// Backends; the numbers are part of the ABI.
-enum Backend : int { kRef = 0, kPortable = 1, kAvx2 = 2, kAvx512 = 3, kCuda = 4, kBackends = 5 };
+enum Backend : int { kRef = 0, kPortable = 1, kAvx2 = 2, kAvx512 = 3, kCuda = 4, kSim = 5, kBackends = 6 };
 
 /// One row of a backend's table. Pointers that a kernel lacks are null.
 struct Entry {
     const char* name;
     i64 args_bytes;
-    void (*run[kVariants])(const void* args);
+    /// `stream` is a cudaStream_t on CUDA and unused on the CPU.
+    void (*run[kVariants])(const void* args, void* stream);
     /// Bytes of scratch memory for these shapes (addresses in args are still null), a multiple of 64.
     i64 (*scratch)(const void* args);
     /// Makes what can be made once per plan (a oneDNN primitive); the result is the first word of args from then on.

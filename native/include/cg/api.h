@@ -12,6 +12,9 @@ CG_API int kernel_count();
 CG_API const char* kernel_name(int kernel);
 CG_API int64_t kernel_args_bytes(int kernel);
 
+/// Loads the table of a backend that is a library of its own (kCuda, kSim) and checks it against this one.
+CG_API void load_backend(int backend, const char* path);
+
 /// Address of a kernel's function, 0 where this backend lacks the variant.
 CG_API int64_t kernel_function(int backend, int kernel, int variant);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);

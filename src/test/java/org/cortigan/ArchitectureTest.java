@@ -24,7 +24,7 @@ class ArchitectureTest {
             entry("data"),
             entry("eval", "data"),
             entry("nn", "op", "graph"),
-            entry("model", "optim", "nn", "op", "graph", "exec", "data"),
+            entry("model", "optim", "nn", "op", "graph", "exec", "mem", "data"),
             entry("loss", "nn", "op", "graph", "data"),
             entry("optim", "nn", "op", "graph", "data"),
             entry("prof", "exec", "plan", "op", "graph", "data"),

@@ -90,6 +90,11 @@ public final class CpuDevice implements Device {
     }
 
     @Override
+    public boolean supports(DType compute) {
+        return compute != DType.BF16 || supportsBf16();
+    }
+
+    @Override
     public int threads() {
         return threads;
     }

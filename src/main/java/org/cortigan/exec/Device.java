@@ -1,6 +1,7 @@
 package org.cortigan.exec;
 
 import org.cortigan.graph.DType;
+import org.cortigan.mem.Memory;
 
 /** Where a session runs. */
 public interface Device {
@@ -19,5 +20,25 @@ public interface Device {
     /** Whether kernels compute in double on double storage. */
     default boolean reference() {
         return false;
+    }
+
+    /** Whether products run in this type. */
+    default boolean supports(DType compute) {
+        return true;
+    }
+
+    /** Memory and stream of a device that has its own, null where tensors lie in the processor's memory. */
+    default DeviceRuntime runtime() {
+        return null;
+    }
+
+    /** A zeroed block of the device's memory. */
+    default Memory allocate(long bytes) {
+        return runtime() == null ? Memory.allocate(bytes) : runtime().allocate(bytes);
+    }
+
+    /** A zeroed block from which the device is fed. */
+    default Memory allocateHost(long bytes) {
+        return runtime() == null ? Memory.allocate(bytes) : runtime().allocateHost(bytes);
     }
 }

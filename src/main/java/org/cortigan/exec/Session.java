@@ -1,11 +1,13 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.InputException;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -26,10 +28,21 @@ public final class Session implements AutoCloseable {
         public static final Options DEFAULT = new Options(0, true);
     }
 
-    private record Prepared(long state, String kernel, int structWords, ByteBuffer buf, long address) {}
+    /** Inputs and outputs of at most so many bytes have a copy on the host that travels with every run. */
+    private static final long SMALL = 1024;
+
+    /** Waits after every node, so that an error of the device names the node that made it; for debugging. */
+    private static final boolean SYNCHRONOUS = Boolean.getBoolean("cortigan.synchronous");
+
+    private record Prepared(
+            long state, String kernel, int structWords, ByteBuffer buf, long address, DeviceRuntime.LibraryKernel library) {}
+
+    /** A small output and where it lies on the host. */
+    private record Result(long host, long device, long bytes) {}
 
     private final Graph graph;
     private final Device device;
+    private final DeviceRuntime runtime;
     private final Thread owner = Thread.currentThread();
     private final Plan plan;
     private final Map<Node, Prepared> prepared = new HashMap<>();
@@ -40,6 +53,13 @@ public final class Session implements AutoCloseable {
     private final Node[] nodes;
     private final long[] functions;
     private final long[] args;
+    private final Prepared[] calls;
+    private final List<Result> results = new ArrayList<>();
+    private Memory smallInputs;
+    private long smallInputsDevice;
+    private DeviceRuntime.Recorded recorded;
+    private boolean warm;
+    private boolean inFlight;
     private boolean open = true;
 
     public Session(Graph graph, Device device, Variables variables) {
@@ -50,25 +70,29 @@ public final class Session implements AutoCloseable {
     public Session(Graph graph, Device device, Variables variables, Options options) {
         this.graph = graph;
         this.device = device;
+        this.runtime = device.runtime();
         boolean runs = device.backend() >= 0;
         if (runs && variables.device() != device)
             throw new IllegalArgumentException("the variables are on another device: " + variables.device().name());
         try {
             if (runs) Native.set_threads(device.threads());
+            if (runtime != null) runtime.use();
             plan = makePlan(graph, device, options, runs ? this::prepare : n -> 0);
             if (!runs) {
                 arena = null;
                 nodes = new Node[0];
                 functions = args = new long[0];
+                calls = new Prepared[0];
                 return;
             }
             Map<Leaf, Long> leafAddress = placeLeaves(variables);
-            arena = own(Memory.allocate(plan.report().arenaBytes()));
+            arena = own(allocate(plan.report().arenaBytes()));
             int n = 0;
             for (Node s : plan.steps()) if (Op.of(s).kernel() != null) n++;
             nodes = new Node[n];
             functions = new long[n];
             args = new long[n];
+            calls = new Prepared[n];
             int i = 0;
             for (Node s : plan.steps()) {
                 Op op = Op.of(s);
@@ -89,14 +113,15 @@ public final class Session implements AutoCloseable {
                 op.args(s, new ArgBlock(p.buf, p.address, at, scratch, p.state, p.structWords));
                 nodes[i] = s;
                 args[i] = p.address;
-                functions[i] = function(s, op);
+                calls[i] = p;
+                functions[i] = p.library == null ? function(s, op) : 0;
                 i++;
             }
             for (Map.Entry<String, Value> e : graph.outputs().entrySet()) {
                 Value v = e.getValue();
                 Leaf leaf = plan.leafOf(v);
                 Storage s;
-                if (leaf == null) s = new Storage(v.type(), device, arena, plan.offset(v));
+                if (leaf == null) s = output(v);
                 else if (leaf instanceof Leaf.Variable x) s = variables.get(x.id(), x.type());
                 else s = inputs.get(leaf.id());
                 outputs.put(e.getKey(), s);
@@ -104,6 +129,26 @@ public final class Session implements AutoCloseable {
         } catch (RuntimeException | Error e) {
             close();
             throw e;
+        }
+    }
+
+    private Storage output(Value v) {
+        long n = v.shape().elements() * device.elementBytes(v.dtype()), at = arena.address() + plan.offset(v);
+        if (runtime == null || n > SMALL) return new Storage(v.type(), device, arena, plan.offset(v));
+        Memory host = own(runtime.allocateHost(n));
+        results.add(new Result(host.address(), at, n));
+        return new Storage(v.type(), device, at, host, 0, this::settle);
+    }
+
+    /** Memory for tensors; says what is short if the device has too little. */
+    private Memory allocate(long bytes) {
+        try {
+            return device.allocate(bytes);
+        } catch (OutOfMemoryError e) {
+            throw new InputException(
+                    device.name(),
+                    e.getMessage() + "; " + (plan == null ? "" : plan.report() + ", ") + "held now: " + Memory.liveBytes() + " bytes",
+                    "Set train.batch lower: all but the parameters and their state shrinks with it");
         }
     }
 
@@ -127,9 +172,9 @@ public final class Session implements AutoCloseable {
                 if (Op.of(n).kernel() == null) return 0;
                 Prepared p = Session.prepare(n, device, memory);
                 all.add(p);
-                return Native.kernel_scratch(device.backend(), Kernels.id(p.kernel), p.address);
+                return scratch(p, device);
             });
-            for (Prepared p : all) Native.kernel_release(device.backend(), Kernels.id(p.kernel), p.state);
+            for (Prepared p : all) release(p, device);
         }
 
         @Override
@@ -150,7 +195,16 @@ public final class Session implements AutoCloseable {
         if (Op.of(n).kernel() == null) return 0;
         Prepared p = prepare(n, device, owned);
         prepared.put(n, p);
-        return Native.kernel_scratch(device.backend(), Kernels.id(p.kernel), p.address);
+        return scratch(p, device);
+    }
+
+    private static long scratch(Prepared p, Device device) {
+        return p.library != null ? p.library.scratchBytes() : Native.kernel_scratch(device.backend(), Kernels.id(p.kernel), p.address);
+    }
+
+    private static void release(Prepared p, Device device) {
+        if (p.library != null) p.library.close();
+        else if (p.state != 0) Native.kernel_release(device.backend(), Kernels.id(p.kernel), p.state);
     }
 
     private static Prepared prepare(Node n, Device device, List<Memory> owned) {
@@ -174,9 +228,12 @@ public final class Session implements AutoCloseable {
         };
         op.args(n, new ArgBlock(buf, m.address(), bound, 0, 0, count.structWords()));
         try {
+            DeviceRuntime.LibraryKernel library =
+                    device.runtime() == null ? null : device.runtime().library(op.kernel(), buf);
+            if (library != null) return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), library);
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
             if (state != 0) buf.putLong(0, state);
-            return new Prepared(state, op.kernel(), count.structWords(), buf, m.address());
+            return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null);
         } catch (RuntimeException e) {
             throw new IllegalStateException("preparing " + n + ": " + e.getMessage(), e);
         }
@@ -191,32 +248,42 @@ public final class Session implements AutoCloseable {
 
     private Map<Leaf, Long> placeLeaves(Variables variables) {
         Map<Leaf, Long> at = new HashMap<>();
-        long bytes = 0;
-        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
-            if (!(e.getKey() instanceof Leaf.Variable)) bytes += slot(e.getValue());
+        List<Map.Entry<Leaf, Value>> here = new ArrayList<>();
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet()) {
+            if (e.getKey() instanceof Leaf.Variable x) at.put(x, variables.get(x.id(), x.type()).address());
+            else here.add(e);
+        }
         // Inputs that no output depends on are fed all the same: they get storage that nothing reads.
         for (Node n : graph.nodes())
-            if (n.op() instanceof Leaf.Input in && !plan.leaves().containsKey(in)) bytes += slot(n.output(0));
-        Memory io = own(Memory.allocate(bytes));
+            if (n.op() instanceof Leaf.Input in && !plan.leaves().containsKey(in)) here.add(Map.entry(in, n.output(0)));
+        // Small inputs lie side by side, so that one copy takes them to the device.
+        here.sort((a, b) -> Boolean.compare(small(b), small(a)));
+        long bytes = 0, smallBytes = 0;
+        for (Map.Entry<Leaf, Value> e : here) {
+            bytes += slot(e.getValue());
+            if (small(e)) smallBytes = bytes;
+        }
+        Memory io = own(allocate(bytes));
+        if (smallBytes > 0) {
+            smallInputs = own(runtime.allocateHost(smallBytes));
+            smallInputsDevice = io.address();
+        }
         long offset = 0;
-        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet()) {
+        for (Map.Entry<Leaf, Value> e : here) {
             Value v = e.getValue();
-            if (e.getKey() instanceof Leaf.Variable x) {
-                at.put(x, variables.get(x.id(), x.type()).address());
-                continue;
-            }
-            Storage s = new Storage(v.type(), device, io, offset);
+            Storage s = small(e)
+                    ? new Storage(v.type(), device, io.address() + offset, smallInputs, offset, this::settle)
+                    : new Storage(v.type(), device, io, offset);
             if (e.getKey() instanceof Leaf.Constant c) s.fill(c.value());
             else inputs.put(e.getKey().id(), s);
             at.put(e.getKey(), s.address());
             offset += slot(v);
         }
-        for (Node n : graph.nodes())
-            if (n.op() instanceof Leaf.Input in && !plan.leaves().containsKey(in)) {
-                inputs.put(in.id(), new Storage(in.type(), device, io, offset));
-                offset += slot(n.output(0));
-            }
         return at;
+    }
+
+    private boolean small(Map.Entry<Leaf, Value> e) {
+        return runtime != null && e.getKey() instanceof Leaf.Input && slot(e.getValue()) <= SMALL;
     }
 
     private long slot(Value v) {
@@ -274,17 +341,64 @@ public final class Session implements AutoCloseable {
             throw new IllegalStateException("a session is confined to the thread that made it, " + owner.getName());
     }
 
-    /** Runs every step once. */
+    /**
+     * Runs every step once. On a device with a stream of its own this only asks for it: reading an output waits. There the
+     * first run launches node by node, the second records the launches as one graph, and from then on that is replayed.
+     */
     public void run() {
         check();
         if (nodes.length == 0) return;
-        Native.set_threads(device.threads());
+        if (runtime == null) {
+            Native.set_threads(device.threads());
+            launchAll();
+            return;
+        }
+        settle(); // the small inputs of the run before have arrived, so they may change from now on
+        runtime.use();
+        if (!warm) {
+            // Libraries load what they need at their first call, which a recording would not survive.
+            launchAll();
+            warm = true;
+        } else {
+            if (recorded == null) recorded = runtime.record(this::launchAll);
+            recorded.launch();
+        }
+        inFlight = true;
+    }
+
+    private void launchAll() {
+        if (smallInputs != null) runtime.upload(smallInputsDevice, smallInputs.address(), smallInputs.bytes());
         int i = 0;
         try {
-            for (; i < functions.length; i++) Native.launch(functions[i], args[i], 0);
+            for (; i < functions.length; i++) {
+                launch(i);
+                if (SYNCHRONOUS && runtime != null && !warm) runtime.synchronize();
+            }
         } catch (RuntimeException e) {
             throw new IllegalStateException("running " + nodes[i] + ": " + e.getMessage(), e);
         }
+        for (int k = 0; k < results.size(); k++) {
+            Result r = results.get(k);
+            runtime.download(r.host, r.device, r.bytes);
+        }
+    }
+
+    private void launch(int i) {
+        if (functions[i] != 0) Native.launch(functions[i], args[i], runtime == null ? 0 : runtime.stream());
+        else calls[i].library.launch(calls[i].buf);
+    }
+
+    /** Waits for the run under way. */
+    private void settle() {
+        if (!inFlight) return;
+        runtime.synchronize();
+        inFlight = false;
+    }
+
+    /** Waits until the run asked for is done. */
+    public void synchronize() {
+        check();
+        settle();
     }
 
     /** Nodes that a run launches, in order. */
@@ -296,19 +410,59 @@ public final class Session implements AutoCloseable {
     public void runTimed(long[] nanos, long[] starts) {
         check();
         Native.set_threads(device.threads());
+        if (runtime != null) {
+            runTimedOnDevice(nanos, starts);
+            return;
+        }
         long t = System.nanoTime();
         for (int i = 0; i < functions.length; i++) {
             if (starts != null) starts[i] = t;
-            Native.launch(functions[i], args[i], 0);
+            launch(i);
             long u = System.nanoTime();
             nanos[i] += u - t;
             t = u;
         }
     }
 
+    private void runTimedOnDevice(long[] nanos, long[] starts) {
+        runtime.use();
+        if (smallInputs != null) runtime.upload(smallInputsDevice, smallInputs.address(), smallInputs.bytes());
+        try (DeviceRuntime.Marks marks = runtime.marks(functions.length + 1)) {
+            marks.mark(0);
+            for (int i = 0; i < functions.length; i++) {
+                launch(i);
+                marks.mark(i + 1);
+            }
+            runtime.synchronize();
+            for (int i = 0; i < functions.length; i++) {
+                if (starts != null) starts[i] = marks.nanos(0, i);
+                nanos[i] += marks.nanos(i, i + 1);
+            }
+        }
+    }
+
     /** The whole arena; for tests that watch guard words. */
     Memory arena() {
         return arena;
+    }
+
+    /** A copy of the arena; for tests that watch guard words. */
+    ByteBuffer readArena() {
+        if (runtime == null) return arena.view(0, arena.bytes());
+        ByteBuffer b = ByteBuffer.allocateDirect((int) arena.bytes()).order(ByteOrder.LITTLE_ENDIAN);
+        runtime.download(Memory.address(b), arena.address(), arena.bytes());
+        runtime.synchronize();
+        return b;
+    }
+
+    void writeArena(ByteBuffer all) {
+        ByteBuffer b = ByteBuffer.allocateDirect(all.capacity()).put(all.duplicate().clear()).flip();
+        if (runtime == null) {
+            arena.view(0, arena.bytes()).put(b);
+            return;
+        }
+        runtime.upload(arena.address(), Memory.address(b), arena.bytes());
+        runtime.synchronize();
     }
 
     /** Bytes of this session's own memory: arena, inputs, constants and arguments, without the variables. */
@@ -320,8 +474,9 @@ public final class Session implements AutoCloseable {
     public void close() {
         if (!open) return;
         open = false;
-        for (Prepared p : prepared.values())
-            if (p.state != 0) Native.kernel_release(device.backend(), Kernels.id(p.kernel), p.state);
+        if (inFlight) runtime.synchronize();
+        if (recorded != null) recorded.close();
+        for (Prepared p : prepared.values()) release(p, device);
         owned.forEach(Memory::close);
     }
 }

@@ -28,7 +28,7 @@ public final class Variables implements AutoCloseable {
     public Storage get(String name, Type type) {
         Slot s = slots.get(name);
         if (s == null) {
-            Memory m = Memory.allocate(type.shape().elements() * device.elementBytes(type.dtype()));
+            Memory m = device.allocate(type.shape().elements() * device.elementBytes(type.dtype()));
             s = new Slot(m, new Storage(type, device, m, 0));
             slots.put(name, s);
         }

@@ -7,7 +7,7 @@ import org.cortigan.InputException;
 /** The kernel table of the loaded library, by name (kernels/kernels.def). */
 public final class Kernels {
     /** Numbers of the backends (native/include/cg/abi.h). */
-    public static final int REF = 0, PORTABLE = 1, AVX2 = 2, AVX512 = 3;
+    public static final int REF = 0, PORTABLE = 1, AVX2 = 2, AVX512 = 3, CUDA = 4, SIM = 5;
 
     private static Map<String, Integer> ids = Map.of();
 

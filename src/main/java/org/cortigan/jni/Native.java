@@ -20,6 +20,8 @@ public final class Native {
 
     public static native long kernel_args_bytes(int kernel);
 
+    public static native void load_backend(int backend, String path);
+
     public static native long kernel_function(int backend, int kernel, int variant);
 
     public static native void launch(long function, long args, long stream);

@@ -3,6 +3,7 @@ package org.cortigan.mem;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongConsumer;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
 import org.cortigan.jni.Native;
@@ -18,11 +19,34 @@ public final class Memory implements AutoCloseable {
 
     private final long address;
     private final long bytes;
+    private final LongConsumer free;
+    private final boolean host;
     private boolean open = true;
 
-    private Memory(long address, long bytes) {
+    private Memory(long address, long bytes, LongConsumer free, boolean host) {
         this.address = address;
         this.bytes = bytes;
+        this.free = free;
+        this.host = host;
+        LIVE.incrementAndGet();
+        LIVE_BYTES.addAndGet(bytes);
+    }
+
+    /**
+     * A block that somebody else has allocated.
+     *
+     * @param free frees the address
+     * @param host whether the processor can read it
+     */
+    public static Memory of(long address, long bytes, LongConsumer free, boolean host) {
+        return new Memory(address, bytes, free, host);
+    }
+
+    /** Address of a direct buffer's position. */
+    public static long address(ByteBuffer direct) {
+        if (!direct.isDirect()) throw new IllegalArgumentException("the buffer is not direct");
+        ByteBuffer b = direct.slice();
+        return new Pointer(b).address();
     }
 
     /**
@@ -38,9 +62,7 @@ public final class Memory implements AutoCloseable {
             throw new OutOfMemoryError(e.getMessage());
         }
         Native.fill(a, 0, bytes);
-        LIVE.incrementAndGet();
-        LIVE_BYTES.addAndGet(bytes);
-        return new Memory(a, bytes);
+        return new Memory(a, bytes, Native::release, true);
     }
 
     /** Blocks now open in this process; leak tests count them. */
@@ -64,6 +86,7 @@ public final class Memory implements AutoCloseable {
 
     /** A little-endian view of part of the block, at most 2 GiB - 1. */
     public ByteBuffer view(long offset, long length) {
+        if (!host) throw new IllegalStateException("this memory is the device's own");
         if (offset < 0 || length < 0 || offset + length > bytes || length > Integer.MAX_VALUE)
             throw new IndexOutOfBoundsException("view of " + length + " bytes at " + offset + " in a block of " + bytes);
         long at = address() + offset;
@@ -81,6 +104,6 @@ public final class Memory implements AutoCloseable {
         open = false;
         LIVE.decrementAndGet();
         LIVE_BYTES.addAndGet(-bytes);
-        Native.release(address);
+        free.accept(address);
     }
 }

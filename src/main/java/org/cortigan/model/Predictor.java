@@ -10,6 +10,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
 import org.cortigan.nn.Weights;
 
 /**
@@ -22,6 +23,8 @@ public final class Predictor implements AutoCloseable {
     private final Variables owned;
     private final Session session;
     private final Storage images;
+    private final Memory fed;
+    private final ByteBuffer feed;
     private final Storage output;
 
     /**
@@ -50,6 +53,8 @@ public final class Predictor implements AutoCloseable {
             throw e;
         }
         session = s;
+        fed = images.visible() ? null : device.allocateHost(images.size());
+        feed = fed == null ? images.bytes() : fed.view(0, fed.bytes());
     }
 
     /** Photographs in a batch: the most that one call takes. */
@@ -77,14 +82,14 @@ public final class Predictor implements AutoCloseable {
         check(rgb.length);
         int n = rgb.length / imageBytes();
         float[] out = new float[n * columns()];
-        images.bytes().put(0, rgb);
-        session.run();
+        feed.put(0, rgb);
+        run();
         read(out, 0, n);
         return out;
     }
 
     /**
-     * Predicts from and into direct buffers without allocating.
+     * Predicts from and into direct buffers, on a processor without allocating.
      *
      * @param rgb from its position to its limit n photographs, u8 [n, S, S, 3]; the position does not move
      * @param responses takes [n, columns] from its position on, which advances
@@ -94,9 +99,15 @@ public final class Predictor implements AutoCloseable {
         int n = rgb.remaining() / imageBytes(), count = n * columns();
         if (responses.remaining() < count)
             throw new IllegalArgumentException(responses.remaining() + " floats have room, " + count + " are needed");
-        images.bytes().put(0, rgb, rgb.position(), rgb.remaining());
-        session.run();
-        for (int i = 0; i < count; i++) responses.put((float) output.get(i));
+        feed.put(0, rgb, rgb.position(), rgb.remaining());
+        run();
+        if (output.visible()) {
+            for (int i = 0; i < count; i++) responses.put((float) output.get(i));
+        } else {
+            float[] copy = new float[count];
+            output.read(copy, 0, count);
+            responses.put(copy);
+        }
     }
 
     private void check(int bytes) {
@@ -107,11 +118,13 @@ public final class Predictor implements AutoCloseable {
 
     /** Where a batch of photographs is put before {@link #run()}. */
     public ByteBuffer imageBytesOfBatch() {
-        return images.bytes().duplicate().order(ByteOrder.LITTLE_ENDIAN);
+        session.synchronize(); // the photographs of the last run have been read
+        return feed.duplicate().clear().order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** Runs what was put there. */
     public void run() {
+        if (fed != null) images.write(feed.duplicate().clear());
         session.run();
     }
 
@@ -123,6 +136,7 @@ public final class Predictor implements AutoCloseable {
     @Override
     public void close() {
         session.close();
+        if (fed != null) fed.close();
         if (owned != null) owned.close();
     }
 }

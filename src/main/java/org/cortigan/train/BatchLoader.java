@@ -1,25 +1,30 @@
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import org.cortigan.exec.Device;
+import org.cortigan.mem.Memory;
 
 /**
  * Prepares the batches of a run ahead of it on a thread of its own. What is in a batch depends on seed and step alone:
  * every epoch goes through the photographs in a new order; what does not fill a batch at its end is left out.
  */
 final class BatchLoader implements AutoCloseable {
-    /** A batch in host memory. */
+    /** A batch in memory from which the device is fed. */
     static final class Batch {
         final ByteBuffer images;
         final ByteBuffer responses;
+        private final Memory memory;
         long step;
 
-        Batch(int imageBytes, int responseBytes) {
-            images = ByteBuffer.allocateDirect(imageBytes).order(ByteOrder.LITTLE_ENDIAN);
-            responses = ByteBuffer.allocateDirect(responseBytes).order(ByteOrder.LITTLE_ENDIAN);
+        Batch(Device device, int imageBytes, int responseBytes) {
+            memory = device.allocateHost((long) imageBytes + responseBytes);
+            responses = memory.view(0, responseBytes);
+            images = memory.view(responseBytes, imageBytes);
         }
     }
 
@@ -32,6 +37,7 @@ final class BatchLoader implements AutoCloseable {
     private final long seed;
     private final ArrayBlockingQueue<Batch> free = new ArrayBlockingQueue<>(AHEAD);
     private final ArrayBlockingQueue<Batch> full = new ArrayBlockingQueue<>(AHEAD);
+    private final List<Batch> all = new ArrayList<>();
     private final Thread thread;
     private volatile Throwable failure;
 
@@ -41,7 +47,7 @@ final class BatchLoader implements AutoCloseable {
      * @param first step to begin with; @param last step to end before
      */
     BatchLoader(
-            TrainingData data, int[] indices, boolean shufflePairs, int imageBytes, int batch, long seed, long first, long last) {
+            Device device, TrainingData data, int[] indices, boolean shufflePairs, int imageBytes, int batch, long seed, long first, long last) {
         this.data = data;
         this.indices = indices.clone();
         this.batch = batch;
@@ -49,7 +55,8 @@ final class BatchLoader implements AutoCloseable {
         this.shufflePairs = shufflePairs;
         int responseBytes = 4 * (data.leftVertices() + data.rightVertices());
         for (int i = 0; i < AHEAD; i++)
-            free.add(new Batch(Math.multiplyExact(batch, imageBytes), Math.multiplyExact(batch, responseBytes)));
+            all.add(new Batch(device, Math.multiplyExact(batch, imageBytes), Math.multiplyExact(batch, responseBytes)));
+        free.addAll(all);
         thread = new Thread(() -> load(first, last), "cortigan-batches");
         thread.setDaemon(true);
         thread.start();
@@ -136,10 +143,16 @@ final class BatchLoader implements AutoCloseable {
     @Override
     public void close() {
         thread.interrupt();
-        try {
-            thread.join();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
+        boolean interrupted = false;
+        while (true) {
+            try {
+                thread.join();
+                break;
+            } catch (InterruptedException e) {
+                interrupted = true; // the thread still writes to memory that is to be freed
+            }
         }
+        for (Batch b : all) b.memory.close();
+        if (interrupted) Thread.currentThread().interrupt();
     }
 }

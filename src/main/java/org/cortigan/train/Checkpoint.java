@@ -1,6 +1,5 @@
 package org.cortigan.train;
 
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -40,11 +39,7 @@ final class Checkpoint {
             long[] dims = new long[d.length];
             for (int i = 0; i < d.length; i++) dims[i] = d[i];
             Storage s = vars.find(name);
-            w.add(name, SafeTensors.DType.F32, dims, () -> {
-                ByteBuffer b = s.bytes().duplicate();
-                b.clear();
-                return b;
-            });
+            w.add(name, SafeTensors.DType.F32, dims, s::snapshot);
         });
         w.commit();
     }

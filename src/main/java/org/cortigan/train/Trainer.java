@@ -8,11 +8,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.data.Half;
 import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
-import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
@@ -139,7 +137,7 @@ public final class Trainer implements AutoCloseable {
     public static DType compute(Recipe recipe, Device device) {
         Settings t = recipe.section("train");
         if (t.choice("precision", Precision.class) == Precision.FP32) return DType.F32;
-        if (device instanceof CpuDevice c && !c.supportsBf16())
+        if (!device.supports(DType.BF16))
             throw t.wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
         return DType.BF16;
     }
@@ -183,10 +181,7 @@ public final class Trainer implements AutoCloseable {
     private void copyToBf16() {
         for (Weights.Spec s : specs()) {
             if (!s.copy()) continue;
-            Storage from = vars.find(s.name()), to = vars.find(Weights.copyName(s.name()));
-            ByteBuffer b = to.bytes();
-            int n = (int) s.shape().elements();
-            for (int i = 0; i < n; i++) b.putShort(2 * i, Half.toBf16((float) from.get(i)));
+            vars.find(Weights.copyName(s.name())).write(vars.find(s.name()).toFloats());
         }
     }
 
@@ -234,9 +229,10 @@ public final class Trainer implements AutoCloseable {
     /** Puts the first batch into the session's inputs without training on it; for a profile. */
     public void fillInputs() {
         try (BatchLoader l = new BatchLoader(
-                data, training, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
+                device, data, training, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
             BatchLoader.Batch b = l.next();
             feed(b);
+            if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
         }
     }
 
@@ -300,7 +296,7 @@ public final class Trainer implements AutoCloseable {
         long last = steps();
         try (Predictor p = validation.length == 0 ? null : predictor();
                 BatchLoader loader = new BatchLoader(
-                        data, training, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(), batch,
+                        device, data, training, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(), batch,
                         seed, step, last)) {
             long begin = System.nanoTime(), first = step;
             while (step < last && !stop) {

@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.fail;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.File;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -56,7 +58,7 @@ class OpTest {
 
     /** Runs a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
     private static Map<String, float[]> run(
-            OpCase c, DType compute, CpuDevice device, Session.Options options, boolean backward, boolean guard) {
+            OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
         Sketch s = new Sketch(compute);
         build(c, s, backward);
         try (Variables vars = new Variables(device)) {
@@ -102,11 +104,13 @@ class OpTest {
     }
 
     private static void paintArena(Session s) {
-        for (long at = 0; at < s.arena().bytes(); at++) s.arena().view(0, s.arena().bytes()).put((int) at, PATTERN);
+        ByteBuffer all = ByteBuffer.allocate((int) s.arena().bytes());
+        Arrays.fill(all.array(), PATTERN);
+        s.writeArena(all);
     }
 
     private static void checkGuards(Session s, OpCase c) {
-        var view = s.arena().view(0, s.arena().bytes());
+        ByteBuffer view = s.readArena();
         for (long[] b : s.plan().intervals()) {
             for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
                 boolean inside = false; // another buffer may lie here at another time
@@ -138,11 +142,15 @@ class OpTest {
         return n;
     }
 
-    private static List<CpuDevice> devices() {
-        List<CpuDevice> d = new ArrayList<>();
+    /** The CUDA kernels, simulated: threads in order, and backwards. */
+    private static final Device SIM = new SimDevice(false), SIM_BACKWARDS = new SimDevice(true);
+
+    private static List<Device> devices() {
+        List<Device> d = new ArrayList<>();
         CpuDevice best = CpuDevice.best(2);
         for (CpuDevice.Isa isa : CpuDevice.Isa.values())
             if (isa != CpuDevice.Isa.REFERENCE && isa.ordinal() <= best.isa().ordinal()) d.add(CpuDevice.of(isa, 2));
+        d.add(SIM);
         return d;
     }
 
@@ -162,10 +170,11 @@ class OpTest {
                     boolean backward = hasGradient(c);
                     Map<String, float[]> want = run(c, t, ref, Session.Options.DEFAULT, backward, false);
                     Map<String, float[]> first = null;
-                    for (CpuDevice d : devices()) {
+                    for (Device d : devices()) {
                         Map<String, float[]> got = run(c, t, d, new Session.Options(GUARD, true), backward, true);
                         compare(c, t, want, got, d.name());
-                        Map<String, float[]> again = run(c, t, d, new Session.Options(0, false), backward, false);
+                        Device other = d == SIM ? SIM_BACKWARDS : d;
+                        Map<String, float[]> again = run(c, t, other, new Session.Options(0, false), backward, false);
                         for (String k : got.keySet())
                             assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
                         first = got;

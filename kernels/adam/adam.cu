@@ -1,0 +1,147 @@
+// All tensors in one launch (up to 256; more take another): the table of rows travels as a kernel parameter, a block takes
+// 8192 elements of one row. Bias corrections are made once a block in double. Floor: 28 bytes an element (30 with the
+// bf16 copy) over bandwidth. grad_norm: a double a block, summed in order by one block.
+// Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr int kThreads = 256, kChunk = 8192, kRows = 256;
+
+struct Constants {
+    const float *lr, *t, *norm;
+    double beta1, beta2, eps, clip, ema_decay;
+    int decoupled;
+};
+
+__global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const __grid_constant__ Rows<AdamRow, kRows> rows) {
+    __shared__ float k[6];
+    int part;
+    const AdamRow& r = rows.row[rows.find((int)blockIdx.x, part)];
+    const float norm = *a.norm;
+    if (!(norm <= 3.4e38f)) return;
+    if (threadIdx.x == 0) {
+        const double t = *a.t, lr = *a.lr;
+        double c = 1, d = (1 + t) / (10 + t);
+        if (a.clip > 0 && a.clip < norm + 1e-6) c = a.clip / (norm + 1e-6);
+        if (a.ema_decay < d) d = a.ema_decay;
+        k[0] = (float)c;
+        k[1] = (float)(lr / (1 - pow(a.beta1, t)));
+        k[2] = (float)(1 / sqrt(1 - pow(a.beta2, t)));
+        k[3] = (float)d;
+        k[4] = (float)(1 - d);
+        k[5] = a.decoupled ? (float)(1 - lr * r.decay) : 1.f;
+    }
+    __syncthreads();
+    const float c = k[0], rate = k[1], root = k[2], keep = k[3], move = k[4], shrink = k[5];
+    const float l2 = a.decoupled ? 0.f : (float)r.decay, eps = (float)a.eps;
+    const float b1 = (float)a.beta1, b2 = (float)a.beta2, c1 = (float)(1 - a.beta1), c2 = (float)(1 - a.beta2);
+    float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
+    const float* g = (const float*)r.g;
+    bf16* p16 = (bf16*)r.p16;
+    const i64 begin = (i64)part * kChunk, end = begin + kChunk < r.n ? begin + kChunk : r.n;
+    auto one = [&](float& q, float x, float& mi, float& vi) {
+        q *= shrink;
+        x = c * x + l2 * q;
+        mi = b1 * mi + c1 * x;
+        vi = b2 * vi + c2 * x * x;
+        q -= rate * mi / (sqrtf(vi) * root + eps);
+    };
+    i64 i = begin + (i64)threadIdx.x * 4;
+    for (; i + 4 <= end; i += kThreads * 4) {
+        float q[4], x[4], mi[4], vi[4];
+        load_vec(p + i, q);
+        load_vec(g + i, x);
+        load_vec(m + i, mi);
+        load_vec(v + i, vi);
+#pragma unroll
+        for (int j = 0; j < 4; j++) one(q[j], x[j], mi[j], vi[j]);
+        store_vec(p + i, q);
+        store_vec(m + i, mi);
+        store_vec(v + i, vi);
+        if (p16) {
+            int2 h;
+            h.x = (int)pack_bf16(q[0], q[1]), h.y = (int)pack_bf16(q[2], q[3]);
+            *(int2*)(p16 + i) = h;
+        }
+        if (ema) {
+            float e[4];
+            load_vec(ema + i, e);
+#pragma unroll
+            for (int j = 0; j < 4; j++) e[j] = keep * e[j] + move * q[j];
+            store_vec(ema + i, e);
+        }
+    }
+    for (; i < end; i++) {  // the last, incomplete four of the tensor
+        one(p[i], g[i], m[i], v[i]);
+        if (p16) p16[i] = from_float<bf16>(p[i]);
+        if (ema) ema[i] = keep * ema[i] + move * p[i];
+    }
+}
+
+__global__ void __launch_bounds__(kThreads) square_sums(double* part, const __grid_constant__ Rows<GradNormRow, kRows> rows) {
+    __shared__ double room[33];
+    int k;
+    const GradNormRow& r = rows.row[rows.find((int)blockIdx.x, k)];
+    const float* g = (const float*)r.g;
+    const i64 begin = (i64)k * kChunk, end = begin + kChunk < r.n ? begin + kChunk : r.n;
+    float s = 0;  // of at most 32 squares
+    i64 i = begin + (i64)threadIdx.x * 4;
+    for (; i + 4 <= end; i += kThreads * 4) {
+        float x[4];
+        load_vec(g + i, x);
+#pragma unroll
+        for (int j = 0; j < 4; j++) s += x[j] * x[j];
+    }
+    for (; i < end; i++) s += g[i] * g[i];
+    const double sum = block_sum((double)s, room);
+    if (threadIdx.x == 0) part[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(1024) root_of_sum(const double* part, i64 n, float* norm) {
+    __shared__ double room[33];
+    double s = 0;
+    for (i64 i = threadIdx.x; i < n; i += 1024) s += part[i];
+    s = block_sum(s, room);
+    if (threadIdx.x == 0) *norm = (float)sqrt(s);
+}
+
+}  // namespace
+
+template <class T>
+void adam(const AdamArgs& a, Stream s) {
+    const Constants c = {(const float*)a.lr, (const float*)a.t, (const float*)a.norm, a.beta1, a.beta2, a.eps, a.clip, a.ema_decay, (int)a.decoupled};
+    for (i64 k = 0; k < a.n; k++)
+        CG_CHECK(aligned16(a.rows[k].p) && aligned16(a.rows[k].g) && aligned16(a.rows[k].m) && aligned16(a.rows[k].v) && aligned16(a.rows[k].p16) &&
+                     aligned16(a.rows[k].ema), "tensors must lie on 16 bytes");
+    for_rows<kRows>(a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.n, kChunk); }, [&](const Rows<AdamRow, kRows>& t, i64 blocks, i64) {
+        CG_LAUNCH((adam_step), grid(blocks), kThreads, 0, s, c, t);
+    });
+}
+
+static i64 norm_blocks(const GradNormArgs& a) {
+    i64 n = 0;
+    for (i64 k = 0; k < a.n; k++) n += ceil_div(a.rows[k].n, kChunk);
+    return n;
+}
+
+i64 grad_norm_scratch(const GradNormArgs& a) { return align_up(norm_blocks(a) * 8, 256); }
+
+template <class T>
+void grad_norm(const GradNormArgs& a, Stream s) {
+    double* part = (double*)a.scratch;
+    i64 at = 0;
+    for_rows<kRows>(a.rows, a.n, [](const GradNormRow& r) { return ceil_div(r.n, kChunk); }, [&](const Rows<GradNormRow, kRows>& t, i64 blocks, i64) {
+        CG_LAUNCH((square_sums), grid(blocks), kThreads, 0, s, part + at, t);
+        at += blocks;
+    });
+    CG_LAUNCH((root_of_sum), grid(1), 1024, 0, s, (const double*)part, at, (float*)a.norm);
+}
+
+CG_CUDA_F32(adam, AdamArgs)
+CG_CUDA_F32(grad_norm, GradNormArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,473 @@
+// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp owns 16 rows of one (image, head) from beginning to end.
+// Forward, rows are queries: K and V come into shared memory once a block (up to 256 keys at a time), scores, softmax
+// and output stay in registers; P goes from the accumulators of one product straight into the operand of the next.
+// Backward are two kernels without atomics: rows are queries for dQ (and D_i, to scratch), then keys for dK and dV, where
+// S^T and dP^T come out so that again nothing is transposed. Token counts are padded to 16 in registers only.
+// Anything else: a warp a row, a lane a key, float sums; for comparison and odd sizes, not for speed.
+// Floor at B 128, T 197, 12 heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take
+// 20 and 50 us at 790 TFLOP/s). Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+#include "mma.cuh"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
+constexpr int kStage = 256;  // rows in shared memory at a time
+constexpr int kMostWarps = 8;
+
+// ---- tensor cores
+
+/// Rows of one head as fragments of the left operand: registers [k][4], zero beyond T.
+template <int D>
+__device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, i64 stride, i64 row, i64 T) {
+    const int lane = (int)threadIdx.x & 31;
+    const i64 r0 = row + lane / 4, r1 = r0 + 8;
+    const bf16 *p0 = x + r0 * stride + lane % 4 * 2, *p1 = x + r1 * stride + lane % 4 * 2;
+#pragma unroll
+    for (int k = 0; k < D / 16; k++) {
+        a[k][0] = r0 < T ? *(const uint32_t*)(p0 + k * 16) : 0;
+        a[k][1] = r1 < T ? *(const uint32_t*)(p1 + k * 16) : 0;
+        a[k][2] = r0 < T ? *(const uint32_t*)(p0 + k * 16 + 8) : 0;
+        a[k][3] = r1 < T ? *(const uint32_t*)(p1 + k * 16 + 8) : 0;
+    }
+}
+
+/// Rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. Rows 16 bytes longer: ldmatrix without conflicts.
+template <int D>
+__device__ inline void stage_rows(bf16* to, const bf16* x, i64 stride, i64 first, int n, i64 T) {
+    for (int i = (int)threadIdx.x; i < n * (D / 8); i += (int)blockDim.x) {
+        const int r = i / (D / 8), c = i % (D / 8) * 8;
+        const bool ok = first + r < T;
+        copy_async(to + r * (D + 8) + c, ok ? x + (first + r) * stride + c : x, ok);
+    }
+}
+
+/// c[N / 8] += a b^T for the rows at `b` (N of D, shared): scores, or what looks like them.
+template <int D, int N>
+__device__ inline void times_rows(float (&c)[N / 8][4], const uint32_t (&a)[D / 16][4], const bf16* b) {
+    const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
+#pragma unroll
+    for (int n = 0; n < N / 16; n++)
+#pragma unroll
+        for (int k = 0; k < D / 16; k++) {
+            uint32_t f[4];
+            load_matrices<false>(f, b + (n * 16 + l8 + (l4 >> 1) * 8) * (D + 8) + k * 16 + (l4 & 1) * 8);
+            mma_bf16(c[2 * n], a[k], f[0], f[1]);
+            mma_bf16(c[2 * n + 1], a[k], f[2], f[3]);
+        }
+}
+
+/// c[D / 8] += p b, where p are accumulators [N / 8] rounded to bf16 and b rows (N of D, shared).
+template <int D, int N>
+__device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 8][4], const bf16* b) {
+    const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
+#pragma unroll
+    for (int n = 0; n < N / 16; n++) {
+        const uint32_t a[4] = {pack_bf16(p[2 * n][0], p[2 * n][1]), pack_bf16(p[2 * n][2], p[2 * n][3]),
+                               pack_bf16(p[2 * n + 1][0], p[2 * n + 1][1]), pack_bf16(p[2 * n + 1][2], p[2 * n + 1][3])};
+#pragma unroll
+        for (int d = 0; d < D / 16; d++) {
+            uint32_t f[4];
+            load_matrices<true>(f, b + (n * 16 + l8 + (l4 & 1) * 8) * (D + 8) + d * 16 + (l4 >> 1) * 8);
+            mma_bf16(c[2 * d], a, f[0], f[1]);
+            mma_bf16(c[2 * d + 1], a, f[2], f[3]);
+        }
+    }
+}
+
+/// Accumulators times s to rows of y.
+template <int D>
+__device__ inline void store_rows(bf16* y, i64 stride, i64 row, i64 T, const float (&c)[D / 8][4], float s0, float s1) {
+    const int lane = (int)threadIdx.x & 31;
+    const i64 r0 = row + lane / 4, r1 = r0 + 8;
+#pragma unroll
+    for (int d = 0; d < D / 8; d++) {
+        const int at = d * 8 + lane % 4 * 2;
+        if (r0 < T) *(uint32_t*)(y + r0 * stride + at) = pack_bf16(c[d][0] * s0, c[d][1] * s0);
+        if (r1 < T) *(uint32_t*)(y + r1 * stride + at) = pack_bf16(c[d][2] * s1, c[d][3] * s1);
+    }
+}
+
+template <int N>
+__device__ inline void zero(float (&c)[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) c[n][e] = 0;
+}
+
+/// Over the four lanes that share a row of accumulators.
+__device__ inline float quad_sum(float v) {
+    v += __shfl_xor_sync(0xffffffffu, v, 1);
+    return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+__device__ inline float quad_max(float v) {
+    v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
+    return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
+}
+
+__host__ __device__ constexpr int stage_of(i64 T) { return (int)(align_up(T, 64) < kStage ? align_up(T, 64) : kStage); }
+
+/// N keys at a time.
+template <int D, int N>
+__global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
+forward_mma(const bf16* qkv, bf16* y, float* lse, i64 T, int H, float scale2) {
+    CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
+    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
+    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16;
+    bf16 *sk = shared, *sv = shared + stage * (D + 8);
+    uint32_t a[D / 16][4];
+    left_rows<D>(a, q, 3 * C, row, T);
+    float o[D / 8][4], m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
+    zero(o);
+    for (i64 first = 0; first < T; first += stage) {
+        if (first > 0) __syncthreads();
+        stage_rows<D>(sk, k, 3 * C, first, stage, T);
+        stage_rows<D>(sv, v, 3 * C, first, stage, T);
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
+        if (row >= T) continue;  // still takes part in copies and barriers
+        for (int at = 0; at < stage && first + at < T; at += N) {
+            float s[N / 8][4];
+            zero(s);
+            times_rows<D, N>(s, a, sk + at * (D + 8));
+            const i64 left = T - first - at;
+            if (left < N)
+#pragma unroll
+                for (int n = 0; n < N / 8; n++)
+#pragma unroll
+                    for (int e = 0; e < 4; e++)
+                        if (n * 8 + lane % 4 * 2 + e % 2 >= left) s[n][e] = -INFINITY;
+            float x0 = m0, x1 = m1;
+#pragma unroll
+            for (int n = 0; n < N / 8; n++) {
+                x0 = fmaxf(x0, fmaxf(s[n][0], s[n][1]));
+                x1 = fmaxf(x1, fmaxf(s[n][2], s[n][3]));
+            }
+            x0 = quad_max(x0), x1 = quad_max(x1);
+            const float c0 = exp2_fast((m0 - x0) * scale2), c1 = exp2_fast((m1 - x1) * scale2);
+            m0 = x0, m1 = x1;
+            l0 *= c0, l1 *= c1;
+#pragma unroll
+            for (int n = 0; n < N / 8; n++) {
+                s[n][0] = exp2_fast((s[n][0] - m0) * scale2);
+                s[n][1] = exp2_fast((s[n][1] - m0) * scale2);
+                s[n][2] = exp2_fast((s[n][2] - m1) * scale2);
+                s[n][3] = exp2_fast((s[n][3] - m1) * scale2);
+                l0 += s[n][0] + s[n][1];
+                l1 += s[n][2] + s[n][3];
+            }
+#pragma unroll
+            for (int d = 0; d < D / 8; d++) o[d][0] *= c0, o[d][1] *= c0, o[d][2] *= c1, o[d][3] *= c1;
+            times_columns<D, N>(o, s, sv + at * (D + 8));
+        }
+    }
+    if (row >= T) return;
+    l0 = quad_sum(l0), l1 = quad_sum(l1);
+    store_rows<D>(y + b * T * C + h * D, C, row, T, o, 1 / l0, 1 / l1);
+    if (lane % 4 == 0) {
+        const i64 r = row + lane / 4;
+        if (r < T) lse[bh * T + r] = m0 * scale2 * kLn2 + logf(l0);
+        if (r + 8 < T) lse[bh * T + r + 8] = m1 * scale2 * kLn2 + logf(l1);
+    }
+}
+
+/// dQ, and D_i [B H, T]; N keys at a time.
+template <int D, int N>
+__global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
+grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, i64 T, int H, float scale) {
+    CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
+    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
+    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16, r0 = row + lane / 4, r1 = r0 + 8;
+    bf16 *sk = shared, *sv = shared + stage * (D + 8);
+    uint32_t a[D / 16][4], dy[D / 16][4];
+    float d0 = 0, d1 = 0;
+    {  // D_i from the same fragments of y and dY; `a` holds y for a moment
+        left_rows<D>(a, y + b * T * C + h * D, C, row, T);
+        left_rows<D>(dy, dY + b * T * C + h * D, C, row, T);
+#pragma unroll
+        for (int i = 0; i < D / 16; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                const float s = bits_to_float(a[i][e] << 16) * bits_to_float(dy[i][e] << 16) +
+                                bits_to_float(a[i][e] & 0xffff0000u) * bits_to_float(dy[i][e] & 0xffff0000u);
+                if (e % 2) d1 += s;
+                else d0 += s;
+            }
+        d0 = quad_sum(d0), d1 = quad_sum(d1);
+        if (lane % 4 == 0) {
+            if (r0 < T) delta[bh * T + r0] = d0;
+            if (r1 < T) delta[bh * T + r1] = d1;
+        }
+    }
+    left_rows<D>(a, q, 3 * C, row, T);
+    const float scale2 = scale * kLog2e;
+    const float e0 = (r0 < T ? lse[bh * T + r0] : 0) * kLog2e, e1 = (r1 < T ? lse[bh * T + r1] : 0) * kLog2e;
+    float dq[D / 8][4];
+    zero(dq);
+    for (i64 first = 0; first < T; first += stage) {
+        if (first > 0) __syncthreads();
+        stage_rows<D>(sk, k, 3 * C, first, stage, T);
+        stage_rows<D>(sv, v, 3 * C, first, stage, T);
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
+        if (row >= T) continue;
+        for (int at = 0; at < stage && first + at < T; at += N) {
+            float s[N / 8][4], dp[N / 8][4];
+            zero(s);
+            zero(dp);
+            times_rows<D, N>(s, a, sk + at * (D + 8));
+            times_rows<D, N>(dp, dy, sv + at * (D + 8));
+            const i64 left = T - first - at;
+#pragma unroll
+            for (int n = 0; n < N / 8; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const float p = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
+                    // keys beyond T are zero, but p may be infinite there
+                    s[n][e] = n * 8 + lane % 4 * 2 + e % 2 < left ? p : 0;
+                }
+            times_columns<D, N>(dq, s, sk + at * (D + 8));
+        }
+    }
+    if (row < T) store_rows<D>(dQKV + b * T * 3 * C + h * D, 3 * C, row, T, dq, scale, scale);
+}
+
+/// dK and dV; N queries at a time.
+template <int D, int N>
+__global__ void __launch_bounds__(32 * kMostWarps, D < 64 ? 2 : 1)
+grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, i64 T, int H, float scale) {
+    CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
+    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
+    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16;
+    bf16 *sq = shared, *sy = shared + stage * (D + 8);
+    float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
+    uint32_t ka[D / 16][4], va[D / 16][4];
+    left_rows<D>(ka, k, 3 * C, row, T);
+    if (D < 128) left_rows<D>(va, v, 3 * C, row, T);
+    const float scale2 = scale * kLog2e;
+    float dk[D / 8][4], dv[D / 8][4];
+    zero(dk);
+    zero(dv);
+    for (i64 first = 0; first < T; first += stage) {
+        if (first > 0) __syncthreads();
+        stage_rows<D>(sq, q, 3 * C, first, stage, T);
+        stage_rows<D>(sy, dY + b * T * C + h * D, C, first, stage, T);
+        copy_commit();
+        for (int i = (int)threadIdx.x; i < stage; i += (int)blockDim.x) {
+            const bool ok = first + i < T;
+            se[i] = ok ? lse[bh * T + first + i] * kLog2e : INFINITY;  // p is 0 beyond T
+            sd[i] = ok ? delta[bh * T + first + i] : 0;
+        }
+        copy_wait<0>();
+        __syncthreads();
+        if (row >= T) continue;
+        for (int at = 0; at < stage && first + at < T; at += N) {
+            float s[N / 8][4], dp[N / 8][4];
+            zero(s);
+            zero(dp);
+            times_rows<D, N>(s, ka, sq + at * (D + 8));
+            if (D == 128) left_rows<D>(va, v, 3 * C, row, T);  // from cache every time: no room for them
+            times_rows<D, N>(dp, va, sy + at * (D + 8));
+#pragma unroll
+            for (int n = 0; n < N / 8; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const int i = at + n * 8 + lane % 4 * 2 + e % 2;
+                    s[n][e] = exp2_fast(s[n][e] * scale2 - se[i]);
+                    dp[n][e] = s[n][e] * (dp[n][e] - sd[i]);
+                }
+            times_columns<D, N>(dv, s, sy + at * (D + 8));
+            times_columns<D, N>(dk, dp, sq + at * (D + 8));
+        }
+    }
+    if (row >= T) return;
+    bf16* to = dQKV + b * T * 3 * C + h * D;
+    store_rows<D>(to + C, 3 * C, row, T, dk, scale, scale);
+    store_rows<D>(to + 2 * C, 3 * C, row, T, dv, 1, 1);
+}
+
+// ---- any type and head dimension
+
+constexpr int kWarps = 4;
+constexpr i64 kMostD = 3072;  // four rows a warp in 192 KiB of shared memory
+
+template <class T>
+__device__ inline float dot(const T* x, const float* y, int D) {
+    float s = 0;
+    for (int d = 0; d < D; d++) s += to_float(x[d]) * y[d];
+    return s;
+}
+
+/// o[d] += sum over the lanes' rows of p row[d], rows one after another.
+template <class T>
+__device__ inline void add_rows(float* o, const T* x, i64 stride, i64 first, i64 rows, float p, int D) {
+    const int lane = (int)threadIdx.x & 31;
+    for (int j = 0; j < 32; j++) {
+        const float w = __shfl_sync(0xffffffffu, p, j);
+        if (first + j < rows)
+            for (int d = lane; d < D; d += 32) o[d] += w * to_float(x[(first + j) * stride + d]);
+    }
+}
+
+template <class T>
+__device__ inline void load_row(float* to, const T* x, int D) {
+    for (int d = (int)threadIdx.x & 31; d < D; d += 32) to[d] = to_float(x[d]);
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * kWarps)
+forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
+    CG_SHARED(float, shared);  // q, o [warp][2][D]
+    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H, i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    if (i >= Tn) return;
+    const int lane = (int)threadIdx.x & 31;
+    float *q = shared + threadIdx.x / 32 * 2 * D, *o = q + D;
+    const T *x = qkv + b * Tn * 3 * C + h * D, *k = x + C, *v = k + C;
+    load_row(q, x + i * 3 * C, D);
+    for (int d = lane; d < D; d += 32) o[d] = 0;
+    __syncwarp();
+    float m = -INFINITY, l = 0;
+    for (i64 first = 0; first < Tn; first += 32) {
+        const i64 j = first + lane;
+        const float s = j < Tn ? dot(k + j * 3 * C, q, D) * scale : -INFINITY;
+        float top = s;
+        for (int d = 16; d > 0; d /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
+        top = fmaxf(top, m);
+        const float p = expf(s - top), c = expf(m - top);
+        l = l * c + warp_sum(p);
+        m = top;
+        for (int d = lane; d < D; d += 32) o[d] *= c;
+        add_rows(o, v, 3 * C, first, Tn, p, D);
+    }
+    for (int d = lane; d < D; d += 32) y[(b * Tn + i) * C + h * D + d] = from_float<T>(o[d] / l);
+    if (lane == 0) lse[bh * Tn + i] = m + logf(l);
+}
+
+/// KEYS: a warp takes a key and gives dK and dV, else a query and dQ (and D_i).
+template <class T, bool KEYS>
+__global__ void __launch_bounds__(32 * kWarps)
+grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
+    CG_SHARED(float, shared);  // [warp][4][D]: own q and dY, dQ; or own k and v, dK, dV
+    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H, i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    if (i >= Tn) return;
+    const int lane = (int)threadIdx.x & 31;
+    float *x0 = shared + threadIdx.x / 32 * 4 * D, *x1 = x0 + D, *g0 = x1 + D, *g1 = g0 + D;
+    const T *q = qkv + b * Tn * 3 * C + h * D, *k = q + C, *v = k + C, *dy = dY + b * Tn * C + h * D;
+    load_row(x0, (KEYS ? k : q) + i * 3 * C, D);
+    load_row(x1, KEYS ? v + i * 3 * C : dy + i * C, D);
+    for (int d = lane; d < D; d += 32) g0[d] = g1[d] = 0;
+    __syncwarp();
+    float own = 0;
+    if (!KEYS) {
+        const T* yi = y + (b * Tn + i) * C + h * D;
+        for (int d = lane; d < D; d += 32) own += x1[d] * to_float(yi[d]);
+        own = warp_sum(own);
+        if (lane == 0) delta[bh * Tn + i] = own;
+    }
+    for (i64 first = 0; first < Tn; first += 32) {
+        const i64 j = first + lane;
+        float p = 0, dS = 0;
+        if (j < Tn) {
+            const float s = dot((KEYS ? q : k) + j * 3 * C, x0, D) * scale, dP = KEYS ? dot(dy + j * C, x1, D) : dot(v + j * 3 * C, x1, D);
+            p = expf(s - lse[bh * Tn + (KEYS ? j : i)]);
+            dS = p * (dP - (KEYS ? delta[bh * Tn + j] : own)) * scale;
+        }
+        add_rows(g0, KEYS ? q : k, 3 * C, first, Tn, dS, D);
+        if (KEYS) add_rows(g1, dy, C, first, Tn, p, D);
+    }
+    T* to = dQKV + (b * Tn + i) * 3 * C + h * D;
+    for (int d = lane; d < D; d += 32)
+        if (KEYS) {
+            to[C + d] = from_float<T>(g0[d]);
+            to[2 * C + d] = from_float<T>(g1[d]);
+        } else {
+            to[d] = from_float<T>(g0[d]);
+        }
+}
+
+// ---- host
+
+/// Blocks along the rows of a head and threads of a block.
+void cut(i64 T, i64& parts, int& threads) {
+    const i64 tiles = ceil_div(T, 16);
+    parts = ceil_div(tiles, kMostWarps);
+    threads = (int)ceil_div(tiles, parts) * 32;
+}
+
+template <int D>
+void forward_bf16(const AttentionArgs& g, Stream st) {
+    i64 parts;
+    int threads;
+    cut(g.T, parts, threads);
+    CG_LAUNCH((forward_mma<D, (D < 128 ? 64 : 32)>), grid(parts, g.B * g.H), threads, (size_t)stage_of(g.T) * (D + 8) * 4, st,
+              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, g.T, (int)g.H, kLog2e / sqrtf((float)D));
+}
+
+template <int D>
+void grad_bf16(const AttentionGradArgs& g, Stream st) {
+    i64 parts;
+    int threads;
+    cut(g.T, parts, threads);
+    const size_t shared = (size_t)stage_of(g.T) * (D + 8) * 4;
+    const float scale = 1 / sqrtf((float)D);
+    CG_LAUNCH((grad_queries<D, (D < 64 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared, st, (const bf16*)g.qkv,
+              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, scale);
+    CG_LAUNCH((grad_keys<D, (D < 128 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared + (size_t)stage_of(g.T) * 8, st,
+              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, g.T, (int)g.H, scale);
+}
+
+template <class T>
+constexpr bool kMma = sizeof(T) == 2;
+
+void check(i64 D) { CG_CHECK(D <= kMostD, "attention: head dimension " + std::to_string(D) + ", at most " + std::to_string(kMostD)); }
+
+}  // namespace
+
+i64 attention_scratch(const AttentionArgs&) { return 0; }
+i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.T * 4, 256); }
+
+template <class T>
+void attention(const AttentionArgs& g, Stream st) {
+    if (kMma<T> && aligned16(g.qkv) && aligned16(g.y)) {
+        if (g.D == 32) return forward_bf16<32>(g, st);
+        if (g.D == 64) return forward_bf16<64>(g, st);
+        if (g.D == 128) return forward_bf16<128>(g, st);
+    }
+    check(g.D);
+    CG_LAUNCH((forward_any<T>), grid(ceil_div(g.T, kWarps), g.B * g.H), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4), st,
+              (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
+}
+
+template <class T>
+void attention_grad(const AttentionGradArgs& g, Stream st) {
+    if (kMma<T> && aligned16(g.qkv) && aligned16(g.y) && aligned16(g.dY) && aligned16(g.dQKV)) {
+        if (g.D == 32) return grad_bf16<32>(g, st);
+        if (g.D == 64) return grad_bf16<64>(g, st);
+        if (g.D == 128) return grad_bf16<128>(g, st);
+    }
+    check(g.D);
+    const dim3 blocks = grid(ceil_div(g.T, kWarps), g.B * g.H);
+    const size_t shared = (size_t)(kWarps * 4 * g.D * 4);
+    const float scale = 1 / sqrtf((float)g.D);
+    CG_LAUNCH((grad_any<T, false>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,
+              (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
+    CG_LAUNCH((grad_any<T, true>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,
+              (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
+}
+
+CG_CUDA(attention, AttentionArgs)
+CG_CUDA(attention_grad, AttentionGradArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,68 @@
+// A thread takes 16 bytes of a. b is read as vectors where its period allows, as one number where it has one, else
+// element by element; it is small then and stays in cache. Deterministic: elementwise. Versions: only this one, not
+// measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+__device__ inline float combine(float x, float z, i64 op, float alpha, float beta) {
+    return op == kAdd ? x + z : op == kSub ? x - z : op == kMul ? x * z : alpha * x + beta * z;
+}
+
+/// HOW: 0 b has one element, 1 its period is a multiple of the vector, 2 any.
+template <class T, class U, int HOW>
+__global__ void __launch_bounds__(kThreads) combine_all(const T* a, const U* b, T* y, i64 n, i64 m, i64 op, float alpha, float beta) {
+    constexpr int V = kVec<T>;
+    const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
+    if (at + V <= n) {
+        float x[V], z[V];
+        load_vec(a + at, x);
+        if (HOW == 0) {
+            const float one = to_float(b[0]);
+#pragma unroll
+            for (int i = 0; i < V; i++) z[i] = one;
+        } else if (HOW == 1) {
+#pragma unroll
+            for (int i = 0; i < V; i += kVec<U>) load_vec(b + at % m + i, z + i);
+        } else {
+            for (int i = 0; i < V; i++) z[i] = to_float(b[(at + i) % m]);
+        }
+#pragma unroll
+        for (int i = 0; i < V; i++) x[i] = combine(x[i], z[i], op, alpha, beta);
+        store_vec(y + at, x);
+    } else {
+        for (i64 i = at; i < n; i++) y[i] = from_float<T>(combine(to_float(a[i]), to_float(b[i % m]), op, alpha, beta));
+    }
+}
+
+template <class T, class U>
+void run(const BinaryArgs& g, Stream s) {
+    const T* a = (const T*)g.a;
+    const U* b = (const U*)g.b;
+    const dim3 blocks = grid(ceil_div(g.n, (i64)kThreads * kVec<T>));
+    const float al = (float)g.alpha, be = (float)g.beta;
+    // A vector of T's width is one or two of b's.
+    if (g.m == 1) CG_LAUNCH((combine_all<T, U, 0>), blocks, kThreads, 0, s, a, b, (T*)g.y, g.n, g.m, g.op, al, be);
+    else if (kVec<T> >= kVec<U> && g.m % kVec<T> == 0)
+        CG_LAUNCH((combine_all<T, U, 1>), blocks, kThreads, 0, s, a, b, (T*)g.y, g.n, g.m, g.op, al, be);
+    else CG_LAUNCH((combine_all<T, U, 2>), blocks, kThreads, 0, s, a, b, (T*)g.y, g.n, g.m, g.op, al, be);
+}
+
+}  // namespace
+
+template <class T>
+void binary(const BinaryArgs& g, Stream s) {
+    CG_CHECK(g.op >= kAdd && g.op <= kAxpby, "unknown operation");
+    CG_CHECK(aligned16(g.a) && aligned16(g.b) && aligned16(g.y), "tensors must lie on 16 bytes");
+    if (g.type_b == kBf16) run<T, bf16>(g, s);
+    else run<T, float>(g, s);
+}
+
+CG_CUDA(binary, BinaryArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,140 @@
+// Convolutions as implicit matrix products (native/cuda/gemm.cuh), 1-D ones over vertices (H = 1) included, with any
+// stride:            m            n          k
+//   forward          b, i, j      o          p, q, c
+//   by x             b, r, s      c          p, q, o
+//   by w             o            c, p, q    b, i, j
+// On a GPU cuDNN takes the 2-D ones instead. Versions: only this one, not measured on a GPU yet.
+#include "gemm.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+struct Shape {
+    int B, H, W, C, O, KH, KW, sh, sw, ph, pw, OH, OW;
+};
+
+template <class Args>
+Shape shape(const Args& g) {
+    Shape s = {(int)g.B, (int)g.H, (int)g.W, (int)g.C, (int)g.O, (int)g.KH, (int)g.KW, (int)g.sh, (int)g.sw, (int)g.ph, (int)g.pw, 0, 0};
+    s.OH = (s.H + 2 * s.ph - s.KH) / s.sh + 1;
+    s.OW = (s.W + 2 * s.pw - s.KW) / s.sw + 1;
+    return s;
+}
+
+/// x at output position `at` (b, i, j) and tap (p, q), channel c.
+template <class T>
+__device__ inline T input(const T* x, const Shape& s, int at, int p, int q, int c) {
+    const int j = at % s.OW, i = at / s.OW % s.OH, b = at / (s.OW * s.OH);
+    const int r = i * s.sh + p - s.ph, col = j * s.sw + q - s.pw;
+    if (r < 0 || r >= s.H || col < 0 || col >= s.W) return T{};
+    return x[(((i64)b * s.H + r) * s.W + col) * s.C + c];
+}
+
+template <class T>
+struct ForwardA {
+    static constexpr bool kByK = true;
+    const T* x;
+    Shape s;
+    __device__ T operator()(i64 m, i64 k) const {
+        const int kk = (int)k, c = kk % s.C, tap = kk / s.C;
+        return input(x, s, (int)m, tap / s.KW, tap % s.KW, c);
+    }
+};
+template <class T>
+struct ForwardB {
+    static constexpr bool kByK = true;
+    const T* w;
+    Shape s;
+    __device__ T operator()(i64 k, i64 n) const {
+        const int kk = (int)k, c = kk % s.C, tap = kk / s.C;
+        return w[(n * s.C + c) * s.KH * s.KW + tap];
+    }
+};
+template <class T>
+struct ByXA {
+    static constexpr bool kByK = true;
+    const T* dY;
+    Shape s;
+    __device__ T operator()(i64 m, i64 k) const {
+        const int kk = (int)k, o = kk % s.O, tap = kk / s.O, at = (int)m;
+        const int col = at % s.W + s.pw - tap % s.KW, row = at / s.W % s.H + s.ph - tap / s.KW, b = at / (s.W * s.H);
+        if (row < 0 || col < 0 || row % s.sh || col % s.sw) return T{};
+        const int i = row / s.sh, j = col / s.sw;
+        if (i >= s.OH || j >= s.OW) return T{};
+        return dY[(((i64)b * s.OH + i) * s.OW + j) * s.O + o];
+    }
+};
+template <class T>
+struct ByXB {
+    static constexpr bool kByK = false;
+    const T* w;
+    Shape s;
+    __device__ T operator()(i64 k, i64 n) const {
+        const int kk = (int)k, o = kk % s.O, tap = kk / s.O;
+        return w[((i64)o * s.C + n) * s.KH * s.KW + tap];
+    }
+};
+template <class T>
+struct ByWA {
+    static constexpr bool kByK = false;
+    const T* dY;
+    Shape s;
+    __device__ T operator()(i64 m, i64 k) const { return dY[k * s.O + m]; }
+};
+template <class T>
+struct ByWB {
+    static constexpr bool kByK = false;
+    const T* x;
+    Shape s;
+    __device__ T operator()(i64 k, i64 n) const {
+        const int nn = (int)n, tap = nn % (s.KH * s.KW), c = nn / (s.KH * s.KW);
+        return input(x, s, (int)k, tap / s.KW, tap % s.KW, c);
+    }
+};
+
+i64 taps(const Shape& s, i64 channels) { return channels * s.KH * s.KW; }
+i64 outputs(const Shape& s) { return (i64)s.B * s.OH * s.OW; }
+i64 inputs(const Shape& s) { return (i64)s.B * s.H * s.W; }
+
+}  // namespace
+
+i64 conv2d_scratch(const Conv2dArgs& g) {
+    const Shape s = shape(g);
+    return gemm::scratch(outputs(s), s.O, taps(s, s.C));
+}
+
+template <class T>
+void conv2d(const Conv2dArgs& g, Stream st) {
+    const Shape s = shape(g);
+    gemm::run<T>(ForwardA<T>{(const T*)g.x, s}, ForwardB<T>{(const T*)g.w, s}, (T*)g.y, outputs(s), s.O, taps(s, s.C), g.bias, g.scale, g.scratch, st);
+}
+
+i64 conv2d_grad_x_scratch(const Conv2dGradXArgs& g) {
+    const Shape s = shape(g);
+    return gemm::scratch(inputs(s), s.C, taps(s, s.O));
+}
+
+template <class T>
+void conv2d_grad_x(const Conv2dGradXArgs& g, Stream st) {
+    const Shape s = shape(g);
+    gemm::run<T>(ByXA<T>{(const T*)g.dY, s}, ByXB<T>{(const T*)g.w, s}, (T*)g.dX, inputs(s), s.C, taps(s, s.O), nullptr, nullptr, g.scratch, st);
+}
+
+i64 conv2d_grad_w_scratch(const Conv2dGradWArgs& g) {
+    const Shape s = shape(g);
+    return gemm::scratch(s.O, taps(s, s.C), outputs(s));
+}
+
+template <class T>
+void conv2d_grad_w(const Conv2dGradWArgs& g, Stream st) {
+    const Shape s = shape(g);
+    gemm::run<T>(ByWA<T>{(const T*)g.dY, s}, ByWB<T>{(const T*)g.x, s}, (float*)g.dW, s.O, taps(s, s.C), outputs(s), nullptr, nullptr, g.scratch, st);
+}
+
+CG_CUDA(conv2d, Conv2dArgs)
+CG_CUDA(conv2d_grad_x, Conv2dGradXArgs)
+CG_CUDA(conv2d_grad_w, Conv2dGradWArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,53 @@
+// A block takes one patch: its bytes go through shared memory, so that reads run along the photograph's rows and writes
+// along the patch's. With planar 0 and P = 1 (plain normalisation) bytes and values have one order and a thread takes
+// one. Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+struct Scale {
+    float a[3], b[3];  // y = a x + b
+};
+
+template <class T>
+__global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, i64 H, i64 W, i64 P, i64 planar, Scale s) {
+    CG_SHARED(uint8_t, patch);
+    const i64 across = W / P, n = 3 * P * P, b = blockIdx.y, ty = blockIdx.x / across, tx = blockIdx.x % across;
+    for (i64 i = threadIdx.x; i < n; i += 256)
+        patch[i] = x[((b * H + ty * P + i / (3 * P)) * W + tx * P) * 3 + i % (3 * P)];
+    __syncthreads();
+    T* out = y + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * n;
+    for (i64 i = threadIdx.x; i < n; i += 256) {
+        const i64 c = planar ? i / (P * P) : i % 3, at = planar ? i % (P * P) * 3 + c : i;
+        out[i] = from_float<T>(s.a[c] * (float)patch[at] + s.b[c]);
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(256) normalise(const uint8_t* x, T* y, i64 n, Scale s) {
+    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i < n) y[i] = from_float<T>(s.a[i % 3] * (float)x[i] + s.b[i % 3]);
+}
+
+}  // namespace
+
+template <class T>
+void patchify(const PatchifyArgs& g, Stream s) {
+    Scale k;
+    for (int c = 0; c < 3; c++) {
+        k.a[c] = (float)(1 / (255 * g.std[c]));
+        k.b[c] = (float)(-g.mean[c] / g.std[c]);
+    }
+    const uint8_t* x = (const uint8_t*)g.x;
+    const i64 n = g.B * g.H * g.W * 3;
+    if (g.P == 1) CG_LAUNCH((normalise<T>), grid(ceil_div(n, 256)), 256, 0, s, x, (T*)g.y, n, k);
+    else
+        CG_LAUNCH((patches<T>), grid((g.H / g.P) * (g.W / g.P), g.B), 256, 3 * g.P * g.P, s, x, (T*)g.y, g.H, g.W, g.P, g.planar, k);
+}
+
+CG_CUDA(patchify, PatchifyArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,229 @@
+// Over images (axis 0): a block takes 32 vertices, all B rows of them in shared memory as float (B up to 640; beyond, the
+// columns are read from cache instead). Two passes over the tile give r, a third the gradient: pred and target come from
+// device memory once, dPred goes there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
+// Over vertices (axis 1): an image's row is longer than a block's memory, so means, centred sums and the gradient are three
+// kernels over chunks of rows; the tensors (40 MB at B = 128) stay in the second-level cache between them.
+// Losses: two doubles a block, added in order by one block. Deterministic. Never raw sums of squares.
+// Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr int kColumns = 32, kGroups = 8, kThreads = kColumns * kGroups;
+constexpr i64 kTile = 640;  // most rows of a tile in shared memory
+constexpr i64 kChunk = 4096;
+
+__device__ inline float pixel_term(float d, i64 kind, float& slope) {
+    const float a = fabsf(d);
+    if (kind == kL1) {
+        slope = d > 0 ? 1.f : d < 0 ? -1.f : 0.f;
+        return a;
+    }
+    if (kind == kMse) {
+        slope = 2 * d;
+        return d * d;
+    }
+    slope = a < 1 ? d : d > 0 ? 1.f : -1.f;
+    return a < 1 ? 0.5f * d * d : a - 0.5f;
+}
+
+/// Sums over the 8 row groups of each column, in every thread of the column.
+template <int N>
+__device__ inline void column_sums(float (&v)[N], float (*room)[kGroups][kColumns]) {
+    __syncthreads();
+    for (int k = 0; k < N; k++) room[k][threadIdx.y][threadIdx.x] = v[k];
+    __syncthreads();
+    for (int k = 0; k < N; k++) {
+        float s = 0;
+        for (int i = 0; i < kGroups; i++) s += room[k][i][threadIdx.x];
+        v[k] = s;
+    }
+}
+
+template <class T, bool TILE>
+__global__ void __launch_bounds__(kThreads)
+over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V, i64 kind, float eps) {
+    CG_SHARED(float, tile);  // [2][B][32]
+    __shared__ float room[3][kGroups][kColumns];
+    __shared__ double sums[2][kThreads];
+    const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x;
+    const bool in = c < V;
+    float *tp = tile + threadIdx.x, *tt = tile + B * kColumns + threadIdx.x;
+    auto p_at = [&](i64 b) { return TILE ? tp[b * kColumns] : to_float(pred[b * V + c]); };
+    auto t_at = [&](i64 b) { return TILE ? tt[b * kColumns] : target[b * V + c]; };
+    float m[2] = {0, 0};
+    double pixel = 0;
+    if (in)
+        for (i64 b = threadIdx.y; b < B; b += kGroups) {
+            const float p = to_float(pred[b * V + c]), t = target[b * V + c];
+            if (TILE) tp[b * kColumns] = p, tt[b * kColumns] = t;
+            m[0] += p;
+            m[1] += t;
+            float slope;
+            pixel += pixel_term(p - t, kind, slope);
+        }
+    column_sums(m, room);
+    const float mp = m[0] / (float)B, mt = m[1] / (float)B;
+    float s[3] = {0, 0, 0};
+    if (in)
+        for (i64 b = threadIdx.y; b < B; b += kGroups) {
+            const float x = p_at(b) - mp, y = t_at(b) - mt;
+            s[0] += x * x;
+            s[1] += y * y;
+            s[2] += x * y;
+        }
+    column_sums(s, room);
+    const float a = s[0] + eps, D = sqrtf(a) * sqrtf(s[1] + eps), r = D > 0 ? s[2] / D : 0.f;
+    const double n = (double)B * (double)V;
+    if (in) {
+        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V), iD = D > 0 ? 1 / D : 0.f, ra = D > 0 ? r / a : 0.f;
+        for (i64 b = threadIdx.y; b < B; b += kGroups) {
+            const float p = p_at(b), t = t_at(b);
+            float slope;
+            pixel_term(p - t, kind, slope);
+            dPred[b * V + c] = from_float<T>(w0 * slope - w1 * ((t - mt) * iD - (p - mp) * ra));
+        }
+    }
+    const int tid = (int)(threadIdx.y * kColumns + threadIdx.x);
+    sums[0][tid] = pixel / n;
+    sums[1][tid] = in && threadIdx.y == 0 ? (1.0 - r) / (double)V : 0;
+    for (int d = kThreads / 2; d > 0; d /= 2) {
+        __syncthreads();
+        if (tid < d)
+            for (int k = 0; k < 2; k++) sums[k][tid] += sums[k][tid + d];
+    }
+    if (tid == 0) {
+        part[(i64)blockIdx.x * 2] = sums[0][0];
+        part[(i64)blockIdx.x * 2 + 1] = sums[1][0];
+    }
+}
+
+__device__ inline void publish(double pixel, double corr, const float* w, float* total, float* pixel_out, float* corr_out) {
+    *pixel_out = (float)pixel;
+    *corr_out = (float)corr;
+    *total = (float)(w[0] * pixel + w[1] * corr);
+}
+
+__global__ void __launch_bounds__(1024) add_up(const double* part, i64 n, const float* w, float* total, float* pixel_out, float* corr_out) {
+    __shared__ double room[33];
+    double s[2] = {0, 0};
+    for (i64 i = threadIdx.x; i < n; i += 1024)
+        for (int k = 0; k < 2; k++) s[k] += part[i * 2 + k];
+    const double pixel = block_sum(s[0], room), corr = block_sum(s[1], room);
+    if (threadIdx.x == 0) publish(pixel, corr, w, total, pixel_out, corr_out);
+}
+
+/// Of an image: sums of p and t, then of squares and products about the means, by chunk of its row.
+struct Sums {
+    double p, t, pp, tt, pt, pixel;
+};
+
+__device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::*what, double* room) {
+    double x = 0;
+    for (i64 i = threadIdx.x; i < chunks; i += 256) x += s[i].*what;
+    return block_sum(x, room);
+}
+
+/// STEP 0: means' sums; 1: centred sums; 2: gradient and pixel loss.
+template <class T, int STEP>
+__global__ void __launch_bounds__(256)
+over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums* sums, i64 B, i64 V, i64 kind, float eps) {
+    __shared__ double room[33];
+    const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk, end = begin + kChunk < V ? begin + kChunk : V;
+    const T* p = pred + b * V;
+    const float* t = target + b * V;
+    Sums *row = sums + b * chunks, *mine = row + blockIdx.x;
+    float mp = 0, mt = 0;
+    if (STEP > 0) {
+        mp = (float)(row_sum(row, chunks, &Sums::p, room) / (double)V);
+        mt = (float)(row_sum(row, chunks, &Sums::t, room) / (double)V);
+    }
+    if (STEP == 0) {
+        float x = 0, y = 0;
+        for (i64 i = begin + threadIdx.x; i < end; i += 256) {
+            x += to_float(p[i]);
+            y += t[i];
+        }
+        const double sx = block_sum((double)x, room), sy = block_sum((double)y, room);
+        if (threadIdx.x == 0) mine->p = sx, mine->t = sy;
+    } else if (STEP == 1) {
+        float xx = 0, yy = 0, xy = 0;
+        for (i64 i = begin + threadIdx.x; i < end; i += 256) {
+            const float x = to_float(p[i]) - mp, y = t[i] - mt;
+            xx += x * x;
+            yy += y * y;
+            xy += x * y;
+        }
+        const double a = block_sum((double)xx, room), c = block_sum((double)yy, room), d = block_sum((double)xy, room);
+        if (threadIdx.x == 0) mine->pp = a, mine->tt = c, mine->pt = d;
+    } else {
+        const double a = row_sum(row, chunks, &Sums::pp, room) + eps, c = row_sum(row, chunks, &Sums::tt, room) + eps;
+        const double pt = row_sum(row, chunks, &Sums::pt, room), D = sqrt(a * c), n = (double)B * (double)V;
+        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)B), iD = D > 0 ? (float)(1 / D) : 0.f, ra = D > 0 ? (float)(pt / D / a) : 0.f;
+        float pixel = 0;
+        for (i64 i = begin + threadIdx.x; i < end; i += 256) {
+            const float x = to_float(p[i]), y = t[i];
+            float slope;
+            pixel += pixel_term(x - y, kind, slope);
+            dPred[b * V + i] = from_float<T>(w0 * slope - w1 * ((y - mt) * iD - (x - mp) * ra));
+        }
+        const double sum = block_sum((double)pixel, room);
+        if (threadIdx.x == 0) mine->pixel = sum;
+    }
+}
+
+__global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps, const float* w, float* total, float* pixel_out, float* corr_out) {
+    __shared__ double room[33];
+    double pixel = 0, corr = 0;
+    for (i64 b = threadIdx.x; b < B; b += 256) {
+        double a = eps, c = eps, pt = 0;
+        for (i64 k = 0; k < chunks; k++) {
+            const Sums& s = sums[b * chunks + k];
+            a += s.pp, c += s.tt, pt += s.pt, pixel += s.pixel;
+        }
+        const double D = sqrt(a * c);
+        corr += 1 - (D > 0 ? pt / D : 0);
+    }
+    pixel = block_sum(pixel, room) / ((double)B * (double)V);
+    corr = block_sum(corr, room) / (double)B;
+    if (threadIdx.x == 0) publish(pixel, corr, w, total, pixel_out, corr_out);
+}
+
+}  // namespace
+
+i64 pearson_loss_scratch(const PearsonLossArgs& g) {
+    const i64 n = g.axis == 0 ? ceil_div(g.V, kColumns) * 16 : g.B * ceil_div(g.V, kChunk) * (i64)sizeof(Sums);
+    return align_up(n, 256);
+}
+
+template <class T>
+void pearson_loss(const PearsonLossArgs& g, Stream st) {
+    const T* p = (const T*)g.pred;
+    const float *t = (const float*)g.target, *w = (const float*)g.w, eps = (float)g.eps;
+    float *total = (float*)g.total, *pixel = (float*)g.pixel, *corr = (float*)g.corr;
+    T* dP = (T*)g.dPred;
+    if (g.axis == 0) {
+        const i64 n = ceil_div(g.V, kColumns);
+        double* part = (double*)g.scratch;
+        const dim3 threads(kColumns, kGroups);
+        if (g.B <= kTile)
+            CG_LAUNCH((over_images<T, true>), grid(n), threads, (size_t)(2 * g.B * kColumns * 4), st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
+        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
+        CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
+        return;
+    }
+    Sums* sums = (Sums*)g.scratch;
+    const i64 chunks = ceil_div(g.V, kChunk);
+    const dim3 blocks = grid(chunks, g.B);
+    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, total, pixel, corr);
+}
+
+CG_CUDA(pearson_loss, PearsonLossArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,215 @@
+// All weights of all discriminators in three launches (up to 256 weights; more take another round). W is read from device
+// memory once: a block takes some rows; for each it makes s_i = W_i . v and adds s_i W_i to its own t, the second look at
+// the row hitting the cache. Rows of up to 1024 numbers belong to a warp, which keeps its t in shared memory; longer ones
+// to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
+// Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512, 39548]).
+// Versions: only this one, not measured on a GPU yet.
+#include <vector>
+
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr int kThreads = 256, kWarpsN = 8, kRows = 256, kNarrow = 1024;
+constexpr i64 kSharedT = 160 << 10;
+
+struct Weight {
+    SpectralNormRow r;
+    float* t;        // [parts][N]
+    double* ss;      // [parts]: of s^2, or of u s
+    double* tt;      // [tiles]: of t^2
+    i64 parts, tiles;
+};
+
+i64 parts_of(const SpectralNormRow& r) {
+    const i64 want = ceil_div(r.M * r.N, 32768), most = r.N <= kNarrow ? kBlocks : kBlocks / 2;
+    const i64 rows = r.N <= kNarrow ? ceil_div(r.M, kWarpsN) : r.M;
+    const i64 p = want < most ? want : most;
+    return p < rows ? p : rows;
+}
+i64 tiles_of(const SpectralNormRow& r) { return ceil_div(r.N, kThreads); }
+
+/// Bytes of scratch of a weight; with `at`, also its parts' addresses.
+i64 place(const SpectralNormRow& r, char* at, Weight* w) {
+    const i64 parts = parts_of(r), tiles = tiles_of(r);
+    const i64 t = align_up(parts * r.N * 4, 256), ss = align_up(parts * 8, 256), tt = align_up(tiles * 8, 256);
+    if (w) *w = Weight{r, (float*)at, (double*)(at + t), (double*)(at + t + ss), parts, tiles};
+    return t + ss + tt;
+}
+
+__global__ void __launch_bounds__(kThreads) sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
+    CG_SHARED(float, room);
+    __shared__ double dbl[33];
+    __shared__ float one[33];
+    int part;
+    const Weight& w = rows.row[rows.find((int)blockIdx.x, part)];
+    const i64 M = w.r.M, N = w.r.N, begin = M * part / w.parts, end = M * (part + 1) / w.parts;
+    const float *W = (const float*)w.r.W, *v = (const float*)w.r.v_in, *u = (const float*)w.r.u_in;
+    float *s_out = (float*)w.r.u_out, *t_out = w.t + (i64)part * N;
+    const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
+    double ss = 0;
+    if (N <= kNarrow) {
+        float* t = room + (i64)warp * N;
+        for (i64 j = lane; j < N; j += 32) t[j] = 0;
+        for (i64 i = begin + warp; i < end; i += kWarpsN) {
+            const float* row = W + i * N;
+            float s = 0;
+            for (i64 j = lane; j < N; j += 32) s += row[j] * v[j];
+            s = warp_sum(s);
+            if (advance) {
+                for (i64 j = lane; j < N; j += 32) t[j] += s * row[j];
+                if (lane == 0) s_out[i] = s;
+                ss += (double)s * s;
+            } else {
+                ss += (double)u[i] * s;
+            }
+        }
+        __syncthreads();
+        if (advance)
+            for (i64 j = tid; j < N; j += kThreads) {
+                float x = 0;
+                for (int k = 0; k < kWarpsN; k++) x += room[k * N + j];
+                t_out[j] = x;
+            }
+        ss = block_sum(lane == 0 ? ss : 0, dbl);
+    } else {
+        float* t = N <= shared_floats ? room : t_out;  // a thread's own columns either way
+        for (i64 j = tid; j < N; j += kThreads) t[j] = 0;
+        for (i64 i = begin; i < end; i++) {
+            const float* row = W + i * N;
+            float s = 0;
+            for (i64 j = tid; j < N; j += kThreads) s += row[j] * v[j];
+            s = block_sum(s, one);
+            if (advance) {
+                for (i64 j = tid; j < N; j += kThreads) t[j] += s * row[j];
+                if (tid == 0) s_out[i] = s;
+                ss += (double)s * s;
+            } else {
+                ss += (double)u[i] * s;
+            }
+        }
+        if (advance && t != t_out)
+            for (i64 j = tid; j < N; j += kThreads) t_out[j] = t[j];
+    }
+    if (tid == 0) w.ss[part] = ss;
+}
+
+__global__ void __launch_bounds__(kThreads) sum_t(const __grid_constant__ Rows<Weight, kRows> rows) {
+    __shared__ double dbl[33];
+    int tile;
+    const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
+    const i64 j = (i64)tile * kThreads + threadIdx.x;
+    float t = 0;
+    if (j < w.r.N) {
+        for (i64 p = 0; p < w.parts; p++) t += w.t[p * w.r.N + j];
+        ((float*)w.r.v_out)[j] = t;
+    }
+    const double tt = block_sum((double)t * t, dbl);
+    if (threadIdx.x == 0) w.tt[tile] = tt;
+}
+
+__device__ inline double ordered_sum(const double* x, i64 n, double* room) {
+    double s = 0;
+    for (i64 i = threadIdx.x; i < n; i += kThreads) s += x[i];
+    return block_sum(s, room);
+}
+
+__global__ void __launch_bounds__(kThreads) finish(const __grid_constant__ Rows<Weight, kRows> rows, int advance) {
+    __shared__ double dbl[33];
+    int tile;
+    const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
+    const i64 i = (i64)tile * kThreads + threadIdx.x;
+    float *u = (float*)w.r.u_out, *v = (float*)w.r.v_out;
+    constexpr double eps = 1e-12;  // torch's F.normalize
+    double sigma = ordered_sum(w.ss, w.parts, dbl);
+    if (advance) {
+        const double ns = sigma > eps * eps ? sqrt(sigma) : eps;
+        sigma = sqrt(ordered_sum(w.tt, w.tiles, dbl)) / ns;
+        const double nv = ns * (sigma > eps ? sigma : eps);
+        if (i < w.r.M) u[i] = (float)(u[i] / ns);
+        if (i < w.r.N) v[i] = (float)(v[i] / nv);
+    } else {
+        if (i < w.r.M) u[i] = ((const float*)w.r.u_in)[i];
+        if (i < w.r.N) v[i] = ((const float*)w.r.v_in)[i];
+    }
+    if (i == 0) *(float*)w.r.inv_sigma = (float)(1 / (sigma > eps ? sigma : eps));
+}
+
+constexpr i64 kChunk = 8192;
+
+i64 dot_blocks(i64 n) {
+    const i64 b = ceil_div(n, kChunk);
+    return b < 4 * kBlocks ? b : 4 * kBlocks;
+}
+
+__global__ void __launch_bounds__(kThreads) dots(const float* G, const float* W, double* part, i64 n) {
+    __shared__ double room[33];
+    double sum = 0;
+    for (i64 at = (i64)blockIdx.x * kChunk; at < n; at += (i64)gridDim.x * kChunk) {
+        float s = 0;  // of at most 32 products
+        for (i64 i = at + threadIdx.x; i < at + kChunk && i < n; i += kThreads) s += G[i] * W[i];
+        sum += s;
+    }
+    sum = block_sum(sum, room);
+    if (threadIdx.x == 0) part[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads)
+correct(const float* G, const float* u, const float* v, const float* inv_sigma, float* dW, const double* part, i64 parts, i64 n, i64 N) {
+    __shared__ double room[33];
+    const float is = *inv_sigma, lambda = (float)(ordered_sum(part, parts, room) * is);
+    for (i64 i = (i64)blockIdx.x * kThreads + threadIdx.x; i < n; i += (i64)gridDim.x * kThreads)
+        dW[i] = (G[i] - lambda * u[i / N] * v[i % N]) * is;
+}
+
+}  // namespace
+
+i64 spectral_norm_scratch(const SpectralNormArgs& g) {
+    i64 bytes = 0;
+    for (i64 k = 0; k < g.n; k++) bytes += place(g.rows[k], nullptr, nullptr);
+    return bytes;
+}
+
+template <class T>
+void spectral_norm(const SpectralNormArgs& g, Stream s) {
+    std::vector<Weight> all((size_t)g.n);
+    char* at = (char*)g.scratch;
+    size_t shared = 0;
+    for (i64 k = 0; k < g.n; k++) {
+        const SpectralNormRow& r = g.rows[k];
+        at += place(r, at, &all[(size_t)k]);
+        const i64 need = r.N <= kNarrow ? kWarpsN * r.N * 4 : r.N * 4;
+        if (need <= kSharedT && (size_t)need > shared) shared = (size_t)need;
+    }
+    using Table = Rows<Weight, kRows>;
+    const int advance = (int)g.advance;
+    for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return w.parts; }, [&](const Table& t, i64 blocks, i64) {
+        CG_LAUNCH((sums), grid(blocks), kThreads, shared, s, t, advance, (i64)(shared / 4));
+    });
+    if (advance)
+        for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return w.tiles; }, [&](const Table& t, i64 blocks, i64) {
+            CG_LAUNCH((sum_t), grid(blocks), kThreads, 0, s, t);
+        });
+    for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return ceil_div(w.r.M > w.r.N ? w.r.M : w.r.N, kThreads); }, [&](const Table& t, i64 blocks, i64) {
+        CG_LAUNCH((finish), grid(blocks), kThreads, 0, s, t, advance);
+    });
+}
+
+i64 spectral_norm_grad_scratch(const SpectralNormGradArgs& g) { return align_up(dot_blocks(g.M * g.N) * 8, 256); }
+
+template <class T>
+void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
+    const i64 n = g.M * g.N, parts = dot_blocks(n);
+    double* part = (double*)g.scratch;
+    const float* G = (const float*)g.G;
+    CG_LAUNCH((dots), grid(parts), kThreads, 0, s, G, (const float*)g.W, part, n);
+    CG_LAUNCH((correct), grid(parts), kThreads, 0, s, G, (const float*)g.u, (const float*)g.v, (const float*)g.inv_sigma, (float*)g.dW, (const double*)part, parts, n, g.N);
+}
+
+CG_CUDA_F32(spectral_norm, SpectralNormArgs)
+CG_CUDA_F32(spectral_norm_grad, SpectralNormGradArgs)
+
+}  // namespace cg::cuda

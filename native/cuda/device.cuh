@@ -1,0 +1,215 @@
+// What the CUDA kernels share: launching, vectors of 16 bytes, conversions, reductions in a fixed order, tables of rows as
+// kernel parameters. The same files compile with g++ and CG_SIM (native/sim/cuda_sim.h), so nothing here or in kernels/
+// uses more of CUDA than that header has; PTX sits in mma.cuh behind functions with an emulated twin.
+//
+// A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda; it may launch several
+// kernels and must neither allocate nor synchronise, as it is called while a CUDA graph is captured.
+#pragma once
+
+#ifdef CG_SIM
+#include "cuda_sim.h"
+#else
+#include <cuda_runtime.h>
+#endif
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "cg/abi.h"
+
+namespace cg::cuda {
+
+using Stream = void*;
+
+/// Multiprocessors of the smallest grid that should fill a large card; a constant, so that sums that depend on the cut
+/// are equal on every card.
+constexpr int kBlocks = 264;
+
+__host__ __device__ constexpr i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
+__host__ __device__ constexpr i64 align_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
+
+#ifdef CG_SIM
+#define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
+template <class K, class... A>
+void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+    sim::run(what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
+}
+#else
+#define CG_SHARED(T, name)                                        \
+    extern __shared__ __align__(128) unsigned char cg_dynamic[]; \
+    T* name = (T*)cg_dynamic
+template <class K, class... A>
+void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+    if (shared > 48 << 10) {
+        cudaError_t e = cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) + " bytes of shared memory: " + cudaGetErrorString(e));
+    }
+    kernel<<<grid, threads, shared, (cudaStream_t)stream>>>(args...);
+    cudaError_t e = cudaGetLastError();
+    CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
+}
+#endif
+/// CG_LAUNCH((kernel<T>), grid, threads, shared bytes, stream, arguments...)
+#define CG_LAUNCH(kernel, ...) ::cg::cuda::launch_named(#kernel, CG_UNPAREN kernel, __VA_ARGS__)
+#define CG_UNPAREN(...) __VA_ARGS__
+
+inline dim3 grid(i64 x, i64 y = 1, i64 z = 1) {
+    CG_CHECK(x > 0 && y > 0 && z > 0 && x < (1ll << 31) && y < 65536 && z < 65536, "grid " + std::to_string(x) + " x " +
+             std::to_string(y) + " x " + std::to_string(z));
+    return dim3((unsigned)x, (unsigned)y, (unsigned)z);
+}
+
+// bfloat16: widen is a shift; narrow rounds to nearest even and keeps NaN quiet.
+__host__ __device__ inline float bits_to_float(uint32_t u) {
+#if defined(__CUDA_ARCH__)
+    return __uint_as_float(u);
+#else
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+#endif
+}
+__host__ __device__ inline uint32_t float_to_bits(float f) {
+#if defined(__CUDA_ARCH__)
+    return __float_as_uint(f);
+#else
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+#endif
+}
+__host__ __device__ inline float to_float(float x) { return x; }
+__host__ __device__ inline float to_float(bf16 x) { return bits_to_float((uint32_t)x.bits << 16); }
+
+/// Two floats as bf16, `lo` in the lower half.
+__device__ inline uint32_t pack_bf16(float lo, float hi) {
+#if defined(__CUDA_ARCH__)
+    uint32_t r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));
+    return r;
+#else
+    auto one = [](float f) -> uint32_t {
+        uint32_t u = float_to_bits(f);
+        if ((u & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
+        return (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
+    };
+    return one(lo) | one(hi) << 16;
+#endif
+}
+template <class T>
+__device__ inline T from_float(float f);
+template <>
+__device__ inline float from_float<float>(float f) {
+    return f;
+}
+template <>
+__device__ inline bf16 from_float<bf16>(float f) {
+    return bf16{(uint16_t)(pack_bf16(f, 0.f) & 0xffff)};
+}
+
+/// Elements in 16 bytes.
+template <class T>
+constexpr int kVec = 16 / (int)sizeof(T);
+
+/// 16 bytes from an address that is a multiple of 16.
+__device__ inline void load_vec(const float* p, float* v) {
+    const float4 x = *(const float4*)p;
+    v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+}
+__device__ inline void load_vec(const bf16* p, float* v) {
+    const int4 x = *(const int4*)p;
+    const uint32_t w[4] = {(uint32_t)x.x, (uint32_t)x.y, (uint32_t)x.z, (uint32_t)x.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = bits_to_float(w[i] << 16);
+        v[2 * i + 1] = bits_to_float(w[i] & 0xffff0000u);
+    }
+}
+__device__ inline void store_vec(float* p, const float* v) {
+    float4 x;
+    x.x = v[0], x.y = v[1], x.z = v[2], x.w = v[3];
+    *(float4*)p = x;
+}
+__device__ inline void store_vec(bf16* p, const float* v) {
+    int4 x;
+    x.x = (int)pack_bf16(v[0], v[1]), x.y = (int)pack_bf16(v[2], v[3]);
+    x.z = (int)pack_bf16(v[4], v[5]), x.w = (int)pack_bf16(v[6], v[7]);
+    *(int4*)p = x;
+}
+
+inline bool aligned16(const void* p) { return ((uintptr_t)p & 15) == 0; }
+
+/// Sum over the lanes, in every lane; the tree is fixed, so the result is.
+template <class S>
+__device__ inline S warp_sum(S v) {
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+    return v;
+}
+
+/// Sum over a block of whole warps, in every thread. `room` is shared memory of 33 S. Leaves the block synchronised.
+template <class S>
+__device__ inline S block_sum(S v, S* room) {
+    const int warps = (int)blockDim.x / 32, w = (int)threadIdx.x / 32, l = (int)threadIdx.x & 31;
+    v = warp_sum(v);
+    __syncthreads();  // room may still be read from the sum before
+    if (l == 0) room[w] = v;
+    __syncthreads();
+    if (w == 0) {
+        S x = l < warps ? room[l] : S(0);
+        x = warp_sum(x);
+        if (l == 0) room[32] = x;
+    }
+    __syncthreads();
+    return room[32];
+}
+
+/// Rows of a multi-tensor kernel by value: `first` says at which block each begins. 32 KiB is the limit of parameters.
+template <class R, int N>
+struct Rows {
+    R row[N];
+    int first[N + 1];
+    int n;
+
+    /// The row of a block, and which of the row's blocks it is.
+    __device__ int find(int block, int& part) const {
+        int lo = 0, hi = n - 1;
+        while (lo < hi) {
+            const int mid = (lo + hi + 1) / 2;
+            if (first[mid] <= block) lo = mid;
+            else hi = mid - 1;
+        }
+        part = block - first[lo];
+        return lo;
+    }
+};
+
+/// Calls each(rows, total number of blocks) for n rows, N at a time; blocks_of(row) may be 0.
+template <int N, class R, class B, class F>
+void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
+    Rows<R, N> t;
+    i64 base = 0;
+    while (base < n) {
+        t.n = 0;
+        i64 blocks = 0;
+        const i64 begin = base;
+        for (; base < n && t.n < N; base++) {
+            const i64 b = blocks_of(rows[base]);
+            if (b == 0) continue;
+            t.row[t.n] = rows[base];
+            t.first[t.n++] = (int)blocks;
+            blocks += b;
+        }
+        t.first[t.n] = (int)blocks;
+        if (t.n > 0) each(t, blocks, begin);
+    }
+}
+
+}  // namespace cg::cuda
+
+/// Host functions for both types, or for float alone.
+#define CG_CUDA(k, A)                         \
+    template void k<float>(const A&, Stream); \
+    template void k<bf16>(const A&, Stream);
+#define CG_CUDA_F32(k, A) template void k<float>(const A&, Stream);

@@ -1,0 +1,183 @@
+// One matrix product for everything that is one: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n], where a and b are read
+// through small functors, so that plain products and all three convolutions (implicit GEMM) share it. Tiles of 64 x 64;
+// bf16 through mma.sync m16n8k16, float by FMA. Few tiles and a long k are cut along k: parts go to scratch and are
+// summed in order, so the result is the same every time.
+// cuBLASLt and cuDNN serve the large products on a GPU; this one needs neither, runs in the simulation, and is the base
+// for products that they lack (grouped discriminators, 1-D convolutions over vertices).
+// Versions: only this one, not measured on a GPU yet.
+#pragma once
+
+#include "device.cuh"
+#include "mma.cuh"
+
+namespace cg::cuda::gemm {
+
+constexpr int kM = 64, kN = 64, kThreads = 128;
+
+struct Problem {
+    i64 M, N, K;
+    const float *bias, *scale;
+    i64 splits;
+    float* part;  // [splits][M][N] if splits > 1
+};
+
+inline i64 splits_of(i64 M, i64 N, i64 K) {
+    const i64 tiles = ceil_div(M, kM) * ceil_div(N, kN);
+    i64 s = kBlocks / tiles;
+    if (s > ceil_div(K, 256)) s = ceil_div(K, 256);
+    if (s > 64) s = 64;
+    return s < 1 ? 1 : s;
+}
+inline i64 scratch(i64 M, i64 N, i64 K) {
+    const i64 s = splits_of(M, N, K);
+    return s > 1 ? align_up(s * M * N * 4, 256) : 0;
+}
+
+/// The tile of 64 rows and 64 columns of a block in its accumulators, given to each(row, column, value).
+template <class T>
+struct Tile;
+
+template <>
+struct Tile<bf16> {
+    static constexpr int kK = 32, kPad = 8;
+    static constexpr size_t kShared = (size_t)(kM + kN) * (kK + kPad) * 2;
+    float c[2][4][4];  // a warp has 32 x 32: 2 x 4 products of 16 x 8
+
+    __device__ void clear() {
+        for (auto& x : c)
+            for (auto& y : x)
+                for (float& z : y) z = 0;
+    }
+    template <class A, class B>
+    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end, unsigned char* shared) {
+        bf16(*sa)[kK + kPad] = (bf16(*)[kK + kPad])shared;
+        bf16(*sb)[kK + kPad] = sa + kM;
+        const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
+        const bf16 zero{0};
+        // Neighbouring threads read what lies side by side.
+        for (int i = tid; i < kM * kK; i += kThreads) {
+            const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
+            sa[m][k] = m0 + m < p.M && k0 + k < k_end ? a(m0 + m, k0 + k) : zero;
+        }
+        for (int i = tid; i < kN * kK; i += kThreads) {
+            const int n = B::kByK ? i / kK : i % kN, k = B::kByK ? i % kK : i / kN;
+            sb[n][k] = n0 + n < p.N && k0 + k < k_end ? b(k0 + k, n0 + n) : zero;
+        }
+        __syncthreads();
+        const int wm = warp / 2 * 32, wn = warp % 2 * 32, l8 = lane & 7, l4 = lane / 8;
+#pragma unroll
+        for (int k = 0; k < kK; k += 16) {
+            uint32_t fa[2][4], fb[2][4];
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                // matrices: rows 0-7 and 8-15 at k, then both at k + 8
+                load_matrices<false>(fa[i], &sa[wm + i * 16 + l8 + (l4 & 1) * 8][k + (l4 >> 1) * 8]);
+                // columns 0-7 at k and k + 8, then columns 8-15
+                load_matrices<false>(fb[i], &sb[wn + i * 16 + l8 + (l4 >> 1) * 8][k + (l4 & 1) * 8]);
+            }
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) mma_bf16(c[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
+        }
+        __syncthreads();
+    }
+    template <class F>
+    __device__ void each(F&& f) const {
+        const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    f(warp / 2 * 32 + i * 16 + lane / 4 + e / 2 * 8, warp % 2 * 32 + j * 8 + lane % 4 * 2 + e % 2, c[i][j][e]);
+    }
+};
+
+template <>
+struct Tile<float> {
+    static constexpr int kK = 16, kPad = 4;
+    static constexpr size_t kShared = (size_t)kK * (kM + kPad + kN + kPad) * 4;
+    float c[8][4];  // a thread has 8 rows, 16 apart by twos, and 4 columns side by side
+
+    __device__ void clear() {
+        for (auto& x : c)
+            for (float& y : x) y = 0;
+    }
+    template <class A, class B>
+    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end, unsigned char* shared) {
+        float(*sa)[kM + kPad] = (float(*)[kM + kPad])shared;
+        float(*sb)[kN + kPad] = (float(*)[kN + kPad])(sa + kK);
+        const int tid = (int)threadIdx.x, tm = tid / 16, tn = tid % 16;
+        for (int i = tid; i < kM * kK; i += kThreads) {
+            const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
+            sa[k][m] = m0 + m < p.M && k0 + k < k_end ? a(m0 + m, k0 + k) : 0.f;
+        }
+        for (int i = tid; i < kN * kK; i += kThreads) {
+            const int n = B::kByK ? i / kK : i % kN, k = B::kByK ? i % kK : i / kN;
+            sb[k][n] = n0 + n < p.N && k0 + k < k_end ? b(k0 + k, n0 + n) : 0.f;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < kK; k++) {
+            float x[8], y[4];
+#pragma unroll
+            for (int i = 0; i < 8; i++) x[i] = sa[k][tm + 8 * i];
+#pragma unroll
+            for (int j = 0; j < 4; j++) y[j] = sb[k][tn * 4 + j];
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) c[i][j] += x[i] * y[j];
+        }
+        __syncthreads();
+    }
+    template <class F>
+    __device__ void each(F&& f) const {
+        const int tm = (int)threadIdx.x / 16, tn = (int)threadIdx.x % 16;
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) f(tm + 8 * i, tn * 4 + j, c[i][j]);
+    }
+};
+
+template <class T, class Y, class A, class B>
+__global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, const Problem p) {
+    __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
+    const i64 m0 = (i64)blockIdx.x * kM, n0 = (i64)blockIdx.y * kN;
+    // k is cut at multiples of the tile
+    const i64 steps = ceil_div(p.K, Tile<T>::kK), z = blockIdx.z;
+    const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
+    const i64 k_end = end < p.K ? end : p.K;
+    Tile<T> tile;
+    tile.clear();
+    for (i64 k0 = begin; k0 < k_end; k0 += Tile<T>::kK) tile.add(a, b, m0, n0, k0, p, k_end, shared);
+    const float s = p.scale ? *p.scale : 1.f;
+    tile.each([&](int i, int j, float v) {
+        const i64 m = m0 + i, n = n0 + j;
+        if (m >= p.M || n >= p.N) return;
+        if (p.splits > 1) p.part[(z * p.M + m) * p.N + n] = v;
+        else y[m * p.N + n] = from_float<Y>(s * v + (p.bias ? p.bias[n] : 0.f));
+    });
+}
+
+template <class Y>
+__global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
+    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, n = p.M * p.N;
+    if (i >= n) return;
+    float v = 0;
+    for (i64 z = 0; z < p.splits; z++) v += p.part[z * n + i];
+    y[i] = from_float<Y>((p.scale ? *p.scale : 1.f) * v + (p.bias ? p.bias[i % p.N] : 0.f));
+}
+
+/// `scratch` as scratch() says.
+template <class T, class Y, class A, class B>
+void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch, Stream s) {
+    const Problem p = {M, N, K, (const float*)bias, (const float*)scale, splits_of(M, N, K), (float*)scratch};
+    CG_LAUNCH((product<T, Y, A, B>), grid(ceil_div(M, kM), ceil_div(N, kN), p.splits), kThreads, 0, s, a, b, y, p);
+    if (p.splits > 1) CG_LAUNCH((sum_splits<Y>), grid(ceil_div(M * N, 256)), 256, 0, s, y, p);
+}
+
+}  // namespace cg::cuda::gemm

@@ -1,0 +1,39 @@
+// The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+using Stream = void*;
+
+#define CG_VEC(k, A)   \
+    template <class T> \
+    void k(const A&, Stream);
+#define CG_VEC_SCRATCH(k, A) CG_VEC(k, A) i64 k##_scratch(const A&);
+#define CG_VEC_F32(k, A) CG_VEC(k, A)
+#define CG_VEC_F32_SCRATCH(k, A) CG_VEC_SCRATCH(k, A)
+#define CG_ONEDNN(k, A) CG_VEC_SCRATCH(k, A)
+#include "kernels.def"
+#undef CG_VEC
+#undef CG_VEC_SCRATCH
+#undef CG_VEC_F32
+#undef CG_VEC_F32_SCRATCH
+#undef CG_ONEDNN
+
+#define CG_RUN(k, A, T) [](const void* a, void* s) { k<T>(*(const A*)a, s); }
+#define CG_SCRATCH(k, A) [](const void* a) -> i64 { return k##_scratch(*(const A*)a); }
+static const Entry entries[] = {
+#define CG_VEC(k, A) \
+    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), CG_RUN(k, A, bf16)}, nullptr, nullptr, nullptr},
+#define CG_VEC_SCRATCH(k, A) \
+    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), CG_RUN(k, A, bf16)}, CG_SCRATCH(k, A), nullptr, nullptr},
+#define CG_VEC_F32(k, A) {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, nullptr, nullptr, nullptr},
+#define CG_VEC_F32_SCRATCH(k, A) \
+    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, CG_SCRATCH(k, A), nullptr, nullptr},
+#define CG_ONEDNN(k, A) CG_VEC_SCRATCH(k, A)
+#include "kernels.def"
+};
+static const Table kTable = {entries, (int)(sizeof entries / sizeof *entries)};
+
+}  // namespace cg::cuda
+
+extern "C" __attribute__((visibility("default"))) const cg::Table* cg_backend() { return &cg::cuda::kTable; }

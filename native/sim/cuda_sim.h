@@ -1,0 +1,229 @@
+// CUDA on the CPU: what the kernels in kernels/*/*.cu use of CUDA C++, so that g++ compiles the same files and tests run
+// them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
+// OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
+// instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
+// (`stream` 1: backwards). About 1 GFLOP/s.
+//
+// Not covered: wgmma, bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cg/abi.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__ static thread_local
+#define __constant__
+#define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
+#define __grid_constant__
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+struct alignas(8) int2 {
+    int x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+
+namespace cg::sim {
+
+// Switches stacks: saves the callee-saved registers on the old one and takes them from the new one.
+extern "C" void cg_sim_switch(void** save_sp, void* load_sp);
+
+struct Warp {
+    uint32_t arrived = 0;
+    int generation = 0;
+    /// What the lanes give each other, in two sets: a lane can be one exchange ahead of the slowest, not two.
+    alignas(16) uint64_t slot[2][32][8];
+};
+
+struct Block;
+
+struct Fiber {
+    Block* block = nullptr;
+    void* sp = nullptr;
+    char* stack = nullptr;
+    void* fake = nullptr;
+    const int* wait = nullptr;  // runs again when *wait is no longer wait_value
+    int wait_value = 0;
+    bool done = false;
+    unsigned index = 0;
+    dim3 tid;
+};
+
+constexpr size_t kStack = 128 << 10;
+constexpr size_t kDynamic = 232448;  // what one block may have on sm_90
+
+/// One block under way on this thread of the system.
+struct Block {
+    std::vector<Fiber> fibers;
+    std::vector<Warp> warps;
+    void* scheduler_sp = nullptr;
+    void* scheduler_fake = nullptr;
+    const void* scheduler_bottom = nullptr;
+    size_t scheduler_size = 0;
+    Fiber* now = nullptr;
+    unsigned alive = 0, at_barrier = 0;
+    int barrier_generation = 0;
+    dim3 bid, bdim, gdim;
+    size_t dynamic_bytes = 0;
+    std::unique_ptr<char[]> dynamic;
+    void (*body)(void*) = nullptr;
+    void* arg = nullptr;
+
+    char* shared() { return (char*)(((uintptr_t)dynamic.get() + 127) & ~(uintptr_t)127); }
+    ~Block() {
+        for (Fiber& f : fibers) std::free(f.stack);
+    }
+};
+
+Block& block();
+void yield(const int* wait, int value);
+void run_block(Block& b);
+
+inline Fiber& self() { return *block().now; }
+inline unsigned lane() { return self().index & 31; }
+inline Warp& warp() { return block().warps[self().index >> 5]; }
+
+inline void block_barrier() {
+    Block& b = block();
+    const int g = b.barrier_generation;
+    if (++b.at_barrier == b.alive) {
+        b.at_barrier = 0;
+        b.barrier_generation++;
+    } else {
+        yield(&b.barrier_generation, g);
+    }
+}
+
+inline void warp_barrier(uint32_t mask) {
+    Warp& w = warp();
+    const int g = w.generation;
+    w.arrived |= 1u << lane();
+    if ((w.arrived & mask) == mask) {
+        w.arrived = 0;
+        w.generation++;
+    } else {
+        yield(&w.generation, g);
+    }
+}
+
+/// All lanes of the warp give `words` and get everybody's: [lane][word].
+inline uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
+    Warp& w = warp();
+    uint64_t(*s)[8] = w.slot[w.generation & 1];
+    for (int i = 0; i < n; i++) s[lane()][i] = words[i];
+    warp_barrier(mask);
+    return s;
+}
+
+template <class T>
+inline T shuffle(uint32_t mask, T v, unsigned from) {
+    static_assert(sizeof(T) <= 8, "a shuffle moves up to 8 bytes");
+    uint64_t u = 0;
+    std::memcpy(&u, &v, sizeof v);
+    uint64_t(*s)[8] = exchange(mask, &u, 1);
+    T r;
+    std::memcpy(&r, &s[from & 31][0], sizeof r);
+    return r;
+}
+
+inline std::string text(dim3 d) { return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z); }
+
+/// Runs body() once for every thread of every block.
+template <class F>
+void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backwards, F&& body) {
+    const i64 n = (i64)threads.x * threads.y * threads.z, blocks = (i64)grid.x * grid.y * grid.z;
+    CG_CHECK(n >= 1 && n <= 1024 && blocks >= 1 && grid.y <= 65535 && grid.z <= 65535,
+             std::string(what) + ": grid " + text(grid) + " of " + text(threads));
+    CG_CHECK(shared <= kDynamic, std::string(what) + ": " + std::to_string(shared) + " bytes of shared memory");
+    std::string failure;
+#pragma omp parallel
+    {
+        Block& b = block();
+        while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
+        b.warps.resize((size_t)((n + 31) / 32));
+        if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 128]);
+        b.bdim = threads;
+        b.gdim = grid;
+        b.dynamic_bytes = shared;
+        b.arg = (void*)&body;
+        b.body = [](void* f) { (*(std::remove_reference_t<F>*)f)(); };
+#pragma omp for schedule(static)
+        for (i64 k = 0; k < blocks; k++) {
+            const i64 at = backwards ? blocks - 1 - k : k;
+            b.bid = dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y));
+            b.alive = (unsigned)n;
+            try {
+                for (i64 i = 0; i < n; i++) {
+                    Fiber& f = b.fibers[(size_t)(backwards ? n - 1 - i : i)];
+                    f.index = (unsigned)i;
+                    f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y), (unsigned)(i / threads.x / threads.y));
+                }
+                std::memset(b.shared(), 0xFF, shared);
+                run_block(b);
+            } catch (const std::exception& e) {
+#pragma omp critical(cg_sim_failure)
+                failure = std::string(what) + ", block " + text(b.bid) + ": " + e.what();
+            }
+        }
+    }
+    CG_CHECK(failure.empty(), failure);
+}
+
+}  // namespace cg::sim
+
+#define threadIdx (::cg::sim::self().tid)
+#define blockIdx (::cg::sim::block().bid)
+#define blockDim (::cg::sim::block().bdim)
+#define gridDim (::cg::sim::block().gdim)
+
+inline void __syncthreads() { cg::sim::block_barrier(); }
+inline void __syncwarp(uint32_t mask = 0xffffffffu) { cg::sim::warp_barrier(mask); }
+template <class T>
+inline T __shfl_xor_sync(uint32_t mask, T v, int x) {
+    return cg::sim::shuffle(mask, v, cg::sim::lane() ^ (unsigned)x);
+}
+template <class T>
+inline T __shfl_sync(uint32_t mask, T v, int from) {
+    return cg::sim::shuffle(mask, v, (unsigned)from);
+}
+template <class T>
+inline T __shfl_down_sync(uint32_t mask, T v, int d) {
+    unsigned l = cg::sim::lane() + (unsigned)d;
+    return cg::sim::shuffle(mask, v, l < 32 ? l : cg::sim::lane());
+}
+template <class T>
+inline T __ldg(const T* p) {
+    return *p;
+}
+inline float __expf(float x) { return std::exp(x); }
+inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
+inline float __fdividef(float a, float b) { return a / b; }

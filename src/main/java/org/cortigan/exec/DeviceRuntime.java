@@ -1,0 +1,77 @@
+package org.cortigan.exec;
+
+import java.nio.ByteBuffer;
+import org.cortigan.mem.Memory;
+
+/**
+ * Memory, one stream and recorded graphs of a device whose memory is not the processor's. Everything happens in the order
+ * of the calls; only {@link #synchronize()} waits. For one thread at a time; another must call {@link #use()} first.
+ */
+public interface DeviceRuntime {
+    /** A zeroed block of the device's memory. */
+    Memory allocate(long bytes);
+
+    /** A zeroed block of memory of the processor from which the device copies without help. */
+    Memory allocateHost(long bytes);
+
+    /** Makes this the calling thread's device. */
+    void use();
+
+    /** What kernels are launched on, for {@link org.cortigan.jni.Native#launch}. */
+    long stream();
+
+    /** Copies to the device. Memory of {@link #allocateHost} must stay as it is until the device has got there. */
+    void upload(long device, long host, long bytes);
+
+    /** Copies from the device; the bytes are there after {@link #synchronize()}. */
+    void download(long host, long device, long bytes);
+
+    /** Waits until everything asked for is done, and throws what went wrong. */
+    void synchronize();
+
+    /** Bytes of the device's memory that are free now. */
+    long freeBytes();
+
+    /** What the launches that {@code work} makes do, to be done again and again. It is not done now. */
+    Recorded record(Runnable work);
+
+    /** A clock of n marks on the stream. */
+    Marks marks(int n);
+
+    /**
+     * The library call that takes a kernel's place on this device, or null where the project's own kernel serves.
+     *
+     * @param args the kernel's arguments, addresses still to come
+     */
+    LibraryKernel library(String kernel, ByteBuffer args);
+
+    /** A recorded piece of work. */
+    interface Recorded extends AutoCloseable {
+        void launch();
+
+        @Override
+        void close();
+    }
+
+    /** Times between marks. */
+    interface Marks extends AutoCloseable {
+        void mark(int i);
+
+        /** Nanoseconds from mark a to mark b; after a synchronisation. */
+        long nanos(int a, int b);
+
+        @Override
+        void close();
+    }
+
+    /** A library's primitive, made once for its shapes. */
+    interface LibraryKernel extends AutoCloseable {
+        long scratchBytes();
+
+        /** Launches with the addresses in the arguments. */
+        void launch(ByteBuffer args);
+
+        @Override
+        void close();
+    }
+}

@@ -1,0 +1,142 @@
+package org.cortigan.exec;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import org.cortigan.graph.DType;
+import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Native;
+import org.cortigan.jni.NativeLoader;
+import org.cortigan.mem.Memory;
+
+/**
+ * The CUDA kernels compiled for the processor (native/sim): a device with memory of its own as far as sessions can tell,
+ * without a GPU. Recording replays the launches.
+ */
+public final class SimDevice implements Device {
+    private final SimRuntime runtime;
+
+    /** @param backwards whether the threads of a block run in reverse order, which shows missing barriers */
+    public SimDevice(boolean backwards) {
+        NativeLoader.load();
+        Native.load_backend(Kernels.SIM, library().toAbsolutePath().toString());
+        runtime = new SimRuntime(backwards ? 1 : 0);
+    }
+
+    private static Path library() {
+        return Path.of(System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so"));
+    }
+
+    @Override
+    public String name() {
+        return "cuda simulation" + (runtime.stream == 1 ? ", backwards" : "");
+    }
+
+    @Override
+    public int elementBytes(DType t) {
+        return t.bytes();
+    }
+
+    @Override
+    public int backend() {
+        return Kernels.SIM;
+    }
+
+    @Override
+    public int threads() {
+        return 2;
+    }
+
+    @Override
+    public DeviceRuntime runtime() {
+        return runtime;
+    }
+
+    /** How many runs were replays of a recording. */
+    public int replays() {
+        return runtime.replays;
+    }
+
+    private static final class SimRuntime implements DeviceRuntime {
+        private final long stream;
+        private int replays;
+
+        SimRuntime(long stream) {
+            this.stream = stream;
+        }
+
+        @Override
+        public Memory allocate(long bytes) {
+            Memory m = Memory.allocate(Math.max(1, bytes));
+            return Memory.of(m.address(), bytes, a -> m.close(), false);
+        }
+
+        @Override
+        public Memory allocateHost(long bytes) {
+            return Memory.allocate(bytes);
+        }
+
+        @Override
+        public void use() {}
+
+        @Override
+        public long stream() {
+            return stream;
+        }
+
+        @Override
+        public void upload(long device, long host, long bytes) {
+            Native.copy(device, host, bytes);
+        }
+
+        @Override
+        public void download(long host, long device, long bytes) {
+            Native.copy(host, device, bytes);
+        }
+
+        @Override
+        public void synchronize() {}
+
+        @Override
+        public long freeBytes() {
+            return Long.MAX_VALUE;
+        }
+
+        @Override
+        public Recorded record(Runnable work) {
+            return new Recorded() {
+                @Override
+                public void launch() {
+                    replays++;
+                    work.run();
+                }
+
+                @Override
+                public void close() {}
+            };
+        }
+
+        @Override
+        public Marks marks(int n) {
+            long[] at = new long[n];
+            return new Marks() {
+                @Override
+                public void mark(int i) {
+                    at[i] = System.nanoTime();
+                }
+
+                @Override
+                public long nanos(int a, int b) {
+                    return at[b] - at[a];
+                }
+
+                @Override
+                public void close() {}
+            };
+        }
+
+        @Override
+        public LibraryKernel library(String kernel, ByteBuffer args) {
+            return null;
+        }
+    }
+}
