@@ -154,6 +154,12 @@ class OpTest {
         return d;
     }
 
+    /** All cases; while working on a kernel, those whose name has the property {@code cortigan.cases} in it. */
+    private static List<OpCase> cases() {
+        String part = System.getProperty("cortigan.cases", "");
+        return OpCases.all().stream().filter(c -> c.name().contains(part)).toList();
+    }
+
     private static boolean small(OpCase c) {
         return !c.bench();
     }
@@ -162,7 +168,7 @@ class OpTest {
     Stream<DynamicTest> fastKernelsAgreeWithTheDoubleReference() {
         List<DynamicTest> tests = new ArrayList<>();
         CpuDevice ref = CpuDevice.doubleReference();
-        for (OpCase c : OpCases.all()) {
+        for (OpCase c : cases()) {
             if (!small(c)) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (t == DType.BF16 && !CpuDevice.best(1).supportsBf16()) continue;
@@ -198,7 +204,7 @@ class OpTest {
 
     @TestFactory
     Stream<DynamicTest> symbolicGradientsAgreeWithCentralDifferences() {
-        return OpCases.all().stream().filter(OpCase::gradient).map(c -> dynamicTest(c.name(), () -> gradientCheck(c)));
+        return cases().stream().filter(OpCase::gradient).map(c -> dynamicTest(c.name(), () -> gradientCheck(c)));
     }
 
     private static void gradientCheck(OpCase c) {
@@ -256,7 +262,7 @@ class OpTest {
 
     @TestFactory
     Stream<DynamicTest> costsArePositiveAndCoverTheTensors() {
-        return OpCases.all().stream().map(c -> dynamicTest(c.name(), () -> {
+        return cases().stream().map(c -> dynamicTest(c.name(), () -> {
             Sketch s = new Sketch(DType.F32);
             build(c, s, hasGradient(c));
             for (Node n : s.graph().nodes()) {
