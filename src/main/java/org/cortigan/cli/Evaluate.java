@@ -10,6 +10,7 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
@@ -68,10 +69,12 @@ final class Evaluate implements Callable<Integer> {
         Model m = Model.load(file);
         CpuDevice device = place.open(output);
         int size = m.config().generator().image();
-        try (AlgonautsSubject s = data.open(); Predictor p = m.predictor(device, 32)) {
-            if (s.left() != m.config().left() || s.right() != m.config().right())
+        String name = AlgonautsSubject.folderName(data.subject);
+        ModelConfig.Subject who = m.config().subject(name);
+        try (AlgonautsSubject s = data.open(); Predictor p = m.predictor(device, 32, name)) {
+            if (s.left() != who.left() || s.right() != who.right())
                 throw new InputException(
-                        file.toString(), "is for " + m.config().left() + " + " + m.config().right() + " vertices, the subject has "
+                        file.toString(), "is for " + who.left() + " + " + who.right() + " vertices, the subject has "
                                 + s.left() + " + " + s.right(),
                         "Give the subject that it was trained on");
             PearsonAccumulator acc;

@@ -12,6 +12,7 @@ import org.cortigan.data.NpyType;
 import org.cortigan.data.NpyWriter;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.RunFolder;
 import picocli.CommandLine.ArgGroup;
@@ -50,7 +51,7 @@ final class Predict implements Callable<Integer> {
         Path data;
     }
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "With --data; 1 to 8 (default ${DEFAULT-VALUE}).")
+    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(names = "--split", defaultValue = "TEST", description = "With --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
@@ -74,9 +75,10 @@ final class Predict implements Callable<Integer> {
                 if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
         CpuDevice device = place.open(output);
-        int left = m.config().left(), v = m.config().vertices(), size = m.config().generator().image();
+        ModelConfig.Subject who = m.config().subject(AlgonautsSubject.folderName(subject));
+        int left = who.left(), v = who.vertices(), size = m.config().generator().image();
         RunFolder.create(out);
-        try (Predictor p = m.predictor(device, Math.min(batch, files.size()));
+        try (Predictor p = m.predictor(device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject));
                 NpyWriter l = NpyWriter.create(out.resolve("lh_pred_test.npy"), NpyType.F32, files.size(), left);
                 NpyWriter r = NpyWriter.create(out.resolve("rh_pred_test.npy"), NpyType.F32, files.size(), v - left)) {
             float[] y = new float[Math.multiplyExact(p.batch(), v)];

@@ -23,9 +23,22 @@ import org.cortigan.plan.Plan;
  * allocates nothing. Confined to the thread that made it.
  */
 public final class Session implements AutoCloseable {
-    /** @param guardBytes free space after every buffer, for tests; @param inPlace reuse of dying inputs */
-    public record Options(int guardBytes, boolean inPlace) {
+    /**
+     * @param guardBytes free space after every buffer, for tests
+     * @param inPlace reuse of dying inputs
+     * @param arena a session whose arena this one uses too where it is large enough, or null: a run of one then ends what
+     *     the other's outputs hold; it must be closed after this one
+     */
+    public record Options(int guardBytes, boolean inPlace, Session arena) {
         public static final Options DEFAULT = new Options(0, true);
+
+        public Options(int guardBytes, boolean inPlace) {
+            this(guardBytes, inPlace, null);
+        }
+
+        public Options sharing(Session other) {
+            return new Options(guardBytes, inPlace, other);
+        }
     }
 
     /** Inputs and outputs of at most so many bytes have a copy on the host that travels with every run. */
@@ -86,7 +99,8 @@ public final class Session implements AutoCloseable {
                 return;
             }
             Map<Leaf, Long> leafAddress = placeLeaves(variables);
-            arena = own(allocate(plan.report().arenaBytes()));
+            long bytes = plan.report().arenaBytes();
+            arena = options.arena != null && options.arena.arena.bytes() >= bytes ? options.arena.arena : own(allocate(bytes));
             int n = 0;
             for (Node s : plan.steps()) if (Op.of(s).kernel() != null) n++;
             nodes = new Node[n];

@@ -1,5 +1,7 @@
 package org.cortigan.nn;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
@@ -10,6 +12,9 @@ import org.cortigan.op.Ops;
 public final class Layers {
     /** timm's epsilon of ViT's layer norms. */
     public static final double VIT_EPS = 1e-6;
+
+    /** torch's epsilon of group and batch norms. */
+    private static final double NORM_EPS = 1e-5;
 
     private Layers() {}
 
@@ -52,6 +57,35 @@ public final class Layers {
         return Ops.activation(x, Activation.Kind.GELU, 0);
     }
 
+    /** Group normalisation of x [B, H, W, C] (Wu and He 2018); torch's parameter names and epsilon. */
+    public static Value groupNorm(Weights w, Value x, int groups) {
+        int b = x.dim(0), c = x.dim(3);
+        Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
+        Value rows = Ops.reshape(x, b, x.dim(1) * x.dim(2), c);
+        return Ops.reshape(Ops.channelNorm(rows, gamma, beta, groups, NORM_EPS).output(0), x.shape().dims());
+    }
+
+    /**
+     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015); torch's parameter names, epsilon and momentum. In
+     * training the running statistics follow; they are what normalises a prediction.
+     */
+    public static Value batchNorm(Weights w, Value x) {
+        int c = x.dim(3), n = Math.toIntExact(x.shape().elements() / c);
+        Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
+        Value mean = w.state("running_mean", Init.ZEROS, c), variance = w.state("running_var", Init.ONES, c);
+        Value rows = Ops.reshape(x, 1, n, c), y;
+        if (w.training()) {
+            Node norm = Ops.channelNorm(rows, gamma, beta, c, NORM_EPS);
+            Node track = Ops.trackStatistics(mean, variance, norm.output(1), norm.output(2), 0.1, n, NORM_EPS);
+            w.replaceState("running_mean", track.output(0));
+            w.replaceState("running_var", track.output(1));
+            y = norm.output(0);
+        } else {
+            y = Ops.channelAffine(rows, gamma, beta, mean, variance, NORM_EPS);
+        }
+        return Ops.reshape(y, x.shape().dims());
+    }
+
     /**
      * Pre-norm transformer encoder with its last norm (Dosovitskiy et al. 2021), parameters named as in timm's
      * VisionTransformer. Every residual sum is made by the norm that reads it.
@@ -60,8 +94,17 @@ public final class Layers {
      * @return tokens [B, T, E] after the norm
      */
     public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio) {
+        return encoder(w, x, depth, heads, mlpRatio, List.of(depth)).get(0);
+    }
+
+    /**
+     * The same, with the tokens after the blocks listed (1 to depth, ascending), each normalised: the last block's by
+     * {@code norm}, another's by {@code norms.BLOCK}.
+     */
+    public static List<Value> encoder(Weights w, Value x, int depth, int heads, double mlpRatio, List<Integer> after) {
         Graph g = x.graph();
         int width = x.dim(2);
+        List<Value> tokens = new ArrayList<>();
         Value sum = x;
         Value h = layerNorm(depth > 0 ? w.sub("blocks.0.norm1") : w.sub("norm"), x, null, VIT_EPS).output(0);
         for (int i = 0; i < depth; i++) {
@@ -77,8 +120,11 @@ public final class Layers {
                 n = layerNorm(i + 1 < depth ? w.sub("blocks." + (i + 1) + ".norm1") : w.sub("norm"), m, sum, VIT_EPS);
                 h = n.output(0);
                 sum = n.output(3);
+                if (i + 1 < depth && after.contains(i + 1))
+                    tokens.add(layerNorm(w.sub("norms." + (i + 1)), sum, null, VIT_EPS).output(0));
             }
         }
-        return h;
+        if (after.contains(depth)) tokens.add(h);
+        return tokens;
     }
 }

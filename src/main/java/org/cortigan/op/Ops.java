@@ -144,6 +144,20 @@ public final class Ops {
         return x.graph().apply(new MeanMiddle(), x).output(0);
     }
 
+    /** [A, B, C] to [B, A, C]; a reshape where A or B is 1. */
+    public static Value swapLeading(Value x) {
+        if (x.dim(0) == 1 || x.dim(1) == 1) return reshape(x, x.dim(1), x.dim(0), x.dim(2));
+        return x.graph().apply(new SwapLeading(), x).output(0);
+    }
+
+    /** Twice the side, every pixel repeated: [B, H, W, C] to [B, 2 H, 2 W, C]. */
+    public static Value upsample(Value x) {
+        int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
+        Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
+        Value rows = reshape(wide, b * h, 2 * w * c);
+        return reshape(concat(1, rows, rows), b, 2 * h, 2 * w, c);
+    }
+
     /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
     public static Value conv2d(Value x, Value w, Value bias, Value scale, int sh, int sw, int ph, int pw) {
         List<Value> in = new ArrayList<>(List.of(x, w));

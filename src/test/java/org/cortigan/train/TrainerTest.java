@@ -16,6 +16,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.cortigan.InputException;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Model;
@@ -311,10 +313,21 @@ class TrainerTest {
         assertFalse(Recipe.BUNDLED.isEmpty());
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
-            org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544);
+            org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1));
             org.cortigan.loss.LossConfig.of(r.section("loss"));
             org.cortigan.optim.Optimizer.generator(r.section("optimizer"));
         }
+    }
+
+    private static final org.cortigan.model.ModelConfig.Subject SUBJECT_1 = new org.cortigan.model.ModelConfig.Subject("", 19004, 20544);
+
+    /** Regions as many and as large as a recipe's grouping would have: 25 for the functional ROIs. */
+    private static List<Region> regions(Recipe r) {
+        String per = r.section("model").section("discriminator").text("per");
+        if (!per.equals("classes")) return Regions.of(per, Regions.Order.STORED, 19004, 20544);
+        List<Region> all = new ArrayList<>();
+        for (int k = 0; k < 25; k++) all.add(new Region("r" + k, java.util.stream.IntStream.range(1600 * k, 1600 * k + (k == 24 ? 1148 : 1640)).toArray()));
+        return all;
     }
 
     @Test
@@ -322,7 +335,7 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             StepGraph g = new StepGraph(
-                    org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544),
+                    org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1)), SUBJECT_1, regions(r),
                     org.cortigan.loss.LossConfig.of(r.section("loss")),
                     org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
                     org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),
