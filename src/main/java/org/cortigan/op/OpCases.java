@@ -27,6 +27,7 @@ public final class OpCases {
         all.addAll(MeanMiddle.cases());
         all.addAll(Conv2d.cases());
         all.addAll(GatherRows.cases());
+        all.addAll(GatherGroups.cases());
         return all;
     }
 }
