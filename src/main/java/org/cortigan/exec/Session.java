@@ -115,13 +115,13 @@ public final class Session implements AutoCloseable {
                 long scratch = plan.scratchOffset(s) < 0 ? 0 : arena.address() + plan.scratchOffset(s);
                 ArgBlock.Addresses at = new ArgBlock.Addresses() {
                     @Override
-                    public long in(int k) {
-                        return address(s.input(k), leafAddress);
+                    public long in(int k, long element) {
+                        return address(s.input(k), element, leafAddress);
                     }
 
                     @Override
-                    public long out(int k) {
-                        return address(s.output(k), leafAddress);
+                    public long out(int k, long element) {
+                        return address(s.output(k), element, leafAddress);
                     }
                 };
                 op.args(s, new ArgBlock(p.buf, p.address, at, scratch, p.state, p.structWords));
@@ -231,12 +231,12 @@ public final class Session implements AutoCloseable {
         ByteBuffer buf = m.view(0, m.bytes());
         ArgBlock.Addresses bound = new ArgBlock.Addresses() {
             @Override
-            public long in(int i) {
+            public long in(int i, long element) {
                 return 1;
             }
 
             @Override
-            public long out(int i) {
+            public long out(int i, long element) {
                 return 1;
             }
         };
@@ -289,6 +289,7 @@ public final class Session implements AutoCloseable {
                     ? new Storage(v.type(), device, io.address() + offset, smallInputs, offset, this::settle)
                     : new Storage(v.type(), device, io, offset);
             if (e.getKey() instanceof Leaf.Constant c) s.fill(c.value());
+            else if (e.getKey() instanceof Leaf.Table t) s.write(t.toArray());
             else inputs.put(e.getKey().id(), s);
             at.put(e.getKey(), s.address());
             offset += slot(v);
@@ -305,9 +306,10 @@ public final class Session implements AutoCloseable {
         return (n + Plan.ALIGNMENT - 1) / Plan.ALIGNMENT * Plan.ALIGNMENT;
     }
 
-    private long address(Value v, Map<Leaf, Long> leaves) {
+    private long address(Value v, long element, Map<Leaf, Long> leaves) {
         Leaf leaf = plan.leafOf(v);
-        return leaf != null ? leaves.get(leaf) : arena.address() + plan.offset(v);
+        long at = leaf != null ? leaves.get(leaf) : arena.address() + plan.offset(v);
+        return at + element * device.elementBytes(v.dtype());
     }
 
     private Memory own(Memory m) {

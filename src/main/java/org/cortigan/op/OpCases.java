@@ -28,6 +28,7 @@ public final class OpCases {
         all.addAll(Conv2d.cases());
         all.addAll(GatherRows.cases());
         all.addAll(SwapLeading.cases());
+        all.addAll(GatherGroups.cases());
         return all;
     }
 }

@@ -165,4 +165,12 @@ public final class Ops {
         if (scale != null) in.add(scale);
         return x.graph().apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in).output(0);
     }
+
+    /**
+     * Columns of x [R, V] for each group, group after group as one flat value; see {@link GatherGroups}. A column may be in
+     * no group or in several.
+     */
+    public static Value gatherGroups(Value x, List<int[]> groups) {
+        return GatherGroups.of(x, groups);
+    }
 }
