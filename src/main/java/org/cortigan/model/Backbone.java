@@ -98,8 +98,8 @@ final class Backbone {
         Value y = Layers.conv(w.sub("conv"), x, channels, kernel, stride, ONE);
         return switch (g.norm()) {
             case NONE -> Layers.leakyRelu(y);
-            case GROUP -> Layers.leakyRelu(Layers.groupNorm(w.sub("norm"), y, Math.min(g.groups(), channels)));
-            case BATCH -> Layers.leakyRelu(Layers.batchNorm(w.sub("norm"), y));
+            case GROUP -> Layers.groupNorm(w.sub("norm"), y, Math.min(g.groups(), channels));
+            case BATCH -> Layers.batchNorm(w.sub("norm"), y);
         };
     }
 

@@ -8,6 +8,7 @@ import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.Settings;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 
 /**
@@ -25,6 +26,11 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
     public record Subject(String name, int left, int right) {
         public int vertices() {
             return left + right;
+        }
+
+        @Override
+        public String toString() {
+            return (name.isEmpty() ? "" : name + ": ") + left + " + " + right + " vertices";
         }
     }
 
@@ -49,8 +55,8 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
     /** The generator's parameters and states, all heads among them. */
     public Weights generatorWeights(DType compute) {
         return Weights.declaredBy(compute, Generator.PREFIX, false, w -> {
-            // every subject's graph asks for the same backbone, and for its own head
-            org.cortigan.graph.Value images = generator.images(w.graph(), 1);
+            // every subject's graph asks for the same backbone, and for its own head; batch statistics want two images
+            Value images = generator.images(w.graph(), 2);
             for (Subject s : subjects) generator.responses(w, images, s.name, s.vertices());
         });
     }

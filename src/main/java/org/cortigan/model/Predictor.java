@@ -69,7 +69,7 @@ public final class Predictor implements AutoCloseable {
 
     /** Parameters and states that a prediction reads. */
     static List<Weights.Spec> declare(ModelConfig config, ModelConfig.Subject subject, boolean features, DType compute) {
-        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, features, 1));
+        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, features, 2));
         List<Weights.Spec> all = new ArrayList<>(w.specs());
         all.addAll(w.states());
         return all;

@@ -6,7 +6,10 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
 import org.cortigan.op.Activation;
+import org.cortigan.op.ChannelAffine;
+import org.cortigan.op.ChannelNorm;
 import org.cortigan.op.Ops;
+import org.cortigan.op.TrackStatistics;
 
 /** Layers as functions that build nodes; their parameters have torch's and timm's names. */
 public final class Layers {
@@ -15,6 +18,9 @@ public final class Layers {
 
     /** torch's epsilon of group and batch norms. */
     private static final double NORM_EPS = 1e-5;
+
+    /** Slope of leaky ReLUs below zero, as in DCGAN and pix2pix. */
+    private static final double LEAK = 0.2;
 
     private Layers() {}
 
@@ -50,40 +56,35 @@ public final class Layers {
     }
 
     public static Value leakyRelu(Value x) {
-        return Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+        return Ops.activation(x, Activation.Kind.LEAKY_RELU, LEAK);
     }
 
     public static Value gelu(Value x) {
         return Ops.activation(x, Activation.Kind.GELU, 0);
     }
 
-    /** Group normalisation of x [B, H, W, C] (Wu and He 2018); torch's parameter names and epsilon. */
+    /** Group normalisation of x [B, H, W, C] (Wu and He 2018) and leaky ReLU; torch's parameter names and epsilon. */
     public static Value groupNorm(Weights w, Value x, int groups) {
-        int b = x.dim(0), c = x.dim(3);
-        Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
-        Value rows = Ops.reshape(x, b, x.dim(1) * x.dim(2), c);
-        return Ops.reshape(Ops.channelNorm(rows, gamma, beta, groups, NORM_EPS).output(0), x.shape().dims());
+        Value gamma = w.vector("weight", Init.ONES, x.dim(3)), beta = w.vector("bias", Init.ZEROS, x.dim(3));
+        return x.graph().apply(new ChannelNorm(groups, false, NORM_EPS, LEAK), x, gamma, beta).output(0);
     }
 
     /**
-     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015); torch's parameter names, epsilon and momentum. In
-     * training the running statistics follow; they are what normalises a prediction.
+     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015) and leaky ReLU; torch's parameter names, epsilon and
+     * momentum. In training the running statistics follow; they are what normalises a prediction.
      */
     public static Value batchNorm(Weights w, Value x) {
-        int c = x.dim(3), n = Math.toIntExact(x.shape().elements() / c);
+        Graph g = x.graph();
+        int c = x.dim(3);
         Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
         Value mean = w.state("running_mean", Init.ZEROS, c), variance = w.state("running_var", Init.ONES, c);
-        Value rows = Ops.reshape(x, 1, n, c), y;
-        if (w.training()) {
-            Node norm = Ops.channelNorm(rows, gamma, beta, c, NORM_EPS);
-            Node track = Ops.trackStatistics(mean, variance, norm.output(1), norm.output(2), 0.1, n, NORM_EPS);
-            w.replaceState("running_mean", track.output(0));
-            w.replaceState("running_var", track.output(1));
-            y = norm.output(0);
-        } else {
-            y = Ops.channelAffine(rows, gamma, beta, mean, variance, NORM_EPS);
-        }
-        return Ops.reshape(y, x.shape().dims());
+        if (!w.training()) return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance).output(0);
+        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
+        Node track = g.apply(
+                new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS), mean, variance, norm.output(1), norm.output(2));
+        w.replaceState("running_mean", track.output(0));
+        w.replaceState("running_var", track.output(1));
+        return norm.output(0);
     }
 
     /**
