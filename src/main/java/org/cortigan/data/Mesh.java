@@ -116,7 +116,8 @@ public record Mesh(float[] points, int[] triangles) {
                     int event = xml.next();
                     if (event == XMLStreamConstants.START_ELEMENT) {
                         String name = xml.getLocalName();
-                        if (!root && !name.equals("GIFTI")) throw bad(path, "its root element is " + InputFiles.quote(name) + ", not GIFTI");
+                        if (!root && !name.equals("GIFTI"))
+                            throw bad(path, "its root element is " + InputFiles.quote(name) + ", not GIFTI");
                         root = true;
                         if (name.equals("DataArray")) {
                             array = DataArray.of(path, xml);
@@ -217,7 +218,8 @@ public record Mesh(float[] points, int[] triangles) {
                 throw bad(path, "Data of encoding " + encoding + " cannot be decoded: " + InputFiles.quote(String.valueOf(e.getMessage())));
             }
             if (data.length != bytes)
-                throw bad(path, "a DataArray of " + rows + " rows holds " + (data.length > bytes ? "more" : "fewer") + " than " + bytes + " bytes");
+                throw bad(path, "a DataArray of " + rows + " rows holds " + (data.length > bytes ? "more" : "fewer") + " than " + bytes
+                        + " bytes");
             return data;
         }
 
