@@ -89,6 +89,21 @@ class FormatFuzzTest {
         });
     }
 
+    @Test
+    void mesh() {
+        List<byte[]> seeds = new ArrayList<>();
+        for (String name : new String[] {"mesh.white", "mesh_base64.gii", "mesh_gzip.gii", "mesh_gzip.gii.gz",
+            "mesh_big_endian.gii", "mesh_columns.gii", "mesh_ascii.gii"}) {
+            seeds.add(Formats.golden(name));
+        }
+        byte[][] words = words("Dim0=\"12\"", "Dim0=\"16777216\"", "Dim0=\"3\"", "Dim1=\"3\"", "\"ASCII\"", "\"Base64Binary\"",
+                "\"GZipBase64Binary\"", "\"BigEndian\"", "\"LittleEndian\"", "\"ColumnMajorOrder\"", "NIFTI_INTENT_TRIANGLE",
+                "NIFTI_INTENT_POINTSET", "<Data>", "</Data>", "<DataArray ", "</DataArray>", "</GIFTI>", "<![CDATA[", "]]>", "<!--",
+                "-->", "&e;", "&#0;", "<!DOCTYPE GIFTI [<!ENTITY e \"1 1 1\">]>", "<?xml version=\"1.1\" encoding=\"UTF-16\"?>",
+                "encoding=\"EBCDIC\"", "xmlns:a=\"b\"", "a:", "1e40", "NaN", "-1", "AAAA", "=", "\377\377\376", "\n\n", "\37\213");
+        fuzz(seeds, words, 40, 300, file -> Mesh.parse(Path.of("fuzz.gii"), file));
+    }
+
     /**
      * @param focus where the interesting part begins: half of all mutations happen behind it
      * @param factor bytes a reader may allocate for a byte of file, on top of a constant
