@@ -27,6 +27,9 @@ public final class OpCases {
         all.addAll(MeanMiddle.cases());
         all.addAll(Conv2d.cases());
         all.addAll(GatherRows.cases());
+        all.addAll(ChannelNorm.cases());
+        all.addAll(ChannelAffine.cases());
+        all.addAll(TrackStatistics.cases());
         return all;
     }
 }
