@@ -29,6 +29,9 @@ public final class OpCases {
         all.addAll(GatherRows.cases());
         all.addAll(SwapLeading.cases());
         all.addAll(GatherGroups.cases());
+        all.addAll(ChannelNorm.cases());
+        all.addAll(ChannelAffine.cases());
+        all.addAll(TrackStatistics.cases());
         return all;
     }
 }

@@ -90,6 +90,13 @@ public final class Sketch {
         return f;
     }
 
+    /** Squares of normal numbers plus 0.1: variances. */
+    public static float[] positive(SplittableRandom r, int n) {
+        float[] f = gaussian(r, n);
+        for (int i = 0; i < n; i++) f[i] = f[i] * f[i] + 0.1f;
+        return f;
+    }
+
     public static float[] integers(SplittableRandom r, int n, int bound) {
         float[] f = new float[n];
         for (int i = 0; i < n; i++) f[i] = r.nextInt(bound);

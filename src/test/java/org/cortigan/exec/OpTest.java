@@ -53,6 +53,9 @@ class OpTest {
         NO_GRADIENT.put("Conv2dGradW", "is a gradient");
         NO_GRADIENT.put("GatherRows", "picks data");
         NO_GRADIENT.put("GatherGroupsGrad", "is a gradient");
+        NO_GRADIENT.put("ChannelNormGrad", "is a gradient");
+        NO_GRADIENT.put("ChannelAffine", "only evaluation uses it");
+        NO_GRADIENT.put("TrackStatistics", "is an update");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
