@@ -16,6 +16,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
+import org.cortigan.train.Subset;
 import org.cortigan.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -82,7 +83,7 @@ final class Train implements Callable<Integer> {
             subject.checkFinite();
             Path folder = run != null ? run : Path.of("runs", r.name() + "-" + AlgonautsSubject.folderName(data.subject));
             int few = 5 * r.section("train").integer("batch", 1);
-            return train(r, fast && all.count() > few ? new First(all, few) : all, device, folder);
+            return train(r, fast && all.count() > few ? new Subset(all, java.util.stream.IntStream.range(0, few).toArray()) : all, device, folder);
         }
     }
 
@@ -143,29 +144,6 @@ final class Train implements Callable<Integer> {
             if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
             else output.line("%s", best);
             return 0;
-        }
-    }
-
-    /** The first photographs of a data set. */
-    private record First(org.cortigan.train.TrainingData all, int count) implements org.cortigan.train.TrainingData {
-        @Override
-        public int leftVertices() {
-            return all.leftVertices();
-        }
-
-        @Override
-        public int rightVertices() {
-            return all.rightVertices();
-        }
-
-        @Override
-        public void image(int i, java.nio.ByteBuffer into) {
-            all.image(i, into);
-        }
-
-        @Override
-        public void responses(int i, java.nio.ByteBuffer into) {
-            all.responses(i, into);
         }
     }
 }

@@ -1,0 +1,35 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+
+/**
+ * Some photographs of a data set.
+ *
+ * @param images their indices in {@code all}, in the order in which they count here
+ */
+public record Subset(TrainingData all, int[] images) implements TrainingData {
+    @Override
+    public int count() {
+        return images.length;
+    }
+
+    @Override
+    public int leftVertices() {
+        return all.leftVertices();
+    }
+
+    @Override
+    public int rightVertices() {
+        return all.rightVertices();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        all.image(images[i], into);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        all.responses(images[i], into);
+    }
+}
