@@ -1,17 +1,21 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
-import org.cortigan.eval.PearsonAccumulator;
-import org.cortigan.exec.CpuDevice;
-import org.cortigan.model.Model;
-import org.cortigan.model.ModelConfig;
-import org.cortigan.model.Predictor;
+import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.exec.Device;
+import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
@@ -44,8 +48,9 @@ final class Evaluate implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Parameters(paramLabel = "RUN|CHECKPOINT", description = "A run's folder (its best checkpoint) or a checkpoint.")
-    private Path model;
+    @Parameters(paramLabel = "RUN|CHECKPOINT", arity = "1..*",
+            description = "A run's folder (its best checkpoint) or a checkpoint; of several the mean of their predictions.")
+    private List<Path> models;
 
     @Option(names = "--split", defaultValue = "TEST",
             description = "test (needs responses kept apart, as simulate writes them) or validation, the images that the run"
@@ -64,43 +69,56 @@ final class Evaluate implements Callable<Integer> {
     private boolean json;
 
     @Override
-    public Integer call() {
-        Path file = Shared.checkpoint(model);
-        Model m = Model.load(file);
-        CpuDevice device = place.open(output);
-        int size = m.config().generator().image();
-        String name = AlgonautsSubject.folderName(data.subject);
-        ModelConfig.Subject who = m.config().subject(name);
-        try (AlgonautsSubject s = data.open(); Predictor p = m.predictor(device, 32, name)) {
-            if (s.left() != who.left() || s.right() != who.right())
+    public Integer call() throws Exception {
+        if (models.size() > 1 && out == null)
+            throw new InputException("evaluate", "the evaluation of several runs belongs into none of their folders", "Name one by --out");
+        List<Path> files = models.stream().map(Shared::checkpoint).toList();
+        Evaluation e;
+        try (AlgonautsSubject s = data.open()) {
+            Path responses = heldOut != null ? heldOut : SimulatedDataset.heldOut(data.data, data.subject);
+            e = of(files, split, s, responses, data.cache(), place.open(output), ceiling.unit, output::note);
+        }
+        Path folder = out != null ? out : files.get(0).toAbsolutePath().resolveSibling("evaluation");
+        RunFolder.create(folder);
+        e.write(folder);
+        if (json) output.line("%s", Json.pretty(e.json()).strip());
+        else output.line("%s%nwritten to %s", e.table(), folder);
+        return 0;
+    }
+
+    /**
+     * Evaluates the mean of the predictions of some checkpoints.
+     *
+     * @param responses folder of the responses to the test split; read for that split alone
+     */
+    static Evaluation of(
+            List<Path> checkpoints, Split split, AlgonautsSubject s, Path responses, Path cache, Device device, NoiseCeiling.Unit unit,
+            Consumer<String> log) throws Exception {
+        String what = (checkpoints.size() == 1 ? "" : "mean of " + checkpoints.size() + " models' predictions, ")
+                + checkpoints.stream().map(Path::toString).collect(Collectors.joining(", "))
+                + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
+        try (Ensemble models = Ensemble.load(checkpoints, device, 32, AlgonautsSubject.folderName(s.number()))) {
+            if (s.left() != models.subject().left() || s.right() != models.subject().right())
                 throw new InputException(
-                        file.toString(), "is for " + who.left() + " + " + who.right() + " vertices, the subject has "
-                                + s.left() + " + " + s.right(),
+                        checkpoints.get(0).toString(), "is for " + models.subject() + ", the subject has " + s.left() + " + " + s.right(),
                         "Give the subject that it was trained on");
-            PearsonAccumulator acc;
-            if (split == Split.TEST) {
-                Path responses = heldOut != null ? heldOut : SimulatedDataset.heldOut(data.data, data.subject);
-                try (HeldOut h = new HeldOut(s, responses, size, data.cache(), output::note)) {
-                    int[] all = new int[h.count()];
-                    for (int i = 0; i < all.length; i++) all[i] = i;
-                    acc = Trainer.evaluate(p, h, all);
+            if (split == Split.TEST)
+                try (Shared.Sized<HeldOut> h = new Shared.Sized<>(side -> new HeldOut(s, responses, side, cache, log))) {
+                    return HeldOut.summary(what, models.evaluate(h, IntStream.range(0, s.testImages().size()).toArray()), s, unit);
                 }
-            } else {
-                Recipe r = Recipe.load(file.resolveSibling("recipe.yaml").toString());
-                try (SubjectData d = new SubjectData(s, size, data.cache(), output::note)) {
-                    int[] images = Trainer.split(r, d.count())[1];
-                    if (images.length == 0)
-                        throw new InputException(file.toString(), "its run held out no images", "Evaluate on the test split");
-                    acc = Trainer.evaluate(p, d, images);
-                }
+            int[] images = null;
+            for (Path p : checkpoints) {
+                int[] own = Trainer.split(Recipe.ofCheckpoint(p), s.trainingImages().size())[1];
+                if (own.length == 0) throw new InputException(p.toString(), "its run held out no images", "Evaluate on the test split");
+                if (images != null && !Arrays.equals(images, own))
+                    throw new InputException(
+                            p.toString(), "its run held out other images than that of " + checkpoints.get(0),
+                            "Evaluate on the test split, or runs of equal train.seed and train.validation");
+                images = own;
             }
-            Evaluation e = HeldOut.summary(file + " on the " + split.name().toLowerCase(java.util.Locale.ROOT) + " split", acc, s, ceiling.unit);
-            Path folder = out != null ? out : file.toAbsolutePath().resolveSibling("evaluation");
-            RunFolder.create(folder);
-            e.write(folder);
-            if (json) output.line("%s", Json.pretty(e.json()).strip());
-            else output.line("%s%nwritten to %s", e.table(), folder);
-            return 0;
+            try (Shared.Sized<SubjectData> d = new Shared.Sized<>(side -> new SubjectData(s, side, cache, log))) {
+                return HeldOut.summary(what, models.evaluate(d, images), s, unit);
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 package org.cortigan.cli;
 
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -11,9 +10,7 @@ import org.cortigan.data.Images;
 import org.cortigan.data.NpyType;
 import org.cortigan.data.NpyWriter;
 import org.cortigan.exec.CpuDevice;
-import org.cortigan.model.Model;
-import org.cortigan.model.ModelConfig;
-import org.cortigan.model.Predictor;
+import org.cortigan.train.Ensemble;
 import org.cortigan.train.RunFolder;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -37,8 +34,9 @@ final class Predict implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Parameters(paramLabel = "RUN|CHECKPOINT", description = "A run's folder (its best checkpoint) or a checkpoint.")
-    private Path model;
+    @Parameters(paramLabel = "RUN|CHECKPOINT", arity = "1..*",
+            description = "A run's folder (its best checkpoint) or a checkpoint; of several the mean of their predictions.")
+    private List<Path> models;
 
     @ArgGroup(exclusive = true, multiplicity = "1")
     private Source source;
@@ -66,7 +64,6 @@ final class Predict implements Callable<Integer> {
     @Override
     public Integer call() {
         if (batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
-        Model m = Model.load(Shared.checkpoint(model));
         List<Path> files;
         if (source.images != null) files = Images.list(source.images);
         else
@@ -75,24 +72,27 @@ final class Predict implements Callable<Integer> {
                 if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
         CpuDevice device = place.open(output);
-        ModelConfig.Subject who = m.config().subject(AlgonautsSubject.folderName(subject));
-        int left = who.left(), v = who.vertices(), size = m.config().generator().image();
-        RunFolder.create(out);
-        try (Predictor p = m.predictor(device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject));
-                NpyWriter l = NpyWriter.create(out.resolve("lh_pred_test.npy"), NpyType.F32, files.size(), left);
+        List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
+        try (Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
+            int left = p.subject().left();
+            RunFolder.create(out);
+            write(p, files, left);
+            output.line("%d images, %d + %d vertices: %s", files.size(), left, p.columns() - left, out);
+        }
+        return 0;
+    }
+
+    private void write(Ensemble p, List<Path> files, int left) {
+        int v = p.columns();
+        try (NpyWriter l = NpyWriter.create(out.resolve("lh_pred_test.npy"), NpyType.F32, files.size(), left);
                 NpyWriter r = NpyWriter.create(out.resolve("rh_pred_test.npy"), NpyType.F32, files.size(), v - left)) {
             float[] y = new float[Math.multiplyExact(p.batch(), v)];
             StringBuilder names = new StringBuilder();
             for (int at = 0; at < files.size(); at += p.batch()) {
-                int n = Math.min(p.batch(), files.size() - at);
-                ByteBuffer x = p.imageBytesOfBatch();
+                int n = Math.min(p.batch(), files.size() - at), first = at;
+                p.predict((k, side, into) -> into.put(Images.decode(files.get(first + k), side)), n, y);
                 for (int k = 0; k < n; k++) {
-                    x.put(Images.decode(files.get(at + k), size));
                     names.append(files.get(at + k).getFileName()).append('\n');
-                }
-                p.run();
-                p.read(y, 0, n);
-                for (int k = 0; k < n; k++) {
                     l.writeRow(y, k * v, left);
                     r.writeRow(y, k * v + left, v - left);
                 }
@@ -101,7 +101,5 @@ final class Predict implements Callable<Integer> {
             r.commit();
             AtomicFiles.writeString(out.resolve("images.txt"), names.toString());
         }
-        output.line("%d images, %d + %d vertices: %s", files.size(), left, v - left, out);
-        return 0;
     }
 }

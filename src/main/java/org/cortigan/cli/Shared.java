@@ -4,11 +4,15 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.IntFunction;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.train.RunFolder;
+import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -63,6 +67,26 @@ final class Shared {
 
         Path cache() {
             return cache != null ? cache : data.resolve(".cortigan-cache");
+        }
+    }
+
+    /** A data set once for each size of photographs that models see, opened when it is first asked for. */
+    static final class Sized<T extends TrainingData & AutoCloseable> implements IntFunction<T>, AutoCloseable {
+        private final Map<Integer, T> bySide = new TreeMap<>();
+        private final IntFunction<T> open;
+
+        Sized(IntFunction<T> open) {
+            this.open = open;
+        }
+
+        @Override
+        public T apply(int side) {
+            return bySide.computeIfAbsent(side, open::apply);
+        }
+
+        @Override
+        public void close() throws Exception {
+            for (T t : bySide.values()) t.close();
         }
     }
 

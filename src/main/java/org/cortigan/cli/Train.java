@@ -9,18 +9,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.jni.Native;
 import org.cortigan.model.Generator;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
+import org.cortigan.train.Subset;
 import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
@@ -102,7 +101,7 @@ final class Train implements Callable<Integer> {
                 SubjectData all = new SubjectData(subject, size, data.cache(), output::note);
                 open.push(all);
                 subject.checkFinite();
-                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), fast && all.count() > few ? new First(all, few) : all);
+                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), fast && all.count() > few ? new Subset(all, IntStream.range(0, few).toArray()) : all);
             }
             return train(r, sets, device, folder);
         } finally {
@@ -167,34 +166,6 @@ final class Train implements Callable<Integer> {
             if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
             else output.line("%s", best);
             return 0;
-        }
-    }
-
-    /** The first photographs of a data set. */
-    private record First(TrainingData all, int count) implements TrainingData {
-        @Override
-        public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
-            return all.regions(grouping, order, meshes, least, log);
-        }
-
-        @Override
-        public int leftVertices() {
-            return all.leftVertices();
-        }
-
-        @Override
-        public int rightVertices() {
-            return all.rightVertices();
-        }
-
-        @Override
-        public void image(int i, java.nio.ByteBuffer into) {
-            all.image(i, into);
-        }
-
-        @Override
-        public void responses(int i, java.nio.ByteBuffer into) {
-            all.responses(i, into);
         }
     }
 }

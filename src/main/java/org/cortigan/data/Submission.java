@@ -2,8 +2,11 @@ package org.cortigan.data;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -26,17 +29,18 @@ public final class Submission {
     /**
      * Checks the predictions and writes the zip file.
      *
-     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy
+     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy, or several, of whose
+     *     predictions the mean is taken
      * @return subjects of the challenge that are not in it
      * @throws InputException for a prediction of the wrong type or shape or that is not finite, or a zip too large
      */
-    public static List<Integer> write(Path zip, Map<Integer, Path> folders) {
+    public static List<Integer> write(Path zip, Map<Integer, List<Path>> folders) {
         if (folders.isEmpty()) throw new InputException(zip.toString(), "there are no predictions for it", "Give a folder for each subject");
-        for (Map.Entry<Integer, Path> e : folders.entrySet()) {
+        for (Map.Entry<Integer, List<Path>> e : folders.entrySet()) {
             int s = e.getKey();
             if (s < 1 || s > 8) throw new InputException("subject " + s, "does not exist", "The challenge has subjects 1 to 8");
-            for (int h = 0; h < 2; h++) {
-                Path file = e.getValue().resolve(FILES.get(h));
+            for (Path file : e.getValue().stream().flatMap(f -> FILES.stream().map(f::resolve)).toList()) {
+                int h = file.endsWith(FILES.get(0)) ? 0 : 1;
                 try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
                     int rows = SimulatedDataset.challengeTest(s), columns = SimulatedDataset.challengeVertices(s)[h];
                     if (f.rows() != rows || f.rowElements() != columns)
@@ -52,12 +56,12 @@ public final class Submission {
             Counting counted = new Counting(out);
             ZipOutputStream z = new ZipOutputStream(counted);
             z.setLevel(Deflater.BEST_COMPRESSION);
-            for (Map.Entry<Integer, Path> e : new TreeMap<>(folders).entrySet())
+            for (Map.Entry<Integer, List<Path>> e : new TreeMap<>(folders).entrySet())
                 for (String name : FILES) {
                     ZipEntry entry = new ZipEntry(AlgonautsSubject.folderName(e.getKey()) + "/" + name);
                     entry.setTime(0); // equal predictions give equal files
                     z.putNextEntry(entry);
-                    Files.copy(e.getValue().resolve(name), z);
+                    copyMean(e.getValue().stream().map(f -> f.resolve(name)).toList(), z);
                     z.closeEntry();
                 }
             z.finish();
@@ -67,6 +71,34 @@ public final class Submission {
                         "Predictions rounded to fewer digits compress better");
         });
         return java.util.stream.IntStream.rangeClosed(1, 8).filter(s -> !folders.containsKey(s)).boxed().toList();
+    }
+
+    /** One file as it is; of several, which have been checked, the mean. */
+    private static void copyMean(List<Path> files, OutputStream to) throws IOException {
+        if (files.size() == 1) {
+            Files.copy(files.get(0), to);
+            return;
+        }
+        List<NpyFile> open = new ArrayList<>();
+        try {
+            for (Path p : files) open.add(NpyFile.open(p));
+            long rows = open.get(0).rows();
+            int columns = open.get(0).rowElements();
+            to.write(NpyWriter.header(NpyType.F32, rows, columns));
+            float[] one = new float[columns];
+            for (long row = 0; row < rows; row++) {
+                double[] sum = new double[columns];
+                for (NpyFile f : open) {
+                    f.readRow(row, one, 0);
+                    for (int i = 0; i < columns; i++) sum[i] += one[i];
+                }
+                ByteBuffer bytes = ByteBuffer.allocate(4 * columns).order(ByteOrder.LITTLE_ENDIAN);
+                for (double x : sum) bytes.putFloat((float) (x / files.size()));
+                to.write(bytes.array());
+            }
+        } finally {
+            open.forEach(NpyFile::close);
+        }
     }
 
     private static final class Counting extends OutputStream {

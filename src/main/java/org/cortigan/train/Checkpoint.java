@@ -21,7 +21,8 @@ import org.cortigan.model.ModelConfig;
  */
 final class Checkpoint {
     static final String VERSION = "2";
-    private static final String STATE = "cortigan.state", RECIPE = "cortigan.recipe";
+    static final String RECIPE = "cortigan.recipe";
+    private static final String STATE = "cortigan.state";
 
     private Checkpoint() {}
 
@@ -74,6 +75,14 @@ final class Checkpoint {
             want.forEach((n, type) -> vars.find(n).write(t.floats(n)));
             return s;
         }
+    }
+
+    /** The recipe that a checkpoint was trained by; null where it does not say. */
+    static Recipe recipe(SafeTensors t) {
+        String json = t.metadata().get(RECIPE);
+        if (json == null) return null;
+        String where = t.path() + ", metadata '" + RECIPE + "'";
+        return Recipe.of(t.path().getFileName().toString(), Json.object(Json.parse(json, where), where), where);
     }
 
     private static InputException other(Path file, String what) {

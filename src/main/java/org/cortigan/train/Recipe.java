@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
+import org.cortigan.data.SafeTensors;
 import org.cortigan.data.Settings;
 import org.snakeyaml.engine.v2.api.Dump;
 import org.snakeyaml.engine.v2.api.DumpSettings;
@@ -88,6 +89,22 @@ public final class Recipe {
     public static Recipe of(String name, Map<String, Object> values, String where) {
         Settings all = Settings.of("defaults.yaml", yaml(bundled("defaults"), "defaults.yaml"));
         return new Recipe(name, all.with(values, where));
+    }
+
+    /**
+     * The recipe by which a checkpoint was trained.
+     *
+     * @throws InputException where the checkpoint names none
+     */
+    public static Recipe ofCheckpoint(Path file) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            Recipe r = Checkpoint.recipe(t);
+            if (r == null)
+                throw new InputException(
+                        file.toString(), "names no recipe: it is an average of runs that held out different images",
+                        "Evaluate it on the test split");
+            return r;
+        }
     }
 
     /** Text of a bundled recipe, with its comments. */

@@ -1,6 +1,5 @@
 package org.cortigan.train;
 
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -116,6 +115,12 @@ public final class Trainer implements AutoCloseable {
         int[][] s = {Arrays.copyOfRange(all, held, all.length), Arrays.copyOf(all, held)};
         for (int[] x : s) Arrays.sort(x);
         return s;
+    }
+
+    /** Whether two recipes hold out the same photographs. */
+    static boolean sameSplit(Recipe a, Recipe b) {
+        Settings s = a.section("train"), t = b.section("train");
+        return s.whole("seed") == t.whole("seed") && s.number("validation", 0, 0.9) == t.number("validation", 0, 0.9);
     }
 
     private enum Precision {
@@ -397,25 +402,7 @@ public final class Trainer implements AutoCloseable {
 
     /** Pearson's r over the photographs listed, with a predictor for the same photographs' side. */
     public static PearsonAccumulator evaluate(Predictor p, TrainingData data, int[] images) {
-        int v = data.leftVertices() + data.rightVertices(), batch = p.batch();
-        PearsonAccumulator acc = new PearsonAccumulator(v);
-        float[] predicted = new float[Math.multiplyExact(batch, v)], target = new float[batch * v];
-        ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
-        for (int at = 0; at < images.length; at += batch) {
-            int n = Math.min(batch, images.length - at);
-            ByteBuffer x = p.imageBytesOfBatch();
-            for (int k = 0; k < n; k++) {
-                data.image(images[at + k], x);
-                row.clear();
-                data.responses(images[at + k], row);
-                row.flip();
-                row.asFloatBuffer().get(target, k * v, v);
-            }
-            p.run();
-            p.read(predicted, 0, n);
-            acc.add(predicted, target, n);
-        }
-        return acc;
+        return new Ensemble(List.of(p)).evaluate(side -> data, images);
     }
 
     private void save(String name) {

@@ -12,6 +12,7 @@ import java.util.Map;
 import org.cortigan.data.BundledPhotos;
 import org.cortigan.data.Json;
 import org.cortigan.data.NpyFile;
+import org.cortigan.data.SafeTensors;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -98,6 +99,55 @@ class CommandsTest {
         }
         refused(new String[] {"lh_pred_test.npy", "[8, 19004]", "[159, 19004]"}, "submit", "1=" + test, "--out", dir.resolve("s.zip"));
         assertFalse(Files.exists(dir.resolve("s.zip")));
+    }
+
+    private static float[] predictions(Path folder) {
+        try (NpyFile f = NpyFile.open(folder.resolve("lh_pred_test.npy"))) {
+            return f.toFloatArray();
+        }
+    }
+
+    @Test
+    void averagesAndEnsembles() {
+        Path seed1 = dir.resolve("seed1"), small = dir.resolve("small"), soup = dir.resolve("soup.safetensors");
+        Path[] p = new Path[4];
+        for (int i = 0; i < p.length; i++) p[i] = dir.resolve("ensemble" + i);
+        ok("train", "-c", "quickstart", "--data", data, "--run", seed1, "--seed", 1, "-o", "train.epochs=1", "-o", "train.batch=16");
+        ok("train", "-c", "vanilla-gan", "--data", data, "--run", small, "-o", "train.batch=4", "--fast-dev-run",
+                "-o", "model.generator.image=32", "-o", "model.generator.channels=[8, 8]");
+        Path last = run.resolve("last.safetensors");
+        ok("average", last, seed1, last, seed1, "-o", soup);
+        try (SafeTensors a = SafeTensors.open(last);
+                SafeTensors b = SafeTensors.open(seed1.resolve("best.safetensors"));
+                SafeTensors m = SafeTensors.open(soup)) {
+            for (String n : m.names()) {
+                float[] x = a.floats(n), y = b.floats(n), mean = m.floats(n);
+                for (int i = 0; i < mean.length; i++) assertEquals((float) (((double) x[i] + y[i]) / 2), mean[i], n);
+            }
+            assertTrue(m.names().contains("generator.head.weight") && m.names().stream().allMatch(n -> n.startsWith("generator.")));
+        }
+        assertTrue(ok("evaluate", soup, "--data", data, "--out", p[0]).out.contains("all vertices"));
+        ok("predict", soup, "--data", data, "--out", p[0]);
+        refused(new String[] {"soup.safetensors", "held out different images"}, "evaluate", soup, "--data", data, "--split", "validation");
+        refused(new String[] {"soup.safetensors", "cannot be resumed"}, "train", "-c", "quickstart", "--data", data,
+                "--run", dir.resolve("y"), "-o", "train.batch=16", "--resume", soup);
+        refused(new String[] {"small/", "cannot be averaged", "its generator is"}, "average", run, small, "-o", dir.resolve("n.safetensors"));
+        refused(new String[] {"soup.npy", ".safetensors"}, "average", run, seed1, "-o", dir.resolve("soup.npy"));
+        // a soup of one run keeps its validation split
+        ok("average", run, last, "-o", dir.resolve("one.safetensors"));
+        ok("evaluate", dir.resolve("one.safetensors"), last, "--data", data, "--split", "validation", "--out", p[0]);
+
+        // models that see photographs of different sizes
+        ok("predict", run, "--data", data, "--out", p[1]);
+        ok("predict", small, "--data", data, "--out", p[2]);
+        ok("predict", run, small, "--data", data, "--out", p[3], "--batch", 3);
+        float[] a = predictions(p[1]), b = predictions(p[2]), mean = predictions(p[3]);
+        for (int i = 0; i < mean.length; i++) assertEquals((a[i] + b[i]) / 2, mean[i], 1e-5);
+        Result r = ok("evaluate", run, small, "--data", data, "--out", p[3]);
+        assertTrue(r.out.contains("mean of 2 models' predictions"), r.out);
+        refused(new String[] {"Name one by --out"}, "evaluate", run, small, "--data", data);
+        refused(new String[] {"seed1/", "held out other images"}, "evaluate", run, seed1, "--data", data, "--split", "validation",
+                "--out", p[3]);
     }
 
     @Test

@@ -252,16 +252,29 @@ class SubjectTest {
         NpyWriter.save(good.resolve("lh_pred_test.npy"), new float[395 * v[0]], 395, v[0]);
         NpyWriter.save(good.resolve("rh_pred_test.npy"), new float[395 * v[1]], 395, v[1]);
         Path zip = dir.resolve("s.zip");
-        assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, good)));
+        assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, List.of(good))));
         try (ZipFile z = new ZipFile(zip.toFile())) {
             assertEquals(List.of("subj08/lh_pred_test.npy", "subj08/rh_pred_test.npy"), z.stream().map(e -> e.getName()).toList());
             assertEquals(Files.size(good.resolve("lh_pred_test.npy")), z.getEntry("subj08/lh_pred_test.npy").getSize());
+        }
+        Path ones = Files.createDirectories(dir.resolve("ones"));
+        for (int h = 0; h < 2; h++) {
+            float[] one = new float[395 * v[h]];
+            Arrays.fill(one, 1);
+            NpyWriter.save(ones.resolve(h == 0 ? "lh_pred_test.npy" : "rh_pred_test.npy"), one, 395, v[h]);
+        }
+        Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // the mean of several
+        try (ZipFile z = new ZipFile(zip.toFile())) {
+            byte[] mean = z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
+            float[] half = NpyFile.parse(Path.of("mean"), ByteBuffer.wrap(mean)).toFloatArray();
+            assertEquals(395 * v[1], half.length);
+            for (float x : half) assertEquals(0.5f, x);
         }
         float[] bad = new float[395 * v[1]];
         bad[9] = Float.POSITIVE_INFINITY;
         NpyWriter.save(good.resolve("rh_pred_test.npy"), bad, 395, v[1]);
         Path other = dir.resolve("t.zip");
-        assertThrows(InputException.class, () -> Submission.write(other, Map.of(8, good)));
+        assertThrows(InputException.class, () -> Submission.write(other, Map.of(8, List.of(good))));
         assertFalse(Files.exists(other));
     }
 

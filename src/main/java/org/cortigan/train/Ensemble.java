@@ -1,0 +1,124 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+import org.cortigan.InputException;
+import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.exec.Device;
+import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
+
+/**
+ * Several models of the same vertices that predict together: the mean of their predictions, of one model its own. They
+ * may see photographs of different sizes. Confined to the thread that made it.
+ */
+public final class Ensemble implements AutoCloseable {
+    private final ModelConfig.Subject subject;
+    private final List<Predictor> members;
+    private final float[] own;
+
+    private Ensemble(ModelConfig.Subject subject, List<Predictor> members) {
+        this.subject = subject;
+        this.members = List.copyOf(members);
+        own = new float[Math.multiplyExact(batch(), columns())];
+    }
+
+    /**
+     * Loads models from checkpoints.
+     *
+     * @param subject whose responses, where a model is of several
+     * @throws InputException for one that has other vertices than the first
+     */
+    public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject) {
+        List<Predictor> members = new ArrayList<>();
+        ModelConfig.Subject first = null;
+        try {
+            for (Path p : checkpoints) {
+                Model m = Model.load(p);
+                ModelConfig.Subject s = m.config().subject(subject);
+                if (first == null) first = s;
+                if (s.left() != first.left() || s.right() != first.right())
+                    throw new InputException(
+                            p.toString(), "is for " + s + ", " + checkpoints.get(0) + " for " + first, "Give models of the same subject");
+                members.add(m.predictor(device, batch, subject));
+            }
+            return new Ensemble(first, members);
+        } catch (RuntimeException | Error e) {
+            members.forEach(Predictor::close);
+            throw e;
+        }
+    }
+
+    /** Whose responses it predicts. */
+    public ModelConfig.Subject subject() {
+        return subject;
+    }
+
+    /** Photographs at a time. */
+    public int batch() {
+        return members.get(0).batch();
+    }
+
+    /** Numbers for one photograph. */
+    public int columns() {
+        return members.get(0).columns();
+    }
+
+    /** Gives photographs at the size that a member sees. */
+    public interface Photographs {
+        /** Puts photograph i, u8 [side, side, 3], at the buffer's position, which advances. */
+        void put(int i, int side, ByteBuffer into);
+    }
+
+    /** Predicts n photographs, 1 to {@link #batch()}; mean predictions [n, columns] to the start of {@code into}. */
+    public void predict(Photographs photographs, int n, float[] into) {
+        for (int m = 0; m < members.size(); m++) {
+            Predictor p = members.get(m);
+            int side = (int) Math.round(Math.sqrt(p.imageBytes() / 3));
+            ByteBuffer x = p.imageBytesOfBatch();
+            for (int k = 0; k < n; k++) photographs.put(k, side, x);
+            p.run();
+            p.read(m == 0 ? into : own, 0, n);
+            if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += own[i];
+        }
+        if (members.size() > 1) for (int i = 0; i < n * columns(); i++) into[i] /= members.size();
+    }
+
+    /**
+     * Pearson's r over the photographs listed.
+     *
+     * @param data the same photographs at each size that a member sees
+     */
+    public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
+        int v = columns();
+        PearsonAccumulator acc = new PearsonAccumulator(v);
+        float[] predicted = new float[own.length], target = new float[own.length];
+        ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
+        TrainingData[] seen = new TrainingData[1]; // the responses are the same at every size
+        for (int at = 0; at < images.length; at += batch()) {
+            int n = Math.min(batch(), images.length - at), first = at;
+            predict((k, side, into) -> {
+                seen[0] = data.apply(side);
+                seen[0].image(images[first + k], into);
+            }, n, predicted);
+            for (int k = 0; k < n; k++) {
+                row.clear();
+                seen[0].responses(images[at + k], row);
+                row.flip();
+                row.asFloatBuffer().get(target, k * v, v);
+            }
+            acc.add(predicted, target, n);
+        }
+        return acc;
+    }
+
+    @Override
+    public void close() {
+        members.forEach(Predictor::close);
+    }
+}

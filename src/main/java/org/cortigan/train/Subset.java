@@ -1,0 +1,45 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
+
+/**
+ * Some photographs of a data set.
+ *
+ * @param images their indices in {@code all}, in the order in which they count here
+ */
+public record Subset(TrainingData all, int[] images) implements TrainingData {
+    @Override
+    public int count() {
+        return images.length;
+    }
+
+    @Override
+    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+        return all.regions(grouping, order, meshes, least, log);
+    }
+
+    @Override
+    public int leftVertices() {
+        return all.leftVertices();
+    }
+
+    @Override
+    public int rightVertices() {
+        return all.rightVertices();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        all.image(images[i], into);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        all.responses(images[i], into);
+    }
+}
