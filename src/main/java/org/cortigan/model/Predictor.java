@@ -21,6 +21,7 @@ import org.cortigan.nn.Weights;
  */
 public final class Predictor implements AutoCloseable {
     private final ModelConfig config;
+    private final ModelConfig.Subject subject;
     private final int batch;
     private final Variables owned;
     private final Session session;
@@ -41,6 +42,7 @@ public final class Predictor implements AutoCloseable {
             boolean own, boolean features) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
+        this.subject = subject;
         this.batch = batch;
         this.owned = own ? variables : null;
         Graph g = new Graph();
@@ -73,6 +75,11 @@ public final class Predictor implements AutoCloseable {
         List<Weights.Spec> all = new ArrayList<>(w.specs());
         all.addAll(w.states());
         return all;
+    }
+
+    /** Whose responses it predicts. */
+    public ModelConfig.Subject subject() {
+        return subject;
     }
 
     /** Photographs in a batch: the most that one call takes. */

@@ -18,12 +18,11 @@ import org.cortigan.model.Predictor;
  * may see photographs of different sizes. Confined to the thread that made it.
  */
 public final class Ensemble implements AutoCloseable {
-    private final ModelConfig.Subject subject;
     private final List<Predictor> members;
     private final float[] own;
 
-    private Ensemble(ModelConfig.Subject subject, List<Predictor> members) {
-        this.subject = subject;
+    /** @param members predictors of equal batch and columns, at least one; they end with this */
+    public Ensemble(List<Predictor> members) {
         this.members = List.copyOf(members);
         own = new float[Math.multiplyExact(batch(), columns())];
     }
@@ -47,7 +46,7 @@ public final class Ensemble implements AutoCloseable {
                             p.toString(), "is for " + s + ", " + checkpoints.get(0) + " for " + first, "Give models of the same subject");
                 members.add(m.predictor(device, batch, subject));
             }
-            return new Ensemble(first, members);
+            return new Ensemble(members);
         } catch (RuntimeException | Error e) {
             members.forEach(Predictor::close);
             throw e;
@@ -56,7 +55,7 @@ public final class Ensemble implements AutoCloseable {
 
     /** Whose responses it predicts. */
     public ModelConfig.Subject subject() {
-        return subject;
+        return members.get(0).subject();
     }
 
     /** Photographs at a time. */
