@@ -153,15 +153,15 @@ public record Discriminator(
         List<Integer> n = regions.stream().map(r -> r.vertices().length).toList();
         Value seen = condition == Condition.IMAGE ? seen(ws, images, g, rows) : null;
         return switch (type) {
-            case MLP -> new Logits(mlp(ws, x, rows, seen), ones(ws));
+            case MLP -> new Logits(mlp(ws, x, rows, n, seen), each(ws, 1));
             case CONV, PATCH -> conv(ws, x, rows, n, seen);
-            case VIT -> new Logits(vit(ws, x, rows, n, seen), ones(ws));
+            case VIT -> new Logits(vit(ws, x, rows, n, seen), each(ws, 1));
             case NONE -> throw new IllegalStateException("there is no discriminator");
         };
     }
 
-    private static List<Integer> ones(List<Weights> ws) {
-        return ws.stream().map(w -> 1).toList();
+    private static List<Integer> each(List<Weights> ws, int n) {
+        return ws.stream().map(w -> n).toList();
     }
 
     /** Each region's vertices in its order. */
@@ -183,7 +183,7 @@ public record Discriminator(
             int b = x.dim(0), t = x.dim(1), n = ws.size();
             x = Layers.sharedLinear(sub(ws, "image.embed"), Ops.reshape(x, b * t, x.dim(2)), features);
             x = Ops.meanMiddle(Ops.reshape(Layers.gelu(x), n * b, t, features));
-            x = Layers.groupedLinear(sub(ws, "image.proj"), Ops.reshape(x, n * b * features), b, features);
+            x = Layers.groupedLinear(sub(ws, "image.proj"), Ops.reshape(x, n * b * features), b, each(ws, features), features);
             if (b == rows) return x;
             x = Ops.reshape(x, n, b * features);
             return Ops.reshape(Ops.concat(1, x, x), n * rows * features);
@@ -194,14 +194,15 @@ public record Discriminator(
         return ws.stream().map(w -> w.sub(name)).toList();
     }
 
-    private Value mlp(List<Weights> ws, Value x, int rows, Value seen) {
+    private Value mlp(List<Weights> ws, Value x, int rows, List<Integer> n, Value seen) {
         for (int i = 0; i < hidden.size(); i++)
             try (Graph.Scope s = x.graph().scope("layers." + i)) {
-                x = Layers.groupedLinear(sub(ws, "layers." + i), x, rows, hidden.get(i));
+                x = Layers.groupedLinear(sub(ws, "layers." + i), x, rows, n, hidden.get(i));
                 if (i == 0 && seen != null) x = Ops.add(x, seen);
                 x = Layers.leakyRelu(x);
+                n = each(ws, hidden.get(i));
             }
-        return decide(ws, x, rows);
+        return decide(ws, x, rows, n);
     }
 
     private Logits conv(List<Weights> ws, Value x, int rows, List<Integer> n, Value seen) {
@@ -210,13 +211,14 @@ public record Discriminator(
                 x = Layers.leakyRelu(Layers.groupedConv(sub(ws, "conv." + i), x, rows, n, channels.get(i), kernel, stride));
                 n = n.stream().map(k -> (k - 1) / stride + 1).toList();
             }
+        int last = channels.get(channels.size() - 1);
         if (type == Type.PATCH)
             try (Graph.Scope s = x.graph().scope("decision")) {
                 return new Logits(Layers.groupedConv(sub(ws, "decision"), x, rows, n, 1, kernel, 1), n);
             }
-        Value y = decide(ws, x, rows);
-        if (seen != null) y = Ops.add(y, Layers.groupedLinear(sub(ws, "image.decision"), seen, rows, 1));
-        return new Logits(y, ones(ws));
+        Value y = decide(ws, x, rows, n.stream().map(k -> k * last).toList());
+        if (seen != null) y = Ops.add(y, Layers.groupedLinear(sub(ws, "image.decision"), seen, rows, each(ws, last), 1));
+        return new Logits(y, each(ws, 1));
     }
 
     private Value vit(List<Weights> ws, Value x, int rows, List<Integer> n, Value seen) {
@@ -245,9 +247,9 @@ public record Discriminator(
         }
     }
 
-    private static Value decide(List<Weights> ws, Value x, int rows) {
+    private static Value decide(List<Weights> ws, Value x, int rows, List<Integer> in) {
         try (Graph.Scope s = x.graph().scope("decision")) {
-            return Layers.groupedLinear(sub(ws, "decision"), x, rows, 1);
+            return Layers.groupedLinear(sub(ws, "decision"), x, rows, in, 1);
         }
     }
 }

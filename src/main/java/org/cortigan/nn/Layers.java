@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
 import org.cortigan.op.Activation;
 import org.cortigan.op.ChannelAffine;
@@ -37,6 +38,51 @@ public final class Layers {
     /** As torch initialises it. */
     public static Value linear(Weights w, Value x, int out) {
         return linear(w, x, out, Init.torch(x.dim(-1)), Init.torch(x.dim(-1)));
+    }
+
+    /**
+     * {@link #linear} of several networks at once, as torch initialises it, on a ragged batch.
+     *
+     * @param x flat, network after network [rows, in]
+     * @param in features of each network's input
+     * @return flat, network after network [rows, out]
+     */
+    public static Value groupedLinear(List<Weights> ws, Value x, int rows, List<Integer> in, int out) {
+        return grouped(ws, in.stream().map(n -> new int[] {out, n}).toList(), (w, b, s) -> Ops.groupedLinear(x, rows, w, b, s));
+    }
+
+    /** The same where all networks see the same x [rows, in]. */
+    public static Value sharedLinear(List<Weights> ws, Value x, int out) {
+        return grouped(ws, ws.stream().map(w -> new int[] {out, x.dim(1)}).toList(), (w, b, s) -> Ops.groupedLinear(x, w, b, s));
+    }
+
+    /**
+     * Convolutions along the vertices of several networks at once, as torch initialises them; zeros outside, so that stride
+     * 1 keeps the length.
+     *
+     * @param x flat, network after network [rows, n, channels]
+     * @param n vertices of each
+     * @param kernel odd width
+     * @return flat, network after network [rows, (n - 1) / stride + 1, out]
+     */
+    public static Value groupedConv(List<Weights> ws, Value x, int rows, List<Integer> n, int out, int kernel, int stride) {
+        int in = Math.toIntExact(x.shape().elements() / rows / n.stream().mapToInt(k -> k).sum());
+        return grouped(
+                ws, ws.stream().map(w -> new int[] {out, in, 1, kernel}).toList(),
+                (w, b, s) -> Ops.groupedConv1d(x, rows, n, w, b, s, stride));
+    }
+
+    private interface Product {
+        Value of(List<Value> weights, List<Value> biases, List<Value> scales);
+    }
+
+    private static Value grouped(List<Weights> ws, List<int[]> dims, Product product) {
+        List<Init> init = dims.stream().map(d -> Init.torch(Math.toIntExact(Shape.of(d).elements(1, d.length)))).toList();
+        List<Weights.Weight> m = Weights.weights(ws, "weight", init, dims);
+        List<Value> b = new ArrayList<>();
+        for (int i = 0; i < ws.size(); i++) b.add(ws.get(i).vector("bias", init.get(i), dims.get(i)[0]));
+        List<Value> scales = m.get(0).scale() == null ? null : m.stream().map(Weights.Weight::scale).toList();
+        return product.of(m.stream().map(Weights.Weight::value).toList(), b, scales);
     }
 
     /** x [B, H, W, C] to [B, H', W', out]; weight [out, C, kh, kw], as torch initialises it. */
