@@ -28,6 +28,8 @@ public final class OpCases {
         all.addAll(Conv2d.cases());
         all.addAll(GatherRows.cases());
         all.addAll(GatherGroups.cases());
+        all.addAll(GroupedMatmul.cases());
+        all.addAll(GroupedConv1d.cases());
         return all;
     }
 }

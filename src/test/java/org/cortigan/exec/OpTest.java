@@ -53,6 +53,9 @@ class OpTest {
         NO_GRADIENT.put("Conv2dGradW", "is a gradient");
         NO_GRADIENT.put("GatherRows", "picks data");
         NO_GRADIENT.put("GatherGroupsGrad", "is a gradient");
+        NO_GRADIENT.put("GroupedSum", "is the gradient of biases");
+        NO_GRADIENT.put("GroupedConv1dGradX", "is a gradient");
+        NO_GRADIENT.put("GroupedConv1dGradW", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
