@@ -32,6 +32,8 @@ public final class OpCases {
         all.addAll(ChannelNorm.cases());
         all.addAll(ChannelAffine.cases());
         all.addAll(TrackStatistics.cases());
+        all.addAll(GroupedMatmul.cases());
+        all.addAll(GroupedConv1d.cases());
         return all;
     }
 }

@@ -173,4 +173,64 @@ public final class Ops {
     public static Value gatherGroups(Value x, List<int[]> groups) {
         return GatherGroups.of(x, groups);
     }
+
+    /**
+     * A linear layer for each group of a flat value of groups [rows, K_g]: flat groups of [rows, N_g]. One group is a plain
+     * {@link Matmul}.
+     *
+     * @param weights [N_g, K_g] for each group
+     * @param biases f32 [N_g] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedLinear(Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
+        return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
+    }
+
+    /** The same where all groups read x [rows, K]. */
+    public static Value groupedLinear(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
+        Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        return flatten(matmul(x, weights.get(0), false, true, bias, scale, x.dtype()));
+    }
+
+    private static Value groupedLinear(
+            GroupedMatmul.Where where, Value x, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+        var extents = weights.stream().map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1))).toList();
+        GroupedMatmul op = new GroupedMatmul(
+                extents, where, GroupedMatmul.Where.EACH, false, true, biases != null, scales != null, false, x.dtype());
+        return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
+    }
+
+    /**
+     * A convolution along the vertices for each group of a flat value of groups [rows, n_g, C]: flat groups of [rows, n'_g, O],
+     * where {@link GroupedConv1d#length} gives n'_g. One group is a plain {@link Conv2d}.
+     *
+     * @param sizes n_g
+     * @param weights [O, C, 1, k] for each group
+     * @param biases f32 [O] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedConv1d(
+            Value flat, int rows, List<Integer> sizes, List<Value> weights, List<Value> biases, List<Value> scales, int stride) {
+        if (weights.size() > 1) {
+            GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
+            return flat.graph().apply(op, grouped(flat, weights, biases, scales)).output(0);
+        }
+        Value w = weights.get(0), bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        Value x = reshape(flat, rows, 1, sizes.get(0), w.dim(1));
+        return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
+    }
+
+    private static Value flatten(Value x) {
+        return reshape(x, Math.toIntExact(x.shape().elements()));
+    }
+
+    private static List<Value> grouped(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+        List<Value> in = new ArrayList<>(List.of(x));
+        in.addAll(weights);
+        if (biases != null) in.addAll(biases);
+        if (scales != null) in.addAll(scales);
+        return in;
+    }
 }

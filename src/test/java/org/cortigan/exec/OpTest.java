@@ -56,6 +56,9 @@ class OpTest {
         NO_GRADIENT.put("ChannelNormGrad", "is a gradient");
         NO_GRADIENT.put("ChannelAffine", "only evaluation uses it");
         NO_GRADIENT.put("TrackStatistics", "is an update");
+        NO_GRADIENT.put("GroupedSum", "is the gradient of biases");
+        NO_GRADIENT.put("GroupedConv1dGradX", "is a gradient");
+        NO_GRADIENT.put("GroupedConv1dGradW", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
