@@ -105,7 +105,9 @@ public final class StepGraph {
     }
 
     private Node ganLoss(GanLoss.Side side, Discriminator.Logits logits, List<Double> shares, Value weight) {
-        return graph.apply(new GanLoss(loss.gan(), side, logits.perRow(), shares), logits.value(), weight);
+        List<GanLoss.Group> groups = new ArrayList<>();
+        for (int i = 0; i < shares.size(); i++) groups.add(new GanLoss.Group(logits.perRow().get(i), shares.get(i)));
+        return graph.apply(new GanLoss(loss.gan(), side, groups), logits.value(), weight);
     }
 
     private void train(Optimizer od, Value images, Value responses, Value prediction) {
