@@ -30,6 +30,8 @@ public final class OpCases {
         all.addAll(ChannelNorm.cases());
         all.addAll(ChannelAffine.cases());
         all.addAll(TrackStatistics.cases());
+        all.addAll(LayerChoice.cases());
+        all.addAll(Readout.cases());
         return all;
     }
 }
