@@ -34,6 +34,8 @@ public final class OpCases {
         all.addAll(TrackStatistics.cases());
         all.addAll(GroupedMatmul.cases());
         all.addAll(GroupedConv1d.cases());
+        all.addAll(LayerChoice.cases());
+        all.addAll(Readout.cases());
         return all;
     }
 }

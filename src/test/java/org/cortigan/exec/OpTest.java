@@ -59,6 +59,8 @@ class OpTest {
         NO_GRADIENT.put("GroupedSum", "is the gradient of biases");
         NO_GRADIENT.put("GroupedConv1dGradX", "is a gradient");
         NO_GRADIENT.put("GroupedConv1dGradW", "is a gradient");
+        NO_GRADIENT.put("LayerChoiceGrad", "is a gradient");
+        NO_GRADIENT.put("ReadoutGrad", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
