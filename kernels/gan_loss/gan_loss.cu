@@ -47,7 +47,8 @@ struct Group {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all, const float* weight, T* dAll, i64 kind, int gen) {
+__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all, const float* weight,
+                                                   T* dAll, i64 kind, int gen) {
     __shared__ double room[33];
     int block;
     const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
@@ -114,9 +115,11 @@ void gan_loss(const GanLossArgs& a, Stream s) {
         part += 3 * blocks;
     }
     const float* w = (const float*)a.weight;
-    for_rows<kGroups>(groups.data(), a.n, [](const Group& g) { return g.blocks; }, [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
+    for_rows<kGroups>(groups.data(), a.n, [](const Group& g) { return g.blocks; },
+                      [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
         CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind, (int)a.mode);
-        CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss, (float*)a.real, (float*)a.fake);
+        CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss, (float*)a.real,
+                  (float*)a.fake);
     });
 }
 

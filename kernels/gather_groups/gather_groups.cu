@@ -11,7 +11,8 @@ namespace {
 constexpr int kThreads = 256, kGroups = 512;
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<GatherGroup, kGroups> groups, const T* x, const int* index, T* flat, i64 R, i64 V) {
+__global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<GatherGroup, kGroups> groups, const T* x, const int* index,
+                                                 T* flat, i64 R, i64 V) {
     int part;
     const GatherGroup& p = groups.row[groups.find((int)blockIdx.x, part)];
     const i64 i = (i64)part * kThreads + threadIdx.x;
@@ -47,7 +48,8 @@ void gather_groups(const GatherGroupsArgs& a, Stream s) {
 
 template <class T>
 void gather_groups_grad(const GatherGroupsGradArgs& a, Stream s) {
-    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), lanes(a.R)), kThreads, 0, s, (const T*)a.dFlat, (const int*)a.first, (const int*)a.place, (T*)a.dX, a.R, a.V);
+    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), lanes(a.R)), kThreads, 0, s, (const T*)a.dFlat, (const int*)a.first,
+              (const int*)a.place, (T*)a.dX, a.R, a.V);
 }
 
 CG_CUDA(gather_groups, GatherGroupsArgs)

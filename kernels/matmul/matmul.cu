@@ -1,5 +1,7 @@
 // The product of native/cuda/gemm.cuh with a and b as stored. On a GPU cuBLASLt takes this op instead
-// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison.
+// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. The grouped product is always this one:
+// the tiles of all groups in one grid, up to 128 groups at once, and no group's product waits for another's.
+// Versions: only this one, not measured on a GPU yet.
 #include "gemm.cuh"
 #include "kernels_all.h"
 

@@ -104,7 +104,8 @@ public record GatherGroups(List<Integer> sizes) implements Op {
 
     /** Sizes of the 25 groups of the benchmarks, 40,992 vertices in all, as regions of interest have them. */
     static final int[] REGIONS = {
-        20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450, 2600, 2900, 3400, 5000, 5993
+        20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450,
+        2600, 2900, 3400, 5000, 5993
     };
 
     /** Groups of those sizes of columns of V, each a run of neighbours, that overlap where they must. */

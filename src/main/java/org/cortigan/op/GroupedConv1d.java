@@ -63,9 +63,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         for (int i = 0; i < n; i++) {
             Value w = in.get(1 + i);
             Op.require(
-                    w.shape().rank() == 4 && w.dim(2) == 1 && w.dtype() == t && t.isFloat(), this, in, "a weight must be [O, C, 1, k] of x's type");
+                    w.shape().rank() == 4 && w.dim(2) == 1 && w.dtype() == t && t.isFloat(), this, in,
+                    "a weight must be [O, C, 1, k] of x's type");
             Op.require(
-                    length(sizes.get(i), w.dim(3), stride) > 0, this, in, "group " + i + " has too few vertices for a kernel of " + w.dim(3));
+                    length(sizes.get(i), w.dim(3), stride) > 0, this, in,
+                    "group " + i + " has too few vertices for a kernel of " + w.dim(3));
             read += x(rows, sizes.get(i), w.shape()).elements();
             written += y(rows, sizes.get(i), w.shape(), stride).elements();
             if (hasBias)
@@ -152,8 +154,8 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         c.add(of(2, List.of(37, 3, 101), 16, 5, 9, 1, true, true).noGradient());
         List<Integer> regions = Arrays.stream(GatherGroups.REGIONS).boxed().toList();
         c.add(of(64, regions, 1, 16, 9, 1, true, false).benchmark());
-        c.add(discriminator("patch of 25 regions", regions).benchmark());
-        c.add(discriminator("patch of one region", List.of(Arrays.stream(GatherGroups.REGIONS).sum())).benchmark());
+        c.add(discriminator("patch 8 of 25 regions", regions).benchmark());
+        c.add(discriminator("patch 8 of one region", List.of(Arrays.stream(GatherGroups.REGIONS).sum())).benchmark());
         return c;
     }
 
@@ -174,7 +176,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                 .roundings(scale ? 2 : 1);
     }
 
-    /** Patch discriminators with 16 and 32 channels and kernels of 9: a decision for every vertex. */
+    /** Patch discriminators with 16 and 32 channels and kernels of 9: a decision for every vertex, over 8 rows. */
     private static OpCase discriminator(String name, List<Integer> sizes) {
         return OpCase.of("discriminator " + name, 1, g -> {
             int n = sizes.stream().mapToInt(i -> i).sum();

@@ -167,8 +167,8 @@ public record GroupedMatmul(
         c.add(of(19, new int[] {20, 1009, 67, 131, 1, 300, 2}, new int[] {33, 70, 1, 17, 8, 65, 3}, true, true, false).noGradient());
         int[] regions = GatherGroups.REGIONS;
         c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false).benchmark());
-        c.add(discriminator("mlp of 25 regions", true).benchmark());
-        c.add(discriminator("mlp of one region", false).benchmark());
+        c.add(discriminator("mlp 64 of 25 regions", true).benchmark());
+        c.add(discriminator("mlp 64 of one region", false).benchmark());
         return c;
     }
 
