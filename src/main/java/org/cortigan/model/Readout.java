@@ -6,7 +6,9 @@ import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Activation;
+import org.cortigan.op.LayerChoice;
 import org.cortigan.op.Ops;
+import org.cortigan.op.PositionReadout;
 
 /** How features become the response of each vertex. */
 public enum Readout {
@@ -41,7 +43,7 @@ public enum Readout {
                 : w.matrix("weight", Init.VIT, vertices, c);
         Value bias = w.vector("bias", Init.ZEROS, vertices);
         weight = l > 1
-                ? Ops.layerChoice(w.vector("layers", Init.ZEROS, vertices, l), weight, compute)
+                ? x.graph().apply(new LayerChoice(compute), w.vector("layers", Init.ZEROS, vertices, l), weight).output(0)
                 : Ops.cast(weight, compute);
         switch (this) {
             case DENSE -> {
@@ -53,11 +55,13 @@ public enum Readout {
                 Value mask = w.weight("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), vertices, points).value();
                 Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
                 Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, compute);
-                return Ops.readout(Ops.reshape(seen, vertices, b, l * c), weight, bias);
+                seen = Ops.reshape(seen, vertices, b, l * c);
+                return x.graph().apply(new org.cortigan.op.Readout(), seen, weight, bias).output(0);
             }
             case POSITION -> {
                 Value raw = w.vector("position", new Init(Init.Kind.UNIFORM, 0.5), vertices, 2);
-                return Ops.positionReadout(x, Ops.activation(raw, Activation.Kind.TANH, 0), weight, bias);
+                Value at = Ops.activation(raw, Activation.Kind.TANH, 0);
+                return x.graph().apply(new PositionReadout(), x, at, weight, bias).output(0);
             }
             default -> throw new IllegalStateException(name());
         }
