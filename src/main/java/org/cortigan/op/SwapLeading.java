@@ -23,7 +23,8 @@ public record SwapLeading() implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return List.of(Ops.swapLeading(dOut.get(0)));
+        // a product gives the gradient of its right operand in f32
+        return List.of(Ops.swapLeading(Ops.cast(dOut.get(0), n.input(0).dtype())));
     }
 
     @Override
