@@ -32,6 +32,7 @@ public final class OpCases {
         all.addAll(TrackStatistics.cases());
         all.addAll(LayerChoice.cases());
         all.addAll(Readout.cases());
+        all.addAll(PositionReadout.cases());
         return all;
     }
 }
