@@ -53,8 +53,31 @@ def attention(qkv):
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(8, 197, 768)
 
 
+def group_norm(groups):
+    return lambda x, w, b: F.leaky_relu(F.group_norm(x, groups, w, b), 0.2)
+
+
+def layer_choice(a, f):
+    return (a.softmax(1)[:, :, None] * f[:, None]).flatten(1)
+
+
+def readout(t, w, bias):
+    return torch.einsum("vbk,vk->bv", t, w) + bias
+
+
+def position_readout(x, p, w, bias):
+    b, l, h, v = *x.shape[:3], w.shape[0]
+    grid = p.to(x.dtype).reshape(1, v, 1, 2).expand(b * l, v, 1, 2)
+    at = F.grid_sample(x.flatten(0, 1).permute(0, 3, 1, 2), grid, padding_mode="border", align_corners=False)
+    return torch.einsum("blcv,vlc->bv", at.reshape(b, l, -1, v), w.reshape(v, l, -1)) + bias
+
+
+def maps(b, c, size):
+    return randn(b, c, size, size).to(memory_format=torch.channels_last)
+
+
 randn = torch.randn
-target = randn(64, 39548)
+target, stats = randn(64, 39548), (randn(64), torch.rand(64) + 0.1)
 print("torch", torch.__version__, torch.get_num_threads(), "threads")
 case("matmul 1576x768x768 tb bias", lambda: (randn(1576, 768), randn(768, 768), randn(768)), F.linear)
 case("matmul 8x39548x768 tb bias", lambda: (randn(8, 768), randn(39548, 768), randn(39548)), F.linear)
@@ -116,6 +139,16 @@ case("discriminator mlp 64 of one region", lambda: [randn(64, n)] + mlp([n], 275
 case("discriminator patch 8 of 25 regions", lambda: [randn(8, 39548)] + patch(k),
      lambda x, *w: network([x[:, None, g] for g in groups], w, conv))
 case("discriminator patch 8 of one region", lambda: [randn(8, 1, n)] + patch(1), lambda x, *w: network([x], w, conv))
+case("channel_norm 8x12544x64 groups 8 leaky", lambda: (maps(8, 64, 112), randn(64), randn(64)), group_norm(8))
+case("channel_norm 8x12544x64 groups 64 batch leaky", lambda: (maps(8, 64, 112), randn(64), randn(64)),
+     lambda x, w, b: F.leaky_relu(F.batch_norm(x, None, None, w, b, True), 0.2))
+case("channel_norm 8x196x512 groups 32 leaky", lambda: (maps(8, 512, 14), randn(512), randn(512)), group_norm(32))
+case("channel_affine 100352x64", lambda: (maps(8, 64, 112), randn(64), randn(64)),
+     lambda x, w, b: F.leaky_relu(F.batch_norm(x, stats[0].to(x.dtype), stats[1].to(x.dtype), w, b), 0.2))
+case("layer_choice 39548x4x128", lambda: (randn(39548, 4), randn(39548, 128)), layer_choice)
+case("readout 39548x8x64", lambda: (randn(39548, 8, 64), randn(39548, 64), randn(39548)), readout)
+case("position_readout 8x4x14x14x128, 39548", lambda: (randn(8, 4, 14, 14, 128), torch.rand(39548, 2) * 2 - 1, randn(39548, 512),
+                                                       randn(39548)), position_readout)
 weight, u, v = randn(39548, 512), randn(39548), randn(512)
 
 

@@ -36,6 +36,7 @@ public final class OpCases {
         all.addAll(GroupedConv1d.cases());
         all.addAll(LayerChoice.cases());
         all.addAll(Readout.cases());
+        all.addAll(PositionReadout.cases());
         return all;
     }
 }

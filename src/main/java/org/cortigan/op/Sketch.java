@@ -36,7 +36,12 @@ public final class Sketch {
     }
 
     public Value normal(DType t, int... dims) {
-        Value v = filled(t, r -> gaussian(r, elements(dims)), dims);
+        return moved(t, r -> gaussian(r, elements(dims)), dims);
+    }
+
+    /** The given contents; the gradient check moves them. */
+    public Value moved(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
+        Value v = filled(t, fill, dims);
         differentiable.add(v);
         return v;
     }
