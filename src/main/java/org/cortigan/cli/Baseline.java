@@ -10,6 +10,7 @@ import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
 import org.cortigan.exec.CpuDevice;
@@ -25,6 +26,7 @@ import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
+import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -35,6 +37,8 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true)
 final class Baseline implements Callable<Integer> {
     private static final int PIXELS = 32;
+    /** Side of the photographs whose pixels are averaged to features. */
+    static final int PIXELS_OF = 2 * PIXELS;
 
     @Mixin
     private Shared.Output output;
@@ -74,17 +78,16 @@ final class Baseline implements Callable<Integer> {
         boolean pixels = features.equals("pixels");
         try (AlgonautsSubject s = data.open()) {
             Model m = pixels ? null : model(s);
-            int size = pixels ? 2 * PIXELS : m.config().generator().image();
+            int size = pixels ? PIXELS_OF : m.config().generator().image();
             Path responses = heldOut != null ? heldOut : SimulatedDataset.heldOut(data.data, data.subject);
-            RidgeBaseline.Options o = RidgeBaseline.Options.defaults();
-            o = new RidgeBaseline.Options(components, o.lambdas(), o.choice(), o.powerIterations(), o.seed());
+            RidgeBaseline.Options o = options(components);
             try (SubjectData d = new SubjectData(s, size, data.cache(), output::note);
                     HeldOut h = new HeldOut(s, responses, size, data.cache(), output::note)) {
                 Evaluation e;
-                String label = "ridge on " + components + " components of " + (pixels ? "pixels" : "features of " + features) + ", test split";
                 if (pixels) {
-                    e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o, ceiling.unit);
+                    e = pixels(d, h, "test split", s, components, ceiling.unit);
                 } else {
+                    String label = "ridge on " + components + " components of features of " + features + ", test split";
                     CpuDevice device = place.open(output);
                     try (Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
@@ -99,6 +102,19 @@ final class Baseline implements Callable<Integer> {
             }
         }
         return 0;
+    }
+
+    private static RidgeBaseline.Options options(int components) {
+        RidgeBaseline.Options o = RidgeBaseline.Options.defaults();
+        return new RidgeBaseline.Options(components, o.lambdas(), o.choice(), o.powerIterations(), o.seed());
+    }
+
+    /** Ridge on the pixels of photographs of side {@link #PIXELS_OF}. */
+    static Evaluation pixels(
+            TrainingData training, TrainingData test, String split, AlgonautsSubject s, int components, NoiseCeiling.Unit unit) {
+        return HeldOut.ridge(
+                "ridge on " + components + " components of pixels, " + split, Features.pixels(training, PIXELS_OF, PIXELS),
+                Features.pixels(test, PIXELS_OF, PIXELS), training, test, s, options(components), unit);
     }
 
     private Model model(AlgonautsSubject s) {

@@ -132,40 +132,49 @@ final class Train implements Callable<Integer> {
                 t.resume(from);
                 output.note("resumed at step " + t.step() + " of " + t.steps());
             }
-            Map<String, Object> environment = new LinkedHashMap<>();
-            environment.put("processor", Native.cpu_features());
-            environment.put("libraries", Native.library_versions());
-            CountDownLatch done = new CountDownLatch(1);
-            // A signal starts this hook, and the JVM ends when it returns: once the step and the checkpoint are done.
-            Thread hook = new Thread(() -> {
-                t.requestStop();
-                try {
-                    done.await();
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                }
-            });
-            boolean complete;
-            try (RunFolder files = new RunFolder(folder, r, device, environment, t.step())) {
-                t.addListener(files);
-                t.addListener(new Progress(output, r.name(), json));
-                Runtime.getRuntime().addShutdownHook(hook);
-                complete = t.run();
-                if (!complete)
-                    output.note("stopped after step " + t.step() + " of " + t.steps() + "; go on with --resume auto");
-            } finally {
-                done.countDown();
-                try {
-                    Runtime.getRuntime().removeShutdownHook(hook);
-                } catch (IllegalStateException e) {
-                    // the JVM is ending already: the hook has run
-                }
-            }
+            boolean complete = run(t, r, device, folder, output, r.name(), json, "go on with --resume auto");
             if (!complete) return 130;
             Path best = RunFolder.best(folder);
             if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
             else output.line("%s", best);
             return 0;
+        }
+    }
+
+    /**
+     * Runs a trainer to its end with a run's files and progress. A signal ends it after the step under way.
+     *
+     * @param goOn what to do to go on with a run that was stopped
+     * @return whether the run is complete
+     */
+    static boolean run(Trainer t, Recipe r, CpuDevice device, Path folder, Shared.Output output, String name, boolean json, String goOn) {
+        Map<String, Object> environment = new LinkedHashMap<>();
+        environment.put("processor", Native.cpu_features());
+        environment.put("libraries", Native.library_versions());
+        CountDownLatch done = new CountDownLatch(1);
+        // A signal starts this hook, and the JVM ends when it returns: once the step and the checkpoint are done.
+        Thread hook = new Thread(() -> {
+            t.requestStop();
+            try {
+                done.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        try (RunFolder files = new RunFolder(folder, r, device, environment, t.step())) {
+            t.addListener(files);
+            t.addListener(new Progress(output, name, json));
+            Runtime.getRuntime().addShutdownHook(hook);
+            boolean complete = t.run();
+            if (!complete) output.note("stopped after step " + t.step() + " of " + t.steps() + "; " + goOn);
+            return complete;
+        } finally {
+            done.countDown();
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException e) {
+                // the JVM is ending already: the hook has run
+            }
         }
     }
 }

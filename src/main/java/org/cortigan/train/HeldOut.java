@@ -86,6 +86,13 @@ public final class HeldOut implements TrainingData, AutoCloseable {
      * @param unit of the subject's noise ceilings, where it has them
      */
     public Evaluation ridge(String label, RowSource training, RowSource test, TrainingData data, RidgeBaseline.Options o, NoiseCeiling.Unit unit) {
+        return ridge(label, training, test, data, this, subject, o, unit);
+    }
+
+    /** The same for any split of a subject's photographs. */
+    public static Evaluation ridge(
+            String label, RowSource training, RowSource test, TrainingData data, TrainingData testData, AlgonautsSubject subject,
+            RidgeBaseline.Options o, NoiseCeiling.Unit unit) {
         int v = subject.vertices();
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
         RidgeBaseline fit = RidgeBaseline.fit(training, new RowSource() {
@@ -111,9 +118,12 @@ public final class HeldOut implements TrainingData, AutoCloseable {
         }, o);
         PearsonAccumulator acc = new PearsonAccumulator(v);
         float[] x = new float[test.columns()], y = new float[v];
-        for (int i = 0; i < count(); i++) {
+        for (int i = 0; i < testData.count(); i++) {
             test.read(i, 1, x);
-            System.arraycopy(responses, i * v, y, 0, v);
+            row.clear();
+            testData.responses(i, row);
+            row.flip();
+            row.asFloatBuffer().get(y);
             acc.add(fit.predict(x, 1), y, 1);
         }
         return summary(label, acc, subject, unit);

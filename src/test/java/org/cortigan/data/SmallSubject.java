@@ -1,0 +1,14 @@
+package org.cortigan.data;
+
+import java.nio.file.Path;
+
+/** A simulated subject of 400 + 420 vertices, for tests of other packages. */
+public final class SmallSubject {
+    private SmallSubject() {}
+
+    public static void write(Path data, int images, int testImages) {
+        SimulatedDataset.write(
+                new SimulatedDataset.Options(data, 1, BundledPhotos.extract(data.resolve("photographs")), images, testImages, 64, 0),
+                new int[] {400, 420}, s -> {});
+    }
+}
