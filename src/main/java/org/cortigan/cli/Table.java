@@ -1,6 +1,5 @@
 package org.cortigan.cli;
 
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -272,9 +271,14 @@ final class Table implements Callable<Integer> {
                 output.note(name + ": resumed at step " + t.step() + " of " + t.steps());
             }
             if (!Train.run(t, r.recipe, device, r.folder, output, name, false, "give the same command again to go on")) return false;
-            result.put("discriminators", gan(r.recipe) ? t.config().parts().size() : 0);
+            List<String> epochs = Files.readAllLines(r.folder.resolve("metrics.csv"));
+            List<String> columns = List.of(epochs.get(0).split(","));
+            result.put("discriminators", columns.stream().filter(c -> c.startsWith("d.loss.")).count());
             result.put("parameters", t.parameters()[0]);
-            result.put("seconds_per_epoch", secondsPerEpoch(r.folder, t.stepsPerEpoch() * r.recipe.section("train").integer("batch", 1)));
+            // Median over epochs: the first epochs read photographs that no cache of the system has yet.
+            result.put("seconds_per_epoch", t.stepsPerEpoch() * r.recipe.section("train").integer("batch", 1)
+                    / Metrics.median(epochs.stream().skip(1)
+                            .mapToDouble(l -> Double.parseDouble(l.split(",")[columns.indexOf("images_per_second")])).toArray()));
         }
         boolean test = onTest(r.subject);
         Path file = test ? RunFolder.best(r.folder) : RunFolder.last(r.folder);
@@ -318,13 +322,6 @@ final class Table implements Callable<Integer> {
         if (all.bound() != null) result.put("mean_sqrt_noise_ceiling", all.bound());
         if (all.challengeScore() != null) result.put("challenge_score_percent", all.challengeScore());
         Json.write(r.resultFile(), result);
-    }
-
-    /** Median over epochs: the first epochs read photographs that no cache of the system has yet. */
-    private static double secondsPerEpoch(Path folder, long images) throws IOException {
-        List<String> lines = Files.readAllLines(folder.resolve("metrics.csv"));
-        int column = List.of(lines.get(0).split(",")).indexOf("images_per_second");
-        return images / Metrics.median(lines.stream().skip(1).mapToDouble(l -> Double.parseDouble(l.split(",")[column])).toArray());
     }
 
     private void write() {
