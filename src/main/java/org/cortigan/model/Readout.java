@@ -52,7 +52,7 @@ public enum Readout {
             case FACTORISED -> {
                 int points = f.height() * f.width();
                 // every vertex starts with the mean of the map
-                Value mask = w.weight("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), vertices, points).value();
+                Value mask = Ops.cast(w.matrix("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), vertices, points), compute);
                 Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
                 Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, compute);
                 seen = Ops.reshape(seen, vertices, b, l * c);

@@ -390,7 +390,7 @@ class TrainerTest {
             {"train.batch=many", "train.batch", "Give a number"},
             {"model.generator.layers=[2, 1]", "model.generator.layers", "ascending"},
             {"model.generator.layers=[3]", "model.generator.layers", "1 to 2"},
-            {"model.discriminator.per=floc-faces", "floc-faces", "ROI"},
+            {"model.discriminator.per=floc-faces", "floc-faces", "roi_masks"},
             {"loss.gan=wgan", "loss.gan", "lsgan, bce, hinge"},
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
