@@ -6,8 +6,11 @@
   networks.safetensors        a CNN generator and the discriminators (MLP, convolutions, ViT) with what they give
   gan_20_steps.safetensors    a tiny ViT GAN with two spectrally normalised discriminators: parameters before and after 20
                               steps, batches, and the losses of every step; in double
+
+usage: golden_models.py [vit | hf | layers | gan ...]
 """
 import pathlib
+import sys
 import tempfile
 
 import torch
@@ -206,9 +209,10 @@ def golden_layers():
                              image_proj=nn.Linear(8, 8)))
     keep("mlp", mlp, mlp["decision"](leaky(mlp["l1"](leaky(mlp["l0"](x) + seen(mlp))))))
     conv = nn.ModuleDict(dict(c0=nn.Conv2d(1, 3, (1, 5), (1, 2), (0, 2)), c1=nn.Conv2d(3, 5, (1, 5), (1, 2), (0, 2)),
-                              decision=nn.Linear(20, 1), image_embed=nn.Linear(768, 5), image_proj=nn.Linear(5, 5)))
+                              decision=nn.Linear(15, 1), image_embed=nn.Linear(768, 5), image_proj=nn.Linear(5, 5),
+                              image_decision=nn.Linear(5, 1)))
     y = flat(leaky(conv["c1"](leaky(conv["c0"](x[:, None, None])))))
-    keep("conv", conv, conv["decision"](torch.cat([y, seen(conv)], 1)))
+    keep("conv", conv, conv["decision"](y) + conv["image_decision"](seen(conv)))
     vit = nn.ModuleDict(dict(embed=nn.Linear(4, 8), encoder=Encoder(8, 1, 2), decision=nn.Linear(8, 1), image_embed=nn.Linear(768, 8),
                              image_proj=nn.Linear(8, 8)))
     cls, pos = torch.randn(1, 8), torch.randn(5, 8)
@@ -219,9 +223,7 @@ def golden_layers():
     save_file(tensors, out / "networks.safetensors")
 
 
-golden_vit()
-golden_hf()
-golden_layers()
-golden_gan()
+for work in sys.argv[1:] or ("vit", "hf", "layers", "gan"):
+    globals()["golden_" + work]()
 for f in sorted(out.iterdir()):
     print(f.name, f.stat().st_size)

@@ -1,6 +1,6 @@
 """PyTorch's times for the benchmark cases of tools/bench, under the same names: least of some runs, f32 and bf16.
 
-usage: peer_kernels.py [threads]
+usage: peer_kernels.py [threads [part of a case's name]]
 """
 import sys
 import time
@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+part = sys.argv[2] if len(sys.argv) > 2 else ""
 normalize = F.normalize
 
 
@@ -24,6 +25,8 @@ def least(work, runs=15):
 
 def case(name, inputs, forward):
     """Times forward, and forward with the gradients of all inputs; inputs are made in each type."""
+    if part not in name:
+        return
     for dtype in (torch.float32, torch.bfloat16):
         xs = [x.to(dtype) for x in inputs()]
         with torch.no_grad():
@@ -31,7 +34,7 @@ def case(name, inputs, forward):
         for x in xs:
             x.requires_grad_()
         y = forward(*xs)
-        g = torch.ones_like(y)
+        g = [torch.ones_like(o) for o in y] if isinstance(y, list) else torch.ones_like(y)
         print(f"{name:48} {'forward+backward':>17} {str(dtype)[6:]:>9} "
               f"{least(lambda: torch.autograd.grad(forward(*xs), xs, g)):9.3f} ms", flush=True)
 
@@ -50,8 +53,31 @@ def attention(qkv):
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(8, 197, 768)
 
 
+def group_norm(groups):
+    return lambda x, w, b: F.leaky_relu(F.group_norm(x, groups, w, b), 0.2)
+
+
+def layer_choice(a, f):
+    return (a.softmax(1)[:, :, None] * f[:, None]).flatten(1)
+
+
+def readout(t, w, bias):
+    return torch.einsum("vbk,vk->bv", t, w) + bias
+
+
+def position_readout(x, p, w, bias):
+    b, l, h, v = *x.shape[:3], w.shape[0]
+    grid = p.to(x.dtype).reshape(1, v, 1, 2).expand(b * l, v, 1, 2)
+    at = F.grid_sample(x.flatten(0, 1).permute(0, 3, 1, 2), grid, padding_mode="border", align_corners=False)
+    return torch.einsum("blcv,vlc->bv", at.reshape(b, l, -1, v), w.reshape(v, l, -1)) + bias
+
+
+def maps(b, c, size):
+    return randn(b, c, size, size).to(memory_format=torch.channels_last)
+
+
 randn = torch.randn
-target = randn(64, 39548)
+target, stats = randn(64, 39548), (randn(64), torch.rand(64) + 0.1)
 print("torch", torch.__version__, torch.get_num_threads(), "threads")
 case("matmul 1576x768x768 tb bias", lambda: (randn(1576, 768), randn(768, 768), randn(768)), F.linear)
 case("matmul 8x39548x768 tb bias", lambda: (randn(8, 768), randn(39548, 768), randn(39548)), F.linear)
@@ -62,6 +88,67 @@ case("conv2d [8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1]", lambda: (randn(8, 64, 112
                                                                  randn(64, 64, 3, 3), randn(64)), lambda x, w, b: F.conv2d(x, w, b, padding=1))
 case("pearson_loss 64x39548 L1 IMAGES eps 1.0E-6", lambda: (randn(64, 39548),), pearson(0))
 case("pearson_loss 64x39548 L1 VERTICES eps 1.0E-6", lambda: (randn(64, 39548),), pearson(1))
+# Groups as PyTorch users write them: a loop.
+sizes = [20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450, 2600, 2900, 3400,
+         5000, 5993]
+groups = [(torch.arange(n) + sum(sizes[:i])) % 39548 for i, n in enumerate(sizes)]
+
+
+def layers(x, parts, k, layer, activate=True):
+    """One layer of all groups: parts is weight, bias, weight, bias, ..."""
+    y = [layer(x[i], parts[2 * i], parts[2 * i + 1]) for i in range(k)]
+    return [F.leaky_relu(o, 0.2) for o in y] if activate else y
+
+
+def mlp(sizes, first):
+    return [randn(*s) for n in ((first, None), (128, first), (1, 128)) for m in sizes for s in ((n[0], n[1] or m), (n[0],))]
+
+
+def patch(k):
+    return [randn(*s) for o, c in ((16, 1), (32, 16), (1, 32)) for _ in range(k) for s in ((o, c, 9), (o,))]
+
+
+def network(x, parts, layer):
+    k = len(x)
+    for i in range(3):
+        x = layers(x, parts[2 * k * i:2 * k * (i + 1)], k, layer, i < 2)
+    return x
+
+
+def conv(x, w, b):
+    return F.conv1d(x, w, b, padding=4)
+
+
+def lsgan(*logits):
+    total = 0
+    for i, x in enumerate(logits):
+        total = total + (0.3 + 0.2 * i) * ((x[:64] - 1).square().mean() + x[64:].square().mean()) / 2
+    return 0.7 * total
+
+
+k, n = len(sizes), sum(sizes)
+case("gather_groups 64x39548 of 25", lambda: (randn(64, 39548),), lambda x: [x[:, g] for g in groups])
+case("grouped_matmul 64 of 25 bias scale", lambda: [randn(64, m) for m in sizes] + [randn(*s) for m in sizes for s in ((256, m), (256,))],
+     lambda *a: layers(a, a[k:], k, lambda x, w, b: F.linear(x, w * 0.37, b), False))
+case("grouped_conv1d 64 of 25 1 to 16 k 9 bias", lambda: [randn(64, 1, m) for m in sizes] + [randn(*s) for _ in sizes for s in ((16, 1, 9), (16,))],
+     lambda *a: layers(a, a[k:], k, conv, False))
+case("gan_loss LSGAN DISCRIMINATOR 128 of 25", lambda: [randn(128, m) for m in sizes], lsgan)
+case("discriminator mlp 64 of 25 regions", lambda: [randn(64, 39548)] + mlp(sizes, 256),
+     lambda x, *w: network([x[:, g] for g in groups], w, F.linear))
+case("discriminator mlp 64 of one region", lambda: [randn(64, n)] + mlp([n], 275), lambda x, *w: network([x], w, F.linear))
+case("discriminator patch 8 of 25 regions", lambda: [randn(8, 39548)] + patch(k),
+     lambda x, *w: network([x[:, None, g] for g in groups], w, conv))
+case("discriminator patch 8 of one region", lambda: [randn(8, 1, n)] + patch(1), lambda x, *w: network([x], w, conv))
+case("channel_norm 8x12544x64 groups 8 leaky", lambda: (maps(8, 64, 112), randn(64), randn(64)), group_norm(8))
+case("channel_norm 8x12544x64 groups 64 batch leaky", lambda: (maps(8, 64, 112), randn(64), randn(64)),
+     lambda x, w, b: F.leaky_relu(F.batch_norm(x, None, None, w, b, True), 0.2))
+case("channel_norm 8x196x512 groups 32 leaky", lambda: (maps(8, 512, 14), randn(512), randn(512)), group_norm(32))
+case("channel_affine 100352x64", lambda: (maps(8, 64, 112), randn(64), randn(64)),
+     lambda x, w, b: F.leaky_relu(F.batch_norm(x, stats[0].to(x.dtype), stats[1].to(x.dtype), w, b), 0.2))
+case("layer_choice 39548x4x128", lambda: (randn(39548, 4), randn(39548, 128)), layer_choice)
+case("readout 39548x8x64", lambda: (randn(39548, 8, 64), randn(39548, 64), randn(39548)), readout)
+case("position_readout 8x4x14x14x128, 39548", lambda: (randn(8, 4, 14, 14, 128), torch.rand(39548, 2) * 2 - 1, randn(39548, 512),
+                                                       randn(39548)), position_readout)
 weight, u, v = randn(39548, 512), randn(39548), randn(512)
 
 
@@ -72,4 +159,5 @@ def spectral_norm():
         torch.vdot(a, torch.mv(weight, b))
 
 
-print(f"{'spectral_norm 39548x512, iteration alone':48} {'forward':>17} {'float32':>9} {least(spectral_norm):9.3f} ms")
+if part in "spectral_norm 39548x512":
+    print(f"{'spectral_norm 39548x512, iteration alone':48} {'forward':>17} {'float32':>9} {least(spectral_norm):9.3f} ms")

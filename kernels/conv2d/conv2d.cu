@@ -3,7 +3,7 @@
 //   forward          b, i, j      o          p, q, c
 //   by x             b, r, s      c          p, q, o
 //   by w             o            c, p, q    b, i, j
-// On a GPU cuDNN takes the 2-D ones instead. Versions: only this one, not measured on a GPU yet.
+// Grouped ones put the tiles of all groups into one grid. On a GPU cuDNN takes the 2-D ones instead. Versions: only this one, not measured on a GPU yet.
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -133,6 +133,66 @@ void conv2d_grad_w(const Conv2dGradWArgs& g, Stream st) {
     gemm::run<T>(ByWA<T>{(const T*)g.dY, s}, ByWB<T>{(const T*)g.x, s}, (float*)g.dW, s.O, taps(s, s.C), outputs(s), nullptr, nullptr, g.scratch, st);
 }
 
+// The same for many problems.
+namespace {
+
+auto extents(const GroupedConv2dArgs& g) {
+    return [&g](i64 i) {
+        const Shape s = shape(g.rows[i]);
+        return gemm::Extent{outputs(s), s.O, taps(s, s.C)};
+    };
+}
+auto extents(const GroupedConv2dGradXArgs& g) {
+    return [&g](i64 i) {
+        const Shape s = shape(g.rows[i].conv);
+        return gemm::Extent{inputs(s), s.C, taps(s, s.O)};
+    };
+}
+auto extents(const GroupedConv2dGradWArgs& g) {
+    return [&g](i64 i) {
+        const Shape s = shape(g.rows[i]);
+        return gemm::Extent{s.O, taps(s, s.C), outputs(s)};
+    };
+}
+
+}  // namespace
+
+i64 grouped_conv2d_scratch(const GroupedConv2dArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+i64 grouped_conv2d_grad_x_scratch(const GroupedConv2dGradXArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+i64 grouped_conv2d_grad_w_scratch(const GroupedConv2dGradWArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+
+template <class T>
+void grouped_conv2d(const GroupedConv2dArgs& g, Stream st) {
+    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
+        const Conv2dArgs& r = g.rows[i];
+        const Shape s = shape(r);
+        return gemm::Job<T, ForwardA<T>, ForwardB<T>>{{(const T*)r.x, s}, {(const T*)r.w, s}, (T*)r.y,
+                                                      {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
+    }, g.scratch, st);
+}
+
+template <class T>
+void grouped_conv2d_grad_x(const GroupedConv2dGradXArgs& g, Stream st) {
+    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
+        const Conv2dGradXArgs& r = g.rows[i].conv;
+        const Shape s = shape(r);
+        return gemm::Job<T, ByXA<T>, ByXB<T>>{{(const T*)r.dY, s}, {(const T*)r.w, s}, (T*)r.dX,
+                                              {0, 0, 0, nullptr, (const float*)g.rows[i].scale, 0, nullptr}};
+    }, g.scratch, st);
+}
+
+template <class T>
+void grouped_conv2d_grad_w(const GroupedConv2dGradWArgs& g, Stream st) {
+    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
+        const Conv2dGradWArgs& r = g.rows[i];
+        const Shape s = shape(r);
+        return gemm::Job<float, ByWA<T>, ByWB<T>>{{(const T*)r.dY, s}, {(const T*)r.x, s}, (float*)r.dW, {0, 0, 0, nullptr, nullptr, 0, nullptr}};
+    }, g.scratch, st);
+}
+
+CG_CUDA(grouped_conv2d, GroupedConv2dArgs)
+CG_CUDA(grouped_conv2d_grad_x, GroupedConv2dGradXArgs)
+CG_CUDA(grouped_conv2d_grad_w, GroupedConv2dGradWArgs)
 CG_CUDA(conv2d, Conv2dArgs)
 CG_CUDA(conv2d_grad_x, Conv2dGradXArgs)
 CG_CUDA(conv2d_grad_w, Conv2dGradWArgs)

@@ -34,4 +34,28 @@ struct Conv2dGradWArgs {
     void* scratch;
     i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw, type;
 };
+// Many convolutions as one kernel, one row each, all with the same type; state and scratch of the rows stay null. Here dX
+// is multiplied by the row's scale, which may be null.
+struct ScaledConv2dGradXArgs {
+    Conv2dGradXArgs conv;
+    const void* scale;
+};
+struct GroupedConv2dArgs {
+    void* state;
+    void* scratch;
+    const Conv2dArgs* rows;
+    i64 n;
+};
+struct GroupedConv2dGradXArgs {
+    void* state;
+    void* scratch;
+    const ScaledConv2dGradXArgs* rows;
+    i64 n;
+};
+struct GroupedConv2dGradWArgs {
+    void* state;
+    void* scratch;
+    const Conv2dGradWArgs* rows;
+    i64 n;
+};
 }  // namespace cg

@@ -4,7 +4,7 @@
 // 1.0 times PyTorch (bench/results/2026-11-24-cpu-kernels-jmh.md).
 #include <cstring>
 
-#include "cg/onednn.h"
+#include "cg/grouped.h"
 #include "kernels_all.h"
 
 namespace cg::onednn {
@@ -178,5 +178,78 @@ void conv2d_grad_w_run(const Conv2dGradWArgs& g) {
     c.move(true);
 }
 void conv2d_grad_w_release(void* state) { delete (Conv*)state; }
+
+namespace {
+
+/// A gradient by x and the product with its scale, in place.
+struct ScaledGradX {
+    void* conv;
+    Fixed scale;
+};
+
+void* scaled_prepare(ScaledConv2dGradXArgs& g) {
+    auto* f = new ScaledGradX{conv2d_grad_x_prepare(g.conv), {}};
+    if (!g.scale) return f;
+    try {
+        const Conv2dGradXArgs& c = g.conv;
+        const memory::desc x = nhwc({c.B, c.C, c.H, c.W}, type(c.type));
+        const memory::desc one({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw);
+        f->scale.init(dnnl::binary::primitive_desc(engine(), dnnl::algorithm::binary_mul, x, one, x, attributes()));
+        f->scale.add(DNNL_ARG_SRC_0, x);
+        f->scale.add(DNNL_ARG_SRC_1, one);
+        f->scale.add(DNNL_ARG_DST, x);
+    } catch (...) {
+        conv2d_grad_x_release(f->conv);
+        delete f;
+        throw;
+    }
+    return f;
+}
+/// The gradient's own arguments, with its state.
+Conv2dGradXArgs conv_of(const ScaledConv2dGradXArgs& g) {
+    Conv2dGradXArgs c = g.conv;
+    c.state = ((ScaledGradX*)g.conv.state)->conv;
+    return c;
+}
+i64 scaled_scratch(const ScaledConv2dGradXArgs& g) {
+    return std::max(conv2d_grad_x_scratch(conv_of(g)), ((ScaledGradX*)g.conv.state)->scale.scratch_bytes);
+}
+void scaled_run(const ScaledConv2dGradXArgs& g) {
+    conv2d_grad_x_run(conv_of(g));
+    if (!g.scale) return;
+    Fixed& f = ((ScaledGradX*)g.conv.state)->scale;
+    f.set(DNNL_ARG_SRC_0, g.conv.dX);
+    f.set(DNNL_ARG_SRC_1, g.scale);
+    f.set(DNNL_ARG_DST, g.conv.dX);
+    f.set(DNNL_ARG_SCRATCHPAD, g.conv.scratch);
+    f.run();
+}
+void scaled_release(void* state) {
+    conv2d_grad_x_release(((ScaledGradX*)state)->conv);
+    delete (ScaledGradX*)state;
+}
+
+template <class Args>
+double conv_work(const Args& g) {
+    const double out = (double)(g.B * ((g.H + 2 * g.ph - g.KH) / g.sh + 1) * ((g.W + 2 * g.pw - g.KW) / g.sw + 1) * g.O);
+    return work(2 * out * (double)(g.C * g.KH * g.KW), out + (double)(g.B * g.H * g.W * g.C));
+}
+
+Kernel<Conv2dArgs> kForward = {conv2d_prepare, conv2d_scratch, conv2d_run, conv2d_release, conv_work<Conv2dArgs>};
+Kernel<Conv2dGradWArgs> kGradW = {
+    conv2d_grad_w_prepare, conv2d_grad_w_scratch, conv2d_grad_w_run, conv2d_grad_w_release, conv_work<Conv2dGradWArgs>};
+Kernel<ScaledConv2dGradXArgs> kGradX = {scaled_prepare, scaled_scratch, scaled_run, scaled_release,
+                                        [](const ScaledConv2dGradXArgs& g) { return conv_work(g.conv); }};
+
+}  // namespace
+
+template <>
+inline void Kernel<ScaledConv2dGradXArgs>::bind(ScaledConv2dGradXArgs& a, void* state, void* scratch) const {
+    a.conv.state = state, a.conv.scratch = scratch;
+}
+
+CG_GROUPED(grouped_conv2d, GroupedConv2dArgs, Conv2dArgs, kForward)
+CG_GROUPED(grouped_conv2d_grad_x, GroupedConv2dGradXArgs, ScaledConv2dGradXArgs, kGradX)
+CG_GROUPED(grouped_conv2d_grad_w, GroupedConv2dGradWArgs, Conv2dGradWArgs, kGradW)
 
 }  // namespace cg::onednn

@@ -44,4 +44,21 @@ void conv2d_grad_w(const Conv2dGradWArgs& g) {
     products(g, [&](i64 xi, i64 wi, i64 yi) { dW[wi] += dY[yi] * x[xi]; });
 }
 
+void grouped_conv2d(const GroupedConv2dArgs& g) {
+    for (i64 i = 0; i < g.n; i++) conv2d(g.rows[i]);
+}
+
+void grouped_conv2d_grad_x(const GroupedConv2dGradXArgs& g) {
+    for (i64 i = 0; i < g.n; i++) {
+        const Conv2dGradXArgs& c = g.rows[i].conv;
+        conv2d_grad_x(c);
+        if (!g.rows[i].scale) continue;
+        for (i64 k = 0; k < c.B * c.H * c.W * c.C; k++) ((double*)c.dX)[k] *= *(const double*)g.rows[i].scale;
+    }
+}
+
+void grouped_conv2d_grad_w(const GroupedConv2dGradWArgs& g) {
+    for (i64 i = 0; i < g.n; i++) conv2d_grad_w(g.rows[i]);
+}
+
 }  // namespace cg::ref

@@ -1,5 +1,7 @@
-// Blocks of 256 threads over the logits, their sums in double to scratch; one block adds them in order. Tiny beside the
-// step: the floor is two launches. Versions: only this one, not measured on a GPU yet.
+// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in order, a thread a
+// group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches. Versions: only this one, not measured on a GPU yet.
+#include <vector>
+
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -7,7 +9,7 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kGroups = 512;
 
 i64 blocks_of(i64 n) {
     const i64 b = ceil_div(n, kThreads * 4);
@@ -37,15 +39,26 @@ __device__ inline float term(float x, i64 kind, bool up, bool gen, float& slope)
     return d > 0 ? d : 0.f;
 }
 
-/// part [blocks][3]: losses, real logits, fake logits.
+struct Group {
+    i64 off, n;
+    double w;
+    double* part;  // [blocks][3]: losses, real logits, fake logits
+    i64 blocks;
+};
+
 template <class T>
-__global__ void __launch_bounds__(kThreads) losses(const T* x, const float* weight, T* dX, double* part, i64 n, i64 kind, int gen) {
+__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all, const float* weight,
+                                                   T* dAll, i64 kind, int gen) {
     __shared__ double room[33];
-    const i64 total = gen ? n : 2 * n, step = (i64)gridDim.x * kThreads;
+    int block;
+    const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
+    const T* x = all + g.off;
+    T* dX = dAll + g.off;
+    const i64 n = g.n, total = gen ? n : 2 * n, step = g.blocks * kThreads;
     const double share = (gen ? 1.0 : 0.5) / (double)n;
-    const float w = (float)(*weight * share);
+    const float w = (float)(*weight * g.w * share);
     double l = 0, real = 0, fake = 0;
-    for (i64 i = (i64)blockIdx.x * kThreads + threadIdx.x; i < total; i += step) {
+    for (i64 i = (i64)block * kThreads + threadIdx.x; i < total; i += step) {
         const float v = to_float(x[i]);
         const bool is_real = !gen && i < n;
         float slope;
@@ -57,33 +70,57 @@ __global__ void __launch_bounds__(kThreads) losses(const T* x, const float* weig
     real = block_sum(real / (double)n, room);
     fake = block_sum(fake / (double)n, room);
     if (threadIdx.x == 0) {
-        double* out = part + (i64)blockIdx.x * 3;
+        double* out = g.part + (i64)block * 3;
         out[0] = l, out[1] = real, out[2] = fake;
     }
 }
 
-__global__ void add_up(const double* part, i64 n, const float* weight, float* total, float* loss, float* real, float* fake) {
-    if (threadIdx.x != 0) return;
-    double s[3] = {0, 0, 0};
-    for (i64 i = 0; i < n; i++)
-        for (int k = 0; k < 3; k++) s[k] += part[i * 3 + k];
-    *total = (float)(*weight * s[0]);
-    *loss = (float)s[0];
-    *real = (float)s[1];
-    *fake = (float)s[2];
+/// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes the total.
+__global__ void __launch_bounds__(kThreads) add_up(const __grid_constant__ Rows<Group, kGroups> groups, i64 first, i64 all, double* sums,
+                                                   const float* weight, float* total, float* loss, float* real, float* fake) {
+    for (int g = (int)threadIdx.x; g < groups.n; g += kThreads) {
+        const Group& r = groups.row[g];
+        double s[3] = {0, 0, 0};
+        for (i64 i = 0; i < r.blocks; i++)
+            for (int k = 0; k < 3; k++) s[k] += r.part[i * 3 + k];
+        loss[first + g] = (float)s[0];
+        real[first + g] = (float)s[1];
+        fake[first + g] = (float)s[2];
+        sums[first + g] = r.w * s[0];
+    }
+    __syncthreads();
+    if (threadIdx.x != 0 || first + groups.n < all) return;
+    double t = 0;
+    for (i64 g = 0; g < all; g++) t += sums[g];
+    *total = (float)(*weight * t);
 }
+
+i64 blocks_of(const GanLossArgs& a, const GanGroup& g) { return blocks_of(a.mode ? g.n : 2 * g.n); }
 
 }  // namespace
 
-i64 gan_loss_scratch(const GanLossArgs& g) { return align_up(blocks_of(2 * g.n) * 24, 256); }
+i64 gan_loss_scratch(const GanLossArgs& a) {
+    i64 doubles = a.n;
+    for (i64 g = 0; g < a.n; g++) doubles += 3 * blocks_of(a, a.rows[g]);
+    return align_up(doubles * 8, 256);
+}
 
 template <class T>
-void gan_loss(const GanLossArgs& g, Stream s) {
-    const i64 n = blocks_of(g.mode ? g.n : 2 * g.n);
-    double* part = (double*)g.scratch;
-    const float* w = (const float*)g.weight;
-    CG_LAUNCH((losses<T>), grid(n), kThreads, 0, s, (const T*)g.x, w, (T*)g.dX, part, g.n, g.kind, (int)g.mode);
-    CG_LAUNCH((add_up), grid(1), 32, 0, s, (const double*)part, n, w, (float*)g.total, (float*)g.loss, (float*)g.real, (float*)g.fake);
+void gan_loss(const GanLossArgs& a, Stream s) {
+    double *sums = (double*)a.scratch, *part = sums + a.n;
+    std::vector<Group> groups;
+    for (i64 g = 0; g < a.n; g++) {
+        const i64 blocks = blocks_of(a, a.rows[g]);
+        groups.push_back(Group{a.rows[g].off, a.rows[g].n, a.rows[g].w, part, blocks});
+        part += 3 * blocks;
+    }
+    const float* w = (const float*)a.weight;
+    for_rows<kGroups>(groups.data(), a.n, [](const Group& g) { return g.blocks; },
+                      [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
+        CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind, (int)a.mode);
+        CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss, (float*)a.real,
+                  (float*)a.fake);
+    });
 }
 
 CG_CUDA(gan_loss, GanLossArgs)

@@ -6,13 +6,18 @@
 //   LSGAN    (x - 1)^2       x^2             (x - 1)^2
 //   BCE      log(1 + e^-x)   log(1 + e^x)    log(1 + e^-x)
 //   hinge    max(0, 1 - x)   max(0, 1 + x)   -x
-//   total = weight loss;  dX = d total / dx;  real, fake: mean logits (real is 0 in mode 1).
-// x, dX in T; the others one float each, summed in double. About 10 FLOPs an element (BCE 40), one read, one write.
+// For G groups of logits, one after another (each as above, with its own n): loss, real, fake [G];
+//   total = weight sum_g w_g loss_g;  dX = d total / dx;  real, fake: mean logits (real is 0 in mode 1).
+// x, dX in T; the others floats, summed in double. About 10 FLOPs an element (BCE 40), one read, one write.
 // Deterministic: parts cut by position, their sums added in order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
 enum GanKind : i64 { kLsgan = 0, kBce = 1, kHinge = 2 };
+struct GanGroup {
+    i64 off, n;  // its first logit; n as above
+    double w;
+};
 struct GanLossArgs {
     const void* x;
     const void* weight;
@@ -21,7 +26,9 @@ struct GanLossArgs {
     void* real;
     void* fake;
     void* dX;
-    void* scratch;  // two doubles a part and half
-    i64 n, kind, mode;
+    void* scratch;
+    const GanGroup* rows;
+    i64 n;
+    i64 kind, mode;
 };
 }  // namespace cg

@@ -1,5 +1,7 @@
 // The product of native/cuda/gemm.cuh with a and b as stored. On a GPU cuBLASLt takes this op instead
-// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison.
+// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. The grouped product is always this one:
+// the tiles of all groups in one grid, up to 128 groups at once, and no group's product waits for another's.
+// Versions: only this one, not measured on a GPU yet.
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -23,19 +25,36 @@ struct B {
     __device__ T operator()(i64 k, i64 n) const { return BY_K ? p[n * stride + k] : p[k * stride + n]; }
 };
 
-template <class T, class Y, bool AK, bool BK>
-void run(const MatmulArgs& g, Stream s) {
-    const A<T, AK> a = {(const T*)g.a, AK ? g.K : g.M};
-    const B<T, BK> b = {(const T*)g.b, BK ? g.K : g.N};
-    gemm::run<T>(a, b, (Y*)g.y, g.M, g.N, g.K, g.bias, g.scale, g.scratch, s);
+/// f(a's functor, b's functor) for the layouts of a product.
+template <class T, class F>
+void with_operands(const MatmulArgs& g, F&& f) {
+    const T *a = (const T*)g.a, *b = (const T*)g.b;
+    if (!g.trans_a && g.trans_b) f(A<T, true>{a, g.K}, B<T, true>{b, g.K});
+    else if (!g.trans_a) f(A<T, true>{a, g.K}, B<T, false>{b, g.N});
+    else if (g.trans_b) f(A<T, false>{a, g.M}, B<T, true>{b, g.K});
+    else f(A<T, false>{a, g.M}, B<T, false>{b, g.N});
 }
 
 template <class T, class Y>
 void run(const MatmulArgs& g, Stream s) {
-    if (!g.trans_a && g.trans_b) run<T, Y, true, true>(g, s);
-    else if (!g.trans_a) run<T, Y, true, false>(g, s);
-    else if (g.trans_b) run<T, Y, false, true>(g, s);
-    else run<T, Y, false, false>(g, s);
+    with_operands<T>(g, [&](auto a, auto b) { gemm::run<T>(a, b, (Y*)g.y, g.M, g.N, g.K, g.bias, g.scale, g.scratch, s); });
+}
+
+auto extents(const GroupedMatmulArgs& g) {
+    return [&g](i64 i) { return gemm::Extent{g.rows[i].M, g.rows[i].N, g.rows[i].K}; };
+}
+
+template <class T, class Y>
+void run(const GroupedMatmulArgs& g, Stream s) {
+    with_operands<T>(g.rows[0], [&](auto a, auto b) {
+        using OA = decltype(a);
+        using OB = decltype(b);
+        gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
+            const MatmulArgs& r = g.rows[i];
+            return gemm::Job<Y, OA, OB>{{(const T*)r.a, OA::kByK ? r.K : r.M}, {(const T*)r.b, OB::kByK ? r.K : r.N}, (Y*)r.y,
+                                        {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
+        }, g.scratch, s);
+    });
 }
 
 }  // namespace
@@ -48,6 +67,15 @@ void matmul(const MatmulArgs& g, Stream s) {
     else run<T, float>(g, s);
 }
 
+i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+
+template <class T>
+void grouped_matmul(const GroupedMatmulArgs& g, Stream s) {
+    if (g.rows[0].type_y == kBf16) run<T, bf16>(g, s);
+    else run<T, float>(g, s);
+}
+
 CG_CUDA(matmul, MatmulArgs)
+CG_CUDA(grouped_matmul, GroupedMatmulArgs)
 
 }  // namespace cg::cuda

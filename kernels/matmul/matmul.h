@@ -17,4 +17,12 @@ struct MatmulArgs {
     i64 trans_a, trans_b;
     i64 type_a, type_b, type_y;  // Variant
 };
+// Many products as one kernel, one row each, all with the same types and transposes; what M, N, K, bias and scale are is
+// the row's own. state and scratch of the rows stay null.
+struct GroupedMatmulArgs {
+    void* state;
+    void* scratch;
+    const MatmulArgs* rows;
+    i64 n;
+};
 }  // namespace cg

@@ -1,6 +1,6 @@
 // Matrix product on oneDNN. Plain layouts on both sides: the weights change every step, and oneDNN packs them inside
 // the primitive, which at the row counts of training costs less than a reorder of our own.
-#include "cg/onednn.h"
+#include "cg/grouped.h"
 #include "kernels_all.h"
 
 namespace cg::onednn {
@@ -61,5 +61,10 @@ void matmul_run(const MatmulArgs& g) {
 }
 
 void matmul_release(void* state) { delete (Fixed*)state; }
+
+static Kernel<MatmulArgs> kProduct = {matmul_prepare, matmul_scratch, matmul_run, matmul_release, [](const MatmulArgs& g) {
+    return work(2.0 * (double)g.M * (double)g.N * (double)g.K, (double)(g.M * g.K + g.K * g.N + g.M * g.N));
+}};
+CG_GROUPED(grouped_matmul, GroupedMatmulArgs, MatmulArgs, kProduct)
 
 }  // namespace cg::onednn

@@ -23,4 +23,8 @@ void matmul(const MatmulArgs& g) {
     }
 }
 
+void grouped_matmul(const GroupedMatmulArgs& g) {
+    for (i64 i = 0; i < g.n; i++) matmul(g.rows[i]);
+}
+
 }  // namespace cg::ref

@@ -145,23 +145,38 @@ i64 dot_blocks(i64 n) {
     return b < 4 * kBlocks ? b : 4 * kBlocks;
 }
 
-__global__ void __launch_bounds__(kThreads) dots(const float* G, const float* W, double* part, i64 n) {
+/// A weight of the backward pass with its sums of G W, one for each of its blocks.
+struct Back {
+    SpectralNormGradRow r;
+    double* part;
+    i64 blocks;
+};
+
+__global__ void __launch_bounds__(kThreads) dots(const __grid_constant__ Rows<Back, kRows> rows) {
     __shared__ double room[33];
+    int block;
+    const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
+    const float *G = (const float*)w.r.G, *W = (const float*)w.r.W;
+    const i64 n = w.r.M * w.r.N;
     double sum = 0;
-    for (i64 at = (i64)blockIdx.x * kChunk; at < n; at += (i64)gridDim.x * kChunk) {
+    for (i64 at = block * kChunk; at < n; at += w.blocks * kChunk) {
         float s = 0;  // of at most 32 products
         for (i64 i = at + threadIdx.x; i < at + kChunk && i < n; i += kThreads) s += G[i] * W[i];
         sum += s;
     }
     sum = block_sum(sum, room);
-    if (threadIdx.x == 0) part[blockIdx.x] = sum;
+    if (threadIdx.x == 0) w.part[block] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads)
-correct(const float* G, const float* u, const float* v, const float* inv_sigma, float* dW, const double* part, i64 parts, i64 n, i64 N) {
+__global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows<Back, kRows> rows) {
     __shared__ double room[33];
-    const float is = *inv_sigma, lambda = (float)(ordered_sum(part, parts, room) * is);
-    for (i64 i = (i64)blockIdx.x * kThreads + threadIdx.x; i < n; i += (i64)gridDim.x * kThreads)
+    int block;
+    const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
+    const float *G = (const float*)w.r.G, *u = (const float*)w.r.u, *v = (const float*)w.r.v;
+    float* dW = (float*)w.r.dW;
+    const i64 n = w.r.M * w.r.N, N = w.r.N;
+    const float is = *(const float*)w.r.inv_sigma, lambda = (float)(ordered_sum(w.part, w.blocks, room) * is);
+    for (i64 i = (i64)block * kThreads + threadIdx.x; i < n; i += w.blocks * kThreads)
         dW[i] = (G[i] - lambda * u[i / N] * v[i % N]) * is;
 }
 
@@ -198,15 +213,24 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     });
 }
 
-i64 spectral_norm_grad_scratch(const SpectralNormGradArgs& g) { return align_up(dot_blocks(g.M * g.N) * 8, 256); }
+i64 spectral_norm_grad_scratch(const SpectralNormGradArgs& g) {
+    i64 bytes = 0;
+    for (i64 k = 0; k < g.n; k++) bytes += dot_blocks(g.rows[k].M * g.rows[k].N) * 8;
+    return align_up(bytes, 256);
+}
 
 template <class T>
 void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
-    const i64 n = g.M * g.N, parts = dot_blocks(n);
+    std::vector<Back> all;
     double* part = (double*)g.scratch;
-    const float* G = (const float*)g.G;
-    CG_LAUNCH((dots), grid(parts), kThreads, 0, s, G, (const float*)g.W, part, n);
-    CG_LAUNCH((correct), grid(parts), kThreads, 0, s, G, (const float*)g.u, (const float*)g.v, (const float*)g.inv_sigma, (float*)g.dW, (const double*)part, parts, n, g.N);
+    for (i64 k = 0; k < g.n; k++) {
+        all.push_back(Back{g.rows[k], part, dot_blocks(g.rows[k].M * g.rows[k].N)});
+        part += all.back().blocks;
+    }
+    for_rows<kRows>(all.data(), g.n, [](const Back& w) { return w.blocks; }, [&](const Rows<Back, kRows>& t, i64 blocks, i64) {
+        CG_LAUNCH((dots), grid(blocks), kThreads, 0, s, t);
+        CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t);
+    });
 }
 
 CG_CUDA_F32(spectral_norm, SpectralNormArgs)

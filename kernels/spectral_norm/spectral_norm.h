@@ -5,7 +5,7 @@
 // that uses W multiplies by inv_sigma.
 // 4 M N FLOPs, one read of W. All float; norms are summed in double. Deterministic: parts summed in order.
 //
-// Gradient, u and v taken as constants, G the gradient of W/sigma:  dW = (G - <G, W inv_sigma> u v^T) inv_sigma.
+// Gradient of each of n, u and v taken as constants, G the gradient of W/sigma:  dW = (G - <G, W inv_sigma> u v^T) inv_sigma.
 // 5 M N FLOPs, two reads of G, one of W, one write. dW may be G.
 #pragma once
 #include "cg/abi.h"
@@ -25,14 +25,18 @@ struct SpectralNormArgs {
     const SpectralNormRow* rows;
     i64 n;
 };
-struct SpectralNormGradArgs {
+struct SpectralNormGradRow {
     const void* G;
     const void* W;
     const void* u;
     const void* v;
     const void* inv_sigma;
     void* dW;
-    void* scratch;
     i64 M, N;
+};
+struct SpectralNormGradArgs {
+    void* scratch;
+    const SpectralNormGradRow* rows;
+    i64 n;
 };
 }  // namespace cg

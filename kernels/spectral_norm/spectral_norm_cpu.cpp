@@ -99,29 +99,32 @@ void spectral_norm(const SpectralNormArgs& g) {
 i64 spectral_norm_grad_scratch(const SpectralNormGradArgs&) { return (threads() * 8 + 63) / 64 * 64; }
 
 template <class T>
-void spectral_norm_grad(const SpectralNormGradArgs& g) {
-    const i64 M = g.M, N = g.N, parts = parts_of(M, grain(N));
-    const float *G = (const float*)g.G, *w = (const float*)g.W, *u = (const float*)g.u, *v = (const float*)g.v;
-    float* dW = (float*)g.dW;
-    double* part = (double*)g.scratch;
-    const float is = *(const float*)g.inv_sigma;
-    parallel(M, grain(N), [&](i64 b, i64 e, int p) {
-        double x = 0;
-        for (i64 i = b; i < e; i++) x += dot(G + i * N, w + i * N, N);
-        part[p] = x;
-    });
-    double lambda = 0;
-    for (i64 p = 0; p < parts; p++) lambda += part[p];
-    lambda *= is;
-    parallel(M, grain(N), [&](i64 b, i64 e, int) {
-        for (i64 i = b; i < e; i++) {
-            vf c = splat((float)(-lambda * u[i])), f = splat(is);
-            const float* gi = G + i * N;
-            i64 j = 0;
-            for (; j + W <= N; j += W) store(dW + i * N + j, fma(c, load(v + j), load(gi + j)) * f);
-            if (j < N) store_n(dW + i * N + j, fma(c, load_n(v + j, N - j), load_n(gi + j, N - j)) * f, N - j);
-        }
-    });
+void spectral_norm_grad(const SpectralNormGradArgs& args) {
+    for (i64 k = 0; k < args.n; k++) {
+        const SpectralNormGradRow& g = args.rows[k];
+        const i64 M = g.M, N = g.N, parts = parts_of(M, grain(N));
+        const float *G = (const float*)g.G, *w = (const float*)g.W, *u = (const float*)g.u, *v = (const float*)g.v;
+        float* dW = (float*)g.dW;
+        double* part = (double*)args.scratch;
+        const float is = *(const float*)g.inv_sigma;
+        parallel(M, grain(N), [&](i64 b, i64 e, int p) {
+            double x = 0;
+            for (i64 i = b; i < e; i++) x += dot(G + i * N, w + i * N, N);
+            part[p] = x;
+        });
+        double lambda = 0;
+        for (i64 p = 0; p < parts; p++) lambda += part[p];
+        lambda *= is;
+        parallel(M, grain(N), [&](i64 b, i64 e, int) {
+            for (i64 i = b; i < e; i++) {
+                vf c = splat((float)(-lambda * u[i])), f = splat(is);
+                const float* gi = G + i * N;
+                i64 j = 0;
+                for (; j + W <= N; j += W) store(dW + i * N + j, fma(c, load(v + j), load(gi + j)) * f);
+                if (j < N) store_n(dW + i * N + j, fma(c, load_n(v + j, N - j), load_n(gi + j, N - j)) * f, N - j);
+            }
+        });
+    }
 }
 
 CG_INSTANTIATE_F32(spectral_norm, SpectralNormArgs)

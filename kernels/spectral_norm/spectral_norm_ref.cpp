@@ -34,11 +34,14 @@ void spectral_norm(const SpectralNormArgs& g) {
 }
 
 void spectral_norm_grad(const SpectralNormGradArgs& g) {
-    const double *G = (const double*)g.G, *W = (const double*)g.W, *u = (const double*)g.u, *v = (const double*)g.v;
-    double is = *(const double*)g.inv_sigma, lambda = 0;
-    for (i64 i = 0; i < g.M * g.N; i++) lambda += G[i] * W[i] * is;
-    for (i64 i = 0; i < g.M; i++)
-        for (i64 j = 0; j < g.N; j++) ((double*)g.dW)[i * g.N + j] = (G[i * g.N + j] - lambda * u[i] * v[j]) * is;
+    for (i64 k = 0; k < g.n; k++) {
+        const SpectralNormGradRow& r = g.rows[k];
+        const double *G = (const double*)r.G, *W = (const double*)r.W, *u = (const double*)r.u, *v = (const double*)r.v;
+        double is = *(const double*)r.inv_sigma, lambda = 0;
+        for (i64 i = 0; i < r.M * r.N; i++) lambda += G[i] * W[i] * is;
+        for (i64 i = 0; i < r.M; i++)
+            for (i64 j = 0; j < r.N; j++) ((double*)r.dW)[i * r.N + j] = (G[i * r.N + j] - lambda * u[i] * v[j]) * is;
+    }
 }
 
 }  // namespace cg::ref

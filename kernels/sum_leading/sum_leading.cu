@@ -1,6 +1,8 @@
-// Two kernels: blocks sum parts of the rows, 32 (or fewer, for narrow x) columns wide, and leave them in scratch; then the
-// parts are summed in order. The cut depends on the shape alone, so the sum is the same every time.
+// Two kernels: blocks sum parts of the rows of one x, 32 (or fewer, for narrow x) columns wide, and leave them in scratch;
+// then the parts are summed in order. The cut depends on the shape alone, so the sum is the same every time.
 // Versions: only this one, not measured on a GPU yet.
+#include <vector>
+
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -8,53 +10,76 @@ namespace cg::cuda {
 
 namespace {
 
-/// Columns side by side in a block of 256 threads.
-i64 width(i64 C) {
-    i64 w = 1;
+constexpr int kThreads = 256, kRows = 256;
+
+struct Sum {
+    const void* x;
+    float* y;
+    float* part;  // [parts][C]
+    i64 R, C, parts;
+    int width;  // columns side by side in a block
+    float scale;
+};
+
+int width_of(i64 C) {
+    int w = 1;
     while (w < 32 && w < C) w *= 2;
     return w;
 }
-
-i64 parts(const SumLeadingArgs& g) {
-    const i64 columns = ceil_div(g.C, width(g.C)), rows = 256 / width(g.C);
-    i64 p = ceil_div(4 * kBlocks, columns);
-    const i64 most = ceil_div(g.R, rows * 8);
+i64 parts_of(const SumLeadingRow& g) {
+    const i64 w = width_of(g.C), p = ceil_div(4 * kBlocks, ceil_div(g.C, w)), most = ceil_div(g.R, kThreads / w * 8);
     return p < most ? p : most;
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) sum_parts(const T* x, float* part, i64 R, i64 C) {
-    __shared__ float room[256];
-    const int w = (int)blockDim.x, h = (int)blockDim.y;
-    const i64 c = (i64)blockIdx.x * w + threadIdx.x, b = R * blockIdx.y / gridDim.y, e = R * (blockIdx.y + 1) / gridDim.y;
+__global__ void __launch_bounds__(kThreads) sum_parts(const __grid_constant__ Rows<Sum, kRows> rows) {
+    __shared__ float room[kThreads];
+    int block;
+    const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
+    const int w = g.width, h = kThreads / w, x = (int)threadIdx.x % w, y = (int)threadIdx.x / w;
+    const i64 p = block % g.parts, c = block / g.parts * w + x, b = g.R * p / g.parts, e = g.R * (p + 1) / g.parts;
     float s = 0;
-    if (c < C)
-        for (i64 r = b + threadIdx.y; r < e; r += h) s += to_float(x[r * C + c]);
-    room[threadIdx.y * w + threadIdx.x] = s;
+    if (c < g.C)
+        for (i64 r = b + y; r < e; r += h) s += to_float(((const T*)g.x)[r * g.C + c]);
+    room[threadIdx.x] = s;
     for (int d = h / 2; d > 0; d /= 2) {
         __syncthreads();
-        if ((int)threadIdx.y < d) room[threadIdx.y * w + threadIdx.x] += room[(threadIdx.y + d) * w + threadIdx.x];
+        if (y < d) room[threadIdx.x] += room[threadIdx.x + d * w];
     }
-    if (threadIdx.y == 0 && c < C) part[blockIdx.y * C + c] = room[threadIdx.x];
+    if (y == 0 && c < g.C) g.part[p * g.C + c] = room[threadIdx.x];
 }
 
-__global__ void __launch_bounds__(256) sum_up(const float* part, float* y, i64 n, i64 C, float scale) {
-    const i64 c = (i64)blockIdx.x * 256 + threadIdx.x;
-    if (c >= C) return;
+__global__ void __launch_bounds__(kThreads) sum_up(const __grid_constant__ Rows<Sum, kRows> rows) {
+    int block;
+    const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
+    const i64 c = (i64)block * kThreads + threadIdx.x;
+    if (c >= g.C) return;
     float s = 0;
-    for (i64 p = 0; p < n; p++) s += part[p * C + c];
-    y[c] = scale * s;
+    for (i64 p = 0; p < g.parts; p++) s += g.part[p * g.C + c];
+    g.y[c] = g.scale * s;
 }
 
 }  // namespace
 
-i64 sum_leading_scratch(const SumLeadingArgs& g) { return align_up(parts(g) * g.C * 4, 256); }
+i64 sum_leading_scratch(const SumLeadingArgs& a) {
+    i64 bytes = 0;
+    for (i64 i = 0; i < a.n; i++) bytes += align_up(parts_of(a.rows[i]) * a.rows[i].C * 4, 256);
+    return bytes;
+}
 
 template <class T>
-void sum_leading(const SumLeadingArgs& g, Stream s) {
-    const i64 w = width(g.C), n = parts(g);
-    CG_LAUNCH((sum_parts<T>), grid(ceil_div(g.C, w), n), dim3((unsigned)w, (unsigned)(256 / w)), 0, s, (const T*)g.x, (float*)g.scratch, g.R, g.C);
-    CG_LAUNCH((sum_up), grid(ceil_div(g.C, 256)), 256, 0, s, (const float*)g.scratch, (float*)g.y, n, g.C, (float)g.scale);
+void sum_leading(const SumLeadingArgs& a, Stream s) {
+    std::vector<Sum> sums;
+    char* at = (char*)a.scratch;
+    for (i64 i = 0; i < a.n; i++) {
+        const SumLeadingRow& g = a.rows[i];
+        sums.push_back(Sum{g.x, (float*)g.y, (float*)at, g.R, g.C, parts_of(g), width_of(g.C), (float)g.scale});
+        at += align_up(sums.back().parts * g.C * 4, 256);
+    }
+    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, g.width) * g.parts; },
+                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_parts<T>), grid(blocks), kThreads, 0, s, t); });
+    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, kThreads); },
+                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_up), grid(blocks), kThreads, 0, s, t); });
 }
 
 CG_CUDA(sum_leading, SumLeadingArgs)

@@ -1,13 +1,18 @@
-// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float.
+// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float; for any number of x as rows of one
+// kernel.
 // R C FLOPs, one read of x. Deterministic: parts cut by position, their sums added in order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
-struct SumLeadingArgs {
+struct SumLeadingRow {
     const void* x;
     void* y;
-    void* scratch;  // C floats a part
     i64 R, C;
     double scale;
+};
+struct SumLeadingArgs {
+    void* scratch;  // C floats a part
+    const SumLeadingRow* rows;
+    i64 n;
 };
 }  // namespace cg

@@ -1,4 +1,5 @@
-// Rows are cut over the threads, each with a row of partial sums; a full sum (C = 1) keeps a vector of them instead.
+// Rows of a large x are cut over the threads, each with a row of partial sums; a full sum (C = 1) keeps a vector of them
+// instead. Small ones are taken whole by a thread.
 // Versions: only this one; 1576 x 3072 0.14 ms, 32 x 39548 0.07 ms in f32 on 2 Zen 5 cores.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -8,40 +9,69 @@ namespace cg {
 namespace CG_NS {
 
 namespace {
+
 constexpr i64 kGrain = 16384;
-i64 grain(const SumLeadingArgs& g) { return kGrain / g.C + 1; }
+i64 grain(const SumLeadingRow& g) { return kGrain / g.C + 1; }
+bool large(const SumLeadingRow& g) { return g.R > grain(g); }
+
+/// Rows [b, e) to s [C].
+template <class T>
+void sum(const SumLeadingRow& g, i64 b, i64 e, float* s) {
+    const T* x = (const T*)g.x;
+    const i64 C = g.C;
+    if (C == 1) {
+        vf v{};
+        i64 r = b;
+        for (; r + W <= e; r += W) v += load(x + r);
+        if (r < e) v += load_n(x + r, e - r);
+        s[0] = hsum(v);
+        return;
+    }
+    for (i64 c = 0; c < C; c++) s[c] = 0;
+    for (i64 r = b; r < e; r++) {
+        const T* row = x + r * C;
+        i64 c = 0;
+        for (; c + W <= C; c += W) store(s + c, load(s + c) + load(row + c));
+        if (c < C) store_n(s + c, load_n(s + c, C - c) + load_n(row + c, C - c), C - c);
+    }
+}
+
 }  // namespace
 
-i64 sum_leading_scratch(const SumLeadingArgs& g) { return (threads() * g.C * 4 + 63) / 64 * 64; }
+i64 sum_leading_scratch(const SumLeadingArgs& a) {
+    i64 most = 0;
+    for (i64 i = 0; i < a.n; i++)
+        if (large(a.rows[i])) most = std::max(most, a.rows[i].C);
+    return (threads() * most * 4 + 63) / 64 * 64;
+}
 
 template <class T>
-void sum_leading(const SumLeadingArgs& g) {
-    const T* x = (const T*)g.x;
-    float *y = (float*)g.y, *part = (float*)g.scratch;
-    const i64 C = g.C, parts = parts_of(g.R, grain(g));
-    parallel(g.R, grain(g), [&](i64 b, i64 e, int p) {
-        if (C == 1) {
-            vf s{};
-            i64 r = b;
-            for (; r + W <= e; r += W) s += load(x + r);
-            if (r < e) s += load_n(x + r, e - r);
-            part[p] = hsum(s);
-            return;
+void sum_leading(const SumLeadingArgs& a) {
+    float* part = (float*)a.scratch;
+    i64 small = 0;
+    for (i64 i = 0; i < a.n; i++) {
+        const SumLeadingRow& g = a.rows[i];
+        if (!large(g)) {
+            small += g.R * g.C;
+            continue;
         }
-        float* s = part + p * C;
-        for (i64 c = 0; c < C; c++) s[c] = 0;
-        for (i64 r = b; r < e; r++) {
-            const T* row = x + r * C;
-            i64 c = 0;
-            for (; c + W <= C; c += W) store(s + c, load(s + c) + load(row + c));
-            if (c < C) store_n(s + c, load_n(s + c, C - c) + load_n(row + c, C - c), C - c);
+        parallel(g.R, grain(g), [&](i64 b, i64 e, int p) { sum<T>(g, b, e, part + p * g.C); });
+        const i64 parts = parts_of(g.R, grain(g));
+        for (i64 c = 0; c < g.C; c++) {
+            float s = 0;
+            for (i64 p = 0; p < parts; p++) s += part[p * g.C + c];
+            ((float*)g.y)[c] = (float)g.scale * s;
+        }
+    }
+    parallel(a.n, small > kGrain ? 1 : a.n, [&](i64 b, i64 e, int) {
+        for (i64 i = b; i < e; i++) {
+            const SumLeadingRow& g = a.rows[i];
+            if (large(g)) continue;
+            float* y = (float*)g.y;
+            sum<T>(g, 0, g.R, y);
+            for (i64 c = 0; c < g.C; c++) y[c] *= (float)g.scale;
         }
     });
-    for (i64 c = 0; c < C; c++) {
-        float s = 0;
-        for (i64 p = 0; p < parts; p++) s += part[p * C + c];
-        y[c] = (float)g.scale * s;
-    }
 }
 
 CG_INSTANTIATE(sum_leading, SumLeadingArgs)

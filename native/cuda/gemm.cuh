@@ -2,10 +2,14 @@
 // through small functors, so that plain products and all three convolutions (implicit GEMM) share it. Tiles of 64 x 64;
 // bf16 through mma.sync m16n8k16, float by FMA. Few tiles and a long k are cut along k: parts go to scratch and are
 // summed in order, so the result is the same every time.
+// run_groups does many such problems in one grid (grouped discriminators): k is cut so that no block has more to do than an
+// equal share of all of them, whatever their sizes.
 // cuBLASLt and cuDNN serve the large products on a GPU; this one needs neither, runs in the simulation, and is the base
 // for products that they lack (grouped discriminators, 1-D convolutions over vertices).
 // Versions: only this one, not measured on a GPU yet.
 #pragma once
+
+#include <vector>
 
 #include "device.cuh"
 #include "mma.cuh"
@@ -143,12 +147,11 @@ struct Tile<float> {
     }
 };
 
+/// What one block does: the tile at m0, n0 of part z of k.
 template <class T, class Y, class A, class B>
-__global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, const Problem p) {
-    __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
-    const i64 m0 = (i64)blockIdx.x * kM, n0 = (i64)blockIdx.y * kN;
+__device__ inline void block_product(const A& a, const B& b, Y* y, const Problem& p, i64 m0, i64 n0, i64 z, unsigned char* shared) {
     // k is cut at multiples of the tile
-    const i64 steps = ceil_div(p.K, Tile<T>::kK), z = blockIdx.z;
+    const i64 steps = ceil_div(p.K, Tile<T>::kK);
     const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
     const i64 k_end = end < p.K ? end : p.K;
     Tile<T> tile;
@@ -163,13 +166,24 @@ __global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, 
     });
 }
 
+template <class T, class Y, class A, class B>
+__global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, const Problem p) {
+    __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
+    block_product<T>(a, b, y, p, (i64)blockIdx.x * kM, (i64)blockIdx.y * kN, blockIdx.z, shared);
+}
+
 template <class Y>
-__global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
-    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, n = p.M * p.N;
+__device__ inline void sum_split(Y* y, const Problem& p, i64 i) {
+    const i64 n = p.M * p.N;
     if (i >= n) return;
     float v = 0;
     for (i64 z = 0; z < p.splits; z++) v += p.part[z * n + i];
     y[i] = from_float<Y>((p.scale ? *p.scale : 1.f) * v + (p.bias ? p.bias[i % p.N] : 0.f));
+}
+
+template <class Y>
+__global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
+    sum_split(y, p, (i64)blockIdx.x * 256 + threadIdx.x);
 }
 
 /// `scratch` as scratch() says.
@@ -178,6 +192,81 @@ void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, co
     const Problem p = {M, N, K, (const float*)bias, (const float*)scale, splits_of(M, N, K), (float*)scratch};
     CG_LAUNCH((product<T, Y, A, B>), grid(ceil_div(M, kM), ceil_div(N, kN), p.splits), kThreads, 0, s, a, b, y, p);
     if (p.splits > 1) CG_LAUNCH((sum_splits<Y>), grid(ceil_div(M * N, 256)), 256, 0, s, y, p);
+}
+
+/// One of many problems, with its operands and its result.
+template <class Y, class A, class B>
+struct Job {
+    A a;
+    B b;
+    Y* y;
+    Problem p;
+};
+constexpr int kJobs = 128;
+template <class J>
+using Jobs = Rows<J, kJobs>;
+
+template <class T, class J>
+__global__ void __launch_bounds__(kThreads) products(const __grid_constant__ Jobs<J> jobs) {
+    __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
+    int part;
+    const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
+    const i64 tm = ceil_div(j.p.M, kM), tn = ceil_div(j.p.N, kN);
+    block_product<T>(j.a, j.b, j.y, j.p, part % tm * kM, part / tm % tn * kN, part / (tm * tn), shared);
+}
+
+template <class J>
+__global__ void __launch_bounds__(256) sum_jobs(const __grid_constant__ Jobs<J> jobs) {
+    int part;
+    const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
+    sum_split(j.y, j.p, (i64)part * 256 + threadIdx.x);
+}
+
+struct Extent {
+    i64 M, N, K;
+    i64 tiles() const { return ceil_div(M, kM) * ceil_div(N, kN); }
+};
+/// Into how many parts each of n problems is cut.
+template <class E>
+std::vector<i64> group_splits(i64 n, E&& extent) {
+    i64 work = 0;
+    for (i64 i = 0; i < n; i++) work += extent(i).tiles() * extent(i).K;
+    i64 share = ceil_div(work, kBlocks);
+    if (share < 256) share = 256;
+    std::vector<i64> s;
+    for (i64 i = 0; i < n; i++) {
+        const i64 parts = ceil_div(extent(i).K, share);
+        s.push_back(parts < 64 ? parts : 64);
+    }
+    return s;
+}
+template <class E>
+i64 group_scratch(i64 n, E&& extent) {
+    const std::vector<i64> splits = group_splits(n, extent);
+    i64 bytes = 0;
+    for (i64 i = 0; i < n; i++)
+        if (splits[i] > 1) bytes += align_up(splits[i] * extent(i).M * extent(i).N * 4, 256);
+    return bytes;
+}
+
+/// job(i) gives a problem's operands, result, bias and scale; `scratch` as group_scratch() says.
+template <class T, class E, class F>
+void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
+    using J = decltype(job(0));
+    const std::vector<i64> splits = group_splits(n, extent);
+    std::vector<J> jobs;
+    char* at = (char*)scratch;
+    for (i64 i = 0; i < n; i++) {
+        J j = job(i);
+        const Extent e = extent(i);
+        j.p.M = e.M, j.p.N = e.N, j.p.K = e.K, j.p.splits = splits[i], j.p.part = (float*)at;
+        if (splits[i] > 1) at += align_up(splits[i] * e.M * e.N * 4, 256);
+        jobs.push_back(j);
+    }
+    for_rows<kJobs>(jobs.data(), n, [](const J& j) { return Extent{j.p.M, j.p.N, j.p.K}.tiles() * j.p.splits; },
+                    [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((products<T, J>), grid(blocks), kThreads, 0, s, t); });
+    for_rows<kJobs>(jobs.data(), n, [](const J& j) { return j.p.splits > 1 ? ceil_div(j.p.M * j.p.N, 256) : 0; },
+                    [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((sum_jobs<J>), grid(blocks), 256, 0, s, t); });
 }
 
 }  // namespace cg::cuda::gemm

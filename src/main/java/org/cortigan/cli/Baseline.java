@@ -2,6 +2,7 @@ package org.cortigan.cli;
 
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
@@ -120,11 +121,11 @@ final class Baseline implements Callable<Integer> {
         Path file = Shared.checkpoint(Path.of(features));
         if (recipe == null) return Model.load(file);
         Recipe r = Recipe.load(recipe);
-        ModelConfig c = ModelConfig.of(r.section("model"), s.left(), s.right());
-        PretrainedVit p = PretrainedVit.load(file, c.generator(), c.vertices());
+        ModelConfig c = ModelConfig.of(r.section("model"), List.of(new ModelConfig.Subject("", s.left(), s.right())));
+        PretrainedVit p = PretrainedVit.load(file, c);
         output.note("weights: missing " + p.missing() + ", unexpected " + p.unexpected());
         Map<String, float[]> w = new LinkedHashMap<>(p.values());
-        for (Weights.Spec spec : c.generator().specs(DType.F32, c.vertices()))
+        for (Weights.Spec spec : c.generatorWeights(DType.F32).specs())
             if (!w.containsKey(spec.name())) {
                 if (!spec.name().startsWith(Generator.PREFIX + "head."))
                     throw new InputException(file.toString(), "lacks " + spec.name(), "Features need the whole ViT");

@@ -11,13 +11,10 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
-import org.cortigan.data.SafeTensors;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.exec.Device;
-import org.cortigan.model.Model;
-import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
@@ -100,15 +97,11 @@ final class Evaluate implements Callable<Integer> {
         String what = (checkpoints.size() == 1 ? "" : "mean of " + checkpoints.size() + " models' predictions, ")
                 + checkpoints.stream().map(Path::toString).collect(Collectors.joining(", "))
                 + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
-        try (Ensemble models = Ensemble.load(checkpoints, device, 32)) {
-            try (SafeTensors t = SafeTensors.open(checkpoints.get(0))) {
-                ModelConfig c = Model.config(t);
-                if (s.left() != c.left() || s.right() != c.right())
-                    throw new InputException(
-                            checkpoints.get(0).toString(), "is for " + c.left() + " + " + c.right() + " vertices, the subject has "
-                                    + s.left() + " + " + s.right(),
-                            "Give the subject that it was trained on");
-            }
+        try (Ensemble models = Ensemble.load(checkpoints, device, 32, AlgonautsSubject.folderName(s.number()))) {
+            if (s.left() != models.subject().left() || s.right() != models.subject().right())
+                throw new InputException(
+                        checkpoints.get(0).toString(), "is for " + models.subject() + ", the subject has " + s.left() + " + " + s.right(),
+                        "Give the subject that it was trained on");
             if (split == Split.TEST)
                 try (Shared.Sized<HeldOut> h = new Shared.Sized<>(side -> new HeldOut(s, responses, side, cache, log))) {
                     return HeldOut.summary(what, models.evaluate(h, IntStream.range(0, s.testImages().size()).toArray()), s, unit);

@@ -9,9 +9,7 @@ import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Images;
 import org.cortigan.data.NpyType;
 import org.cortigan.data.NpyWriter;
-import org.cortigan.data.SafeTensors;
 import org.cortigan.exec.CpuDevice;
-import org.cortigan.model.Model;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.RunFolder;
 import picocli.CommandLine.ArgGroup;
@@ -51,7 +49,7 @@ final class Predict implements Callable<Integer> {
         Path data;
     }
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "With --data; 1 to 8 (default ${DEFAULT-VALUE}).")
+    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(names = "--split", defaultValue = "TEST", description = "With --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
@@ -75,11 +73,8 @@ final class Predict implements Callable<Integer> {
             }
         CpuDevice device = place.open(output);
         List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
-        int left;
-        try (SafeTensors t = SafeTensors.open(checkpoints.get(0))) {
-            left = Model.config(t).left();
-        }
-        try (Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()))) {
+        try (Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
+            int left = p.subject().left();
             RunFolder.create(out);
             write(p, files, left);
             output.line("%d images, %d + %d vertices: %s", files.size(), left, p.columns() - left, out);

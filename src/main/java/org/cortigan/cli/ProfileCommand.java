@@ -5,8 +5,12 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Generator;
@@ -75,6 +79,16 @@ final class ProfileCommand implements Callable<Integer> {
 
     /** Photographs and responses of noise. */
     private record Random(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
+        /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */
+        @Override
+        public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+            if (grouping.equals("all") || grouping.equals("hemisphere")) return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
+            int v = leftVertices + rightVertices, n = 25;
+            return IntStream.range(0, n)
+                    .mapToObj(k -> new Region("region" + (k + 1), IntStream.range(k * v / n, (k + 1) * v / n).toArray()))
+                    .toList();
+        }
+
         @Override
         public void image(int i, ByteBuffer into) {
             byte[] b = new byte[imageBytes];

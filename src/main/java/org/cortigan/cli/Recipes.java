@@ -24,14 +24,17 @@ final class Recipes implements Callable<Integer> {
     @Override
     public Integer call() {
         if (name == null) {
-            for (String n : Recipe.BUNDLED) output.line("%-18s %s", n, Recipe.bundled(n).lines().findFirst().orElse("").replaceFirst("^# ?", ""));
-            output.line("%-18s %s", "defaults", "every key with its default, explained");
+            for (String n : Recipe.BUNDLED)
+                output.line("%-32s %s", n, Recipe.file(n).equals(n)
+                        ? Recipe.bundled(n).lines().findFirst().orElse("").replaceFirst("^# ?", "")
+                        : "the same, smaller (in its section sizes)");
+            output.line("%-32s %s", "defaults", "every key with its default, explained");
         } else if (name.equals("defaults")) {
             output.out().print(Recipe.bundled(name));
         } else if (full || !Recipe.BUNDLED.contains(name)) {
             output.out().print(Recipe.load(name).toYaml());
         } else {
-            output.out().print(Recipe.bundled(name));
+            output.out().print(Recipe.bundled(Recipe.file(name)));
         }
         output.out().flush();
         return 0;

@@ -2,11 +2,14 @@ package org.cortigan.cli;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
@@ -18,6 +21,7 @@ import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
 import org.cortigan.train.Subset;
 import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -42,6 +46,10 @@ final class Train implements Callable<Integer> {
 
     @Option(names = {"-o", "--option"}, paramLabel = "KEY=VALUE", description = "Changes one value of the recipe, by its path.")
     private List<String> options = List.of();
+
+    @Option(names = "--subjects", split = ",", paramLabel = "N,N...",
+            description = "Several subjects at once: one backbone with a vector and a head of each; instead of --subject.")
+    private List<Integer> subjects = List.of();
 
     @Option(names = "--run", paramLabel = "DIR", description = "The run's folder (default: runs/RECIPE-subj0X).")
     private Path run;
@@ -69,7 +77,7 @@ final class Train implements Callable<Integer> {
     private boolean json;
 
     @Override
-    public Integer call() throws InterruptedException {
+    public Integer call() throws Exception {
         Recipe r = Recipe.load(recipe);
         for (String o : options) r = r.with(o);
         if (precision != null) r = r.with("train.precision", precision);
@@ -77,26 +85,40 @@ final class Train implements Callable<Integer> {
         if (init != null) r = r.with("train.init", init.toString());
         if (fast) r = r.with("train.epochs", 1);
         CpuDevice device = place.open(output);
-        Generator g = Generator.of(r.section("model").section("generator"));
-        try (AlgonautsSubject subject = data.open();
-                SubjectData all = new SubjectData(subject, g.image(), data.cache(), output::note)) {
-            subject.checkFinite();
-            Path folder = run != null ? run : Path.of("runs", r.name() + "-" + AlgonautsSubject.folderName(data.subject));
-            int few = 5 * r.section("train").integer("batch", 1);
-            return train(r, fast && all.count() > few ? new Subset(all, java.util.stream.IntStream.range(0, few).toArray()) : all, device, folder);
+        int size = Generator.of(r.section("model").section("generator")).image();
+        List<Integer> who = subjects.isEmpty() ? List.of(data.subject) : subjects;
+        if (who.stream().distinct().count() < who.size()) throw new InputException("--subjects " + who, "names one twice", "Name each once");
+        Path folder = run != null
+                ? run
+                : Path.of("runs", r.name() + "-" + String.join("-", who.stream().map(AlgonautsSubject::folderName).toList()));
+        int few = 5 * r.section("train").integer("batch", 1);
+        Deque<AutoCloseable> open = new ArrayDeque<>();
+        try {
+            Map<String, TrainingData> sets = new LinkedHashMap<>();
+            for (int n : who) {
+                AlgonautsSubject subject = AlgonautsSubject.open(data.data, n);
+                open.push(subject);
+                SubjectData all = new SubjectData(subject, size, data.cache(), output::note);
+                open.push(all);
+                subject.checkFinite();
+                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), fast && all.count() > few ? new Subset(all, IntStream.range(0, few).toArray()) : all);
+            }
+            return train(r, sets, device, folder);
+        } finally {
+            while (!open.isEmpty()) open.pop().close();
         }
     }
 
-    private int train(Recipe r, org.cortigan.train.TrainingData set, CpuDevice device, Path folder) throws InterruptedException {
+    private int train(Recipe r, Map<String, TrainingData> sets, CpuDevice device, Path folder) throws InterruptedException {
         Path last = RunFolder.last(folder);
         Path from = resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
         if (from == null && Files.exists(last) && !dryRun)
             throw new InputException(folder.toString(), "has a run already", "Go on with it by --resume auto, or choose another folder by --run");
         if (!dryRun) RunFolder.create(folder);
-        try (Trainer t = new Trainer(r, set, device, dryRun ? null : folder)) {
+        try (Trainer t = new Trainer(r, sets, device, dryRun ? null : folder, output::note)) {
             long[] p = t.parameters();
             output.note(String.format("%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images, %d steps an epoch",
-                    r.name(), t.config().generator().type(), t.config().parts().stream().map(d -> d.name()).toList(), p[0], p[1],
+                    r.name(), t.config().generator().type(), t.regions(), p[0], p[1],
                     t.trainingImages().length, t.validationImages().length, t.stepsPerEpoch()));
             if (t.pretrained() != null)
                 output.note("initial weights: missing " + t.pretrained().missing() + ", unexpected " + t.pretrained().unexpected());

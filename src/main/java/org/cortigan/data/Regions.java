@@ -132,8 +132,8 @@ public final class Regions {
         return switch (grouping) {
             case ALL -> List.of(new Region("all", IntStream.range(0, left + right).toArray()));
             case HEMISPHERE -> Stream.of(
-                            new Region("left", IntStream.range(0, left).toArray()),
-                            new Region("right", IntStream.range(left, left + right).toArray()))
+                            new Region("lh", IntStream.range(0, left).toArray()),
+                            new Region("rh", IntStream.range(left, left + right).toArray()))
                     .filter(r -> r.vertices().length > 0).toList();
             default -> throw new InputException(
                     "grouping " + InputFiles.quote(grouping), "needs a subject's roi_masks, and these data have none",

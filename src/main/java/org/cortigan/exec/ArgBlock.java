@@ -11,9 +11,9 @@ import org.cortigan.op.ArgWriter;
 final class ArgBlock implements ArgWriter {
     /** Where tensors live. */
     interface Addresses {
-        long in(int i);
+        long in(int i, long element);
 
-        long out(int i);
+        long out(int i, long element);
     }
 
     private final ByteBuffer buf;
@@ -57,13 +57,13 @@ final class ArgBlock implements ArgWriter {
     }
 
     @Override
-    public ArgWriter in(int input) {
-        return put(at == null ? 0 : at.in(input));
+    public ArgWriter in(int input, long element) {
+        return put(at == null ? 0 : at.in(input, element));
     }
 
     @Override
-    public ArgWriter out(int output) {
-        return put(at == null ? 0 : at.out(output));
+    public ArgWriter out(int output, long element) {
+        return put(at == null ? 0 : at.out(output, element));
     }
 
     @Override

@@ -23,9 +23,22 @@ import org.cortigan.plan.Plan;
  * allocates nothing. Confined to the thread that made it.
  */
 public final class Session implements AutoCloseable {
-    /** @param guardBytes free space after every buffer, for tests; @param inPlace reuse of dying inputs */
-    public record Options(int guardBytes, boolean inPlace) {
+    /**
+     * @param guardBytes free space after every buffer, for tests
+     * @param inPlace reuse of dying inputs
+     * @param arena a session whose arena this one uses too where it is large enough, or null: a run of one then ends what
+     *     the other's outputs hold; it must be closed after this one
+     */
+    public record Options(int guardBytes, boolean inPlace, Session arena) {
         public static final Options DEFAULT = new Options(0, true);
+
+        public Options(int guardBytes, boolean inPlace) {
+            this(guardBytes, inPlace, null);
+        }
+
+        public Options sharing(Session other) {
+            return new Options(guardBytes, inPlace, other);
+        }
     }
 
     /** Inputs and outputs of at most so many bytes have a copy on the host that travels with every run. */
@@ -86,7 +99,8 @@ public final class Session implements AutoCloseable {
                 return;
             }
             Map<Leaf, Long> leafAddress = placeLeaves(variables);
-            arena = own(allocate(plan.report().arenaBytes()));
+            long bytes = plan.report().arenaBytes();
+            arena = options.arena != null && options.arena.arena.bytes() >= bytes ? options.arena.arena : own(allocate(bytes));
             int n = 0;
             for (Node s : plan.steps()) if (Op.of(s).kernel() != null) n++;
             nodes = new Node[n];
@@ -101,13 +115,13 @@ public final class Session implements AutoCloseable {
                 long scratch = plan.scratchOffset(s) < 0 ? 0 : arena.address() + plan.scratchOffset(s);
                 ArgBlock.Addresses at = new ArgBlock.Addresses() {
                     @Override
-                    public long in(int k) {
-                        return address(s.input(k), leafAddress);
+                    public long in(int k, long element) {
+                        return address(s.input(k), element, leafAddress);
                     }
 
                     @Override
-                    public long out(int k) {
-                        return address(s.output(k), leafAddress);
+                    public long out(int k, long element) {
+                        return address(s.output(k), element, leafAddress);
                     }
                 };
                 op.args(s, new ArgBlock(p.buf, p.address, at, scratch, p.state, p.structWords));
@@ -217,12 +231,12 @@ public final class Session implements AutoCloseable {
         ByteBuffer buf = m.view(0, m.bytes());
         ArgBlock.Addresses bound = new ArgBlock.Addresses() {
             @Override
-            public long in(int i) {
+            public long in(int i, long element) {
                 return 1;
             }
 
             @Override
-            public long out(int i) {
+            public long out(int i, long element) {
                 return 1;
             }
         };
@@ -275,6 +289,7 @@ public final class Session implements AutoCloseable {
                     ? new Storage(v.type(), device, io.address() + offset, smallInputs, offset, this::settle)
                     : new Storage(v.type(), device, io, offset);
             if (e.getKey() instanceof Leaf.Constant c) s.fill(c.value());
+            else if (e.getKey() instanceof Leaf.Table t) s.write(t.toArray());
             else inputs.put(e.getKey().id(), s);
             at.put(e.getKey(), s.address());
             offset += slot(v);
@@ -291,9 +306,10 @@ public final class Session implements AutoCloseable {
         return (n + Plan.ALIGNMENT - 1) / Plan.ALIGNMENT * Plan.ALIGNMENT;
     }
 
-    private long address(Value v, Map<Leaf, Long> leaves) {
+    private long address(Value v, long element, Map<Leaf, Long> leaves) {
         Leaf leaf = plan.leafOf(v);
-        return leaf != null ? leaves.get(leaf) : arena.address() + plan.offset(v);
+        long at = leaf != null ? leaves.get(leaf) : arena.address() + plan.offset(v);
+        return at + element * device.elementBytes(v.dtype());
     }
 
     private Memory own(Memory m) {

@@ -15,7 +15,7 @@ import java.util.Map;
 public final class Graph {
     private final List<Node> nodes = new ArrayList<>();
     private final Map<String, Value> leaves = new HashMap<>();
-    private final Map<Leaf.Constant, Value> constants = new HashMap<>();
+    private final Map<Leaf, Value> constants = new HashMap<>();
     private final Map<String, Value> outputs = new LinkedHashMap<>();
     private String scope = "";
 
@@ -49,8 +49,12 @@ public final class Graph {
     }
 
     public Value constant(double value, DType dtype, int... dims) {
-        Leaf.Constant c = new Leaf.Constant(value, Type.of(dtype, dims));
-        return constants.computeIfAbsent(c, k -> apply(k).output(0));
+        return constants.computeIfAbsent(new Leaf.Constant(value, Type.of(dtype, dims)), k -> apply(k).output(0));
+    }
+
+    /** A constant i32 tensor with these contents; equal tables are one value. */
+    public Value table(int[] values, int... dims) {
+        return constants.computeIfAbsent(Leaf.Table.of(values, dims), k -> apply(k).output(0));
     }
 
     private Value leaf(Leaf leaf) {

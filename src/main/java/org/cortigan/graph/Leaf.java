@@ -1,5 +1,6 @@
 package org.cortigan.graph;
 
+import java.nio.IntBuffer;
 import java.util.List;
 
 /** Nodes without inputs: what comes into a graph from outside. */
@@ -39,6 +40,39 @@ public sealed interface Leaf extends Operation {
         @Override
         public String name() {
             return "constant";
+        }
+    }
+
+    /** A tensor of given integers, filled in when the session starts. Equal by contents. */
+    record Table(IntBuffer values, Type type) implements Leaf {
+        /** The numbers are copied. */
+        static Table of(int[] values, int... dims) {
+            Type t = Type.of(DType.I32, dims);
+            if (values.length != t.shape().elements())
+                throw new IllegalArgumentException(values.length + " numbers given for a table " + t);
+            return new Table(IntBuffer.wrap(values.clone()).asReadOnlyBuffer(), t);
+        }
+
+        public int[] toArray() {
+            int[] a = new int[values.capacity()];
+            values.get(0, a);
+            return a;
+        }
+
+        @Override
+        public String id() {
+            return "table " + values.capacity() + " #" + Integer.toHexString(values.hashCode());
+        }
+
+        @Override
+        public String name() {
+            return "table";
+        }
+
+        /** Count and hash stand for the numbers. */
+        @Override
+        public String toString() {
+            return "Table[" + values.capacity() + " integers #" + Integer.toHexString(values.hashCode()) + "]";
         }
     }
 }

@@ -5,19 +5,20 @@ import org.cortigan.data.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
-import org.cortigan.nn.Init;
-import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * From photographs u8 [B, S, S, 3] to responses [B, V] of all vertices, the left hemisphere's first. A Vision Transformer
- * (Dosovitskiy et al. 2021; parameters named as in timm) or a shallow CNN of 4x4 convolutions with stride 2, both with
- * one linear head over the vertices.
+ * From photographs u8 [B, S, S, 3] to responses [B, V] of all vertices, the left hemisphere's first: a backbone, and a
+ * readout that any of them may have. The backbones are a Vision Transformer (Dosovitskiy et al. 2021; parameters named as
+ * in timm), a shallow CNN of 4x4 convolutions with stride 2, and a U-Net.
  *
  * @param image side S of the photographs, in pixels
  * @param width E of a token; @param mlpRatio hidden width of a block's MLP over E
- * @param channels of the CNN's convolutions; @param hidden width of the CNN's features
+ * @param layers blocks of the ViT whose tokens are read, 1 to depth, ascending; none: the last alone
+ * @param channels of the convolutions; @param hidden width of their features for a dense readout
+ * @param norm of the U-Net; @param groups of its group norm; @param decoder its upsamplings
+ * @param features channels C of the maps that a spatial readout sees, and of every layer where there are several
  * @param mean, std of the normalisation, for each colour, of values in 0..1
  */
 public record Generator(
@@ -29,19 +30,32 @@ public record Generator(
         int heads,
         double mlpRatio,
         Pool pool,
+        List<Integer> layers,
         List<Integer> channels,
         int hidden,
+        Norm norm,
+        int groups,
+        int decoder,
+        Readout readout,
+        int features,
         List<Double> mean,
         List<Double> std) {
     public enum Type {
         VIT,
-        CNN
+        CNN,
+        UNET
     }
 
-    /** What the head of the ViT sees: the class token, or the mean of the patch tokens. */
+    /** What a dense readout of the ViT sees: the class token, or the mean of the patch tokens. */
     public enum Pool {
         CLS,
         MEAN
+    }
+
+    public enum Norm {
+        NONE,
+        GROUP,
+        BATCH
     }
 
     /** Sizes of ViT in the literature (Touvron et al. 2021, Dosovitskiy et al. 2021). */
@@ -78,24 +92,46 @@ public record Generator(
                 own ? s.integer("heads", 1) : size.heads,
                 s.number("mlp_ratio", 0.1),
                 s.choice("pool", Pool.class),
+                s.integers("layers"),
                 s.integers("channels"),
                 s.integer("hidden", 1),
+                s.choice("norm", Norm.class),
+                s.integer("groups", 1),
+                s.integer("decoder", 1),
+                s.choice("readout", Readout.class),
+                s.integer("features", 1),
                 s.numbers("mean", 3),
                 s.numbers("std", 3));
         for (double d : g.std) if (d <= 0) throw s.wrong("std", d + " does not fit", "Give numbers above 0");
-        if (g.type == Type.VIT) {
-            if (g.image % g.patch != 0)
-                throw s.wrong("patch", g.patch + " does not divide the image's " + g.image + " pixels", "Choose a divisor");
-            if (g.width % g.heads != 0)
-                throw s.wrong("heads", g.heads + " do not divide the width " + g.width, "Choose a divisor");
-        } else {
-            if (g.channels.isEmpty()) throw s.wrong("channels", "is empty", "Give at least one convolution");
-            if (g.image % (1 << g.channels.size()) != 0)
-                throw s.wrong(
-                        "channels", g.channels.size() + " convolutions with stride 2 do not divide " + g.image + " pixels",
-                        "Choose fewer, or an image side that is a multiple of " + (1 << g.channels.size()));
-        }
+        if (g.type == Type.VIT) g.checkVit(s);
+        else g.checkConvolutions(s);
         return g;
+    }
+
+    private void checkVit(Settings s) {
+        if (image % patch != 0)
+            throw s.wrong("patch", patch + " does not divide the image's " + image + " pixels", "Choose a divisor");
+        if (width % heads != 0) throw s.wrong("heads", heads + " do not divide the width " + width, "Choose a divisor");
+        for (int i = 0; i < layers.size(); i++)
+            if (layers.get(i) > depth || i > 0 && layers.get(i) <= layers.get(i - 1))
+                throw s.wrong("layers", layers + " does not fit", "Give blocks from 1 to " + depth + ", ascending");
+    }
+
+    private void checkConvolutions(Settings s) {
+        int n = channels.size();
+        if (n == 0) throw s.wrong("channels", "is empty", "Give at least one convolution");
+        if (image % (1 << n) != 0)
+            throw s.wrong(
+                    "channels", n + " convolutions with stride 2 do not divide " + image + " pixels",
+                    "Choose fewer, or an image side that is a multiple of " + (1 << n));
+        if (!layers.isEmpty()) throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
+        if (type != Type.UNET) return;
+        if (decoder >= n)
+            throw s.wrong("decoder", decoder + " does not fit", "Give 1 to " + (n - 1) + ": the encoder has " + n + " convolutions");
+        if (norm == Norm.GROUP)
+            for (int c : channels)
+                if (c % Math.min(groups, c) != 0)
+                    throw s.wrong("groups", groups + " do not divide " + c + " channels", "Choose a divisor of all channels");
     }
 
     /** Bytes of one photograph. */
@@ -103,54 +139,22 @@ public record Generator(
         return image * image * 3;
     }
 
-    /** Features [B, F] that the head reads. */
-    public Value features(Weights w, Value images) {
-        return type == Type.VIT ? vit(w, images) : cnn(w, images);
+    /**
+     * Features [B, F] of the photographs, flattened where they are maps.
+     *
+     * @param subject whose own vector the backbone adds, or "" for a model of one subject
+     */
+    public Value features(Weights w, Value images, String subject) {
+        Value f = Backbone.of(this, w, images, subject).value();
+        return Ops.reshape(f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
     }
 
-    /** Responses [B, vertices] in the compute type. */
-    public Value responses(Weights w, Value images, int vertices) {
-        Value f = features(w, images);
+    /** Responses [B, vertices] in the compute type of one subject; the head is {@code head} or {@code head.SUBJECT}. */
+    public Value responses(Weights w, Value images, String subject, int vertices) {
+        Features f = Backbone.of(this, w, images, subject);
         try (Graph.Scope s = images.graph().scope("head")) {
-            return Layers.linear(w.sub("head"), f, vertices, Init.VIT, Init.ZEROS);
+            return readout.apply(subject.isEmpty() ? w.sub("head") : w.sub("head." + subject), f, vertices);
         }
-    }
-
-    private Value vit(Weights w, Value images) {
-        Graph g = images.graph();
-        Value x;
-        try (Graph.Scope s = g.scope("patch_embed")) {
-            x = Ops.patchify(images, patch, mean, std, w.compute());
-            x = Layers.linear(w.sub("patch_embed.proj"), x, width, Init.torch(x.dim(2)), Init.torch(x.dim(2)));
-        }
-        try (Graph.Scope s = g.scope("tokens")) {
-            x = Ops.prepend(w.token("cls_token", Init.normal(1e-6), 1, width), x);
-            x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
-        }
-        x = Layers.encoder(w, x, depth, heads, mlpRatio);
-        try (Graph.Scope s = g.scope("pool")) {
-            if (pool == Pool.CLS) return Ops.reshape(Ops.slice(x, 1, 0, 1), x.dim(0), width);
-            return Ops.meanMiddle(Ops.slice(x, 1, 1, x.dim(1)));
-        }
-    }
-
-    private Value cnn(Weights w, Value images) {
-        Graph g = images.graph();
-        Value x = Ops.normalize(images, mean, std, w.compute());
-        for (int i = 0; i < channels.size(); i++)
-            try (Graph.Scope s = g.scope("conv." + i)) {
-                x = Layers.leakyRelu(Layers.conv(
-                        w.sub("conv." + i), x, channels.get(i), new int[] {4, 4}, new int[] {2, 2}, new int[] {1, 1}));
-            }
-        try (Graph.Scope s = g.scope("features")) {
-            x = Ops.reshape(x, x.dim(0), Math.toIntExact(x.shape().elements(1, 4)));
-            return Layers.leakyRelu(Layers.linear(w.sub("features"), x, hidden));
-        }
-    }
-
-    /** All parameters for that many vertices. */
-    public List<Weights.Spec> specs(DType compute, int vertices) {
-        return Weights.specsOf(compute, PREFIX, false, w -> responses(w, images(w.graph(), 1), vertices));
     }
 
     /** The input that a graph takes photographs by. */

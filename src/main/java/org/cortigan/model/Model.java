@@ -1,18 +1,17 @@
 package org.cortigan.model;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SafeTensors;
-import org.cortigan.data.Settings;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.nn.Weights;
-import org.cortigan.optim.Optimizer;
 
 /**
  * A trained generator. Immutable, and safe to share between threads; each thread makes its own {@link Predictor}.
@@ -38,9 +37,10 @@ public final class Model {
         try (SafeTensors t = SafeTensors.open(file)) {
             ModelConfig c = config(t);
             Map<String, float[]> w = new LinkedHashMap<>();
-            boolean average = t.names().contains(Optimizer.AVERAGE + Generator.PREFIX + "head.weight");
-            for (Weights.Spec s : c.generator().specs(DType.F32, c.vertices()))
-                w.put(s.name(), floats(t, (average ? Optimizer.AVERAGE : "") + s.name(), s));
+            Weights all = c.generatorWeights(DType.F32);
+            String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
+            for (Weights.Spec s : all.specs()) w.put(s.name(), floats(t, average + s.name(), s));
+            for (Weights.Spec s : all.states()) w.put(s.name(), floats(t, s.name(), s));
             return new Model(c, w);
         }
     }
@@ -52,9 +52,7 @@ public final class Model {
             throw new InputException(
                     t.path() + ", metadata", "has no '" + CONFIG + "'", "Give a checkpoint that train has written");
         String where = t.path() + ", metadata '" + CONFIG + "'";
-        Map<String, Object> m = Json.object(Json.parse(json, where), where);
-        Settings s = Settings.of(where, m);
-        return ModelConfig.of(s.section("model"), s.integer("left", 1), s.integer("right", 1));
+        return ModelConfig.of(Json.object(Json.parse(json, where), where), where);
     }
 
     /** A tensor of a checkpoint, which must have the parameter's size. */
@@ -78,32 +76,39 @@ public final class Model {
         return weights.values().stream().mapToLong(f -> f.length).sum();
     }
 
-    /** A predictor for the calling thread with its own copy of the parameters. */
+    /** A predictor of the only subject for the calling thread, with its own copy of the parameters. */
     public Predictor predictor(Device device, int batch) {
-        return predictor(device, batch, false);
+        return predictor(device, batch, "");
     }
 
-    /** The same for the features [F] that the head reads. */
+    /** The same for one of several subjects. */
+    public Predictor predictor(Device device, int batch, String subject) {
+        return predictor(device, batch, config.subject(subject), false);
+    }
+
+    /** The same for the features [F] that the readout sees; the first subject's, where there are several. */
     public Predictor featureExtractor(Device device, int batch) {
-        return predictor(device, batch, true);
+        return predictor(device, batch, config.subjects().get(0), true);
     }
 
-    private Predictor predictor(Device device, int batch, boolean features) {
+    private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, boolean features) {
         Variables v = new Variables(device);
         try {
-            for (Weights.Spec s : config.generator().specs(DType.F32, config.vertices()))
-                if (!features || !s.name().startsWith(Generator.PREFIX + "head."))
-                    v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape())).write(weights.get(s.name()));
+            Predictor.declare(config, subject, features, DType.F32).forEach(
+                    s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape())).write(weights.get(s.name())));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;
         }
-        return new Predictor(config, device, v, Generator.PREFIX, batch, true, features);
+        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, features);
     }
 
     /** A model from parameters in memory, by name; for features of a pre-trained ViT before any training. */
     public static Model of(ModelConfig config, Map<String, float[]> weights) {
-        for (Weights.Spec s : config.generator().specs(DType.F32, config.vertices()))
+        Weights all = config.generatorWeights(DType.F32);
+        List<Weights.Spec> specs = new ArrayList<>(all.specs());
+        specs.addAll(all.states());
+        for (Weights.Spec s : specs)
             if (weights.get(s.name()) == null || weights.get(s.name()).length != s.shape().elements())
                 throw new IllegalArgumentException("parameter '" + s.name() + "' must have " + s.shape());
         return new Model(config, Map.copyOf(weights));

@@ -4,44 +4,61 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
 import org.cortigan.data.Settings;
 import org.cortigan.graph.DType;
-import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 
 /**
- * A generator with its discriminators for one subject's vertices.
+ * A generator with its discriminators, for one subject or for several that share the backbone.
  *
  * @param settings the section {@code model} that it was made from; checkpoints keep it
- * @param left vertices of the left hemisphere; @param right of the right
  */
-public record ModelConfig(Generator generator, Discriminator discriminator, Settings settings, int left, int right) {
-    public static ModelConfig of(Settings model, int left, int right) {
+public record ModelConfig(Generator generator, Discriminator discriminator, Settings settings, List<Subject> subjects) {
+    /**
+     * Whose vertices a head predicts.
+     *
+     * @param name "" in a model of one subject, else for example {@code subj01}
+     * @param left vertices of the left hemisphere; @param right of the right
+     */
+    public record Subject(String name, int left, int right) {
+        public int vertices() {
+            return left + right;
+        }
+
+        @Override
+        public String toString() {
+            return (name.isEmpty() ? "" : name + ": ") + left + " + " + right + " vertices";
+        }
+    }
+
+    public ModelConfig {
+        subjects = List.copyOf(subjects);
+    }
+
+    public static ModelConfig of(Settings model, List<Subject> subjects) {
         return new ModelConfig(
-                Generator.of(model.section("generator")), Discriminator.of(model.section("discriminator")), model, left, right);
+                Generator.of(model.section("generator")), Discriminator.of(model.section("discriminator")), model, subjects);
     }
 
-    public int vertices() {
-        return left + right;
+    /** The subject of that name; the only one, whatever its name, of a model of one subject. */
+    public Subject subject(String name) {
+        if (subjects.size() == 1 && subjects.get(0).name.isEmpty()) return subjects.get(0);
+        for (Subject s : subjects) if (s.name.equals(name)) return s;
+        throw new InputException(
+                "subject '" + name + "'", "is none of the model's: " + subjects.stream().map(Subject::name).toList(),
+                "Choose one of them");
     }
 
-    public List<Discriminator.Part> parts() {
-        return discriminator.parts(left, right);
-    }
-
-    /** All parameters of one discriminator. */
-    public List<Weights.Spec> specs(DType compute, Discriminator.Part part) {
-        return Weights.specsOf(compute, part.prefix(), discriminator.normalised(), w -> {
-            Graph g = w.graph();
-            discriminator.logits(w, g.input("responses", compute, 1, part.to() - part.from()), generator.images(g, 1), generator);
+    /** The generator's parameters and states, all heads among them. */
+    public Weights generatorWeights(DType compute) {
+        return Weights.declaredBy(compute, Generator.PREFIX, false, w -> {
+            // every subject's graph asks for the same backbone, and for its own head; batch statistics want two images
+            Value images = generator.images(w.graph(), 2);
+            for (Subject s : subjects) generator.responses(w, images, s.name, s.vertices());
         });
-    }
-
-    /** All parameters of everything. */
-    public List<Weights.Spec> specs(DType compute) {
-        List<Weights.Spec> all = new ArrayList<>(generator.specs(compute, vertices()));
-        for (Discriminator.Part p : parts()) all.addAll(specs(compute, p));
-        return all;
     }
 
     /** Numbers in these parameters. */
@@ -53,8 +70,28 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
     public Map<String, Object> toMap() {
         Map<String, Object> m = new LinkedHashMap<>(); // equal models give equal files
         m.put("model", settings.values());
-        m.put("left", left);
-        m.put("right", right);
+        List<Object> all = new ArrayList<>();
+        for (Subject s : subjects) {
+            Map<String, Object> o = new LinkedHashMap<>();
+            o.put("name", s.name);
+            o.put("left", s.left);
+            o.put("right", s.right);
+            all.add(o);
+        }
+        m.put("subjects", all);
         return m;
+    }
+
+    /** From a checkpoint's text; @param where for messages */
+    public static ModelConfig of(Map<String, Object> m, String where) {
+        Settings s = Settings.of(where, m);
+        if (!(m.get("subjects") instanceof List<?> list) || list.isEmpty())
+            throw new InputException(where, "names no subjects", "It is damaged, or of a version before 0.1: train again");
+        List<Subject> subjects = new ArrayList<>();
+        for (Object o : list) {
+            Settings one = Settings.of(where + ", subjects", Json.object(o, where + ", subjects"));
+            subjects.add(new Subject(one.text("name"), one.integer("left", 1), one.integer("right", 1)));
+        }
+        return of(s.section("model"), subjects);
     }
 }

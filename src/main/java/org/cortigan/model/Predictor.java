@@ -3,6 +3,8 @@ package org.cortigan.model;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
@@ -19,6 +21,7 @@ import org.cortigan.nn.Weights;
  */
 public final class Predictor implements AutoCloseable {
     private final ModelConfig config;
+    private final ModelConfig.Subject subject;
     private final int batch;
     private final Variables owned;
     private final Session session;
@@ -28,20 +31,22 @@ public final class Predictor implements AutoCloseable {
     private final Storage output;
 
     /**
-     * @param variables where the parameters live, under their names behind {@code prefix}
+     * @param subject whose responses
+     * @param variables where the parameters live
+     * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
      * @param own whether the variables end with this
-     * @param features whether to give the features that the head reads instead of responses
+     * @param features whether to give the features that the readout sees instead of responses
      */
     public Predictor(
-            ModelConfig config, Device device, Variables variables, String prefix, int batch, boolean own, boolean features) {
+            ModelConfig config, ModelConfig.Subject subject, Device device, Variables variables, Weights.Use use, int batch,
+            boolean own, boolean features) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
+        this.subject = subject;
         this.batch = batch;
         this.owned = own ? variables : null;
         Graph g = new Graph();
-        Value x = config.generator().images(g, batch);
-        Weights w = Weights.in(g, DType.F32, prefix, false);
-        g.output("y", features ? config.generator().features(w, x) : config.generator().responses(w, x, config.vertices()));
+        g.output("y", build(Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, features, batch));
         Session s = null;
         try {
             s = new Session(g, device, variables);
@@ -55,6 +60,26 @@ public final class Predictor implements AutoCloseable {
         session = s;
         fed = images.visible() ? null : device.allocateHost(images.size());
         feed = fed == null ? images.bytes() : fed.view(0, fed.bytes());
+    }
+
+    private static Value build(Weights w, ModelConfig config, ModelConfig.Subject subject, boolean features, int batch) {
+        Value x = config.generator().images(w.graph(), batch);
+        return features
+                ? config.generator().features(w, x, subject.name())
+                : config.generator().responses(w, x, subject.name(), subject.vertices());
+    }
+
+    /** Parameters and states that a prediction reads. */
+    static List<Weights.Spec> declare(ModelConfig config, ModelConfig.Subject subject, boolean features, DType compute) {
+        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, features, 2));
+        List<Weights.Spec> all = new ArrayList<>(w.specs());
+        all.addAll(w.states());
+        return all;
+    }
+
+    /** Whose responses it predicts. */
+    public ModelConfig.Subject subject() {
+        return subject;
     }
 
     /** Photographs in a batch: the most that one call takes. */

@@ -18,16 +18,20 @@ import org.cortigan.nn.Weights;
  * {@code resample_abs_pos_embed} does: bicubic, antialiased, corners not aligned.
  *
  * @param values contents by parameter name, for those that the file has
- * @param missing parameters that the file lacks; they keep their own start (the head over the vertices always does)
+ * @param missing parameters that the file lacks; they keep their own start (readout and head always do)
  * @param unexpected tensors of the file that have no place
  */
 public record PretrainedVit(Map<String, float[]> values, List<String> missing, List<String> unexpected) {
+    /** What no ViT elsewhere has: the readout, and what is of a subject. */
+    private static final List<String> OWN = List.of("head.", "readout.", "norms.", "subject.");
+
     /**
      * @throws InputException if the file has none of the names, or a tensor of another shape
      */
-    public static PretrainedVit load(Path file, Generator g, int vertices) {
+    public static PretrainedVit load(Path file, ModelConfig model) {
+        Generator g = model.generator();
         if (g.type() != Generator.Type.VIT)
-            throw new InputException(file.toString(), "is for a ViT, the generator is a CNN", "Set model.generator.type to vit");
+            throw new InputException(file.toString(), "is for a ViT, the generator is of type " + g.type().name().toLowerCase(java.util.Locale.ROOT), "Set model.generator.type to vit");
         try (SafeTensors t = SafeTensors.open(file)) {
             Set<String> unused = new LinkedHashSet<>(t.names());
             boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
@@ -35,9 +39,9 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             boolean released = t.names().stream().anyMatch(n -> n.startsWith(p + "encoder.layer."));
             Map<String, float[]> values = new LinkedHashMap<>();
             List<String> missing = new ArrayList<>();
-            for (Weights.Spec s : g.specs(DType.F32, vertices)) {
+            for (Weights.Spec s : model.generatorWeights(DType.F32).specs()) {
                 String name = s.name().substring(Generator.PREFIX.length());
-                List<String> from = name.startsWith("head.") ? List.of() : hf ? huggingFace(p, released, name) : List.of(name);
+                List<String> from = OWN.stream().anyMatch(name::startsWith) ? List.of() : hf ? huggingFace(p, released, name) : List.of(name);
                 if (from.isEmpty() || !t.names().containsAll(from)) {
                     missing.add(name);
                     continue;

@@ -30,11 +30,26 @@ public final class Weights {
      */
     public record Spec(String name, Shape shape, Init init, boolean copy, boolean spectral, boolean decay) {}
 
+    /** What the network is built for. */
+    public enum Use {
+        /** Batch statistics normalise, and running statistics follow them. */
+        TRAIN,
+        /** Running statistics normalise. */
+        PREDICT,
+        /** The same with the moving averages of the parameters. */
+        PREDICT_AVERAGE
+    }
+
+    /** Prefix of the moving average of a parameter. */
+    public static final String AVERAGE = "ema/";
+
     private static final class Net {
         Graph graph;
         DType compute;
         boolean spectral;
+        Use use;
         final Map<String, Spec> specs = new LinkedHashMap<>();
+        final Map<String, Spec> states = new LinkedHashMap<>();
         final Map<String, Value> current = new HashMap<>();
     }
 
@@ -51,12 +66,22 @@ public final class Weights {
      * @param prefix of every name
      * @param spectral whether the weights of linear and convolutional layers are spectrally normalised
      */
-    public static Weights in(Graph graph, DType compute, String prefix, boolean spectral) {
+    public static Weights in(Graph graph, DType compute, String prefix, boolean spectral, Use use) {
         Net n = new Net();
         n.graph = graph;
         n.compute = compute;
         n.spectral = spectral;
+        n.use = use;
         return new Weights(n, prefix);
+    }
+
+    /** For training. */
+    public static Weights in(Graph graph, DType compute, String prefix, boolean spectral) {
+        return in(graph, compute, prefix, spectral, Use.TRAIN);
+    }
+
+    public boolean training() {
+        return net.use == Use.TRAIN;
     }
 
     /** The same network's parameters below a name. */
@@ -77,11 +102,16 @@ public final class Weights {
         return List.copyOf(net.specs.values());
     }
 
-    /** The parameters that a network declares, found on a graph that is thrown away. */
-    public static List<Spec> specsOf(DType compute, String prefix, boolean spectral, Consumer<Weights> network) {
+    /** Running statistics and what else is kept but not trained, in the order in which it was declared. */
+    public List<Spec> states() {
+        return List.copyOf(net.states.values());
+    }
+
+    /** The network's declarations, found on a graph that is thrown away. */
+    public static Weights declaredBy(DType compute, String prefix, boolean spectral, Consumer<Weights> network) {
         Weights w = in(new Graph(), compute, prefix, spectral);
         network.accept(w);
-        return w.specs();
+        return w;
     }
 
     /** Declares parameters that are known beforehand. */
@@ -93,14 +123,19 @@ public final class Weights {
         Spec old = net.specs.putIfAbsent(s.name, s);
         if (old != null && !old.equals(s)) throw new IllegalArgumentException("parameter " + s + " was declared as " + old);
         if (old != null) return;
-        for (Map.Entry<String, Value> e : variables(net.graph, s).entrySet()) net.current.put(e.getKey(), e.getValue());
+        String from = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
+        variables(net.graph, s, from).forEach((name, v) -> net.current.put(name.substring(from.length()), v));
     }
 
     /** A parameter's variables in a graph by name: itself, its copy, its state. */
     public static Map<String, Value> variables(Graph g, Spec s) {
+        return variables(g, s, "");
+    }
+
+    private static Map<String, Value> variables(Graph g, Spec s, String from) {
         Map<String, Value> m = new LinkedHashMap<>();
         int[] dims = s.shape.dims();
-        m.put(s.name, g.variable(s.name, DType.F32, dims));
+        m.put(from + s.name, g.variable(from + s.name, DType.F32, dims));
         if (s.copy) m.put(copyName(s.name), g.variable(copyName(s.name), DType.BF16, dims));
         if (s.spectral) {
             int rows = dims[0], columns = Math.toIntExact(s.shape.elements() / rows);
@@ -122,6 +157,24 @@ public final class Weights {
         return now(prefix + name);
     }
 
+    /** A matrix that products use only through what is made of it: f32, with weight decay. */
+    public Value matrix(String name, Init init, int... dims) {
+        declare(new Spec(prefix + name, Shape.of(dims), init, false, false, true));
+        return now(prefix + name);
+    }
+
+    /** Something kept from step to step that is not trained: f32. Moving averages of parameters leave it alone. */
+    public Value state(String name, Init init, int... dims) {
+        Spec s = new Spec(prefix + name, Shape.of(dims), init, false, false, false);
+        if (net.states.putIfAbsent(s.name, s) == null) net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
+        return now(s.name);
+    }
+
+    /** From here on, a state of this part of the network holds this. */
+    public void replaceState(String name, Value v) {
+        replace(prefix + name, v);
+    }
+
     /** A token or other small tensor in the compute type, without weight decay. */
     public Value token(String name, Init init, int... dims) {
         boolean copy = net.compute == DType.BF16;
@@ -134,14 +187,24 @@ public final class Weights {
 
     /** The weight of a linear or convolutional layer. */
     public Weight weight(String name, Init init, int... dims) {
-        boolean copy = net.compute == DType.BF16;
-        Spec s = new Spec(prefix + name, Shape.of(dims), init, copy, net.spectral, true);
-        declare(s);
-        Value used = now(copy ? copyName(s.name) : s.name);
-        if (!s.spectral) return new Weight(used, null);
-        SpectralNorm.Normed n = SpectralNorm.of(
-                now(s.name), now(s.name + ".u"), now(s.name + ".v"), now(s.name + ".s"), used, SpectralNorm.Mode.REUSE);
-        return new Weight(n.weight(), n.inverseSigma());
+        return weights(List.of(this), name, List.of(init), List.of(dims)).get(0);
+    }
+
+    /** The weights of the same layer of several networks, normalised together. */
+    public static List<Weight> weights(List<Weights> networks, String name, List<Init> init, List<int[]> dims) {
+        List<Value> used = new ArrayList<>(), normed = new ArrayList<>();
+        for (int i = 0; i < networks.size(); i++) {
+            Weights w = networks.get(i);
+            boolean copy = w.net.compute == DType.BF16;
+            Spec s = new Spec(w.prefix + name, Shape.of(dims.get(i)), init.get(i), copy, w.net.spectral, true);
+            w.declare(s);
+            used.add(w.now(copy ? copyName(s.name) : s.name));
+            if (s.spectral)
+                normed.addAll(List.of(
+                        w.now(s.name), w.now(s.name + ".u"), w.now(s.name + ".v"), w.now(s.name + ".s"), used.get(i)));
+        }
+        if (normed.isEmpty()) return used.stream().map(v -> new Weight(v, null)).toList();
+        return SpectralNorm.of(normed, SpectralNorm.Mode.REUSE).stream().map(n -> new Weight(n.weight(), n.inverseSigma())).toList();
     }
 
     /** What a variable holds at this point of the step. */
@@ -164,22 +227,27 @@ public final class Weights {
         return d;
     }
 
-    /** One power iteration of all spectrally normalised weights declared so far; none if there are none. */
-    public void advanceSpectralNorm() {
-        List<Spec> normed = specs().stream().filter(Spec::spectral).toList();
-        if (normed.isEmpty()) return;
+    /** One power iteration of all spectrally normalised weights that the networks have declared; none if there are none. */
+    public static void advanceSpectralNorm(List<Weights> networks) {
         List<Value> in = new ArrayList<>();
-        for (Spec s : normed) {
-            for (String part : List.of("", ".u", ".v", ".s")) in.add(now(s.name + part));
-            in.add(now(s.name));
-        }
-        List<Value> out = net.graph.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in).outputs();
+        for (Weights w : networks)
+            for (Spec s : w.normed()) {
+                for (String part : List.of("", ".u", ".v", ".s")) in.add(w.now(s.name + part));
+                in.add(w.now(s.name));
+            }
+        if (in.isEmpty()) return;
+        List<Value> out = in.get(0).graph().apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in).outputs();
         int i = 0;
-        for (Spec s : normed) {
-            replace(s.name + ".u", out.get(i + 1));
-            replace(s.name + ".v", out.get(i + 2));
-            replace(s.name + ".s", out.get(i + 3));
-            i += 4;
-        }
+        for (Weights w : networks)
+            for (Spec s : w.normed()) {
+                w.replace(s.name + ".u", out.get(i + 1));
+                w.replace(s.name + ".v", out.get(i + 2));
+                w.replace(s.name + ".s", out.get(i + 3));
+                i += 4;
+            }
+    }
+
+    private List<Spec> normed() {
+        return specs().stream().filter(Spec::spectral).toList();
     }
 }

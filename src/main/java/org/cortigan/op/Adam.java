@@ -128,7 +128,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                                     in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
                                     in.add(s.filled(DType.F32, r -> Sketch.gaussian(r, size), size));
                                     in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
-                                    in.add(s.variable(DType.F32, r -> positive(r, size), size));
+                                    in.add(s.variable(DType.F32, r -> Sketch.positive(r, size), size));
                                     if (full && k == 0) in.add(s.variable(DType.BF16, r -> Sketch.gaussian(r, size), size));
                                     if (full) in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
                                 }
@@ -150,11 +150,5 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 })
                 .benchmark());
         return c;
-    }
-
-    private static float[] positive(java.util.SplittableRandom r, int n) {
-        float[] f = Sketch.gaussian(r, n);
-        for (int i = 0; i < n; i++) f[i] = f[i] * f[i] + 0.1f;
-        return f;
     }
 }

@@ -4,11 +4,21 @@ import java.util.function.IntConsumer;
 
 /** Writes the 8-byte members of a kernel's argument struct, in the order of the struct in kernels/. */
 public interface ArgWriter {
+    /** Address of an element of an input. */
+    ArgWriter in(int input, long element);
+
+    /** Address of an element of an output. */
+    ArgWriter out(int output, long element);
+
     /** Address of an input. */
-    ArgWriter in(int input);
+    default ArgWriter in(int input) {
+        return in(input, 0);
+    }
 
     /** Address of an output. */
-    ArgWriter out(int output);
+    default ArgWriter out(int output) {
+        return out(output, 0);
+    }
 
     /** A null address, for an optional tensor that is absent. */
     ArgWriter none();

@@ -9,15 +9,24 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Adversarial loss of a discriminator's logits, fused with its gradient. Inputs: logits (any shape; for the
- * discriminator the first half of axis 0 belongs to real, the second to generated responses) and a weight [1] (f32);
- * outputs: weighted total, loss, mean logit of the real and of the generated (one f32 each; only the total is
- * differentiable), gradient of the total by the logits. Formulas and sources: kernels/gan_loss/gan_loss.h.
+ * Adversarial losses of groups of logits, fused with their gradient. Inputs: logits and a weight [1] (f32); outputs:
+ * weighted total [1], loss, mean logit of the real and of the generated [G] each (f32; only the total is differentiable),
+ * gradient of the total by the logits. The logits are flat groups of [R, m_g], or of any shape where they are one group;
+ * for the discriminator the first half of a group's rows belongs to real, the second to generated responses. The total is
+ * weight * sum_g w_g loss_g. Formulas and sources: kernels/gan_loss/gan_loss.h.
  *
  * @param kind the loss; the order is part of the kernel ABI
  * @param side whose loss; the order is part of the kernel ABI
+ * @param groups m_g and w_g; empty for one group of everything with weight 1
  */
-public record GanLoss(Kind kind, Side side) implements Op {
+public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
+    /** @param logits m_g of a row; @param weight w_g in the total */
+    public record Group(int logits, double weight) {}
+
+    public GanLoss(Kind kind, Side side) {
+        this(kind, side, List.of());
+    }
+
     public enum Kind {
         LSGAN,
         BCE,
@@ -34,19 +43,25 @@ public record GanLoss(Kind kind, Side side) implements Op {
         return "gan_loss";
     }
 
-    private long n(Value logits) {
-        return logits.shape().elements() / (side == Side.DISCRIMINATOR ? 2 : 1);
+    private int halves() {
+        return side == Side.DISCRIMINATOR ? 2 : 1;
+    }
+
+    private long width() {
+        return groups.stream().mapToLong(Group::logits).sum();
     }
 
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
         Op.require(x.dtype().isFloat(), this, in, "logits must be floating-point");
+        int unit = Math.toIntExact(halves() * (groups.isEmpty() ? 1 : width()));
         Op.require(
-                side == Side.GENERATOR || x.dim(0) % 2 == 0, this, in, "axis 0 must hold real, then as many generated");
+                (groups.isEmpty() ? x.dim(0) : x.shape().elements()) % unit == 0, this, in, "must hold real, then as many generated");
+        Op.require(groups.size() < 2 || x.shape().rank() == 1, this, in, "groups must be flat");
         Op.require(in.get(1).type().equals(Type.of(DType.F32, 1)), this, in, "the weight must be f32[1]");
-        Type one = Type.of(DType.F32, 1);
-        return List.of(one, one, one, one, x.type());
+        Type one = Type.of(DType.F32, 1), each = Type.of(DType.F32, Math.max(1, groups.size()));
+        return List.of(one, each, each, each, x.type());
     }
 
     @Override
@@ -69,7 +84,14 @@ public record GanLoss(Kind kind, Side side) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).out(0).out(1).out(2).out(3).out(4).scratch();
-        w.i64(n(n.input(0))).i64(kind.ordinal()).i64(side.ordinal());
+        long all = n.input(0).shape().elements();
+        long[] at = {0};
+        w.rows(Math.max(1, groups.size()), g -> {
+            long logits = groups.isEmpty() ? all : all / width() * groups.get(g).logits;
+            w.i64(at[0]).i64(logits / halves()).f64(groups.isEmpty() ? 1 : groups.get(g).weight);
+            at[0] += logits;
+        });
+        w.i64(kind.ordinal()).i64(side.ordinal());
     }
 
     public static List<OpCase> cases() {
@@ -80,7 +102,10 @@ public record GanLoss(Kind kind, Side side) implements Op {
                 c.add(of(k, s, 6, 5));
                 c.add(of(k, s, 4, 1009));
                 c.add(of(k, s, 2, 39548).noGradient());
+                c.add(of(k, s, 2, 1, 1, 2));
+                c.add(of(k, s, 6, 1, 17, 3, 1009));
             }
+        c.add(of(Kind.LSGAN, Side.DISCRIMINATOR, 128, GatherGroups.REGIONS).benchmark());
         c.add(of(Kind.BCE, Side.DISCRIMINATOR, 128, 39548).benchmark());
         return c;
     }
@@ -89,6 +114,18 @@ public record GanLoss(Kind kind, Side side) implements Op {
         return OpCase.of("gan_loss " + k + " " + s + " " + rows + "x" + n, Math.min(rows * n, 1024 * 16) / 2 + 16, g -> {
                     Node l = g.graph().apply(new GanLoss(k, s), g.normal(rows, n), g.scalar(0.7));
                     return List.of(l.output(0));
+                })
+                .roundings(2)
+                .scaled(1);
+    }
+
+    private static OpCase of(Kind k, Side s, int rows, int... logits) {
+        int n = Arrays.stream(logits).sum();
+        String name = "gan_loss " + k + " " + s + " " + rows + " of " + (logits.length < 8 ? Arrays.toString(logits) : logits.length);
+        return OpCase.of(name, rows * n / 2 + 16, g -> {
+                    List<Group> groups = new ArrayList<>();
+                    for (int i = 0; i < logits.length; i++) groups.add(new Group(logits[i], 0.3 + 0.2 * i));
+                    return List.of(g.graph().apply(new GanLoss(k, s, groups), g.normal(rows * n), g.scalar(0.7)).output(0));
                 })
                 .roundings(2)
                 .scaled(1);

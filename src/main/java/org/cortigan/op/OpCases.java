@@ -27,6 +27,16 @@ public final class OpCases {
         all.addAll(MeanMiddle.cases());
         all.addAll(Conv2d.cases());
         all.addAll(GatherRows.cases());
+        all.addAll(SwapLeading.cases());
+        all.addAll(GatherGroups.cases());
+        all.addAll(ChannelNorm.cases());
+        all.addAll(ChannelAffine.cases());
+        all.addAll(TrackStatistics.cases());
+        all.addAll(GroupedMatmul.cases());
+        all.addAll(GroupedConv1d.cases());
+        all.addAll(LayerChoice.cases());
+        all.addAll(Readout.cases());
+        all.addAll(PositionReadout.cases());
         return all;
     }
 }

@@ -144,11 +144,93 @@ public final class Ops {
         return x.graph().apply(new MeanMiddle(), x).output(0);
     }
 
+    /** [A, B, C] to [B, A, C]; a reshape where A or B is 1. */
+    public static Value swapLeading(Value x) {
+        if (x.dim(0) == 1 || x.dim(1) == 1) return reshape(x, x.dim(1), x.dim(0), x.dim(2));
+        return x.graph().apply(new SwapLeading(), x).output(0);
+    }
+
+    /** Twice the side, every pixel repeated: [B, H, W, C] to [B, 2 H, 2 W, C]. */
+    public static Value upsample(Value x) {
+        int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
+        Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
+        Value rows = reshape(wide, b * h, 2 * w * c);
+        return reshape(concat(1, rows, rows), b, 2 * h, 2 * w, c);
+    }
+
     /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
     public static Value conv2d(Value x, Value w, Value bias, Value scale, int sh, int sw, int ph, int pw) {
         List<Value> in = new ArrayList<>(List.of(x, w));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
         return x.graph().apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in).output(0);
+    }
+
+    /**
+     * Columns of x [R, V] for each group, group after group as one flat value; see {@link GatherGroups}. A column may be in
+     * no group or in several.
+     */
+    public static Value gatherGroups(Value x, List<int[]> groups) {
+        return GatherGroups.of(x, groups);
+    }
+
+    /**
+     * A linear layer for each group of a flat value of groups [rows, K_g]: flat groups of [rows, N_g]. One group is a plain
+     * {@link Matmul}.
+     *
+     * @param weights [N_g, K_g] for each group
+     * @param biases f32 [N_g] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedLinear(Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
+        return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
+    }
+
+    /** The same where all groups read x [rows, K]. */
+    public static Value groupedLinear(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
+        Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        return flatten(matmul(x, weights.get(0), false, true, bias, scale, x.dtype()));
+    }
+
+    private static Value groupedLinear(
+            GroupedMatmul.Where where, Value x, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+        var extents = weights.stream().map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1))).toList();
+        GroupedMatmul op = new GroupedMatmul(
+                extents, where, GroupedMatmul.Where.EACH, false, true, biases != null, scales != null, false, x.dtype());
+        return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
+    }
+
+    /**
+     * A convolution along the vertices for each group of a flat value of groups [rows, n_g, C]: flat groups of [rows, n'_g, O],
+     * where {@link GroupedConv1d#length} gives n'_g. One group is a plain {@link Conv2d}.
+     *
+     * @param sizes n_g
+     * @param weights [O, C, 1, k] for each group
+     * @param biases f32 [O] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedConv1d(
+            Value flat, int rows, List<Integer> sizes, List<Value> weights, List<Value> biases, List<Value> scales, int stride) {
+        if (weights.size() > 1) {
+            GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
+            return flat.graph().apply(op, grouped(flat, weights, biases, scales)).output(0);
+        }
+        Value w = weights.get(0), bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        Value x = reshape(flat, rows, 1, sizes.get(0), w.dim(1));
+        return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
+    }
+
+    private static Value flatten(Value x) {
+        return reshape(x, Math.toIntExact(x.shape().elements()));
+    }
+
+    private static List<Value> grouped(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+        List<Value> in = new ArrayList<>(List.of(x));
+        in.addAll(weights);
+        if (biases != null) in.addAll(biases);
+        if (scales != null) in.addAll(scales);
+        return in;
     }
 }

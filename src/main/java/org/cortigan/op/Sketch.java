@@ -36,7 +36,12 @@ public final class Sketch {
     }
 
     public Value normal(DType t, int... dims) {
-        Value v = filled(t, r -> gaussian(r, elements(dims)), dims);
+        return moved(t, r -> gaussian(r, elements(dims)), dims);
+    }
+
+    /** The given contents; the gradient check moves them. */
+    public Value moved(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
+        Value v = filled(t, fill, dims);
         differentiable.add(v);
         return v;
     }
@@ -87,6 +92,13 @@ public final class Sketch {
     public static float[] gaussian(SplittableRandom r, int n) {
         float[] f = new float[n];
         for (int i = 0; i < n; i++) f[i] = (float) r.nextGaussian();
+        return f;
+    }
+
+    /** Squares of normal numbers plus 0.1: variances. */
+    public static float[] positive(SplittableRandom r, int n) {
+        float[] f = gaussian(r, n);
+        for (int i = 0; i < n; i++) f[i] = f[i] * f[i] + 0.1f;
         return f;
     }
 

@@ -38,8 +38,16 @@ public record SpectralNorm(Mode mode) implements Op {
 
     /** Applies the op to one weight. */
     public static Normed of(Value w, Value u, Value v, Value s, Value used, Mode mode) {
-        Node n = w.graph().apply(new SpectralNorm(mode), w, u, v, s, used);
-        return new Normed(n.output(0), n.output(1), n.output(2), n.output(3));
+        return of(List.of(w, u, v, s, used), mode).get(0);
+    }
+
+    /** Applies it to several at once; {@code in} are the op's inputs. */
+    public static List<Normed> of(List<Value> in, Mode mode) {
+        Node n = in.get(0).graph().apply(new SpectralNorm(mode), in);
+        List<Normed> all = new ArrayList<>();
+        for (int i = 0; i < n.outputs().size(); i += 4)
+            all.add(new Normed(n.output(i), n.output(i + 1), n.output(i + 2), n.output(i + 3)));
+        return all;
     }
 
     @Override
@@ -73,14 +81,18 @@ public record SpectralNorm(Mode mode) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        List<Value> d = Arrays.asList(new Value[n.inputs().size()]);
+        List<Value> d = Arrays.asList(new Value[n.inputs().size()]), in = new ArrayList<>();
+        List<Integer> of = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
             Value g = dOut.get(4 * i);
             if (g == null || !wanted[5 * i]) continue;
-            List<Value> in = new ArrayList<>(List.of(g, n.input(5 * i)));
+            of.add(i);
+            in.addAll(List.of(g, n.input(5 * i)));
             for (int k = 1; k < 4; k++) in.add(n.output(4 * i + k));
-            d.set(5 * i, n.graph().apply(new SpectralNormGrad(), in).output(0));
         }
+        if (of.isEmpty()) return d;
+        List<Value> dW = n.graph().apply(new SpectralNormGrad(), in).outputs();
+        for (int k = 0; k < of.size(); k++) d.set(5 * of.get(k), dW.get(k));
         return d;
     }
 
@@ -119,6 +131,7 @@ public record SpectralNorm(Mode mode) implements Op {
         List<OpCase> c = new ArrayList<>();
         // Central differences are those of the exact singular value: the check first iterates until u and v settle.
         for (int[] s : new int[][] {{4, 1}, {1, 4}, {5, 3}}) c.add(product(s[0], s[1], Mode.ADVANCE));
+        c.add(products());
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
@@ -133,6 +146,19 @@ public record SpectralNorm(Mode mode) implements Op {
                 .scaled(4)
                 .noGradient());
         return c;
+    }
+
+    /** Two weights in one node, so that the gradient of several at once is tested. */
+    private static OpCase products() {
+        return OpCase.of("spectral_norm of 5x3 and 4x2 in one", 16, s -> {
+                    List<Value> in = new ArrayList<>(weight(s, 5, 3));
+                    in.addAll(weight(s, 4, 2));
+                    List<Normed> w = of(in, Mode.ADVANCE);
+                    return List.of(
+                            Ops.matmul(s.normal(DType.F32, 2, 3), w.get(0).weight(), false, true, null, w.get(0).inverseSigma(), DType.F32),
+                            Ops.matmul(s.normal(DType.F32, 2, 2), w.get(1).weight(), false, true, null, w.get(1).inverseSigma(), DType.F32));
+                })
+                .scaled(4);
     }
 
     private static List<Value> weight(Sketch s, int m, int n) {

@@ -1,11 +1,15 @@
 package org.cortigan.op;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** Gradient of {@link SpectralNorm} for one weight. Inputs G (the gradient of W/sigma), W, u, v, 1/sigma; output dW. */
+/**
+ * Gradient of {@link SpectralNorm} for any number of weights. Inputs for each: G (the gradient of W/sigma), W, u, v,
+ * 1/sigma; output for each: dW.
+ */
 public record SpectralNormGrad() implements Op {
     @Override
     public String name() {
@@ -14,13 +18,20 @@ public record SpectralNormGrad() implements Op {
 
     @Override
     public List<Type> infer(List<Value> in) {
-        Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "G and W must be alike");
-        return List.of(in.get(1).type());
+        Op.require(!in.isEmpty() && in.size() % 5 == 0, this, in, "takes G, W, u, v and 1/sigma for each");
+        List<Type> out = new ArrayList<>();
+        for (int i = 0; i < in.size(); i += 5) {
+            Op.require(in.get(i).type().equals(in.get(i + 1).type()), this, in, "G and W must be alike");
+            out.add(in.get(i + 1).type());
+        }
+        return out;
     }
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, 5.0 * n.input(0).shape().elements());
+        double elements = 0;
+        for (Value v : n.outputs()) elements += v.shape().elements();
+        return Op.cost(n, 5 * elements);
     }
 
     @Override
@@ -30,12 +41,15 @@ public record SpectralNormGrad() implements Op {
 
     @Override
     public int inPlace(Node n, int output) {
-        return 0;
+        return 5 * output;
     }
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).in(3).in(4).out(0).scratch();
-        w.i64(n.input(2).dim(0)).i64(n.input(3).dim(0));
+        w.scratch();
+        w.rows(n.outputs().size(), i -> {
+            for (int k = 0; k < 5; k++) w.in(5 * i + k);
+            w.out(i).i64(n.input(5 * i + 2).dim(0)).i64(n.input(5 * i + 3).dim(0));
+        });
     }
 }

@@ -44,7 +44,7 @@ public record SumLeading(Shape to, double scale) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         long c = to.elements();
-        w.in(0).out(0).scratch().i64(n.input(0).shape().elements() / c).i64(c).f64(scale);
+        w.scratch().rows(1, i -> w.in(0).out(0).i64(n.input(0).shape().elements() / c).i64(c).f64(scale));
     }
 
     public static List<OpCase> cases() {

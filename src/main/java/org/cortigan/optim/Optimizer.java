@@ -1,7 +1,10 @@
 package org.cortigan.optim;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 import org.cortigan.data.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -44,7 +47,7 @@ public record Optimizer(
     }
 
     /** Prefixes of the state's variables. */
-    public static final String M = "adam.m/", V = "adam.v/", AVERAGE = "ema/";
+    public static final String M = "adam.m/", V = "adam.v/";
 
     /** The generator's, from the section {@code optimizer} of a recipe. */
     public static Optimizer generator(Settings s) {
@@ -86,43 +89,67 @@ public record Optimizer(
     }
 
     /**
-     * Adds the step to the graph: from then on the networks' parameters are the new ones.
+     * Adds the step to the graph: from then on the networks' parameters are the new ones. One node for all parameters that
+     * have made as many updates.
      *
      * @param gradients of each network's {@link Weights#differentiable()}
-     * @param rateInput [1], learning rate; @param stepInput [1], number of the step from 1 on
+     * @param rateInput [1], learning rate; @param stepInput [1] of a parameter, number of its step from 1 on
      * @return norm of all gradients [1], before clipping
      */
-    public Value apply(List<Weights> networks, List<List<Value>> gradients, Value rateInput, Value stepInput) {
+    public Value apply(
+            List<Weights> networks, List<List<Value>> gradients, Value rateInput, Function<Weights.Spec, Value> stepInput) {
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
         Value norm = g.apply(new GradNorm(), all).output(0);
-        List<Value> in = new ArrayList<>(List.of(rateInput, stepInput, norm));
-        List<Adam.Slot> slots = new ArrayList<>();
+        Map<Value, Update> updates = new LinkedHashMap<>();
         for (int n = 0; n < networks.size(); n++) {
             Weights w = networks.get(n);
             List<Weights.Spec> specs = w.specs();
             for (int i = 0; i < specs.size(); i++) {
                 Weights.Spec s = specs.get(i);
-                int[] dims = s.shape().dims();
-                slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy()));
-                in.add(w.now(s.name()));
-                in.add(gradients.get(n).get(i));
-                in.add(g.variable(M + s.name(), DType.F32, dims));
-                in.add(g.variable(V + s.name(), DType.F32, dims));
-                if (s.copy()) in.add(w.now(Weights.copyName(s.name())));
-                if (ema > 0) in.add(g.variable(AVERAGE + s.name(), DType.F32, dims));
+                Value gradient = gradients.get(n).get(i);
+                updates.computeIfAbsent(stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
+                        .add(w, s, gradient);
             }
         }
-        Adam op = new Adam(beta1, beta2, eps, clip, ema, decoupled, slots);
-        Node step = g.apply(op, in);
-        int k = 0;
-        for (Weights w : networks)
-            for (Weights.Spec s : w.specs()) {
-                w.replace(s.name(), step.output(op.output(k)));
-                if (s.copy()) w.replace(Weights.copyName(s.name()), step.output(op.output(k) + 3));
-                k++;
-            }
+        updates.values().forEach(u -> u.apply(g));
         return norm;
+    }
+
+    /** One node under construction. */
+    private final class Update {
+        private final List<Value> in;
+        private final List<Adam.Slot> slots = new ArrayList<>();
+        private final List<Weights> networks = new ArrayList<>();
+        private final List<Weights.Spec> specs = new ArrayList<>();
+
+        Update(List<Value> in) {
+            this.in = in;
+        }
+
+        void add(Weights w, Weights.Spec s, Value gradient) {
+            Graph g = w.graph();
+            int[] dims = s.shape().dims();
+            networks.add(w);
+            specs.add(s);
+            slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy()));
+            in.add(w.now(s.name()));
+            in.add(gradient);
+            in.add(g.variable(M + s.name(), DType.F32, dims));
+            in.add(g.variable(V + s.name(), DType.F32, dims));
+            if (s.copy()) in.add(w.now(Weights.copyName(s.name())));
+            if (ema > 0) in.add(g.variable(Weights.AVERAGE + s.name(), DType.F32, dims));
+        }
+
+        void apply(Graph g) {
+            Adam op = new Adam(beta1, beta2, eps, clip, ema, decoupled, slots);
+            Node step = g.apply(op, in);
+            for (int k = 0; k < specs.size(); k++) {
+                Weights.Spec s = specs.get(k);
+                networks.get(k).replace(s.name(), step.output(op.output(k)));
+                if (s.copy()) networks.get(k).replace(Weights.copyName(s.name()), step.output(op.output(k) + 3));
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ import org.cortigan.model.ModelConfig;
  * copies are not kept: they are the parameters, rounded.
  */
 final class Checkpoint {
-    static final String VERSION = "1";
+    static final String VERSION = "2";
     static final String RECIPE = "cortigan.recipe";
     private static final String STATE = "cortigan.state";
 
@@ -53,9 +53,8 @@ final class Checkpoint {
     static Map<String, Object> load(Path file, Variables vars, ModelConfig config) {
         try (SafeTensors t = SafeTensors.open(file)) {
             ModelConfig saved = Model.config(t);
-            if (saved.left() != config.left() || saved.right() != config.right())
-                throw other(file, "it is for " + saved.left() + " + " + saved.right() + " vertices, the data have "
-                        + config.left() + " + " + config.right());
+            if (!saved.subjects().equals(config.subjects()))
+                throw other(file, "it is for " + saved.subjects() + ", the data are " + config.subjects());
             if (!saved.generator().equals(config.generator()) || !saved.discriminator().equals(config.discriminator()))
                 throw other(file, "its model is " + saved.generator() + ", " + saved.discriminator() + "; the recipe's is "
                         + config.generator() + ", " + config.discriminator());

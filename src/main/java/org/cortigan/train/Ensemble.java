@@ -30,27 +30,32 @@ public final class Ensemble implements AutoCloseable {
     /**
      * Loads models from checkpoints.
      *
+     * @param subject whose responses, where a model is of several
      * @throws InputException for one that has other vertices than the first
      */
-    public static Ensemble load(List<Path> checkpoints, Device device, int batch) {
+    public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject) {
         List<Predictor> members = new ArrayList<>();
-        ModelConfig first = null;
+        ModelConfig.Subject first = null;
         try {
             for (Path p : checkpoints) {
                 Model m = Model.load(p);
-                if (first == null) first = m.config();
-                if (m.config().left() != first.left() || m.config().right() != first.right())
+                ModelConfig.Subject s = m.config().subject(subject);
+                if (first == null) first = s;
+                if (s.left() != first.left() || s.right() != first.right())
                     throw new InputException(
-                            p.toString(), "is for " + m.config().left() + " + " + m.config().right() + " vertices, "
-                                    + checkpoints.get(0) + " for " + first.left() + " + " + first.right(),
-                            "Give models of the same subject");
-                members.add(m.predictor(device, batch));
+                            p.toString(), "is for " + s + ", " + checkpoints.get(0) + " for " + first, "Give models of the same subject");
+                members.add(m.predictor(device, batch, subject));
             }
             return new Ensemble(members);
         } catch (RuntimeException | Error e) {
             members.forEach(Predictor::close);
             throw e;
         }
+    }
+
+    /** Whose responses it predicts. */
+    public ModelConfig.Subject subject() {
+        return members.get(0).subject();
     }
 
     /** Photographs at a time. */

@@ -5,14 +5,13 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SafeTensors;
-import org.cortigan.model.Generator;
+import org.cortigan.graph.DType;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.optim.Optimizer;
+import org.cortigan.nn.Weights;
 
 /**
  * The mean of the generators' parameters of several checkpoints of one model (Wortsman et al. 2022, "Model soups"), of
@@ -33,8 +32,7 @@ public final class ModelSoup {
         ModelConfig config = null;
         Recipe recipe = null;
         boolean sameSplit = true;
-        Map<String, double[]> sums = new LinkedHashMap<>();
-        Map<String, long[]> shapes = new LinkedHashMap<>();
+        Map<Weights.Spec, double[]> sums = new LinkedHashMap<>();
         for (Path p : checkpoints) {
             try (SafeTensors t = SafeTensors.open(p)) {
                 ModelConfig c = Model.config(t);
@@ -45,24 +43,13 @@ public final class ModelSoup {
                 }
                 if (!c.generator().equals(config.generator()))
                     throw other(p, "its generator is " + c.generator() + ", that of " + first + " is " + config.generator());
-                if (c.left() != config.left() || c.right() != config.right())
-                    throw other(p, "it is for " + c.left() + " + " + c.right() + " vertices, " + first + " for " + config.left() + " + "
-                            + config.right());
+                if (!c.subjects().equals(config.subjects()))
+                    throw other(p, "it is for " + c.subjects() + ", " + first + " for " + config.subjects());
                 sameSplit &= r != null && Trainer.sameSplit(r, recipe);
-                String prefix = t.names().stream().anyMatch(n -> n.startsWith(Optimizer.AVERAGE + Generator.PREFIX))
-                        ? Optimizer.AVERAGE + Generator.PREFIX : Generator.PREFIX;
-                TreeSet<String> names = new TreeSet<>();
-                for (String n : t.names()) {
-                    if (!n.startsWith(prefix)) continue;
-                    String name = n.substring(prefix.length() - Generator.PREFIX.length());
-                    names.add(name);
-                    if (p == first) shapes.put(name, t.entry(n).shape());
-                    if (!Arrays.equals(shapes.get(name), t.entry(n).shape())) throw other(p, "its tensor '" + n + "' is another");
-                    float[] values = t.floats(n);
-                    double[] sum = sums.computeIfAbsent(name, k -> new double[values.length]);
-                    for (int i = 0; i < values.length; i++) sum[i] += values[i];
-                }
-                if (!names.equals(new TreeSet<>(shapes.keySet()))) throw other(p, "it lacks some of the tensors of " + first);
+                Weights all = config.generatorWeights(DType.F32);
+                String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
+                for (Weights.Spec spec : all.specs()) add(sums, spec, Model.floats(t, average + spec.name(), spec));
+                for (Weights.Spec spec : all.states()) add(sums, spec, Model.floats(t, spec.name(), spec));
             }
         }
         SafeTensors.Writer w = new SafeTensors.Writer(out)
@@ -71,12 +58,17 @@ public final class ModelSoup {
                 .metadata(Model.CONFIG, Json.compact(config.toMap()))
                 .metadata("cortigan.averaged", Json.compact(checkpoints.stream().map(Path::toString).toList()));
         if (sameSplit) w.metadata(Checkpoint.RECIPE, Json.compact(recipe.settings().values()));
-        sums.forEach((name, sum) -> {
+        sums.forEach((spec, sum) -> {
             float[] mean = new float[sum.length];
             for (int i = 0; i < mean.length; i++) mean[i] = (float) (sum[i] / checkpoints.size());
-            w.add(name, mean, shapes.get(name));
+            w.add(spec.name(), mean, Arrays.stream(spec.shape().dims()).asLongStream().toArray());
         });
         w.commit();
+    }
+
+    private static void add(Map<Weights.Spec, double[]> sums, Weights.Spec spec, float[] values) {
+        double[] sum = sums.computeIfAbsent(spec, k -> new double[values.length]);
+        for (int i = 0; i < values.length; i++) sum[i] += values[i];
     }
 
     private static InputException other(Path file, String what) {

@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,9 +25,25 @@ import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
  * is; a recipe names what differs.
  */
 public final class Recipe {
-    /** Bundled recipes. */
-    public static final List<String> BUNDLED =
-            List.of("quickstart", "vanilla-gan", "vanilla-corr-2d", "vit-gan", "vit-corr-2d", "vit-tiny-corr-2d");
+    private static final List<String> FILES = List.of(
+            "quickstart", "vanilla-gan", "vit-gan", "vanilla-corr-2d", "unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi",
+            "vit-corr-2d", "vit-position");
+
+    /** Bundled recipes: each as its file has it, and in the sizes that the file names ({@code NAME-workstation}, {@code NAME-tiny}). */
+    public static final List<String> BUNDLED;
+
+    static {
+        List<String> all = new ArrayList<>();
+        for (String f : FILES) {
+            all.add(f);
+            sizes(yaml(bundled(f), f), f).keySet().forEach(size -> all.add(f + "-" + size));
+        }
+        BUNDLED = List.copyOf(all);
+    }
+
+    private static Map<String, Object> sizes(Map<String, Object> file, String where) {
+        return file.containsKey("sizes") ? Json.object(file.get("sizes"), where + ", sizes") : Map.of();
+    }
 
     private final String name;
     private final Settings settings;
@@ -38,10 +55,7 @@ public final class Recipe {
 
     /** @param nameOrFile a bundled recipe's name or a YAML file */
     public static Recipe load(String nameOrFile) {
-        if (BUNDLED.contains(nameOrFile)) {
-            String where = "recipe " + nameOrFile;
-            return of(nameOrFile, yaml(bundled(nameOrFile), where), where);
-        }
+        if (BUNDLED.contains(nameOrFile)) return bundledRecipe(nameOrFile);
         Path file = Path.of(nameOrFile);
         if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
             throw new InputException(
@@ -54,6 +68,21 @@ public final class Recipe {
         } catch (IOException e) {
             throw new InputException(file.toString(), "cannot be read: " + e, "Give a YAML file or one of " + String.join(", ", BUNDLED), e);
         }
+    }
+
+    private static Recipe bundledRecipe(String name) {
+        String file = file(name), where = "recipe " + name;
+        Map<String, Object> all = new LinkedHashMap<>(yaml(bundled(file), where));
+        Map<String, Object> sizes = sizes(all, where);
+        all.remove("sizes");
+        Recipe r = of(name, all, where);
+        if (name.equals(file)) return r;
+        return new Recipe(name, r.settings.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where));
+    }
+
+    /** The file that a bundled recipe is in. */
+    public static String file(String name) {
+        return FILES.stream().filter(f -> name.equals(f) || name.startsWith(f + "-") && !FILES.contains(name)).findFirst().orElse(name);
     }
 
     /** From values laid over the defaults. */

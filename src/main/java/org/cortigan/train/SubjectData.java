@@ -2,9 +2,12 @@ package org.cortigan.train;
 
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.ImageCache;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 
 /** The training split of a subject of the challenge, its photographs decoded once into a cache. */
 public final class SubjectData implements TrainingData, AutoCloseable {
@@ -43,6 +46,11 @@ public final class SubjectData implements TrainingData, AutoCloseable {
     @Override
     public void responses(int i, ByteBuffer into) {
         subject.responses(i, into);
+    }
+
+    @Override
+    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+        return Regions.of(grouping, order, meshes, least, subject, log);
     }
 
     @Override

@@ -1,6 +1,11 @@
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 
 /**
  * Some photographs of a data set.
@@ -11,6 +16,11 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
     @Override
     public int count() {
         return images.length;
+    }
+
+    @Override
+    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+        return all.regions(grouping, order, meshes, least, log);
     }
 
     @Override

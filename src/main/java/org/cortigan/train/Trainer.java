@@ -6,6 +6,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
@@ -18,8 +20,6 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.loss.LossConfig;
-import org.cortigan.model.Discriminator;
-import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
@@ -30,15 +30,16 @@ import org.cortigan.optim.Optimizer;
 import org.cortigan.plan.PlanReport;
 
 /**
- * Trains a model by a recipe. Confined to the thread that made it, except {@link #requestStop()}. Equal recipe, data,
- * device and number of threads give equal bits, also across {@link #resume}.
+ * Trains a model by a recipe, on one subject's data or on several subjects' with a shared backbone: then every step is a
+ * batch of one subject, and an epoch goes through all batches of all subjects in random order. Confined to the thread that
+ * made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal bits, also across
+ * {@link #resume}.
  */
 public final class Trainer implements AutoCloseable {
     /** A run ends when so many updates one after the other had gradients that were not finite. */
     private static final int MOST_SKIPPED = 20;
 
     private final Recipe recipe;
-    private final TrainingData data;
     private final Device device;
     private final Path folder;
     private final List<TrainerListener> listeners = new ArrayList<>();
@@ -51,23 +52,17 @@ public final class Trainer implements AutoCloseable {
     private final int batch;
     private final long seed;
     private final int checkpointSteps;
-    private final int[] training;
-    private final int[] validation;
     private final long perEpoch;
     private final Variables vars;
-    private final StepGraph graph;
-    private final Session session;
-    private final Map<String, Storage> in = new LinkedHashMap<>();
-    private final String[] scalarNames;
-    private final Storage[] scalars;
-    private final double[] sums;
+    private final List<SubjectSteps> subjects = new ArrayList<>();
     private long step;
-    private long appliedG;
-    private long appliedD;
+    private long applied;
     private int skipped;
     private int skippedInARow;
     private double best = Double.NEGATIVE_INFINITY;
     private PretrainedVit pretrained;
+    private int[] schedule;
+    private long scheduled = -1;
     private volatile boolean stop;
 
     /**
@@ -75,11 +70,20 @@ public final class Trainer implements AutoCloseable {
      * @throws InputException if recipe, data and device do not fit
      */
     public Trainer(Recipe recipe, TrainingData data, Device device, Path folder) {
+        this(recipe, Map.of("", data), device, folder, s -> {});
+    }
+
+    /**
+     * @param sets data by subject; the name is "" where there is only one
+     * @param log for what is worth knowing about the data, for example regions that were left out
+     */
+    public Trainer(Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
         this.recipe = recipe;
-        this.data = data;
         this.device = device;
         this.folder = folder;
-        config = ModelConfig.of(recipe.section("model"), data.leftVertices(), data.rightVertices());
+        List<ModelConfig.Subject> who = new ArrayList<>();
+        sets.forEach((name, d) -> who.add(new ModelConfig.Subject(name, d.leftVertices(), d.rightVertices())));
+        config = ModelConfig.of(recipe.section("model"), who);
         loss = LossConfig.of(recipe.section("loss"));
         og = Optimizer.generator(recipe.section("optimizer"));
         od = Optimizer.discriminator(recipe.section("optimizer"));
@@ -89,30 +93,16 @@ public final class Trainer implements AutoCloseable {
         batch = t.integer("batch", 1);
         seed = t.whole("seed");
         checkpointSteps = t.integer("checkpoint_steps", 0);
-        int[][] split = split(recipe, data.count());
-        training = split[0];
-        validation = split[1];
-        perEpoch = BatchLoader.stepsPerEpoch(training.length, batch);
-        if (perEpoch < 1)
-            throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
-        graph = new StepGraph(config, loss, og, od, batch, compute);
         vars = new Variables(device);
-        Session s = null;
         try {
-            s = new Session(graph.graph(), device, vars);
-            session = s;
-            for (String n : List.of("images", "responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d"))
-                if (session.hasInput(n)) in.put(n, session.input(n));
-            List<String> names = new ArrayList<>();
-            for (String n : graph.graph().outputs().keySet()) if (!n.startsWith("updated")) names.add(n);
-            scalarNames = names.toArray(new String[0]);
-            scalars = new Storage[scalarNames.length];
-            for (int i = 0; i < scalars.length; i++) scalars[i] = session.output(scalarNames[i]);
-            sums = new double[scalars.length];
+            for (ModelConfig.Subject w : who)
+                subjects.add(new SubjectSteps(
+                        recipe, config, w, sets.get(w.name()), loss, og, od, device, vars, compute,
+                        subjects.isEmpty() ? null : subjects.get(0).session, log));
+            perEpoch = subjects.stream().mapToLong(s -> s.perEpoch).sum();
             initialise(t.text("init"));
         } catch (RuntimeException | Error e) {
-            if (s != null) s.close();
-            vars.close();
+            close();
             throw e;
         }
     }
@@ -150,7 +140,7 @@ public final class Trainer implements AutoCloseable {
     private void initialise(String init) {
         Map<String, float[]> given = Map.of();
         if (!init.isEmpty()) {
-            PretrainedVit p = PretrainedVit.load(Path.of(init), config.generator(), config.vertices());
+            PretrainedVit p = PretrainedVit.load(Path.of(init), config);
             given = p.values();
             pretrained = p;
         }
@@ -158,7 +148,7 @@ public final class Trainer implements AutoCloseable {
             float[] f = given.getOrDefault(s.name(), null);
             if (f == null) f = s.init().make(s.shape(), seed, s.name());
             vars.find(s.name()).write(f);
-            Storage average = vars.find(Optimizer.AVERAGE + s.name());
+            Storage average = vars.find(Weights.AVERAGE + s.name());
             if (average != null) average.write(f);
             if (s.spectral()) {
                 for (String part : List.of(".u", ".v")) {
@@ -167,6 +157,8 @@ public final class Trainer implements AutoCloseable {
                 }
             }
         }
+        for (SubjectSteps p : subjects)
+            for (Weights.Spec s : p.graph.states()) vars.find(s.name()).write(s.init().make(s.shape(), seed, s.name()));
         copyToBf16();
         settleSpectralNorm();
     }
@@ -176,11 +168,12 @@ public final class Trainer implements AutoCloseable {
         return pretrained;
     }
 
-    /** All parameters in the step. */
+    /** All parameters, each once. */
     private List<Weights.Spec> specs() {
-        List<Weights.Spec> all = new ArrayList<>(config.generator().specs(compute, config.vertices()));
-        for (Discriminator.Part p : graph.parts()) all.addAll(config.specs(compute, p));
-        return all;
+        Map<String, Weights.Spec> all = new LinkedHashMap<>();
+        for (SubjectSteps p : subjects) p.graph.generatorSpecs().forEach(s -> all.put(s.name(), s));
+        for (SubjectSteps p : subjects) p.graph.discriminatorSpecs().forEach(s -> all.put(s.name(), s));
+        return List.copyOf(all.values());
     }
 
     private void copyToBf16() {
@@ -214,41 +207,48 @@ public final class Trainer implements AutoCloseable {
         return config;
     }
 
+    /** Names of the regions that are judged, the first subject's where there are several. */
+    public List<String> regions() {
+        return subjects.get(0).graph.regions().stream().map(r -> r.name()).toList();
+    }
+
     /** Numbers that are trained: generator, then all discriminators. */
     public long[] parameters() {
-        long d = 0;
-        for (Discriminator.Part p : graph.parts()) d += ModelConfig.count(config.specs(compute, p));
-        return new long[] {ModelConfig.count(config.generator().specs(compute, config.vertices())), d};
+        List<Weights.Spec> d = new ArrayList<>();
+        for (SubjectSteps p : subjects) d.addAll(p.graph.discriminatorSpecs());
+        long of = ModelConfig.count(d);
+        return new long[] {ModelConfig.count(specs()) - of, of};
     }
 
-    /** Memory of a step. */
+    /** Memory of a step, of the largest subject's where there are several. */
     public PlanReport plan() {
-        return session.plan().report();
+        return session().plan().report();
     }
 
-    /** The session of a step, for a profile. */
+    /** The session of a step, for a profile; of the subject with the most vertices. */
     public Session session() {
-        return session;
+        SubjectSteps most = subjects.get(0);
+        for (SubjectSteps p : subjects) if (p.subject.vertices() > most.subject.vertices()) most = p;
+        return most.session;
     }
 
     /** Puts the first batch into the session's inputs without training on it; for a profile. */
     public void fillInputs() {
-        try (BatchLoader l = new BatchLoader(
-                device, data, training, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
-            BatchLoader.Batch b = l.next();
-            feed(b);
-            if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
-        }
+        for (SubjectSteps p : subjects)
+            try (BatchLoader l = p.loader(batch, seed, 0, 1)) {
+                feed(p, l.next());
+                if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
+            }
     }
 
-    /** Indices of the photographs that are trained on. */
+    /** Indices of the photographs that are trained on, of the first subject. */
     public int[] trainingImages() {
-        return training.clone();
+        return subjects.get(0).training.clone();
     }
 
-    /** Indices of the photographs held out for validation. */
+    /** Indices of the photographs held out for validation, of the first subject. */
     public int[] validationImages() {
-        return validation.clone();
+        return subjects.get(0).validation.clone();
     }
 
     public long stepsPerEpoch() {
@@ -265,6 +265,20 @@ public final class Trainer implements AutoCloseable {
         return step;
     }
 
+    /** Whose turn a step is: an epoch has each subject as often as it has batches, in an order of its own. */
+    private SubjectSteps turn(long step) {
+        if (subjects.size() == 1) return subjects.get(0);
+        if (step / perEpoch != scheduled) {
+            scheduled = step / perEpoch;
+            schedule = new int[(int) perEpoch];
+            int at = 0;
+            for (int i = 0; i < subjects.size(); i++)
+                for (long k = 0; k < subjects.get(i).perEpoch; k++) schedule[at++] = i;
+            BatchLoader.shuffle(schedule, new SplittableRandom(~seed * 0x9E3779B97F4A7C15L + scheduled));
+        }
+        return subjects.get(schedule[(int) (step % perEpoch)]);
+    }
+
     /** Goes on where a checkpoint of the same model, data and recipe ended. */
     public void resume(Path file) {
         Map<String, Object> s = Checkpoint.load(file, vars, config);
@@ -275,14 +289,13 @@ public final class Trainer implements AutoCloseable {
                     file.toString(), "is of a run with " + per + " steps an epoch and seed " + state.whole("seed") + ", not "
                             + perEpoch + " and " + seed,
                     "Resume with the same data, batch, validation part and seed");
+        List<?> of = (List<?>) s.get("subjects");
+        for (int i = 0; i < subjects.size(); i++) subjects.get(i).restore(file, org.cortigan.data.Json.object(of.get(i), file + ", state"));
         step = state.whole("step");
-        appliedG = state.whole("applied_g");
-        appliedD = state.whole("applied_d");
+        applied = state.whole("applied_g");
         skipped = (int) state.whole("skipped");
         skippedInARow = (int) state.whole("skipped_in_a_row");
         best = Double.parseDouble(state.text("best"));
-        List<?> old = (List<?>) s.get("sums");
-        for (int i = 0; i < sums.length; i++) sums[i] = Double.parseDouble((String) old.get(i));
         copyToBf16();
     }
 
@@ -299,112 +312,92 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         long last = steps();
-        try (Predictor p = validation.length == 0 ? null : predictor();
-                BatchLoader loader = new BatchLoader(
-                        device, data, training, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(), batch,
-                        seed, step, last)) {
+        try {
+            for (SubjectSteps p : subjects) p.begin(batch, seed, epochs);
             long begin = System.nanoTime(), first = step;
             while (step < last && !stop) {
-                BatchLoader.Batch b = loader.next();
-                train(b);
-                loader.done(b);
+                SubjectSteps p = turn(step);
+                BatchLoader.Batch b = p.loader.next();
+                train(p, b);
+                p.loader.done(b);
                 step++;
-                double total = scalars[index("loss")].get(0);
+                double total = p.loss();
                 for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(step, last, total); // no iterator: nothing allocated
                 if (step % perEpoch == 0) {
                     double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
-                    endEpoch(p, rate);
+                    endEpoch(rate);
                     begin = System.nanoTime();
                     first = step;
                 } else if (checkpointSteps > 0 && step % checkpointSteps == 0) {
                     save("last.safetensors");
                 }
             }
+        } finally {
+            for (SubjectSteps p : subjects) p.end();
         }
         if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
         return step >= last;
     }
 
-    private int index(String scalar) {
-        for (int i = 0; i < scalarNames.length; i++) if (scalarNames[i].equals(scalar)) return i;
-        throw new IllegalArgumentException(scalar);
-    }
-
     /** One step on a batch. Allocates nothing. */
-    private void train(BatchLoader.Batch b) {
-        feed(b);
-        session.run();
-        count();
+    private void train(SubjectSteps p, BatchLoader.Batch b) {
+        feed(p, b);
+        p.session.run();
+        count(p);
     }
 
-    private void feed(BatchLoader.Batch b) {
-        in.get("images").write(b.images);
-        in.get("responses").write(b.responses);
-        in.get("loss.weights").set(0, loss.pixelTerm().at(step, perEpoch));
-        in.get("loss.weights").set(1, loss.correlationTerm().at(step, perEpoch));
-        in.get("lr.g").set(0, og.at(step, perEpoch, steps()));
-        in.get("t.g").set(0, appliedG + 1);
-        if (!graph.parts().isEmpty()) {
-            in.get("gan.weight").set(0, loss.ganTerm().at(step, perEpoch) / graph.parts().size());
-            in.get("lr.d").set(0, od.at(step, perEpoch, steps()));
-            in.get("t.d").set(0, appliedD + 1);
-        }
+    private void feed(SubjectSteps p, BatchLoader.Batch b) {
+        p.feed(b, loss, og.at(step, perEpoch, steps()), od.at(step, perEpoch, steps()), applied + 1, step, perEpoch);
     }
 
     /** Takes the losses of the step that has run. */
-    private void count() {
-        boolean ok = Double.isFinite(session.scalar("norm.g"));
-        if (ok) appliedG++;
-        if (!graph.parts().isEmpty()) {
-            boolean d = Double.isFinite(session.scalar("norm.d"));
-            if (d) appliedD++;
-            ok &= d;
-        }
+    private void count(SubjectSteps p) {
+        boolean generator = p.generatorMoved(), ok = p.count(generator) && generator;
+        if (generator) applied++;
         if (!ok) {
             skipped++;
             skippedInARow++;
         } else {
             skippedInARow = 0;
         }
-        for (int i = 0; i < sums.length; i++) sums[i] += scalars[i].get(0);
         if (skippedInARow >= MOST_SKIPPED)
             throw new InputException(
                     "step " + (step + 1), "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
                     "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
     }
 
-    private void endEpoch(Predictor p, double rate) {
+    private void endEpoch(double rate) {
         Map<String, Double> means = new LinkedHashMap<>();
-        for (int i = 0; i < sums.length; i++) {
-            means.put(scalarNames[i], sums[i] / perEpoch);
-            sums[i] = 0;
-        }
-        means.put("lr.g", in.get("lr.g").get(0));
-        if (in.containsKey("lr.d")) means.put("lr.d", in.get("lr.d").get(0));
-        double mean = Double.NaN, median = Double.NaN;
-        if (p != null) {
-            double[] r = validate(p).r();
-            mean = Metrics.mean(r);
-            median = Metrics.median(r);
+        for (SubjectSteps p : subjects) p.means(means);
+        means.put("lr.g", og.at(step - 1, perEpoch, steps()));
+        if (!subjects.get(0).graph.regions().isEmpty()) means.put("lr.d", od.at(step - 1, perEpoch, steps()));
+        double mean = 0, median = 0;
+        for (SubjectSteps p : subjects) {
+            if (p.validation.length == 0) {
+                mean = median = Double.NaN;
+                continue;
+            }
+            double[] r;
+            try (Predictor x = predictor(p)) {
+                r = evaluate(x, p.data, p.validation).r();
+            }
+            if (subjects.size() > 1) means.put("validation_mean_r." + p.subject.name(), Metrics.mean(r));
+            mean += Metrics.mean(r) / subjects.size();
+            median += Metrics.median(r) / subjects.size();
         }
         EpochResult e = new EpochResult((int) (step / perEpoch), epochs, step, means, mean, median, rate, skipped);
         skipped = 0;
         // Without validation the last is the best.
-        boolean better = p == null || mean > best;
-        if (better) best = p == null ? Double.NEGATIVE_INFINITY : mean;
+        boolean none = Double.isNaN(mean), better = none || mean > best;
+        if (better) best = none ? Double.NEGATIVE_INFINITY : mean;
         for (TrainerListener l : listeners) l.epoch(e);
         if (better) save("best.safetensors");
         save("last.safetensors");
     }
 
-    private Predictor predictor() {
-        return new Predictor(
-                config, device, vars, (og.ema() > 0 ? Optimizer.AVERAGE : "") + Generator.PREFIX, batch, false, false);
-    }
-
-    /** Predictions of the held-out photographs against their responses. */
-    private PearsonAccumulator validate(Predictor p) {
-        return evaluate(p, data, validation);
+    private Predictor predictor(SubjectSteps p) {
+        Weights.Use use = og.ema() > 0 ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT;
+        return new Predictor(config, p.subject, device, vars, use, batch, false, false);
     }
 
     /** Pearson's r over the photographs listed, with a predictor for the same photographs' side. */
@@ -418,14 +411,11 @@ public final class Trainer implements AutoCloseable {
         state.put("step", step);
         state.put("steps_per_epoch", perEpoch);
         state.put("seed", seed);
-        state.put("applied_g", appliedG);
-        state.put("applied_d", appliedD);
+        state.put("applied_g", applied);
         state.put("skipped", skipped);
         state.put("skipped_in_a_row", skippedInARow);
         state.put("best", Double.toString(best));
-        List<String> s = new ArrayList<>();
-        for (double x : sums) s.add(Double.toString(x));
-        state.put("sums", s);
+        state.put("subjects", subjects.stream().map(SubjectSteps::state).toList());
         Path file = folder.resolve(name);
         Checkpoint.save(file, vars, config, recipe, state);
         for (TrainerListener l : listeners) l.checkpoint(file);
@@ -434,7 +424,7 @@ public final class Trainer implements AutoCloseable {
     /** Makes the generator's head so small that it predicts nearly the same for all photographs; for tests. */
     void flatten() {
         for (String n : List.of("head.weight", "head.bias")) {
-            Storage s = vars.find(Generator.PREFIX + n);
+            Storage s = vars.find(org.cortigan.model.Generator.PREFIX + n);
             for (int i = 0; i < s.type().shape().elements(); i++) s.set(i, 1e-6 * s.get(i));
         }
     }
@@ -453,7 +443,7 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
-        session.close();
+        for (int i = subjects.size() - 1; i >= 0; i--) subjects.get(i).close();
         vars.close();
     }
 }

@@ -1,6 +1,11 @@
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 
 /** Photographs with their responses, by index. Implementations may be read by one other thread while a run goes on. */
 public interface TrainingData {
@@ -16,4 +21,13 @@ public interface TrainingData {
 
     /** Puts the responses of photograph i, f32 little-endian, left vertices then right, likewise. */
     void responses(int i, ByteBuffer into);
+
+    /**
+     * Vertices by region, for the discriminators; data without ROIs have {@code all} and {@code hemisphere}.
+     *
+     * @see Regions#of
+     */
+    default List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+        return Regions.of(grouping, order, leftVertices(), rightVertices());
+    }
 }

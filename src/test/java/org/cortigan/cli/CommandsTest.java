@@ -165,7 +165,7 @@ class CommandsTest {
         refused(new String[] {"has a run already", "--resume auto"}, "train", "-c", "quickstart", "--data", data, "--run", other);
         Result r = ok("train", "-c", "quickstart", "--data", data, "--run", other, "-o", "train.epochs=2", "-o", "train.batch=16", "--resume", "auto");
         assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
-        r = ok("train", "-c", "vit-tiny-corr-2d", "--data", data, "--run", dir.resolve("dry"), "-o", "train.batch=4", "--dry-run");
+        r = ok("train", "-c", "vit-corr-2d-workstation", "--data", data, "--run", dir.resolve("dry"), "-o", "train.batch=4", "--dry-run");
         assertTrue(r.out.contains("memory of a step") && r.out.contains("lower bound"), r.out);
         assertFalse(Files.exists(dir.resolve("dry")));
         ok("train", "-c", "vanilla-gan", "--data", data, "--run", dir.resolve("fast"), "-o", "train.batch=4", "--fast-dev-run",

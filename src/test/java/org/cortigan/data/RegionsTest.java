@@ -63,7 +63,7 @@ class RegionsTest {
     void groupings() {
         assertArrayEquals(IntStream.range(0, 820).toArray(), of("all", Order.STORED, 50).get(0).vertices());
         List<Region> two = of("hemisphere", Order.STORED, 50);
-        assertEquals(List.of("left", "right"), two.stream().map(Region::name).toList());
+        assertEquals(List.of("lh", "rh"), two.stream().map(Region::name).toList());
         assertArrayEquals(IntStream.range(400, 820).toArray(), two.get(1).vertices());
         assertTrue(log.isEmpty());
 

@@ -72,7 +72,7 @@ public final class EmbeddingExample {
         try (Predictor predictor = model.predictor(cpu, 1)) {
             byte[] photograph = new byte[predictor.imageBytes()];
             float[] responses = predictor.predict(photograph);
-            System.out.println(responses.length + " vertices, the first " + model.config().left() + " of them left");
+            System.out.println(responses.length + " vertices, the first " + model.config().subjects().get(0).left() + " of them left");
         }
     }
 }

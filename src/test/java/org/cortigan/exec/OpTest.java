@@ -52,6 +52,16 @@ class OpTest {
         NO_GRADIENT.put("Conv2dGradX", "is a gradient");
         NO_GRADIENT.put("Conv2dGradW", "is a gradient");
         NO_GRADIENT.put("GatherRows", "picks data");
+        NO_GRADIENT.put("GatherGroupsGrad", "is a gradient");
+        NO_GRADIENT.put("ChannelNormGrad", "is a gradient");
+        NO_GRADIENT.put("ChannelAffine", "only evaluation uses it");
+        NO_GRADIENT.put("TrackStatistics", "is an update");
+        NO_GRADIENT.put("GroupedSum", "is the gradient of biases");
+        NO_GRADIENT.put("GroupedConv1dGradX", "is a gradient");
+        NO_GRADIENT.put("GroupedConv1dGradW", "is a gradient");
+        NO_GRADIENT.put("LayerChoiceGrad", "is a gradient");
+        NO_GRADIENT.put("ReadoutGrad", "is a gradient");
+        NO_GRADIENT.put("PositionReadoutGrad", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }

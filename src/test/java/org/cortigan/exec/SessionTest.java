@@ -2,6 +2,8 @@ package org.cortigan.exec;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -17,6 +19,7 @@ import org.cortigan.mem.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.ArgWriter;
 import org.cortigan.op.Cost;
+import org.cortigan.op.GatherRows;
 import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
@@ -91,6 +94,26 @@ class SessionTest {
         assertTrue(assertThrows(IllegalStateException.class, () -> Session.plan(g, new NullDevice()))
                 .getMessage()
                 .contains("overwrite"));
+    }
+
+    @Test
+    void tablesAreFilledOnEveryDeviceAndEqualOnesAreOne() {
+        for (Device d : List.of(CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false))) {
+            Graph g = new Graph();
+            Value t = g.table(new int[] {2, 0, 1, 2}, 4), x = g.input("x", DType.F32, 3, 1);
+            assertSame(t, g.table(new int[] {2, 0, 1, 2}, 4));
+            assertNotSame(t, g.table(new int[] {2, 0, 1, 1}, 4));
+            assertNotSame(t, g.table(new int[] {2, 0, 1, 2}, 2, 2));
+            assertTrue(g.toString().contains("4 integers #"), g.toString());
+            g.output("y", g.apply(new GatherRows(), x, t).output(0));
+            try (Variables vars = new Variables(d);
+                    Session s = new Session(g, d, vars)) {
+                s.input("x").write(new float[] {10, 20, 30});
+                s.run();
+                assertArrayEquals(new float[] {30, 10, 20, 30}, s.output("y").toFloats(), d.name());
+            }
+        }
+        assertThrows(IllegalArgumentException.class, () -> new Graph().table(new int[3], 4));
     }
 
     private static Graph mlp() {

@@ -8,6 +8,9 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.cortigan.TestModels;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 import org.cortigan.data.SafeTensors;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Session;
@@ -16,17 +19,19 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
 
 /** The CNN generator and every discriminator against PyTorch (tools/golden_models.py). */
 class NetworksTest {
-    private static final Generator CNN = new Generator(
-            Generator.Type.CNN, 16, 1, 1, 1, 1, 1, Generator.Pool.CLS, List.of(4, 6), 8, List.of(.5, .5, .5), List.of(.5, .5, .5));
+    private static final Generator CNN = TestModels.generator("type=cnn", "image=16", "channels=[4, 6]", "hidden=8");
 
-    private static Discriminator discriminator(Discriminator.Type type) {
-        return new Discriminator(
-                type, Discriminator.Per.ALL, Discriminator.Spectral.NONE, Discriminator.Condition.IMAGE, List.of(8, 4), List.of(3, 5), 5, 2, 4,
-                8, 1, 2, 4);
+    private static Network discriminator(String type) {
+        Discriminator d = TestModels.discriminator(
+                "type=" + type, "per=all", "spectral_norm=none", "condition=image", "hidden=[8, 4]", "channels=[3, 5]", "kernel=5",
+                "stride=2", "patch=4", "width=8", "depth=1", "heads=2");
+        List<Region> all = Regions.of("all", Regions.Order.STORED, 4, 5);
+        return (w, x, images) -> Ops.reshape(d.logits(List.of(w), x, all, images, CNN).value(), 3, 1);
     }
 
     private interface Network {
@@ -37,7 +42,8 @@ class NetworksTest {
     private static String golden(String name) {
         Map<String, String> other = new TreeMap<>(Map.of(
                 "conv.0.", "c0.", "conv.1.", "c1.", "layers.0.", "l0.", "layers.1.", "l1.", "image.embed.", "image_embed.",
-                "image.proj.", "image_proj.", "patch_embed.proj.", "embed.", "blocks.", "encoder.blocks.", "norm.", "encoder.norm."));
+                "image.proj.", "image_proj.", "image.decision.", "image_decision.", "patch_embed.proj.", "embed.", "blocks.",
+                "encoder.blocks.", "norm.", "encoder.norm."));
         if (name.equals("cls_token")) return "cls";
         if (name.equals("pos_embed")) return "pos";
         for (Map.Entry<String, String> e : other.entrySet())
@@ -69,13 +75,13 @@ class NetworksTest {
 
     @Test
     void theCnnIsTorchs() {
-        check("cnn", (w, x, images) -> CNN.responses(w, images, 9));
+        check("cnn", (w, x, images) -> CNN.responses(w, images, "", 9));
     }
 
     @Test
     void theDiscriminatorsAreTorchs() {
-        check("mlp", (w, x, images) -> discriminator(Discriminator.Type.MLP).logits(w, x, images, CNN));
-        check("conv", (w, x, images) -> discriminator(Discriminator.Type.CONV).logits(w, x, images, CNN));
-        check("vit", (w, x, images) -> discriminator(Discriminator.Type.VIT).logits(w, x, images, CNN));
+        check("mlp", discriminator("mlp"));
+        check("conv", discriminator("conv"));
+        check("vit", discriminator("vit"));
     }
 }

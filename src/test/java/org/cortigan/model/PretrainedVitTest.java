@@ -11,8 +11,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.cortigan.TestModels;
 import org.cortigan.data.SafeTensors;
-import org.cortigan.data.Settings;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.graph.DType;
 import org.cortigan.nn.Weights;
@@ -24,17 +24,25 @@ class PretrainedVitTest {
     private static final Path GOLDEN = Path.of("src/test/resources/models");
 
     private static Generator generator(Generator.Pool pool) {
-        return new Generator(
-                Generator.Type.VIT, 32, 8, 24, 2, 4, 4, pool, List.of(1), 1, List.of(.5, .5, .5), List.of(.5, .5, .5));
+        return generator(24, pool);
+    }
+
+    private static Generator generator(int width, Generator.Pool pool) {
+        return TestModels.generator(
+                "image=32", "patch=8", "width=" + width, "depth=2", "heads=4", "pool=" + pool.name().toLowerCase(java.util.Locale.ROOT));
+    }
+
+    private static ModelConfig model(Generator g) {
+        return TestModels.model(g, TestModels.discriminator(), 2, 3);
     }
 
     private static void check(String file, Generator g, String expected, List<String> unexpected) {
-        PretrainedVit p = PretrainedVit.load(GOLDEN.resolve(file), g, 5);
+        PretrainedVit p = PretrainedVit.load(GOLDEN.resolve(file), model(g));
         assertEquals(List.of("head.weight", "head.bias"), p.missing());
         assertEquals(unexpected, p.unexpected().stream().sorted().toList());
         Map<String, float[]> w = new HashMap<>(p.values());
-        for (Weights.Spec s : g.specs(DType.F32, 5)) w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
-        Model m = Model.of(new ModelConfig(g, null, Settings.of("test", Map.of()), 2, 3), w);
+        for (Weights.Spec s : model(g).generatorWeights(DType.F32).specs()) w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
+        Model m = Model.of(model(g), w);
         try (SafeTensors t = SafeTensors.open(GOLDEN.resolve(file));
                 Predictor f = m.featureExtractor(CpuDevice.best(2), 3)) {
             ByteBuffer rgb = ByteBuffer.allocate(3 * 32 * 32 * 3);
@@ -66,14 +74,13 @@ class PretrainedVitTest {
 
     @Test
     void aFileThatDoesNotFitIsRefusedByName(@TempDir Path dir) {
-        Generator wide = new Generator(
-                Generator.Type.VIT, 32, 8, 48, 2, 4, 4, Generator.Pool.CLS, List.of(1), 1, List.of(.5, .5, .5), List.of(.5, .5, .5));
+        ModelConfig wide = model(generator(48, Generator.Pool.CLS));
         InputException e = assertThrows(
-                InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide, 5));
+                InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide));
         assertTrue(e.getMessage().contains("does not fit generator.") && e.getMessage().contains("width"), e.getMessage());
         Path other = dir.resolve("other.safetensors");
         new SafeTensors.Writer(other).add("conv1.weight", new float[4], 2, 2).commit();
-        e = assertThrows(InputException.class, () -> PretrainedVit.load(other, generator(Generator.Pool.CLS), 5));
+        e = assertThrows(InputException.class, () -> PretrainedVit.load(other, model(generator(Generator.Pool.CLS))));
         assertTrue(e.getMessage().contains("conv1.weight"), e.getMessage());
     }
 }

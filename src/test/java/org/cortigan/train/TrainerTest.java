@@ -16,10 +16,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.cortigan.InputException;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
+import org.cortigan.model.Readout;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -109,6 +112,11 @@ class TrainerTest {
             {"model.discriminator.type=vit", "model.discriminator.patch=4", "model.discriminator.width=8",
                 "model.discriminator.heads=2", "model.discriminator.depth=1", "model.discriminator.condition=image"},
             {"model.discriminator.condition=image", "optimizer.ema=0.9", "loss.correlation_axis=vertices", "loss.pixel=mse"},
+            {"model.discriminator.type=patch", "model.discriminator.stride=1", "model.discriminator.channels=[3]", "model.generator.readout=factorised",
+                "model.generator.features=4"},
+            {"model.generator.type=unet", "model.generator.channels=[4, 8, 8]", "model.generator.decoder=1", "model.generator.norm=batch",
+                "model.generator.readout=position", "model.generator.features=8", "optimizer.ema=0.9"},
+            {"model.generator.layers=[1, 2]", "model.generator.features=8", "model.discriminator.weighting=vertices"},
             {"model.discriminator.type=none", "optimizer.type=adam", "optimizer.schedule=linear", "loss.pixel=smooth_l1"}
         };
         for (String[] k : kinds)
@@ -132,14 +140,47 @@ class TrainerTest {
     }
 
     @Test
+    void everyGeneratorTakesEveryReadout(@TempDir Path dir) {
+        String[][] generators = {
+            {"model.generator.pool=mean", "model.generator.layers=[1, 2]"},
+            {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
+            {"model.generator.type=unet", "model.generator.channels=[4, 8, 8]", "model.generator.decoder=2", "model.generator.hidden=12"}
+        };
+        for (String[] g : generators)
+            for (Readout readout : Readout.values()) {
+                Recipe r = recipe(g).with("model.generator.features", 6).with("train.epochs", 12)
+                        .with("model.generator.readout", readout.name().toLowerCase(java.util.Locale.ROOT));
+                double[] loss = new double[2];
+                Path folder = dir.resolve(g[0] + readout);
+                RunFolder.create(folder);
+                try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                    t.addListener(new TrainerListener() {
+                        @Override
+                        public void epoch(EpochResult e) {
+                            loss[e.epoch() == 1 ? 0 : 1] = e.means().get("pixel");
+                        }
+                    });
+                    t.run();
+                }
+                assertTrue(loss[1] < 0.95 * loss[0], g[0] + " " + readout + ": " + loss[0] + " to " + loss[1]);
+                try (Predictor p = Model.load(RunFolder.last(folder)).predictor(CPU, 2)) {
+                    assertEquals(20, p.columns());
+                }
+            }
+    }
+
+    @Test
     void resumedIsUninterruptedBitForBit(@TempDir Path dir) {
+        String[] unet = {"model.generator.type=unet", "model.generator.channels=[4, 8]", "model.generator.decoder=1", "model.generator.norm=batch"};
         for (String o : new String[] {"optimizer.ema=0.9", CPU.supportsBf16() ? "train.precision=bf16" : "train.epochs=3"}) {
             Recipe r = recipe(o, "model.discriminator.spectral_norm=torch");
+            if (o.contains("ema")) for (String u : unet) r = r.with(u);
+            Recipe used = r;
             Map<String, float[]> want = whole(r);
             Path folder = dir.resolve(Integer.toHexString(o.hashCode()));
             RunFolder.create(folder);
             for (int stopAt : new int[] {3, 10, 12, 23}) {
-                try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                try (Trainer t = new Trainer(used, TOY, CPU, folder)) {
                     if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
                     t.addListener(new TrainerListener() {
                         @Override
@@ -151,7 +192,7 @@ class TrainerTest {
                     assertEquals(t.step() == t.steps(), complete);
                 }
             }
-            try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+            try (Trainer t = new Trainer(used, TOY, CPU, folder)) {
                 t.resume(RunFolder.last(folder));
                 t.run();
                 same(want, state(t));
@@ -210,6 +251,55 @@ class TrainerTest {
             assertArrayEquals(a, b);
             assertThrows(IllegalArgumentException.class, () -> p.predict(new byte[17]));
         }
+    }
+
+    @Test
+    void severalSubjectsShareABackbone(@TempDir Path dir) {
+        Map<String, Toy> sets = new LinkedHashMap<>();
+        sets.put("subj01", TOY);
+        sets.put("subj06", new Toy(40, 5, 8, 16));
+        Recipe r = recipe("train.epochs=20", "optimizer.ema=0.9");
+        double[][] validated = new double[1][];
+        Map<String, float[]> want;
+        try (Trainer t = new Trainer(r, sets, CPU, dir.resolve("whole"), s -> {})) {
+            RunFolder.create(dir.resolve("whole"));
+            assertEquals(60 * 4 / 5 / 8 + 40 * 4 / 5 / 8, t.stepsPerEpoch());
+            t.addListener(new TrainerListener() {
+                @Override
+                public void epoch(EpochResult e) {
+                    validated[0] = new double[] {e.means().get("validation_mean_r.subj01"), e.means().get("validation_mean_r.subj06")};
+                    assertEquals((validated[0][0] + validated[0][1]) / 2, e.validationMeanR(), 1e-12);
+                    assertTrue(e.means().containsKey("subj06.d.loss.rh"), e.means().toString());
+                }
+            });
+            t.run();
+            want = state(t);
+        }
+        assertTrue(want.containsKey("generator.head.subj06.weight") && want.containsKey("generator.subject.subj01"), want.keySet().toString());
+        assertTrue(validated[0][0] > 0.4 && validated[0][1] > 0.4, validated[0][0] + " " + validated[0][1]);
+        Path folder = dir.resolve("parts");
+        RunFolder.create(folder);
+        for (long stopAt : new long[] {4, 21, Long.MAX_VALUE})
+            try (Trainer t = new Trainer(r, sets, CPU, folder, s -> {})) {
+                if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
+                t.addListener(new TrainerListener() {
+                    @Override
+                    public void step(long step, long steps, double loss) {
+                        if (step == stopAt) t.requestStop();
+                    }
+                });
+                t.run();
+                if (stopAt == Long.MAX_VALUE) same(want, state(t));
+            }
+        Model m = Model.load(RunFolder.last(folder));
+        try (Predictor p = m.predictor(CPU, 8, "subj06")) {
+            assertEquals(13, p.columns());
+            Toy six = sets.get("subj06");
+            double[] rs = Trainer.evaluate(p, six, Trainer.split(r, six.count())[1]).r();
+            assertEquals(validated[0][1], org.cortigan.eval.Metrics.mean(rs), 1e-12);
+        }
+        InputException e = assertThrows(InputException.class, () -> m.predictor(CPU, 8, "subj02"));
+        assertTrue(e.getMessage().contains("subj02") && e.getMessage().contains("subj01"), e.getMessage());
     }
 
     @Test
@@ -298,6 +388,9 @@ class TrainerTest {
             {"train.batch=1000", "train.batch", "Set it lower"},
             {"train.batch=0", "train.batch", "at least 1"},
             {"train.batch=many", "train.batch", "Give a number"},
+            {"model.generator.layers=[2, 1]", "model.generator.layers", "ascending"},
+            {"model.generator.layers=[3]", "model.generator.layers", "1 to 2"},
+            {"model.discriminator.per=floc-faces", "floc-faces", "ROI"},
             {"loss.gan=wgan", "loss.gan", "lsgan, bce, hinge"},
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
@@ -311,10 +404,21 @@ class TrainerTest {
         assertFalse(Recipe.BUNDLED.isEmpty());
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
-            org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544);
+            org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1));
             org.cortigan.loss.LossConfig.of(r.section("loss"));
             org.cortigan.optim.Optimizer.generator(r.section("optimizer"));
         }
+    }
+
+    private static final org.cortigan.model.ModelConfig.Subject SUBJECT_1 = new org.cortigan.model.ModelConfig.Subject("", 19004, 20544);
+
+    /** Regions as many and as large as a recipe's grouping would have: 25 for the functional ROIs. */
+    private static List<Region> regions(Recipe r) {
+        String per = r.section("model").section("discriminator").text("per");
+        if (!per.equals("classes")) return Regions.of(per, Regions.Order.STORED, 19004, 20544);
+        List<Region> all = new ArrayList<>();
+        for (int k = 0; k < 25; k++) all.add(new Region("r" + k, java.util.stream.IntStream.range(1600 * k, 1600 * k + (k == 24 ? 1148 : 1640)).toArray()));
+        return all;
     }
 
     @Test
@@ -322,7 +426,7 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             StepGraph g = new StepGraph(
-                    org.cortigan.model.ModelConfig.of(r.section("model"), 19004, 20544),
+                    org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1)), SUBJECT_1, regions(r),
                     org.cortigan.loss.LossConfig.of(r.section("loss")),
                     org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
                     org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),

@@ -1,0 +1,277 @@
+// The rows of an n are cut into parts only where there are too few n for the threads; with n enough, a thread takes whole n
+// and finds most of x in its cache again when it writes. Sums go down tiles of rows that stay in L1, one vector of channels
+// at a time in registers, so that C/G need not fill a vector. Memory-bound.
+#include "cg/threads.h"
+#include "kernels_all.h"
+#include "vec.h"
+
+namespace cg {
+namespace CG_NS {
+
+namespace {
+
+struct Whole {
+    template <class T>
+    static vf get(const T* p, i64) { return load(p); }
+    template <class T>
+    static void put(T* p, vf v, i64) { store(p, v); }
+};
+struct Part {
+    template <class T>
+    static vf get(const T* p, i64 n) { return load_n(p, n); }
+    template <class T>
+    static void put(T* p, vf v, i64 n) { store_n(p, v, n); }
+};
+
+/// f(c, n, how) for every vector of n channels from c on.
+template <class F>
+void columns(i64 C, F&& f) {
+    i64 c = 0;
+    for (; c + W <= C; c += W) f(c, (i64)W, Whole());
+    if (c < C) f(c, C - c, Part());
+}
+
+i64 parts_of_n(i64 N, i64 S, i64 C) {
+    const i64 t = threads();
+    if (N % t == 0 || N >= 4 * t || N * S * C < 32768) return 1;
+    return t < S ? t : S;
+}
+
+/// Rows of a tile of two tensors that L1 holds.
+template <class T>
+i64 tile_rows(i64 C) {
+    const i64 r = 16384 / (C * (i64)sizeof(T));
+    return r > 1 ? r : 1;
+}
+
+/// sums(n, unit, first row, last row), then merge(n) for all n, then write(n, unit, first row, last row).
+template <class Sums, class Merge, class Write>
+void three(i64 N, i64 S, i64 C, Sums&& sums, Merge&& merge, Write&& write) {
+    const i64 P = parts_of_n(N, S, C);
+    if (P == 1) {
+        parallel(N, 16384 / (S * C) + 1, [&](i64 b, i64 e, int) {
+            for (i64 n = b; n < e; n++) {
+                sums(n, n, (i64)0, S);
+                merge(n);
+                write(n, n, (i64)0, S);
+            }
+        });
+        return;
+    }
+    parallel(N * P, 1, [&](i64 b, i64 e, int) {
+        for (i64 u = b; u < e; u++) sums(u / P, u, S * (u % P) / P, S * (u % P + 1) / P);
+    });
+    parallel(N, 1, [&](i64 b, i64 e, int) {
+        for (i64 n = b; n < e; n++) merge(n);
+    });
+    parallel(N * P, 1, [&](i64 b, i64 e, int) {
+        for (i64 u = b; u < e; u++) write(u / P, u, S * (u % P) / P, S * (u % P + 1) / P);
+    });
+}
+
+/// Mean and sum of squared distances from it of every channel.
+template <class T>
+void statistics(const T* x, i64 rows, i64 C, float* mean, float* m2) {
+    const i64 tile = tile_rows<T>(C);
+    for (i64 r = 0; r < rows; r += tile) {
+        const i64 n = rows - r < tile ? rows - r : tile;
+        const vf inv = splat(1.f / (float)n), share = splat((float)n / (float)(r + n));
+        const vf pair = splat((float)r * ((float)n / (float)(r + n)));
+        columns(C, [&](i64 c, i64 k, auto how) {
+            const T* p = x + r * C + c;
+            vf s{}, s2{};
+            i64 i = 0;
+            for (; i + 2 <= n; i += 2) {
+                s += how.get(p + i * C, k);
+                s2 += how.get(p + (i + 1) * C, k);
+            }
+            if (i < n) s += how.get(p + i * C, k);
+            const vf m = (s + s2) * inv;
+            vf q{}, q2{};
+            for (i = 0; i + 2 <= n; i += 2) {
+                const vf d = how.get(p + i * C, k) - m, e = how.get(p + (i + 1) * C, k) - m;
+                q = fma(d, d, q);
+                q2 = fma(e, e, q2);
+            }
+            if (i < n) {
+                const vf d = how.get(p + i * C, k) - m;
+                q = fma(d, d, q);
+            }
+            q += q2;
+            if (r == 0) {
+                how.put(mean + c, m, k);
+                how.put(m2 + c, q, k);
+            } else {
+                const vf old = how.get(mean + c, k), d = m - old;
+                how.put(mean + c, fma(d, share, old), k);
+                how.put(m2 + c, how.get(m2 + c, k) + fma(d * d, pair, q), k);
+            }
+        });
+    }
+}
+
+inline vf leaky(vf z, vf v, vf slope) { return select(z > vf{}, v, v * slope); }
+
+}  // namespace
+
+i64 channel_norm_scratch(const ChannelNormArgs& g) { return (g.N * parts_of_n(g.N, g.S, g.C) * 2 * g.C * 4 + 63) / 64 * 64; }
+
+template <class T>
+void channel_norm(const ChannelNormArgs& g) {
+    const T* x = (const T*)g.x;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
+    T* y = (T*)g.y;
+    float *mean = (float*)g.mean, *rstd = (float*)g.rstd, *scratch = (float*)g.scratch;  // mean and m2 of C channels a unit
+    const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C);
+    const vf slope = splat((float)g.slope);
+    three(
+        g.N, S, C,
+        [&](i64 n, i64 u, i64 b, i64 e) {
+            statistics(x + (n * S + b) * C, e - b, C, scratch + u * 2 * C, scratch + u * 2 * C + C);
+        },
+        [&](i64 n) {
+            for (i64 k = 0; k < G; k++) {
+                double m = 0, q = 0;
+                for (int pass = 0; pass < 2; pass++)
+                    for (i64 p = 0; p < P; p++) {
+                        const double rows = (double)(S * (p + 1) / P - S * p / P);
+                        const float* s = scratch + (n * P + p) * 2 * C;
+                        for (i64 c = k * D; c < (k + 1) * D; c++)
+                            if (pass == 0) m += rows / (double)(S * D) * s[c];
+                            else q += s[C + c] + rows * (s[c] - m) * (s[c] - m);
+                    }
+                mean[n * G + k] = (float)m;
+                rstd[n * G + k] = (float)(1 / std::sqrt(q / (double)(S * D) + g.eps));
+            }
+        },
+        [&](i64 n, i64 u, i64 b, i64 e) {
+            // the unit's sums have been used: the same place holds mean and rstd * gamma of every channel
+            float *m = scratch + u * 2 * C, *a = m + C;
+            for (i64 c = 0; c < C; c++) {
+                m[c] = mean[n * G + c / D];
+                a[c] = rstd[n * G + c / D] * ga[c];
+            }
+            for (i64 r = n * S + b; r < n * S + e; r++)
+                columns(C, [&](i64 c, i64 k, auto how) {
+                    const vf z = fma(how.get(x + r * C + c, k) - how.get(m + c, k), how.get(a + c, k), how.get(be + c, k));
+                    how.put(y + r * C + c, leaky(z, z, slope), k);
+                });
+        });
+}
+
+i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
+    return (g.N * (5 * parts_of_n(g.N, g.S, g.C) + 2) * g.C * 4 + 63) / 64 * 64;
+}
+
+template <class T>
+void channel_norm_grad(const ChannelNormGradArgs& g) {
+    const T *dY = (const T*)g.dY, *x = (const T*)g.x;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
+    T* dX = (T*)g.dX;
+    const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C), units = g.N * P;
+    // of C floats each: for a unit the sums of dz h and dz, then mean, rstd and rstd * gamma; for an n what dX subtracts
+    float *scratch = (float*)g.scratch, *less = scratch + units * 5 * C;
+    const vf slope = splat((float)g.slope);
+    three(
+        g.N, S, C,
+        [&](i64 n, i64 u, i64 b, i64 e) {
+            float *sh = scratch + u * 5 * C, *sd = sh + C, *m = sd + C, *q = m + C, *a = q + C;
+            for (i64 c = 0; c < C; c++) {
+                m[c] = mean[n * G + c / D];
+                q[c] = rstd[n * G + c / D];
+                a[c] = q[c] * ga[c];
+            }
+            const i64 tile = tile_rows<T>(C);
+            for (i64 r = b; r < e; r += tile) {
+                const i64 last = r + tile < e ? r + tile : e;
+                columns(C, [&](i64 c, i64 k, auto how) {
+                    const vf vm = how.get(m + c, k), va = how.get(a + c, k), vb = how.get(be + c, k), vq = how.get(q + c, k);
+                    vf h{}, d{};
+                    for (i64 i = r; i < last; i++) {
+                        const i64 at = (n * S + i) * C + c;
+                        const vf o = how.get(x + at, k) - vm;
+                        const vf dz = leaky(fma(o, va, vb), how.get(dY + at, k), slope);
+                        h = fma(dz, o, h);
+                        d += dz;
+                    }
+                    h *= vq;
+                    how.put(sh + c, r == b ? h : h + how.get(sh + c, k), k);
+                    how.put(sd + c, r == b ? d : d + how.get(sd + c, k), k);
+                });
+            }
+        },
+        [&](i64 n) {
+            for (i64 k = 0; k < G; k++) {
+                double a = 0, b = 0;
+                for (i64 p = 0; p < P; p++) {
+                    const float* s = scratch + (n * P + p) * 5 * C;
+                    for (i64 c = k * D; c < (k + 1) * D; c++) {
+                        b += (double)ga[c] * s[c];
+                        a += (double)ga[c] * s[C + c];
+                    }
+                }
+                const float r = rstd[n * G + k], fa = (float)(a / (double)(S * D)) * r, fb = (float)(b / (double)(S * D)) * r * r;
+                for (i64 c = k * D; c < (k + 1) * D; c++) {
+                    less[n * 2 * C + c] = fa;
+                    less[n * 2 * C + C + c] = fb;
+                }
+            }
+        },
+        [&](i64 n, i64 u, i64 b, i64 e) {
+            const float *m = scratch + u * 5 * C + 2 * C, *a = m + 2 * C, *la = less + n * 2 * C, *lb = la + C;
+            for (i64 r = n * S + b; r < n * S + e; r++)
+                columns(C, [&](i64 c, i64 k, auto how) {
+                    const vf o = how.get(x + r * C + c, k) - how.get(m + c, k), va = how.get(a + c, k);
+                    const vf dz = leaky(fma(o, va, how.get(be + c, k)), how.get(dY + r * C + c, k), slope);
+                    how.put(dX + r * C + c, fma(dz, va, fma(-o, how.get(lb + c, k), -how.get(la + c, k))), k);
+                });
+        });
+    columns(C, [&](i64 c, i64 k, auto how) {
+        vf h{}, d{};
+        for (i64 u = 0; u < units; u++) {
+            h += how.get(scratch + u * 5 * C + c, k);
+            d += how.get(scratch + u * 5 * C + C + c, k);
+        }
+        how.put((float*)g.dGamma + c, h, k);
+        how.put((float*)g.dBeta + c, d, k);
+    });
+}
+
+template <class T>
+void channel_affine(const ChannelAffineArgs& g) {
+    const T* x = (const T*)g.x;
+    T* y = (T*)g.y;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean, *var = (const float*)g.var;
+    const i64 C = g.C;
+    const vf slope = splat((float)g.slope), eps = splat((float)g.eps);
+    parallel(g.rows, 16384 / C + 1, [&](i64 b, i64 e, int) {
+        const i64 tile = tile_rows<T>(C);  // the root of a vector of channels serves a tile
+        for (i64 r = b; r < e; r += tile)
+            columns(C, [&](i64 c, i64 k, auto how) {
+                const vf m = how.get(mean + c, k), a = how.get(ga + c, k) / vsqrt(how.get(var + c, k) + eps), o = how.get(be + c, k);
+                for (i64 i = r; i < r + tile && i < e; i++) {
+                    const vf z = fma(how.get(x + i * C + c, k) - m, a, o);
+                    how.put(y + i * C + c, leaky(z, z, slope), k);
+                }
+            });
+    });
+}
+
+template <class T>
+void track_statistics(const TrackStatisticsArgs& g) {
+    const float *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
+    float *m = (float*)g.runningMean, *v = (float*)g.runningVar;
+    for (i64 c = 0; c < g.C; c++) {  // some hundreds of channels; the variance is a difference that may be small: double
+        const double r = rstd[c], var = (1 / (r * r) - g.eps) * g.count / (g.count - 1);
+        m[c] = (float)(m[c] + g.momentum * (mean[c] - m[c]));
+        v[c] = (float)(v[c] + g.momentum * (var - v[c]));
+    }
+}
+
+CG_INSTANTIATE(channel_norm, ChannelNormArgs)
+CG_INSTANTIATE(channel_norm_grad, ChannelNormGradArgs)
+CG_INSTANTIATE(channel_affine, ChannelAffineArgs)
+CG_INSTANTIATE_F32(track_statistics, TrackStatisticsArgs)
+
+}  // namespace CG_NS
+}  // namespace cg

@@ -1,0 +1,74 @@
+#include <cmath>
+
+#include "kernels_all.h"
+
+namespace cg::ref {
+
+void channel_norm(const ChannelNormArgs& g) {
+    const double *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    const i64 D = g.C / g.G;
+    for (i64 n = 0; n < g.N; n++)
+        for (i64 k = 0; k < g.G; k++) {
+            auto at = [&](i64 s, i64 d) { return (n * g.S + s) * g.C + k * D + d; };
+            double m = 0, v = 0;
+            for (i64 s = 0; s < g.S; s++)
+                for (i64 d = 0; d < D; d++) m += x[at(s, d)];
+            m /= (double)(g.S * D);
+            for (i64 s = 0; s < g.S; s++)
+                for (i64 d = 0; d < D; d++) v += (x[at(s, d)] - m) * (x[at(s, d)] - m);
+            const double r = 1 / std::sqrt(v / (double)(g.S * D) + g.eps);
+            ((double*)g.mean)[n * g.G + k] = m;
+            ((double*)g.rstd)[n * g.G + k] = r;
+            for (i64 s = 0; s < g.S; s++)
+                for (i64 d = 0; d < D; d++) {
+                    const double z = (x[at(s, d)] - m) * r * ga[k * D + d] + be[k * D + d];
+                    ((double*)g.y)[at(s, d)] = z > 0 ? z : g.slope * z;
+                }
+        }
+}
+
+void channel_norm_grad(const ChannelNormGradArgs& g) {
+    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    double *dX = (double*)g.dX, *dG = (double*)g.dGamma, *dB = (double*)g.dBeta;
+    const i64 D = g.C / g.G;
+    for (i64 c = 0; c < g.C; c++) dG[c] = dB[c] = 0;
+    for (i64 n = 0; n < g.N; n++)
+        for (i64 k = 0; k < g.G; k++) {
+            const double m = ((const double*)g.mean)[n * g.G + k], r = ((const double*)g.rstd)[n * g.G + k];
+            double a = 0, b = 0;
+            for (int pass = 0; pass < 2; pass++)
+                for (i64 s = 0; s < g.S; s++)
+                    for (i64 d = 0; d < D; d++) {
+                        const i64 i = (n * g.S + s) * g.C + k * D + d, c = k * D + d;
+                        const double h = (x[i] - m) * r, dz = dY[i] * (h * ga[c] + be[c] > 0 ? 1 : g.slope), dh = dz * ga[c];
+                        if (pass == 0) {
+                            a += dh / (double)(g.S * D);
+                            b += dh * h / (double)(g.S * D);
+                            dG[c] += dz * h;
+                            dB[c] += dz;
+                        } else {
+                            dX[i] = r * (dh - a - h * b);
+                        }
+                    }
+        }
+}
+
+void channel_affine(const ChannelAffineArgs& g) {
+    const double *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    for (i64 i = 0; i < g.rows * g.C; i++) {
+        const i64 c = i % g.C;
+        const double z = (x[i] - ((const double*)g.mean)[c]) / std::sqrt(((const double*)g.var)[c] + g.eps) * ga[c] + be[c];
+        ((double*)g.y)[i] = z > 0 ? z : g.slope * z;
+    }
+}
+
+void track_statistics(const TrackStatisticsArgs& g) {
+    for (i64 c = 0; c < g.C; c++) {
+        double &m = ((double*)g.runningMean)[c], &v = ((double*)g.runningVar)[c];
+        const double r = ((const double*)g.rstd)[c];
+        m += g.momentum * (((const double*)g.mean)[c] - m);
+        v += g.momentum * ((1 / (r * r) - g.eps) * g.count / (g.count - 1) - v);
+    }
+}
+
+}  // namespace cg::ref

@@ -1,0 +1,182 @@
+// Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2. dX: vertices are listed
+// by cell (a block a cell scans all of them, twice: count, then place), then a block takes a pixel, 128 channels and up to 8
+// images and walks down its four cells. Where points crowd, few blocks have most of the work.
+// Floor: forward bytes of w over bandwidth. Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+constexpr int kWarps = 4, kScan = 256, kImages = 8;
+
+struct Axis {
+    int i[2];
+    float q[2], dq;
+};
+
+__device__ inline Axis axis(float at, int n) {
+    Axis a;
+    const float p = ((at + 1.f) * (float)n - 1.f) * 0.5f, c = p > 0.f ? (p < (float)(n - 1) ? p : (float)(n - 1)) : 0.f;
+    a.i[0] = (int)c;
+    a.i[1] = a.i[0] + 1 < n ? a.i[0] + 1 : a.i[0];
+    a.q[1] = p != p ? p : c - (float)a.i[0];
+    a.q[0] = 1.f - a.q[1];
+    a.dq = p > 0.f && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
+    return a;
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * kWarps)
+read_points(const T* x, const float* position, const T* w, const float* bias, T* y, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    if (v >= V) return;
+    const int lane = (int)threadIdx.x & 31;
+    const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+    for (i64 b = 0; b < B; b++) {
+        float s = 0;
+        for (i64 l = 0; l < L; l++) {
+            const T* map = x + (b * L + l) * H * W * C;
+            for (i64 c = lane; c < C; c += 32) {
+                float p = 0;
+#pragma unroll
+                for (int k = 0; k < 4; k++) p += ax.q[k % 2] * ay.q[k / 2] * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C + c]);
+                s += p * to_float(w[(v * L + l) * C + c]);
+            }
+        }
+        s = warp_sum(s);
+        if (lane == 0) y[b * V + v] = from_float<T>(s + bias[v]);
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * kWarps)
+vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias, int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    if (v >= V) return;
+    const int lane = (int)threadIdx.x & 31;
+    const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+    float dots[4] = {0.f, 0.f, 0.f, 0.f};
+    for (i64 l = 0; l < L; l++)
+        for (i64 c = lane; c < C; c += 32) {
+            float s[4] = {0.f, 0.f, 0.f, 0.f}, sum = 0;
+            for (i64 b = 0; b < B; b++) {
+                const float d = to_float(dY[b * V + v]);
+                const T* map = x + (b * L + l) * H * W * C + c;
+#pragma unroll
+                for (int k = 0; k < 4; k++) s[k] += d * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C]);
+            }
+            const i64 at = (v * L + l) * C + c;
+            const float u = to_float(w[at]);
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                sum += ax.q[k % 2] * ay.q[k / 2] * s[k];
+                dots[k] += u * s[k];
+            }
+            dw[at] = sum;
+        }
+#pragma unroll
+    for (int k = 0; k < 4; k++) dots[k] = warp_sum(dots[k]);
+    if (lane > 0) return;
+    float sum = 0;
+    for (i64 b = 0; b < B; b++) sum += to_float(dY[b * V + v]);
+    dbias[v] = sum;
+    dPosition[2 * v] = ax.dq * (ay.q[0] * (dots[1] - dots[0]) + ay.q[1] * (dots[3] - dots[2]));
+    dPosition[2 * v + 1] = ay.dq * (ax.q[0] * (dots[2] - dots[0]) + ax.q[1] * (dots[3] - dots[1]));
+    cell[v] = ay.i[0] * W + ax.i[0];
+}
+
+/// Vertices in a block's cell: counted into count[cell], or, where `order`, listed from first[cell] on. A thread takes every
+/// 256th vertex, and its finds lie together: another order than the vertices', but always the same.
+__global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count, const int* first, int* order, int V) {
+    __shared__ int found[kScan];
+    const int me = (int)blockIdx.x, t = (int)threadIdx.x;
+    int n = 0;
+    for (int v = t; v < V; v += kScan) n += cell[v] == me;
+    found[t] = n;
+    __syncthreads();
+    int before = 0;
+    for (int i = 0; i < (order ? t : t == 0 ? kScan : 0); i++) before += found[i];
+    if (!order) {
+        if (t == 0) count[me] = before;
+        return;
+    }
+    int at = first[me] + before;
+    for (int v = t; v < V && n > 0; v += kScan)
+        if (cell[v] == me) order[at++] = v;
+}
+
+/// first [cells + 1] from count [cells].
+__global__ void __launch_bounds__(kScan) start_cells(const int* count, int* first, int cells) {
+    __shared__ int sums[kScan];
+    const int t = (int)threadIdx.x, each = (cells + kScan - 1) / kScan;
+    int s = 0;
+    for (int i = t * each; i < (t + 1) * each && i < cells; i++) s += count[i];
+    sums[t] = s;
+    __syncthreads();
+    s = 0;
+    for (int i = 0; i < t; i++) s += sums[i];
+    for (int i = t * each; i < (t + 1) * each && i < cells; i++) {
+        first[i] = s;
+        s += count[i];
+        if (i == cells - 1) first[cells] = s;
+    }
+}
+
+/// Grid: pixels, parts of 128 of the L C channels, images in eights.
+template <class T>
+__global__ void __launch_bounds__(128)
+pixel_grad(const T* dY, const float* position, const T* w, const int* order, const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    const int y = (int)blockIdx.x / W, x = (int)blockIdx.x % W;
+    const i64 b0 = (i64)blockIdx.z * kImages, lc = (i64)blockIdx.y * 128 + threadIdx.x;
+    if (lc >= L * C) return;
+    float s[kImages];
+#pragma unroll
+    for (int j = 0; j < kImages; j++) s[j] = 0;
+    for (int k = 3; k >= 0; k--) {  // the cell whose corner k the pixel is
+        const int cy = y - k / 2, cx = x - k % 2;
+        if (cy < 0 || cx < 0) continue;
+        for (int i = first[cy * W + cx]; i < first[cy * W + cx + 1]; i++) {
+            const i64 v = order[i];
+            const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+            const float u = ax.q[k % 2] * ay.q[k / 2] * to_float(w[v * L * C + lc]);
+#pragma unroll
+            for (int j = 0; j < kImages; j++)
+                if (b0 + j < B) s[j] += u * to_float(dY[(b0 + j) * V + v]);
+        }
+    }
+    const i64 l = lc / C, c = lc % C;
+#pragma unroll
+    for (int j = 0; j < kImages; j++)
+        if (b0 + j < B) dX[((((b0 + j) * L + l) * H + y) * W + x) * C + c] = from_float<T>(s[j]);
+}
+
+}  // namespace
+
+i64 position_readout_scratch(const PositionReadoutArgs&) { return 0; }
+
+template <class T>
+void position_readout(const PositionReadoutArgs& g, Stream s) {
+    CG_LAUNCH((read_points<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.x, (const float*)g.position, (const T*)g.w, (const float*)g.bias, (T*)g.y, g.B, g.L, (int)g.H, (int)g.W, g.C, g.V);
+}
+
+i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) { return align_up((2 * g.V + 2 * g.H * g.W + 1) * 4, 256); }
+
+template <class T>
+void position_readout_grad(const PositionReadoutGradArgs& g, Stream s) {
+    const T *dY = (const T*)g.dY, *w = (const T*)g.w;
+    const float* position = (const float*)g.position;
+    const int H = (int)g.H, W = (int)g.W, cells = H * W;
+    int *cell = (int*)g.scratch, *order = cell + g.V, *count = order + g.V, *first = count + cells;
+    CG_LAUNCH((vertex_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w, (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, cell, g.B, g.L, H, W, g.C, g.V);
+    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr, (int)g.V);
+    CG_LAUNCH((start_cells), grid(1), kScan, 0, s, (const int*)count, first, cells);
+    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)first, order, (int)g.V);
+    CG_LAUNCH((pixel_grad<T>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128, 0, s, dY, position, w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
+}
+
+CG_CUDA(position_readout, PositionReadoutArgs)
+CG_CUDA(position_readout_grad, PositionReadoutGradArgs)
+
+}  // namespace cg::cuda

@@ -1,0 +1,201 @@
+// Vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2. dX: a thread owns
+// two vectors of channels of all pixels, so that threads are equally busy however the points crowd; up to 8 images of a pixel
+// are summed in registers, and each vector of w loaded serves them all.
+#include "cg/threads.h"
+#include "kernels_all.h"
+#include "vec.h"
+
+namespace cg {
+namespace CG_NS {
+
+namespace {
+
+struct Axis {
+    i64 i[2];
+    float q[2], dq;
+};
+
+inline Axis axis(float at, i64 n) {
+    Axis a;
+    const float p = ((at + 1.f) * (float)n - 1.f) * 0.5f, c = p > 0 ? (p < (float)(n - 1) ? p : (float)(n - 1)) : 0.f;
+    a.i[0] = (i64)c;
+    a.i[1] = a.i[0] + 1 < n ? a.i[0] + 1 : a.i[0];
+    a.q[1] = p != p ? p : c - (float)a.i[0];
+    a.q[0] = 1.f - a.q[1];
+    a.dq = p > 0 && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
+    return a;
+}
+
+/// order [V]: vertices sorted by cell, else as they are; first [cells + 1].
+void sort(const float* position, i64 V, i64 H, i64 Wd, int32_t* order, int32_t* first) {
+    const i64 cells = H * Wd;
+    auto cell = [&](i64 v) { return axis(position[2 * v + 1], H).i[0] * Wd + axis(position[2 * v], Wd).i[0]; };
+    for (i64 c = 0; c <= cells; c++) first[c] = 0;
+    for (i64 v = 0; v < V; v++) first[cell(v) + 1]++;
+    for (i64 c = 0; c < cells; c++) first[c + 1] += first[c];
+    for (i64 v = 0; v < V; v++) order[first[cell(v)]++] = (int32_t)v;
+    for (i64 c = cells; c > 0; c--) first[c] = first[c - 1];
+    first[0] = 0;
+}
+
+i64 sort_bytes(i64 V, i64 H, i64 Wd) { return ((V + H * Wd + 1) * 4 + 63) / 64 * 64; }
+
+template <bool Full, class T>
+inline vf get(const T* p, i64 n) {
+    return Full ? load(p) : load_n(p, n);
+}
+
+/// sum_c w sum_k q[k] at[k], the four pixels' channels.
+template <class T>
+inline vf point(const T* const* at, const T* w, const vf* q, i64 C, vf s) {
+    i64 c = 0;
+    for (; c + W <= C; c += W) {
+        const vf m = fma(q[0], load(at[0] + c), q[1] * load(at[1] + c)), n = fma(q[2], load(at[2] + c), q[3] * load(at[3] + c));
+        s = fma(load(w + c), m + n, s);
+    }
+    if (c < C) {
+        const i64 r = C - c;
+        const vf m = fma(q[0], load_n(at[0] + c, r), q[1] * load_n(at[1] + c, r));
+        const vf n = fma(q[2], load_n(at[2] + c, r), q[3] * load_n(at[3] + c, r));
+        s = fma(load_n(w + c, r), m + n, s);
+    }
+    return s;
+}
+
+/// One vertex and one vector of channels of one layer: dw, and what the four pixels give to the derivative by the position.
+template <bool Full, class T>
+inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, const T* w, const vf* q, float* dw, vf* dots, i64 n) {
+    vf s[4] = {};
+    for (i64 b = 0; b < B; b++) {
+        const vf db = splat(d[b]);
+        for (int k = 0; k < 4; k++) s[k] = fma(db, get<Full>(at[k] + b * stride, n), s[k]);
+    }
+    const vf sum = fma(q[0], s[0], q[1] * s[1]) + fma(q[2], s[2], q[3] * s[3]);
+    if constexpr (Full) store(dw, sum);
+    else store_n(dw, sum, n);
+    const vf vw = get<Full>(w, n);
+    for (int k = 0; k < 4; k++) dots[k] = fma(vw, s[k], dots[k]);
+}
+
+/// N images from b on of one pixel and M vectors of channels, the last of n channels.
+template <int N, int M, bool Full, class T>
+inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt, const float* q, i64 y, i64 x,
+                       i64 b, i64 l, i64 c, i64 n) {
+    vf s[N][M] = {};
+    for (int k = 3; k >= 0; k--) {  // the cell whose corner k the pixel is
+        const i64 cy = y - k / 2, cx = x - k % 2;
+        if (cy < 0 || cx < 0) continue;
+        for (i64 i = first[cy * g.W + cx]; i < first[cy * g.W + cx + 1]; i++) {
+            const T* w = (const T*)g.w + (order[i] * g.L + l) * g.C + c;
+            const vf vq = splat(q[4 * i + k]);
+            vf vw[M];
+            for (int m = 0; m < M; m++) vw[m] = vq * get<Full>(w + m * W, n);
+            for (int j = 0; j < N; j++) {
+                const vf d = splat(dYt[i * g.B + b + j]);
+                for (int m = 0; m < M; m++) s[j][m] = fma(d, vw[m], s[j][m]);
+            }
+        }
+    }
+    for (int j = 0; j < N; j++)
+        for (int m = 0; m < M; m++) {
+            T* o = (T*)g.dX + ((((b + j) * g.L + l) * g.H + y) * g.W + x) * g.C + c + m * W;
+            if constexpr (Full) store(o, s[j][m]);
+            else store_n(o, s[j][m], n);
+        }
+}
+
+template <int M, bool Full, class T>
+void pixels_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt, const float* q, i64 l, i64 c, i64 n) {
+    for (i64 y = 0; y < g.H; y++)
+        for (i64 x = 0; x < g.W; x++) {
+            i64 b = 0;
+            for (; b + 8 <= g.B; b += 8) pixel_grad<8, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+            for (; b + 4 <= g.B; b += 4) pixel_grad<4, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+            for (; b < g.B; b++) pixel_grad<1, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+        }
+}
+
+}  // namespace
+
+i64 position_readout_scratch(const PositionReadoutArgs& g) { return sort_bytes(g.V, g.H, g.W); }
+
+template <class T>
+void position_readout(const PositionReadoutArgs& g) {
+    const float* position = (const float*)g.position;
+    int32_t *order = (int32_t*)g.scratch, *first = order + g.V;
+    sort(position, g.V, g.H, g.W, order, first);
+    const i64 layer = g.H * g.W * g.C;
+    parallel(g.V, 16384 / (g.B * g.L * g.C) + 1, [&](i64 from, i64 to, int) {
+        for (i64 i = from; i < to; i++) {
+            const i64 v = order[i];
+            const Axis ax = axis(position[2 * v], g.W), ay = axis(position[2 * v + 1], g.H);
+            vf q[4];
+            for (int k = 0; k < 4; k++) q[k] = splat(ax.q[k % 2] * ay.q[k / 2]);
+            for (i64 b = 0; b < g.B; b++) {
+                vf s{};
+                for (i64 l = 0; l < g.L; l++) {
+                    const T* at[4];
+                    for (int k = 0; k < 4; k++) at[k] = (const T*)g.x + (b * g.L + l) * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * g.C;
+                    s = point(at, (const T*)g.w + (v * g.L + l) * g.C, q, g.C, s);
+                }
+                ((T*)g.y)[b * g.V + v] = from_float<T>(hsum(s) + ((const float*)g.bias)[v]);
+            }
+        }
+    });
+}
+
+i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) {
+    return sort_bytes(g.V, g.H, g.W) + ((g.B + 4) * g.V * 4 + 63) / 64 * 64;
+}
+
+template <class T>
+void position_readout_grad(const PositionReadoutGradArgs& g) {
+    const float* position = (const float*)g.position;
+    const i64 B = g.B, L = g.L, C = g.C, V = g.V, layer = g.H * g.W * C;
+    int32_t *order = (int32_t*)g.scratch, *first = order + V;
+    float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)), *qs = dYt + B * V;  // [V, B] and [V, 4] in the order
+    sort(position, V, g.H, g.W, order, first);
+    parallel(V, 16384 / (B * L * C) + 1, [&](i64 from, i64 to, int) {
+        for (i64 i = from; i < to; i++) {
+            const i64 v = order[i];
+            const Axis ax = axis(position[2 * v], g.W), ay = axis(position[2 * v + 1], g.H);
+            vf q[4], dots[4] = {};
+            for (int k = 0; k < 4; k++) q[k] = splat(qs[4 * i + k] = ax.q[k % 2] * ay.q[k / 2]);
+            float *d = dYt + i * B, sum = 0;
+            for (i64 b = 0; b < B; b++) sum += d[b] = to_float(((const T*)g.dY)[b * V + v]);
+            ((float*)g.dbias)[v] = sum;
+            for (i64 l = 0; l < L; l++) {
+                const T* w = (const T*)g.w + (v * L + l) * C;
+                float* dw = (float*)g.dw + (v * L + l) * C;
+                for (i64 c = 0; c < C; c += W) {
+                    const T* at[4];
+                    for (int k = 0; k < 4; k++) at[k] = (const T*)g.x + l * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * C + c;
+                    if (c + W <= C) weights_grad<true>(at, L * layer, d, B, w + c, q, dw + c, dots, W);
+                    else weights_grad<false>(at, L * layer, d, B, w + c, q, dw + c, dots, C - c);
+                }
+            }
+            float p[4];
+            for (int k = 0; k < 4; k++) p[k] = hsum(dots[k]);
+            ((float*)g.dPosition)[2 * v] = ax.dq * (ay.q[0] * (p[1] - p[0]) + ay.q[1] * (p[3] - p[2]));
+            ((float*)g.dPosition)[2 * v + 1] = ay.dq * (ax.q[0] * (p[2] - p[0]) + ax.q[1] * (p[3] - p[1]));
+        }
+    });
+    const i64 chunks = (C + 2 * W - 1) / (2 * W);
+    parallel(L * chunks, 1, [&](i64 from, i64 to, int) {
+        for (i64 u = from; u < to; u++) {
+            const i64 l = u / chunks, c = u % chunks * 2 * W;
+            if (c + 2 * W <= C) {
+                pixels_grad<2, true, T>(g, order, first, dYt, qs, l, c, W);
+                continue;
+            }
+            if (c + W <= C) pixels_grad<1, true, T>(g, order, first, dYt, qs, l, c, W);
+            if (C % W != 0) pixels_grad<1, false, T>(g, order, first, dYt, qs, l, C - C % W, C % W);
+        }
+    });
+}
+
+CG_INSTANTIATE(position_readout, PositionReadoutArgs)
+CG_INSTANTIATE(position_readout_grad, PositionReadoutGradArgs)
+
+}  // namespace CG_NS
+}  // namespace cg

@@ -1,0 +1,33 @@
+// A thread an element of the output (16 bytes where C allows it): neighbours write, and within a row of C read, side by
+// side. Small beside the step. Versions: only this one, not measured on a GPU yet.
+#include "device.cuh"
+#include "kernels_all.h"
+
+namespace cg::cuda {
+
+namespace {
+
+template <class W>
+__global__ void __launch_bounds__(256) swap(const W* x, W* y, i64 A, i64 B, i64 C) {
+    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i >= A * B * C) return;
+    const i64 c = i % C, a = i / C % A, b = i / C / A;
+    y[i] = x[(a * B + b) * C + c];
+}
+
+template <class W>
+void run(const SwapLeadingArgs& g, i64 C, Stream s) {
+    CG_LAUNCH((swap<W>), grid(ceil_div(g.A * g.B * C, 256)), 256, 0, s, (const W*)g.x, (W*)g.y, g.A, g.B, C);
+}
+
+}  // namespace
+
+template <class T>
+void swap_leading(const SwapLeadingArgs& g, Stream s) {
+    if (g.C % kVec<T> == 0 && aligned16(g.x) && aligned16(g.y)) run<int4>(g, g.C / kVec<T>, s);
+    else run<T>(g, g.C, s);
+}
+
+CG_CUDA(swap_leading, SwapLeadingArgs)
+
+}  // namespace cg::cuda

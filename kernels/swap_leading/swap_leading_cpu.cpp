@@ -1,0 +1,28 @@
+// Rows of C elements are copied whole, in the order of the output, cut over the threads. Where C is 1 that is a plain
+// transposition with strided reads. Versions: only this one.
+#include "cg/threads.h"
+#include "kernels_all.h"
+#include "vec.h"
+
+namespace cg {
+namespace CG_NS {
+
+template <class T>
+void swap_leading(const SwapLeadingArgs& g) {
+    const T* x = (const T*)g.x;
+    T* y = (T*)g.y;
+    parallel(g.B, 65536 / (g.A * g.C) + 1, [&](i64 first, i64 last, int) {
+        for (i64 b = first; b < last; b++)
+            for (i64 a = 0; a < g.A; a++) {
+                const T* from = x + (a * g.B + b) * g.C;
+                T* to = y + (b * g.A + a) * g.C;
+                if (g.C == 1) *to = *from;
+                else std::memcpy(to, from, (size_t)g.C * sizeof(T));
+            }
+    });
+}
+
+CG_INSTANTIATE(swap_leading, SwapLeadingArgs)
+
+}  // namespace CG_NS
+}  // namespace cg

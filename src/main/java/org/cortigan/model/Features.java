@@ -1,0 +1,19 @@
+package org.cortigan.model;
+
+import org.cortigan.graph.Value;
+
+/**
+ * What a backbone gives a readout, in the compute type: vectors [B, L C], or maps [B, L, H, W, C] of L layers.
+ *
+ * @param height, width of the maps; 1 for vectors
+ */
+record Features(Value value, int layers, int height, int width, int channels) {
+    static Features vectors(Value v, int layers) {
+        return new Features(v, layers, 1, 1, v.dim(1) / layers);
+    }
+
+    /** @param v [B, L, H, W, C] */
+    static Features maps(Value v) {
+        return new Features(v, v.dim(1), v.dim(2), v.dim(3), v.dim(4));
+    }
+}

@@ -1,0 +1,65 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * BatchNorm in evaluation: y = leaky((x - mean) / sqrt(var + eps) * gamma + beta) by given statistics, see
+ * {@link TrackStatistics}. Inputs x [..., C], gamma, beta, mean, var [C] f32. No gradient: training uses {@link ChannelNorm}.
+ *
+ * @param slope of the leaky ReLU below zero; 1 for none
+ */
+public record ChannelAffine(double eps, double slope) implements Op {
+    @Override
+    public String name() {
+        return "channel_affine";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Type p = Type.of(DType.F32, in.get(0).dim(-1));
+        for (int i = 1; i < 5; i++) Op.require(in.get(i).type().equals(p), this, in, "gamma, beta, mean and var must be " + p);
+        return List.of(in.get(0).type());
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 5.0 * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "channel_affine";
+    }
+
+    @Override
+    public int inPlace(Node n, int output) {
+        return 0;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        int c = n.input(0).dim(-1);
+        w.in(0).in(1).in(2).in(3).in(4).out(0).i64(n.input(0).shape().elements() / c).i64(c).f64(eps).f64(slope);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1}, {7, 5}, {131, 67}, {39548, 3}}) c.add(of(s[0], s[1]).noGradient());
+        c.add(of(8 * 112 * 112, 64).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int rows, int width) {
+        return OpCase.of("channel_affine " + rows + "x" + width, 8, g -> {
+            List<Value> in = new ArrayList<>(List.of(g.normal(rows, width)));
+            for (int i = 0; i < 3; i++) in.add(g.filled(DType.F32, r -> Sketch.gaussian(r, width), width));
+            in.add(g.filled(DType.F32, r -> Sketch.positive(r, width), width));
+            return List.of(g.graph().apply(new ChannelAffine(1e-5, 0.2), in).output(0));
+        });
+    }
+}

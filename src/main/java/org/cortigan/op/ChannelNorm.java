@@ -1,0 +1,104 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Inputs x [B, ..., C] with channels innermost,
+ * gamma [C], beta [C]. Outputs y like x, mean and rstd [n * groups], where n = B, or 1 if {@code batch}. Statistics and
+ * parameters are f32; statistics are not differentiated by. GroupNorm (Wu and He 2018): {@code batch} false. BatchNorm in
+ * training (Ioffe and Szegedy 2015): {@code batch} true and as many groups as channels. Formulas: kernels/channel_norm.
+ *
+ * @param batch whether statistics go over the batch too
+ * @param slope of the leaky ReLU below zero; 1 for none
+ */
+public record ChannelNorm(int groups, boolean batch, double eps, double slope) implements Op {
+    @Override
+    public String name() {
+        return "channel_norm";
+    }
+
+    /** Sets of statistics: images, or 1. */
+    private static int sets(Value x, boolean batch) {
+        return batch ? 1 : x.dim(0);
+    }
+
+    /** The extents N, S, C, G of the kernels. */
+    static void extents(ArgWriter w, Value x, boolean batch, int groups) {
+        int c = x.dim(-1);
+        w.i64(sets(x, batch)).i64(x.shape().elements() / c / sets(x, batch)).i64(c).i64(groups);
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        int c = x.dim(-1);
+        Type p = Type.of(DType.F32, c);
+        Op.require(x.shape().rank() >= 2 && x.dtype().isFloat(), this, in, "x must be [B, ..., C] and floating-point");
+        Op.require(groups >= 1 && c % groups == 0, this, in, groups + " groups must divide " + c + " channels");
+        Op.require(in.get(1).type().equals(p) && in.get(2).type().equals(p), this, in, "gamma and beta must be " + p);
+        Type stat = new Type(DType.F32, Shape.of(Math.multiplyExact(sets(x, batch), groups)));
+        return List.of(x.type(), stat, stat);
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value dY = dOut.get(0);
+        if (dY == null) throw new UnsupportedOperationException("channel_norm: its statistics have no gradient");
+        return n.graph()
+                .apply(new ChannelNormGrad(groups, batch, slope), dY, n.input(0), n.input(1), n.input(2), n.output(1), n.output(2))
+                .outputs();
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        Cost once = Op.cost(n, 8.0 * n.input(0).shape().elements());
+        return new Cost(once.flops(), once.bytesRead() + Op.bytes(n.input(0)), once.bytesWritten());
+    }
+
+    @Override
+    public String kernel() {
+        return "channel_norm";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).in(2).out(0).out(1).out(2).scratch();
+        extents(w, n.input(0), batch, groups);
+        w.f64(eps).f64(slope);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        // x [B, S, C], groups
+        int[][] shapes = {
+            {1, 1, 1, 1}, {1, 2, 1, 1}, {2, 5, 6, 3}, {3, 7, 15, 5}, {2, 37, 33, 1}, {1, 131, 20, 4}, {4, 64, 32, 8}, {3, 1031, 24, 2}, {1, 39548, 2, 1}
+        };
+        for (int[] s : shapes)
+            for (boolean batch : new boolean[] {false, true}) {
+                OpCase o = of(s, batch ? s[2] : s[3], batch, s[1] % 2 == 0 ? 1 : 0.2);
+                // of one element the variance is 0 and rstd = 1/sqrt(eps) = 316 multiplies what cancels; of two, y is the
+                // sign of their difference and the terms of dX, of the size of rstd, cancel
+                if (s[0] * s[1] <= 2) o = o.scaled(s[1] == 1 ? 316 : 4);
+                c.add(s[1] > 1000 || s[1] == 1 ? o.noGradient() : o);
+            }
+        c.add(of(new int[] {8, 112 * 112, 64}, 8, false, 0.2).benchmark());
+        c.add(of(new int[] {8, 112 * 112, 64}, 64, true, 0.2).benchmark());
+        c.add(of(new int[] {8, 14 * 14, 512}, 32, false, 0.2).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int[] s, int groups, boolean batch, double slope) {
+        String name = "channel_norm " + s[0] + "x" + s[1] + "x" + s[2] + " groups " + groups + (batch ? " batch" : "");
+        long terms = (long) (batch ? s[0] : 1) * s[1] * s[2] / groups + 8;
+        return OpCase.of(name + (slope == 1 ? "" : " leaky"), terms, g -> {
+            Value x = g.normal(s[0], s[1], s[2]), ga = g.normal(DType.F32, s[2]), be = g.normal(DType.F32, s[2]);
+            return List.of(g.graph().apply(new ChannelNorm(groups, batch, 1e-5, slope), x, ga, be).output(0));
+        });
+    }
+}

@@ -1,0 +1,137 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Columns of x [R, V] picked for groups (brain regions' vertices): flat [R * N], group after group, each a dense [R, n_g].
+ * Inputs: x and the tables index [N] (columns, group after group), first [V + 1] and place [N, 2] (where each column went),
+ * as {@link Ops#gatherGroups} makes them; kernels/gather_groups/gather_groups.h has the formulas.
+ *
+ * @param sizes members n_g of each group
+ */
+public record GatherGroups(List<Integer> sizes) implements Op {
+    static Value of(Value x, List<int[]> groups) {
+        if (x.shape().rank() != 2 || groups.isEmpty()) throw new IllegalArgumentException("groups of columns of " + x.type());
+        int rows = x.dim(0), columns = x.dim(1);
+        List<Integer> sizes = groups.stream().map(g -> g.length).toList();
+        int n = sizes.stream().mapToInt(i -> i).sum();
+        Math.multiplyExact(rows, n); // places are 32 bits
+        int[] index = new int[n], first = new int[columns + 1], place = new int[2 * n];
+        int at = 0;
+        for (int[] g : groups)
+            for (int v : g) {
+                if (v < 0 || v >= columns) throw new IllegalArgumentException("column " + v + " of " + x.type());
+                index[at++] = v;
+                first[v + 1]++;
+            }
+        for (int v = 0; v < columns; v++) first[v + 1] += first[v];
+        int[] next = first.clone();
+        at = 0;
+        for (int[] g : groups) {
+            for (int i = 0; i < g.length; i++) {
+                int j = next[g[i]]++;
+                place[2 * j] = rows * at + i;
+                place[2 * j + 1] = g.length;
+            }
+            at += g.length;
+        }
+        return x.graph()
+                .apply(
+                        new GatherGroups(sizes),
+                        x,
+                        x.graph().table(index, n),
+                        x.graph().table(first, columns + 1),
+                        x.graph().table(place, n, 2))
+                .output(0);
+    }
+
+    @Override
+    public String name() {
+        return "gather_groups";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        int n = sizes.stream().mapToInt(i -> i).sum();
+        Op.require(x.dtype().isFloat() && x.shape().rank() == 2, this, in, "x must be a floating-point [R, V]");
+        for (int s : sizes) Op.require(s > 0, this, in, "a group is empty");
+        Op.require(
+                in.size() == 4
+                        && in.get(1).type().equals(Type.of(DType.I32, n))
+                        && in.get(2).type().equals(Type.of(DType.I32, x.dim(1) + 1))
+                        && in.get(3).type().equals(Type.of(DType.I32, n, 2)),
+                this, in, "the tables do not fit the groups");
+        return List.of(Type.of(x.dtype(), Math.multiplyExact(x.dim(0), n)));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        Value dX = n.graph()
+                .apply(new GatherGroupsGrad(n.input(0).dim(0)), dOut.get(0), n.input(2), n.input(3))
+                .output(0);
+        return Arrays.asList(dX, null, null, null);
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        double moved = Op.bytes(n.output(0));
+        return new Cost(0, moved + Op.bytes(n.input(1)), moved);
+    }
+
+    @Override
+    public String kernel() {
+        return "gather_groups";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).out(0);
+        long[] at = {0};
+        w.rows(sizes.size(), g -> {
+            w.i64(at[0]).i64(sizes.get(g));
+            at[0] += sizes.get(g);
+        });
+        w.i64(n.input(0).dim(0)).i64(n.input(0).dim(1));
+    }
+
+    /** Sizes of the 25 groups of the benchmarks, 40,992 vertices in all, as regions of interest have them. */
+    static final int[] REGIONS = {
+        20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450,
+        2600, 2900, 3400, 5000, 5993
+    };
+
+    /** Groups of those sizes of columns of V, each a run of neighbours, that overlap where they must. */
+    static List<int[]> groups(int columns, int... sizes) {
+        List<int[]> groups = new ArrayList<>();
+        int at = 0;
+        for (int s : sizes) {
+            int from = at;
+            groups.add(IntStream.range(0, s).map(i -> (from + i) % columns).sorted().toArray());
+            at += s;
+        }
+        return groups;
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        c.add(of("1x1 of one", 1, 1, List.of(new int[] {0})));
+        c.add(of("3x7 of overlapping", 3, 7, List.of(new int[] {5}, new int[] {1, 2, 5}, new int[] {6, 5, 1, 0})));
+        c.add(of("1x1009", 1, 1009, groups(1009, 1, 2, 17, 501, 997)));
+        c.add(of("5x131 twice all", 5, 131, groups(131, 131, 131)));
+        c.add(of("2x39548", 2, 39548, groups(39548, 20, 19004, 20544)));
+        c.add(of("64x39548 of 25", 64, 39548, groups(39548, REGIONS)).benchmark());
+        return c;
+    }
+
+    private static OpCase of(String name, int rows, int columns, List<int[]> groups) {
+        return OpCase.of("gather_groups " + name, 4, g -> List.of(Ops.gatherGroups(g.normal(rows, columns), groups)));
+    }
+}

@@ -1,0 +1,198 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Convolutions along the vertices of many groups as one node: flat groups of [R, n_g, C] with a weight [O, C, 1, k] each to
+ * flat groups of [R, n'_g, O], padding (k - 1) / 2, zeros outside the group. Inputs: flat x, the weights, biases (f32 [O]
+ * each), scales (f32 [1] each); contract of the scales as in {@link Matmul}.
+ *
+ * @param rows R
+ * @param sizes n_g
+ */
+public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale) implements Op {
+    /** n'_g of a group of n vertices; below 1 if a kernel of even length k is too long. */
+    public static int length(int n, int k, int stride) {
+        return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
+    }
+
+    @Override
+    public String name() {
+        return "grouped_conv1d";
+    }
+
+    static Shape x(int rows, int n, Shape w) {
+        return Shape.of(rows, 1, n, w.dim(1));
+    }
+
+    static Shape y(int rows, int n, Shape w, int stride) {
+        return Shape.of(rows, 1, length(n, w.dim(3), stride), w.dim(0));
+    }
+
+    static double flops(int rows, List<Integer> sizes, List<Shape> w, int stride) {
+        double f = 0;
+        for (int i = 0; i < sizes.size(); i++) f += Conv2d.flops(y(rows, sizes.get(i), w.get(i), stride), w.get(i));
+        return f;
+    }
+
+    private List<Value> weights(List<Value> in) {
+        return in.subList(1, 1 + sizes.size());
+    }
+
+    private List<Shape> shapes(List<Value> in) {
+        return weights(in).stream().map(Value::shape).toList();
+    }
+
+    private int firstScale() {
+        return 1 + sizes.size() * (hasBias ? 2 : 1);
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        int n = sizes.size();
+        Op.require(n > 0 && in.size() == firstScale() + (hasScale ? n : 0), this, in, "wrong number of inputs");
+        long read = 0, written = 0;
+        DType t = in.get(0).dtype();
+        for (int i = 0; i < n; i++) {
+            Value w = in.get(1 + i);
+            Op.require(
+                    w.shape().rank() == 4 && w.dim(2) == 1 && w.dtype() == t && t.isFloat(), this, in,
+                    "a weight must be [O, C, 1, k] of x's type");
+            Op.require(
+                    length(sizes.get(i), w.dim(3), stride) > 0, this, in,
+                    "group " + i + " has too few vertices for a kernel of " + w.dim(3));
+            read += x(rows, sizes.get(i), w.shape()).elements();
+            written += y(rows, sizes.get(i), w.shape(), stride).elements();
+            if (hasBias)
+                Op.require(in.get(1 + n + i).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
+            if (hasScale)
+                Op.require(in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
+        }
+        Op.require(in.get(0).shape().equals(Shape.of(Math.toIntExact(read))), this, in, "x must be flat, [" + read + "]");
+        return List.of(Type.of(t, Math.toIntExact(written)));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        int count = sizes.size();
+        Value dY = dOut.get(0);
+        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        if (wanted[0]) {
+            List<Value> in = new ArrayList<>(List.of(dY));
+            in.addAll(weights(n.inputs()));
+            if (hasScale) in.addAll(n.inputs().subList(firstScale(), firstScale() + count));
+            d.set(0, n.graph().apply(new GroupedConv1dGradX(rows, sizes, stride, hasScale), in).output(0));
+        }
+        boolean weights = false, biases = false;
+        for (int i = 0; i < count; i++) {
+            weights |= wanted[1 + i];
+            biases |= hasBias && wanted[1 + count + i];
+        }
+        if (weights) {
+            Node w = n.graph().apply(new GroupedConv1dGradW(rows, sizes, stride, shapes(n.inputs())), n.input(0), dY);
+            for (int i = 0; i < count; i++) d.set(1 + i, w.output(i));
+        }
+        if (biases) {
+            List<Integer> r = new ArrayList<>(), c = new ArrayList<>();
+            for (int i = 0; i < count; i++) {
+                Value w = n.input(1 + i);
+                r.add(rows * length(sizes.get(i), w.dim(3), stride));
+                c.add(w.dim(0));
+            }
+            Node s = n.graph().apply(new GroupedSum(r, c), dY);
+            for (int i = 0; i < count; i++) d.set(1 + count + i, s.output(i));
+        }
+        return d;
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, flops(rows, sizes, shapes(n.inputs()), stride));
+    }
+
+    @Override
+    public String kernel() {
+        return "grouped_conv2d";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter a) {
+        int count = sizes.size();
+        long[] at = new long[2];
+        a.state().scratch();
+        a.rows(count, g -> {
+            Shape w = n.input(1 + g).shape();
+            a.none().in(0, at[0]).in(1 + g).inOrNone(hasBias ? 1 + count + g : -1).inOrNone(hasScale ? firstScale() + g : -1);
+            a.out(0, at[1]).none();
+            shape(a, rows, sizes.get(g), w, stride, n.input(0).dtype());
+            at[0] += x(rows, sizes.get(g), w).elements();
+            at[1] += y(rows, sizes.get(g), w, stride).elements();
+        });
+    }
+
+    static void shape(ArgWriter a, int rows, int n, Shape w, int stride, DType t) {
+        Conv2d.shape(a, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int stride : new int[] {1, 3})
+            for (int rows : new int[] {1, 3}) {
+                c.add(of(rows, List.of(5, 1, 11), 2, 3, 5, stride, true, false));
+                c.add(of(rows, List.of(5, 1, 11), 2, 3, 5, stride, true, true).noGradient());
+                c.add(of(rows, List.of(7, 2), 1, 1, 2, stride, false, true).noGradient());
+            }
+        c.add(of(2, List.of(9), 1, 3, 3, 2, true, false));
+        c.add(of(3, List.of(131, 1, 67, 20), 1, 16, 9, 1, true, true).noGradient());
+        c.add(of(2, List.of(37, 3, 101), 16, 5, 9, 1, true, true).noGradient());
+        List<Integer> regions = Arrays.stream(GatherGroups.REGIONS).boxed().toList();
+        c.add(of(64, regions, 1, 16, 9, 1, true, false).benchmark());
+        c.add(discriminator("patch 8 of 25 regions", regions).benchmark());
+        c.add(discriminator("patch 8 of one region", List.of(Arrays.stream(GatherGroups.REGIONS).sum())).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int rows, List<Integer> sizes, int in, int out, int k, int stride, boolean bias, boolean scale) {
+        String name = "grouped_conv1d " + rows + (sizes.size() < 8 ? sizes : " of " + sizes.size()) + " " + in + " to " + out + " k " + k
+                + (stride > 1 ? " stride " + stride : "") + (bias ? " bias" : "") + (scale ? " scale" : "");
+        return OpCase.of(name, (long) in * k + 2, g -> {
+                    List<Value> w = new ArrayList<>(), b = bias ? new ArrayList<>() : null, s = scale ? new ArrayList<>() : null;
+                    for (int i = 0; i < sizes.size(); i++) {
+                        w.add(g.normal(out, in, 1, k));
+                        if (bias) b.add(g.normal(DType.F32, out));
+                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                    }
+                    Value x = g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());
+                    return List.of(Ops.groupedConv1d(x, rows, sizes, w, b, s, stride));
+                })
+                // with a scale, the gradient by x is rounded before and after it
+                .roundings(scale ? 2 : 1);
+    }
+
+    /** Patch discriminators with 16 and 32 channels and kernels of 9: a decision for every vertex, over 8 rows. */
+    private static OpCase discriminator(String name, List<Integer> sizes) {
+        return OpCase.of("discriminator " + name, 1, g -> {
+            int n = sizes.stream().mapToInt(i -> i).sum();
+            Value x = sizes.size() > 1
+                    ? Ops.gatherGroups(g.normal(8, 39548), GatherGroups.groups(39548, GatherGroups.REGIONS))
+                    : g.normal(8 * n);
+            for (int[] l : new int[][] {{1, 16}, {16, 32}, {32, 1}}) {
+                List<Value> w = new ArrayList<>(), b = new ArrayList<>();
+                for (int i = 0; i < sizes.size(); i++) {
+                    w.add(g.normal(l[1], l[0], 1, 9));
+                    b.add(g.normal(DType.F32, l[1]));
+                }
+                x = Ops.groupedConv1d(x, 8, sizes, w, b, null, 1);
+                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+            }
+            return List.of(x);
+        });
+    }
+}

@@ -1,0 +1,211 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups as one node, each with extents of its own. A flat
+ * operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, biases (f32 [N] each),
+ * scales (f32 [1] each), where an operand {@link Where#EACH} takes an input for every group. Output: flat, or one for
+ * every group if {@code apart}. Transposes and the contract of scales as in {@link Matmul}.
+ */
+public record GroupedMatmul(
+        List<Extent> groups,
+        Where a,
+        Where b,
+        boolean transA,
+        boolean transB,
+        boolean hasBias,
+        boolean hasScale,
+        boolean apart,
+        DType out)
+        implements Op {
+    /** Extents of one group's product. */
+    public record Extent(int m, int n, int k) {}
+
+    /** Where the groups' operands are: in one flat value, in one matrix that all use, or in a matrix each. */
+    public enum Where {
+        FLAT,
+        SHARED,
+        EACH
+    }
+
+    @Override
+    public String name() {
+        return "grouped_matmul";
+    }
+
+    private int inputs(Where w) {
+        return w == Where.EACH ? groups.size() : 1;
+    }
+
+    private int firstBias() {
+        return inputs(a) + inputs(b);
+    }
+
+    private int firstScale() {
+        return firstBias() + (hasBias ? groups.size() : 0);
+    }
+
+    /** Checks an operand whose matrices are [rows(g), columns(g)] as stored. */
+    private void check(List<Value> in, int at, Where w, java.util.function.Function<Extent, int[]> stored) {
+        long all = 0;
+        for (int i = 0; i < groups.size(); i++) {
+            int[] s = stored.apply(groups.get(i));
+            all += (long) s[0] * s[1];
+            Value v = in.get(at + (w == Where.EACH ? i : 0));
+            if (w != Where.FLAT)
+                Op.require(v.shape().rank() == 2 && v.dim(0) == s[0] && v.dim(1) == s[1], this, in,
+                        "group " + i + " wants " + Arrays.toString(s) + ", not " + v.type());
+        }
+        if (w == Where.FLAT)
+            Op.require(in.get(at).shape().rank() == 1 && in.get(at).shape().elements() == all, this, in,
+                    "a flat operand wants [" + all + "], not " + in.get(at).type());
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        int n = groups.size();
+        Op.require(n > 0 && in.size() == firstScale() + (hasScale ? n : 0), this, in, "wrong number of inputs");
+        check(in, 0, a, e -> transA ? new int[] {e.k, e.m} : new int[] {e.m, e.k});
+        check(in, inputs(a), b, e -> transB ? new int[] {e.n, e.k} : new int[] {e.k, e.n});
+        for (Value v : in.subList(0, firstBias()))
+            Op.require(v.dtype() == in.get(0).dtype() && v.dtype().isFloat(), this, in, "operands must have one type");
+        for (int i = 0; i < n; i++) {
+            if (hasBias)
+                Op.require(in.get(firstBias() + i).type().equals(Type.of(DType.F32, groups.get(i).n)), this, in, "bias must be f32[N]");
+            if (hasScale)
+                Op.require(in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
+        }
+        if (apart) return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
+        return List.of(Type.of(out, Math.toIntExact(groups.stream().mapToLong(e -> (long) e.m * e.n).sum())));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        if (transA || !transB || a == Where.EACH || b != Where.EACH || apart) return Op.super.gradient(n, dOut, wanted);
+        int count = groups.size();
+        Value x = n.input(0), dY = dOut.get(0);
+        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        if (wanted[0]) {
+            List<Value> in = new ArrayList<>(List.of(dY));
+            in.addAll(n.inputs().subList(1, 1 + count));
+            if (hasScale) in.addAll(n.inputs().subList(firstScale(), firstScale() + count));
+            List<Extent> e = groups.stream().map(g -> new Extent(g.m, g.k, g.n)).toList();
+            // what flows back from several groups to one x is summed in f32
+            DType t = a == Where.SHARED ? DType.F32 : x.dtype();
+            Value dx = n.graph()
+                    .apply(new GroupedMatmul(e, Where.FLAT, Where.EACH, false, false, false, hasScale, false, t), in)
+                    .output(0);
+            if (a == Where.SHARED)
+                dx = Ops.cast(Ops.sumLeading(Ops.reshape(dx, count, x.dim(0), x.dim(1)), x.shape()), x.dtype());
+            d.set(0, dx);
+        }
+        boolean weights = false, biases = false;
+        for (int i = 0; i < count; i++) {
+            weights |= wanted[1 + i];
+            biases |= hasBias && wanted[firstBias() + i];
+        }
+        if (weights) {
+            List<Extent> e = groups.stream().map(g -> new Extent(g.n, g.k, g.m)).toList();
+            Node w = n.graph().apply(new GroupedMatmul(e, Where.FLAT, a, true, false, false, false, true, DType.F32), dY, x);
+            for (int i = 0; i < count; i++) d.set(1 + i, w.output(i));
+        }
+        if (biases) {
+            Node s = n.graph().apply(
+                    new GroupedSum(groups.stream().map(Extent::m).toList(), groups.stream().map(Extent::n).toList()), dY);
+            for (int i = 0; i < count; i++) d.set(firstBias() + i, s.output(i));
+        }
+        return d;
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, groups.stream().mapToDouble(e -> 2.0 * e.m * e.n * e.k).sum());
+    }
+
+    @Override
+    public String kernel() {
+        return "grouped_matmul";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        long t = n.input(0).dtype().variant();
+        long[] at = new long[3];
+        w.state().scratch();
+        w.rows(groups.size(), g -> {
+            Extent e = groups.get(g);
+            w.none();
+            w.in(a == Where.EACH ? g : 0, a == Where.FLAT ? at[0] : 0);
+            w.in(inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
+            w.inOrNone(hasBias ? firstBias() + g : -1).inOrNone(hasScale ? firstScale() + g : -1);
+            w.out(apart ? g : 0, apart ? 0 : at[2]).none();
+            w.i64(e.m).i64(e.n).i64(e.k).i64(transA ? 1 : 0).i64(transB ? 1 : 0).i64(t).i64(t).i64(out.variant());
+            at[0] += (long) e.m * e.k;
+            at[1] += (long) e.k * e.n;
+            at[2] += (long) e.m * e.n;
+        });
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        int[] k = {7, 1, 17, 3}, n = {3, 5, 1, 2};
+        for (int rows : new int[] {1, 3}) {
+            c.add(of(rows, k, n, true, false, false));
+            c.add(of(rows, k, n, true, false, true));
+            c.add(of(rows, k, n, true, true, false).noGradient());
+        }
+        c.add(of(2, k, n, false, true, true).noGradient());
+        c.add(of(2, new int[] {5}, new int[] {3}, true, false, false));
+        c.add(of(19, new int[] {20, 1009, 67, 131, 1, 300, 2}, new int[] {33, 70, 1, 17, 8, 65, 3}, true, true, false).noGradient());
+        int[] regions = GatherGroups.REGIONS;
+        c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false).benchmark());
+        c.add(discriminator("mlp 64 of 25 regions", true).benchmark());
+        c.add(discriminator("mlp 64 of one region", false).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int rows, int[] k, int[] n, boolean bias, boolean scale, boolean shared) {
+        String name = "grouped_matmul " + rows + " of " + k.length + (k.length < 8 ? " " + Arrays.toString(k) + Arrays.toString(n) : "")
+                + (shared ? " shared" : "") + (bias ? " bias" : "") + (scale ? " scale" : "");
+        return OpCase.of(name, Arrays.stream(k).max().getAsInt() + 2L, g -> {
+                    List<Value> w = new ArrayList<>(), b = bias ? new ArrayList<>() : null, s = scale ? new ArrayList<>() : null;
+                    for (int i = 0; i < k.length; i++) {
+                        w.add(g.normal(n[i], shared ? k[0] : k[i]));
+                        if (bias) b.add(g.normal(DType.F32, n[i]));
+                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                    }
+                    if (shared) return List.of(Ops.groupedLinear(g.normal(rows, k[0]), w, b, s));
+                    return List.of(Ops.groupedLinear(g.normal(rows * Arrays.stream(k).sum()), rows, w, b, s));
+                })
+                .roundings(2);
+    }
+
+    /** MLPs with 256 and 128 hidden units over 25 regions, or one over as many vertices with as many parameters. */
+    private static OpCase discriminator(String name, boolean regions) {
+        return OpCase.of("discriminator " + name, 1, g -> {
+            int[] sizes = regions ? GatherGroups.REGIONS : new int[] {Arrays.stream(GatherGroups.REGIONS).sum()};
+            int first = regions ? 256 : 275; // 25 second layers are as large as 19 more units before one
+            Value x = regions
+                    ? Ops.gatherGroups(g.normal(64, 39548), GatherGroups.groups(39548, sizes))
+                    : Ops.reshape(g.normal(64, sizes[0]), 64 * sizes[0]);
+            for (int[] l : new int[][] {{0, first}, {first, 128}, {128, 1}}) {
+                List<Value> w = new ArrayList<>(), b = new ArrayList<>();
+                for (int s : sizes) {
+                    w.add(g.normal(l[1], l[0] == 0 ? s : l[0]));
+                    b.add(g.normal(DType.F32, l[1]));
+                }
+                x = Ops.groupedLinear(x, 64, w, b, null);
+                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+            }
+            return List.of(x);
+        });
+    }
+}

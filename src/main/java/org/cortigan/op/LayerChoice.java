@@ -1,0 +1,70 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Readout weights of every vertex over L layers of C features, w[v, l C + c] = softmax_l(a[v])[l] f[v, c]: a learned choice
+ * of layer times a feature vector that the layers share. Inputs a [V, L], f [V, C] f32; output [V, L * C].
+ *
+ * @param out type of the weights: that of the product they are for
+ */
+public record LayerChoice(DType out) implements Op {
+    @Override
+    public String name() {
+        return "layer_choice";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value a = in.get(0), f = in.get(1);
+        for (Value v : in) Op.require(v.dtype() == DType.F32 && v.shape().rank() == 2, this, in, "a and f must be f32 matrices");
+        Op.require(a.dim(0) == f.dim(0), this, in, "a [V, L] and f [V, C] must have one row for each vertex");
+        return List.of(Type.of(out, a.dim(0), Math.multiplyExact(a.dim(1), f.dim(1))));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return n.graph().apply(new LayerChoiceGrad(), dOut.get(0), n.input(0), n.input(1)).outputs();
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, n.output(0).shape().elements() + 20.0 * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "layer_choice";
+    }
+
+    @Override
+    public DType variant(Node n) {
+        return out;
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).out(0).i64(n.input(0).dim(0)).i64(n.input(0).dim(1)).i64(n.input(1).dim(1));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        // V, L, C
+        for (int[] s : new int[][] {{1, 1, 1}, {3, 4, 5}, {37, 3, 33}, {131, 2, 16}}) c.add(of(s));
+        c.add(of(new int[] {39548, 3, 2}).noGradient());
+        c.add(of(new int[] {39548, 4, 128}).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int[] s) {
+        return OpCase.of("layer_choice " + s[0] + "x" + s[1] + "x" + s[2], (long) s[1] * s[2] + 16, g -> {
+            Value a = g.normal(DType.F32, s[0], s[1]), f = g.normal(DType.F32, s[0], s[2]);
+            return List.of(g.graph().apply(new LayerChoice(g.compute()), a, f).output(0));
+        });
+    }
+}

@@ -1,0 +1,94 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Readout of maps at a learned point of each vertex (Lurz et al. 2021), over L layers at once:
+ * y[b, v] = sum_lc w[v, l C + c] bilinear(x[b, l], position[v])[c] + bias[v]. Inputs x [B, L, H, W, C], position [V, 2] f32 (x
+ * then y, -1..1, as torch's grid_sample with align_corners false and padding border), w [V, L * C] of x's type, bias [V] f32;
+ * output [B, V]. Formulas: kernels/position_readout.
+ */
+public record PositionReadout() implements Op {
+    @Override
+    public String name() {
+        return "position_readout";
+    }
+
+    /** The extents B, L, H, W, C, V of the kernels. */
+    static void extents(ArgWriter w, Value x, Value position) {
+        for (int i = 0; i < 5; i++) w.i64(x.dim(i));
+        w.i64(position.dim(0));
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0), p = in.get(1);
+        Op.require(in.size() == 4 && x.shape().rank() == 5 && x.dtype().isFloat(), this, in, "x must be [B, L, H, W, C]");
+        int v = p.dim(0);
+        Op.require(p.type().equals(Type.of(DType.F32, v, 2)), this, in, "position must be f32[V, 2]");
+        Type w = Type.of(x.dtype(), v, Math.multiplyExact(x.dim(1), x.dim(4)));
+        Op.require(in.get(2).type().equals(w), this, in, "w [V, L * C] must be " + w);
+        Op.require(in.get(3).type().equals(Type.of(DType.F32, v)), this, in, "bias must be f32[" + v + "]");
+        return List.of(Type.of(x.dtype(), x.dim(0), v));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return n.graph()
+                .apply(new PositionReadoutGrad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
+                .outputs();
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 10.0 * n.input(0).dim(0) * n.input(2).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "position_readout";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).in(2).in(3).out(0).scratch();
+        extents(w, n.input(0), n.input(1));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        // B, L, H, W, C, V
+        for (int[] s : new int[][] {{1, 1, 1, 1, 1, 1}, {3, 2, 2, 3, 5, 7}, {2, 1, 5, 4, 33, 37}, {13, 3, 3, 3, 48, 19}}) c.add(of(s));
+        c.add(of(new int[] {2, 1, 7, 7, 3, 39548}).noGradient());
+        c.add(of(new int[] {8, 4, 14, 14, 128, 39548}).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int[] s) {
+        String name = "position_readout " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3] + "x" + s[4] + ", " + s[5];
+        // the place within a pixel has an error of the size of the place on the map: H and W count as terms
+        return OpCase.of(name, 4L * s[1] * s[4] * (s[2] + s[3]) + 8, g -> {
+            Value x = g.normal(s[0], s[1], s[2], s[3], s[4]);
+            Value p = g.moved(DType.F32, r -> points(r, s[5], s[3], s[2]), s[5], 2);
+            Value w = g.normal(s[5], s[1] * s[4]), bias = g.normal(DType.F32, s[5]);
+            return List.of(g.graph().apply(new PositionReadout(), x, p, w, bias).output(0));
+        });
+    }
+
+    /** Points in all pixels and beyond the border, at least a tenth of a pixel from where the derivative jumps. */
+    private static float[] points(SplittableRandom r, int n, int width, int height) {
+        float[] f = new float[2 * n];
+        for (int i = 0; i < 2 * n; i++) {
+            int size = i % 2 == 0 ? width : height;
+            double pixel = r.nextInt(size + 1) - 1 + 0.1 + 0.8 * r.nextDouble();
+            f[i] = (float) ((2 * pixel + 1) / size - 1);
+        }
+        return f;
+    }
+}

@@ -1,0 +1,66 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/**
+ * Each vertex's own product: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. After a product of spatial masks [V, P] with a map
+ * [P, B * K] this is the factorised readout of Klindt et al. 2017. Inputs t [V, B, K], w [V, K] of t's type, bias [V] f32;
+ * output [B, V].
+ */
+public record Readout() implements Op {
+    @Override
+    public String name() {
+        return "readout";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value t = in.get(0);
+        Op.require(in.size() == 3 && t.shape().rank() == 3 && t.dtype().isFloat(), this, in, "t must be [V, B, K]");
+        Op.require(in.get(1).type().equals(Type.of(t.dtype(), t.dim(0), t.dim(2))), this, in, "w must be [V, K] of t's type");
+        Op.require(in.get(2).type().equals(Type.of(DType.F32, t.dim(0))), this, in, "bias must be f32[" + t.dim(0) + "]");
+        return List.of(Type.of(t.dtype(), t.dim(1), t.dim(0)));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return n.graph().apply(new ReadoutGrad(), dOut.get(0), n.input(0), n.input(1)).outputs();
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 2.0 * n.input(0).shape().elements());
+    }
+
+    @Override
+    public String kernel() {
+        return "readout";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        w.in(0).in(1).in(2).out(0);
+        for (int i = 0; i < 3; i++) w.i64(n.input(0).dim(i));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        // V, B, K
+        for (int[] s : new int[][] {{1, 1, 1}, {5, 3, 7}, {37, 2, 33}, {131, 5, 16}}) c.add(of(s));
+        c.add(of(new int[] {39548, 2, 3}).noGradient());
+        c.add(of(new int[] {39548, 8, 64}).benchmark());
+        return c;
+    }
+
+    private static OpCase of(int[] s) {
+        return OpCase.of("readout " + s[0] + "x" + s[1] + "x" + s[2], s[2] + 8L, g -> {
+            Value t = g.normal(s[0], s[1], s[2]), w = g.normal(s[0], s[2]), bias = g.normal(DType.F32, s[0]);
+            return List.of(g.graph().apply(new Readout(), t, w, bias).output(0));
+        });
+    }
+}

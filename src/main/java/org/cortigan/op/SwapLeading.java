@@ -1,0 +1,53 @@
+package org.cortigan.op;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
+
+/** [A, B, C] to [B, A, C]. */
+public record SwapLeading() implements Op {
+    @Override
+    public String name() {
+        return "swap_leading";
+    }
+
+    @Override
+    public List<Type> infer(List<Value> in) {
+        Value x = in.get(0);
+        Op.require(x.shape().rank() == 3 && x.dtype().isFloat(), this, in, "takes [A, B, C]");
+        return List.of(new Type(x.dtype(), Shape.of(x.dim(1), x.dim(0), x.dim(2))));
+    }
+
+    @Override
+    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        // a product gives the gradient of its right operand in f32
+        return List.of(Ops.swapLeading(Ops.cast(dOut.get(0), n.input(0).dtype())));
+    }
+
+    @Override
+    public Cost cost(Node n) {
+        return Op.cost(n, 0);
+    }
+
+    @Override
+    public String kernel() {
+        return "swap_leading";
+    }
+
+    @Override
+    public void args(Node n, ArgWriter w) {
+        Value x = n.input(0);
+        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2));
+    }
+
+    public static List<OpCase> cases() {
+        List<OpCase> c = new ArrayList<>();
+        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
+            c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
+        c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64)))).benchmark());
+        return c;
+    }
+}

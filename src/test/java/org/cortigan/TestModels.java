@@ -1,0 +1,39 @@
+package org.cortigan;
+
+import java.util.List;
+import java.util.Map;
+import org.cortigan.model.Discriminator;
+import org.cortigan.model.Generator;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.train.Recipe;
+
+/** Small models as recipes describe them: the defaults and what differs. */
+public final class TestModels {
+    private TestModels() {}
+
+    public static Recipe recipe(String... options) {
+        Recipe r = Recipe.of("test", Map.of(), "test");
+        for (String o : options) r = r.with(o);
+        return r;
+    }
+
+    private static Recipe in(String section, String... options) {
+        Recipe r = recipe();
+        for (String o : options) r = r.with(section + o);
+        return r;
+    }
+
+    /** @param options for example {@code type=cnn} */
+    public static Generator generator(String... options) {
+        return Generator.of(in("model.generator.", options).section("model").section("generator"));
+    }
+
+    public static Discriminator discriminator(String... options) {
+        return Discriminator.of(in("model.discriminator.", options).section("model").section("discriminator"));
+    }
+
+    /** One subject's. */
+    public static ModelConfig model(Generator g, Discriminator d, int left, int right) {
+        return new ModelConfig(g, d, recipe().section("model"), List.of(new ModelConfig.Subject("", left, right)));
+    }
+}

@@ -1,0 +1,70 @@
+"""Writes src/test/resources/models/readouts.safetensors from PyTorch in double: normalisation of channels and the readouts.
+Of each case NAME the inputs NAME.in.I, the outputs NAME.out.I, what their gradient is NAME.seed.I, and the gradients of the
+inputs NAME.grad.I. Inputs are floats, so that single precision holds them exactly.
+"""
+import pathlib
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+torch.manual_seed(5)
+tensors = {}
+
+
+def randn(*dims):
+    return torch.randn(*dims).double()
+
+
+def case(name, forward, *inputs):
+    for x in inputs:
+        x.requires_grad_()
+    y = forward(*inputs)
+    seed = randn(*y.shape)
+    for i, g in enumerate(torch.autograd.grad(y, inputs, seed)):
+        tensors[f"{name}.grad.{i}"] = g
+    for i, x in enumerate(inputs):
+        tensors[f"{name}.in.{i}"] = x
+    tensors[f"{name}.out.0"], tensors[f"{name}.seed.0"] = y, seed
+
+
+def nchw(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def nhwc(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def leaky(x):
+    return F.leaky_relu(x, 0.2)
+
+
+def positions(x, p, w, bias):
+    b, l, h, ww, c = x.shape
+    grid = p.reshape(1, -1, 1, 2).expand(b * l, -1, -1, -1)
+    at = F.grid_sample(nchw(x.reshape(b * l, h, ww, c)), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return torch.einsum("blcv,vlc->bv", at.reshape(b, l, c, -1), w.reshape(-1, l, c)) + bias
+
+
+case("group", lambda x, g, b: leaky(nhwc(F.group_norm(nchw(x), 3, g, b, 1e-5))), randn(2, 4, 5, 12) + 3, randn(12), randn(12))
+case("batch", lambda x, g, b: leaky(nhwc(F.batch_norm(nchw(x), None, None, g, b, True, 0.1, 1e-5))), randn(3, 4, 5, 6), randn(6), randn(6))
+case("choice", lambda a, f: (a.softmax(1)[:, :, None] * f[:, None]).flatten(1), randn(9, 4), randn(9, 5))
+# the factorised readout: masks [V, P], map [P, B * K]
+case("factorised", lambda m, x, w, bias: torch.einsum("vp,pbk,vk->bv", m, x.reshape(12, 3, 5), w) + bias,
+     randn(7, 12), randn(12, 15), randn(7, 5), randn(7))
+case("position", positions, randn(3, 2, 4, 5, 6), (torch.rand(11, 2) * 2.6 - 1.3).double(), randn(11, 12), randn(11))
+
+# three steps of BatchNorm's running statistics, then evaluation
+norm = nn.BatchNorm2d(6).double()
+with torch.no_grad():
+    norm.weight.copy_(randn(6)), norm.bias.copy_(randn(6))
+    for step in range(3):
+        tensors[f"steps.in.{step}"] = x = randn(3, 4, 5, 6) + step
+        norm(nchw(x))
+    norm.eval()
+    tensors |= {"steps.gamma": norm.weight, "steps.beta": norm.bias, "steps.mean": norm.running_mean, "steps.var": norm.running_var,
+                "steps.evaluated": leaky(nhwc(norm(nchw(x))))}
+save_file({k: v.detach().contiguous() for k, v in tensors.items()},
+          pathlib.Path(__file__).parent.parent / "src/test/resources/models/readouts.safetensors")
