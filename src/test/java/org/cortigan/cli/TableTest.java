@@ -54,11 +54,11 @@ class TableTest {
         Path data = dir.resolve("data"), out = dir.resolve("out"), runs = out.resolve("runs");
         SmallSubject.write(data, 48, 8);
         String generator = "model: {generator: {type: cnn, image: 64, channels: [16, 32], hidden: 16}, discriminator: {hidden: [8]}}\n";
-        Files.writeString(dir.resolve("with.yaml"), generator + "loss: {gan_weight: 0.01}\ntrain: {epochs: 12, batch: 16}\n");
+        Files.writeString(dir.resolve("with.yaml"), generator + "loss: {gan_weight: 0.01}\ntrain: {epochs: 8, batch: 16}\n");
         Files.writeString(dir.resolve("plain.yaml"), generator + "loss: {gan_weight: 0, pixel: mse}\ntrain: {epochs: 2, batch: 16}\n");
         Files.writeString(dir.resolve("large.yaml"), generator + "train: {epochs: 1, batch: 400}\n");
         List<String> two = List.of("table", "-o", out.toString(), "--data", data.toString(), "--seeds", "0,1", "--components", "10",
-                "--recipes");
+                "--threads", "1", "--recipes");
         List<String> command = with(
                 two, dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/large.yaml", "--ablation", "--compare", "with=plain");
 
@@ -87,7 +87,7 @@ class TableTest {
                 html = Files.readString(out.resolve("table.html"));
         assertTrue(r.out.contains(md.strip()), r.out);
         String row = md.lines().filter(l -> l.startsWith("| with |")).findFirst().orElseThrow();
-        for (String cell : new String[] {"shallow CNN", "correlation + L1 + GAN", "| 12 |", "| no |",
+        for (String cell : new String[] {"shallow CNN", "correlation + L1 + GAN", "| 8 |", "| no |",
             "2 MLP, per hemisphere, spectral norm", "test, 8 images", "0, 1", " s |"}) assertTrue(row.contains(cell), row);
         double mean = (meanR(runs, "with-subj01-seed0") + meanR(runs, "with-subj01-seed1")) / 2;
         assertTrue(row.contains(String.format(Locale.ROOT, "| %.4f | [", mean)), row);
