@@ -265,7 +265,7 @@ final class Table implements Callable<Integer> {
         Map<String, Object> result = new LinkedHashMap<>();
         RunFolder.create(r.folder);
         try (SubjectData all = new SubjectData(s, size, cache(), output::note);
-                Trainer t = new Trainer(r.recipe, all, device, r.folder)) {
+                Trainer t = new Trainer(r.recipe, Map.of("", all), device, r.folder, text -> output.note(name + ": " + text))) {
             if (Files.exists(RunFolder.last(r.folder))) {
                 t.resume(RunFolder.last(r.folder));
                 output.note(name + ": resumed at step " + t.step() + " of " + t.steps());
@@ -411,10 +411,10 @@ final class Table implements Callable<Integer> {
 
     private static String discriminators(Recipe r, List<Run> done) {
         if (!gan(r)) return "none";
-        String type = text(r, "discriminator", "type");
+        String type = text(r, "discriminator", "type"), per = text(r, "discriminator", "per");
         return (done.isEmpty() ? "" : done.get(0).result.whole("discriminators") + " ")
                 + Map.of("mlp", "MLP", "conv", "convolutional", "vit", "ViT").getOrDefault(type, type)
-                + ", per " + text(r, "discriminator", "per")
+                + (per.equals("all") ? ", all vertices" : ", per " + per)
                 + (text(r, "discriminator", "spectral_norm").equals("none") ? "" : ", spectral norm");
     }
 }

@@ -85,7 +85,8 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         List<String> l = new ArrayList<>(about);
         l.add("mean r over vertices: Pearson's r over the images for each vertex, mean over all vertices, mean over seeds;"
                 + " its bound is the mean of sqrt(noise ceiling)");
-        l.add("score: noise-normalised r^2, r < 0 as 0, at most 100, mean over vertices, in percent");
+        l.add("score: noise-normalised r^2, r < 0 as 0, at most 100, mean over vertices, in percent; by the challenge's rule a vertex of"
+                + " noise ceiling 0 counts 100 where r is above 0, so that chance alone does not score 0");
         l.add("intervals: Student's t, 95%, of the mean over seeds; of differences paired by seed. They say nothing about other"
                 + " images or subjects");
         for (Row r : rows)
