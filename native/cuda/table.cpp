@@ -1,5 +1,18 @@
 // The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
+#include <cstring>
+#include <stdexcept>
+
 #include "kernels_all.h"
+
+namespace cg {
+
+void fail(const char* file, int line, const char* expr, const std::string& what) {
+    const char* name = std::strrchr(file, '/');
+    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
+                             (what.empty() ? "" : ": ") + what);
+}
+
+}  // namespace cg
 
 namespace cg::cuda {
 

@@ -9,12 +9,6 @@
 
 namespace cg {
 
-void fail(const char* file, int line, const char* expr, const std::string& what) {
-    const char* name = std::strrchr(file, '/');
-    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
-                             (what.empty() ? "" : ": ") + what);
-}
-
 namespace sim {
 
 asm(R"(
