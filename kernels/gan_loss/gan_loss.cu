@@ -62,11 +62,13 @@ __global__ void __launch_bounds__(kThreads) losses(const T* x, const float* weig
     }
 }
 
-__global__ void add_up(const double* part, i64 n, const float* weight, float* total, float* loss, float* real, float* fake) {
-    if (threadIdx.x != 0) return;
+__global__ void __launch_bounds__(kThreads) add_up(const double* part, i64 n, const float* weight, float* total, float* loss, float* real, float* fake) {
+    __shared__ double room[33];
     double s[3] = {0, 0, 0};
-    for (i64 i = 0; i < n; i++)
+    for (i64 i = threadIdx.x; i < n; i += kThreads)
         for (int k = 0; k < 3; k++) s[k] += part[i * 3 + k];
+    for (double& x : s) x = block_sum(x, room);
+    if (threadIdx.x != 0) return;
     *total = (float)(*weight * s[0]);
     *loss = (float)s[0];
     *real = (float)s[1];
@@ -83,7 +85,7 @@ void gan_loss(const GanLossArgs& g, Stream s) {
     double* part = (double*)g.scratch;
     const float* w = (const float*)g.weight;
     CG_LAUNCH((losses<T>), grid(n), kThreads, 0, s, (const T*)g.x, w, (T*)g.dX, part, g.n, g.kind, (int)g.mode);
-    CG_LAUNCH((add_up), grid(1), 32, 0, s, (const double*)part, n, w, (float*)g.total, (float*)g.loss, (float*)g.real, (float*)g.fake);
+    CG_LAUNCH((add_up), grid(1), kThreads, 0, s, (const double*)part, n, w, (float*)g.total, (float*)g.loss, (float*)g.real, (float*)g.fake);
 }
 
 CG_CUDA(gan_loss, GanLossArgs)

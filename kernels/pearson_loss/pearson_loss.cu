@@ -209,8 +209,10 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
         const i64 n = ceil_div(g.V, kColumns);
         double* part = (double*)g.scratch;
         const dim3 threads(kColumns, kGroups);
-        if (g.B <= kTile)
-            CG_LAUNCH((over_images<T, true>), grid(n), threads, (size_t)(2 * g.B * kColumns * 4), st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
+        // Both ways compute the same; where the tile has no room (8 KiB are static), the columns are read from cache.
+        const size_t tile = (size_t)(2 * g.B * kColumns * 4);
+        if (g.B <= kTile && tile + (8 << 10) <= most_shared())
+            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
         else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
         CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
         return;

@@ -104,6 +104,7 @@ __global__ void __launch_bounds__(kThreads) sum_t(const __grid_constant__ Rows<W
     const i64 j = (i64)tile * kThreads + threadIdx.x;
     float t = 0;
     if (j < w.r.N) {
+#pragma unroll 16
         for (i64 p = 0; p < w.parts; p++) t += w.t[p * w.r.N + j];
         ((float*)w.r.v_out)[j] = t;
     }
@@ -162,7 +163,7 @@ correct(const float* G, const float* u, const float* v, const float* inv_sigma, 
     __shared__ double room[33];
     const float is = *inv_sigma, lambda = (float)(ordered_sum(part, parts, room) * is);
     for (i64 i = (i64)blockIdx.x * kThreads + threadIdx.x; i < n; i += (i64)gridDim.x * kThreads)
-        dW[i] = (G[i] - lambda * u[i / N] * v[i % N]) * is;
+        dW[i] = (G[i] - lambda * u[quotient(i, N)] * v[remainder(i, N)]) * is;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Two kernels: blocks sum parts of the rows, 32 (or fewer, for narrow x) columns wide, and leave them in scratch; then the
-// parts are summed in order. The cut depends on the shape alone, so the sum is the same every time.
+// parts are summed, 32 at a time, in an order that is fixed. The cut depends on the shape alone, so the sum is the same every time.
 // Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
@@ -38,14 +38,6 @@ __global__ void __launch_bounds__(256) sum_parts(const T* x, float* part, i64 R,
     if (threadIdx.y == 0 && c < C) part[blockIdx.y * C + c] = room[threadIdx.x];
 }
 
-__global__ void __launch_bounds__(256) sum_up(const float* part, float* y, i64 n, i64 C, float scale) {
-    const i64 c = (i64)blockIdx.x * 256 + threadIdx.x;
-    if (c >= C) return;
-    float s = 0;
-    for (i64 p = 0; p < n; p++) s += part[p * C + c];
-    y[c] = scale * s;
-}
-
 }  // namespace
 
 i64 sum_leading_scratch(const SumLeadingArgs& g) { return align_up(parts(g) * g.C * 4, 256); }
@@ -54,7 +46,7 @@ template <class T>
 void sum_leading(const SumLeadingArgs& g, Stream s) {
     const i64 w = width(g.C), n = parts(g);
     CG_LAUNCH((sum_parts<T>), grid(ceil_div(g.C, w), n), dim3((unsigned)w, (unsigned)(256 / w)), 0, s, (const T*)g.x, (float*)g.scratch, g.R, g.C);
-    CG_LAUNCH((sum_up), grid(ceil_div(g.C, 256)), 256, 0, s, (const float*)g.scratch, (float*)g.y, n, g.C, (float)g.scale);
+    CG_LAUNCH((sum_columns<float>), grid(ceil_div(g.C, 32)), dim3(32, 32), 0, s, (const float*)g.scratch, n, g.C, (float*)g.y, (float*)nullptr, g.C, (float)g.scale);
 }
 
 CG_CUDA(sum_leading, SumLeadingArgs)

@@ -3,10 +3,6 @@
 
 #include <stdexcept>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace cg {
 
 namespace sim {
