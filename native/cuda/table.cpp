@@ -32,7 +32,14 @@ using Stream = void*;
 #undef CG_VEC_F32_SCRATCH
 #undef CG_ONEDNN
 
+#ifdef CG_SIM_CUDART
+// The simulation behind a CUDA runtime of its own (native/sim/cudart): launches go through its streams.
+extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args);
+#define CG_RUN(k, A, T) \
+    [](const void* a, void* s) { cg_cudart_launch(s, [](const void* b, void* forwards) { k<T>(*(const A*)b, forwards); }, a); }
+#else
 #define CG_RUN(k, A, T) [](const void* a, void* s) { k<T>(*(const A*)a, s); }
+#endif
 #define CG_SCRATCH(k, A) [](const void* a) -> i64 { return k##_scratch(*(const A*)a); }
 static const Entry entries[] = {
 #define CG_VEC(k, A) \

@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.cortigan.InputException;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
@@ -135,15 +136,23 @@ public final class Session implements AutoCloseable {
     private Storage output(Value v) {
         long n = v.shape().elements() * device.elementBytes(v.dtype()), at = arena.address() + plan.offset(v);
         if (runtime == null || n > SMALL) return new Storage(v.type(), device, arena, plan.offset(v));
-        Memory host = own(runtime.allocateHost(n));
+        Memory host = own(host(n));
         results.add(new Result(host.address(), at, n));
         return new Storage(v.type(), device, at, host, 0, this::settle);
     }
 
-    /** Memory for tensors; says what is short if the device has too little. */
+    private Memory host(long bytes) {
+        return enough(() -> runtime.allocateHost(bytes));
+    }
+
     private Memory allocate(long bytes) {
+        return enough(() -> device.allocate(bytes));
+    }
+
+    /** Memory for tensors; says what is short if the device has too little. */
+    private <T> T enough(Supplier<T> make) {
         try {
-            return device.allocate(bytes);
+            return make.get();
         } catch (OutOfMemoryError e) {
             throw new InputException(
                     device.name(),
@@ -250,7 +259,7 @@ public final class Session implements AutoCloseable {
         Map<Leaf, Long> at = new HashMap<>();
         List<Map.Entry<Leaf, Value>> here = new ArrayList<>();
         for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet()) {
-            if (e.getKey() instanceof Leaf.Variable x) at.put(x, variables.get(x.id(), x.type()).address());
+            if (e.getKey() instanceof Leaf.Variable x) at.put(x, enough(() -> variables.get(x.id(), x.type())).address());
             else here.add(e);
         }
         // Inputs that no output depends on are fed all the same: they get storage that nothing reads.
@@ -265,7 +274,7 @@ public final class Session implements AutoCloseable {
         }
         Memory io = own(allocate(bytes));
         if (smallBytes > 0) {
-            smallInputs = own(runtime.allocateHost(smallBytes));
+            smallInputs = own(host(smallBytes));
             smallInputsDevice = io.address();
         }
         long offset = 0;
