@@ -114,7 +114,8 @@ __global__ void __launch_bounds__(1024) root_of_sum(const double* part, i64 n, f
 
 template <class T>
 void adam(const AdamArgs& a, Stream s) {
-    const Constants c = {(const float*)a.lr, (const float*)a.t, (const float*)a.norm, a.beta1, a.beta2, log(a.beta1), log(a.beta2), a.eps, a.clip, a.ema_decay, (int)a.decoupled};
+    const Constants c = {(const float*)a.lr, (const float*)a.t, (const float*)a.norm, a.beta1, a.beta2, log(a.beta1), log(a.beta2),
+                         a.eps, a.clip, a.ema_decay, (int)a.decoupled};
     for (i64 k = 0; k < a.n; k++)
         CG_CHECK(aligned16(a.rows[k].p) && aligned16(a.rows[k].g) && aligned16(a.rows[k].m) && aligned16(a.rows[k].v) && aligned16(a.rows[k].p16) &&
                      aligned16(a.rows[k].ema), "tensors must lie on 16 bytes");

@@ -62,7 +62,8 @@ __global__ void __launch_bounds__(kThreads) losses(const T* x, const float* weig
     }
 }
 
-__global__ void __launch_bounds__(kThreads) add_up(const double* part, i64 n, const float* weight, float* total, float* loss, float* real, float* fake) {
+__global__ void __launch_bounds__(kThreads)
+add_up(const double* part, i64 n, const float* weight, float* total, float* loss, float* real, float* fake) {
     __shared__ double room[33];
     double s[3] = {0, 0, 0};
     for (i64 i = threadIdx.x; i < n; i += kThreads)

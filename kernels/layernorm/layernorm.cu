@@ -246,7 +246,8 @@ void layernorm_grad(const LayerNormGradArgs& g, Stream st) {
         CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(C, 128), n), 128, 0, st, dY, s, mean, rstd, part, g.rows, C);
         CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, g.rows, C);
     }
-    CG_LAUNCH((sum_columns<float>), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (i64)2 * C, (float*)g.dGamma, (float*)g.dBeta, (i64)C, 1.f);
+    CG_LAUNCH((sum_columns<float>), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (i64)2 * C, (float*)g.dGamma,
+              (float*)g.dBeta, (i64)C, 1.f);
 }
 
 CG_CUDA(layernorm, LayerNormArgs)

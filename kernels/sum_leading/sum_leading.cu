@@ -46,7 +46,8 @@ template <class T>
 void sum_leading(const SumLeadingArgs& g, Stream s) {
     const i64 w = width(g.C), n = parts(g);
     CG_LAUNCH((sum_parts<T>), grid(ceil_div(g.C, w), n), dim3((unsigned)w, (unsigned)(256 / w)), 0, s, (const T*)g.x, (float*)g.scratch, g.R, g.C);
-    CG_LAUNCH((sum_columns<float>), grid(ceil_div(g.C, 32)), dim3(32, 32), 0, s, (const float*)g.scratch, n, g.C, (float*)g.y, (float*)nullptr, g.C, (float)g.scale);
+    CG_LAUNCH((sum_columns<float>), grid(ceil_div(g.C, 32)), dim3(32, 32), 0, s, (const float*)g.scratch, n, g.C, (float*)g.y,
+              (float*)nullptr, g.C, (float)g.scale);
 }
 
 CG_CUDA(sum_leading, SumLeadingArgs)
