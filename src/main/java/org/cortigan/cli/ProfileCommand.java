@@ -8,7 +8,7 @@ import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
@@ -57,17 +57,18 @@ final class ProfileCommand implements Callable<Integer> {
         if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
         Recipe r = Recipe.load(recipe);
         for (String o : options) r = r.with(o);
-        CpuDevice device = place.open(output);
         Generator g = Generator.of(r.section("model").section("generator"));
-        Ceilings c = Ceilings.measure(device);
         int[] v = SimulatedDataset.challengeVertices(subject);
-        try (Trainer t = new Trainer(r, new Random(2 * r.section("train").integer("batch", 1), v[0], v[1], g.imageBytes()), device, null)) {
+        int batch = r.section("train").integer("batch", 1);
+        try (Device device = place.open(output);
+                Trainer t = new Trainer(r, new Random(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
+            Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
             Profile p = Profile.of(t.session(), c, 2, repeats);
             if (json != null) Json.write(json, p.json());
             if (trace != null) p.writeTrace(trace);
-            int batch = r.section("train").integer("batch", 1);
-            output.line("%s, batch %d, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"), batch / p.seconds());
+            output.line("%s, batch %d, %s, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"),
+                    t.session().device().name(), batch / p.seconds());
             output.line("%smemory of a step: %s", p.table(top), t.plan());
         }
         return 0;
