@@ -22,7 +22,12 @@ import picocli.CommandLine.Option;
 @Command(
         name = "profile",
         description = "Time of every node of a training step against its floor, on random photographs and responses.",
-        mixinStandardHelpOptions = true)
+        mixinStandardHelpOptions = true,
+        footer = {
+            "", "With NVIDIA's profilers, ranges named by op and node:",
+            "  nsys profile -t cuda,nvtx tools/cortigan profile -c vit-gan --device cuda:0 --nvtx",
+            "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan --device cuda:0 --nvtx"
+        })
 final class ProfileCommand implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
@@ -51,6 +56,9 @@ final class ProfileCommand implements Callable<Integer> {
     @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace for Perfetto.")
     private Path trace;
 
+    @Option(names = "--nvtx", description = "On a GPU: ranges with the nodes' names for nsys and ncu.")
+    private boolean nvtx;
+
     @Override
     public Integer call() {
         if (subject < 1 || subject > 8) throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
@@ -64,6 +72,7 @@ final class ProfileCommand implements Callable<Integer> {
                 Trainer t = new Trainer(r, new Random(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
             Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
+            if (nvtx) t.session().nameRanges();
             Profile p = Profile.of(t.session(), c, 2, repeats);
             if (json != null) Json.write(json, p.json());
             if (trace != null) p.writeTrace(trace);

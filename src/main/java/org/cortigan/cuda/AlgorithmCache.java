@@ -27,7 +27,7 @@ final class AlgorithmCache {
     AlgorithmCache(Path file, Consumer<String> note) {
         this.file = file;
         this.note = note;
-        entries.putAll(read());
+        entries.putAll(read(note));
     }
 
     /** In the folder of the property {@code cortigan.cuda.cache}, or XDG's cache folder. */
@@ -37,7 +37,7 @@ final class AlgorithmCache {
         return (xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg)).resolve("cortigan/cublaslt.json");
     }
 
-    private Map<String, Entry> read() {
+    private Map<String, Entry> read(Consumer<String> note) {
         Map<String, Entry> all = new LinkedHashMap<>();
         if (!Files.exists(file)) return all;
         try {
@@ -63,7 +63,7 @@ final class AlgorithmCache {
 
     void put(String problem, Entry e) {
         entries.put(problem, e);
-        Map<String, Entry> all = new TreeMap<>(read());
+        Map<String, Entry> all = new TreeMap<>(read(s -> {}));
         all.putAll(entries);
         Map<String, Object> out = new LinkedHashMap<>();
         all.forEach((k, v) -> {

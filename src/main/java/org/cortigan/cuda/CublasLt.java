@@ -272,10 +272,10 @@ final class CublasLt implements AutoCloseable {
                     "cublasLtMatmul");
         }
 
-        private static Pointer at(long address) {
+        private static Pointer at(long place) {
             return new Pointer() {
                 {
-                    this.address = address;
+                    address = place;
                 }
             };
         }

@@ -68,6 +68,7 @@ public final class Session implements AutoCloseable {
     private DeviceRuntime.Marks done;
     private long runs;
     private boolean inFlight;
+    private boolean ranges;
     private boolean open = true;
 
     public Session(Graph graph, Device device, Variables variables) {
@@ -424,7 +425,18 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** From now on a profiler of the device's (NVTX) sees a range of the node's op and label around its launches. */
+    public void nameRanges() {
+        ranges = true;
+    }
+
     private void launch(int i) {
+        if (ranges) Native.range(device.backend(), nodes[i].op().name() + " " + nodes[i].label().replace('/', '.'));
+        start(i);
+        if (ranges) Native.range(device.backend(), "");
+    }
+
+    private void start(int i) {
         if (functions[i] != 0) Native.launch(functions[i], args[i], runtime == null ? 0 : runtime.stream());
         else calls[i].library.launch(calls[i].buf);
     }

@@ -83,12 +83,10 @@ class DeviceTrainingTest {
     @Test
     void dataOnTheDeviceGiveTheSameBatches() {
         for (String shuffle : new String[] {"false", "true"}) {
-            String s = "train.shuffle_pairs=" + shuffle;
-            Outcome no = run(recipe(s, "train.data_on_device=no"), new SimDevice(false));
-            same(no, run(recipe(s, "train.data_on_device=yes"), new SimDevice(false)));
-            SimDevice small = new SimDevice(false);
-            same(no, run(recipe(s), small));
-            assertTrue(small.replays() > 0);
+            Recipe r = recipe("train.shuffle_pairs=" + shuffle, "loss.gan_weight=0");
+            SimDevice d = new SimDevice(false);
+            same(run(r.with("train.data_on_device=no"), d), run(r.with("train.data_on_device=yes"), d));
+            assertTrue(d.replays() > 0);
         }
     }
 
@@ -170,7 +168,7 @@ class DeviceTrainingTest {
         int bad = -1;
         for (int i = 0; i < whole.losses.size() && bad < 0; i++) if (Double.isNaN(whole.losses.get(i))) bad = i + 1;
         assertTrue(bad > 0, "the hole was met");
-        for (float f : whole.state.get("g.head.weight")) assertTrue(Float.isFinite(f));
+        for (float f : whole.state.get("generator.head.weight")) assertTrue(Float.isFinite(f));
         // the step under way when the stop is asked for is the one whose update is left out, or the one after it
         for (int stop : new int[] {bad - 1, bad}) {
             if (stop < 1) continue;
@@ -214,7 +212,7 @@ class DeviceTrainingTest {
     void aStepAllocatesNothingAndNothingLeaks() {
         for (String where : new String[] {"yes", "no"}) {
             long live = Memory.live();
-            Recipe r = recipe("train.epochs=3", "train.validation=0", "train.batch=2", "train.data_on_device=" + where);
+            Recipe r = recipe("train.epochs=3", "train.validation=0", "train.batch=2", "loss.gan_weight=0", "train.data_on_device=" + where);
             try (Trainer t = new Trainer(r, TOY, new SimDevice(false), null)) {
                 var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
                 long me = Thread.currentThread().getId(), per = t.stepsPerEpoch();
