@@ -3,6 +3,15 @@
 #include <stdexcept>
 
 #include "kernels_all.h"
+#ifndef CG_SIM
+#include <nvtx3/nvToolsExt.h>
+
+/// Begins a named range for NVIDIA's profilers, or ends the last one where the name is null.
+extern "C" __attribute__((visibility("default"))) void cg_range(const char* name) {
+    if (name) nvtxRangePushA(name);
+    else nvtxRangePop();
+}
+#endif
 
 namespace cg {
 

@@ -132,6 +132,12 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     });
 }
 
+/// Where other simulated libraries put theirs.
+CG_CUDART int cg_cudart_ask(void* stream, void (*work)(void*), void* data) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    return ask(stream, [=] { work(data); });
+}
+
 CG_CUDART int cudaRuntimeGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaDriverGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaGetDeviceCount(int* n) {

@@ -17,7 +17,7 @@ class ArchitectureTest {
             entry("graph"),
             entry("op", "graph"),
             entry("grad", "op", "graph"),
-            entry("plan", "op", "graph"),
+            entry("plan", "grad", "op", "graph"),
             entry("jni"),
             entry("mem", "jni"),
             entry("exec", "plan", "op", "graph", "jni", "mem", "data"),

@@ -65,6 +65,31 @@ class ShippedJarIT {
     }
 
     @Test
+    void withoutTheBindingsOfCudaOnlyCudaIsMissing() throws Exception {
+        List<String> with = List.of(classPath(true).split(":"));
+        String cp = String.join(":", with.stream().filter(p -> !Path.of(p).getFileName().toString().startsWith("cuda-")).toList());
+        assertEquals(with.size() - 2, cp.split(":").length, "the two jars of the bindings are left out");
+        Run doctor = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "doctor");
+        String text = doctor.text();
+        assertEquals(0, doctor.process.exitValue(), text);
+        assertTrue(text.contains("cuda: unavailable: device cuda: the bindings are not on the class path"), text);
+        Run cuda = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "profile", "-c", "quickstart", "--device", "cuda");
+        text = cuda.text();
+        assertEquals(1, cuda.process.exitValue(), text);
+        assertTrue(text.contains("bindings are not on the class path") && !text.contains("\tat "), text);
+    }
+
+    @Test
+    void processorsNeverLoadTheClassesOfCuda() throws Exception {
+        Run r = java(
+                dir.resolve("cache5").toString(), "-verbose:class", "-cp", classPath(true), "org.cortigan.cli.Main", "profile", "-c",
+                "quickstart", "--device", "cpu", "-o", "train.batch=2", "--repeats", "1");
+        String text = r.text();
+        assertEquals(0, r.process.exitValue(), text);
+        assertTrue(text.contains("org.cortigan.exec.CpuDevice") && !text.contains("org.bytedeco.cuda"), "classes of CUDA were loaded");
+    }
+
+    @Test
     void theExampleRunsWithoutPicocli() throws Exception {
         Path classes = dir.resolve("example"), from = Path.of(System.getProperty("cortigan.testClasses"), "org/cortigan/example");
         Files.createDirectories(classes.resolve("org/cortigan/example"));

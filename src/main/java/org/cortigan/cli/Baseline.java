@@ -11,7 +11,7 @@ import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
@@ -84,8 +84,7 @@ final class Baseline implements Callable<Integer> {
                 if (pixels) {
                     e = h.ridge(label, Features.pixels(d, size, PIXELS), Features.pixels(h, size, PIXELS), d, o, ceiling.unit);
                 } else {
-                    CpuDevice device = place.open(output);
-                    try (Predictor p = m.featureExtractor(device, 32)) {
+                    try (Device device = place.open(output); Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
                         e = h.ridge(label, train, test, d, o, ceiling.unit);
                     }

@@ -8,7 +8,7 @@ import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.PearsonAccumulator;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.HeldOut;
@@ -66,9 +66,8 @@ final class Evaluate implements Callable<Integer> {
     public Integer call() {
         Path file = Shared.checkpoint(model);
         Model m = Model.load(file);
-        CpuDevice device = place.open(output);
         int size = m.config().generator().image();
-        try (AlgonautsSubject s = data.open(); Predictor p = m.predictor(device, 32)) {
+        try (Device device = place.open(output); AlgonautsSubject s = data.open(); Predictor p = m.predictor(device, 32)) {
             if (s.left() != m.config().left() || s.right() != m.config().right())
                 throw new InputException(
                         file.toString(), "is for " + m.config().left() + " + " + m.config().right() + " vertices, the subject has "

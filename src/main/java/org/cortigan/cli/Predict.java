@@ -10,7 +10,7 @@ import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Images;
 import org.cortigan.data.NpyType;
 import org.cortigan.data.NpyWriter;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.RunFolder;
@@ -73,10 +73,10 @@ final class Predict implements Callable<Integer> {
                 files = split == Split.TEST ? s.testImages() : s.trainingImages();
                 if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
-        CpuDevice device = place.open(output);
         int left = m.config().left(), v = m.config().vertices(), size = m.config().generator().image();
         RunFolder.create(out);
-        try (Predictor p = m.predictor(device, Math.min(batch, files.size()));
+        try (Device device = place.open(output);
+                Predictor p = m.predictor(device, Math.min(batch, files.size()));
                 NpyWriter l = NpyWriter.create(out.resolve("lh_pred_test.npy"), NpyType.F32, files.size(), left);
                 NpyWriter r = NpyWriter.create(out.resolve("rh_pred_test.npy"), NpyType.F32, files.size(), v - left)) {
             float[] y = new float[Math.multiplyExact(p.batch(), v)];

@@ -10,7 +10,7 @@ import java.util.concurrent.CountDownLatch;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.jni.Native;
 import org.cortigan.model.Generator;
 import org.cortigan.train.Recipe;
@@ -75,9 +75,9 @@ final class Train implements Callable<Integer> {
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());
         if (fast) r = r.with("train.epochs", 1);
-        CpuDevice device = place.open(output);
         Generator g = Generator.of(r.section("model").section("generator"));
-        try (AlgonautsSubject subject = data.open();
+        try (Device device = place.open(output);
+                AlgonautsSubject subject = data.open();
                 SubjectData all = new SubjectData(subject, g.image(), data.cache(), output::note)) {
             subject.checkFinite();
             Path folder = run != null ? run : Path.of("runs", r.name() + "-" + AlgonautsSubject.folderName(data.subject));
@@ -86,7 +86,7 @@ final class Train implements Callable<Integer> {
         }
     }
 
-    private int train(Recipe r, org.cortigan.train.TrainingData set, CpuDevice device, Path folder) throws InterruptedException {
+    private int train(Recipe r, org.cortigan.train.TrainingData set, Device device, Path folder) throws InterruptedException {
         Path last = RunFolder.last(folder);
         Path from = resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
         if (from == null && Files.exists(last) && !dryRun)

@@ -2,7 +2,6 @@ package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
 
-import java.nio.ByteBuffer;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
 import org.cortigan.InputException;
@@ -23,16 +22,12 @@ public final class CudaDevice implements Device {
 
     private final String name;
     private final CudaRuntime runtime;
-    private final Consumer<String> note;
-    private final boolean tf32;
-    private final CudaDevice fp32;
+    private final CudaDevice tf32;
 
-    private CudaDevice(String name, CudaRuntime runtime, Consumer<String> note, CudaDevice fp32) {
+    private CudaDevice(String name, CudaRuntime runtime, boolean fast) {
         this.name = name;
         this.runtime = runtime;
-        this.note = note;
-        this.fp32 = fp32;
-        this.tf32 = fp32 != null;
+        tf32 = fast ? null : new CudaDevice(name + ", tf32", runtime.tf32(), true);
     }
 
     /**
@@ -65,9 +60,11 @@ public final class CudaDevice implements Device {
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);
-            d = new CudaDevice(name, r, note, null);
+            d = new CudaDevice(name, r, false);
             d.prove();
-            r.libraries(d.new ByPrecision(r, product, false));
+            // Without cuBLAS the project's own kernel computes products: for comparison, and where CUDA is simulated.
+            if (!Boolean.getBoolean("cortigan.cuda.ownProducts"))
+                r.cublas(new CublasLt(r, product, new AlgorithmCache(AlgorithmCache.standard(), note), note));
             return d;
         } catch (RuntimeException | Error e) {
             if (d != null)
@@ -145,31 +142,9 @@ public final class CudaDevice implements Device {
         }
     }
 
-    /** cuBLAS, loaded when the first product is prepared, so that a graph without one does without it. */
-    private final class ByPrecision implements CudaRuntime.Libraries {
-        private final CudaRuntime r;
-        private final String product;
-        private final boolean fast;
-        private CublasLt lt;
-
-        ByPrecision(CudaRuntime r, String product, boolean fast) {
-            this.r = r;
-            this.product = product;
-            this.fast = fast;
-        }
-
-        @Override
-        public DeviceRuntime.LibraryKernel of(String kernel, ByteBuffer args) {
-            return null;
-        }
-
-        @Override
-        public void close() {}
-    }
-
     @Override
     public String name() {
-        return tf32 ? name + ", tf32" : name;
+        return name;
     }
 
     @Override
@@ -193,7 +168,12 @@ public final class CudaDevice implements Device {
     }
 
     @Override
+    public Device tf32() {
+        return tf32 == null ? this : tf32;
+    }
+
+    @Override
     public void close() {
-        if (fp32 == null) runtime.close();
+        runtime.close();
     }
 }

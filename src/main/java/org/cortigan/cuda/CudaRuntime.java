@@ -28,28 +28,35 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     private final int number;
-    private final CUstream_st stream = new CUstream_st();
+    private final CUstream_st stream;
     private final At to = new At();
     private final At from = new At();
-    private Libraries libraries;
+    private final CudaRuntime fp32;
+    private CublasLt cublas;
     private String later;
-
-    /** The library calls of a precision; they belong to the runtime that uses them. */
-    interface Libraries extends AutoCloseable {
-        LibraryKernel of(String kernel, ByteBuffer args);
-
-        @Override
-        void close();
-    }
 
     CudaRuntime(int number) {
         this.number = number;
+        fp32 = null;
+        stream = new CUstream_st();
         use();
         check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     }
 
-    void libraries(Libraries l) {
-        libraries = l;
+    private CudaRuntime(CudaRuntime fp32) {
+        this.number = fp32.number;
+        this.fp32 = fp32;
+        stream = fp32.stream;
+    }
+
+    /** The same stream with products in TF32. */
+    CudaRuntime tf32() {
+        return new CudaRuntime(this);
+    }
+
+    /** What computes products; null for the project's own kernel. It is closed with this. */
+    void cublas(CublasLt c) {
+        cublas = c;
     }
 
     CUstream_st cudaStream() {
@@ -211,6 +218,11 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
             }
 
             @Override
+            public void await(int i) {
+                check(cudaEventSynchronize(events[i]), "cudaEventSynchronize");
+            }
+
+            @Override
             public long nanos(int a, int b) {
                 try (FloatPointer ms = new FloatPointer(1)) {
                     check(cudaEventElapsedTime(ms, events[a], events[b]), "cudaEventElapsedTime");
@@ -227,12 +239,14 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public LibraryKernel library(String kernel, ByteBuffer args) {
-        return libraries == null ? null : libraries.of(kernel, args);
+        CublasLt c = fp32 == null ? cublas : fp32.cublas;
+        return c == null || !kernel.equals("matmul") ? null : c.matmul(args, fp32 != null);
     }
 
     @Override
     public void close() {
-        if (libraries != null) libraries.close();
+        if (fp32 != null) return;
+        if (cublas != null) cublas.close();
         keep(cudaSetDevice(number), "cudaSetDevice");
         keep(cudaStreamDestroy(stream), "cudaStreamDestroy");
         if (later != null) throw new IllegalStateException(later);

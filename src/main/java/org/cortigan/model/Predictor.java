@@ -57,6 +57,14 @@ public final class Predictor implements AutoCloseable {
         feed = fed == null ? images.bytes() : fed.view(0, fed.bytes());
     }
 
+    /** Bytes of the device's memory that a predictor takes besides the parameters. */
+    public static long bytes(ModelConfig config, Device device, int batch) {
+        Graph g = new Graph();
+        Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false);
+        g.output("y", config.generator().responses(w, config.generator().images(g, batch), config.vertices()));
+        return Session.plan(g, device).report().arenaBytes() + (long) batch * config.generator().imageBytes();
+    }
+
     /** Photographs in a batch: the most that one call takes. */
     public int batch() {
         return batch;

@@ -13,6 +13,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.GanLoss;
+import org.cortigan.op.GatherRows;
 import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
 import org.cortigan.optim.Optimizer;
@@ -32,10 +33,21 @@ public final class StepGraph {
     private final List<Discriminator.Part> parts;
 
     public StepGraph(ModelConfig m, LossConfig loss, Optimizer og, Optimizer od, int batch, DType compute) {
+        this(m, loss, og, od, batch, compute, 0);
+    }
+
+    /**
+     * @param resident photographs whose data are inputs as a whole, {@code data.images} and {@code data.responses}, of which
+     *     {@code index.images} and {@code index.responses} i32 [B] pick a batch; 0: the batch itself is the input
+     */
+    public StepGraph(ModelConfig m, LossConfig loss, Optimizer og, Optimizer od, int batch, DType compute, int resident) {
         parts = loss.ganTerm().weight() > 0 ? m.parts() : List.of();
         Generator generator = m.generator();
-        Value images = generator.images(graph, batch);
-        Value responses = graph.input("responses", DType.F32, batch, m.vertices());
+        int side = generator.image();
+        Value images = resident > 0 ? pick("images", graph.input("data.images", DType.U8, resident, side, side, 3), batch)
+                : generator.images(graph, batch);
+        Value responses = resident > 0 ? pick("responses", graph.input("data.responses", DType.F32, resident, m.vertices()), batch)
+                : graph.input("responses", DType.F32, batch, m.vertices());
         Value weights = graph.input("loss.weights", DType.F32, 2);
         Weights g = Weights.in(graph, compute, Generator.PREFIX, false);
         Value prediction;
@@ -76,6 +88,12 @@ public final class StepGraph {
             graph.output("norm.g", og.apply(
                     List.of(g), List.of(d), graph.input("lr.g", DType.F32, 1), graph.input("t.g", DType.F32, 1)));
             graph.output("updated.g", g.now(g.specs().get(0).name()));
+        }
+    }
+
+    private Value pick(String name, Value table, int batch) {
+        try (Graph.Scope s = graph.scope("data")) {
+            return graph.apply(new GatherRows(), table, graph.input("index." + name, DType.I32, batch)).output(0);
         }
     }
 

@@ -12,6 +12,7 @@ import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
@@ -19,6 +20,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.loss.LossConfig;
+import org.cortigan.mem.Memory;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
@@ -29,6 +31,7 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
 import org.cortigan.optim.Optimizer;
 import org.cortigan.plan.PlanReport;
+import org.cortigan.plan.Recompute;
 
 /**
  * Trains a model by a recipe. Confined to the thread that made it, except {@link #requestStop()}. Equal recipe, data,
@@ -60,11 +63,20 @@ public final class Trainer implements AutoCloseable {
     private final Session session;
     private final Map<String, Storage> in = new LinkedHashMap<>();
     private final String[] scalarNames;
-    private final Storage[] scalars;
+    private final Session.Scalars scalars;
+    private final double[] values;
     private final double[] sums;
+    private final Recomputation recompute;
+    private final boolean resident;
+    private boolean uploaded;
     private long step;
     private long appliedG;
     private long appliedD;
+    /** Whether the last update that is known of was left out. */
+    private boolean missedG;
+    private boolean missedD;
+    /** The batch of a step under way whose losses have not been read, on a device with a stream. */
+    private BatchLoader.Batch pending;
     private int skipped;
     private int skippedInARow;
     private double best = Double.NEGATIVE_INFINITY;
@@ -78,7 +90,6 @@ public final class Trainer implements AutoCloseable {
     public Trainer(Recipe recipe, TrainingData data, Device device, Path folder) {
         this.recipe = recipe;
         this.data = data;
-        this.device = device;
         this.folder = folder;
         config = ModelConfig.of(recipe.section("model"), data.leftVertices(), data.rightVertices());
         loss = LossConfig.of(recipe.section("loss"));
@@ -86,6 +97,7 @@ public final class Trainer implements AutoCloseable {
         od = Optimizer.discriminator(recipe.section("optimizer"));
         Settings t = recipe.section("train");
         compute = compute(recipe, device);
+        this.device = precision(recipe) == Precision.TF32 ? device.tf32() : device;
         epochs = t.integer("epochs", 1);
         batch = t.integer("batch", 1);
         seed = t.whole("seed");
@@ -96,20 +108,23 @@ public final class Trainer implements AutoCloseable {
         perEpoch = BatchLoader.stepsPerEpoch(training.length, batch);
         if (perEpoch < 1)
             throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
-        graph = new StepGraph(config, loss, og, od, batch, compute);
-        vars = new Variables(device);
+        recompute = t.choice("recompute", Recomputation.class);
+        resident = resident(t.choice("data_on_device", Placement.class));
+        graph = steps(batch, resident);
+        checkMemory();
+        vars = new Variables(this.device);
         Session s = null;
         try {
-            s = new Session(graph.graph(), device, vars);
+            s = new Session(program(graph, recompute), this.device, vars);
             session = s;
-            for (String n : List.of("images", "responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d"))
+            for (String n : List.of("images", "responses", "index.images", "index.responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d"))
                 if (session.hasInput(n)) in.put(n, session.input(n));
             List<String> names = new ArrayList<>();
             for (String n : graph.graph().outputs().keySet()) if (!n.startsWith("updated")) names.add(n);
             scalarNames = names.toArray(new String[0]);
-            scalars = new Storage[scalarNames.length];
-            for (int i = 0; i < scalars.length; i++) scalars[i] = session.output(scalarNames[i]);
-            sums = new double[scalars.length];
+            scalars = session.scalars(names);
+            values = new double[names.size()];
+            sums = new double[names.size()];
             initialise(t.text("init"));
         } catch (RuntimeException | Error e) {
             if (s != null) s.close();
@@ -130,16 +145,106 @@ public final class Trainer implements AutoCloseable {
 
     private enum Precision {
         FP32,
+        TF32,
         BF16
+    }
+
+    private enum Recomputation {
+        NONE,
+        CHEAP
+    }
+
+    private enum Placement {
+        AUTO,
+        YES,
+        NO
+    }
+
+    private static Precision precision(Recipe recipe) {
+        return recipe.section("train").choice("precision", Precision.class);
     }
 
     /** The type of products that a recipe asks for. */
     public static DType compute(Recipe recipe, Device device) {
         Settings t = recipe.section("train");
-        if (t.choice("precision", Precision.class) == Precision.FP32) return DType.F32;
+        Precision p = precision(recipe);
+        if (p == Precision.TF32 && device.tf32() == null)
+            throw t.wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16");
+        if (p != Precision.BF16) return DType.F32;
         if (!device.supports(DType.BF16))
             throw t.wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
         return DType.BF16;
+    }
+
+    private StepGraph steps(int batch, boolean resident) {
+        return new StepGraph(config, loss, og, od, batch, compute, resident ? training.length : 0);
+    }
+
+    private static Graph program(StepGraph g, Recomputation r) {
+        return r == Recomputation.CHEAP ? Recompute.cheap(g.graph()) : g.graph();
+    }
+
+    private boolean resident(Placement p) {
+        if (device.runtime() == null) {
+            if (p == Placement.YES)
+                throw recipe.section("train")
+                        .wrong("data_on_device", device.name() + " has no memory of its own", "Use auto or no");
+            return false;
+        }
+        return p == Placement.YES || p == Placement.AUTO && bytes(device, batch, true, recompute) <= device.runtime().freeBytes();
+    }
+
+    /** What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. */
+    private long bytes(Device on, int batch, boolean resident, Recomputation r) {
+        PlanReport step = Session.plan(program(steps(batch, resident), r), on).report();
+        return step.arenaBytes() + step.persistentBytes() + (validation.length == 0 ? 0 : Predictor.bytes(config, on, batch));
+    }
+
+    /** Says before the first step by how much the device's memory is too small, and what would fit. */
+    private void checkMemory() {
+        if (device.runtime() == null) return;
+        long free = device.runtime().freeBytes(), need = bytes(device, batch, resident, recompute);
+        if (need <= free) return;
+        // Plans without a device lack the kernels' scratch memory: that of this batch is taken for all.
+        Device none = new NullDevice();
+        long scratch = need - bytes(none, batch, resident, recompute);
+        int fits = 0;
+        for (int low = 1, high = batch - 1; low <= high; ) {
+            int mid = (low + high) / 2;
+            if (bytes(none, mid, resident, recompute) + scratch <= free) low = (fits = mid) + 1;
+            else high = mid - 1;
+        }
+        String remedy = fits > 0 ? "train.batch=" + fits + " is the largest that fits" : "No smaller batch fits";
+        if (recompute == Recomputation.NONE)
+            remedy += bytes(none, batch, resident, Recomputation.CHEAP) + scratch <= free
+                    ? "; this batch fits with train.recompute=cheap"
+                    : "; train.recompute=cheap is not enough for this batch";
+        if (resident) remedy += "; train.data_on_device=no leaves " + (bytes(none, batch, true, recompute) - bytes(none, batch, false, recompute))
+                + " bytes free";
+        throw recipe.section("train").wrong(
+                "batch", "a step of " + batch + " photographs needs " + need + " bytes of " + device.name() + ", " + free
+                        + " are free: " + (need - free) + " short", remedy);
+    }
+
+    /** Brings the training data to the device, once. */
+    private void upload() {
+        if (!resident || uploaded) return;
+        uploaded = true;
+        int rows = Math.min(64, training.length), image = config.generator().imageBytes(), responses = 4 * config.vertices();
+        try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, image + responses))) {
+            ByteBuffer images = m.view((long) rows * responses, (long) rows * image), values = m.view(0, (long) rows * responses);
+            for (int at = 0; at < training.length; at += rows) {
+                images.clear();
+                values.clear();
+                for (int i = at; i < Math.min(training.length, at + rows); i++) {
+                    data.image(training[i], images);
+                    data.responses(training[i], values);
+                }
+                session.input("data.images").write(images.flip(), (long) at * image);
+                session.input("data.responses").write(values.flip(), (long) at * responses);
+                device.runtime().synchronize();
+            }
+        }
     }
 
     private void initialise(String init) {
@@ -228,8 +333,9 @@ public final class Trainer implements AutoCloseable {
 
     /** Puts the first batch into the session's inputs without training on it; for a profile. */
     public void fillInputs() {
+        upload();
         try (BatchLoader l = new BatchLoader(
-                device, data, training, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
+                device, data, training, resident, false, config.generator().imageBytes(), batch, seed, step, step + 1)) {
             BatchLoader.Batch b = l.next();
             feed(b);
             if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
@@ -273,6 +379,8 @@ public final class Trainer implements AutoCloseable {
         step = state.whole("step");
         appliedG = state.whole("applied_g");
         appliedD = state.whole("applied_d");
+        missedG = Boolean.TRUE.equals(s.get("missed_g"));
+        missedD = Boolean.TRUE.equals(s.get("missed_d"));
         skipped = (int) state.whole("skipped");
         skippedInARow = (int) state.whole("skipped_in_a_row");
         best = Double.parseDouble(state.text("best"));
@@ -294,26 +402,37 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         long last = steps();
+        boolean late = device.runtime() != null;
+        upload();
         try (Predictor p = validation.length == 0 ? null : predictor();
                 BatchLoader loader = new BatchLoader(
-                        device, data, training, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(), batch,
-                        seed, step, last)) {
+                        device, data, training, resident, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(),
+                        batch, seed, step, last)) {
             long begin = System.nanoTime(), first = step;
             while (step < last && !stop) {
                 BatchLoader.Batch b = loader.next();
-                train(b);
-                loader.done(b);
+                feed(b);
+                session.run();
                 step++;
-                double total = scalars[index("loss")].get(0);
-                for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(step, last, total); // no iterator: nothing allocated
-                if (step % perEpoch == 0) {
+                // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
+                if (pending != null) count(loader, step - 1, 1);
+                pending = b;
+                boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
+                if (!late || ends || saves) count(loader, step, 0);
+                if (ends) {
                     double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
                     endEpoch(p, rate);
                     begin = System.nanoTime();
                     first = step;
-                } else if (checkpointSteps > 0 && step % checkpointSteps == 0) {
+                } else if (saves) {
                     save("last.safetensors");
                 }
+            }
+            if (pending != null) count(loader, step, 0);
+        } finally {
+            if (pending != null) {
+                pending = null;
+                session.synchronize(); // an error ended the run: what was being copied is about to be freed
             }
         }
         if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
@@ -325,47 +444,60 @@ public final class Trainer implements AutoCloseable {
         throw new IllegalArgumentException(scalar);
     }
 
-    /** One step on a batch. Allocates nothing. */
-    private void train(BatchLoader.Batch b) {
-        feed(b);
-        session.run();
-        count();
-    }
-
     private void feed(BatchLoader.Batch b) {
-        in.get("images").write(b.images);
-        in.get("responses").write(b.responses);
+        if (resident) {
+            in.get("index.images").write(b.at);
+            in.get("index.responses").write(b.responsesAt);
+        } else {
+            in.get("images").write(b.images);
+            in.get("responses").write(b.responses);
+        }
         in.get("loss.weights").set(0, loss.pixelTerm().at(step, perEpoch));
         in.get("loss.weights").set(1, loss.correlationTerm().at(step, perEpoch));
         in.get("lr.g").set(0, og.at(step, perEpoch, steps()));
-        in.get("t.g").set(0, appliedG + 1);
+        in.get("t.g").set(0, update(appliedG, missedG));
         if (!graph.parts().isEmpty()) {
             in.get("gan.weight").set(0, loss.ganTerm().at(step, perEpoch) / graph.parts().size());
             in.get("lr.d").set(0, od.at(step, perEpoch, steps()));
-            in.get("t.d").set(0, appliedD + 1);
+            in.get("t.d").set(0, update(appliedD, missedD));
         }
     }
 
-    /** Takes the losses of the step that has run. */
-    private void count() {
-        boolean ok = Double.isFinite(session.scalar("norm.g"));
-        if (ok) appliedG++;
-        if (!graph.parts().isEmpty()) {
-            boolean d = Double.isFinite(session.scalar("norm.d"));
-            if (d) appliedD++;
-            ok &= d;
-        }
-        if (!ok) {
+    /**
+     * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device with a stream it must
+     * be given before it is known whether the update under way is left out; there an update counts as made until the one
+     * after it has been asked for, whether it is known by then or not, so that a run that pauses gives the same bits.
+     */
+    private long update(long applied, boolean missed) {
+        return applied + 1 + (device.runtime() != null && (pending != null || missed) ? 1 : 0);
+    }
+
+    /**
+     * Takes the losses of a step that has run and gives its batch back. Allocates nothing.
+     *
+     * @param done number of the step, from 1 on; @param back how many runs ago it was
+     */
+    private void count(BatchLoader loader, long done, int back) {
+        scalars.read(back, values);
+        loader.done(pending);
+        pending = null;
+        missedG = !Double.isFinite(values[index("norm.g")]);
+        if (!missedG) appliedG++;
+        missedD = !graph.parts().isEmpty() && !Double.isFinite(values[index("norm.d")]);
+        if (!graph.parts().isEmpty() && !missedD) appliedD++;
+        if (missedG || missedD) {
             skipped++;
             skippedInARow++;
         } else {
             skippedInARow = 0;
         }
-        for (int i = 0; i < sums.length; i++) sums[i] += scalars[i].get(0);
+        for (int i = 0; i < sums.length; i++) sums[i] += values[i];
         if (skippedInARow >= MOST_SKIPPED)
             throw new InputException(
-                    "step " + (step + 1), "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
+                    "step " + done, "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
                     "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
+        double total = values[index("loss")];
+        for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(done, steps(), total); // no iterator: nothing allocated
     }
 
     private void endEpoch(Predictor p, double rate) {
@@ -433,6 +565,8 @@ public final class Trainer implements AutoCloseable {
         state.put("seed", seed);
         state.put("applied_g", appliedG);
         state.put("applied_d", appliedD);
+        if (missedG) state.put("missed_g", true);
+        if (missedD) state.put("missed_d", true);
         state.put("skipped", skipped);
         state.put("skipped_in_a_row", skippedInARow);
         state.put("best", Double.toString(best));

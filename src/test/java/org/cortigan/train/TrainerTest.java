@@ -302,7 +302,8 @@ class TrainerTest {
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
-            {"train.precision=fp16", "train.precision", "fp32, bf16"}
+            {"train.precision=fp16", "train.precision", "fp32, tf32, bf16"},
+            {"train.precision=tf32", "train.precision", "not of cpu"}, {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
         };
         for (String[] b : bad) {
             InputException e = assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
