@@ -4,6 +4,8 @@
 // Backward are two kernels without atomics: rows are queries for dQ (and D_i, to scratch), then keys for dK and dV, where
 // S^T and dP^T come out so that again nothing is transposed. Token counts are padded to 16 in registers only.
 // Anything else: a warp a row, a lane a key, float sums; for comparison and odd sizes, not for speed.
+// No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to 60
+// bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
 // Floor at B 128, T 197, 12 heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take
 // 20 and 50 us at 790 TFLOP/s). Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
@@ -15,17 +17,17 @@ namespace cg::cuda {
 namespace {
 
 constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
-constexpr int kStage = 256;  // rows in shared memory at a time
+constexpr int kStage = 256;    // rows in shared memory at a time, where the card has room for them
 constexpr int kMostWarps = 8;
 
 // ---- tensor cores
 
 /// Rows of one head as fragments of the left operand: registers [k][4], zero beyond T.
 template <int D>
-__device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, i64 stride, i64 row, i64 T) {
+__device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int stride, int row, int T) {
     const int lane = (int)threadIdx.x & 31;
-    const i64 r0 = row + lane / 4, r1 = r0 + 8;
-    const bf16 *p0 = x + r0 * stride + lane % 4 * 2, *p1 = x + r1 * stride + lane % 4 * 2;
+    const int r0 = row + lane / 4, r1 = r0 + 8;
+    const bf16 *p0 = x + (i64)r0 * stride + lane % 4 * 2, *p1 = p0 + 8 * stride;
 #pragma unroll
     for (int k = 0; k < D / 16; k++) {
         a[k][0] = r0 < T ? *(const uint32_t*)(p0 + k * 16) : 0;
@@ -37,11 +39,12 @@ __device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, i64 st
 
 /// Rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. Rows 16 bytes longer: ldmatrix without conflicts.
 template <int D>
-__device__ inline void stage_rows(bf16* to, const bf16* x, i64 stride, i64 first, int n, i64 T) {
+__device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
+#pragma unroll 1  // nothing waits for a copy, and unrolled the addresses make the accumulators spill
     for (int i = (int)threadIdx.x; i < n * (D / 8); i += (int)blockDim.x) {
         const int r = i / (D / 8), c = i % (D / 8) * 8;
         const bool ok = first + r < T;
-        copy_async(to + r * (D + 8) + c, ok ? x + (first + r) * stride + c : x, ok);
+        copy_async(to + r * (D + 8) + c, ok ? x + (i64)(first + r) * stride + c : x, ok);
     }
 }
 
@@ -80,14 +83,14 @@ __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 
 
 /// Accumulators times s to rows of y.
 template <int D>
-__device__ inline void store_rows(bf16* y, i64 stride, i64 row, i64 T, const float (&c)[D / 8][4], float s0, float s1) {
+__device__ inline void store_rows(bf16* y, int stride, int row, int T, const float (&c)[D / 8][4], float s0, float s1) {
     const int lane = (int)threadIdx.x & 31;
-    const i64 r0 = row + lane / 4, r1 = r0 + 8;
+    const int r0 = row + lane / 4, r1 = r0 + 8;
 #pragma unroll
     for (int d = 0; d < D / 8; d++) {
         const int at = d * 8 + lane % 4 * 2;
-        if (r0 < T) *(uint32_t*)(y + r0 * stride + at) = pack_bf16(c[d][0] * s0, c[d][1] * s0);
-        if (r1 < T) *(uint32_t*)(y + r1 * stride + at) = pack_bf16(c[d][2] * s1, c[d][3] * s1);
+        if (r0 < T) *(uint32_t*)(y + (i64)r0 * stride + at) = pack_bf16(c[d][0] * s0, c[d][1] * s0);
+        if (r1 < T) *(uint32_t*)(y + (i64)r1 * stride + at) = pack_bf16(c[d][2] * s1, c[d][3] * s1);
     }
 }
 
@@ -109,23 +112,32 @@ __device__ inline float quad_max(float v) {
     return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
 }
 
-__host__ __device__ constexpr int stage_of(i64 T) { return (int)(align_up(T, 64) < kStage ? align_up(T, 64) : kStage); }
+/// Calls f(width, at) for tiles of N rows from 0 on, and of 16 where fewer are left: 197 rows cost 208, not 256.
+template <int N, class F>
+__device__ inline void tiles(int rows, F&& f) {
+    int at = 0;
+#pragma unroll 1
+    for (; rows - at > N - 16; at += N) f(std::integral_constant<int, N>(), at);
+    if (N > 16)
+#pragma unroll 1
+        for (; at < rows; at += 16) f(std::integral_constant<int, 16>(), at);
+}
 
 /// N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-forward_mma(const bf16* qkv, bf16* y, float* lse, i64 T, int H, float scale2) {
+forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int stage, float scale2) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
-    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
-    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16;
+    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31;
+    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16);
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4];
     left_rows<D>(a, q, 3 * C, row, T);
     float o[D / 8][4], m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
     zero(o);
-    for (i64 first = 0; first < T; first += stage) {
+    for (int first = 0; first < T; first += stage) {
         if (first > 0) __syncthreads();
         stage_rows<D>(sk, k, 3 * C, first, stage, T);
         stage_rows<D>(sv, v, 3 * C, first, stage, T);
@@ -133,20 +145,21 @@ forward_mma(const bf16* qkv, bf16* y, float* lse, i64 T, int H, float scale2) {
         copy_wait<0>();
         __syncthreads();
         if (row >= T) continue;  // still takes part in copies and barriers
-        for (int at = 0; at < stage && first + at < T; at += N) {
-            float s[N / 8][4];
+        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+            constexpr int W = decltype(width)::value;
+            float s[W / 8][4];
             zero(s);
-            times_rows<D, N>(s, a, sk + at * (D + 8));
-            const i64 left = T - first - at;
-            if (left < N)
+            times_rows<D, W>(s, a, sk + at * (D + 8));
+            const int left = T - first - at;
+            if (left < W)
 #pragma unroll
-                for (int n = 0; n < N / 8; n++)
+                for (int n = 0; n < W / 8; n++)
 #pragma unroll
                     for (int e = 0; e < 4; e++)
                         if (n * 8 + lane % 4 * 2 + e % 2 >= left) s[n][e] = -INFINITY;
             float x0 = m0, x1 = m1;
 #pragma unroll
-            for (int n = 0; n < N / 8; n++) {
+            for (int n = 0; n < W / 8; n++) {
                 x0 = fmaxf(x0, fmaxf(s[n][0], s[n][1]));
                 x1 = fmaxf(x1, fmaxf(s[n][2], s[n][3]));
             }
@@ -155,7 +168,7 @@ forward_mma(const bf16* qkv, bf16* y, float* lse, i64 T, int H, float scale2) {
             m0 = x0, m1 = x1;
             l0 *= c0, l1 *= c1;
 #pragma unroll
-            for (int n = 0; n < N / 8; n++) {
+            for (int n = 0; n < W / 8; n++) {
                 s[n][0] = exp2_fast((s[n][0] - m0) * scale2);
                 s[n][1] = exp2_fast((s[n][1] - m0) * scale2);
                 s[n][2] = exp2_fast((s[n][2] - m1) * scale2);
@@ -165,34 +178,34 @@ forward_mma(const bf16* qkv, bf16* y, float* lse, i64 T, int H, float scale2) {
             }
 #pragma unroll
             for (int d = 0; d < D / 8; d++) o[d][0] *= c0, o[d][1] *= c0, o[d][2] *= c1, o[d][3] *= c1;
-            times_columns<D, N>(o, s, sv + at * (D + 8));
-        }
+            times_columns<D, W>(o, s, sv + at * (D + 8));
+        });
     }
     if (row >= T) return;
     l0 = quad_sum(l0), l1 = quad_sum(l1);
-    store_rows<D>(y + b * T * C + h * D, C, row, T, o, 1 / l0, 1 / l1);
+    store_rows<D>(y + (i64)b * T * C + h * D, C, row, T, o, 1 / l0, 1 / l1);
     if (lane % 4 == 0) {
-        const i64 r = row + lane / 4;
-        if (r < T) lse[bh * T + r] = m0 * scale2 * kLn2 + logf(l0);
-        if (r + 8 < T) lse[bh * T + r + 8] = m1 * scale2 * kLn2 + logf(l1);
+        const int r = row + lane / 4;
+        if (r < T) lse[(i64)bh * T + r] = m0 * scale2 * kLn2 + logf(l0);
+        if (r + 8 < T) lse[(i64)bh * T + r + 8] = m1 * scale2 * kLn2 + logf(l1);
     }
 }
 
 /// dQ, and D_i [B H, T]; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, i64 T, int H, float scale) {
+grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T, int H, int stage, float scale) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
-    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
-    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16, r0 = row + lane / 4, r1 = r0 + 8;
+    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31;
+    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16), r0 = row + lane / 4, r1 = r0 + 8;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4], dy[D / 16][4];
     float d0 = 0, d1 = 0;
     {  // D_i from the same fragments of y and dY; `a` holds y for a moment
-        left_rows<D>(a, y + b * T * C + h * D, C, row, T);
-        left_rows<D>(dy, dY + b * T * C + h * D, C, row, T);
+        left_rows<D>(a, y + (i64)b * T * C + h * D, C, row, T);
+        left_rows<D>(dy, dY + (i64)b * T * C + h * D, C, row, T);
 #pragma unroll
         for (int i = 0; i < D / 16; i++)
 #pragma unroll
@@ -204,16 +217,16 @@ grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, b
             }
         d0 = quad_sum(d0), d1 = quad_sum(d1);
         if (lane % 4 == 0) {
-            if (r0 < T) delta[bh * T + r0] = d0;
-            if (r1 < T) delta[bh * T + r1] = d1;
+            if (r0 < T) delta[(i64)bh * T + r0] = d0;
+            if (r1 < T) delta[(i64)bh * T + r1] = d1;
         }
     }
     left_rows<D>(a, q, 3 * C, row, T);
     const float scale2 = scale * kLog2e;
-    const float e0 = (r0 < T ? lse[bh * T + r0] : 0) * kLog2e, e1 = (r1 < T ? lse[bh * T + r1] : 0) * kLog2e;
+    const float e0 = (r0 < T ? lse[(i64)bh * T + r0] : 0) * kLog2e, e1 = (r1 < T ? lse[(i64)bh * T + r1] : 0) * kLog2e;
     float dq[D / 8][4];
     zero(dq);
-    for (i64 first = 0; first < T; first += stage) {
+    for (int first = 0; first < T; first += stage) {
         if (first > 0) __syncthreads();
         stage_rows<D>(sk, k, 3 * C, first, stage, T);
         stage_rows<D>(sv, v, 3 * C, first, stage, T);
@@ -221,36 +234,37 @@ grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, b
         copy_wait<0>();
         __syncthreads();
         if (row >= T) continue;
-        for (int at = 0; at < stage && first + at < T; at += N) {
-            float s[N / 8][4], dp[N / 8][4];
+        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+            constexpr int W = decltype(width)::value;
+            float s[W / 8][4], dp[W / 8][4];
             zero(s);
             zero(dp);
-            times_rows<D, N>(s, a, sk + at * (D + 8));
-            times_rows<D, N>(dp, dy, sv + at * (D + 8));
-            const i64 left = T - first - at;
+            times_rows<D, W>(s, a, sk + at * (D + 8));
+            times_rows<D, W>(dp, dy, sv + at * (D + 8));
+            const int left = T - first - at;
 #pragma unroll
-            for (int n = 0; n < N / 8; n++)
+            for (int n = 0; n < W / 8; n++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     const float p = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
                     // keys beyond T are zero, but p may be infinite there
                     s[n][e] = n * 8 + lane % 4 * 2 + e % 2 < left ? p : 0;
                 }
-            times_columns<D, N>(dq, s, sk + at * (D + 8));
-        }
+            times_columns<D, W>(dq, s, sk + at * (D + 8));
+        });
     }
-    if (row < T) store_rows<D>(dQKV + b * T * 3 * C + h * D, 3 * C, row, T, dq, scale, scale);
+    if (row < T) store_rows<D>(dQKV + (i64)b * T * 3 * C + h * D, 3 * C, row, T, dq, scale, scale);
 }
 
 /// dK and dV; N queries at a time.
 template <int D, int N>
-__global__ void __launch_bounds__(32 * kMostWarps, D < 64 ? 2 : 1)
-grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, i64 T, int H, float scale) {
+__global__ void __launch_bounds__(32 * kMostWarps)
+grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H, int stage, float scale) {
     CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
-    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + b * T * 3 * C + h * D, *k = q + C, *v = k + C;
-    const int lane = (int)threadIdx.x & 31, stage = stage_of(T);
-    const i64 row = ((i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16;
+    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const int lane = (int)threadIdx.x & 31;
+    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16);
     bf16 *sq = shared, *sy = shared + stage * (D + 8);
     float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
     uint32_t ka[D / 16][4], va[D / 16][4];
@@ -260,40 +274,41 @@ grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const f
     float dk[D / 8][4], dv[D / 8][4];
     zero(dk);
     zero(dv);
-    for (i64 first = 0; first < T; first += stage) {
+    for (int first = 0; first < T; first += stage) {
         if (first > 0) __syncthreads();
         stage_rows<D>(sq, q, 3 * C, first, stage, T);
-        stage_rows<D>(sy, dY + b * T * C + h * D, C, first, stage, T);
+        stage_rows<D>(sy, dY + (i64)b * T * C + h * D, C, first, stage, T);
         copy_commit();
         for (int i = (int)threadIdx.x; i < stage; i += (int)blockDim.x) {
             const bool ok = first + i < T;
-            se[i] = ok ? lse[bh * T + first + i] * kLog2e : INFINITY;  // p is 0 beyond T
-            sd[i] = ok ? delta[bh * T + first + i] : 0;
+            se[i] = ok ? lse[(i64)bh * T + first + i] * kLog2e : INFINITY;  // p is 0 beyond T
+            sd[i] = ok ? delta[(i64)bh * T + first + i] : 0;
         }
         copy_wait<0>();
         __syncthreads();
         if (row >= T) continue;
-        for (int at = 0; at < stage && first + at < T; at += N) {
-            float s[N / 8][4], dp[N / 8][4];
-            zero(s);
+        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+            constexpr int W = decltype(width)::value;
+            float s[W / 8][4], dp[W / 8][4];
             zero(dp);
-            times_rows<D, N>(s, ka, sq + at * (D + 8));
+            zero(s);
             if (D == 128) left_rows<D>(va, v, 3 * C, row, T);  // from cache every time: no room for them
-            times_rows<D, N>(dp, va, sy + at * (D + 8));
+            times_rows<D, W>(dp, va, sy + at * (D + 8));
+            times_rows<D, W>(s, ka, sq + at * (D + 8));
 #pragma unroll
-            for (int n = 0; n < N / 8; n++)
+            for (int n = 0; n < W / 8; n++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     const int i = at + n * 8 + lane % 4 * 2 + e % 2;
                     s[n][e] = exp2_fast(s[n][e] * scale2 - se[i]);
                     dp[n][e] = s[n][e] * (dp[n][e] - sd[i]);
                 }
-            times_columns<D, N>(dv, s, sy + at * (D + 8));
-            times_columns<D, N>(dk, dp, sq + at * (D + 8));
-        }
+            times_columns<D, W>(dv, s, sy + at * (D + 8));
+            times_columns<D, W>(dk, dp, sq + at * (D + 8));
+        });
     }
     if (row >= T) return;
-    bf16* to = dQKV + b * T * 3 * C + h * D;
+    bf16* to = dQKV + (i64)b * T * 3 * C + h * D;
     store_rows<D>(to + C, 3 * C, row, T, dk, scale, scale);
     store_rows<D>(to + 2 * C, 3 * C, row, T, dv, 1, 1);
 }
@@ -406,13 +421,21 @@ void cut(i64 T, i64& parts, int& threads) {
     threads = (int)ceil_div(tiles, parts) * 32;
 }
 
+/// Rows in shared memory at a time: all, if they are no more than kStage and the card has room for two such tensors.
+int stage_of(i64 T, int D) {
+    int n = (int)(align_up(T, 16) < kStage ? align_up(T, 16) : kStage);
+    while (n > 64 && (size_t)n * ((D + 8) * 4 + 8) > most_shared()) n = n > 128 ? 128 : 64;
+    return n;
+}
+
 template <int D>
 void forward_bf16(const AttentionArgs& g, Stream st) {
     i64 parts;
     int threads;
     cut(g.T, parts, threads);
-    CG_LAUNCH((forward_mma<D, (D < 128 ? 64 : 32)>), grid(parts, g.B * g.H), threads, (size_t)stage_of(g.T) * (D + 8) * 4, st,
-              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, g.T, (int)g.H, kLog2e / sqrtf((float)D));
+    const int stage = stage_of(g.T, D);
+    CG_LAUNCH((forward_mma<D, 32>), grid(parts, g.B * g.H), threads, (size_t)stage * (D + 8) * 4, st,
+              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, stage, kLog2e / sqrtf((float)D));
 }
 
 template <int D>
@@ -420,12 +443,13 @@ void grad_bf16(const AttentionGradArgs& g, Stream st) {
     i64 parts;
     int threads;
     cut(g.T, parts, threads);
-    const size_t shared = (size_t)stage_of(g.T) * (D + 8) * 4;
+    const int stage = stage_of(g.T, D);
+    const size_t shared = (size_t)stage * (D + 8) * 4;
     const float scale = 1 / sqrtf((float)D);
-    CG_LAUNCH((grad_queries<D, (D < 64 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared, st, (const bf16*)g.qkv,
-              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, scale);
-    CG_LAUNCH((grad_keys<D, (D < 128 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared + (size_t)stage_of(g.T) * 8, st,
-              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, g.T, (int)g.H, scale);
+    CG_LAUNCH((grad_queries<D, 16>), grid(parts, g.B * g.H), threads, shared, st, (const bf16*)g.qkv,
+              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H, stage, scale);
+    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared + (size_t)stage * 8, st,
+              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, (int)g.T, (int)g.H, stage, scale);
 }
 
 template <class T>

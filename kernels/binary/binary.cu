@@ -28,15 +28,19 @@ __global__ void __launch_bounds__(kThreads) combine_all(const T* a, const U* b, 
             for (int i = 0; i < V; i++) z[i] = one;
         } else if (HOW == 1) {
 #pragma unroll
-            for (int i = 0; i < V; i += kVec<U>) load_vec(b + at % m + i, z + i);
+            for (int i = 0; i < V; i += kVec<U>) load_vec(b + remainder(at, m) + i, z + i);
         } else {
-            for (int i = 0; i < V; i++) z[i] = to_float(b[(at + i) % m]);
+            i64 k = remainder(at, m);
+            for (int i = 0; i < V; i++) {
+                z[i] = to_float(b[k]);
+                if (++k == m) k = 0;
+            }
         }
 #pragma unroll
         for (int i = 0; i < V; i++) x[i] = combine(x[i], z[i], op, alpha, beta);
         store_vec(y + at, x);
     } else {
-        for (i64 i = at; i < n; i++) y[i] = from_float<T>(combine(to_float(a[i]), to_float(b[i % m]), op, alpha, beta));
+        for (i64 i = at; i < n; i++) y[i] = from_float<T>(combine(to_float(a[i]), to_float(b[remainder(i, m)]), op, alpha, beta));
     }
 }
 

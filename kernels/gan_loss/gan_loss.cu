@@ -78,17 +78,19 @@ __global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<
 /// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes the total.
 __global__ void __launch_bounds__(kThreads) add_up(const __grid_constant__ Rows<Group, kGroups> groups, i64 first, i64 all, double* sums,
                                                    const float* weight, float* total, float* loss, float* real, float* fake) {
-    for (int g = (int)threadIdx.x; g < groups.n; g += kThreads) {
+    __shared__ double room[33];
+    for (int g = 0; g < groups.n; g++) {
         const Group& r = groups.row[g];
         double s[3] = {0, 0, 0};
-        for (i64 i = 0; i < r.blocks; i++)
+        for (i64 i = threadIdx.x; i < r.blocks; i += kThreads)
             for (int k = 0; k < 3; k++) s[k] += r.part[i * 3 + k];
+        for (double& x : s) x = block_sum(x, room);
+        if (threadIdx.x != 0) continue;
         loss[first + g] = (float)s[0];
         real[first + g] = (float)s[1];
         fake[first + g] = (float)s[2];
         sums[first + g] = r.w * s[0];
     }
-    __syncthreads();
     if (threadIdx.x != 0 || first + groups.n < all) return;
     double t = 0;
     for (i64 g = 0; g < all; g++) t += sums[g];

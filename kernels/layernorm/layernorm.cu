@@ -202,18 +202,10 @@ weights_grad_any(const T* dY, const T* s, const float* mean, const float* rstd, 
     part[((i64)blockIdx.y * 2 + 1) * C + c] = b;
 }
 
-__global__ void __launch_bounds__(128) weights_sum(const float* part, float* dGamma, float* dBeta, i64 n, int C) {
-    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
-    if (c >= C) return;
-    float s = 0;
-    for (i64 p = 0; p < n; p++) s += part[(p * 2 + blockIdx.y) * C + c];
-    (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;
-}
-
 /// Calls f with the number of vectors a lane has, if a warp can hold a row; false otherwise.
 template <class T, class F>
-bool in_registers(i64 C, F&& f) {
-    if (C % kVec<T> != 0 || C > 1024) return false;
+bool in_registers(i64 C, bool aligned, F&& f) {
+    if (C % kVec<T> != 0 || C > 1024 || !aligned) return false;
     const i64 k = ceil_div(C, 32 * kVec<T>);
     if (k <= 1) f(std::integral_constant<int, 1>());
     else if (k <= 2) f(std::integral_constant<int, 2>());
@@ -231,7 +223,7 @@ void layernorm(const LayerNormArgs& g, Stream st) {
     const dim3 blocks = grid(ceil_div(g.rows, kWarps));
     const T *x = (const T*)g.x, *r = (const T*)g.r;
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
-    const bool fast = in_registers<T>(g.C, [&](auto k) {
+    const bool fast = in_registers<T>(g.C, aligned16(x, r, ga, be, g.sum, g.y), [&](auto k) {
         CG_LAUNCH((normalise<T, decltype(k)::value>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y, (float*)g.mean, (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
     });
     if (!fast)
@@ -247,14 +239,15 @@ void layernorm_grad(const LayerNormGradArgs& g, Stream st) {
     float* part = (float*)g.scratch;
     const i64 n = grad_blocks(g.rows);
     const int C = (int)g.C;
-    const bool fast = in_registers<T>(g.C, [&](auto k) {
+    const bool fast = in_registers<T>(g.C, aligned16(dY, dSum, s, ga, g.dS), [&](auto k) {
         CG_LAUNCH((normalise_grad<T, decltype(k)::value>), grid(n), 32 * kWarps, (size_t)(kWarps * C * 4), st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, part, g.rows, C);
     });
     if (!fast) {
         CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(C, 128), n), 128, 0, st, dY, s, mean, rstd, part, g.rows, C);
         CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, g.rows, C);
     }
-    CG_LAUNCH((weights_sum), grid(ceil_div(C, 128), 2), 128, 0, st, (const float*)part, (float*)g.dGamma, (float*)g.dBeta, n, C);
+    CG_LAUNCH((sum_columns<float>), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (i64)2 * C, (float*)g.dGamma,
+              (float*)g.dBeta, (i64)C, 1.f);
 }
 
 CG_CUDA(layernorm, LayerNormArgs)

@@ -23,9 +23,9 @@ __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) spread(const T* dY, T* dX, i64 N, i64 C, i64 total) {
-    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
-    if (i < total) dX[i] = from_float<T>(to_float(dY[i / (N * C) * C + i % C]) / (float)N);
+__global__ void __launch_bounds__(256) spread(const T* dY, T* dX, i64 N, i64 C) {
+    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, b = blockIdx.y;
+    if (i < N * C) dX[b * N * C + i] = from_float<T>(to_float(dY[b * C + remainder(i, C)]) / (float)N);
 }
 
 }  // namespace
@@ -37,8 +37,7 @@ void mean_middle(const MeanMiddleArgs& g, Stream s) {
 
 template <class T>
 void mean_middle_grad(const MeanMiddleGradArgs& g, Stream s) {
-    const i64 n = g.B * g.N * g.C;
-    CG_LAUNCH((spread<T>), grid(ceil_div(n, 256)), 256, 0, s, (const T*)g.dY, (T*)g.dX, g.N, g.C, n);
+    CG_LAUNCH((spread<T>), grid(ceil_div(g.N * g.C, 256), g.B), 256, 0, s, (const T*)g.dY, (T*)g.dX, g.N, g.C);
 }
 
 CG_CUDA(mean_middle, MeanMiddleArgs)

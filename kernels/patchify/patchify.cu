@@ -12,16 +12,17 @@ struct Scale {
     float a[3], b[3];  // y = a x + b
 };
 
-template <class T>
-__global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, i64 H, i64 W, i64 P, i64 planar, Scale s) {
+/// SIDE: the patch's, known to the compiler, which makes multiplications of the divisions; 0: P.
+template <class T, int SIDE>
+__global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, int H, int W, int side, int planar, Scale s) {
     CG_SHARED(uint8_t, patch);
-    const i64 across = W / P, n = 3 * P * P, b = blockIdx.y, ty = blockIdx.x / across, tx = blockIdx.x % across;
-    for (i64 i = threadIdx.x; i < n; i += 256)
-        patch[i] = x[((b * H + ty * P + i / (3 * P)) * W + tx * P) * 3 + i % (3 * P)];
+    const int P = SIDE ? SIDE : side, across = W / P, n = 3 * P * P, ty = (int)blockIdx.x / across, tx = (int)blockIdx.x % across;
+    const uint8_t* from = x + (((i64)blockIdx.y * H + ty * P) * W + tx * P) * 3;
+    for (int i = (int)threadIdx.x; i < n; i += 256) patch[i] = from[(i64)(i / (3 * P)) * W * 3 + i % (3 * P)];
     __syncthreads();
     T* out = y + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * n;
-    for (i64 i = threadIdx.x; i < n; i += 256) {
-        const i64 c = planar ? i / (P * P) : i % 3, at = planar ? i % (P * P) * 3 + c : i;
+    for (int i = (int)threadIdx.x; i < n; i += 256) {
+        const int c = planar ? i / (P * P) : i % 3, at = planar ? i % (P * P) * 3 + c : i;
         out[i] = from_float<T>(s.a[c] * (float)patch[at] + s.b[c]);
     }
 }
@@ -30,6 +31,12 @@ template <class T>
 __global__ void __launch_bounds__(256) normalise(const uint8_t* x, T* y, i64 n, Scale s) {
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i < n) y[i] = from_float<T>(s.a[i % 3] * (float)x[i] + s.b[i % 3]);
+}
+
+template <class T, int SIDE>
+void run(const PatchifyArgs& g, const Scale& k, Stream s) {
+    CG_LAUNCH((patches<T, SIDE>), grid((g.H / g.P) * (g.W / g.P), g.B), 256, (size_t)(3 * g.P * g.P), s, (const uint8_t*)g.x, (T*)g.y,
+              (int)g.H, (int)g.W, (int)g.P, (int)g.planar, k);
 }
 
 }  // namespace
@@ -41,11 +48,11 @@ void patchify(const PatchifyArgs& g, Stream s) {
         k.a[c] = (float)(1 / (255 * g.std[c]));
         k.b[c] = (float)(-g.mean[c] / g.std[c]);
     }
-    const uint8_t* x = (const uint8_t*)g.x;
     const i64 n = g.B * g.H * g.W * 3;
-    if (g.P == 1) CG_LAUNCH((normalise<T>), grid(ceil_div(n, 256)), 256, 0, s, x, (T*)g.y, n, k);
-    else
-        CG_LAUNCH((patches<T>), grid((g.H / g.P) * (g.W / g.P), g.B), 256, 3 * g.P * g.P, s, x, (T*)g.y, g.H, g.W, g.P, g.planar, k);
+    if (g.P == 1) CG_LAUNCH((normalise<T>), grid(ceil_div(n, 256)), 256, 0, s, (const uint8_t*)g.x, (T*)g.y, n, k);
+    else if (g.P == 16) run<T, 16>(g, k, s);
+    else if (g.P == 8) run<T, 8>(g, k, s);
+    else run<T, 0>(g, k, s);
 }
 
 CG_CUDA(patchify, PatchifyArgs)

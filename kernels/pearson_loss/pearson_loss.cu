@@ -1,10 +1,12 @@
-// Over images (axis 0): a block takes 32 vertices, all B rows of them in shared memory as float (B up to 640; beyond, the
-// columns are read from cache instead). Two passes over the tile give r, a third the gradient: pred and target come from
-// device memory once, dPred goes there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
+// Over images (axis 0): a block takes 32 vertices. Where V is a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes) and B
+// at most 256, a thread reads four vertices of every 32nd row and keeps them in registers (up to 80 at B 128: three blocks a
+// multiprocessor, no spills); otherwise all B rows lie in shared memory as float (B up to 640; beyond, the columns are read
+// from cache). Two passes over them give r, a third the gradient: pred and target come from device memory once, dPred goes
+// there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
 // Over vertices (axis 1): an image's row is longer than a block's memory, so means, centred sums and the gradient are three
 // kernels over chunks of rows; the tensors (40 MB at B = 128) stay in the second-level cache between them.
 // Losses: two doubles a block, added in order by one block. Deterministic. Never raw sums of squares.
-// Versions: only this one, not measured on a GPU yet.
+// Versions: shared memory alone, a vertex a thread (4 bytes a load, in bf16 2); this one. Neither measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -16,7 +18,7 @@ constexpr int kColumns = 32, kGroups = 8, kThreads = kColumns * kGroups;
 constexpr i64 kTile = 640;  // most rows of a tile in shared memory
 constexpr i64 kChunk = 4096;
 
-__device__ inline float pixel_term(float d, i64 kind, float& slope) {
+__device__ inline float pixel_term(float d, int kind, float& slope) {
     const float a = fabsf(d);
     if (kind == kL1) {
         slope = d > 0 ? 1.f : d < 0 ? -1.f : 0.f;
@@ -45,7 +47,7 @@ __device__ inline void column_sums(float (&v)[N], float (*room)[kGroups][kColumn
 
 template <class T, bool TILE>
 __global__ void __launch_bounds__(kThreads)
-over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V, i64 kind, float eps) {
+over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V, int kind, float eps) {
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float room[3][kGroups][kColumns];
     __shared__ double sums[2][kThreads];
@@ -101,6 +103,117 @@ over_images(const T* pred, const float* target, const float* w, T* dPred, double
     }
 }
 
+__device__ inline void load4(const float* p, float* v) { load_vec(p, v); }
+__device__ inline void load4(const bf16* p, float* v) {
+    const int2 x = *(const int2*)p;
+    v[0] = bits_to_float((uint32_t)x.x << 16), v[1] = bits_to_float((uint32_t)x.x & 0xffff0000u);
+    v[2] = bits_to_float((uint32_t)x.y << 16), v[3] = bits_to_float((uint32_t)x.y & 0xffff0000u);
+}
+__device__ inline void store4(float* p, const float* v) { store_vec(p, v); }
+__device__ inline void store4(bf16* p, const float* v) {
+    int2 x;
+    x.x = (int)pack_bf16(v[0], v[1]), x.y = (int)pack_bf16(v[2], v[3]);
+    *(int2*)p = x;
+}
+
+/// Sums over the 32 rows of threads of each of a thread's four columns, in every thread of the column: over the four rows
+/// of a warp by shuffles, then over the warps in order.
+template <int N>
+__device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kColumns]) {
+    const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, x = (int)threadIdx.x % 8 * 4;
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < N; k++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            v[k][j] += __shfl_xor_sync(0xffffffffu, v[k][j], 8);
+            v[k][j] += __shfl_xor_sync(0xffffffffu, v[k][j], 16);
+            if (lane < 8) room[k][warp][x + j] = v[k][j];
+        }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < N; k++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) v[k][j] = room[k][0][x + j];
+#pragma unroll 1  // all at once would take 96 registers
+    for (int i = 1; i < kGroups; i++)
+#pragma unroll
+        for (int k = 0; k < N; k++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) v[k][j] += room[k][i][x + j];
+}
+
+/// The same for V a multiple of 4 and B up to 32 R: a thread has R rows of four vertices, which stay in its registers.
+template <class T, int R>
+__global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
+over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V, int kind, float eps,
+             double inv_n, double inv_v) {
+    __shared__ __align__(16) float room[3][kGroups][kColumns];
+    __shared__ double dbl[33];
+    const int row = (int)threadIdx.x / 8;
+    const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x % 8 * 4;
+    const int rows = c < V ? B : 0;
+    float p[R][4], t[R][4], m[2][4] = {}, s[3][4] = {}, pixel = 0, slope;
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (row + 32 * i < rows) {
+            load4(pred + (row + 32 * i) * V + c, p[i]);
+            load4(target + (row + 32 * i) * V + c, t[i]);
+        }
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (row + 32 * i < rows)
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                m[0][j] += p[i][j];
+                m[1][j] += t[i][j];
+                pixel += pixel_term(p[i][j] - t[i][j], kind, slope);
+            }
+    column_sums4(m, room);
+#pragma unroll
+    for (int k = 0; k < 2; k++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) m[k][j] /= (float)B;
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (row + 32 * i < rows)
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const float x = p[i][j] - m[0][j], y = t[i][j] - m[1][j];
+                s[0][j] += x * x;
+                s[1][j] += y * y;
+                s[2][j] += x * y;
+            }
+    column_sums4(s, room);
+    const float w0 = (float)(w[0] * inv_n), w1 = (float)(w[1] * inv_v);
+    double corr = 0;
+    float iD[4], ra[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const float a = s[0][j] + eps, D = sqrtf(a) * sqrtf(s[1][j] + eps), r = D > 0 ? s[2][j] / D : 0.f;
+        iD[j] = D > 0 ? 1 / D : 0.f;
+        ra[j] = D > 0 ? r / a : 0.f;
+        if (row == 0 && c < V) corr += 1.0 - r;
+    }
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        if (row + 32 * i < rows) {
+            float d[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                pixel_term(p[i][j] - t[i][j], kind, slope);
+                d[j] = w0 * slope - w1 * ((t[i][j] - m[1][j]) * iD[j] - (p[i][j] - m[0][j]) * ra[j]);
+            }
+            store4(dPred + (row + 32 * i) * V + c, d);
+        }
+    const double pixels = block_sum(pixel * inv_n, dbl);
+    corr = block_sum(corr * inv_v, dbl);
+    if (threadIdx.x == 0) {
+        part[(i64)blockIdx.x * 2] = pixels;
+        part[(i64)blockIdx.x * 2 + 1] = corr;
+    }
+}
+
 __device__ inline void publish(double pixel, double corr, const float* w, float* total, float* pixel_out, float* corr_out) {
     *pixel_out = (float)pixel;
     *corr_out = (float)corr;
@@ -130,7 +243,7 @@ __device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::*what, 
 /// STEP 0: means' sums; 1: centred sums; 2: gradient and pixel loss.
 template <class T, int STEP>
 __global__ void __launch_bounds__(256)
-over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums* sums, i64 B, i64 V, i64 kind, float eps) {
+over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums* sums, i64 B, i64 V, int kind, float eps) {
     __shared__ double room[33];
     const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk, end = begin + kChunk < V ? begin + kChunk : V;
     const T* p = pred + b * V;
@@ -209,18 +322,28 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
         const i64 n = ceil_div(g.V, kColumns);
         double* part = (double*)g.scratch;
         const dim3 threads(kColumns, kGroups);
-        if (g.B <= kTile)
-            CG_LAUNCH((over_images<T, true>), grid(n), threads, (size_t)(2 * g.B * kColumns * 4), st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
-        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
+        // Both ways compute the same; where the tile has no room (8 KiB are static), the columns are read from cache.
+        const size_t tile = (size_t)(2 * g.B * kColumns * 4);
+        auto four = [&](auto r) {
+            CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(n), kThreads, 0, st, p, t, w, dP, part, (int)g.B, g.V,
+                      (int)g.kind, eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
+        };
+        if (g.V % 4 == 0 && g.B <= 256 && aligned16(p, t, dP)) {
+            if (g.B <= 64) four(std::integral_constant<int, 2>());
+            else if (g.B <= 128) four(std::integral_constant<int, 4>());
+            else four(std::integral_constant<int, 8>());
+        } else if (g.B <= kTile && tile + (8 << 10) <= most_shared())
+            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, (int)g.kind, eps);
+        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, (int)g.kind, eps);
         CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
         return;
     }
     Sums* sums = (Sums*)g.scratch;
     const i64 chunks = ceil_div(g.V, kChunk);
     const dim3 blocks = grid(chunks, g.B);
-    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
     CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, total, pixel, corr);
 }
 

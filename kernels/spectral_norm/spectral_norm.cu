@@ -1,9 +1,10 @@
 // All weights of all discriminators in three launches (up to 256 weights; more take another round). W is read from device
 // memory once: a block takes some rows; for each it makes s_i = W_i . v and adds s_i W_i to its own t, the second look at
-// the row hitting the cache. Rows of up to 1024 numbers belong to a warp, which keeps its t in shared memory; longer ones
-// to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
+// the row hitting the cache; 512 threads with four vectors of 16 bytes under way each cover the memory's latency (a number at
+// a time could not: 4 KB under way where some 23 are needed). Rows of up to 1024 numbers belong to a warp, which keeps its t in
+// shared memory; longer ones to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
 // Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512, 39548]).
-// Versions: only this one, not measured on a GPU yet.
+// Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
 #include <vector>
 
 #include "device.cuh"
@@ -13,7 +14,7 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kThreads = 256, kWarpsN = 8, kRows = 256, kNarrow = 1024;
+constexpr int kThreads = 512, kWarpsN = 16, kRows = 256, kNarrow = 1024;
 constexpr i64 kSharedT = 160 << 10;
 
 struct Weight {
@@ -40,33 +41,80 @@ i64 place(const SpectralNormRow& r, char* at, Weight* w) {
     return t + ss + tt;
 }
 
-__global__ void __launch_bounds__(kThreads) sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
+// A thread's columns of a row: vectors of VEC numbers, thread `at` of `of`.
+template <int VEC, class F>
+__device__ inline void own_columns(i64 N, int at, int of, F&& f) {
+#pragma unroll 4
+    for (i64 j = (i64)at * VEC; j < N; j += (i64)of * VEC) f(j);
+}
+template <int VEC>
+__device__ inline void load_some(const float* p, float (&x)[VEC]) {
+    if (VEC == 4) load_vec(p, x);
+    else x[0] = p[0];
+}
+template <int VEC>
+__device__ inline void store_some(float* p, const float (&x)[VEC]) {
+    if (VEC == 4) store_vec(p, x);
+    else p[0] = x[0];
+}
+
+/// t += s W_i and the sum of s^2 (of u s) over the rows begin, begin + step ... of a warp or block of `of` threads, whose
+/// sum of its threads' parts is total().
+template <int VEC, class S>
+__device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, float* t, int at, int of, bool advance, S&& total) {
+    const i64 N = w.r.N;
+    const float *W = (const float*)w.r.W, *v = (const float*)w.r.v_in, *u = (const float*)w.r.u_in;
+    float* s_out = (float*)w.r.u_out;
+    const float zero[VEC] = {};
+    double ss = 0;
+    own_columns<VEC>(N, at, of, [&](i64 j) { store_some<VEC>(t + j, zero); });
+    for (i64 i = begin; i < end; i += step) {
+        const float* row = W + i * N;
+        float s = 0;
+        own_columns<VEC>(N, at, of, [&](i64 j) {
+            float x[VEC], y[VEC];
+            load_some<VEC>(row + j, x);
+            load_some<VEC>(v + j, y);
+#pragma unroll
+            for (int k = 0; k < VEC; k++) s += x[k] * y[k];
+        });
+        s = total(s);
+        if (!advance) {
+            ss += (double)u[i] * s;
+            continue;
+        }
+        own_columns<VEC>(N, at, of, [&](i64 j) {
+            float x[VEC], y[VEC];
+            load_some<VEC>(row + j, x);
+            load_some<VEC>(t + j, y);
+#pragma unroll
+            for (int k = 0; k < VEC; k++) y[k] += s * x[k];
+            store_some<VEC>(t + j, y);
+        });
+        if (at == 0) s_out[i] = s;
+        ss += (double)s * s;
+    }
+    return ss;
+}
+
+__global__ void __launch_bounds__(kThreads, 1) sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
     CG_SHARED(float, room);
     __shared__ double dbl[33];
     __shared__ float one[33];
     int part;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, part)];
-    const i64 M = w.r.M, N = w.r.N, begin = M * part / w.parts, end = M * (part + 1) / w.parts;
-    const float *W = (const float*)w.r.W, *v = (const float*)w.r.v_in, *u = (const float*)w.r.u_in;
-    float *s_out = (float*)w.r.u_out, *t_out = w.t + (i64)part * N;
+    // In 32 bits: a division of 64 is a call, for which registers spill. The first M % parts blocks have one row more.
+    const int M = (int)w.r.M, parts = (int)w.parts, some = M / parts, more = M % parts;
+    const i64 N = w.r.N, begin = (i64)part * some + (part < more ? part : more), end = begin + some + (part < more ? 1 : 0);
+    float* t_out = w.t + (i64)part * N;
     const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
-    double ss = 0;
+    const bool vectors = N % 4 == 0 && (((uintptr_t)w.r.W | (uintptr_t)w.r.v_in) & 15) == 0;
+    double ss;
     if (N <= kNarrow) {
         float* t = room + (i64)warp * N;
-        for (i64 j = lane; j < N; j += 32) t[j] = 0;
-        for (i64 i = begin + warp; i < end; i += kWarpsN) {
-            const float* row = W + i * N;
-            float s = 0;
-            for (i64 j = lane; j < N; j += 32) s += row[j] * v[j];
-            s = warp_sum(s);
-            if (advance) {
-                for (i64 j = lane; j < N; j += 32) t[j] += s * row[j];
-                if (lane == 0) s_out[i] = s;
-                ss += (double)s * s;
-            } else {
-                ss += (double)u[i] * s;
-            }
-        }
+        auto total = [](float s) { return warp_sum(s); };
+        ss = vectors ? walk<4>(w, begin + warp, end, kWarpsN, t, lane, 32, advance, total)
+                     : walk<1>(w, begin + warp, end, kWarpsN, t, lane, 32, advance, total);
         __syncthreads();
         if (advance)
             for (i64 j = tid; j < N; j += kThreads) {
@@ -77,20 +125,9 @@ __global__ void __launch_bounds__(kThreads) sums(const __grid_constant__ Rows<We
         ss = block_sum(lane == 0 ? ss : 0, dbl);
     } else {
         float* t = N <= shared_floats ? room : t_out;  // a thread's own columns either way
-        for (i64 j = tid; j < N; j += kThreads) t[j] = 0;
-        for (i64 i = begin; i < end; i++) {
-            const float* row = W + i * N;
-            float s = 0;
-            for (i64 j = tid; j < N; j += kThreads) s += row[j] * v[j];
-            s = block_sum(s, one);
-            if (advance) {
-                for (i64 j = tid; j < N; j += kThreads) t[j] += s * row[j];
-                if (tid == 0) s_out[i] = s;
-                ss += (double)s * s;
-            } else {
-                ss += (double)u[i] * s;
-            }
-        }
+        auto total = [&](float s) { return block_sum(s, one); };
+        ss = vectors ? walk<4>(w, begin, end, 1, t, tid, kThreads, advance, total) : walk<1>(w, begin, end, 1, t, tid, kThreads, advance, total);
+        __syncthreads();
         if (advance && t != t_out)
             for (i64 j = tid; j < N; j += kThreads) t_out[j] = t[j];
     }
@@ -104,6 +141,7 @@ __global__ void __launch_bounds__(kThreads) sum_t(const __grid_constant__ Rows<W
     const i64 j = (i64)tile * kThreads + threadIdx.x;
     float t = 0;
     if (j < w.r.N) {
+#pragma unroll 16
         for (i64 p = 0; p < w.parts; p++) t += w.t[p * w.r.N + j];
         ((float*)w.r.v_out)[j] = t;
     }
@@ -177,7 +215,7 @@ __global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows
     const i64 n = w.r.M * w.r.N, N = w.r.N;
     const float is = *(const float*)w.r.inv_sigma, lambda = (float)(ordered_sum(w.part, w.blocks, room) * is);
     for (i64 i = (i64)block * kThreads + threadIdx.x; i < n; i += w.blocks * kThreads)
-        dW[i] = (G[i] - lambda * u[i / N] * v[i % N]) * is;
+        dW[i] = (G[i] - lambda * u[quotient(i, N)] * v[remainder(i, N)]) * is;
 }
 
 }  // namespace
@@ -193,11 +231,12 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     std::vector<Weight> all((size_t)g.n);
     char* at = (char*)g.scratch;
     size_t shared = 0;
+    const i64 most = (i64)most_shared() - (2 << 10);  // what is left beside the static ones; without, t lies in device memory
     for (i64 k = 0; k < g.n; k++) {
         const SpectralNormRow& r = g.rows[k];
         at += place(r, at, &all[(size_t)k]);
         const i64 need = r.N <= kNarrow ? kWarpsN * r.N * 4 : r.N * 4;
-        if (need <= kSharedT && (size_t)need > shared) shared = (size_t)need;
+        if (need <= kSharedT && need <= most && (size_t)need > shared) shared = (size_t)need;
     }
     using Table = Rows<Weight, kRows>;
     const int advance = (int)g.advance;

@@ -25,6 +25,7 @@ namespace avx2 { extern const Table kTable; }
 namespace avx512 { extern const Table kTable; }
 
 static const Table* loaded[kBackends];
+static void (*ranges[kBackends])(const char*);
 
 const Table& table(Backend b) {
     switch (b) {
@@ -57,6 +58,7 @@ void load_backend(int backend, const char* path) {
         CG_CHECK(!std::strcmp(t->entries[i].name, own.entries[i].name) && t->entries[i].args_bytes == own.entries[i].args_bytes,
                  std::string(path) + ": kernel " + own.entries[i].name + " is of another build");
     loaded[backend] = t;
+    ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
 }
 
 int kernel_count() { return ref::kTable.n; }
@@ -70,6 +72,10 @@ int64_t kernel_function(int backend, int kernel, int variant) {
 
 void launch(int64_t function, int64_t args, int64_t stream) {
     ((void (*)(const void*, void*))function)((const void*)args, (void*)stream);
+}
+
+void range(int backend, const char* name) {
+    if (backend >= 0 && backend < kBackends && ranges[backend]) ranges[backend](*name ? name : nullptr);
 }
 
 int64_t kernel_prepare(int backend, int kernel, int64_t args) {

@@ -31,6 +31,8 @@ __host__ __device__ constexpr i64 align_up(i64 a, i64 b) { return ceil_div(a, b)
 
 #ifdef CG_SIM
 #define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
+/// Bytes of shared memory that a block may have, static ones included.
+inline size_t most_shared() { return sim::kDynamic; }
 template <class K, class... A>
 void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
     sim::run(what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
@@ -39,9 +41,17 @@ void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t sh
 #define CG_SHARED(T, name)                                        \
     extern __shared__ __align__(128) unsigned char cg_dynamic[]; \
     T* name = (T*)cg_dynamic
+inline size_t most_shared() {
+    int device = 0, n = 0;
+    cudaError_t e = cudaGetDevice(&device);
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&n, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    CG_CHECK(e == cudaSuccess, cudaGetErrorString(e));
+    return (size_t)n;
+}
 template <class K, class... A>
 void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
-    if (shared > 48 << 10) {
+    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB), a launch must opt in.
+    if (shared > 32 << 10) {
         cudaError_t e = cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) + " bytes of shared memory: " + cudaGetErrorString(e));
     }
@@ -139,6 +149,14 @@ __device__ inline void store_vec(bf16* p, const float* v) {
 }
 
 inline bool aligned16(const void* p) { return ((uintptr_t)p & 15) == 0; }
+template <class... P>
+bool aligned16(const void* p, const P*... more) {
+    return aligned16(p) && (aligned16(more) && ...);
+}
+
+/// i % m with one 32-bit division where both fit: a 64-bit one costs about a hundred instructions.
+__device__ inline i64 remainder(i64 i, i64 m) { return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i % (uint32_t)m) : i % m; }
+__device__ inline i64 quotient(i64 i, i64 m) { return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i / (uint32_t)m) : i / m; }
 
 /// Sum over the lanes, in every lane; the tree is fixed, so the result is.
 template <class S>
@@ -163,6 +181,24 @@ __device__ inline S block_sum(S v, S* room) {
     }
     __syncthreads();
     return room[32];
+}
+
+/// y[c] = scale sum_p part[p stride + c] of n parts: 32 columns a block, of whose 32 warps each adds up every 32nd part, then
+/// the first adds the warps' in order. blockIdx.y 1 takes part + C to y1.
+template <class T = float>
+__global__ void __launch_bounds__(1024) sum_columns(const T* part, i64 n, i64 stride, T* y, T* y1, i64 C, T scale) {
+    __shared__ T room[32][32];
+    const i64 c = (i64)blockIdx.x * 32 + threadIdx.x;
+    T s = 0;
+    if (c < C)
+#pragma unroll 4
+        for (i64 p = threadIdx.y; p < n; p += 32) s += part[p * stride + blockIdx.y * C + c];
+    room[threadIdx.y][threadIdx.x] = s;
+    __syncthreads();
+    if (threadIdx.y == 0 && c < C) {
+        for (int i = 1; i < 32; i++) s += room[i][threadIdx.x];
+        (blockIdx.y == 0 ? y : y1)[c] = scale * s;
+    }
 }
 
 /// Rows of a multi-tensor kernel by value: `first` says at which block each begins. 32 KiB is the limit of parameters.

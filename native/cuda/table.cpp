@@ -1,5 +1,27 @@
 // The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
+#include <cstring>
+#include <stdexcept>
+
 #include "kernels_all.h"
+#ifndef CG_SIM
+#include <nvtx3/nvToolsExt.h>
+
+/// Begins a named range for NVIDIA's profilers, or ends the last one where the name is null.
+extern "C" __attribute__((visibility("default"))) void cg_range(const char* name) {
+    if (name) nvtxRangePushA(name);
+    else nvtxRangePop();
+}
+#endif
+
+namespace cg {
+
+void fail(const char* file, int line, const char* expr, const std::string& what) {
+    const char* name = std::strrchr(file, '/');
+    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
+                             (what.empty() ? "" : ": ") + what);
+}
+
+}  // namespace cg
 
 namespace cg::cuda {
 
@@ -19,7 +41,14 @@ using Stream = void*;
 #undef CG_VEC_F32_SCRATCH
 #undef CG_ONEDNN
 
+#ifdef CG_SIM_CUDART
+// The simulation behind a CUDA runtime of its own (native/sim/cudart): launches go through its streams.
+extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args);
+#define CG_RUN(k, A, T) \
+    [](const void* a, void* s) { cg_cudart_launch(s, [](const void* b, void* forwards) { k<T>(*(const A*)b, forwards); }, a); }
+#else
 #define CG_RUN(k, A, T) [](const void* a, void* s) { k<T>(*(const A*)a, s); }
+#endif
 #define CG_SCRATCH(k, A) [](const void* a) -> i64 { return k##_scratch(*(const A*)a); }
 static const Entry entries[] = {
 #define CG_VEC(k, A) \

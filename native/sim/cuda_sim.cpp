@@ -3,17 +3,7 @@
 
 #include <stdexcept>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace cg {
-
-void fail(const char* file, int line, const char* expr, const std::string& what) {
-    const char* name = std::strrchr(file, '/');
-    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
-                             (what.empty() ? "" : ": ") + what);
-}
 
 namespace sim {
 

@@ -22,7 +22,7 @@
 #include "cg/abi.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 
 #define __global__
@@ -98,6 +98,14 @@ struct Block {
     void (*body)(void*) = nullptr;
     void* arg = nullptr;
 
+    /// NaN in what a block has asked for; what lies behind it is forbidden under AddressSanitizer.
+    void fill_shared() {
+#if defined(__SANITIZE_ADDRESS__)
+        __asan_unpoison_memory_region(shared(), kDynamic);
+        __asan_poison_memory_region(shared() + dynamic_bytes, kDynamic - dynamic_bytes);
+#endif
+        std::memset(shared(), 0xFF, dynamic_bytes);
+    }
     char* shared() { return (char*)(((uintptr_t)dynamic.get() + 127) & ~(uintptr_t)127); }
     ~Block() {
         for (Fiber& f : fibers) std::free(f.stack);
@@ -187,7 +195,7 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
                     f.index = (unsigned)i;
                     f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y), (unsigned)(i / threads.x / threads.y));
                 }
-                std::memset(b.shared(), 0xFF, shared);
+                b.fill_shared();
                 run_block(b);
             } catch (const std::exception& e) {
 #pragma omp critical(cg_sim_failure)

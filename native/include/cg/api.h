@@ -18,6 +18,8 @@ CG_API void load_backend(int backend, const char* path);
 /// Address of a kernel's function, 0 where this backend lacks the variant.
 CG_API int64_t kernel_function(int backend, int kernel, int variant);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);
+/// Begins a range of that name for a profiler of the backend's; an empty name ends it. Does nothing where there is none.
+CG_API void range(int backend, const char* name);
 CG_API int64_t kernel_prepare(int backend, int kernel, int64_t args);
 CG_API void kernel_release(int backend, int kernel, int64_t state);
 CG_API int64_t kernel_scratch(int backend, int kernel, int64_t args);

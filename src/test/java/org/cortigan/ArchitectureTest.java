@@ -17,10 +17,11 @@ class ArchitectureTest {
             entry("graph"),
             entry("op", "graph"),
             entry("grad", "op", "graph"),
-            entry("plan", "op", "graph"),
+            entry("plan", "grad", "op", "graph"),
             entry("jni"),
             entry("mem", "jni"),
             entry("exec", "plan", "op", "graph", "jni", "mem", "data"),
+            entry("cuda", "exec", "op", "graph", "jni", "mem", "data"),
             entry("data"),
             entry("eval", "data"),
             entry("nn", "op", "graph"),
@@ -51,11 +52,13 @@ class ArchitectureTest {
             for (String line : Files.readAllLines(p)) {
                 if (!line.startsWith("import ")) continue;
                 String name = line.replaceFirst("import (static )?", "");
-                if (name.startsWith("org.bytedeco"))
-                    assertTrue(here.equals("jni") || here.equals("mem"), p + " knows JavaCPP");
+                if (name.startsWith("org.bytedeco.cuda")) assertTrue(here.equals("cuda"), p + " knows CUDA");
+                else if (name.startsWith("org.bytedeco"))
+                    assertTrue(List.of("jni", "mem", "cuda").contains(here), p + " knows JavaCPP");
                 if (name.startsWith("picocli")) assertTrue(here.equals("cli"), p + " knows picocli");
                 if (!name.startsWith("org.cortigan.") || name.matches("org\\.cortigan\\.[A-Z].*")) continue;
                 String there = name.split("\\.")[2];
+                assertTrue(here.equals("cuda") || !there.equals("cuda"), p + " would load CUDA's classes");
                 seen++;
                 assertTrue(there.equals(here) || MAY.get(here).contains(there), p + " imports " + name.strip());
             }

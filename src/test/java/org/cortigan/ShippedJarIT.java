@@ -65,6 +65,31 @@ class ShippedJarIT {
     }
 
     @Test
+    void withoutTheBindingsOfCudaOnlyCudaIsMissing() throws Exception {
+        List<String> with = List.of(classPath(true).split(":"));
+        String cp = String.join(":", with.stream().filter(p -> !Path.of(p).getFileName().toString().startsWith("cuda-")).toList());
+        assertEquals(with.size() - 2, cp.split(":").length, "the two jars of the bindings are left out");
+        Run doctor = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "doctor");
+        String text = doctor.text();
+        assertEquals(0, doctor.process.exitValue(), text);
+        assertTrue(text.contains("cuda: unavailable: device cuda: the bindings are not on the class path"), text);
+        Run cuda = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "profile", "-c", "quickstart", "--device", "cuda");
+        text = cuda.text();
+        assertEquals(1, cuda.process.exitValue(), text);
+        assertTrue(text.contains("bindings are not on the class path") && !text.contains("\tat "), text);
+    }
+
+    @Test
+    void processorsNeverLoadTheClassesOfCuda() throws Exception {
+        Run r = java(
+                dir.resolve("cache5").toString(), "-verbose:class", "-cp", classPath(true), "org.cortigan.cli.Main", "profile", "-c",
+                "quickstart", "--device", "cpu", "-o", "train.batch=2", "--repeats", "1");
+        String text = r.text();
+        assertEquals(0, r.process.exitValue(), text);
+        assertTrue(text.contains("org.cortigan.exec.CpuDevice") && !text.contains("org.bytedeco.cuda"), "classes of CUDA were loaded");
+    }
+
+    @Test
     void theExampleRunsWithoutPicocli() throws Exception {
         Path classes = dir.resolve("example"), from = Path.of(System.getProperty("cortigan.testClasses"), "org/cortigan/example");
         Files.createDirectories(classes.resolve("org/cortigan/example"));
@@ -97,8 +122,9 @@ class ShippedJarIT {
     void theJarNamesNoFolderOfTheMachineThatBuiltIt() throws Exception {
         Path lib = dir.resolve("lib.so");
         try (java.util.zip.ZipFile z = new java.util.zip.ZipFile(System.getProperty("cortigan.jar"))) {
-            for (String name : List.of("libcortigan_cpu.so", "libjniNative.so")) {
+            for (String name : List.of("libcortigan_cpu.so", "libjniNative.so", "libcortigan_cuda.so")) {
                 var e = z.getEntry("org/cortigan/jni/linux-x86_64/" + name);
+                if (e == null && name.contains("cuda")) continue; // built without nvcc
                 Files.write(lib, z.getInputStream(e).readAllBytes());
                 String text = Files.readString(lib, StandardCharsets.ISO_8859_1);
                 assertFalse(text.contains(Path.of("").toAbsolutePath().toString()), name + " has the build folder in it");

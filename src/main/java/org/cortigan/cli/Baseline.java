@@ -13,7 +13,7 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
@@ -88,8 +88,7 @@ final class Baseline implements Callable<Integer> {
                     e = pixels(d, h, "test split", s, components, ceiling.unit);
                 } else {
                     String label = "ridge on " + components + " components of features of " + features + ", test split";
-                    CpuDevice device = place.open(output);
-                    try (Predictor p = m.featureExtractor(device, 32)) {
+                    try (Device device = place.open(output); Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
                         e = h.ridge(label, train, test, d, o, ceiling.unit);
                     }

@@ -3,6 +3,8 @@ package org.cortigan.cli;
 import java.io.PrintWriter;
 import java.util.concurrent.Callable;
 import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.DeviceProvider;
+import org.cortigan.exec.Devices;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
 import picocli.CommandLine.Command;
@@ -30,7 +32,7 @@ final class Doctor implements Callable<Integer> {
         out.printf("kernels     %d%n", Native.kernel_count());
         out.printf("device      %s: available%n", cpu.name());
         out.printf("bf16        %s%n", cpu.supportsBf16() ? "available" : "unavailable: needs avx512bf16");
-        out.println("device      cuda: unavailable: this version has no CUDA backend");
+        for (DeviceProvider p : Devices.providers()) for (String line : p.report()) out.printf("device      %s%n", line);
         out.flush();
         return 0;
     }

@@ -74,9 +74,9 @@ final class Evaluate implements Callable<Integer> {
             throw new InputException("evaluate", "the evaluation of several runs belongs into none of their folders", "Name one by --out");
         List<Path> files = models.stream().map(Shared::checkpoint).toList();
         Evaluation e;
-        try (AlgonautsSubject s = data.open()) {
+        try (Device device = place.open(output); AlgonautsSubject s = data.open()) {
             Path responses = heldOut != null ? heldOut : SimulatedDataset.heldOut(data.data, data.subject);
-            e = of(files, split, s, responses, data.cache(), place.open(output), ceiling.unit, output::note);
+            e = of(files, split, s, responses, data.cache(), device, ceiling.unit, output::note);
         }
         Path folder = out != null ? out : files.get(0).toAbsolutePath().resolveSibling("evaluation");
         RunFolder.create(folder);

@@ -9,7 +9,7 @@ import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Images;
 import org.cortigan.data.NpyType;
 import org.cortigan.data.NpyWriter;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.RunFolder;
 import picocli.CommandLine.ArgGroup;
@@ -71,9 +71,9 @@ final class Predict implements Callable<Integer> {
                 files = split == Split.TEST ? s.testImages() : s.trainingImages();
                 if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
-        CpuDevice device = place.open(output);
         List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
-        try (Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
+        try (Device device = place.open(output);
+                Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
             int left = p.subject().left();
             RunFolder.create(out);
             write(p, files, left);

@@ -12,7 +12,7 @@ import org.cortigan.data.Json;
 import org.cortigan.data.Region;
 import org.cortigan.data.Regions;
 import org.cortigan.data.SimulatedDataset;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
@@ -26,7 +26,12 @@ import picocli.CommandLine.Option;
 @Command(
         name = "profile",
         description = "Time of every node of a training step against its floor, on random photographs and responses.",
-        mixinStandardHelpOptions = true)
+        mixinStandardHelpOptions = true,
+        footer = {
+            "", "With NVIDIA's profilers, ranges named by op and node:",
+            "  nsys profile -t cuda,nvtx tools/cortigan profile -c vit-gan --device cuda:0 --nvtx",
+            "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan --device cuda:0 --nvtx"
+        })
 final class ProfileCommand implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
@@ -55,23 +60,28 @@ final class ProfileCommand implements Callable<Integer> {
     @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace for Perfetto.")
     private Path trace;
 
+    @Option(names = "--nvtx", description = "On a GPU: ranges with the nodes' names for nsys and ncu.")
+    private boolean nvtx;
+
     @Override
     public Integer call() {
         if (subject < 1 || subject > 8) throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
         if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
         Recipe r = Recipe.load(recipe);
         for (String o : options) r = r.with(o);
-        CpuDevice device = place.open(output);
         Generator g = Generator.of(r.section("model").section("generator"));
-        Ceilings c = Ceilings.measure(device);
         int[] v = SimulatedDataset.challengeVertices(subject);
-        try (Trainer t = new Trainer(r, new Random(2 * r.section("train").integer("batch", 1), v[0], v[1], g.imageBytes()), device, null)) {
+        int batch = r.section("train").integer("batch", 1);
+        try (Device device = place.open(output);
+                Trainer t = new Trainer(r, new Random(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
+            Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
+            if (nvtx) t.session().nameRanges();
             Profile p = Profile.of(t.session(), c, 2, repeats);
             if (json != null) Json.write(json, p.json());
             if (trace != null) p.writeTrace(trace);
-            int batch = r.section("train").integer("batch", 1);
-            output.line("%s, batch %d, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"), batch / p.seconds());
+            output.line("%s, batch %d, %s, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"),
+                    t.session().device().name(), batch / p.seconds());
             output.line("%smemory of a step: %s", p.table(top), t.plan());
         }
         return 0;

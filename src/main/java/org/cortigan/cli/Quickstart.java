@@ -14,7 +14,7 @@ import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
@@ -56,13 +56,18 @@ final class Quickstart implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        try (Device device = place.open(output)) {
+            return run(device);
+        }
+    }
+
+    private int run(Device device) {
         long begin = System.nanoTime();
         Recipe recipe = Recipe.load("quickstart");
         for (String o : options) recipe = recipe.with(o);
         int size = Generator.of(recipe.section("model").section("generator")).image();
         if (Files.exists(out))
             throw new InputException(out.toString(), "exists already", "Remove it, or choose another folder by --out");
-        CpuDevice device = place.open(output);
         Path data = out.resolve("data");
         output.note("1/4 simulating subject 1: " + images + " training and " + testImages + " test images, crops of photographs");
         List<Path> files = photos != null ? org.cortigan.data.Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
@@ -100,7 +105,7 @@ final class Quickstart implements Callable<Integer> {
         return 0;
     }
 
-    private Evaluation trained(Recipe r, String name, SubjectData train, HeldOut test, AlgonautsSubject s, CpuDevice device) {
+    private Evaluation trained(Recipe r, String name, SubjectData train, HeldOut test, AlgonautsSubject s, Device device) {
         Path folder = out.resolve(name);
         RunFolder.create(folder);
         try (Trainer t = new Trainer(r, train, device, folder)) {

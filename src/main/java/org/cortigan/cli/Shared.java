@@ -10,7 +10,8 @@ import java.util.function.IntFunction;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.eval.NoiseCeiling;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
@@ -100,26 +101,14 @@ final class Shared {
     /** Where to compute. */
     static final class Place {
         @Option(names = "--device", defaultValue = "auto", paramLabel = "NAME",
-                description = "auto or cpu (default ${DEFAULT-VALUE}).")
+                description = "auto, cpu, cuda or cuda:N (default ${DEFAULT-VALUE}). One that is named is used or the command fails saying why.")
         String device;
 
-        @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "Threads; 0 for all cores (default).")
+        @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "Threads of the processor; 0 for all cores (default).")
         int threads;
 
-        CpuDevice open(Output o) {
-            if (threads < 0) throw new InputException("--threads " + threads, "is negative", "Give 0 for all cores");
-            switch (device) {
-                case "auto" -> {
-                    CpuDevice d = CpuDevice.best(threads);
-                    o.note("device: " + d.name() + ", chosen because this version computes on processors only");
-                    return d;
-                }
-                case "cpu" -> {
-                    return CpuDevice.best(threads);
-                }
-                case "cuda" -> throw new InputException("--device cuda", "is unavailable: this version has no CUDA backend", "Use cpu");
-                default -> throw new InputException("--device " + device, "is unknown", "Use auto or cpu");
-            }
+        Device open(Output o) {
+            return Devices.open(device, threads, o::note);
         }
     }
 

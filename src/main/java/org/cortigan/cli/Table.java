@@ -21,7 +21,7 @@ import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
@@ -123,10 +123,9 @@ final class Table implements Callable<Integer> {
     public Integer call() throws Exception {
         if (components < 1) throw new InputException("--components " + components, "is too small", "Give at least 1");
         plan();
-        CpuDevice device = place.open(output);
-        RunFolder.create(out);
         Map<Integer, AlgonautsSubject> open = new TreeMap<>();
-        try {
+        try (Device device = place.open(output)) {
+            RunFolder.create(out);
             for (int n : subjects) {
                 AlgonautsSubject s = AlgonautsSubject.open(data, n);
                 open.put(n, s);
@@ -259,7 +258,7 @@ final class Table implements Callable<Integer> {
         return cache != null ? cache : data.resolve(".cortigan-cache");
     }
 
-    private boolean train(Run r, AlgonautsSubject s, CpuDevice device) throws Exception {
+    private boolean train(Run r, AlgonautsSubject s, Device device) throws Exception {
         String name = r.folder.getFileName().toString();
         int size = Generator.of(r.recipe.section("model").section("generator")).image();
         Map<String, Object> result = new LinkedHashMap<>();

@@ -13,7 +13,7 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.jni.Native;
 import org.cortigan.model.Generator;
 import org.cortigan.train.Recipe;
@@ -84,7 +84,6 @@ final class Train implements Callable<Integer> {
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());
         if (fast) r = r.with("train.epochs", 1);
-        CpuDevice device = place.open(output);
         int size = Generator.of(r.section("model").section("generator")).image();
         List<Integer> who = subjects.isEmpty() ? List.of(data.subject) : subjects;
         if (who.stream().distinct().count() < who.size()) throw new InputException("--subjects " + who, "names one twice", "Name each once");
@@ -93,7 +92,7 @@ final class Train implements Callable<Integer> {
                 : Path.of("runs", r.name() + "-" + String.join("-", who.stream().map(AlgonautsSubject::folderName).toList()));
         int few = 5 * r.section("train").integer("batch", 1);
         Deque<AutoCloseable> open = new ArrayDeque<>();
-        try {
+        try (Device device = place.open(output)) {
             Map<String, TrainingData> sets = new LinkedHashMap<>();
             for (int n : who) {
                 AlgonautsSubject subject = AlgonautsSubject.open(data.data, n);
@@ -109,7 +108,7 @@ final class Train implements Callable<Integer> {
         }
     }
 
-    private int train(Recipe r, Map<String, TrainingData> sets, CpuDevice device, Path folder) throws InterruptedException {
+    private int train(Recipe r, Map<String, TrainingData> sets, Device device, Path folder) throws InterruptedException {
         Path last = RunFolder.last(folder);
         Path from = resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
         if (from == null && Files.exists(last) && !dryRun)
@@ -147,7 +146,7 @@ final class Train implements Callable<Integer> {
      * @param goOn what to do to go on with a run that was stopped
      * @return whether the run is complete
      */
-    static boolean run(Trainer t, Recipe r, CpuDevice device, Path folder, Shared.Output output, String name, boolean json, String goOn) {
+    static boolean run(Trainer t, Recipe r, Device device, Path folder, Shared.Output output, String name, boolean json, String goOn) {
         Map<String, Object> environment = new LinkedHashMap<>();
         environment.put("processor", Native.cpu_features());
         environment.put("libraries", Native.library_versions());

@@ -4,7 +4,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.mem.Memory;
 
 /** Where a session runs. */
-public interface Device {
+public interface Device extends AutoCloseable {
     /** For messages and records, for example {@code cpu (avx512, 2 threads)}. */
     String name();
 
@@ -27,6 +27,11 @@ public interface Device {
         return true;
     }
 
+    /** This device with products of f32 in TF32 (10 bits of mantissa), or null if it has none. */
+    default Device tf32() {
+        return null;
+    }
+
     /** Memory and stream of a device that has its own, null where tensors lie in the processor's memory. */
     default DeviceRuntime runtime() {
         return null;
@@ -41,4 +46,8 @@ public interface Device {
     default Memory allocateHost(long bytes) {
         return runtime() == null ? Memory.allocate(bytes) : runtime().allocateHost(bytes);
     }
+
+    /** Gives back what the device holds; sessions and variables on it must be closed before. */
+    @Override
+    default void close() {}
 }

@@ -57,6 +57,9 @@ public interface DeviceRuntime {
     interface Marks extends AutoCloseable {
         void mark(int i);
 
+        /** Waits until the device has come to the mark, and throws what went wrong before it. */
+        void await(int i);
+
         /** Nanoseconds from mark a to mark b; after a synchronisation. */
         long nanos(int a, int b);
 

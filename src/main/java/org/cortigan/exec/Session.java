@@ -2,11 +2,14 @@ package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.cortigan.InputException;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
@@ -50,8 +53,8 @@ public final class Session implements AutoCloseable {
     private record Prepared(
             long state, String kernel, int structWords, ByteBuffer buf, long address, DeviceRuntime.LibraryKernel library) {}
 
-    /** A small output and where it lies on the host. */
-    private record Result(long host, long device, long bytes) {}
+    /** A small output and where it lies in the block of them on the host. */
+    private record Result(long offset, long device, long bytes) {}
 
     private final Graph graph;
     private final Device device;
@@ -67,12 +70,19 @@ public final class Session implements AutoCloseable {
     private final long[] functions;
     private final long[] args;
     private final Prepared[] calls;
+    // Small inputs and outputs on a device: what the host sees, and two sets in memory that the device copies by itself, so
+    // that a run can be asked for while the one before is under way. Each set has its own recording.
     private final List<Result> results = new ArrayList<>();
     private Memory smallInputs;
     private long smallInputsDevice;
-    private DeviceRuntime.Recorded recorded;
-    private boolean warm;
+    private Memory smallOutputs;
+    private final Memory[] sent = new Memory[2];
+    private final Memory[] received = new Memory[2];
+    private final DeviceRuntime.Recorded[] recorded = new DeviceRuntime.Recorded[2];
+    private DeviceRuntime.Marks done;
+    private long runs;
     private boolean inFlight;
+    private boolean ranges;
     private boolean open = true;
 
     public Session(Graph graph, Device device, Variables variables) {
@@ -131,6 +141,7 @@ public final class Session implements AutoCloseable {
                 functions[i] = p.library == null ? function(s, op) : 0;
                 i++;
             }
+            if (runtime != null) placeResults();
             for (Map.Entry<String, Value> e : graph.outputs().entrySet()) {
                 Value v = e.getValue();
                 Leaf leaf = plan.leafOf(v);
@@ -146,18 +157,43 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** Room on the host for small outputs, and for what travels in both directions. */
+    private void placeResults() {
+        long bytes = 0;
+        for (Value v : graph.outputs().values()) if (plan.leafOf(v) == null && bytes(v) <= SMALL) bytes += slot(v);
+        smallOutputs = own(Memory.allocate(bytes));
+        for (int i = 0; i < 2; i++) {
+            received[i] = own(host(bytes));
+            sent[i] = own(host(smallInputs == null ? 0 : smallInputs.bytes()));
+        }
+        done = runtime.marks(2);
+    }
+
     private Storage output(Value v) {
-        long n = v.shape().elements() * device.elementBytes(v.dtype()), at = arena.address() + plan.offset(v);
+        long n = bytes(v), at = arena.address() + plan.offset(v);
         if (runtime == null || n > SMALL) return new Storage(v.type(), device, arena, plan.offset(v));
-        Memory host = own(runtime.allocateHost(n));
-        results.add(new Result(host.address(), at, n));
-        return new Storage(v.type(), device, at, host, 0, this::settle);
+        long offset = 0;
+        for (Result r : results) offset = Math.max(offset, r.offset + slot(r.bytes));
+        results.add(new Result(offset, at, n));
+        return new Storage(v.type(), device, at, smallOutputs, offset, this::settle);
+    }
+
+    private long bytes(Value v) {
+        return v.shape().elements() * device.elementBytes(v.dtype());
+    }
+
+    private Memory host(long bytes) {
+        return enough(() -> runtime.allocateHost(bytes));
+    }
+
+    private Memory allocate(long bytes) {
+        return enough(() -> device.allocate(bytes));
     }
 
     /** Memory for tensors; says what is short if the device has too little. */
-    private Memory allocate(long bytes) {
+    private <T> T enough(Supplier<T> make) {
         try {
-            return device.allocate(bytes);
+            return make.get();
         } catch (OutOfMemoryError e) {
             throw new InputException(
                     device.name(),
@@ -264,7 +300,7 @@ public final class Session implements AutoCloseable {
         Map<Leaf, Long> at = new HashMap<>();
         List<Map.Entry<Leaf, Value>> here = new ArrayList<>();
         for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet()) {
-            if (e.getKey() instanceof Leaf.Variable x) at.put(x, variables.get(x.id(), x.type()).address());
+            if (e.getKey() instanceof Leaf.Variable x) at.put(x, enough(() -> variables.get(x.id(), x.type())).address());
             else here.add(e);
         }
         // Inputs that no output depends on are fed all the same: they get storage that nothing reads.
@@ -279,14 +315,14 @@ public final class Session implements AutoCloseable {
         }
         Memory io = own(allocate(bytes));
         if (smallBytes > 0) {
-            smallInputs = own(runtime.allocateHost(smallBytes));
+            smallInputs = own(Memory.allocate(smallBytes));
             smallInputsDevice = io.address();
         }
         long offset = 0;
         for (Map.Entry<Leaf, Value> e : here) {
             Value v = e.getValue();
             Storage s = small(e)
-                    ? new Storage(v.type(), device, io.address() + offset, smallInputs, offset, this::settle)
+                    ? new Storage(v.type(), device, io.address() + offset, smallInputs, offset, null)
                     : new Storage(v.type(), device, io, offset);
             if (e.getKey() instanceof Leaf.Constant c) s.fill(c.value());
             else if (e.getKey() instanceof Leaf.Table t) s.write(t.toArray());
@@ -302,8 +338,11 @@ public final class Session implements AutoCloseable {
     }
 
     private long slot(Value v) {
-        long n = v.shape().elements() * device.elementBytes(v.dtype());
-        return (n + Plan.ALIGNMENT - 1) / Plan.ALIGNMENT * Plan.ALIGNMENT;
+        return slot(bytes(v));
+    }
+
+    private static long slot(long bytes) {
+        return (bytes + Plan.ALIGNMENT - 1) / Plan.ALIGNMENT * Plan.ALIGNMENT;
     }
 
     private long address(Value v, long element, Map<Leaf, Long> leaves) {
@@ -359,62 +398,121 @@ public final class Session implements AutoCloseable {
 
     /**
      * Runs every step once. On a device with a stream of its own this only asks for it: reading an output waits. There the
-     * first run launches node by node, the second records the launches as one graph, and from then on that is replayed.
+     * first run launches node by node, the next two record the launches as one graph each, and from then on these are
+     * replayed in turn; a run waits for the one before the last.
      */
     public void run() {
         check();
         if (nodes.length == 0) return;
         if (runtime == null) {
             Native.set_threads(device.threads());
-            launchAll();
+            launchAll(0);
             return;
         }
-        settle(); // the small inputs of the run before have arrived, so they may change from now on
+        int set = (int) (runs & 1);
+        if (runs >= 2) done.await(set);
         runtime.use();
-        if (!warm) {
+        if (smallInputs != null) Native.copy(sent[set].address(), smallInputs.address(), smallInputs.bytes());
+        if (runs == 0) {
             // Libraries load what they need at their first call, which a recording would not survive.
-            launchAll();
-            warm = true;
+            launchAll(set);
         } else {
-            if (recorded == null) recorded = runtime.record(this::launchAll);
-            recorded.launch();
+            if (recorded[set] == null) recorded[set] = runtime.record(() -> launchAll(set));
+            recorded[set].launch();
         }
+        done.mark(set);
+        runs++;
         inFlight = true;
     }
 
-    private void launchAll() {
-        if (smallInputs != null) runtime.upload(smallInputsDevice, smallInputs.address(), smallInputs.bytes());
+    private void launchAll(int set) {
+        if (smallInputs != null) runtime.upload(smallInputsDevice, sent[set].address(), smallInputs.bytes());
         int i = 0;
         try {
             for (; i < functions.length; i++) {
                 launch(i);
-                if (SYNCHRONOUS && runtime != null && !warm) runtime.synchronize();
+                if (SYNCHRONOUS && runtime != null && runs == 0) runtime.synchronize();
             }
         } catch (RuntimeException e) {
             throw new IllegalStateException("running " + nodes[i] + ": " + e.getMessage(), e);
         }
         for (int k = 0; k < results.size(); k++) {
             Result r = results.get(k);
-            runtime.download(r.host, r.device, r.bytes);
+            runtime.download(received[set].address() + r.offset, r.device, r.bytes);
         }
     }
 
+    /** From now on a profiler of the device's (NVTX) sees a range of the node's op and label around its launches. */
+    public void nameRanges() {
+        ranges = true;
+    }
+
     private void launch(int i) {
+        if (ranges) Native.range(device.backend(), nodes[i].op().name() + " " + nodes[i].label().replace('/', '.'));
+        start(i);
+        if (ranges) Native.range(device.backend(), "");
+    }
+
+    private void start(int i) {
         if (functions[i] != 0) Native.launch(functions[i], args[i], runtime == null ? 0 : runtime.stream());
         else calls[i].library.launch(calls[i].buf);
     }
 
-    /** Waits for the run under way. */
+    /** Waits for the run under way and takes its small outputs. */
     private void settle() {
         if (!inFlight) return;
-        runtime.synchronize();
         inFlight = false;
+        runtime.synchronize();
+        take((int) (runs - 1 & 1));
+    }
+
+    private void take(int set) {
+        if (smallOutputs.bytes() > 0) Native.copy(smallOutputs.address(), received[set].address(), smallOutputs.bytes());
     }
 
     /** Waits until the run asked for is done. */
     public void synchronize() {
         check();
         settle();
+    }
+
+    /** First elements of small outputs, of the last run or the one before it. Reading allocates nothing. */
+    public final class Scalars {
+        private final Storage[] of;
+        private final int[] elements;
+        private final FloatBuffer[][] at;
+
+        private Scalars(List<String> names) {
+            of = names.stream().map(Session.this::output).toArray(Storage[]::new);
+            elements = Arrays.stream(of).mapToInt(s -> (int) s.type().shape().elements()).toArray();
+            at = new FloatBuffer[runtime == null ? 0 : 2][of.length];
+            for (int set = 0; set < at.length; set++)
+                for (int i = 0; i < of.length; i++)
+                    for (Result r : results)
+                        if (r.device == of[i].address()) at[set][i] = received[set].view(r.offset, r.bytes).asFloatBuffer();
+        }
+
+        /**
+         * Waits for that run alone.
+         *
+         * @param back 0 for the last run; 1 for the one before it, on a device with a stream
+         */
+        public void read(int back, double[] into) {
+            check();
+            if (runtime == null) {
+                if (back != 0) throw new IllegalArgumentException("a processor keeps the last run alone");
+                for (int i = 0, k = 0; i < of.length; i++) for (int e = 0; e < elements[i]; e++) into[k++] = of[i].get(e);
+                return;
+            }
+            int set = (int) (runs - 1 - back & 1);
+            done.await(set);
+            for (int i = 0, k = 0; i < of.length; i++) for (int e = 0; e < elements[i]; e++) into[k++] = at[set][i].get(e);
+        }
+    }
+
+    /** A reader of outputs of at most some hundred floats that are not variables. */
+    public Scalars scalars(List<String> names) {
+        return new Scalars(names);
     }
 
     /** Nodes that a run launches, in order. */
@@ -441,8 +539,12 @@ public final class Session implements AutoCloseable {
     }
 
     private void runTimedOnDevice(long[] nanos, long[] starts) {
+        settle();
         runtime.use();
-        if (smallInputs != null) runtime.upload(smallInputsDevice, smallInputs.address(), smallInputs.bytes());
+        if (smallInputs != null) {
+            Native.copy(sent[0].address(), smallInputs.address(), smallInputs.bytes());
+            runtime.upload(smallInputsDevice, sent[0].address(), smallInputs.bytes());
+        }
         try (DeviceRuntime.Marks marks = runtime.marks(functions.length + 1)) {
             marks.mark(0);
             for (int i = 0; i < functions.length; i++) {
@@ -490,9 +592,16 @@ public final class Session implements AutoCloseable {
     public void close() {
         if (!open) return;
         open = false;
-        if (inFlight) runtime.synchronize();
-        if (recorded != null) recorded.close();
+        RuntimeException failed = null;
+        try {
+            if (inFlight) runtime.synchronize();
+        } catch (RuntimeException e) {
+            failed = e;
+        }
+        for (DeviceRuntime.Recorded r : recorded) if (r != null) r.close();
+        if (done != null) done.close();
         for (Prepared p : prepared.values()) release(p, device);
         owned.forEach(Memory::close);
+        if (failed != null) throw failed;
     }
 }

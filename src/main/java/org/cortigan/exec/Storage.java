@@ -150,6 +150,7 @@ public final class Storage {
         };
     }
 
+    /** Sets all elements of an i32 tensor. */
     public void write(int[] src) {
         check(src.length);
         if (type.dtype() != DType.I32) throw new IllegalArgumentException("ints given for " + type);
@@ -182,9 +183,14 @@ public final class Storage {
         }
     }
 
-    /** Raw bytes of a part of a tensor in a device's own memory, from byte {@code offset} of it on. */
+    /** Raw bytes of a part of a tensor, from byte {@code offset} of it on, otherwise as {@link #write(ByteBuffer)}. */
     public void write(ByteBuffer src, long offset) {
-        if (bytes != null || offset + src.remaining() > size) throw new IllegalArgumentException("no such part of " + type);
+        if (asDouble || offset + src.remaining() > size) throw new IllegalArgumentException("no such part of " + type);
+        if (bytes != null) {
+            settle();
+            bytes.put((int) offset, src, src.position(), src.remaining());
+            return;
+        }
         if (src.isDirect()) {
             runtime.upload(address + offset, Memory.address(src), src.remaining());
             return;

@@ -83,7 +83,14 @@ public final class Gradients {
         return Arrays.asList(out);
     }
 
+    private static final String BACKWARD = "backward";
+
+    /** Whether a node was made here. */
+    public static boolean backward(Node n) {
+        return n.label().equals(BACKWARD) || n.label().startsWith(BACKWARD + "/");
+    }
+
     private static String backward(String label) {
-        return label.isEmpty() ? "backward" : "backward/" + label;
+        return label.isEmpty() ? BACKWARD : BACKWARD + "/" + label;
     }
 }

@@ -26,6 +26,8 @@ public final class Native {
 
     public static native void launch(long function, long args, long stream);
 
+    public static native void range(int backend, String name);
+
     public static native long kernel_prepare(int backend, int kernel, long args);
 
     public static native void kernel_release(int backend, int kernel, long state);

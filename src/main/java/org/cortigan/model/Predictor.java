@@ -82,6 +82,13 @@ public final class Predictor implements AutoCloseable {
         return subject;
     }
 
+    /** Bytes of the device's memory that a predictor takes besides the parameters. */
+    public static long bytes(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
+        Graph g = new Graph();
+        g.output("y", build(Weights.in(g, DType.F32, Generator.PREFIX, false, Weights.Use.PREDICT), config, subject, false, batch));
+        return Session.plan(g, device).report().arenaBytes() + (long) batch * config.generator().imageBytes();
+    }
+
     /** Photographs in a batch: the most that one call takes. */
     public int batch() {
         return batch;

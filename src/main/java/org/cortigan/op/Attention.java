@@ -61,7 +61,9 @@ public record Attention(int heads) implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}}) c.add(of(s[0], s[1], s[2], s[3]));
-        c.add(of(2, 197, 3, 64).noGradient());
+        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel
+        for (int[] s : new int[][] {{2, 197, 3, 64}, {1, 40, 2, 32}, {1, 300, 1, 32}, {1, 70, 1, 128}})
+            c.add(of(s[0], s[1], s[2], s[3]).noGradient());
         c.add(of(8, 197, 12, 64).benchmark());
         return c;
     }

@@ -134,6 +134,8 @@ public record SpectralNorm(Mode mode) implements Op {
         c.add(products());
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
+        // rows that a warp and that a block of the CUDA kernel takes, in vectors and one by one
+        for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}}) c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
         c.add(product(5, 7, Mode.REUSE).noGradient());
         c.add(product(39548, 512, Mode.ADVANCE).benchmark());

@@ -1,6 +1,6 @@
 package org.cortigan.prof;
 
-import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -17,37 +17,37 @@ import org.cortigan.op.Ops;
  */
 public record Ceilings(String device, double flopsF32, double flopsBf16, double bandwidth) {
     /** Measures; takes a second or two. */
-    public static Ceilings measure(CpuDevice d) {
-        return new Ceilings(
-                d.name(), flops(d, DType.F32), d.supportsBf16() ? flops(d, DType.BF16) : 0, bandwidth(d));
+    public static Ceilings measure(Device d) {
+        return new Ceilings(d.name(), flops(d, DType.F32), d.supports(DType.BF16) ? flops(d, DType.BF16) : 0, bandwidth(d));
     }
 
     public double flops(DType t) {
         return t == DType.BF16 && flopsBf16 > 0 ? flopsBf16 : flopsF32;
     }
 
-    private static double flops(CpuDevice d, DType t) {
-        int n = 1536;
+    private static double flops(Device d, DType t) {
+        int n = d.runtime() == null ? 1536 : 8192;
         Graph g = new Graph();
         g.output("y", Ops.matmul(g.input("a", t, n, n), g.input("b", t, n, n), false, true, null, null, t));
         return 2.0 * n * n * n / least(g, d, 12);
     }
 
-    private static double bandwidth(CpuDevice d) {
-        int n = 1 << 24;
+    private static double bandwidth(Device d) {
+        int n = d.runtime() == null ? 1 << 24 : 1 << 26;
         Graph g = new Graph();
         g.output("y", g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n)).output(0));
         return 12.0 * n / least(g, d, 12);
     }
 
-    private static double least(Graph g, CpuDevice d, int runs) {
+    private static double least(Graph g, Device d, int runs) {
         try (Variables v = new Variables(d);
                 Session s = new Session(g, d, v)) {
             double best = Double.MAX_VALUE;
+            s.run();
             for (int i = 0; i < runs; i++) {
-                long t = System.nanoTime();
-                s.run();
-                best = Math.min(best, (System.nanoTime() - t) / 1e9);
+                long[] nanos = new long[1];
+                s.runTimed(nanos, null);
+                best = Math.min(best, nanos[0] / 1e9);
             }
             return best;
         }

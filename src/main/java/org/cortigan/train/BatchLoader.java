@@ -18,13 +18,18 @@ final class BatchLoader implements AutoCloseable {
     static final class Batch {
         final ByteBuffer images;
         final ByteBuffer responses;
+        /** Positions of the photographs, and of their responses, among those trained on. */
+        final int[] at;
+        final int[] responsesAt;
         private final Memory memory;
         long step;
 
-        Batch(Device device, int imageBytes, int responseBytes) {
-            memory = device.allocateHost((long) imageBytes + responseBytes);
-            responses = memory.view(0, responseBytes);
-            images = memory.view(responseBytes, imageBytes);
+        Batch(Device device, int batch, int imageBytes, int responseBytes) {
+            at = new int[batch];
+            responsesAt = new int[batch];
+            memory = device.allocateHost(Math.multiplyExact((long) imageBytes + responseBytes, batch));
+            responses = memory.view(0, (long) batch * responseBytes);
+            images = memory.view((long) batch * responseBytes, (long) batch * imageBytes);
         }
     }
 
@@ -32,6 +37,7 @@ final class BatchLoader implements AutoCloseable {
 
     private final TrainingData data;
     private final int[] indices;
+    private final boolean resident;
     private final boolean shufflePairs;
     private final int batch;
     private final long seed;
@@ -43,19 +49,26 @@ final class BatchLoader implements AutoCloseable {
 
     /**
      * @param indices photographs to train on
+     * @param resident whether the data are on the device, so that a batch is its positions alone
      * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
      * @param first step to begin with; @param last step to end before
      */
     BatchLoader(
-            Device device, TrainingData data, int[] indices, boolean shufflePairs, int imageBytes, int batch, long seed, long first, long last) {
+            Device device, TrainingData data, int[] indices, boolean resident, boolean shufflePairs, int imageBytes, int batch, long seed,
+            long first, long last) {
         this.data = data;
         this.indices = indices.clone();
         this.batch = batch;
         this.seed = seed;
         this.shufflePairs = shufflePairs;
+        this.resident = resident;
         int responseBytes = 4 * (data.leftVertices() + data.rightVertices());
-        for (int i = 0; i < AHEAD; i++)
-            all.add(new Batch(device, Math.multiplyExact(batch, imageBytes), Math.multiplyExact(batch, responseBytes)));
+        try {
+            for (int i = 0; i < AHEAD; i++) all.add(new Batch(device, batch, resident ? 0 : imageBytes, resident ? 0 : responseBytes));
+        } catch (RuntimeException | Error e) {
+            all.forEach(b -> b.memory.close());
+            throw e;
+        }
         free.addAll(all);
         thread = new Thread(() -> load(first, last), "cortigan-batches");
         thread.setDaemon(true);
@@ -102,9 +115,12 @@ final class BatchLoader implements AutoCloseable {
                 b.images.clear();
                 b.responses.clear();
                 for (int k = 0; k < batch; k++) {
-                    int at = order[(int) (s % per) * batch + k];
+                    int at = order[(int) (s % per) * batch + k], other = partner == null ? at : partner[at];
+                    b.at[k] = at;
+                    b.responsesAt[k] = other;
+                    if (resident) continue;
                     data.image(indices[at], b.images);
-                    data.responses(indices[partner == null ? at : partner[at]], b.responses);
+                    data.responses(indices[other], b.responses);
                 }
                 b.images.flip();
                 b.responses.flip();

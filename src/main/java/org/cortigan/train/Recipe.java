@@ -53,7 +53,7 @@ public final class Recipe {
         this.settings = settings;
     }
 
-    /** @param nameOrFile a bundled recipe's name or a YAML file */
+    /** @param nameOrFile a bundled recipe's name, or a YAML file of what differs from the defaults or from the bundled recipe {@code base} */
     public static Recipe load(String nameOrFile) {
         if (BUNDLED.contains(nameOrFile)) return bundledRecipe(nameOrFile);
         Path file = Path.of(nameOrFile);
@@ -64,7 +64,13 @@ public final class Recipe {
         try {
             if (Files.isRegularFile(file) && Files.size(file) > 1 << 20)
                 throw new InputException(file.toString(), "is larger than 1 MiB", "A recipe is a short YAML file");
-            return of(file.getFileName().toString().replaceFirst("\\.ya?ml$", ""), yaml(Files.readString(file), file.toString()), file.toString());
+            Map<String, Object> values = new LinkedHashMap<>(yaml(Files.readString(file), file.toString()));
+            Object base = values.remove("base");
+            String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
+            if (base == null) return of(name, values, file.toString());
+            if (!BUNDLED.contains(base.toString()))
+                throw new InputException(file + ", key 'base'", "'" + base + "' is no bundled recipe", "Use one of " + BUNDLED);
+            return new Recipe(name, bundledRecipe(base.toString()).settings.with(values, file.toString()));
         } catch (IOException e) {
             throw new InputException(file.toString(), "cannot be read: " + e, "Give a YAML file or one of " + String.join(", ", BUNDLED), e);
         }

@@ -14,6 +14,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.GanLoss;
+import org.cortigan.op.GatherRows;
 import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
 import org.cortigan.optim.Optimizer;
@@ -39,10 +40,14 @@ public final class StepGraph {
     private final Weights g;
     private List<Weights> ds = List.of();
 
-    /** @param regions what each discriminator judges; unused where the adversarial loss has no weight */
+    /**
+     * @param regions what each discriminator judges; unused where the adversarial loss has no weight
+     * @param resident photographs whose data are inputs as a whole, {@code data.images} and {@code data.responses}, of which
+     *     {@code index.images} and {@code index.responses} i32 [B] pick a batch; 0: the batch itself is the input
+     */
     public StepGraph(
             ModelConfig model, ModelConfig.Subject subject, List<Region> regions, LossConfig loss, Optimizer og, Optimizer od,
-            int batch, DType compute) {
+            int batch, DType compute, int resident) {
         this.model = model;
         this.subject = subject;
         this.loss = loss;
@@ -50,8 +55,13 @@ public final class StepGraph {
         boolean gan = loss.ganTerm().weight() > 0 && model.discriminator().type() != Discriminator.Type.NONE;
         this.regions = gan ? List.copyOf(regions) : List.of();
         Generator generator = model.generator();
-        Value images = generator.images(graph, batch);
-        Value responses = graph.input("responses", DType.F32, batch, subject.vertices());
+        int side = generator.image(), v = subject.vertices();
+        Value images = resident > 0
+                ? pick("images", graph.input("data.images", DType.U8, resident, side, side, 3), batch)
+                : generator.images(graph, batch);
+        Value responses = resident > 0
+                ? pick("responses", graph.input("data.responses", DType.F32, resident, v), batch)
+                : graph.input("responses", DType.F32, batch, v);
         Value weights = graph.input("loss.weights", DType.F32, 2);
         g = Weights.in(graph, compute, Generator.PREFIX, false);
         Value prediction;
@@ -85,6 +95,12 @@ public final class StepGraph {
             for (Weights.Spec state : g.states()) graph.output("updated." + state.name(), g.now(state.name()));
             graph.output("updated.g", g.now(g.specs().get(0).name()));
             if (own != shared) graph.output("updated.head", g.now(g.specs().stream().filter(x -> ofSubject(x.name())).findFirst().orElseThrow().name()));
+        }
+    }
+
+    private Value pick(String name, Value table, int batch) {
+        try (Graph.Scope s = graph.scope("data")) {
+            return graph.apply(new GatherRows(), table, graph.input("index." + name, DType.I32, batch)).output(0);
         }
     }
 

@@ -13,6 +13,7 @@ import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
@@ -55,8 +56,14 @@ public final class Trainer implements AutoCloseable {
     private final long perEpoch;
     private final Variables vars;
     private final List<SubjectSteps> subjects = new ArrayList<>();
+    private final Recomputation recompute;
+    private final boolean resident;
     private long step;
     private long applied;
+    /** Whether the last update of the generator that is known of was left out. */
+    private boolean missed;
+    /** Whose step is under way, its losses not read yet, on a device with a stream. */
+    private SubjectSteps pending;
     private int skipped;
     private int skippedInARow;
     private double best = Double.NEGATIVE_INFINITY;
@@ -79,7 +86,6 @@ public final class Trainer implements AutoCloseable {
      */
     public Trainer(Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
         this.recipe = recipe;
-        this.device = device;
         this.folder = folder;
         List<ModelConfig.Subject> who = new ArrayList<>();
         sets.forEach((name, d) -> who.add(new ModelConfig.Subject(name, d.leftVertices(), d.rightVertices())));
@@ -89,17 +95,21 @@ public final class Trainer implements AutoCloseable {
         od = Optimizer.discriminator(recipe.section("optimizer"));
         Settings t = recipe.section("train");
         compute = compute(recipe, device);
+        this.device = precision(recipe) == Precision.TF32 ? device.tf32() : device;
         epochs = t.integer("epochs", 1);
         batch = t.integer("batch", 1);
         seed = t.whole("seed");
         checkpointSteps = t.integer("checkpoint_steps", 0);
-        vars = new Variables(device);
+        recompute = t.choice("recompute", Recomputation.class);
+        for (ModelConfig.Subject w : who)
+            subjects.add(new SubjectSteps(recipe, config, w, sets.get(w.name()), loss, og, od, compute, log));
+        perEpoch = subjects.stream().mapToLong(s -> s.perEpoch).sum();
+        resident = resident(t.choice("data_on_device", Placement.class));
+        checkMemory();
+        vars = new Variables(this.device);
         try {
-            for (ModelConfig.Subject w : who)
-                subjects.add(new SubjectSteps(
-                        recipe, config, w, sets.get(w.name()), loss, og, od, device, vars, compute,
-                        subjects.isEmpty() ? null : subjects.get(0).session, log));
-            perEpoch = subjects.stream().mapToLong(s -> s.perEpoch).sum();
+            for (SubjectSteps s : subjects)
+                s.open(this.device, vars, batch, resident, recompute == Recomputation.CHEAP, subjects.get(0).session);
             initialise(t.text("init"));
         } catch (RuntimeException | Error e) {
             close();
@@ -125,16 +135,85 @@ public final class Trainer implements AutoCloseable {
 
     private enum Precision {
         FP32,
+        TF32,
         BF16
+    }
+
+    private enum Recomputation {
+        NONE,
+        CHEAP
+    }
+
+    private enum Placement {
+        AUTO,
+        YES,
+        NO
+    }
+
+    private static Precision precision(Recipe recipe) {
+        return recipe.section("train").choice("precision", Precision.class);
     }
 
     /** The type of products that a recipe asks for. */
     public static DType compute(Recipe recipe, Device device) {
         Settings t = recipe.section("train");
-        if (t.choice("precision", Precision.class) == Precision.FP32) return DType.F32;
+        Precision p = precision(recipe);
+        if (p == Precision.TF32 && device.tf32() == null)
+            throw t.wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16");
+        if (p != Precision.BF16) return DType.F32;
         if (!device.supports(DType.BF16))
             throw t.wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
         return DType.BF16;
+    }
+
+    private boolean resident(Placement p) {
+        if (device.runtime() == null) {
+            if (p == Placement.YES)
+                throw recipe.section("train")
+                        .wrong("data_on_device", device.name() + " has no memory of its own", "Use auto or no");
+            return false;
+        }
+        return p == Placement.YES || p == Placement.AUTO && bytes(device, batch, true, recompute) <= device.runtime().freeBytes();
+    }
+
+    /**
+     * What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. Of
+     * several subjects the largest arena, which all use, and everybody's variables: more than is needed, as they share some.
+     */
+    private long bytes(Device on, int batch, boolean resident, Recomputation r) {
+        long arena = 0, persistent = 0;
+        for (SubjectSteps p : subjects) {
+            PlanReport step = Session.plan(p.program(batch, resident, r == Recomputation.CHEAP), on).report();
+            arena = Math.max(arena, step.arenaBytes() + (p.validation.length == 0 ? 0 : Predictor.bytes(config, p.subject, on, batch)));
+            persistent += step.persistentBytes();
+        }
+        return arena + persistent;
+    }
+
+    /** Says before the first step by how much the device's memory is too small, and what would fit. */
+    private void checkMemory() {
+        if (device.runtime() == null) return;
+        long free = device.runtime().freeBytes(), need = bytes(device, batch, resident, recompute);
+        if (need <= free) return;
+        // Plans without a device lack the kernels' scratch memory: that of this batch is taken for all.
+        Device none = new NullDevice();
+        long scratch = need - bytes(none, batch, resident, recompute);
+        int fits = 0;
+        for (int low = 1, high = batch - 1; low <= high; ) {
+            int mid = (low + high) / 2;
+            if (bytes(none, mid, resident, recompute) + scratch <= free) low = (fits = mid) + 1;
+            else high = mid - 1;
+        }
+        String remedy = fits > 0 ? "train.batch=" + fits + " is the largest that fits" : "No smaller batch fits";
+        if (recompute == Recomputation.NONE)
+            remedy += bytes(none, batch, resident, Recomputation.CHEAP) + scratch <= free
+                    ? "; this batch fits with train.recompute=cheap"
+                    : "; train.recompute=cheap is not enough for this batch";
+        if (resident) remedy += "; train.data_on_device=no leaves " + (bytes(none, batch, true, recompute) - bytes(none, batch, false, recompute))
+                + " bytes free";
+        throw recipe.section("train").wrong(
+                "batch", "a step of " + batch + " photographs needs " + need + " bytes of " + device.name() + ", " + free
+                        + " are free: " + (need - free) + " short", remedy);
     }
 
     private void initialise(String init) {
@@ -234,11 +313,13 @@ public final class Trainer implements AutoCloseable {
 
     /** Puts the first batch into the session's inputs without training on it; for a profile. */
     public void fillInputs() {
-        for (SubjectSteps p : subjects)
+        for (SubjectSteps p : subjects) {
+            p.upload();
             try (BatchLoader l = p.loader(batch, seed, 0, 1)) {
                 feed(p, l.next());
                 if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
             }
+        }
     }
 
     /** Indices of the photographs that are trained on, of the first subject. */
@@ -293,6 +374,7 @@ public final class Trainer implements AutoCloseable {
         for (int i = 0; i < subjects.size(); i++) subjects.get(i).restore(file, org.cortigan.data.Json.object(of.get(i), file + ", state"));
         step = state.whole("step");
         applied = state.whole("applied_g");
+        missed = Boolean.TRUE.equals(s.get("missed_g"));
         skipped = (int) state.whole("skipped");
         skippedInARow = (int) state.whole("skipped_in_a_row");
         best = Double.parseDouble(state.text("best"));
@@ -312,48 +394,59 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         long last = steps();
+        boolean late = device.runtime() != null;
         try {
             for (SubjectSteps p : subjects) p.begin(batch, seed, epochs);
             long begin = System.nanoTime(), first = step;
             while (step < last && !stop) {
                 SubjectSteps p = turn(step);
                 BatchLoader.Batch b = p.loader.next();
-                train(p, b);
-                p.loader.done(b);
+                feed(p, b);
+                p.session.run();
                 step++;
-                double total = p.loss();
-                for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(step, last, total); // no iterator: nothing allocated
-                if (step % perEpoch == 0) {
+                // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
+                if (pending != null) count(step - 1, pending == p ? 1 : 0);
+                pending = p;
+                p.under(b);
+                boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
+                if (!late || ends || saves) count(step, 0);
+                if (ends) {
                     double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
                     endEpoch(rate);
                     begin = System.nanoTime();
                     first = step;
-                } else if (checkpointSteps > 0 && step % checkpointSteps == 0) {
+                } else if (saves) {
                     save("last.safetensors");
                 }
             }
+            if (pending != null) count(step, 0);
         } finally {
+            if (pending != null) {
+                pending.session.synchronize(); // an error ended the run: what was being copied is about to be freed
+                pending = null;
+            }
             for (SubjectSteps p : subjects) p.end();
         }
         if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
         return step >= last;
     }
 
-    /** One step on a batch. Allocates nothing. */
-    private void train(SubjectSteps p, BatchLoader.Batch b) {
-        feed(p, b);
-        p.session.run();
-        count(p);
-    }
-
     private void feed(SubjectSteps p, BatchLoader.Batch b) {
-        p.feed(b, loss, og.at(step, perEpoch, steps()), od.at(step, perEpoch, steps()), applied + 1, step, perEpoch);
+        long update = SubjectSteps.update(applied, device.runtime() != null && (pending != null || missed));
+        p.feed(b, loss, og.at(step, perEpoch, steps()), od.at(step, perEpoch, steps()), update, pending == p, step, perEpoch);
     }
 
-    /** Takes the losses of the step that has run. */
-    private void count(SubjectSteps p) {
-        boolean generator = p.generatorMoved(), ok = p.count(generator) && generator;
-        if (generator) applied++;
+    /**
+     * Takes the losses of the step under way, which has run, and gives its batch back. Allocates nothing.
+     *
+     * @param done number of the step, from 1 on; @param back how many runs of its session ago it was
+     */
+    private void count(long done, int back) {
+        SubjectSteps p = pending;
+        pending = null;
+        boolean ok = p.count(back);
+        missed = !p.generatorMoved();
+        if (!missed) applied++;
         if (!ok) {
             skipped++;
             skippedInARow++;
@@ -362,8 +455,10 @@ public final class Trainer implements AutoCloseable {
         }
         if (skippedInARow >= MOST_SKIPPED)
             throw new InputException(
-                    "step " + (step + 1), "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
+                    "step " + done, "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
                     "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
+        double total = p.loss();
+        for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(done, steps(), total); // no iterator: nothing allocated
     }
 
     private void endEpoch(double rate) {
@@ -412,6 +507,7 @@ public final class Trainer implements AutoCloseable {
         state.put("steps_per_epoch", perEpoch);
         state.put("seed", seed);
         state.put("applied_g", applied);
+        if (missed) state.put("missed_g", true);
         state.put("skipped", skipped);
         state.put("skipped_in_a_row", skippedInARow);
         state.put("best", Double.toString(best));

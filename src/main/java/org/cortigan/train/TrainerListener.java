@@ -5,6 +5,8 @@ import java.nio.file.Path;
 /** Told about a run, on the thread that runs it; what it throws ends the run. */
 public interface TrainerListener {
     /**
+     * On a device with a stream told while the next step runs already.
+     *
      * @param step number of steps done, of {@code steps}
      * @param loss the generator's whole loss
      */

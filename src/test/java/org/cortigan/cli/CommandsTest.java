@@ -180,9 +180,14 @@ class CommandsTest {
         Path yaml = dir.resolve("r.yaml");
         Files.writeString(yaml, "model: {generator: {imge: 64}}\n");
         refused(new String[] {"r.yaml", "model.generator.imge", "Did you mean 'model.generator.image'"}, "train", "-c", yaml, "--data", data);
+        Files.writeString(yaml, "base: vit-gan-tny\n");
+        refused(new String[] {"r.yaml", "base", "vit-gan-tny", "vit-gan-tiny"}, "train", "-c", yaml, "--data", data);
+        Files.writeString(yaml, "base: vit-gan-tiny\nloss: {gan: hinge}\n");
+        String based = ok("recipes", yaml).out;
+        assertTrue(based.contains("gan: hinge") && based.contains("patch: 512"), based);
         Files.writeString(yaml, "model: [\n");
         refused(new String[] {"r.yaml", "is not YAML"}, "train", "-c", yaml, "--data", data);
-        refused(new String[] {"--device cuda", "no CUDA backend"}, "evaluate", run, "--data", data, "--device", "cuda");
+        refused(new String[] {"--device gpu", "is unknown", "auto, cpu, cuda, cuda:N"}, "evaluate", run, "--data", data, "--device", "gpu");
         refused(new String[] {"lh_noise_ceiling.npy", "probably fractions"}, "evaluate", run, "--data", data,
                 "--noise-ceiling-unit", "percent", "--out", dir.resolve("pc"));
         refused(new String[] {"nothing.safetensors"}, "evaluate", dir.resolve("nothing.safetensors"), "--data", data);

@@ -3,13 +3,10 @@ package org.cortigan.exec;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assertions.fail;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.File;
-import java.nio.ByteBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -35,10 +32,6 @@ import org.junit.jupiter.api.TestFactory;
 
 /** Everything that is derived from {@link OpCases}: one description per op, all tests. */
 class OpTest {
-    private static final int GUARD = 256;
-    /** NaN in every floating-point type, so that reading what nobody wrote shows. */
-    private static final byte PATTERN = (byte) 0xFF;
-
     /** Ops without a gradient of their own, with the reason; all others need a case whose gradient is checked. */
     private static final Map<String, String> NO_GRADIENT = new HashMap<>();
 
@@ -64,92 +57,6 @@ class OpTest {
         NO_GRADIENT.put("PositionReadoutGrad", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
-    }
-
-    /** Runs a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
-    private static Map<String, float[]> run(
-            OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
-        Sketch s = new Sketch(compute);
-        build(c, s, backward);
-        try (Variables vars = new Variables(device)) {
-            for (Node n : s.graph().nodes())
-                if (n.op() instanceof Leaf.Variable v) vars.get(v.id(), v.type()).write(content(s, v.id(), c));
-            try (Session session = new Session(s.graph(), device, vars, options)) {
-                s.data().keySet().forEach(name -> {
-                    if (!session.hasInput(name)) return;
-                    Storage in = session.input(name);
-                    float[] f = content(s, name, c);
-                    for (int i = 0; i < f.length; i++) in.set(i, f[i]);
-                    if (in.type().dtype().isFloat()) in.write(f);
-                });
-                if (guard) paintArena(session);
-                session.run();
-                if (guard) checkGuards(session, c);
-                Map<String, float[]> out = new HashMap<>();
-                s.graph().outputs().keySet().forEach(k -> out.put(k, session.output(k).toFloats()));
-                return out;
-            }
-        }
-    }
-
-    private static float[] content(Sketch s, String name, OpCase c) {
-        return s.data().get(name).apply(new SplittableRandom(c.name().hashCode() * 31L + name.hashCode()));
-    }
-
-    /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
-    private static void build(OpCase c, Sketch s, boolean backward) {
-        List<Value> outs = c.body().apply(s);
-        for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
-        if (!backward) return;
-        List<Value> wrt = List.copyOf(s.differentiable());
-        List<Value> seeds = new ArrayList<>();
-        for (Value o : outs) seeds.add(seed(s, o));
-        List<Value> grads = Gradients.of(outs, seeds, wrt);
-        for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
-    }
-
-    private static Value seed(Sketch s, Value out) {
-        int[] dims = out.shape().dims();
-        return s.filled(out.dtype(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
-    }
-
-    private static void paintArena(Session s) {
-        ByteBuffer all = ByteBuffer.allocate((int) s.arena().bytes());
-        Arrays.fill(all.array(), PATTERN);
-        s.writeArena(all);
-    }
-
-    private static void checkGuards(Session s, OpCase c) {
-        ByteBuffer view = s.readArena();
-        for (long[] b : s.plan().intervals()) {
-            for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
-                boolean inside = false; // another buffer may lie here at another time
-                for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
-                if (!inside && view.get((int) at) != PATTERN)
-                    fail(c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
-            }
-        }
-    }
-
-    private static void compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
-        for (String k : want.keySet()) {
-            float[] w = want.get(k), g = got.get(k);
-            double scale = c.scale();
-            for (float x : w) scale = Math.max(scale, Math.abs(x));
-            // sums of products whose factors reach a few standard deviations: terms * eps * scale; gradients sum over
-            // the outputs as well
-            double n = k.startsWith("d") ? c.terms() + (double) w.length + maxOther(want) : c.terms() + 4;
-            double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
-            for (int i = 0; i < w.length; i++)
-                if (!(Math.abs(w[i] - g[i]) <= tol))
-                    fail(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
-        }
-    }
-
-    private static int maxOther(Map<String, float[]> m) {
-        int n = 0;
-        for (Map.Entry<String, float[]> e : m.entrySet()) if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
-        return n;
     }
 
     /** The CUDA kernels, simulated: threads in order, and backwards. */
@@ -183,14 +90,14 @@ class OpTest {
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (t == DType.BF16 && !CpuDevice.best(1).supportsBf16()) continue;
                 tests.add(dynamicTest(c.name() + " " + t, () -> {
-                    boolean backward = hasGradient(c);
-                    Map<String, float[]> want = run(c, t, ref, Session.Options.DEFAULT, backward, false);
+                    boolean backward = OpCheck.hasGradient(c);
+                    Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
                     Map<String, float[]> first = null;
                     for (Device d : devices()) {
-                        Map<String, float[]> got = run(c, t, d, new Session.Options(GUARD, true), backward, true);
-                        compare(c, t, want, got, d.name());
+                        Map<String, float[]> got = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
+                        OpCheck.compare(c, t, want, got, d.name());
                         Device other = d == SIM ? SIM_BACKWARDS : d;
-                        Map<String, float[]> again = run(c, t, other, new Session.Options(0, false), backward, false);
+                        Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
                         for (String k : got.keySet())
                             assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
                         first = got;
@@ -200,16 +107,6 @@ class OpTest {
             }
         }
         return tests.stream();
-    }
-
-    private static boolean hasGradient(OpCase c) {
-        Sketch s = new Sketch(DType.F32);
-        try {
-            build(c, s, true);
-            return !s.differentiable().isEmpty();
-        } catch (UnsupportedOperationException | IllegalArgumentException e) {
-            return false;
-        }
     }
 
     @TestFactory
@@ -226,7 +123,7 @@ class OpTest {
         List<Value> seeds = new ArrayList<>();
         Value loss = null;
         for (Value o : outs) {
-            Value seed = seed(s, o);
+            Value seed = OpCheck.seed(s, o);
             seeds.add(seed);
             Value part = Ops.sumLeading(Ops.mul(o, seed), org.cortigan.graph.Shape.of(1));
             loss = loss == null ? part : Ops.add(loss, part);
@@ -237,7 +134,7 @@ class OpTest {
         try (Variables vars = new Variables(ref);
                 Session session = new Session(s.graph(), ref, vars)) {
             s.data().keySet().forEach(name -> {
-                float[] f = content(s, name, c);
+                float[] f = OpCheck.content(s, name, c);
                 Storage x = session.hasInput(name) ? session.input(name) : vars.find(name);
                 for (int i = 0; i < f.length; i++) x.set(i, f[i]);
             });
@@ -274,7 +171,7 @@ class OpTest {
     Stream<DynamicTest> costsArePositiveAndCoverTheTensors() {
         return cases().stream().map(c -> dynamicTest(c.name(), () -> {
             Sketch s = new Sketch(DType.F32);
-            build(c, s, hasGradient(c));
+            OpCheck.build(c, s, OpCheck.hasGradient(c));
             for (Node n : s.graph().nodes()) {
                 if (n.op() instanceof Leaf) continue;
                 Cost cost = Op.of(n).cost(n);
@@ -290,7 +187,7 @@ class OpTest {
         Set<String> seen = new HashSet<>(), checked = new HashSet<>();
         for (OpCase c : OpCases.all()) {
             Sketch s = new Sketch(DType.F32);
-            build(c, s, hasGradient(c));
+            OpCheck.build(c, s, OpCheck.hasGradient(c));
             Graph g = s.graph();
             for (Node n : g.nodes()) {
                 if (n.op() instanceof Leaf) continue;

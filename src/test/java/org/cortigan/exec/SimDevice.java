@@ -51,6 +51,11 @@ public final class SimDevice implements Device {
         return runtime;
     }
 
+    /** What the device says to have free. */
+    public void freeBytes(long n) {
+        runtime.freeBytes = n;
+    }
+
     /** How many runs were replays of a recording. */
     public int replays() {
         return runtime.replays;
@@ -59,6 +64,7 @@ public final class SimDevice implements Device {
     private static final class SimRuntime implements DeviceRuntime {
         private final long stream;
         private int replays;
+        private long freeBytes = Long.MAX_VALUE;
 
         SimRuntime(long stream) {
             this.stream = stream;
@@ -98,7 +104,7 @@ public final class SimDevice implements Device {
 
         @Override
         public long freeBytes() {
-            return Long.MAX_VALUE;
+            return freeBytes;
         }
 
         @Override
@@ -123,6 +129,9 @@ public final class SimDevice implements Device {
                 public void mark(int i) {
                     at[i] = System.nanoTime();
                 }
+
+                @Override
+                public void await(int i) {}
 
                 @Override
                 public long nanos(int a, int b) {

@@ -83,7 +83,7 @@ class GanTrajectoryTest {
         ModelConfig.Subject subject = new ModelConfig.Subject("", LEFT, RIGHT);
         ModelConfig m = ModelConfig.of(r.section("model"), List.of(subject));
         StepGraph graph = new StepGraph(
-                m, subject, c.regions, LossConfig.of(r.section("loss")), adamw(1e-3, 0.9), adamw(2e-3, 0.5), BATCH, compute);
+                m, subject, c.regions, LossConfig.of(r.section("loss")), adamw(1e-3, 0.9), adamw(2e-3, 0.5), BATCH, compute, 0);
         List<Weights.Spec> specs = new ArrayList<>(graph.generatorSpecs());
         specs.addAll(graph.discriminatorSpecs());
         try (SafeTensors t = SafeTensors.open(Path.of("src/test/resources/models/gan_" + c.name + ".safetensors"));

@@ -395,7 +395,8 @@ class TrainerTest {
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
-            {"train.precision=fp16", "train.precision", "fp32, bf16"}
+            {"train.precision=fp16", "train.precision", "fp32, tf32, bf16"},
+            {"train.precision=tf32", "train.precision", "not of cpu"}, {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
         };
         for (String[] b : bad) {
             InputException e = assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
@@ -430,7 +431,7 @@ class TrainerTest {
                     org.cortigan.loss.LossConfig.of(r.section("loss")),
                     org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
                     org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),
-                    r.section("train").integer("batch", 1), org.cortigan.graph.DType.F32);
+                    r.section("train").integer("batch", 1), org.cortigan.graph.DType.F32, 0);
             var report = org.cortigan.exec.Session.plan(g.graph(), new org.cortigan.exec.NullDevice()).report();
             assertTrue(report.fragmentation() <= 1.15, name + ": " + report);
         }

@@ -1,0 +1,352 @@
+// A CUDA runtime on the processor's memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda
+// uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so that
+// a host that reads or changes memory too early is found out; recordings replay what was launched. Errors on demand.
+// Never part of the product.
+//
+// The test shares a page with it, the file in CG_CUDART_PAGE: what it should do, and counts of what is open.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <stdexcept>
+
+#define CG_CUDART extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+struct Page {
+    int64_t memory;      // bytes of the device
+    int32_t devices;     // how many there are
+    int32_t code;        // error to give ...
+    int32_t after;       // ... at the call of that name after so many good ones; counts down
+    int32_t major;       // architecture
+    char call[64];
+    int64_t used;        // bytes in use
+    int32_t live[6];     // device blocks, host blocks, streams, events, graphs, instances
+    int64_t launches;    // of graphs
+    int64_t kernels;     // run
+    int64_t waits;       // synchronisations
+};
+enum { kDevice, kHost, kStream, kEvent, kGraph, kExec };
+
+Page* page() {
+    static Page* p = [] {
+        const char* file = std::getenv("CG_CUDART_PAGE");
+        if (file) {
+            int fd = open(file, O_RDWR);
+            void* m = fd < 0 ? MAP_FAILED : mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            if (m != MAP_FAILED) return (Page*)m;
+        }
+        auto* own = new Page();
+        own->memory = 1ll << 30;
+        own->devices = 1;
+        own->major = 9;
+        return own;
+    }();
+    return p;
+}
+
+constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kStreamCaptureInvalid = 901;
+
+int fault(const char* call) {
+    Page* p = page();
+    if (std::strcmp(p->call, call) || p->code == 0) return kOk;
+    if (p->after-- > 0) return kOk;
+    int e = p->code;
+    p->code = 0;
+    return e;
+}
+#define FAULT(name)                                    \
+    std::lock_guard<std::recursive_mutex> lock(mutex); \
+    if (int e_ = fault(#name)) return e_
+
+/// For calls that give something back: they do it all the same, as errors there are those of earlier work.
+#define LATE_FAULT(name)                               \
+    std::lock_guard<std::recursive_mutex> lock(mutex); \
+    int late = fault(#name)
+
+std::recursive_mutex mutex;
+
+using Work = std::function<void()>;
+struct Graph {
+    std::vector<Work> work;
+};
+struct Stream {
+    std::vector<Work> queue;
+    std::unique_ptr<Graph> recording;
+};
+struct Event {
+    double ms = -1;
+};
+std::set<Stream*> streams;
+std::unordered_map<void*, int64_t> blocks;
+int broken = 0;  // what a kernel ended with, reported at the next wait
+
+void work_off(Stream* s) {
+    std::vector<Work> q;
+    q.swap(s->queue);
+    for (Work& w : q) {
+        try {
+            w();
+        } catch (const std::exception&) {
+            broken = 719;  // cudaErrorLaunchFailure
+        }
+    }
+}
+void work_off_all() {
+    for (Stream* s : streams) work_off(s);
+}
+int ask(void* stream, Work w) {
+    auto* s = (Stream*)stream;
+    if (!streams.count(s)) return kInvalid;
+    (s->recording ? s->recording->work : s->queue).push_back(std::move(w));
+    return kOk;
+}
+int take_broken() {
+    int e = broken;
+    broken = 0;
+    return e;
+}
+
+}  // namespace
+
+/// Where the kernels' library of the simulation puts its launches.
+CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    if (fault("launch")) throw std::runtime_error("launch: no kernel image is available for execution on the device");
+    ask(stream, [=] {
+        page()->kernels++;
+        run(args, nullptr);
+    });
+}
+
+/// Where other simulated libraries put theirs.
+CG_CUDART int cg_cudart_ask(void* stream, void (*work)(void*), void* data) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    return ask(stream, [=] { work(data); });
+}
+
+CG_CUDART int cudaRuntimeGetVersion(int* v) { return *v = 13000, kOk; }
+CG_CUDART int cudaDriverGetVersion(int* v) { return *v = 13000, kOk; }
+CG_CUDART int cudaGetDeviceCount(int* n) {
+    FAULT(cudaGetDeviceCount);
+    *n = page()->devices;
+    return *n > 0 ? kOk : kNoDevice;
+}
+CG_CUDART int cudaSetDevice(int d) {
+    FAULT(cudaSetDevice);
+    return d < page()->devices ? kOk : 101;
+}
+CG_CUDART int cudaGetLastError() { return kOk; }
+CG_CUDART const char* cudaGetErrorName(int e) {
+    switch (e) {
+        case 0: return "cudaSuccess";
+        case 1: return "cudaErrorInvalidValue";
+        case 2: return "cudaErrorMemoryAllocation";
+        case 35: return "cudaErrorInsufficientDriver";
+        case 100: return "cudaErrorNoDevice";
+        case 209: return "cudaErrorNoKernelImageForDevice";
+        case 719: return "cudaErrorLaunchFailure";
+        case 901: return "cudaErrorStreamCaptureInvalidated";
+        default: return "cudaErrorUnknown";
+    }
+}
+CG_CUDART const char* cudaGetErrorString(int e) {
+    switch (e) {
+        case 0: return "no error";
+        case 2: return "out of memory";
+        case 35: return "CUDA driver version is insufficient for CUDA runtime version";
+        case 100: return "no CUDA-capable device is detected";
+        case 719: return "unspecified launch failure";
+        default: return "simulated";
+    }
+}
+
+/// cudaDeviceProp as far as it is the same in every CUDA 13.
+struct Properties {
+    char name[256];
+    char uuid[16];
+    char luid[8];
+    unsigned luid_mask;
+    size_t total;
+};
+CG_CUDART int cudaGetDeviceProperties(Properties* p, int) {
+    FAULT(cudaGetDeviceProperties);
+    std::strcpy(p->name, "Simulated card");
+    p->total = (size_t)page()->memory;
+    return kOk;
+}
+CG_CUDART int cudaDeviceGetAttribute(int* v, int attribute, int) {
+    *v = attribute == 75 ? page()->major : 0;
+    return kOk;
+}
+
+static int allocate(void** p, size_t bytes, int kind) {
+    if (kind == kDevice && page()->used + (int64_t)bytes > page()->memory) return kOutOfMemory;
+    *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    std::memset(*p, 0xFF, bytes);  // what nobody wrote is NaN
+    blocks[*p] = (int64_t)bytes;
+    if (kind == kDevice) page()->used += (int64_t)bytes;
+    page()->live[kind]++;
+    return kOk;
+}
+static int release(void* p, int kind) {
+    auto it = blocks.find(p);
+    if (it == blocks.end()) return kInvalid;
+    work_off_all();
+    if (kind == kDevice) page()->used -= it->second;
+    page()->live[kind]--;
+    blocks.erase(it);
+    std::free(p);
+    return kOk;
+}
+CG_CUDART int cudaMalloc(void** p, size_t bytes) {
+    FAULT(cudaMalloc);
+    return allocate(p, bytes, kDevice);
+}
+CG_CUDART int cudaFree(void* p) {
+    LATE_FAULT(cudaFree);
+    int e = release(p, kDevice);
+    return e ? e : late;
+}
+CG_CUDART int cudaHostAlloc(void** p, size_t bytes, unsigned) {
+    FAULT(cudaHostAlloc);
+    return allocate(p, bytes, kHost);
+}
+CG_CUDART int cudaFreeHost(void* p) {
+    LATE_FAULT(cudaFreeHost);
+    int e = release(p, kHost);
+    return e ? e : late;
+}
+CG_CUDART int cudaMemGetInfo(size_t* free, size_t* total) {
+    FAULT(cudaMemGetInfo);
+    *total = (size_t)page()->memory;
+    *free = (size_t)(page()->memory - page()->used);
+    return kOk;
+}
+CG_CUDART int cudaMemsetAsync(void* p, int value, size_t bytes, void* stream) {
+    FAULT(cudaMemsetAsync);
+    return ask(stream, [=] { std::memset(p, value, bytes); });
+}
+CG_CUDART int cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, void* stream) {
+    FAULT(cudaMemcpyAsync);
+    return ask(stream, [=] { std::memcpy(to, from, bytes); });
+}
+
+CG_CUDART int cudaStreamCreateWithFlags(void** s, unsigned) {
+    FAULT(cudaStreamCreateWithFlags);
+    auto* n = new Stream();
+    streams.insert(n);
+    page()->live[kStream]++;
+    *s = n;
+    return kOk;
+}
+CG_CUDART int cudaStreamDestroy(void* s) {
+    LATE_FAULT(cudaStreamDestroy);
+    work_off((Stream*)s);
+    streams.erase((Stream*)s);
+    delete (Stream*)s;
+    page()->live[kStream]--;
+    return late;
+}
+CG_CUDART int cudaStreamSynchronize(void* s) {
+    FAULT(cudaStreamSynchronize);
+    page()->waits++;
+    if (((Stream*)s)->recording) return kStreamCaptureInvalid;
+    work_off((Stream*)s);
+    return take_broken();
+}
+CG_CUDART int cudaStreamBeginCapture(void* s, int) {
+    FAULT(cudaStreamBeginCapture);
+    ((Stream*)s)->recording = std::make_unique<Graph>();
+    return kOk;
+}
+CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
+    auto* stream = (Stream*)s;
+    *graph = nullptr;
+    if (!stream->recording) return kInvalid;
+    std::unique_ptr<Graph> g = std::move(stream->recording);
+    FAULT(cudaStreamEndCapture);
+    *graph = g.release();
+    page()->live[kGraph]++;
+    return kOk;
+}
+CG_CUDART int cudaGraphInstantiate(void** exec, void* graph, unsigned long long) {
+    FAULT(cudaGraphInstantiate);
+    *exec = new Graph(*(Graph*)graph);
+    page()->live[kExec]++;
+    return kOk;
+}
+CG_CUDART int cudaGraphDestroy(void* graph) {
+    LATE_FAULT(cudaGraphDestroy);
+    delete (Graph*)graph;
+    page()->live[kGraph]--;
+    return late;
+}
+CG_CUDART int cudaGraphExecDestroy(void* exec) {
+    LATE_FAULT(cudaGraphExecDestroy);
+    work_off_all();
+    delete (Graph*)exec;
+    page()->live[kExec]--;
+    return late;
+}
+CG_CUDART int cudaGraphLaunch(void* exec, void* stream) {
+    FAULT(cudaGraphLaunch);
+    page()->launches++;
+    auto* g = (Graph*)exec;
+    return ask(stream, [g] {
+        for (const Work& w : g->work) w();
+    });
+}
+
+CG_CUDART int cudaEventCreateWithFlags(void** e, unsigned) {
+    FAULT(cudaEventCreateWithFlags);
+    *e = new Event();
+    page()->live[kEvent]++;
+    return kOk;
+}
+CG_CUDART int cudaEventCreate(void** e) {
+    FAULT(cudaEventCreate);
+    *e = new Event();
+    page()->live[kEvent]++;
+    return kOk;
+}
+CG_CUDART int cudaEventDestroy(void* e) {
+    LATE_FAULT(cudaEventDestroy);
+    work_off_all();
+    delete (Event*)e;
+    page()->live[kEvent]--;
+    return late;
+}
+CG_CUDART int cudaEventRecord(void* e, void* stream) {
+    FAULT(cudaEventRecord);
+    ((Event*)e)->ms = -1;
+    return ask(stream, [e] {
+        timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        ((Event*)e)->ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+    });
+}
+CG_CUDART int cudaEventSynchronize(void* e) {
+    FAULT(cudaEventSynchronize);
+    if (((Event*)e)->ms < 0) work_off_all();
+    return take_broken();
+}
+CG_CUDART int cudaEventElapsedTime(float* ms, void* a, void* b) {
+    FAULT(cudaEventElapsedTime);
+    if (((Event*)a)->ms < 0 || ((Event*)b)->ms < 0) return 600;  // cudaErrorNotReady
+    *ms = (float)(((Event*)b)->ms - ((Event*)a)->ms);
+    return kOk;
+}

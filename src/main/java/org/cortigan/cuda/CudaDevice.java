@@ -1,0 +1,179 @@
+package org.cortigan.cuda;
+
+import static org.bytedeco.cuda.global.cudart.*;
+
+import java.util.function.Consumer;
+import org.bytedeco.cuda.cudart.cudaDeviceProp;
+import org.cortigan.InputException;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Native;
+import org.cortigan.op.Ops;
+
+/** A card of NVIDIA's with one stream. Close it after everything on it. */
+public final class CudaDevice implements Device {
+    /** Oldest architecture that the kernels are built for; all later ones run them, by their own code or PTX. */
+    static final int LEAST_MAJOR = 8;
+
+    private final String name;
+    private final CudaRuntime runtime;
+    private final CudaDevice tf32;
+
+    private CudaDevice(String name, CudaRuntime runtime, boolean fast) {
+        this.name = name;
+        this.runtime = runtime;
+        tf32 = fast ? null : new CudaDevice(name + ", tf32", runtime.tf32(), true);
+    }
+
+    /**
+     * Opens a card and runs a kernel on it.
+     *
+     * @param note takes lines for the user
+     * @throws InputException saying which of driver, runtime, library, architecture or card is missing, and the remedy
+     */
+    static CudaDevice open(int number, Consumer<String> note) {
+        String what = "device cuda:" + number;
+        CudaLibraries.load();
+        int count = count(what);
+        if (number >= count)
+            throw new InputException(
+                    what, "does not exist; cards here: " + count,
+                    count == 1 ? "Use cuda:0" : "Use cuda:0 to cuda:" + (count - 1) + "; CUDA_VISIBLE_DEVICES may hide others");
+        String product = product(number), name;
+        int major = attribute(number, cudaDevAttrComputeCapabilityMajor), minor = attribute(number, cudaDevAttrComputeCapabilityMinor);
+        name = "cuda:" + number + " (" + product + ", sm_" + major + minor + ")";
+        if (major < LEAST_MAJOR)
+            throw new InputException(
+                    what, product + " has architecture " + major + "." + minor + ", the kernels need " + LEAST_MAJOR + ".0",
+                    "Use a card of 2020 or newer, or --device cpu");
+        String kernels = CudaLibraries.kernels();
+        try {
+            Native.load_backend(Kernels.CUDA, kernels);
+        } catch (RuntimeException e) {
+            throw new InputException(what, "the kernels do not load: " + e.getMessage(), "Install the CUDA 13 toolkit's libcudart.so.13", e);
+        }
+        CudaDevice d = null;
+        try {
+            CudaRuntime r = new CudaRuntime(number);
+            d = new CudaDevice(name, r, false);
+            d.prove();
+            // Without cuBLAS the project's own kernel computes products: for comparison, and where CUDA is simulated.
+            if (!Boolean.getBoolean("cortigan.cuda.ownProducts"))
+                r.cublas(new CublasLt(r, product, new AlgorithmCache(AlgorithmCache.standard(), note), note));
+            return d;
+        } catch (RuntimeException | Error e) {
+            if (d != null)
+                try {
+                    d.close();
+                } catch (RuntimeException x) {
+                    e.addSuppressed(x);
+                }
+            if (e instanceof InputException || e instanceof LinkageError) throw e;
+            throw new InputException(
+                    what, product + " (architecture " + major + "." + minor + ") does not run the kernels: " + e.getMessage(),
+                    "If it says that no kernel image is available, build with CG_CUDA_ARCHITECTURES=" + major + minor
+                            + "; otherwise update the driver",
+                    e);
+        }
+    }
+
+    /** Number of cards. */
+    static int count(String what) {
+        int[] n = new int[1], driver = new int[1], runtime = new int[1];
+        int e = cudaGetDeviceCount(n);
+        if (e == cudaSuccess && n[0] > 0) return n[0];
+        cudaDriverGetVersion(driver);
+        cudaRuntimeGetVersion(runtime);
+        String versions = "driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime " + CudaLibraries.version(runtime[0]);
+        if (e == cudaErrorInsufficientDriver)
+            throw new InputException(
+                    what, "the driver is missing or older than the runtime (" + CudaRuntime.text(e) + "; " + versions + ")",
+                    "Install NVIDIA's driver, 580 or newer");
+        if (e == cudaErrorNoDevice || e == cudaSuccess)
+            throw new InputException(
+                    what, "the driver sees no card (cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions + ")",
+                    "See nvidia-smi, and that CUDA_VISIBLE_DEVICES does not hide it");
+        throw new InputException(what, "cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions, "See nvidia-smi and dmesg");
+    }
+
+    /** The card's name. Of cudaDeviceProp only the first members are the same in every CUDA 13. */
+    static String product(int number) {
+        try (cudaDeviceProp p = new cudaDeviceProp()) {
+            good(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
+            return p.name().getString();
+        }
+    }
+
+    static long memory(int number) {
+        try (cudaDeviceProp p = new cudaDeviceProp()) {
+            good(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
+            return p.totalGlobalMem();
+        }
+    }
+
+    static int attribute(int number, int what) {
+        int[] v = new int[1];
+        good(cudaDeviceGetAttribute(v, what, number), "cudaDeviceGetAttribute");
+        return v[0];
+    }
+
+    private static void good(int error, String call) {
+        if (error != cudaSuccess) throw new IllegalStateException(call + ": " + CudaRuntime.text(error));
+    }
+
+    /** Adds two numbers, launched and recorded, as every session is. */
+    private void prove() {
+        Graph g = new Graph();
+        g.output("sum", Ops.add(g.input("a", DType.F32, 1), g.input("b", DType.F32, 1)));
+        try (Variables v = new Variables(this);
+                Session s = new Session(g, this, v)) {
+            for (int i = 1; i <= 2; i++) {
+                s.input("a").set(0, i);
+                s.input("b").set(0, 40);
+                s.run();
+                double sum = s.scalar("sum");
+                if (sum != 40 + i) throw new IllegalStateException("40 + " + i + " gave " + sum);
+            }
+        }
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public int elementBytes(DType t) {
+        return t.bytes();
+    }
+
+    @Override
+    public int backend() {
+        return Kernels.CUDA;
+    }
+
+    @Override
+    public int threads() {
+        return Runtime.getRuntime().availableProcessors();
+    }
+
+    @Override
+    public DeviceRuntime runtime() {
+        return runtime;
+    }
+
+    @Override
+    public Device tf32() {
+        return tf32 == null ? this : tf32;
+    }
+
+    @Override
+    public void close() {
+        runtime.close();
+    }
+}

@@ -1,0 +1,88 @@
+package org.cortigan.cuda;
+
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.bytedeco.cuda.global.cudart;
+import org.bytedeco.javacpp.Loader;
+import org.cortigan.InputException;
+import org.cortigan.jni.NativeLoader;
+
+/**
+ * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN. They come from the machine (the system's loader,
+ * /usr/local/cuda), or from the folders in the system property {@value #PATH}, which are asked first.
+ */
+final class CudaLibraries {
+    /** Folders with NVIDIA's libraries, separated by colons. */
+    static final String PATH = "cortigan.cuda.path";
+
+    private static final String TOOLKIT =
+            "Install the CUDA 13 toolkit, or name the folder that has the library by -D" + PATH + "=FOLDER or LD_LIBRARY_PATH";
+    private static boolean loaded;
+    private static InputException failure;
+
+    private CudaLibraries() {}
+
+    /** Loads driver and runtime; later calls do nothing. */
+    static synchronized void load() {
+        if (loaded) return;
+        if (failure != null) throw failure;
+        try {
+            preload("libcuda.so.1", "libcudart.so.13");
+            cudart.cudaRuntimeGetVersion(new int[1]);
+            loaded = true;
+        } catch (UnsatisfiedLinkError | ExceptionInInitializerError e) {
+            failure = missing(e);
+            throw failure;
+        }
+    }
+
+    /** From the folders of {@link #PATH}, in that order, what is there; whatever is not, the system's loader is asked for. */
+    static void preload(String... names) {
+        String path = System.getProperty(PATH, "");
+        for (String name : names)
+            for (String folder : path.split(File.pathSeparator)) {
+                Path p = Path.of(folder, name).toAbsolutePath();
+                if (folder.isEmpty() || !Files.exists(p)) continue;
+                System.load(p.toString());
+                break;
+            }
+    }
+
+    private static InputException missing(Throwable t) {
+        String why = NativeLoader.chain(t);
+        if (why.contains("libcuda.so.1"))
+            return new InputException(
+                    "device cuda", "the driver's library libcuda.so.1 is missing (" + why + ")",
+                    "Install NVIDIA's driver, 580 or newer; in a container, start it with the GPUs (--gpus all)");
+        if (why.contains("libcudart.so.13"))
+            return new InputException("device cuda", "the runtime library libcudart.so.13 is missing (" + why + ")", TOOLKIT);
+        return new InputException("device cuda", "the bindings do not load (" + why + ")", TOOLKIT);
+    }
+
+    /** Says which library of cuBLAS or cuDNN would not load. */
+    static InputException missing(String what, Throwable t) {
+        return new InputException("device cuda", what + " does not load (" + NativeLoader.chain(t) + ")", TOOLKIT);
+    }
+
+    /** The kernels' library, unpacked from the jar; the property {@code cortigan.cuda.kernels} names another file. */
+    static String kernels() {
+        String given = System.getProperty("cortigan.cuda.kernels");
+        if (given != null) return given;
+        try {
+            File f = Loader.cacheResource(CudaLibraries.class, "/org/cortigan/jni/linux-x86_64/libcortigan_cuda.so");
+            if (f != null) return f.getPath();
+        } catch (java.io.IOException e) {
+            throw new InputException(
+                    "device cuda", "the kernels cannot be unpacked: " + NativeLoader.chain(e),
+                    "Set org.bytedeco.javacpp.cachedir to a writable folder", e);
+        }
+        throw new InputException(
+                "device cuda", "this build has no CUDA kernels (libcortigan_cuda.so)", "Build with nvcc of CUDA 13 on the PATH");
+    }
+
+    /** 13000 as 13.0. */
+    static String version(int v) {
+        return v / 1000 + "." + v % 1000 / 10;
+    }
+}

@@ -1,0 +1,53 @@
+package org.cortigan.cuda;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.InputException;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceProvider;
+import org.cortigan.jni.NativeLoader;
+
+/** NVIDIA cards. This class knows no binding, so that it loads where there is none. */
+public final class CudaProvider implements DeviceProvider {
+    @Override
+    public String kind() {
+        return "cuda";
+    }
+
+    @Override
+    public String absent() {
+        if (System.getProperty(CudaLibraries.PATH) != null) return null;
+        if (Files.exists(Path.of("/dev/nvidiactl")) || Files.exists(Path.of("/dev/dxg"))) return null;
+        return "this machine has no NVIDIA driver (neither /dev/nvidiactl nor /dev/dxg)";
+    }
+
+    @Override
+    public Device open(int number, Consumer<String> note) {
+        NativeLoader.load();
+        try {
+            return CudaDevice.open(number, note);
+        } catch (LinkageError e) {
+            throw missing(e);
+        }
+    }
+
+    @Override
+    public List<String> report() {
+        try {
+            NativeLoader.load();
+            return CudaReport.lines();
+        } catch (InputException e) {
+            return List.of("cuda: unavailable: " + e.getMessage());
+        } catch (LinkageError e) {
+            return List.of("cuda: unavailable: " + missing(e).getMessage());
+        }
+    }
+
+    private static InputException missing(LinkageError e) {
+        return new InputException(
+                "device cuda", "the bindings are not on the class path (" + NativeLoader.chain(e) + ")",
+                "Add org.bytedeco:cuda and its linux-x86_64 jar");
+    }
+}

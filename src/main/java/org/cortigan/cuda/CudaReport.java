@@ -1,0 +1,71 @@
+package org.cortigan.cuda;
+
+import static org.bytedeco.cuda.global.cudart.*;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.LongSupplier;
+import org.bytedeco.cuda.global.cublas;
+import org.bytedeco.cuda.global.cudnn;
+import org.cortigan.InputException;
+import org.cortigan.exec.Device;
+import org.cortigan.jni.NativeLoader;
+
+/** What {@code doctor} says about CUDA. */
+final class CudaReport {
+    private CudaReport() {}
+
+    static List<String> lines() {
+        CudaLibraries.load();
+        List<String> l = new ArrayList<>();
+        int[] driver = new int[1], runtime = new int[1];
+        cudaDriverGetVersion(driver);
+        cudaRuntimeGetVersion(runtime);
+        l.add("cuda libraries: driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime " + CudaLibraries.version(runtime[0])
+                + ", " + library("cuBLAS", CudaReport::cublas) + ", " + library("cuDNN", CudaReport::cudnn));
+        int n;
+        try {
+            n = CudaDevice.count("device cuda");
+        } catch (InputException e) {
+            l.add("cuda: unavailable: " + e.getMessage());
+            return l;
+        }
+        for (int i = 0; i < n; i++) {
+            try {
+                l.add(String.format(Locale.ROOT, "cuda:%d: %s, architecture %d.%d, %.1f GiB: %s", i, CudaDevice.product(i),
+                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMajor), CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMinor),
+                        CudaDevice.memory(i) / 1073741824.0, kernels(i)));
+            } catch (IllegalStateException e) {
+                l.add("cuda:" + i + ": unavailable: " + e.getMessage());
+            }
+        }
+        return l;
+    }
+
+    private static String kernels(int number) {
+        try (Device d = CudaDevice.open(number, s -> {})) {
+            return "available, kernels run";
+        } catch (InputException e) {
+            return "unavailable: " + e.getMessage();
+        }
+    }
+
+    private static long cublas() {
+        CudaLibraries.preload(CublasLt.LIBRARIES);
+        return cublas.cublasLtGetVersion();
+    }
+
+    private static long cudnn() {
+        CudaLibraries.preload("libcudnn.so.9", "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9");
+        return cudnn.cudnnGetVersion();
+    }
+
+    private static String library(String name, LongSupplier version) {
+        try {
+            return name + " " + version.getAsLong();
+        } catch (LinkageError e) {
+            return "no " + name + " (" + NativeLoader.chain(e) + ")";
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package org.cortigan;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+
+/** What ptxas said of the CUDA kernels when they were built (tools/ptxas-report). */
+class PtxasReportTest {
+    /** Kernels that make up a step's own time: attention, layer norm, Pearson loss, spectral norm, AdamW, the product. */
+    private static final List<String> HOT = List.of(
+            "forward_mma<", "grad_queries<", "grad_keys<", "normalise<", "normalise_grad<", "over_images<", "over_images4<", "over_vertices<", "sums", "sum_t",
+            "sum_columns<", "adam_step", "square_sums", "gemm::product<");
+
+    private record Kernel(String arch, int registers, int stack, int spills, String name) {
+        static Kernel of(String line) {
+            String[] f = line.split("\t");
+            return new Kernel(f[0], Integer.parseInt(f[1]), Integer.parseInt(f[3]), Integer.parseInt(f[4]) + Integer.parseInt(f[5]), f[6]);
+        }
+    }
+
+    @Test
+    void hotKernelsKeepEverythingInRegisters() throws Exception {
+        Path report = Path.of("target/native/ptxas-report.txt");
+        if (!Files.exists(report)) {
+            String why = "the CUDA kernels were not built (no nvcc): nothing is known of their registers";
+            System.out.println(why);
+            Assumptions.abort(why);
+        }
+        List<Kernel> all = Files.readAllLines(report).stream().skip(1).map(Kernel::of).toList();
+        Set<String> archs = new TreeSet<>();
+        all.forEach(k -> archs.add(k.arch));
+        List<String> spill = new ArrayList<>();
+        for (String hot : HOT) {
+            List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
+            for (String a : archs) assertTrue(some.stream().anyMatch(k -> k.arch.equals(a)), hot + " is not in the report for " + a);
+            some.stream().filter(k -> k.spills > 0).forEach(k -> spill.add(k.toString()));
+        }
+        assertEquals(List.of(), spill, "kernels that spill registers");
+    }
+}

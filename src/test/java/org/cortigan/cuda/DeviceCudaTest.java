@@ -1,0 +1,231 @@
+package org.cortigan.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.InputException;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceProvider;
+import org.cortigan.exec.Devices;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.SimDevice;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
+import org.cortigan.op.Activation;
+import org.cortigan.op.Ops;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** The CUDA device's own code, with the true bindings, on a simulated CUDA runtime. */
+@Tag("cuda")
+class DeviceCudaTest {
+    private long memoryBefore;
+
+    @BeforeEach
+    void begin() {
+        SimulatedCuda.reset();
+        memoryBefore = Memory.live();
+    }
+
+    @AfterEach
+    void nothingIsLeftOpen() {
+        assertEquals(0, SimulatedCuda.live(), "open in the runtime");
+        assertEquals(0, SimulatedCuda.usedBytes());
+        assertEquals(memoryBefore, Memory.live());
+    }
+
+    private static Graph mlp() {
+        Graph g = new Graph();
+        Value x = g.input("x", DType.F32, 32, 64);
+        for (int i = 0; i < 3; i++) {
+            Value w = g.variable("w" + i, DType.F32, 64, 64), b = g.variable("b" + i, DType.F32, 64);
+            x = Ops.activation(Ops.matmul(x, w, false, true, b, null, DType.F32), Activation.Kind.GELU, 0);
+        }
+        g.output("y", x);
+        g.output("mean", Ops.scale(Ops.sumLeading(x, org.cortigan.graph.Shape.of(1)), 1.0 / (32 * 64)));
+        return g;
+    }
+
+    private static Graph sum() {
+        Graph g = new Graph();
+        g.output("y", Ops.add(g.input("a", DType.F32, 8), g.input("b", DType.F32, 8)));
+        return g;
+    }
+
+    private static float[] numbers(int n, int seed) {
+        float[] f = new float[n];
+        for (int i = 0; i < n; i++) f[i] = (float) Math.sin(seed * 1000 + i);
+        return f;
+    }
+
+    private static float[] run(Device d, int runs) {
+        try (Variables v = new Variables(d);
+                Session s = new Session(mlp(), d, v)) {
+            for (int i = 0; i < 3; i++) {
+                v.find("w" + i).write(numbers(64 * 64, i));
+                v.find("b" + i).write(numbers(64, 7 + i));
+            }
+            float[] all = new float[runs * 32 * 64 + runs];
+            for (int r = 0; r < runs; r++) {
+                s.input("x").write(numbers(32 * 64, 20 + r));
+                s.run();
+                s.output("y").read(all, r * 32 * 64);
+                all[runs * 32 * 64 + r] = (float) s.scalar("mean");
+            }
+            return all;
+        }
+    }
+
+    @Test
+    void sessionsLaunchRecordAndReplayWithTheSimulationsBits() {
+        long launches = SimulatedCuda.graphLaunches();
+        try (Device d = Devices.open("cuda:0", 0)) {
+            assertEquals("cuda:0 (Simulated card, sm_90)", d.name());
+            long proof = SimulatedCuda.graphLaunches() - launches;
+            assertEquals(1, proof);
+            assertArrayEquals(run(new SimDevice(false), 4), run(d, 4));
+            assertEquals(3, SimulatedCuda.graphLaunches() - launches - proof);
+        }
+    }
+
+    @Test
+    void aReplayAllocatesNothingAndDoesNotWait() {
+        try (Device d = Devices.open("cuda", 0);
+                Variables v = new Variables(d);
+                Session s = new Session(sum(), d, v)) {
+            for (int i = 0; i < 2000; i++) s.run();
+            s.synchronize();
+            var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+            threads.getCurrentThreadAllocatedBytes();
+            long least = Long.MAX_VALUE;
+            for (int round = 0; round < 5; round++) {
+                long before = threads.getCurrentThreadAllocatedBytes();
+                for (int i = 0; i < 200; i++) s.run();
+                least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+            }
+            assertEquals(0, least, "bytes on the heap in 200 runs");
+        }
+    }
+
+    @Test
+    void timesComeFromEvents() {
+        try (Device d = Devices.open("cuda", 0);
+                Variables v = new Variables(d);
+                Session s = new Session(mlp(), d, v)) {
+            long[] nanos = new long[s.launched().length], starts = new long[nanos.length];
+            s.runTimed(nanos, starts);
+            for (int i = 0; i < nanos.length; i++) assertTrue(nanos[i] > 0 && (i == 0 || starts[i] > starts[i - 1]), "node " + i);
+        }
+    }
+
+    @Test
+    void everyCallThatFailsIsNamedAndNothingLeaks() {
+        // Which call, after how many good ones once the device is open, and what the message must have.
+        Object[][] faults = {
+            {"cudaMalloc", 0}, {"cudaMalloc", 3}, {"cudaMemsetAsync", 1}, {"cudaHostAlloc", 0}, {"cudaMemcpyAsync", 0}, {"cudaMemcpyAsync", 5},
+            {"cudaStreamBeginCapture", 0}, {"cudaStreamEndCapture", 0}, {"cudaGraphInstantiate", 0}, {"cudaGraphLaunch", 0},
+            {"cudaGraphLaunch", 1}, {"cudaStreamSynchronize", 0}, {"cudaStreamSynchronize", 4}, {"cudaSetDevice", 2}, {"cudaGraphDestroy", 0}
+        };
+        for (Object[] f : faults)
+            try (Device d = Devices.open("cuda", 0)) {
+                SimulatedCuda.fail((String) f[0], (int) f[1], 719);
+                RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 4), () -> f[0] + " " + f[1]);
+                assertFalse(SimulatedCuda.pending(), f[0] + " was not called so often");
+                assertTrue(e.getMessage().contains((String) f[0]), f[0] + ": " + e.getMessage());
+                assertTrue(e.getMessage().contains("cudaErrorLaunchFailure: unspecified launch failure"), e.getMessage());
+            }
+    }
+
+    @Test
+    void aLaunchThatFailsWhileItIsRecordedEndsTheRecording() {
+        try (Device d = Devices.open("cuda", 0)) {
+            int kernels = 8; // of the first, unrecorded run
+            SimulatedCuda.fail("launch", kernels + 2, 209);
+            RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 4));
+            assertTrue(e.getMessage().contains("no kernel image"), e.getMessage());
+            assertArrayEquals(run(new SimDevice(false), 3), run(d, 3), "the device is as good as before");
+        }
+    }
+
+    @Test
+    void errorsOfClosingAreThrownByTheNextCall() {
+        IllegalStateException e = assertThrows(IllegalStateException.class, () -> {
+            try (Device d = Devices.open("cuda", 0)) {
+                SimulatedCuda.fail("cudaGraphExecDestroy", 0, 719);
+                run(d, 2);
+            }
+        });
+        assertTrue(e.getMessage().contains("cudaGraphExecDestroy"), e.getMessage());
+    }
+
+    @Test
+    void tooLittleMemorySaysHowMuch() {
+        SimulatedCuda.memory(40_000);
+        try (Device d = Devices.open("cuda", 0)) {
+            InputException e = assertThrows(InputException.class, () -> run(d, 1));
+            assertTrue(e.getMessage().contains("cudaMalloc of ") && e.getMessage().contains("out of memory")
+                    && e.getMessage().contains("bytes are free") && e.getMessage().contains("train.batch"), e.getMessage());
+        }
+    }
+
+    @Test
+    void whatIsMissingIsSaid() {
+        SimulatedCuda.devices(0);
+        refused("cuda:0", "the driver sees no card", "cudaErrorNoDevice", "driver for CUDA 13.0, runtime 13.0", "CUDA_VISIBLE_DEVICES");
+        SimulatedCuda.devices(2);
+        refused("cuda:2", "does not exist; cards here: 2", "cuda:0 to cuda:1");
+        SimulatedCuda.reset();
+        SimulatedCuda.fail("cudaGetDeviceCount", 0, 35);
+        refused("cuda", "driver is missing or older", "cudaErrorInsufficientDriver", "580");
+        SimulatedCuda.architecture(7);
+        refused("cuda", "Simulated card has architecture 7.0, the kernels need 8.0");
+        SimulatedCuda.reset();
+        SimulatedCuda.fail("launch", 0, 209);
+        refused("cuda", "does not run the kernels", "no kernel image", "CG_CUDA_ARCHITECTURES=90");
+        refused("cuda:x", "names no device", "cuda:0");
+        refused("gpu", "is unknown", "auto, cpu, cuda");
+    }
+
+    private static void refused(String name, String... says) {
+        String m = assertThrows(InputException.class, () -> Devices.open(name, 0)).getMessage();
+        for (String s : says) assertTrue(m.contains(s), m);
+        assertFalse(m.contains("\n"), m);
+    }
+
+    @Test
+    void autoSaysWhatItChoseAndWhy() {
+        List<String> said = new ArrayList<>();
+        try (Device d = Devices.open("auto", 0, said::add)) {
+            assertTrue(d.name().startsWith("cuda:0"));
+            assertTrue(said.get(0).startsWith("device: cuda:0") && said.get(0).contains("because"), said.get(0));
+        }
+        said.clear();
+        SimulatedCuda.devices(0);
+        try (Device d = Devices.open("auto", 1, said::add)) {
+            assertTrue(d.name().startsWith("cpu"));
+            assertTrue(said.get(0).startsWith("device: cpu") && said.get(0).contains("sees no card"), said.get(0));
+        }
+    }
+
+    @Test
+    void theReportHasVersionsAndCards() {
+        SimulatedCuda.devices(2);
+        DeviceProvider p = Devices.providers().get(0);
+        List<String> l = p.report();
+        assertTrue(l.get(0).contains("driver for CUDA 13.0, runtime 13.0") && l.get(0).contains("cuBLAS"), l.get(0));
+        assertTrue(l.get(2).contains("cuda:1: Simulated card, architecture 9.0, 1.0 GiB: available"), l.get(2));
+        SimulatedCuda.devices(0);
+        assertTrue(p.report().get(1).contains("unavailable: device cuda: the driver sees no card"));
+    }
+}

@@ -1,0 +1,125 @@
+package org.cortigan.exec;
+
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.cortigan.grad.Gradients;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.Sketch;
+
+/** A case on a device against the double reference: for {@link OpTest}, and for tools/gpu-check, which has no JUnit. */
+public final class OpCheck {
+    /** Bytes behind every buffer that nobody may write. */
+    public static final int GUARD = 256;
+
+    /** NaN in every floating-point type, so that reading what nobody wrote shows. */
+    private static final byte PATTERN = (byte) 0xFF;
+
+    private OpCheck() {}
+
+    /** Outputs of a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
+    public static Map<String, float[]> run(
+            OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
+        Sketch s = new Sketch(compute);
+        build(c, s, backward);
+        try (Variables vars = new Variables(device)) {
+            for (Node n : s.graph().nodes())
+                if (n.op() instanceof Leaf.Variable v) vars.get(v.id(), v.type()).write(content(s, v.id(), c));
+            try (Session session = new Session(s.graph(), device, vars, options)) {
+                s.data().keySet().forEach(name -> {
+                    if (!session.hasInput(name)) return;
+                    Storage in = session.input(name);
+                    float[] f = content(s, name, c);
+                    for (int i = 0; i < f.length; i++) in.set(i, f[i]);
+                    if (in.type().dtype().isFloat()) in.write(f);
+                });
+                if (guard) paintArena(session);
+                session.run();
+                if (guard) checkGuards(session, c);
+                Map<String, float[]> out = new HashMap<>();
+                s.graph().outputs().keySet().forEach(k -> out.put(k, session.output(k).toFloats()));
+                return out;
+            }
+        }
+    }
+
+    static float[] content(Sketch s, String name, OpCase c) {
+        return s.data().get(name).apply(new SplittableRandom(c.name().hashCode() * 31L + name.hashCode()));
+    }
+
+    /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
+    static void build(OpCase c, Sketch s, boolean backward) {
+        List<Value> outs = c.body().apply(s);
+        for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
+        if (!backward) return;
+        List<Value> wrt = List.copyOf(s.differentiable());
+        List<Value> seeds = new ArrayList<>();
+        for (Value o : outs) seeds.add(seed(s, o));
+        List<Value> grads = Gradients.of(outs, seeds, wrt);
+        for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
+    }
+
+    static Value seed(Sketch s, Value out) {
+        int[] dims = out.shape().dims();
+        return s.filled(out.dtype(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
+    }
+
+    static void paintArena(Session s) {
+        ByteBuffer all = ByteBuffer.allocate((int) s.arena().bytes());
+        Arrays.fill(all.array(), PATTERN);
+        s.writeArena(all);
+    }
+
+    static void checkGuards(Session s, OpCase c) {
+        ByteBuffer view = s.readArena();
+        for (long[] b : s.plan().intervals()) {
+            for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
+                boolean inside = false; // another buffer may lie here at another time
+                for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
+                if (!inside && view.get((int) at) != PATTERN)
+                    throw new AssertionError(c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
+            }
+        }
+    }
+
+    /** Fails where an output is further from the reference's than the case allows. */
+    public static void compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
+        for (String k : want.keySet()) {
+            float[] w = want.get(k), g = got.get(k);
+            double scale = c.scale();
+            for (float x : w) scale = Math.max(scale, Math.abs(x));
+            // sums of products whose factors reach a few standard deviations: terms * eps * scale; gradients sum over
+            // the outputs as well
+            double n = k.startsWith("d") ? c.terms() + (double) w.length + maxOther(want) : c.terms() + 4;
+            double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
+            for (int i = 0; i < w.length; i++)
+                if (!(Math.abs(w[i] - g[i]) <= tol))
+                    throw new AssertionError(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
+        }
+    }
+
+    static int maxOther(Map<String, float[]> m) {
+        int n = 0;
+        for (Map.Entry<String, float[]> e : m.entrySet()) if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
+        return n;
+    }
+
+    /** Whether a case has inputs to differentiate by. */
+    public static boolean hasGradient(OpCase c) {
+        Sketch s = new Sketch(DType.F32);
+        try {
+            build(c, s, true);
+            return !s.differentiable().isEmpty();
+        } catch (UnsupportedOperationException | IllegalArgumentException e) {
+            return false;
+        }
+    }
+}

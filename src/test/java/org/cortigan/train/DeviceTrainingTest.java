@@ -1,0 +1,237 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.Regions;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.NullDevice;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.SimDevice;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.loss.LossConfig;
+import org.cortigan.mem.Memory;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.optim.Optimizer;
+import org.cortigan.plan.Recompute;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training on a device with memory and a stream of its own, here the simulation. */
+class DeviceTrainingTest {
+    /** What a run gave: losses as a listener heard them, and all variables. */
+    record Outcome(List<Double> losses, Map<String, float[]> state, List<Map<String, Double>> epochs) {}
+
+    /** Small: the simulation takes some milliseconds for every launch. */
+    static final TrainingData TOY = new TrainerTest.Toy(15, 5, 6, 16);
+
+    static Recipe recipe(String... options) {
+        Recipe r = TrainerTest.recipe("train.epochs=1", "train.batch=4", "model.generator.depth=1", "model.discriminator.hidden=[4]");
+        for (String o : options) r = r.with(o);
+        return r;
+    }
+
+    static Outcome run(Recipe r, TrainingData data, Device d, Path folder, Path from, int stopAt) {
+        List<Double> losses = new ArrayList<>();
+        List<Map<String, Double>> epochs = new ArrayList<>();
+        try (Trainer t = new Trainer(r, data, d, folder)) {
+            if (from != null) t.resume(from);
+            long before = t.step();
+            t.addListener(new TrainerListener() {
+                @Override
+                public void step(long step, long steps, double loss) {
+                    assertEquals(before + losses.size() + 1, step);
+                    losses.add(loss);
+                    if (step == stopAt) t.requestStop();
+                }
+
+                @Override
+                public void epoch(EpochResult e) {
+                    assertEquals(e.step(), before + losses.size(), "the epoch's losses were all told before");
+                    epochs.add(e.means());
+                }
+            });
+            t.run();
+            Map<String, float[]> m = new LinkedHashMap<>();
+            for (String v : t.variables()) m.put(v, t.variable(v));
+            return new Outcome(losses, m, epochs);
+        }
+    }
+
+    static Outcome run(Recipe r, Device d) {
+        return run(r, TOY, d, null, null, -1);
+    }
+
+    static void same(Outcome a, Outcome b) {
+        assertEquals(a.losses, b.losses);
+        assertEquals(a.epochs, b.epochs);
+        assertEquals(a.state.keySet(), b.state.keySet());
+        a.state.forEach((k, v) -> assertArrayEquals(v, b.state.get(k), k));
+    }
+
+    @Test
+    void dataOnTheDeviceGiveTheSameBatches() {
+        for (String shuffle : new String[] {"false", "true"}) {
+            Recipe r = recipe("train.shuffle_pairs=" + shuffle, "loss.gan_weight=0");
+            SimDevice d = new SimDevice(false);
+            same(run(r.with("train.data_on_device=no"), d), run(r.with("train.data_on_device=yes"), d));
+            assertTrue(d.replays() > 0);
+        }
+    }
+
+    @Test
+    void recomputationChangesNoBit() {
+        Recipe r = recipe("model.discriminator.type=conv", "model.discriminator.channels=[3, 4]");
+        for (String p : new String[] {"train.precision=fp32", "train.precision=bf16"})
+            for (Device d : new Device[] {CpuDevice.best(2), new SimDevice(false)})
+                if (p.endsWith("fp32") || d.supports(DType.BF16)) same(run(r.with(p), d), run(r.with(p).with("train.recompute=cheap"), d));
+    }
+
+    private static Graph step(Recipe r, int batch) {
+        ModelConfig.Subject first = new ModelConfig.Subject("", 19004, 20544);
+        return new StepGraph(
+                        ModelConfig.of(r.section("model"), List.of(first)), first,
+                        Regions.of("all", Regions.Order.STORED, 19004, 20544),
+                        LossConfig.of(r.section("loss")),
+                        Optimizer.generator(r.section("optimizer")), Optimizer.discriminator(r.section("optimizer")), batch, DType.BF16, 0)
+                .graph();
+    }
+
+    @Test
+    void recomputationTakesAThirdOfTheArenaOfVitB() {
+        Graph g = step(Recipe.load("vit-gan"), 32);
+        long kept = Session.plan(g, new NullDevice()).report().arenaBytes();
+        long again = Session.plan(Recompute.cheap(g), new NullDevice()).report().arenaBytes();
+        assertTrue(again < 0.75 * kept, "arena " + kept + ", recomputed " + again);
+    }
+
+    @Test
+    void checkpointsMoveBetweenDevices(@TempDir Path dir) {
+        Recipe r = recipe("train.epochs=2");
+        Device cpu = CpuDevice.best(2), sim = new SimDevice(false);
+        for (Device[] way : new Device[][] {{cpu, sim}, {sim, cpu}}) {
+            Path folder = dir.resolve(way[0].name().substring(0, 3));
+            RunFolder.create(folder);
+            Outcome whole = run(r, way[0]);
+            run(r, TOY, way[0], folder, null, 1);
+            Outcome rest = run(r, TOY, way[1], null, RunFolder.last(folder), -1);
+            double last = whole.losses.get(whole.losses.size() - 1), got = rest.losses.get(rest.losses.size() - 1);
+            assertEquals(whole.losses.size(), rest.losses.size() + (way[0] == sim ? 2 : 1));
+            // the kernels' sums differ in their order: after a handful of updates by little
+            assertEquals(last, got, 0.01 * Math.abs(last));
+        }
+    }
+
+    /** A photograph whose responses are not finite. */
+    private record Hole(TrainingData of, int hole) implements TrainingData {
+        @Override
+        public int count() {
+            return of.count();
+        }
+
+        @Override
+        public int leftVertices() {
+            return of.leftVertices();
+        }
+
+        @Override
+        public int rightVertices() {
+            return of.rightVertices();
+        }
+
+        @Override
+        public void image(int i, ByteBuffer into) {
+            of.image(i, into);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            int at = into.position();
+            of.responses(i, into);
+            if (i == hole) into.putFloat(at, Float.NaN);
+        }
+    }
+
+    @Test
+    void updatesLeftOutAreCountedAndAPausedRunGivesTheSameBits(@TempDir Path dir) {
+        Recipe r = recipe("train.epochs=2", "train.validation=0");
+        TrainingData data = new Hole(TOY, 7);
+        Outcome whole = run(r, data, new SimDevice(false), null, null, -1);
+        int bad = -1;
+        for (int i = 0; i < whole.losses.size() && bad < 0; i++) if (Double.isNaN(whole.losses.get(i))) bad = i + 1;
+        assertTrue(bad > 0, "the hole was met");
+        for (float f : whole.state.get("generator.head.weight")) assertTrue(Float.isFinite(f));
+        // the step under way when the stop is asked for is the one whose update is left out, or the one after it
+        for (int stop : new int[] {bad - 1, bad}) {
+            if (stop < 1) continue;
+            Path folder = dir.resolve("stop" + stop);
+            RunFolder.create(folder);
+            Outcome part = run(r, data, new SimDevice(false), folder, null, stop);
+            Outcome rest = run(r, data, new SimDevice(false), null, RunFolder.last(folder), -1);
+            whole.state.forEach((k, v) -> assertArrayEquals(v, rest.state.get(k), k));
+            List<Double> all = new ArrayList<>(part.losses);
+            all.addAll(rest.losses);
+            assertEquals(whole.losses, all);
+        }
+    }
+
+    @Test
+    void tooLittleMemorySaysHowMuchAndWhatFits() {
+        SimDevice d = new SimDevice(false);
+        Recipe r = recipe("train.batch=8", "train.data_on_device=no");
+        long[] need = new long[1];
+        d.freeBytes(1);
+        String none = assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+        assertTrue(none.contains("train.batch") && none.contains("1 are free") && none.contains("No smaller batch fits"), none);
+        need[0] = Long.parseLong(none.replaceAll(".*needs (\\d+) bytes.*", "$1"));
+        d.freeBytes(need[0] - 1);
+        String one = assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+        assertTrue(one.contains(": 1 short") && one.contains("train.recompute=cheap"), one);
+        int fits = Integer.parseInt(one.replaceAll(".*train.batch=(\\d+) is.*", "$1"));
+        assertTrue(fits >= 4 && fits < 8, one);
+        new Trainer(r.with("train.batch", fits), TOY, d, null).close();
+        d.freeBytes(need[0]);
+        new Trainer(r, TOY, d, null).close();
+        // the data do not fit beside the step: auto leaves them on the host, yes says so
+        new Trainer(r.with("train.data_on_device=auto"), TOY, d, null).close();
+        String yes = assertThrows(
+                        InputException.class, () -> new Trainer(r.with("train.data_on_device=yes"), TOY, d, null).close())
+                .getMessage();
+        assertTrue(yes.contains("train.data_on_device=no leaves"), yes);
+    }
+
+    @Test
+    void aStepAllocatesNothingAndNothingLeaks() {
+        for (String where : new String[] {"yes", "no"}) {
+            long live = Memory.live();
+            Recipe r = recipe("train.epochs=3", "train.validation=0", "train.batch=2", "loss.gan_weight=0", "train.data_on_device=" + where);
+            try (Trainer t = new Trainer(r, TOY, new SimDevice(false), null)) {
+                var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+                long me = Thread.currentThread().getId(), per = t.stepsPerEpoch();
+                long[] at = new long[2];
+                t.addListener(new TrainerListener() {
+                    @Override
+                    public void step(long step, long steps, double loss) {
+                        if (step == 2 * per + 1) at[0] = threads.getThreadAllocatedBytes(me);
+                        if (step == 2 * per + per - 2) at[1] = threads.getThreadAllocatedBytes(me);
+                    }
+                });
+                t.run();
+                assertTrue(at[1] - at[0] <= 512 * (per - 3), "bytes allocated in " + (per - 3) + " steps: " + (at[1] - at[0]));
+            }
+            assertEquals(live, Memory.live());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.cortigan.InputException;
+import org.cortigan.cuda.SimulatedCuda;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import org.cortigan.exec.SimDevice;
+import org.cortigan.mem.Memory;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** Training through the CUDA device's own code on a simulated CUDA runtime. */
+@Tag("cuda")
+class TrainingCudaTest {
+    @BeforeEach
+    void reset() {
+        SimulatedCuda.reset();
+    }
+
+    @Test
+    void stepsHaveTheSimulationsBitsAndNothingLeaks() {
+        long memory = Memory.live();
+        for (String where : new String[] {"yes", "no"}) {
+            Recipe r = DeviceTrainingTest.recipe("train.epochs=2", "train.data_on_device=" + where);
+            DeviceTrainingTest.Outcome want = DeviceTrainingTest.run(r, new SimDevice(false));
+            long launches = SimulatedCuda.graphLaunches();
+            try (Device d = Devices.open("cuda:0", 0)) {
+                DeviceTrainingTest.same(want, DeviceTrainingTest.run(r, d));
+            }
+            assertTrue(SimulatedCuda.graphLaunches() - launches >= 5, "replayed");
+            assertEquals(0, SimulatedCuda.live());
+            assertEquals(0, SimulatedCuda.usedBytes());
+        }
+        assertEquals(memory, Memory.live());
+    }
+
+    @Test
+    void anErrorInTheMiddleEndsTheRunAndGivesEverythingBack() {
+        long memory = Memory.live();
+        for (String call : new String[] {"cudaGraphLaunch", "cudaEventSynchronize", "cudaMemcpyAsync"}) {
+            RuntimeException e = assertThrows(RuntimeException.class, () -> {
+                try (Device d = Devices.open("cuda:0", 0);
+                        Trainer t = new Trainer(DeviceTrainingTest.recipe("train.epochs=3"), DeviceTrainingTest.TOY, d, null)) {
+                    t.addListener(new TrainerListener() {
+                        @Override
+                        public void step(long step, long steps, double loss) {
+                            if (step == 4) SimulatedCuda.fail(call, 0, 719);
+                        }
+                    });
+                    t.run();
+                }
+            });
+            assertTrue(e.getMessage().contains(call) && e.getMessage().contains("cudaErrorLaunchFailure"), call + ": " + e);
+            assertEquals(0, SimulatedCuda.live(), call);
+            assertEquals(memory, Memory.live(), call);
+        }
+    }
+
+    @Test
+    void theDevicesFreeMemoryIsComparedBeforeTheFirstStep() {
+        SimulatedCuda.memory(100_000);
+        try (Device d = Devices.open("cuda:0", 0)) {
+            InputException e = assertThrows(
+                    InputException.class, () -> new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null).close());
+            assertTrue(e.getMessage().contains("short") && e.getMessage().contains("train.batch"), e.getMessage());
+        }
+        assertEquals(0, SimulatedCuda.live());
+    }
+}
