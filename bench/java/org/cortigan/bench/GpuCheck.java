@@ -235,7 +235,7 @@ public final class GpuCheck {
         Ceilings c = ceilings(true);
         DType t = device.supports(DType.BF16) ? DType.BF16 : DType.F32;
         int b = small ? 2 : 128, tokens = small ? 33 : 197, heads = small ? 2 : 12, width = heads * 64, vertices = small ? 1000 : 39552;
-        int copies = small ? 2 : 8, runs = small ? 3 : 10;
+        int copies = small ? 2 : 4, runs = small ? 3 : 10;
         for (boolean back : new boolean[] {false, true}) {
             String pass = back ? "forward+backward" : "forward";
             measured("kernels", "attention " + pass, time(w -> {
