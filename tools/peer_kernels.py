@@ -63,7 +63,7 @@ def pearson(dim):
 
 def on_device():
     start, cuda = time.perf_counter(), a.device.startswith("cuda")
-    b, tokens, heads, vertices, copies = (2, 33, 2, 1000, 2) if a.small else (128, 197, 12, 39552, 8)
+    b, tokens, heads, vertices, copies = (2, 33, 2, 1000, 2) if a.small else (128, 197, 12, 39552, 4)
     total, tensors = (100_000, 4) if a.small else (116_000_000, 150)
     runs = 3 if a.small else 10
     width = heads * 64

@@ -37,6 +37,7 @@ parser.add_argument("--out")
 a = parser.parse_args()
 device = torch.device(a.device)
 cuda = device.type == "cuda"
+torch.set_default_device(device)  # parameters are made there
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
 vertices = a.left + a.right
@@ -121,17 +122,16 @@ def correlation(p, t, eps=0.01):
     return (1 - (p * t).sum(0) / torch.sqrt((p.square().sum(0) + eps) * (t.square().sum(0) + eps))).mean()
 
 
-compile = dict(mode="max-autotune-no-cudagraphs") if cuda else {}
-g = Vit().to(device)
-forward = torch.compile(g, **compile) if a.compile else g
+g = Vit()
+forward = torch.compile(g, **dict(mode="max-autotune") if cuda else {}) if a.compile else g
 sizes = [] if a.gan == "none" else [a.left, a.right] if a.gan == "mlp" else [vertices]
-own = [discriminator(n).to(device) for n in sizes]
-# on the CPU the generator alone is compiled, as in the published figures
-ds = [torch.compile(d, **compile) if a.compile and cuda else d for d in own]
+own = [discriminator(n) for n in sizes]
+# on the CPU the generator alone is compiled, as in the published figures; u and v change at every pass, which graphs do not bear
+ds = [torch.compile(d, mode="max-autotune-no-cudagraphs") if a.compile and cuda else d for d in own]
 og = torch.optim.AdamW(g.parameters(), lr=1e-4, weight_decay=0.05, fused=True if cuda else None)
 od = torch.optim.AdamW([p for d in own for p in d.parameters()], lr=1e-4, fused=True if cuda else None) if ds else None
-images = torch.randint(0, 256, (a.batch, 3, a.image, a.image), dtype=torch.uint8, device=device)
-target = torch.randn(a.batch, vertices, device=device)
+images = torch.randint(0, 256, (a.batch, 3, a.image, a.image), dtype=torch.uint8)
+target = torch.randn(a.batch, vertices)
 cast = torch.autocast(device.type, torch.bfloat16, enabled=a.precision == "bf16")
 attention = contextlib.nullcontext()
 if a.sdpa:
@@ -174,6 +174,7 @@ with attention:
     for i in range(a.steps + (3 if cuda else 1)):
         wait()
         start = time.perf_counter()
+        torch.compiler.cudagraph_mark_step_begin()
         step()
         wait()
         times.append(time.perf_counter() - start)

@@ -58,7 +58,7 @@ public final class GpuCheck {
         this.small = small;
     }
 
-    /** GpuCheck STAGE OUT DEVICE SIZE [parts of cases' names, with commas | golden file]; STAGE ops, train, kernels, steps; SIZE full or small. */
+    /** STAGE (ops, train, kernels, steps) OUT DEVICE SIZE (full, small) [names' parts, with commas | golden file | discriminator]. */
     public static void main(String[] a) throws Exception {
         try {
             stage(a);
@@ -114,14 +114,16 @@ public final class GpuCheck {
                     Map<String, float[]> again = OpCheck.run(c, t, device, new Session.Options(0, false), backward, false);
                     OpCheck.compare(c, t, want, got, device.name());
                     for (String k : got.keySet())
-                        if (!Arrays.equals(got.get(k), again.get(k))) throw new AssertionError(what + " " + k + ": in place or twice differs");
+                        if (!Arrays.equals(got.get(k), again.get(k)))
+                            throw new AssertionError(what + " " + k + ": in place or twice differs");
                 } catch (RuntimeException | Error e) {
                     failures.add(what + ": " + e.getMessage());
                     System.out.println("FAILED " + what + ": " + e.getMessage());
                 }
             }
         }
-        line(map("stage", "ops", "name", part.isEmpty() ? "all cases" : "cases of " + part, "device", device.name(), "cases", n, "failures", failures));
+        String name = part.isEmpty() ? "all cases" : "cases of " + part;
+        line(map("stage", "ops", "name", name, "device", device.name(), "cases", n, "failures", failures));
         if (!failures.isEmpty()) System.exit(1);
     }
 
@@ -134,8 +136,8 @@ public final class GpuCheck {
             // the bounds of TrajectoryTest, which gives their reasons
             boolean good = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
             ok &= good;
-            line(map("stage", "train", "name", "golden trajectory " + t, "device", device.name(), "first", first, "last", last, "parameters",
-                    o.parameters(), "ok", good));
+            line(map("stage", "train", "name", "golden trajectory " + t, "device", device.name(), "first", first, "last", last,
+                    "parameters", o.parameters(), "ok", good));
         }
         if (!ok) System.exit(1);
     }
@@ -173,12 +175,16 @@ public final class GpuCheck {
         try (Variables vars = new Variables(device);
                 Session s = new Session(w.g, device, vars)) {
             for (Node n : w.g.nodes()) {
-                Storage x = n.op() instanceof Leaf.Input in ? s.input(in.id()) : n.op() instanceof Leaf.Variable v ? vars.find(v.id()) : null;
+                boolean variable = n.op() instanceof Leaf.Variable;
+                Storage x = variable ? vars.find(((Leaf.Variable) n.op()).id()) : n.op() instanceof Leaf.Input in ? s.input(in.id()) : null;
                 if (x == null) continue;
                 int size = Math.toIntExact(n.output(0).shape().elements());
                 float[] f = new float[size];
                 // second moments and scalars must not be negative
-                for (int i = 0; i < size; i++) f[i] = n.op() instanceof Leaf.Variable || size < 4 ? Math.abs(noise[i & (noise.length - 1)]) : noise[i & (noise.length - 1)];
+                for (int i = 0; i < size; i++) {
+                    float z = noise[i & (noise.length - 1)];
+                    f[i] = variable || size < 4 ? Math.abs(z) : z;
+                }
                 x.write(f);
             }
             for (int i = 0; i < 3; i++) s.run();
@@ -212,14 +218,16 @@ public final class GpuCheck {
             w.out(w.g.apply(new Binary(Binary.Kind.ADD, 1, 1), w.in(DType.F32, m), w.in(DType.F32, m)).output(0));
             return 1;
         }, runs).seconds;
-        if (write) line(map("stage", "ceilings", "name", "ceilings", "device", device.name(), "flops_f32", flops[0], "flops_bf16", flops[1], "bytes_per_second", copy));
+        if (write)
+            line(map("stage", "ceilings", "name", "ceilings", "device", device.name(), "flops_f32", flops[0], "flops_bf16", flops[1],
+                    "bytes_per_second", copy));
         return new Ceilings(device.name(), flops[0], flops[1], copy);
     }
 
     private void measured(String stage, String name, Timed t, Ceilings c, DType type) throws IOException {
         double floor = Math.max(t.flops / c.flops(type), t.bytes / c.bandwidth());
-        line(map("stage", stage, "name", name, "who", "ours", "device", device.name(), "ms", t.seconds * 1e3, "floor_ms", floor * 1e3, "gflop",
-                t.flops / 1e9, "mb", t.bytes / 1e6));
+        line(map("stage", stage, "name", name, "who", "ours", "device", device.name(), "ms", t.seconds * 1e3, "floor_ms", floor * 1e3,
+                "gflop", t.flops / 1e9, "mb", t.bytes / 1e6));
     }
 
     /** The kernels of the H200 table, under the names of tools/peer_kernels.py --device. */
@@ -227,7 +235,7 @@ public final class GpuCheck {
         Ceilings c = ceilings(true);
         DType t = device.supports(DType.BF16) ? DType.BF16 : DType.F32;
         int b = small ? 2 : 128, tokens = small ? 33 : 197, heads = small ? 2 : 12, width = heads * 64, vertices = small ? 1000 : 39552;
-        int copies = small ? 2 : 8, runs = small ? 3 : 10;
+        int copies = small ? 2 : 4, runs = small ? 3 : 10;
         for (boolean back : new boolean[] {false, true}) {
             String pass = back ? "forward+backward" : "forward";
             measured("kernels", "attention " + pass, time(w -> {
@@ -249,7 +257,8 @@ public final class GpuCheck {
             measured("kernels", "pearson over " + axis.name().toLowerCase(Locale.ROOT) + " forward+backward", time(w -> {
                 for (int i = 0; i < copies; i++) {
                     Value p = w.in(t, b, vertices);
-                    Node n = w.g.apply(new PearsonLoss(PearsonLoss.Pixel.L1, axis, 0.01), p, w.in(DType.F32, b, vertices), w.in(DType.F32, 2));
+                    Value target = w.in(DType.F32, b, vertices), weights = w.in(DType.F32, 2);
+                    Node n = w.g.apply(new PearsonLoss(PearsonLoss.Pixel.L1, axis, 0.01), p, target, weights);
                     both(w, n.output(0), List.of(p), true);
                 }
                 return copies;
@@ -283,8 +292,10 @@ public final class GpuCheck {
 
     /** Weights of an MLP of two hemispheres and of the ViT-S that judges responses. */
     private static List<int[]> normed(int vertices) {
-        List<int[]> s = new ArrayList<>(List.of(new int[] {512, vertices / 2}, new int[] {512, vertices / 2}, new int[] {256, 512}, new int[] {256, 512}));
-        for (int i = 0; i < 12; i++) s.addAll(List.of(new int[] {1152, 384}, new int[] {384, 384}, new int[] {1536, 384}, new int[] {384, 1536}));
+        List<int[]> s = new ArrayList<>();
+        for (int i = 0; i < 2; i++) s.addAll(List.of(new int[] {512, vertices / 2}, new int[] {256, 512}));
+        int[][] block = {{1152, 384}, {384, 384}, {1536, 384}, {384, 1536}};
+        for (int i = 0; i < 12; i++) s.addAll(List.of(block));
         return s;
     }
 
@@ -326,10 +337,10 @@ public final class GpuCheck {
                     bytes += k.bytes();
                     floor += Math.max(k.flops() / c.flops(type), k.bytes() / c.bandwidth());
                 }
-                line(map("stage", "steps", "name", "step " + gan, "who", "ours", "device", device.name(), "ms", ms[n / 2], "floor_ms", floor * 1e3,
-                        "gflop", flops / 1e9, "mb", bytes / 1e6, "batch", batch));
+                line(map("stage", "steps", "name", "step " + gan, "who", "ours", "device", device.name(), "ms", ms[n / 2],
+                        "floor_ms", floor * 1e3, "gflop", flops / 1e9, "mb", bytes / 1e6, "batch", batch));
             } catch (RuntimeException e) {
-                line(map("stage", "steps", "name", "step " + gan, "who", "ours", "device", device.name(), "failure", String.valueOf(e.getMessage())));
+                line(map("stage", "steps", "name", "step " + gan, "who", "ours", "device", device.name(), "failure", "" + e.getMessage()));
             }
         }
     }
@@ -340,8 +351,8 @@ public final class GpuCheck {
                 "train.batch=" + (small ? 2 : 128), "model.discriminator.type=" + (gan.equals("none") ? "none" : gan)));
         if (gan.equals("none")) o.add("loss.gan_weight=0");
         if (small)
-            o.addAll(List.of("model.generator.size=custom", "model.generator.image=32", "model.generator.width=64", "model.generator.depth=2",
-                    "model.generator.heads=1"));
+            o.addAll(List.of("model.generator.size=custom", "model.generator.image=32", "model.generator.width=64",
+                    "model.generator.depth=2", "model.generator.heads=1"));
         if (gan.equals("conv")) o.add("model.discriminator.channels=" + (small ? "[8, 16]" : "[64, 128, 256]"));
         if (gan.equals("vit"))
             o.addAll(List.of("model.discriminator.patch=192", "model.discriminator.width=" + (small ? 64 : 384),

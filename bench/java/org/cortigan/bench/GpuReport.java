@@ -39,30 +39,35 @@ final class GpuReport {
             if (l.get("stage").equals("environment"))
                 l.forEach((k, v) -> md.append(k.equals("stage") ? "" : "- " + k + ": " + v + "\n"));
         Map<String, Object> c = last(lines, "ceilings", "ceilings", null);
-        md.append("- ceilings: ").append(c == null ? NONE : String.format(Locale.ROOT, "%s: %.1f TFLOP/s bf16, %.1f f32, %.3f TB/s", c.get("device"),
-                number(c, "flops_bf16") / 1e12, number(c, "flops_f32") / 1e12, number(c, "bytes_per_second") / 1e12)).append("\n\n");
+        String ceilings = NONE;
+        if (c != null)
+            ceilings = String.format(Locale.ROOT, "%s: %.1f TFLOP/s bf16, %.1f f32, %.3f TB/s", c.get("device"),
+                    number(c, "flops_bf16") / 1e12, number(c, "flops_f32") / 1e12, number(c, "bytes_per_second") / 1e12);
+        md.append("- ceilings: ").append(ceilings).append("\n\n");
         md.append("| stage | result |\n|---|---|\n");
         boolean any = false;
         for (Map<String, Object> l : lines) {
             if (l.get("stage").equals("ops")) {
                 List<?> failures = (List<?>) l.get("failures");
-                md.append("| ops: ").append(l.get("name")).append(" | ").append(l.get("cases")).append(" on ").append(l.get("device")).append(", ")
-                        .append(failures.isEmpty() ? "all agree, twice the same bits" : failures.size() + " fail: " + failures).append(" |\n");
+                md.append(String.format("| ops: %s | %s on %s, %s |%n", l.get("name"), l.get("cases"), l.get("device"),
+                        failures.isEmpty() ? "all agree, twice the same bits" : failures.size() + " fail: " + failures));
                 any = true;
             } else if (l.get("stage").equals("train") || l.get("stage").equals("sanitizer") || l.get("stage").equals("ended")) {
                 Map<String, Object> rest = new LinkedHashMap<>(l);
                 rest.keySet().removeAll(List.of("stage", "name"));
-                md.append("| ").append(l.get("stage")).append(": ").append(l.get("name")).append(" | ").append(Json.compact(rest)).append(" |\n");
+                md.append(String.format("| %s: %s | %s |%n", l.get("stage"), l.get("name"), Json.compact(rest)));
             }
         }
         if (!any) md.append("| ops | ").append(NONE).append(" |\n");
         if (last(lines, "train", "golden trajectory F32", null) == null) md.append("| train | ").append(NONE).append(" |\n");
         List<Object> rows = new ArrayList<>();
-        md.append("\nMilliseconds; ratios are to ours, and of ours to its floor (operations and bytes over the ceilings measured here).\n\n")
-                .append("| work | ours | eager | compile | floor | eager / ours | compile / ours | ours / floor |\n|---|---|---|---|---|---|---|---|\n");
+        md.append("\nMilliseconds. Floor: operations and bytes over the ceilings measured here.\n\n")
+                .append("| work | ours | eager | compile | floor | eager / ours | compile / ours | ours / floor |\n")
+                .append("|---|---|---|---|---|---|---|---|\n");
         for (String name : KERNELS) row(md, rows, lines, "kernels", name);
         for (String name : STEPS) row(md, rows, lines, "steps", name);
-        for (Map<String, Object> l : lines) if (l.containsKey("failure")) md.append("\n- ").append(l.get("name")).append(", ").append(l.get("who")).append(": ").append(l.get("failure"));
+        for (Map<String, Object> l : lines)
+            if (l.containsKey("failure")) md.append(String.format("%n- %s, %s: %s", l.get("name"), l.get("who"), l.get("failure")));
         md.append("\n");
         Files.writeString(out.resolve("report.md"), md);
         Json.write(out.resolve("report.json"), Map.of("date", LocalDate.now().toString(), "lines", lines, "table", rows));
@@ -70,7 +75,8 @@ final class GpuReport {
     }
 
     private static void row(StringBuilder md, List<Object> rows, List<Map<String, Object>> lines, String stage, String name) {
-        Double ours = least(lines, stage, name, "ours"), eager = least(lines, stage, name, "eager"), compiled = least(lines, stage, name, "compile");
+        Double ours = least(lines, stage, name, "ours"), eager = least(lines, stage, name, "eager");
+        Double compiled = least(lines, stage, name, "compile");
         Map<String, Object> l = last(lines, stage, name, "ours");
         Double floor = l == null || !l.containsKey("floor_ms") ? null : Double.valueOf(number(l, "floor_ms"));
         Map<String, Object> r = new LinkedHashMap<>();
@@ -80,9 +86,8 @@ final class GpuReport {
         r.put("compile_ms", compiled);
         r.put("floor_ms", floor);
         rows.add(r);
-        md.append("| ").append(name).append(" | ").append(text(ours)).append(" | ").append(text(eager)).append(" | ").append(text(compiled)).append(" | ")
-                .append(text(floor)).append(" | ").append(ratio(eager, ours)).append(" | ").append(ratio(compiled, ours)).append(" | ")
-                .append(ratio(ours, floor)).append(" |\n");
+        md.append(String.format("| %s | %s | %s | %s | %s | %s | %s | %s |%n", name, text(ours), text(eager), text(compiled), text(floor),
+                ratio(eager, ours), ratio(compiled, ours), ratio(ours, floor)));
     }
 
     private static String text(Double ms) {

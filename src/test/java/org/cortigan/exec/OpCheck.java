@@ -102,7 +102,8 @@ public final class OpCheck {
             double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
             for (int i = 0; i < w.length; i++)
                 if (!(Math.abs(w[i] - g[i]) <= tol))
-                    throw new AssertionError(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
+                    throw new AssertionError(String.format(
+                            "%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
         }
     }
 
