@@ -3,9 +3,11 @@ package org.cortigan.train;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
@@ -13,12 +15,14 @@ import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
 import org.cortigan.loss.LossConfig;
 import org.cortigan.model.ModelConfig;
@@ -28,6 +32,7 @@ import org.cortigan.nn.Init;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
 import org.cortigan.optim.Optimizer;
+import org.cortigan.plan.Plan;
 import org.cortigan.plan.PlanReport;
 
 /**
@@ -177,17 +182,26 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. Of
-     * several subjects the largest arena, which all use, and everybody's variables: more than is needed, as they share some.
+     * What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. Several
+     * subjects have one arena and share the backbone's variables.
      */
     private long bytes(Device on, int batch, boolean resident, Recomputation r) {
-        long arena = 0, persistent = 0;
+        DeviceRuntime memory = device.runtime();
+        long arena = 0, sum = 0;
+        Set<String> seen = new HashSet<>();
         for (SubjectSteps p : subjects) {
-            PlanReport step = Session.plan(p.program(batch, resident, r == Recomputation.CHEAP), on).report();
-            arena = Math.max(arena, step.arenaBytes() + (p.validation.length == 0 ? 0 : Predictor.bytes(config, p.subject, on, batch)));
-            persistent += step.persistentBytes();
+            Plan step = Session.plan(p.program(batch, resident, r == Recomputation.CHEAP), on);
+            long io = 0;
+            for (Map.Entry<Leaf, Value> e : step.leaves().entrySet()) {
+                long n = e.getValue().shape().elements() * e.getValue().dtype().bytes();
+                if (!(e.getKey() instanceof Leaf.Variable)) io += n + Plan.ALIGNMENT;
+                else if (seen.add(e.getKey().id())) sum += memory.blockBytes(n);
+            }
+            sum += memory.blockBytes(io);
+            long validating = p.validation.length == 0 ? 0 : memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
+            arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()) + validating);
         }
-        return arena + persistent;
+        return arena + sum;
     }
 
     /** Says before the first step by how much the device's memory is too small, and what would fit. */
@@ -394,41 +408,51 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         long last = steps();
-        boolean late = device.runtime() != null;
         try {
             for (SubjectSteps p : subjects) p.begin(batch, seed, epochs);
-            long begin = System.nanoTime(), first = step;
-            while (step < last && !stop) {
-                SubjectSteps p = turn(step);
-                BatchLoader.Batch b = p.loader.next();
-                feed(p, b);
-                p.session.run();
-                step++;
-                // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
-                if (pending != null) count(step - 1, pending == p ? 1 : 0);
-                pending = p;
-                p.under(b);
-                boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
-                if (!late || ends || saves) count(step, 0);
-                if (ends) {
-                    double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
-                    endEpoch(rate);
-                    begin = System.nanoTime();
-                    first = step;
-                } else if (saves) {
-                    save("last.safetensors");
+            loop(last);
+        } catch (RuntimeException | Error e) {
+            // What is being copied to the device is about to be freed.
+            pending = null;
+            for (SubjectSteps p : subjects)
+                try {
+                    p.session.synchronize();
+                } catch (RuntimeException x) {
+                    e.addSuppressed(x);
                 }
-            }
-            if (pending != null) count(step, 0);
+            throw e;
         } finally {
-            if (pending != null) {
-                pending.session.synchronize(); // an error ended the run: what was being copied is about to be freed
-                pending = null;
-            }
             for (SubjectSteps p : subjects) p.end();
         }
         if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
         return step >= last;
+    }
+
+    private void loop(long last) {
+        boolean late = device.runtime() != null;
+        long begin = System.nanoTime(), first = step;
+        while (step < last && !stop) {
+            SubjectSteps p = turn(step);
+            BatchLoader.Batch b = p.loader.next();
+            feed(p, b);
+            p.session.run();
+            step++;
+            // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
+            if (pending != null) count(step - 1, pending == p ? 1 : 0);
+            pending = p;
+            p.under(b);
+            boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
+            if (!late || ends || saves) count(step, 0);
+            if (ends) {
+                double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
+                endEpoch(rate);
+                begin = System.nanoTime();
+                first = step;
+            } else if (saves) {
+                save("last.safetensors");
+            }
+        }
+        if (pending != null) count(step, 0);
     }
 
     private void feed(SubjectSteps p, BatchLoader.Batch b) {
