@@ -4,7 +4,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -476,7 +475,7 @@ public final class Session implements AutoCloseable {
         settle();
     }
 
-    /** First elements of small outputs, of the last run or the one before it. Reading allocates nothing. */
+    /** All elements of small outputs, of the last run or the one before it. Reading allocates nothing. */
     public final class Scalars {
         private final Storage[] of;
         private final int[] elements;
@@ -484,7 +483,7 @@ public final class Session implements AutoCloseable {
 
         private Scalars(List<String> names) {
             of = names.stream().map(Session.this::output).toArray(Storage[]::new);
-            elements = Arrays.stream(of).mapToInt(s -> (int) s.type().shape().elements()).toArray();
+            elements = names.stream().mapToInt(n -> (int) output(n).type().shape().elements()).toArray();
             at = new FloatBuffer[runtime == null ? 0 : 2][of.length];
             for (int set = 0; set < at.length; set++)
                 for (int i = 0; i < of.length; i++)
@@ -496,17 +495,20 @@ public final class Session implements AutoCloseable {
          * Waits for that run alone.
          *
          * @param back 0 for the last run; 1 for the one before it, on a device with a stream
+         * @param into takes the outputs one after the other in the order of their names
          */
         public void read(int back, double[] into) {
             check();
             if (runtime == null) {
                 if (back != 0) throw new IllegalArgumentException("a processor keeps the last run alone");
-                for (int i = 0, k = 0; i < of.length; i++) for (int e = 0; e < elements[i]; e++) into[k++] = of[i].get(e);
+                for (int i = 0, n = 0; i < of.length; i++)
+                    for (int k = 0; k < elements[i]; k++) into[n++] = of[i].get(k);
                 return;
             }
             int set = (int) (runs - 1 - back & 1);
             done.await(set);
-            for (int i = 0, k = 0; i < of.length; i++) for (int e = 0; e < elements[i]; e++) into[k++] = at[set][i].get(e);
+            for (int i = 0, n = 0; i < of.length; i++)
+                for (int k = 0; k < elements[i]; k++) into[n++] = at[set][i].get(k);
         }
     }
 

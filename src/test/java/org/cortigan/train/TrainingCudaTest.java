@@ -45,7 +45,7 @@ class TrainingCudaTest {
         for (String call : new String[] {"cudaGraphLaunch", "cudaEventSynchronize", "cudaMemcpyAsync"}) {
             RuntimeException e = assertThrows(RuntimeException.class, () -> {
                 try (Device d = Devices.open("cuda:0", 0);
-                        Trainer t = new Trainer(DeviceTrainingTest.recipe("train.epochs=3"), DeviceTrainingTest.TOY, d, null)) {
+                        Trainer t = new Trainer(DeviceTrainingTest.recipe("train.epochs=3", "train.data_on_device=no"), DeviceTrainingTest.TOY, d, null)) {
                     t.addListener(new TrainerListener() {
                         @Override
                         public void step(long step, long steps, double loss) {
