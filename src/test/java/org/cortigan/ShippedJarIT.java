@@ -82,7 +82,7 @@ class ShippedJarIT {
     @Test
     void processorsNeverLoadTheClassesOfCuda() throws Exception {
         Run r = java(
-                dir.resolve("cache5").toString(), "-verbose:class", "-cp", classPath(true), "org.cortigan.cli.Main", "profile", "-c",
+                dir.resolve("cache5").toString(), classPath(true), "-verbose:class", "org.cortigan.cli.Main", "profile", "-c",
                 "quickstart", "--device", "cpu", "-o", "train.batch=2", "--repeats", "1");
         String text = r.text();
         assertEquals(0, r.process.exitValue(), text);

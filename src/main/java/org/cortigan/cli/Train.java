@@ -45,7 +45,7 @@ final class Train implements Callable<Integer> {
     @Option(names = "--run", paramLabel = "DIR", description = "The run's folder (default: runs/RECIPE-subj0X).")
     private Path run;
 
-    @Option(names = "--precision", paramLabel = "P", description = "fp32 or bf16, instead of the recipe's.")
+    @Option(names = "--precision", paramLabel = "P", description = "fp32, tf32 (NVIDIA's cards) or bf16, instead of the recipe's.")
     private String precision;
 
     @Option(names = "--seed", paramLabel = "N", description = "Instead of the recipe's.")

@@ -55,6 +55,7 @@ final class CublasLt implements AutoCloseable {
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
     private final Memory deviceZero;
+    private String refused = "";
 
     /** @param product the card's name */
     CublasLt(CudaRuntime r, String product, AlgorithmCache cache, Consumer<String> note) {
@@ -68,7 +69,12 @@ final class CublasLt implements AutoCloseable {
         } catch (UnsatisfiedLinkError | ExceptionInInitializerError e) {
             throw CudaLibraries.missing("cuBLAS", e);
         }
-        deviceZero = r.allocate(4);
+        try {
+            deviceZero = r.allocate(4);
+        } catch (RuntimeException | Error e) {
+            cublasLtDestroy(handle);
+            throw e;
+        }
     }
 
     private static void check(int status, String call) {
@@ -82,6 +88,7 @@ final class CublasLt implements AutoCloseable {
      * @return null where the library has no such product, which is said
      */
     DeviceRuntime.LibraryKernel matmul(ByteBuffer args, boolean tf32) {
+        r.use();
         boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
         String problem = String.format("%d x %d x %d%s%s%s%s, %s to %s%s", args.getLong(M), args.getLong(N), args.getLong(K),
                 args.getLong(TRANS_A) != 0 ? ", a transposed" : "", args.getLong(TRANS_B) != 0 ? ", b transposed" : "",
@@ -109,7 +116,7 @@ final class CublasLt implements AutoCloseable {
             }
             p.close();
         }
-        note.accept("cuBLASLt has no deterministic algorithm for the product " + problem + ": CortiGAN's own kernel computes it");
+        note.accept("cuBLASLt has no deterministic algorithm for the product " + problem + refused + ": CortiGAN's own kernel computes it");
         return null;
     }
 
@@ -236,7 +243,8 @@ final class CublasLt implements AutoCloseable {
                 } finally {
                     cublasLtMatmulPreferenceDestroy(preference);
                 }
-                if (status == CUBLAS_STATUS_NOT_SUPPORTED) return found;
+                refused = status == CUBLAS_STATUS_SUCCESS ? "" : " (" + cublasLtGetStatusName(status).getString() + ")";
+                if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return found;
                 check(status, "cublasLtMatmulAlgoGetHeuristic");
                 for (int i = 0; i < count[0]; i++) {
                     cublasLtMatmulHeuristicResult_t h = results.getPointer(i);

@@ -69,9 +69,10 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     void check(int error, String call) {
-        if (later != null) {
-            String what = later;
-            later = null;
+        CudaRuntime r = fp32 == null ? this : fp32;
+        if (r.later != null) {
+            String what = r.later;
+            r.later = null;
             throw new IllegalStateException(what);
         }
         if (error != cudaSuccess) throw failed(error, call);
@@ -85,7 +86,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** For calls that give something back: the error is thrown by the next call that may. */
     private void keep(int error, String call) {
         if (error == cudaSuccess) return;
-        if (later == null) later = call + ": " + text(error);
+        CudaRuntime r = fp32 == null ? this : fp32;
+        if (r.later == null) r.later = call + ": " + text(error);
         cudaGetLastError();
     }
 
@@ -153,6 +155,13 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     @Override
     public void synchronize() {
         check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    }
+
+    /** Small blocks share pages of 2 MiB, larger ones take whole pages. */
+    @Override
+    public long blockBytes(long bytes) {
+        long unit = bytes > 1 << 20 ? 2 << 20 : 512;
+        return (bytes + unit - 1) / unit * unit;
     }
 
     @Override

@@ -29,6 +29,11 @@ public interface DeviceRuntime {
     /** Waits until everything asked for is done, and throws what went wrong. */
     void synchronize();
 
+    /** What a block of so many bytes takes of the device's memory. */
+    default long blockBytes(long bytes) {
+        return bytes;
+    }
+
     /** Bytes of the device's memory that are free now. */
     long freeBytes();
 

@@ -12,12 +12,14 @@ import org.cortigan.data.Settings;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
 import org.cortigan.loss.LossConfig;
 import org.cortigan.mem.Memory;
@@ -30,6 +32,7 @@ import org.cortigan.nn.Init;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
 import org.cortigan.optim.Optimizer;
+import org.cortigan.plan.Plan;
 import org.cortigan.plan.PlanReport;
 import org.cortigan.plan.Recompute;
 
@@ -196,8 +199,15 @@ public final class Trainer implements AutoCloseable {
 
     /** What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. */
     private long bytes(Device on, int batch, boolean resident, Recomputation r) {
-        PlanReport step = Session.plan(program(steps(batch, resident), r), on).report();
-        return step.arenaBytes() + step.persistentBytes() + (validation.length == 0 ? 0 : Predictor.bytes(config, on, batch));
+        Plan step = Session.plan(program(steps(batch, resident), r), on);
+        DeviceRuntime memory = device.runtime();
+        long sum = memory.blockBytes(step.report().arenaBytes()), io = 0;
+        for (Map.Entry<Leaf, Value> e : step.leaves().entrySet()) {
+            long n = e.getValue().shape().elements() * e.getValue().dtype().bytes();
+            if (e.getKey() instanceof Leaf.Variable) sum += memory.blockBytes(n);
+            else io += n + Plan.ALIGNMENT;
+        }
+        return sum + memory.blockBytes(io) + (validation.length == 0 ? 0 : memory.blockBytes(Predictor.bytes(config, on, batch)));
     }
 
     /** Says before the first step by how much the device's memory is too small, and what would fit. */
@@ -402,41 +412,51 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         long last = steps();
-        boolean late = device.runtime() != null;
         upload();
         try (Predictor p = validation.length == 0 ? null : predictor();
                 BatchLoader loader = new BatchLoader(
                         device, data, training, resident, recipe.section("train").flag("shuffle_pairs"), config.generator().imageBytes(),
                         batch, seed, step, last)) {
-            long begin = System.nanoTime(), first = step;
-            while (step < last && !stop) {
-                BatchLoader.Batch b = loader.next();
-                feed(b);
-                session.run();
-                step++;
-                // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
-                if (pending != null) count(loader, step - 1, 1);
-                pending = b;
-                boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
-                if (!late || ends || saves) count(loader, step, 0);
-                if (ends) {
-                    double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
-                    endEpoch(p, rate);
-                    begin = System.nanoTime();
-                    first = step;
-                } else if (saves) {
-                    save("last.safetensors");
-                }
-            }
-            if (pending != null) count(loader, step, 0);
-        } finally {
-            if (pending != null) {
+            try {
+                loop(loader, p, last);
+            } catch (RuntimeException | Error e) {
+                // What is being copied to the device is about to be freed.
                 pending = null;
-                session.synchronize(); // an error ended the run: what was being copied is about to be freed
+                try {
+                    session.synchronize();
+                } catch (RuntimeException x) {
+                    e.addSuppressed(x);
+                }
+                throw e;
             }
         }
         if (stop && step < last && step % perEpoch != 0) save("last.safetensors");
         return step >= last;
+    }
+
+    private void loop(BatchLoader loader, Predictor p, long last) {
+        boolean late = device.runtime() != null;
+        long begin = System.nanoTime(), first = step;
+        while (step < last && !stop) {
+            BatchLoader.Batch b = loader.next();
+            feed(b);
+            session.run();
+            step++;
+            // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
+            if (pending != null) count(loader, step - 1, 1);
+            pending = b;
+            boolean ends = step % perEpoch == 0, saves = checkpointSteps > 0 && step % checkpointSteps == 0;
+            if (!late || ends || saves) count(loader, step, 0);
+            if (ends) {
+                double rate = (step - first) * (double) batch / ((System.nanoTime() - begin) / 1e9);
+                endEpoch(p, rate);
+                begin = System.nanoTime();
+                first = step;
+            } else if (saves) {
+                save("last.safetensors");
+            }
+        }
+        if (pending != null) count(loader, step, 0);
     }
 
     private int index(String scalar) {
