@@ -173,6 +173,27 @@ class CommandsTest {
     }
 
     @Test
+    void regionsOfTheCortexAndSeveralSubjects() throws Exception {
+        String[] small = {"-o", "train.epochs=1", "-o", "train.batch=16", "-o", "model.discriminator.channels=[2]"};
+        Path folder = dir.resolve("regions");
+        Result r = ok("train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run", folder, small[0], small[1], small[2], small[3], small[4], small[5]);
+        assertTrue(r.err.contains("left out") && r.err.contains("FFA-1") && r.err.contains("remainder"), r.err);
+        String head = Files.readAllLines(folder.resolve("metrics.csv")).get(0);
+        assertTrue(head.contains("d.loss.V1v") && head.contains("g.loss.EBA") && head.contains("d.real.remainder"), head);
+        ok("evaluate", folder, "--data", data, "--out", dir.resolve("regions-evaluated"));
+        refused(new String[] {"floc-noses", "floc-faces", "streams"}, "train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run",
+                dir.resolve("noses"), "-o", "model.discriminator.per=floc-noses");
+        refused(new String[] {"order surface", "lh.white"}, "train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run",
+                dir.resolve("surface"), "-o", "model.discriminator.order=surface");
+
+        ok("simulate", "--out", data, "--subject", 6, "--images", 40, "--test-images", 6, "--image-size", 64);
+        Path both = dir.resolve("both");
+        ok("train", "-c", "quickstart", "--data", data, "--subjects", "1,6", "--run", both, "-o", "train.epochs=1", "-o", "train.batch=16");
+        assertTrue(ok("evaluate", both, "--data", data, "--subject", 6, "--out", dir.resolve("six")).out.contains("39198"));
+        refused(new String[] {"subj02", "subj01", "subj06"}, "predict", both, "--images", dir, "--subject", 2, "--out", dir.resolve("two"));
+    }
+
+    @Test
     void badInputIsOneLineThatNamesWhere() throws Exception {
         refused(new String[] {"subj02", "simulate"}, "train", "-c", "quickstart", "--data", data, "--subject", 2, "--run", dir.resolve("x"));
         refused(new String[] {"recipe 'quickstrat'", "quickstart"}, "train", "-c", "quickstrat", "--data", data);
