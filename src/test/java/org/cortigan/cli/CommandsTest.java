@@ -190,7 +190,9 @@ class CommandsTest {
         Path both = dir.resolve("both");
         ok("train", "-c", "quickstart", "--data", data, "--subjects", "1,6", "--run", both, "-o", "train.epochs=1", "-o", "train.batch=16");
         assertTrue(ok("evaluate", both, "--data", data, "--subject", 6, "--out", dir.resolve("six")).out.contains("39198"));
-        refused(new String[] {"subj02", "subj01", "subj06"}, "predict", both, "--images", dir, "--subject", 2, "--out", dir.resolve("two"));
+        Path photos = dir.resolve("four-photos");
+        BundledPhotos.extract(photos);
+        refused(new String[] {"subj02", "subj01", "subj06"}, "predict", both, "--images", photos, "--subject", 2, "--out", dir.resolve("two"));
     }
 
     @Test
