@@ -1,6 +1,7 @@
 // The rows of an n are cut into parts only where there are too few n for the threads; with n enough, a thread takes whole n
 // and finds most of x in its cache again when it writes. Sums go down tiles of rows that stay in L1, one vector of channels
 // at a time in registers, so that C/G need not fill a vector. Memory-bound.
+// Versions: only this one, not measured on a quiet machine.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

@@ -1,6 +1,7 @@
 // Vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2. dX: a thread owns
 // two vectors of channels of all pixels, so that threads are equally busy however the points crowd; up to 8 images of a pixel
 // are summed in registers, and each vector of w loaded serves them all.
+// Versions: only this one, not measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Test;
 
 /** The reference goes PyTorch's way, the fast kernels near it. */
 class TrajectoryTest {
+    private static final int STEPS = 20;
     private static final Path GOLDEN = Path.of("src/test/resources/models/gan_20_steps.safetensors");
 
     @Test
@@ -27,8 +28,8 @@ class TrajectoryTest {
         // Adam divides a gradient by its own size: where it is 0 but for rounding (key biases) an update is random within the
         // learning rate, so parameters may differ by steps * rate, and losses by little in the first and more in later steps
         assertTrue(o.losses()[0] < 1e-5, "first losses differ by " + o.losses()[0]);
-        assertTrue(o.losses()[Trajectory.STEPS - 1] < 1e-2, "last losses differ by " + o.losses()[Trajectory.STEPS - 1]);
-        assertTrue(o.parameters() < Trajectory.STEPS * 2e-3, "parameters differ by " + o.parameters());
+        assertTrue(o.losses()[STEPS - 1] < 1e-2, "last losses differ by " + o.losses()[STEPS - 1]);
+        assertTrue(o.parameters() < STEPS * 2e-3, "parameters differ by " + o.parameters());
     }
 
     @Test
