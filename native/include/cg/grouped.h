@@ -2,7 +2,7 @@
 // whole to the threads, the largest first to whoever has least, so that no thread waits at every one of them; a problem
 // with more than half of a thread's share goes to all threads. The deal is fixed when the plan is made: results depend on
 // shapes and the number of threads, never on timing.
-// Measured in processor time of one Zen 5 core, forward and all gradients: an MLP discriminator (256, 128, 1) of 64 rows over
+// Measured in processor time of one Zen 4 core, forward and all gradients: an MLP discriminator (256, 128, 1) of 64 rows over
 // 25 regions of 40992 vertices 58 ms f32, 36 bf16, one of as many vertices and parameters 53 and 30; a patch discriminator
 // (16, 32, 1 channels, kernel 9) of 8 rows 179 and 98, over one region 172 and 93.
 #pragma once
