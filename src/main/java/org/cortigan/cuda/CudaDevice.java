@@ -76,7 +76,7 @@ public final class CudaDevice implements Device {
             if (e instanceof InputException || e instanceof LinkageError) throw e;
             throw new InputException(
                     what, product + " (architecture " + major + "." + minor + ") does not run the kernels: " + e.getMessage(),
-                    "If it says that no kernel image is available, build with CG_CUDA_ARCHITECTURES=" + major + minor
+                    "If it says that no kernel image is available, build with -Dcuda.architectures=" + major + minor
                             + "; otherwise update the driver",
                     e);
         }

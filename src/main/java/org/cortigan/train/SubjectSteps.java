@@ -21,6 +21,8 @@ import org.cortigan.loss.LossConfig;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
+import org.cortigan.nn.Weights;
 import org.cortigan.optim.Optimizer;
 import org.cortigan.plan.Recompute;
 
@@ -34,6 +36,8 @@ final class SubjectSteps implements AutoCloseable {
     StepGraph graph;
     Session session;
     BatchLoader loader;
+    /** Of the held-out photographs, during a run; null where there are none. */
+    Predictor predictor;
 
     private final ModelConfig config;
     private final LossConfig loss;
@@ -147,14 +151,18 @@ final class SubjectSteps implements AutoCloseable {
         return new BatchLoader(device, data, training, resident, shufflePairs, config.generator().imageBytes(), batch, seed, first, last);
     }
 
-    void begin(int batch, long seed, int epochs) {
+    void begin(Variables vars, int batch, long seed, int epochs) {
         upload();
+        Weights.Use use = og.ema() > 0 ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT;
+        if (validation.length > 0) predictor = new Predictor(config, subject, device, vars, use, batch, false, false);
         loader = loader(batch, seed, step, perEpoch * epochs);
     }
 
     void end() {
         if (loader != null) loader.close();
+        if (predictor != null) predictor.close();
         loader = null;
+        predictor = null;
     }
 
     /**

@@ -113,8 +113,11 @@ public final class Trainer implements AutoCloseable {
         checkMemory();
         vars = new Variables(this.device);
         try {
-            for (SubjectSteps s : subjects)
-                s.open(this.device, vars, batch, resident, recompute == Recomputation.CHEAP, subjects.get(0).session);
+            // The largest first: the others find room in its arena.
+            List<SubjectSteps> bySize = new ArrayList<>(subjects);
+            bySize.sort((a, b) -> Integer.compare(b.subject.vertices(), a.subject.vertices()));
+            for (SubjectSteps s : bySize)
+                s.open(this.device, vars, batch, resident, recompute == Recomputation.CHEAP, bySize.get(0).session);
             initialise(t.text("init"));
         } catch (RuntimeException | Error e) {
             close();
@@ -182,7 +185,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * What a run takes of a device's memory: a step with its variables and inputs, and the predictor that validates. Several
+     * What a run takes of a device's memory: a step with its variables and inputs, and the predictors that validate. Several
      * subjects have one arena and share the backbone's variables.
      */
     private long bytes(Device on, int batch, boolean resident, Recomputation r) {
@@ -198,8 +201,8 @@ public final class Trainer implements AutoCloseable {
                 else if (seen.add(e.getKey().id())) sum += memory.blockBytes(n);
             }
             sum += memory.blockBytes(io);
-            long validating = p.validation.length == 0 ? 0 : memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
-            arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()) + validating);
+            if (p.validation.length > 0) sum += memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
+            arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()));
         }
         return arena + sum;
     }
@@ -409,7 +412,7 @@ public final class Trainer implements AutoCloseable {
     public boolean run() {
         long last = steps();
         try {
-            for (SubjectSteps p : subjects) p.begin(batch, seed, epochs);
+            for (SubjectSteps p : subjects) p.begin(vars, batch, seed, epochs);
             loop(last);
         } catch (RuntimeException | Error e) {
             // What is being copied to the device is about to be freed.
@@ -496,10 +499,7 @@ public final class Trainer implements AutoCloseable {
                 mean = median = Double.NaN;
                 continue;
             }
-            double[] r;
-            try (Predictor x = predictor(p)) {
-                r = evaluate(x, p.data, p.validation).r();
-            }
+            double[] r = evaluate(p.predictor, p.data, p.validation).r();
             if (subjects.size() > 1) means.put("validation_mean_r." + p.subject.name(), Metrics.mean(r));
             mean += Metrics.mean(r) / subjects.size();
             median += Metrics.median(r) / subjects.size();
@@ -512,11 +512,6 @@ public final class Trainer implements AutoCloseable {
         for (TrainerListener l : listeners) l.epoch(e);
         if (better) save("best.safetensors");
         save("last.safetensors");
-    }
-
-    private Predictor predictor(SubjectSteps p) {
-        Weights.Use use = og.ema() > 0 ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT;
-        return new Predictor(config, p.subject, device, vars, use, batch, false, false);
     }
 
     /** Pearson's r over the photographs listed, with a predictor for the same photographs' side. */
