@@ -8,6 +8,8 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import org.cortigan.data.BundledPhotos;
 import org.cortigan.data.Json;
@@ -47,6 +49,22 @@ class CommandsTest {
         String last = r.err.strip().lines().reduce((a, b) -> b).orElse("");
         assertFalse(r.err.contains("\tat "), r.err);
         for (String n : names) assertTrue(last.contains(n), last);
+    }
+
+    /** Runs a command in a JVM of its own and ends it by SIGTERM in its second epoch; what it printed. */
+    static String terminated(List<String> command) throws Exception {
+        List<String> process = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"),
+                "org.cortigan.cli.Main"));
+        process.addAll(command);
+        Process p = new ProcessBuilder(process).redirectErrorStream(true).start();
+        StringBuilder text = new StringBuilder();
+        var in = p.inputReader();
+        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; ) text.append(line).append('\n');
+        p.toHandle().destroy(); // Process.destroy would close its output too
+        in.lines().forEach(l -> text.append(l).append('\n'));
+        assertEquals(143, p.waitFor(), text.toString());
+        return text.toString();
     }
 
     private static Path data;
@@ -243,19 +261,9 @@ class CommandsTest {
     @Test
     void aTermSignalEndsARunAfterTheStepWithACheckpoint() throws Exception {
         Path folder = dir.resolve("terminated");
-        Process p = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"),
-                        "org.cortigan.cli.Main", "train", "-c", "quickstart", "--data", data.toString(), "--run", folder.toString(),
-                        "-o", "train.epochs=1000", "-o", "train.batch=16")
-                .redirectErrorStream(true)
-                .start();
-        StringBuilder text = new StringBuilder();
-        var in = p.inputReader();
-        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; ) text.append(line).append('\n');
-        p.toHandle().destroy(); // Process.destroy would close its output too
-        in.lines().forEach(l -> text.append(l).append('\n'));
-        assertEquals(143, p.waitFor(), text.toString());
-        assertTrue(text.toString().contains("stopped after step"), text.toString());
+        String text = terminated(List.of(
+                "train", "-c", "quickstart", "--data", data.toString(), "--run", folder.toString(), "-o", "train.epochs=1000", "-o", "train.batch=16"));
+        assertTrue(text.contains("stopped after step"), text);
         Result r = ok("train", "-c", "quickstart", "--data", data, "--run", folder, "-o", "train.epochs=1000", "-o", "train.batch=16",
                 "--resume", "auto", "--dry-run");
         assertTrue(r.out.contains("memory of a step"), r.out);

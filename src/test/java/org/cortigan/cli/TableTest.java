@@ -63,17 +63,8 @@ class TableTest {
                 two, dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/large.yaml", "--ablation", "--compare", "with=plain");
 
         // interrupted within the first run
-        List<String> process = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
-                System.getProperty("java.class.path"), "org.cortigan.cli.Main"));
-        process.addAll(command);
-        Process p = new ProcessBuilder(process).redirectErrorStream(true).start();
-        StringBuilder text = new StringBuilder();
-        var in = p.inputReader();
-        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; ) text.append(line).append('\n');
-        p.toHandle().destroy(); // Process.destroy would close its output too
-        in.lines().forEach(l -> text.append(l).append('\n'));
-        assertEquals(143, p.waitFor(), text.toString());
-        assertTrue(text.toString().contains("give the same command again"), text.toString());
+        String text = CommandsTest.terminated(command);
+        assertTrue(text.contains("give the same command again"), text);
         assertTrue(Files.readString(out.resolve("table.md")).contains("seed 0: not run yet; seed 1: not run yet"));
         assertTrue(Files.exists(runs.resolve("ridge-baseline-subj01-seed0/result.json")));
         assertFalse(Files.exists(runs.resolve("with-subj01-seed0/result.json")));
