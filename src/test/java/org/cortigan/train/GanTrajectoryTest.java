@@ -95,11 +95,10 @@ class GanTrajectoryTest {
     void floatKernelsStayNearIt(Case c) {
         for (Device d : List.of(CpuDevice.best(2), new SimDevice(false))) {
             Trajectory.Outcome o = run(c, d, DType.F32);
-            // Adam divides a gradient by its own size: where it is 0 but for rounding an update is random within the learning
-            // rate, so that parameters may differ by steps * rate, twice where both sides move; losses by little at first
-            assertTrue(o.losses()[0] < 2e-5, d.name() + ": first losses differ by " + o.losses()[0]);
+            // the bounds of TrajectoryTest, which gives their reasons
+            assertTrue(o.losses()[0] < 1e-5, d.name() + ": first losses differ by " + o.losses()[0]);
             assertTrue(o.losses()[STEPS - 1] < 1e-2, d.name() + ": last losses differ by " + o.losses()[STEPS - 1]);
-            assertTrue(o.parameters() < 2 * STEPS * 2e-3, d.name() + ": parameters differ by " + o.parameters());
+            assertTrue(o.parameters() < STEPS * 2e-3, d.name() + ": parameters differ by " + o.parameters());
         }
     }
 
