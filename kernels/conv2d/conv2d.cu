@@ -3,7 +3,8 @@
 //   forward          b, i, j      o          p, q, c
 //   by x             b, r, s      c          p, q, o
 //   by w             o            c, p, q    b, i, j
-// Grouped ones put the tiles of all groups into one grid. On a GPU cuDNN takes the 2-D ones instead. Versions: only this one, not measured on a GPU yet.
+// Grouped ones put the tiles of all groups into one grid. Versions: only this one, not
+// measured on a GPU yet, nor against cuDNN.
 #include "gemm.cuh"
 #include "kernels_all.h"
 

@@ -4,7 +4,7 @@
 // summed in order, so the result is the same every time.
 // run_groups does many such problems in one grid (grouped discriminators): k is cut so that no block has more to do than an
 // equal share of all of them, whatever their sizes.
-// cuBLASLt and cuDNN serve the large products on a GPU; this one needs neither, runs in the simulation, and is the base
+// cuBLASLt serves plain products on a GPU; this one needs no library, runs in the simulation, and is the base
 // for products that they lack (grouped discriminators, 1-D convolutions over vertices).
 // Versions: only this one, not measured on a GPU yet.
 #pragma once

@@ -49,7 +49,8 @@ final class Predict implements Callable<Integer> {
         Path data;
     }
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
+    @Option(names = "--subject", defaultValue = "1", paramLabel = "N",
+            description = "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(names = "--split", defaultValue = "TEST", description = "With --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")

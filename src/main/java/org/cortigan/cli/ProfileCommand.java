@@ -92,7 +92,8 @@ final class ProfileCommand implements Callable<Integer> {
         /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */
         @Override
         public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
-            if (grouping.equals("all") || grouping.equals("hemisphere")) return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
+            if (grouping.equals(Regions.ALL) || grouping.equals(Regions.HEMISPHERE))
+                return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
             int v = leftVertices + rightVertices, n = 25;
             return IntStream.range(0, n)
                     .mapToObj(k -> new Region("region" + (k + 1), IntStream.range(k * v / n, (k + 1) * v / n).toArray()))

@@ -100,7 +100,8 @@ final class Train implements Callable<Integer> {
                 SubjectData all = new SubjectData(subject, size, data.cache(), output::note);
                 open.push(all);
                 subject.checkFinite();
-                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), fast && all.count() > few ? new Subset(all, IntStream.range(0, few).toArray()) : all);
+                TrainingData used = fast && all.count() > few ? new Subset(all, IntStream.range(0, few).toArray()) : all;
+                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), used);
             }
             return train(r, sets, device, folder);
         } finally {
