@@ -192,7 +192,7 @@ class DeviceCudaTest {
         refused("cuda", "Simulated card has architecture 7.0, the kernels need 8.0");
         SimulatedCuda.reset();
         SimulatedCuda.fail("launch", 0, 209);
-        refused("cuda", "does not run the kernels", "no kernel image", "CG_CUDA_ARCHITECTURES=90");
+        refused("cuda", "does not run the kernels", "no kernel image", "-Dcuda.architectures=90");
         refused("cuda:x", "names no device", "cuda:0");
         refused("gpu", "is unknown", "auto, cpu, cuda");
     }
