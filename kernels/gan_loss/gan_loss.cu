@@ -1,5 +1,6 @@
-// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in order, a thread a
-// group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches. Versions: only this one, not measured on a GPU yet.
+// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in a fixed order,
+// group after group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches. Versions: only
+// this one, not measured on a GPU yet.
 #include <vector>
 
 #include "device.cuh"

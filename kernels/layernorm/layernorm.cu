@@ -216,6 +216,13 @@ bool in_registers(i64 C, bool aligned, F&& f) {
     return true;
 }
 
+/// dGamma and dBeta from the blocks' parts [n][2][C].
+__global__ void __launch_bounds__(1024) weights_sum(const float* part, i64 n, float* dGamma, float* dBeta, int C) {
+    const int c = (int)blockIdx.x * 32 + (int)threadIdx.x;
+    const float s = column_sum(part + (i64)blockIdx.y * C, n, 2 * C, c, C);
+    if (threadIdx.y == 0 && c < C) (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;
+}
+
 }  // namespace
 
 template <class T>
@@ -246,8 +253,7 @@ void layernorm_grad(const LayerNormGradArgs& g, Stream st) {
         CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(C, 128), n), 128, 0, st, dY, s, mean, rstd, part, g.rows, C);
         CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, g.rows, C);
     }
-    CG_LAUNCH((sum_columns<float>), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (i64)2 * C, (float*)g.dGamma,
-              (float*)g.dBeta, (i64)C, 1.f);
+    CG_LAUNCH((weights_sum), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (float*)g.dGamma, (float*)g.dBeta, C);
 }
 
 CG_CUDA(layernorm, LayerNormArgs)

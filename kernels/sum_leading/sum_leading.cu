@@ -1,5 +1,6 @@
 // Two kernels: blocks sum parts of the rows of one x, 32 (or fewer, for narrow x) columns wide, and leave them in scratch;
-// then the parts are summed in order. The cut depends on the shape alone, so the sum is the same every time.
+// then the parts are summed, 32 at a time, in an order that is fixed. The cut depends on the shape alone, so the sum is the
+// same every time.
 // Versions: only this one, not measured on a GPU yet.
 #include <vector>
 
@@ -49,14 +50,12 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const __grid_constant__ Ro
     if (y == 0 && c < g.C) g.part[p * g.C + c] = room[threadIdx.x];
 }
 
-__global__ void __launch_bounds__(kThreads) sum_up(const __grid_constant__ Rows<Sum, kRows> rows) {
+__global__ void __launch_bounds__(1024) sum_up(const __grid_constant__ Rows<Sum, kRows> rows) {
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
-    const i64 c = (i64)block * kThreads + threadIdx.x;
-    if (c >= g.C) return;
-    float s = 0;
-    for (i64 p = 0; p < g.parts; p++) s += g.part[p * g.C + c];
-    g.y[c] = g.scale * s;
+    const i64 c = (i64)block * 32 + threadIdx.x;
+    const float s = column_sum(g.part, g.parts, g.C, c, g.C);
+    if (threadIdx.y == 0 && c < g.C) g.y[c] = g.scale * s;
 }
 
 }  // namespace
@@ -78,13 +77,8 @@ void sum_leading(const SumLeadingArgs& a, Stream s) {
     }
     for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, g.width) * g.parts; },
                     [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_parts<T>), grid(blocks), kThreads, 0, s, t); });
-    if (a.n == 1) {  // many parts of one x are summed 32 at a time, in an order that is fixed
-        const Sum& g = sums[0];
-        CG_LAUNCH((sum_columns<float>), grid(ceil_div(g.C, 32)), dim3(32, 32), 0, s, (const float*)g.part, g.parts, g.C, g.y, (float*)nullptr, g.C, g.scale);
-        return;
-    }
-    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, kThreads); },
-                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_up), grid(blocks), kThreads, 0, s, t); });
+    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, 32); },
+                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_up), grid(blocks), dim3(32, 32), 0, s, t); });
 }
 
 CG_CUDA(sum_leading, SumLeadingArgs)

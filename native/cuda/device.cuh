@@ -183,22 +183,20 @@ __device__ inline S block_sum(S v, S* room) {
     return room[32];
 }
 
-/// y[c] = scale sum_p part[p stride + c] of n parts: 32 columns a block, of whose 32 warps each adds up every 32nd part, then
-/// the first adds the warps' in order. blockIdx.y 1 takes part + C to y1.
-template <class T = float>
-__global__ void __launch_bounds__(1024) sum_columns(const T* part, i64 n, i64 stride, T* y, T* y1, i64 C, T scale) {
+/// Sum of part[p stride + c] over n parts, for a block of 32 columns and 32 warps: each warp adds up every 32nd part, then the
+/// first the warps' in order. The sum is the first warp's.
+template <class T>
+__device__ inline T column_sum(const T* part, i64 n, i64 stride, i64 c, i64 C) {
     __shared__ T room[32][32];
-    const i64 c = (i64)blockIdx.x * 32 + threadIdx.x;
     T s = 0;
     if (c < C)
 #pragma unroll 4
-        for (i64 p = threadIdx.y; p < n; p += 32) s += part[p * stride + blockIdx.y * C + c];
+        for (i64 p = threadIdx.y; p < n; p += 32) s += part[p * stride + c];
     room[threadIdx.y][threadIdx.x] = s;
     __syncthreads();
-    if (threadIdx.y == 0 && c < C) {
+    if (threadIdx.y == 0)
         for (int i = 1; i < 32; i++) s += room[i][threadIdx.x];
-        (blockIdx.y == 0 ? y : y1)[c] = scale * s;
-    }
+    return s;
 }
 
 /// Rows of a multi-tensor kernel by value: `first` says at which block each begins. 32 KiB is the limit of parameters.
