@@ -1,6 +1,7 @@
 // A CUDA runtime on the processor's memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda
 // uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so that
-// a host that reads or changes memory too early is found out; recordings replay what was launched. Errors on demand.
+// a host that reads or changes memory too early is found out, and so is a stream that does not wait for another; recordings
+// replay what was launched. Errors on demand.
 // Never part of the product.
 //
 // The test shares a page with it, the file in CG_CUDART_PAGE: what it should do, and counts of what is open.
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -83,26 +85,42 @@ using Work = std::function<void()>;
 struct Graph {
     std::vector<Work> work;
 };
-struct Stream {
-    std::vector<Work> queue;
-    std::unique_ptr<Graph> recording;
-};
 struct Event {
     double ms = -1;
+    int64_t asked = 0, done = 0;  // how often it has been recorded
+};
+struct Task {
+    Work work;
+    Event* after = nullptr;  // waits until this event has been recorded so often
+    int64_t times = 0;
+};
+struct Stream {
+    std::deque<Task> queue;
+    std::unique_ptr<Graph> recording;
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
 int broken = 0;  // what a kernel ended with, reported at the next wait
 
+/// Does the next task of a stream, if there is one that need not wait.
+bool advance(Stream* s) {
+    if (s->queue.empty() || (s->queue.front().after && s->queue.front().after->done < s->queue.front().times)) return false;
+    Task t = std::move(s->queue.front());
+    s->queue.pop_front();
+    try {
+        if (t.work) t.work();
+    } catch (const std::exception&) {
+        broken = 719;  // cudaErrorLaunchFailure
+    }
+    return true;
+}
+/// All of a stream, and of others only what it waits for.
 void work_off(Stream* s) {
-    std::vector<Work> q;
-    q.swap(s->queue);
-    for (Work& w : q) {
-        try {
-            w();
-        } catch (const std::exception&) {
-            broken = 719;  // cudaErrorLaunchFailure
-        }
+    while (!s->queue.empty()) {
+        if (advance(s)) continue;
+        bool any = false;
+        for (Stream* o : streams) any = any || (o != s && advance(o));
+        if (!any) std::abort();  // streams that wait for each other
     }
 }
 void work_off_all() {
@@ -111,7 +129,8 @@ void work_off_all() {
 int ask(void* stream, Work w) {
     auto* s = (Stream*)stream;
     if (!streams.count(s)) return kInvalid;
-    (s->recording ? s->recording->work : s->queue).push_back(std::move(w));
+    if (s->recording) s->recording->work.push_back(std::move(w));
+    else s->queue.push_back({std::move(w)});
     return kOk;
 }
 int take_broken() {
@@ -333,11 +352,20 @@ CG_CUDART int cudaEventDestroy(void* e) {
 CG_CUDART int cudaEventRecord(void* e, void* stream) {
     FAULT(cudaEventRecord);
     ((Event*)e)->ms = -1;
+    ((Event*)e)->asked++;
     return ask(stream, [e] {
         timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
         ((Event*)e)->ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+        ((Event*)e)->done++;
     });
+}
+CG_CUDART int cudaStreamWaitEvent(void* stream, void* e, unsigned) {
+    FAULT(cudaStreamWaitEvent);
+    auto* s = (Stream*)stream;
+    if (s->recording) return kStreamCaptureInvalid;
+    s->queue.push_back({nullptr, (Event*)e, ((Event*)e)->asked});
+    return kOk;
 }
 CG_CUDART int cudaEventSynchronize(void* e) {
     FAULT(cudaEventSynchronize);

@@ -3,6 +3,7 @@ package org.cortigan.cuda;
 import static org.bytedeco.cuda.global.cudart.*;
 
 import java.nio.ByteBuffer;
+import java.util.List;
 import org.bytedeco.cuda.cudart.CUevent_st;
 import org.bytedeco.cuda.cudart.CUgraphExec_st;
 import org.bytedeco.cuda.cudart.CUgraph_st;
@@ -15,7 +16,7 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * Memory and the one stream of a card. An error names the call, CUDA's name for it and its text. CUDA reports a failed
+ * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for it and its text. CUDA reports a failed
  * kernel at whatever call comes next: what {@code close} methods meet is thrown by the first call after them.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
@@ -33,6 +34,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final At from = new At();
     private final CudaRuntime fp32;
     private CublasLt cublas;
+    private CUstream_st uploads;
     private String later;
 
     CudaRuntime(int number) {
@@ -153,8 +155,68 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     @Override
+    public Lane lane(long device, long bytes) {
+        CudaRuntime r = fp32 == null ? this : fp32;
+        use();
+        if (r.uploads == null) {
+            CUstream_st s = new CUstream_st();
+            check(cudaStreamCreateWithFlags(s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+            r.uploads = s;
+        }
+        return new Upload(r.uploads, device, bytes);
+    }
+
+    /** Two events order the streams: what is sent waits until the delivery before it has left the room, the next one for what is sent. */
+    private final class Upload implements Lane {
+        private final CUstream_st uploads;
+        private final long device;
+        private final long bytes;
+        private final Memory room;
+        private final CUevent_st sent = new CUevent_st();
+        private final CUevent_st delivered = new CUevent_st();
+
+        Upload(CUstream_st uploads, long device, long bytes) {
+            this.uploads = uploads;
+            this.device = device;
+            this.bytes = bytes;
+            room = allocate(bytes);
+            try {
+                check(cudaEventCreateWithFlags(sent, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+                check(cudaEventCreateWithFlags(delivered, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+                check(cudaEventRecord(delivered, stream), "cudaEventRecord"); // the stream has cleared the room
+            } catch (RuntimeException e) {
+                close();
+                throw e;
+            }
+        }
+
+        @Override
+        public void send(long host) {
+            check(cudaStreamWaitEvent(uploads, delivered, 0), "cudaStreamWaitEvent");
+            check(cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads), "cudaMemcpyAsync to the device");
+            check(cudaEventRecord(sent, uploads), "cudaEventRecord");
+        }
+
+        @Override
+        public void deliver() {
+            check(cudaStreamWaitEvent(stream, sent, 0), "cudaStreamWaitEvent");
+            check(cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync on the device");
+            check(cudaEventRecord(delivered, stream), "cudaEventRecord");
+        }
+
+        @Override
+        public void close() {
+            keep(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the host's memory may go next
+            for (CUevent_st e : List.of(sent, delivered)) if (!e.isNull()) keep(cudaEventDestroy(e), "cudaEventDestroy");
+            room.close();
+        }
+    }
+
+    @Override
     public void synchronize() {
         check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        CUstream_st up = (fp32 == null ? this : fp32).uploads;
+        if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
     }
 
     /** Small blocks share pages of 2 MiB, larger ones take whole pages. */
@@ -257,6 +319,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (fp32 != null) return;
         if (cublas != null) cublas.close();
         keep(cudaSetDevice(number), "cudaSetDevice");
+        if (uploads != null) keep(cudaStreamDestroy(uploads), "cudaStreamDestroy");
         keep(cudaStreamDestroy(stream), "cudaStreamDestroy");
         if (later != null) throw new IllegalStateException(later);
     }

@@ -5,7 +5,8 @@ import org.cortigan.mem.Memory;
 
 /**
  * Memory, one stream and recorded graphs of a device whose memory is not the processor's. Everything happens in the order
- * of the calls; only {@link #synchronize()} waits. For one thread at a time; another must call {@link #use()} first.
+ * of the calls, but for what travels by a {@link Lane}; only {@link #synchronize()} waits. For one thread at a time; another
+ * must call {@link #use()} first.
  */
 public interface DeviceRuntime {
     /** A zeroed block of the device's memory. */
@@ -25,6 +26,9 @@ public interface DeviceRuntime {
 
     /** Copies from the device; the bytes are there after {@link #synchronize()}. */
     void download(long host, long device, long bytes);
+
+    /** A way of its own to so many bytes at {@code device}, beside the stream. It takes as much of the device's memory again. */
+    Lane lane(long device, long bytes);
 
     /** Waits until everything asked for is done, and throws what went wrong. */
     void synchronize();
@@ -53,6 +57,18 @@ public interface DeviceRuntime {
     /** A recorded piece of work. */
     interface Recorded extends AutoCloseable {
         void launch();
+
+        @Override
+        void close();
+    }
+
+    /** Brings contents to a tensor while the stream still works with the old ones. */
+    interface Lane extends AutoCloseable {
+        /** Sends them to the device; the host's must stay as they are until the work that follows {@link #deliver()} is done. */
+        void send(long host);
+
+        /** Puts what was sent last into its place, in order with the stream's work. */
+        void deliver();
 
         @Override
         void close();

@@ -64,6 +64,8 @@ public final class Session implements AutoCloseable {
     private final List<Memory> owned = new ArrayList<>();
     private final Map<String, Storage> inputs = new LinkedHashMap<>();
     private final Map<String, Storage> outputs = new LinkedHashMap<>();
+    private final List<Storage> ahead = new ArrayList<>();
+    private final List<DeviceRuntime.Lane> lanes = new ArrayList<>();
     private final Memory arena;
     private final Node[] nodes;
     private final long[] functions;
@@ -372,6 +374,22 @@ public final class Session implements AutoCloseable {
         return inputs.containsKey(name);
     }
 
+    /**
+     * From now on direct buffers written to this input travel to the device while earlier runs are under way. For contents that
+     * are new in every run; takes the input's size again of the device's memory. Without a device's own memory, nothing changes.
+     */
+    public void sendAhead(String input) {
+        Storage s = input(input);
+        if (runtime == null || s.visible()) return;
+        lanes.add(runtime.lane(s.address(), s.size()));
+        s.lane(lanes.get(lanes.size() - 1));
+        ahead.add(s);
+    }
+
+    private void deliver() {
+        for (int i = 0; i < ahead.size(); i++) ahead.get(i).deliver();
+    }
+
     /** Storage of an output, to be read after a run; the next run overwrites it. */
     public Storage output(String name) {
         return found(outputs, name, "output");
@@ -411,6 +429,7 @@ public final class Session implements AutoCloseable {
         int set = (int) (runs & 1);
         if (runs >= 2) done.await(set);
         runtime.use();
+        deliver();
         if (smallInputs != null) Native.copy(sent[set].address(), smallInputs.address(), smallInputs.bytes());
         if (runs == 0) {
             // Libraries load what they need at their first call, which a recording would not survive.
@@ -543,6 +562,7 @@ public final class Session implements AutoCloseable {
     private void runTimedOnDevice(long[] nanos, long[] starts) {
         settle();
         runtime.use();
+        deliver();
         if (smallInputs != null) {
             Native.copy(sent[0].address(), smallInputs.address(), smallInputs.bytes());
             runtime.upload(smallInputsDevice, sent[0].address(), smallInputs.bytes());
@@ -600,6 +620,7 @@ public final class Session implements AutoCloseable {
         } catch (RuntimeException e) {
             failed = e;
         }
+        lanes.forEach(DeviceRuntime.Lane::close);
         for (DeviceRuntime.Recorded r : recorded) if (r != null) r.close();
         if (done != null) done.close();
         for (Prepared p : prepared.values()) release(p, device);

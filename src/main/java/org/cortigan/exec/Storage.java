@@ -26,6 +26,8 @@ public final class Storage {
     private final FloatBuffer floats;
     private final DoubleBuffer doubles;
     private final IntBuffer ints;
+    private DeviceRuntime.Lane lane;
+    private boolean sent;
 
     /** A tensor at that place. */
     Storage(Type type, Device device, Memory memory, long offset) {
@@ -170,6 +172,11 @@ public final class Storage {
         long want = asDouble ? type.shape().elements() * type.dtype().bytes() : size;
         if (src.remaining() != want)
             throw new IllegalArgumentException(src.remaining() + " bytes given for " + type + " of " + want);
+        if (lane != null && src.isDirect()) {
+            lane.send(Memory.address(src));
+            sent = true;
+            return;
+        }
         if (bytes == null) {
             write(src, 0);
             return;
@@ -181,6 +188,18 @@ public final class Storage {
         } else {
             bytes.put(0, src, src.position(), bytes.capacity());
         }
+    }
+
+    /** From now on direct buffers travel by this lane; it stays the caller's. */
+    void lane(DeviceRuntime.Lane l) {
+        lane = l;
+    }
+
+    /** Puts into its place what has been sent since the last time. */
+    void deliver() {
+        if (!sent) return;
+        sent = false;
+        lane.deliver();
     }
 
     /** Raw bytes of a part of a tensor, from byte {@code offset} of it on, otherwise as {@link #write(ByteBuffer)}. */

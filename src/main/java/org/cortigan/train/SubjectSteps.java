@@ -33,6 +33,9 @@ final class SubjectSteps implements AutoCloseable {
     final int[] training;
     final int[] validation;
     final long perEpoch;
+    /** Inputs that are new in every step where the data are not on the device. */
+    static final List<String> BATCH = List.of("images", "responses");
+
     StepGraph graph;
     Session session;
     BatchLoader loader;
@@ -111,6 +114,7 @@ final class SubjectSteps implements AutoCloseable {
         for (String n : List.of(
                 "images", "responses", "index.images", "index.responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d", "t.head"))
             if (session.hasInput(n)) in.put(n, session.input(n));
+        if (!resident) BATCH.forEach(session::sendAhead);
         String prefix = subject.name().isEmpty() ? "" : subject.name() + ".";
         List<String> outputs = graph.graph().outputs().keySet().stream().filter(n -> !n.startsWith("updated")).toList();
         for (String n : outputs) {

@@ -197,8 +197,12 @@ public final class Trainer implements AutoCloseable {
             long io = 0;
             for (Map.Entry<Leaf, Value> e : step.leaves().entrySet()) {
                 long n = e.getValue().shape().elements() * e.getValue().dtype().bytes();
-                if (!(e.getKey() instanceof Leaf.Variable)) io += n + Plan.ALIGNMENT;
-                else if (seen.add(e.getKey().id())) sum += memory.blockBytes(n);
+                if (e.getKey() instanceof Leaf.Variable x) {
+                    if (seen.add(x.id())) sum += memory.blockBytes(n);
+                    continue;
+                }
+                io += n + Plan.ALIGNMENT;
+                if (SubjectSteps.BATCH.contains(e.getKey().id())) sum += memory.blockBytes(n); // sent ahead
             }
             sum += memory.blockBytes(io);
             if (p.validation.length > 0) sum += memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
@@ -226,8 +230,8 @@ public final class Trainer implements AutoCloseable {
             remedy += bytes(none, batch, resident, Recomputation.CHEAP) + scratch <= free
                     ? "; this batch fits with train.recompute=cheap"
                     : "; train.recompute=cheap is not enough for this batch";
-        if (resident) remedy += "; train.data_on_device=no leaves " + (bytes(none, batch, true, recompute) - bytes(none, batch, false, recompute))
-                + " bytes free";
+        long data = resident ? bytes(none, batch, true, recompute) - bytes(none, batch, false, recompute) : 0;
+        if (data > 0) remedy += "; train.data_on_device=no leaves " + data + " bytes free";
         throw recipe.section("train").wrong(
                 "batch", "a step of " + batch + " photographs needs " + need + " bytes of " + device.name() + ", " + free
                         + " are free: " + (need - free) + " short", remedy);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.InputException;
@@ -115,6 +116,38 @@ class DeviceCudaTest {
                 least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
             }
             assertEquals(0, least, "bytes on the heap in 200 runs");
+        }
+    }
+
+    @Test
+    void whatIsSentAheadArrivesInOrderWithoutWaiting() {
+        int n = 1000, runs = 7;
+        Graph g = new Graph();
+        g.output("sum", Ops.sumLeading(g.input("x", DType.F32, n, 1), org.cortigan.graph.Shape.of(1)));
+        try (Device d = Devices.open("cuda", 0);
+                Variables v = new Variables(d);
+                Session s = new Session(g, d, v);
+                Memory host = d.allocateHost(4L * n * runs)) {
+            s.sendAhead("x");
+            Session.Scalars sums = s.scalars(List.of("sum"));
+            double[] got = new double[1];
+            s.run(); // with nothing sent
+            long waits = SimulatedCuda.waits();
+            for (int i = 1; i <= runs; i++) {
+                ByteBuffer x = host.view(4L * n * (i - 1), 4L * n);
+                for (int k = 0; k < n; k++) x.putFloat(4 * k, i);
+                s.input("x").write(x);
+                s.run();
+                sums.read(1, got);
+                assertEquals((i - 1) * n, got[0], "the run before run " + i);
+            }
+            sums.read(0, got);
+            assertEquals(runs * n, got[0]);
+            assertEquals(waits, SimulatedCuda.waits());
+            // a heap buffer and a part go the ordinary way
+            s.input("x").write(new float[n]);
+            s.run();
+            assertEquals(0, s.scalar("sum"));
         }
     }
 

@@ -100,6 +100,27 @@ public final class SimDevice implements Device {
         }
 
         @Override
+        public Lane lane(long device, long bytes) {
+            Memory room = allocate(bytes);
+            return new Lane() {
+                @Override
+                public void send(long host) {
+                    Native.copy(room.address(), host, bytes);
+                }
+
+                @Override
+                public void deliver() {
+                    Native.copy(device, room.address(), bytes);
+                }
+
+                @Override
+                public void close() {
+                    room.close();
+                }
+            };
+        }
+
+        @Override
         public void synchronize() {}
 
         @Override

@@ -192,25 +192,32 @@ class DeviceTrainingTest {
     void tooLittleMemorySaysHowMuchAndWhatFits() {
         SimDevice d = new SimDevice(false);
         Recipe r = recipe("train.batch=8", "train.data_on_device=no");
-        long[] need = new long[1];
-        d.freeBytes(1);
-        String none = assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+        String none = tooLittle(r, d, 1);
         assertTrue(none.contains("train.batch") && none.contains("1 are free") && none.contains("No smaller batch fits"), none);
-        need[0] = Long.parseLong(none.replaceAll(".*needs (\\d+) bytes.*", "$1"));
-        d.freeBytes(need[0] - 1);
-        String one = assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+        long need = needed(none);
+        String one = tooLittle(r, d, need - 1);
         assertTrue(one.contains(": 1 short") && one.contains("train.recompute=cheap"), one);
         int fits = Integer.parseInt(one.replaceAll(".*train.batch=(\\d+) is.*", "$1"));
         assertTrue(fits >= 4 && fits < 8, one);
         new Trainer(r.with("train.batch", fits), TOY, d, null).close();
-        d.freeBytes(need[0]);
+        d.freeBytes(need);
         new Trainer(r, TOY, d, null).close();
         // the data do not fit beside the step: auto leaves them on the host, yes says so
-        new Trainer(r.with("train.data_on_device=auto"), TOY, d, null).close();
-        String yes = assertThrows(
-                        InputException.class, () -> new Trainer(r.with("train.data_on_device=yes"), TOY, d, null).close())
-                .getMessage();
+        Recipe two = r.with("train.batch", 2);
+        long small = needed(tooLittle(two, d, 1));
+        d.freeBytes(small);
+        new Trainer(two.with("train.data_on_device=auto"), TOY, d, null).close();
+        String yes = tooLittle(two.with("train.data_on_device=yes"), d, small);
         assertTrue(yes.contains("train.data_on_device=no leaves"), yes);
+    }
+
+    private static String tooLittle(Recipe r, SimDevice d, long free) {
+        d.freeBytes(free);
+        return assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+    }
+
+    private static long needed(String message) {
+        return Long.parseLong(message.replaceAll(".*needs (\\d+) bytes.*", "$1"));
     }
 
     @Test
