@@ -1,6 +1,6 @@
-// A thread takes one vector of a row (16 bytes where every piece's borders allow it, else one element) and looks for its
-// piece among the few that are parameters of the kernel. Deterministic: a copy. Versions: only this one, not measured on
-// a GPU yet.
+// A thread takes one vector of a row (of 16, 8 or 4 bytes, as every piece's borders allow it, else one element) and looks for
+// its piece among the few that are parameters of the kernel. Deterministic: a copy. Versions: 16 bytes or one element; this
+// one. Neither measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -50,18 +50,25 @@ void run(const AssembleArgs& g, i64 elements, Stream s) {
     }
 }
 
+/// Copies by W's if every piece begins and ends on one in every row.
+template <class W, class T>
+bool run_by(const AssembleArgs& g, Stream s) {
+    constexpr i64 n = sizeof(W) / sizeof(T);
+    auto on = [](const void* p) { return (uintptr_t)p % sizeof(W) == 0; };
+    bool fits = on(g.y);
+    for (i64 k = 0; k < g.n; k++) {
+        const AssembleRow& r = g.rows[k];
+        if (r.len > 0) fits = fits && r.len % n == 0 && (!r.src || (on(r.src) && r.offset % n == 0 && r.stride % n == 0));
+    }
+    if (fits) run<W>(g, n, s);
+    return fits;
+}
+
 }  // namespace
 
 template <class T>
 void assemble(const AssembleArgs& g, Stream s) {
-    bool vectors = aligned16(g.y);
-    for (i64 k = 0; k < g.n; k++) {
-        const AssembleRow& r = g.rows[k];
-        if (r.len == 0) continue;
-        vectors = vectors && r.len % kVec<T> == 0 && (!r.src || (aligned16(r.src) && r.offset % kVec<T> == 0 && r.stride % kVec<T> == 0));
-    }
-    if (vectors) run<int4>(g, kVec<T>, s);
-    else run<T>(g, 1, s);
+    run_by<int4, T>(g, s) || run_by<int2, T>(g, s) || run_by<int, T>(g, s) || run_by<T, T>(g, s);
 }
 
 CG_CUDA(assemble, AssembleArgs)

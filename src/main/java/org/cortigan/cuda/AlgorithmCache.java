@@ -15,10 +15,10 @@ import org.cortigan.data.Json;
  * or is not of this format, is left out with a line to the user.
  */
 final class AlgorithmCache {
-    private static final long FORMAT = 1;
+    private static final long FORMAT = 2;
 
-    /** @param words the algorithm as the library gave it; @param bf16Bias whether the bias must be converted */
-    record Entry(long[] words, long workspaceBytes, boolean bf16Bias) {}
+    /** @param words the algorithm as the library gave it; @param form what is done around it, of the caller's meaning */
+    record Entry(long[] words, long workspaceBytes, int form) {}
 
     private final Path file;
     private final Consumer<String> note;
@@ -48,7 +48,7 @@ final class AlgorithmCache {
                 long[] words = new long[8];
                 if (s.length != 10) throw new IllegalArgumentException("'" + k + "'");
                 for (int i = 0; i < 8; i++) words[i] = Long.parseUnsignedLong(s[i], 16);
-                all.put(k, new Entry(words, Long.parseLong(s[8]), Boolean.parseBoolean(s[9])));
+                all.put(k, new Entry(words, Long.parseLong(s[8]), Integer.parseInt(s[9])));
             });
             return all;
         } catch (RuntimeException e) {
@@ -69,7 +69,7 @@ final class AlgorithmCache {
         all.forEach((k, v) -> {
             StringBuilder s = new StringBuilder();
             for (long w : v.words) s.append(Long.toHexString(w)).append(' ');
-            out.put(k, s.append(v.workspaceBytes).append(' ').append(v.bf16Bias).toString());
+            out.put(k, s.append(v.workspaceBytes).append(' ').append(v.form).toString());
         });
         try {
             Files.createDirectories(file.toAbsolutePath().getParent());

@@ -32,10 +32,14 @@ import org.cortigan.mem.Memory;
  * bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half of what rounding the result is.
  *
  * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once for each
- * problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}). Leading dimensions are the
- * tensors' own: with 39,548 vertices rows of bf16 lie on 8-byte boundaries, which the library has kernels for; these are the two
- * backward products of the heads alone, a few thousandths of a step's operations. GELU stays a kernel of its own: its gradient
- * needs the product itself, so that a fused one would write both.
+ * problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).
+ *
+ * <p>The library's fast kernels want all rows on 16 bytes, and those of 39,548 vertices in bf16 lie on 8. Such matrices may be
+ * copied to rows of a multiple of 16 bytes (39,552 vertices) before the product, and the result from there after it; with and
+ * without are timed, copies included. So the padding is nobody else's concern: neither tensors nor losses know of it.
+ *
+ * <p>GELU stays a kernel of its own: the library's epilogue approximates it by tanh, which is off from the exact GELU that models
+ * are trained with by up to 5e-4, more than bf16 rounds.
  *
  * <p>Not measured on a GPU yet.
  */
@@ -43,6 +47,8 @@ final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
     private static final long WORKSPACE = 32 << 20;
     private static final int CANDIDATES = 8, ROUNDS = 4;
+    /** Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are padded. */
+    private static final int BF16_BIAS = 1, PADDED = 2;
     // Members of MatmulArgs, in bytes.
     private static final int A = 8, B = 16, BIAS = 24, SCALE = 32, Y = 40, SCRATCH = 48, M = 56, N = 64, K = 72, TRANS_A = 80, TRANS_B = 88,
             TYPE_A = 96, TYPE_Y = 112;
@@ -96,29 +102,41 @@ final class CublasLt implements AutoCloseable {
                 out16 ? "bf16" : "f32", tf32 && !in16 ? ", tf32" : "");
         String key = product + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
         AlgorithmCache.Entry known = cache.get(key);
-        if (known != null) {
-            Product p = new Product(args, in16, out16, tf32, known.bf16Bias());
-            if (p.use(known)) return p;
-            p.close();
+        Product p = known == null ? null : product(args, in16, out16, tf32, known);
+        if (p == null && (known = measure(args, in16, out16, tf32)) != null) {
+            p = product(args, in16, out16, tf32, known);
+            cache.put(key, known);
         }
-        boolean mayConvert = out16 && args.getLong(BIAS) != 0;
-        for (boolean bf16Bias : mayConvert ? new boolean[] {false, true} : new boolean[] {false}) {
-            Product p = new Product(args, in16, out16, tf32, bf16Bias);
-            try {
-                AlgorithmCache.Entry fastest = p.fastest(args);
-                if (fastest != null && p.use(fastest)) {
-                    cache.put(key, fastest);
-                    return p;
-                }
-            } catch (RuntimeException | Error e) {
-                p.close();
-                throw e;
-            }
-            p.close();
-        }
+        if (p != null) return p;
         note.accept("cuBLASLt has no deterministic algorithm for the product " + problem + refused + ": CortiGAN's own kernel computes it");
         return null;
     }
+
+    /** Null if the library no longer agrees. */
+    private Product product(ByteBuffer args, boolean in16, boolean out16, boolean tf32, AlgorithmCache.Entry e) {
+        if ((e.form() & ~(BF16_BIAS | PADDED)) != 0) return null;
+        Product p = new Product(args, in16, out16, tf32, e.form());
+        if (p.use(e)) return p;
+        p.close();
+        return null;
+    }
+
+    /** The fastest algorithm in the fastest form; null if there is none. */
+    private AlgorithmCache.Entry measure(ByteBuffer args, boolean in16, boolean out16, boolean tf32) {
+        Timed best = null;
+        for (int bias : out16 && args.getLong(BIAS) != 0 ? new int[] {0, BF16_BIAS} : new int[] {0}) {
+            for (int pad : new int[] {0, PADDED}) {
+                try (Product p = new Product(args, in16, out16, tf32, bias | pad)) {
+                    Timed t = pad > 0 && !p.pads() ? null : p.fastest(args);
+                    if (t != null && (best == null || t.nanos < best.nanos)) best = t;
+                }
+            }
+            if (best != null) break;
+        }
+        return best == null ? null : best.entry;
+    }
+
+    private record Timed(AlgorithmCache.Entry entry, long nanos) {}
 
     private static long align(long bytes) {
         return (bytes + 255) / 256 * 256;
@@ -129,12 +147,15 @@ final class CublasLt implements AutoCloseable {
         private final cublasLtMatmulDescOpaque_t operation;
         private final cublasLtMatrixLayoutOpaque_t first, second, result;
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
+        private final int form;
         private final boolean bias, scale;
         private final long n;
         private final Memory castArgs;
+        private final Padded padA, padB, padY;
         private long workspace;
 
-        Product(ByteBuffer args, boolean in16, boolean out16, boolean tf32, boolean bf16Bias) {
+        Product(ByteBuffer args, boolean in16, boolean out16, boolean tf32, int form) {
+            this.form = form;
             long m = args.getLong(M), k = args.getLong(K);
             n = args.getLong(N);
             bias = args.getLong(BIAS) != 0;
@@ -145,22 +166,35 @@ final class CublasLt implements AutoCloseable {
                 check(cublasLtMatmulDescCreate(at, tf32 && !in16 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "cublasLtMatmulDescCreate");
                 operation = new cublasLtMatmulDescOpaque_t(at.get(0));
-                first = tb ? layout(at, in, k, n) : layout(at, in, n, k);
-                second = ta ? layout(at, in, m, k) : layout(at, in, k, m);
-                result = layout(at, out16 ? CUDA_R_16BF : CUDA_R_32F, n, m);
+                DType typeIn = in16 ? DType.BF16 : DType.F32, typeOut = out16 ? DType.BF16 : DType.F32;
+                padA = ta ? pad(k, m, typeIn) : pad(m, k, typeIn);
+                padB = tb ? pad(n, k, typeIn) : pad(k, n, typeIn);
+                padY = pad(m, n, typeOut);
+                first = tb ? layout(at, in, k, n, padB) : layout(at, in, n, k, padB);
+                second = ta ? layout(at, in, m, k, padA) : layout(at, in, k, m, padA);
+                result = layout(at, out16 ? CUDA_R_16BF : CUDA_R_32F, n, m, padY);
             }
             set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N);
             set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
             if (scale) set(CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_DEVICE);
             if (bias) {
                 set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-                set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bf16Bias ? CUDA_R_16BF : CUDA_R_32F);
+                set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
-            castArgs = bf16Bias ? Memory.allocate(32) : null;
+            castArgs = (form & BF16_BIAS) != 0 ? Memory.allocate(32) : null;
         }
 
-        private static cublasLtMatrixLayoutOpaque_t layout(PointerPointer<Pointer> at, int type, long rows, long columns) {
-            check(cublasLtMatrixLayoutCreate(at, type, rows, columns, rows), "cublasLtMatrixLayoutCreate");
+        private Padded pad(long rows, long columns, DType type) {
+            return (form & PADDED) == 0 || columns * type.bytes() % 16 == 0 ? null : new Padded(rows, columns, type);
+        }
+
+        boolean pads() {
+            return padA != null || padB != null || padY != null;
+        }
+
+        /** Column-major: {@code rows} is the length of a stored row. */
+        private static cublasLtMatrixLayoutOpaque_t layout(PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
+            check(cublasLtMatrixLayoutCreate(at, type, rows, columns, pad == null ? rows : pad.width), "cublasLtMatrixLayoutCreate");
             return new cublasLtMatrixLayoutOpaque_t(at.get(0));
         }
 
@@ -186,23 +220,23 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Times the heuristic's candidates on zeros; null if there are none. */
-        AlgorithmCache.Entry fastest(ByteBuffer args) {
+        /** Times the heuristic's candidates on zeros, with all that this form adds to them; null if there are none. */
+        Timed fastest(ByteBuffer args) {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
             long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
             AlgorithmCache.Entry best = found.get(0);
+            long least = Long.MAX_VALUE;
             try (Memory a = r.allocate(m * k * in);
                     Memory b = r.allocate(k * n * in);
                     Memory y = r.allocate(m * n * out);
                     Memory vector = r.allocate(4 * n);
-                    Memory scratch = r.allocate(WORKSPACE + align(2 * n));
+                    Memory scratch = r.allocate(WORKSPACE + copies());
                     DeviceRuntime.Marks marks = r.marks(2)) {
                 ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
                 at.putLong(A, a.address()).putLong(B, b.address()).putLong(Y, y.address()).putLong(SCRATCH, scratch.address());
                 at.putLong(BIAS, vector.address()).putLong(SCALE, vector.address());
-                long least = Long.MAX_VALUE;
                 for (AlgorithmCache.Entry e : found) {
                     if (!use(e)) continue;
                     launch(at);
@@ -219,7 +253,7 @@ final class CublasLt implements AutoCloseable {
             } catch (OutOfMemoryError e) {
                 note.accept("too little memory to time products; the library's first choice is taken: " + e.getMessage());
             }
-            return best;
+            return new Timed(best, least);
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -251,33 +285,52 @@ final class CublasLt implements AutoCloseable {
                     if (h.state() != CUBLAS_STATUS_SUCCESS) continue;
                     long[] words = new long[8];
                     for (int w = 0; w < 8; w++) words[w] = h.algo().data(w);
-                    found.add(new AlgorithmCache.Entry(words, h.workspaceSize(), castArgs != null));
+                    found.add(new AlgorithmCache.Entry(words, h.workspaceSize(), form));
                 }
                 return found;
             }
         }
 
+        /** Bytes of the copies, which lie in scratch behind the library's workspace. */
+        private long copies() {
+            long bytes = castArgs == null ? 0 : align(2 * n);
+            for (Padded p : new Padded[] {padA, padB, padY}) bytes += p == null ? 0 : p.bytes();
+            return bytes;
+        }
+
         @Override
         public long scratchBytes() {
-            return workspace + (castArgs == null ? 0 : align(2 * n));
+            return workspace + copies();
         }
 
         @Override
         public void launch(ByteBuffer args) {
-            long scratch = args.getLong(SCRATCH), vector = args.getLong(BIAS);
+            long scratch = args.getLong(SCRATCH), room = scratch + workspace, vector = args.getLong(BIAS);
             if (castArgs != null) {
-                long rounded = scratch + workspace;
-                castArgs.view(0, 32).putLong(0, vector).putLong(8, rounded).putLong(16, n).putLong(24, DType.BF16.variant());
-                long cast = Native.kernel_function(Kernels.CUDA, Kernels.id("cast"), DType.F32.variant());
-                Native.launch(cast, castArgs.address(), r.stream());
-                vector = rounded;
+                castArgs.view(0, 32).putLong(0, vector).putLong(8, room).putLong(16, n).putLong(24, DType.BF16.variant());
+                kernel("cast", DType.F32, castArgs);
+                vector = room;
+                room += align(2 * n);
             }
             if (bias) bias(vector);
+            long a = args.getLong(A), b = args.getLong(B), y = args.getLong(Y);
+            if (padA != null) {
+                padA.copy(a, padA.columns, room, padA.width);
+                a = room;
+                room += padA.bytes();
+            }
+            if (padB != null) {
+                padB.copy(b, padB.columns, room, padB.width);
+                b = room;
+                room += padB.bytes();
+            }
+            long to = padY == null ? y : room;
             check(cublasLtMatmul(
-                            handle, operation, scale ? at(args.getLong(SCALE)) : one, at(args.getLong(B)), first, at(args.getLong(A)), second,
-                            scale ? at(deviceZero.address()) : zero, at(args.getLong(Y)), result, at(args.getLong(Y)), result, algorithm,
-                            at(scratch), workspace, r.cudaStream()),
+                            handle, operation, scale ? at(args.getLong(SCALE)) : one, at(b), first, at(a), second,
+                            scale ? at(deviceZero.address()) : zero, at(to), result, at(to), result, algorithm, at(scratch), workspace,
+                            r.cudaStream()),
                     "cublasLtMatmul");
+            if (padY != null) padY.copy(to, padY.width, y, padY.columns);
         }
 
         private static Pointer at(long place) {
@@ -296,7 +349,40 @@ final class CublasLt implements AutoCloseable {
             cublasLtMatmulDescDestroy(operation);
             algorithm.close();
             if (castArgs != null) castArgs.close();
+            for (Padded p : new Padded[] {padA, padB, padY}) if (p != null) p.args.close();
         }
+    }
+
+    /** A stored matrix and the width of rows on 16 bytes, to or from which the kernel of assemble copies. */
+    private final class Padded {
+        private final long rows, columns, width;
+        private final DType type;
+        private final Memory args = Memory.allocate(8 * (5 + 2 * 4));
+
+        Padded(long rows, long columns, DType type) {
+            this.rows = rows;
+            this.columns = columns;
+            this.type = type;
+            int one = 16 / type.bytes();
+            width = (columns + one - 1) / one * one;
+        }
+
+        long bytes() {
+            return align(rows * width * type.bytes());
+        }
+
+        void copy(long from, long stride, long to, long toWidth) {
+            // AssembleArgs, then its pieces: a row, and zeros behind it
+            ByteBuffer w = args.view(0, args.bytes());
+            w.putLong(to).putLong(rows).putLong(toWidth).putLong(args.address() + w.position() + 16).putLong(2);
+            w.putLong(from).putLong(0).putLong(stride).putLong(columns);
+            w.putLong(0).putLong(0).putLong(0).putLong(toWidth - columns);
+            kernel("assemble", type, args);
+        }
+    }
+
+    private void kernel(String name, DType type, Memory args) {
+        Native.launch(Native.kernel_function(Kernels.CUDA, Kernels.id(name), type.variant()), args.address(), r.stream());
     }
 
     @Override

@@ -143,6 +143,21 @@ class CublasLtCudaTest {
         assertTrue(SimulatedCuda.kernels() > before);
     }
 
+    @Test
+    void rowsOff16BytesArePaddedWhereThatIsFaster() throws Exception {
+        try (Device d = open(new ArrayList<>())) {
+            // as stored: a [7, 24], b [10, 24], y [7, 10], which alone is off; then all of them are; f32 rows of 4 are on 16 bytes
+            product(d, 7, 10, 24, false, true, false, false, DType.BF16, DType.BF16);
+            product(d, 7, 9, 10, true, false, true, false, DType.BF16, DType.F32);
+            product(d, 7, 12, 20, false, true, false, true, DType.F32, DType.F32);
+        }
+        String text = Files.readString(cache.resolve("cublaslt.json"));
+        for (String[] want : new String[][] {
+            {"7 x 10 x 24, b transposed, bf16 to bf16", "2"}, {"7 x 9 x 10, a transposed, bias, bf16 to f32", "2"},
+            {"7 x 12 x 20, b transposed, scale, f32 to f32", "0"}
+        }) assertTrue(text.matches("(?s).*" + want[0] + "\"[^\"]*\"[^\"]* " + want[1] + "\".*"), want[0] + " in form " + want[1] + ": " + text);
+    }
+
     private static void measure(List<String> said) {
         try (Device d = open(said)) {
             product(d, 8, 9, 10, false, false, true, false, DType.F32, DType.F32);
