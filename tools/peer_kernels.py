@@ -1,8 +1,5 @@
 """PyTorch's times for the benchmark cases of tools/bench, under the same names: least of some runs, f32 and bf16.
 
-usage: peer_kernels.py [threads [part of a case's name]]
-usage: peer_kernels.py [threads]
-
 With --device, those of the kernels stage of tools/gpu-check instead: bf16, eager and torch.compile (max-autotune), as lines
 of JSON appended to --out. Inputs alternate between copies, so that no cache keeps them.
 """
@@ -13,17 +10,16 @@ import time
 import torch
 from torch.nn import functional as F
 
-torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-part = sys.argv[2] if len(sys.argv) > 2 else ""
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("threads", type=int, nargs="?", default=2)
+parser.add_argument("part", nargs="?", default="", help="of a case's name")
 parser.add_argument("--device", help="cpu, cuda:0")
 parser.add_argument("--out", default="measured.jsonl")
 parser.add_argument("--small", action="store_true", help="small shapes, to try the script")
 parser.add_argument("--seconds", type=float, default=100, help="nothing new is begun after that")
 a = parser.parse_args()
 torch.set_num_threads(a.threads)
-normalize = F.normalize
+part, normalize = a.part, F.normalize
 
 
 def least(work, runs=15):
