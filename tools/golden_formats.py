@@ -4,7 +4,6 @@
 Needs numpy 2; with the package safetensors also made.safetensors. The files are kept in the repository under
 src/test/resources/formats; building and testing needs no Python.
 """
-import io
 import os
 import pickle
 import struct

@@ -189,7 +189,7 @@ def readout(t, w, bias):
 
 
 def position_readout(x, p, w, bias):
-    b, l, h, v = *x.shape[:3], w.shape[0]
+    b, l, v = *x.shape[:2], w.shape[0]
     grid = p.to(x.dtype).reshape(1, v, 1, 2).expand(b * l, v, 1, 2)
     at = F.grid_sample(x.flatten(0, 1).permute(0, 3, 1, 2), grid, padding_mode="border", align_corners=False)
     return torch.einsum("blcv,vlc->bv", at.reshape(b, l, -1, v), w.reshape(v, l, -1)) + bias
