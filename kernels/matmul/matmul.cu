@@ -1,6 +1,7 @@
 // The product of native/cuda/gemm.cuh with a and b as stored. On a GPU cuBLASLt takes this op instead
-// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. The grouped product is always this one:
-// the tiles of all groups in one grid, up to 128 groups at once, and no group's product waits for another's.
+// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. linear_grad, which cuBLASLt takes too, is
+// here a product and then sum_leading. The grouped product is always this one: the tiles of all groups in one grid, up to 128
+// groups at once, and no group's product waits for another's.
 // Versions: only this one, not measured on a GPU yet.
 #include "gemm.cuh"
 #include "kernels_all.h"
@@ -67,6 +68,31 @@ void matmul(const MatmulArgs& g, Stream s) {
     else run<T, float>(g, s);
 }
 
+template <class T>
+void sum_leading(const SumLeadingArgs&, Stream);
+i64 sum_leading_scratch(const SumLeadingArgs&);
+
+namespace {
+
+SumLeadingRow sums_of(const MatmulArgs& g) { return {g.a, (void*)g.bias, g.K, g.M, 1}; }
+
+}  // namespace
+
+i64 linear_grad_scratch(const LinearGradArgs& g) {
+    const SumLeadingRow r = sums_of(g.product);
+    const i64 a = matmul_scratch(g.product), b = sum_leading_scratch({nullptr, &r, 1});
+    return a > b ? a : b;  // one after the other
+}
+
+template <class T>
+void linear_grad(const LinearGradArgs& g, Stream s) {
+    const SumLeadingRow r = sums_of(g.product);
+    sum_leading<T>({g.product.scratch, &r, 1}, s);
+    MatmulArgs p = g.product;
+    p.bias = nullptr;
+    matmul<T>(p, s);
+}
+
 i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
 
 template <class T>
@@ -76,6 +102,7 @@ void grouped_matmul(const GroupedMatmulArgs& g, Stream s) {
 }
 
 CG_CUDA(matmul, MatmulArgs)
+CG_CUDA(linear_grad, LinearGradArgs)
 CG_CUDA(grouped_matmul, GroupedMatmulArgs)
 
 }  // namespace cg::cuda

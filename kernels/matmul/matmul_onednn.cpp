@@ -1,5 +1,6 @@
 // Matrix product on oneDNN. Plain layouts on both sides: the weights change every step, and oneDNN packs them inside
 // the primitive, which at the row counts of training costs less than a reorder of our own.
+// linear_grad is oneDNN's inner product by weights, whose sums of dY cost nothing beside the product.
 #include "cg/grouped.h"
 #include "kernels_all.h"
 
@@ -61,6 +62,42 @@ void matmul_run(const MatmulArgs& g) {
 }
 
 void matmul_release(void* state) { delete (Fixed*)state; }
+
+void* linear_grad_prepare(LinearGradArgs& g) {
+    const MatmulArgs& p = g.product;
+    auto* f = new Fixed;
+    try {
+        auto md = [](i64 r, i64 c, i64 t) { return memory::desc({r, c}, type(t), memory::dims{c, 1}); };
+        const memory::desc x = md(p.K, p.N, p.type_b), dY = md(p.K, p.M, p.type_a), dW = md(p.M, p.N, kF32);
+        const memory::desc db({p.M}, memory::data_type::f32, memory::dims{1});
+        const dnnl::inner_product_forward::primitive_desc forward(
+            engine(), dnnl::prop_kind::forward_training, x, md(p.M, p.N, p.type_b), db, dY, attributes());
+        const dnnl::inner_product_backward_weights::primitive_desc pd(engine(), x, dW, db, dY, forward, attributes());
+        f->init(pd);
+        f->add(DNNL_ARG_SRC, x);
+        f->add(DNNL_ARG_DIFF_DST, dY);
+        f->add(DNNL_ARG_DIFF_WEIGHTS, dW);
+        f->add(DNNL_ARG_DIFF_BIAS, db);
+    } catch (...) {
+        delete f;
+        throw;
+    }
+    return f;
+}
+
+i64 linear_grad_scratch(const LinearGradArgs& g) { return matmul_scratch(g.product); }
+
+void linear_grad_run(const LinearGradArgs& g) {
+    Fixed& f = *(Fixed*)g.product.state;
+    f.set(DNNL_ARG_DIFF_DST, g.product.a);
+    f.set(DNNL_ARG_SRC, g.product.b);
+    f.set(DNNL_ARG_DIFF_WEIGHTS, g.product.y);
+    f.set(DNNL_ARG_DIFF_BIAS, g.product.bias);
+    f.set(DNNL_ARG_SCRATCHPAD, g.product.scratch);
+    f.run();
+}
+
+void linear_grad_release(void* state) { delete (Fixed*)state; }
 
 static Kernel<MatmulArgs> kProduct = {matmul_prepare, matmul_scratch, matmul_run, matmul_release, [](const MatmulArgs& g) {
     return work(2.0 * (double)g.M * (double)g.N * (double)g.K, (double)(g.M * g.K + g.K * g.N + g.M * g.N));

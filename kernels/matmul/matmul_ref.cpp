@@ -23,6 +23,18 @@ void matmul(const MatmulArgs& g) {
     }
 }
 
+void linear_grad(const LinearGradArgs& g) {
+    MatmulArgs p = g.product;
+    const double* a = (const double*)p.a;
+    double* db = (double*)p.bias;
+    for (i64 m = 0; m < p.M; m++) {
+        db[m] = 0;
+        for (i64 k = 0; k < p.K; k++) db[m] += a[k * p.M + m];
+    }
+    p.bias = nullptr;
+    matmul(p);
+}
+
 void grouped_matmul(const GroupedMatmulArgs& g) {
     for (i64 i = 0; i < g.n; i++) matmul(g.rows[i]);
 }

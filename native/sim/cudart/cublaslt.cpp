@@ -1,6 +1,6 @@
 // cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda uses of
 // descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
-// leaves room: no f32 bias beside a bf16 result, no algorithm but those it gave, all of the workspace overwritten. Rows off
+// leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace overwritten. Rows off
 // 16 bytes are slow.
 #include <cstdint>
 #include <cstring>
@@ -12,10 +12,10 @@ extern "C" void cg_cudart_pass(double ms);
 
 namespace {
 
-constexpr int kF32 = 0, kBf16 = 14, kTf32 = 77, kInvalid = 7, kUnsupported = 15;
+constexpr int kF32 = 0, kBf16 = 14, kTf32 = 77, kInvalid = 7, kUnsupported = 15, kBias = 4, kSums = 512;
 struct Operation {
     int compute, trans_a = 0, trans_b = 0, device_scalars = 0, epilogue = 1, bias_type = -1;
-    const void* bias = nullptr;
+    const void* bias = nullptr;  // where the sums go, with kSums
 };
 struct Layout {
     int type;
@@ -68,6 +68,12 @@ void run(void* data) {
     const double alpha = o.device_scalars ? *(const float*)j->alpha : j->host_alpha;
     const double beta = o.device_scalars ? *(const float*)j->beta : j->host_beta;
     const int64_t inner = (int64_t)(o.trans_a ? j->a.rows : j->a.columns);
+    if (o.epilogue == kSums)
+        for (int64_t c = 0; c < (int64_t)j->d.columns; c++) {
+            double sum = 0;
+            for (int64_t k = 0; k < inner; k++) sum += get(j->B, j->b.type, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
+            ((float*)o.bias)[c] = (float)sum;
+        }
     for (int64_t c = 0; c < (int64_t)j->d.columns; c++)
         for (int64_t r = 0; r < (int64_t)j->d.rows; r++) {
             double sum = 0;
@@ -80,7 +86,7 @@ void run(void* data) {
             double v = alpha * sum;
             const int64_t at = r + c * j->d.ld;
             if (beta != 0) v += beta * get(j->D, j->d.type, at);
-            if (o.epilogue == 4) v += get(o.bias, o.bias_type < 0 ? j->d.type : o.bias_type, r);
+            if (o.epilogue == kBias) v += get(o.bias, o.bias_type < 0 ? j->d.type : o.bias_type, r);
             if (j->d.type == kF32) {
                 ((float*)j->D)[at] = (float)v;
             } else {
@@ -98,7 +104,8 @@ bool fits(const Operation& o, const Layout& a, const Layout& b, const Layout& d)
 }
 bool supported(const Operation& o, const Layout& a, const Layout& d) {
     if (a.type == kF32 && d.type == kBf16) return false;
-    return o.epilogue != 4 || d.type == kF32 || o.bias_type < 0 || o.bias_type == d.type;
+    if (o.epilogue == kSums) return a.type == kBf16 && d.type == kF32 && o.bias_type == kF32;
+    return o.epilogue != kBias || d.type == kF32 || o.bias_type < 0 || o.bias_type == d.type;
 }
 size_t workspace_of(uint64_t number) { return number == 1 ? 4096 : 0; }
 
@@ -123,7 +130,7 @@ CG_LT int cublasLtMatmulDescSetAttribute(void* d, int attribute, const void* val
         case 2: return o->device_scalars = v, v > 1 ? kUnsupported : 0;
         case 3: return o->trans_a = v, 0;
         case 4: return o->trans_b = v, 0;
-        case 7: return o->epilogue = v, v == 1 || v == 4 ? 0 : kUnsupported;
+        case 7: return o->epilogue = v, v == 1 || v == kBias || v == kSums ? 0 : kUnsupported;
         case 8: return memcpy(&o->bias, value, 8), bytes == 8 ? 0 : kInvalid;
         case 26: return o->bias_type = v, 0;
         default: return kUnsupported;

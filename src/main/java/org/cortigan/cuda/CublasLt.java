@@ -7,6 +7,7 @@ import static org.bytedeco.cuda.global.cudart.CUDA_R_32F;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cublas.cublasLtContext;
 import org.bytedeco.cuda.cublas.cublasLtMatmulAlgo_t;
@@ -26,10 +27,11 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * Products y = scale op(a) op(b) + bias (kernels/matmul) by cuBLASLt. Row-major y is column-major y^T = op(b)^T op(a)^T, so b
+ * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is column-major y^T = op(b)^T op(a)^T, so b
  * goes first and a second, each as it is stored. f32 accumulation; scale = 1/sigma is the alpha, read from the device (pointer
  * mode DEVICE, with a zero of the device's for beta); the bias is the epilogue's. Where the library takes no f32 bias beside a
- * bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half of what rounding the result is.
+ * bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half of what rounding the result is. The
+ * sums of dY that are a bias's gradient are the epilogue's of the product by dY, or a kernel of their own where that is faster.
  *
  * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once for each
  * problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).
@@ -47,14 +49,20 @@ final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
     private static final long WORKSPACE = 32 << 20;
     private static final int CANDIDATES = 8, ROUNDS = 4;
-    /** Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are padded. */
-    private static final int BF16_BIAS = 1, PADDED = 2;
+    /** Kernels whose place it takes. */
+    static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
+
+    /**
+     * Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are padded; sums are
+     * taken by a kernel of their own.
+     */
+    private static final int BF16_BIAS = 1, PADDED = 2, SUMS_APART = 4;
     // Members of MatmulArgs, in bytes.
     private static final int A = 8, B = 16, BIAS = 24, SCALE = 32, Y = 40, SCRATCH = 48, M = 56, N = 64, K = 72, TRANS_A = 80, TRANS_B = 88,
             TYPE_A = 96, TYPE_Y = 112;
 
     private final CudaRuntime r;
-    private final String product;
+    private final String card;
     private final Consumer<String> note;
     private final AlgorithmCache cache;
     private final cublasLtContext handle = new cublasLtContext();
@@ -63,10 +71,10 @@ final class CublasLt implements AutoCloseable {
     private final Memory deviceZero;
     private String refused = "";
 
-    /** @param product the card's name */
-    CublasLt(CudaRuntime r, String product, AlgorithmCache cache, Consumer<String> note) {
+    /** @param card its name */
+    CublasLt(CudaRuntime r, String card, AlgorithmCache cache, Consumer<String> note) {
         this.r = r;
-        this.product = product;
+        this.card = card;
         this.cache = cache;
         this.note = note;
         try {
@@ -93,18 +101,19 @@ final class CublasLt implements AutoCloseable {
      * @param tf32 whether f32 products may be computed in TF32
      * @return null where the library has no such product, which is said
      */
-    DeviceRuntime.LibraryKernel matmul(ByteBuffer args, boolean tf32) {
+    DeviceRuntime.LibraryKernel product(String kernel, ByteBuffer args, boolean tf32) {
         r.use();
+        boolean sums = kernel.equals("linear_grad");
         boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
         String problem = String.format("%d x %d x %d%s%s%s%s, %s to %s%s", args.getLong(M), args.getLong(N), args.getLong(K),
                 args.getLong(TRANS_A) != 0 ? ", a transposed" : "", args.getLong(TRANS_B) != 0 ? ", b transposed" : "",
-                args.getLong(BIAS) != 0 ? ", bias" : "", args.getLong(SCALE) != 0 ? ", scale" : "", in16 ? "bf16" : "f32",
+                sums ? ", sums" : args.getLong(BIAS) != 0 ? ", bias" : "", args.getLong(SCALE) != 0 ? ", scale" : "", in16 ? "bf16" : "f32",
                 out16 ? "bf16" : "f32", tf32 && !in16 ? ", tf32" : "");
-        String key = product + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
+        String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
         AlgorithmCache.Entry known = cache.get(key);
-        Product p = known == null ? null : product(args, in16, out16, tf32, known);
-        if (p == null && (known = measure(args, in16, out16, tf32)) != null) {
-            p = product(args, in16, out16, tf32, known);
+        Product p = known == null ? null : product(args, sums, tf32, known);
+        if (p == null && (known = measure(args, sums, tf32)) != null) {
+            p = product(args, sums, tf32, known);
             cache.put(key, known);
         }
         if (p != null) return p;
@@ -113,25 +122,25 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** Null if the library no longer agrees. */
-    private Product product(ByteBuffer args, boolean in16, boolean out16, boolean tf32, AlgorithmCache.Entry e) {
-        if ((e.form() & ~(BF16_BIAS | PADDED)) != 0) return null;
-        Product p = new Product(args, in16, out16, tf32, e.form());
+    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e) {
+        if ((e.form() & ~(BF16_BIAS | PADDED | SUMS_APART)) != 0) return null;
+        Product p = new Product(args, sums, tf32, e.form());
         if (p.use(e)) return p;
         p.close();
         return null;
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private AlgorithmCache.Entry measure(ByteBuffer args, boolean in16, boolean out16, boolean tf32) {
+    private AlgorithmCache.Entry measure(ByteBuffer args, boolean sums, boolean tf32) {
+        boolean mayRound = !sums && args.getLong(TYPE_Y) == DType.BF16.variant() && args.getLong(BIAS) != 0;
         Timed best = null;
-        for (int bias : out16 && args.getLong(BIAS) != 0 ? new int[] {0, BF16_BIAS} : new int[] {0}) {
-            for (int pad : new int[] {0, PADDED}) {
-                try (Product p = new Product(args, in16, out16, tf32, bias | pad)) {
-                    Timed t = pad > 0 && !p.pads() ? null : p.fastest(args);
-                    if (t != null && (best == null || t.nanos < best.nanos)) best = t;
-                }
+        for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
+            if ((form & BF16_BIAS) != 0 && (!mayRound || best != null && (best.entry.form() & BF16_BIAS) == 0)) continue;
+            if ((form & SUMS_APART) != 0 && !sums) continue;
+            try (Product p = new Product(args, sums, tf32, form)) {
+                Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args);
+                if (t != null && (best == null || t.nanos < best.nanos)) best = t;
             }
-            if (best != null) break;
         }
         return best == null ? null : best.entry;
     }
@@ -149,16 +158,20 @@ final class CublasLt implements AutoCloseable {
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
         private final int form;
         private final boolean bias, scale;
+        private final Sums sums;
         private final long n;
         private final Memory castArgs;
         private final Padded padA, padB, padY;
         private long workspace;
 
-        Product(ByteBuffer args, boolean in16, boolean out16, boolean tf32, int form) {
+        /** @param summed whether the bias is not added but takes the sums of a, which is stored transposed */
+        Product(ByteBuffer args, boolean summed, boolean tf32, int form) {
             this.form = form;
+            boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
             long m = args.getLong(M), k = args.getLong(K);
             n = args.getLong(N);
-            bias = args.getLong(BIAS) != 0;
+            sums = (form & SUMS_APART) == 0 ? null : new Sums(k, m, in16 ? DType.BF16 : DType.F32);
+            bias = args.getLong(BIAS) != 0 && sums == null;
             scale = args.getLong(SCALE) != 0;
             boolean ta = args.getLong(TRANS_A) != 0, tb = args.getLong(TRANS_B) != 0;
             int in = in16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -178,7 +191,7 @@ final class CublasLt implements AutoCloseable {
             set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
             if (scale) set(CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_DEVICE);
             if (bias) {
-                set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+                set(CUBLASLT_MATMUL_DESC_EPILOGUE, summed ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
             castArgs = (form & BF16_BIAS) != 0 ? Memory.allocate(32) : null;
@@ -231,7 +244,7 @@ final class CublasLt implements AutoCloseable {
             try (Memory a = r.allocate(m * k * in);
                     Memory b = r.allocate(k * n * in);
                     Memory y = r.allocate(m * n * out);
-                    Memory vector = r.allocate(4 * n);
+                    Memory vector = r.allocate(4 * Math.max(m, n));
                     Memory scratch = r.allocate(WORKSPACE + copies());
                     DeviceRuntime.Marks marks = r.marks(2)) {
                 ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
@@ -295,7 +308,7 @@ final class CublasLt implements AutoCloseable {
         private long copies() {
             long bytes = castArgs == null ? 0 : align(2 * n);
             for (Padded p : new Padded[] {padA, padB, padY}) bytes += p == null ? 0 : p.bytes();
-            return bytes;
+            return bytes + (sums == null ? 0 : sums.bytes());
         }
 
         @Override
@@ -314,6 +327,10 @@ final class CublasLt implements AutoCloseable {
             }
             if (bias) bias(vector);
             long a = args.getLong(A), b = args.getLong(B), y = args.getLong(Y);
+            if (sums != null) {
+                sums.add(a, vector, room);
+                room += sums.bytes();
+            }
             if (padA != null) {
                 padA.copy(a, padA.columns, room, padA.width);
                 a = room;
@@ -350,6 +367,7 @@ final class CublasLt implements AutoCloseable {
             algorithm.close();
             if (castArgs != null) castArgs.close();
             for (Padded p : new Padded[] {padA, padB, padY}) if (p != null) p.args.close();
+            if (sums != null) sums.args.close();
         }
     }
 
@@ -378,6 +396,31 @@ final class CublasLt implements AutoCloseable {
             w.putLong(from).putLong(0).putLong(stride).putLong(columns);
             w.putLong(0).putLong(0).putLong(0).putLong(toWidth - columns);
             kernel("assemble", type, args);
+        }
+    }
+
+    /** Sums over the rows of a stored matrix, by the kernel of sum_leading. */
+    private final class Sums {
+        private final DType type;
+        private final Memory args = Memory.allocate(8 * (3 + 5));
+        private final long bytes;
+
+        Sums(long rows, long columns, DType type) {
+            this.type = type;
+            // SumLeadingArgs and its one row
+            ByteBuffer w = args.view(0, args.bytes());
+            w.putLong(8, args.address() + 24).putLong(16, 1);
+            w.putLong(40, rows).putLong(48, columns).putDouble(56, 1);
+            bytes = align(Native.kernel_scratch(Kernels.CUDA, Kernels.id("sum_leading"), args.address()));
+        }
+
+        long bytes() {
+            return bytes;
+        }
+
+        void add(long matrix, long to, long scratch) {
+            args.view(0, args.bytes()).putLong(0, scratch).putLong(24, matrix).putLong(32, to);
+            kernel("sum_leading", type, args);
         }
     }
 

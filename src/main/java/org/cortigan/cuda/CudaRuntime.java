@@ -311,7 +311,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     @Override
     public LibraryKernel library(String kernel, ByteBuffer args) {
         CublasLt c = fp32 == null ? cublas : fp32.cublas;
-        return c == null || !kernel.equals("matmul") ? null : c.matmul(args, fp32 != null);
+        return c == null || !CublasLt.KERNELS.contains(kernel) ? null : c.product(kernel, args, fp32 != null);
     }
 
     @Override

@@ -62,6 +62,12 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
             d.set(0, da);
         }
         // Gradients of weights accumulate in f32 whatever the compute type.
+        if (wanted[1] && hasBias && wanted[2] && transB && !transA) {
+            Node g = n.graph().apply(new LinearGrad(), dY, a);
+            d.set(1, g.output(0));
+            d.set(2, g.output(1));
+            return d;
+        }
         if (wanted[1])
             d.set(
                     1,
