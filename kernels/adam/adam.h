@@ -12,16 +12,15 @@
 // grad_norm: norm = sqrt(sum of squares over all tensors), pieces of 4096 in float lanes, their totals in double.
 // 2 FLOPs and 4 bytes an element; parts cut by position and summed in order.
 #pragma once
-#include "cg/abi.h"
+#include "cg/gradient.h"
 namespace cg {
 struct AdamRow {
     void* p;
-    const void* g;
+    Gradient g;
     void* m;
     void* v;
     void* p16;
     void* ema;
-    i64 n;
     double decay;
 };
 struct AdamArgs {
@@ -33,14 +32,10 @@ struct AdamArgs {
     const AdamRow* rows;
     i64 n;
 };
-struct GradNormRow {
-    const void* g;
-    i64 n;
-};
 struct GradNormArgs {
     void* norm;
     void* scratch;  // a double a part
-    const GradNormRow* rows;
+    const Gradient* rows;
     i64 n;
 };
 }  // namespace cg
