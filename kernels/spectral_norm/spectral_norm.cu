@@ -5,6 +5,10 @@
 // shared memory; longer ones to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
 // Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512, 39548]).
 // Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
+//
+// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products read by 16 bytes, one block for each
+// weight its blocks' sums in order. Floor: G and W once. spectral_norm_grad: a block takes 8192 elements. Floor: G read, dW
+// written. Versions: a number a load, lambda summed again by every block of the second pass; this one. Not measured on a GPU yet.
 #include <vector>
 
 #include "gradient.cuh"
@@ -299,7 +303,8 @@ void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
         CG_CHECK(aligned16(g.rows[k].dW), "tensors must lie on 16 bytes");
     }
     using Table = Rows<SpectralNormGradRow, kRows>;
-    for_rows<kRows>(g.rows, g.n, [](const SpectralNormGradRow& r) { return ceil_div(r.g.n, kChunk); }, [&](const Table& t, i64 blocks, i64) {
+    auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.g.n, kChunk); };
+    for_rows<kRows>(g.rows, g.n, blocks_of, [&](const Table& t, i64 blocks, i64) {
         CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t);
     });
 }

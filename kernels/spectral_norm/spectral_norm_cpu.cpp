@@ -1,7 +1,7 @@
 // Rows of W are cut over the threads. Four rows at a time: their dot products with v, then their share of t while they
 // are still in the first-level cache, so that W comes from memory once and t is loaded once in four rows.
 // Versions: only this one; 39548 x 512 on 2 Zen 5 cores 1.8 ms, 5.8 times PyTorch
-// (bench/results/2026-11-24-cpu-kernels.md; goal 5).
+// (bench/results/2026-11-24-cpu-kernels.md; goal 5). The gradient's times: kernels/adam/adam_cpu.cpp.
 #include "cg/threads.h"
 #include "gradient.h"
 #include "kernels_all.h"

@@ -15,7 +15,8 @@ inline void check(const Gradient& r) {
 /// is at the start and in 32 bits (one of 64 is a call, for which registers spill).
 class GradientWalk {
   public:
-    __device__ GradientWalk(const Gradient& r, i64 i, int step) : g_((const float*)r.g + i), u_((const float*)r.u), v_((const float*)r.v), step_(step) {
+    __device__ GradientWalk(const Gradient& r, i64 i, int step)
+        : g_((const float*)r.g + i), u_((const float*)r.u), v_((const float*)r.v), step_(step) {
         if (!v_) return;
         lambda_ = *(const float*)r.lambda, scale_ = *(const float*)r.inv_sigma;
         N_ = (uint32_t)r.N;

@@ -158,10 +158,10 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         return c;
     }
 
-    /** Spectrally normalised weights of the cases: one row, one column, rows in vectors of four and not, more than a thread's part. */
+    /** Spectrally normalised weights of the cases: one row, one column, rows in fours and not, more than a block and a thread take. */
     static final int[][] SPECTRAL = {{1, 37}, {41, 1}, {131, 67}, {41, 3}, {20, 1032}, {300, 36}, {509, 131}};
 
-    /** The parts of a spectral gradient [m, n] in a case: all but lambda u v^T of the magnitude of normal numbers. */
+    /** The parts of a spectral gradient [m, n] in a case, which is some standard deviations at most. */
     static List<Value> spectral(Sketch s, int m, int n) {
         return List.of(
                 s.filled(DType.F32, r -> Sketch.gaussian(r, m * n), m, n),
@@ -177,7 +177,9 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         for (int k = 0; k < sizes.length; k++) {
             int[] size = sizes[k];
             int n = Sketch.elements(size);
-            List<Value> g = slots.get(k).spectral ? spectral(s, size[0], size[1]) : List.of(s.filled(DType.F32, r -> Sketch.gaussian(r, n), size));
+            List<Value> g = slots.get(k).spectral
+                    ? spectral(s, size[0], size[1])
+                    : List.of(s.filled(DType.F32, r -> Sketch.gaussian(r, n), size));
             in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
             in.add(g.get(0));
             in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
