@@ -2,8 +2,10 @@
 // 8192 elements of one row. Bias corrections are made once a block in double, by expm1 of a
 // logarithm from the host: pow would keep the block waiting for thousands of cycles. Floor: 28 bytes an element (30 with the
 // bf16 copy) over bandwidth. grad_norm: a double a block, summed in order by one block.
+// A spectrally normalised weight's correction adds three operations, v from the caches and one number of u for four elements where
+// 4 divides N; else each element looks up its own.
 // Versions: only this one, not measured on a GPU yet.
-#include "device.cuh"
+#include "gradient.cuh"
 #include "kernels_all.h"
 
 namespace cg::cuda {
@@ -41,9 +43,8 @@ __global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const _
     const float l2 = a.decoupled ? 0.f : (float)r.decay, eps = (float)a.eps;
     const float b1 = (float)a.beta1, b2 = (float)a.beta2, c1 = (float)(1 - a.beta1), c2 = (float)(1 - a.beta2);
     float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
-    const float* g = (const float*)r.g;
     bf16* p16 = (bf16*)r.p16;
-    const i64 begin = (i64)part * kChunk, end = begin + kChunk < r.n ? begin + kChunk : r.n;
+    const i64 begin = (i64)part * kChunk, end = begin + kChunk < r.g.n ? begin + kChunk : r.g.n;
     auto one = [&](float& q, float x, float& mi, float& vi) {
         q *= shrink;
         x = c * x + l2 * q;
@@ -52,10 +53,11 @@ __global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const _
         q -= rate * mi / (sqrtf(vi) * root + eps);
     };
     i64 i = begin + (i64)threadIdx.x * 4;
-    for (; i + 4 <= end; i += kThreads * 4) {
+    GradientWalk g(r.g, i, kThreads * 4);
+    for (; i + 4 <= end; i += kThreads * 4, g.next()) {
         float q[4], x[4], mi[4], vi[4];
         load_vec(p + i, q);
-        load_vec(g + i, x);
+        g.four(x);
         load_vec(m + i, mi);
         load_vec(v + i, vi);
 #pragma unroll
@@ -77,27 +79,30 @@ __global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const _
         }
     }
     for (; i < end; i++) {  // the last, incomplete four of the tensor
-        one(p[i], g[i], m[i], v[i]);
+        one(p[i], g.one(), m[i], v[i]);
         if (p16) p16[i] = from_float<bf16>(p[i]);
         if (ema) ema[i] = keep * ema[i] + move * p[i];
     }
 }
 
-__global__ void __launch_bounds__(kThreads) square_sums(double* part, const __grid_constant__ Rows<GradNormRow, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) square_sums(double* part, const __grid_constant__ Rows<Gradient, kRows> rows) {
     __shared__ double room[33];
     int k;
-    const GradNormRow& r = rows.row[rows.find((int)blockIdx.x, k)];
-    const float* g = (const float*)r.g;
+    const Gradient& r = rows.row[rows.find((int)blockIdx.x, k)];
     const i64 begin = (i64)k * kChunk, end = begin + kChunk < r.n ? begin + kChunk : r.n;
     float s = 0;  // of at most 32 squares
     i64 i = begin + (i64)threadIdx.x * 4;
-    for (; i + 4 <= end; i += kThreads * 4) {
+    GradientWalk g(r, i, kThreads * 4);
+    for (; i + 4 <= end; i += kThreads * 4, g.next()) {
         float x[4];
-        load_vec(g + i, x);
+        g.four(x);
 #pragma unroll
         for (int j = 0; j < 4; j++) s += x[j] * x[j];
     }
-    for (; i < end; i++) s += g[i] * g[i];
+    for (; i < end; i++) {
+        const float x = g.one();
+        s += x * x;
+    }
     const double sum = block_sum((double)s, room);
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
@@ -116,10 +121,13 @@ template <class T>
 void adam(const AdamArgs& a, Stream s) {
     const Constants c = {(const float*)a.lr, (const float*)a.t, (const float*)a.norm, a.beta1, a.beta2, log(a.beta1), log(a.beta2),
                          a.eps, a.clip, a.ema_decay, (int)a.decoupled};
-    for (i64 k = 0; k < a.n; k++)
-        CG_CHECK(aligned16(a.rows[k].p) && aligned16(a.rows[k].g) && aligned16(a.rows[k].m) && aligned16(a.rows[k].v) && aligned16(a.rows[k].p16) &&
-                     aligned16(a.rows[k].ema), "tensors must lie on 16 bytes");
-    for_rows<kRows>(a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.n, kChunk); }, [&](const Rows<AdamRow, kRows>& t, i64 blocks, i64) {
+    for (i64 k = 0; k < a.n; k++) {
+        const AdamRow& r = a.rows[k];
+        check(r.g);
+        CG_CHECK(aligned16(r.p, r.m, r.v, r.p16, r.ema), "tensors must lie on 16 bytes");
+    }
+    using Table = Rows<AdamRow, kRows>;
+    for_rows<kRows>(a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.g.n, kChunk); }, [&](const Table& t, i64 blocks, i64) {
         CG_LAUNCH((adam_step), grid(blocks), kThreads, 0, s, c, t);
     });
 }
@@ -136,7 +144,9 @@ template <class T>
 void grad_norm(const GradNormArgs& a, Stream s) {
     double* part = (double*)a.scratch;
     i64 at = 0;
-    for_rows<kRows>(a.rows, a.n, [](const GradNormRow& r) { return ceil_div(r.n, kChunk); }, [&](const Rows<GradNormRow, kRows>& t, i64 blocks, i64) {
+    for (i64 k = 0; k < a.n; k++) check(a.rows[k]);
+    using Table = Rows<Gradient, kRows>;
+    for_rows<kRows>(a.rows, a.n, [](const Gradient& r) { return ceil_div(r.n, kChunk); }, [&](const Table& t, i64 blocks, i64) {
         CG_LAUNCH((square_sums), grid(blocks), kThreads, 0, s, part + at, t);
         at += blocks;
     });

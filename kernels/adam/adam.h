@@ -5,23 +5,26 @@
 //   m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   ema = d ema + (1 - d) p with d = min(ema_decay, (1 + t) / (10 + t))    p16 = bf16(p)
+// g is corrected while it is read where it belongs to a spectrally normalised weight (cg/gradient.h).
 // lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are one float each, by address. Where norm is infinite or
 // NaN nothing is written: one bad batch must not end a run. p, g, m, v, ema float; p16 and ema may be null.
-// About 12 FLOPs and 28 bytes an element (+ 2 for p16, + 8 for ema). Deterministic: elementwise.
+// About 12 FLOPs and 28 bytes an element (+ 2 for p16, + 8 for ema), 3 FLOPs more with correction. Deterministic: elementwise.
 //
-// grad_norm: norm = sqrt(sum of squares over all tensors), pieces of 4096 in float lanes, their totals in double.
-// 2 FLOPs and 4 bytes an element; parts cut by position and summed in order.
+// grad_norm: norm = sqrt(sum of squares over all tensors, corrected ones as they are then), pieces of 4096 in float lanes, their
+// totals in double. 2 FLOPs (5 with correction) and 4 bytes an element; parts cut by position and summed in order.
+//
+// Bytes of a spectrally normalised weight's whole update, an element: lambda 8, norm 4, step 28, together 40. Until the
+// corrected gradient was no longer stored it was 48: 8 more to read G once more and to write dW.
 #pragma once
-#include "cg/abi.h"
+#include "cg/gradient.h"
 namespace cg {
 struct AdamRow {
     void* p;
-    const void* g;
+    Gradient g;
     void* m;
     void* v;
     void* p16;
     void* ema;
-    i64 n;
     double decay;
 };
 struct AdamArgs {
@@ -33,14 +36,10 @@ struct AdamArgs {
     const AdamRow* rows;
     i64 n;
 };
-struct GradNormRow {
-    const void* g;
-    i64 n;
-};
 struct GradNormArgs {
     void* norm;
     void* scratch;  // a double a part
-    const GradNormRow* rows;
+    const Gradient* rows;
     i64 n;
 };
 }  // namespace cg

@@ -1,9 +1,13 @@
 // Each tensor is cut over the threads; small ones run on the caller's. Memory-bound: seven floats move for an element.
-// Versions: only this one; 8 million parameters 2.6 ms on 2 Zen 5 cores, 86 GB/s of what a big cache and memory give together
+// Versions: 8 million parameters 2.6 ms on 2 Zen 5 cores, 86 GB/s of what a big cache and memory give together
 // (bench/results/2026-11-24-cpu-kernels-jmh.md); within a ViT-B step 0.75 of the floor by measured bandwidth.
+// The update of two spectrally normalised weights (lambda, norm and step; floor by bytes 48 / 40 = 1.20 times less than with
+// a stored dW), processor time of one Zen 4 core, medians of three alternating runs with dW stored / corrected on the way:
+// 39548 x 512 and 512 x 256 25.7 / 19.4 ms, 42 GB/s; 512 x 39548 and 256 x 512 26.8 / 23.0 ms, where each row reads its v from
+// the second-level cache; 23.4 ms where the vectors of a row begin anywhere, not at multiples of their width.
 #include "cg/threads.h"
+#include "gradient.h"
 #include "kernels_all.h"
-#include "vec.h"
 
 namespace cg {
 namespace CG_NS {
@@ -27,17 +31,15 @@ void adam(const AdamArgs& a) {
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
-        const float* g = (const float*)r.g;
         bf16* p16 = (bf16*)r.p16;
         const vf shrink = splat(a.decoupled ? (float)(1 - lr * r.decay) : 1.f);
         const vf l2 = splat(a.decoupled ? 0.f : (float)r.decay);
-        parallel(r.n, kGrain, [&](i64 b, i64 e, int) {
-            for (i64 i = b; i < e; i += W) {
-                const i64 n = e - i < W ? e - i : W;
+        parallel(r.g.n, kGrain, [&](i64 b, i64 e, int) {
+            each_gradient(r.g, b, e, [&](i64 i, i64 n, vf g) {
                 const bool full = n == W;
                 auto get = [&](const float* x) { return full ? load(x + i) : load_n(x + i, n); };
                 auto put = [&](float* x, vf y) { full ? store(x + i, y) : store_n(x + i, y, n); };
-                vf q = get(p) * shrink, x = fma(l2, q, vc * get(g));
+                vf q = get(p) * shrink, x = fma(l2, q, vc * g);
                 vf mi = fma(b1, get(m), c1 * x), vi_ = fma(b2, get(v), c2 * x * x);
                 q -= rate * mi / fma(vsqrt(vi_), root, eps);
                 put(m, mi);
@@ -45,7 +47,7 @@ void adam(const AdamArgs& a) {
                 put(p, q);
                 if (p16) full ? store(p16 + i, q) : store_n(p16 + i, q, n);
                 if (ema) put(ema, fma(keep, get(ema), move * q));
-            }
+            });
         });
     }
 }
@@ -57,19 +59,12 @@ void grad_norm(const GradNormArgs& a) {
     double* part = (double*)a.scratch;
     double s = 0;
     for (i64 k = 0; k < a.n; k++) {
-        const float* g = (const float*)a.rows[k].g;
         const i64 n = a.rows[k].n, parts = parts_of(n, kGrain);
         parallel(n, kGrain, [&](i64 b, i64 e, int p) {
             double x = 0;
-            for (i64 i = b; i < e;) {
-                i64 stop = e - i < 4096 ? e : i + 4096;
+            for (i64 i = b; i < e; i += 4096) {
                 vf y{};
-                for (; i + W <= stop; i += W) y = fma(load(g + i), load(g + i), y);
-                if (i < stop) {
-                    vf z = load_n(g + i, stop - i);
-                    y = fma(z, z, y);
-                    i = stop;
-                }
+                each_gradient(a.rows[k], i, e - i < 4096 ? e : i + 4096, [&](i64, i64, vf g) { y = fma(g, g, y); });
                 x += hsum(y);
             }
             part[p] = x;

@@ -13,8 +13,8 @@ void adam(const AdamArgs& a) {
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         double *p = (double*)r.p, *m = (double*)r.m, *v = (double*)r.v;
-        for (i64 i = 0; i < r.n; i++) {
-            double g = c * ((const double*)r.g)[i];
+        for (i64 i = 0; i < r.g.n; i++) {
+            double g = c * gradient(r.g, i);
             if (a.decoupled) p[i] *= 1 - lr * r.decay;
             else g += r.decay * p[i];
             m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
@@ -29,7 +29,10 @@ void adam(const AdamArgs& a) {
 void grad_norm(const GradNormArgs& a) {
     double s = 0;
     for (i64 k = 0; k < a.n; k++)
-        for (i64 i = 0; i < a.rows[k].n; i++) s += ((const double*)a.rows[k].g)[i] * ((const double*)a.rows[k].g)[i];
+        for (i64 i = 0; i < a.rows[k].n; i++) {
+            const double g = gradient(a.rows[k], i);
+            s += g * g;
+        }
     *(double*)a.norm = std::sqrt(s);
 }
 

@@ -5,9 +5,13 @@
 // shared memory; longer ones to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
 // Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512, 39548]).
 // Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
+//
+// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products read by 16 bytes, one block for each
+// weight its blocks' sums in order. Floor: G and W once. spectral_norm_grad: a block takes 8192 elements. Floor: G read, dW
+// written. Versions: a number a load, lambda summed again by every block of the second pass; this one. Not measured on a GPU yet.
 #include <vector>
 
-#include "device.cuh"
+#include "gradient.cuh"
 #include "kernels_all.h"
 
 namespace cg::cuda {
@@ -185,7 +189,7 @@ i64 dot_blocks(i64 n) {
 
 /// A weight of the backward pass with its sums of G W, one for each of its blocks.
 struct Back {
-    SpectralNormGradRow r;
+    SpectralNormLambdaRow r;
     double* part;
     i64 blocks;
 };
@@ -195,27 +199,46 @@ __global__ void __launch_bounds__(kThreads) dots(const __grid_constant__ Rows<Ba
     int block;
     const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
     const float *G = (const float*)w.r.G, *W = (const float*)w.r.W;
-    const i64 n = w.r.M * w.r.N;
     double sum = 0;
-    for (i64 at = block * kChunk; at < n; at += w.blocks * kChunk) {
-        float s = 0;  // of at most 32 products
-        for (i64 i = at + threadIdx.x; i < at + kChunk && i < n; i += kThreads) s += G[i] * W[i];
+    for (i64 at = block * kChunk; at < w.r.n; at += w.blocks * kChunk) {
+        const i64 end = at + kChunk < w.r.n ? at + kChunk : w.r.n;
+        float s = 0;  // of 16 products
+        i64 i = at + (i64)threadIdx.x * 4;
+#pragma unroll 4
+        for (; i + 4 <= end; i += kThreads * 4) {
+            float x[4], y[4];
+            load_vec(G + i, x);
+            load_vec(W + i, y);
+#pragma unroll
+            for (int k = 0; k < 4; k++) s += x[k] * y[k];
+        }
+        for (; i < end; i++) s += G[i] * W[i];
         sum += s;
     }
     sum = block_sum(sum, room);
     if (threadIdx.x == 0) w.part[block] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows<Back, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) lambdas(const __grid_constant__ Rows<Back, kRows> rows) {
     __shared__ double room[33];
-    int block;
-    const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
-    const float *G = (const float*)w.r.G, *u = (const float*)w.r.u, *v = (const float*)w.r.v;
-    float* dW = (float*)w.r.dW;
-    const i64 n = w.r.M * w.r.N, N = w.r.N;
-    const float is = *(const float*)w.r.inv_sigma, lambda = (float)(ordered_sum(w.part, w.blocks, room) * is);
-    for (i64 i = (i64)block * kThreads + threadIdx.x; i < n; i += w.blocks * kThreads)
-        dW[i] = (G[i] - lambda * u[quotient(i, N)] * v[remainder(i, N)]) * is;
+    const Back& w = rows.row[blockIdx.x];
+    const double sum = ordered_sum(w.part, w.blocks, room);
+    if (threadIdx.x == 0) *(float*)w.r.lambda = (float)(sum * *(const float*)w.r.inv_sigma);
+}
+
+__global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows<SpectralNormGradRow, kRows> rows) {
+    int part;
+    const SpectralNormGradRow& r = rows.row[rows.find((int)blockIdx.x, part)];
+    float* dW = (float*)r.dW;
+    const i64 begin = part * kChunk, end = begin + kChunk < r.g.n ? begin + kChunk : r.g.n;
+    i64 i = begin + (i64)threadIdx.x * 4;
+    GradientWalk g(r.g, i, kThreads * 4);
+    for (; i + 4 <= end; i += kThreads * 4, g.next()) {
+        float x[4];
+        g.four(x);
+        store_vec(dW + i, x);
+    }
+    for (; i < end; i++) dW[i] = g.one();
 }
 
 }  // namespace
@@ -252,27 +275,42 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     });
 }
 
-i64 spectral_norm_grad_scratch(const SpectralNormGradArgs& g) {
+i64 spectral_norm_lambda_scratch(const SpectralNormLambdaArgs& g) {
     i64 bytes = 0;
-    for (i64 k = 0; k < g.n; k++) bytes += dot_blocks(g.rows[k].M * g.rows[k].N) * 8;
+    for (i64 k = 0; k < g.n; k++) bytes += dot_blocks(g.rows[k].n) * 8;
     return align_up(bytes, 256);
 }
 
 template <class T>
-void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
+void spectral_norm_lambda(const SpectralNormLambdaArgs& g, Stream s) {
     std::vector<Back> all;
     double* part = (double*)g.scratch;
     for (i64 k = 0; k < g.n; k++) {
-        all.push_back(Back{g.rows[k], part, dot_blocks(g.rows[k].M * g.rows[k].N)});
+        CG_CHECK(aligned16(g.rows[k].G, g.rows[k].W), "tensors must lie on 16 bytes");
+        all.push_back(Back{g.rows[k], part, dot_blocks(g.rows[k].n)});
         part += all.back().blocks;
     }
     for_rows<kRows>(all.data(), g.n, [](const Back& w) { return w.blocks; }, [&](const Rows<Back, kRows>& t, i64 blocks, i64) {
         CG_LAUNCH((dots), grid(blocks), kThreads, 0, s, t);
+        CG_LAUNCH((lambdas), grid(t.n), kThreads, 0, s, t);
+    });
+}
+
+template <class T>
+void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
+    for (i64 k = 0; k < g.n; k++) {
+        check(g.rows[k].g);
+        CG_CHECK(aligned16(g.rows[k].dW), "tensors must lie on 16 bytes");
+    }
+    using Table = Rows<SpectralNormGradRow, kRows>;
+    auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.g.n, kChunk); };
+    for_rows<kRows>(g.rows, g.n, blocks_of, [&](const Table& t, i64 blocks, i64) {
         CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t);
     });
 }
 
 CG_CUDA_F32(spectral_norm, SpectralNormArgs)
+CG_CUDA_F32(spectral_norm_lambda, SpectralNormLambdaArgs)
 CG_CUDA_F32(spectral_norm_grad, SpectralNormGradArgs)
 
 }  // namespace cg::cuda

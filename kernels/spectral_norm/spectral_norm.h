@@ -5,10 +5,13 @@
 // that uses W multiplies by inv_sigma.
 // 4 M N FLOPs, one read of W. All float; norms are summed in double. Deterministic: parts summed in order.
 //
-// Gradient of each of n, u and v taken as constants, G the gradient of W/sigma:  dW = (G - <G, W inv_sigma> u v^T) inv_sigma.
-// 5 M N FLOPs, two reads of G, one of W, one write. dW may be G.
+// Gradient of each of n, u and v taken as constants, G the gradient of W/sigma:  dW = (G - lambda u v^T) inv_sigma.
+// spectral_norm_lambda: lambda = <G, W> inv_sigma, one number. 2 M N FLOPs, one read of G and W. Pieces are summed in float,
+// their totals in double and in order.
+// spectral_norm_grad: dW, for those who need it as a tensor; dW may be G. 3 M N FLOPs, one read, one write. The updates
+// (kernels/adam) need none: they read G and correct it on the way.
 #pragma once
-#include "cg/abi.h"
+#include "cg/gradient.h"
 namespace cg {
 struct SpectralNormRow {
     const void* W;
@@ -25,17 +28,23 @@ struct SpectralNormArgs {
     const SpectralNormRow* rows;
     i64 n;
 };
-struct SpectralNormGradRow {
+struct SpectralNormLambdaRow {
     const void* G;
     const void* W;
-    const void* u;
-    const void* v;
     const void* inv_sigma;
+    void* lambda;
+    i64 n;
+};
+struct SpectralNormLambdaArgs {
+    void* scratch;
+    const SpectralNormLambdaRow* rows;
+    i64 n;
+};
+struct SpectralNormGradRow {
+    Gradient g;
     void* dW;
-    i64 M, N;
 };
 struct SpectralNormGradArgs {
-    void* scratch;
     const SpectralNormGradRow* rows;
     i64 n;
 };

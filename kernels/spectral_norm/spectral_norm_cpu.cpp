@@ -1,10 +1,10 @@
 // Rows of W are cut over the threads. Four rows at a time: their dot products with v, then their share of t while they
 // are still in the first-level cache, so that W comes from memory once and t is loaded once in four rows.
 // Versions: only this one; 39548 x 512 on 2 Zen 5 cores 1.8 ms, 5.8 times PyTorch
-// (bench/results/2026-11-24-cpu-kernels.md; goal 5).
+// (bench/results/2026-11-24-cpu-kernels.md; goal 5). The gradient's times: kernels/adam/adam_cpu.cpp.
 #include "cg/threads.h"
+#include "gradient.h"
 #include "kernels_all.h"
-#include "vec.h"
 
 namespace cg {
 namespace CG_NS {
@@ -16,7 +16,7 @@ constexpr i64 kGrain = 32768;
 
 i64 grain(i64 N) { return kGrain / N + 1; }
 i64 up(i64 n) { return (n + 15) / 16 * 16; }
-// A dot product in float lanes; callers keep n small enough or sum pieces in double.
+// A dot product in float lanes; callers keep n small.
 inline double dot(const float* a, const float* b, i64 n) {
     vf s{};
     i64 i = 0;
@@ -24,14 +24,13 @@ inline double dot(const float* a, const float* b, i64 n) {
     if (i < n) s = fma(load_n(a + i, n - i), load_n(b + i, n - i), s);
     return hsum(s);
 }
-double norm(const float* a, i64 n) {
+// Of any length: pieces of 4096 in float lanes, their totals in double.
+double long_dot(const float* a, const float* b, i64 n) {
     double s = 0;
-    for (i64 i = 0; i < n; i += 4096) {
-        i64 k = n - i < 4096 ? n - i : 4096;
-        s += dot(a + i, a + i, k);
-    }
-    return std::sqrt(s);
+    for (i64 i = 0; i < n; i += 4096) s += dot(a + i, b + i, n - i < 4096 ? n - i : 4096);
+    return s;
 }
+double norm(const float* a, i64 n) { return std::sqrt(long_dot(a, a, n)); }
 template <int R>
 inline void rows_of(const float* w, i64 N, const float* v, float* s, float* t) {
     vf acc[R] = {};
@@ -96,38 +95,34 @@ void spectral_norm(const SpectralNormArgs& g) {
     }
 }
 
-i64 spectral_norm_grad_scratch(const SpectralNormGradArgs&) { return (threads() * 8 + 63) / 64 * 64; }
+i64 spectral_norm_lambda_scratch(const SpectralNormLambdaArgs&) { return (threads() * 8 + 63) / 64 * 64; }
+
+template <class T>
+void spectral_norm_lambda(const SpectralNormLambdaArgs& args) {
+    double* part = (double*)args.scratch;
+    for (i64 k = 0; k < args.n; k++) {
+        const SpectralNormLambdaRow& r = args.rows[k];
+        const float *G = (const float*)r.G, *w = (const float*)r.W;
+        parallel(r.n, kGrain, [&](i64 b, i64 e, int p) { part[p] = long_dot(G + b, w + b, e - b); });
+        double s = 0;
+        for (i64 p = 0; p < parts_of(r.n, kGrain); p++) s += part[p];
+        *(float*)r.lambda = (float)(s * *(const float*)r.inv_sigma);
+    }
+}
 
 template <class T>
 void spectral_norm_grad(const SpectralNormGradArgs& args) {
     for (i64 k = 0; k < args.n; k++) {
-        const SpectralNormGradRow& g = args.rows[k];
-        const i64 M = g.M, N = g.N, parts = parts_of(M, grain(N));
-        const float *G = (const float*)g.G, *w = (const float*)g.W, *u = (const float*)g.u, *v = (const float*)g.v;
-        float* dW = (float*)g.dW;
-        double* part = (double*)args.scratch;
-        const float is = *(const float*)g.inv_sigma;
-        parallel(M, grain(N), [&](i64 b, i64 e, int p) {
-            double x = 0;
-            for (i64 i = b; i < e; i++) x += dot(G + i * N, w + i * N, N);
-            part[p] = x;
-        });
-        double lambda = 0;
-        for (i64 p = 0; p < parts; p++) lambda += part[p];
-        lambda *= is;
-        parallel(M, grain(N), [&](i64 b, i64 e, int) {
-            for (i64 i = b; i < e; i++) {
-                vf c = splat((float)(-lambda * u[i])), f = splat(is);
-                const float* gi = G + i * N;
-                i64 j = 0;
-                for (; j + W <= N; j += W) store(dW + i * N + j, fma(c, load(v + j), load(gi + j)) * f);
-                if (j < N) store_n(dW + i * N + j, fma(c, load_n(v + j, N - j), load_n(gi + j, N - j)) * f, N - j);
-            }
+        const SpectralNormGradRow& r = args.rows[k];
+        float* dW = (float*)r.dW;
+        parallel(r.g.n, kGrain, [&](i64 b, i64 e, int) {
+            each_gradient(r.g, b, e, [&](i64 i, i64 n, vf g) { n == W ? store(dW + i, g) : store_n(dW + i, g, n); });
         });
     }
 }
 
 CG_INSTANTIATE_F32(spectral_norm, SpectralNormArgs)
+CG_INSTANTIATE_F32(spectral_norm_lambda, SpectralNormLambdaArgs)
 CG_INSTANTIATE_F32(spectral_norm_grad, SpectralNormGradArgs)
 
 }  // namespace CG_NS

@@ -33,15 +33,18 @@ void spectral_norm(const SpectralNormArgs& g) {
     }
 }
 
-void spectral_norm_grad(const SpectralNormGradArgs& g) {
+void spectral_norm_lambda(const SpectralNormLambdaArgs& g) {
     for (i64 k = 0; k < g.n; k++) {
-        const SpectralNormGradRow& r = g.rows[k];
-        const double *G = (const double*)r.G, *W = (const double*)r.W, *u = (const double*)r.u, *v = (const double*)r.v;
-        double is = *(const double*)r.inv_sigma, lambda = 0;
-        for (i64 i = 0; i < r.M * r.N; i++) lambda += G[i] * W[i] * is;
-        for (i64 i = 0; i < r.M; i++)
-            for (i64 j = 0; j < r.N; j++) ((double*)r.dW)[i * r.N + j] = (G[i * r.N + j] - lambda * u[i] * v[j]) * is;
+        const SpectralNormLambdaRow& r = g.rows[k];
+        double s = 0;
+        for (i64 i = 0; i < r.n; i++) s += ((const double*)r.G)[i] * ((const double*)r.W)[i];
+        *(double*)r.lambda = s * *(const double*)r.inv_sigma;
     }
+}
+
+void spectral_norm_grad(const SpectralNormGradArgs& g) {
+    for (i64 k = 0; k < g.n; k++)
+        for (i64 i = 0; i < g.rows[k].g.n; i++) ((double*)g.rows[k].dW)[i] = gradient(g.rows[k].g, i);
 }
 
 }  // namespace cg::ref

@@ -10,7 +10,8 @@ import org.cortigan.graph.Value;
 /**
  * One step of Adam or AdamW on any number of parameters, in place. Inputs: learning rate, step number and gradient norm
  * (f32[1] each), then for each parameter p, gradient, m, v (f32), its bf16 copy if it has one, its moving average if
- * {@code ema > 0}; all but the gradient are variables. Outputs for each: p, m, v, copy, average after the step.
+ * {@code ema > 0}; all but the gradient are variables. A spectral gradient comes in the parts that {@link SpectralNormGrad} would
+ * make it of: G in its place, the others behind the rest. Outputs for each: p, m, v, copy, average after the step.
  * Formulas: kernels/adam/adam.h.
  *
  * @param clip greatest gradient norm; 0 for none
@@ -19,8 +20,8 @@ import org.cortigan.graph.Value;
  */
 public record Adam(double beta1, double beta2, double eps, double clip, double ema, boolean decoupled, List<Slot> slots)
         implements Op {
-    /** What differs between parameters: weight decay, and whether there is a bf16 copy. */
-    public record Slot(double decay, boolean copy) {}
+    /** What differs between parameters: weight decay, whether there is a bf16 copy, whether the gradient comes in parts. */
+    public record Slot(double decay, boolean copy, boolean spectral) {}
 
     public Adam {
         slots = List.copyOf(slots);
@@ -31,19 +32,22 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         return decoupled ? "adamw" : "adam";
     }
 
-    private int width(int slot) {
+    /** Inputs of a parameter but for the parts of its gradient behind. */
+    private int tensors(int slot) {
         return 4 + (slots.get(slot).copy ? 1 : 0) + (ema > 0 ? 1 : 0);
     }
 
     private int first(int slot) {
         int at = 3;
-        for (int i = 0; i < slot; i++) at += width(i);
+        for (int i = 0; i < slot; i++) at += tensors(i) + (slots.get(i).spectral ? SpectralNormGrad.PARTS - 1 : 0);
         return at;
     }
 
     /** Position among the outputs of a parameter's new value; its bf16 copy, if any, is 3 behind it. */
     public int output(int slot) {
-        return first(slot) - 3 - slot;
+        int at = 0;
+        for (int i = 0; i < slot; i++) at += tensors(i) - 1;
+        return at;
     }
 
     @Override
@@ -54,7 +58,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         List<Type> out = new ArrayList<>();
         for (int k = 0; k < slots.size(); k++) {
             Value p = in.get(first(k));
-            for (int i = 1; i < width(k); i++) {
+            for (int i = 1; i < tensors(k); i++) {
                 Value x = in.get(first(k) + i);
                 DType t = i == 4 && slots.get(k).copy ? DType.BF16 : DType.F32;
                 // a gradient may have lost axes of extent 1
@@ -63,6 +67,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 if (i > 1) out.add(x.type());
                 else out.add(p.type());
             }
+            if (slots.get(k).spectral) SpectralNormGrad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
         }
         return out;
     }
@@ -88,8 +93,8 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     @Override
     public Cost cost(Node n) {
         double e = 0;
-        for (int k = 0; k < slots.size(); k++) e += n.input(first(k)).shape().elements();
-        return Op.cost(n, 12 * e);
+        for (int k = 0; k < slots.size(); k++) e += (slots.get(k).spectral ? 15.0 : 12.0) * n.input(first(k)).shape().elements();
+        return Op.cost(n, e);
     }
 
     @Override
@@ -106,10 +111,11 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).in(2).f64(beta1).f64(beta2).f64(eps).f64(clip).f64(ema).i64(decoupled ? 1 : 0);
         w.rows(slots.size(), k -> {
-            int at = first(k);
-            w.in(at).in(at + 1).in(at + 2).in(at + 3);
-            w.inOrNone(slots.get(k).copy ? at + 4 : -1).inOrNone(ema > 0 ? at + width(k) - 1 : -1);
-            w.i64(n.input(at).shape().elements()).f64(slots.get(k).decay);
+            int at = first(k), behind = at + tensors(k);
+            w.in(at);
+            SpectralNormGrad.writeParts(n, w, at + 1, slots.get(k).spectral ? behind : -1);
+            w.in(at + 2).in(at + 3).inOrNone(slots.get(k).copy ? at + 4 : -1).inOrNone(ema > 0 ? behind - 1 : -1);
+            w.f64(slots.get(k).decay);
         });
     }
 
@@ -121,24 +127,24 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                     c.add(OpCase.of((decoupled ? "adamw " : "adam ") + n + (full ? " copy, average, clip" : ""), 32, s -> {
                                 Adam op = new Adam(
                                         0.9, 0.99, 1e-8, full ? 0.5 : 0, full ? 0.9 : 0, decoupled,
-                                        List.of(new Slot(0.1, full), new Slot(0, false)));
-                                List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
-                                for (int k = 0; k < 2; k++) {
-                                    int size = k == 0 ? n : 5;
-                                    in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
-                                    in.add(s.filled(DType.F32, r -> Sketch.gaussian(r, size), size));
-                                    in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
-                                    in.add(s.variable(DType.F32, r -> Sketch.positive(r, size), size));
-                                    if (full && k == 0) in.add(s.variable(DType.BF16, r -> Sketch.gaussian(r, size), size));
-                                    if (full) in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, size), size));
-                                }
-                                return s.graph().apply(op, in).outputs();
+                                        List.of(new Slot(0.1, full, false), new Slot(0, false, false)));
+                                return op.on(s, new int[] {n}, new int[] {5});
                             })
                             // the copy is bf16 whatever the compute type: one rounding, 2^-8 = 65536 * 2^-24
                             .terms(full ? 1L << 16 : 32)
                             // m and v mix terms of a few standard deviations that may cancel
                             .scaled(4)
                             .noGradient());
+        for (boolean full : new boolean[] {false, true})
+            for (int[] size : SPECTRAL)
+                c.add(OpCase.of("adamw spectral " + size[0] + "x" + size[1] + (full ? " copy, average, clip" : ""), 32, s -> new Adam(
+                                        0.9, 0.99, 1e-8, full ? 0.5 : 0, full ? 0.9 : 0, true,
+                                        List.of(new Slot(0.1, full, true), new Slot(0, false, false), new Slot(0.1, false, true)))
+                                .on(s, size, new int[] {5}, new int[] {3, 7}))
+                        // three roundings more in a gradient, six in its square
+                        .terms(full ? 1L << 16 : 38)
+                        .scaled(4)
+                        .noGradient());
         int n = 8_000_000;
         c.add(OpCase.of("adamw 8000000", 32, s -> {
                     List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
@@ -146,9 +152,42 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                     in.add(s.filled(DType.F32, r -> new float[n], n));
                     in.add(s.variable(DType.F32, r -> new float[n], n));
                     in.add(s.variable(DType.F32, r -> new float[n], n));
-                    return s.graph().apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false))), in).outputs();
+                    return s.graph().apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false, false))), in).outputs();
                 })
                 .benchmark());
         return c;
+    }
+
+    /** Spectrally normalised weights of the cases: one row, one column, rows in fours and not, more than a block and a thread take. */
+    static final int[][] SPECTRAL = {{1, 37}, {41, 1}, {131, 67}, {41, 3}, {20, 1032}, {300, 36}, {509, 131}};
+
+    /** The parts of a spectral gradient [m, n] in a case, which is some standard deviations at most. */
+    static List<Value> spectral(Sketch s, int m, int n) {
+        return List.of(
+                s.filled(DType.F32, r -> Sketch.gaussian(r, m * n), m, n),
+                s.filled(DType.F32, r -> Sketch.gaussian(r, m), m),
+                s.filled(DType.F32, r -> Sketch.gaussian(r, n), n),
+                s.scalar(0.83),
+                s.scalar(0.37));
+    }
+
+    /** A step of a case on parameters of these sizes. */
+    private List<Value> on(Sketch s, int[]... sizes) {
+        List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
+        for (int k = 0; k < sizes.length; k++) {
+            int[] size = sizes[k];
+            int n = Sketch.elements(size);
+            List<Value> g = slots.get(k).spectral
+                    ? spectral(s, size[0], size[1])
+                    : List.of(s.filled(DType.F32, r -> Sketch.gaussian(r, n), size));
+            in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
+            in.add(g.get(0));
+            in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
+            in.add(s.variable(DType.F32, r -> Sketch.positive(r, n), size));
+            if (slots.get(k).copy) in.add(s.variable(DType.BF16, r -> Sketch.gaussian(r, n), size));
+            if (ema > 0) in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
+            in.addAll(g.subList(1, g.size()));
+        }
+        return s.graph().apply(this, in).outputs();
     }
 }

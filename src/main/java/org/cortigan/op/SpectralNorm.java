@@ -81,16 +81,20 @@ public record SpectralNorm(Mode mode) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        List<Value> d = Arrays.asList(new Value[n.inputs().size()]), in = new ArrayList<>();
+        List<Value> d = Arrays.asList(new Value[n.inputs().size()]), whole = new ArrayList<>(), in = new ArrayList<>();
         List<Integer> of = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
             Value g = dOut.get(4 * i);
             if (g == null || !wanted[5 * i]) continue;
             of.add(i);
-            in.addAll(List.of(g, n.input(5 * i)));
-            for (int k = 1; k < 4; k++) in.add(n.output(4 * i + k));
+            whole.addAll(List.of(g, n.input(5 * i), n.output(4 * i + 3)));
         }
         if (of.isEmpty()) return d;
+        List<Value> lambda = n.graph().apply(new SpectralNormLambda(), whole).outputs();
+        for (int k = 0; k < of.size(); k++) {
+            int i = of.get(k);
+            in.addAll(List.of(dOut.get(4 * i), n.output(4 * i + 1), n.output(4 * i + 2), n.output(4 * i + 3), lambda.get(k)));
+        }
         List<Value> dW = n.graph().apply(new SpectralNormGrad(), in).outputs();
         for (int k = 0; k < of.size(); k++) d.set(5 * of.get(k), dW.get(k));
         return d;

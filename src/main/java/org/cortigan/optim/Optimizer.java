@@ -1,6 +1,7 @@
 package org.cortigan.optim;
 
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,6 +14,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Adam;
 import org.cortigan.op.GradNorm;
+import org.cortigan.op.SpectralNormGrad;
 
 /**
  * Adam or AdamW for one group of networks, with its learning rate's schedule.
@@ -90,7 +92,8 @@ public record Optimizer(
 
     /**
      * Adds the step to the graph: from then on the networks' parameters are the new ones. One node for all parameters that
-     * have made as many updates.
+     * have made as many updates. Gradients of spectrally normalised weights are not made for it: norm and step read what they
+     * would be made of.
      *
      * @param gradients of each network's {@link Weights#differentiable()}
      * @param rateInput [1], learning rate; @param stepInput [1] of a parameter, number of its step from 1 on
@@ -101,18 +104,14 @@ public record Optimizer(
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
-        Value norm = g.apply(new GradNorm(), all).output(0);
+        List<List<Value>> parts = SpectralNormGrad.unmade(all);
+        Value norm = GradNorm.of(parts);
+        Iterator<List<Value>> gradient = parts.iterator();
         Map<Value, Update> updates = new LinkedHashMap<>();
-        for (int n = 0; n < networks.size(); n++) {
-            Weights w = networks.get(n);
-            List<Weights.Spec> specs = w.specs();
-            for (int i = 0; i < specs.size(); i++) {
-                Weights.Spec s = specs.get(i);
-                Value gradient = gradients.get(n).get(i);
+        for (Weights w : networks)
+            for (Weights.Spec s : w.specs())
                 updates.computeIfAbsent(stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
-                        .add(w, s, gradient);
-            }
-        }
+                        .add(w, s, gradient.next());
         updates.values().forEach(u -> u.apply(g));
         return norm;
     }
@@ -128,18 +127,19 @@ public record Optimizer(
             this.in = in;
         }
 
-        void add(Weights w, Weights.Spec s, Value gradient) {
+        void add(Weights w, Weights.Spec s, List<Value> gradient) {
             Graph g = w.graph();
             int[] dims = s.shape().dims();
             networks.add(w);
             specs.add(s);
-            slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy()));
+            slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy(), gradient.size() > 1));
             in.add(w.now(s.name()));
-            in.add(gradient);
+            in.add(gradient.get(0));
             in.add(g.variable(M + s.name(), DType.F32, dims));
             in.add(g.variable(V + s.name(), DType.F32, dims));
             if (s.copy()) in.add(w.now(Weights.copyName(s.name())));
             if (ema > 0) in.add(g.variable(Weights.AVERAGE + s.name(), DType.F32, dims));
+            in.addAll(gradient.subList(1, gradient.size()));
         }
 
         void apply(Graph g) {

@@ -39,6 +39,7 @@ class OpTest {
         NO_GRADIENT.put("LayerNormGrad", "is a gradient");
         NO_GRADIENT.put("ActivationGrad", "is a gradient");
         NO_GRADIENT.put("SpectralNormGrad", "is a gradient");
+        NO_GRADIENT.put("SpectralNormLambda", "is a gradient");
         NO_GRADIENT.put("AttentionGrad", "is a gradient");
         NO_GRADIENT.put("Patchify", "photographs are not differentiated by");
         NO_GRADIENT.put("MeanMiddleGrad", "is a gradient");

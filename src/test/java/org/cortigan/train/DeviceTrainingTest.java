@@ -111,6 +111,20 @@ class DeviceTrainingTest {
     }
 
     @Test
+    void spectralGradientsAreNeverMade() {
+        for (String mode : new String[] {"step", "torch"}) {
+            Graph g = step(Recipe.load("vit-gan").with("model.discriminator.spectral_norm=" + mode), 2);
+            List<String> made = g.nodes().stream().map(n -> n.op().name()).filter("spectral_norm_grad"::equals).toList();
+            List<String> run = Session.plan(g, new NullDevice()).steps().stream()
+                    .map(n -> n.op().name())
+                    .filter(n -> n.startsWith("spectral_norm_"))
+                    .toList();
+            assertTrue(!made.isEmpty(), mode);
+            assertEquals(List.of("spectral_norm_lambda"), run, mode);
+        }
+    }
+
+    @Test
     void recomputationTakesAThirdOfTheArenaOfVitB() {
         Graph g = step(Recipe.load("vit-gan"), 32);
         long kept = Session.plan(g, new NullDevice()).report().arenaBytes();
