@@ -74,7 +74,7 @@ final class Predict implements Callable<Integer> {
             }
         List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
         try (Device device = place.open(output);
-                Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
+                Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject), false)) {
             int left = p.subject().left();
             RunFolder.create(out);
             write(p, files, left);

@@ -209,6 +209,14 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** Bytes of the block in which a session of the plan has inputs and constants. */
+    public static long inputBytes(Plan plan, Device device) {
+        long n = 0;
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
+            if (!(e.getKey() instanceof Leaf.Variable)) n += slot(e.getValue().shape().elements() * device.elementBytes(e.getValue().dtype()));
+        return n;
+    }
+
     /** A session that ends before tensors get memory. */
     private static final class Dry implements AutoCloseable {
         final Plan plan;

@@ -194,14 +194,12 @@ public final class Trainer implements AutoCloseable {
         Set<String> seen = new HashSet<>();
         for (SubjectSteps p : subjects) {
             Plan step = Session.plan(p.program(batch, resident, r == Recomputation.CHEAP), on);
-            long io = 0;
-            for (Map.Entry<Leaf, Value> e : step.leaves().entrySet()) {
-                long n = e.getValue().shape().elements() * e.getValue().dtype().bytes();
-                if (!(e.getKey() instanceof Leaf.Variable)) io += n + Plan.ALIGNMENT;
-                else if (seen.add(e.getKey().id())) sum += memory.blockBytes(n);
-            }
-            sum += memory.blockBytes(io);
-            if (p.validation.length > 0) sum += memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
+            for (Map.Entry<Leaf, Value> e : step.leaves().entrySet())
+                if (e.getKey() instanceof Leaf.Variable && seen.add(e.getKey().id()))
+                    sum += memory.blockBytes(e.getValue().shape().elements() * e.getValue().dtype().bytes());
+            sum += memory.blockBytes(Session.inputBytes(step, on));
+            if (p.validation.length > 0)
+                for (long n : Predictor.blocks(config, p.subject, on, batch)) sum += memory.blockBytes(n);
             arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()));
         }
         return arena + sum;
