@@ -12,7 +12,6 @@ namespace {
 
 /// As many bytes as a vector of floats: half of its elements.
 typedef double vd __attribute__((vector_size(W * 4)));
-constexpr int D = W / 2;
 
 inline void widen(vf v, vd* to) {
 #if defined(__AVX512F__)

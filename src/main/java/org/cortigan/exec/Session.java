@@ -178,6 +178,10 @@ public final class Session implements AutoCloseable {
     }
 
     private long bytes(Value v) {
+        return bytes(v, device);
+    }
+
+    private static long bytes(Value v, Device device) {
         return v.shape().elements() * device.elementBytes(v.dtype());
     }
 
@@ -213,7 +217,7 @@ public final class Session implements AutoCloseable {
     public static long inputBytes(Plan plan, Device device) {
         long n = 0;
         for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
-            if (!(e.getKey() instanceof Leaf.Variable)) n += slot(e.getValue().shape().elements() * device.elementBytes(e.getValue().dtype()));
+            if (!(e.getKey() instanceof Leaf.Variable)) n += slot(bytes(e.getValue(), device));
         return n;
     }
 

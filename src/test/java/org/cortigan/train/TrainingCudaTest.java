@@ -81,14 +81,14 @@ class TrainingCudaTest {
 
     @Test
     void evaluationOnTheCardIsTheProcessors(@TempDir Path dir) {
-        int[] all = IntStream.range(0, DeviceTrainingTest.TOY.count()).toArray();
+        int[] all = IntStream.range(0, EvaluationTest.WIDE.count()).toArray();
         try (Device d = Devices.open("cuda:0", 0)) {
             Model m = EvaluationTest.trained(dir, d);
             EvaluationTest.agrees(m, d);
             try (Predictor card = m.evaluator(d, 4, ""); Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
                 // predictions of f32 whose sums are in another order
-                assertArrayEquals(
-                        Trainer.evaluate(cpu, DeviceTrainingTest.TOY, all).r(), Trainer.evaluate(card, DeviceTrainingTest.TOY, all).r(), 1e-3);
+                double[] want = Trainer.evaluate(cpu, EvaluationTest.WIDE, all).r();
+                assertArrayEquals(want, Trainer.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
             }
         }
         assertEquals(0, SimulatedCuda.live());
@@ -99,9 +99,9 @@ class TrainingCudaTest {
         Recipe r = DeviceTrainingTest.recipe("train.validation=0.4", "train.data_on_device=no");
         try (Device d = Devices.open("cuda:0", 0)) {
             SimulatedCuda.memory(1);
-            String none = assertThrows(InputException.class, () -> new Trainer(r, DeviceTrainingTest.TOY, d, null).close()).getMessage();
+            String none = assertThrows(InputException.class, () -> new Trainer(r, EvaluationTest.WIDE, d, null).close()).getMessage();
             SimulatedCuda.memory(Long.parseLong(none.replaceAll(".*needs (\\d+) bytes.*", "$1")));
-            try (Trainer t = new Trainer(r, DeviceTrainingTest.TOY, d, null)) {
+            try (Trainer t = new Trainer(r, EvaluationTest.WIDE, d, null)) {
                 assertTrue(t.run());
             }
         }
