@@ -14,10 +14,11 @@ import org.junit.jupiter.api.Test;
 
 /** What ptxas said of the CUDA kernels when they were built (tools/ptxas-report). */
 class PtxasReportTest {
-    /** Kernels that make up a step's own time: attention, layer norm, Pearson loss, spectral norm, AdamW, the product. */
+    /** Kernels that make up a step's own time: attention, layer norm, Pearson loss and moments, spectral norm, AdamW, the product. */
     private static final List<String> HOT = List.of(
             "forward_mma<", "grad_queries<", "grad_keys<", "normalise<", "normalise_grad<", "over_images<", "over_images4<",
-            "over_vertices<", "sums", "sum_t", "dots", "weights_sum", "sum_up", "adam_step", "square_sums", "gemm::product<");
+            "over_vertices<", "sums", "sum_t", "dots", "weights_sum", "sum_up", "adam_step", "square_sums", "gemm::product<",
+            "add_moments<");
 
     private record Kernel(String arch, int registers, int stack, int spills, String name) {
         static Kernel of(String line) {

@@ -97,7 +97,7 @@ final class Evaluate implements Callable<Integer> {
         String what = (checkpoints.size() == 1 ? "" : "mean of " + checkpoints.size() + " models' predictions, ")
                 + checkpoints.stream().map(Path::toString).collect(Collectors.joining(", "))
                 + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
-        try (Ensemble models = Ensemble.load(checkpoints, device, 32, AlgonautsSubject.folderName(s.number()))) {
+        try (Ensemble models = Ensemble.load(checkpoints, device, 32, AlgonautsSubject.folderName(s.number()), true)) {
             if (s.left() != models.subject().left() || s.right() != models.subject().right())
                 throw new InputException(
                         checkpoints.get(0).toString(), "is for " + models.subject() + ", the subject has " + s.left() + " + " + s.right(),

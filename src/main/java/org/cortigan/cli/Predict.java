@@ -73,8 +73,9 @@ final class Predict implements Callable<Integer> {
                 if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
         List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
+        int most = Math.min(batch, files.size());
         try (Device device = place.open(output);
-                Ensemble p = Ensemble.load(checkpoints, device, Math.min(batch, files.size()), AlgonautsSubject.folderName(subject))) {
+                Ensemble p = Ensemble.load(checkpoints, device, most, AlgonautsSubject.folderName(subject), false)) {
             int left = p.subject().left();
             RunFolder.create(out);
             write(p, files, left);

@@ -116,7 +116,7 @@ final class Quickstart implements Callable<Integer> {
             }
         }
         // the last, not the best: choosing the control's epoch by its validation would flatter it
-        try (Predictor p = Model.load(RunFolder.last(folder)).predictor(device, 32)) {
+        try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, 32, "")) {
             int[] all = new int[test.count()];
             for (int i = 0; i < all.length; i++) all[i] = i;
             return HeldOut.summary(name, Trainer.evaluate(p, test, all), s, NoiseCeiling.Unit.FRACTION);

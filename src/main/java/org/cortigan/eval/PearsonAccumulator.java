@@ -1,6 +1,8 @@
 package org.cortigan.eval;
 
+import java.nio.DoubleBuffer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 import org.cortigan.InputException;
 
@@ -165,6 +167,26 @@ public final class PearsonAccumulator {
             mergeMoments(0, nVertices, other.nImages, other.meanP, other.meanT, other.squaresP, other.squaresT, other.products, 0);
             nImages += other.nImages;
         }
+    }
+
+    /**
+     * Adds images whose moments a device has summed (kernels/pearson_moments), as {@link #merge}.
+     *
+     * @param moments [5, V]: means of prediction and target, their sums of squared deviations, sum of products of deviations
+     * @param images how many they are of, at least 1
+     * @return whether all are finite; if not, nothing has been added
+     */
+    public boolean merge(DoubleBuffer moments, long images) {
+        PearsonAccumulator other = new PearsonAccumulator(nVertices);
+        int at = moments.position();
+        for (double[] x : List.of(other.meanP, other.meanT, other.squaresP, other.squaresT, other.products)) {
+            moments.get(at, x);
+            at += nVertices;
+            for (double d : x) if (!Double.isFinite(d)) return false;
+        }
+        other.nImages = images;
+        merge(other);
+        return true;
     }
 
     /**

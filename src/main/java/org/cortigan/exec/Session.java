@@ -180,6 +180,10 @@ public final class Session implements AutoCloseable {
     }
 
     private long bytes(Value v) {
+        return bytes(v, device);
+    }
+
+    private static long bytes(Value v, Device device) {
         return v.shape().elements() * device.elementBytes(v.dtype());
     }
 
@@ -209,6 +213,14 @@ public final class Session implements AutoCloseable {
         try (Dry dry = new Dry(graph, device)) {
             return dry.plan;
         }
+    }
+
+    /** Bytes of the block in which a session of the plan has inputs and constants. */
+    public static long inputBytes(Plan plan, Device device) {
+        long n = 0;
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
+            if (!(e.getKey() instanceof Leaf.Variable)) n += slot(bytes(e.getValue(), device));
+        return n;
     }
 
     /** A session that ends before tensors get memory. */

@@ -47,7 +47,7 @@ public final class Storage {
         size = type.shape().elements() * device.elementBytes(type.dtype());
         bytes = host == null ? null : host.view(offset, size);
         floats = bytes != null && type.dtype() == DType.F32 && !asDouble ? bytes.asFloatBuffer() : null;
-        doubles = bytes != null && asDouble ? bytes.asDoubleBuffer() : null;
+        doubles = bytes != null && (asDouble || type.dtype() == DType.F64) ? bytes.asDoubleBuffer() : null;
         ints = bytes != null && type.dtype() == DType.I32 ? bytes.asIntBuffer() : null;
     }
 
@@ -103,13 +103,13 @@ public final class Storage {
     /** Sets all elements from {@code src[off...]}. */
     public void write(float[] src, int off) {
         int n = elements();
-        if (!type.dtype().isFloat()) throw new IllegalArgumentException("floats given for " + type);
+        if (!type.dtype().isFloat() && type.dtype() != DType.F64) throw new IllegalArgumentException("floats given for " + type);
         if (bytes == null) {
             int one = type.dtype().bytes();
             chunks(true, (at, buf) -> {
                 int first = (int) (at / one), count = buf.remaining() / one;
                 if (one == 4) buf.asFloatBuffer().put(src, off + first, count);
-                else for (int i = 0; i < count; i++) buf.putShort(2 * i, Half.toBf16(src[off + first + i]));
+                else for (int i = 0; i < count; i++) put(buf, i, src[off + first + i]);
             });
             return;
         }
@@ -138,6 +138,7 @@ public final class Storage {
         switch (type.dtype()) {
             case F32 -> buf.putFloat(4 * i, (float) value);
             case BF16 -> buf.putShort(2 * i, Half.toBf16((float) value));
+            case F64 -> buf.putDouble(8 * i, value);
             case I32 -> buf.putInt(4 * i, (int) value);
             default -> buf.put(i, (byte) value);
         }
@@ -147,6 +148,7 @@ public final class Storage {
         return switch (type.dtype()) {
             case F32 -> buf.getFloat(4 * i);
             case BF16 -> Half.fromBf16(buf.getShort(2 * i));
+            case F64 -> buf.getDouble(8 * i);
             case I32 -> buf.getInt(4 * i);
             default -> buf.get(i) & 0xff;
         };

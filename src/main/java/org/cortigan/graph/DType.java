@@ -4,6 +4,8 @@ package org.cortigan.graph;
 public enum DType {
     F32(4, 1),
     BF16(2, 2),
+    /** For sums over a whole data set that an op keeps in a variable; nothing is computed from one node to the next in it. */
+    F64(8, -1),
     I32(4, -1),
     U8(1, -1);
 
@@ -20,6 +22,7 @@ public enum DType {
         return bytes;
     }
 
+    /** Whether kernels have a column for it. */
     public boolean isFloat() {
         return variant >= 0;
     }

@@ -83,24 +83,29 @@ public final class Model {
 
     /** The same for one of several subjects. */
     public Predictor predictor(Device device, int batch, String subject) {
-        return predictor(device, batch, config.subject(subject), false);
+        return predictor(device, batch, config.subject(subject), Predictor.Form.RESPONSES);
+    }
+
+    /** The same, able to evaluate: it correlates predictions with targets where they are computed. */
+    public Predictor evaluator(Device device, int batch, String subject) {
+        return predictor(device, batch, config.subject(subject), Predictor.Form.EVALUATION);
     }
 
     /** The same for the features [F] that the readout sees; the first subject's, where there are several. */
     public Predictor featureExtractor(Device device, int batch) {
-        return predictor(device, batch, config.subjects().get(0), true);
+        return predictor(device, batch, config.subjects().get(0), Predictor.Form.FEATURES);
     }
 
-    private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, boolean features) {
+    private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, Predictor.Form form) {
         Variables v = new Variables(device);
         try {
-            Predictor.declare(config, subject, features, DType.F32).forEach(
+            Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32).forEach(
                     s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape())).write(weights.get(s.name())));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;
         }
-        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, features);
+        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, form);
     }
 
     /** A model from parameters in memory, by name; for features of a pre-trained ViT before any training. */

@@ -2,6 +2,7 @@ package org.cortigan.model;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -14,12 +15,25 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.mem.Memory;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.PearsonMoments;
 
 /**
  * The generator alone, in f32, ready to run on batches of photographs. Confined to the thread that made it; several may
  * be made from one {@link Model}, one a thread. A prediction allocates nothing.
  */
 public final class Predictor implements AutoCloseable {
+    /** What it gives. */
+    public enum Form {
+        RESPONSES,
+        /** The features that the readout sees. */
+        FEATURES,
+        /** Responses, and the moments for their correlation with targets over many batches, summed where they are computed. */
+        EVALUATION
+    }
+
+    /** Name of the variable with the moments. */
+    private static final String MOMENTS = "evaluation.moments";
+
     private final ModelConfig config;
     private final ModelConfig.Subject subject;
     private final int batch;
@@ -29,29 +43,33 @@ public final class Predictor implements AutoCloseable {
     private final Memory fed;
     private final ByteBuffer feed;
     private final Storage output;
+    // Where it evaluates.
+    private final Storage rows;
+    private final Storage targets;
+    private final Memory fedTargets;
+    private final ByteBuffer targetFeed;
 
     /**
      * @param subject whose responses
      * @param variables where the parameters live
      * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
      * @param own whether the variables end with this
-     * @param features whether to give the features that the readout sees instead of responses
      */
     public Predictor(
             ModelConfig config, ModelConfig.Subject subject, Device device, Variables variables, Weights.Use use, int batch,
-            boolean own, boolean features) {
+            boolean own, Form form) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
         this.subject = subject;
         this.batch = batch;
         this.owned = own ? variables : null;
-        Graph g = new Graph();
-        g.output("y", build(Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, features, batch));
         Session s = null;
         try {
-            s = new Session(g, device, variables);
+            s = new Session(graph(config, subject, use, batch, form), device, variables);
             images = s.input("images");
             output = s.output("y");
+            rows = evaluates(form) ? s.input("rows") : null;
+            targets = evaluates(form) ? s.input("targets") : null;
         } catch (RuntimeException | Error e) {
             if (s != null) s.close();
             if (own) variables.close();
@@ -60,6 +78,28 @@ public final class Predictor implements AutoCloseable {
         session = s;
         fed = images.visible() ? null : device.allocateHost(images.size());
         feed = fed == null ? images.bytes() : fed.view(0, fed.bytes());
+        boolean direct = targets != null && targets.visible() && !device.reference();
+        fedTargets = targets == null || direct ? null : device.allocateHost(4L * batch * subject.vertices());
+        targetFeed = direct ? targets.bytes() : fedTargets == null ? null : fedTargets.view(0, fedTargets.bytes());
+    }
+
+    private static boolean evaluates(Form f) {
+        return f == Form.EVALUATION;
+    }
+
+    private static Graph graph(ModelConfig config, ModelConfig.Subject subject, Weights.Use use, int batch, Form form) {
+        Graph g = new Graph();
+        Value y = build(Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, form == Form.FEATURES, batch);
+        g.output("y", y);
+        if (evaluates(form)) {
+            int v = subject.vertices();
+            String name = subject.name().isEmpty() ? MOMENTS : MOMENTS + "." + subject.name();
+            g.output("moments", g.apply(
+                            new PearsonMoments(), y, g.input("targets", DType.F32, batch, v), g.input("rows", DType.I32, 2),
+                            g.variable(name, DType.F64, PearsonMoments.ROWS, v))
+                    .output(0));
+        }
+        return g;
     }
 
     private static Value build(Weights w, ModelConfig config, ModelConfig.Subject subject, boolean features, int batch) {
@@ -82,11 +122,11 @@ public final class Predictor implements AutoCloseable {
         return subject;
     }
 
-    /** Bytes of the device's memory that a predictor takes besides the parameters. */
-    public static long bytes(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
-        Graph g = new Graph();
-        g.output("y", build(Weights.in(g, DType.F32, Generator.PREFIX, false, Weights.Use.PREDICT), config, subject, false, batch));
-        return Session.plan(g, device).report().arenaBytes() + (long) batch * config.generator().imageBytes();
+    /** Bytes of each block of the device's memory that a predictor which evaluates takes besides the parameters. */
+    public static long[] blocks(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
+        var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION), device);
+        long moments = (long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes();
+        return new long[] {p.report().arenaBytes(), Session.inputBytes(p, device), moments};
     }
 
     /** Photographs in a batch: the most that one call takes. */
@@ -160,6 +200,35 @@ public final class Predictor implements AutoCloseable {
         session.run();
     }
 
+    /** Whether it takes targets and sums moments. */
+    public boolean evaluates() {
+        return targets != null;
+    }
+
+    /** Where the targets of a batch are put before {@link #evaluate}, f32 [batch, columns]. */
+    public ByteBuffer targetsOfBatch() {
+        session.synchronize();
+        return targetFeed.duplicate().clear().order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /**
+     * Runs what was put there and adds it to the moments.
+     *
+     * @param before photographs in them; 0 begins anew
+     * @param n how many of the batch count, the first ones
+     */
+    public void evaluate(int before, int n) {
+        rows.set(0, before);
+        rows.set(1, n);
+        if (fedTargets != null) targets.write(targetFeed.duplicate().clear());
+        run();
+    }
+
+    /** The moments after the last run, f64 [{@link PearsonMoments#ROWS}, columns]. */
+    public DoubleBuffer moments() {
+        return session.output("moments").snapshot().asDoubleBuffer();
+    }
+
     /** Copies the first n rows of the last run. */
     public void read(float[] into, int at, int n) {
         output.read(into, at, n * columns());
@@ -169,6 +238,7 @@ public final class Predictor implements AutoCloseable {
     public void close() {
         session.close();
         if (fed != null) fed.close();
+        if (fedTargets != null) fedTargets.close();
         if (owned != null) owned.close();
     }
 }

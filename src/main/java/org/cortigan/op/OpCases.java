@@ -38,6 +38,7 @@ public final class OpCases {
         all.addAll(LayerChoice.cases());
         all.addAll(Readout.cases());
         all.addAll(PositionReadout.cases());
+        all.addAll(PearsonMoments.cases());
         return all;
     }
 }

@@ -24,16 +24,17 @@ public final class Ensemble implements AutoCloseable {
     /** @param members predictors of equal batch and columns, at least one; they end with this */
     public Ensemble(List<Predictor> members) {
         this.members = List.copyOf(members);
-        own = new float[Math.multiplyExact(batch(), columns())];
+        own = new float[this.members.size() > 1 ? numbers() : 0];
     }
 
     /**
      * Loads models from checkpoints.
      *
      * @param subject whose responses, where a model is of several
+     * @param evaluates whether they are to be evaluated, which one model does where it runs
      * @throws InputException for one that has other vertices than the first
      */
-    public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject) {
+    public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject, boolean evaluates) {
         List<Predictor> members = new ArrayList<>();
         ModelConfig.Subject first = null;
         try {
@@ -44,7 +45,8 @@ public final class Ensemble implements AutoCloseable {
                 if (s.left() != first.left() || s.right() != first.right())
                     throw new InputException(
                             p.toString(), "is for " + s + ", " + checkpoints.get(0) + " for " + first, "Give models of the same subject");
-                members.add(m.predictor(device, batch, subject));
+                boolean alone = evaluates && checkpoints.size() == 1;
+                members.add(alone ? m.evaluator(device, batch, subject) : m.predictor(device, batch, subject));
             }
             return new Ensemble(members);
         } catch (RuntimeException | Error e) {
@@ -68,6 +70,10 @@ public final class Ensemble implements AutoCloseable {
         return members.get(0).columns();
     }
 
+    private int numbers() {
+        return Math.multiplyExact(batch(), columns());
+    }
+
     /** Gives photographs at the size that a member sees. */
     public interface Photographs {
         /** Puts photograph i, u8 [side, side, 3], at the buffer's position, which advances. */
@@ -78,9 +84,8 @@ public final class Ensemble implements AutoCloseable {
     public void predict(Photographs photographs, int n, float[] into) {
         for (int m = 0; m < members.size(); m++) {
             Predictor p = members.get(m);
-            int side = (int) Math.round(Math.sqrt(p.imageBytes() / 3));
             ByteBuffer x = p.imageBytesOfBatch();
-            for (int k = 0; k < n; k++) photographs.put(k, side, x);
+            for (int k = 0; k < n; k++) photographs.put(k, side(p), x);
             p.run();
             p.read(m == 0 ? into : own, 0, n);
             if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += own[i];
@@ -88,15 +93,39 @@ public final class Ensemble implements AutoCloseable {
         if (members.size() > 1) for (int i = 0; i < n * columns(); i++) into[i] /= members.size();
     }
 
+    private static int side(Predictor p) {
+        return (int) Math.round(Math.sqrt(p.imageBytes() / 3));
+    }
+
     /**
-     * Pearson's r over the photographs listed.
+     * Pearson's r over the photographs listed: summed on the device for one model that evaluates, else here, from the means of
+     * the predictions.
      *
      * @param data the same photographs at each size that a member sees
+     * @throws InputException for a prediction or response that is not finite
      */
     public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
+        Predictor p = members.get(0);
+        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images);
+        TrainingData d = data.apply(side(p));
+        for (int at = 0; at < images.length; at += batch()) {
+            int n = Math.min(batch(), images.length - at);
+            ByteBuffer x = p.imageBytesOfBatch(), y = p.targetsOfBatch();
+            for (int k = 0; k < n; k++) {
+                d.image(images[at + k], x);
+                d.responses(images[at + k], y);
+            }
+            p.evaluate(at, n);
+        }
+        PearsonAccumulator acc = new PearsonAccumulator(columns());
+        // Moments do not tell which image was not finite: the host finds it, and throws.
+        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images);
+    }
+
+    private PearsonAccumulator onHost(IntFunction<? extends TrainingData> data, int[] images) {
         int v = columns();
         PearsonAccumulator acc = new PearsonAccumulator(v);
-        float[] predicted = new float[own.length], target = new float[own.length];
+        float[] predicted = new float[numbers()], target = new float[numbers()];
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
         TrainingData[] seen = new TrainingData[1]; // the responses are the same at every size
         for (int at = 0; at < images.length; at += batch()) {

@@ -158,7 +158,8 @@ final class SubjectSteps implements AutoCloseable {
     void begin(Variables vars, int batch, long seed, int epochs) {
         upload();
         Weights.Use use = og.ema() > 0 ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT;
-        if (validation.length > 0) predictor = new Predictor(config, subject, device, vars, use, batch, false, false);
+        if (validation.length > 0)
+            predictor = new Predictor(config, subject, device, vars, use, batch, false, Predictor.Form.EVALUATION);
         loader = loader(batch, seed, step, perEpoch * epochs);
     }
 

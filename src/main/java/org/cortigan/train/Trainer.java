@@ -194,18 +194,15 @@ public final class Trainer implements AutoCloseable {
         Set<String> seen = new HashSet<>();
         for (SubjectSteps p : subjects) {
             Plan step = Session.plan(p.program(batch, resident, r == Recomputation.CHEAP), on);
-            long io = 0;
             for (Map.Entry<Leaf, Value> e : step.leaves().entrySet()) {
-                long n = e.getValue().shape().elements() * e.getValue().dtype().bytes();
-                if (e.getKey() instanceof Leaf.Variable x) {
-                    if (seen.add(x.id())) sum += memory.blockBytes(n);
-                    continue;
-                }
-                io += n + Plan.ALIGNMENT;
-                if (SubjectSteps.BATCH.contains(e.getKey().id())) sum += memory.blockBytes(n); // sent ahead
+                String id = e.getKey().id();
+                // subjects share variables; what is sent ahead has room of its own beside the inputs
+                if (e.getKey() instanceof Leaf.Variable ? seen.add(id) : SubjectSteps.BATCH.contains(id))
+                    sum += memory.blockBytes(e.getValue().shape().elements() * e.getValue().dtype().bytes());
             }
-            sum += memory.blockBytes(io);
-            if (p.validation.length > 0) sum += memory.blockBytes(Predictor.bytes(config, p.subject, on, batch));
+            sum += memory.blockBytes(Session.inputBytes(step, on));
+            if (p.validation.length > 0)
+                for (long n : Predictor.blocks(config, p.subject, on, batch)) sum += memory.blockBytes(n);
             arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()));
         }
         return arena + sum;

@@ -57,6 +57,7 @@ class OpTest {
         NO_GRADIENT.put("ReadoutGrad", "is a gradient");
         NO_GRADIENT.put("PositionReadoutGrad", "is a gradient");
         NO_GRADIENT.put("Adam", "is an update");
+        NO_GRADIENT.put("PearsonMoments", "is an update");
         NO_GRADIENT.put("GradNorm", "only updates look at it");
     }
 

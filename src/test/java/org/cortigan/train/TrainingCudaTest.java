@@ -1,18 +1,25 @@
 package org.cortigan.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cuda.SimulatedCuda;
+import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.mem.Memory;
+import org.cortigan.model.Model;
+import org.cortigan.model.Predictor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Training through the CUDA device's own code on a simulated CUDA runtime. */
 @Tag("cuda")
@@ -70,5 +77,33 @@ class TrainingCudaTest {
             assertTrue(e.getMessage().contains("short") && e.getMessage().contains("train.batch"), e.getMessage());
         }
         assertEquals(0, SimulatedCuda.live());
+    }
+
+    @Test
+    void evaluationOnTheCardIsTheProcessors(@TempDir Path dir) {
+        int[] all = IntStream.range(0, EvaluationTest.WIDE.count()).toArray();
+        try (Device d = Devices.open("cuda:0", 0)) {
+            Model m = EvaluationTest.trained(dir, d);
+            EvaluationTest.agrees(m, d);
+            try (Predictor card = m.evaluator(d, 4, ""); Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
+                // predictions of f32 whose sums are in another order
+                double[] want = Trainer.evaluate(cpu, EvaluationTest.WIDE, all).r();
+                assertArrayEquals(want, Trainer.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
+            }
+        }
+        assertEquals(0, SimulatedCuda.live());
+    }
+
+    @Test
+    void aRunThatValidatesNeedsNoMoreMemoryThanWasSaid() {
+        Recipe r = DeviceTrainingTest.recipe("train.validation=0.4", "train.data_on_device=no");
+        try (Device d = Devices.open("cuda:0", 0)) {
+            SimulatedCuda.memory(1);
+            String none = assertThrows(InputException.class, () -> new Trainer(r, EvaluationTest.WIDE, d, null).close()).getMessage();
+            SimulatedCuda.memory(Long.parseLong(none.replaceAll(".*needs (\\d+) bytes.*", "$1")));
+            try (Trainer t = new Trainer(r, EvaluationTest.WIDE, d, null)) {
+                assertTrue(t.run());
+            }
+        }
     }
 }

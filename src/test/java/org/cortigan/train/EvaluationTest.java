@@ -1,0 +1,167 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.DoubleBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.SimDevice;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.mem.Memory;
+import org.cortigan.model.Model;
+import org.cortigan.model.Predictor;
+import org.cortigan.op.PearsonMoments;
+import org.cortigan.op.Sketch;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Correlation where the predictions are made, against the host's. */
+class EvaluationTest {
+    /** Responses of which one vertex is the same for all photographs, and one of one photograph may not be finite. */
+    record Odd(TrainingData of, int hole) implements TrainingData {
+        @Override
+        public int count() {
+            return of.count();
+        }
+
+        @Override
+        public int leftVertices() {
+            return of.leftVertices();
+        }
+
+        @Override
+        public int rightVertices() {
+            return of.rightVertices();
+        }
+
+        @Override
+        public void image(int i, ByteBuffer into) {
+            of.image(i, into);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            int at = into.position();
+            of.responses(i, into);
+            into.putFloat(at, 0.1f);
+            if (i == hole) into.putFloat(at + 4, Float.NaN);
+        }
+    }
+
+    /** A batch of its responses is more than the inputs that travel with every run. */
+    static final TrainingData WIDE = new TrainerTest.Toy(15, 40, 41, 16);
+
+    static Model trained(Path folder, Device device) {
+        Recipe r = DeviceTrainingTest.recipe();
+        RunFolder.create(folder);
+        try (Trainer t = new Trainer(r, WIDE, device, folder)) {
+            t.run();
+        }
+        return Model.load(RunFolder.last(folder));
+    }
+
+    /** Over batches of 4 of which the last has fewer; twice, as a predictor evaluates after every epoch. */
+    static void agrees(Model m, Device d) {
+        TrainingData data = new Odd(WIDE, -1);
+        int[] all = IntStream.range(0, data.count()).toArray();
+        double tolerance = d.reference() ? 1e-6 : 1e-12; // the host has the reference's predictions rounded to f32
+        try (Predictor plain = m.predictor(d, 4); Predictor p = m.evaluator(d, 4, "")) {
+            PearsonAccumulator want = Trainer.evaluate(plain, data, all), got = Trainer.evaluate(p, data, all);
+            assertTrue(p.evaluates() && !plain.evaluates());
+            assertEquals(15, got.images());
+            assertArrayEquals(want.r(), got.r(), tolerance, d.name());
+            assertEquals(1, got.constantTargets(), d.name());
+            assertEquals(want.constantPredictions(), got.constantPredictions());
+            assertArrayEquals(want.part(40, 81).r(), got.part(40, 81).r(), tolerance);
+            int[] few = {3, 9};
+            assertArrayEquals(Trainer.evaluate(plain, data, few).r(), Trainer.evaluate(p, data, few).r(), tolerance, d.name());
+            assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), d.name());
+            assertEquals(0, Trainer.evaluate(p, data, new int[0]).images());
+            for (Predictor x : List.of(plain, p)) {
+                InputException e = assertThrows(InputException.class, () -> Trainer.evaluate(x, new Odd(data, 6), all));
+                assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
+            }
+            assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), "what was not finite is forgotten");
+        }
+    }
+
+    @Test
+    void momentsOfADeviceGiveTheHostsCorrelation(@TempDir Path dir) {
+        long live = Memory.live();
+        Model m = trained(dir, CpuDevice.best(2));
+        for (Device d : new Device[] {CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false)}) agrees(m, d);
+        assertEquals(live, Memory.live());
+    }
+
+    private static List<Device> devices() {
+        List<Device> d = new ArrayList<>();
+        for (CpuDevice.Isa isa : CpuDevice.Isa.values())
+            if (isa.ordinal() <= CpuDevice.best(1).isa().ordinal()) d.add(CpuDevice.of(isa, 2));
+        d.add(new SimDevice(false));
+        return d;
+    }
+
+    /** In double, to its rounding: of these blocks, prediction and target about 1000, column 2 constant in both. */
+    @Test
+    void momentsAreExactInDoubleAndConstantColumnsAreExactlyConstant() {
+        int b = 70, v = 37;
+        int[] blocks = {70, 1, 0, 64, 33};
+        for (Device d : devices()) {
+            Graph g = new Graph();
+            g.output("moments", g.apply(
+                            new PearsonMoments(), g.input("p", DType.F32, b, v), g.input("t", DType.F32, b, v),
+                            g.input("rows", DType.I32, 2), g.variable("m", DType.F64, PearsonMoments.ROWS, v))
+                    .output(0));
+            PearsonAccumulator want = new PearsonAccumulator(v), got = new PearsonAccumulator(v);
+            try (Variables vars = new Variables(d); Session s = new Session(g, d, vars)) {
+                for (int k = 0, before = 0; k < blocks.length; before += blocks[k++]) {
+                    float[] p = data(1 + k, b, v), t = data(100 + k, b, v);
+                    s.input("p").write(p);
+                    s.input("t").write(t);
+                    s.input("rows").set(0, before);
+                    s.input("rows").set(1, blocks[k]);
+                    s.run();
+                    want.add(p, t, blocks[k]);
+                }
+                DoubleBuffer m = s.output("moments").snapshot().asDoubleBuffer();
+                for (int row = 0; row < PearsonMoments.ROWS; row++)
+                    for (int i = 0; i < v; i++)
+                        if (row < 2 && i != 2) assertEquals(1000, m.get(row * v + i), 1);
+                        else if (row < 2) assertEquals(0.1f, m.get(row * v + i), d.name());
+                        else if (i == 2) assertEquals(0, m.get(row * v + i), d.name());
+                        else assertNotEquals(0, m.get(row * v + i));
+                assertTrue(got.merge(m, want.images()));
+                // a sum of 168 squares, each the difference of numbers a thousand times as large as itself
+                assertArrayEquals(want.r(), got.r(), 168 * 1000 * 0x1p-52, d.name());
+                assertEquals(1, got.constantPredictions());
+                s.input("rows").set(1, 1);
+                s.input("p").fill(Double.POSITIVE_INFINITY);
+                s.run();
+                assertFalse(got.merge(s.output("moments").snapshot().asDoubleBuffer(), 1), "infinite");
+                assertEquals(168, got.images());
+            }
+        }
+    }
+
+    private static float[] data(long seed, int b, int v) {
+        float[] f = Sketch.gaussian(new SplittableRandom(seed), b * v);
+        for (int i = 0; i < f.length; i++) f[i] = i % v == 2 ? 0.1f : f[i] + 1000;
+        return f;
+    }
+}
