@@ -32,7 +32,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final At to = new At();
     private final At from = new At();
     private final CudaRuntime fp32;
-    private CublasLt cublas;
+    private VendorKernels libraries;
     private String later;
 
     CudaRuntime(int number) {
@@ -54,9 +54,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         return new CudaRuntime(this);
     }
 
-    /** What computes products; null for the project's own kernel. It is closed with this. */
-    void cublas(CublasLt c) {
-        cublas = c;
+    /** What takes the place of the project's own kernels; null for those alone. It is closed with this. */
+    void libraries(VendorKernels v) {
+        libraries = v;
     }
 
     CUstream_st cudaStream() {
@@ -248,14 +248,14 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public LibraryKernel library(String kernel, ByteBuffer args) {
-        CublasLt c = fp32 == null ? cublas : fp32.cublas;
-        return c == null || !kernel.equals("matmul") ? null : c.matmul(args, fp32 != null);
+        VendorKernels v = fp32 == null ? libraries : fp32.libraries;
+        return v == null ? null : v.kernel(kernel, args, fp32 != null);
     }
 
     @Override
     public void close() {
         if (fp32 != null) return;
-        if (cublas != null) cublas.close();
+        if (libraries != null) libraries.close();
         keep(cudaSetDevice(number), "cudaSetDevice");
         keep(cudaStreamDestroy(stream), "cudaStreamDestroy");
         if (later != null) throw new IllegalStateException(later);

@@ -283,6 +283,8 @@ public final class Session implements AutoCloseable {
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
             if (state != 0) buf.putLong(0, state);
             return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null);
+        } catch (InputException e) {
+            throw e;
         } catch (RuntimeException e) {
             throw new IllegalStateException("preparing " + n + ": " + e.getMessage(), e);
         }
