@@ -135,7 +135,9 @@ int ask(Handle* h, const Job& j, int a) {
 }  // namespace
 
 CG_DNN size_t cudnnGetVersion() { return 91900; }
-CG_DNN const char* cudnnGetErrorString(int s) { return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED" : s == kBad ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_EXECUTION_FAILED"; }
+CG_DNN const char* cudnnGetErrorString(int s) {
+    return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED" : s == kBad ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_EXECUTION_FAILED";
+}
 CG_DNN int cudnnCreate(void** h) { return *h = new Handle, 0; }
 CG_DNN int cudnnDestroy(void* h) { return delete (Handle*)h, 0; }
 CG_DNN int cudnnSetStream(void* h, void* stream) { return ((Handle*)h)->stream = stream, 0; }

@@ -258,6 +258,11 @@ final class CublasLt implements AutoCloseable {
         }
 
         @Override
+        public String library() {
+            return "cuBLASLt";
+        }
+
+        @Override
         public long scratchBytes() {
             return workspace + (castArgs == null ? 0 : align(2 * n));
         }

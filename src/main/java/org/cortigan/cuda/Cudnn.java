@@ -197,8 +197,9 @@ final class Cudnn implements AutoCloseable {
             outputElements = (long) s[0] * oh * ow * outputs;
             weightBytes = reorders ? align((in16 && !converts ? 2L : 4L) * outputs * channels * taps) : 0;
             convertedBytes = converts ? align(4 * inputElements) + align(4 * outputElements) : in16 && bias ? align(2L * outputs) : 0;
-            problem = String.format("%s of %d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d%s%s, %s", kind.kernel, s[0], s[1],
-                    s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], bias ? ", bias" : "", scale ? ", scale" : "",
+            problem = String.format(
+                    "%s of %d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d%s%s, %s", kind.kernel, s[0], s[1], s[2], s[3],
+                    s[4], s[5], s[6], s[7], s[8], s[9], s[10], bias ? ", bias" : "", scale ? ", scale" : "",
                     in16 ? "bf16" : tf32 ? "tf32" : "f32");
             int t = in16 && !converts ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
             try {
@@ -340,6 +341,11 @@ final class Cudnn implements AutoCloseable {
             long[] words = {algorithm, math, fused, 0, 0, 0, 0, 0};
             for (AlgorithmCache.Entry e : found) if (Arrays.equals(e.words(), words)) return;
             found.add(new AlgorithmCache.Entry(words, bytes, false));
+        }
+
+        @Override
+        public String library() {
+            return "cuDNN";
         }
 
         @Override

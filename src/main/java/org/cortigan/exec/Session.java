@@ -524,6 +524,12 @@ public final class Session implements AutoCloseable {
         return nodes.clone();
     }
 
+    /** The library that serves a node of {@link #launched}; null where it is the project's own kernel. */
+    public String library(Node n) {
+        Prepared p = prepared.get(n);
+        return p.library == null ? null : p.library.library();
+    }
+
     /** Runs every step once and adds each node's time, in nanoseconds, to {@code nanos}; {@code starts} may be null. */
     public void runTimed(long[] nanos, long[] starts) {
         check();
