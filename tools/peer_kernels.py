@@ -117,6 +117,13 @@ def on_device():
 
     both("attention", lambda: (make(b, tokens, 3 * width),), attention)
     both("layernorm", lambda: (make(b * tokens, width), make(width), make(width)), lambda x, w, c: F.layer_norm(x, (width,), w, c))
+    side, channels = (14, 8) if a.small else (56, 64)
+
+    def last(t):
+        return t.to(memory_format=torch.channels_last)
+
+    both("conv2d", lambda: (last(make(b, channels, side, side)), last(make(channels, channels, 3, 3)), make(channels)),
+         lambda x, w, c: F.conv2d(x, w, c, padding=1))
     targets = [make(b, vertices, dtype=torch.float32) for _ in range(copies)]
 
     for dim, axis in ((0, "images"), (1, "vertices")):

@@ -8,16 +8,16 @@ namespace cg::cuda {
 namespace {
 
 template <class W>
-__global__ void __launch_bounds__(256) swap(const W* x, W* y, i64 A, i64 B, i64 C) {
+__global__ void __launch_bounds__(256) swap(const W* x, W* y, i64 A, i64 B, i64 C, i64 N) {
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
-    if (i >= A * B * C) return;
-    const i64 c = i % C, a = i / C % A, b = i / C / A;
-    y[i] = x[(a * B + b) * C + c];
+    if (i >= N * A * B * C) return;
+    const i64 c = i % C, a = i / C % A, b = i / C / A % B, n = i / C / A / B;
+    y[i] = x[((n * A + a) * B + b) * C + c];
 }
 
 template <class W>
 void run(const SwapLeadingArgs& g, i64 C, Stream s) {
-    CG_LAUNCH((swap<W>), grid(ceil_div(g.A * g.B * C, 256)), 256, 0, s, (const W*)g.x, (W*)g.y, g.A, g.B, C);
+    CG_LAUNCH((swap<W>), grid(ceil_div(g.N * g.A * g.B * C, 256)), 256, 0, s, (const W*)g.x, (W*)g.y, g.A, g.B, C, g.N);
 }
 
 }  // namespace

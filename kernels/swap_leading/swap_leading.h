@@ -1,10 +1,10 @@
-// y[b, a, c] = x[a, b, c].  x [A, B, C], y [B, A, C] in T. No FLOPs; one read, one write. Deterministic: a copy.
+// y[n, b, a, c] = x[n, a, b, c].  x [N, A, B, C], y [N, B, A, C] in T. No FLOPs; one read, one write. Deterministic: a copy.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
 struct SwapLeadingArgs {
     const void* x;
     void* y;
-    i64 A, B, C;
+    i64 A, B, C, N;
 };
 }  // namespace cg

@@ -11,11 +11,11 @@ template <class T>
 void swap_leading(const SwapLeadingArgs& g) {
     const T* x = (const T*)g.x;
     T* y = (T*)g.y;
-    parallel(g.B, 65536 / (g.A * g.C) + 1, [&](i64 first, i64 last, int) {
-        for (i64 b = first; b < last; b++)
+    parallel(g.N * g.B, 65536 / (g.A * g.C) + 1, [&](i64 first, i64 last, int) {
+        for (i64 nb = first; nb < last; nb++)
             for (i64 a = 0; a < g.A; a++) {
-                const T* from = x + (a * g.B + b) * g.C;
-                T* to = y + (b * g.A + a) * g.C;
+                const T* from = x + ((nb / g.B * g.A + a) * g.B + nb % g.B) * g.C;
+                T* to = y + (nb * g.A + a) * g.C;
                 if (g.C == 1) *to = *from;
                 else std::memcpy(to, from, (size_t)g.C * sizeof(T));
             }

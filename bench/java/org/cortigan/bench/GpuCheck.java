@@ -11,7 +11,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.TreeSet;
 import java.util.function.Function;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
@@ -160,7 +163,8 @@ public final class GpuCheck {
         }
     }
 
-    private record Timed(double seconds, double flops, double bytes) {}
+    /** @param served whose kernels ran */
+    private record Timed(double seconds, double flops, double bytes, String served) {}
 
     /**
      * Seconds of one of the copies of a piece of work; copies lie in one replayed graph, each with data of its own, so that
@@ -196,12 +200,14 @@ public final class GpuCheck {
                 s.synchronize();
                 least = Math.min(least, (System.nanoTime() - t) / 1e9);
             }
+            Set<String> served = new TreeSet<>();
             for (Node n : s.launched()) {
                 Cost c = Op.of(n).cost(n);
                 flops += c.flops();
                 bytes += c.bytes();
+                served.add(Objects.requireNonNullElse(s.library(n), "CortiGAN"));
             }
-            return new Timed(least / copies, flops / copies, bytes / copies);
+            return new Timed(least / copies, flops / copies, bytes / copies, String.join(", ", served));
         }
     }
 
@@ -227,7 +233,7 @@ public final class GpuCheck {
     private void measured(String stage, String name, Timed t, Ceilings c, DType type) throws IOException {
         double floor = Math.max(t.flops / c.flops(type), t.bytes / c.bandwidth());
         line(map("stage", stage, "name", name, "who", "ours", "device", device.name(), "ms", t.seconds * 1e3, "floor_ms", floor * 1e3,
-                "gflop", t.flops / 1e9, "mb", t.bytes / 1e6));
+                "gflop", t.flops / 1e9, "mb", t.bytes / 1e6, "served", t.served));
     }
 
     /** The kernels of the H200 table, under the names of tools/peer_kernels.py --device. */
@@ -235,7 +241,7 @@ public final class GpuCheck {
         Ceilings c = ceilings(true);
         DType t = device.supports(DType.BF16) ? DType.BF16 : DType.F32;
         int b = small ? 2 : 128, tokens = small ? 33 : 197, heads = small ? 2 : 12, width = heads * 64, vertices = small ? 1000 : 39552;
-        int copies = small ? 2 : 4, runs = small ? 3 : 10;
+        int copies = small ? 2 : 4, runs = small ? 3 : 10, side = small ? 14 : 56, channels = small ? 8 : 64;
         for (boolean back : new boolean[] {false, true}) {
             String pass = back ? "forward+backward" : "forward";
             measured("kernels", "attention " + pass, time(w -> {
@@ -249,6 +255,13 @@ public final class GpuCheck {
                 for (int i = 0; i < copies; i++) {
                     Value x = w.in(t, b * tokens, width), ga = w.in(DType.F32, width), be = w.in(DType.F32, width);
                     both(w, Ops.layerNorm(x, ga, be, 1e-6).output(0), List.of(x, ga, be), back);
+                }
+                return copies;
+            }, runs), c, t);
+            measured("kernels", "conv2d " + pass, time(w -> {
+                for (int i = 0; i < copies; i++) {
+                    Value x = w.in(t, b, side, side, channels), k = w.in(t, channels, channels, 3, 3), be = w.in(DType.F32, channels);
+                    both(w, Ops.conv2d(x, k, be, null, 1, 1, 1, 1), List.of(x, k, be), back);
                 }
                 return copies;
             }, runs), c, t);

@@ -17,6 +17,7 @@ import org.cortigan.data.Json;
 final class GpuReport {
     private static final List<String> KERNELS = List.of(
             "attention forward", "attention forward+backward", "layernorm forward", "layernorm forward+backward",
+            "conv2d forward", "conv2d forward+backward",
             "pearson over images forward+backward", "pearson over vertices forward+backward", "spectral norm", "adamw");
     private static final List<String> STEPS = List.of("step none", "step conv", "step vit");
     private static final String NONE = "not measured";
@@ -61,7 +62,7 @@ final class GpuReport {
         if (!any) md.append("| ops | ").append(NONE).append(" |\n");
         if (last(lines, "train", "golden trajectory F32", null) == null) md.append("| train | ").append(NONE).append(" |\n");
         List<Object> rows = new ArrayList<>();
-        md.append("\nMilliseconds. Floor: operations and bytes over the ceilings measured here.\n\n")
+        md.append("\nMilliseconds; in brackets, whose kernels ours are. Floor: operations and bytes over the ceilings measured here.\n\n")
                 .append("| work | ours | eager | compile | floor | eager / ours | compile / ours | ours / floor |\n")
                 .append("|---|---|---|---|---|---|---|---|\n");
         for (String name : KERNELS) row(md, rows, lines, "kernels", name);
@@ -86,7 +87,8 @@ final class GpuReport {
         r.put("compile_ms", compiled);
         r.put("floor_ms", floor);
         rows.add(r);
-        md.append(String.format("| %s | %s | %s | %s | %s | %s | %s | %s |%n", name, text(ours), text(eager), text(compiled), text(floor),
+        String served = l == null || !l.containsKey("served") ? "" : " (" + l.get("served") + ")";
+        md.append(String.format("| %s%s | %s | %s | %s | %s | %s | %s | %s |%n", name, served, text(ours), text(eager), text(compiled), text(floor),
                 ratio(eager, ours), ratio(compiled, ours), ratio(ours, floor)));
     }
 

@@ -312,6 +312,11 @@ final class CublasLt implements AutoCloseable {
         }
 
         @Override
+        public String library() {
+            return "cuBLASLt";
+        }
+
+        @Override
         public long scratchBytes() {
             return workspace + copies();
         }
@@ -321,7 +326,7 @@ final class CublasLt implements AutoCloseable {
             long scratch = args.getLong(SCRATCH), room = scratch + workspace, vector = args.getLong(BIAS);
             if (castArgs != null) {
                 castArgs.view(0, 32).putLong(0, vector).putLong(8, room).putLong(16, n).putLong(24, DType.BF16.variant());
-                kernel("cast", DType.F32, castArgs);
+                r.launch("cast", DType.F32, castArgs.address());
                 vector = room;
                 room += align(2 * n);
             }
@@ -395,7 +400,7 @@ final class CublasLt implements AutoCloseable {
             w.putLong(to).putLong(rows).putLong(toWidth).putLong(args.address() + w.position() + 16).putLong(2);
             w.putLong(from).putLong(0).putLong(stride).putLong(columns);
             w.putLong(0).putLong(0).putLong(0).putLong(toWidth - columns);
-            kernel("assemble", type, args);
+            r.launch("assemble", type, args.address());
         }
     }
 
@@ -420,12 +425,8 @@ final class CublasLt implements AutoCloseable {
 
         void add(long matrix, long to, long scratch) {
             args.view(0, args.bytes()).putLong(0, scratch).putLong(24, matrix).putLong(32, to);
-            kernel("sum_leading", type, args);
+            r.launch("sum_leading", type, args.address());
         }
-    }
-
-    private void kernel(String name, DType type, Memory args) {
-        Native.launch(Native.kernel_function(Kernels.CUDA, Kernels.id(name), type.variant()), args.address(), r.stream());
     }
 
     @Override

@@ -62,9 +62,8 @@ public final class CudaDevice implements Device {
             CudaRuntime r = new CudaRuntime(number);
             d = new CudaDevice(name, r, false);
             d.prove();
-            // Without cuBLAS the project's own kernel computes products: for comparison, and where CUDA is simulated.
-            if (!Boolean.getBoolean("cortigan.cuda.ownProducts"))
-                r.cublas(new CublasLt(r, product, new AlgorithmCache(AlgorithmCache.standard(), note), note));
+            // Without them the project's own kernels compute products and convolutions: for comparison, and where CUDA is simulated.
+            if (!Boolean.getBoolean(CudaLibraries.OWN)) r.libraries(new VendorKernels(r, product, note));
             return d;
         } catch (RuntimeException | Error e) {
             if (d != null)

@@ -16,10 +16,14 @@ final class CudaLibraries {
     /** Folders with NVIDIA's libraries, separated by colons. */
     static final String PATH = "cortigan.cuda.path";
 
+    /** Takes the project's own kernels for products and convolutions where it is true. */
+    static final String OWN = "cortigan.cuda.ownProducts";
+
     private static final String TOOLKIT =
             "Install the CUDA 13 toolkit, or name the folder that has the library by -D" + PATH + "=FOLDER or LD_LIBRARY_PATH";
     private static boolean loaded;
     private static InputException failure;
+    private static InputException cudnn;
 
     private CudaLibraries() {}
 
@@ -60,9 +64,19 @@ final class CudaLibraries {
         return new InputException("device cuda", "the bindings do not load (" + why + ")", TOOLKIT);
     }
 
-    /** Says which library of cuBLAS or cuDNN would not load. */
+    /** Says which library would not load. */
     static InputException missing(String what, Throwable t) {
         return new InputException("device cuda", what + " does not load (" + NativeLoader.chain(t) + ")", TOOLKIT);
+    }
+
+    /** The first reason, as Java names the library only once. */
+    static synchronized InputException noCudnn(Throwable t) {
+        if (cudnn == null)
+            cudnn = new InputException(
+                    "device cuda", "cuDNN, which computes 2-D convolutions, does not load (" + NativeLoader.chain(t) + ")",
+                    "Install cuDNN 9 for CUDA 13, or name the folder that has it by -D" + PATH + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN
+                            + "=true takes CortiGAN's own kernels");
+        return cudnn;
     }
 
     /** The kernels' library, unpacked from the jar; the property {@code cortigan.cuda.kernels} names another file. */

@@ -57,7 +57,7 @@ final class CudaReport {
     }
 
     private static long cudnn() {
-        CudaLibraries.preload("libcudnn.so.9", "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9");
+        CudaLibraries.preload(Cudnn.LIBRARIES);
         return cudnn.cudnnGetVersion();
     }
 

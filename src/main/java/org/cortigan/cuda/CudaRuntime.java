@@ -12,6 +12,8 @@ import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.graph.DType;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
@@ -33,7 +35,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final At to = new At();
     private final At from = new At();
     private final CudaRuntime fp32;
-    private CublasLt cublas;
+    private VendorKernels libraries;
     private CUstream_st uploads;
     private String later;
 
@@ -56,9 +58,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         return new CudaRuntime(this);
     }
 
-    /** What computes products; null for the project's own kernel. It is closed with this. */
-    void cublas(CublasLt c) {
-        cublas = c;
+    /** What takes the place of the project's own kernels; null for those alone. It is closed with this. */
+    void libraries(VendorKernels v) {
+        libraries = v;
     }
 
     CUstream_st cudaStream() {
@@ -308,16 +310,21 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         };
     }
 
+    /** Launches a kernel of the project's with the arguments at that address of the host's. */
+    void launch(String kernel, DType type, long args) {
+        Native.launch(Native.kernel_function(Kernels.CUDA, Kernels.id(kernel), type.variant()), args, stream());
+    }
+
     @Override
     public LibraryKernel library(String kernel, ByteBuffer args) {
-        CublasLt c = fp32 == null ? cublas : fp32.cublas;
-        return c == null || !CublasLt.KERNELS.contains(kernel) ? null : c.product(kernel, args, fp32 != null);
+        VendorKernels v = fp32 == null ? libraries : fp32.libraries;
+        return v == null ? null : v.kernel(kernel, args, fp32 != null);
     }
 
     @Override
     public void close() {
         if (fp32 != null) return;
-        if (cublas != null) cublas.close();
+        if (libraries != null) libraries.close();
         keep(cudaSetDevice(number), "cudaSetDevice");
         if (uploads != null) keep(cudaStreamDestroy(uploads), "cudaStreamDestroy");
         keep(cudaStreamDestroy(stream), "cudaStreamDestroy");

@@ -90,6 +90,9 @@ public interface DeviceRuntime {
 
     /** A library's primitive, made once for its shapes. */
     interface LibraryKernel extends AutoCloseable {
+        /** The library's name. */
+        String library();
+
         long scratchBytes();
 
         /** Launches with the addresses in the arguments. */

@@ -297,6 +297,8 @@ public final class Session implements AutoCloseable {
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
             if (state != 0) buf.putLong(0, state);
             return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null);
+        } catch (InputException e) {
+            throw e;
         } catch (RuntimeException e) {
             throw new IllegalStateException("preparing " + n + ": " + e.getMessage(), e);
         }
@@ -551,6 +553,12 @@ public final class Session implements AutoCloseable {
     /** Nodes that a run launches, in order. */
     public Node[] launched() {
         return nodes.clone();
+    }
+
+    /** The library that serves a node of {@link #launched}; null where it is the project's own kernel. */
+    public String library(Node n) {
+        Prepared p = prepared.get(n);
+        return p.library == null ? null : p.library.library();
     }
 
     /** Runs every step once and adds each node's time, in nanoseconds, to {@code nanos}; {@code starts} may be null. */

@@ -144,7 +144,7 @@ public final class Ops {
         return x.graph().apply(new MeanMiddle(), x).output(0);
     }
 
-    /** [A, B, C] to [B, A, C]; a reshape where A or B is 1. */
+    /** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]; a reshape where A or B is 1. */
     public static Value swapLeading(Value x) {
         if (x.dim(0) == 1 || x.dim(1) == 1) return reshape(x, x.dim(1), x.dim(0), x.dim(2));
         return x.graph().apply(new SwapLeading(), x).output(0);

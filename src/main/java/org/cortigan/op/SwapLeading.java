@@ -7,7 +7,7 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** [A, B, C] to [B, A, C]. */
+/** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
 public record SwapLeading() implements Op {
     @Override
     public String name() {
@@ -17,8 +17,10 @@ public record SwapLeading() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
-        Op.require(x.shape().rank() == 3 && x.dtype().isFloat(), this, in, "takes [A, B, C]");
-        return List.of(new Type(x.dtype(), Shape.of(x.dim(1), x.dim(0), x.dim(2))));
+        int r = x.shape().rank();
+        Op.require((r == 3 || r == 4) && x.dtype().isFloat(), this, in, "takes [A, B, C] or [N, A, B, C]");
+        return List.of(new Type(
+                x.dtype(), r == 3 ? Shape.of(x.dim(1), x.dim(0), x.dim(2)) : Shape.of(x.dim(0), x.dim(2), x.dim(1), x.dim(3))));
     }
 
     @Override
@@ -40,13 +42,14 @@ public record SwapLeading() implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2));
+        w.in(0).out(0).i64(x.dim(-3)).i64(x.dim(-2)).i64(x.dim(-1)).i64(x.shape().rank() == 3 ? 1 : x.dim(0));
     }
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
             c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
+        c.add(OpCase.of("swap_leading 3x5x2x3", 1, g -> List.of(Ops.swapLeading(g.normal(3, 5, 2, 3)))));
         c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64)))).benchmark());
         return c;
     }

@@ -1,0 +1,214 @@
+// cuDNN 9 on the processor, for tests of the code that calls it: what org.cortigan.cuda uses of descriptors and of the
+// functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC alone,
+// all tensors of one type with f32 sums, tensors on 16 bytes, the fused bias in y's type and by one algorithm, none but
+// deterministic direct sums run though others are offered first, nothing where the padding covers the kernel, all of the
+// workspace overwritten. The four libraries that the bindings need are this one source under each name.
+#include <cstdint>
+#include <cstring>
+
+#define CG_DNN extern "C" __attribute__((visibility("default")))
+extern "C" int cg_cudart_ask(void* stream, void (*work)(void*), void* data);
+
+namespace {
+
+constexpr int kBad = 2000, kUnsupported = 3000, kFailed = 5000;
+constexpr int kF32 = 0, kBf16 = 9, kNhwc = 1, kFma = 3, kIdentity = 5;
+struct Handle {
+    void* stream = nullptr;
+};
+struct Tensor {
+    int type, n, c, h, w;
+};
+struct Filter {
+    int type, k, c, h, w;
+};
+struct Convolution {
+    int ph, pw, sh, sw, math = 0;
+};
+struct Perf {
+    int algorithm, status;
+    float time;
+    size_t memory;
+    int determinism, math, reserved[3];
+};
+enum Kind { kForward, kByX, kByW };
+struct Job {
+    Kind kind;
+    Tensor x, y;
+    Filter w;
+    Convolution c;
+    const void *X, *W, *Y, *bias;
+    void *workspace, *out;
+    size_t bytes;
+    float alpha, beta;
+};
+
+uint32_t bits(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+}
+float number(uint32_t u) {
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+float get(const void* p, int type, int64_t i) {
+    return type == kBf16 ? number((uint32_t)((const uint16_t*)p)[i] << 16) : ((const float*)p)[i];
+}
+void put(void* p, int type, int64_t i, double v, float beta) {
+    if (beta != 0) v += beta * get(p, type, i);
+    if (type == kF32) {
+        ((float*)p)[i] = (float)v;
+    } else {
+        const uint32_t u = bits((float)v);
+        ((uint16_t*)p)[i] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+    }
+}
+
+void run(void* data) {
+    const Job& j = *(Job*)data;
+    if (j.bytes) memset(j.workspace, 0xFF, j.bytes);
+    const bool tf32 = j.x.type == kF32 && j.c.math != kFma;
+    const auto read = [&](const void* p, int64_t i) {
+        const float f = get(p, j.x.type, i);
+        return (double)(tf32 ? number((bits(f) + 0x1000) & ~0x1fffu) : f);
+    };
+    const int64_t nx = (int64_t)j.x.n * j.x.h * j.x.w * j.x.c, ny = (int64_t)j.y.n * j.y.h * j.y.w * j.y.c;
+    const int64_t nw = (int64_t)j.w.k * j.w.h * j.w.w * j.w.c, n = j.kind == kForward ? ny : j.kind == kByX ? nx : nw;
+    double* sum = new double[(size_t)n]();
+    for (int b = 0; b < j.y.n; b++)
+        for (int i = 0; i < j.y.h; i++)
+            for (int k = 0; k < j.y.w; k++)
+                for (int p = 0; p < j.w.h; p++)
+                    for (int q = 0; q < j.w.w; q++) {
+                        const int r = i * j.c.sh + p - j.c.ph, s = k * j.c.sw + q - j.c.pw;
+                        if (r < 0 || s < 0 || r >= j.x.h || s >= j.x.w) continue;
+                        const int64_t at_x = (((int64_t)b * j.x.h + r) * j.x.w + s) * j.x.c;
+                        const int64_t at_y = (((int64_t)b * j.y.h + i) * j.y.w + k) * j.y.c;
+                        for (int o = 0; o < j.w.k; o++)
+                            for (int c = 0; c < j.w.c; c++) {
+                                const int64_t at_w = (((int64_t)o * j.w.h + p) * j.w.w + q) * j.w.c + c;
+                                if (j.kind == kForward) sum[at_y + o] += read(j.X, at_x + c) * read(j.W, at_w);
+                                if (j.kind == kByX) sum[at_x + c] += read(j.Y, at_y + o) * read(j.W, at_w);
+                                if (j.kind == kByW) sum[at_w] += read(j.X, at_x + c) * read(j.Y, at_y + o);
+                            }
+                    }
+    for (int64_t i = 0; i < n; i++)
+        put(j.out, j.x.type, i, j.alpha * sum[i] + (j.bias ? get(j.bias, j.x.type, i % j.w.k) : 0), j.beta);
+    delete[] sum;
+}
+// Jobs may be replayed, so they stay until the process ends.
+
+int fits(const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y) {
+    if (x.c != w.c || y.c != w.k || x.n != y.n) return kBad;
+    if (y.h != (x.h + 2 * c.ph - w.h) / c.sh + 1 || y.w != (x.w + 2 * c.pw - w.w) / c.sw + 1) return kBad;
+    return x.type != w.type || x.type != y.type || c.ph >= w.h || c.pw >= w.w ? kUnsupported : 0;
+}
+int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int asked, int* n, Perf* out) {
+    *n = 0;
+    if (const int e = fits(x, w, c, y)) return e;
+    // first what must not be taken: Winograd, or sums in any order
+    const int offered[3][4] = {{7, 1, 0, 1}, {0, 1, 5, 1}, {0, 3, 1, 1}};
+    for (; *n < asked && *n < 4; ++*n) {
+        const int a = offered[kind][*n];
+        const bool ordered = kind == kForward || (a != 0 && a != 3);
+        out[*n] = {a, 0, -1, a == 1 ? 4096u : 0u, ordered, *n == 3 ? 0 : c.math, {}};
+    }
+    return 0;
+}
+int workspace(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int a, size_t* bytes) {
+    *bytes = a == 1 ? 4096 : 0;
+    const int e = fits(x, w, c, y);
+    return e ? e : a == 1 || (kind == kForward && a == 0) ? 0 : kUnsupported;
+}
+int ask(Handle* h, const Job& j, int a) {
+    size_t need;
+    if (workspace(j.kind, j.x, j.w, j.c, j.y, a, &need)) return kFailed;
+    const void* all[] = {j.kind == kByX ? j.out : j.X, j.kind == kByW ? j.out : j.W, j.kind == kForward ? j.out : j.Y, j.bias, j.workspace};
+    for (const void* p : all)
+        if ((uintptr_t)p % 16 != 0) return kBad;
+    if (j.bytes < need) return kBad;
+    return cg_cudart_ask(h->stream, run, new Job(j)) ? kFailed : 0;
+}
+
+}  // namespace
+
+CG_DNN size_t cudnnGetVersion() { return 91900; }
+CG_DNN const char* cudnnGetErrorString(int s) {
+    return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED" : s == kBad ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_EXECUTION_FAILED";
+}
+CG_DNN int cudnnCreate(void** h) { return *h = new Handle, 0; }
+CG_DNN int cudnnDestroy(void* h) { return delete (Handle*)h, 0; }
+CG_DNN int cudnnSetStream(void* h, void* stream) { return ((Handle*)h)->stream = stream, 0; }
+CG_DNN int cudnnCreateTensorDescriptor(void** d) { return *d = new Tensor(), 0; }
+CG_DNN int cudnnDestroyTensorDescriptor(void* d) { return delete (Tensor*)d, 0; }
+CG_DNN int cudnnSetTensor4dDescriptor(void* d, int format, int type, int n, int c, int h, int w) {
+    if (n < 1 || c < 1 || h < 1 || w < 1) return kBad;
+    if (format != kNhwc || (type != kF32 && type != kBf16)) return kUnsupported;
+    return *(Tensor*)d = {type, n, c, h, w}, 0;
+}
+CG_DNN int cudnnCreateFilterDescriptor(void** d) { return *d = new Filter(), 0; }
+CG_DNN int cudnnDestroyFilterDescriptor(void* d) { return delete (Filter*)d, 0; }
+CG_DNN int cudnnSetFilter4dDescriptor(void* d, int type, int format, int k, int c, int h, int w) {
+    if (k < 1 || c < 1 || h < 1 || w < 1) return kBad;
+    if (format != kNhwc || (type != kF32 && type != kBf16)) return kUnsupported;
+    return *(Filter*)d = {type, k, c, h, w}, 0;
+}
+CG_DNN int cudnnCreateActivationDescriptor(void** d) { return *d = new int(-1), 0; }
+CG_DNN int cudnnDestroyActivationDescriptor(void* d) { return delete (int*)d, 0; }
+CG_DNN int cudnnSetActivationDescriptor(void* d, int mode, int, double) { return *(int*)d = mode, 0; }
+CG_DNN int cudnnCreateConvolutionDescriptor(void** d) { return *d = new Convolution(), 0; }
+CG_DNN int cudnnDestroyConvolutionDescriptor(void* d) { return delete (Convolution*)d, 0; }
+CG_DNN int cudnnSetConvolution2dDescriptor(void* d, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int compute) {
+    if (ph < 0 || pw < 0 || sh < 1 || sw < 1) return kBad;
+    if (dh != 1 || dw != 1 || mode != 1 || compute != kF32) return kUnsupported;
+    return *(Convolution*)d = {ph, pw, sh, sw}, 0;
+}
+CG_DNN int cudnnSetConvolutionMathType(void* d, int math) { return ((Convolution*)d)->math = math, math < 0 || math > 3 ? kBad : 0; }
+
+#define X (*(const Tensor*)x)
+#define Y (*(const Tensor*)y)
+#define W (*(const Filter*)w)
+#define C (*(const Convolution*)c)
+CG_DNN int cudnnGetConvolutionForwardAlgorithm_v7(void*, void* x, void* w, void* c, void* y, int asked, int* n, Perf* out) {
+    return heuristic(kForward, X, W, C, Y, asked, n, out);
+}
+CG_DNN int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void* w, void* y, void* c, void* x, int asked, int* n, Perf* out) {
+    return heuristic(kByX, X, W, C, Y, asked, n, out);
+}
+CG_DNN int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void* x, void* y, void* c, void* w, int asked, int* n, Perf* out) {
+    return heuristic(kByW, X, W, C, Y, asked, n, out);
+}
+CG_DNN int cudnnGetConvolutionForwardWorkspaceSize(void*, void* x, void* w, void* c, void* y, int a, size_t* bytes) {
+    return workspace(kForward, X, W, C, Y, a, bytes);
+}
+CG_DNN int cudnnGetConvolutionBackwardDataWorkspaceSize(void*, void* w, void* y, void* c, void* x, int a, size_t* bytes) {
+    return workspace(kByX, X, W, C, Y, a, bytes);
+}
+CG_DNN int cudnnGetConvolutionBackwardFilterWorkspaceSize(void*, void* x, void* y, void* c, void* w, int a, size_t* bytes) {
+    return workspace(kByW, X, W, C, Y, a, bytes);
+}
+CG_DNN int cudnnConvolutionForward(
+    void* h, const float* alpha, void* x, const void* px, void* w, const void* pw, void* c, int a, void* space, size_t bytes,
+    const float* beta, void* y, void* py) {
+    return ask((Handle*)h, {kForward, X, Y, W, C, px, pw, nullptr, nullptr, space, py, bytes, *alpha, *beta}, a);
+}
+CG_DNN int cudnnConvolutionBiasActivationForward(
+    void* h, const float* alpha, void* x, const void* px, void* w, const void* pw, void* c, int a, void* space, size_t bytes,
+    const float* alpha2, void* z, const void* pz, void* bias, const void* pb, void* activation, void* y, void* py) {
+    const Tensor& b = *(const Tensor*)bias;
+    if (*(int*)activation != kIdentity || a != 1 || *alpha2 != 0 || b.type != Y.type) return kUnsupported;
+    if (b.n != 1 || b.c != Y.c || b.h != 1 || b.w != 1 || ((const Tensor*)z)->c != Y.c || !pz || !pb) return kBad;
+    return ask((Handle*)h, {kForward, X, Y, W, C, px, pw, nullptr, pb, space, py, bytes, *alpha, 0}, a);
+}
+CG_DNN int cudnnConvolutionBackwardData(
+    void* h, const float* alpha, void* w, const void* pw, void* y, const void* py, void* c, int a, void* space, size_t bytes,
+    const float* beta, void* x, void* px) {
+    return ask((Handle*)h, {kByX, X, Y, W, C, nullptr, pw, py, nullptr, space, px, bytes, *alpha, *beta}, a);
+}
+CG_DNN int cudnnConvolutionBackwardFilter(
+    void* h, const float* alpha, void* x, const void* px, void* y, const void* py, void* c, int a, void* space, size_t bytes,
+    const float* beta, void* w, void* pw) {
+    return ask((Handle*)h, {kByW, X, Y, W, C, px, nullptr, py, nullptr, space, pw, bytes, *alpha, *beta}, a);
+}

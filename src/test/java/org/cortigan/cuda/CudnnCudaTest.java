@@ -1,0 +1,251 @@
+package org.cortigan.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.cortigan.InputException;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Shape;
+import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
+import org.cortigan.op.Conv2dGradW;
+import org.cortigan.op.Conv2dGradX;
+import org.cortigan.op.Ops;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Convolutions through cuDNN's interface, computed by a simulation of it. */
+@Tag("cuda")
+class CudnnCudaTest {
+    // B, H, W, C; O, KH, KW; strides; padding
+    private static final int[][] SHAPES = {
+        {1, 1, 2, 1, 1, 1, 1, 1, 1, 0, 0},
+        {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
+        {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
+        {2, 6, 7, 1, 8, 3, 2, 2, 1, 0, 1},
+        {3, 4, 4, 16, 8, 1, 1, 1, 1, 0, 0},
+        {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0}
+    };
+
+    @TempDir
+    Path cache;
+
+    private String own;
+    private String folder;
+    private long memory;
+
+    @BeforeEach
+    void withCudnn() {
+        SimulatedCuda.reset();
+        memory = Memory.live();
+        own = System.setProperty("cortigan.cuda.ownProducts", "false");
+        folder = System.setProperty("cortigan.cuda.cache", cache.toString());
+    }
+
+    @AfterEach
+    void restore() {
+        System.setProperty("cortigan.cuda.ownProducts", own);
+        System.setProperty("cortigan.cuda.cache", folder);
+        assertEquals(0, SimulatedCuda.live());
+        assertEquals(memory, Memory.live());
+    }
+
+    /** @param steps of 1: 64 are exact in bf16 */
+    private static float[] numbers(long n, int seed, int steps) {
+        float[] f = new float[Math.toIntExact(n)];
+        for (int i = 0; i < f.length; i++) f[i] = (float) Math.rint(steps * Math.cos(seed * 77 + 1.7 * i)) / steps;
+        return f;
+    }
+
+    /** y, dX and dW of three runs, so that launched, recorded and replayed work is seen; the last one's results. */
+    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t) {
+        return convolve(d, s, bias, scale, t, 1 << 20);
+    }
+
+    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t, int steps) {
+        Graph g = new Graph();
+        Value x = g.input("x", t, s[0], s[1], s[2], s[3]), w = g.input("w", t, s[4], s[3], s[5], s[6]);
+        Value b = bias ? g.input("bias", DType.F32, s[4]) : null, sc = scale ? g.input("scale", DType.F32, 1) : null;
+        Value y = Ops.conv2d(x, w, b, sc, s[7], s[8], s[9], s[10]);
+        Shape out = y.shape();
+        Value dY = g.input("dY", t, out.dim(0), out.dim(1), out.dim(2), out.dim(3));
+        g.output("y", y);
+        g.output("dX", g.apply(new Conv2dGradX(x.shape(), s[7], s[8], s[9], s[10]), dY, w).output(0));
+        g.output("dW", g.apply(new Conv2dGradW(w.shape(), s[7], s[8], s[9], s[10]), x, dY).output(0));
+        try (Variables v = new Variables(d);
+                Session session = new Session(g, d, v)) {
+            for (int i = 0; i < 3; i++) {
+                session.input("x").write(numbers(x.shape().elements(), i, steps));
+                session.input("w").write(numbers(w.shape().elements(), 10 + i, steps));
+                session.input("dY").write(numbers(out.elements(), 20 + i, steps));
+                if (bias) session.input("bias").write(numbers(s[4], 30 + i, steps));
+                if (scale) session.input("scale").set(0, 0.3 + i);
+                session.run();
+            }
+            return List.of(session.output("y").toFloats(), session.output("dX").toFloats(), session.output("dW").toFloats());
+        }
+    }
+
+    private static Device open(List<String> said) {
+        return Devices.open("cuda", 0, said::add);
+    }
+
+    @Test
+    void everyCombinationGivesTheConvolution() throws IOException {
+        List<String> said = new ArrayList<>();
+        try (Device cpu = Devices.open("cpu", 1);
+                Device d = open(said)) {
+            for (int[] s : SHAPES)
+                for (DType t : new DType[] {DType.F32, DType.BF16}) {
+                    for (int o = 0; o < 4; o++) {
+                        boolean bias = (o & 1) != 0, scale = (o & 2) != 0;
+                        List<float[]> want = convolve(cpu, s, bias, scale, DType.F32, 64);
+                        List<float[]> got = convolve(d, s, bias, scale, t, 64);
+                        for (int k = 0; k < 3; k++) {
+                            double largest = 1;
+                            for (float f : want.get(k)) largest = Math.max(largest, Math.abs(f));
+                            int terms = k == 2 ? want.get(0).length / s[4] : Math.max(s[3], s[4]) * s[5] * s[6];
+                            // sums of f32; y and dX are rounded to bf16, the scaled y before its bias too; dW is f32 throughout
+                            double tol = (terms + 4) * 0x1p-23 * largest;
+                            if (t == DType.BF16 && k < 2) tol += (scale ? 3 : 2) * 0x1p-8 * largest;
+                            for (int i = 0; i < want.get(k).length; i++)
+                                assertEquals(want.get(k)[i], got.get(k)[i], tol, Arrays.toString(s) + t + " case " + o + " of " + k);
+                        }
+                    }
+                }
+        }
+        assertEquals(List.of(), said);
+        String text = Files.readString(cache.resolve("cublaslt.json"));
+        for (String kernel : new String[] {"conv2d", "conv2d_grad_x", "conv2d_grad_w"})
+            assertTrue(text.contains("Simulated card, cuDNN 91900: " + kernel + " of 2 x 5 x 6 x 3 by 2 x 3 x 3, strides 1 1"), text);
+    }
+
+    @Test
+    void f32IsExactAndTf32IsNot() {
+        int[] s = {1, 6, 6, 16, 4, 3, 3, 1, 1, 1, 1};
+        try (Device d = open(new ArrayList<>())) {
+            List<float[]> exact = convolve(d, s, true, false, DType.F32), fast = convolve(d.tf32(), s, true, false, DType.F32);
+            for (int k = 0; k < 3; k++) {
+                double most = 0;
+                for (int i = 0; i < exact.get(k).length; i++) most = Math.max(most, Math.abs(exact.get(k)[i] - fast.get(k)[i]));
+                assertTrue(most > 1e-5 && most < 144 * 0x1p-10, "difference " + most);
+            }
+        }
+    }
+
+    @Test
+    void algorithmsAreMeasuredOnceAndKept() throws IOException {
+        Path file = cache.resolve("cublaslt.json");
+        measure(new ArrayList<>());
+        String text = Files.readString(file);
+        long waits = SimulatedCuda.waits();
+        measure(new ArrayList<>());
+        long again = SimulatedCuda.waits() - waits;
+        // what the library would not take is measured anew: another algorithm, TF32 for exact products
+        for (String taken : new String[] {"7 3", "1 1"}) {
+            String bad = text.replaceAll("\": \"[01] 3 ", "\": \"" + taken + " ");
+            assertTrue(!bad.equals(text), text);
+            Files.writeString(file, bad);
+            waits = SimulatedCuda.waits();
+            measure(new ArrayList<>());
+            assertTrue(SimulatedCuda.waits() - waits > again, "measured again");
+            assertTrue(!Files.readString(file).equals(bad), "replaced");
+        }
+    }
+
+    private static void measure(List<String> said) {
+        try (Device d = open(said)) {
+            convolve(d, SHAPES[1], true, false, DType.F32);
+        }
+    }
+
+    @Test
+    void whatTheLibraryLacksIsSaidAndOurs() {
+        int[] s = {1, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1};
+        List<String> said = new ArrayList<>();
+        try (Device cpu = Devices.open("cpu", 1);
+                Device d = open(said)) {
+            List<float[]> want = convolve(cpu, s, true, false, DType.F32), got = convolve(d, s, true, false, DType.F32);
+            for (int k = 0; k < 3; k++)
+                for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-5);
+        }
+        assertEquals(3, said.size(), said.toString());
+        for (String line : said)
+            assertTrue(
+                    line.contains("cuDNN has no deterministic algorithm for conv2d")
+                            && line.contains("(CUDNN_STATUS_NOT_SUPPORTED): CortiGAN's own kernel"),
+                    line);
+    }
+
+    @Test
+    void convolutionsOverVerticesStayOurs() {
+        int[] s = {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2};
+        try (Device d = open(new ArrayList<>())) {
+            convolve(d, s, true, true, DType.F32);
+        }
+        assertTrue(Files.notExists(cache.resolve("cublaslt.json")));
+    }
+
+    @Test
+    void withLittleMemoryTheFirstChoiceIsTaken() {
+        List<String> said = new ArrayList<>();
+        try (Device d = open(said)) {
+            convolve(d, SHAPES[0], false, false, DType.F32);
+            SimulatedCuda.fail("cudaMalloc", 2, 2);
+            convolve(d, SHAPES[1], true, false, DType.F32);
+        }
+        assertTrue(!SimulatedCuda.pending() && said.size() == 1 && said.get(0).contains("too little memory to time"), said.toString());
+    }
+
+    /** In a JVM of its own, with a folder that has all but cuDNN. */
+    @Test
+    void withoutCudnnProductsRunAndAConvolutionSaysWhatToDo() throws Exception {
+        Path some = Files.createDirectory(cache.resolve("some"));
+        try (var files = Files.list(Path.of(System.getProperty(CudaLibraries.PATH)))) {
+            for (Path f : files.toList())
+                if (!f.getFileName().toString().contains("cudnn")) Files.copy(f, some.resolve(f.getFileName()));
+        }
+        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp"));
+        command.add(System.getProperty("java.class.path"));
+        for (String p : new String[] {"cortigan.cuda.kernels", "cortigan.cuda.cache"}) command.add("-D" + p + "=" + System.getProperty(p));
+        command.addAll(List.of("-D" + CudaLibraries.PATH + "=" + some, "-Dcortigan.cuda.ownProducts=false", WithoutCudnn.class.getName()));
+        File out = cache.resolve("out").toFile();
+        Process p = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(out).start();
+        assertTrue(p.waitFor(60, TimeUnit.SECONDS), "it ends");
+        assertEquals(0, p.exitValue(), Files.readString(out.toPath()));
+        SimulatedCuda.reset();
+    }
+
+    static final class WithoutCudnn {
+        public static void main(String[] args) {
+            try (Device d = open(new ArrayList<>())) {
+                for (int i = 0; i < 2; i++) {
+                    InputException e = assertThrows(InputException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
+                    String s = e.getMessage();
+                    assertTrue(
+                            s.contains("device cuda: cuDNN, which computes 2-D convolutions, does not load (") && s.contains("libcudnn_")
+                                    && s.contains("-Dcortigan.cuda.ownProducts=true") && !s.contains("\n"),
+                            s);
+                }
+                convolve(d, new int[] {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2}, true, false, DType.F32);
+            }
+        }
+    }
+}
