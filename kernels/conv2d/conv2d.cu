@@ -3,6 +3,7 @@
 //   forward          b, i, j      o          p, q, c
 //   by x             b, r, s      c          p, q, o
 //   by w             o            c, p, q    b, i, j
+// cuDNN takes the plain 2-D ones (org.cortigan.cuda.Cudnn) where it has them; 1-D and grouped ones are always these.
 // Grouped ones put the tiles of all groups into one grid. Versions: only this one, not
 // measured on a GPU yet, nor against cuDNN.
 #include "gemm.cuh"

@@ -50,9 +50,8 @@ import org.cortigan.op.Binary;
  * <p>Not measured on a GPU yet.
  */
 final class Cudnn implements AutoCloseable {
-    static final String[] LIBRARIES = {
-        "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"
-    };
+    /** What the bindings name; libcudnn.so.9 itself is a shim over these. */
+    static final String[] LIBRARIES = {"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"};
     private static final long WORKSPACE = 256 << 20;
     private static final int CANDIDATES = 16, ROUNDS = 4, WORDS = 9;
     private static final int FIRST = 8, SECOND = 16, BIAS = 24, SCALE = 32; // members of the arguments, in bytes
@@ -142,7 +141,7 @@ final class Cudnn implements AutoCloseable {
             String key = card + ", cuDNN " + cudnnGetVersion() + ": " + c.problem;
             AlgorithmCache.Entry known = cache.get(key);
             if (known != null && c.use(known)) return c;
-            AlgorithmCache.Entry fastest = c.fastest(args.capacity());
+            AlgorithmCache.Entry fastest = c.fastest(args);
             if (fastest != null && c.use(fastest)) {
                 cache.put(key, fastest);
                 return c;
@@ -241,7 +240,7 @@ final class Cudnn implements AutoCloseable {
         boolean use(AlgorithmCache.Entry e) {
             int a = (int) e.words()[0], type = (int) e.words()[1];
             fused = e.words()[2] != 0;
-            if (!direct(a) || exact != (type == CUDNN_FMA_MATH) || fused && !mayFuse(a)) return false;
+            if (!direct(a) || exact && type != CUDNN_FMA_MATH || fused && !mayFuse(a)) return false;
             algorithm = a;
             math(type);
             try (SizeTPointer bytes = new SizeTPointer(1)) {
@@ -260,7 +259,7 @@ final class Cudnn implements AutoCloseable {
         }
 
         /** Times the candidates on zeros; null if none runs. */
-        AlgorithmCache.Entry fastest(int argsBytes) {
+        AlgorithmCache.Entry fastest(ByteBuffer args) {
             AlgorithmCache.Entry best = null;
             long in = in16 ? 2 : 4, least = Long.MAX_VALUE, most = 0;
             List<AlgorithmCache.Entry> found = new ArrayList<>();
@@ -278,14 +277,14 @@ final class Cudnn implements AutoCloseable {
                     Memory vectors = r.allocate(4L * outputs);
                     Memory scratch = r.allocate(most);
                     DeviceRuntime.Marks marks = r.marks(2)) {
-                ByteBuffer at = ByteBuffer.allocate(argsBytes).order(java.nio.ByteOrder.nativeOrder());
+                ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
                 at.putLong(FIRST, first.address()).putLong(SECOND, second.address()).putLong(BIAS, vectors.address());
                 at.putLong(SCALE, vectors.address()).putLong(kind.result, result.address()).putLong(kind.scratch, scratch.address());
                 for (AlgorithmCache.Entry e : found) {
                     if (!use(e)) continue;
                     int status = run(at);
                     if (unsupported(status)) {
-                        r.synchronize();
+                        r.synchronize(); // what was launched before the refusal
                         refused = " (" + name(status) + ")";
                         continue;
                     }
