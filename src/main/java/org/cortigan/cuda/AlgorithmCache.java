@@ -33,8 +33,8 @@ final class AlgorithmCache {
     /** In the folder of the property {@code cortigan.cuda.cache}, or XDG's cache folder. */
     static Path standard() {
         String folder = System.getProperty("cortigan.cuda.cache"), xdg = System.getenv("XDG_CACHE_HOME");
-        if (folder != null) return Path.of(folder, "cublaslt.json");
-        return (xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg)).resolve("cortigan/cublaslt.json");
+        if (folder != null) return Path.of(folder, "algorithms.json");
+        return (xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg)).resolve("cortigan/algorithms.json");
     }
 
     private Map<String, Entry> read(Consumer<String> note) {

@@ -33,7 +33,7 @@ import org.cortigan.op.Binary;
  *
  * <ul>
  *   <li>f32: FMA_MATH, because the default math type may use TF32 from architecture 8.0 on; tf32: TENSOR_OP_MATH.
- *   <li>bf16 x, weight and y with f32 sums (the documentation's PSEUDO_BFLOAT16_CONFIG).
+ *   <li>bf16 x, weight and y with f32 sums (cuDNN's PSEUDO_BFLOAT16_CONFIG).
  *   <li>dW: they give it in the type of x, so that bf16 would round it. x and dY are converted to f32 in scratch instead and
  *       multiplied as TF32, whose 11 bits hold those 8 exactly: the sums and dW are f32.
  * </ul>

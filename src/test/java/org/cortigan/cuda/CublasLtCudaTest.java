@@ -138,7 +138,7 @@ class CublasLtCudaTest {
                 }
         }
         assertEquals(List.of(), said);
-        String text = Files.readString(cache.resolve("cublaslt.json"));
+        String text = Files.readString(cache.resolve("algorithms.json"));
         // this library sums bf16 alone
         assertTrue(text.matches("(?s).*5 x 7 x 9, a transposed, sums, f32 to f32\"[^\"]*\"[^\"]* 6\".*"), text);
     }
@@ -159,7 +159,7 @@ class CublasLtCudaTest {
 
     @Test
     void algorithmsAreMeasuredOnceAndKept() throws Exception {
-        Path file = cache.resolve("cublaslt.json");
+        Path file = cache.resolve("algorithms.json");
         long before = SimulatedCuda.kernels();
         measure(new ArrayList<>());
         String text = Files.readString(file);
@@ -176,9 +176,9 @@ class CublasLtCudaTest {
             List<String> said = new ArrayList<>();
             measure(said);
             assertEquals(bad.contains("Simulated") ? 0 : 1, said.size(), said.toString());
-            if (!said.isEmpty()) assertTrue(said.get(0).contains("cublaslt.json is not used") && !said.get(0).contains("\n"), said.get(0));
+            if (!said.isEmpty()) assertTrue(said.get(0).contains("algorithms.json is not used") && !said.get(0).contains("\n"), said.get(0));
         }
-        assertFalse(Files.exists(cache.resolve("cublaslt.json.tmp")));
+        assertFalse(Files.exists(cache.resolve("algorithms.json.tmp")));
         assertTrue(SimulatedCuda.kernels() > before);
     }
 
@@ -190,7 +190,7 @@ class CublasLtCudaTest {
             product(d, 7, 9, 10, true, false, true, false, DType.BF16, DType.F32);
             product(d, 7, 12, 20, false, true, false, true, DType.F32, DType.F32);
         }
-        String text = Files.readString(cache.resolve("cublaslt.json"));
+        String text = Files.readString(cache.resolve("algorithms.json"));
         for (String[] want : new String[][] {
             {"7 x 10 x 24, b transposed, bf16 to bf16", "2"}, {"7 x 9 x 10, a transposed, bias, bf16 to f32", "2"},
             {"7 x 12 x 20, b transposed, scale, f32 to f32", "0"}

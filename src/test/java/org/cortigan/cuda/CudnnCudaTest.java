@@ -132,7 +132,7 @@ class CudnnCudaTest {
                 }
         }
         assertEquals(List.of(), said);
-        String text = Files.readString(cache.resolve("cublaslt.json"));
+        String text = Files.readString(cache.resolve("algorithms.json"));
         for (String kernel : new String[] {"conv2d", "conv2d_grad_x", "conv2d_grad_w"})
             assertTrue(text.contains("Simulated card, cuDNN 91900: " + kernel + " of 2 x 5 x 6 x 3 by 2 x 3 x 3, strides 1 1"), text);
     }
@@ -152,7 +152,7 @@ class CudnnCudaTest {
 
     @Test
     void algorithmsAreMeasuredOnceAndKept() throws IOException {
-        Path file = cache.resolve("cublaslt.json");
+        Path file = cache.resolve("algorithms.json");
         measure(new ArrayList<>());
         String text = Files.readString(file);
         long waits = SimulatedCuda.waits();
@@ -200,7 +200,7 @@ class CudnnCudaTest {
         try (Device d = open(new ArrayList<>())) {
             convolve(d, s, true, true, DType.F32);
         }
-        assertTrue(Files.notExists(cache.resolve("cublaslt.json")));
+        assertTrue(Files.notExists(cache.resolve("algorithms.json")));
     }
 
     @Test
