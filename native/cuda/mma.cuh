@@ -68,7 +68,9 @@ __device__ inline void copy_async(void* to, const void* from, bool ok) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
 #elif defined(CG_SIM)
-    sim::self().copies.start({to, from, ok});
+    sim::Copy copy{to, from, ok};
+    if (sim::block().backwards) copy(), copy.to = nullptr;
+    sim::self().copies.start(copy);
 #endif
 }
 __device__ inline void copy_commit() {

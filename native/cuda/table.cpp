@@ -2,7 +2,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "attention/attention_sm90.h"
+#include "attention/attention_sm90.cuh"
 #include "kernels_all.h"
 #ifndef CG_SIM
 #include <nvtx3/nvToolsExt.h>

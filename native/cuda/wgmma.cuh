@@ -1,6 +1,6 @@
 // Tensor-core products of a warpgroup (wgmma, sm_90a alone): C [64][N] += A [64][16] B [16][N], bf16 with float sums, A from
-// registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through the same descriptors and
-// swizzle, done at the wait: until then the accumulators hold NaN.
+// registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through the same
+// descriptors and swizzle, done at the wait: until then the accumulators hold NaN.
 //
 // Warp w of a warpgroup owns rows 16 w .. 16 w + 15 of A and C, with the fragments of mma.m16n8k16 (mma.cuh; PTX ISA,
 // wgmma.m64nNk16): N / 8 of C side by side.
@@ -58,8 +58,10 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
 #endif
 
 #define CG_T(t) "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9"
+#define CG_T3 CG_T() "," CG_T(1) "," CG_T(2)
+#define CG_T4 CG_T3 "," CG_T(3)
 #define CG_C1(n) CG_OUT(c[n][0]), CG_OUT(c[n][1]), CG_OUT(c[n][2]), CG_OUT(c[n][3])
-#define CG_C4(n) CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3)
+#define CG_C8(n) CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3), CG_C1(n + 4), CG_C1(n + 5), CG_C1(n + 6), CG_C1(n + 7)
 /// `list` names the accumulators, which are the first operands; A from registers and B are i0 to i4, or i0 and i1 both in
 /// shared memory.
 #define CG_REGISTERS(N, list, i0, i1, i2, i3, i4, ...)                                                                       \
@@ -73,22 +75,23 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
                  : __VA_ARGS__                                                                                               \
                  : "l"(a), "l"(b))
 /// A line for each width.
-#define CG_WIDTHS(form)                                                                                                                                                                           \
-    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));                                                                                             \
-    if constexpr (N8 == 5) form(40, CG_T() "," CG_T(1), 20, 21, 22, 23, 24, CG_C4(0), CG_C1(4));                                                                                                  \
-    if constexpr (N8 == 6) form(48, CG_T() "," CG_T(1) ",%20,%21,%22,%23", 24, 25, 26, 27, 28, CG_C4(0), CG_C1(4), CG_C1(5));                                                                     \
-    if constexpr (N8 == 8) form(64, CG_T() "," CG_T(1) "," CG_T(2) ",%30,%31", 32, 33, 34, 35, 36, CG_C4(0), CG_C4(4));                                                                           \
-    if constexpr (N8 == 10) form(80, CG_T() "," CG_T(1) "," CG_T(2) "," CG_T(3), 40, 41, 42, 43, 44, CG_C4(0), CG_C4(4), CG_C1(8), CG_C1(9));                                                     \
-    if constexpr (N8 == 11) form(88, CG_T() "," CG_T(1) "," CG_T(2) "," CG_T(3) ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C4(0), CG_C4(4), CG_C1(8), CG_C1(9), CG_C1(10));                       \
-    if constexpr (N8 == 12) form(96, CG_T() "," CG_T(1) "," CG_T(2) "," CG_T(3) ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C4(0), CG_C4(4), CG_C4(8));                            \
-    if constexpr (N8 == 14) form(112, CG_T() "," CG_T(1) "," CG_T(2) "," CG_T(3) "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C4(0), CG_C4(4), CG_C4(8), CG_C1(12), CG_C1(13));
+#define CG_WIDTHS(form)                                                                                                                  \
+    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));                                    \
+    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                                                     \
+    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));                               \
+    if constexpr (N8 == 11) form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));             \
+    if constexpr (N8 == 12)                                                                                                              \
+        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11));      \
+    if constexpr (N8 == 14)                                                                                                              \
+        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11),  \
+             CG_C1(12), CG_C1(13));
 
 /// c [N8] = a b of 8 N8 columns, plus c where SUM; a is the descriptor of 64 rows (K-major), or a warp's fragment of 16.
 /// Between wgmma_begin and wgmma_wait nothing else touches c or a.
 template <int N8, bool TRANS, bool SUM, class A>
 __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #if defined(__CUDA_ARCH__)
-    static_assert(N8 == 2 || N8 == 5 || N8 == 6 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14, "a width without a line");
+    static_assert(N8 == 2 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14, "a width without a line");
     // without SUM the accumulators are outputs alone, or they would be alive before
     if constexpr (!SUM) {
 #define CG_OUT(x) "=f"(x)
@@ -156,7 +159,9 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 
 #undef CG_T
 #undef CG_C1
-#undef CG_C4
+#undef CG_C8
+#undef CG_T3
+#undef CG_T4
 #undef CG_REGISTERS
 #undef CG_SHARED_A
 #undef CG_WIDTHS

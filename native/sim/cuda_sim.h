@@ -2,7 +2,8 @@
 // them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
 // OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
 // instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
-// (`stream` 1: backwards). What a thread starts and later waits for (cp.async, wgmma) happens at the wait, no earlier.
+// (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async, but
+// backwards at once), so that reading or overwriting too early shows.
 // About 1 GFLOP/s.
 //
 // Not covered: bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
@@ -67,7 +68,7 @@ struct Warp {
     alignas(16) uint64_t slot[2][32][8];
 };
 
-/// Work in groups: done when a thread waits for it, so that whoever reads its result or overwrites its operand before shows.
+/// Work in groups, done when a thread waits for it.
 template <class F>
 class Background {
     std::vector<F> open;
@@ -91,10 +92,11 @@ public:
 };
 
 struct Copy {
-    void* to;
+    void* to;  // null: done before
     const void* from;
     bool ok;
     void operator()() const {
+        if (!to) return;
         if (ok) std::memcpy(to, from, 16);
         else std::memset(to, 0, 16);
     }
@@ -137,6 +139,7 @@ struct Block {
     void (*body)(void*) = nullptr;
     void* arg = nullptr;
     std::string failure;
+    bool backwards = false;
 
     /// NaN in what a block has asked for; what lies behind it is forbidden under AddressSanitizer.
     void fill_shared() {
@@ -222,6 +225,7 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
         b.bdim = threads;
         b.gdim = grid;
         b.dynamic_bytes = shared;
+        b.backwards = backwards;
         b.arg = (void*)&body;
         b.body = [](void* f) { (*(std::remove_reference_t<F>*)f)(); };
 #pragma omp for schedule(static)

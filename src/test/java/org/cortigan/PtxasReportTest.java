@@ -19,6 +19,9 @@ class PtxasReportTest {
             "forward_mma<", "grad_queries<", "grad_keys<", "normalise<", "normalise_grad<", "over_images<", "over_images4<", "over_vertices<", "sums", "sum_t",
             "weights_sum", "sum_up", "adam_step", "square_sums", "gemm::product<");
 
+    /** Those on instructions that sm_90a alone has. */
+    private static final List<String> HOPPER = List.of("sm90::forward_wgmma<", "sm90::grad_wgmma");
+
     private record Kernel(String arch, int registers, int stack, int spills, String name) {
         static Kernel of(String line) {
             String[] f = line.split("\t");
@@ -42,6 +45,11 @@ class PtxasReportTest {
             List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
             for (String a : archs) assertTrue(some.stream().anyMatch(k -> k.arch.equals(a)), hot + " is not in the report for " + a);
             some.stream().filter(k -> k.spills > 0).forEach(k -> spill.add(k.toString()));
+        }
+        for (String hot : HOPPER) {
+            List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
+            assertEquals(archs.contains("sm_90a"), !some.isEmpty(), hot);
+            some.stream().filter(k -> k.spills > 0 || !k.arch.equals("sm_90a")).forEach(k -> spill.add(k.toString()));
         }
         assertEquals(List.of(), spill, "kernels that spill registers");
     }
