@@ -8,18 +8,19 @@
 //
 // What it takes, T 197, for one (image, head); clocks at N / 2 for m64nNk16 and 16 exp2, B 128, 12 heads, 132 multiprocessors
 // at 1.75 GHz, bytes over 4.3 TB/s:
-//                         forward                         backward
-//   registers, shared     168, 59 KiB                     168, 70 KiB           no spills
-//   wgmma                 84: 3264 clocks, 21.7 us        380: 11,648 clocks, 77 us (12,032 as N 16 waits for A from shared memory)
-//   exp2                  51,200: 3200 clocks, 21.3 us    106,496: 6656 clocks, 44 us
-//   bytes                 101 KB: 36 us                   202 KB with y: 72 us
-//   attention.cu          1352 ldmatrix.x4: 5408 clocks, 36 us at 128 bytes a clock; 2704 mma: 18 us or more
-//                         backward 4732: 18,928 clocks, 126 us; 9464 mma: 63 us or more
-// The last tile has 5 true rows of 64 and costs a quarter of the wgmma: a 16-row tile on mma.sync would hold one of the four
-// tensor cores as long, unless its columns were divided among four warps.
-// Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 100 to 115 against 140 to 170 (goals 44 and 90).
+//                         forward                      backward
+//   registers, shared     168, 59 KiB                  161, 70 KiB      no spills
+//   wgmma, mma            84, 0: 3264 clocks, 22 us    285, 728: 9752 clocks (mma at wgmma's rate), 65 us
+//   exp2                  51,200: 3200 clocks, 21 us   86,528: 5408 clocks, 36 us
+//   bytes                 101 KB: 36 us                202 KB with y: 72 us
+// The same of attention.cu:
+//   mma                   2704: 2704 clocks, 18 us     9464: 9464 clocks, 63 us (both at wgmma's rate)
+//   ldmatrix.x4           1352: 5408 clocks, 36 us     4732: 18,928 clocks, 126 us (128 bytes a clock)
+// 197 rows are three tiles and 5 rows. Backward these go to mma.sync, columns divided among the warps: one warp for all would hold
+// its tensor core as long as a tile holds all four. Forward they are a fourth tile, as memory takes longer anyway.
+// Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170 (goals 44 and 90).
 // Versions, by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks); A from registers, or one accumulator of
-// 200 columns, spilled at 168; 104 columns too. Not measured on a GPU yet.
+// 200 or two of 104 columns, spilled at 168. Not measured on a GPU yet.
 #include "attention_sm90.cuh"
 
 #include "wgmma.cuh"
@@ -198,6 +199,91 @@ __device__ inline float row_dot(const bf16* y, const bf16* dY, int stride, int r
 
 constexpr int kN = 208;  // rows that the backward pass keeps in shared memory
 
+/// A head's last 16 rows at most, on mma.sync: as a tile of 64 they would cost as much as 64. Rows at t0 and t1 meet those at s0
+/// and s1, every warp a quarter of them, 16 at a time; the four sums meet in s0. KEYS: dK and dV, else dQ.
+template <bool KEYS>
+__device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1, const float* se,
+                                 const float* sd, int first, int T, float scale) {
+    const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, l8 = lane & 7, l4 = lane / 8;
+    const float scale2 = scale * kLog2e;
+    float g0[8][4], g1[8][4];  // g1 for KEYS alone
+    zero(g0);
+    zero(g1);
+#pragma unroll 1
+    for (int at = warp * 16; at < T; at += 64) {
+        float s[2][4], dp[2][4];
+        zero(s);
+        zero(dp);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            const int own = swizzled(l8 + (l4 & 1) * 8, 2 * k + (l4 >> 1)), other = swizzled(at + l8 + (l4 >> 1) * 8, 2 * k + (l4 & 1));
+            uint32_t a[4], f[4];
+            load_matrices<false>(a, t0 + own);
+            load_matrices<false>(f, s0 + other);
+            mma_bf16(s[0], a, f[0], f[1]);
+            mma_bf16(s[1], a, f[2], f[3]);
+            load_matrices<false>(a, t1 + own);
+            load_matrices<false>(f, s1 + other);
+            mma_bf16(dp[0], a, f[0], f[1]);
+            mma_bf16(dp[1], a, f[2], f[3]);
+        }
+        uint32_t p[4], ds[4];
+#pragma unroll
+        for (int n = 0; n < 2; n++)
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const int row = first + lane / 4 + 8 * r, col = at + n * 8 + lane % 4 * 2;
+                float x[2], y[2];
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    const int query = KEYS ? col + e : row;
+                    x[e] = exp2_fast(s[n][2 * r + e] * scale2 - se[query]);
+                    y[e] = KEYS || col + e < T ? x[e] * (dp[n][2 * r + e] - sd[query]) : 0;  // x may be infinite at keys beyond T
+                }
+                p[2 * n + r] = pack_bf16(x[0], x[1]);
+                ds[2 * n + r] = pack_bf16(y[0], y[1]);
+            }
+#pragma unroll
+        for (int d = 0; d < 4; d++) {
+            const int other = swizzled(at + l8 + (l4 & 1) * 8, 2 * d + (l4 >> 1));
+            uint32_t f[4];
+            load_matrices<true>(f, s0 + other);
+            mma_bf16(g0[2 * d], ds, f[0], f[1]);
+            mma_bf16(g0[2 * d + 1], ds, f[2], f[3]);
+            if (KEYS) {
+                load_matrices<true>(f, s1 + other);
+                mma_bf16(g1[2 * d], p, f[0], f[1]);
+                mma_bf16(g1[2 * d + 1], p, f[2], f[3]);
+            }
+        }
+    }
+    __syncthreads();  // everybody has read s0
+    float4* room = (float4*)s0;  // [2][warp][n][lane]
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        room[(warp * 8 + n) * 32 + lane] = float4{g0[n][0], g0[n][1], g0[n][2], g0[n][3]};
+        if (KEYS) room[((4 + warp) * 8 + n) * 32 + lane] = float4{g1[n][0], g1[n][1], g1[n][2], g1[n][3]};
+    }
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < (KEYS ? 2 : 1); v++)
+#pragma unroll
+        for (int n = 2 * warp; n < 2 * warp + 2; n++) {
+            float sum[4] = {0, 0, 0, 0};
+#pragma unroll
+            for (int w = 0; w < 4; w++) {
+                const float4 c = room[((4 * v + w) * 8 + n) * 32 + lane];
+                sum[0] += c.x, sum[1] += c.y, sum[2] += c.z, sum[3] += c.w;
+            }
+            const float f = v ? 1 : scale;
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const int row = first + lane / 4 + 8 * r;
+                if (row < T) *(uint32_t*)(to + v * C + row * 3 * C + n * 8 + lane % 4 * 2) = pack_bf16(sum[2 * r] * f, sum[2 * r + 1] * f);
+            }
+        }
+}
+
 /// dQ (rows are queries), then dK and dV (rows are keys): the second half finds in the second-level cache what the first read.
 __global__ void __launch_bounds__(kThreads, 3)
 grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, int T, int H, float scale) {
@@ -219,8 +305,9 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         if (lane % 4 == 0) sd[r] = d;
     }
     const float scale2 = scale * kLog2e;
+    int first = 0;
 #pragma unroll 1
-    for (int first = 0; first < T; first += 64) {
+    for (; T - first > 16; first += 64) {
         copy_wait<0>();
         wgmma_fence();
         __syncthreads();
@@ -261,17 +348,23 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         if (first + 64 < T) {
             stage_rows(t0, qkv, 3 * C, first + 64, 64, T);
             stage_rows(t1, dY, C, first + 64, 64, T);
-        } else {
-            stage_rows(t0, qkv + C, 3 * C, 0, 64, T);
-            stage_rows(t1, qkv + 2 * C, 3 * C, 0, 64, T);
-            stage_rows(s0, qkv, 3 * C, 0, kN, T);
-            stage_rows(s1, dY, C, 0, kN, T);
         }
         copy_commit();
         store_rows(dQKV, 3 * C, first + warp_row, T, dq, scale, scale);
     }
+    if (first < T) {
+        copy_wait<0>();
+        __syncthreads();
+        last_rows<false>(dQKV, C, t0, t1, s0, s1, se, sd, first, T, scale);
+        __syncthreads();
+    }
+    stage_rows(t0, qkv + C, 3 * C, 0, 64, T);
+    stage_rows(t1, qkv + 2 * C, 3 * C, 0, 64, T);
+    stage_rows(s0, qkv, 3 * C, 0, kN, T);
+    stage_rows(s1, dY, C, 0, kN, T);
+    copy_commit();
 #pragma unroll 1
-    for (int first = 0; first < T; first += 64) {
+    for (first = 0; T - first > 16; first += 64) {
         copy_wait<0>();
         wgmma_fence();
         __syncthreads();
@@ -304,7 +397,7 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
             wgmma_commit();
             wgmma_wait<0>(dk, dv, p, ds);
         };
-#pragma unroll 1
+#pragma unroll  // or registers spill
         for (int at = 0; at < kN - 16; at += 64) queries(std::integral_constant<int, 8>(), at);
         queries(std::integral_constant<int, 2>(), kN - 16);
         __syncthreads();  // everybody has read K and V
@@ -315,6 +408,11 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         copy_commit();
         store_rows(dQKV + C, 3 * C, first + warp_row, T, dk, scale, scale);
         store_rows(dQKV + 2 * C, 3 * C, first + warp_row, T, dv, 1, 1);
+    }
+    if (first < T) {
+        copy_wait<0>();
+        __syncthreads();
+        last_rows<true>(dQKV + C, C, t0, t1, s0, s1, se, sd, first, T, scale);
     }
 }
 

@@ -1,6 +1,7 @@
 package org.cortigan;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
@@ -51,6 +52,8 @@ class PtxasReportTest {
             assertEquals(archs.contains("sm_90a"), !some.isEmpty(), hot);
             some.stream().filter(k -> k.spills > 0 || !k.arch.equals("sm_90a")).forEach(k -> spill.add(k.toString()));
         }
+        String log = Files.readString(Path.of("target/native/cuda/attention_sm90.o.log"));
+        assertFalse(log.contains("serialized"), "ptxas waits after every wgmma: " + log);
         assertEquals(List.of(), spill, "kernels that spill registers");
     }
 }
