@@ -7,7 +7,8 @@
 // No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to 60
 // bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
 // Floor at B 128, T 197, 12 heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take
-// 20 and 50 us at 790 TFLOP/s). Versions: only this one, not measured on a GPU yet.
+// 20 and 50 us at 790 TFLOP/s). Versions: this one and attention_sm90.cu, which is taken on request; not measured on a GPU yet.
+#include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
 #include "mma.cuh"
@@ -455,9 +456,17 @@ void grad_bf16(const AttentionGradArgs& g, Stream st) {
 template <class T>
 constexpr bool kMma = sizeof(T) == 2;
 
+bool wgmma_chosen = false;
+
 void check(i64 D) { CG_CHECK(D <= kMostD, "attention: head dimension " + std::to_string(D) + ", at most " + std::to_string(kMostD)); }
 
 }  // namespace
+
+void choose_attention(const std::string& which) {
+    CG_CHECK(which == "mma" || which == "wgmma", "attention: mma or wgmma, not " + which);
+    CG_CHECK(which == "mma" || sm90::built(), "attention: wgmma was not built: sm_90a is not among the architectures");
+    wgmma_chosen = which == "wgmma";
+}
 
 i64 attention_scratch(const AttentionArgs&) { return 0; }
 i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.T * 4, 256); }
@@ -465,6 +474,7 @@ i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g
 template <class T>
 void attention(const AttentionArgs& g, Stream st) {
     if (kMma<T> && aligned16(g.qkv) && aligned16(g.y)) {
+        if (wgmma_chosen && sm90::takes(g.T, g.D)) return sm90::attention(g, st);
         if (g.D == 32) return forward_bf16<32>(g, st);
         if (g.D == 64) return forward_bf16<64>(g, st);
         if (g.D == 128) return forward_bf16<128>(g, st);
@@ -477,6 +487,7 @@ void attention(const AttentionArgs& g, Stream st) {
 template <class T>
 void attention_grad(const AttentionGradArgs& g, Stream st) {
     if (kMma<T> && aligned16(g.qkv) && aligned16(g.y) && aligned16(g.dY) && aligned16(g.dQKV)) {
+        if (wgmma_chosen && sm90::takes(g.T, g.D)) return sm90::attention_grad(g, st);
         if (g.D == 32) return grad_bf16<32>(g, st);
         if (g.D == 64) return grad_bf16<64>(g, st);
         if (g.D == 128) return grad_bf16<128>(g, st);

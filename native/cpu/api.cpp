@@ -26,6 +26,7 @@ namespace avx512 { extern const Table kTable; }
 
 static const Table* loaded[kBackends];
 static void (*ranges[kBackends])(const char*);
+static void (*choices[kBackends])(const char*, const char*);
 
 const Table& table(Backend b) {
     switch (b) {
@@ -59,6 +60,7 @@ void load_backend(int backend, const char* path) {
                  std::string(path) + ": kernel " + own.entries[i].name + " is of another build");
     loaded[backend] = t;
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
+    choices[backend] = (void (*)(const char*, const char*))dlsym(library, "cg_choose");
 }
 
 int kernel_count() { return ref::kTable.n; }
@@ -76,6 +78,11 @@ void launch(int64_t function, int64_t args, int64_t stream) {
 
 void range(int backend, const char* name) {
     if (backend >= 0 && backend < kBackends && ranges[backend]) ranges[backend](*name ? name : nullptr);
+}
+
+void choose(int backend, const char* what, const char* which) {
+    CG_CHECK(backend >= 0 && backend < kBackends && choices[backend], "backend " + std::to_string(backend) + " has no variants");
+    choices[backend](what, which);
 }
 
 int64_t kernel_prepare(int backend, int kernel, int64_t args) {

@@ -1,6 +1,6 @@
 // What the CUDA kernels share: launching, vectors of 16 bytes, conversions, reductions in a fixed order, tables of rows as
 // kernel parameters. The same files compile with g++ and CG_SIM (native/sim/cuda_sim.h), so nothing here or in kernels/
-// uses more of CUDA than that header has; PTX sits in mma.cuh behind functions with an emulated twin.
+// uses more of CUDA than that header has; PTX sits in mma.cuh and wgmma.cuh behind functions with an emulated twin.
 //
 // A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda; it may launch several
 // kernels and must neither allocate nor synchronise, as it is called while a CUDA graph is captured.

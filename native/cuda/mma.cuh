@@ -67,14 +67,17 @@ __device__ inline void copy_async(void* to, const void* from, bool ok) {
     const int n = ok ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
-#else
-    if (ok) memcpy(to, from, 16);
-    else memset(to, 0, 16);
+#elif defined(CG_SIM)
+    sim::Copy copy{to, from, ok};
+    if (sim::block().backwards) copy(), copy.to = nullptr;
+    sim::self().copies.start(copy);
 #endif
 }
 __device__ inline void copy_commit() {
 #if defined(__CUDA_ARCH__)
     asm volatile("cp.async.commit_group;" ::: "memory");
+#elif defined(CG_SIM)
+    sim::self().copies.commit();
 #endif
 }
 /// Waits until at most N of this thread's groups are under way; a barrier must follow before others read.
@@ -82,6 +85,8 @@ template <int N>
 __device__ inline void copy_wait() {
 #if defined(__CUDA_ARCH__)
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#elif defined(CG_SIM)
+    if (sim::self().copies.wait(N)) sim::self().fenced = false;
 #endif
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "attention/attention_sm90.cuh"
 #include "kernels_all.h"
 #ifndef CG_SIM
 #include <nvtx3/nvToolsExt.h>
@@ -22,6 +23,12 @@ void fail(const char* file, int line, const char* expr, const std::string& what)
 }
 
 }  // namespace cg
+
+/// Takes one of a kernel's variants for all launches from now on.
+extern "C" __attribute__((visibility("default"))) void cg_choose(const char* what, const char* which) {
+    CG_CHECK(!std::strcmp(what, "attention"), std::string("no variants of ") + what);
+    cg::cuda::choose_attention(which);
+}
 
 namespace cg::cuda {
 

@@ -57,7 +57,12 @@ void entry() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(nullptr, &b.scheduler_bottom, &b.scheduler_size);
 #endif
-    b.body(b.arg);
+    try {
+        b.body(b.arg);
+        CG_CHECK(b.now->products.idle(), "a thread ends without having waited for its wgmma");
+    } catch (const std::exception& e) {
+        b.failure = e.what();
+    }
     b.now->done = true;
     b.alive--;
     // Threads that have ended do not count at a barrier.
@@ -81,6 +86,7 @@ void yield(const int* wait, int value) {
 void run_block(Block& b) {
     const size_t n = b.alive;
     b.at_barrier = 0;
+    b.failure.clear();
     for (Warp& w : b.warps) w.arrived = 0;
     for (size_t i = 0; i < n; i++) {
         Fiber& f = b.fibers[i];
@@ -94,6 +100,9 @@ void run_block(Block& b) {
         f.done = false;
         f.wait = nullptr;
         f.block = &b;
+        f.copies.clear();
+        f.products.clear();
+        f.fenced = true;
         // As after a call: the stack pointer is 8 off a multiple of 16, the return address is entry().
         void** sp = (void**)(f.stack + kStack - 64);
         *--sp = nullptr;
@@ -102,20 +111,26 @@ void run_block(Block& b) {
         f.sp = sp;
     }
     while (b.alive > 0) {
+        // A warp runs until it waits for others: warps far apart show a missing barrier.
         bool moved = false;
+        bool again = false;
         for (size_t i = 0; i < n; i++) {
             Fiber& f = b.fibers[i];
-            if (f.done || (f.wait && *f.wait == f.wait_value)) continue;
-            f.wait = nullptr;
-            moved = true;
-            b.now = &f;
+            if (!f.done && !(f.wait && *f.wait == f.wait_value)) {
+                f.wait = nullptr;
+                moved = true;
+                again = true;
+                b.now = &f;
 #if defined(__SANITIZE_ADDRESS__)
-            __sanitizer_start_switch_fiber(&b.scheduler_fake, f.stack, kStack);
+                __sanitizer_start_switch_fiber(&b.scheduler_fake, f.stack, kStack);
 #endif
-            cg_sim_switch(&b.scheduler_sp, f.sp);
+                cg_sim_switch(&b.scheduler_sp, f.sp);
 #if defined(__SANITIZE_ADDRESS__)
-            __sanitizer_finish_switch_fiber(b.scheduler_fake, nullptr, nullptr);
+                __sanitizer_finish_switch_fiber(b.scheduler_fake, nullptr, nullptr);
 #endif
+                CG_CHECK(b.failure.empty(), b.failure);
+            }
+            if (again && (i % 32 == 31 || i == n - 1)) i = i / 32 * 32 - 1, again = false;
         }
         if (!moved) {
             // The waiting fibers' stacks are simply made anew for the next block.

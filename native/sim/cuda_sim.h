@@ -2,9 +2,11 @@
 // them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
 // OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
 // instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
-// (`stream` 1: backwards). About 1 GFLOP/s.
+// (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async, but
+// backwards at once), so that reading or overwriting too early shows.
+// About 1 GFLOP/s.
 //
-// Not covered: wgmma, bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
+// Not covered: bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
 #pragma once
 
 #include <omp.h>
@@ -14,6 +16,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -64,6 +68,40 @@ struct Warp {
     alignas(16) uint64_t slot[2][32][8];
 };
 
+/// Work in groups, done when a thread waits for it.
+template <class F>
+class Background {
+    std::vector<F> open;
+    std::deque<std::vector<F>> groups;
+
+public:
+    void start(F f) { open.push_back(std::move(f)); }
+    void commit() {
+        groups.push_back(std::move(open));
+        open.clear();
+    }
+    /// Whether there was something to do.
+    bool wait(size_t leave) {
+        bool any = false;
+        for (; groups.size() > leave; groups.pop_front())
+            for (F& f : groups.front()) f(), any = true;
+        return any;
+    }
+    bool idle() const { return open.empty() && groups.empty(); }
+    void clear() { open.clear(), groups.clear(); }
+};
+
+struct Copy {
+    void* to;  // null: done before
+    const void* from;
+    bool ok;
+    void operator()() const {
+        if (!to) return;
+        if (ok) std::memcpy(to, from, 16);
+        else std::memset(to, 0, 16);
+    }
+};
+
 struct Block;
 
 struct Fiber {
@@ -76,6 +114,9 @@ struct Fiber {
     bool done = false;
     unsigned index = 0;
     dim3 tid;
+    Background<Copy> copies;
+    Background<std::function<void()>> products;
+    bool fenced = true;  // wgmma may read all that this thread has copied to shared memory
 };
 
 constexpr size_t kStack = 128 << 10;
@@ -97,6 +138,8 @@ struct Block {
     std::unique_ptr<char[]> dynamic;
     void (*body)(void*) = nullptr;
     void* arg = nullptr;
+    std::string failure;
+    bool backwards = false;
 
     /// NaN in what a block has asked for; what lies behind it is forbidden under AddressSanitizer.
     void fill_shared() {
@@ -106,7 +149,7 @@ struct Block {
 #endif
         std::memset(shared(), 0xFF, dynamic_bytes);
     }
-    char* shared() { return (char*)(((uintptr_t)dynamic.get() + 127) & ~(uintptr_t)127); }
+    char* shared() { return (char*)(((uintptr_t)dynamic.get() + 1023) & ~(uintptr_t)1023); }
     ~Block() {
         for (Fiber& f : fibers) std::free(f.stack);
     }
@@ -178,10 +221,11 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
         Block& b = block();
         while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
         b.warps.resize((size_t)((n + 31) / 32));
-        if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 128]);
+        if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 1024]);
         b.bdim = threads;
         b.gdim = grid;
         b.dynamic_bytes = shared;
+        b.backwards = backwards;
         b.arg = (void*)&body;
         b.body = [](void* f) { (*(std::remove_reference_t<F>*)f)(); };
 #pragma omp for schedule(static)

@@ -20,6 +20,8 @@ CG_API int64_t kernel_function(int backend, int kernel, int variant);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);
 /// Begins a range of that name for a profiler of the backend's; an empty name ends it. Does nothing where there is none.
 CG_API void range(int backend, const char* name);
+/// Takes one of a kernel's variants for everything launched or recorded from now on.
+CG_API void choose(int backend, const char* what, const char* which);
 CG_API int64_t kernel_prepare(int backend, int kernel, int64_t args);
 CG_API void kernel_release(int backend, int kernel, int64_t state);
 CG_API int64_t kernel_scratch(int backend, int kernel, int64_t args);

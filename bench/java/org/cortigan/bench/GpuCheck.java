@@ -31,6 +31,8 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Native;
 import org.cortigan.op.Adam;
 import org.cortigan.op.Binary;
 import org.cortigan.op.Cost;
@@ -99,13 +101,46 @@ public final class GpuCheck {
         return m;
     }
 
-    /** Every case against the double reference, in place with guard words and out of place, which must give the same bits. */
+    /** The kernels of attention that this device has; the first are the default. */
+    private List<String> attentions() {
+        return device.backend() == Kernels.CUDA && device.name().endsWith("sm_90)") ? List.of("mma", "wgmma") : List.of("mma");
+    }
+
+    /** Does something with each of them. */
+    private void eachAttention(Attentions f) throws IOException {
+        List<String> all = attentions();
+        for (String a : all) {
+            if (all.size() > 1) Native.choose(Kernels.CUDA, "attention", a);
+            try {
+                f.with(a.equals("mma") ? "" : ", " + a);
+            } finally {
+                if (all.size() > 1) Native.choose(Kernels.CUDA, "attention", "mma");
+            }
+        }
+    }
+
+    private interface Attentions {
+        /** @param suffix of the names of what is measured, empty for the default */
+        void with(String suffix) throws IOException;
+    }
+
     private void ops(String part) throws IOException {
+        boolean[] ok = {true};
+        eachAttention(suffix -> ok[0] &= ops(part, suffix));
+        if (!ok[0]) System.exit(1);
+    }
+
+    /**
+     * Cases against the double reference, in place with guard words and out of place, which must give the same bits; for a variant
+     * of attention those of attention alone.
+     */
+    private boolean ops(String part, String suffix) throws IOException {
         CpuDevice ref = CpuDevice.doubleReference();
         List<Object> failures = new ArrayList<>();
         int n = 0;
         for (OpCase c : OpCases.all()) {
             if (c.bench() || Arrays.stream(part.split(",")).noneMatch(c.name()::contains)) continue;
+            if (!suffix.isEmpty() && !c.name().startsWith("attention")) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (!device.supports(t)) continue;
                 n++;
@@ -125,9 +160,9 @@ public final class GpuCheck {
                 }
             }
         }
-        String name = part.isEmpty() ? "all cases" : "cases of " + part;
+        String name = (part.isEmpty() ? "all cases" : "cases of " + part) + suffix;
         line(map("stage", "ops", "name", name, "device", device.name(), "cases", n, "failures", failures));
-        if (!failures.isEmpty()) System.exit(1);
+        return failures.isEmpty();
     }
 
     private void train(Path golden) throws IOException {
@@ -244,13 +279,13 @@ public final class GpuCheck {
         int copies = small ? 2 : 4, runs = small ? 3 : 10, side = small ? 14 : 56, channels = small ? 8 : 64;
         for (boolean back : new boolean[] {false, true}) {
             String pass = back ? "forward+backward" : "forward";
-            measured("kernels", "attention " + pass, time(w -> {
+            eachAttention(suffix -> measured("kernels", "attention " + pass + suffix, time(w -> {
                 for (int i = 0; i < copies; i++) {
                     Value x = w.in(t, b, tokens, 3 * width);
                     both(w, Ops.attention(x, heads), List.of(x), back);
                 }
                 return copies;
-            }, runs), c, t);
+            }, runs), c, t));
             measured("kernels", "layernorm " + pass, time(w -> {
                 for (int i = 0; i < copies; i++) {
                     Value x = w.in(t, b * tokens, width), ga = w.in(DType.F32, width), be = w.in(DType.F32, width);

@@ -1,6 +1,7 @@
 package org.cortigan;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
@@ -19,6 +20,9 @@ class PtxasReportTest {
             "forward_mma<", "grad_queries<", "grad_keys<", "normalise<", "normalise_grad<", "over_images<", "over_images4<",
             "over_vertices<", "sums", "sum_t", "dots", "weights_sum", "sum_up", "adam_step", "square_sums", "gemm::product<",
             "add_moments<");
+
+    /** Those on instructions that sm_90a alone has. */
+    private static final List<String> HOPPER = List.of("sm90::forward_wgmma<", "sm90::grad_wgmma");
 
     private record Kernel(String arch, int registers, int stack, int spills, String name) {
         static Kernel of(String line) {
@@ -44,6 +48,13 @@ class PtxasReportTest {
             for (String a : archs) assertTrue(some.stream().anyMatch(k -> k.arch.equals(a)), hot + " is not in the report for " + a);
             some.stream().filter(k -> k.spills > 0).forEach(k -> spill.add(k.toString()));
         }
+        for (String hot : HOPPER) {
+            List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
+            assertEquals(archs.contains("sm_90a"), !some.isEmpty(), hot);
+            some.stream().filter(k -> k.spills > 0 || !k.arch.equals("sm_90a")).forEach(k -> spill.add(k.toString()));
+        }
+        String log = Files.readString(Path.of("target/native/cuda/attention_sm90.o.log"));
+        assertFalse(log.contains("serialized"), "ptxas waits after every wgmma: " + log);
         assertEquals(List.of(), spill, "kernels that spill registers");
     }
 }

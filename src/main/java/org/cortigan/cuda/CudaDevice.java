@@ -57,6 +57,7 @@ public final class CudaDevice implements Device {
         } catch (RuntimeException e) {
             throw new InputException(what, "the kernels do not load: " + e.getMessage(), "Install the CUDA 13 toolkit's libcudart.so.13", e);
         }
+        chooseAttention(what, product, major, minor);
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);
@@ -78,6 +79,21 @@ public final class CudaDevice implements Device {
                     "If it says that no kernel image is available, build with -Dcuda.architectures=" + major + minor
                             + "; otherwise update the driver",
                     e);
+        }
+    }
+
+    /** Attention's kernels: on mma.sync, which all cards have, or with cortigan.cuda.attention=wgmma on Hopper's own instructions. */
+    private static void chooseAttention(String what, String product, int major, int minor) {
+        String which = System.getProperty("cortigan.cuda.attention", "mma");
+        if (!which.equals("mma") && !which.equals("wgmma"))
+            throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Take mma or wgmma");
+        if (which.equals("wgmma") && (major != 9 || minor != 0))
+            throw new InputException(
+                    what, product + " has architecture " + major + "." + minor + ", wgmma is for 9.0", "Leave out -Dcortigan.cuda.attention");
+        try {
+            Native.choose(Kernels.CUDA, "attention", which);
+        } catch (RuntimeException e) {
+            throw new InputException(what, e.getMessage(), "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention", e);
         }
     }
 

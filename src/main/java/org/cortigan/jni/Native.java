@@ -28,6 +28,9 @@ public final class Native {
 
     public static native void range(int backend, String name);
 
+    /** Takes one of a kernel's variants for everything launched or recorded from now on in this process. */
+    public static native void choose(int backend, String what, String which);
+
     public static native long kernel_prepare(int backend, int kernel, long args);
 
     public static native void kernel_release(int backend, int kernel, long state);

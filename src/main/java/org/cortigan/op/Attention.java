@@ -61,8 +61,11 @@ public record Attention(int heads) implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}}) c.add(of(s[0], s[1], s[2], s[3]));
-        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel
-        for (int[] s : new int[][] {{2, 197, 3, 64}, {1, 40, 2, 32}, {1, 300, 1, 32}, {1, 70, 1, 128}})
+        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel, and those where wgmma's tiles end
+        for (int[] s : new int[][] {
+            {2, 197, 3, 64}, {1, 40, 2, 32}, {1, 300, 1, 32}, {1, 70, 1, 128}, {1, 1, 1, 64}, {1, 64, 1, 64}, {1, 129, 1, 64},
+            {1, 207, 1, 64}, {1, 209, 1, 64}
+        })
             c.add(of(s[0], s[1], s[2], s[3]).noGradient());
         c.add(of(8, 197, 12, 64).benchmark());
         return c;

@@ -230,6 +230,41 @@ class DeviceCudaTest {
         refused("gpu", "is unknown", "auto, cpu, cuda");
     }
 
+    @Test
+    void attentionOnWgmmaIsTakenByNameAndOnlyOnHopper() {
+        String property = "cortigan.cuda.attention";
+        try {
+            float[] mma = attention(), again = attention();
+            assertArrayEquals(mma, again);
+            System.setProperty(property, "wgmma");
+            float[] wgmma = attention();
+            assertFalse(java.util.Arrays.equals(mma, wgmma), "sums of another order: other bits");
+            for (int i = 0; i < mma.length; i++) assertEquals(mma[i], wgmma[i], 0x1p-6, "element " + i);
+            SimulatedCuda.architecture(8);
+            refused("cuda", "Simulated card has architecture 8.0, wgmma is for 9.0", "Leave out -Dcortigan.cuda.attention");
+            System.setProperty(property, "tcgen05");
+            refused("cuda", "-Dcortigan.cuda.attention", "'tcgen05' is unknown", "mma or wgmma");
+            System.clearProperty(property);
+            Devices.open("cuda", 0).close();
+        } finally {
+            System.clearProperty(property);
+            SimulatedCuda.reset();
+            Devices.open("cuda", 0).close();
+        }
+    }
+
+    private static float[] attention() {
+        Graph g = new Graph();
+        g.output("y", Ops.attention(g.input("x", DType.BF16, 1, 70, 3 * 64), 1));
+        try (Device d = Devices.open("cuda", 0);
+                Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            s.input("x").write(numbers(70 * 3 * 64, 5));
+            s.run();
+            return s.output("y").toFloats();
+        }
+    }
+
     private static void refused(String name, String... says) {
         String m = assertThrows(InputException.class, () -> Devices.open(name, 0)).getMessage();
         for (String s : says) assertTrue(m.contains(s), m);

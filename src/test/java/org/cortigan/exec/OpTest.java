@@ -111,6 +111,24 @@ class OpTest {
         return tests.stream();
     }
 
+    /** Attention on wgmma, wherever it takes the shape, beside its sibling on mma.sync. */
+    @TestFactory
+    Stream<DynamicTest> hopperAttentionAgreesWithTheDoubleReference() {
+        CpuDevice ref = CpuDevice.doubleReference();
+        return cases().stream().filter(c -> c.name().startsWith("attention") && small(c)).map(c -> dynamicTest(c.name(), () -> {
+            Map<String, float[]> want = OpCheck.run(c, DType.BF16, ref, Session.Options.DEFAULT, true, false);
+            SimDevice.attention("wgmma");
+            try {
+                Map<String, float[]> got = OpCheck.run(c, DType.BF16, SIM, new Session.Options(OpCheck.GUARD, true), true, true);
+                OpCheck.compare(c, DType.BF16, want, got, "wgmma");
+                Map<String, float[]> again = OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
+                for (String k : got.keySet()) assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": twice differs");
+            } finally {
+                SimDevice.attention("mma");
+            }
+        }));
+    }
+
     @TestFactory
     Stream<DynamicTest> symbolicGradientsAgreeWithCentralDifferences() {
         return cases().stream().filter(OpCase::gradient).map(c -> dynamicTest(c.name(), () -> gradientCheck(c)));

@@ -51,6 +51,11 @@ public final class SimDevice implements Device {
         return runtime;
     }
 
+    /** Takes the kernels of a variant ({@code mma}, {@code wgmma}) for attention in this process. */
+    public static void attention(String which) {
+        Native.choose(Kernels.SIM, "attention", which);
+    }
+
     /** What the device says to have free. */
     public void freeBytes(long n) {
         runtime.freeBytes = n;

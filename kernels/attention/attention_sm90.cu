@@ -1,0 +1,449 @@
+// Patch attention on Hopper's own instructions: bf16, D 64, T up to 208 (formulas: attention.h; all else, and all other cards:
+// attention.cu, the default). Taken by -Dcortigan.cuda.attention=wgmma.
+// A block is one warpgroup and has one (image, head), three blocks to a multiprocessor, so that one loads or takes
+// exponentials while another multiplies. Tiles of 64 rows one after another; what they are multiplied with stays in shared memory
+// (cp.async, 128-byte swizzle). Forward: a whole row of scores in registers, so the softmax is exact in one pass, and P goes
+// from accumulators to operand. Backward in one kernel without atomics or scratch: rows are queries for dQ, then keys for dK and dV.
+// Deterministic: one warpgroup adds up in a fixed order.
+//
+// What it takes, T 197, for one (image, head); clocks at N / 2 for m64nNk16 and 16 exp2, B 128, 12 heads, 132 multiprocessors
+// at 1.75 GHz, bytes over 4.3 TB/s:
+//                         forward                      backward
+//   registers, shared     168, 59 KiB                  161, 70 KiB      no spills
+//   wgmma, mma            84, 0: 3264 clocks, 22 us    285, 728: 9752 clocks (mma at wgmma's rate), 65 us
+//   exp2                  51,200: 3200 clocks, 21 us   86,528: 5408 clocks, 36 us
+//   bytes                 101 KB: 36 us                202 KB with y: 72 us
+// The same of attention.cu:
+//   mma                   2704: 2704 clocks, 18 us     9464: 9464 clocks, 63 us (both at wgmma's rate)
+//   ldmatrix.x4           1352: 5408 clocks, 36 us     4732: 18,928 clocks, 126 us (128 bytes a clock)
+// 197 rows are three tiles and 5 rows. Backward these go to mma.sync, columns divided among the warps: one warp for all would hold
+// its tensor core as long as a tile holds all four. Forward they are a fourth tile, as memory takes longer anyway.
+// Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170 (goals 44 and 90).
+// Versions, by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks); A from registers, or one accumulator of
+// 200 or two of 104 columns, spilled at 168. Not measured on a GPU yet.
+#include "attention_sm90.cuh"
+
+#include "wgmma.cuh"
+
+namespace cg::cuda::sm90 {
+
+#if defined(CG_SM90A) || defined(CG_SIM)
+
+namespace {
+
+constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
+constexpr int kD = 64;
+constexpr int kThreads = 128;
+
+/// Accumulators times s0 (rows 0 to 7) and s1 to 16 rows of y.
+__device__ inline void store_rows(bf16* y, int stride, int row, int T, const float (&c)[8][4], float s0, float s1) {
+    const int lane = (int)threadIdx.x & 31;
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const float s = r ? s1 : s0;
+            uint32_t v[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++) v[j] = pack_bf16(c[4 * h + j][2 * r] * s, c[4 * h + j][2 * r + 1] * s);
+            quad_transpose(v);
+            const int i = row + lane / 4 + 8 * r;
+            if (i < T) *(int4*)(y + (i64)i * stride + h * 32 + lane % 4 * 8) = int4{(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
+        }
+}
+
+/// Rows first .. first + n of x to swizzled shared memory, zero beyond T.
+__device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
+#pragma unroll 1
+    for (int i = (int)threadIdx.x; i < n * 8; i += kThreads) {
+        const int r = i / 8, c = i % 8;
+        const bool ok = first + r < T;
+        copy_async(to + swizzled(r, c), ok ? x + (i64)(first + r) * stride + c * 8 : x, ok);
+    }
+}
+
+__device__ inline float quad_sum(float v) {
+    v += __shfl_xor_sync(0xffffffffu, v, 1);
+    return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+__device__ inline float quad_max(float v) {
+    v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
+    return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
+}
+
+template <int N8, bool SUM>
+__device__ inline void across(float (&s)[N8][4], uint64_t a, uint64_t b) {
+    constexpr int W = 14, rest = N8 % W;
+#pragma unroll
+    for (int n = 0; n < N8 / W * W; n += W) wgmma<W, false, SUM>(s + n, a, b + n * 64);
+    if constexpr (rest > 0) wgmma<rest, false, SUM>(s + N8 - rest, a, b + (N8 - rest) * 64);
+}
+
+/// N keys, T of them true.
+template <int N>
+__global__ void __launch_bounds__(kThreads, 3) forward_wgmma(const bf16* qkv, bf16* y, float* lse, int T, int H, float scale2) {
+    CG_SHARED_SWIZZLED(bf16, shared);  // K [N][64], V [N16][64], Q [64][64]
+    constexpr int N16 = (N + 15) / 16 * 16;
+    const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
+    const bf16* q = qkv + (i64)b * T * 3 * C + h * kD;
+    const int lane = (int)threadIdx.x & 31, warp_row = (int)threadIdx.x / 32 * 16;
+    bf16 *sk = shared, *sv = sk + N * kD, *sq = sv + N16 * kD;
+    stage_rows(sq, q, 3 * C, 0, 64, T);
+    stage_rows(sk, q + C, 3 * C, 0, N, T);
+    copy_commit();
+    stage_rows(sv, q + 2 * C, 3 * C, 0, N16, T);
+    copy_commit();
+    copy_wait<1>();
+#pragma unroll 1
+    for (int first = 0; first < T; first += 64) {
+        const int row = first + warp_row;
+        wgmma_fence();
+        __syncthreads();
+        float s[N / 8][4];
+        wgmma_begin();
+        across<N / 8, false>(s, swizzled_rows(sq), swizzled_rows(sk));
+#pragma unroll
+        for (int k = 1; k < 4; k++) across<N / 8, true>(s, swizzled_rows(sq) + k * kAlongRow, swizzled_rows(sk) + k * kAlongRow);
+        wgmma_commit();
+        wgmma_wait<0>(s);
+        __syncthreads();  // everybody has read Q
+        if (first + 64 < T) stage_rows(sq, q, 3 * C, first + 64, 64, T);
+        copy_commit();
+#pragma unroll
+        for (int n = 0; n < N / 8; n++)
+            if (n == N / 8 - 1 || T <= N - 8)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    if (n * 8 + lane % 4 * 2 + e % 2 >= T) s[n][e] = -INFINITY;
+        float m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            m0 = fmaxf(m0, fmaxf(s[n][0], s[n][1]));
+            m1 = fmaxf(m1, fmaxf(s[n][2], s[n][3]));
+        }
+        m0 = quad_max(m0) * scale2, m1 = quad_max(m1) * scale2;
+        uint32_t p[N16 / 16][4];
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            s[n][0] = exp2_fast(s[n][0] * scale2 - m0);
+            s[n][1] = exp2_fast(s[n][1] * scale2 - m0);
+            s[n][2] = exp2_fast(s[n][2] * scale2 - m1);
+            s[n][3] = exp2_fast(s[n][3] * scale2 - m1);
+            l0 += s[n][0] + s[n][1];
+            l1 += s[n][2] + s[n][3];
+            p[n / 2][n % 2 * 2] = pack_bf16(s[n][0], s[n][1]);
+            p[n / 2][n % 2 * 2 + 1] = pack_bf16(s[n][2], s[n][3]);
+        }
+        if (N < N16) p[N16 / 16 - 1][2] = p[N16 / 16 - 1][3] = 0;
+        if (first == 0) {
+            copy_wait<1>();
+            wgmma_fence();
+            __syncthreads();
+        }
+        float o[8][4];
+        wgmma_begin(p);
+        wgmma<8, true, false>(o, p[0], swizzled_rows(sv));
+#pragma unroll
+        for (int k = 1; k < N16 / 16; k++) wgmma<8, true, true>(o, p[k], swizzled_rows(sv) + k * kAlongRows);
+        wgmma_commit();
+        wgmma_wait<0>(o, p);
+        l0 = quad_sum(l0), l1 = quad_sum(l1);
+        store_rows(y + (i64)b * T * C + h * kD, C, row, T, o, 1 / l0, 1 / l1);
+        if (lane % 4 == 0) {
+            const int r = row + lane / 4;
+            if (r < T) lse[(i64)bh * T + r] = m0 * kLn2 + logf(l0);
+            if (r + 8 < T) lse[(i64)bh * T + r + 8] = m1 * kLn2 + logf(l1);
+        }
+        copy_wait<0>();
+    }
+}
+
+/// c [W] = rows a times rows b, over all of D.
+template <int W>
+__device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
+    wgmma<W, false, false>(c, swizzled_rows(a), swizzled_rows(b));
+#pragma unroll
+    for (int k = 1; k < kD / 16; k++) wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
+}
+
+/// c += a times 8 W rows of b.
+template <int W>
+__device__ inline void add_rows(float (&c)[8][4], const uint32_t (&a)[W / 2][4], const bf16* b) {
+#pragma unroll
+    for (int k = 0; k < W / 2; k++) wgmma<8, true, true>(c, a[k], swizzled_rows(b) + k * kAlongRows);
+}
+
+template <int N>
+__device__ inline void zero(float (&c)[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) c[n][e] = 0;
+}
+
+/// Sum over a row of y dY, in all lanes of its quad; 0 beyond T.
+__device__ inline float row_dot(const bf16* y, const bf16* dY, int stride, int row, int T) {
+    float s = 0;
+    if (row < T)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            float a[8], b[8];
+            const i64 at = (i64)row * stride + h * 32 + (threadIdx.x & 3) * 8;
+            load_vec(y + at, a);
+            load_vec(dY + at, b);
+#pragma unroll
+            for (int i = 0; i < 8; i++) s += a[i] * b[i];
+        }
+    return quad_sum(s);
+}
+
+constexpr int kN = 208;  // rows that the backward pass keeps in shared memory
+
+/// A head's last 16 rows at most, on mma.sync: as a tile of 64 they would cost as much as 64. Rows at t0 and t1 meet those at s0
+/// and s1, every warp a quarter of them, 16 at a time; the four sums meet in s0. KEYS: dK and dV, else dQ.
+template <bool KEYS>
+__device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1, const float* se,
+                                 const float* sd, int first, int T, float scale) {
+    const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, l8 = lane & 7, l4 = lane / 8;
+    const float scale2 = scale * kLog2e;
+    float g0[8][4], g1[8][4];  // g1 for KEYS alone
+    zero(g0);
+    zero(g1);
+#pragma unroll 1
+    for (int at = warp * 16; at < T; at += 64) {
+        float s[2][4], dp[2][4];
+        zero(s);
+        zero(dp);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            const int own = swizzled(l8 + (l4 & 1) * 8, 2 * k + (l4 >> 1)), other = swizzled(at + l8 + (l4 >> 1) * 8, 2 * k + (l4 & 1));
+            uint32_t a[4], f[4];
+            load_matrices<false>(a, t0 + own);
+            load_matrices<false>(f, s0 + other);
+            mma_bf16(s[0], a, f[0], f[1]);
+            mma_bf16(s[1], a, f[2], f[3]);
+            load_matrices<false>(a, t1 + own);
+            load_matrices<false>(f, s1 + other);
+            mma_bf16(dp[0], a, f[0], f[1]);
+            mma_bf16(dp[1], a, f[2], f[3]);
+        }
+        uint32_t p[4], ds[4];
+#pragma unroll
+        for (int n = 0; n < 2; n++)
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const int row = first + lane / 4 + 8 * r, col = at + n * 8 + lane % 4 * 2;
+                float x[2], y[2];
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    const int query = KEYS ? col + e : row;
+                    x[e] = exp2_fast(s[n][2 * r + e] * scale2 - se[query]);
+                    y[e] = KEYS || col + e < T ? x[e] * (dp[n][2 * r + e] - sd[query]) : 0;  // x may be infinite at keys beyond T
+                }
+                p[2 * n + r] = pack_bf16(x[0], x[1]);
+                ds[2 * n + r] = pack_bf16(y[0], y[1]);
+            }
+#pragma unroll
+        for (int d = 0; d < 4; d++) {
+            const int other = swizzled(at + l8 + (l4 & 1) * 8, 2 * d + (l4 >> 1));
+            uint32_t f[4];
+            load_matrices<true>(f, s0 + other);
+            mma_bf16(g0[2 * d], ds, f[0], f[1]);
+            mma_bf16(g0[2 * d + 1], ds, f[2], f[3]);
+            if (KEYS) {
+                load_matrices<true>(f, s1 + other);
+                mma_bf16(g1[2 * d], p, f[0], f[1]);
+                mma_bf16(g1[2 * d + 1], p, f[2], f[3]);
+            }
+        }
+    }
+    __syncthreads();  // everybody has read s0
+    float4* room = (float4*)s0;  // [2][warp][n][lane]
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        room[(warp * 8 + n) * 32 + lane] = float4{g0[n][0], g0[n][1], g0[n][2], g0[n][3]};
+        if (KEYS) room[((4 + warp) * 8 + n) * 32 + lane] = float4{g1[n][0], g1[n][1], g1[n][2], g1[n][3]};
+    }
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < (KEYS ? 2 : 1); v++)
+#pragma unroll
+        for (int n = 2 * warp; n < 2 * warp + 2; n++) {
+            float sum[4] = {0, 0, 0, 0};
+#pragma unroll
+            for (int w = 0; w < 4; w++) {
+                const float4 c = room[((4 * v + w) * 8 + n) * 32 + lane];
+                sum[0] += c.x, sum[1] += c.y, sum[2] += c.z, sum[3] += c.w;
+            }
+            const float f = v ? 1 : scale;
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                const int row = first + lane / 4 + 8 * r;
+                if (row < T) *(uint32_t*)(to + v * C + row * 3 * C + n * 8 + lane % 4 * 2) = pack_bf16(sum[2 * r] * f, sum[2 * r + 1] * f);
+            }
+        }
+}
+
+/// dQ (rows are queries), then dK and dV (rows are keys): the second half finds in the second-level cache what the first read.
+__global__ void __launch_bounds__(kThreads, 3)
+grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, int T, int H, float scale) {
+    CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
+    const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
+    qkv += (i64)b * T * 3 * C + h * kD, dQKV += (i64)b * T * 3 * C + h * kD;
+    y += (i64)b * T * C + h * kD, dY += (i64)b * T * C + h * kD, lse += (i64)bh * T;
+    const int lane = (int)threadIdx.x & 31, warp_row = (int)threadIdx.x / 32 * 16;
+    bf16 *s0 = shared, *s1 = s0 + kN * kD, *t0 = s1 + kN * kD, *t1 = t0 + 64 * kD;
+    float *se = (float*)(t1 + 64 * kD), *sd = se + kN;  // lse / ln 2 and D_i [kN]
+    stage_rows(t0, qkv, 3 * C, 0, 64, T);
+    stage_rows(t1, dY, C, 0, 64, T);
+    stage_rows(s0, qkv + C, 3 * C, 0, kN, T);
+    stage_rows(s1, qkv + 2 * C, 3 * C, 0, kN, T);
+    copy_commit();
+    for (int i = (int)threadIdx.x; i < kN; i += kThreads) se[i] = i < T ? lse[i] * kLog2e : INFINITY;  // p is 0 beyond T
+    for (int r = (int)threadIdx.x / 4; r < kN; r += kThreads / 4) {
+        const float d = row_dot(y, dY, C, r, T);
+        if (lane % 4 == 0) sd[r] = d;
+    }
+    const float scale2 = scale * kLog2e;
+    int first = 0;
+#pragma unroll 1
+    for (; T - first > 16; first += 64) {
+        copy_wait<0>();
+        wgmma_fence();
+        __syncthreads();
+        const int r0 = first + warp_row + lane / 4, r1 = r0 + 8;
+        const float d0 = r0 < T ? sd[r0] : 0, d1 = r1 < T ? sd[r1] : 0, e0 = r0 < T ? se[r0] : INFINITY, e1 = r1 < T ? se[r1] : INFINITY;
+        float dq[8][4];
+        zero(dq);
+        auto keys = [&](auto width, int at) {
+            constexpr int W = decltype(width)::value;
+            float s[W][4], dp[W][4];
+            wgmma_begin();
+            dots<W>(s, t0, s0 + at * kD);
+            dots<W>(dp, t1, s1 + at * kD);
+            wgmma_commit();
+            wgmma_wait<0>(s, dp);
+            const int left = T - at;
+            uint32_t ds[W / 2][4];
+#pragma unroll
+            for (int n = 0; n < W; n++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) s[n][e] = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
+                if (left < 8 * W)  // keys beyond T are zero, but p may be infinite there
+#pragma unroll
+                    for (int e = 0; e < 4; e++)
+                        if (n * 8 + lane % 4 * 2 + e % 2 >= left) s[n][e] = 0;
+                ds[n / 2][n % 2 * 2] = pack_bf16(s[n][0], s[n][1]);
+                ds[n / 2][n % 2 * 2 + 1] = pack_bf16(s[n][2], s[n][3]);
+            }
+            wgmma_begin(dq, ds);
+            add_rows<W>(dq, ds, s0 + at * kD);
+            wgmma_commit();
+            wgmma_wait<0>(dq, ds);
+        };
+        keys(std::integral_constant<int, 8>(), 0);
+        keys(std::integral_constant<int, 8>(), 64);
+        keys(std::integral_constant<int, 10>(), 128);
+        __syncthreads();  // everybody has read Q and dY
+        if (first + 64 < T) {
+            stage_rows(t0, qkv, 3 * C, first + 64, 64, T);
+            stage_rows(t1, dY, C, first + 64, 64, T);
+        }
+        copy_commit();
+        store_rows(dQKV, 3 * C, first + warp_row, T, dq, scale, scale);
+    }
+    if (first < T) {
+        copy_wait<0>();
+        __syncthreads();
+        last_rows<false>(dQKV, C, t0, t1, s0, s1, se, sd, first, T, scale);
+        __syncthreads();
+    }
+    stage_rows(t0, qkv + C, 3 * C, 0, 64, T);
+    stage_rows(t1, qkv + 2 * C, 3 * C, 0, 64, T);
+    stage_rows(s0, qkv, 3 * C, 0, kN, T);
+    stage_rows(s1, dY, C, 0, kN, T);
+    copy_commit();
+#pragma unroll 1
+    for (first = 0; T - first > 16; first += 64) {
+        copy_wait<0>();
+        wgmma_fence();
+        __syncthreads();
+        float dk[8][4], dv[8][4];
+        zero(dk);
+        zero(dv);
+        auto queries = [&](auto width, int at) {
+            constexpr int W = decltype(width)::value;
+            float s[W][4], dp[W][4];
+            wgmma_begin();
+            dots<W>(s, t0, s0 + at * kD);
+            dots<W>(dp, t1, s1 + at * kD);
+            wgmma_commit();
+            wgmma_wait<0>(s, dp);
+            uint32_t p[W / 2][4], ds[W / 2][4];
+#pragma unroll
+            for (int n = 0; n < W; n++) {
+                const int i = at + n * 8 + lane % 4 * 2;
+                const float2 e = *(const float2*)(se + i), d = *(const float2*)(sd + i);
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    const float p0 = exp2_fast(s[n][2 * r] * scale2 - e.x), p1 = exp2_fast(s[n][2 * r + 1] * scale2 - e.y);
+                    p[n / 2][n % 2 * 2 + r] = pack_bf16(p0, p1);
+                    ds[n / 2][n % 2 * 2 + r] = pack_bf16(p0 * (dp[n][2 * r] - d.x), p1 * (dp[n][2 * r + 1] - d.y));
+                }
+            }
+            wgmma_begin(dk, dv, p, ds);
+            add_rows<W>(dv, p, s1 + at * kD);
+            add_rows<W>(dk, ds, s0 + at * kD);
+            wgmma_commit();
+            wgmma_wait<0>(dk, dv, p, ds);
+        };
+#pragma unroll  // or registers spill
+        for (int at = 0; at < kN - 16; at += 64) queries(std::integral_constant<int, 8>(), at);
+        queries(std::integral_constant<int, 2>(), kN - 16);
+        __syncthreads();  // everybody has read K and V
+        if (first + 64 < T) {
+            stage_rows(t0, qkv + C, 3 * C, first + 64, 64, T);
+            stage_rows(t1, qkv + 2 * C, 3 * C, first + 64, 64, T);
+        }
+        copy_commit();
+        store_rows(dQKV + C, 3 * C, first + warp_row, T, dk, scale, scale);
+        store_rows(dQKV + 2 * C, 3 * C, first + warp_row, T, dv, 1, 1);
+    }
+    if (first < T) {
+        copy_wait<0>();
+        __syncthreads();
+        last_rows<true>(dQKV + C, C, t0, t1, s0, s1, se, sd, first, T, scale);
+    }
+}
+
+template <int N>
+void forward(const AttentionArgs& g, Stream st) {
+    CG_LAUNCH((forward_wgmma<N>), grid(g.B * g.H), kThreads, (size_t)(N + (N + 15) / 16 * 16 + 64) * kD * 2, st, (const bf16*)g.qkv,
+              (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, kLog2e / sqrtf((float)kD));
+}
+
+}  // namespace
+
+bool built() { return true; }
+bool takes(i64 T, i64 D) { return D == kD && T <= 208; }
+
+void attention(const AttentionArgs& g, Stream st) {
+    if (g.T <= 200) forward<200>(g, st);
+    else forward<208>(g, st);
+}
+
+void attention_grad(const AttentionGradArgs& g, Stream st) {
+    CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, (const bf16*)g.qkv, (const bf16*)g.y,
+              (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (int)g.T, (int)g.H, 1 / sqrtf((float)kD));
+}
+
+#else
+
+bool built() { return false; }
+bool takes(i64, i64) { return false; }
+void attention(const AttentionArgs&, Stream) { CG_CHECK(false, "not built"); }
+void attention_grad(const AttentionGradArgs&, Stream) { CG_CHECK(false, "not built"); }
+
+#endif
+
+}  // namespace cg::cuda::sm90

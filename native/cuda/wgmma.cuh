@@ -1,0 +1,241 @@
+// Tensor-core products of a warpgroup (wgmma, sm_90a alone): C [64][N] += A [64][16] B [16][N], bf16 with float sums, A from
+// registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through the same
+// descriptors and swizzle, done at the wait: until then the accumulators hold NaN.
+//
+// Warp w of a warpgroup owns rows 16 w .. 16 w + 15 of A and C, with the fragments of mma.m16n8k16 (mma.cuh; PTX ISA,
+// wgmma.m64nNk16): N / 8 of C side by side.
+// In shared memory lie rows of 64 bf16 from a multiple of 1024 bytes on, with the 128-byte swizzle: 16 bytes number c of
+// row r at 8 r + (c ^ r % 8). Such rows are A's rows and B's columns (K-major: 64 of K in a row), or with TRANS B's rows (N-major).
+#pragma once
+
+#include "mma.cuh"
+
+namespace cg::cuda {
+
+/// Dynamic shared memory where a swizzle's pattern begins.
+#ifdef CG_SIM
+#define CG_SHARED_SWIZZLED(T, name) CG_SHARED(T, name)
+#else
+#define CG_SHARED_SWIZZLED(T, name)                                \
+    extern __shared__ __align__(1024) unsigned char cg_swizzled[]; \
+    T* name = (T*)cg_swizzled
+#endif
+
+/// Element of 16 bytes number c of row r.
+__host__ __device__ constexpr int swizzled(int r, int c) { return r * 64 + (c ^ (r & 7)) * 8; }
+
+/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes from 8 rows to the next 8, 128-byte swizzle, all in
+/// 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
+__device__ inline uint64_t swizzled_rows(const void* p) {
+#if defined(__CUDA_ARCH__)
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
+#elif defined(CG_SIM)
+    const uint32_t at = (uint32_t)((const char*)p - sim::block().shared());
+#else
+    const uint32_t at = 0;
+    (void)p;
+#endif
+    return (at & 0x3ffff) >> 4 | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}
+/// What one step of 16 along K adds to a descriptor: 32 bytes of each row, or 16 rows.
+constexpr uint64_t kAlongRow = 2, kAlongRows = 128;
+
+#ifdef CG_SIM
+/// Element (n, k) of B by its descriptor (PTX ISA, wgmma shared memory layout; strides as in its canonical layouts).
+inline float operand(uint64_t d, bool trans, unsigned n, unsigned k) {
+    const unsigned leading = (d >> 16 & 0x3fff) << 4, stride = (d >> 32 & 0x3fff) << 4, mode = d >> 62;
+    CG_CHECK(mode > 0 && (d >> 49 & 7) == 0, "descriptor of another kind");
+    const unsigned row = 256u >> mode;  // bytes: 128, 64, 32
+    unsigned at = (d & 0x3fff) << 4;
+    at += trans ? n / (row / 2) * leading + k / 8 * stride + k % 8 * row + n % (row / 2) * 2 : n / 8 * stride + n % 8 * row + k * 2;
+    at ^= at >> 3 & (row - 16);
+    CG_CHECK(at + 2 <= sim::block().dynamic_bytes, "wgmma reads beyond shared memory");
+    return bits_to_float((uint32_t) * (const uint16_t*)(sim::block().shared() + at) << 16);
+}
+
+/// What accumulators hold until the wait.
+inline float in_flight() { return bits_to_float(0x7fc0dead); }
+#endif
+
+#define CG_T(t) "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9"
+#define CG_T3 CG_T() "," CG_T(1) "," CG_T(2)
+#define CG_T4 CG_T3 "," CG_T(3)
+#define CG_C1(n) CG_OUT(c[n][0]), CG_OUT(c[n][1]), CG_OUT(c[n][2]), CG_OUT(c[n][3])
+#define CG_C8(n) CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3), CG_C1(n + 4), CG_C1(n + 5), CG_C1(n + 6), CG_C1(n + 7)
+/// `list` names the accumulators, which are the first operands; A from registers and B are i0 to i4, or i0 and i1 both in
+/// shared memory.
+#define CG_REGISTERS(N, list, i0, i1, i2, i3, i4, ...)                                                                       \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" list \
+                 "}, {%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, " CG_TRANS ";}"                               \
+                 : __VA_ARGS__                                                                                               \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+#define CG_SHARED_A(N, list, i0, i1, i2, i3, i4, ...)                                                                        \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" list \
+                 "}, %" #i0 ", %" #i1 ", p, 1, 1, 0, " CG_TRANS ";}"                                                          \
+                 : __VA_ARGS__                                                                                               \
+                 : "l"(a), "l"(b))
+/// A line for each width.
+#define CG_WIDTHS(form)                                                                                                                  \
+    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));                                    \
+    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                                                     \
+    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));                               \
+    if constexpr (N8 == 11) form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));             \
+    if constexpr (N8 == 12)                                                                                                              \
+        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11));      \
+    if constexpr (N8 == 14)                                                                                                              \
+        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11),  \
+             CG_C1(12), CG_C1(13));
+
+/// c [N8] = a b of 8 N8 columns, plus c where SUM; a is the descriptor of 64 rows (K-major), or a warp's fragment of 16.
+/// Between wgmma_begin and wgmma_wait nothing else touches c or a.
+template <int N8, bool TRANS, bool SUM, class A>
+__device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
+#if defined(__CUDA_ARCH__)
+    static_assert(N8 == 2 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14, "a width without a line");
+    // without SUM the accumulators are outputs alone, or they would be alive before
+    if constexpr (!SUM) {
+#define CG_OUT(x) "=f"(x)
+#define CG_SUM "0"
+#define CG_TRANS "0"
+        if constexpr (!TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
+        if constexpr (!TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+#undef CG_TRANS
+#define CG_TRANS "1"
+        if constexpr (TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
+        if constexpr (TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+#undef CG_OUT
+#undef CG_SUM
+    } else {
+#define CG_OUT(x) "+f"(x)
+#define CG_SUM "1"
+        if constexpr (TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
+        if constexpr (TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+#undef CG_TRANS
+#define CG_TRANS "0"
+        if constexpr (!TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
+        if constexpr (!TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+#undef CG_OUT
+#undef CG_SUM
+#undef CG_TRANS
+    }
+#elif defined(CG_SIM)
+    CG_CHECK(sim::self().fenced, "wgmma reads what was copied, and no wgmma_fence is between");
+    const unsigned g = sim::lane() / 4, t = sim::lane() % 4, warp = sim::self().index / 32 % 4;
+    struct {
+        uint32_t a[4][4];  // register i of lane 4 g + j
+        float old[N8][4];
+        bool begins;
+        uint64_t rows;
+    } k;
+    k.rows = 0;
+    if constexpr (sizeof(A) == 8) {
+        k.rows = a;
+    } else {
+        const uint64_t words[2] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32};
+        const uint64_t(*s)[8] = sim::exchange(0xffffffffu, words, 2);
+        for (unsigned j = 0; j < 4; j++)
+            for (unsigned i = 0; i < 4; i++) k.a[j][i] = (uint32_t)(s[g * 4 + j][i / 2] >> (32 * (i % 2)));
+    }
+    k.begins = float_to_bits(c[0][0]) != float_to_bits(in_flight());
+    memcpy(k.old, c, sizeof k.old);
+    for (int n = 0; n < N8; n++)
+        for (int e = 0; e < 4; e++) c[n][e] = in_flight();
+    sim::self().products.start([k, c, b, g, t, warp] {
+        float x[2][16];
+        for (unsigned r = 0; r < 2; r++)
+            for (unsigned i = 0; i < 16; i++)
+                // a register: r + 2 (i / 8) of lane (g, (i % 8) / 2), as in mma_bf16
+                x[r][i] = sizeof(A) == 8 ? operand(k.rows, false, warp * 16 + g + 8 * r, i)
+                                         : bits_to_float(k.a[i % 8 / 2][r + 2 * (i / 8)] >> (16 * (i % 2)) << 16);
+        for (unsigned n = 0; n < N8; n++)
+            for (unsigned e = 0; e < 4; e++) {
+                float v = 0;
+                for (unsigned i = 0; i < 16; i++) v += x[e / 2][i] * operand(b, TRANS, n * 8 + 2 * t + e % 2, i);
+                c[n][e] = !SUM ? v : v + (k.begins ? k.old[n][e] : c[n][e]);
+            }
+    });
+#endif
+}
+
+#undef CG_T
+#undef CG_C1
+#undef CG_C8
+#undef CG_T3
+#undef CG_T4
+#undef CG_REGISTERS
+#undef CG_SHARED_A
+#undef CG_WIDTHS
+
+/// Ties registers to this place in the program.
+__device__ inline void pin(float& x) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+f"(x)::"memory");
+#else
+    (void)x;
+#endif
+}
+__device__ inline void pin(uint32_t& x) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+r"(x)::"memory");
+#else
+    (void)x;
+#endif
+}
+template <class T, int N>
+__device__ inline void pin(T (&x)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) pin(x[i]);
+}
+
+/// Before the first wgmma of some, with all the registers that they will use.
+template <class... R>
+__device__ inline void wgmma_begin(R&... registers) {
+    (pin(registers), ...);
+#if defined(__CUDA_ARCH__)
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+__device__ inline void wgmma_commit() {
+#if defined(__CUDA_ARCH__)
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#elif defined(CG_SIM)
+    sim::self().products.commit();
+#endif
+}
+/// Waits until at most LEAVE of the committed groups are under way; the registers are those of the others.
+template <int LEAVE, class... R>
+__device__ inline void wgmma_wait(R&... registers) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEAVE) : "memory");
+#elif defined(CG_SIM)
+    sim::self().products.wait(LEAVE);
+#endif
+    (pin(registers), ...);
+}
+/// What this thread wrote to shared memory (copy_async: waited for) becomes visible to wgmma, for others after a barrier.
+__device__ inline void wgmma_fence() {
+#if defined(__CUDA_ARCH__)
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#elif defined(CG_SIM)
+    sim::self().fenced = true;
+#endif
+}
+
+/// 4 x 4 words of the four lanes of a quad, transposed: lane t's v[j] becomes lane j's v[t].
+__device__ inline void quad_transpose(uint32_t (&v)[4]) {
+    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
+#pragma unroll
+    for (int j = 0; j < 4; j += 2) {
+        const uint32_t x = __shfl_xor_sync(0xffffffffu, odd ? v[j] : v[j + 1], 1);
+        v[j] = odd ? x : v[j];
+        v[j + 1] = odd ? v[j + 1] : x;
+    }
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const uint32_t x = __shfl_xor_sync(0xffffffffu, high ? v[j] : v[j + 2], 2);
+        v[j] = high ? x : v[j];
+        v[j + 2] = high ? v[j + 2] : x;
+    }
+}
+
+}  // namespace cg::cuda
