@@ -1,7 +1,7 @@
 // cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda uses of
 // descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
-// leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace overwritten. Rows off
-// 16 bytes are slow.
+// leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace
+// overwritten. Rows off 16 bytes are slow.
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>

@@ -89,8 +89,8 @@ final class GpuReport {
         r.put("floor_ms", floor);
         rows.add(r);
         String served = l == null || !l.containsKey("served") ? "" : " (" + l.get("served") + ")";
-        md.append(String.format("| %s%s | %s | %s | %s | %s | %s | %s | %s |%n", name, served, text(ours), text(eager), text(compiled), text(floor),
-                ratio(eager, ours), ratio(compiled, ours), ratio(ours, floor)));
+        md.append(String.format("| %s%s | %s | %s | %s | %s | %s | %s | %s |%n", name, served, text(ours), text(eager), text(compiled),
+                text(floor), ratio(eager, ours), ratio(compiled, ours), ratio(ours, floor)));
     }
 
     private static String text(Double ms) {

@@ -34,7 +34,8 @@ final class AlgorithmCache {
     static Path standard() {
         String folder = System.getProperty("cortigan.cuda.cache"), xdg = System.getenv("XDG_CACHE_HOME");
         if (folder != null) return Path.of(folder, "algorithms.json");
-        return (xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg)).resolve("cortigan/algorithms.json");
+        Path caches = xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
+        return caches.resolve("cortigan/algorithms.json");
     }
 
     private Map<String, Entry> read(Consumer<String> note) {

@@ -27,11 +27,12 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is column-major y^T = op(b)^T op(a)^T, so b
- * goes first and a second, each as it is stored. f32 accumulation; scale = 1/sigma is the alpha, read from the device (pointer
- * mode DEVICE, with a zero of the device's for beta); the bias is the epilogue's. Where the library takes no f32 bias beside a
- * bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half of what rounding the result is. The
- * sums of dY that are a bias's gradient are the epilogue's of the product by dY, or a kernel of their own where that is faster.
+ * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is
+ * column-major y^T = op(b)^T op(a)^T, so b goes first and a second, each as it is stored. f32 accumulation; scale = 1/sigma is
+ * the alpha, read from the device (pointer mode DEVICE, with a zero of the device's for beta); the bias is the epilogue's. Where
+ * the library takes no f32 bias beside a bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half
+ * of what rounding the result is. The sums of dY that are a bias's gradient are the epilogue's of the product by dY, or a kernel
+ * of their own where that is faster.
  *
  * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once for each
  * problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).

@@ -89,11 +89,13 @@ public final class CudaDevice implements Device {
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Take mma or wgmma");
         if (which.equals("wgmma") && (major != 9 || minor != 0))
             throw new InputException(
-                    what, product + " has architecture " + major + "." + minor + ", wgmma is for 9.0", "Leave out -Dcortigan.cuda.attention");
+                    what, product + " has architecture " + major + "." + minor + ", wgmma is for 9.0",
+                    "Leave out -Dcortigan.cuda.attention");
         try {
             Native.choose(Kernels.CUDA, "attention", which);
         } catch (RuntimeException e) {
-            throw new InputException(what, e.getMessage(), "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention", e);
+            throw new InputException(
+                    what, e.getMessage(), "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention", e);
         }
     }
 

@@ -18,8 +18,9 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for it and its text. CUDA reports a failed
- * kernel at whatever call comes next: what {@code close} methods meet is thrown by the first call after them.
+ * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for it and
+ * its text. CUDA reports a failed kernel at whatever call comes next: what {@code close} methods meet is thrown by the first call
+ * after them.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** A pointer that is aimed anew for every call, so that a step makes none. */
@@ -195,14 +196,16 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         @Override
         public void send(long host) {
             check(cudaStreamWaitEvent(uploads, delivered, 0), "cudaStreamWaitEvent");
-            check(cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads), "cudaMemcpyAsync to the device");
+            check(cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads),
+                    "cudaMemcpyAsync to the device");
             check(cudaEventRecord(sent, uploads), "cudaEventRecord");
         }
 
         @Override
         public void deliver() {
             check(cudaStreamWaitEvent(stream, sent, 0), "cudaStreamWaitEvent");
-            check(cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync on the device");
+            check(cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream),
+                    "cudaMemcpyAsync on the device");
             check(cudaEventRecord(delivered, stream), "cudaEventRecord");
         }
 

@@ -28,14 +28,14 @@ import org.cortigan.plan.Recompute;
 
 /** What a {@link Trainer} has of each subject: its data, the graph of a step on it, and how far it is. */
 final class SubjectSteps implements AutoCloseable {
+    /** Inputs that are new in every step where the data are not on the device. */
+    static final List<String> BATCH = List.of("images", "responses");
+
     final ModelConfig.Subject subject;
     final TrainingData data;
     final int[] training;
     final int[] validation;
     final long perEpoch;
-    /** Inputs that are new in every step where the data are not on the device. */
-    static final List<String> BATCH = List.of("images", "responses");
-
     StepGraph graph;
     Session session;
     BatchLoader loader;
