@@ -17,7 +17,6 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 constexpr int kStage = 256;    // rows in shared memory at a time, where the card has room for them
 constexpr int kMostWarps = 8;
 
@@ -93,24 +92,6 @@ __device__ inline void store_rows(bf16* y, int stride, int row, int T, const flo
         if (r0 < T) *(uint32_t*)(y + (i64)r0 * stride + at) = pack_bf16(c[d][0] * s0, c[d][1] * s0);
         if (r1 < T) *(uint32_t*)(y + (i64)r1 * stride + at) = pack_bf16(c[d][2] * s1, c[d][3] * s1);
     }
-}
-
-template <int N>
-__device__ inline void zero(float (&c)[N][4]) {
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) c[n][e] = 0;
-}
-
-/// Over the four lanes that share a row of accumulators.
-__device__ inline float quad_sum(float v) {
-    v += __shfl_xor_sync(0xffffffffu, v, 1);
-    return v + __shfl_xor_sync(0xffffffffu, v, 2);
-}
-__device__ inline float quad_max(float v) {
-    v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
-    return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
 }
 
 /// Calls f(width, at) for tiles of N rows from 0 on, and of 16 where fewer are left: 197 rows cost 208, not 256.

@@ -31,7 +31,6 @@ namespace cg::cuda::sm90 {
 
 namespace {
 
-constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 constexpr int kD = 64;
 constexpr int kThreads = 128;
 
@@ -60,15 +59,6 @@ __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first
         const bool ok = first + r < T;
         copy_async(to + swizzled(r, c), ok ? x + (i64)(first + r) * stride + c * 8 : x, ok);
     }
-}
-
-__device__ inline float quad_sum(float v) {
-    v += __shfl_xor_sync(0xffffffffu, v, 1);
-    return v + __shfl_xor_sync(0xffffffffu, v, 2);
-}
-__device__ inline float quad_max(float v) {
-    v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
-    return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
 }
 
 template <int N8, bool SUM>
@@ -166,19 +156,21 @@ __device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
     for (int k = 1; k < kD / 16; k++) wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
 }
 
+/// Scores and dP of a tile: rows a0 times rows b0, rows a1 times rows b1.
+template <int W>
+__device__ inline void both_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0, const bf16* b1) {
+    wgmma_begin();
+    dots<W>(s, a0, b0);
+    dots<W>(dp, a1, b1);
+    wgmma_commit();
+    wgmma_wait<0>(s, dp);
+}
+
 /// c += a times 8 W rows of b.
 template <int W>
 __device__ inline void add_rows(float (&c)[8][4], const uint32_t (&a)[W / 2][4], const bf16* b) {
 #pragma unroll
     for (int k = 0; k < W / 2; k++) wgmma<8, true, true>(c, a[k], swizzled_rows(b) + k * kAlongRows);
-}
-
-template <int N>
-__device__ inline void zero(float (&c)[N][4]) {
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) c[n][e] = 0;
 }
 
 /// Sum over a row of y dY, in all lanes of its quad; 0 beyond T.
@@ -318,11 +310,7 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         auto keys = [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W][4], dp[W][4];
-            wgmma_begin();
-            dots<W>(s, t0, s0 + at * kD);
-            dots<W>(dp, t1, s1 + at * kD);
-            wgmma_commit();
-            wgmma_wait<0>(s, dp);
+            both_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
             const int left = T - at;
             uint32_t ds[W / 2][4];
 #pragma unroll
@@ -374,11 +362,7 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         auto queries = [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W][4], dp[W][4];
-            wgmma_begin();
-            dots<W>(s, t0, s0 + at * kD);
-            dots<W>(dp, t1, s1 + at * kD);
-            wgmma_commit();
-            wgmma_wait<0>(s, dp);
+            both_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
             uint32_t p[W / 2][4], ds[W / 2][4];
 #pragma unroll
             for (int n = 0; n < W; n++) {

@@ -37,6 +37,24 @@ __device__ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t 
 #endif
 }
 
+template <int N>
+__device__ inline void zero(float (&c)[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) c[n][e] = 0;
+}
+
+/// Over the four lanes that share a row of accumulators.
+__device__ inline float quad_sum(float v) {
+    v += __shfl_xor_sync(0xffffffffu, v, 1);
+    return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+__device__ inline float quad_max(float v) {
+    v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
+    return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
+}
+
 /// Four 8x8 matrices of bf16 from shared memory, whose rows' addresses lanes 0-7, 8-15, 16-23, 24-31 give: register i
 /// takes elements (lane / 4, 2 (lane % 4)..) of matrix i, of its transpose if TRANS.
 template <bool TRANS>
@@ -89,6 +107,8 @@ __device__ inline void copy_wait() {
     if (sim::self().copies.wait(N)) sim::self().fenced = false;
 #endif
 }
+
+constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 
 /// 2^x, as fast as the hardware has it.
 __device__ inline float exp2_fast(float x) {

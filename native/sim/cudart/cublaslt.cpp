@@ -2,12 +2,11 @@
 // descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
 // leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace
 // overwritten. Rows off 16 bytes are slow.
-#include <cstdint>
-#include <cstring>
 #include <initializer_list>
 
+#include "numbers.h"
+
 #define CG_LT extern "C" __attribute__((visibility("default")))
-extern "C" int cg_cudart_ask(void* stream, void (*work)(void*), void* data);
 extern "C" void cg_cudart_pass(double ms);
 
 namespace {
@@ -41,24 +40,6 @@ struct Job {
     size_t bytes;
 };
 
-float widen(uint16_t h) {
-    uint32_t u = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-uint32_t bits(float f) {
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
-}
-float get(const void* p, int type, int64_t i) { return type == kBf16 ? widen(((const uint16_t*)p)[i]) : ((const float*)p)[i]; }
-float tf32(float f) {
-    uint32_t u = (bits(f) + 0x1000) & ~0x1fffu;
-    memcpy(&f, &u, 4);
-    return f;
-}
-
 void run(void* data) {
     Job* j = (Job*)data;
     const Operation& o = j->op;
@@ -71,28 +52,23 @@ void run(void* data) {
     if (o.epilogue == kSums)
         for (int64_t c = 0; c < (int64_t)j->d.columns; c++) {
             double sum = 0;
-            for (int64_t k = 0; k < inner; k++) sum += get(j->B, j->b.type, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
+            for (int64_t k = 0; k < inner; k++) sum += get(j->B, j->b.type == kBf16, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
             ((float*)o.bias)[c] = (float)sum;
         }
     for (int64_t c = 0; c < (int64_t)j->d.columns; c++)
         for (int64_t r = 0; r < (int64_t)j->d.rows; r++) {
             double sum = 0;
             for (int64_t k = 0; k < inner; k++) {
-                float x = get(j->A, j->a.type, o.trans_a ? k + r * j->a.ld : r + k * j->a.ld);
-                float y = get(j->B, j->b.type, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
+                float x = get(j->A, j->a.type == kBf16, o.trans_a ? k + r * j->a.ld : r + k * j->a.ld);
+                float y = get(j->B, j->b.type == kBf16, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
                 if (o.compute == kTf32) x = tf32(x), y = tf32(y);
                 sum += (double)x * y;
             }
             double v = alpha * sum;
             const int64_t at = r + c * j->d.ld;
-            if (beta != 0) v += beta * get(j->D, j->d.type, at);
-            if (o.epilogue == kBias) v += get(o.bias, o.bias_type < 0 ? j->d.type : o.bias_type, r);
-            if (j->d.type == kF32) {
-                ((float*)j->D)[at] = (float)v;
-            } else {
-                const uint32_t u = bits((float)v);
-                ((uint16_t*)j->D)[at] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-            }
+            if (beta != 0) v += beta * get(j->D, j->d.type == kBf16, at);
+            if (o.epilogue == kBias) v += get(o.bias, (o.bias_type < 0 ? j->d.type : o.bias_type) == kBf16, r);
+            put(j->D, j->d.type == kBf16, at, v);
         }
 }
 // Jobs may be replayed, so they stay until the process ends.

@@ -3,11 +3,9 @@
 // all tensors of one type with f32 sums, tensors on 16 bytes, the fused bias in y's type and by one algorithm, none but
 // deterministic direct sums run though others are offered first, nothing where the padding covers the kernel, all of the
 // workspace overwritten. The four libraries that the bindings need are this one source under each name.
-#include <cstdint>
-#include <cstring>
+#include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))
-extern "C" int cg_cudart_ask(void* stream, void (*work)(void*), void* data);
 
 namespace {
 
@@ -43,36 +41,13 @@ struct Job {
     float alpha, beta;
 };
 
-uint32_t bits(float f) {
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
-}
-float number(uint32_t u) {
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-float get(const void* p, int type, int64_t i) {
-    return type == kBf16 ? number((uint32_t)((const uint16_t*)p)[i] << 16) : ((const float*)p)[i];
-}
-void put(void* p, int type, int64_t i, double v, float beta) {
-    if (beta != 0) v += beta * get(p, type, i);
-    if (type == kF32) {
-        ((float*)p)[i] = (float)v;
-    } else {
-        const uint32_t u = bits((float)v);
-        ((uint16_t*)p)[i] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-    }
-}
-
 void run(void* data) {
     const Job& j = *(Job*)data;
     if (j.bytes) memset(j.workspace, 0xFF, j.bytes);
-    const bool tf32 = j.x.type == kF32 && j.c.math != kFma;
+    const bool half = j.x.type == kBf16, rounds = !half && j.c.math != kFma;
     const auto read = [&](const void* p, int64_t i) {
-        const float f = get(p, j.x.type, i);
-        return (double)(tf32 ? number((bits(f) + 0x1000) & ~0x1fffu) : f);
+        const float f = get(p, half, i);
+        return (double)(rounds ? tf32(f) : f);
     };
     const int64_t nx = (int64_t)j.x.n * j.x.h * j.x.w * j.x.c, ny = (int64_t)j.y.n * j.y.h * j.y.w * j.y.c;
     const int64_t nw = (int64_t)j.w.k * j.w.h * j.w.w * j.w.c, n = j.kind == kForward ? ny : j.kind == kByX ? nx : nw;
@@ -94,8 +69,11 @@ void run(void* data) {
                                 if (j.kind == kByW) sum[at_w] += read(j.X, at_x + c) * read(j.Y, at_y + o);
                             }
                     }
-    for (int64_t i = 0; i < n; i++)
-        put(j.out, j.x.type, i, j.alpha * sum[i] + (j.bias ? get(j.bias, j.x.type, i % j.w.k) : 0), j.beta);
+    for (int64_t i = 0; i < n; i++) {
+        double v = j.alpha * sum[i] + (j.bias ? get(j.bias, half, i % j.w.k) : 0);
+        if (j.beta != 0) v += j.beta * get(j.out, half, i);
+        put(j.out, half, i, v);
+    }
     delete[] sum;
 }
 // Jobs may be replayed, so they stay until the process ends.

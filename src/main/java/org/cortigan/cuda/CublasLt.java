@@ -3,6 +3,8 @@ package org.cortigan.cuda;
 import static org.bytedeco.cuda.global.cublas.*;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_16BF;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_32F;
+import static org.cortigan.cuda.CudaRuntime.align;
+import static org.cortigan.cuda.CudaRuntime.at;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -148,10 +150,6 @@ final class CublasLt implements AutoCloseable {
 
     private record Timed(AlgorithmCache.Entry entry, long nanos) {}
 
-    private static long align(long bytes) {
-        return (bytes + 255) / 256 * 256;
-    }
-
     /** A product of fixed shapes. */
     private final class Product implements DeviceRuntime.LibraryKernel {
         private final cublasLtMatmulDescOpaque_t operation;
@@ -246,19 +244,14 @@ final class CublasLt implements AutoCloseable {
                     Memory b = r.allocate(k * n * in);
                     Memory y = r.allocate(m * n * out);
                     Memory vector = r.allocate(4 * Math.max(m, n));
-                    Memory scratch = r.allocate(WORKSPACE + copies());
-                    DeviceRuntime.Marks marks = r.marks(2)) {
+                    Memory scratch = r.allocate(WORKSPACE + copies())) {
                 ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
                 at.putLong(A, a.address()).putLong(B, b.address()).putLong(Y, y.address()).putLong(SCRATCH, scratch.address());
                 at.putLong(BIAS, vector.address()).putLong(SCALE, vector.address());
                 for (AlgorithmCache.Entry e : found) {
                     if (!use(e)) continue;
                     launch(at);
-                    marks.mark(0);
-                    for (int i = 0; i < ROUNDS; i++) launch(at);
-                    marks.mark(1);
-                    r.synchronize();
-                    long t = marks.nanos(0, 1);
+                    long t = r.time(ROUNDS, () -> launch(at));
                     if (t < least) {
                         least = t;
                         best = e;
@@ -354,14 +347,6 @@ final class CublasLt implements AutoCloseable {
                             r.cudaStream()),
                     "cublasLtMatmul");
             if (padY != null) padY.copy(to, padY.width, y, padY.columns);
-        }
-
-        private static Pointer at(long place) {
-            return new Pointer() {
-                {
-                    address = place;
-                }
-            };
         }
 
         @Override

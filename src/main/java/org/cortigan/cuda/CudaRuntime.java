@@ -313,6 +313,27 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         };
     }
 
+    /** Nanoseconds of so many launches. */
+    long time(int rounds, Runnable launch) {
+        try (Marks marks = marks(2)) {
+            marks.mark(0);
+            for (int i = 0; i < rounds; i++) launch.run();
+            marks.mark(1);
+            synchronize();
+            return marks.nanos(0, 1);
+        }
+    }
+
+    /** A pointer to an address of the device's. */
+    static Pointer at(long address) {
+        return new At().at(address);
+    }
+
+    /** Bytes up to the next place in scratch memory. */
+    static long align(long bytes) {
+        return (bytes + 255) / 256 * 256;
+    }
+
     /** Launches a kernel of the project's with the arguments at that address of the host's. */
     void launch(String kernel, DType type, long args) {
         Native.launch(Native.kernel_function(Kernels.CUDA, Kernels.id(kernel), type.variant()), args, stream());

@@ -1,6 +1,8 @@
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudnn.*;
+import static org.cortigan.cuda.CudaRuntime.align;
+import static org.cortigan.cuda.CudaRuntime.at;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -155,10 +157,6 @@ final class Cudnn implements AutoCloseable {
         return null;
     }
 
-    private static long align(long bytes) {
-        return (bytes + 255) / 256 * 256;
-    }
-
     /** A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own. */
     private final class Convolution implements DeviceRuntime.LibraryKernel {
         private final Kind kind;
@@ -275,8 +273,7 @@ final class Cudnn implements AutoCloseable {
                     Memory second = r.allocate(in * (byW ? outputElements : weights));
                     Memory result = r.allocate(byW ? 4 * weights : in * (byX ? inputElements : outputElements));
                     Memory vectors = r.allocate(4L * outputs);
-                    Memory scratch = r.allocate(most);
-                    DeviceRuntime.Marks marks = r.marks(2)) {
+                    Memory scratch = r.allocate(most)) {
                 ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
                 at.putLong(FIRST, first.address()).putLong(SECOND, second.address()).putLong(BIAS, vectors.address());
                 at.putLong(SCALE, vectors.address()).putLong(kind.result, result.address()).putLong(kind.scratch, scratch.address());
@@ -289,11 +286,7 @@ final class Cudnn implements AutoCloseable {
                         continue;
                     }
                     check(status, kind.kernel);
-                    marks.mark(0);
-                    for (int i = 0; i < ROUNDS; i++) launch(at);
-                    marks.mark(1);
-                    r.synchronize();
-                    long t = marks.nanos(0, 1);
+                    long t = r.time(ROUNDS, () -> launch(at));
                     if (t < least) {
                         least = t;
                         best = e;
@@ -415,14 +408,6 @@ final class Cudnn implements AutoCloseable {
         /** y op= the m floats at v, again and again. */
         private void binary(int place, long y, long v, long m, Binary.Kind op, DType type) {
             own(place, "binary", type, y, v, y, outputElements, m, op.ordinal(), DType.F32.variant(), 0, 0);
-        }
-
-        private static Pointer at(long place) {
-            return new Pointer() {
-                {
-                    address = place;
-                }
-            };
         }
 
         @Override

@@ -146,8 +146,9 @@ public final class Ops {
 
     /** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]; a reshape where A or B is 1. */
     public static Value swapLeading(Value x) {
-        if (x.dim(0) == 1 || x.dim(1) == 1) return reshape(x, x.dim(1), x.dim(0), x.dim(2));
-        return x.graph().apply(new SwapLeading(), x).output(0);
+        SwapLeading op = new SwapLeading();
+        if (x.dim(-3) == 1 || x.dim(-2) == 1) return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
+        return x.graph().apply(op, x).output(0);
     }
 
     /** Twice the side, every pixel repeated: [B, H, W, C] to [B, 2 H, 2 W, C]. */

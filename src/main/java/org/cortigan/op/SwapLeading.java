@@ -49,7 +49,8 @@ public record SwapLeading() implements Op {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
             c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
-        c.add(OpCase.of("swap_leading 3x5x2x3", 1, g -> List.of(Ops.swapLeading(g.normal(3, 5, 2, 3)))));
+        for (int[] s : new int[][] {{3, 5, 2, 3}, {1, 4, 3, 2}, {2, 1, 3, 5}})
+            c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
         c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64)))).benchmark());
         return c;
     }

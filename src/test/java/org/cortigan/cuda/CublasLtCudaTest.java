@@ -17,41 +17,12 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
 import org.cortigan.op.LinearGrad;
 import org.cortigan.op.Ops;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Products through cuBLASLt's interface, computed by a simulation of it. */
-@Tag("cuda")
-class CublasLtCudaTest {
-    @TempDir
-    Path cache;
-
-    private String own;
-    private String folder;
-    private long memory;
-
-    @BeforeEach
-    void withCublas() {
-        SimulatedCuda.reset();
-        memory = Memory.live();
-        own = System.setProperty("cortigan.cuda.ownProducts", "false");
-        folder = System.setProperty("cortigan.cuda.cache", cache.toString());
-    }
-
-    @AfterEach
-    void restore() {
-        System.setProperty("cortigan.cuda.ownProducts", own);
-        System.setProperty("cortigan.cuda.cache", folder);
-        assertEquals(0, SimulatedCuda.live());
-        assertEquals(memory, Memory.live());
-    }
-
+class CublasLtCudaTest extends VendorCudaTest {
     private static float[] numbers(int n, int seed) {
         float[] f = new float[n];
         for (int i = 0; i < n; i++) f[i] = (float) Math.cos(seed * 77 + 1.7 * i);

@@ -21,19 +21,13 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
 import org.cortigan.op.Conv2dGradW;
 import org.cortigan.op.Conv2dGradX;
 import org.cortigan.op.Ops;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Convolutions through cuDNN's interface, computed by a simulation of it. */
-@Tag("cuda")
-class CudnnCudaTest {
+class CudnnCudaTest extends VendorCudaTest {
     // B, H, W, C; O, KH, KW; strides; padding
     private static final int[][] SHAPES = {
         {1, 1, 2, 1, 1, 1, 1, 1, 1, 0, 0},
@@ -43,29 +37,6 @@ class CudnnCudaTest {
         {3, 4, 4, 16, 8, 1, 1, 1, 1, 0, 0},
         {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0}
     };
-
-    @TempDir
-    Path cache;
-
-    private String own;
-    private String folder;
-    private long memory;
-
-    @BeforeEach
-    void withCudnn() {
-        SimulatedCuda.reset();
-        memory = Memory.live();
-        own = System.setProperty("cortigan.cuda.ownProducts", "false");
-        folder = System.setProperty("cortigan.cuda.cache", cache.toString());
-    }
-
-    @AfterEach
-    void restore() {
-        System.setProperty("cortigan.cuda.ownProducts", own);
-        System.setProperty("cortigan.cuda.cache", folder);
-        assertEquals(0, SimulatedCuda.live());
-        assertEquals(memory, Memory.live());
-    }
 
     /** @param steps of 1: 64 are exact in bf16 */
     private static float[] numbers(long n, int seed, int steps) {

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.management.ManagementFactory;
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -149,40 +148,10 @@ class DeviceTrainingTest {
         }
     }
 
-    /** A photograph whose responses are not finite. */
-    private record Hole(TrainingData of, int hole) implements TrainingData {
-        @Override
-        public int count() {
-            return of.count();
-        }
-
-        @Override
-        public int leftVertices() {
-            return of.leftVertices();
-        }
-
-        @Override
-        public int rightVertices() {
-            return of.rightVertices();
-        }
-
-        @Override
-        public void image(int i, ByteBuffer into) {
-            of.image(i, into);
-        }
-
-        @Override
-        public void responses(int i, ByteBuffer into) {
-            int at = into.position();
-            of.responses(i, into);
-            if (i == hole) into.putFloat(at, Float.NaN);
-        }
-    }
-
     @Test
     void updatesLeftOutAreCountedAndAPausedRunGivesTheSameBits(@TempDir Path dir) {
         Recipe r = recipe("train.epochs=2", "model.discriminator.spectral_norm=none");
-        TrainingData data = new Hole(TOY, 7);
+        TrainingData data = Changed.hole(TOY, 7, 0);
         Outcome whole = run(r, data, new SimDevice(false), null, null, -1);
         int bad = -1;
         for (int i = 0; i < whole.losses.size() && bad < 0; i++) if (Double.isNaN(whole.losses.get(i))) bad = i + 1;

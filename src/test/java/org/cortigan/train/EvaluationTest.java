@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.ByteBuffer;
 import java.nio.DoubleBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -33,37 +32,6 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Correlation where the predictions are made, against the host's. */
 class EvaluationTest {
-    /** Responses of which one vertex is the same for all photographs, and one of one photograph may not be finite. */
-    record Odd(TrainingData of, int hole) implements TrainingData {
-        @Override
-        public int count() {
-            return of.count();
-        }
-
-        @Override
-        public int leftVertices() {
-            return of.leftVertices();
-        }
-
-        @Override
-        public int rightVertices() {
-            return of.rightVertices();
-        }
-
-        @Override
-        public void image(int i, ByteBuffer into) {
-            of.image(i, into);
-        }
-
-        @Override
-        public void responses(int i, ByteBuffer into) {
-            int at = into.position();
-            of.responses(i, into);
-            into.putFloat(at, 0.1f);
-            if (i == hole) into.putFloat(at + 4, Float.NaN);
-        }
-    }
-
     /** A batch of its responses is more than the inputs that travel with every run. */
     static final TrainingData WIDE = new TrainerTest.Toy(15, 40, 41, 16);
 
@@ -78,7 +46,7 @@ class EvaluationTest {
 
     /** Over batches of 4 of which the last has fewer; twice, as a predictor evaluates after every epoch. */
     static void agrees(Model m, Device d) {
-        TrainingData data = new Odd(WIDE, -1);
+        TrainingData data = new Changed(WIDE, (i, responses, at) -> responses.putFloat(at, 0.1f)); // one vertex is constant
         int[] all = IntStream.range(0, data.count()).toArray();
         double tolerance = d.reference() ? 1e-6 : 1e-12; // the host has the reference's predictions rounded to f32
         try (Predictor plain = m.predictor(d, 4); Predictor p = m.evaluator(d, 4, "")) {
@@ -94,7 +62,7 @@ class EvaluationTest {
             assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), d.name());
             assertEquals(0, Trainer.evaluate(p, data, new int[0]).images());
             for (Predictor x : List.of(plain, p)) {
-                InputException e = assertThrows(InputException.class, () -> Trainer.evaluate(x, new Odd(data, 6), all));
+                InputException e = assertThrows(InputException.class, () -> Trainer.evaluate(x, Changed.hole(data, 6, 1), all));
                 assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
             }
             assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), "what was not finite is forgotten");

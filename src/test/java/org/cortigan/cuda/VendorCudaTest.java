@@ -1,0 +1,37 @@
+package org.cortigan.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.nio.file.Path;
+import org.cortigan.mem.Memory;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A simulated card with NVIDIA's libraries, simulated too, and a cache of its own; nothing may be left open on it. */
+@Tag("cuda")
+abstract class VendorCudaTest {
+    @TempDir
+    Path cache;
+
+    private String own;
+    private String folder;
+    private long memory;
+
+    @BeforeEach
+    void withLibraries() {
+        SimulatedCuda.reset();
+        memory = Memory.live();
+        own = System.setProperty("cortigan.cuda.ownProducts", "false");
+        folder = System.setProperty("cortigan.cuda.cache", cache.toString());
+    }
+
+    @AfterEach
+    void restore() {
+        System.setProperty("cortigan.cuda.ownProducts", own);
+        System.setProperty("cortigan.cuda.cache", folder);
+        assertEquals(0, SimulatedCuda.live());
+        assertEquals(memory, Memory.live());
+    }
+}
