@@ -2,7 +2,8 @@
 // uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so that
 // a host that reads or changes memory too early is found out, and so is a stream that does not wait for another; recordings
 // replay what was launched. Events' clock counts what was done, a microsecond each, so that no measurement depends on the
-// machine. Errors on demand.
+// machine. Errors on demand: once, or as a card has them after a kernel's fault, for ever (`sticky`); code -1 is a call that
+// never returns. Calls that a card refuses while the thread records are refused, and end the recording.
 // Never part of the product.
 //
 // The test shares a page with it, the file in CG_CUDART_PAGE: what it should do, and counts of what is open.
@@ -19,6 +20,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -40,6 +42,9 @@ struct Page {
     int64_t launches;    // of graphs
     int64_t kernels;     // run
     int64_t waits;       // synchronisations
+    int64_t made[2];     // device blocks, host blocks that were ever asked for
+    int64_t copies;      // asked for
+    int32_t sticky;      // whether an error stays with the process that met it
 };
 enum { kDevice, kHost, kStream, kEvent, kGraph, kExec };
 
@@ -60,14 +65,20 @@ Page* page() {
     return p;
 }
 
-constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kStreamCaptureInvalid = 901;
+constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kCaptureUnsupported = 900, kCaptureInvalidated = 901;
+
+int dead = 0;  // the error that every later call of this process gives
 
 int fault(const char* call) {
     Page* p = page();
+    if (p->sticky && dead) return dead;
     if (std::strcmp(p->call, call) || p->code == 0) return kOk;
     if (p->after-- > 0) return kOk;
     int e = p->code;
     p->code = 0;
+    if (e < 0)
+        for (;;) pause();
+    if (p->sticky) dead = e;
     return e;
 }
 #define FAULT(name)                                    \
@@ -97,6 +108,8 @@ struct Task {
 struct Stream {
     std::deque<Task> queue;
     std::unique_ptr<Graph> recording;
+    std::thread::id recorder;  // the thread whose calls the recording restricts (cudaStreamCaptureModeThreadLocal)
+    bool spoilt = false;       // by a call that no recording allows
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
@@ -140,6 +153,16 @@ int take_broken() {
     broken = 0;
     return e;
 }
+/// Whether the calling thread records; such a recording is then of no use.
+bool spoils() {
+    bool any = false;
+    for (Stream* s : streams)
+        if (s->recording && s->recorder == std::this_thread::get_id()) any = s->spoilt = true;
+    return any;
+}
+/// In calls that allocate, free or wait.
+#define NOT_WHILE_RECORDING() \
+    if (spoils()) return kCaptureUnsupported
 
 }  // namespace
 
@@ -149,8 +172,15 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     if (fault("launch")) throw std::runtime_error("launch: no kernel image is available for execution on the device");
     ask(stream, [=] {
         page()->kernels++;
-        run(args, nullptr);
+        if (int e = fault("kernel")) broken = e;
+        else run(args, nullptr);
     });
+}
+
+/// The error that another simulated library's call of that name is to give, 0 for none.
+CG_CUDART int cg_cudart_fault(const char* call) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    return fault(call);
 }
 
 /// Where other simulated libraries put theirs.
@@ -185,7 +215,9 @@ CG_CUDART const char* cudaGetErrorName(int e) {
         case 35: return "cudaErrorInsufficientDriver";
         case 100: return "cudaErrorNoDevice";
         case 209: return "cudaErrorNoKernelImageForDevice";
+        case 700: return "cudaErrorIllegalAddress";
         case 719: return "cudaErrorLaunchFailure";
+        case 900: return "cudaErrorStreamCaptureUnsupported";
         case 901: return "cudaErrorStreamCaptureInvalidated";
         default: return "cudaErrorUnknown";
     }
@@ -196,7 +228,9 @@ CG_CUDART const char* cudaGetErrorString(int e) {
         case 2: return "out of memory";
         case 35: return "CUDA driver version is insufficient for CUDA runtime version";
         case 100: return "no CUDA-capable device is detected";
+        case 700: return "an illegal memory access was encountered";
         case 719: return "unspecified launch failure";
+        case 900: return "operation not permitted when stream is capturing";
         default: return "simulated";
     }
 }
@@ -221,6 +255,8 @@ CG_CUDART int cudaDeviceGetAttribute(int* v, int attribute, int) {
 }
 
 static int allocate(void** p, size_t bytes, int kind) {
+    NOT_WHILE_RECORDING();
+    page()->made[kind]++;
     if (kind == kDevice && page()->used + (int64_t)bytes > page()->memory) return kOutOfMemory;
     *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     std::memset(*p, 0xFF, bytes);  // what nobody wrote is NaN
@@ -230,6 +266,7 @@ static int allocate(void** p, size_t bytes, int kind) {
     return kOk;
 }
 static int release(void* p, int kind) {
+    NOT_WHILE_RECORDING();
     auto it = blocks.find(p);
     if (it == blocks.end()) return kInvalid;
     work_off_all();
@@ -259,6 +296,7 @@ CG_CUDART int cudaFreeHost(void* p) {
 }
 CG_CUDART int cudaMemGetInfo(size_t* free, size_t* total) {
     FAULT(cudaMemGetInfo);
+    NOT_WHILE_RECORDING();
     *total = (size_t)page()->memory;
     *free = (size_t)(page()->memory - page()->used);
     return kOk;
@@ -269,6 +307,7 @@ CG_CUDART int cudaMemsetAsync(void* p, int value, size_t bytes, void* stream) {
 }
 CG_CUDART int cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, void* stream) {
     FAULT(cudaMemcpyAsync);
+    page()->copies++;
     return ask(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
@@ -291,13 +330,15 @@ CG_CUDART int cudaStreamDestroy(void* s) {
 CG_CUDART int cudaStreamSynchronize(void* s) {
     FAULT(cudaStreamSynchronize);
     page()->waits++;
-    if (((Stream*)s)->recording) return kStreamCaptureInvalid;
+    NOT_WHILE_RECORDING();
     work_off((Stream*)s);
     return take_broken();
 }
 CG_CUDART int cudaStreamBeginCapture(void* s, int) {
     FAULT(cudaStreamBeginCapture);
     ((Stream*)s)->recording = std::make_unique<Graph>();
+    ((Stream*)s)->recorder = std::this_thread::get_id();
+    ((Stream*)s)->spoilt = false;
     return kOk;
 }
 CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
@@ -306,6 +347,7 @@ CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
     if (!stream->recording) return kInvalid;
     std::unique_ptr<Graph> g = std::move(stream->recording);
     FAULT(cudaStreamEndCapture);
+    if (stream->spoilt) return kCaptureInvalidated;
     *graph = g.release();
     page()->live[kGraph]++;
     return kOk;
@@ -369,12 +411,13 @@ CG_CUDART int cudaEventRecord(void* e, void* stream) {
 CG_CUDART int cudaStreamWaitEvent(void* stream, void* e, unsigned) {
     FAULT(cudaStreamWaitEvent);
     auto* s = (Stream*)stream;
-    if (s->recording) return kStreamCaptureInvalid;
+    if (s->recording) return s->spoilt = true, kCaptureUnsupported;
     s->queue.push_back({nullptr, (Event*)e, ((Event*)e)->asked});
     return kOk;
 }
 CG_CUDART int cudaEventSynchronize(void* e) {
     FAULT(cudaEventSynchronize);
+    NOT_WHILE_RECORDING();
     if (((Event*)e)->ms < 0) work_off_all();
     return take_broken();
 }

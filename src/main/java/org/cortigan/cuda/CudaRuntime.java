@@ -38,6 +38,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final CudaRuntime fp32;
     private VendorKernels libraries;
     private CUstream_st uploads;
+    private Memory staging;
     private String later;
 
     CudaRuntime(int number) {
@@ -135,6 +136,13 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     private void freeHost(long address) {
         keep(cudaFreeHost(to.at(address)), "cudaFreeHost");
+    }
+
+    @Override
+    public Memory staging() {
+        CudaRuntime r = fp32 == null ? this : fp32;
+        if (r.staging == null) r.staging = allocateHost(STAGING);
+        return r.staging;
     }
 
     @Override
@@ -350,6 +358,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (fp32 != null) return;
         if (libraries != null) libraries.close();
         keep(cudaSetDevice(number), "cudaSetDevice");
+        if (staging != null) staging.close();
         if (uploads != null) keep(cudaStreamDestroy(uploads), "cudaStreamDestroy");
         keep(cudaStreamDestroy(stream), "cudaStreamDestroy");
         if (later != null) throw new IllegalStateException(later);

@@ -15,6 +15,15 @@ public interface DeviceRuntime {
     /** A zeroed block of memory of the processor from which the device copies without help. */
     Memory allocateHost(long bytes);
 
+    /** Bytes of {@link #staging()}. */
+    long STAGING = 4 << 20;
+
+    /**
+     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device. Made at the first
+     * call and the runtime's own: allocating such memory takes longer than the copy of a few megabytes.
+     */
+    Memory staging();
+
     /** Makes this the calling thread's device. */
     void use();
 

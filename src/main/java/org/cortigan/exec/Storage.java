@@ -293,22 +293,21 @@ public final class Storage {
         chunks(0, size, up, c);
     }
 
-    /** Moves bytes [from, to) of the device's tensor through memory that both see, some MiB at a time. */
+    /** Moves bytes [from, to) of the device's tensor through the runtime's staging memory. */
     private void chunks(long from, long to, boolean up, Chunk c) {
-        long most = Math.min(4 << 20, Math.max(1, to - from));
-        try (Memory m = runtime.allocateHost(most)) {
-            for (long at = from; at < to; at += most) {
-                long n = Math.min(most, to - at);
-                ByteBuffer buf = m.view(0, n);
-                if (up) {
-                    c.at(at, buf);
-                    runtime.upload(address + at, m.address(), n);
-                    runtime.synchronize();
-                } else {
-                    runtime.download(m.address(), address + at, n);
-                    runtime.synchronize();
-                    c.at(at, buf);
-                }
+        runtime.use();
+        Memory m = runtime.staging();
+        for (long at = from; at < to; at += DeviceRuntime.STAGING) {
+            long n = Math.min(DeviceRuntime.STAGING, to - at);
+            ByteBuffer buf = m.view(0, n);
+            if (up) {
+                c.at(at, buf);
+                runtime.upload(address + at, m.address(), n);
+                runtime.synchronize();
+            } else {
+                runtime.download(m.address(), address + at, n);
+                runtime.synchronize();
+                c.at(at, buf);
             }
         }
     }

@@ -10,9 +10,11 @@ import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceProvider;
+import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
@@ -70,6 +72,12 @@ class DeviceCudaTest {
         return f;
     }
 
+    private static float[] simulated(int runs) {
+        try (Device d = new SimDevice(false)) {
+            return run(d, runs);
+        }
+    }
+
     private static float[] run(Device d, int runs) {
         try (Variables v = new Variables(d);
                 Session s = new Session(mlp(), d, v)) {
@@ -95,7 +103,7 @@ class DeviceCudaTest {
             assertEquals("cuda:0 (Simulated card, sm_90)", d.name());
             long proof = SimulatedCuda.graphLaunches() - launches;
             assertEquals(1, proof);
-            assertArrayEquals(run(new SimDevice(false), 4), run(d, 4));
+            assertArrayEquals(simulated(4), run(d, 4));
             assertEquals(3, SimulatedCuda.graphLaunches() - launches - proof);
         }
     }
@@ -187,7 +195,64 @@ class DeviceCudaTest {
             SimulatedCuda.fail("launch", kernels + 2, 209);
             RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 4));
             assertTrue(e.getMessage().contains("no kernel image"), e.getMessage());
-            assertArrayEquals(run(new SimDevice(false), 3), run(d, 3), "the device is as good as before");
+            assertArrayEquals(simulated(3), run(d, 3), "the device is as good as before");
+        }
+    }
+
+    @Test
+    void whatNoRecordingAllowsEndsIt() {
+        try (Device d = Devices.open("cuda", 0)) {
+            DeviceRuntime r = d.runtime();
+            Map<String, Runnable> calls = Map.of("cudaMalloc", () -> r.allocate(64), "cudaHostAlloc", () -> r.allocateHost(64),
+                    "cudaStreamSynchronize", r::synchronize, "cudaMemGetInfo", r::freeBytes);
+            calls.forEach((name, call) -> {
+                RuntimeException e = assertThrows(RuntimeException.class, () -> r.record(call), name);
+                assertTrue(e.getMessage().contains(name) && e.getMessage().contains("cudaErrorStreamCaptureUnsupported"), e.getMessage());
+            });
+            assertArrayEquals(simulated(3), run(d, 3), "the device is as good as before");
+        }
+    }
+
+    @Test
+    void aKernelsFaultStaysWithTheProcess() {
+        SimulatedCuda.sticky(true);
+        Device d = Devices.open("cuda", 0);
+        SimulatedCuda.fail("kernel", 3, 700);
+        String fault = "cudaErrorIllegalAddress: an illegal memory access was encountered";
+        RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 2));
+        assertTrue(e.getMessage().contains(fault), e.getMessage());
+        for (int i = 0; i < 2; i++) {
+            e = assertThrows(RuntimeException.class, () -> run(d, 1));
+            assertTrue(e.getMessage().contains(fault), e.getMessage());
+        }
+        refused("cuda", fault);
+        e = assertThrows(RuntimeException.class, d::close);
+        assertTrue(e.getMessage().contains(fault), e.getMessage());
+        SimulatedCuda.reset();
+        try (Device next = Devices.open("cuda", 0)) {
+            assertArrayEquals(simulated(2), run(next, 2), "another process would have a card again");
+        }
+    }
+
+    @Test
+    void contentsPassThroughOneBlockOfPinnedMemory() {
+        int n = 3_000_000;
+        Graph g = new Graph();
+        g.output("y", Ops.scale(g.input("x", DType.F32, n), 2));
+        try (Device d = Devices.open("cuda", 0);
+                Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            long host = SimulatedCuda.hostAllocations(), copies = SimulatedCuda.copies();
+            s.input("x").write(numbers(n, 1));
+            for (int i = 0; i < 5; i++) s.input("x").set(i, i);
+            s.run();
+            float[] y = s.output("y").toFloats();
+            assertEquals(8, y[4]);
+            assertEquals(2 * numbers(n, 1)[n - 1], y[n - 1]);
+            assertEquals(10, s.output("y").get(5) + 10 - 2 * numbers(6, 1)[5], 1e-6);
+            assertEquals(host, SimulatedCuda.hostAllocations());
+            // 12 MB in pieces of 4 MiB, twice; five elements there and one back
+            assertEquals(2 * 3 + 6, SimulatedCuda.copies() - copies);
         }
     }
 

@@ -14,7 +14,7 @@ import java.nio.file.StandardOpenOption;
  * runtime stands for the real one (tagged {@code cuda}).
  */
 public final class SimulatedCuda {
-    private static final int BYTES = 144;
+    private static final int BYTES = 176;
     private static final ByteBuffer PAGE = page();
 
     private SimulatedCuda() {}
@@ -33,7 +33,12 @@ public final class SimulatedCuda {
     public static void reset() {
         memory(1L << 30);
         devices(1);
-        PAGE.putInt(12, 0).putInt(20, 9);
+        PAGE.putInt(12, 0).putInt(20, 9).putInt(168, 0);
+    }
+
+    /** Whether an error stays with the process that met it, as on a card after a kernel's fault. */
+    public static void sticky(boolean stays) {
+        PAGE.putInt(168, stays ? 1 : 0);
     }
 
     public static void memory(long bytes) {
@@ -48,7 +53,12 @@ public final class SimulatedCuda {
         PAGE.putInt(20, major);
     }
 
-    /** Lets a call fail once with that error, after so many good ones. */
+    /**
+     * Lets a call fail once with that error, after so many good ones.
+     *
+     * @param call a function's name; {@code launch} for a kernel that is not launched, {@code kernel} for one that fails as it runs
+     * @param error CUDA's number; -1: the call never returns
+     */
     public static void fail(String call, int after, int error) {
         byte[] name = new byte[64];
         byte[] b = call.getBytes(StandardCharsets.US_ASCII);
@@ -73,6 +83,12 @@ public final class SimulatedCuda {
         return n;
     }
 
+    /** Forgets what processes that were killed had open; this one must have nothing open. */
+    public static void processesEnded() {
+        PAGE.putLong(88, 0);
+        for (int i = 0; i < 6; i++) PAGE.putInt(96 + 4 * i, 0);
+    }
+
     public static long graphLaunches() {
         return PAGE.getLong(120);
     }
@@ -83,5 +99,20 @@ public final class SimulatedCuda {
 
     public static long waits() {
         return PAGE.getLong(136);
+    }
+
+    /** Blocks of the device that were ever asked for. */
+    public static long deviceAllocations() {
+        return PAGE.getLong(144);
+    }
+
+    /** Blocks of pinned memory that were ever asked for. */
+    public static long hostAllocations() {
+        return PAGE.getLong(152);
+    }
+
+    /** Copies that were ever asked for. */
+    public static long copies() {
+        return PAGE.getLong(160);
     }
 }

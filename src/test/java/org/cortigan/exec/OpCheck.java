@@ -37,9 +37,7 @@ public final class OpCheck {
                 s.data().keySet().forEach(name -> {
                     if (!session.hasInput(name)) return;
                     Storage in = session.input(name);
-                    float[] f = content(s, name, c);
-                    for (int i = 0; i < f.length; i++) in.set(i, f[i]);
-                    if (in.type().dtype().isFloat()) in.write(f);
+                    write(in, content(s, name, c));
                 });
                 if (guard) paintArena(session);
                 session.run();
@@ -48,6 +46,23 @@ public final class OpCheck {
                 s.graph().outputs().keySet().forEach(k -> out.put(k, session.output(k).toFloats()));
                 return out;
             }
+        }
+    }
+
+    /** All of a tensor at once: on a device every call is a copy. */
+    private static void write(Storage in, float[] f) {
+        switch (in.type().dtype()) {
+            case I32 -> {
+                int[] n = new int[f.length];
+                for (int i = 0; i < f.length; i++) n[i] = (int) f[i];
+                in.write(n);
+            }
+            case U8 -> {
+                ByteBuffer b = ByteBuffer.allocate(f.length);
+                for (int i = 0; i < f.length; i++) b.put(i, (byte) (int) f[i]);
+                in.write(b);
+            }
+            default -> in.write(f);
         }
     }
 
@@ -90,8 +105,13 @@ public final class OpCheck {
         }
     }
 
-    /** Fails where an output is further from the reference's than the case allows. */
-    public static void compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
+    /**
+     * Fails where an output is further from the reference's than the case allows.
+     *
+     * @return the greatest error as a part of what is allowed, 0 to 1
+     */
+    public static double compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
+        double worst = 0;
         for (String k : want.keySet()) {
             float[] w = want.get(k), g = got.get(k);
             double scale = c.scale();
@@ -100,11 +120,15 @@ public final class OpCheck {
             // the outputs as well
             double n = k.startsWith("d") ? c.terms() + (double) w.length + maxOther(want) : c.terms() + 4;
             double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
-            for (int i = 0; i < w.length; i++)
-                if (!(Math.abs(w[i] - g[i]) <= tol))
-                    throw new AssertionError(String.format(
-                            "%s %s %s[%d]: reference %g, %s %g, tolerance %g", c.name(), t, k, i, w[i], what, g[i], tol));
+            for (int i = 0; i < w.length; i++) {
+                double part = w[i] == g[i] ? 0 : Math.abs(w[i] - g[i]) / tol;
+                if (!(part <= 1))
+                    throw new AssertionError(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g, %.3g of it", c.name(), t, k, i,
+                            w[i], what, g[i], tol, part));
+                worst = Math.max(worst, part);
+            }
         }
+        return worst;
     }
 
     static int maxOther(Map<String, float[]> m) {

@@ -51,6 +51,12 @@ public final class SimDevice implements Device {
         return runtime;
     }
 
+    @Override
+    public void close() {
+        if (runtime.staging != null) runtime.staging.close();
+        runtime.staging = null;
+    }
+
     /** Takes the kernels of a variant ({@code mma}, {@code wgmma}) for attention in this process. */
     public static void attention(String which) {
         Native.choose(Kernels.SIM, "attention", which);
@@ -70,6 +76,7 @@ public final class SimDevice implements Device {
         private final long stream;
         private int replays;
         private long freeBytes = Long.MAX_VALUE;
+        private Memory staging;
 
         SimRuntime(long stream) {
             this.stream = stream;
@@ -84,6 +91,12 @@ public final class SimDevice implements Device {
         @Override
         public Memory allocateHost(long bytes) {
             return Memory.allocate(bytes);
+        }
+
+        @Override
+        public Memory staging() {
+            if (staging == null) staging = allocateHost(STAGING);
+            return staging;
         }
 
         @Override

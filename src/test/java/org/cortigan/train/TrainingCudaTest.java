@@ -34,7 +34,10 @@ class TrainingCudaTest {
         long memory = Memory.live();
         for (String where : new String[] {"yes", "no"}) {
             Recipe r = DeviceTrainingTest.recipe("train.epochs=2", "train.data_on_device=" + where);
-            DeviceTrainingTest.Outcome want = DeviceTrainingTest.run(r, new SimDevice(false));
+            DeviceTrainingTest.Outcome want;
+            try (Device sim = new SimDevice(false)) {
+                want = DeviceTrainingTest.run(r, sim);
+            }
             long launches = SimulatedCuda.graphLaunches();
             try (Device d = Devices.open("cuda:0", 0)) {
                 DeviceTrainingTest.same(want, DeviceTrainingTest.run(r, d));

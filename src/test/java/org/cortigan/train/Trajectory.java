@@ -107,11 +107,22 @@ public final class Trajectory {
             specs.addAll(graph.states());
             for (Weights.Spec s : specs) {
                 double[] w = doubles(t, "after." + s.name());
-                Storage x = vars.find(s.name());
-                for (int i = 0; i < w.length; i++) parameters = Math.max(parameters, Math.abs(w[i] - x.get(i)));
+                parameters = Math.max(parameters, worst(w, vars.find(s.name())));
             }
             return new Outcome(worst, parameters);
         }
+    }
+
+    /** The greatest difference; in one copy from the device. */
+    private static double worst(double[] want, Storage x) {
+        double most = 0;
+        if (x.visible())
+            for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - x.get(i)));
+        else {
+            float[] f = x.toFloats();
+            for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - f[i]));
+        }
+        return most;
     }
 
     private static double[] doubles(SafeTensors t, String name) {

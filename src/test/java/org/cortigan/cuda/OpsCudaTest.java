@@ -1,0 +1,50 @@
+package org.cortigan.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.util.Map;
+import java.util.stream.Stream;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import org.cortigan.exec.OpCheck;
+import org.cortigan.exec.Session;
+import org.cortigan.graph.DType;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.OpCases;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.TestFactory;
+
+/**
+ * Every op as tools/gpu-check runs it, on a simulated CUDA runtime: it agrees with the double reference, and it asks the runtime
+ * for few things. On a card a pinned allocation or a wait takes some 10 to 200 us, so that one for each element is hours.
+ */
+@Tag("cuda")
+class OpsCudaTest {
+    @TestFactory
+    Stream<DynamicTest> agreeWithTheReferenceByFewCalls() {
+        SimulatedCuda.reset();
+        CpuDevice ref = CpuDevice.doubleReference();
+        Device card = Devices.open("cuda:0", 0);
+        long before = SimulatedCuda.live();
+        return OpCases.all().stream().filter(c -> !c.bench()).map(c -> dynamicTest(c.name(), () -> {
+            check(c, DType.F32, ref, card);
+            assertTrue(SimulatedCuda.live() <= before + 1, "left open, besides the staging memory");
+        })).onClose(card::close);
+    }
+
+    private static void check(OpCase c, DType t, CpuDevice ref, Device card) {
+        boolean backward = OpCheck.hasGradient(c);
+        Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
+        long host = SimulatedCuda.hostAllocations(), device = SimulatedCuda.deviceAllocations(), waits = SimulatedCuda.waits();
+        Map<String, float[]> got = OpCheck.run(c, t, card, new Session.Options(OpCheck.GUARD, true), backward, true);
+        assertTrue(OpCheck.compare(c, t, want, got, card.name()) <= 1);
+        // two sets of what travels with a run, the staging memory, and what a library keeps for itself
+        int tensors = 4 * (want.size() + 60);
+        assertTrue(SimulatedCuda.hostAllocations() - host < 10, () -> "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
+        assertTrue(SimulatedCuda.deviceAllocations() - device < tensors, () -> "allocations: " + (SimulatedCuda.deviceAllocations() - device));
+        assertTrue(SimulatedCuda.waits() - waits < tensors, () -> "waits: " + (SimulatedCuda.waits() - waits));
+    }
+}
