@@ -18,22 +18,31 @@ import org.cortigan.op.Ops;
 public record Ceilings(String device, double flopsF32, double flopsBf16, double bandwidth) {
     /** Measures; takes a second or two. */
     public static Ceilings measure(Device d) {
-        return new Ceilings(d.name(), flops(d, DType.F32), d.supports(DType.BF16) ? flops(d, DType.BF16) : 0, bandwidth(d));
+        boolean processor = d.runtime() == null;
+        return measure(d, processor ? 1536 : 8192, processor ? 1 << 24 : 1 << 26);
+    }
+
+    /**
+     * Measures by pieces of work of that size.
+     *
+     * @param n rows and columns of the matrices
+     * @param m elements of the sum
+     */
+    public static Ceilings measure(Device d, int n, int m) {
+        return new Ceilings(d.name(), flops(d, DType.F32, n), d.supports(DType.BF16) ? flops(d, DType.BF16, n) : 0, bandwidth(d, m));
     }
 
     public double flops(DType t) {
         return t == DType.BF16 && flopsBf16 > 0 ? flopsBf16 : flopsF32;
     }
 
-    private static double flops(Device d, DType t) {
-        int n = d.runtime() == null ? 1536 : 8192;
+    private static double flops(Device d, DType t, int n) {
         Graph g = new Graph();
         g.output("y", Ops.matmul(g.input("a", t, n, n), g.input("b", t, n, n), false, true, null, null, t));
         return 2.0 * n * n * n / least(g, d, 12);
     }
 
-    private static double bandwidth(Device d) {
-        int n = d.runtime() == null ? 1 << 24 : 1 << 26;
+    private static double bandwidth(Device d, int n) {
         Graph g = new Graph();
         g.output("y", g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n)).output(0));
         return 12.0 * n / least(g, d, 12);
@@ -43,6 +52,7 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
         try (Variables v = new Variables(d);
                 Session s = new Session(g, d, v)) {
             double best = Double.MAX_VALUE;
+            for (String in : new String[] {"a", "b"}) Noise.fill(d, s.input(in), false);
             s.run();
             for (int i = 0; i < runs; i++) {
                 long[] nanos = new long[1];
