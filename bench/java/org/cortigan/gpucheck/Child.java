@@ -1,0 +1,142 @@
+package org.cortigan.gpucheck;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+
+/**
+ * A process that works through items and says so on its standard output, which also holds what it prints for people:
+ *
+ * <pre>
+ * &#64;begin NAME   an item begins; a process that ends or stays silent before the next of these lines did so in this item
+ * &#64;line {...}   a result, one line of JSON
+ * &#64;fatal NAME   the item has ended the device's context: the process exits, another must do the rest
+ * </pre>
+ *
+ * Exit status 0 means that all items were gone through, whatever their results.
+ */
+final class Child {
+    /** How a process ended; in an item, or before the first. */
+    enum End {
+        DONE,
+        /** It exited, or was killed, or said {@code @fatal}. */
+        DIED,
+        /** It said nothing for as long as an item may take. */
+        HUNG,
+        /** The time of the stage was over. */
+        CUT
+    }
+
+    /**
+     * @param item in which it ended, or null
+     * @param why for people
+     * @param summary the last line with "ERROR SUMMARY", as compute-sanitizer prints it, or null
+     */
+    record Outcome(End end, String item, String why, String summary) {}
+
+    private final List<String> command;
+    private final Results results;
+    private volatile long heard = System.nanoTime();
+    private volatile String item;
+    private volatile String last = "";
+    private volatile String summary;
+
+    private Child(List<String> command, Results results) {
+        this.command = command;
+        this.results = results;
+    }
+
+    /**
+     * Runs a process until it ends, and ends it where it takes too long.
+     *
+     * @param patience seconds without a line of the protocol, once the first item has begun
+     * @param deadline {@link System#nanoTime} of the stage's end
+     */
+    static Outcome run(List<String> command, Map<String, String> environment, double patience, long deadline, Results results)
+            throws InterruptedException {
+        return new Child(command, results).run(environment, patience, deadline);
+    }
+
+    private Outcome run(Map<String, String> environment, double patience, long deadline) throws InterruptedException {
+        results.log("== " + String.join(" ", command) + "\n");
+        Process p;
+        try {
+            ProcessBuilder b = new ProcessBuilder(command).redirectErrorStream(true);
+            b.environment().putAll(environment);
+            p = b.start();
+            p.getOutputStream().close();
+        } catch (IOException e) {
+            return new Outcome(End.DIED, null, e.getMessage(), null);
+        }
+        Thread reader = new Thread(() -> read(p), "reader");
+        reader.setDaemon(true);
+        reader.start();
+        End end = End.DIED;
+        while (!p.waitFor(20, TimeUnit.MILLISECONDS)) {
+            long now = System.nanoTime();
+            if (now - deadline > 0) end = End.CUT;
+            else if (item != null && now - heard > patience * 1e9) end = End.HUNG;
+            else continue;
+            kill(p, end == End.HUNG);
+            break;
+        }
+        reader.join(2000); // longer only if something of it lives on and holds the pipe
+        if (end == End.CUT) return new Outcome(end, item, "cut off at the end of the stage's time", summary);
+        if (end == End.HUNG) return new Outcome(end, item, "nothing happened for " + Math.round(patience) + " s", summary);
+        int status = p.exitValue();
+        if (status == 0) return new Outcome(End.DONE, null, "", summary);
+        return new Outcome(End.DIED, item, "exit " + status + ": " + last, summary);
+    }
+
+    private void read(Process p) {
+        try (BufferedReader in = new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
+            for (String s = in.readLine(); s != null; s = in.readLine()) take(s);
+        } catch (IOException | UncheckedIOException e) {
+            results.log("reading the process: " + e + "\n");
+        }
+    }
+
+    private void take(String s) {
+        if (s.startsWith("@begin ")) {
+            heard = System.nanoTime();
+            item = s.substring(7);
+            results.log(s + "\n");
+        } else if (s.startsWith("@line ")) {
+            heard = System.nanoTime();
+            try {
+                results.add(Json.object(Json.parse(s.substring(6), "line"), "line"));
+            } catch (InputException e) {
+                results.log("no line: " + s + "\n");
+            }
+        } else {
+            if (s.startsWith("@fatal ")) last = "the device's context is lost";
+            else if (!s.isBlank()) last = s.length() > 300 ? s.substring(0, 300) : s;
+            if (s.contains("ERROR SUMMARY")) summary = s;
+            results.log(s + "\n");
+        }
+    }
+
+    /** With all that it has started; a JVM says before where its threads stand. */
+    private static void kill(Process p, boolean ask) throws InterruptedException {
+        List<ProcessHandle> all = new ArrayList<>(p.descendants().toList());
+        all.add(p.toHandle());
+        if (ask)
+            try {
+                for (ProcessHandle h : all)
+                    if (h.info().command().orElse("").endsWith("/java")) new ProcessBuilder("kill", "-QUIT", "" + h.pid()).start().waitFor();
+                Thread.sleep(500);
+            } catch (IOException e) {
+                // then without
+            }
+        all.forEach(ProcessHandle::destroyForcibly);
+        p.waitFor(3, TimeUnit.SECONDS); // a kernel that never ends may hold it
+    }
+}

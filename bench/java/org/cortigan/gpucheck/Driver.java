@@ -1,0 +1,275 @@
+package org.cortigan.gpucheck;
+
+import static org.cortigan.gpucheck.Results.map;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+
+/**
+ * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it should take of
+ * what all stages from it on should take: one that is fast leaves its time to the others, one that hangs loses its own alone. A
+ * process that dies or hangs in an item is replaced by one that goes on behind the item. After every stage the report is written.
+ */
+final class Driver {
+    static final String GOLDEN = "gan_20_steps.safetensors";
+    private static final int RESTARTS = 15;
+
+    /**
+     * @param restarts whether another process can go on behind an item; it is told so by {@code --after ITEM}
+     * @param ours whether it is a piece of ours, which finds NVIDIA's libraries where tools/gpu-check has looked
+     */
+    private record Command(List<String> words, boolean restarts, boolean ours) {}
+
+    /**
+     * @param name stage of the lines about its processes
+     * @param seconds that it should take on a card
+     * @param patience seconds that one item may take
+     * @param commands its processes; made when the stage begins, from what is known then
+     * @param lanes how many of them run at a time
+     */
+    private record Stage(String name, double seconds, double patience, int lanes, Callable<List<Command>> commands) {}
+
+    private final Options options;
+    private final Results results;
+    private final long begin = System.nanoTime();
+    private final Path cache;
+    private Peers peers;
+
+    Driver(Options options) throws IOException {
+        this.options = options;
+        results = new Results(options.out(), options.call().text());
+        cache = options.work().resolve("cache");
+        Files.createDirectories(cache);
+        Path known = options.files().resolve("algorithms.json"), here = cache.resolve("algorithms.json");
+        if (Files.exists(known) && !Files.exists(here)) Files.copy(known, here);
+    }
+
+    /** @return whether all went well and everything was right */
+    boolean run() throws Exception {
+        try (Card card = new Card(options)) {
+            peers = new Peers(options);
+            results.add(environment(card));
+            List<Stage> stages = options.call() == Options.Call.SMOKE ? smoke() : measure();
+            stages.removeIf(s -> !options.stages().isEmpty() && !options.stages().contains(s.name));
+            for (int i = 0; i < stages.size(); i++) {
+                double sum = 0;
+                for (Stage s : stages.subList(i, stages.size())) sum += s.seconds;
+                stage(stages.get(i), stages.get(i).seconds / sum, card);
+            }
+        }
+        System.out.print(Files.readString(options.out().resolve("report.md")));
+        return results.lines().stream().noneMatch(Report::wrong);
+    }
+
+    private double left() {
+        return options.seconds() - (System.nanoTime() - begin) / 1e9;
+    }
+
+    private void stage(Stage s, double share, Card card) throws Exception {
+        double most = left() * share;
+        if (left() < 1) {
+            ended(s.name, null, "not begun: the call's time was over");
+            results.publish(cache.resolve("algorithms.json"));
+            return;
+        }
+        System.out.printf("== %s, at most %.0f s of %.0f%n", s.name, most, left());
+        long t = System.nanoTime(), deadline = t + (long) (most * 1e9);
+        card.begin();
+        ExecutorService pool = Executors.newFixedThreadPool(s.lanes);
+        try {
+            List<Future<?>> all = new ArrayList<>();
+            for (Command c : s.commands.call()) all.add(pool.submit(() -> work(s, c, deadline)));
+            for (Future<?> f : all) f.get();
+        } catch (ExecutionException e) {
+            ended(s.name, null, "" + e.getCause());
+        } finally {
+            pool.shutdownNow();
+            pool.awaitTermination(5, TimeUnit.SECONDS);
+        }
+        double seconds = (System.nanoTime() - t) / 1e9;
+        Map<String, Object> clocks = card.end();
+        results.add(map("stage", "took", "name", s.name, "seconds", Math.round(seconds * 10) / 10.0, "share", Math.round(most)));
+        if (clocks != null) {
+            clocks.put("name", s.name);
+            results.add(clocks);
+        }
+        results.publish(cache.resolve("algorithms.json"));
+    }
+
+    private Void work(Stage s, Command c, long deadline) throws InterruptedException {
+        String after = null;
+        for (int i = 0; i <= RESTARTS; i++) {
+            List<String> words = new ArrayList<>(c.words);
+            if (after != null) words.addAll(List.of("--after", after));
+            if (System.nanoTime() - deadline > 0) {
+                ended(s.name, after == null ? null : "what follows " + after, "not begun: the stage's time was over");
+                return null;
+            }
+            Child.Outcome o = Child.run(words, variables(c.ours), s.patience, deadline, results);
+            if (o.summary() != null)
+                results.add(map("stage", s.name, "name", words.get(words.indexOf("--tool") + 1), "result", o.summary().replaceFirst("^=+ *", "")));
+            if (o.end() == Child.End.DONE) return null;
+            ended(s.name, o.item(), o.why());
+            if (o.item() == null || !c.restarts || o.end() == Child.End.CUT) return null;
+            after = o.item();
+        }
+        ended(s.name, "what follows " + after, "not begun: " + RESTARTS + " processes have died before it");
+        return null;
+    }
+
+    private void ended(String stage, String item, String why) {
+        Map<String, Object> m = map("stage", "ended", "name", stage);
+        if (item != null) m.put("item", item);
+        m.put("why", why);
+        results.add(m);
+    }
+
+    private Map<String, String> variables(boolean ours) {
+        Map<String, String> m = new HashMap<>();
+        if (ours) {
+            // Several processes check ops at a time: one that waits must not keep a core from another.
+            m.put("OMP_WAIT_POLICY", "passive");
+            return m;
+        }
+        m.put("TORCHINDUCTOR_CACHE_DIR", options.work().resolve("inductor").toString());
+        m.put("TRITON_CACHE_DIR", options.work().resolve("triton").toString());
+        // PyTorch brings libraries of its own, before which none of the toolkit's may come.
+        m.put("LD_LIBRARY_PATH", System.getenv().getOrDefault("GPU_CHECK_LD_LIBRARY_PATH", System.getenv().getOrDefault("LD_LIBRARY_PATH", "")));
+        return m;
+    }
+
+    private Map<String, Object> environment(Card card) throws IOException {
+        Map<String, Object> m = map("stage", "environment", "name", options.call().text(), "at",
+                Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(), "device", options.device(), "size", options.small() ? "small" : "full");
+        Path revision = options.files().resolve("revision");
+        if (Files.exists(revision)) m.put("revision", Files.readString(revision).strip());
+        card.describe(m);
+        peers.describe(m);
+        return m;
+    }
+
+    private List<String> java(String... properties) {
+        List<String> w = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+                System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")), "-Dcortigan.cuda.cache=" + cache));
+        for (String k : System.getProperties().stringPropertyNames().stream().sorted().toList())
+            if ((k.startsWith("cortigan.") || k.startsWith("org.bytedeco.")) && !k.equals("cortigan.cuda.cache"))
+                w.add("-D" + k + "=" + System.getProperty(k));
+        for (String p : properties) w.add("-D" + p);
+        return w;
+    }
+
+    /** A process of ours. */
+    private Command piece(String what, String... more) {
+        return new Command(words(java(), what, more), true, true);
+    }
+
+    private List<String> words(List<String> java, String what, String... more) {
+        List<String> w = new ArrayList<>(java);
+        w.addAll(List.of(GpuCheck.class.getName(), "piece", what, "--device", options.device(), "--measured", results.measured().toString(),
+                "--golden", options.files().resolve(GOLDEN).toString()));
+        if (options.small()) w.add("--small");
+        for (String p : options.plant()) w.addAll(List.of("--plant", p));
+        w.addAll(List.of(more));
+        return w;
+    }
+
+    /** Whether it runs, where the time goes, whether it is right. */
+    private List<Stage> smoke() {
+        int lanes = Math.max(1, Math.min(4, Runtime.getRuntime().availableProcessors() / 4));
+        List<Stage> s = new ArrayList<>();
+        s.add(new Stage("libraries", 15, 20, 1, () -> List.of(piece("libraries"))));
+        s.add(new Stage("ceilings", 12, 20, 1, () -> List.of(piece("ceilings"))));
+        s.add(new Stage("steps", 60, 40, 1, () -> List.of(piece("steps", "--items", "step none,step vit,step conv", "--profile"))));
+        List<String> families = options.families().isEmpty() ? Piece.families() : options.families();
+        s.add(new Stage("ops", 85, options.small() ? 6 : 10, lanes, () -> families.stream().map(f -> piece("ops", "--items", f)).toList()));
+        s.add(new Stage("train", 20, 15, 1, () -> List.of(piece("train"))));
+        return s;
+    }
+
+    /**
+     * Beside PyTorch: what costs least and says most comes first, and every comparison has a measurement of ours before and after
+     * it.
+     */
+    private List<Stage> measure() {
+        List<Stage> s = new ArrayList<>();
+        String steps = "step none,step vit,step conv", wgmma = "step none wgmma,step vit wgmma";
+        s.add(new Stage("libraries", 10, 20, 1, () -> List.of(piece("libraries"))));
+        s.add(new Stage("ceilings", 8, 20, 1, () -> List.of(piece("ceilings"))));
+        s.add(new Stage("kernels", 25, 20, 1, () -> List.of(piece("kernels"))));
+        peer(s, "steps, PyTorch eager", 45, 30, "steps", "--mode", "eager");
+        s.add(new Stage("steps", 30, 30, 1, () -> List.of(piece("steps", "--items", options.cuda() ? steps + "," + wgmma : steps))));
+        peer(s, "kernels, PyTorch eager", 25, 30, "kernels", "--mode", "eager");
+        peer(s, "steps, PyTorch reduce-overhead", 90, 90, "steps", "--mode", "reduce-overhead");
+        peer(s, "kernels, PyTorch compiled", 40, 40, "kernels", "--mode", "max-autotune");
+        s.add(new Stage("again", 30, 30, 1, () -> List.of(piece("steps", "--items", steps), piece("kernels"))));
+        peer(s, "steps, PyTorch max-autotune", 80, 100, "steps", "--mode", "max-autotune");
+        if (options.cuda()) {
+            for (String tool : List.of("memcheck", "racecheck", "synccheck")) s.add(sanitizer(tool));
+            s.add(new Stage("ncu", 20, 30, 1, this::ncu));
+        }
+        return s;
+    }
+
+    private void peer(List<Stage> s, String name, double seconds, double patience, String script, String... more) {
+        if (peers.torch()) s.add(new Stage(name, seconds, patience, 1, () -> List.of(new Command(peers.command(script, more), true, false))));
+        else ended(name, null, "not measured: no PyTorch in " + options.python());
+    }
+
+    /** Without NVIDIA's products, whose modules would be patched too: they are not what is looked at. */
+    private Stage sanitizer(String tool) {
+        return new Stage("sanitizer", 25, 25, 1, () -> {
+            Path program = Card.tool("compute-sanitizer");
+            if (program == null) {
+                ended("sanitizer", tool, "not measured: no compute-sanitizer on the PATH or in /usr/local/cuda/bin");
+                return List.of();
+            }
+            List<String> w = new ArrayList<>(List.of(program.toString(), "--target-processes", "all", "--tool", tool, "--error-exitcode", "9"));
+            w.addAll(words(java("cortigan.cuda.ownProducts=true"), "ops", "--sample"));
+            return List.of(new Command(w, false, true));
+        });
+    }
+
+    private List<Command> ncu() {
+        Path program = Card.tool("ncu");
+        if (program == null) {
+            ended("ncu", null, "not measured: no ncu on the PATH or in /usr/local/cuda/bin");
+            return List.of();
+        }
+        List<String> w = new ArrayList<>(List.of(program.toString(), "--set", "basic", "--clock-control", "none", "-c", "24"));
+        w.addAll(words(java(), "kernels", "--once", "--items", OwnKernels.LOOKED_AT.stream().collect(Collectors.joining(","))));
+        return List.of(new Command(w, false, true));
+    }
+
+    /** What a program prints, stripped; empty if it does not run. */
+    static String said(String... command) {
+        try {
+            Process p = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+            p.getOutputStream().close();
+            if (!p.waitFor(20, TimeUnit.SECONDS)) {
+                p.destroyForcibly();
+                return "";
+            }
+            return p.exitValue() != 0 ? "" : new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
+        } catch (IOException e) {
+            return "";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return "";
+        }
+    }
+}

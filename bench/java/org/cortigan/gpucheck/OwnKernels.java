@@ -1,0 +1,216 @@
+package org.cortigan.gpucheck;
+
+import static org.cortigan.gpucheck.Results.map;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Storage;
+import org.cortigan.exec.Variables;
+import org.cortigan.grad.Gradients;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.Activation;
+import org.cortigan.op.Adam;
+import org.cortigan.op.Cost;
+import org.cortigan.op.Op;
+import org.cortigan.op.Ops;
+import org.cortigan.op.PearsonLoss;
+import org.cortigan.op.SpectralNorm;
+import org.cortigan.prof.Ceilings;
+import org.cortigan.prof.Noise;
+
+/**
+ * Single kernels, under the names of tools/gpu_peer_kernels.py. Copies of a piece of work lie in one replayed graph, so that launches
+ * do not count, and take turns with the data of some sets, so that the cache holds none of them; events on the device's stream tell
+ * the time.
+ */
+final class OwnKernels {
+    /** What a profiler of NVIDIA's is to look at. */
+    static final List<String> LOOKED_AT = List.of("attention forward+backward", "layernorm forward+backward",
+            "pearson over images forward+backward", "spectral norm", "adamw", "conv2d forward+backward");
+
+    private static final int COPIES = 20, SETS = 4;
+
+    private OwnKernels() {}
+
+    /** A graph of copies, and the inputs that they share. */
+    private static final class Work {
+        final Graph g = new Graph();
+        private int set, made;
+
+        Value in(DType t, int... dims) {
+            return shared(false, t, dims);
+        }
+
+        Value variable(DType t, int... dims) {
+            return shared(true, t, dims);
+        }
+
+        private Value shared(boolean variable, DType t, int... dims) {
+            String name = (variable ? "v" : "x") + set + "." + made++;
+            Value old = g.leafNamed(name);
+            return old != null ? old : variable ? g.variable(name, t, dims) : g.input(name, t, dims);
+        }
+
+        void out(Value v) {
+            g.output("y" + g.outputs().size(), v);
+        }
+
+        void out(Value y, List<Value> wrt, boolean back) {
+            out(y);
+            if (!back) return;
+            Value one = g.constant(1, y.dtype(), y.shape().dims());
+            for (Value d : Gradients.of(List.of(y), List.of(one), wrt)) out(d);
+        }
+    }
+
+    private interface Copy {
+        void add(Work w);
+    }
+
+    static void add(Piece p) {
+        boolean small = p.small;
+        DType t = p.half();
+        int b = small ? 2 : 128, tokens = small ? 33 : 197, heads = small ? 2 : 12, width = heads * 64, vertices = small ? 1000 : 39552;
+        int side = small ? 14 : 56, channels = small ? 8 : 64;
+        for (boolean back : new boolean[] {false, true}) {
+            String pass = back ? " forward+backward" : " forward";
+            for (String a : p.attentions())
+                item(p, "attention" + pass + (a.equals("mma") ? "" : ", " + a), a, t, COPIES, w -> {
+                    Value x = w.in(t, b, tokens, 3 * width);
+                    w.out(Ops.attention(x, heads), List.of(x), back);
+                });
+            item(p, "layernorm" + pass, t, w -> {
+                Value x = w.in(t, b * tokens, width), ga = w.in(DType.F32, width), be = w.in(DType.F32, width);
+                w.out(Ops.layerNorm(x, ga, be, 1e-6).output(0), List.of(x, ga, be), back);
+            });
+            item(p, "gelu" + pass, t, w -> {
+                Value x = w.in(t, b * tokens, 4 * width);
+                w.out(Ops.activation(x, Activation.Kind.GELU, 0), List.of(x), back);
+            });
+            item(p, "linear 25216x768x3072" + pass, t, w -> linear(w, t, b * tokens, width, 4 * width, back));
+            item(p, "head 128x768x39552" + pass, t, w -> linear(w, t, b, width, vertices, back));
+            item(p, "conv2d" + pass, t, w -> {
+                Value x = w.in(t, b, side, side, channels), k = w.in(t, channels, channels, 3, 3), be = w.in(DType.F32, channels);
+                w.out(Ops.conv2d(x, k, be, null, 1, 1, 1, 1), List.of(x, k, be), back);
+            });
+        }
+        for (PearsonLoss.Axis axis : PearsonLoss.Axis.values())
+            item(p, "pearson over " + axis.name().toLowerCase(Locale.ROOT) + " forward+backward", DType.F32, w -> {
+                Value x = w.in(t, b, vertices), target = w.in(DType.F32, b, vertices), weights = w.in(DType.F32, 2);
+                w.out(w.g.apply(new PearsonLoss(PearsonLoss.Pixel.L1, axis, 0.01), x, target, weights).output(0), List.of(x), true);
+            });
+        item(p, "spectral norm", "mma", DType.F32, 1, w -> {
+            List<Value> in = new ArrayList<>();
+            for (int[] s : normed(vertices)) {
+                Value x = w.in(DType.F32, s[0], s[1]);
+                in.addAll(List.of(x, w.variable(DType.F32, s[0]), w.variable(DType.F32, s[1]), w.variable(DType.F32, 1), x));
+            }
+            Node n = w.g.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in);
+            for (int k = 0; k < in.size() / 5; k++) w.out(n.output(4 * k + 3));
+        });
+        int total = small ? 100_000 : 116_000_000, tensors = small ? 4 : 150;
+        item(p, "adamw", "mma", DType.F32, 1, w -> {
+            List<Value> in = new ArrayList<>(List.of(w.in(DType.F32, 1), w.in(DType.F32, 1), w.in(DType.F32, 1)));
+            List<Adam.Slot> slots = new ArrayList<>();
+            for (int k = 0; k < tensors; k++) {
+                int n = total / tensors / 8 * 8;
+                slots.add(new Adam.Slot(0.05, true, false));
+                for (int i = 0; i < 4; i++) in.add(i == 1 ? w.in(DType.F32, n) : w.variable(DType.F32, n));
+                in.add(w.variable(DType.BF16, n));
+            }
+            Adam op = new Adam(0.9, 0.999, 1e-8, 1, 0, true, slots);
+            Node n = w.g.apply(op, in);
+            for (int k = 0; k < tensors; k++) w.out(n.output(op.output(k)));
+        });
+    }
+
+    private static void linear(Work w, DType t, int rows, int in, int out, boolean back) {
+        Value x = w.in(t, rows, in), k = w.in(t, out, in), be = w.in(DType.F32, out);
+        w.out(Ops.matmul(x, k, false, true, be, null, t), List.of(x, k, be), back);
+    }
+
+    /** Weights of an MLP of two hemispheres and of the ViT-S that judges responses. */
+    private static List<int[]> normed(int vertices) {
+        List<int[]> s = new ArrayList<>();
+        for (int i = 0; i < 2; i++) s.addAll(List.of(new int[] {512, vertices / 2}, new int[] {256, 512}));
+        int[][] block = {{1152, 384}, {384, 384}, {1536, 384}, {384, 1536}};
+        for (int i = 0; i < 12; i++) s.addAll(List.of(block));
+        return s;
+    }
+
+    private static void item(Piece p, String name, DType ceiling, Copy copy) {
+        item(p, name, "mma", ceiling, COPIES, copy);
+    }
+
+    private static void item(Piece p, String name, String attention, DType ceiling, int copies, Copy copy) {
+        if (p.asked().isEmpty() || p.asked().contains(name))
+            p.item(name, () -> p.withAttention(attention, () -> measure(p, name, ceiling, p.has("--once") ? 1 : p.small ? Math.min(4, copies) : copies, copy)));
+    }
+
+    private static void measure(Piece p, String name, DType ceiling, int copies, Copy copy) throws IOException {
+        Work w = new Work();
+        for (int i = 0; i < copies; i++) {
+            w.set = i % SETS;
+            w.made = 0;
+            copy.add(w);
+        }
+        try (Variables vars = new Variables(p.device);
+                Session s = new Session(w.g, p.device, vars)) {
+            for (Node n : w.g.nodes()) {
+                boolean variable = n.op() instanceof Leaf.Variable;
+                Storage x = variable ? vars.find(((Leaf.Variable) n.op()).id()) : n.op() instanceof Leaf.Input in ? s.input(in.id()) : null;
+                // second moments and scalars must not be negative
+                if (x != null) Noise.fill(p.device, x, variable || x.type().shape().elements() < 4);
+            }
+            if (p.has("--once")) {
+                s.run();
+                s.synchronize();
+                return;
+            }
+            for (int i = 0; i < 3; i++) s.run();
+            s.synchronize();
+            double[] ms = new double[p.small ? 3 : 11];
+            for (int i = 0; i < ms.length; i++) ms[i] = run(p, s) / copies;
+            Arrays.sort(ms);
+            double flops = 0, bytes = 0;
+            for (Node n : s.launched()) {
+                Cost c = Op.of(n).cost(n);
+                flops += c.flops() / copies;
+                bytes += c.bytes() / copies;
+            }
+            Ceilings c = p.ceilings();
+            Map<String, Object> line = map("stage", "kernels", "name", name, "who", "ours", "device", p.device.name(), "ms", ms[ms.length / 2],
+                    "ms_least", ms[0], "runs", ms.length, "copies", copies, "floor_ms",
+                    1e3 * Math.max(flops / c.flops(ceiling), bytes / c.bandwidth()), "gflop", flops / 1e9, "mb", bytes / 1e6, "served",
+                    Served.count(s));
+            Piece.line(line);
+        }
+    }
+
+    /** Milliseconds of one run, by the device's events where it has them. */
+    private static double run(Piece p, Session s) {
+        DeviceRuntime r = p.device.runtime();
+        if (r == null) {
+            long t = System.nanoTime();
+            s.run();
+            return (System.nanoTime() - t) / 1e6;
+        }
+        try (DeviceRuntime.Marks m = r.marks(2)) {
+            m.mark(0);
+            s.run();
+            m.mark(1);
+            s.synchronize();
+            return m.nanos(0, 1) / 1e6;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+package org.cortigan.gpucheck;
+
+import static org.cortigan.gpucheck.Results.map;
+
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.OpCheck;
+import org.cortigan.exec.Session;
+import org.cortigan.graph.DType;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.OpCases;
+import org.cortigan.train.Trajectory;
+
+/** Every op's cases against the double reference, and the golden training run: whether the device is right. */
+final class OwnOps {
+    private OwnOps() {}
+
+    static String family(OpCase c) {
+        return c.name().split(" ")[0];
+    }
+
+    /**
+     * The cases of the families asked for, each in both types and with every variant of attention's kernels; of each family the first
+     * alone with {@code --sample}.
+     */
+    static void add(Piece p) {
+        Set<String> seen = new HashSet<>();
+        for (OpCase c : OpCases.all()) {
+            if (c.bench() || !p.asked().isEmpty() && !p.asked().contains(family(c))) continue;
+            if (p.has("--sample") && !seen.add(family(c))) continue;
+            for (DType t : new DType[] {DType.F32, DType.BF16}) {
+                if (!p.device.supports(t)) continue;
+                for (String a : p.attentions()) {
+                    if (!a.equals("mma") && (t != DType.BF16 || !family(c).startsWith("attention"))) continue;
+                    String name = c.name() + " " + t + (a.equals("mma") ? "" : " " + a);
+                    p.item(name, () -> p.withAttention(a, () -> check(p, c, t, name)));
+                }
+            }
+        }
+    }
+
+    /** In place with guard words and out of place, which must give the same bits. */
+    private static void check(Piece p, OpCase c, DType t, String name) {
+        boolean backward = OpCheck.hasGradient(c);
+        Map<String, float[]> want = OpCheck.run(c, t, CpuDevice.doubleReference(), Session.Options.DEFAULT, backward, false);
+        Map<String, float[]> got = OpCheck.run(c, t, p.device, new Session.Options(OpCheck.GUARD, true), backward, true);
+        Map<String, float[]> again = OpCheck.run(c, t, p.device, new Session.Options(0, false), backward, false);
+        Map<String, Object> line = map("stage", "ops", "name", name, "family", family(c), "device", p.device.name());
+        try {
+            line.put("error", OpCheck.compare(c, t, want, got, p.device.name()));
+            for (String k : got.keySet())
+                if (!Arrays.equals(got.get(k), again.get(k))) line.put("failure", k + ": in place or twice differs");
+        } catch (AssertionError e) {
+            line.put("failure", e.getMessage());
+        }
+        Piece.line(line);
+    }
+
+    static void addTraining(Piece p, Path golden) {
+        for (DType t : new DType[] {DType.F32, DType.BF16}) {
+            if (!p.device.supports(t)) continue;
+            String name = "golden trajectory " + t;
+            p.item(name, () -> {
+                Trajectory.Outcome o = Trajectory.run(p.device, t, golden);
+                double first = o.losses()[0], last = o.losses()[o.losses().length - 1];
+                // the bounds of TrajectoryTest, which gives their reasons
+                boolean good = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
+                Map<String, Object> line = map("stage", "train", "name", name, "device", p.device.name(), "first", first, "last", last,
+                        "parameters", o.parameters());
+                if (!good) line.put("failure", "further from PyTorch's than TrajectoryTest allows");
+                Piece.line(line);
+            });
+        }
+    }
+}

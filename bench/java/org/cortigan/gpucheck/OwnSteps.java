@@ -1,0 +1,111 @@
+package org.cortigan.gpucheck;
+
+import static org.cortigan.gpucheck.Results.map;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.cortigan.exec.Session;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.Cost;
+import org.cortigan.op.Op;
+import org.cortigan.prof.Ceilings;
+import org.cortigan.prof.Profile;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainingData;
+
+/** Whole training steps, under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional one, with a ViT. */
+final class OwnSteps {
+    private OwnSteps() {}
+
+    static void add(Piece p) {
+        for (String name : p.asked()) {
+            String[] w = name.split(" "); // step, discriminator, kernels of attention
+            String attention = w.length > 2 ? w[2] : "mma";
+            if (p.attentions().contains(attention)) p.item(name, () -> p.withAttention(attention, () -> step(p, name, w[1])));
+        }
+    }
+
+    private static void step(Piece p, String name, String gan) throws IOException {
+        Recipe r = Recipe.load("vit-corr-2d");
+        for (String o : options(p, gan)) r = r.with(o);
+        int batch = r.section("train").integer("batch", 1), side = r.section("model").section("generator").integer("image", 1);
+        Random data = new Random(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
+        try (Trainer t = new Trainer(r, data, p.device, null)) {
+            t.fillInputs();
+            Session s = t.session();
+            for (int i = 0; i < 3; i++) s.run();
+            s.synchronize();
+            int n = p.small ? 3 : 10;
+            double[] ms = new double[n];
+            long begin = 0;
+            for (int i = 0; i < n; i++) {
+                begin = System.nanoTime();
+                s.run();
+                s.synchronize();
+                ms[i] = (System.nanoTime() - begin) / 1e6;
+            }
+            Arrays.sort(ms);
+            begin = System.nanoTime();
+            for (int i = 0; i < n; i++) s.run();
+            s.synchronize();
+            double together = (System.nanoTime() - begin) / 1e6 / n;
+            Ceilings c = p.ceilings();
+            double flops = 0, bytes = 0, floor = 0;
+            for (Node node : s.launched()) {
+                Cost k = Op.of(node).cost(node);
+                DType type = DType.F32;
+                for (Value v : node.inputs()) if (v.dtype() == DType.BF16) type = DType.BF16;
+                flops += k.flops();
+                bytes += k.bytes();
+                floor += Math.max(k.flops() / c.flops(type), k.bytes() / c.bandwidth());
+            }
+            Piece.line(map("stage", "steps", "name", name, "who", "ours", "device", p.device.name(), "ms", ms[n / 2], "ms_least", ms[0],
+                    "ms_unsynchronised", together, "runs", n, "batch", batch, "nodes", s.launched().length, "floor_ms", floor * 1e3,
+                    "gflop", flops / 1e9, "mb", bytes / 1e6, "served", Served.count(s)));
+            if (!p.has("--profile")) return;
+            Map<String, Object> profile = map("stage", "profile", "name", name);
+            profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());
+            Piece.line(profile);
+        }
+    }
+
+    private static List<String> options(Piece p, String gan) {
+        boolean small = p.small;
+        List<String> o = new ArrayList<>(List.of(
+                "train.precision=" + (p.half() == DType.BF16 ? "bf16" : "fp32"), "train.validation=0", "model.discriminator.per=all",
+                "train.batch=" + (small ? 2 : 128), "model.discriminator.type=" + gan));
+        if (gan.equals("none")) o.add("loss.gan_weight=0");
+        if (small)
+            o.addAll(List.of("model.generator.size=custom", "model.generator.image=32", "model.generator.width=64",
+                    "model.generator.depth=2", "model.generator.heads=1"));
+        if (gan.equals("conv")) o.add("model.discriminator.channels=" + (small ? "[8, 16]" : "[64, 128, 256]"));
+        if (gan.equals("vit"))
+            o.addAll(List.of("model.discriminator.patch=192", "model.discriminator.width=" + (small ? 64 : 384),
+                    "model.discriminator.depth=" + (small ? 2 : 12), "model.discriminator.heads=" + (small ? 1 : 6)));
+        return o;
+    }
+
+    /** Photographs and responses of noise. */
+    private record Random(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
+        @Override
+        public void image(int i, ByteBuffer into) {
+            byte[] b = new byte[imageBytes];
+            new SplittableRandom(i).nextBytes(b);
+            into.put(b);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            SplittableRandom r = new SplittableRandom(~i);
+            for (int k = 0; k < leftVertices + rightVertices; k++) into.putFloat((float) r.nextGaussian());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+package org.cortigan.gpucheck;
+
+import static org.cortigan.gpucheck.Results.map;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import org.cortigan.graph.DType;
+import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Native;
+import org.cortigan.op.OpCases;
+import org.cortigan.prof.Ceilings;
+
+/** A process of ours: opens the device, goes through items and says their results in the lines of {@link Child}. */
+final class Piece implements AutoCloseable {
+    /** Something to be measured or checked. */
+    interface Item {
+        void run() throws Exception;
+    }
+
+    final Device device;
+    final boolean small;
+    private final Map<String, String> arguments = new LinkedHashMap<>();
+    private final List<String> plant = new ArrayList<>();
+    private final Map<String, Item> items = new LinkedHashMap<>();
+
+    private Piece(String[] a) {
+        for (int i = 2; i < a.length; i++) {
+            if (List.of("--small", "--profile", "--sample", "--once").contains(a[i])) arguments.put(a[i], "");
+            else if (a[i].equals("--plant")) plant.add(a[++i]);
+            else arguments.put(a[i], a[++i]);
+        }
+        small = has("--small");
+        device = Devices.open(arguments.get("--device"), 0, text -> line(map("stage", "note", "name", a[1], "text", text)));
+    }
+
+    static void main(String[] a) {
+        try (Piece p = new Piece(a)) {
+            switch (a[1]) {
+                case "libraries" -> p.item("libraries", p::libraries);
+                case "ceilings" -> p.item("ceilings", p::measureCeilings);
+                case "steps" -> OwnSteps.add(p);
+                case "kernels" -> OwnKernels.add(p);
+                case "ops" -> OwnOps.add(p);
+                case "train" -> OwnOps.addTraining(p, Path.of(p.arguments.get("--golden")));
+                default -> throw new IllegalArgumentException("no piece " + a[1]);
+            }
+            int status = p.work();
+            if (status != 0) Runtime.getRuntime().halt(status); // the device can give nothing back
+        } catch (InputException e) {
+            System.out.println(e.getMessage());
+            System.exit(2);
+        }
+    }
+
+    /** Names of the ops' families, a process each: what the cases' names begin with. */
+    static List<String> families() {
+        TreeSet<String> all = new TreeSet<>();
+        OpCases.all().forEach(c -> all.add(OwnOps.family(c)));
+        return List.copyOf(all);
+    }
+
+    boolean has(String option) {
+        return arguments.containsKey(option);
+    }
+
+    /** Names that were asked for, with commas; empty for all. */
+    List<String> asked() {
+        String s = arguments.getOrDefault("--items", "");
+        return s.isEmpty() ? List.of() : List.of(s.split(","));
+    }
+
+    void item(String name, Item what) {
+        items.put(name, what);
+    }
+
+    static void line(Map<String, Object> m) {
+        System.out.println("@line " + Json.compact(m));
+        System.out.flush();
+    }
+
+    private int work() {
+        String after = arguments.get("--after");
+        boolean skip = after != null && items.containsKey(after);
+        for (Map.Entry<String, Item> e : items.entrySet()) {
+            String name = e.getKey();
+            if (skip) {
+                skip = !name.equals(after);
+                continue;
+            }
+            System.out.println("@begin " + name);
+            System.out.flush();
+            try {
+                planted(name);
+                e.getValue().run();
+            } catch (Throwable t) {
+                line(map("stage", "failed", "name", name, "device", device.name(), "failure", said(t)));
+                t.printStackTrace(System.out);
+                if (!alive()) {
+                    System.out.println("@fatal " + name);
+                    System.out.flush();
+                    return 3;
+                }
+            }
+        }
+        return 0;
+    }
+
+    static String said(Throwable t) {
+        String s = t.getMessage() == null ? t.toString() : t.getMessage();
+        return s.lines().findFirst().orElse(t.toString());
+    }
+
+    private void planted(String name) throws InterruptedException {
+        if (plant.contains("dies:" + name)) Runtime.getRuntime().halt(134);
+        if (plant.contains("hangs:" + name)) Thread.sleep(Long.MAX_VALUE);
+    }
+
+    /** Whether the device still does what it is asked: after a kernel's fault it never does again in this process. */
+    private boolean alive() {
+        if (device.runtime() == null) return true;
+        try {
+            device.runtime().synchronize();
+        } catch (RuntimeException e) {
+            // may have been kept from something earlier; the next call tells
+        }
+        try {
+            device.allocate(1 << 20).close();
+            device.runtime().synchronize();
+            return true;
+        } catch (RuntimeException | Error e) {
+            return false;
+        }
+    }
+
+    /** Kernels of attention that the device has; the first are the default. */
+    List<String> attentions() {
+        return device.backend() == Kernels.CUDA && device.name().endsWith("sm_90)") ? List.of("mma", "wgmma") : List.of("mma");
+    }
+
+    /** Does something with a variant of attention's kernels. */
+    void withAttention(String which, Item what) throws Exception {
+        if (!which.equals("mma")) Native.choose(Kernels.CUDA, "attention", which);
+        try {
+            what.run();
+        } finally {
+            if (!which.equals("mma")) Native.choose(Kernels.CUDA, "attention", "mma");
+        }
+    }
+
+    DType half() {
+        return device.supports(DType.BF16) ? DType.BF16 : DType.F32;
+    }
+
+    private void libraries() throws IOException {
+        TreeSet<String> files = new TreeSet<>();
+        for (String s : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.UTF_8)) {
+            int at = s.indexOf('/');
+            if (at >= 0 && s.substring(at).matches(".*/lib(cuda|cudart|cublas|cublasLt|cudnn|cudnn_[a-z_]+|cortigan_[a-z]+|dnnl)\\.so.*"))
+                files.add(s.substring(at));
+        }
+        List<String> versions = new ArrayList<>();
+        Devices.providers().forEach(p -> versions.addAll(p.report()));
+        line(map("stage", "libraries", "name", "ours", "device", device.name(), "versions", versions, "files", List.copyOf(files)));
+    }
+
+    private void measureCeilings() {
+        Ceilings c = Ceilings.measure(device, small ? 512 : 8192, small ? 1 << 20 : 1 << 27);
+        line(map("stage", "ceilings", "name", "ceilings", "device", c.device(), "flops_f32", c.flopsF32(), "flops_bf16", c.flopsBf16(),
+                "bytes_per_second", c.bandwidth()));
+    }
+
+    /** Those of the stage before; measured here where it has left none. */
+    Ceilings ceilings() throws IOException {
+        Ceilings found = null;
+        Path file = Path.of(arguments.get("--measured"));
+        if (Files.exists(file))
+            for (String s : Files.readAllLines(file, StandardCharsets.UTF_8)) {
+                if (!s.contains("\"ceilings\"")) continue;
+                Map<String, Object> m = Json.object(Json.parse(s, "measured.jsonl"), "measured.jsonl");
+                if (m.get("stage").equals("ceilings") && m.get("device").equals(device.name()))
+                    found = new Ceilings(device.name(), number(m, "flops_f32"), number(m, "flops_bf16"), number(m, "bytes_per_second"));
+            }
+        return found != null ? found : Ceilings.measure(device, small ? 512 : 8192, small ? 1 << 20 : 1 << 27);
+    }
+
+    private static double number(Map<String, Object> m, String key) {
+        return ((Number) m.get(key)).doubleValue();
+    }
+
+    @Override
+    public void close() {
+        device.close();
+    }
+}
