@@ -211,13 +211,13 @@ final class Driver {
         s.add(new Stage("libraries", 10, 20, 1, () -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 8, 20, 1, () -> List.of(piece("ceilings"))));
         s.add(new Stage("kernels", 25, 20, 1, () -> List.of(piece("kernels"))));
-        peer(s, "steps, PyTorch eager", 45, 30, "steps", "--mode", "eager");
+        peer(s, "steps, PyTorch eager", 45, 30, "steps", "--modes", "eager");
         s.add(new Stage("steps", 30, 30, 1, () -> List.of(piece("steps", "--items", options.cuda() ? steps + "," + wgmma : steps))));
-        peer(s, "kernels, PyTorch eager", 25, 30, "kernels", "--mode", "eager");
-        peer(s, "steps, PyTorch reduce-overhead", 90, 90, "steps", "--mode", "reduce-overhead");
-        peer(s, "kernels, PyTorch compiled", 40, 40, "kernels", "--mode", "max-autotune");
+        peer(s, "kernels, PyTorch eager", 25, 30, "kernels", "--modes", "eager");
+        peer(s, "steps, PyTorch reduce-overhead", 90, 90, "steps", "--modes", "reduce-overhead");
+        peer(s, "kernels, PyTorch compiled", 40, 40, "kernels", "--modes", "max-autotune");
         s.add(new Stage("again", 30, 30, 1, () -> List.of(piece("steps", "--items", steps), piece("kernels"))));
-        peer(s, "steps, PyTorch max-autotune", 80, 100, "steps", "--mode", "max-autotune");
+        peer(s, "steps, PyTorch max-autotune", 80, 100, "steps", "--modes", "max-autotune");
         if (options.cuda()) {
             for (String tool : List.of("memcheck", "racecheck", "synccheck")) s.add(sanitizer(tool));
             s.add(new Stage("ncu", 20, 30, 1, this::ncu));

@@ -203,6 +203,12 @@ class OpTest {
     }
 
     @Test
+    void everyCaseHasANameOfItsOwn() {
+        Set<String> names = new HashSet<>();
+        for (OpCase c : OpCases.all()) assertTrue(names.add(c.name()), c.name());
+    }
+
+    @Test
     void everyOpHasCasesAndAGradientCheckOrAReason() throws Exception {
         Set<String> seen = new HashSet<>(), checked = new HashSet<>();
         for (OpCase c : OpCases.all()) {

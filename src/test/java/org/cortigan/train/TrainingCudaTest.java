@@ -12,6 +12,7 @@ import org.cortigan.cuda.SimulatedCuda;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Model;
@@ -108,5 +109,29 @@ class TrainingCudaTest {
                 assertTrue(t.run());
             }
         }
+    }
+
+    @Test
+    void aStepAsksForItsGraphAndNothingElse() {
+        try (Device d = Devices.open("cuda:0", 0);
+                Trainer t = new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null)) {
+            long host = SimulatedCuda.hostAllocations();
+            t.fillInputs();
+            assertTrue(SimulatedCuda.hostAllocations() - host < 10, "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
+            Session s = t.session();
+            for (int i = 0; i < 4; i++) s.run();
+            s.synchronize();
+            long launches = SimulatedCuda.graphLaunches();
+            long[] before = asked();
+            for (int i = 0; i < 10; i++) s.run();
+            assertEquals(10, SimulatedCuda.graphLaunches() - launches);
+            assertArrayEquals(before, asked(), "allocations, copies and waits besides the graph's");
+            s.synchronize();
+        }
+        assertEquals(0, SimulatedCuda.live());
+    }
+
+    private static long[] asked() {
+        return new long[] {SimulatedCuda.deviceAllocations(), SimulatedCuda.hostAllocations(), SimulatedCuda.copies(), SimulatedCuda.waits()};
     }
 }
