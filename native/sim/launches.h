@@ -55,7 +55,7 @@ public:
         const std::string file = s.file;
         to << file.substr(file.rfind('/') + 1);
         for (unsigned n : {grid.x, grid.y, grid.z, threads.x, threads.y, threads.z}) to << '\t' << n;
-        to << '\t' << shared << '\t' << parameters << '\t' << s.kernel() << std::endl;
+        to << '\t' << shared << '\t' << parameters << '\t' << s.kernel() << '\n';
         return true;
     }
 };
