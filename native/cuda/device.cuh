@@ -65,7 +65,8 @@ inline size_t most_shared() {
 template <class... P, class... A>
 void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
-    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB), a launch must opt in.
+    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB, which LaunchTest
+    // checks), a launch must opt in.
     if (shared > 32 << 10) {
         cudaError_t e = cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) + " bytes of shared memory: " + cudaGetErrorString(e));
