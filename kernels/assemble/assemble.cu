@@ -68,7 +68,8 @@ bool run_by(const AssembleArgs& g, Stream s) {
 
 template <class T>
 void assemble(const AssembleArgs& g, Stream s) {
-    run_by<int4, T>(g, s) || run_by<int2, T>(g, s) || run_by<int, T>(g, s) || run_by<T, T>(g, s);
+    if (run_by<int4, T>(g, s) || run_by<int2, T>(g, s) || run_by<int, T>(g, s)) return;
+    if constexpr (sizeof(T) < 4) run_by<T, T>(g, s);
 }
 
 CG_CUDA(assemble, AssembleArgs)

@@ -108,12 +108,12 @@ __device__ inline void tiles(int rows, F&& f) {
 /// N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int stage, float scale2) {
+forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int stage, float scale2) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
     const int lane = (int)threadIdx.x & 31;
-    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16);
+    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4];
     left_rows<D>(a, q, 3 * C, row, T);
@@ -176,12 +176,13 @@ forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int stage, float
 /// dQ, and D_i [B H, T]; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T, int H, int stage, float scale) {
+grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T, int H, int parts,
+             int stage, float scale) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
     const int lane = (int)threadIdx.x & 31;
-    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16), r0 = row + lane / 4, r1 = r0 + 8;
+    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16, r0 = row + lane / 4, r1 = r0 + 8;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4], dy[D / 16][4];
     float d0 = 0, d1 = 0;
@@ -241,12 +242,13 @@ grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, b
 /// dK and dV; N queries at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps)
-grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H, int stage, float scale) {
+grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H, int parts, int stage,
+          float scale) {
     CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
-    const int C = H * D, bh = (int)blockIdx.y, b = bh / H, h = bh % H;
+    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
     const int lane = (int)threadIdx.x & 31;
-    const int row = (int)((blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 16);
+    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
     bf16 *sq = shared, *sy = shared + stage * (D + 8);
     float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
     uint32_t ka[D / 16][4], va[D / 16][4];
@@ -327,7 +329,8 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
 forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
     CG_SHARED(float, shared);  // q, o [warp][2][D]
-    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H, i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H, h = bh % H;
+    const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= Tn) return;
     const int lane = (int)threadIdx.x & 31;
     float *q = shared + threadIdx.x / 32 * 2 * D, *o = q + D;
@@ -357,7 +360,8 @@ template <class T, bool KEYS>
 __global__ void __launch_bounds__(32 * kWarps)
 grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
     CG_SHARED(float, shared);  // [warp][4][D]: own q and dY, dQ; or own k and v, dK, dV
-    const i64 C = (i64)H * D, bh = blockIdx.y, b = bh / H, h = bh % H, i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
+    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H, h = bh % H;
+    const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= Tn) return;
     const int lane = (int)threadIdx.x & 31;
     float *x0 = shared + threadIdx.x / 32 * 4 * D, *x1 = x0 + D, *g0 = x1 + D, *g1 = g0 + D;
@@ -396,7 +400,8 @@ grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float
 
 // ---- host
 
-/// Blocks along the rows of a head and threads of a block.
+/// Blocks along the rows of a head and threads of a block. A head's blocks are neighbours, so that its K and V stay in L2; the
+/// grid has one dimension, as the others end at 65,535, which heads of a batch exceed.
 void cut(i64 T, i64& parts, int& threads) {
     const i64 tiles = ceil_div(T, 16);
     parts = ceil_div(tiles, kMostWarps);
@@ -416,8 +421,8 @@ void forward_bf16(const AttentionArgs& g, Stream st) {
     int threads;
     cut(g.T, parts, threads);
     const int stage = stage_of(g.T, D);
-    CG_LAUNCH((forward_mma<D, 32>), grid(parts, g.B * g.H), threads, (size_t)stage * (D + 8) * 4, st,
-              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, stage, kLog2e / sqrtf((float)D));
+    CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * parts), threads, (size_t)stage * (D + 8) * 4, st,
+              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, (int)parts, stage, kLog2e / sqrtf((float)D));
 }
 
 template <int D>
@@ -428,10 +433,12 @@ void grad_bf16(const AttentionGradArgs& g, Stream st) {
     const int stage = stage_of(g.T, D);
     const size_t shared = (size_t)stage * (D + 8) * 4;
     const float scale = 1 / sqrtf((float)D);
-    CG_LAUNCH((grad_queries<D, 16>), grid(parts, g.B * g.H), threads, shared, st, (const bf16*)g.qkv,
-              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H, stage, scale);
-    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(parts, g.B * g.H), threads, shared + (size_t)stage * 8, st,
-              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, (int)g.T, (int)g.H, stage, scale);
+    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * parts), threads, shared, st, (const bf16*)g.qkv,
+              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H,
+              (int)parts, stage, scale);
+    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(g.B * g.H * parts), threads, shared + (size_t)stage * 8, st,
+              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, (int)g.T, (int)g.H,
+              (int)parts, stage, scale);
 }
 
 template <class T>
@@ -461,7 +468,7 @@ void attention(const AttentionArgs& g, Stream st) {
         if (g.D == 128) return forward_bf16<128>(g, st);
     }
     check(g.D);
-    CG_LAUNCH((forward_any<T>), grid(ceil_div(g.T, kWarps), g.B * g.H), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4), st,
+    CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.T, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4), st,
               (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
 }
 
@@ -474,7 +481,7 @@ void attention_grad(const AttentionGradArgs& g, Stream st) {
         if (g.D == 128) return grad_bf16<128>(g, st);
     }
     check(g.D);
-    const dim3 blocks = grid(ceil_div(g.T, kWarps), g.B * g.H);
+    const dim3 blocks = grid(g.B * g.H * ceil_div(g.T, kWarps));
     const size_t shared = (size_t)(kWarps * 4 * g.D * 4);
     const float scale = 1 / sqrtf((float)g.D);
     CG_LAUNCH((grad_any<T, false>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,

@@ -63,8 +63,10 @@ template <class T>
 void binary(const BinaryArgs& g, Stream s) {
     CG_CHECK(g.op >= kAdd && g.op <= kAxpby, "unknown operation");
     CG_CHECK(aligned16(g.a) && aligned16(g.b) && aligned16(g.y), "tensors must lie on 16 bytes");
-    if (g.type_b == kBf16) run<T, bf16>(g, s);
-    else run<T, float>(g, s);
+    // b is f32 or has a's type.
+    CG_CHECK(g.type_b == kF32 || sizeof(T) == 2, "f32 and bf16 do not fit");
+    if (g.type_b == kF32) run<T, float>(g, s);
+    else run<T, T>(g, s);
 }
 
 CG_CUDA(binary, BinaryArgs)

@@ -10,7 +10,7 @@ namespace {
 template <class T>
 __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
     __shared__ float part[8][32];
-    const i64 c = (i64)blockIdx.x * 32 + threadIdx.x, b = blockIdx.y;
+    const i64 tiles = (C + 31) / 32, b = quotient(blockIdx.x, tiles), c = remainder(blockIdx.x, tiles) * 32 + threadIdx.x;
     float s = 0;
     if (c < C)
         for (i64 n = threadIdx.y; n < N; n += 8) s += to_float(x[(b * N + n) * C + c]);
@@ -23,21 +23,21 @@ __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) spread(const T* dY, T* dX, i64 N, i64 C) {
-    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, b = blockIdx.y;
-    if (i < N * C) dX[b * N * C + i] = from_float<T>(to_float(dY[b * C + remainder(i, C)]) / (float)N);
+__global__ void __launch_bounds__(256) spread(const T* dY, T* dX, i64 B, i64 N, i64 C) {
+    const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i < B * N * C) dX[i] = from_float<T>(to_float(dY[quotient(i, N * C) * C + remainder(i, C)]) / (float)N);
 }
 
 }  // namespace
 
 template <class T>
 void mean_middle(const MeanMiddleArgs& g, Stream s) {
-    CG_LAUNCH((mean<T>), grid(ceil_div(g.C, 32), g.B), dim3(32, 8), 0, s, (const T*)g.x, (T*)g.y, g.N, g.C);
+    CG_LAUNCH((mean<T>), grid(g.B * ceil_div(g.C, 32)), dim3(32, 8), 0, s, (const T*)g.x, (T*)g.y, g.N, g.C);
 }
 
 template <class T>
 void mean_middle_grad(const MeanMiddleGradArgs& g, Stream s) {
-    CG_LAUNCH((spread<T>), grid(ceil_div(g.N * g.C, 256), g.B), 256, 0, s, (const T*)g.dY, (T*)g.dX, g.N, g.C);
+    CG_LAUNCH((spread<T>), grid(ceil_div(g.B * g.N * g.C, 256)), 256, 0, s, (const T*)g.dY, (T*)g.dX, g.B, g.N, g.C);
 }
 
 CG_CUDA(mean_middle, MeanMiddleArgs)

@@ -7,7 +7,7 @@
 #pragma once
 
 #ifdef CG_SIM
-#include "cuda_sim.h"
+#include "launches.h"
 #else
 #include <cuda_runtime.h>
 #endif
@@ -29,14 +29,28 @@ constexpr int kBlocks = 264;
 __host__ __device__ constexpr i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
 __host__ __device__ constexpr i64 align_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
 
+/// Bytes that a launch may give its kernel as parameters.
+constexpr size_t kMostParameters = 32764;
+
+/// Bytes of parameters of these types, each at its alignment.
+template <class... P>
+constexpr size_t parameter_bytes() {
+    size_t n = 0;
+    ((n = (n + alignof(P) - 1) / alignof(P) * alignof(P) + sizeof(P)), ...);
+    return n;
+}
+
 #ifdef CG_SIM
 #define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
 /// Bytes of shared memory that a block may have, static ones included.
-inline size_t most_shared() { return sim::kDynamic; }
-template <class K, class... A>
-void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
-    sim::run(what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
+inline size_t most_shared() { return sim::launches.most_shared; }
+template <class... P, class... A>
+void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+    static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
+    if (sim::launches.note(site, grid, threads, shared, parameter_bytes<P...>())) return;
+    sim::run(site.what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
 }
+#define CG_SITE(kernel) (::cg::sim::Site{#kernel, __BASE_FILE__, &::cg::sim::symbol<(CG_UNPAREN kernel)>})
 #else
 #define CG_SHARED(T, name)                                        \
     extern __shared__ __align__(128) unsigned char cg_dynamic[]; \
@@ -48,9 +62,11 @@ inline size_t most_shared() {
     CG_CHECK(e == cudaSuccess, cudaGetErrorString(e));
     return (size_t)n;
 }
-template <class K, class... A>
-void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
-    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB), a launch must opt in.
+template <class... P, class... A>
+void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+    static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
+    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB, which LaunchTest
+    // checks), a launch must opt in.
     if (shared > 32 << 10) {
         cudaError_t e = cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) + " bytes of shared memory: " + cudaGetErrorString(e));
@@ -59,9 +75,10 @@ void launch_named(const char* what, K kernel, dim3 grid, dim3 threads, size_t sh
     cudaError_t e = cudaGetLastError();
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
 }
+#define CG_SITE(kernel) #kernel
 #endif
 /// CG_LAUNCH((kernel<T>), grid, threads, shared bytes, stream, arguments...)
-#define CG_LAUNCH(kernel, ...) ::cg::cuda::launch_named(#kernel, CG_UNPAREN kernel, __VA_ARGS__)
+#define CG_LAUNCH(kernel, ...) ::cg::cuda::launch_named(CG_SITE(kernel), CG_UNPAREN kernel, __VA_ARGS__)
 #define CG_UNPAREN(...) __VA_ARGS__
 
 inline dim3 grid(i64 x, i64 y = 1, i64 z = 1) {
@@ -199,7 +216,7 @@ __device__ inline T column_sum(const T* part, i64 n, i64 stride, i64 c, i64 C) {
     return s;
 }
 
-/// Rows of a multi-tensor kernel by value: `first` says at which block each begins. 32 KiB is the limit of parameters.
+/// Rows of a multi-tensor kernel by value: `first` says at which block each begins.
 template <class R, int N>
 struct Rows {
     R row[N];
@@ -222,6 +239,7 @@ struct Rows {
 /// Calls each(rows, total number of blocks) for n rows, N at a time; blocks_of(row) may be 0.
 template <int N, class R, class B, class F>
 void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
+    static_assert(sizeof(Rows<R, N>) <= kMostParameters, "too many rows for a launch's parameters");
     Rows<R, N> t;
     i64 base = 0;
     while (base < n) {

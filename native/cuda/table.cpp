@@ -4,7 +4,9 @@
 
 #include "attention/attention_sm90.cuh"
 #include "kernels_all.h"
-#ifndef CG_SIM
+#ifdef CG_SIM
+#include "launches.h"
+#else
 #include <nvtx3/nvToolsExt.h>
 
 /// Begins a named range for NVIDIA's profilers, or ends the last one where the name is null.
@@ -24,8 +26,16 @@ void fail(const char* file, int line, const char* expr, const std::string& what)
 
 }  // namespace cg
 
-/// Takes one of a kernel's variants for all launches from now on.
+/// Takes one of a kernel's variants for all launches from now on. The simulation also takes a file in which it notes launches
+/// instead of running them, and how much shared memory a block may have.
 extern "C" __attribute__((visibility("default"))) void cg_choose(const char* what, const char* which) {
+#ifdef CG_SIM
+    if (!std::strcmp(what, "launches")) return cg::sim::launches.note_in(which);
+    if (!std::strcmp(what, "shared")) {
+        cg::sim::launches.most_shared = std::stoul(which);
+        return;
+    }
+#endif
     CG_CHECK(!std::strcmp(what, "attention"), std::string("no variants of ") + what);
     cg::cuda::choose_attention(which);
 }

@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
-import org.junit.jupiter.api.Assumptions;
+import org.cortigan.PtxasReport.Kernel;
 import org.junit.jupiter.api.Test;
 
 /** What ptxas said of the CUDA kernels when they were built (tools/ptxas-report). */
@@ -24,34 +24,21 @@ class PtxasReportTest {
     /** Those on instructions that sm_90a alone has. */
     private static final List<String> HOPPER = List.of("sm90::forward_wgmma<", "sm90::grad_wgmma");
 
-    private record Kernel(String arch, int registers, int stack, int spills, String name) {
-        static Kernel of(String line) {
-            String[] f = line.split("\t");
-            return new Kernel(f[0], Integer.parseInt(f[1]), Integer.parseInt(f[3]), Integer.parseInt(f[4]) + Integer.parseInt(f[5]), f[6]);
-        }
-    }
-
     @Test
     void hotKernelsKeepEverythingInRegisters() throws Exception {
-        Path report = Path.of("target/native/ptxas-report.txt");
-        if (!Files.exists(report)) {
-            String why = "the CUDA kernels were not built (no nvcc): nothing is known of their registers";
-            System.out.println(why);
-            Assumptions.abort(why);
-        }
-        List<Kernel> all = Files.readAllLines(report).stream().skip(1).map(Kernel::of).toList();
+        List<Kernel> all = PtxasReport.read();
         Set<String> archs = new TreeSet<>();
-        all.forEach(k -> archs.add(k.arch));
+        all.forEach(k -> archs.add(k.arch()));
         List<String> spill = new ArrayList<>();
         for (String hot : HOT) {
-            List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
-            for (String a : archs) assertTrue(some.stream().anyMatch(k -> k.arch.equals(a)), hot + " is not in the report for " + a);
-            some.stream().filter(k -> k.spills > 0).forEach(k -> spill.add(k.toString()));
+            List<Kernel> some = all.stream().filter(k -> k.name().startsWith(hot)).toList();
+            for (String a : archs) assertTrue(some.stream().anyMatch(k -> k.arch().equals(a)), hot + " is not in the report for " + a);
+            some.stream().filter(k -> k.spills() > 0).forEach(k -> spill.add(k.toString()));
         }
         for (String hot : HOPPER) {
-            List<Kernel> some = all.stream().filter(k -> k.name.startsWith(hot)).toList();
+            List<Kernel> some = all.stream().filter(k -> k.name().startsWith(hot)).toList();
             assertEquals(archs.contains("sm_90a"), !some.isEmpty(), hot);
-            some.stream().filter(k -> k.spills > 0 || !k.arch.equals("sm_90a")).forEach(k -> spill.add(k.toString()));
+            some.stream().filter(k -> k.spills() > 0 || !k.arch().equals("sm_90a")).forEach(k -> spill.add(k.toString()));
         }
         String log = Files.readString(Path.of("target/native/cuda/attention_sm90.o.log"));
         assertFalse(log.contains("serialized"), "ptxas waits after every wgmma: " + log);

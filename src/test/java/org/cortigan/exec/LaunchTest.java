@@ -1,0 +1,291 @@
+package org.cortigan.exec;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.IntStream;
+import org.cortigan.PtxasReport;
+import org.cortigan.PtxasReport.Kernel;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
+import org.cortigan.data.Settings;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.loss.LossConfig;
+import org.cortigan.model.Discriminator;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.Cast;
+import org.cortigan.op.GroupedMatmul;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.OpCases;
+import org.cortigan.op.Ops;
+import org.cortigan.op.Sketch;
+import org.cortigan.optim.Optimizer;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.StepGraph;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Whether cards can launch what the host functions ask for: every case of every op, the benchmarks' too, and training steps of
+ * the recipes at full size are launched on a {@link DryDevice} and held against the limits of the hardware and against what
+ * ptxas says of each kernel.
+ */
+class LaunchTest {
+    /** Limits of every card: threads of a block, registers and bytes of parameters of a launch, blocks along x, y and z. */
+    private static final long THREADS = 1024, REGISTERS = 65_536, PARAMETERS = 32_764, X = (1L << 31) - 1, YZ = 65_535;
+
+    /** Shared memory, static and dynamic, that a launch has without asking for more, and from where on launch_named asks. */
+    private static final int PLAIN_SHARED = 48 << 10, ASKED = 32 << 10;
+
+    private static final int LEFT = 19_004, RIGHT = 20_544;
+
+    /** Cards by their shared memory, with the architectures of the report that run there; PTX of 8.0 has 8.0's registers. */
+    private static final Map<Integer, List<String>> CARDS = Map.of(
+            DryDevice.HOPPER, List.of("sm_90a", "sm_100"), DryDevice.AMPERE, List.of("sm_80"), DryDevice.SMALL, List.of("sm_80"));
+
+    private record Launch(
+            String file, long[] grid, long threads, long shared, long parameters, String kernel, int card, String where) {
+        /** @param line of native/sim/launches.h, the kernel's name as in the report */
+        static Launch of(String line, int card, String where) {
+            String[] f = line.split("\t");
+            long[] n = IntStream.range(1, 9).mapToLong(i -> Long.parseLong(f[i])).toArray();
+            return new Launch(f[0], Arrays.copyOf(n, 3), n[3] * n[4] * n[5], n[6], n[7], f[9], card, where);
+        }
+
+        @Override
+        public String toString() {
+            return where + ": " + kernel + " of " + file + ", grid " + grid[0] + " x " + grid[1] + " x " + grid[2] + " of " + threads
+                    + " threads, " + shared + " bytes of dynamic shared memory";
+        }
+    }
+
+    private static List<Launch> launches;
+
+    @BeforeAll
+    static void launchEverything() throws Exception {
+        Map<String, Graph> all = graphs();
+        List<String> lines = new ArrayList<>(), where = new ArrayList<>();
+        List<Integer> cards = new ArrayList<>();
+        for (int size : CARDS.keySet()) {
+            DryDevice card = new DryDevice(size);
+            Map<String, String> seen = new LinkedHashMap<>();
+            all.forEach((what, g) -> card.launches(g).forEach(l -> seen.putIfAbsent(l, what)));
+            evaluations(card, seen);
+            if (CARDS.get(size).contains("sm_90a")) {
+                SimDevice.attention("wgmma");
+                all.forEach((what, g) -> {
+                    if (what.startsWith("attention") || what.contains("type=vit")) card.launches(g).forEach(l -> seen.putIfAbsent(l, what + ", wgmma"));
+                });
+                SimDevice.attention("mma");
+            }
+            lines.addAll(seen.keySet());
+            where.addAll(seen.values());
+            cards.addAll(Collections.nCopies(seen.size(), size));
+        }
+        List<String> named = names(lines);
+        launches = new ArrayList<>();
+        for (int i = 0; i < lines.size(); i++) launches.add(Launch.of(named.get(i), cards.get(i), where.get(i)));
+    }
+
+    /** The lines with their kernels named as in the report. */
+    private static List<String> names(List<String> lines) throws Exception {
+        Path file = Files.createTempFile("launches", ".txt");
+        Files.write(file, lines);
+        Process p = new ProcessBuilder("tools/ptxas-report", "--names")
+                .redirectInput(file.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        List<String> out = p.inputReader(StandardCharsets.UTF_8).lines().toList();
+        assertEquals(0, p.waitFor(), "tools/ptxas-report --names");
+        assertEquals(lines.size(), out.size());
+        Files.delete(file);
+        return out;
+    }
+
+    private static Map<String, Graph> graphs() {
+        Map<String, Graph> all = new LinkedHashMap<>();
+        for (DType t : new DType[] {DType.F32, DType.BF16}) {
+            for (OpCase c : OpCases.all()) all.put(c.name() + " " + t, graph(c, t));
+            for (OpCase c : wide()) all.put(c.name() + " " + t, graph(c, t));
+            for (OpCase c : products()) all.put(c.name() + " " + t, graph(c, t));
+            steps(t, all);
+        }
+        return all;
+    }
+
+    private static Graph graph(OpCase c, DType t) {
+        Sketch s = new Sketch(t);
+        OpCheck.build(c, s, OpCheck.hasGradient(c));
+        return s.graph();
+    }
+
+    /** More heads or vectors than a grid has blocks along y. */
+    private static List<OpCase> wide() {
+        List<OpCase> c = new ArrayList<>();
+        for (int d : new int[] {16, 32, 64, 128})
+            c.add(OpCase.of("attention of 8192 photographs, 12 heads of " + d, 1,
+                    s -> List.of(Ops.attention(s.normal(8192, 197, 3 * 12 * d), 12))));
+        c.add(OpCase.of("mean_middle 80000x12x64", 1, s -> List.of(Ops.meanMiddle(s.normal(80_000, 12, 64)))));
+        return c;
+    }
+
+    /** Layouts, types and lengths of products that ops allow and no model has; on a card cuBLASLt takes most of them. */
+    private static List<OpCase> products() {
+        List<OpCase> c = new ArrayList<>();
+        for (int layout = 0; layout < 4; layout++)
+            for (DType out : new DType[] {DType.F32, DType.BF16}) {
+                boolean ta = (layout & 1) != 0, tb = (layout & 2) != 0;
+                String name = "64x64x4096" + (ta ? " ta" : "") + (tb ? " tb" : "") + " to " + out + " from";
+                c.add(OpCase.of("matmul " + name, 1, s -> List.of(Ops.matmul(
+                        data(s, ta ? 4096 : 64, ta ? 64 : 4096), data(s, tb ? 64 : 4096, tb ? 4096 : 64), ta, tb, null, null, out))));
+                GroupedMatmul two = new GroupedMatmul(
+                        Collections.nCopies(2, new GroupedMatmul.Extent(64, 64, 4096)), GroupedMatmul.Where.FLAT,
+                        GroupedMatmul.Where.FLAT, ta, tb, false, false, false, out);
+                c.add(OpCase.of("grouped_matmul 2 of " + name, 1, s -> List.of(
+                        s.graph().apply(two, data(s, 2 * 64 * 4096), data(s, 2 * 64 * 4096)).output(0))));
+            }
+        c.add(OpCase.of("grouped_conv1d of 256 channels", 1, s -> {
+            List<Value> w = List.of(s.normal(128, 256, 1, 9), s.normal(128, 256, 1, 9));
+            return List.of(Ops.groupedConv1d(s.normal(2 * 256 * (40 + 70)), 2, List.of(40, 70), w, null, null, 4));
+        }));
+        c.add(OpCase.of("cast of bf16 to bf16", 1,
+                s -> List.of(s.graph().apply(new Cast(DType.BF16), s.normal(DType.BF16, 1003)).output(0))));
+        return c;
+    }
+
+    /** What nothing is differentiated by. */
+    private static Value data(Sketch s, int... dims) {
+        return s.filled(s.compute(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
+    }
+
+    private static void steps(DType t, Map<String, Graph> to) {
+        String[] gans = {
+            "type=none", "type=mlp", "type=conv", "type=vit", "type=patch", "type=conv channels=[64, 128, 256] per=all",
+            "type=vit patch=192 width=384 depth=12 heads=6 per=all", "type=patch channels=[16, 32] stride=1 per=classes"
+        };
+        for (String gan : gans) to.put("step of vit-corr-2d " + t + ", " + gan, step("vit-corr-2d", t, 128, 0, gan));
+        for (String r : List.of("vanilla-gan", "unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi", "vit-position"))
+            to.put("step of " + r + " " + t, step(r, t, 0, 9000, ""));
+    }
+
+    /** What validates a run. */
+    private static void evaluations(DryDevice card, Map<String, String> seen) {
+        for (String r : List.of("vit-corr-2d", "unet-corr-2d", "vit-position")) {
+            ModelConfig m = model(Recipe.load(r));
+            Runnable predict = () -> {
+                try (Variables vars = new Variables(card);
+                        Predictor p = new Predictor(
+                                m, m.subject(""), card, vars, Weights.Use.PREDICT, 128, false, Predictor.Form.EVALUATION)) {
+                    p.run();
+                }
+            };
+            card.launches(predict).forEach(l -> seen.putIfAbsent(l, "evaluation of " + r));
+        }
+    }
+
+    private static ModelConfig model(Recipe r) {
+        return ModelConfig.of(r.section("model"), List.of(new ModelConfig.Subject("", LEFT, RIGHT)));
+    }
+
+    /** @param batch 0: the recipe's; @param gan the discriminator's settings */
+    private static Graph step(String recipe, DType t, int batch, int resident, String gan) {
+        Recipe r = Recipe.load(recipe);
+        for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z]+=)")) r = r.with("model.discriminator." + o);
+        ModelConfig m = model(r);
+        Discriminator d = m.discriminator();
+        List<Region> regions = d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT);
+        Settings o = r.section("optimizer");
+        return new StepGraph(
+                        m, m.subject(""), regions, LossConfig.of(r.section("loss")), Optimizer.generator(o), Optimizer.discriminator(o),
+                        batch == 0 ? r.section("train").integer("batch", 1) : batch, t, resident)
+                .graph();
+    }
+
+    /** 36 regions of 20 to some thousand vertices, like the ROIs of the functional classes. */
+    private static List<Region> classes() {
+        List<Region> all = new ArrayList<>();
+        for (int i = 0, at = 0; i < 36; i++) {
+            int n = 20 + i * i * 2, from = at;
+            all.add(new Region("roi" + i, IntStream.range(from, from + n).toArray()));
+            at += n;
+        }
+        return all;
+    }
+
+    @Test
+    void everyLaunchIsWithinTheHardwaresLimits() {
+        List<String> wrong = new ArrayList<>();
+        for (Launch l : launches) {
+            if (l.threads < 1 || l.threads > THREADS) wrong.add(l + ": at most " + THREADS + " threads");
+            if (l.shared > l.card) wrong.add(l + ": at most " + l.card);
+            if (l.parameters > PARAMETERS) wrong.add(l + ": " + l.parameters + " bytes of parameters, at most " + PARAMETERS);
+            if (l.grid[0] < 1 || l.grid[0] > X || l.grid[1] < 1 || l.grid[1] > YZ || l.grid[2] < 1 || l.grid[2] > YZ)
+                wrong.add(l + ": at most " + X + " blocks along x, " + YZ + " along y and z");
+        }
+        none(wrong, "launches that no card takes");
+        assertTrue(launches.stream().anyMatch(l -> l.parameters > 20_000), "the tables of rows are not among the launches");
+    }
+
+    @Test
+    void everyLaunchFitsItsKernelOnEveryArchitecture() {
+        Map<String, Kernel> report = new HashMap<>();
+        PtxasReport.read().forEach(k -> report.put(key(k.arch(), k.file(), k.name()), k));
+        Set<String> built = new TreeSet<>();
+        report.values().forEach(k -> built.add(k.arch()));
+        List<String> wrong = new ArrayList<>();
+        for (Launch l : launches) {
+            // wgmma is sm_90a's alone
+            List<String> archs = l.kernel.startsWith("sm90::") ? List.of("sm_90a") : CARDS.get(l.card);
+            for (String a : archs) {
+                if (!built.contains(a)) continue;
+                Kernel k = report.get(key(a, l.file, l.kernel));
+                String what = l + " on " + a;
+                if (k == null) {
+                    wrong.add(what + ": not in the report");
+                    continue;
+                }
+                if (l.threads > k.threads()) wrong.add(what + ": compiled for at most " + k.threads() + " threads");
+                long registers = (k.registers() + 7L) / 8 * 8 * ((l.threads + 31) / 32 * 32);
+                if (registers > REGISTERS) wrong.add(what + ": " + registers + " registers, at most " + REGISTERS);
+                long shared = k.shared() + l.shared;
+                if (shared > l.card) wrong.add(what + ", " + k.shared() + " of static: at most " + l.card);
+            }
+        }
+        for (Kernel k : report.values())
+            if (k.shared() > PLAIN_SHARED - ASKED)
+                wrong.add(k + ": with " + ASKED + " bytes of dynamic shared memory, for which launch_named does not ask, it has too much");
+        none(wrong, "launches that fail");
+    }
+
+    private static void none(Collection<String> wrong, String what) {
+        assertTrue(wrong.isEmpty(), () -> wrong.size() + " " + what + ", among them\n"
+                + String.join("\n", wrong.stream().limit(20).toList()));
+    }
+
+    @Test
+    void everyKernelIsLaunched() {
+        Set<String> seen = new TreeSet<>(), never = new TreeSet<>();
+        launches.forEach(l -> seen.add(key("", l.file, l.kernel)));
+        for (Kernel k : PtxasReport.read()) if (!seen.contains(key("", k.file(), k.name()))) never.add(k.name() + " of " + k.file());
+        none(never, "kernels that no case and no step launches");
+    }
+
+    private static String key(String arch, String file, String kernel) {
+        return arch + " " + file + " " + kernel;
+    }
+}
