@@ -11,7 +11,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
@@ -240,7 +239,7 @@ public final class GpuCheck {
                 Cost c = Op.of(n).cost(n);
                 flops += c.flops();
                 bytes += c.bytes();
-                served.add(Objects.requireNonNullElse(s.library(n), "CortiGAN"));
+                served.add(s.served(n).by());
             }
             return new Timed(least / copies, flops / copies, bytes / copies, String.join(", ", served));
         }
