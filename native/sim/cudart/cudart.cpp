@@ -153,6 +153,12 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     });
 }
 
+/// The error that another simulated library's call of that name is to give, 0 for none.
+CG_CUDART int cg_cudart_fault(const char* call) {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    return fault(call);
+}
+
 /// Where other simulated libraries put theirs.
 CG_CUDART int cg_cudart_ask(void* stream, void (*work)(void*), void* data) {
     std::lock_guard<std::recursive_mutex> lock(mutex);

@@ -290,7 +290,7 @@ final class CublasLt implements AutoCloseable {
         private ByteBuffer trial(ByteBuffer args, long workspace) {
             long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
             long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
-            long[] room = trials.room(m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n), workspace + copies());
+            long[] room = trials.room(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
             return ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(A, room[0]).putLong(B, room[1]).putLong(Y, room[2])
                     .putLong(BIAS, room[3]).putLong(SCALE, room[3]).putLong(SCRATCH, room[4]);
         }

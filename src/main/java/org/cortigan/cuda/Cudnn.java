@@ -299,8 +299,8 @@ final class Cudnn implements AutoCloseable {
             boolean byW = kind == Kind.BY_W, byX = kind == Kind.BY_X;
             long in = in16 ? 2 : 4, weights = (long) outputs * channels * taps;
             long[] room = trials.room(
-                    in * (byX ? outputElements : inputElements), in * (byW ? outputElements : weights),
-                    byW ? 4 * weights : in * (byX ? inputElements : outputElements), 4L * outputs, scratch);
+                    scratch, in * (byX ? outputElements : inputElements), in * (byW ? outputElements : weights),
+                    byW ? 4 * weights : in * (byX ? inputElements : outputElements), 4L * outputs);
             ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(FIRST, room[0]).putLong(SECOND, room[1]);
             if (kind == Kind.FORWARD) at.putLong(BIAS, room[3]).putLong(SCALE, room[3]);
             return at.putLong(kind.result, room[2]).putLong(kind.scratch, room[4]);

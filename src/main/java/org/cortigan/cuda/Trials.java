@@ -25,50 +25,50 @@ final class Trials implements AutoCloseable {
 
     private static final int ROUNDS = 4;
     /** The block grows by so many bytes. */
-    private static final long UNIT = 32 << 20;
+    private static final long UNIT = 8 << 20;
     /** Bytes of noise that the host sends. 4,099 is prime, so that no matrix has equal rows. */
     private static final int NOISE = 4099 * 256;
 
     private final CudaRuntime r;
     private Memory block, noise;
+    private long filled;
 
     Trials(CudaRuntime r) {
         this.r = r;
     }
 
     /**
-     * Addresses of so many bytes each, of noise between -1 and 1 in bf16 as in f32; valid until the next call.
+     * Addresses of so many bytes each, of noise between -1 and 1 in bf16 as in f32, then of scratch memory; valid until the next call.
      *
      * @throws OutOfMemoryError if the device has not so much
      */
-    long[] room(long... bytes) {
-        long[] at = new long[bytes.length];
-        long all = 0;
-        for (int i = 0; i < bytes.length; i++) {
-            at[i] = all;
-            all += CudaRuntime.align(bytes[i]);
-        }
+    long[] room(long scratch, long... operands) {
+        long[] at = new long[operands.length + 1];
+        for (int i = 0; i < operands.length; i++) at[i + 1] = at[i] + CudaRuntime.align(operands[i]);
+        long noise = at[operands.length], all = noise + scratch;
         if (block == null || block.bytes() < all) {
             release();
             block = r.allocate((all + UNIT - 1) / UNIT * UNIT);
-            fill();
         }
+        fill(noise);
         for (int i = 0; i < at.length; i++) at[i] += block.address();
         return at;
     }
 
-    private void fill() {
+    private void fill(long bytes) {
         if (noise == null) {
             noise = Memory.allocate(NOISE);
             ShortBuffer b = noise.view(0, NOISE).asShortBuffer();
             SplittableRandom random = new SplittableRandom(1);
             while (b.hasRemaining()) b.put((short) (Float.floatToRawIntBits((float) random.nextDouble(-1, 1)) >>> 16));
         }
-        long at = block.address(), done = Math.min(NOISE, block.bytes());
-        r.upload(at, noise.address(), done);
-        for (long n; done < block.bytes(); done += n) {
-            n = Math.min(done, block.bytes() - done);
-            r.check(cudaMemcpyAsync(CudaRuntime.at(at + done), CudaRuntime.at(at), n, cudaMemcpyDeviceToDevice, r.cudaStream()),
+        if (filled >= bytes) return;
+        long at = block.address();
+        filled = Math.min(NOISE, bytes);
+        r.upload(at, noise.address(), filled);
+        for (long n; filled < bytes; filled += n) {
+            n = Math.min(filled, bytes - filled);
+            r.check(cudaMemcpyAsync(CudaRuntime.at(at + filled), CudaRuntime.at(at), n, cudaMemcpyDeviceToDevice, r.cudaStream()),
                     "cudaMemcpyAsync on the device");
         }
     }
@@ -77,6 +77,7 @@ final class Trials implements AutoCloseable {
     void release() {
         if (block != null) block.close();
         block = null;
+        filled = 0;
     }
 
     /**

@@ -168,9 +168,15 @@ public final class Profile {
             e.put("dur", spans.get(i)[1] / 1e3);
             e.put("pid", 1);
             e.put("tid", 1);
-            e.put("args", Map.of(
-                    "label", l.label, "output", l.output, "gflop", l.flops / 1e9, "mb", l.bytes / 1e6, "by", l.served.by(), "form",
-                    l.served.form(), "why", l.served.why()));
+            Map<String, Object> about = new LinkedHashMap<>();
+            about.put("label", l.label);
+            about.put("output", l.output);
+            about.put("gflop", l.flops / 1e9);
+            about.put("mb", l.bytes / 1e6);
+            about.put("by", l.served.by());
+            about.put("form", l.served.form());
+            about.put("why", l.served.why());
+            e.put("args", about);
             events.add(e);
         }
         Json.write(file, Map.of("traceEvents", events));
