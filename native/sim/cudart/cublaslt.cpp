@@ -1,7 +1,8 @@
 // cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda uses of
 // descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
 // leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace
-// overwritten. Rows off 16 bytes are slow.
+// overwritten, a bias's address at every question, every address on 256 bytes, which the heuristic takes for granted. Rows off 16
+// bytes are slow. Errors on demand: "cublasLtMatmul" of that status, "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it runs.
 #include <initializer_list>
 
 #include "numbers.h"
@@ -76,7 +77,7 @@ void run(void* data) {
 bool fits(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
     const uint64_t m = o.trans_a ? a.columns : a.rows, k = o.trans_a ? a.rows : a.columns;
     const uint64_t k2 = o.trans_b ? b.columns : b.rows, n = o.trans_b ? b.rows : b.columns;
-    return m == d.rows && n == d.columns && k == k2 && a.type == b.type;
+    return m == d.rows && n == d.columns && k == k2 && a.type == b.type && (o.epilogue == 1 || (o.bias && aligned(o.bias)));
 }
 bool supported(const Operation& o, const Layout& a, const Layout& d) {
     if (a.type == kF32 && d.type == kBf16) return false;
@@ -90,7 +91,15 @@ size_t workspace_of(uint64_t number) { return number == 1 ? 4096 : 0; }
 CG_LT int cublasLtCreate(void** h) { return *h = new int(1), 0; }
 CG_LT int cublasLtDestroy(void* h) { return delete (int*)h, 0; }
 CG_LT size_t cublasLtGetVersion() { return 130000; }
-CG_LT const char* cublasLtGetStatusName(int s) { return s == kUnsupported ? "CUBLAS_STATUS_NOT_SUPPORTED" : "CUBLAS_STATUS_INVALID_VALUE"; }
+CG_LT const char* cublasLtGetStatusName(int s) {
+    switch (s) {
+        case kInvalid: return "CUBLAS_STATUS_INVALID_VALUE";
+        case 13: return "CUBLAS_STATUS_EXECUTION_FAILED";
+        case 14: return "CUBLAS_STATUS_INTERNAL_ERROR";
+        case kUnsupported: return "CUBLAS_STATUS_NOT_SUPPORTED";
+        default: return "CUBLAS_STATUS_UNKNOWN";
+    }
+}
 CG_LT const char* cublasLtGetStatusString(int) { return "simulated"; }
 CG_LT int cublasLtMatmulDescCreate(void** d, int compute, int) {
     auto* o = new Operation();
@@ -125,6 +134,8 @@ CG_LT int cublasLtMatmulPreferenceSetAttribute(void*, int attribute, const void*
 CG_LT int cublasLtMatmulAlgoGetHeuristic(
     void*, void* d, void* a, void* b, void*, void* y, void*, int asked, Result* out, int* n) {
     *n = 0;
+    static Fault fault;
+    if (const int e = fault("cublasLtMatmulAlgoGetHeuristic")) return e;
     if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
     if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)y)) return kUnsupported;
     for (; *n < asked && *n < 2; ++*n) {
@@ -147,6 +158,12 @@ CG_LT int cublasLtMatmul(
     void*, void* d, const void* alpha, const void* A, void* a, const void* B, void* b, const void* beta, const void* C, void*, void* D,
     void* y, const Algorithm* g, void* workspace, size_t bytes, void* stream) {
     if (!known(g) || bytes < workspace_of(g->word[0] & 255) || C != D) return kInvalid;
+    if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
+    for (const void* p : {A, B, C, (const void*)D, (const void*)workspace})
+        if (!aligned(p)) return kInvalid;
+    static Fault fault;
+    if (const int e = fault("cublasLtMatmul")) return e;
+    if (cg_cudart_fault("cublasLt kernel")) return cg_cudart_ask(stream, crash, nullptr);
     auto* j = new Job{*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y, A, B, alpha, beta, 0, 0, D, workspace, bytes};
     if (!j->op.device_scalars) j->host_alpha = *(const float*)alpha, j->host_beta = *(const float*)beta;
     return cg_cudart_ask(stream, run, j);

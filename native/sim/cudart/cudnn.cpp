@@ -1,8 +1,8 @@
 // cuDNN 9 on the processor, for tests of the code that calls it: what org.cortigan.cuda uses of descriptors and of the
 // functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC alone,
-// all tensors of one type with f32 sums, tensors on 16 bytes, the fused bias in y's type and by one algorithm, none but
+// all tensors of one type with f32 sums, tensors on 256 bytes, the fused bias in y's type and by one algorithm, none but
 // deterministic direct sums run though others are offered first, nothing where the padding covers the kernel, all of the
-// workspace overwritten. The four libraries that the bindings need are this one source under each name.
+// workspace overwritten. Errors on demand: "cudnnConvolution" of that status, "cudnn kernel" that fails as it runs. The four libraries that the bindings need are this one source under each name.
 #include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))
@@ -105,8 +105,11 @@ int ask(Handle* h, const Job& j, int a) {
     if (workspace(j.kind, j.x, j.w, j.c, j.y, a, &need)) return kFailed;
     const void* all[] = {j.kind == kByX ? j.out : j.X, j.kind == kByW ? j.out : j.W, j.kind == kForward ? j.out : j.Y, j.bias, j.workspace};
     for (const void* p : all)
-        if ((uintptr_t)p % 16 != 0) return kBad;
+        if (!aligned(p)) return kBad;
     if (j.bytes < need) return kBad;
+    static Fault fault;
+    if (const int e = fault("cudnnConvolution")) return e;
+    if (cg_cudart_fault("cudnn kernel")) return cg_cudart_ask(h->stream, crash, nullptr);
     return cg_cudart_ask(h->stream, run, new Job(j)) ? kFailed : 0;
 }
 

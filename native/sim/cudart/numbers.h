@@ -1,9 +1,11 @@
-// What the simulated libraries share: numbers as they are stored, f32 or bf16, and the queue of cudart.cpp.
+// What the simulated libraries share: numbers as they are stored, f32 or bf16, the queue of cudart.cpp, errors on demand.
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 
 extern "C" int cg_cudart_ask(void* stream, void (*work)(void*), void* data);
+extern "C" int cg_cudart_fault(const char* call);
 
 namespace {
 
@@ -27,5 +29,19 @@ inline void put(void* p, bool half, int64_t i, double v) {
 }
 /// As TF32 has it.
 inline float tf32(float f) { return number((bits(f) + 0x1000) & ~0x1fffu); }
+
+/// A call that fails on demand: so many times, as the error that is asked for is the status + 10000 x (times - 1).
+struct Fault {
+    int status = 0, times = 0;
+
+    int operator()(const char* call) {
+        if (const int e = cg_cudart_fault(call)) status = e % 10000, times = e / 10000 + 1;
+        return times > 0 ? times--, status : 0;
+    }
+};
+/// Work that ends the card's, as an illegal address does.
+inline void crash(void*) { throw std::runtime_error("a kernel of the library fails"); }
+/// All that is allocated, and all that stands in scratch memory, lies so; the library may take vectors from there.
+inline bool aligned(const void* p) { return (uintptr_t)p % 256 == 0; }
 
 }  // namespace

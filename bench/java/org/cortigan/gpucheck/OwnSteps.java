@@ -69,7 +69,7 @@ final class OwnSteps {
             }
             Piece.line(map("stage", "steps", "name", name, "who", "ours", "device", p.device.name(), "ms", ms[n / 2], "ms_least", ms[0],
                     "ms_unsynchronised", together, "runs", n, "batch", batch, "nodes", s.launched().length, "floor_ms", floor * 1e3,
-                    "gflop", flops / 1e9, "mb", bytes / 1e6, "served", Served.count(s)));
+                    "gflop", flops / 1e9, "mb", bytes / 1e6, "served", p.served(s)));
             if (!p.has("--profile")) return;
             Map<String, Object> profile = map("stage", "profile", "name", name);
             profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());

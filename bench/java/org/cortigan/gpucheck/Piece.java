@@ -12,12 +12,16 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Served;
+import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.op.OpCases;
@@ -195,6 +199,20 @@ final class Piece implements AutoCloseable {
                     found = new Ceilings(device.name(), number(m, "flops_f32"), number(m, "flops_bf16"), number(m, "bytes_per_second"));
             }
         return found != null ? found : Ceilings.measure(device, small ? 512 : 8192, small ? 1 << 20 : 1 << 27);
+    }
+
+    /** Who computes a session's nodes: products and convolutions by each, and why own kernels where a library was asked. */
+    Map<String, Object> served(Session s) {
+        Map<String, Integer> by = new TreeMap<>();
+        Set<String> refused = new TreeSet<>();
+        for (Node n : s.launched()) {
+            Served who = s.served(n);
+            by.merge(!who.libraryWork() ? "other kernels" : who.own() ? Served.OWN + (who.refused() ? ", refused" : ", by design") : who.by(), 1, Integer::sum);
+            if (who.refused()) refused.add(who.why());
+        }
+        Map<String, Object> m = new LinkedHashMap<>(by);
+        if (!refused.isEmpty()) m.put("refused", List.copyOf(refused));
+        return m;
     }
 
     private static double number(Map<String, Object> m, String key) {

@@ -206,7 +206,7 @@ final class Report {
             double total = 0;
             for (Object o : (List<?>) Json.object(e.getValue(), "profile").get("nodes")) {
                 Map<String, Object> n = Json.object(o, "node");
-                String key = n.get("op") + " " + n.get("output") + " | " + n.getOrDefault("served", "");
+                String key = n.get("op") + " " + n.get("output") + " | " + n.get("by") + (Boolean.TRUE.equals(n.get("refused")) ? ", refused" : "");
                 Map<String, Object> s = sums.computeIfAbsent(key, k -> map("work", k, "nodes", 0, "ms", 0.0, "floor", 0.0));
                 s.put("nodes", (Integer) s.get("nodes") + 1);
                 s.put("ms", (Double) s.get("ms") + 1e3 * number(n, "seconds"));

@@ -1,85 +1,168 @@
 package org.cortigan.cuda;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.cortigan.InputException;
 import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Json;
 
 /**
- * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes share.
- * It is replaced as a whole; of two that write at once one's findings are measured again some day. A file that cannot be read,
- * or is not of this format, is left out with a line to the user.
+ * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes share. Beneath it
+ * lie the findings that come with the product and those of the file in the property {@value #MORE}. What was found is
+ * added to what others have written meanwhile, under a lock, some seconds after it was found and at {@link #close}: a process that is
+ * killed loses the last seconds' findings. A file that cannot be read, or is not of this format, is left out with a line to the user.
  */
-final class AlgorithmCache {
-    private static final long FORMAT = 2;
+final class AlgorithmCache implements AutoCloseable {
+    /** Names a file with further findings, to be read only. */
+    static final String MORE = "cortigan.cuda.algorithms";
+
+    private static final String OURS = "/org/cortigan/cuda/algorithms.json";
+    private static final long FORMAT = 2, DELAY_MILLIS = 5000;
+    /** File locks are a process's, so that two caches of one need this beside them. */
+    private static final Object WRITING = new Object();
 
     /** @param words the algorithm as the library gave it; @param form what is done around it, of the caller's meaning */
-    record Entry(long[] words, long workspaceBytes, int form) {}
+    record Entry(long[] words, long workspaceBytes, int form) {
+        private static Entry parse(String text) {
+            String[] s = text.split(" ");
+            if (s.length != 10) throw new IllegalArgumentException("'" + text + "'");
+            long[] words = new long[8];
+            for (int i = 0; i < 8; i++) words[i] = Long.parseUnsignedLong(s[i], 16);
+            return new Entry(words, Long.parseLong(s[8]), Integer.parseInt(s[9]));
+        }
+
+        private String format() {
+            StringBuilder s = new StringBuilder();
+            for (long w : words) s.append(Long.toHexString(w)).append(' ');
+            return s.append(workspaceBytes).append(' ').append(form).toString();
+        }
+
+        /** The words, without zeros at the end. */
+        String text() {
+            StringBuilder s = new StringBuilder();
+            for (long w : words) s.append(s.isEmpty() ? "" : ".").append(Long.toHexString(w));
+            return s.toString().replaceAll("(\\.0)+$", "");
+        }
+    }
 
     private final Path file;
     private final Consumer<String> note;
-    private final Map<String, Entry> entries = new TreeMap<>();
+    private final long delayMillis;
+    private final Map<String, Entry> known = new HashMap<>();
+    private final Map<String, Entry> found = new HashMap<>();
+    private final ScheduledThreadPoolExecutor later = new ScheduledThreadPoolExecutor(1, work -> {
+        Thread t = new Thread(work, "algorithms.json");
+        t.setDaemon(true);
+        return t;
+    });
+    private boolean scheduled;
+    private int writes;
 
-    AlgorithmCache(Path file, Consumer<String> note) {
+    AlgorithmCache(Path file, long delayMillis, Consumer<String> note) {
         this.file = file;
+        this.delayMillis = delayMillis;
         this.note = note;
-        entries.putAll(read(note));
+        try (InputStream in = AlgorithmCache.class.getResourceAsStream(OURS)) {
+            if (in != null) known.putAll(entries(Json.object(Json.parse(in.readAllBytes(), OURS), OURS)));
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+        String more = System.getProperty(MORE, "");
+        if (!more.isEmpty()) {
+            if (!Files.exists(Path.of(more)))
+                throw new InputException("-D" + MORE + "=" + more, "does not exist", "Leave the property out, or name a file");
+            known.putAll(read(Path.of(more), note));
+        }
+        known.putAll(read(file, note));
     }
 
     /** In the folder of the property {@code cortigan.cuda.cache}, or XDG's cache folder. */
-    static Path standard() {
+    static AlgorithmCache standard(Consumer<String> note) {
         String folder = System.getProperty("cortigan.cuda.cache"), xdg = System.getenv("XDG_CACHE_HOME");
-        if (folder != null) return Path.of(folder, "algorithms.json");
-        Path caches = xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
-        return caches.resolve("cortigan/algorithms.json");
+        Path home = xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
+        Path file = folder != null ? Path.of(folder, "algorithms.json") : home.resolve("cortigan/algorithms.json");
+        return new AlgorithmCache(file, DELAY_MILLIS, note);
     }
 
-    private Map<String, Entry> read(Consumer<String> note) {
+    private static Map<String, Entry> entries(Map<String, Object> m) {
+        if (!(m.get("format") instanceof Number f) || f.longValue() != FORMAT) throw new IllegalArgumentException("it has another format");
         Map<String, Entry> all = new LinkedHashMap<>();
-        if (!Files.exists(file)) return all;
+        Json.object(m.get("algorithms"), "algorithms").forEach((k, v) -> all.put(k, Entry.parse((String) v)));
+        return all;
+    }
+
+    private static Map<String, Entry> read(Path file, Consumer<String> note) {
+        if (!Files.exists(file)) return Map.of();
         try {
-            Map<String, Object> m = Json.readObject(file);
-            if (!(m.get("format") instanceof Number f) || f.longValue() != FORMAT) throw new IllegalArgumentException("it has another format");
-            Json.object(m.get("algorithms"), "algorithms").forEach((k, v) -> {
-                String[] s = ((String) v).split(" ");
-                long[] words = new long[8];
-                if (s.length != 10) throw new IllegalArgumentException("'" + k + "'");
-                for (int i = 0; i < 8; i++) words[i] = Long.parseUnsignedLong(s[i], 16);
-                all.put(k, new Entry(words, Long.parseLong(s[8]), Integer.parseInt(s[9])));
-            });
-            return all;
+            return entries(Json.readObject(file));
         } catch (RuntimeException e) {
             note.accept(file + " is not used, algorithms are measured anew: " + e.getMessage());
             return Map.of();
         }
     }
 
-    Entry get(String problem) {
-        return entries.get(problem);
+    synchronized Entry get(String problem) {
+        return known.get(problem);
     }
 
-    void put(String problem, Entry e) {
-        entries.put(problem, e);
-        Map<String, Entry> all = new TreeMap<>(read(s -> {}));
-        all.putAll(entries);
-        Map<String, Object> out = new LinkedHashMap<>();
-        all.forEach((k, v) -> {
-            StringBuilder s = new StringBuilder();
-            for (long w : v.words) s.append(Long.toHexString(w)).append(' ');
-            out.put(k, s.append(v.workspaceBytes).append(' ').append(v.form).toString());
-        });
+    synchronized void put(String problem, Entry e) {
+        known.put(problem, e);
+        found.put(problem, e);
+        if (scheduled) return;
+        scheduled = true;
+        later.schedule(this::write, delayMillis, TimeUnit.MILLISECONDS);
+    }
+
+    /** How often the file was written. */
+    synchronized int writes() {
+        return writes;
+    }
+
+    private synchronized void write() {
+        scheduled = false;
+        if (found.isEmpty()) return;
         try {
-            Files.createDirectories(file.toAbsolutePath().getParent());
-            Map<String, Object> m = new LinkedHashMap<>();
-            m.put("format", FORMAT);
-            m.put("algorithms", out);
-            Json.write(file, m);
-        } catch (java.io.IOException | RuntimeException x) {
+            Path folder = file.toAbsolutePath().getParent();
+            Files.createDirectories(folder);
+            synchronized (WRITING) {
+                try (FileChannel c = FileChannel.open(
+                                folder.resolve(file.getFileName() + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                        FileLock lock = c.lock()) {
+                    merge();
+                }
+            }
+            writes++;
+            found.clear();
+        } catch (IOException | RuntimeException x) {
             note.accept(file + " cannot be written, algorithms are measured anew next time: " + x.getMessage());
         }
+    }
+
+    private void merge() {
+        Map<String, Entry> all = new TreeMap<>(read(file, s -> {}));
+        all.putAll(found);
+        Map<String, Object> text = new LinkedHashMap<>(), m = new LinkedHashMap<>();
+        all.forEach((k, e) -> text.put(k, e.format()));
+        m.put("format", FORMAT);
+        m.put("algorithms", text);
+        Json.write(file, m);
+    }
+
+    @Override
+    public void close() {
+        later.shutdownNow();
+        write();
     }
 }

@@ -8,6 +8,8 @@ import static org.cortigan.cuda.CudaRuntime.at;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -23,6 +25,7 @@ import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
 import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
@@ -51,7 +54,7 @@ import org.cortigan.mem.Memory;
 final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
     private static final long WORKSPACE = 32 << 20;
-    private static final int CANDIDATES = 8, ROUNDS = 4;
+    private static final int CANDIDATES = 8;
     /** Kernels whose place it takes. */
     static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
 
@@ -72,13 +75,17 @@ final class CublasLt implements AutoCloseable {
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
     private final Memory deviceZero;
-    private String refused = "";
+    private final Trials trials;
+    private final Set<Integer> invalid = new HashSet<>();
+    /** Of the product under way: why forms were refused, and how algorithms failed. */
+    private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
 
     /** @param card its name */
-    CublasLt(CudaRuntime r, String card, AlgorithmCache cache, Consumer<String> note) {
+    CublasLt(CudaRuntime r, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
         this.r = r;
         this.card = card;
         this.cache = cache;
+        this.trials = trials;
         this.note = note;
         try {
             CudaLibraries.preload(LIBRARIES);
@@ -100,12 +107,20 @@ final class CublasLt implements AutoCloseable {
                     call + ": " + cublasLtGetStatusName(status).getString() + ": " + cublasLtGetStatusString(status).getString());
     }
 
+    private static String name(int status) {
+        return cublasLtGetStatusName(status).getString();
+    }
+
     /**
+     * An algorithm of the cache is run once, one that is measured several times, both before the session relies on it.
+     *
      * @param tf32 whether f32 products may be computed in TF32
-     * @return null where the library has no such product, which is said
+     * @return the project's own kernel where the library has no such product, which is said
      */
-    DeviceRuntime.LibraryKernel product(String kernel, ByteBuffer args, boolean tf32) {
+    DeviceRuntime.Service product(String kernel, ByteBuffer args, boolean tf32) {
         r.use();
+        refusals.clear();
+        failures.clear();
         boolean sums = kernel.equals("linear_grad");
         boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
         String problem = String.format("%d x %d x %d%s%s%s%s, %s to %s%s", args.getLong(M), args.getLong(N), args.getLong(K),
@@ -113,42 +128,52 @@ final class CublasLt implements AutoCloseable {
                 sums ? ", sums" : args.getLong(BIAS) != 0 ? ", bias" : "", args.getLong(SCALE) != 0 ? ", scale" : "", in16 ? "bf16" : "f32",
                 out16 ? "bf16" : "f32", tf32 && !in16 ? ", tf32" : "");
         String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
-        AlgorithmCache.Entry known = cache.get(key);
-        Product p = known == null ? null : product(args, sums, tf32, known);
-        if (p == null && (known = measure(args, sums, tf32)) != null) {
-            p = product(args, sums, tf32, known);
-            cache.put(key, known);
+        AlgorithmCache.Entry e = cache.get(key);
+        Product p = e == null ? null : product(args, sums, tf32, e, true);
+        if (p == null && (e = measure(args, sums, tf32, problem)) != null) {
+            p = product(args, sums, tf32, e, false);
+            if (p != null) cache.put(key, e);
         }
-        if (p != null) return p;
-        note.accept("cuBLASLt has no deterministic algorithm for the product " + problem + refused + ": CortiGAN's own kernel computes it");
-        return null;
+        if (!failures.isEmpty() && p != null)
+            note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + problem + " ("
+                    + String.join("; ", failures) + ")");
+        if (p != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
+        refusals.addAll(failures);
+        return VendorKernels.refused("cuBLASLt", "the product " + problem, refusals, note);
     }
 
-    /** Null if the library no longer agrees. */
-    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e) {
+    /**
+     * Null if the library no longer agrees, or the algorithm fails.
+     *
+     * @param proven whether it is to be run
+     */
+    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e, boolean proven) {
         if ((e.form() & ~(BF16_BIAS | PADDED | SUMS_APART)) != 0) return null;
         Product p = new Product(args, sums, tf32, e.form());
-        if (p.use(e)) return p;
+        try {
+            if (p.use(e) && (!proven || p.runs(args))) return p;
+        } catch (RuntimeException | Error x) {
+            p.close();
+            throw x;
+        }
         p.close();
         return null;
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private AlgorithmCache.Entry measure(ByteBuffer args, boolean sums, boolean tf32) {
+    private AlgorithmCache.Entry measure(ByteBuffer args, boolean sums, boolean tf32, String problem) {
         boolean mayRound = !sums && args.getLong(TYPE_Y) == DType.BF16.variant() && args.getLong(BIAS) != 0;
-        Timed best = null;
+        Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
-            if ((form & BF16_BIAS) != 0 && (!mayRound || best != null && (best.entry.form() & BF16_BIAS) == 0)) continue;
+            if ((form & BF16_BIAS) != 0 && (!mayRound || best != null && (best.entry().form() & BF16_BIAS) == 0)) continue;
             if ((form & SUMS_APART) != 0 && !sums) continue;
             try (Product p = new Product(args, sums, tf32, form)) {
-                Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args);
-                if (t != null && (best == null || t.nanos < best.nanos)) best = t;
+                Trials.Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args, problem);
+                if (t != null && (best == null || t.nanos() < best.nanos())) best = t;
             }
         }
-        return best == null ? null : best.entry;
+        return best == null ? null : best.entry();
     }
-
-    private record Timed(AlgorithmCache.Entry entry, long nanos) {}
 
     /** A product of fixed shapes. */
     private final class Product implements DeviceRuntime.LibraryKernel {
@@ -193,6 +218,8 @@ final class CublasLt implements AutoCloseable {
                 set(CUBLASLT_MATMUL_DESC_EPILOGUE, summed ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
+            // The library decides by the address whether it can; the launch brings the real one, which lies on 256 bytes as this does.
+            if (bias) bias(deviceZero.address());
             castArgs = (form & BF16_BIAS) != 0 ? Memory.allocate(32) : null;
         }
 
@@ -228,48 +255,52 @@ final class CublasLt implements AutoCloseable {
             try (cublasLtMatmulHeuristicResult_t need = new cublasLtMatmulHeuristicResult_t()) {
                 int status = cublasLtMatmulAlgoCheck(handle, operation, first, second, result, result, algorithm, need);
                 workspace = align(need.workspaceSize());
+                if (status != CUBLAS_STATUS_SUCCESS) refusals.add("cublasLtMatmulAlgoCheck: " + name(status));
                 return status == CUBLAS_STATUS_SUCCESS && need.workspaceSize() <= WORKSPACE;
             }
         }
 
-        /** Times the heuristic's candidates on zeros, with all that this form adds to them; null if there are none. */
-        Timed fastest(ByteBuffer args) {
-            List<AlgorithmCache.Entry> found = candidates();
+        /** Times the heuristic's candidates, with all that this form adds to them; null if none runs. */
+        Trials.Timed fastest(ByteBuffer args, String problem) {
+            List<AlgorithmCache.Entry> found = candidates(problem);
             if (found.isEmpty()) return null;
-            long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
-            long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
-            AlgorithmCache.Entry best = found.get(0);
-            long least = Long.MAX_VALUE;
-            try (Memory a = r.allocate(m * k * in);
-                    Memory b = r.allocate(k * n * in);
-                    Memory y = r.allocate(m * n * out);
-                    Memory vector = r.allocate(4 * Math.max(m, n));
-                    Memory scratch = r.allocate(WORKSPACE + copies())) {
-                ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
-                at.putLong(A, a.address()).putLong(B, b.address()).putLong(Y, y.address()).putLong(SCRATCH, scratch.address());
-                at.putLong(BIAS, vector.address()).putLong(SCALE, vector.address());
-                for (AlgorithmCache.Entry e : found) {
-                    if (!use(e)) continue;
-                    launch(at);
-                    long t = r.time(ROUNDS, () -> launch(at));
-                    if (t < least) {
-                        least = t;
-                        best = e;
-                    }
-                }
+            try {
+                ByteBuffer at = trial(args, WORKSPACE);
+                return trials.fastest(found, this::use, () -> run(at), CublasLt::name, failures);
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time products; the library's first choice is taken: " + e.getMessage());
+                note.accept("too little memory to time products; the library's first choice is taken, not tried: " + e.getMessage());
+                return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
-            return new Timed(best, least);
         }
 
-        private List<AlgorithmCache.Entry> candidates() {
+        /** Whether the algorithm in use does. */
+        boolean runs(ByteBuffer args) {
+            try {
+                ByteBuffer at = trial(args, workspace);
+                String failure = trials.failure(() -> run(at), CublasLt::name);
+                if (failure != null) failures.add(failure);
+                return failure == null;
+            } catch (OutOfMemoryError e) {
+                note.accept("too little memory to try a product's algorithm, which is taken all the same: " + e.getMessage());
+                return true;
+            }
+        }
+
+        /** Arguments with operands for a trial. */
+        private ByteBuffer trial(ByteBuffer args, long workspace) {
+            long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
+            long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
+            long[] room = trials.room(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
+            return ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(A, room[0]).putLong(B, room[1]).putLong(Y, room[2])
+                    .putLong(BIAS, room[3]).putLong(SCALE, room[3]).putLong(SCRATCH, room[4]);
+        }
+
+        private List<AlgorithmCache.Entry> candidates(String problem) {
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             try (PointerPointer<Pointer> at = new PointerPointer<>(1);
                     LongPointer bytes = new LongPointer(1).put(WORKSPACE);
                     IntPointer schemes = new IntPointer(1).put(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
                     cublasLtMatmulHeuristicResult_t results = new cublasLtMatmulHeuristicResult_t(CANDIDATES)) {
-                if (bias) bias(deviceZero.address());
                 check(cublasLtMatmulPreferenceCreate(at), "cublasLtMatmulPreferenceCreate");
                 cublasLtMatmulPreferenceOpaque_t preference = new cublasLtMatmulPreferenceOpaque_t(at.get(0));
                 int[] count = new int[1];
@@ -284,9 +315,14 @@ final class CublasLt implements AutoCloseable {
                 } finally {
                     cublasLtMatmulPreferenceDestroy(preference);
                 }
-                refused = status == CUBLAS_STATUS_SUCCESS ? "" : " (" + cublasLtGetStatusName(status).getString() + ")";
-                if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return found;
-                check(status, "cublasLtMatmulAlgoGetHeuristic");
+                if (status != CUBLAS_STATUS_SUCCESS) {
+                    refusals.add(name(status));
+                    // Not "there is none": the library takes the description for a wrong one. It is said once a form.
+                    if (status == CUBLAS_STATUS_INVALID_VALUE && invalid.add(form))
+                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem + formText() + " invalid ("
+                                + name(status) + "), which is a fault of CortiGAN's; please report it");
+                    return found;
+                }
                 for (int i = 0; i < count[0]; i++) {
                     cublasLtMatmulHeuristicResult_t h = results.getPointer(i);
                     if (h.state() != CUBLAS_STATUS_SUCCESS) continue;
@@ -305,9 +341,14 @@ final class CublasLt implements AutoCloseable {
             return bytes + (sums == null ? 0 : sums.bytes());
         }
 
-        @Override
-        public String library() {
-            return "cuBLASLt";
+        private String formText() {
+            return ((form & BF16_BIAS) != 0 ? ", bf16 bias" : "") + ((form & PADDED) != 0 ? ", padded" : "")
+                    + ((form & SUMS_APART) != 0 ? ", sums apart" : "");
+        }
+
+        /** As {@link Served#form}. */
+        String form(AlgorithmCache.Entry e) {
+            return "algorithm " + e.text() + ", workspace " + workspace + " bytes" + formText();
         }
 
         @Override
@@ -317,6 +358,11 @@ final class CublasLt implements AutoCloseable {
 
         @Override
         public void launch(ByteBuffer args) {
+            check(run(args), "cublasLtMatmul");
+        }
+
+        /** The library's status. */
+        private int run(ByteBuffer args) {
             long scratch = args.getLong(SCRATCH), room = scratch + workspace, vector = args.getLong(BIAS);
             if (castArgs != null) {
                 castArgs.view(0, 32).putLong(0, vector).putLong(8, room).putLong(16, n).putLong(24, DType.BF16.variant());
@@ -341,12 +387,12 @@ final class CublasLt implements AutoCloseable {
                 room += padB.bytes();
             }
             long to = padY == null ? y : room;
-            check(cublasLtMatmul(
-                            handle, operation, scale ? at(args.getLong(SCALE)) : one, at(b), first, at(a), second,
-                            scale ? at(deviceZero.address()) : zero, at(to), result, at(to), result, algorithm, at(scratch), workspace,
-                            r.cudaStream()),
-                    "cublasLtMatmul");
-            if (padY != null) padY.copy(to, padY.width, y, padY.columns);
+            int status = cublasLtMatmul(
+                    handle, operation, scale ? at(args.getLong(SCALE)) : one, at(b), first, at(a), second,
+                    scale ? at(deviceZero.address()) : zero, at(to), result, at(to), result, algorithm, at(scratch), workspace,
+                    r.cudaStream());
+            if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy(to, padY.width, y, padY.columns);
+            return status;
         }
 
         @Override

@@ -35,7 +35,7 @@ final class CudaReport {
             try {
                 l.add(String.format(Locale.ROOT, "cuda:%d: %s, architecture %d.%d, %.1f GiB: %s", i, CudaDevice.product(i),
                         CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMajor), CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMinor),
-                        CudaDevice.memory(i) / 1073741824.0, kernels(i)));
+                        CudaDevice.memory(i) / 1073741824.0, kernels(i, l)));
             } catch (IllegalStateException e) {
                 l.add("cuda:" + i + ": unavailable: " + e.getMessage());
             }
@@ -43,8 +43,8 @@ final class CudaReport {
         return l;
     }
 
-    private static String kernels(int number) {
-        try (Device d = CudaDevice.open(number, s -> {})) {
+    private static String kernels(int number, List<String> notes) {
+        try (Device d = CudaDevice.open(number, notes::add)) {
             return "available, kernels run";
         } catch (InputException e) {
             return "unavailable: " + e.getMessage();

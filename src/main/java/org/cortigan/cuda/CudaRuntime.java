@@ -321,17 +321,6 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         };
     }
 
-    /** Nanoseconds of so many launches. */
-    long time(int rounds, Runnable launch) {
-        try (Marks marks = marks(2)) {
-            marks.mark(0);
-            for (int i = 0; i < rounds; i++) launch.run();
-            marks.mark(1);
-            synchronize();
-            return marks.nanos(0, 1);
-        }
-    }
-
     /** A pointer to an address of the device's. */
     static Pointer at(long address) {
         return new At().at(address);
@@ -348,9 +337,15 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     @Override
-    public LibraryKernel library(String kernel, ByteBuffer args) {
+    public Service service(String kernel, ByteBuffer args) {
         VendorKernels v = fp32 == null ? libraries : fp32.libraries;
-        return v == null ? null : v.kernel(kernel, args, fp32 != null);
+        return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, fp32 != null);
+    }
+
+    @Override
+    public void prepared() {
+        VendorKernels v = fp32 == null ? libraries : fp32.libraries;
+        if (v != null) v.prepared();
     }
 
     @Override

@@ -7,7 +7,9 @@ import static org.cortigan.cuda.CudaRuntime.at;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cudnn.cudnnActivationStruct;
 import org.bytedeco.cuda.cudnn.cudnnContext;
@@ -21,6 +23,7 @@ import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
 import org.cortigan.mem.Memory;
 import org.cortigan.op.Binary;
@@ -55,7 +58,7 @@ final class Cudnn implements AutoCloseable {
     /** What the bindings name; libcudnn.so.9 itself is a shim over these. */
     static final String[] LIBRARIES = {"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"};
     private static final long WORKSPACE = 256 << 20;
-    private static final int CANDIDATES = 16, ROUNDS = 4, WORDS = 9;
+    private static final int CANDIDATES = 16, WORDS = 9;
     private static final int FIRST = 8, SECOND = 16, BIAS = 24, SCALE = 32; // members of the arguments, in bytes
 
     /** Which of the three; where its result, its scratch and its shape stand in the arguments. */
@@ -90,15 +93,17 @@ final class Cudnn implements AutoCloseable {
     private final String card;
     private final Consumer<String> note;
     private final AlgorithmCache cache;
+    private final Trials trials;
     private final cudnnContext handle = new cudnnContext();
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
 
     /** @param card its name */
-    Cudnn(CudaRuntime r, String card, AlgorithmCache cache, Consumer<String> note) {
+    Cudnn(CudaRuntime r, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
         this.r = r;
         this.card = card;
         this.cache = cache;
+        this.trials = trials;
         this.note = note;
         r.use();
         try {
@@ -123,38 +128,35 @@ final class Cudnn implements AutoCloseable {
         return cudnnGetErrorString(status).getString();
     }
 
-    /** NOT_SUPPORTED and its subcodes. */
-    private static boolean unsupported(int status) {
-        return status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;
-    }
-
     static boolean oneDimensional(Kind kind, ByteBuffer args) {
         return kind.at(args, 1) == 1 && kind.at(args, 5) == 1;
     }
 
     /**
+     * An algorithm of the cache is run once, one that is measured several times, both before the session relies on it.
+     *
      * @param tf32 whether f32 products may be computed in TF32
-     * @return null where the library has no such convolution, which is said
+     * @return the project's own kernel where the library has no such convolution, which is said
      */
-    DeviceRuntime.LibraryKernel convolution(Kind kind, ByteBuffer args, boolean tf32) {
+    DeviceRuntime.Service convolution(Kind kind, ByteBuffer args, boolean tf32) {
         r.use();
         Convolution c = new Convolution(kind, args, tf32);
         try {
             String key = card + ", cuDNN " + cudnnGetVersion() + ": " + c.problem;
-            AlgorithmCache.Entry known = cache.get(key);
-            if (known != null && c.use(known)) return c;
-            AlgorithmCache.Entry fastest = c.fastest(args);
-            if (fastest != null && c.use(fastest)) {
-                cache.put(key, fastest);
-                return c;
-            }
+            AlgorithmCache.Entry e = cache.get(key);
+            boolean taken = e != null && c.use(e) && c.runs(args);
+            if (!taken && (e = c.fastest(args)) != null && (taken = c.use(e))) cache.put(key, e);
+            if (taken && !c.failures.isEmpty())
+                note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem + " (" + String.join("; ", c.failures)
+                        + ")");
+            if (taken) return new DeviceRuntime.Service(c, Served.library("cuDNN", c.form()));
         } catch (RuntimeException | Error e) {
             c.close();
             throw e;
         }
-        note.accept("cuDNN has no deterministic algorithm for " + c.problem + c.refused + ": CortiGAN's own kernel computes it");
         c.close();
-        return null;
+        c.refusals.addAll(c.failures);
+        return VendorKernels.refused("cuDNN", c.problem, c.refusals, note);
     }
 
     /** A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own. */
@@ -169,8 +171,8 @@ final class Cudnn implements AutoCloseable {
         private final cudnnActivationStruct identity = new cudnnActivationStruct();
         private final Memory own = Memory.allocate(5 * WORDS * 8L);
         private final String problem;
-        private String refused = "";
-        private int algorithm;
+        private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
+        private int algorithm, mathType;
         private boolean fused;
         private long workspace;
 
@@ -240,7 +242,7 @@ final class Cudnn implements AutoCloseable {
             fused = e.words()[2] != 0;
             if (!direct(a) || exact && type != CUDNN_FMA_MATH || fused && !mayFuse(a)) return false;
             algorithm = a;
-            math(type);
+            math(mathType = type);
             try (SizeTPointer bytes = new SizeTPointer(1)) {
                 int status = switch (kind) {
                     case FORWARD -> cudnnGetConvolutionForwardWorkspaceSize(handle, x, w, operation, y, a, bytes);
@@ -248,6 +250,7 @@ final class Cudnn implements AutoCloseable {
                     case BY_W -> cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, x, y, operation, w, a, bytes);
                 };
                 workspace = align(bytes.get());
+                if (status != CUDNN_STATUS_SUCCESS) refusals.add(name(status));
                 return status == CUDNN_STATUS_SUCCESS && workspace <= WORKSPACE;
             }
         }
@@ -256,10 +259,9 @@ final class Cudnn implements AutoCloseable {
             return bias && !scale && a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
         }
 
-        /** Times the candidates on zeros; null if none runs. */
+        /** Times the candidates; null if none runs. */
         AlgorithmCache.Entry fastest(ByteBuffer args) {
-            AlgorithmCache.Entry best = null;
-            long in = in16 ? 2 : 4, least = Long.MAX_VALUE, most = 0;
+            long most = 0;
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             for (AlgorithmCache.Entry e : candidates())
                 if (use(e)) {
@@ -267,36 +269,41 @@ final class Cudnn implements AutoCloseable {
                     most = Math.max(most, scratchBytes());
                 }
             if (found.isEmpty()) return null;
-            boolean byW = kind == Kind.BY_W, byX = kind == Kind.BY_X;
-            long weights = (long) outputs * channels * taps;
-            try (Memory first = r.allocate(in * (byX ? outputElements : inputElements));
-                    Memory second = r.allocate(in * (byW ? outputElements : weights));
-                    Memory result = r.allocate(byW ? 4 * weights : in * (byX ? inputElements : outputElements));
-                    Memory vectors = r.allocate(4L * outputs);
-                    Memory scratch = r.allocate(most)) {
-                ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order());
-                at.putLong(FIRST, first.address()).putLong(SECOND, second.address()).putLong(BIAS, vectors.address());
-                at.putLong(SCALE, vectors.address()).putLong(kind.result, result.address()).putLong(kind.scratch, scratch.address());
-                for (AlgorithmCache.Entry e : found) {
-                    if (!use(e)) continue;
-                    int status = run(at);
-                    if (unsupported(status)) {
-                        r.synchronize(); // what was launched before the refusal
-                        refused = " (" + name(status) + ")";
-                        continue;
-                    }
-                    check(status, kind.kernel);
-                    long t = r.time(ROUNDS, () -> launch(at));
-                    if (t < least) {
-                        least = t;
-                        best = e;
-                    }
-                }
+            try {
+                ByteBuffer at = trial(args, most);
+                Trials.Timed t = trials.fastest(found, this::use, () -> run(at), Cudnn::name, failures);
+                // The heuristic offers some that do not fit: with one that does, nothing has failed.
+                failures.removeIf(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED") && (refusals.add(f) || true));
+                return t == null ? null : t.entry();
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time convolutions; the library's first choice is taken: " + e.getMessage());
+                note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: " + e.getMessage());
                 return found.get(0);
             }
-            return best;
+        }
+
+        /** Whether the algorithm in use does. */
+        boolean runs(ByteBuffer args) {
+            try {
+                ByteBuffer at = trial(args, scratchBytes());
+                String failure = trials.failure(() -> run(at), Cudnn::name);
+                if (failure != null) failures.add(failure);
+                return failure == null;
+            } catch (OutOfMemoryError e) {
+                note.accept("too little memory to try a convolution's algorithm, which is taken all the same: " + e.getMessage());
+                return true;
+            }
+        }
+
+        /** Arguments with operands for a trial. */
+        private ByteBuffer trial(ByteBuffer args, long scratch) {
+            boolean byW = kind == Kind.BY_W, byX = kind == Kind.BY_X;
+            long in = in16 ? 2 : 4, weights = (long) outputs * channels * taps;
+            long[] room = trials.room(
+                    scratch, in * (byX ? outputElements : inputElements), in * (byW ? outputElements : weights),
+                    byW ? 4 * weights : in * (byX ? inputElements : outputElements), 4L * outputs);
+            ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(FIRST, room[0]).putLong(SECOND, room[1]);
+            if (kind == Kind.FORWARD) at.putLong(BIAS, room[3]).putLong(SCALE, room[3]);
+            return at.putLong(kind.result, room[2]).putLong(kind.scratch, room[4]);
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -311,11 +318,10 @@ final class Cudnn implements AutoCloseable {
                     case BY_W -> cudnnGetConvolutionBackwardFilterAlgorithm_v7(
                             handle, x, y, operation, w, CANDIDATES, n, new cudnnConvolutionBwdFilterAlgoPerf_t(results));
                 };
-                if (unsupported(status)) {
-                    refused = " (" + name(status) + ")";
+                if (status != CUDNN_STATUS_SUCCESS) {
+                    refusals.add(name(status));
                     return found;
                 }
-                check(status, "cudnnGetConvolution*Algorithm_v7");
                 for (int i = 0; i < n[0]; i++) {
                     cudnnConvolutionFwdAlgoPerf_t h = results.getPointer(i);
                     if (h.status() != CUDNN_STATUS_SUCCESS || h.determinism() != CUDNN_DETERMINISTIC || !direct(h.algo())) continue;
@@ -333,9 +339,10 @@ final class Cudnn implements AutoCloseable {
             found.add(new AlgorithmCache.Entry(words, bytes, 0));
         }
 
-        @Override
-        public String library() {
-            return "cuDNN";
+        /** As {@link Served#form}. */
+        String form() {
+            return "algorithm " + algorithm + ", math type " + mathType + ", workspace " + workspace + " bytes" + (fused ? ", fused bias" : "")
+                    + (reorders ? ", weight reordered" : "") + (converts ? ", x and dY in f32" : "");
         }
 
         @Override

@@ -57,11 +57,14 @@ public interface DeviceRuntime {
     Marks marks(int n);
 
     /**
-     * The library call that takes a kernel's place on this device, or null where the project's own kernel serves.
+     * Who computes a node on this device: a library's call or the project's own kernel.
      *
      * @param args the kernel's arguments, addresses still to come
      */
-    LibraryKernel library(String kernel, ByteBuffer args);
+    Service service(String kernel, ByteBuffer args);
+
+    /** All of a session's nodes have their {@link #service}: what choosing it took is given back. */
+    default void prepared() {}
 
     /** A recorded piece of work. */
     interface Recorded extends AutoCloseable {
@@ -97,11 +100,15 @@ public interface DeviceRuntime {
         void close();
     }
 
+    /** @param call takes the kernel's place; null where the project's own serves */
+    record Service(LibraryKernel call, Served served) {
+        public static Service own(Served served) {
+            return new Service(null, served);
+        }
+    }
+
     /** A library's primitive, made once for its shapes. */
     interface LibraryKernel extends AutoCloseable {
-        /** The library's name. */
-        String library();
-
         long scratchBytes();
 
         /** Launches with the addresses in the arguments. */

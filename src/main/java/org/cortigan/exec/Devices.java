@@ -44,21 +44,37 @@ public final class Devices {
                 reasons.add(absent);
                 continue;
             }
-            List<String> later = new ArrayList<>(); // the choice comes first
+            Later later = new Later(); // the choice comes first
             Device d;
             try {
-                d = p.open(0, later::add);
+                d = p.open(0, later);
             } catch (InputException e) {
                 reasons.add(e.getMessage());
                 continue;
             }
             note.accept("device: " + d.name() + ", chosen because it is there and its kernels run");
-            later.forEach(note);
+            later.to(note);
             return d;
         }
         Device d = CpuDevice.best(threads);
         note.accept("device: " + d.name() + ", chosen because " + String.join("; ", reasons));
         return d;
+    }
+
+    /** Keeps lines until it is known who reads them; a device goes on to say things when it is open. */
+    private static final class Later implements Consumer<String> {
+        private final List<String> lines = new ArrayList<>();
+        private Consumer<String> to = lines::add;
+
+        @Override
+        public synchronized void accept(String line) {
+            to.accept(line);
+        }
+
+        synchronized void to(Consumer<String> note) {
+            to = note;
+            lines.forEach(note);
+        }
     }
 
     private static int number(String name, String kind) {

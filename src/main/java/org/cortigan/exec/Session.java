@@ -50,7 +50,8 @@ public final class Session implements AutoCloseable {
     private static final boolean SYNCHRONOUS = Boolean.getBoolean("cortigan.synchronous");
 
     private record Prepared(
-            long state, String kernel, int structWords, ByteBuffer buf, long address, DeviceRuntime.LibraryKernel library) {}
+            long state, String kernel, int structWords, ByteBuffer buf, long address, DeviceRuntime.LibraryKernel library,
+            Served served) {}
 
     /** A small output and where it lies in the block of them on the host. */
     private record Result(long offset, long device, long bytes) {}
@@ -248,10 +249,14 @@ public final class Session implements AutoCloseable {
 
     private static Plan makePlan(
             Graph graph, Device device, Options options, java.util.function.ToLongFunction<Node> scratch) {
-        return Plan.of(
-                graph,
-                graph.outputs().values(),
-                new Plan.Options(device::elementBytes, scratch, options.guardBytes, options.inPlace));
+        try {
+            return Plan.of(
+                    graph,
+                    graph.outputs().values(),
+                    new Plan.Options(device::elementBytes, scratch, options.guardBytes, options.inPlace));
+        } finally {
+            if (device.runtime() != null) device.runtime().prepared();
+        }
     }
 
     private long prepare(Node n) {
@@ -291,12 +296,13 @@ public final class Session implements AutoCloseable {
         };
         op.args(n, new ArgBlock(buf, m.address(), bound, 0, 0, count.structWords()));
         try {
-            DeviceRuntime.LibraryKernel library =
-                    device.runtime() == null ? null : device.runtime().library(op.kernel(), buf);
-            if (library != null) return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), library);
+            DeviceRuntime.Service who = device.runtime() == null
+                    ? DeviceRuntime.Service.own(Served.kernel())
+                    : device.runtime().service(op.kernel(), buf);
+            if (who.call() != null) return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), who.call(), who.served());
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
             if (state != 0) buf.putLong(0, state);
-            return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null);
+            return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null, who.served());
         } catch (InputException e) {
             throw e;
         } catch (RuntimeException e) {
@@ -555,10 +561,9 @@ public final class Session implements AutoCloseable {
         return nodes.clone();
     }
 
-    /** The library that serves a node of {@link #launched}; null where it is the project's own kernel. */
-    public String library(Node n) {
-        Prepared p = prepared.get(n);
-        return p.library == null ? null : p.library.library();
+    /** Who computes a node of {@link #launched}. */
+    public Served served(Node n) {
+        return prepared.get(n).served;
     }
 
     /** Runs every step once and adds each node's time, in nanoseconds, to {@code nanos}; {@code starts} may be null. */

@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import org.cortigan.data.Json;
+import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
@@ -22,8 +23,10 @@ public final class Profile {
      * One node.
      *
      * @param seconds median over the runs; @param floor the larger of FLOPs and bytes at the device's ceilings
+     * @param served who computes it
      */
-    public record Line(String op, String label, String output, double seconds, double flops, double bytes, double floor) {
+    public record Line(
+            String op, String label, String output, double seconds, double flops, double bytes, double floor, Served served) {
         /** Time over floor; 1 is perfect, below 1 means data that stayed in a cache. */
         public double ratio() {
             return floor > 0 ? seconds / floor : Double.NaN;
@@ -56,7 +59,8 @@ public final class Profile {
             Node n = nodes[i];
             Cost cost = Op.of(n).cost(n);
             double floor = Math.max(cost.flops() / c.flops(type(n)), cost.bytes() / c.bandwidth());
-            lines.add(new Line(n.op().name(), n.label(), n.output(0).type().toString(), t[repeats / 2] / 1e9, cost.flops(), cost.bytes(), floor));
+            lines.add(new Line(n.op().name(), n.label(), n.output(0).type().toString(), t[repeats / 2] / 1e9, cost.flops(), cost.bytes(), floor,
+                    s.served(n)));
             spans.add(new long[] {starts[i] - starts[0], times[repeats - 1][i]});
         }
         return new Profile(lines, spans, c);
@@ -84,11 +88,17 @@ public final class Profile {
     private List<Line> sums(Function<Line, String> key) {
         Map<String, Line> m = new LinkedHashMap<>();
         for (Line l : lines)
-            m.merge(key.apply(l), new Line(key.apply(l), "", "", l.seconds, l.flops, l.bytes, l.floor), (a, b) ->
-                    new Line(a.op, "", "", a.seconds + b.seconds, a.flops + b.flops, a.bytes + b.bytes, a.floor + b.floor));
+            m.merge(key.apply(l), new Line(key.apply(l), "", "", l.seconds, l.flops, l.bytes, l.floor, Served.kernel()), (a, b) ->
+                    new Line(
+                            a.op, "", "", a.seconds + b.seconds, a.flops + b.flops, a.bytes + b.bytes, a.floor + b.floor, Served.kernel()));
         List<Line> all = new ArrayList<>(m.values());
         all.sort((a, b) -> Double.compare(b.seconds, a.seconds));
         return all;
+    }
+
+    /** Who computes the products and convolutions, a line each; empty on a device without libraries for those. */
+    public List<String> served() {
+        return Served.summary(lines.stream().map(Line::served).toList());
     }
 
     /** Sums by op, then the slowest nodes. */
@@ -100,12 +110,14 @@ public final class Profile {
                 ceilings.flopsF32() / 1e9, ceilings.flopsBf16() / 1e9, ceilings.bandwidth() / 1e9));
         s.append(String.format(Locale.ROOT, "one run: %.2f ms in %d nodes, %.1f GFLOP, floor %.2f ms, ratio %.2f%n", total * 1e3, lines.size(),
                 flops / 1e9, floor * 1e3, total / floor));
+        for (String l : served()) s.append(l).append('\n');
         String head = String.format("%10s %6s %10s %10s %10s %6s  ", "time (ms)", "%", "GFLOP", "MB", "floor (ms)", "ratio");
         s.append(head).append("op\n");
         for (Line l : byOp()) s.append(row(l, total)).append(l.op).append('\n');
         s.append(head).append("node\n");
         lines.stream().sorted((a, b) -> Double.compare(b.seconds, a.seconds)).limit(top).forEach(l ->
-                s.append(row(l, total)).append(l.op).append(' ').append(l.output).append("  ").append(l.label).append('\n'));
+                s.append(row(l, total)).append(l.op).append(' ').append(l.output).append("  ").append(l.label)
+                        .append(l.served.text().isEmpty() ? "" : "  [" + l.served.text() + "]").append('\n'));
         return s.toString();
     }
 
@@ -132,8 +144,13 @@ public final class Profile {
             o.put("flops", l.flops);
             o.put("bytes", l.bytes);
             o.put("floor_seconds", l.floor);
+            o.put("by", l.served.by());
+            o.put("form", l.served.form());
+            o.put("why", l.served.why());
+            o.put("refused", l.served.refused());
             nodes.add(o);
         }
+        m.put("served", served());
         m.put("nodes", nodes);
         return m;
     }
@@ -151,7 +168,15 @@ public final class Profile {
             e.put("dur", spans.get(i)[1] / 1e3);
             e.put("pid", 1);
             e.put("tid", 1);
-            e.put("args", Map.of("label", l.label, "output", l.output, "gflop", l.flops / 1e9, "mb", l.bytes / 1e6));
+            Map<String, Object> about = new LinkedHashMap<>();
+            about.put("label", l.label);
+            about.put("output", l.output);
+            about.put("gflop", l.flops / 1e9);
+            about.put("mb", l.bytes / 1e6);
+            about.put("by", l.served.by());
+            about.put("form", l.served.form());
+            about.put("why", l.served.why());
+            e.put("args", about);
             events.add(e);
         }
         Json.write(file, Map.of("traceEvents", events));

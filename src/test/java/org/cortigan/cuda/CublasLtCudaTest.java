@@ -3,22 +3,43 @@ package org.cortigan.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.Proxy;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
+import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
+import org.cortigan.op.Activation;
+import org.cortigan.op.ArgWriter;
 import org.cortigan.op.LinearGrad;
+import org.cortigan.op.Op;
+import org.cortigan.op.OpCase;
+import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
+import org.cortigan.op.Sketch;
+import org.cortigan.prof.Ceilings;
+import org.cortigan.prof.Profile;
 import org.junit.jupiter.api.Test;
 
 /** Products through cuBLASLt's interface, computed by a simulation of it. */
@@ -166,6 +187,208 @@ class CublasLtCudaTest extends VendorCudaTest {
             {"7 x 10 x 24, b transposed, bf16 to bf16", "2"}, {"7 x 9 x 10, a transposed, bias, bf16 to f32", "2"},
             {"7 x 12 x 20, b transposed, scale, f32 to f32", "0"}
         }) assertTrue(text.matches("(?s).*" + want[0] + "\"[^\"]*\"[^\"]* " + want[1] + "\".*"), want[0] + " in form " + want[1] + ": " + text);
+    }
+
+    /** Who computes a product of f32 in one form, of which the library offers two algorithms; what its result is off by. */
+    private static Served attempt(List<String> said) {
+        Graph g = new Graph();
+        g.output("y", Ops.matmul(g.input("a", DType.F32, 8, 12), g.input("b", DType.F32, 12, 16), false, false, null, null, DType.F32));
+        List<float[]> y = new ArrayList<>();
+        Served served = null;
+        try (Device cpu = Devices.open("cpu", 1);
+                Device d = open(said)) {
+            for (Device x : List.of(d, cpu))
+                try (Variables v = new Variables(x);
+                        Session s = new Session(g, x, v)) {
+                    s.input("a").write(numbers(8 * 12, 1));
+                    s.input("b").write(numbers(12 * 16, 2));
+                    s.run();
+                    y.add(s.output("y").toFloats());
+                    if (x == d) served = s.served(s.launched()[0]);
+                }
+        }
+        assertArrayEquals(y.get(1), y.get(0), 1e-5f);
+        return served;
+    }
+
+    @Test
+    void anAlgorithmThatFailsIsLeftOut() {
+        List<String> said = new ArrayList<>();
+        SimulatedCuda.fail("cublasLtMatmul", 0, 13);
+        Served s = attempt(said);
+        assertTrue(s.by().equals("cuBLASLt") && s.form().equals("algorithm c0ffee01.0.0.0.0.0.0.8000000000000001, workspace 4096 bytes"), s.form());
+        assertEquals(
+                List.of("cuBLASLt: algorithms that failed when tried are left out of the product 8 x 16 x 12, f32 to f32"
+                        + " (CUBLAS_STATUS_EXECUTION_FAILED)"),
+                said);
+        assertEquals(s, attempt(said), "from the cache");
+        assertEquals(1, said.size());
+    }
+
+    @Test
+    void oneThatIsSeenToFailOnlyWhenItIsDoneIsLeftOutToo() {
+        List<String> said = new ArrayList<>();
+        try (Device d = open(said)) {
+            SimulatedCuda.fail("cudaStreamSynchronize", 0, 98);
+            product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
+        }
+        assertTrue(said.size() == 1 && said.get(0).contains("left out of the product 8 x 16 x 12") && said.get(0).contains("cudaError"), said.toString());
+    }
+
+    @Test
+    void oneOfTheCacheThatFailsIsReplaced() {
+        List<String> said = new ArrayList<>();
+        Served first = attempt(said);
+        SimulatedCuda.fail("cublasLtMatmul", 0, 14 + 10000); // as the cache has it, then among all
+        Served next = attempt(said);
+        assertTrue(first.form().contains("c0ffee00") && next.form().contains("c0ffee01"), first + " " + next);
+        assertTrue(said.size() == 1 && said.get(0).contains("(CUBLAS_STATUS_INTERNAL_ERROR)"), said.toString());
+    }
+
+    @Test
+    void whereAllFailTheOwnKernelComputesAndThatIsSeen() {
+        List<String> said = new ArrayList<>();
+        SimulatedCuda.fail("cublasLtMatmul", 0, 13 + 10000);
+        Served s = attempt(said);
+        String why = "cuBLASLt has no deterministic algorithm that runs (CUBLAS_STATUS_EXECUTION_FAILED)";
+        assertEquals(Served.refused(why), s);
+        assertEquals(List.of(why + " for the product 8 x 16 x 12, f32 to f32: CortiGAN's own kernel computes it"), said);
+        assertTrue(attempt(said).by().equals("cuBLASLt"), "nothing of it is kept");
+    }
+
+    @Test
+    void aDescriptionCalledInvalidIsSaidToBeOurFault() {
+        List<String> said = new ArrayList<>();
+        SimulatedCuda.fail("cublasLtMatmulAlgoGetHeuristic", 0, 7);
+        assertTrue(attempt(said).refused());
+        assertEquals(2, said.size(), said.toString());
+        assertTrue(said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE), which is a fault of CortiGAN's"), said.get(0));
+    }
+
+    @Test
+    void anErrorOfTheCardIsThrown() {
+        for (String[] fault : new String[][] {
+            {"cublasLt kernel", "0", "1", "cudaErrorLaunchFailure"}, {"cudaStreamSynchronize", "0", "719", "cudaErrorLaunchFailure"},
+            {"cudaStreamSynchronize", "1", "999", "cudaErrorUnknown"}
+        }) {
+            List<String> said = new ArrayList<>();
+            try (Device d = open(said)) {
+                SimulatedCuda.fail(fault[0], Integer.parseInt(fault[1]), Integer.parseInt(fault[2]));
+                Exception e = assertThrows(IllegalStateException.class, () ->
+                        product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32));
+                assertTrue(e.getMessage().contains(fault[3]), e.getMessage());
+            }
+            assertEquals(List.of(), said, fault[0]);
+        }
+    }
+
+    /** Auto opens the card before it says so; what is said later must come through as well. */
+    @Test
+    void autoGoesOnSayingThings() {
+        List<String> said = new ArrayList<>();
+        try (Device d = Devices.open("auto", 0, said::add)) {
+            product(d, 4, 4, 4, false, false, false, false, DType.F32, DType.BF16);
+        }
+        assertEquals(2, said.size(), said.toString());
+        assertTrue(said.get(0).startsWith("device: cuda:0") && said.get(1).contains("own kernel"), said.toString());
+    }
+
+    /** The library takes it for granted that matrices lie on 256 bytes, as tensors do. */
+    @Test
+    void operandsOfLibrariesBeginTheirTensors() {
+        Set<String> seen = new TreeSet<>();
+        for (OpCase c : OpCases.all()) {
+            Sketch sketch = new Sketch(DType.F32);
+            List<Value> out = c.body().apply(sketch), by = List.copyOf(sketch.differentiable());
+            if (c.gradient()) Gradients.of(out, out.stream().map(v -> sketch.normal(v.dtype(), v.shape().dims())).toList(), by);
+            for (Node n : sketch.graph().nodes()) {
+                if (n.op() instanceof Leaf) continue;
+                String kernel = Op.of(n).kernel();
+                if (kernel == null || !CublasLt.KERNELS.contains(kernel) && Cudnn.Kind.of(kernel) == null) continue;
+                seen.add(kernel);
+                Op.of(n).args(n, begins(kernel));
+            }
+        }
+        assertEquals(Set.of("matmul", "linear_grad", "conv2d", "conv2d_grad_x", "conv2d_grad_w"), seen);
+    }
+
+    private static ArgWriter begins(String kernel) {
+        return (ArgWriter) Proxy.newProxyInstance(ArgWriter.class.getClassLoader(), new Class<?>[] {ArgWriter.class}, (self, m, a) -> {
+            if (m.isDefault()) return InvocationHandler.invokeDefault(self, m, a);
+            if (m.getName().equals("in") || m.getName().equals("out")) assertEquals(0L, a[1], kernel);
+            return self;
+        });
+    }
+
+    @Test
+    void trialsAreOfNoiseInOneBlockThatGrows() {
+        try (CudaRuntime r = new CudaRuntime(0);
+                Trials t = new Trials(r)) {
+            long used = SimulatedCuda.usedBytes();
+            long[] at = t.room(1000, 100, 5 << 20);
+            assertEquals(5 << 20, at[2] - at[1]);
+            assertEquals(256, at[1] - at[0]);
+            ByteBuffer b = ByteBuffer.allocateDirect(5 << 20).order(ByteOrder.LITTLE_ENDIAN);
+            r.download(Memory.address(b), at[1], b.capacity());
+            r.synchronize();
+            double[] squares = new double[2];
+            for (int i = 0; i < b.capacity(); i += 4) {
+                float f32 = b.getFloat(i), bf16 = Float.intBitsToFloat(b.getShort(i) << 16);
+                assertTrue(Math.abs(f32) <= 1 && Math.abs(bf16) <= 1, f32 + " " + bf16);
+                squares[0] += f32 * f32;
+                squares[1] += bf16 * bf16;
+            }
+            // of numbers between -1 and 1: 1/3
+            for (double s : squares) assertEquals(1 / 3.0, s / (b.capacity() / 4), 0.01);
+            long one = SimulatedCuda.usedBytes() - used;
+            t.room(0, 200, 6 << 20);
+            assertEquals(one, SimulatedCuda.usedBytes() - used, "the same block");
+            t.room(2 * one, one);
+            assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "instead of the first");
+            t.release();
+            assertEquals(used, SimulatedCuda.usedBytes());
+        }
+    }
+
+    /** The first block that a session asks for is the trials', the second its inputs'. */
+    @Test
+    void trialsOfASessionShareABlockThatIsGoneBeforeItsTensorsCome() {
+        List<String> said = new ArrayList<>();
+        Graph g = new Graph();
+        for (int i = 0; i < 3; i++)
+            g.output("y" + i, Ops.matmul(g.input("a" + i, DType.F32, 8, 9), g.input("b" + i, DType.F32, 9, 10 + i), false, false, null, null, DType.F32));
+        try (Device d = open(said);
+                Variables v = new Variables(d)) {
+            long used = SimulatedCuda.usedBytes();
+            SimulatedCuda.fail("cudaMalloc", 1, 2);
+            InputException e = assertThrows(InputException.class, () -> new Session(g, d, v));
+            assertTrue(e.getMessage().contains("cudaMalloc"), e.getMessage());
+            assertEquals(used, SimulatedCuda.usedBytes());
+        }
+        assertEquals(List.of(), said);
+    }
+
+    @Test
+    void aProfileSaysWhoComputesWhat() throws Exception {
+        Graph g = new Graph();
+        Value a = g.input("a", DType.F32, 8, 12), b = g.input("b", DType.F32, 12, 16);
+        g.output("y", Ops.activation(Ops.matmul(a, b, false, false, null, null, DType.F32), Activation.Kind.GELU, 0));
+        g.output("z", Ops.matmul(a, b, false, false, null, null, DType.BF16));
+        g.output("c", Ops.conv2d(g.input("x", DType.F32, 2, 1, 19, 1), g.input("w", DType.F32, 3, 1, 1, 5), null, null, 1, 4, 0, 2));
+        try (Device d = open(new ArrayList<>());
+                Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            Profile p = Profile.of(s, new Ceilings("test", 1e11, 0, 1e10), 1, 3);
+            assertEquals(
+                    List.of("products and convolutions: cuBLASLt 1, CortiGAN's own 1 (refused), 1 (by design)",
+                            "  refused, 1: cuBLASLt has no deterministic algorithm that runs (CUBLAS_STATUS_NOT_SUPPORTED)",
+                            "  by design, 1: 1-D convolution"),
+                    p.served());
+            assertTrue(p.table(9).contains(p.served().get(0)) && p.table(9).contains("  [cuBLASLt: algorithm c0ffee0"), p.table(9));
+            p.writeTrace(cache.resolve("trace.json"));
+            for (String text : new String[] {Json.compact(p.json()), Json.compact(Json.readObject(cache.resolve("trace.json")))})
+                assertTrue(text.contains("\"by\":\"cuBLASLt\",\"form\":\"algorithm") && text.contains("NOT_SUPPORTED"), text);
+        }
     }
 
     private static void measure(List<String> said) {

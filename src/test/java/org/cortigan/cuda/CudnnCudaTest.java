@@ -10,19 +10,25 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
 import org.cortigan.op.Conv2dGradW;
 import org.cortigan.op.Conv2dGradX;
+import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
 
@@ -51,6 +57,11 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t, int steps) {
+        return convolve(d, s, bias, scale, t, steps, new ArrayList<>());
+    }
+
+    /** @param served takes who computes y, dX and dW */
+    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t, int steps, List<Served> served) {
         Graph g = new Graph();
         Value x = g.input("x", t, s[0], s[1], s[2], s[3]), w = g.input("w", t, s[4], s[3], s[5], s[6]);
         Value b = bias ? g.input("bias", DType.F32, s[4]) : null, sc = scale ? g.input("scale", DType.F32, 1) : null;
@@ -70,6 +81,9 @@ class CudnnCudaTest extends VendorCudaTest {
                 if (scale) session.input("scale").set(0, 0.3 + i);
                 session.run();
             }
+            Map<String, Served> by = new TreeMap<>();
+            for (Node n : session.launched()) by.put(Op.of(n).kernel(), session.served(n));
+            served.addAll(List.of(by.get("conv2d"), by.get("conv2d_grad_x"), by.get("conv2d_grad_w")));
             return List.of(session.output("y").toFloats(), session.output("dX").toFloats(), session.output("dW").toFloats());
         }
     }
@@ -160,18 +174,71 @@ class CudnnCudaTest extends VendorCudaTest {
         assertEquals(3, said.size(), said.toString());
         for (String line : said)
             assertTrue(
-                    line.contains("cuDNN has no deterministic algorithm for conv2d")
-                            && line.contains("(CUDNN_STATUS_NOT_SUPPORTED): CortiGAN's own kernel"),
+                    line.startsWith("cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_NOT_SUPPORTED) for conv2d")
+                            && line.endsWith(": CortiGAN's own kernel computes it"),
                     line);
     }
 
     @Test
     void convolutionsOverVerticesStayOurs() {
         int[] s = {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2};
+        List<Served> served = new ArrayList<>();
         try (Device d = open(new ArrayList<>())) {
-            convolve(d, s, true, true, DType.F32);
+            convolve(d, s, true, true, DType.F32, 64, served);
         }
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
+        assertEquals(Collections.nCopies(3, Served.byDesign("1-D convolution")), served);
+    }
+
+    /** A call of cuDNN's that fails so many times, as often as there are candidates of y's shape or one less. */
+    @Test
+    void whatFailsWhenItRunsIsLeftOut() throws IOException {
+        int[] s = SHAPES[1];
+        for (int fails = 1; fails <= 3; fails += 2) {
+            List<String> said = new ArrayList<>();
+            List<Served> served = new ArrayList<>();
+            Files.deleteIfExists(cache.resolve("algorithms.json"));
+            try (Device cpu = Devices.open("cpu", 1);
+                    Device d = open(said)) {
+                List<float[]> want = convolve(cpu, s, true, false, DType.F32);
+                SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000 * (fails - 1));
+                List<float[]> got = convolve(d, s, true, false, DType.F32, 1 << 20, served);
+                for (int k = 0; k < 3; k++)
+                    for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-4);
+            }
+            assertEquals(1, said.size(), said.toString());
+            assertTrue(said.get(0).contains("CUDNN_STATUS_EXECUTION_FAILED") && said.get(0).contains(" conv2d of 2 x 5 x 6 x 3"), said.get(0));
+            // the fused bias is tried first
+            if (fails == 1) assertTrue(served.get(0).by().equals("cuDNN") && !served.get(0).form().contains("fused bias"), served.toString());
+            else
+                assertEquals(
+                        Served.refused("cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)"), served.get(0));
+            for (int i = 1; i < 3; i++) assertTrue(served.get(i).by().equals("cuDNN"), served.toString());
+        }
+    }
+
+    @Test
+    void whatTheCacheHasIsTriedToo() throws IOException {
+        measure(new ArrayList<>());
+        List<String> said = new ArrayList<>();
+        SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000); // in the cache's form, then among all
+        measure(said);
+        assertEquals(1, said.size(), said.toString());
+        assertTrue(said.get(0).startsWith("cuDNN: algorithms that failed when tried are left out of conv2d"), said.get(0));
+        said.clear();
+        measure(said);
+        assertEquals(List.of(), said);
+    }
+
+    @Test
+    void anErrorOfTheCardIsThrown() {
+        List<String> said = new ArrayList<>();
+        try (Device d = open(said)) {
+            SimulatedCuda.fail("cudnn kernel", 0, 1);
+            Exception e = assertThrows(IllegalStateException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
+            assertTrue(e.getMessage().contains("cudaErrorLaunchFailure"), e.getMessage());
+        }
+        assertEquals(List.of(), said);
     }
 
     @Test
@@ -179,7 +246,7 @@ class CudnnCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
             convolve(d, SHAPES[0], false, false, DType.F32);
-            SimulatedCuda.fail("cudaMalloc", 2, 2);
+            SimulatedCuda.fail("cudaMalloc", 0, 2);
             convolve(d, SHAPES[1], true, false, DType.F32);
         }
         assertTrue(!SimulatedCuda.pending() && said.size() == 1 && said.get(0).contains("too little memory to time"), said.toString());

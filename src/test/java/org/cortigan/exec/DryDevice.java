@@ -92,6 +92,7 @@ public final class DryDevice implements Device {
     private static final class Runtime implements DeviceRuntime {
         private static final long ALIGNMENT = 256;
         private final AtomicLong next = new AtomicLong(1L << 40);
+        private Memory staging;
 
         @Override
         public Memory allocate(long bytes) {
@@ -102,6 +103,12 @@ public final class DryDevice implements Device {
         @Override
         public Memory allocateHost(long bytes) {
             return Memory.allocate(bytes);
+        }
+
+        @Override
+        public Memory staging() {
+            if (staging == null) staging = allocateHost(STAGING);
+            return staging;
         }
 
         @Override
@@ -175,8 +182,8 @@ public final class DryDevice implements Device {
         }
 
         @Override
-        public LibraryKernel library(String kernel, ByteBuffer args) {
-            return null;
+        public Service service(String kernel, ByteBuffer args) {
+            return Service.own(Served.kernel());
         }
     }
 }

@@ -1,0 +1,53 @@
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.cortigan.cuda.SimulatedCuda;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import org.cortigan.exec.Served;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training with NVIDIA's libraries, simulated: strict about addresses, descriptions and workspaces. */
+@Tag("cuda")
+class VendorTrainingCudaTest {
+    @Test
+    void librariesTakeAllProductsOfAStep(@TempDir Path cache) {
+        SimulatedCuda.reset();
+        String own = System.setProperty("cortigan.cuda.ownProducts", "false"), folder = System.setProperty("cortigan.cuda.cache", cache.toString());
+        try {
+            for (String precision : List.of("fp32", "bf16", "tf32")) {
+                if (precision.equals("bf16") && !CpuDevice.best(1).supports(DType.BF16)) continue;
+                List<String> said = new ArrayList<>();
+                Recipe r = DeviceTrainingTest.recipe("train.precision=" + precision, "train.epochs=1");
+                try (Device d = Devices.open("cuda:0", 0, said::add);
+                        Trainer t = new Trainer(r, DeviceTrainingTest.TOY, d, null)) {
+                    t.run();
+                    Set<String> by = new TreeSet<>();
+                    for (Node n : t.session().launched()) {
+                        Served s = t.session().served(n);
+                        assertTrue(!s.refused(), n + ": " + s);
+                        if (s.libraryWork()) by.add(s.by());
+                    }
+                    assertTrue(by.contains("cuBLASLt"), by.toString());
+                }
+                assertEquals(List.of(), said, precision);
+            }
+        } finally {
+            System.setProperty("cortigan.cuda.ownProducts", own);
+            System.setProperty("cortigan.cuda.cache", folder);
+        }
+        assertEquals(0, SimulatedCuda.live());
+    }
+}
