@@ -9,6 +9,7 @@ ms: median of steps that are each waited for; ms_unsynchronised: of as many in a
 """
 import functools
 import json
+import math
 import os
 import statistics
 import time
@@ -470,8 +471,8 @@ def measure(gan, o, mode, recorded, d_graphs):
             out = run()
         wait()
         last = out[0].item()
-        if last != last or abs(last) == float("inf"):
-            raise AssertionError(f"the loss after the warm-ups is {last}")
+        if not math.isfinite(last) or last == first["loss"]:
+            raise AssertionError(f"the loss is {first['loss']} at first and {last} after the warm-ups")
         times = []
         for _ in range(runs):
             wait()
