@@ -3,7 +3,7 @@
 A ViT-B/16 with a head over the vertices, L1 + correlation over images, AdamW with clipping by global norm; "step conv" and "step vit"
 with a spectrally normalised discriminator D, LSGAN. Modes: eager searches options one by one and keeps what is faster, in --state;
 graph records the best of them in one CUDA graph; reduce-overhead and max-autotune are torch.compile's, each also with the whole step
-in one CUDA graph. The first prediction and loss of each must be those of autocast in eager mode.
+in one CUDA graph, of wholly compiled networks or of networks whose blocks are compiled (once for all, in a fraction of the time). The first prediction and loss of each must be those of autocast in eager mode.
 
 ms: median of steps that are each waited for; ms_unsynchronised: of as many in a row.
 """
@@ -56,12 +56,11 @@ def items():
                 for how, change, needs in tries:
                     add(how, functools.partial(search, change), needs)
             elif mode == "graph":
-                add("", functools.partial(best_of, None, True, True), True)
+                add("", functools.partial(best_of, None, "one graph"), True)
             elif mode in ("reduce-overhead", "max-autotune"):
-                add("", functools.partial(best_of, mode, False, True), False)
-                if gan != "none":
-                    add("D without graphs", functools.partial(best_of, mode, False, False), False)
-                add("one graph", functools.partial(best_of, mode, True, True), True)
+                for how in ("blocks", "", "D without graphs", "one graph"):
+                    if gan != "none" or how != "D without graphs":
+                        add(how, functools.partial(best_of, mode, how), how == "one graph")
             else:
                 raise SystemExit("no mode " + mode)
     return gpu_peers.select(all_of, a)
@@ -94,19 +93,19 @@ class State:
 
 def search(change, item, gan):
     options = {**state.options(gan), **change}
-    line = measure(gan, options, None, False, True)
+    line = measure(gan, options, None, "")
     state.put(item, gan, "eager", options, line["ms"])
     return line
 
 
-def best_of(mode, recorded, d_graphs, item, gan):
-    """The best options of the eager mode, compiled in a mode (or not at all), recorded in one graph (or not)."""
-    if not d_graphs and f"step {gan} {mode}" in state.ms:
+def best_of(mode, how, item, gan):
+    """The best options of the eager mode, compiled in a mode or not at all; how: the end of the item's name."""
+    if how == "D without graphs" and f"step {gan} {mode}" in state.ms:
         raise gpu_peers.Skip("the discriminator is fit for graphs")
     options = state.options(gan)
-    if mode:  # compiled modules want no parametrisations; the compiler lays out the convolutions' data
+    if mode:  # parametrisations do not compile well
         options.update(loss="compiled", judge="stacked")
-    line = measure(gan, options, mode, recorded, d_graphs)
+    line = measure(gan, options, mode, how)
     state.put(item, gan, mode or "graph", options, line["ms"])
     return line
 
@@ -333,9 +332,9 @@ class Masters:
 
 
 class Step:
-    """One training step. compiled: None or a mode of torch.compile, for the discriminator d_compiled."""
+    """One training step. compiled: None or a mode of torch.compile, for the discriminator d_compiled; blocks: of the blocks alone."""
 
-    def __init__(self, gan, o, compiled=None, d_compiled=None, recorded=False):
+    def __init__(self, gan, o, compiled=None, d_compiled=None, recorded=False, blocks=False):
         torch.manual_seed(0)  # the same parameters for all
         with torch.device(a.device):
             g = Generator(o["patches"])
@@ -346,7 +345,10 @@ class Step:
         self.generate, self.loss_of, self.network = g, loss_of, g
         if o["loss"] == "compiled":
             self.loss_of = torch.compile(loss_of, dynamic=False, mode=compiled or "default")
-        if compiled:
+        if compiled and blocks:
+            for b in g.blocks:
+                b.compile(dynamic=False, mode=compiled)
+        elif compiled:
             self.generate = torch.compile(g, dynamic=False, mode=compiled)
         options = dict(fused=True, capturable=recorded and cuda)
         self.og = torch.optim.AdamW(self.own, lr=1e-4, weight_decay=0.05, **options)
@@ -361,7 +363,10 @@ class Step:
             self.d_own = list(self.d.parameters())
             self.od = torch.optim.AdamW(self.d_own, lr=1e-4, **options)
             self.d_loss, self.judge = self.d.loss, self.d.judge
-            if d_compiled:
+            if d_compiled and blocks and gan == "vit":
+                for b in twin.blocks:
+                    b.compile(dynamic=False, mode=d_compiled)
+            elif d_compiled:
                 self.d_loss, self.judge = (torch.compile(f, dynamic=False, mode=d_compiled) for f in (self.d_loss, self.judge))
 
     def __call__(self):
@@ -437,13 +442,16 @@ def wait():
         torch.cuda.synchronize()
 
 
-def measure(gan, o, mode, recorded, d_graphs):
-    """Fields of the line for a step with these options; mode: of torch.compile, or None; recorded: the whole step in one graph."""
+def measure(gan, o, mode, how):
+    """Fields of the line for a step with these options; mode: of torch.compile, or None; how: see best_of."""
+    recorded = how == "one graph" or how == "blocks" and cuda
+    blocks, d_graphs = how == "blocks", how != "D without graphs"
     without = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs", None: None}[mode]
     want = reference(gan)
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    step = Step(gan, o, without if recorded else mode, mode if d_graphs and not recorded else without, recorded)
+    own = without if recorded or blocks else mode
+    step = Step(gan, o, own, own if d_graphs else without, recorded, blocks)
     with sdpa_kernel(ATTENTION[o["attention"]]):
         begun = time.perf_counter()
         if recorded:
@@ -489,7 +497,7 @@ def measure(gan, o, mode, recorded, d_graphs):
     if gan != "none":
         text.append(TEXT[o["judge"]] + (", channels_last" if o["channels_last"] else ""))
     if mode:
-        text.append(f"torch.compile {without if recorded else mode}" + ("" if d_graphs else f", D {without}"))
+        text.append(f"torch.compile {own}" + (" of each block" if blocks else "") + ("" if d_graphs else f", D {without}"))
     if recorded:
         text.append("whole step in one CUDA graph")
     memory = dict(memory_gb=round(torch.cuda.max_memory_allocated() / 1e9, 1)) if cuda else {}
