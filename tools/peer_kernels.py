@@ -1,10 +1,8 @@
 """PyTorch's times for the benchmark cases of tools/bench, under the same names: least of some runs, f32 and bf16.
 
-With --device, those of the kernels stage of tools/gpu-check instead: bf16, eager and torch.compile (max-autotune), as lines
-of JSON appended to --out. Inputs alternate between copies, so that no cache keeps them.
+On the CPU; gpu_peer_kernels.py is that of tools/gpu-check.
 """
 import argparse
-import json
 import time
 
 import torch
@@ -13,10 +11,6 @@ from torch.nn import functional as F
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("threads", type=int, nargs="?", default=2)
 parser.add_argument("part", nargs="?", default="", help="of a case's name")
-parser.add_argument("--device", help="cpu, cuda:0")
-parser.add_argument("--out", default="measured.jsonl")
-parser.add_argument("--small", action="store_true", help="small shapes, to try the script")
-parser.add_argument("--seconds", type=float, default=100, help="nothing new is begun after that")
 a = parser.parse_args()
 torch.set_num_threads(a.threads)
 part, normalize = a.part, F.normalize
@@ -55,127 +49,6 @@ def pearson(dim):
         r = (pc * tc).sum(dim) / torch.sqrt((pc.square().sum(dim) + 1e-6) * (tc.square().sum(dim) + 1e-6))
         return (p - t).abs().mean() + (1 - r).mean()
     return loss
-
-
-def on_device():
-    start, cuda = time.perf_counter(), a.device.startswith("cuda")
-    b, tokens, heads, vertices, copies = (2, 33, 2, 1000, 2) if a.small else (128, 197, 12, 39552, 4)
-    total, tensors = (100_000, 4) if a.small else (116_000_000, 150)
-    runs = 3 if a.small else 10
-    width = heads * 64
-
-    def make(*shape, dtype=torch.bfloat16):
-        return torch.randn(*shape, device=a.device, dtype=dtype)
-
-    def wait():
-        if cuda:
-            torch.cuda.synchronize()
-
-    def write(name, who, work):
-        if time.perf_counter() - start > a.seconds:
-            return
-        line = dict(stage="kernels", name=name, who=who)
-        try:
-            for _ in range(3):
-                work()
-            best = 1e9
-            for _ in range(runs):
-                wait()
-                t = time.perf_counter()
-                n = work()
-                wait()
-                best = min(best, (time.perf_counter() - t) / n)
-            line["ms"] = best * 1e3
-        except Exception as e:  # one kernel's failure must not hide the others
-            line["failure"] = str(e).splitlines()[0]
-        with open(a.out, "a") as f:
-            f.write(json.dumps(line) + "\n")
-        print(line, flush=True)
-
-    def both(name, inputs, forward, backward=(False, True)):
-        sets = [inputs() for _ in range(copies)]
-        compiled = torch.compile(forward, mode="max-autotune-no-cudagraphs") if cuda else None
-        for who, f in (("eager", forward), ("compile", compiled)):
-            if f is None:
-                continue
-            for back in backward:
-                def work():
-                    for xs in sets:
-                        if not back:
-                            with torch.no_grad():
-                                f(*xs)
-                            continue
-                        ys = [x.detach().requires_grad_() for x in xs]
-                        y = f(*ys)
-                        torch.autograd.grad(y, ys, torch.ones_like(y))
-                    return copies
-                write(f"{name} {'forward+backward' if back else 'forward'}", who, work)
-
-    def attention(qkv):
-        q, k, v = qkv.reshape(b, tokens, 3, heads, 64).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, tokens, width)
-
-    both("attention", lambda: (make(b, tokens, 3 * width),), attention)
-    both("layernorm", lambda: (make(b * tokens, width), make(width), make(width)), lambda x, w, c: F.layer_norm(x, (width,), w, c))
-    side, channels = (14, 8) if a.small else (56, 64)
-
-    def last(t):
-        return t.to(memory_format=torch.channels_last)
-
-    both("conv2d", lambda: (last(make(b, channels, side, side)), last(make(channels, channels, 3, 3)), make(channels)),
-         lambda x, w, c: F.conv2d(x, w, c, padding=1))
-    targets = [make(b, vertices, dtype=torch.float32) for _ in range(copies)]
-
-    for dim, axis in ((0, "images"), (1, "vertices")):
-        sets = [make(b, vertices) for _ in range(copies)]
-        for who in ("eager", "compile") if cuda else ("eager",):
-            f = torch.compile(pearson_of, mode="max-autotune-no-cudagraphs") if who == "compile" else pearson_of
-
-            def work():
-                for x, t in zip(sets, targets):
-                    x = x.detach().requires_grad_()
-                    torch.autograd.grad(f(x, t, dim), x)
-                return copies
-            write(f"pearson over {axis} forward+backward", who, work)
-
-    shapes = [(512, vertices // 2)] * 2 + [(256, 512)] * 2 + [(1152, 384), (384, 384), (1536, 384), (384, 1536)] * 12
-    weights = [(make(*s, dtype=torch.float32), make(s[0], dtype=torch.float32), make(s[1], dtype=torch.float32)) for s in shapes]
-
-    def norms():
-        with torch.no_grad():
-            for w, u, v in weights:
-                u.copy_(normalize(torch.mv(w, v), dim=0))
-                v.copy_(normalize(torch.mv(w.t(), u), dim=0))
-                torch.vdot(u, torch.mv(w, v))
-        return 1
-
-    write("spectral norm", "eager", norms)
-    if cuda:
-        write("spectral norm", "compile", torch.compile(norms, mode="max-autotune-no-cudagraphs"))
-    parameters = [torch.nn.Parameter(make(total // tensors // 8 * 8, dtype=torch.float32)) for _ in range(tensors)]
-    for p in parameters:
-        p.grad = torch.randn_like(p)
-    half = [p.detach().bfloat16() for p in parameters]
-    adamw = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.05, fused=True)
-
-    def update():
-        adamw.step()
-        torch._foreach_copy_(half, [p.detach() for p in parameters])
-        return 1
-
-    write("adamw", "eager", update)
-
-
-def pearson_of(p, t, dim):
-    p = p.float()
-    pc, tc = p - p.mean(dim, keepdim=True), t - t.mean(dim, keepdim=True)
-    r = (pc * tc).sum(dim) / torch.sqrt((pc.square().sum(dim) + 0.01) * (tc.square().sum(dim) + 0.01))
-    return (p - t).abs().mean() + (1 - r).mean()
-
-
-if a.device:
-    on_device()
-    raise SystemExit
 
 
 def attention(qkv):
