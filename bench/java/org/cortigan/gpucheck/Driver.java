@@ -55,8 +55,6 @@ final class Driver {
         results = new Results(options.out(), options.call().text());
         cache = options.work().resolve("cache");
         Files.createDirectories(cache);
-        Path known = options.files().resolve("algorithms.json"), here = cache.resolve("algorithms.json");
-        if (Files.exists(known) && !Files.exists(here)) Files.copy(known, here);
     }
 
     /** @return whether all went well and everything was right */

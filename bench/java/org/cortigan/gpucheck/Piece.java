@@ -3,6 +3,7 @@ package org.cortigan.gpucheck;
 import static org.cortigan.gpucheck.Results.map;
 
 import java.io.IOException;
+import java.net.URISyntaxException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,6 +16,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import org.cortigan.InputException;
+import org.cortigan.cuda.CudaProvider;
+import org.cortigan.cuda.Exported;
 import org.cortigan.data.Json;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
@@ -170,15 +173,38 @@ final class Piece implements AutoCloseable {
     }
 
     private void libraries() throws IOException {
+        List<String> versions = new ArrayList<>();
+        Devices.providers().forEach(p -> versions.addAll(p.report())); // loads them all
         TreeSet<String> files = new TreeSet<>();
         for (String s : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.UTF_8)) {
             int at = s.indexOf('/');
             if (at >= 0 && s.substring(at).matches(".*/lib(cuda|cudart|cublas|cublasLt|cudnn|cudnn_[a-z_]+|cortigan_[a-z]+|dnnl)\\.so.*"))
                 files.add(s.substring(at));
         }
-        List<String> versions = new ArrayList<>();
-        Devices.providers().forEach(p -> versions.addAll(p.report()));
         line(map("stage", "libraries", "name", "ours", "device", device.name(), "versions", versions, "files", List.copyOf(files)));
+        if (device.backend() == Kernels.CUDA) exported(files);
+    }
+
+    /** Whether NVIDIA's libraries have every function that is called: one that is missing ends the process when it is called. */
+    private void exported(Set<String> files) throws IOException {
+        Map<String, Object> missing = new TreeMap<>();
+        int n = 0;
+        try {
+            Path classes = Path.of(CudaProvider.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+            for (Map.Entry<String, Set<String>> e : Exported.called(classes).entrySet()) {
+                Set<String> left = new TreeSet<>(e.getValue());
+                n += left.size();
+                for (String f : files)
+                    if (Exported.libraries(e.getKey()).stream().anyMatch(l -> Path.of(f).getFileName().toString().startsWith(l)))
+                        left.removeAll(Exported.of(Path.of(f)));
+                if (!left.isEmpty()) missing.put(e.getKey(), List.copyOf(left));
+            }
+        } catch (URISyntaxException e) {
+            throw new IOException(e);
+        }
+        Map<String, Object> l = map("stage", "libraries", "name", "exported", "device", device.name(), "functions", n);
+        if (!missing.isEmpty()) l.put("failure", "not exported by the libraries loaded: " + missing);
+        line(l);
     }
 
     private void measureCeilings() {

@@ -78,6 +78,7 @@ class GpuCheckCudaTest {
         assertEquals(step.get(0).get("nodes"), (long) ((List<?>) step.get(1).get("nodes")).size());
         List<Map<String, Object>> libraries = piece(measured, "libraries", "libraries");
         assertTrue(libraries.get(0).get("files").toString().contains("libcudart.so.13"), "" + libraries);
+        assertTrue(((Number) libraries.get(1).get("functions")).intValue() > 60 && !libraries.get(1).containsKey("failure"), "" + libraries);
     }
 
     /** A piece in this process; its lines. */
