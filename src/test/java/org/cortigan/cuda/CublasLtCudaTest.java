@@ -322,6 +322,7 @@ class CublasLtCudaTest extends VendorCudaTest {
 
     @Test
     void trialsAreOfNoiseInOneBlockThatGrows() {
+        CudaLibraries.load();
         try (CudaRuntime r = new CudaRuntime(0);
                 Trials t = new Trials(r)) {
             long used = SimulatedCuda.usedBytes();
