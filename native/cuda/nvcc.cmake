@@ -16,7 +16,7 @@ execute_process(COMMAND ${command} --keep --keep-dir ${kept} RESULT_VARIABLE sta
 string(REGEX REPLACE "(ptxas info[^\n]*|    [0-9]+ bytes stack frame[^\n]*)\n" "" rest "${out}")
 file(GLOB texts ${kept}/*.ptx)
 foreach(ptx ${texts})
-  file(STRINGS ${ptx} lines REGEX "^\\.(target|maxntid|(visible |weak )*entry)")
+  file(STRINGS ${ptx} lines REGEX "^(\\.(visible|weak) )?\\.(target|entry|maxntid)")
   string(REPLACE ";" "\n" lines "${lines}")
   string(APPEND out "${lines}\n")
 endforeach()
