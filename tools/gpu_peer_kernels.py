@@ -149,6 +149,10 @@ def linear(n, k, m, back, compiled):
     return pass_of(back, lambda: (make(n, k), make(m, k), make(m)), lambda x, w, c: F.linear(x, w, c), f"bf16, {n}x{k}x{m}, bias", compiled)
 
 
+def gelu(back, compiled):
+    return pass_of(back, lambda: (make(rows, 4 * width),), F.gelu, "bf16", compiled)
+
+
 def pearson(dim, compiled):
     def forward(p, t):
         p = p.float()
@@ -230,6 +234,7 @@ def all_items():
             for how in ("bf16", "f32 weights") if compiled else ("bf16", "autocast"):
                 add("layernorm " + p, how, layernorm, how, i == 1)
         for i, p in enumerate(passes):
+            add("gelu " + p, "", gelu, i == 1)
             add("conv2d " + p, "", conv2d, i == 1)
             add("linear 25216x768x3072 " + p, "", linear, rows, width, inner, i == 1)
             add("head 128x768x39552 " + p, "", linear, b, width, vertices, i == 1)

@@ -19,6 +19,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it should take of
@@ -209,13 +210,15 @@ final class Driver {
         s.add(new Stage("libraries", 10, 20, 1, () -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 8, 20, 1, () -> List.of(piece("ceilings"))));
         s.add(new Stage("kernels", 25, 20, 1, () -> List.of(piece("kernels"))));
-        peer(s, "steps, PyTorch eager", 45, 30, "steps", "--modes", "eager");
+        peer(s, "steps, PyTorch eager", 55, 30, "steps", "--modes", "eager,graph");
         s.add(new Stage("steps", 30, 30, 1, () -> List.of(piece("steps", "--items", options.cuda() ? steps + "," + wgmma : steps))));
         peer(s, "kernels, PyTorch eager", 25, 30, "kernels", "--modes", "eager");
-        peer(s, "steps, PyTorch reduce-overhead", 90, 90, "steps", "--modes", "reduce-overhead");
-        peer(s, "kernels, PyTorch compiled", 40, 40, "kernels", "--modes", "max-autotune");
+        peer(s, "steps, PyTorch compiled by block", 50, 90, "steps", "--modes", "reduce-overhead", "--items", items("reduce-overhead blocks",
+                "none", "vit", "conv"));
+        peer(s, "kernels, PyTorch compiled", 30, 40, "kernels", "--modes", "max-autotune");
         s.add(new Stage("again", 30, 30, 1, () -> List.of(piece("steps", "--items", steps), piece("kernels"))));
-        peer(s, "steps, PyTorch max-autotune", 80, 100, "steps", "--modes", "max-autotune");
+        peer(s, "steps, PyTorch compiled", 65, 120, "steps", "--modes", "reduce-overhead", "--items", items("reduce-overhead", "none", "vit"));
+        peer(s, "steps, PyTorch max-autotune", 65, 120, "steps", "--modes", "max-autotune", "--items", items("max-autotune blocks", "none", "vit"));
         if (options.cuda()) {
             for (String tool : List.of("memcheck", "racecheck", "synccheck")) s.add(sanitizer(tool));
             s.add(new Stage("ncu", 20, 30, 1, this::ncu));
@@ -226,6 +229,11 @@ final class Driver {
     private void peer(List<Stage> s, String name, double seconds, double patience, String script, String... more) {
         if (peers.torch()) s.add(new Stage(name, seconds, patience, 1, () -> List.of(new Command(peers.command(script, more), true, false))));
         else ended(name, null, "not measured: no PyTorch in " + options.python());
+    }
+
+    /** Names of the peer's items. */
+    private static String items(String mode, String... gans) {
+        return Stream.of(gans).map(g -> "step " + g + " " + mode).collect(Collectors.joining(","));
     }
 
     /** Without NVIDIA's products, whose modules would be patched too: they are not what is looked at. */
@@ -249,7 +257,7 @@ final class Driver {
             return List.of();
         }
         List<String> w = new ArrayList<>(List.of(program.toString(), "--set", "basic", "--clock-control", "none", "-c", "24"));
-        w.addAll(words(java(), "kernels", "--once", "--items", OwnKernels.LOOKED_AT.stream().collect(Collectors.joining(","))));
+        w.addAll(words(java(), "kernels", "--once", "--items", String.join(",", OwnKernels.LOOKED_AT)));
         return List.of(new Command(w, false, true));
     }
 
