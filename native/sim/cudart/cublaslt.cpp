@@ -2,7 +2,8 @@
 // descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
 // leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace
 // overwritten, a bias's address at every question, every address on 256 bytes, which the heuristic takes for granted. Rows off 16
-// bytes are slow. Errors on demand: "cublasLtMatmul" of that status, "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it runs.
+// bytes are slow. Errors on demand: a status of "cublasLtMatmul" or "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it
+// runs.
 #include <initializer_list>
 
 #include "numbers.h"

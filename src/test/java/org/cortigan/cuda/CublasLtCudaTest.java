@@ -216,7 +216,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         SimulatedCuda.fail("cublasLtMatmul", 0, 13);
         Served s = attempt(said);
-        assertTrue(s.by().equals("cuBLASLt") && s.form().equals("algorithm c0ffee01.0.0.0.0.0.0.8000000000000001, workspace 4096 bytes"), s.form());
+        assertEquals(Served.library("cuBLASLt", "algorithm c0ffee01.0.0.0.0.0.0.8000000000000001, workspace 4096 bytes"), s);
         assertEquals(
                 List.of("cuBLASLt: algorithms that failed when tried are left out of the product 8 x 16 x 12, f32 to f32"
                         + " (CUBLAS_STATUS_EXECUTION_FAILED)"),
@@ -232,7 +232,8 @@ class CublasLtCudaTest extends VendorCudaTest {
             SimulatedCuda.fail("cudaStreamSynchronize", 0, 98);
             product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
         }
-        assertTrue(said.size() == 1 && said.get(0).contains("left out of the product 8 x 16 x 12") && said.get(0).contains("cudaError"), said.toString());
+        assertEquals(1, said.size(), said.toString());
+        assertTrue(said.get(0).contains("left out of the product 8 x 16 x 12") && said.get(0).contains("cudaError"), said.get(0));
     }
 
     @Test
@@ -357,7 +358,8 @@ class CublasLtCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         Graph g = new Graph();
         for (int i = 0; i < 3; i++)
-            g.output("y" + i, Ops.matmul(g.input("a" + i, DType.F32, 8, 9), g.input("b" + i, DType.F32, 9, 10 + i), false, false, null, null, DType.F32));
+            g.output("y" + i, Ops.matmul(
+                    g.input("a" + i, DType.F32, 8, 9), g.input("b" + i, DType.F32, 9, 10 + i), false, false, null, null, DType.F32));
         try (Device d = open(said);
                 Variables v = new Variables(d)) {
             long used = SimulatedCuda.usedBytes();

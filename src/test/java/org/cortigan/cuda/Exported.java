@@ -47,7 +47,8 @@ public final class Exported {
         Set<String> names = new TreeSet<>();
         for (int i = 0; i < count; i++) {
             if (sections.getInt(i * size + 4) != SYMTAB) continue;
-            ByteBuffer table = section(library, sections, i * size), text = section(library, sections, sections.getInt(i * size + 0x28) * size);
+            ByteBuffer table = section(library, sections, i * size);
+            ByteBuffer text = section(library, sections, sections.getInt(i * size + 0x28) * size);
             for (int at = ENTRY; at < table.capacity(); at += ENTRY) {
                 int info = table.get(at + 4), binding = info >> 4 & 15, visibility = table.get(at + 5) & 3;
                 if (binding == 0 || (table.getShort(at + 6) != 0) != defined || defined && visibility != 0 && visibility != 3) continue;

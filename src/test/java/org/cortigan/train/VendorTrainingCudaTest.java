@@ -25,7 +25,8 @@ class VendorTrainingCudaTest {
     @Test
     void librariesTakeAllProductsOfAStep(@TempDir Path cache) {
         SimulatedCuda.reset();
-        String own = System.setProperty("cortigan.cuda.ownProducts", "false"), folder = System.setProperty("cortigan.cuda.cache", cache.toString());
+        String own = System.setProperty("cortigan.cuda.ownProducts", "false");
+        String folder = System.setProperty("cortigan.cuda.cache", cache.toString());
         try {
             for (String precision : List.of("fp32", "bf16", "tf32")) {
                 if (precision.equals("bf16") && !CpuDevice.best(1).supports(DType.BF16)) continue;
