@@ -148,7 +148,8 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     if (sim::kChecked)
         for (unsigned i = 0; i < 16; i++) {
             if (sizeof(A) == 8)
-                for (unsigned r = 0; r < 2; r++) sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
+                for (unsigned r = 0; r < 2; r++)
+                    sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
             for (unsigned n = 0; n < 2 * N8; n++)
                 sim::touch(operand(b, TRANS, n / 2 * 8 + 2 * t + n % 2, i), 2, sim::Access::kRead, begun.place);
         }

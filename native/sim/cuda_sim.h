@@ -1,12 +1,12 @@
 // CUDA on the CPU: what the kernels in kernels/*/*.cu use of CUDA C++, so that g++ compiles the same files and tests run
 // them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
 // OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
-// instead of hanging; races.h finds what no order shows; the order in which the fibers run can be reversed, so that a missing barrier changes the result
+// instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
 // (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async, but
-// backwards at once), so that reading or overwriting too early shows.
+// backwards at once), so that reading or overwriting too early shows. races.h finds what changes no result.
 // About 1 GFLOP/s.
 //
-// Not covered: bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
+// Not covered: bulk copies, streams that overlap. Blocks must be independent.
 #pragma once
 
 #include <omp.h>
