@@ -1,6 +1,6 @@
 // Tensor-core products of a warp: D = A B + C, m16n8k16, bf16 with float sums, and the loads that feed them. PTX on a
-// GPU, the same arithmetic lane by lane in the simulation (in which the order of the 16 products of a sum is a guess:
-// hardware does not say its own).
+// GPU, the same arithmetic lane by lane in the simulation (native/sim/cuda_sim.cpp; the order of the 16 products of a sum is
+// a guess there: hardware does not say its own).
 //
 // Fragments, with g = lane / 4 and t = lane % 4 (PTX ISA, mma.m16n8k16):
 //   A [16][16]: a0 (g, 2t..)  a1 (g + 8, 2t..)  a2 (g, 2t + 8..)  a3 (g + 8, 2t + 8..)      two bf16 each
@@ -18,22 +18,7 @@ __device__ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t 
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #elif defined(CG_SIM)
-    const uint64_t words[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b0 | (uint64_t)b1 << 32};
-    const uint64_t(*s)[8] = sim::exchange(0xffffffffu, words, 3);
-    const unsigned g = sim::lane() / 4, t = sim::lane() % 4;
-    auto half = [](uint64_t w, unsigned hi) { return bits_to_float((uint32_t)(w >> (16 * hi)) << 16); };
-    for (unsigned r = 0; r < 2; r++)
-        for (unsigned k = 0; k < 2; k++) {
-            float sum = 0;
-            const unsigned col = 2 * t + k;
-            for (unsigned i = 0; i < 16; i++) {
-                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2); B: register i / 8 of lane (col, (i % 8) / 2)
-                const float x = half(s[g * 4 + i % 8 / 2][i / 8], 2 * r + i % 2);
-                const float y = half(s[col * 4 + i % 8 / 2][2], 2 * (i / 8) + i % 2);
-                sum += x * y;
-            }
-            c[2 * r + k] += sum;
-        }
+    sim::mma_bf16(c, a, b0, b1);
 #endif
 }
 
@@ -68,14 +53,7 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
 #elif defined(CG_SIM)
-    CG_CHECK(((uintptr_t)row & 15) == 0, "ldmatrix wants rows on 16 bytes");
-    const uint64_t word = (uint64_t)row;
-    const uint64_t(*s)[8] = sim::exchange(0xffffffffu, &word, 1);
-    const unsigned g = sim::lane() / 4, t = sim::lane() % 4;
-    for (unsigned i = 0; i < 4; i++) {
-        auto at = [&](unsigned y, unsigned x) { return (uint32_t)((const uint16_t*)s[8 * i + y][0])[x]; };
-        r[i] = TRANS ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
-    }
+    sim::load_matrices(TRANS, r, row);
 #endif
 }
 
@@ -86,16 +64,14 @@ __device__ inline void copy_async(void* to, const void* from, bool ok) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
 #elif defined(CG_SIM)
-    sim::Copy copy{to, from, ok};
-    if (sim::block().backwards) copy(), copy.to = nullptr;
-    sim::self().copies.start(copy);
+    sim::copy_async(to, from, ok);
 #endif
 }
 __device__ inline void copy_commit() {
 #if defined(__CUDA_ARCH__)
     asm volatile("cp.async.commit_group;" ::: "memory");
 #elif defined(CG_SIM)
-    sim::self().copies.commit();
+    sim::copy_commit();
 #endif
 }
 /// Waits until at most N of this thread's groups are under way; a barrier must follow before others read.
@@ -104,7 +80,7 @@ __device__ inline void copy_wait() {
 #if defined(__CUDA_ARCH__)
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 #elif defined(CG_SIM)
-    if (sim::self().copies.wait(N)) sim::self().fenced = false;
+    sim::copy_wait(N);
 #endif
 }
 

@@ -42,7 +42,7 @@ constexpr uint64_t kAlongRow = 2, kAlongRows = 128;
 
 #ifdef CG_SIM
 /// Element (n, k) of B by its descriptor (PTX ISA, wgmma shared memory layout; strides as in its canonical layouts).
-inline float operand(uint64_t d, bool trans, unsigned n, unsigned k) {
+inline const uint16_t* operand(uint64_t d, bool trans, unsigned n, unsigned k) {
     const unsigned leading = (d >> 16 & 0x3fff) << 4, stride = (d >> 32 & 0x3fff) << 4, mode = d >> 62;
     CG_CHECK(mode > 0 && (d >> 49 & 7) == 0, "descriptor of another kind");
     const unsigned row = 256u >> mode;  // bytes: 128, 64, 32
@@ -50,7 +50,10 @@ inline float operand(uint64_t d, bool trans, unsigned n, unsigned k) {
     at += trans ? n / (row / 2) * leading + k / 8 * stride + k % 8 * row + n % (row / 2) * 2 : n / 8 * stride + n % 8 * row + k * 2;
     at ^= at >> 3 & (row - 16);
     CG_CHECK(at + 2 <= sim::block().dynamic_bytes, "wgmma reads beyond shared memory");
-    return bits_to_float((uint32_t) * (const uint16_t*)(sim::block().shared() + at) << 16);
+    return (const uint16_t*)(sim::block().shared() + at);
+}
+inline float operand_value(uint64_t d, bool trans, unsigned n, unsigned k) {
+    return bits_to_float((uint32_t)*operand(d, trans, n, k) << 16);
 }
 
 /// What accumulators hold until the wait.
@@ -120,6 +123,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     }
 #elif defined(CG_SIM)
     CG_CHECK(sim::self().fenced, "wgmma reads what was copied, and no wgmma_fence is between");
+    const sim::Quiet quiet;
     const unsigned g = sim::lane() / 4, t = sim::lane() % 4, warp = sim::self().index / 32 % 4;
     struct {
         uint32_t a[4][4];  // register i of lane 4 g + j
@@ -140,17 +144,27 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     memcpy(k.old, c, sizeof k.old);
     for (int n = 0; n < N8; n++)
         for (int e = 0; e < 4; e++) c[n][e] = in_flight();
-    sim::self().products.start([k, c, b, g, t, warp] {
+    const sim::Begun begun = sim::begun();
+    if (sim::kChecked)
+        for (unsigned i = 0; i < 16; i++) {
+            if (sizeof(A) == 8)
+                for (unsigned r = 0; r < 2; r++)
+                    sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
+            for (unsigned n = 0; n < 2 * N8; n++)
+                sim::touch(operand(b, TRANS, n / 2 * 8 + 2 * t + n % 2, i), 2, sim::Access::kRead, begun.place);
+        }
+    sim::product([k, c, b, g, t, warp, begun] {
+        const sim::Computing computing(begun);
         float x[2][16];
         for (unsigned r = 0; r < 2; r++)
             for (unsigned i = 0; i < 16; i++)
                 // a register: r + 2 (i / 8) of lane (g, (i % 8) / 2), as in mma_bf16
-                x[r][i] = sizeof(A) == 8 ? operand(k.rows, false, warp * 16 + g + 8 * r, i)
+                x[r][i] = sizeof(A) == 8 ? operand_value(k.rows, false, warp * 16 + g + 8 * r, i)
                                          : bits_to_float(k.a[i % 8 / 2][r + 2 * (i / 8)] >> (16 * (i % 2)) << 16);
         for (unsigned n = 0; n < N8; n++)
             for (unsigned e = 0; e < 4; e++) {
                 float v = 0;
-                for (unsigned i = 0; i < 16; i++) v += x[e / 2][i] * operand(b, TRANS, n * 8 + 2 * t + e % 2, i);
+                for (unsigned i = 0; i < 16; i++) v += x[e / 2][i] * operand_value(b, TRANS, n * 8 + 2 * t + e % 2, i);
                 c[n][e] = !SUM ? v : v + (k.begins ? k.old[n][e] : c[n][e]);
             }
     });
@@ -199,7 +213,7 @@ __device__ inline void wgmma_commit() {
 #if defined(__CUDA_ARCH__)
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #elif defined(CG_SIM)
-    sim::self().products.commit();
+    sim::product_commit();
 #endif
 }
 /// Waits until at most LEAVE of the committed groups are under way; the registers are those of the others.
@@ -208,7 +222,7 @@ __device__ inline void wgmma_wait(R&... registers) {
 #if defined(__CUDA_ARCH__)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEAVE) : "memory");
 #elif defined(CG_SIM)
-    sim::self().products.wait(LEAVE);
+    sim::product_wait(LEAVE);
 #endif
     (pin(registers), ...);
 }
@@ -217,7 +231,7 @@ __device__ inline void wgmma_fence() {
 #if defined(__CUDA_ARCH__)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #elif defined(CG_SIM)
-    sim::self().fenced = true;
+    sim::fence();
 #endif
 }
 

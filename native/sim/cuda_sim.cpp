@@ -1,7 +1,13 @@
 // The fibers of cuda_sim.h.
 #include "cuda_sim.h"
 
+#include <link.h>
+#include <pthread.h>
+
 #include <stdexcept>
+
+extern "C" __attribute__((visibility("hidden"))) const ElfW(Ehdr) __ehdr_start;
+extern "C" void* __tls_get_addr(void* index);
 
 namespace cg {
 
@@ -31,12 +37,60 @@ cg_sim_switch:
 .size cg_sim_switch, .-cg_sim_switch
 )");
 
+namespace {
+
+/// The kernels' __shared__ variables are all that is thread_local in this library: its part of the thread's memory.
+struct Fixed {
+    struct {
+        unsigned long module, offset;
+    } index = {0, 0};
+    size_t bytes = 0;
+
+    Fixed() { dl_iterate_phdr(&of_library, this); }
+    static int of_library(dl_phdr_info* i, size_t, void* to) {
+        const ElfW(Phdr) *p = i->dlpi_phdr, *end = p + i->dlpi_phnum;
+        bool own = false;
+        for (const ElfW(Phdr)* q = p; q < end; q++) own |= q->p_type == PT_LOAD && i->dlpi_addr + q->p_vaddr == (uintptr_t)&__ehdr_start;
+        if (!own) return 0;
+        for (; p < end; p++)
+            if (p->p_type == PT_TLS) ((Fixed*)to)->bytes = p->p_memsz, ((Fixed*)to)->index.module = i->dlpi_tls_modid;
+        return 1;
+    }
+};
+
+/// Not thread_local, see Fixed.
+struct Blocks {
+    pthread_key_t key;
+    Blocks() {
+        CG_CHECK(pthread_key_create(&key, [](void* b) { delete (Block*)b; }) == 0, "no key for a thread's own memory");
+    }
+};
+
+}  // namespace
+
+Block::Block() {
+    static Fixed of;
+    if (of.bytes > 0) fixed = (char*)__tls_get_addr(&of.index), fixed_bytes = of.bytes;
+}
+
 Block& block() {
-    static thread_local Block b;
-    return b;
+    static const Blocks of;
+    void* b = pthread_getspecific(of.key);
+    if (!b) {
+        b = new Block();
+        CG_CHECK(pthread_setspecific(of.key, b) == 0, "out of memory for a thread's block");
+    }
+    return *(Block*)b;
 }
 
 namespace {
+
+/// The threads at the barrier go on.
+void release(Block& b) {
+    b.at_barrier = 0;
+    b.barrier_generation++;
+    next_epoch(false);
+}
 
 void to_scheduler(Block& b, bool ends) {
     Fiber* f = b.now;
@@ -66,15 +120,20 @@ void entry() {
     b.now->done = true;
     b.alive--;
     // Threads that have ended do not count at a barrier.
-    if (b.alive > 0 && b.at_barrier == b.alive) {
-        b.at_barrier = 0;
-        b.barrier_generation++;
-    }
+    if (b.alive > 0 && b.at_barrier == b.alive) release(b);
     to_scheduler(b, true);
     std::abort();
 }
 
 }  // namespace
+
+void stop(const std::string& failure) {
+    Block& b = block();
+    b.failure = failure;
+    b.now->done = true;
+    to_scheduler(b, true);
+    std::abort();
+}
 
 void yield(const int* wait, int value) {
     Block& b = block();
@@ -83,10 +142,103 @@ void yield(const int* wait, int value) {
     to_scheduler(b, false);
 }
 
+void block_barrier() {
+    Block& b = block();
+    const int g = b.barrier_generation;
+    if (++b.at_barrier == b.alive) release(b);
+    else yield(&b.barrier_generation, g);
+}
+
+namespace {
+/// `synced` is added to the warp's count.
+void meet(uint32_t mask, unsigned synced) {
+    Warp& w = warp();
+    const int g = w.generation;
+    w.arrived |= 1u << lane();
+    if ((w.arrived & mask) == mask) {
+        w.arrived = 0;
+        w.generation++;
+        w.synced += synced;
+    } else {
+        yield(&w.generation, g);
+    }
+}
+}  // namespace
+
+void warp_barrier(uint32_t mask) { meet(mask, 0); }
+// Part of a warp: nothing here takes it for a barrier.
+void sync_warp(uint32_t mask) { meet(mask, mask == 0xffffffffu); }
+
+uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
+    Warp& w = warp();
+    uint64_t(*s)[8] = w.slot[w.generation & 1];
+    for (int i = 0; i < n; i++) s[lane()][i] = words[i];
+    warp_barrier(mask);
+    return s;
+}
+
+void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    const uint64_t words[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b0 | (uint64_t)b1 << 32};
+    const uint64_t(*s)[8] = exchange(0xffffffffu, words, 3);
+    const unsigned g = lane() / 4, t = lane() % 4;
+    auto half = [](uint64_t w, unsigned hi) {
+        const uint32_t u = (uint32_t)(w >> (16 * hi)) << 16;
+        float f;
+        std::memcpy(&f, &u, 4);
+        return f;
+    };
+    for (unsigned r = 0; r < 2; r++)
+        for (unsigned k = 0; k < 2; k++) {
+            float sum = 0;
+            const unsigned col = 2 * t + k;
+            for (unsigned i = 0; i < 16; i++) {
+                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2); B: register i / 8 of lane (col, (i % 8) / 2)
+                const float x = half(s[g * 4 + i % 8 / 2][i / 8], 2 * r + i % 2);
+                const float y = half(s[col * 4 + i % 8 / 2][2], 2 * (i / 8) + i % 2);
+                sum += x * y;
+            }
+            c[2 * r + k] += sum;
+        }
+}
+
+void load_matrices(bool trans, uint32_t (&r)[4], const void* row) {
+    CG_CHECK(((uintptr_t)row & 15) == 0, "ldmatrix wants rows on 16 bytes");
+    const uint64_t word = (uint64_t)row;
+    const uint64_t(*s)[8] = exchange(0xffffffffu, &word, 1);
+    const unsigned g = lane() / 4, t = lane() % 4;
+    for (unsigned i = 0; i < 4; i++) {
+        r[i] = 0;
+        for (unsigned h = 0; h < 2; h++) {
+            const unsigned y = trans ? 2 * t + h : g, x = trans ? g : 2 * t + h;
+            const uint16_t* p = (const uint16_t*)s[8 * i + y][0] + x;
+            touch(p, 2, Access::kRead, CG_SIM_PLACE);
+            r[i] |= (uint32_t)*p << 16 * h;
+        }
+    }
+}
+
+void copy_async(void* to, const void* from, bool ok) {
+    CG_CHECK((((uintptr_t)to | (uintptr_t)from) & 15) == 0, "cp.async wants both addresses on 16 bytes");
+    Copy c{to, from, ok, block().backwards, CG_SIM_PLACE};
+    if (ok) touch(from, 16, Access::kRead, c.place);
+    touch(to, 16, Access::kCopyBegins, c.place);
+    if (c.done) c.move();
+    self().copies.start(c);
+}
+void copy_commit() { self().copies.commit(); }
+void copy_wait(size_t leave) {
+    if (self().copies.wait(leave)) self().fenced = false;
+}
+void product(std::function<void()> f) { self().products.start(std::move(f)); }
+void product_commit() { self().products.commit(); }
+void product_wait(size_t leave) { self().products.wait(leave); }
+void fence() { self().fenced = true; }
+
 void run_block(Block& b) {
     const size_t n = b.alive;
     b.at_barrier = 0;
     b.failure.clear();
+    next_epoch(true);
     for (Warp& w : b.warps) w.arrived = 0;
     for (size_t i = 0; i < n; i++) {
         Fiber& f = b.fibers[i];
@@ -103,6 +255,8 @@ void run_block(Block& b) {
         f.copies.clear();
         f.products.clear();
         f.fenced = true;
+        f.quiet = 0;
+        f.begun = {};
         // As after a call: the stack pointer is 8 off a multiple of 16, the return address is entry().
         void** sp = (void**)(f.stack + kStack - 64);
         *--sp = nullptr;
@@ -125,6 +279,7 @@ void run_block(Block& b) {
                 __sanitizer_start_switch_fiber(&b.scheduler_fake, f.stack, kStack);
 #endif
                 cg_sim_switch(&b.scheduler_sp, f.sp);
+                b.now = nullptr;
 #if defined(__SANITIZE_ADDRESS__)
                 __sanitizer_finish_switch_fiber(b.scheduler_fake, nullptr, nullptr);
 #endif

@@ -3,10 +3,10 @@
 // OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
 // instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
 // (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async, but
-// backwards at once), so that reading or overwriting too early shows.
+// backwards at once), so that reading or overwriting too early shows. races.h finds what changes no result.
 // About 1 GFLOP/s.
 //
-// Not covered: bulk copies, streams that overlap, memory ordering between blocks (blocks must be independent).
+// Not covered: bulk copies, streams that overlap. Blocks must be independent.
 #pragma once
 
 #include <omp.h>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "cg/abi.h"
+#include "races.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -64,6 +65,7 @@ extern "C" void cg_sim_switch(void** save_sp, void* load_sp);
 struct Warp {
     uint32_t arrived = 0;
     int generation = 0;
+    unsigned synced = 0;  // how often all lanes met at __syncwarp
     /// What the lanes give each other, in two sets: a lane can be one exchange ahead of the slowest, not two.
     alignas(16) uint64_t slot[2][32][8];
 };
@@ -92,13 +94,18 @@ public:
 };
 
 struct Copy {
-    void* to;  // null: done before
+    void* to;
     const void* from;
-    bool ok;
-    void operator()() const {
-        if (!to) return;
+    bool ok, done;
+    const void* place;
+    void move() const {
         if (ok) std::memcpy(to, from, 16);
         else std::memset(to, 0, 16);
+    }
+    void operator()() const {
+        if (ok) touch(from, 16, Access::kRead, place);
+        touch(to, 16, Access::kCopyEnds, place);
+        if (!done) move();
     }
 };
 
@@ -117,6 +124,8 @@ struct Fiber {
     Background<Copy> copies;
     Background<std::function<void()>> products;
     bool fenced = true;  // wgmma may read all that this thread has copied to shared memory
+    int quiet = 0;
+    Begun begun;  // of the product that it computes
 };
 
 constexpr size_t kStack = 128 << 10;
@@ -130,7 +139,7 @@ struct Block {
     void* scheduler_fake = nullptr;
     const void* scheduler_bottom = nullptr;
     size_t scheduler_size = 0;
-    Fiber* now = nullptr;
+    Fiber* now = nullptr;  // null while none runs
     unsigned alive = 0, at_barrier = 0;
     int barrier_generation = 0;
     dim3 bid, bdim, gdim;
@@ -140,7 +149,10 @@ struct Block {
     void* arg = nullptr;
     std::string failure;
     bool backwards = false;
+    char* fixed = nullptr;  // the kernels' static shared memory
+    size_t fixed_bytes = 0;
 
+    Block();
     /// NaN in what a block has asked for; what lies behind it is forbidden under AddressSanitizer.
     void fill_shared() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -148,6 +160,7 @@ struct Block {
         __asan_poison_memory_region(shared() + dynamic_bytes, kDynamic - dynamic_bytes);
 #endif
         std::memset(shared(), 0xFF, dynamic_bytes);
+        std::memset(fixed, 0xFF, fixed_bytes);
     }
     char* shared() { return (char*)(((uintptr_t)dynamic.get() + 1023) & ~(uintptr_t)1023); }
     ~Block() {
@@ -157,43 +170,32 @@ struct Block {
 
 Block& block();
 void yield(const int* wait, int value);
+/// Ends the running thread, and with it the launch, where no exception can be thrown; its stack is not unwound.
+[[noreturn]] void stop(const std::string& failure);
 void run_block(Block& b);
 
 inline Fiber& self() { return *block().now; }
 inline unsigned lane() { return self().index & 31; }
 inline Warp& warp() { return block().warps[self().index >> 5]; }
 
-inline void block_barrier() {
-    Block& b = block();
-    const int g = b.barrier_generation;
-    if (++b.at_barrier == b.alive) {
-        b.at_barrier = 0;
-        b.barrier_generation++;
-    } else {
-        yield(&b.barrier_generation, g);
-    }
-}
-
-inline void warp_barrier(uint32_t mask) {
-    Warp& w = warp();
-    const int g = w.generation;
-    w.arrived |= 1u << lane();
-    if ((w.arrived & mask) == mask) {
-        w.arrived = 0;
-        w.generation++;
-    } else {
-        yield(&w.generation, g);
-    }
-}
-
+void block_barrier();
+void warp_barrier(uint32_t mask);
+/// warp_barrier, before which all that the lanes wrote is to be seen.
+void sync_warp(uint32_t mask);
 /// All lanes of the warp give `words` and get everybody's: [lane][word].
-inline uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
-    Warp& w = warp();
-    uint64_t(*s)[8] = w.slot[w.generation & 1];
-    for (int i = 0; i < n; i++) s[lane()][i] = words[i];
-    warp_barrier(mask);
-    return s;
-}
+uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8];
+
+// The twins of what mma.cuh and wgmma.cuh have in PTX.
+void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+void load_matrices(bool trans, uint32_t (&r)[4], const void* row);
+void copy_async(void* to, const void* from, bool ok);
+void copy_commit();
+void copy_wait(size_t leave);
+void product(std::function<void()> f);
+void product_commit();
+void product_wait(size_t leave);
+/// wgmma may read what this thread has copied.
+void fence();
 
 template <class T>
 inline T shuffle(uint32_t mask, T v, unsigned from) {
@@ -216,7 +218,8 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
              std::string(what) + ": grid " + text(grid) + " of " + text(threads));
     CG_CHECK(shared <= kDynamic, std::string(what) + ": " + std::to_string(shared) + " bytes of shared memory");
     std::string failure;
-#pragma omp parallel
+    const Launch launch;
+#pragma omp parallel if (!kChecked)
     {
         Block& b = block();
         while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
@@ -258,7 +261,7 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
 #define gridDim (::cg::sim::block().gdim)
 
 inline void __syncthreads() { cg::sim::block_barrier(); }
-inline void __syncwarp(uint32_t mask = 0xffffffffu) { cg::sim::warp_barrier(mask); }
+inline void __syncwarp(uint32_t mask = 0xffffffffu) { cg::sim::sync_warp(mask); }
 template <class T>
 inline T __shfl_xor_sync(uint32_t mask, T v, int x) {
     return cg::sim::shuffle(mask, v, cg::sim::lane() ^ (unsigned)x);
