@@ -145,16 +145,20 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     for (int n = 0; n < N8; n++)
         for (int e = 0; e < 4; e++) c[n][e] = in_flight();
     const sim::Begun begun = sim::begun();
-    if (sim::kChecked)
-        for (unsigned i = 0; i < 16; i++) {
-            if (sizeof(A) == 8)
-                for (unsigned r = 0; r < 2; r++)
-                    sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
-            for (unsigned n = 0; n < 2 * N8; n++)
+    // every byte once a warp, now and at the wait
+    auto reads = [k, b, g, t, warp, begun] {
+        for (unsigned i = 0; i < 16 && sim::kChecked; i++) {
+            for (unsigned r = 0; r < 2 && sizeof(A) == 8; r++)
+                if (i % 4 == t) sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
+            for (unsigned n = g; n < 2 * N8; n += 8)
                 sim::touch(operand(b, TRANS, n / 2 * 8 + 2 * t + n % 2, i), 2, sim::Access::kRead, begun.place);
         }
-    sim::product([k, c, b, g, t, warp, begun] {
+    };
+    reads();
+    sim::product([k, c, b, g, t, warp, begun, reads] {
+        const sim::Quiet quiet;
         const sim::Computing computing(begun);
+        reads();
         float x[2][16];
         for (unsigned r = 0; r < 2; r++)
             for (unsigned i = 0; i < 16; i++)
