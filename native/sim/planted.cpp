@@ -157,7 +157,7 @@ int run(const std::string& name, bool wrong) {
     for (const auto& c : kCases)
         if (name == c.name) {
             try {
-                launch_named(c.name, c.kernel, grid(c.blocks), c.threads, 2 * 64 * 64 * 2, nullptr, x, wrong);
+                sim::run(c.name, grid(c.blocks), c.threads, 2 * 64 * 64 * 2, false, [&] { c.kernel(x, wrong); });
             } catch (const std::exception& e) {
                 std::puts(e.what());
             }

@@ -75,7 +75,7 @@ class RacesTest {
     @TestFactory
     Stream<DynamicTest> plantedFaultsAreNamed() {
         return PLANTED.entrySet().stream().map(e -> dynamicTest(e.getKey(), () -> {
-String said = planted(e.getKey(), "wrong");
+            String said = planted(e.getKey(), "wrong");
             assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async wants).*"), said + " names no line");
             assertEquals(e.getKey() + ", " + e.getValue(), said.replaceAll(PLACE, "").replaceAll("0x[0-9a-f]{5,}", "X"));
             assertEquals("", planted(e.getKey(), "right"));
