@@ -66,7 +66,8 @@ struct History {
         return "block " + text((--after)->second);
     }
 };
-History history;
+/// Never destroyed: a process may end while another thread still runs kernels.
+History& history = *new History();
 
 /// The part of a thread's stack that its caller may have its arguments in.
 struct Stack {
