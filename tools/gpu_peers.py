@@ -11,6 +11,7 @@ Everything else that is printed is log. PyTorch is imported only once items run,
 import argparse
 import gc
 import json
+import math
 import os
 import shutil
 import sys
@@ -107,6 +108,7 @@ def run(items, a):
                 if cuda:
                     torch.cuda.empty_cache()
             line["seconds"] = round(time.perf_counter() - begun, 2)
+        line = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}  # JSON has no NaN
         print("@line " + json.dumps(line), flush=True)
         if dead:
             print("@fatal " + item.name, flush=True)

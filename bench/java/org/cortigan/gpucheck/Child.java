@@ -24,6 +24,9 @@ import org.cortigan.data.Json;
  * Exit status 0 means that all items were gone through, whatever their results.
  */
 final class Child {
+    /** Seconds that a process may take until its first item, with libraries that come from a cold disk. */
+    private static final double START = 45;
+
     /** How a process ended; in an item, or before the first. */
     enum End {
         DONE,
@@ -38,7 +41,7 @@ final class Child {
     /**
      * @param item in which it ended, or null
      * @param why for people
-     * @param summary the last line with "ERROR SUMMARY", as compute-sanitizer prints it, or null
+     * @param summary the last line with "ERROR SUMMARY" or "RACECHECK SUMMARY", as compute-sanitizer prints it, or null
      */
     record Outcome(End end, String item, String why, String summary) {}
 
@@ -80,20 +83,31 @@ final class Child {
         reader.setDaemon(true);
         reader.start();
         End end = End.DIED;
-        while (!p.waitFor(20, TimeUnit.MILLISECONDS)) {
-            long now = System.nanoTime();
-            if (now - deadline > 0) end = End.CUT;
-            else if (item != null && now - heard > patience * 1e9) end = End.HUNG;
-            else continue;
-            kill(p, end == End.HUNG);
-            break;
+        try {
+            end = await(p, patience, deadline);
+        } finally {
+            if (p.isAlive()) kill(p, end == End.HUNG);
         }
         reader.join(2000); // longer only if something of it lives on and holds the pipe
         if (end == End.CUT) return new Outcome(end, item, "cut off at the end of the stage's time", summary);
-        if (end == End.HUNG) return new Outcome(end, item, "nothing happened for " + Math.round(patience) + " s", summary);
+        if (end == End.HUNG)
+            return new Outcome(end, item, "nothing happened for " + Math.round(patience(patience)) + " s", summary);
         int status = p.exitValue();
         if (status == 0) return new Outcome(End.DONE, null, "", summary);
         return new Outcome(End.DIED, item, "exit " + status + ": " + last, summary);
+    }
+
+    private End await(Process p, double patience, long deadline) throws InterruptedException {
+        while (!p.waitFor(20, TimeUnit.MILLISECONDS)) {
+            long now = System.nanoTime();
+            if (now - deadline > 0) return End.CUT;
+            if (now - heard > patience(patience) * 1e9) return End.HUNG;
+        }
+        return End.DIED;
+    }
+
+    private double patience(double ofItem) {
+        return item == null ? Math.max(ofItem, START) : ofItem;
     }
 
     private void read(Process p) {
@@ -114,12 +128,13 @@ final class Child {
             try {
                 results.add(Json.object(Json.parse(s.substring(6), "line"), "line"));
             } catch (InputException e) {
-                results.log("no line: " + s + "\n");
+                results.log(s + "\n");
+                results.add(Results.map("stage", "ended", "name", "protocol", "why", "a line that is no JSON, see log.txt: " + e.getMessage()));
             }
         } else {
             if (s.startsWith("@fatal ")) last = "the device's context is lost";
-            else if (!s.isBlank()) last = s.length() > 300 ? s.substring(0, 300) : s;
-            if (s.contains("ERROR SUMMARY")) summary = s;
+            else if (!s.isBlank() && !s.matches("\\s+(at |\\.\\.\\. ).*")) last = s.length() > 300 ? s.substring(0, 300) : s;
+            if (s.contains("ERROR SUMMARY") || s.contains("RACECHECK SUMMARY")) summary = s;
             results.log(s + "\n");
         }
     }

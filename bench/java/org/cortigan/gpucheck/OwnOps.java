@@ -5,6 +5,7 @@ import static org.cortigan.gpucheck.Results.map;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.OpCheck;
@@ -35,15 +36,17 @@ final class OwnOps {
         Map<String, OpCase> sample = new HashMap<>();
         for (OpCase c : OpCases.all())
             if (!c.bench() && elements(c) <= SAMPLE) sample.merge(family(c), c, (a, b) -> elements(a) < elements(b) ? b : a);
-        for (OpCase c : OpCases.all()) {
+        List<OpCase> all = OpCases.all();
+        if (p.has("--sample")) all = Piece.families().stream().filter(sample::containsKey).map(sample::get).toList();
+        for (OpCase c : all) {
             if (c.bench() || !p.asked().isEmpty() && !p.asked().contains(family(c))) continue;
-            if (p.has("--sample") && c != sample.get(family(c))) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (!p.device.supports(t)) continue;
                 for (String a : p.attentions()) {
                     if (!a.equals("mma") && (t != DType.BF16 || !family(c).startsWith("attention"))) continue;
                     String name = c.name() + " " + t + (a.equals("mma") ? "" : " " + a);
-                    p.item(name, () -> p.withAttention(a, () -> check(p, c, t, name)));
+                    Map<String, Object> about = map("stage", "ops", "family", family(c));
+                    p.item(name, about, () -> p.withAttention(a, () -> check(p, c, t, name)));
                 }
             }
         }
@@ -77,7 +80,7 @@ final class OwnOps {
         for (DType t : new DType[] {DType.F32, DType.BF16}) {
             if (!p.device.supports(t)) continue;
             String name = "golden trajectory " + t;
-            p.item(name, () -> {
+            p.item(name, map("stage", "train"), () -> {
                 Trajectory.Outcome o = Trajectory.run(p.device, t, golden);
                 double first = o.losses()[0], last = o.losses()[o.losses().length - 1];
                 // the bounds of TrajectoryTest, which gives their reasons

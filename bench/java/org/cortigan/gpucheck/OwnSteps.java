@@ -29,7 +29,8 @@ final class OwnSteps {
         for (String name : p.asked()) {
             String[] w = name.split(" "); // step, discriminator, kernels of attention
             String attention = w.length > 2 ? w[2] : "mma";
-            if (p.attentions().contains(attention)) p.item(name, () -> p.withAttention(attention, () -> step(p, name, w[1])));
+            if (!p.attentions().contains(attention)) continue;
+            p.item(name, map("stage", "steps", "who", "ours"), () -> p.withAttention(attention, () -> step(p, name, w[1])));
         }
     }
 

@@ -42,6 +42,8 @@ final class Piece implements AutoCloseable {
     private final Map<String, String> arguments = new LinkedHashMap<>();
     private final List<String> plant = new ArrayList<>();
     private final Map<String, Item> items = new LinkedHashMap<>();
+    private final Map<String, Map<String, Object>> about = new LinkedHashMap<>();
+    private final long begin = System.nanoTime();
 
     private Piece(String[] a) {
         for (int i = 2; i < a.length; i++) {
@@ -56,8 +58,8 @@ final class Piece implements AutoCloseable {
     static void main(String[] a) {
         try (Piece p = new Piece(a)) {
             switch (a[1]) {
-                case "libraries" -> p.item("libraries", p::libraries);
-                case "ceilings" -> p.item("ceilings", p::measureCeilings);
+                case "libraries" -> p.item("libraries", map("stage", "libraries"), p::libraries);
+                case "ceilings" -> p.item("ceilings", map("stage", "ceilings"), p::measureCeilings);
                 case "steps" -> OwnSteps.add(p);
                 case "kernels" -> OwnKernels.add(p);
                 case "ops" -> OwnOps.add(p);
@@ -90,8 +92,10 @@ final class Piece implements AutoCloseable {
         return s.isEmpty() ? List.of() : List.of(s.split(","));
     }
 
-    void item(String name, Item what) {
+    /** @param fields of the line that is said if the item fails, besides its name */
+    void item(String name, Map<String, Object> fields, Item what) {
         items.put(name, what);
+        about.put(name, fields);
     }
 
     static void line(Map<String, Object> m) {
@@ -108,13 +112,20 @@ final class Piece implements AutoCloseable {
                 skip = !name.equals(after);
                 continue;
             }
+            if ((System.nanoTime() - begin) / 1e9 > Double.parseDouble(arguments.getOrDefault("--seconds", "1e9"))) {
+                System.out.println(name + " and what follows are not begun: the time is over");
+                return 0;
+            }
             System.out.println("@begin " + name);
             System.out.flush();
             try {
                 planted(name);
                 e.getValue().run();
             } catch (Throwable t) {
-                line(map("stage", "failed", "name", name, "device", device.name(), "failure", said(t)));
+                Map<String, Object> failed = map("stage", "", "name", name, "device", device.name());
+                failed.putAll(about.get(name));
+                failed.put("failure", said(t));
+                line(failed);
                 t.printStackTrace(System.out);
                 if (!alive()) {
                     System.out.println("@fatal " + name);

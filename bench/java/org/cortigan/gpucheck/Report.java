@@ -34,7 +34,7 @@ final class Report {
     /** Whether a line says that something failed; what was not there to be measured is no failure. */
     static boolean wrong(Map<String, Object> l) {
         if (l.get("stage").equals("ended")) return !("" + l.get("why")).startsWith(NONE);
-        if (l.get("stage").equals("sanitizer")) return !("" + l.get("result")).startsWith("ERROR SUMMARY: 0 errors");
+        if (l.get("stage").equals("sanitizer")) return !("" + l.get("result")).matches("(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards).*");
         return l.containsKey("failure") && !"PyTorch".equals(l.get("who"));
     }
 
@@ -83,16 +83,20 @@ final class Report {
 
     private void notes() {
         Set<String> all = new LinkedHashSet<>();
-        for (Map<String, Object> l : of("note")) all.add("" + l.get("text"));
-        if (all.isEmpty()) return;
+        int ops = 0;
+        for (Map<String, Object> l : of("note"))
+            if ("ops".equals(l.get("name"))) ops++;
+            else all.add(l.get("name") + ": " + l.get("text"));
+        if (all.isEmpty() && ops == 0) return;
         md.append("\n## Notes of the product\n\n");
         for (String s : all) md.append("- ").append(s).append('\n');
+        if (ops > 0) md.append("- ops: ").append(ops).append(" notes on odd shapes, in measured.jsonl\n");
     }
 
     private Map<String, Map<String, Object>> families() {
         Map<String, Map<String, Object>> all = new TreeMap<>();
         for (Map<String, Object> l : of("ops")) {
-            Map<String, Object> f = all.computeIfAbsent((String) l.get("family"), k -> map("family", k, "cases", 0, "failed", 0, "worst", 0.0, "of", ""));
+            Map<String, Object> f = family(all, (String) l.get("family"));
             f.put("cases", (Integer) f.get("cases") + 1);
             if (l.containsKey("failure")) f.put("failed", (Integer) f.get("failed") + 1);
             if (l.containsKey("error") && number(l, "error") > (Double) f.get("worst")) {
@@ -100,22 +104,31 @@ final class Report {
                 f.put("of", l.get("name"));
             }
         }
+        for (Map<String, Object> l : of("ended"))
+            if ("ops".equals(l.get("name")) && l.containsKey("item")) {
+                Map<String, Object> f = family(all, l.get("item").toString().split(" ")[0]);
+                f.put("ended", (Integer) f.get("ended") + 1);
+            }
         return all;
     }
 
+    private static Map<String, Object> family(Map<String, Map<String, Object>> all, String name) {
+        return all.computeIfAbsent(name, k -> map("family", k, "cases", 0, "failed", 0, "ended", 0, "worst", 0.0, "of", ""));
+    }
+
     private void ops() {
-        md.append("\n## Ops against the double reference\n\nWorst: the greatest error as a part of what the case allows.\n\n")
-                .append("| family | cases | failed | worst | in |\n|---|---|---|---|---|\n");
+        md.append("\n## Ops against the double reference\n\nEnded: cases that ended their process or hung; worst: the greatest error as a part of what the case allows.\n\n")
+                .append("| family | cases | failed | ended | worst | in |\n|---|---|---|---|---|---|\n");
         Map<String, Map<String, Object>> all = families();
         int cases = 0, failed = 0;
         for (Map<String, Object> f : all.values()) {
             cases += (Integer) f.get("cases");
             failed += (Integer) f.get("failed");
-            md.append(String.format(Locale.ROOT, "| %s | %s | %s | %.2g | %s |%n", f.get("family"), f.get("cases"), f.get("failed"),
-                    (Double) f.get("worst"), f.get("of")));
+            md.append(String.format(Locale.ROOT, "| %s | %s | %s | %s | %.2g | %s |%n", f.get("family"), f.get("cases"), f.get("failed"),
+                    f.get("ended"), (Double) f.get("worst"), f.get("of")));
         }
-        for (String f : Piece.families()) if (!all.containsKey(f)) md.append("| ").append(f).append(" | ").append(NONE).append(" | | | |\n");
-        md.append(String.format("| all | %d | %d | | |%n", cases, failed));
+        for (String f : Piece.families()) if (!all.containsKey(f)) md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
+        md.append(String.format("| all | %d | %d | | | |%n", cases, failed));
     }
 
     private void train() {
@@ -240,7 +253,8 @@ final class Report {
             md.append(String.format("| %s | %s | %s | %s |%n", l.get("name"), l.get("seconds"), l.get("share"), c));
         }
         for (Map<String, Object> l : of("ended"))
-            if (!wrong(l)) md.append(String.format("| %s | | | %s |%n", l.get("name"), l.get("why")));
+            if (!wrong(l)) md.append(String.format("| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "all of it"), l.get("why")));
+        md.append("\nWhat ncu and the checkers print is in log.txt.\n");
         for (Map<String, Object> l : lines)
             if ("PyTorch".equals(l.get("who")) && !l.containsKey("ms"))
                 md.append(String.format("| %s, PyTorch, %s, %s | | | %s |%n", l.get("name"), l.get("mode"), l.getOrDefault("variant", ""),

@@ -77,6 +77,8 @@ final class CublasLt implements AutoCloseable {
     private final Memory deviceZero;
     private final Trials trials;
     private final Set<Integer> invalid = new HashSet<>();
+    /** Problems whose algorithm of the cache has run in this process. */
+    private final Set<String> proven = new HashSet<>();
     /** Of the product under way: why forms were refused, and how algorithms failed. */
     private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
 
@@ -129,11 +131,14 @@ final class CublasLt implements AutoCloseable {
                 out16 ? "bf16" : "f32", tf32 && !in16 ? ", tf32" : "");
         String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
         AlgorithmCache.Entry e = cache.get(key);
-        Product p = e == null ? null : product(args, sums, tf32, e, true);
-        if (p == null && (e = measure(args, sums, tf32, problem)) != null) {
-            p = product(args, sums, tf32, e, false);
-            if (p != null) cache.put(key, e);
+        Product p = e == null ? null : product(args, sums, tf32, e, !proven.contains(key));
+        if (p == null) {
+            Trials.Timed t = measure(args, sums, tf32, problem);
+            e = t == null ? null : t.entry();
+            p = e == null ? null : product(args, sums, tf32, e, false);
+            if (p != null && t.measured()) cache.put(key, e);
         }
+        if (p != null && cache.get(key) != null) proven.add(key);
         if (!failures.isEmpty() && p != null)
             note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + problem + " ("
                     + String.join("; ", failures) + ")");
@@ -145,13 +150,13 @@ final class CublasLt implements AutoCloseable {
     /**
      * Null if the library no longer agrees, or the algorithm fails.
      *
-     * @param proven whether it is to be run
+     * @param tried whether it is to be run
      */
-    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e, boolean proven) {
+    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e, boolean tried) {
         if ((e.form() & ~(BF16_BIAS | PADDED | SUMS_APART)) != 0) return null;
         Product p = new Product(args, sums, tf32, e.form());
         try {
-            if (p.use(e) && (!proven || p.runs(args))) return p;
+            if (p.use(e) && (!tried || p.runs(args))) return p;
         } catch (RuntimeException | Error x) {
             p.close();
             throw x;
@@ -161,7 +166,7 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private AlgorithmCache.Entry measure(ByteBuffer args, boolean sums, boolean tf32, String problem) {
+    private Trials.Timed measure(ByteBuffer args, boolean sums, boolean tf32, String problem) {
         boolean mayRound = !sums && args.getLong(TYPE_Y) == DType.BF16.variant() && args.getLong(BIAS) != 0;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
@@ -172,7 +177,7 @@ final class CublasLt implements AutoCloseable {
                 if (t != null && (best == null || t.nanos() < best.nanos())) best = t;
             }
         }
-        return best == null ? null : best.entry();
+        return best;
     }
 
     /** A product of fixed shapes. */

@@ -7,6 +7,7 @@ import static org.cortigan.cuda.CudaRuntime.at;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -94,6 +95,8 @@ final class Cudnn implements AutoCloseable {
     private final Consumer<String> note;
     private final AlgorithmCache cache;
     private final Trials trials;
+    /** Problems whose algorithm of the cache has run in this process. */
+    private final Set<String> proven = new HashSet<>();
     private final cudnnContext handle = new cudnnContext();
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
@@ -144,8 +147,13 @@ final class Cudnn implements AutoCloseable {
         try {
             String key = card + ", cuDNN " + cudnnGetVersion() + ": " + c.problem;
             AlgorithmCache.Entry e = cache.get(key);
-            boolean taken = e != null && c.use(e) && c.runs(args);
-            if (!taken && (e = c.fastest(args)) != null && (taken = c.use(e))) cache.put(key, e);
+            boolean taken = e != null && c.use(e) && (proven.contains(key) || c.runs(args));
+            if (!taken) {
+                Trials.Timed t = c.fastest(args);
+                taken = t != null && c.use(t.entry());
+                if (taken && t.measured()) cache.put(key, t.entry());
+            }
+            if (taken && cache.get(key) != null) proven.add(key);
             if (taken && !c.failures.isEmpty())
                 note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem + " (" + String.join("; ", c.failures)
                         + ")");
@@ -260,7 +268,7 @@ final class Cudnn implements AutoCloseable {
         }
 
         /** Times the candidates; null if none runs. */
-        AlgorithmCache.Entry fastest(ByteBuffer args) {
+        Trials.Timed fastest(ByteBuffer args) {
             long most = 0;
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             for (AlgorithmCache.Entry e : candidates())
@@ -274,10 +282,10 @@ final class Cudnn implements AutoCloseable {
                 Trials.Timed t = trials.fastest(found, this::use, () -> run(at), Cudnn::name, failures);
                 // The heuristic offers some that do not fit: with one that does, nothing has failed.
                 failures.removeIf(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED") && (refusals.add(f) || true));
-                return t == null ? null : t.entry();
+                return t;
             } catch (OutOfMemoryError e) {
                 note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: " + e.getMessage());
-                return found.get(0);
+                return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
         }
 

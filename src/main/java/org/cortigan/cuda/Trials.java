@@ -3,6 +3,7 @@ package org.cortigan.cuda;
 import static org.bytedeco.cuda.global.cudart.*;
 
 import java.nio.ShortBuffer;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
@@ -21,13 +22,25 @@ import org.cortigan.mem.Memory;
  */
 final class Trials implements AutoCloseable {
     /** A time in nanoseconds; {@link Long#MAX_VALUE} where there was too little memory to measure. */
-    record Timed(AlgorithmCache.Entry entry, long nanos) {}
+    record Timed(AlgorithmCache.Entry entry, long nanos) {
+        /** Whether it is worth keeping. */
+        boolean measured() {
+            return nanos < Long.MAX_VALUE;
+        }
+    }
 
-    private static final int ROUNDS = 4;
+    private static final int ROUNDS = 3;
     /** The block grows by so many bytes. */
     private static final long UNIT = 8 << 20;
     /** Bytes of noise that the host sends. 4,099 is prime, so that no matrix has equal rows. */
     private static final int NOISE = 4099 * 256;
+
+    /** Errors after which the process has no card any more (CUDA Runtime API, cudaError_t); all others concern one call. */
+    private static final Set<Integer> FATAL = Set.of(
+            cudaErrorIllegalAddress, cudaErrorLaunchTimeout, cudaErrorAssert, cudaErrorHardwareStackError, cudaErrorIllegalInstruction,
+            cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorLaunchFailure, cudaErrorECCUncorrectable,
+            cudaErrorNvlinkUncorrectable, cudaErrorDevicesUnavailable, cudaErrorContextIsDestroyed, cudaErrorInitializationError,
+            cudaErrorCudartUnloading, cudaErrorNoDevice, cudaErrorUnknown);
 
     private final CudaRuntime r;
     private Memory block, noise;
@@ -95,11 +108,9 @@ final class Trials implements AutoCloseable {
         return status != 0 ? name.apply(status) : error != cudaSuccess ? CudaRuntime.text(error) : null;
     }
 
-    /** Errors that concern one call. After any other nothing is taken for granted: most stay until the process ends. */
+    /** Whether it concerns one call alone. */
     private static boolean passes(int error) {
-        return error == cudaSuccess || error == cudaErrorInvalidValue || error == cudaErrorMemoryAllocation
-                || error == cudaErrorInvalidConfiguration || error == cudaErrorInvalidDeviceFunction
-                || error == cudaErrorNoKernelImageForDevice || error == cudaErrorLaunchOutOfResources || error == cudaErrorNotSupported;
+        return !FATAL.contains(error);
     }
 
     /**
@@ -113,9 +124,12 @@ final class Trials implements AutoCloseable {
             List<AlgorithmCache.Entry> candidates, Predicate<AlgorithmCache.Entry> use, IntSupplier launch, IntFunction<String> name,
             Set<String> failures) {
         Timed best = null;
-        for (AlgorithmCache.Entry e : candidates) {
-            if (!use.test(e)) continue;
-            String failure = failure(launch, name);
+        Set<AlgorithmCache.Entry> failed = new HashSet<>();
+        // Twice through all: the first ones would otherwise be timed while the card's clocks still rise.
+        for (int k = 0; k < 2 * candidates.size(); k++) {
+            AlgorithmCache.Entry e = candidates.get(k % candidates.size());
+            if (failed.contains(e) || !use.test(e)) continue;
+            String failure = k < candidates.size() ? failure(launch, name) : null;
             if (failure == null) {
                 try (DeviceRuntime.Marks marks = r.marks(2)) {
                     failure = failure(() -> {
@@ -129,7 +143,9 @@ final class Trials implements AutoCloseable {
                     if (failure == null && (best == null || t < best.nanos)) best = new Timed(e, t);
                 }
             }
-            if (failure != null) failures.add(failure);
+            if (failure == null) continue;
+            failures.add(failure);
+            failed.add(e);
         }
         return best;
     }

@@ -32,7 +32,8 @@ public final class Predictor implements AutoCloseable {
     }
 
     /** Name of the variable with the moments. */
-    private static final String MOMENTS = "evaluation.moments";
+    /** The variable of an evaluation's sums: neither a parameter nor a state of the model. */
+    public static final String MOMENTS = "evaluation.moments";
 
     private final ModelConfig config;
     private final ModelConfig.Subject subject;

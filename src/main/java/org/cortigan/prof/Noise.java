@@ -1,12 +1,13 @@
 package org.cortigan.prof;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.SplittableRandom;
 import org.cortigan.data.Half;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
-import org.cortigan.mem.Memory;
 
 /**
  * Contents for what is timed: products of zeros run faster than those of data, because they switch fewer transistors. One tile
@@ -14,6 +15,12 @@ import org.cortigan.mem.Memory;
  */
 public final class Noise {
     private static final int TILE = 1 << 20;
+    private static final float[] NORMAL = new float[TILE];
+
+    static {
+        SplittableRandom r = new SplittableRandom(1);
+        for (int i = 0; i < TILE; i++) NORMAL[i] = (float) r.nextGaussian();
+    }
 
     private Noise() {}
 
@@ -25,20 +32,18 @@ public final class Noise {
      */
     public static void fill(Device device, Storage x, boolean positive) {
         DType t = x.type().dtype();
-        int one = t.bytes();
         int n = (int) Math.min(TILE, x.type().shape().elements());
-        try (Memory m = device.allocateHost((long) n * one)) {
-            ByteBuffer tile = m.view(0, m.bytes());
-            SplittableRandom r = new SplittableRandom(1);
-            for (int i = 0; i < n; i++) {
-                float z = (float) r.nextGaussian();
-                float v = positive ? Math.abs(z) : z;
-                if (t == DType.BF16) tile.putShort(2 * i, Half.toBf16(v));
-                else tile.putFloat(4 * i, v);
-            }
-            for (long at = 0; at < x.size(); at += tile.capacity())
-                x.write(tile.duplicate().limit((int) Math.min(tile.capacity(), x.size() - at)), at);
-            if (device.runtime() != null) device.runtime().synchronize(); // the tile goes
+        DeviceRuntime r = device.runtime();
+        ByteBuffer tile = r == null
+                ? ByteBuffer.allocate(n * t.bytes()).order(ByteOrder.LITTLE_ENDIAN)
+                : r.staging().view(0, (long) n * t.bytes());
+        for (int i = 0; i < n; i++) {
+            float v = positive ? Math.abs(NORMAL[i]) : NORMAL[i];
+            if (t == DType.BF16) tile.putShort(2 * i, Half.toBf16(v));
+            else tile.putFloat(4 * i, v);
         }
+        for (long at = 0; at < x.size(); at += tile.capacity())
+            x.write(tile.duplicate().limit((int) Math.min(tile.capacity(), x.size() - at)), at);
+        if (r != null) r.synchronize(); // the staging memory is the next one's
     }
 }

@@ -554,7 +554,7 @@ public final class Trainer implements AutoCloseable {
 
     /** Names of all parameters and states. */
     public List<String> variables() {
-        return List.copyOf(vars.types().keySet());
+        return vars.types().keySet().stream().filter(v -> !v.equals(Predictor.MOMENTS)).toList();
     }
 
     @Override

@@ -208,7 +208,8 @@ class DeviceTrainingTest {
         for (String where : new String[] {"yes", "no"}) {
             long live = Memory.live();
             Recipe r = recipe("train.epochs=3", "train.batch=2", "loss.gan_weight=0", "train.data_on_device=" + where);
-            try (Trainer t = new Trainer(r, TOY, new SimDevice(false), null)) {
+            try (Device sim = new SimDevice(false);
+                    Trainer t = new Trainer(r, TOY, sim, null)) {
                 var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
                 long me = Thread.currentThread().getId(), per = t.stepsPerEpoch();
                 long[] at = new long[2];

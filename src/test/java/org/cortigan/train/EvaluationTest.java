@@ -73,7 +73,10 @@ class EvaluationTest {
     void momentsOfADeviceGiveTheHostsCorrelation(@TempDir Path dir) {
         long live = Memory.live();
         Model m = trained(dir, CpuDevice.best(2));
-        for (Device d : new Device[] {CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false)}) agrees(m, d);
+        for (Device d : new Device[] {CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false)})
+            try (d) {
+                agrees(m, d);
+            }
         assertEquals(live, Memory.live());
     }
 
