@@ -49,7 +49,6 @@ constexpr size_t kMostPages = 1 << 12;  // about 50 KiB each; beyond, a launch b
 
 struct History {
     std::mutex one_launch;
-    const void* thread = nullptr;  // of the system, that launches
     Block* running = nullptr;
     uint32_t epoch = 1, launch = 1, block = 1;
     std::vector<std::pair<uint32_t, dim3>> blocks;  // of this launch, by their first epochs
@@ -68,6 +67,8 @@ struct History {
 };
 /// Never destroyed: a process may end while another thread still runs kernels.
 History& history = *new History();
+/// The thread of the system that launches. Apart from the history, which is not there yet while the library's own data is made.
+const void* launching = nullptr;
 
 /// The part of a thread's stack that its caller may have its arguments in.
 struct Stack {
@@ -205,7 +206,7 @@ Launch::Launch() {
     history.one_launch.lock();
     host_stack = Stack();
     history.running = &block();
-    history.thread = __builtin_thread_pointer();
+    launching = __builtin_thread_pointer();
     history.launch = history.block = ++history.epoch;
     history.blocks.clear();
     if (history.pages.size() > kMostPages) {
@@ -214,7 +215,7 @@ Launch::Launch() {
     }
 }
 Launch::~Launch() {
-    history.thread = nullptr;
+    launching = nullptr;
     history.one_launch.unlock();
 }
 
@@ -256,7 +257,7 @@ namespace {
 
 /// An access that g++ has found in a kernel.
 inline void compiled(const void* p, size_t n, Access a, const void* place) {
-    if (history.thread != __builtin_thread_pointer()) return;
+    if (launching != __builtin_thread_pointer()) return;
     Fiber* f = history.running->now;
     if (!f || f->quiet) return;
     const uintptr_t at = (uintptr_t)p;
@@ -304,7 +305,7 @@ struct Mismatch {
 };
 extern "C" void __ubsan_handle_type_mismatch_v1(const Mismatch* m, void* p) {
     using namespace cg::sim;
-    if (history.thread != __builtin_thread_pointer()) return;
+    if (launching != __builtin_thread_pointer()) return;
     const Block& b = *history.running;
     if (!b.now || b.now->quiet) return;
     const size_t n = (size_t)1 << m->log_alignment;

@@ -19,6 +19,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.cortigan.InputException;
 
 /**
  * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it should take of
@@ -68,6 +69,10 @@ final class Driver {
             peers = new Peers(options);
             results.add(environment(card));
             List<Stage> stages = options.call() == Options.Call.SMOKE ? smoke() : measure();
+            for (String name : options.stages())
+                if (stages.stream().noneMatch(s -> s.name.equals(name)))
+                    throw new InputException("gpu-check --stages", "'" + name + "' is unknown",
+                            "Take of " + stages.stream().map(Stage::name).distinct().collect(Collectors.joining(", ")));
             stages.removeIf(s -> !options.stages().isEmpty() && !options.stages().contains(s.name));
             for (int i = 0; i < stages.size(); i++) {
                 double sum = 0;

@@ -3,12 +3,10 @@ package org.cortigan.gpucheck;
 import static org.cortigan.gpucheck.Results.map;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
@@ -17,9 +15,9 @@ import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
+import org.cortigan.train.RandomData;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
-import org.cortigan.train.TrainingData;
 
 /** Whole training steps, under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional one, with a ViT. */
 final class OwnSteps {
@@ -38,7 +36,7 @@ final class OwnSteps {
         Recipe r = Recipe.load("vit-corr-2d");
         for (String o : options(p, gan)) r = r.with(o);
         int batch = r.section("train").integer("batch", 1), side = r.section("model").section("generator").integer("image", 1);
-        Random data = new Random(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
+        RandomData data = new RandomData(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
         try (Trainer t = new Trainer(r, data, p.device, null)) {
             t.fillInputs();
             Session s = t.session();
@@ -92,21 +90,5 @@ final class OwnSteps {
             o.addAll(List.of("model.discriminator.patch=192", "model.discriminator.width=" + (small ? 64 : 384),
                     "model.discriminator.depth=" + (small ? 2 : 12), "model.discriminator.heads=" + (small ? 1 : 6)));
         return o;
-    }
-
-    /** Photographs and responses of noise. */
-    private record Random(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
-        @Override
-        public void image(int i, ByteBuffer into) {
-            byte[] b = new byte[imageBytes];
-            new SplittableRandom(i).nextBytes(b);
-            into.put(b);
-        }
-
-        @Override
-        public void responses(int i, ByteBuffer into) {
-            SplittableRandom r = new SplittableRandom(~i);
-            for (int k = 0; k < leftVertices + rightVertices; k++) into.putFloat((float) r.nextGaussian());
-        }
     }
 }

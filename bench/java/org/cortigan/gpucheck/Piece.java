@@ -244,7 +244,8 @@ final class Piece implements AutoCloseable {
         Set<String> refused = new TreeSet<>();
         for (Node n : s.launched()) {
             Served who = s.served(n);
-            by.merge(!who.libraryWork() ? "other kernels" : who.own() ? Served.OWN + (who.refused() ? ", refused" : ", by design") : who.by(), 1, Integer::sum);
+            String name = !who.own() ? who.by() : Served.OWN + (who.refused() ? ", refused" : ", by design");
+            by.merge(who.libraryWork() ? name : "other kernels", 1, Integer::sum);
             if (who.refused()) refused.add(who.why());
         }
         Map<String, Object> m = new LinkedHashMap<>(by);

@@ -127,7 +127,8 @@ final class Report {
             md.append(String.format(Locale.ROOT, "| %s | %s | %s | %s | %.2g | %s |%n", f.get("family"), f.get("cases"), f.get("failed"),
                     f.get("ended"), (Double) f.get("worst"), f.get("of")));
         }
-        for (String f : Piece.families()) if (!all.containsKey(f)) md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
+        for (String f : Piece.families())
+            if (!all.containsKey(f)) md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
         md.append(String.format("| all | %d | %d | | | |%n", cases, failed));
     }
 

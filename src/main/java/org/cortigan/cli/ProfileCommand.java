@@ -1,24 +1,18 @@
 package org.cortigan.cli;
 
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
-import java.util.function.Consumer;
-import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
+import org.cortigan.train.RandomData;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
-import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -73,7 +67,7 @@ final class ProfileCommand implements Callable<Integer> {
         int[] v = SimulatedDataset.challengeVertices(subject);
         int batch = r.section("train").integer("batch", 1);
         try (Device device = place.open(output);
-                Trainer t = new Trainer(r, new Random(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
+                Trainer t = new Trainer(r, new RandomData(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
             Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
             if (nvtx) t.session().nameRanges();
@@ -85,32 +79,5 @@ final class ProfileCommand implements Callable<Integer> {
             output.line("%smemory of a step: %s", p.table(top), t.plan());
         }
         return 0;
-    }
-
-    /** Photographs and responses of noise. */
-    private record Random(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
-        /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */
-        @Override
-        public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
-            if (grouping.equals(Regions.ALL) || grouping.equals(Regions.HEMISPHERE))
-                return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
-            int v = leftVertices + rightVertices, n = 25;
-            return IntStream.range(0, n)
-                    .mapToObj(k -> new Region("region" + (k + 1), IntStream.range(k * v / n, (k + 1) * v / n).toArray()))
-                    .toList();
-        }
-
-        @Override
-        public void image(int i, ByteBuffer into) {
-            byte[] b = new byte[imageBytes];
-            new SplittableRandom(i).nextBytes(b);
-            into.put(b);
-        }
-
-        @Override
-        public void responses(int i, ByteBuffer into) {
-            SplittableRandom r = new SplittableRandom(~i);
-            for (int k = 0; k < leftVertices + rightVertices; k++) into.putFloat((float) r.nextGaussian());
-        }
     }
 }

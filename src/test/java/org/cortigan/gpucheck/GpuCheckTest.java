@@ -146,5 +146,7 @@ class GpuCheckTest {
             String m = assertThrows(InputException.class, () -> Options.parse(bad)).getMessage();
             assertFalse(m.contains("\n"), m);
         }
+        String m = assertThrows(InputException.class, () -> call(folder.resolve("out"), true, "smoke", "--stages", "op")).getMessage();
+        assertTrue(m.contains("'op' is unknown. Take of libraries, ceilings, steps, ops, train"), m);
     }
 }

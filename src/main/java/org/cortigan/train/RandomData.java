@@ -1,0 +1,41 @@
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import org.cortigan.data.Region;
+import org.cortigan.data.Regions;
+
+/**
+ * Photographs and responses of noise, the same in every process: for steps that are timed.
+ *
+ * @param imageBytes of a photograph, u8 [S, S, 3]
+ */
+public record RandomData(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
+    /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */
+    @Override
+    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+        if (grouping.equals(Regions.ALL) || grouping.equals(Regions.HEMISPHERE))
+            return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
+        int v = leftVertices + rightVertices, n = 25;
+        return IntStream.range(0, n)
+                .mapToObj(k -> new Region("region" + (k + 1), IntStream.range(k * v / n, (k + 1) * v / n).toArray()))
+                .toList();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        byte[] b = new byte[imageBytes];
+        new SplittableRandom(i).nextBytes(b);
+        into.put(b);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        SplittableRandom r = new SplittableRandom(~i);
+        for (int k = 0; k < leftVertices + rightVertices; k++) into.putFloat((float) r.nextGaussian());
+    }
+}
