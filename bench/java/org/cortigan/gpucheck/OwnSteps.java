@@ -66,7 +66,8 @@ final class OwnSteps {
                 bytes += k.bytes();
                 floor += Math.max(k.flops() / c.flops(type), k.bytes() / c.bandwidth());
             }
-            Piece.line(map("stage", "steps", "name", name, "who", "ours", "device", p.device.name(), "ms", ms[n / 2], "ms_least", ms[0],
+            Piece.line(map("stage", "steps", "name", name, "who", "ours", "device", p.device.name(), "precision", p.half(),
+                    "ms", ms[n / 2], "ms_least", ms[0],
                     "ms_unsynchronised", together, "runs", n, "batch", batch, "nodes", s.launched().length, "floor_ms", floor * 1e3,
                     "gflop", flops / 1e9, "mb", bytes / 1e6, "served", p.served(s)));
             if (!p.has("--profile")) return;

@@ -144,12 +144,15 @@ final class Report {
         comparison("steps", List.of("step none", "step vit", "step conv"));
         for (Map<String, Object> l : of("steps"))
             if ("ours".equals(l.get("who")))
-                md.append(String.format("%n- %s: %s nodes, served by %s", l.get("name"), l.get("nodes"), Json.compact(l.get("served"))));
+                md.append(String.format("%n- %s: %s, %s nodes, served by %s", l.get("name"), l.get("precision"), l.get("nodes"),
+                        Json.compact(l.get("served"))));
         md.append('\n');
     }
 
     private void kernels() {
-        md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, by events; the median.\n\n");
+        md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, by events; the median. Ours in ")
+                .append(of("kernels").stream().filter(l -> l.containsKey("precision")).map(l -> "" + l.get("precision")).findFirst().orElse(NONE))
+                .append(".\n\n");
         comparison("kernels", List.of());
     }
 
@@ -255,11 +258,11 @@ final class Report {
         }
         for (Map<String, Object> l : of("ended"))
             if (!wrong(l)) md.append(String.format("| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "all of it"), l.get("why")));
-        md.append("\nWhat ncu and the checkers print is in log.txt.\n");
         for (Map<String, Object> l : lines)
             if ("PyTorch".equals(l.get("who")) && !l.containsKey("ms"))
                 md.append(String.format("| %s, PyTorch, %s, %s | | | %s |%n", l.get("name"), l.get("mode"), l.getOrDefault("variant", ""),
                         l.getOrDefault("failure", NONE + ": " + l.get("not_measured"))));
+        md.append("\nWhat ncu and the checkers print is in log.txt.\n");
     }
 
     private List<Map<String, Object>> of(String stage) {
