@@ -7,7 +7,9 @@
 // No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to 60
 // bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
 // Floor at B 128, T 197, 12 heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take
-// 20 and 50 us at 790 TFLOP/s). Versions: this one and attention_sm90.cu, which is taken on request; not measured on a GPU yet.
+// 20 and 50 us at 790 TFLOP/s). Versions: heads along y of the grid, at most
+// 65,535 of them; this one, a head's blocks side by side along x, the same work; attention_sm90.cu, which is taken on request.
+// None measured on a GPU yet.
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"

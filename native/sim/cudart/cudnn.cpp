@@ -2,7 +2,8 @@
 // functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC alone,
 // all tensors of one type with f32 sums, tensors on 256 bytes, the fused bias in y's type and by one algorithm, none but
 // deterministic direct sums run though others are offered first, nothing where the padding covers the kernel, all of the
-// workspace overwritten. Errors on demand: a status of "cudnnConvolution", "cudnn kernel" that fails as it runs. The four libraries that the bindings need are this one source under each name.
+// workspace overwritten. Errors on demand: a status of "cudnnConvolution", "cudnn kernel" that fails as it runs. The four
+// libraries that the bindings need are this one source under each name.
 #include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))

@@ -43,7 +43,8 @@ record Options(
     static Options parse(String[] a) {
         Call call = null;
         for (Call c : Call.values()) if (a.length > 0 && a[0].equals(c.text())) call = c;
-        if (call == null) throw new InputException("gpu-check", a.length == 0 ? "which call?" : "'" + a[0] + "' is unknown", "Take smoke or measure");
+        if (call == null)
+            throw new InputException("gpu-check", a.length == 0 ? "which call?" : "'" + a[0] + "' is unknown", "Take smoke or measure");
         String out = "gpu-check-results", work = System.getProperty("java.io.tmpdir") + "/cortigan-gpu-check", files = ".";
         String device = "cuda:0", python = "python3", seconds = "" + call.seconds;
         boolean small = false;

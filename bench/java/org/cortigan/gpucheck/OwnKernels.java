@@ -201,7 +201,8 @@ final class OwnKernels {
             Ceilings c = p.ceilings();
             Map<String, Object> line = map("stage", "kernels", "name", name, "who", "ours", "device", p.device.name(), "precision", p.half(),
                     "ms", ms[ms.length / 2], "ms_least", ms[0], "runs", ms.length, "copies", copies, "floor_ms",
-                    1e3 * Math.max(flops / c.flops(ceiling), bytes / c.bandwidth()), "gflop", flops / 1e9, "mb", bytes / 1e6, "served", p.served(s));
+                    1e3 * Math.max(flops / c.flops(ceiling), bytes / c.bandwidth()), "gflop", flops / 1e9, "mb", bytes / 1e6,
+                    "served", p.served(s));
             Piece.line(line);
         }
     }

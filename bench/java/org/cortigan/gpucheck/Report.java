@@ -117,7 +117,8 @@ final class Report {
     }
 
     private void ops() {
-        md.append("\n## Ops against the double reference\n\nEnded: cases that ended their process or hung; worst: the greatest error as a part of what the case allows.\n\n")
+        md.append("\n## Ops against the double reference\n\nEnded: cases that ended their process or hung; ")
+                .append("worst: the greatest error as a part of what the case allows.\n\n")
                 .append("| family | cases | failed | ended | worst | in |\n|---|---|---|---|---|---|\n");
         Map<String, Map<String, Object>> all = families();
         int cases = 0, failed = 0;

@@ -2,6 +2,7 @@ package org.cortigan.cuda;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Files;
@@ -15,7 +16,6 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
-import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Json;
 
 /**
@@ -77,7 +77,7 @@ final class AlgorithmCache implements AutoCloseable {
         try (InputStream in = AlgorithmCache.class.getResourceAsStream(OURS)) {
             if (in != null) known.putAll(entries(Json.object(Json.parse(in.readAllBytes(), OURS), OURS)));
         } catch (IOException e) {
-            throw new java.io.UncheckedIOException(e);
+            throw new UncheckedIOException(e);
         }
         String more = System.getProperty(MORE, "");
         if (!more.isEmpty()) {

@@ -100,7 +100,11 @@ public interface DeviceRuntime {
         void close();
     }
 
-    /** @param call takes the kernel's place; null where the project's own serves */
+    /**
+     * Who computes a node.
+     *
+     * @param call takes the kernel's place; null where the project's own serves
+     */
     record Service(LibraryKernel call, Served served) {
         public static Service own(Served served) {
             return new Service(null, served);

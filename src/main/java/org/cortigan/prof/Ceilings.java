@@ -25,8 +25,8 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
     /**
      * Measures by pieces of work of that size.
      *
-     * @param n rows and columns of the matrices
-     * @param m elements of the sum
+     * @param n rows and columns of the matrices, of noise in f32 and bf16
+     * @param m elements of the sum, f32
      */
     public static Ceilings measure(Device d, int n, int m) {
         return new Ceilings(d.name(), flops(d, DType.F32, n), d.supports(DType.BF16) ? flops(d, DType.BF16, n) : 0, bandwidth(d, m));

@@ -29,9 +29,11 @@ public final class Noise {
      *
      * @param device where it lies
      * @param positive whether the numbers' magnitudes are taken, for second moments and scales
+     * @throws IllegalArgumentException for another type
      */
     public static void fill(Device device, Storage x, boolean positive) {
         DType t = x.type().dtype();
+        if (!t.isFloat()) throw new IllegalArgumentException("noise for " + x.type());
         int n = (int) Math.min(TILE, x.type().shape().elements());
         DeviceRuntime r = device.runtime();
         ByteBuffer tile = r == null

@@ -10,9 +10,11 @@ import org.cortigan.data.Region;
 import org.cortigan.data.Regions;
 
 /**
- * Photographs and responses of noise, the same in every process: for steps that are timed.
+ * Photographs of uniform noise, u8 [S, S, 3], and responses of standard normal noise, f32 [vertices], the same in every process: for
+ * steps that are timed.
  *
- * @param imageBytes of a photograph, u8 [S, S, 3]
+ * @param count of photographs
+ * @param imageBytes of a photograph, 3 S S
  */
 public record RandomData(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
     /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */

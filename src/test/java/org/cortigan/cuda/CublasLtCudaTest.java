@@ -247,6 +247,32 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
+    void whatWasNeverTimedIsNotKept() {
+        List<String> said = new ArrayList<>();
+        try (Device d = open(said)) {
+            SimulatedCuda.fail("cudaMalloc", 0, 2);
+            product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
+        }
+        assertTrue(said.size() == 1 && said.get(0).contains("the library's first choice is taken, not tried"), said.toString());
+        assertTrue(Files.notExists(cache.resolve("algorithms.json")));
+    }
+
+    @Test
+    void oneOfTheCacheIsTriedOnceAProcess() {
+        attempt(new ArrayList<>());
+        try (Device d = open(new ArrayList<>())) {
+            long[] blocks = new long[3];
+            for (int i = 0; i < 3; i++) {
+                long before = SimulatedCuda.deviceAllocations();
+                product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
+                blocks[i] = SimulatedCuda.deviceAllocations() - before;
+            }
+            assertEquals(blocks[0] - 1, blocks[1], "without the trials' block");
+            assertEquals(blocks[1], blocks[2]);
+        }
+    }
+
+    @Test
     void whereAllFailTheOwnKernelComputesAndThatIsSeen() {
         List<String> said = new ArrayList<>();
         SimulatedCuda.fail("cublasLtMatmul", 0, 13 + 10000);

@@ -34,7 +34,7 @@ public final class DryDevice implements Device {
             throw new UncheckedIOException(e);
         }
         file.toFile().deleteOnExit();
-        new SimDevice(false); // loads the simulation
+        SimDevice.load();
     }
 
     @Override

@@ -17,13 +17,15 @@ public final class SimDevice implements Device {
 
     /** @param backwards whether the threads of a block run in reverse order, which shows missing barriers */
     public SimDevice(boolean backwards) {
-        NativeLoader.load();
-        Native.load_backend(Kernels.SIM, library().toAbsolutePath().toString());
+        load();
         runtime = new SimRuntime(backwards ? 1 : 0);
     }
 
-    private static Path library() {
-        return Path.of(System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so"));
+    /** Loads the simulated kernels. */
+    static void load() {
+        NativeLoader.load();
+        String library = System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so");
+        Native.load_backend(Kernels.SIM, Path.of(library).toAbsolutePath().toString());
     }
 
     @Override

@@ -43,7 +43,8 @@ class GpuCheckCudaTest {
         SimulatedCuda.fail("kernel", 12, 700);
         List<Map<String, Object>> lines = call(folder.resolve("out"), false, OPS);
         assertFalse(SimulatedCuda.pending());
-        Map<String, Object> failed = lines.stream().filter(l -> l.containsKey("failure")).findFirst().orElseThrow(), ended = of(lines, "stage", "ended").get(0);
+        Map<String, Object> failed = lines.stream().filter(l -> l.containsKey("failure")).findFirst().orElseThrow();
+        Map<String, Object> ended = of(lines, "stage", "ended").get(0);
         assertTrue(failed.get("failure").toString().contains("cudaErrorIllegalAddress"), "" + failed);
         assertEquals("ops", failed.get("stage"));
         assertEquals(failed.get("name"), ended.get("item"));

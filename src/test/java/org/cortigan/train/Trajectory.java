@@ -113,7 +113,7 @@ public final class Trajectory {
         }
     }
 
-    /** The greatest difference; in one copy from the device. */
+    /** The greatest difference. A device is asked for all at once; the reference's doubles are not rounded to float on the way. */
     private static double worst(double[] want, Storage x) {
         double most = 0;
         if (x.visible())
