@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of the format tests: python tools/golden_formats.py [folder].
 
 Needs numpy 2; with the package safetensors also made.safetensors. The files are kept in the repository under

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes src/test/resources/models/gan_*.safetensors from PyTorch in double: tiny GANs of every kind of generator, readout
 and discriminator, with their parameters before and after some steps, the batches and the losses of every step.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden surface meshes of the format tests: python tools/golden_meshes.py [folder].
 
 Needs numpy and nibabel, which writes the files and reads them back. They are kept in the repository under

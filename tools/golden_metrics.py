@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes src/test/resources/metrics/metrics.safetensors from numpy and scipy: predictions and responses with offsets and
 constant columns, scipy's Pearson r, noise ceilings and the challenge's score; features, responses and what PCA + ridge in
 numpy predicts for new features."""

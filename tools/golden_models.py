@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes the golden files in src/test/resources/models from PyTorch:
 
   vit_timm.safetensors        a small random ViT with timm's names, photographs u8 and their features (class token, mean)

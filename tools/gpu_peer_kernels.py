@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's times for the kernels stage of tools/gpu-check, under the same names; see gpu_peers.py for what is printed.
 
 Each work is recorded some times over in one CUDA graph, whose inputs and results rotate among copies that exceed the cache; events

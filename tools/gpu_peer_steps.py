@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's times for the training steps of tools/gpu-check, with its best options; see gpu_peers.py for what is printed.
 
 A ViT-B/16 with a head over the vertices, L1 + correlation over images, AdamW with clipping by global norm; "step conv" and "step vit"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What gpu_peer_steps.py and gpu_peer_kernels.py share: the items of a call, the lines they print, the options of PyTorch.
 
 An item is one measured thing. Standard output is the protocol with tools/gpu-check:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's rate for the training steps of the U-Net, patch and position recipes in their workstation sizes, as
 `cortigan profile -c RECIPE-workstation` times them on noise: whole GAN steps, AdamW or Adam with clipping by global norm,
 spectral norm, LSGAN, L1 or smooth L1 + correlation. Random photographs and responses; median of the steps.

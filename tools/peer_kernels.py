@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's times for the benchmark cases of tools/bench, under the same names: least of some runs, f32 and bf16.
 
 On the CPU; gpu_peer_kernels.py is that of tools/gpu-check.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch's rate for the training step that `cortigan profile` times: a ViT with a head over the vertices, L1 + correlation
 over images, AdamW with clipping by global norm; with --gan a spectrally normalised MLP discriminator for each hemisphere,
 LSGAN. Random photographs and responses; median of the steps.

@@ -1,5 +1,6 @@
-// A thread takes 16 bytes; one read, one write (backward two reads), so the floor is bytes over bandwidth. GELU with the
-// exact erf costs about 30 instructions an element, which hides behind the bytes in bf16 on cards with 60 TFLOP/s.
+// SPDX-License-Identifier: Apache-2.0
+// A thread takes 16 bytes; one read, one write (backward two reads), so the floor is bytes over bandwidth. GELU with
+// the exact erf costs about 30 instructions an element, which hides behind the bytes in bf16 on cards with 60 TFLOP/s.
 // Deterministic: elementwise. dX may be dY or x. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
@@ -52,7 +53,9 @@ void run(const void* x, const void* dY, void* y, i64 n, i64 kind, double alpha, 
     const T *a = (const T*)x, *d = (const T*)dY;
     switch (kind) {
         case kGelu: CG_LAUNCH((activate<T, kGelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
-        case kLeakyRelu: CG_LAUNCH((activate<T, kLeakyRelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
+        case kLeakyRelu:
+            CG_LAUNCH((activate<T, kLeakyRelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
+            break;
         case kRelu: CG_LAUNCH((activate<T, kRelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
         case kTanh: CG_LAUNCH((activate<T, kTanh, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
         default: CG_CHECK(false, "unknown activation");

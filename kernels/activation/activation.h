@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Elementwise activations y = f(x) and dX = dY f'(x); x, y, dY, dX [n] in T, computed in float.
 //   kind 0 GELU x Phi(x) with the exact normal distribution function (torch's default, timm's ViT)
 //        1 LeakyReLU, slope alpha   2 ReLU   3 tanh

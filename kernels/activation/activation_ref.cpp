@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
 #include "kernels_all.h"
@@ -25,9 +26,7 @@ void activation_grad(const ActivationGradArgs& g) {
     for (i64 i = 0; i < g.n; i++) {
         double v = x[i], d = 0;
         switch (g.kind) {
-            case kGelu:
-                d = 0.5 * std::erfc(-v * M_SQRT1_2) + v * std::exp(-0.5 * v * v) * 0.3989422804014327;
-                break;
+            case kGelu: d = 0.5 * std::erfc(-v * M_SQRT1_2) + v * std::exp(-0.5 * v * v) * 0.3989422804014327; break;
             case kLeakyRelu: d = v > 0 ? 1 : g.alpha; break;
             case kRelu: d = v > 0 ? 1 : 0; break;
             case kTanh: d = 1 - std::tanh(v) * std::tanh(v); break;

@@ -1,10 +1,10 @@
-// All tensors in one launch (up to 256; more take another): the table of rows travels as a kernel parameter, a block takes
-// 8192 elements of one row. Bias corrections are made once a block in double, by expm1 of a
-// logarithm from the host: pow would keep the block waiting for thousands of cycles. Floor: 28 bytes an element (30 with the
-// bf16 copy) over bandwidth. grad_norm: a double a block, summed in order by one block.
-// A spectrally normalised weight's correction adds three operations, v from the caches and one number of u for four elements where
-// 4 divides N; else each element looks up its own.
-// Versions: only this one, not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// All tensors in one launch (up to 256; more take another): the table of rows travels as a kernel parameter, a block
+// takes 8192 elements of one row. Bias corrections are made once a block in double, by expm1 of a logarithm from the
+// host: pow would keep the block waiting for thousands of cycles. Floor: 28 bytes an element (30 with the bf16 copy)
+// over bandwidth. grad_norm: a double a block, summed in order by one block. A spectrally normalised weight's
+// correction adds three operations, v from the caches and one number of u for four elements where 4 divides N; else
+// each element looks up its own. Versions: only this one, not measured on a GPU yet.
 #include "gradient.cuh"
 #include "kernels_all.h"
 
@@ -20,7 +20,8 @@ struct Constants {
     int decoupled;
 };
 
-__global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const __grid_constant__ Rows<AdamRow, kRows> rows) {
+__global__ void __launch_bounds__(kThreads)
+    adam_step(const Constants a, const __grid_constant__ Rows<AdamRow, kRows> rows) {
     __shared__ float k[6];
     int part;
     const AdamRow& r = rows.row[rows.find((int)blockIdx.x, part)];
@@ -85,7 +86,8 @@ __global__ void __launch_bounds__(kThreads) adam_step(const Constants a, const _
     }
 }
 
-__global__ void __launch_bounds__(kThreads) square_sums(double* part, const __grid_constant__ Rows<Gradient, kRows> rows) {
+__global__ void __launch_bounds__(kThreads)
+    square_sums(double* part, const __grid_constant__ Rows<Gradient, kRows> rows) {
     __shared__ double room[33];
     int k;
     const Gradient& r = rows.row[rows.find((int)blockIdx.x, k)];
@@ -119,17 +121,26 @@ __global__ void __launch_bounds__(1024) root_of_sum(const double* part, i64 n, f
 
 template <class T>
 void adam(const AdamArgs& a, Stream s) {
-    const Constants c = {(const float*)a.lr, (const float*)a.t, (const float*)a.norm, a.beta1, a.beta2, log(a.beta1), log(a.beta2),
-                         a.eps, a.clip, a.ema_decay, (int)a.decoupled};
+    const Constants c = {(const float*)a.lr,
+                         (const float*)a.t,
+                         (const float*)a.norm,
+                         a.beta1,
+                         a.beta2,
+                         log(a.beta1),
+                         log(a.beta2),
+                         a.eps,
+                         a.clip,
+                         a.ema_decay,
+                         (int)a.decoupled};
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         check(r.g);
         CG_CHECK(aligned16(r.p, r.m, r.v, r.p16, r.ema), "tensors must lie on 16 bytes");
     }
     using Table = Rows<AdamRow, kRows>;
-    for_rows<kRows>(a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.g.n, kChunk); }, [&](const Table& t, i64 blocks, i64) {
-        CG_LAUNCH((adam_step), grid(blocks), kThreads, 0, s, c, t);
-    });
+    for_rows<kRows>(
+        a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.g.n, kChunk); },
+        [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((adam_step), grid(blocks), kThreads, 0, s, c, t); });
 }
 
 static i64 norm_blocks(const GradNormArgs& a) {
@@ -146,10 +157,12 @@ void grad_norm(const GradNormArgs& a, Stream s) {
     i64 at = 0;
     for (i64 k = 0; k < a.n; k++) check(a.rows[k]);
     using Table = Rows<Gradient, kRows>;
-    for_rows<kRows>(a.rows, a.n, [](const Gradient& r) { return ceil_div(r.n, kChunk); }, [&](const Table& t, i64 blocks, i64) {
-        CG_LAUNCH((square_sums), grid(blocks), kThreads, 0, s, part + at, t);
-        at += blocks;
-    });
+    for_rows<kRows>(
+        a.rows, a.n, [](const Gradient& r) { return ceil_div(r.n, kChunk); },
+        [&](const Table& t, i64 blocks, i64) {
+            CG_LAUNCH((square_sums), grid(blocks), kThreads, 0, s, part + at, t);
+            at += blocks;
+        });
     CG_LAUNCH((root_of_sum), grid(1), 1024, 0, s, (const double*)part, at, (float*)a.norm);
 }
 

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each tensor is cut over the threads; small ones run on the caller's. Memory-bound: seven floats move for an element.
 // Versions: 8 million parameters 2.6 ms on 2 Zen 5 cores, 86 GB/s of what a big cache and memory give together
 // (bench/results/2026-11-24-cpu-kernels-jmh.md); within a ViT-B step 0.75 of the floor by measured bandwidth.
-// The update of two spectrally normalised weights (lambda, norm and step; floor by bytes 48 / 40 = 1.20 times less than with
-// a stored dW), processor time of one Zen 4 core, medians of three alternating runs with dW stored / corrected on the way:
-// 39548 x 512 and 512 x 256 25.7 / 19.4 ms, 42 GB/s; 512 x 39548 and 256 x 512 26.8 / 23.0 ms, where each row reads its v from
-// the second-level cache; 23.4 ms where the vectors of a row begin anywhere, not at multiples of their width.
+// The update of two spectrally normalised weights (lambda, norm and step; floor by bytes 48 / 40 = 1.20 times less than
+// with a stored dW), processor time of one Zen 4 core, medians of three alternating runs with dW stored / corrected on
+// the way: 39548 x 512 and 512 x 256 25.7 / 19.4 ms, 42 GB/s; 512 x 39548 and 256 x 512 26.8 / 23.0 ms, where each row
+// reads its v from the second-level cache; 23.4 ms where the vectors of a row begin anywhere, not at multiples of their
+// width.
 #include "cg/threads.h"
 #include "gradient.h"
 #include "kernels_all.h"

@@ -1,6 +1,7 @@
-// A thread takes one vector of a row (of 16, 8 or 4 bytes, as every piece's borders allow it, else one element) and looks for
-// its piece among the few that are parameters of the kernel. Deterministic: a copy. Versions: 16 bytes or one element; this
-// one. Neither measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// A thread takes one vector of a row (of 16, 8 or 4 bytes, as every piece's borders allow it, else one element) and
+// looks for its piece among the few that are parameters of the kernel. Deterministic: a copy. Versions: 16 bytes or one
+// element; this one. Neither measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -58,7 +59,8 @@ bool run_by(const AssembleArgs& g, Stream s) {
     bool fits = on(g.y);
     for (i64 k = 0; k < g.n; k++) {
         const AssembleRow& r = g.rows[k];
-        if (r.len > 0) fits = fits && r.len % n == 0 && (!r.src || (on(r.src) && r.offset % n == 0 && r.stride % n == 0));
+        if (r.len > 0)
+            fits = fits && r.len % n == 0 && (!r.src || (on(r.src) && r.offset % n == 0 && r.stride % n == 0));
     }
     if (fits) run<W>(g, n, s);
     return fits;

@@ -1,15 +1,15 @@
-// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp owns 16 rows of one (image, head) from beginning to end.
-// Forward, rows are queries: K and V come into shared memory once a block (up to 256 keys at a time), scores, softmax
-// and output stay in registers; P goes from the accumulators of one product straight into the operand of the next.
-// Backward are two kernels without atomics: rows are queries for dQ (and D_i, to scratch), then keys for dK and dV, where
-// S^T and dP^T come out so that again nothing is transposed. Token counts are padded to 16 in registers only.
+// SPDX-License-Identifier: Apache-2.0
+// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp owns 16 rows of one (image, head) from beginning to
+// end. Forward, rows are queries: K and V come into shared memory once a block (up to 256 keys at a time), scores,
+// softmax and output stay in registers; P goes from the accumulators of one product straight into the operand of the
+// next. Backward are two kernels without atomics: rows are queries for dQ (and D_i, to scratch), then keys for dK and
+// dV, where S^T and dP^T come out so that again nothing is transposed. Token counts are padded to 16 in registers only.
 // Anything else: a warp a row, a lane a key, float sums; for comparison and odd sizes, not for speed.
-// No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to 60
-// bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
-// Floor at B 128, T 197, 12 heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take
-// 20 and 50 us at 790 TFLOP/s). Versions: heads along y of the grid, at most
-// 65,535 of them; this one, a head's blocks side by side along x, the same work; attention_sm90.cu, which is taken on request.
-// None measured on a GPU yet.
+// No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to
+// 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208. Floor at B 128, T 197, 12
+// heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take 20 and 50 us at 790
+// TFLOP/s). Versions: heads along y of the grid, at most 65,535 of them; this one, a head's blocks side by side along
+// x, the same work; attention_sm90.cu, which is taken on request. None measured on a GPU yet.
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
@@ -19,7 +19,7 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kStage = 256;    // rows in shared memory at a time, where the card has room for them
+constexpr int kStage = 256;  // rows in shared memory at a time, where the card has room for them
 constexpr int kMostWarps = 8;
 
 // ---- tensor cores
@@ -39,7 +39,8 @@ __device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int st
     }
 }
 
-/// Rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. Rows 16 bytes longer: ldmatrix without conflicts.
+/// Rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. Rows 16 bytes longer: ldmatrix without
+/// conflicts.
 template <int D>
 __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
 #pragma unroll 1  // nothing waits for a copy, and unrolled the addresses make the accumulators spill
@@ -72,7 +73,8 @@ __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 
 #pragma unroll
     for (int n = 0; n < N / 16; n++) {
         const uint32_t a[4] = {pack_bf16(p[2 * n][0], p[2 * n][1]), pack_bf16(p[2 * n][2], p[2 * n][3]),
-                               pack_bf16(p[2 * n + 1][0], p[2 * n + 1][1]), pack_bf16(p[2 * n + 1][2], p[2 * n + 1][3])};
+                               pack_bf16(p[2 * n + 1][0], p[2 * n + 1][1]),
+                               pack_bf16(p[2 * n + 1][2], p[2 * n + 1][3])};
 #pragma unroll
         for (int d = 0; d < D / 16; d++) {
             uint32_t f[4];
@@ -110,7 +112,7 @@ __device__ inline void tiles(int rows, F&& f) {
 /// N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int stage, float scale2) {
+    forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int stage, float scale2) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
     const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
@@ -178,13 +180,14 @@ forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int s
 /// dQ, and D_i [B H, T]; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T, int H, int parts,
-             int stage, float scale) {
+    grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T,
+                 int H, int parts, int stage, float scale) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
     const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
     const int lane = (int)threadIdx.x & 31;
-    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16, r0 = row + lane / 4, r1 = r0 + 8;
+    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16,
+              r0 = row + lane / 4, r1 = r0 + 8;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4], dy[D / 16][4];
     float d0 = 0, d1 = 0;
@@ -244,8 +247,8 @@ grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, b
 /// dK and dV; N queries at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps)
-grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H, int parts, int stage,
-          float scale) {
+    grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H,
+              int parts, int stage, float scale) {
     CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
     const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
     const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
@@ -329,9 +332,10 @@ __device__ inline void load_row(float* to, const T* x, int D) {
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
+    forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
     CG_SHARED(float, shared);  // q, o [warp][2][D]
-    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H, h = bh % H;
+    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H,
+              h = bh % H;
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= Tn) return;
     const int lane = (int)threadIdx.x & 31;
@@ -359,10 +363,11 @@ forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
 
 /// KEYS: a warp takes a key and gives dK and dV, else a query and dQ (and D_i).
 template <class T, bool KEYS>
-__global__ void __launch_bounds__(32 * kWarps)
-grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
+__global__ void __launch_bounds__(32 * kWarps) grad_any(const T* qkv, const T* y, const float* lse, const T* dY,
+                                                        T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
     CG_SHARED(float, shared);  // [warp][4][D]: own q and dY, dQ; or own k and v, dK, dV
-    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H, h = bh % H;
+    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H,
+              h = bh % H;
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= Tn) return;
     const int lane = (int)threadIdx.x & 31;
@@ -383,7 +388,8 @@ grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float
         const i64 j = first + lane;
         float p = 0, dS = 0;
         if (j < Tn) {
-            const float s = dot((KEYS ? q : k) + j * 3 * C, x0, D) * scale, dP = KEYS ? dot(dy + j * C, x1, D) : dot(v + j * 3 * C, x1, D);
+            const float s = dot((KEYS ? q : k) + j * 3 * C, x0, D) * scale,
+                        dP = KEYS ? dot(dy + j * C, x1, D) : dot(v + j * 3 * C, x1, D);
             p = expf(s - lse[bh * Tn + (KEYS ? j : i)]);
             dS = p * (dP - (KEYS ? delta[bh * Tn + j] : own)) * scale;
         }
@@ -402,8 +408,8 @@ grad_any(const T* qkv, const T* y, const float* lse, const T* dY, T* dQKV, float
 
 // ---- host
 
-/// Blocks along the rows of a head and threads of a block. A head's blocks are neighbours, so that its K and V stay in L2; the
-/// grid has one dimension, as the others end at 65,535, which heads of a batch exceed.
+/// Blocks along the rows of a head and threads of a block. A head's blocks are neighbours, so that its K and V stay in
+/// L2; the grid has one dimension, as the others end at 65,535, which heads of a batch exceed.
 void cut(i64 T, i64& parts, int& threads) {
     const i64 tiles = ceil_div(T, 16);
     parts = ceil_div(tiles, kMostWarps);
@@ -424,7 +430,8 @@ void forward_bf16(const AttentionArgs& g, Stream st) {
     cut(g.T, parts, threads);
     const int stage = stage_of(g.T, D);
     CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * parts), threads, (size_t)stage * (D + 8) * 4, st,
-              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, (int)parts, stage, kLog2e / sqrtf((float)D));
+              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, (int)parts, stage,
+              kLog2e / sqrtf((float)D));
 }
 
 template <int D>
@@ -435,12 +442,12 @@ void grad_bf16(const AttentionGradArgs& g, Stream st) {
     const int stage = stage_of(g.T, D);
     const size_t shared = (size_t)stage * (D + 8) * 4;
     const float scale = 1 / sqrtf((float)D);
-    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * parts), threads, shared, st, (const bf16*)g.qkv,
-              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H,
-              (int)parts, stage, scale);
+    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * parts), threads, shared, st, (const bf16*)g.qkv, (const bf16*)g.y,
+              (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H, (int)parts,
+              stage, scale);
     CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(g.B * g.H * parts), threads, shared + (size_t)stage * 8, st,
-              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch, (int)g.T, (int)g.H,
-              (int)parts, stage, scale);
+              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch,
+              (int)g.T, (int)g.H, (int)parts, stage, scale);
 }
 
 template <class T>
@@ -448,7 +455,9 @@ constexpr bool kMma = sizeof(T) == 2;
 
 bool wgmma_chosen = false;
 
-void check(i64 D) { CG_CHECK(D <= kMostD, "attention: head dimension " + std::to_string(D) + ", at most " + std::to_string(kMostD)); }
+void check(i64 D) {
+    CG_CHECK(D <= kMostD, "attention: head dimension " + std::to_string(D) + ", at most " + std::to_string(kMostD));
+}
 
 }  // namespace
 
@@ -470,8 +479,8 @@ void attention(const AttentionArgs& g, Stream st) {
         if (g.D == 128) return forward_bf16<128>(g, st);
     }
     check(g.D);
-    CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.T, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4), st,
-              (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
+    CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.T, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4),
+              st, (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
 }
 
 template <class T>
@@ -486,8 +495,8 @@ void attention_grad(const AttentionGradArgs& g, Stream st) {
     const dim3 blocks = grid(g.B * g.H * ceil_div(g.T, kWarps));
     const size_t shared = (size_t)(kWarps * 4 * g.D * 4);
     const float scale = 1 / sqrtf((float)g.D);
-    CG_LAUNCH((grad_any<T, false>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,
-              (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
+    CG_LAUNCH((grad_any<T, false>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y,
+              (const float*)g.lse, (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
     CG_LAUNCH((grad_any<T, true>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,
               (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
 }

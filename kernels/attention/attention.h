@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scaled dot-product self-attention on the packed output of one linear layer, without mask or dropout.
 //   qkv [B, T, 3 H D] in T: a row holds q, k, v, each H heads of D;  y [B, T, H D] in T, lse [B H, T] in float
 //   s_ij = q_i . k_j / sqrt(D);  lse_i = log sum_j exp(s_ij);  p_ij = exp(s_ij - lse_i);  y_i = sum_j p_ij v_j

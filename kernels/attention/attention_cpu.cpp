@@ -1,22 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
 // One thread takes whole (image, head) pairs: it packs the head into scratch memory and then works in the caches.
 //
 // All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a value of a broadcast, NV vectors of b, R
 // rows. k counts words of 4 bytes: one float, or in bf16, where the processor multiplies pairs (vdpbf16ps), two
-// consecutive bf16; elsewhere bf16 becomes float while it is packed. So the same loops serve both, and only packing knows
-// the difference:
+// consecutive bf16; elsewhere bf16 becomes float while it is packed. So the same loops serve both, and only packing
+// knows the difference:
 //   rows       [t][k over d]   the a of a product over d         (x as it is, tails zero)
 //   transposed [k over d][t]   the b of a product over d         (words of rows, transposed)
 //   over_t     [k over t][d]   the b of a product over t         (pairs: rows 2k and 2k+1 interleaved)
 // Forward goes by R queries: scores, exact softmax over the whole row in the first-level cache, product with V.
-// Backward goes by R keys, so that P^T and dS^T come out as rows whose products with dY and Q give dV and dK at once; only
-// dS is kept for all keys (as the a of dQ = dS K) and dQ is a product at the end.
+// Backward goes by R keys, so that P^T and dS^T come out as rows whose products with dY and Q give dV and dK at once;
+// only dS is kept for all keys (as the a of dQ = dS K) and dQ is a product at the end.
 //
 // Versions, B 8, T 197, 12 heads of 64, on 2 cores of a Zen 5 server CPU (AVX-512; measured peak 573 f32 and 1144 bf16
 // GFLOP/s), forward / backward against PyTorch 2.13's scaled_dot_product_attention on the same packed input:
 //   1  vexp, scalar transposes, horizontal sums through memory: f32 2.1 / 2.4 times, bf16 3.5 / 5.2 times as fast
 //   2  exp2v, transposes in registers, words packed without memcpy, maxima of R rows before their exponentials: f32
 //      forward 10 %, bf16 forward 25 % faster than 1, backward alike
-//   3  next head prefetched: backward another 3 % in f32, 12 % in bf16 (in f32 the rows share too few cache sets to stay).
+//   3  next head prefetched: backward another 3 % in f32, 12 % in bf16 (in f32 the rows share too few cache sets to
+//   stay).
 //      Chosen: f32 2.6 / 2.5 times (370 GFLOP/s in both), bf16 4.6 / 5.8 times (670 / 770 GFLOP/s)
 // The tiles run at 85-90 % of the peak; the rest is softmax, reading the head from memory, and packing.
 #include "cg/threads.h"
@@ -28,8 +30,8 @@ namespace CG_NS {
 
 namespace {
 
-constexpr int R = 6;                    // even, for pairs of rows
-constexpr int NV = W == 16 ? 4 : 2;     // R * NV sums, NV vectors of b and one of a fit 32 or 16 registers
+constexpr int R = 6;                 // even, for pairs of rows
+constexpr int NV = W == 16 ? 4 : 2;  // R * NV sums, NV vectors of b and one of a fit 32 or 16 registers
 
 #if defined(__AVX512BF16__)
 template <class T>
@@ -144,7 +146,7 @@ inline void transpose(vf* x) {
     vi low[5], high[5];
     for (int b = 0, n = 1; n < W; b++, n *= 2)
         for (int i = 0; i < W; i++) {
-            low[b][i] = i & n ? i - n + W : i;       // lanes of a, then those of the second row
+            low[b][i] = i & n ? i - n + W : i;  // lanes of a, then those of the second row
             high[b][i] = i & n ? i + W : i + n;
         }
     for (int b = 0, n = 1; n < W; b++, n *= 2)
@@ -199,8 +201,8 @@ i64 forward_words(const Dims& m) {
     return up(m.kp * m.Tp, 16) + up(m.kt * m.Dp, 16) + up(m.Tr * m.kp, 16) + 2 * up(R * m.Tp, 16);
 }
 i64 backward_words(const Dims& m) {
-    return 2 * up(m.kp * m.Tp, 16) + 3 * up(m.kt * m.Dp, 16) + 2 * up(m.Tr * m.kp, 16) +
-           2 * up(m.Tp, 16) + 3 * up(R * m.Tp, 16) + up(m.Tr * m.Tp, 16);
+    return 2 * up(m.kp * m.Tp, 16) + 3 * up(m.kt * m.Dp, 16) + 2 * up(m.Tr * m.kp, 16) + 2 * up(m.Tp, 16) +
+           3 * up(R * m.Tp, 16) + up(m.Tr * m.Tp, 16);
 }
 struct Words {
     float* p;
@@ -229,8 +231,8 @@ void forward(const AttentionArgs& g, i64 head, bool more, float* scratch) {
     T* y = (T*)g.y + b * g.T * C + h * g.D;
     float* lse = (float*)g.lse + head * g.T;
     Words w{scratch};
-    float *kT = w.take(m.kp * m.Tp), *vt = w.take(m.kt * m.Dp), *qr = w.take(m.Tr * m.kp),
-          *s = w.take(R * m.Tp), *p = w.take(R * m.Tp);
+    float *kT = w.take(m.kp * m.Tp), *vt = w.take(m.kt * m.Dp), *qr = w.take(m.Tr * m.kp), *s = w.take(R * m.Tp),
+          *p = w.take(R * m.Tp);
     pack_transposed<P>(kT, q + C, stride, m);
     pack_over_t<P>(vt, q + 2 * C, stride, m);
     pack_rows<P>(qr, q, stride, m, m.Tr);

@@ -1,13 +1,14 @@
-// Patch attention on Hopper's own instructions: bf16, D 64, T up to 208 (formulas: attention.h; all else, and all other cards:
-// attention.cu, the default). Taken by -Dcortigan.cuda.attention=wgmma.
-// A block is one warpgroup and has one (image, head), three blocks to a multiprocessor, so that one loads or takes
-// exponentials while another multiplies. Tiles of 64 rows one after another; what they are multiplied with stays in shared memory
-// (cp.async, 128-byte swizzle). Forward: a whole row of scores in registers, so the softmax is exact in one pass, and P goes
-// from accumulators to operand. Backward in one kernel without atomics or scratch: rows are queries for dQ, then keys for dK and dV.
-// Deterministic: one warpgroup adds up in a fixed order.
+// SPDX-License-Identifier: Apache-2.0
+// Patch attention on Hopper's own instructions: bf16, D 64, T up to 208 (formulas: attention.h; all else, and all other
+// cards: attention.cu, the default). Taken by -Dcortigan.cuda.attention=wgmma. A block is one warpgroup and has one
+// (image, head), three blocks to a multiprocessor, so that one loads or takes exponentials while another multiplies.
+// Tiles of 64 rows one after another; what they are multiplied with stays in shared memory (cp.async, 128-byte
+// swizzle). Forward: a whole row of scores in registers, so the softmax is exact in one pass, and P goes from
+// accumulators to operand. Backward in one kernel without atomics or scratch: rows are queries for dQ, then keys for dK
+// and dV. Deterministic: one warpgroup adds up in a fixed order.
 //
-// What it takes, T 197, for one (image, head); clocks at N / 2 for m64nNk16 and 16 exp2, B 128, 12 heads, 132 multiprocessors
-// at 1.75 GHz, bytes over 4.3 TB/s:
+// What it takes, T 197, for one (image, head); clocks at N / 2 for m64nNk16 and 16 exp2, B 128, 12 heads, 132
+// multiprocessors at 1.75 GHz, bytes over 4.3 TB/s:
 //                         forward                      backward
 //   registers, shared     168, 59 KiB                  161, 70 KiB      no spills
 //   wgmma, mma            84, 0: 3264 clocks, 22 us    285, 728: 9752 clocks (mma at wgmma's rate), 65 us
@@ -16,11 +17,11 @@
 // The same of attention.cu:
 //   mma                   2704: 2704 clocks, 18 us     9464: 9464 clocks, 63 us (both at wgmma's rate)
 //   ldmatrix.x4           1352: 5408 clocks, 36 us     4732: 18,928 clocks, 126 us (128 bytes a clock)
-// 197 rows are three tiles and 5 rows. Backward these go to mma.sync, columns divided among the warps: one warp for all would hold
-// its tensor core as long as a tile holds all four. Forward they are a fourth tile, as memory takes longer anyway.
-// Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170 (goals 44 and 90).
-// Versions, by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks); A from registers, or one accumulator of
-// 200 or two of 104 columns, spilled at 168. Not measured on a GPU yet.
+// 197 rows are three tiles and 5 rows. Backward these go to mma.sync, columns divided among the warps: one warp for all
+// would hold its tensor core as long as a tile holds all four. Forward they are a fourth tile, as memory takes longer
+// anyway. Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170
+// (goals 44 and 90). Versions, by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks); A from
+// registers, or one accumulator of 200 or two of 104 columns, spilled at 168. Not measured on a GPU yet.
 #include "attention_sm90.cuh"
 
 #include "wgmma.cuh"
@@ -47,7 +48,9 @@ __device__ inline void store_rows(bf16* y, int stride, int row, int T, const flo
             for (int j = 0; j < 4; j++) v[j] = pack_bf16(c[4 * h + j][2 * r] * s, c[4 * h + j][2 * r + 1] * s);
             quad_transpose(v);
             const int i = row + lane / 4 + 8 * r;
-            if (i < T) *(int4*)(y + (i64)i * stride + h * 32 + lane % 4 * 8) = int4{(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
+            if (i < T)
+                *(int4*)(y + (i64)i * stride + h * 32 + lane % 4 * 8) =
+                    int4{(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
         }
 }
 
@@ -71,7 +74,8 @@ __device__ inline void across(float (&s)[N8][4], uint64_t a, uint64_t b) {
 
 /// N keys, T of them true.
 template <int N>
-__global__ void __launch_bounds__(kThreads, 3) forward_wgmma(const bf16* qkv, bf16* y, float* lse, int T, int H, float scale2) {
+__global__ void __launch_bounds__(kThreads, 3)
+    forward_wgmma(const bf16* qkv, bf16* y, float* lse, int T, int H, float scale2) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K [N][64], V [N16][64], Q [64][64]
     constexpr int N16 = (N + 15) / 16 * 16;
     const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
@@ -93,7 +97,8 @@ __global__ void __launch_bounds__(kThreads, 3) forward_wgmma(const bf16* qkv, bf
         wgmma_begin();
         across<N / 8, false>(s, swizzled_rows(sq), swizzled_rows(sk));
 #pragma unroll
-        for (int k = 1; k < 4; k++) across<N / 8, true>(s, swizzled_rows(sq) + k * kAlongRow, swizzled_rows(sk) + k * kAlongRow);
+        for (int k = 1; k < 4; k++)
+            across<N / 8, true>(s, swizzled_rows(sq) + k * kAlongRow, swizzled_rows(sk) + k * kAlongRow);
         wgmma_commit();
         wgmma_wait<0>(s);
         __syncthreads();  // everybody has read Q
@@ -153,12 +158,14 @@ template <int W>
 __device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
     wgmma<W, false, false>(c, swizzled_rows(a), swizzled_rows(b));
 #pragma unroll
-    for (int k = 1; k < kD / 16; k++) wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
+    for (int k = 1; k < kD / 16; k++)
+        wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
 }
 
 /// Scores and dP of a tile: rows a0 times rows b0, rows a1 times rows b1.
 template <int W>
-__device__ inline void both_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0, const bf16* b1) {
+__device__ inline void both_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0,
+                                 const bf16* b1) {
     wgmma_begin();
     dots<W>(s, a0, b0);
     dots<W>(dp, a1, b1);
@@ -191,11 +198,11 @@ __device__ inline float row_dot(const bf16* y, const bf16* dY, int stride, int r
 
 constexpr int kN = 208;  // rows that the backward pass keeps in shared memory
 
-/// A head's last 16 rows at most, on mma.sync: as a tile of 64 they would cost as much as 64. Rows at t0 and t1 meet those at s0
-/// and s1, every warp a quarter of them, 16 at a time; the four sums meet in s0. KEYS: dK and dV, else dQ.
+/// A head's last 16 rows at most, on mma.sync: as a tile of 64 they would cost as much as 64. Rows at t0 and t1 meet
+/// those at s0 and s1, every warp a quarter of them, 16 at a time; the four sums meet in s0. KEYS: dK and dV, else dQ.
 template <bool KEYS>
-__device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1, const float* se,
-                                 const float* sd, int first, int T, float scale) {
+__device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1,
+                                 const float* se, const float* sd, int first, int T, float scale) {
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, l8 = lane & 7, l4 = lane / 8;
     const float scale2 = scale * kLog2e;
     float g0[8][4], g1[8][4];  // g1 for KEYS alone
@@ -208,7 +215,8 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
         zero(dp);
 #pragma unroll
         for (int k = 0; k < 4; k++) {
-            const int own = swizzled(l8 + (l4 & 1) * 8, 2 * k + (l4 >> 1)), other = swizzled(at + l8 + (l4 >> 1) * 8, 2 * k + (l4 & 1));
+            const int own = swizzled(l8 + (l4 & 1) * 8, 2 * k + (l4 >> 1)),
+                      other = swizzled(at + l8 + (l4 >> 1) * 8, 2 * k + (l4 & 1));
             uint32_t a[4], f[4];
             load_matrices<false>(a, t0 + own);
             load_matrices<false>(f, s0 + other);
@@ -230,7 +238,8 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
                 for (int e = 0; e < 2; e++) {
                     const int query = KEYS ? col + e : row;
                     x[e] = exp2_fast(s[n][2 * r + e] * scale2 - se[query]);
-                    y[e] = KEYS || col + e < T ? x[e] * (dp[n][2 * r + e] - sd[query]) : 0;  // x may be infinite at keys beyond T
+                    y[e] = KEYS || col + e < T ? x[e] * (dp[n][2 * r + e] - sd[query])
+                                               : 0;  // x may be infinite at keys beyond T
                 }
                 p[2 * n + r] = pack_bf16(x[0], x[1]);
                 ds[2 * n + r] = pack_bf16(y[0], y[1]);
@@ -249,7 +258,7 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
             }
         }
     }
-    __syncthreads();  // everybody has read s0
+    __syncthreads();             // everybody has read s0
     float4* room = (float4*)s0;  // [2][warp][n][lane]
 #pragma unroll
     for (int n = 0; n < 8; n++) {
@@ -271,14 +280,17 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
 #pragma unroll
             for (int r = 0; r < 2; r++) {
                 const int row = first + lane / 4 + 8 * r;
-                if (row < T) *(uint32_t*)(to + v * C + row * 3 * C + n * 8 + lane % 4 * 2) = pack_bf16(sum[2 * r] * f, sum[2 * r + 1] * f);
+                if (row < T)
+                    *(uint32_t*)(to + v * C + row * 3 * C + n * 8 + lane % 4 * 2) =
+                        pack_bf16(sum[2 * r] * f, sum[2 * r + 1] * f);
             }
         }
 }
 
-/// dQ (rows are queries), then dK and dV (rows are keys): the second half finds in the second-level cache what the first read.
-__global__ void __launch_bounds__(kThreads, 3)
-grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, int T, int H, float scale) {
+/// dQ (rows are queries), then dK and dV (rows are keys): the second half finds in the second-level cache what the
+/// first read.
+__global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const bf16* y, const float* lse,
+                                                          const bf16* dY, bf16* dQKV, int T, int H, float scale) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
     const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
     qkv += (i64)b * T * 3 * C + h * kD, dQKV += (i64)b * T * 3 * C + h * kD;
@@ -291,7 +303,8 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
     stage_rows(s0, qkv + C, 3 * C, 0, kN, T);
     stage_rows(s1, qkv + 2 * C, 3 * C, 0, kN, T);
     copy_commit();
-    for (int i = (int)threadIdx.x; i < kN; i += kThreads) se[i] = i < T ? lse[i] * kLog2e : INFINITY;  // p is 0 beyond T
+    for (int i = (int)threadIdx.x; i < kN; i += kThreads)
+        se[i] = i < T ? lse[i] * kLog2e : INFINITY;  // p is 0 beyond T
     for (int r = (int)threadIdx.x / 4; r < kN; r += kThreads / 4) {
         const float d = row_dot(y, dY, C, r, T);
         if (lane % 4 == 0) sd[r] = d;
@@ -304,7 +317,8 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
         wgmma_fence();
         __syncthreads();
         const int r0 = first + warp_row + lane / 4, r1 = r0 + 8;
-        const float d0 = r0 < T ? sd[r0] : 0, d1 = r1 < T ? sd[r1] : 0, e0 = r0 < T ? se[r0] : INFINITY, e1 = r1 < T ? se[r1] : INFINITY;
+        const float d0 = r0 < T ? sd[r0] : 0, d1 = r1 < T ? sd[r1] : 0, e0 = r0 < T ? se[r0] : INFINITY,
+                    e1 = r1 < T ? se[r1] : INFINITY;
         float dq[8][4];
         zero(dq);
         auto keys = [&](auto width, int at) {
@@ -316,7 +330,8 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
 #pragma unroll
             for (int n = 0; n < W; n++) {
 #pragma unroll
-                for (int e = 0; e < 4; e++) s[n][e] = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
+                for (int e = 0; e < 4; e++)
+                    s[n][e] = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
                 if (left < 8 * W)  // keys beyond T are zero, but p may be infinite there
 #pragma unroll
                     for (int e = 0; e < 4; e++)
@@ -370,7 +385,8 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
                 const float2 e = *(const float2*)(se + i), d = *(const float2*)(sd + i);
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
-                    const float p0 = exp2_fast(s[n][2 * r] * scale2 - e.x), p1 = exp2_fast(s[n][2 * r + 1] * scale2 - e.y);
+                    const float p0 = exp2_fast(s[n][2 * r] * scale2 - e.x),
+                                p1 = exp2_fast(s[n][2 * r + 1] * scale2 - e.y);
                     p[n / 2][n % 2 * 2 + r] = pack_bf16(p0, p1);
                     ds[n / 2][n % 2 * 2 + r] = pack_bf16(p0 * (dp[n][2 * r] - d.x), p1 * (dp[n][2 * r + 1] - d.y));
                 }
@@ -402,8 +418,8 @@ grad_wgmma(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf1
 
 template <int N>
 void forward(const AttentionArgs& g, Stream st) {
-    CG_LAUNCH((forward_wgmma<N>), grid(g.B * g.H), kThreads, (size_t)(N + (N + 15) / 16 * 16 + 64) * kD * 2, st, (const bf16*)g.qkv,
-              (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, kLog2e / sqrtf((float)kD));
+    CG_LAUNCH((forward_wgmma<N>), grid(g.B * g.H), kThreads, (size_t)(N + (N + 15) / 16 * 16 + 64) * kD * 2, st,
+              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, kLog2e / sqrtf((float)kD));
 }
 
 }  // namespace
@@ -417,8 +433,9 @@ void attention(const AttentionArgs& g, Stream st) {
 }
 
 void attention_grad(const AttentionGradArgs& g, Stream st) {
-    CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, (const bf16*)g.qkv, (const bf16*)g.y,
-              (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (int)g.T, (int)g.H, 1 / sqrtf((float)kD));
+    CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, (const bf16*)g.qkv,
+              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (int)g.T, (int)g.H,
+              1 / sqrtf((float)kD));
 }
 
 #else

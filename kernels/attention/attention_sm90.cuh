@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Patch attention on wgmma, for sm_90a alone: what attention.cu calls where it was chosen (choose_attention).
 #pragma once
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread takes 16 bytes of a. b is read as vectors where its period allows, as one number where it has one, else
 // element by element; it is small then and stays in cache. Deterministic: elementwise. Versions: only this one, not
 // measured on a GPU yet.
@@ -16,7 +17,8 @@ __device__ inline float combine(float x, float z, i64 op, float alpha, float bet
 
 /// HOW: 0 b has one element, 1 its period is a multiple of the vector, 2 any.
 template <class T, class U, int HOW>
-__global__ void __launch_bounds__(kThreads) combine_all(const T* a, const U* b, T* y, i64 n, i64 m, i64 op, float alpha, float beta) {
+__global__ void __launch_bounds__(kThreads)
+    combine_all(const T* a, const U* b, T* y, i64 n, i64 m, i64 op, float alpha, float beta) {
     constexpr int V = kVec<T>;
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
     if (at + V <= n) {
@@ -40,7 +42,8 @@ __global__ void __launch_bounds__(kThreads) combine_all(const T* a, const U* b, 
         for (int i = 0; i < V; i++) x[i] = combine(x[i], z[i], op, alpha, beta);
         store_vec(y + at, x);
     } else {
-        for (i64 i = at; i < n; i++) y[i] = from_float<T>(combine(to_float(a[i]), to_float(b[remainder(i, m)]), op, alpha, beta));
+        for (i64 i = at; i < n; i++)
+            y[i] = from_float<T>(combine(to_float(a[i]), to_float(b[remainder(i, m)]), op, alpha, beta));
     }
 }
 

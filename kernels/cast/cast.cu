@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread takes 8 elements: 16 bytes of the narrower side. Deterministic: elementwise. Versions: only this one, not
 // measured on a GPU yet.
 #include "device.cuh"

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread owns a vector of channels (16 bytes; single ones where C is no multiple) and walks down rows: 256 threads as
-// (channels, rows), the part of the rows of one n that a block takes chosen so that the grid fills the card, for N = 1 too.
-// Statistics: 8 rows of a thread in registers in two passes, put together by Chan's formula along the way, then the block's
-// rows in order, then a warp for each (n, group) over parts and channels. Backward: sums in the same cut, then their merge
-// for dGamma, dBeta and the group's two means, then dX. Floor: bytes over bandwidth, 3 tensors forward, 5 backward.
-// Versions: only this one, not measured on a GPU yet.
+// (channels, rows), the part of the rows of one n that a block takes chosen so that the grid fills the card, for N = 1
+// too. Statistics: 8 rows of a thread in registers in two passes, put together by Chan's formula along the way, then
+// the block's rows in order, then a warp for each (n, group) over parts and channels. Backward: sums in the same cut,
+// then their merge for dGamma, dBeta and the group's two means, then dX. Floor: bytes over bandwidth, 3 tensors
+// forward, 5 backward. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -32,7 +33,9 @@ Cut cut(i64 N, i64 S, i64 C, int V) {
 
 /// Elements of a thread's vector.
 template <class T>
-int vector(i64 C) { return C % kVec<T> == 0 ? kVec<T> : 1; }
+int vector(i64 C) {
+    return C % kVec<T> == 0 ? kVec<T> : 1;
+}
 
 template <int V, class T>
 __device__ inline void read(const T* p, float* v) {
@@ -111,7 +114,8 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
 }
 
 /// A warp for each (n, group).
-__global__ void __launch_bounds__(128) merge(const float* part, float* mean, float* rstd, i64 groups, i64 S, int C, int G, i64 P, float eps) {
+__global__ void __launch_bounds__(128)
+    merge(const float* part, float* mean, float* rstd, i64 groups, i64 S, int C, int G, i64 P, float eps) {
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
     if (k >= groups) return;
     const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
@@ -140,7 +144,8 @@ __device__ inline float z_of(float x, float mean, float a, float beta) { return 
 /// y from statistics [N, G], or, where `given`, from mean and variance [C].
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-apply(const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y, i64 S, int C, int G, bool given, float eps, float slope) {
+    apply(const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y, i64 S, int C,
+          int G, bool given, float eps, float slope) {
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -167,7 +172,8 @@ apply(const T* x, const float* gamma, const float* beta, const float* mean, cons
 /// part [N][P][2][C]: sums of dz h and dz.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-sums(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, float* part, i64 S, int C, int G, float slope) {
+    sums(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
+         float* part, i64 S, int C, int G, float slope) {
     CG_SHARED(float, room);  // [ty][2 V][tx]
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
@@ -219,8 +225,8 @@ sums(const T* dY, const T* x, const float* gamma, const float* beta, const float
 }
 
 /// less [N][G][2]: what dX subtracts, rstd mean(dh) and rstd^2 mean(dh h). A warp for each (n, group).
-__global__ void __launch_bounds__(128)
-merge_grad(const float* part, const float* gamma, const float* rstd, float* less, i64 groups, i64 S, int C, int G, i64 P) {
+__global__ void __launch_bounds__(128) merge_grad(const float* part, const float* gamma, const float* rstd, float* less,
+                                                  i64 groups, i64 S, int C, int G, i64 P) {
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
     if (k >= groups) return;
     const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
@@ -254,7 +260,8 @@ __global__ void __launch_bounds__(256) merge_weights(const float* part, float* d
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-apply_grad(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, const float* less, T* dX, i64 S, int C, int G, float slope) {
+    apply_grad(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
+               const float* less, T* dX, i64 S, int C, int G, float slope) {
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -282,7 +289,7 @@ apply_grad(const T* dY, const T* x, const float* gamma, const float* beta, const
 }
 
 __global__ void __launch_bounds__(128)
-track(float* rm, float* rv, const float* mean, const float* rstd, int C, float momentum, float bessel, float eps) {
+    track(float* rm, float* rv, const float* mean, const float* rstd, int C, float momentum, float bessel, float eps) {
     const int c = (int)(blockIdx.x * 128 + threadIdx.x);
     if (c >= C) return;
     rm[c] += momentum * (mean[c] - rm[c]);
@@ -318,8 +325,10 @@ void channel_norm(const ChannelNormArgs& g, Stream st) {
     with_vector<T>(g.C, [&](auto v) {
         constexpr int V = decltype(v)::value;
         CG_LAUNCH((statistics<T, V>), blocks, threads, (size_t)(2 * V * kThreads + k.ty) * 4, st, x, part, g.S, C);
-        CG_LAUNCH((merge), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, mean, rstd, g.N * G, g.S, C, G, k.P, (float)g.eps);
-        CG_LAUNCH((apply<T, V>), blocks, threads, 0, st, x, (const float*)g.gamma, (const float*)g.beta, (const float*)mean, (const float*)rstd, (T*)g.y, g.S, C, G, false, 0.f, (float)g.slope);
+        CG_LAUNCH((merge), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, mean, rstd, g.N * G, g.S, C, G,
+                  k.P, (float)g.eps);
+        CG_LAUNCH((apply<T, V>), blocks, threads, 0, st, x, (const float*)g.gamma, (const float*)g.beta,
+                  (const float*)mean, (const float*)rstd, (T*)g.y, g.S, C, G, false, 0.f, (float)g.slope);
     });
 }
 
@@ -332,17 +341,22 @@ i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
 template <class T>
 void channel_norm_grad(const ChannelNormGradArgs& g, Stream st) {
     const T *dY = (const T*)g.dY, *x = (const T*)g.x;
-    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
+                *rstd = (const float*)g.rstd;
     const int C = (int)g.C, G = (int)g.G;
     const Cut k = cut(g.N, g.S, g.C, vector<T>(g.C));
     float *part = (float*)g.scratch, *less = part + g.N * k.P * 2 * g.C;
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
     with_vector<T>(g.C, [&](auto v) {
         constexpr int V = decltype(v)::value;
-        CG_LAUNCH((sums<T, V>), blocks, threads, (size_t)(2 * V * kThreads) * 4, st, dY, x, ga, be, mean, rstd, part, g.S, C, G, (float)g.slope);
-        CG_LAUNCH((merge_grad), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, ga, rstd, less, g.N * G, g.S, C, G, k.P);
-        CG_LAUNCH((merge_weights), grid(ceil_div(C, 32), 2), dim3(32, 8), 0, st, (const float*)part, (float*)g.dGamma, (float*)g.dBeta, g.N * k.P, C);
-        CG_LAUNCH((apply_grad<T, V>), blocks, threads, 0, st, dY, x, ga, be, mean, rstd, (const float*)less, (T*)g.dX, g.S, C, G, (float)g.slope);
+        CG_LAUNCH((sums<T, V>), blocks, threads, (size_t)(2 * V * kThreads) * 4, st, dY, x, ga, be, mean, rstd, part,
+                  g.S, C, G, (float)g.slope);
+        CG_LAUNCH((merge_grad), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, ga, rstd, less, g.N * G,
+                  g.S, C, G, k.P);
+        CG_LAUNCH((merge_weights), grid(ceil_div(C, 32), 2), dim3(32, 8), 0, st, (const float*)part, (float*)g.dGamma,
+                  (float*)g.dBeta, g.N * k.P, C);
+        CG_LAUNCH((apply_grad<T, V>), blocks, threads, 0, st, dY, x, ga, be, mean, rstd, (const float*)less, (T*)g.dX,
+                  g.S, C, G, (float)g.slope);
     });
 }
 
@@ -351,13 +365,17 @@ void channel_affine(const ChannelAffineArgs& g, Stream st) {
     const int C = (int)g.C;
     const Cut k = cut(1, g.rows, g.C, vector<T>(g.C));
     with_vector<T>(g.C, [&](auto v) {
-        CG_LAUNCH((apply<T, decltype(v)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st, (const T*)g.x, (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean, (const float*)g.var, (T*)g.y, g.rows, C, C, true, (float)g.eps, (float)g.slope);
+        CG_LAUNCH((apply<T, decltype(v)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st, (const T*)g.x,
+                  (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean, (const float*)g.var, (T*)g.y,
+                  g.rows, C, C, true, (float)g.eps, (float)g.slope);
     });
 }
 
 template <class T>
 void track_statistics(const TrackStatisticsArgs& g, Stream st) {
-    CG_LAUNCH((track), grid(ceil_div(g.C, 128)), 128, 0, st, (float*)g.runningMean, (float*)g.runningVar, (const float*)g.mean, (const float*)g.rstd, (int)g.C, (float)g.momentum, (float)(g.count / (g.count - 1)), (float)g.eps);
+    CG_LAUNCH((track), grid(ceil_div(g.C, 128)), 128, 0, st, (float*)g.runningMean, (float*)g.runningVar,
+              (const float*)g.mean, (const float*)g.rstd, (int)g.C, (float)g.momentum, (float)(g.count / (g.count - 1)),
+              (float)g.eps);
 }
 
 CG_CUDA(channel_norm, ChannelNormArgs)

@@ -1,7 +1,8 @@
-// The rows of an n are cut into parts only where there are too few n for the threads; with n enough, a thread takes whole n
-// and finds most of x in its cache again when it writes. Sums go down tiles of rows that stay in L1, one vector of channels
-// at a time in registers, so that C/G need not fill a vector. Memory-bound.
-// Versions: only this one, not measured on a quiet machine.
+// SPDX-License-Identifier: Apache-2.0
+// The rows of an n are cut into parts only where there are too few n for the threads; with n enough, a thread takes
+// whole n and finds most of x in its cache again when it writes. Sums go down tiles of rows that stay in L1, one vector
+// of channels at a time in registers, so that C/G need not fill a vector. Memory-bound. Versions: only this one, not
+// measured on a quiet machine.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -13,15 +14,23 @@ namespace {
 
 struct Whole {
     template <class T>
-    static vf get(const T* p, i64) { return load(p); }
+    static vf get(const T* p, i64) {
+        return load(p);
+    }
     template <class T>
-    static void put(T* p, vf v, i64) { store(p, v); }
+    static void put(T* p, vf v, i64) {
+        store(p, v);
+    }
 };
 struct Part {
     template <class T>
-    static vf get(const T* p, i64 n) { return load_n(p, n); }
+    static vf get(const T* p, i64 n) {
+        return load_n(p, n);
+    }
     template <class T>
-    static void put(T* p, vf v, i64 n) { store_n(p, v, n); }
+    static void put(T* p, vf v, i64 n) {
+        store_n(p, v, n);
+    }
 };
 
 /// f(c, n, how) for every vector of n channels from c on.
@@ -115,14 +124,17 @@ inline vf leaky(vf z, vf v, vf slope) { return select(z > vf{}, v, v * slope); }
 
 }  // namespace
 
-i64 channel_norm_scratch(const ChannelNormArgs& g) { return (g.N * parts_of_n(g.N, g.S, g.C) * 2 * g.C * 4 + 63) / 64 * 64; }
+i64 channel_norm_scratch(const ChannelNormArgs& g) {
+    return (g.N * parts_of_n(g.N, g.S, g.C) * 2 * g.C * 4 + 63) / 64 * 64;
+}
 
 template <class T>
 void channel_norm(const ChannelNormArgs& g) {
     const T* x = (const T*)g.x;
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
     T* y = (T*)g.y;
-    float *mean = (float*)g.mean, *rstd = (float*)g.rstd, *scratch = (float*)g.scratch;  // mean and m2 of C channels a unit
+    float *mean = (float*)g.mean, *rstd = (float*)g.rstd,
+          *scratch = (float*)g.scratch;  // mean and m2 of C channels a unit
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C);
     const vf slope = splat((float)g.slope);
     three(
@@ -154,7 +166,8 @@ void channel_norm(const ChannelNormArgs& g) {
             }
             for (i64 r = n * S + b; r < n * S + e; r++)
                 columns(C, [&](i64 c, i64 k, auto how) {
-                    const vf z = fma(how.get(x + r * C + c, k) - how.get(m + c, k), how.get(a + c, k), how.get(be + c, k));
+                    const vf z =
+                        fma(how.get(x + r * C + c, k) - how.get(m + c, k), how.get(a + c, k), how.get(be + c, k));
                     how.put(y + r * C + c, leaky(z, z, slope), k);
                 });
         });
@@ -167,10 +180,12 @@ i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
 template <class T>
 void channel_norm_grad(const ChannelNormGradArgs& g) {
     const T *dY = (const T*)g.dY, *x = (const T*)g.x;
-    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
+                *rstd = (const float*)g.rstd;
     T* dX = (T*)g.dX;
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C), units = g.N * P;
-    // of C floats each: for a unit the sums of dz h and dz, then mean, rstd and rstd * gamma; for an n what dX subtracts
+    // of C floats each: for a unit the sums of dz h and dz, then mean, rstd and rstd * gamma; for an n what dX
+    // subtracts
     float *scratch = (float*)g.scratch, *less = scratch + units * 5 * C;
     const vf slope = splat((float)g.slope);
     three(
@@ -186,7 +201,8 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
             for (i64 r = b; r < e; r += tile) {
                 const i64 last = r + tile < e ? r + tile : e;
                 columns(C, [&](i64 c, i64 k, auto how) {
-                    const vf vm = how.get(m + c, k), va = how.get(a + c, k), vb = how.get(be + c, k), vq = how.get(q + c, k);
+                    const vf vm = how.get(m + c, k), va = how.get(a + c, k), vb = how.get(be + c, k),
+                             vq = how.get(q + c, k);
                     vf h{}, d{};
                     for (i64 i = r; i < last; i++) {
                         const i64 at = (n * S + i) * C + c;
@@ -211,7 +227,8 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                         a += (double)ga[c] * s[C + c];
                     }
                 }
-                const float r = rstd[n * G + k], fa = (float)(a / (double)(S * D)) * r, fb = (float)(b / (double)(S * D)) * r * r;
+                const float r = rstd[n * G + k], fa = (float)(a / (double)(S * D)) * r,
+                            fb = (float)(b / (double)(S * D)) * r * r;
                 for (i64 c = k * D; c < (k + 1) * D; c++) {
                     less[n * 2 * C + c] = fa;
                     less[n * 2 * C + C + c] = fb;
@@ -242,14 +259,16 @@ template <class T>
 void channel_affine(const ChannelAffineArgs& g) {
     const T* x = (const T*)g.x;
     T* y = (T*)g.y;
-    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean, *var = (const float*)g.var;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
+                *var = (const float*)g.var;
     const i64 C = g.C;
     const vf slope = splat((float)g.slope), eps = splat((float)g.eps);
     parallel(g.rows, 16384 / C + 1, [&](i64 b, i64 e, int) {
         const i64 tile = tile_rows<T>(C);  // the root of a vector of channels serves a tile
         for (i64 r = b; r < e; r += tile)
             columns(C, [&](i64 c, i64 k, auto how) {
-                const vf m = how.get(mean + c, k), a = how.get(ga + c, k) / vsqrt(how.get(var + c, k) + eps), o = how.get(be + c, k);
+                const vf m = how.get(mean + c, k), a = how.get(ga + c, k) / vsqrt(how.get(var + c, k) + eps),
+                         o = how.get(be + c, k);
                 for (i64 i = r; i < r + tile && i < e; i++) {
                     const vf z = fma(how.get(x + i * C + c, k) - m, a, o);
                     how.put(y + i * C + c, leaky(z, z, slope), k);
@@ -262,7 +281,8 @@ template <class T>
 void track_statistics(const TrackStatisticsArgs& g) {
     const float *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
     float *m = (float*)g.runningMean, *v = (float*)g.runningVar;
-    for (i64 c = 0; c < g.C; c++) {  // some hundreds of channels; the variance is a difference that may be small: double
+    for (i64 c = 0; c < g.C;
+         c++) {  // some hundreds of channels; the variance is a difference that may be small: double
         const double r = rstd[c], var = (1 / (r * r) - g.eps) * g.count / (g.count - 1);
         m[c] = (float)(m[c] + g.momentum * (mean[c] - m[c]));
         v[c] = (float)(v[c] + g.momentum * (var - v[c]));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
 #include "kernels_all.h"
@@ -28,7 +29,8 @@ void channel_norm(const ChannelNormArgs& g) {
 }
 
 void channel_norm_grad(const ChannelNormGradArgs& g) {
-    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *ga = (const double*)g.gamma,
+                 *be = (const double*)g.beta;
     double *dX = (double*)g.dX, *dG = (double*)g.dGamma, *dB = (double*)g.dBeta;
     const i64 D = g.C / g.G;
     for (i64 c = 0; c < g.C; c++) dG[c] = dB[c] = 0;
@@ -40,7 +42,8 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                 for (i64 s = 0; s < g.S; s++)
                     for (i64 d = 0; d < D; d++) {
                         const i64 i = (n * g.S + s) * g.C + k * D + d, c = k * D + d;
-                        const double h = (x[i] - m) * r, dz = dY[i] * (h * ga[c] + be[c] > 0 ? 1 : g.slope), dh = dz * ga[c];
+                        const double h = (x[i] - m) * r, dz = dY[i] * (h * ga[c] + be[c] > 0 ? 1 : g.slope),
+                                     dh = dz * ga[c];
                         if (pass == 0) {
                             a += dh / (double)(g.S * D);
                             b += dh * h / (double)(g.S * D);
@@ -57,7 +60,8 @@ void channel_affine(const ChannelAffineArgs& g) {
     const double *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
     for (i64 i = 0; i < g.rows * g.C; i++) {
         const i64 c = i % g.C;
-        const double z = (x[i] - ((const double*)g.mean)[c]) / std::sqrt(((const double*)g.var)[c] + g.eps) * ga[c] + be[c];
+        const double z =
+            (x[i] - ((const double*)g.mean)[c]) / std::sqrt(((const double*)g.var)[c] + g.eps) * ga[c] + be[c];
         ((double*)g.y)[i] = z > 0 ? z : g.slope * z;
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Convolutions as implicit matrix products (native/cuda/gemm.cuh), 1-D ones over vertices (H = 1) included, with any
 // stride:            m            n          k
 //   forward          b, i, j      o          p, q, c
@@ -19,7 +20,8 @@ struct Shape {
 
 template <class Args>
 Shape shape(const Args& g) {
-    Shape s = {(int)g.B, (int)g.H, (int)g.W, (int)g.C, (int)g.O, (int)g.KH, (int)g.KW, (int)g.sh, (int)g.sw, (int)g.ph, (int)g.pw, 0, 0};
+    Shape s = {(int)g.B,  (int)g.H,  (int)g.W,  (int)g.C,  (int)g.O, (int)g.KH, (int)g.KW,
+               (int)g.sh, (int)g.sw, (int)g.ph, (int)g.pw, 0,        0};
     s.OH = (s.H + 2 * s.ph - s.KH) / s.sh + 1;
     s.OW = (s.W + 2 * s.pw - s.KW) / s.sw + 1;
     return s;
@@ -110,7 +112,8 @@ i64 conv2d_scratch(const Conv2dArgs& g) {
 template <class T>
 void conv2d(const Conv2dArgs& g, Stream st) {
     const Shape s = shape(g);
-    gemm::run<T>(ForwardA<T>{(const T*)g.x, s}, ForwardB<T>{(const T*)g.w, s}, (T*)g.y, outputs(s), s.O, taps(s, s.C), g.bias, g.scale, g.scratch, st);
+    gemm::run<T>(ForwardA<T>{(const T*)g.x, s}, ForwardB<T>{(const T*)g.w, s}, (T*)g.y, outputs(s), s.O, taps(s, s.C),
+                 g.bias, g.scale, g.scratch, st);
 }
 
 i64 conv2d_grad_x_scratch(const Conv2dGradXArgs& g) {
@@ -121,7 +124,8 @@ i64 conv2d_grad_x_scratch(const Conv2dGradXArgs& g) {
 template <class T>
 void conv2d_grad_x(const Conv2dGradXArgs& g, Stream st) {
     const Shape s = shape(g);
-    gemm::run<T>(ByXA<T>{(const T*)g.dY, s}, ByXB<T>{(const T*)g.w, s}, (T*)g.dX, inputs(s), s.C, taps(s, s.O), nullptr, nullptr, g.scratch, st);
+    gemm::run<T>(ByXA<T>{(const T*)g.dY, s}, ByXB<T>{(const T*)g.w, s}, (T*)g.dX, inputs(s), s.C, taps(s, s.O), nullptr,
+                 nullptr, g.scratch, st);
 }
 
 i64 conv2d_grad_w_scratch(const Conv2dGradWArgs& g) {
@@ -132,7 +136,8 @@ i64 conv2d_grad_w_scratch(const Conv2dGradWArgs& g) {
 template <class T>
 void conv2d_grad_w(const Conv2dGradWArgs& g, Stream st) {
     const Shape s = shape(g);
-    gemm::run<T>(ByWA<T>{(const T*)g.dY, s}, ByWB<T>{(const T*)g.x, s}, (float*)g.dW, s.O, taps(s, s.C), outputs(s), nullptr, nullptr, g.scratch, st);
+    gemm::run<T>(ByWA<T>{(const T*)g.dY, s}, ByWB<T>{(const T*)g.x, s}, (float*)g.dW, s.O, taps(s, s.C), outputs(s),
+                 nullptr, nullptr, g.scratch, st);
 }
 
 // The same for many problems.
@@ -165,31 +170,46 @@ i64 grouped_conv2d_grad_w_scratch(const GroupedConv2dGradWArgs& g) { return gemm
 
 template <class T>
 void grouped_conv2d(const GroupedConv2dArgs& g, Stream st) {
-    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
-        const Conv2dArgs& r = g.rows[i];
-        const Shape s = shape(r);
-        return gemm::Job<T, ForwardA<T>, ForwardB<T>>{{(const T*)r.x, s}, {(const T*)r.w, s}, (T*)r.y,
-                                                      {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
-    }, g.scratch, st);
+    gemm::run_groups<T>(
+        g.n, extents(g),
+        [&](i64 i) {
+            const Conv2dArgs& r = g.rows[i];
+            const Shape s = shape(r);
+            return gemm::Job<T, ForwardA<T>, ForwardB<T>>{
+                {(const T*)r.x, s},
+                {(const T*)r.w, s},
+                (T*)r.y,
+                {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
+        },
+        g.scratch, st);
 }
 
 template <class T>
 void grouped_conv2d_grad_x(const GroupedConv2dGradXArgs& g, Stream st) {
-    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
-        const Conv2dGradXArgs& r = g.rows[i].conv;
-        const Shape s = shape(r);
-        return gemm::Job<T, ByXA<T>, ByXB<T>>{{(const T*)r.dY, s}, {(const T*)r.w, s}, (T*)r.dX,
-                                              {0, 0, 0, nullptr, (const float*)g.rows[i].scale, 0, nullptr}};
-    }, g.scratch, st);
+    gemm::run_groups<T>(
+        g.n, extents(g),
+        [&](i64 i) {
+            const Conv2dGradXArgs& r = g.rows[i].conv;
+            const Shape s = shape(r);
+            return gemm::Job<T, ByXA<T>, ByXB<T>>{{(const T*)r.dY, s},
+                                                  {(const T*)r.w, s},
+                                                  (T*)r.dX,
+                                                  {0, 0, 0, nullptr, (const float*)g.rows[i].scale, 0, nullptr}};
+        },
+        g.scratch, st);
 }
 
 template <class T>
 void grouped_conv2d_grad_w(const GroupedConv2dGradWArgs& g, Stream st) {
-    gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
-        const Conv2dGradWArgs& r = g.rows[i];
-        const Shape s = shape(r);
-        return gemm::Job<float, ByWA<T>, ByWB<T>>{{(const T*)r.dY, s}, {(const T*)r.x, s}, (float*)r.dW, {0, 0, 0, nullptr, nullptr, 0, nullptr}};
-    }, g.scratch, st);
+    gemm::run_groups<T>(
+        g.n, extents(g),
+        [&](i64 i) {
+            const Conv2dGradWArgs& r = g.rows[i];
+            const Shape s = shape(r);
+            return gemm::Job<float, ByWA<T>, ByWB<T>>{
+                {(const T*)r.dY, s}, {(const T*)r.x, s}, (float*)r.dW, {0, 0, 0, nullptr, nullptr, 0, nullptr}};
+        },
+        g.scratch, st);
 }
 
 CG_CUDA(grouped_conv2d, GroupedConv2dArgs)

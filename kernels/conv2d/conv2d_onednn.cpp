@@ -1,7 +1,8 @@
-// Convolution on oneDNN. Activations stay NHWC; the weight's layout is oneDNN's choice, reached by a reorder into scratch
-// (weights are small beside activations).
-// Versions: only this one; 3x3, 64 to 64 channels, 112 x 112, batch 8, with gradients 49 ms f32 and 23 ms bf16 on 2 Zen 5 cores, 1.3 and
-// 1.0 times PyTorch (bench/results/2026-11-24-cpu-kernels-jmh.md).
+// SPDX-License-Identifier: Apache-2.0
+// Convolution on oneDNN. Activations stay NHWC; the weight's layout is oneDNN's choice, reached by a reorder into
+// scratch (weights are small beside activations). Versions: only this one; 3x3, 64 to 64 channels, 112 x 112, batch 8,
+// with gradients 49 ms f32 and 23 ms bf16 on 2 Zen 5 cores, 1.3 and 1.0 times PyTorch
+// (bench/results/2026-11-24-cpu-kernels-jmh.md).
 #include <cstring>
 
 #include "cg/grouped.h"
@@ -26,8 +27,7 @@ struct Conv {
         if (!reorders) return;
         plain = memory(user, engine(), nullptr);
         blocked = memory(own, engine(), nullptr);
-        dnnl::reorder::primitive_desc pd(
-            engine(), out ? own : user, engine(), out ? user : own, attributes());
+        dnnl::reorder::primitive_desc pd(engine(), out ? own : user, engine(), out ? user : own, attributes());
         reorder = dnnl::reorder(pd);
         reorder_scratch = memory(pd.scratchpad_desc(), engine(), nullptr);
         blocked_bytes = align64((i64)own.get_size());
@@ -46,7 +46,8 @@ struct Conv {
     }
     void move(bool out) {
         if (reorders)
-            reorder.execute(stream(), {{DNNL_ARG_FROM, out ? blocked : plain}, {DNNL_ARG_TO, out ? plain : blocked},
+            reorder.execute(stream(), {{DNNL_ARG_FROM, out ? blocked : plain},
+                                       {DNNL_ARG_TO, out ? plain : blocked},
                                        {DNNL_ARG_SCRATCHPAD, reorder_scratch}});
     }
 };
@@ -55,8 +56,10 @@ template <class Args>
 struct Descs {
     memory::dims x, w, y, stride, pad;
     explicit Descs(const Args& g)
-        : x{g.B, g.C, g.H, g.W}, w{g.O, g.C, g.KH, g.KW},
-          y{g.B, g.O, (g.H + 2 * g.ph - g.KH) / g.sh + 1, (g.W + 2 * g.pw - g.KW) / g.sw + 1}, stride{g.sh, g.sw},
+        : x{g.B, g.C, g.H, g.W},
+          w{g.O, g.C, g.KH, g.KW},
+          y{g.B, g.O, (g.H + 2 * g.ph - g.KH) / g.sh + 1, (g.W + 2 * g.pw - g.KW) / g.sw + 1},
+          stride{g.sh, g.sw},
           pad{g.ph, g.pw} {}
 };
 memory::desc nhwc(const memory::dims& d, memory::data_type t) { return {d, t, memory::format_tag::nhwc}; }
@@ -81,14 +84,20 @@ void* made(F&& f) {
 dnnl::primitive_attr scaled(bool scale, const memory::desc* bias) {
     auto attr = attributes();
     dnnl::post_ops ops;
-    if (scale) ops.append_binary(dnnl::algorithm::binary_mul, memory::desc({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw));
+    if (scale)
+        ops.append_binary(dnnl::algorithm::binary_mul,
+                          memory::desc({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw));
     if (bias) ops.append_binary(dnnl::algorithm::binary_add, *bias);
     attr.set_post_ops(ops);
     return attr;
 }
 
 dnnl::convolution_forward::primitive_desc forward(const Descs<Conv2dGradXArgs>& d, memory::data_type t) {
-    return {engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad};
+    return {engine(),    dnnl::prop_kind::forward_training,
+            kAlgorithm,  nhwc(d.x, t),
+            any(d.w, t), nhwc(d.y, t),
+            d.stride,    d.pad,
+            d.pad};
 }
 
 }  // namespace
@@ -100,9 +109,9 @@ void* conv2d_prepare(Conv2dArgs& g) {
         const memory::desc bias({1, g.O, 1, 1}, memory::data_type::f32, memory::format_tag::nchw);
         const memory::desc one({1, 1, 1, 1}, memory::data_type::f32, memory::format_tag::nchw);
         const bool has_bias = g.bias, has_scale = g.scale;
-        dnnl::convolution_forward::primitive_desc pd(
-            engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad,
-            d.pad, scaled(has_scale, has_bias ? &bias : nullptr));
+        dnnl::convolution_forward::primitive_desc pd(engine(), dnnl::prop_kind::forward_training, kAlgorithm,
+                                                     nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad,
+                                                     scaled(has_scale, has_bias ? &bias : nullptr));
         c.main.init(pd);
         c.main.add(DNNL_ARG_SRC, pd.src_desc());
         c.main.add(DNNL_ARG_WEIGHTS, pd.weights_desc());
@@ -131,8 +140,9 @@ void* conv2d_grad_x_prepare(Conv2dGradXArgs& g) {
     return made([&](Conv& c) {
         Descs<Conv2dGradXArgs> d(g);
         const auto t = type(g.type);
-        dnnl::convolution_backward_data::primitive_desc pd(
-            engine(), kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad, forward(d, t), attributes());
+        dnnl::convolution_backward_data::primitive_desc pd(engine(), kAlgorithm, nhwc(d.x, t), any(d.w, t),
+                                                           nhwc(d.y, t), d.stride, d.pad, d.pad, forward(d, t),
+                                                           attributes());
         c.main.init(pd);
         c.main.add(DNNL_ARG_DIFF_DST, pd.diff_dst_desc());
         c.main.add(DNNL_ARG_WEIGHTS, pd.weights_desc());
@@ -155,10 +165,10 @@ void* conv2d_grad_w_prepare(Conv2dGradWArgs& g) {
     return made([&](Conv& c) {
         Descs<Conv2dGradWArgs> d(g);
         const auto t = type(g.type), f = memory::data_type::f32;
-        dnnl::convolution_forward::primitive_desc hint(
-            engine(), dnnl::prop_kind::forward_training, kAlgorithm, nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad);
-        dnnl::convolution_backward_weights::primitive_desc pd(
-            engine(), kAlgorithm, nhwc(d.x, t), any(d.w, f), nhwc(d.y, t), d.stride, d.pad, d.pad, hint, attributes());
+        dnnl::convolution_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training, kAlgorithm,
+                                                       nhwc(d.x, t), any(d.w, t), nhwc(d.y, t), d.stride, d.pad, d.pad);
+        dnnl::convolution_backward_weights::primitive_desc pd(engine(), kAlgorithm, nhwc(d.x, t), any(d.w, f),
+                                                              nhwc(d.y, t), d.stride, d.pad, d.pad, hint, attributes());
         c.main.init(pd);
         c.main.add(DNNL_ARG_SRC, pd.src_desc());
         c.main.add(DNNL_ARG_DIFF_DST, pd.diff_dst_desc());
@@ -231,13 +241,14 @@ void scaled_release(void* state) {
 
 template <class Args>
 double conv_work(const Args& g) {
-    const double out = (double)(g.B * ((g.H + 2 * g.ph - g.KH) / g.sh + 1) * ((g.W + 2 * g.pw - g.KW) / g.sw + 1) * g.O);
+    const double out =
+        (double)(g.B * ((g.H + 2 * g.ph - g.KH) / g.sh + 1) * ((g.W + 2 * g.pw - g.KW) / g.sw + 1) * g.O);
     return work(2 * out * (double)(g.C * g.KH * g.KW), out + (double)(g.B * g.H * g.W * g.C));
 }
 
 Kernel<Conv2dArgs> kForward = {conv2d_prepare, conv2d_scratch, conv2d_run, conv2d_release, conv_work<Conv2dArgs>};
-Kernel<Conv2dGradWArgs> kGradW = {
-    conv2d_grad_w_prepare, conv2d_grad_w_scratch, conv2d_grad_w_run, conv2d_grad_w_release, conv_work<Conv2dGradWArgs>};
+Kernel<Conv2dGradWArgs> kGradW = {conv2d_grad_w_prepare, conv2d_grad_w_scratch, conv2d_grad_w_run,
+                                  conv2d_grad_w_release, conv_work<Conv2dGradWArgs>};
 Kernel<ScaledConv2dGradXArgs> kGradX = {scaled_prepare, scaled_scratch, scaled_run, scaled_release,
                                         [](const ScaledConv2dGradXArgs& g) { return conv_work(g.conv); }};
 

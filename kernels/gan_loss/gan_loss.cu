@@ -1,6 +1,7 @@
-// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in a fixed order,
-// group after group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches. Versions: only
-// this one, not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in a fixed
+// order, group after group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches.
+// Versions: only this one, not measured on a GPU yet.
 #include <vector>
 
 #include "device.cuh"
@@ -48,8 +49,8 @@ struct Group {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all, const float* weight,
-                                                   T* dAll, i64 kind, int gen) {
+__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all,
+                                                   const float* weight, T* dAll, i64 kind, int gen) {
     __shared__ double room[33];
     int block;
     const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
@@ -76,9 +77,11 @@ __global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<
     }
 }
 
-/// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes the total.
-__global__ void __launch_bounds__(kThreads) add_up(const __grid_constant__ Rows<Group, kGroups> groups, i64 first, i64 all, double* sums,
-                                                   const float* weight, float* total, float* loss, float* real, float* fake) {
+/// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes
+/// the total.
+__global__ void __launch_bounds__(kThreads)
+    add_up(const __grid_constant__ Rows<Group, kGroups> groups, i64 first, i64 all, double* sums, const float* weight,
+           float* total, float* loss, float* real, float* fake) {
     __shared__ double room[33];
     for (int g = 0; g < groups.n; g++) {
         const Group& r = groups.row[g];
@@ -118,12 +121,13 @@ void gan_loss(const GanLossArgs& a, Stream s) {
         part += 3 * blocks;
     }
     const float* w = (const float*)a.weight;
-    for_rows<kGroups>(groups.data(), a.n, [](const Group& g) { return g.blocks; },
-                      [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
-        CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind, (int)a.mode);
-        CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss, (float*)a.real,
-                  (float*)a.fake);
-    });
+    for_rows<kGroups>(
+        groups.data(), a.n, [](const Group& g) { return g.blocks; },
+        [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
+            CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind, (int)a.mode);
+            CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss,
+                      (float*)a.real, (float*)a.fake);
+        });
 }
 
 CG_CUDA(gan_loss, GanLossArgs)

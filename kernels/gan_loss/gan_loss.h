@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Adversarial losses of logits x and their gradient. kind 0 LSGAN (Mao et al. 2017), 1 BCE on logits (Goodfellow et al.
 // 2014; the generator's is the non-saturating form), 2 hinge (Lim and Ye 2017).
-//   mode 0, the discriminator's: x [2 n], first n real, then n fake:  loss = (mean L(x_real, 1) + mean L(x_fake, 0)) / 2
-//   mode 1, the generator's:     x [n] of fakes:                      loss = mean L(x, generator)
+//   mode 0, the discriminator's: x [2 n], first n real, then n fake:  loss = (mean L(x_real, 1) + mean L(x_fake, 0)) /
+//   2 mode 1, the generator's:     x [n] of fakes:                      loss = mean L(x, generator)
 //            real            fake            generator
 //   LSGAN    (x - 1)^2       x^2             (x - 1)^2
 //   BCE      log(1 + e^-x)   log(1 + e^x)    log(1 + e^-x)

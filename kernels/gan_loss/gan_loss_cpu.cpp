@@ -1,9 +1,9 @@
-// Halves of groups are cut into pieces, which the threads share out by position; sums of pieces are added in order. e^-|x|
-// serves loss and slope of BCE; log(1 + y), 0 < y <= 1, is 2 artanh(y / (2 + y)) by its series to the 13th power (next term
-// 9e-9).
-// Versions: only this one; LSGAN of 25 groups, [128, 40992] in all, 1.5 ms f32 and 0.6 bf16 in processor time of one Zen 4
-// core, PyTorch 2.13 with its gradient 30 and 12; BCE of 128 x 39548 logits, before there were groups, 1.0 ms f32 and 1.1
-// bf16 on 2 cores (bench/results/2026-11-24-cpu-kernels-jmh.md).
+// SPDX-License-Identifier: Apache-2.0
+// Halves of groups are cut into pieces, which the threads share out by position; sums of pieces are added in order.
+// e^-|x| serves loss and slope of BCE; log(1 + y), 0 < y <= 1, is 2 artanh(y / (2 + y)) by its series to the 13th power
+// (next term 9e-9). Versions: only this one; LSGAN of 25 groups, [128, 40992] in all, 1.5 ms f32 and 0.6 bf16 in
+// processor time of one Zen 4 core, PyTorch 2.13 with its gradient 30 and 12; BCE of 128 x 39548 logits, before there
+// were groups, 1.0 ms f32 and 1.1 bf16 on 2 cores (bench/results/2026-11-24-cpu-kernels-jmh.md).
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -91,7 +91,8 @@ void run(const GanLossArgs& a) {
             const GanGroup& p = a.rows[g];
             const i64 h = (i - before) / pieces(p), k = (i - before) % pieces(p) * kGrain, at = p.off + h * p.n + k;
             const vf f = splat((float)(weight * p.w * half / (double)p.n));
-            piece<T, K>((const T*)a.x + at, (T*)a.dX + at, std::min(kGrain, p.n - k), f, gen || h == 0, gen, part + 2 * i);
+            piece<T, K>((const T*)a.x + at, (T*)a.dX + at, std::min(kGrain, p.n - k), f, gen || h == 0, gen,
+                        part + 2 * i);
         }
     });
     double total = 0;

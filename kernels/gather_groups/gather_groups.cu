@@ -1,6 +1,7 @@
-// Forward: blocks of 256 threads over the members of one group (x) and the rows (y): writes side by side, reads as near as
-// the members are. Backward: over columns and rows; a thread sums its column's places in order. Floor: bytes over bandwidth.
-// Versions: only this one, not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// Forward: blocks of 256 threads over the members of one group (x) and the rows (y): writes side by side, reads as near
+// as the members are. Backward: over columns and rows; a thread sums its column's places in order. Floor: bytes over
+// bandwidth. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -11,8 +12,8 @@ namespace {
 constexpr int kThreads = 256, kGroups = 512;
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<GatherGroup, kGroups> groups, const T* x, const int* index,
-                                                 T* flat, i64 R, i64 V) {
+__global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<GatherGroup, kGroups> groups, const T* x,
+                                                 const int* index, T* flat, i64 R, i64 V) {
     int part;
     const GatherGroup& p = groups.row[groups.find((int)blockIdx.x, part)];
     const i64 i = (i64)part * kThreads + threadIdx.x;
@@ -22,7 +23,8 @@ __global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<Ga
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) add_up(const T* d, const int* first, const int* place, T* dX, i64 R, i64 V) {
+__global__ void __launch_bounds__(kThreads)
+    add_up(const T* d, const int* first, const int* place, T* dX, i64 R, i64 V) {
     const i64 v = (i64)blockIdx.x * kThreads + threadIdx.x;
     if (v >= V) return;
     const int b = first[v], e = first[v + 1];
@@ -40,16 +42,18 @@ i64 lanes(i64 R) { return R < 16 ? R : 16; }
 
 template <class T>
 void gather_groups(const GatherGroupsArgs& a, Stream s) {
-    for_rows<kGroups>(a.rows, a.n, [](const GatherGroup& p) { return ceil_div(p.n, kThreads); },
-                      [&](const Rows<GatherGroup, kGroups>& groups, i64 blocks, i64) {
-        CG_LAUNCH((pick<T>), grid(blocks, lanes(a.R)), kThreads, 0, s, groups, (const T*)a.x, (const int*)a.index, (T*)a.flat, a.R, a.V);
-    });
+    for_rows<kGroups>(
+        a.rows, a.n, [](const GatherGroup& p) { return ceil_div(p.n, kThreads); },
+        [&](const Rows<GatherGroup, kGroups>& groups, i64 blocks, i64) {
+            CG_LAUNCH((pick<T>), grid(blocks, lanes(a.R)), kThreads, 0, s, groups, (const T*)a.x, (const int*)a.index,
+                      (T*)a.flat, a.R, a.V);
+        });
 }
 
 template <class T>
 void gather_groups_grad(const GatherGroupsGradArgs& a, Stream s) {
-    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), lanes(a.R)), kThreads, 0, s, (const T*)a.dFlat, (const int*)a.first,
-              (const int*)a.place, (T*)a.dX, a.R, a.V);
+    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), lanes(a.R)), kThreads, 0, s, (const T*)a.dFlat,
+              (const int*)a.first, (const int*)a.place, (T*)a.dX, a.R, a.V);
 }
 
 CG_CUDA(gather_groups, GatherGroupsArgs)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads over 16, 4 or 1 bytes of a row, whichever divides it; a block of y a part of one row. A row outside the table
 // cannot be reported from here: its output is filled with 0xFF (NaN as float), and callers check indices on the host.
 // Versions: only this one, not measured on a GPU yet.
@@ -23,7 +24,8 @@ __global__ void __launch_bounds__(256) pick(const W* table, const int* index, W*
 template <class W>
 void run(const GatherRowsArgs& g, i64 bytes, Stream s) {
     const i64 row = bytes / (i64)sizeof(W);
-    CG_LAUNCH((pick<W>), grid(ceil_div(row, 256), g.B), 256, 0, s, (const W*)g.table, (const int*)g.index, (W*)g.y, g.N, row);
+    CG_LAUNCH((pick<W>), grid(ceil_div(row, 256), g.B), 256, 0, s, (const W*)g.table, (const int*)g.index, (W*)g.y, g.N,
+              row);
 }
 
 }  // namespace

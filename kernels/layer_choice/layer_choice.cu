@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A warp takes a vertex, its lanes the features; every lane computes the softmax of the few logits itself.
 // Floor: bytes over bandwidth. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
@@ -32,7 +33,7 @@ __global__ void __launch_bounds__(32 * kWarps) choose(const float* as, const flo
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-choose_grad(const T* dW, const float* as, const float* f, float* da, float* df, i64 V, i64 L, i64 C) {
+    choose_grad(const T* dW, const float* as, const float* f, float* da, float* df, i64 V, i64 L, i64 C) {
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -59,12 +60,14 @@ choose_grad(const T* dW, const float* as, const float* f, float* da, float* df, 
 
 template <class T>
 void layer_choice(const LayerChoiceArgs& g, Stream s) {
-    CG_LAUNCH((choose<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const float*)g.a, (const float*)g.f, (T*)g.w, g.V, g.L, g.C);
+    CG_LAUNCH((choose<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const float*)g.a, (const float*)g.f,
+              (T*)g.w, g.V, g.L, g.C);
 }
 
 template <class T>
 void layer_choice_grad(const LayerChoiceGradArgs& g, Stream s) {
-    CG_LAUNCH((choose_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.dW, (const float*)g.a, (const float*)g.f, (float*)g.da, (float*)g.df, g.V, g.L, g.C);
+    CG_LAUNCH((choose_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.dW, (const float*)g.a,
+              (const float*)g.f, (float*)g.da, (float*)g.df, g.V, g.L, g.C);
 }
 
 CG_CUDA(layer_choice, LayerChoiceArgs)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Vertices are cut over the threads. The softmax over a few layers is scalar. Memory-bound by w and dW.
 // Versions: only this one, not measured on a quiet machine.
 #include "cg/threads.h"

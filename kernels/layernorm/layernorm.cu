@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A warp takes a row and keeps it in registers (C a multiple of 16 bytes, up to 1024): one read, one write, mean and
 // variance in two passes over the registers. Any other C goes through the cache instead: three passes over the row.
 // Backward: warps of a fixed grid walk over rows; each lane owns the same columns of every row, so dGamma and dBeta add
@@ -19,7 +20,8 @@ constexpr int kMost = 1024 / 32 / kVec<T>;
 
 template <class T, int K>
 __global__ void __launch_bounds__(32 * kWarps)
-normalise(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd, i64 rows, int C, float eps) {
+    normalise(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd,
+              i64 rows, int C, float eps) {
     constexpr int V = kVec<T>;
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
@@ -73,13 +75,15 @@ normalise(const T* x, const T* r, const float* gamma, const float* beta, T* sum,
 /// Any C; the row is read three times, twice from cache.
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-normalise_any(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd, i64 rows, int C, float eps) {
+    normalise_any(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd,
+                  i64 rows, int C, float eps) {
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
     const T* row = r ? sum + i * C : x + i * C;
     if (r)  // a lane reads below only what it has written itself
-        for (int c = lane; c < C; c += 32) sum[i * C + c] = from_float<T>(to_float(x[i * C + c]) + to_float(r[i * C + c]));
+        for (int c = lane; c < C; c += 32)
+            sum[i * C + c] = from_float<T>(to_float(x[i * C + c]) + to_float(r[i * C + c]));
     float s = 0;
     for (int c = lane; c < C; c += 32) s += to_float(row[c]);
     const float m = warp_sum(s) / (float)C;
@@ -101,7 +105,8 @@ i64 grad_blocks(i64 rows) {
 /// part [blocks][2][C]: sums of dY h and of dY over the block's rows.
 template <class T, int K>
 __global__ void __launch_bounds__(32 * kWarps)
-normalise_grad(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd, T* dS, float* part, i64 rows, int C) {
+    normalise_grad(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd,
+                   T* dS, float* part, i64 rows, int C) {
     constexpr int V = kVec<T>;
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
     float dG[K][V], dB[K][V];
@@ -166,7 +171,8 @@ normalise_grad(const T* dY, const T* dSum, const T* s, const float* gamma, const
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-normalise_grad_any(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd, T* dS, i64 rows, int C) {
+    normalise_grad_any(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd,
+                       T* dS, i64 rows, int C) {
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
@@ -189,7 +195,7 @@ normalise_grad_any(const T* dY, const T* dSum, const T* s, const float* gamma, c
 /// part [blocks][2][C] from rows b, b + blocks...; a thread a column.
 template <class T>
 __global__ void __launch_bounds__(128)
-weights_grad_any(const T* dY, const T* s, const float* mean, const float* rstd, float* part, i64 rows, int C) {
+    weights_grad_any(const T* dY, const T* s, const float* mean, const float* rstd, float* part, i64 rows, int C) {
     const int c = (int)(blockIdx.x * 128 + threadIdx.x);
     if (c >= C) return;
     float g = 0, b = 0;
@@ -211,7 +217,7 @@ bool in_registers(i64 C, bool aligned, F&& f) {
     else if (k <= 2) f(std::integral_constant<int, 2>());
     else if (k <= 3) f(std::integral_constant<int, 3>());
     else if (k <= 4) f(std::integral_constant<int, 4>());
-    else if (k <= 6) f(std::integral_constant<int, kMost<T> < 6 ? kMost<T> : 6>());
+    else if (k <= 6) f(std::integral_constant < int, kMost<T><6 ? kMost<T> : 6>());
     else f(std::integral_constant<int, kMost<T>>());
     return true;
 }
@@ -231,10 +237,12 @@ void layernorm(const LayerNormArgs& g, Stream st) {
     const T *x = (const T*)g.x, *r = (const T*)g.r;
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
     const bool fast = in_registers<T>(g.C, aligned16(x, r, ga, be, g.sum, g.y), [&](auto k) {
-        CG_LAUNCH((normalise<T, decltype(k)::value>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y, (float*)g.mean, (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
+        CG_LAUNCH((normalise<T, decltype(k)::value>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y,
+                  (float*)g.mean, (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
     });
     if (!fast)
-        CG_LAUNCH((normalise_any<T>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y, (float*)g.mean, (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
+        CG_LAUNCH((normalise_any<T>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y, (float*)g.mean,
+                  (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
 }
 
 i64 layernorm_grad_scratch(const LayerNormGradArgs& g) { return align_up(grad_blocks(g.rows) * 2 * g.C * 4, 256); }
@@ -247,13 +255,16 @@ void layernorm_grad(const LayerNormGradArgs& g, Stream st) {
     const i64 n = grad_blocks(g.rows);
     const int C = (int)g.C;
     const bool fast = in_registers<T>(g.C, aligned16(dY, dSum, s, ga, g.dS), [&](auto k) {
-        CG_LAUNCH((normalise_grad<T, decltype(k)::value>), grid(n), 32 * kWarps, (size_t)(kWarps * C * 4), st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, part, g.rows, C);
+        CG_LAUNCH((normalise_grad<T, decltype(k)::value>), grid(n), 32 * kWarps, (size_t)(kWarps * C * 4), st, dY, dSum,
+                  s, ga, mean, rstd, (T*)g.dS, part, g.rows, C);
     });
     if (!fast) {
         CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(C, 128), n), 128, 0, st, dY, s, mean, rstd, part, g.rows, C);
-        CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean, rstd, (T*)g.dS, g.rows, C);
+        CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean,
+                  rstd, (T*)g.dS, g.rows, C);
     }
-    CG_LAUNCH((weights_sum), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (float*)g.dGamma, (float*)g.dBeta, C);
+    CG_LAUNCH((weights_sum), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (float*)g.dGamma,
+              (float*)g.dBeta, C);
 }
 
 CG_CUDA(layernorm, LayerNormArgs)

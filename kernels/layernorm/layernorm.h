@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Layer normalisation over the last axis, with an optional residual sum in front of it:
 //   s = x + r (r may be null, then s = x and `sum` is null);  y = (s - mean) * rstd * gamma + beta
 //   x, r, sum, y [rows, C] in T; gamma, beta [C], mean, rstd [rows] in float. rstd = 1 / sqrt(var + eps), biased var.

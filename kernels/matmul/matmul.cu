@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // The product of native/cuda/gemm.cuh with a and b as stored. On a GPU cuBLASLt takes this op instead
-// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. linear_grad, which cuBLASLt takes too, is
-// here a product and then sum_leading. The grouped product is always this one: the tiles of all groups in one grid, up to 128
-// groups at once, and no group's product waits for another's.
-// Versions: only this one, not measured on a GPU yet.
+// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. linear_grad, which cuBLASLt takes
+// too, is here a product and then sum_leading. The grouped product is always this one: the tiles of all groups in one
+// grid, up to 128 groups at once, and no group's product waits for another's. Versions: only this one, not measured on
+// a GPU yet.
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -38,7 +39,8 @@ void with_operands(const MatmulArgs& g, F&& f) {
 
 template <class T, class Y>
 void run(const MatmulArgs& g, Stream s) {
-    with_operands<T>(g, [&](auto a, auto b) { gemm::run<T>(a, b, (Y*)g.y, g.M, g.N, g.K, g.bias, g.scale, g.scratch, s); });
+    with_operands<T>(
+        g, [&](auto a, auto b) { gemm::run<T>(a, b, (Y*)g.y, g.M, g.N, g.K, g.bias, g.scale, g.scratch, s); });
 }
 
 auto extents(const GroupedMatmulArgs& g) {
@@ -50,11 +52,16 @@ void run(const GroupedMatmulArgs& g, Stream s) {
     with_operands<T>(g.rows[0], [&](auto a, auto b) {
         using OA = decltype(a);
         using OB = decltype(b);
-        gemm::run_groups<T>(g.n, extents(g), [&](i64 i) {
-            const MatmulArgs& r = g.rows[i];
-            return gemm::Job<Y, OA, OB>{{(const T*)r.a, OA::kByK ? r.K : r.M}, {(const T*)r.b, OB::kByK ? r.K : r.N}, (Y*)r.y,
-                                        {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
-        }, g.scratch, s);
+        gemm::run_groups<T>(
+            g.n, extents(g),
+            [&](i64 i) {
+                const MatmulArgs& r = g.rows[i];
+                return gemm::Job<Y, OA, OB>{{(const T*)r.a, OA::kByK ? r.K : r.M},
+                                            {(const T*)r.b, OB::kByK ? r.K : r.N},
+                                            (Y*)r.y,
+                                            {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
+            },
+            g.scratch, s);
     });
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matrix product on oneDNN. Plain layouts on both sides: the weights change every step, and oneDNN packs them inside
 // the primitive, which at the row counts of training costs less than a reorder of our own.
 // linear_grad is oneDNN's inner product by weights, whose sums of dY cost nothing beside the product.
@@ -70,8 +71,8 @@ void* linear_grad_prepare(LinearGradArgs& g) {
         auto md = [](i64 r, i64 c, i64 t) { return memory::desc({r, c}, type(t), memory::dims{c, 1}); };
         const memory::desc x = md(p.K, p.N, p.type_b), dY = md(p.K, p.M, p.type_a), dW = md(p.M, p.N, kF32);
         const memory::desc db({p.M}, memory::data_type::f32, memory::dims{1});
-        const dnnl::inner_product_forward::primitive_desc forward(
-            engine(), dnnl::prop_kind::forward_training, x, md(p.M, p.N, p.type_b), db, dY, attributes());
+        const dnnl::inner_product_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, x,
+                                                                  md(p.M, p.N, p.type_b), db, dY, attributes());
         const dnnl::inner_product_backward_weights::primitive_desc pd(engine(), x, dW, db, dY, forward, attributes());
         f->init(pd);
         f->add(DNNL_ARG_SRC, x);
@@ -99,9 +100,10 @@ void linear_grad_run(const LinearGradArgs& g) {
 
 void linear_grad_release(void* state) { delete (Fixed*)state; }
 
-static Kernel<MatmulArgs> kProduct = {matmul_prepare, matmul_scratch, matmul_run, matmul_release, [](const MatmulArgs& g) {
-    return work(2.0 * (double)g.M * (double)g.N * (double)g.K, (double)(g.M * g.K + g.K * g.N + g.M * g.N));
-}};
+static Kernel<MatmulArgs> kProduct = {
+    matmul_prepare, matmul_scratch, matmul_run, matmul_release, [](const MatmulArgs& g) {
+        return work(2.0 * (double)g.M * (double)g.N * (double)g.K, (double)(g.M * g.K + g.K * g.N + g.M * g.N));
+    }};
 CG_GROUPED(grouped_matmul, GroupedMatmulArgs, MatmulArgs, kProduct)
 
 }  // namespace cg::onednn

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Forward: a block takes 32 channels of one b, 8 threads a channel walk over n in steps of 8 and are summed in order.
-// Backward: a thread an element. Small beside the step. Versions: b along y of the grid, at most 65,535; this one, all along x.
-// Neither measured on a GPU yet.
+// Backward: a thread an element. Small beside the step. Versions: b along y of the grid, at most 65,535; this one, all
+// along x. Neither measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -11,7 +12,8 @@ namespace {
 template <class T>
 __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
     __shared__ float part[8][32];
-    const i64 tiles = (C + 31) / 32, b = quotient(blockIdx.x, tiles), c = remainder(blockIdx.x, tiles) * 32 + threadIdx.x;
+    const i64 tiles = (C + 31) / 32, b = quotient(blockIdx.x, tiles),
+              c = remainder(blockIdx.x, tiles) * 32 + threadIdx.x;
     float s = 0;
     if (c < C)
         for (i64 n = threadIdx.y; n < N; n += 8) s += to_float(x[(b * N + n) * C + c]);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A block takes one patch: its bytes go through shared memory, so that reads run along the photograph's rows and writes
 // along the patch's. With planar 0 and P = 1 (plain normalisation) bytes and values have one order and a thread takes
 // one. Versions: only this one, not measured on a GPU yet.
@@ -16,7 +17,8 @@ struct Scale {
 template <class T, int SIDE>
 __global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, int H, int W, int side, int planar, Scale s) {
     CG_SHARED(uint8_t, patch);
-    const int P = SIDE ? SIDE : side, across = W / P, n = 3 * P * P, ty = (int)blockIdx.x / across, tx = (int)blockIdx.x % across;
+    const int P = SIDE ? SIDE : side, across = W / P, n = 3 * P * P, ty = (int)blockIdx.x / across,
+              tx = (int)blockIdx.x % across;
     const uint8_t* from = x + (((i64)blockIdx.y * H + ty * P) * W + tx * P) * 3;
     for (int i = (int)threadIdx.x; i < n; i += 256) patch[i] = from[(i64)(i / (3 * P)) * W * 3 + i % (3 * P)];
     __syncthreads();
@@ -35,8 +37,8 @@ __global__ void __launch_bounds__(256) normalise(const uint8_t* x, T* y, i64 n, 
 
 template <class T, int SIDE>
 void run(const PatchifyArgs& g, const Scale& k, Stream s) {
-    CG_LAUNCH((patches<T, SIDE>), grid((g.H / g.P) * (g.W / g.P), g.B), 256, (size_t)(3 * g.P * g.P), s, (const uint8_t*)g.x, (T*)g.y,
-              (int)g.H, (int)g.W, (int)g.P, (int)g.planar, k);
+    CG_LAUNCH((patches<T, SIDE>), grid((g.H / g.P) * (g.W / g.P), g.B), 256, (size_t)(3 * g.P * g.P), s,
+              (const uint8_t*)g.x, (T*)g.y, (int)g.H, (int)g.W, (int)g.P, (int)g.planar, k);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // A colour has 256 values: one table of results for each, so that an element is one look-up and one store.
-// Rows of patches are cut over the threads. Versions: only this one; 8 photographs of 224 pixels 0.16 ms in f32 on 2 Zen 5 cores.
+// Rows of patches are cut over the threads. Versions: only this one; 8 photographs of 224 pixels 0.16 ms in f32 on 2
+// Zen 5 cores.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels_all.h"
 
 namespace cg::ref {
@@ -12,7 +13,8 @@ void patchify(const PatchifyArgs& g) {
                     for (i64 px = 0; px < g.P; px++)
                         for (i64 c = 0; c < 3; c++) {
                             double v = x[((b * g.H + ty * g.P + py) * g.W + tx * g.P + px) * 3 + c] / 255.0;
-                            y[g.planar ? (c * g.P + py) * g.P + px : (py * g.P + px) * 3 + c] = (v - g.mean[c]) / g.std[c];
+                            y[g.planar ? (c * g.P + py) * g.P + px : (py * g.P + px) * 3 + c] =
+                                (v - g.mean[c]) / g.std[c];
                         }
 }
 

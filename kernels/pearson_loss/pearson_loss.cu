@@ -1,12 +1,13 @@
-// Over images (axis 0): a block takes 32 vertices. Where V is a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes) and B
-// at most 256, a thread reads four vertices of every 32nd row and keeps them in registers (up to 80 at B 128: three blocks a
-// multiprocessor, no spills); otherwise all B rows lie in shared memory as float (B up to 640; beyond, the columns are read
-// from cache). Two passes over them give r, a third the gradient: pred and target come from device memory once, dPred goes
-// there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
-// Over vertices (axis 1): an image's row is longer than a block's memory, so means, centred sums and the gradient are three
-// kernels over chunks of rows; the tensors (40 MB at B = 128) stay in the second-level cache between them.
-// Losses: two doubles a block, added in order by one block. Deterministic. Never raw sums of squares.
-// Versions: shared memory alone, a vertex a thread (4 bytes a load, in bf16 2); this one. Neither measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// Over images (axis 0): a block takes 32 vertices. Where V is a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes)
+// and B at most 256, a thread reads four vertices of every 32nd row and keeps them in registers (up to 80 at B 128:
+// three blocks a multiprocessor, no spills); otherwise all B rows lie in shared memory as float (B up to 640; beyond,
+// the columns are read from cache). Two passes over them give r, a third the gradient: pred and target come from device
+// memory once, dPred goes there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth. Over vertices (axis 1): an
+// image's row is longer than a block's memory, so means, centred sums and the gradient are three kernels over chunks of
+// rows; the tensors (40 MB at B = 128) stay in the second-level cache between them. Losses: two doubles a block, added
+// in order by one block. Deterministic. Never raw sums of squares. Versions: shared memory alone, a vertex a thread (4
+// bytes a load, in bf16 2); this one. Neither measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -46,8 +47,8 @@ __device__ inline void column_sums(float (&v)[N], float (*room)[kGroups][kColumn
 }
 
 template <class T, bool TILE>
-__global__ void __launch_bounds__(kThreads)
-over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V, int kind, float eps) {
+__global__ void __launch_bounds__(kThreads) over_images(const T* pred, const float* target, const float* w, T* dPred,
+                                                        double* part, i64 B, i64 V, int kind, float eps) {
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float room[3][kGroups][kColumns];
     __shared__ double sums[2][kThreads];
@@ -81,7 +82,8 @@ over_images(const T* pred, const float* target, const float* w, T* dPred, double
     const float a = s[0] + eps, D = sqrtf(a) * sqrtf(s[1] + eps), r = D > 0 ? s[2] / D : 0.f;
     const double n = (double)B * (double)V;
     if (in) {
-        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V), iD = D > 0 ? 1 / D : 0.f, ra = D > 0 ? r / a : 0.f;
+        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V), iD = D > 0 ? 1 / D : 0.f,
+                    ra = D > 0 ? r / a : 0.f;
         for (i64 b = threadIdx.y; b < B; b += kGroups) {
             const float p = p_at(b), t = t_at(b);
             float slope;
@@ -116,8 +118,8 @@ __device__ inline void store4(bf16* p, const float* v) {
     *(int2*)p = x;
 }
 
-/// Sums over the 32 rows of threads of each of a thread's four columns, in every thread of the column: over the four rows
-/// of a warp by shuffles, then over the warps in order.
+/// Sums over the 32 rows of threads of each of a thread's four columns, in every thread of the column: over the four
+/// rows of a warp by shuffles, then over the warps in order.
 template <int N>
 __device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kColumns]) {
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, x = (int)threadIdx.x % 8 * 4;
@@ -146,8 +148,8 @@ __device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kCo
 /// The same for V a multiple of 4 and B up to 32 R: a thread has R rows of four vertices, which stay in its registers.
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
-over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V, int kind, float eps,
-             double inv_n, double inv_v) {
+    over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V, int kind,
+                 float eps, double inv_n, double inv_v) {
     __shared__ __align__(16) float room[3][kGroups][kColumns];
     __shared__ double dbl[33];
     const int row = (int)threadIdx.x / 8;
@@ -214,13 +216,15 @@ over_images4(const T* pred, const float* target, const float* w, T* dPred, doubl
     }
 }
 
-__device__ inline void publish(double pixel, double corr, const float* w, float* total, float* pixel_out, float* corr_out) {
+__device__ inline void publish(double pixel, double corr, const float* w, float* total, float* pixel_out,
+                               float* corr_out) {
     *pixel_out = (float)pixel;
     *corr_out = (float)corr;
     *total = (float)(w[0] * pixel + w[1] * corr);
 }
 
-__global__ void __launch_bounds__(1024) add_up(const double* part, i64 n, const float* w, float* total, float* pixel_out, float* corr_out) {
+__global__ void __launch_bounds__(1024)
+    add_up(const double* part, i64 n, const float* w, float* total, float* pixel_out, float* corr_out) {
     __shared__ double room[33];
     double s[2] = {0, 0};
     for (i64 i = threadIdx.x; i < n; i += 1024)
@@ -234,7 +238,7 @@ struct Sums {
     double p, t, pp, tt, pt, pixel;
 };
 
-__device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::*what, double* room) {
+__device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what, double* room) {
     double x = 0;
     for (i64 i = threadIdx.x; i < chunks; i += 256) x += s[i].*what;
     return block_sum(x, room);
@@ -242,10 +246,11 @@ __device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::*what, 
 
 /// STEP 0: means' sums; 1: centred sums; 2: gradient and pixel loss.
 template <class T, int STEP>
-__global__ void __launch_bounds__(256)
-over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums* sums, i64 B, i64 V, int kind, float eps) {
+__global__ void __launch_bounds__(256) over_vertices(const T* pred, const float* target, const float* w, T* dPred,
+                                                     Sums* sums, i64 B, i64 V, int kind, float eps) {
     __shared__ double room[33];
-    const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk, end = begin + kChunk < V ? begin + kChunk : V;
+    const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk,
+              end = begin + kChunk < V ? begin + kChunk : V;
     const T* p = pred + b * V;
     const float* t = target + b * V;
     Sums *row = sums + b * chunks, *mine = row + blockIdx.x;
@@ -275,7 +280,8 @@ over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums
     } else {
         const double a = row_sum(row, chunks, &Sums::pp, room) + eps, c = row_sum(row, chunks, &Sums::tt, room) + eps;
         const double pt = row_sum(row, chunks, &Sums::pt, room), D = sqrt(a * c), n = (double)B * (double)V;
-        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)B), iD = D > 0 ? (float)(1 / D) : 0.f, ra = D > 0 ? (float)(pt / D / a) : 0.f;
+        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)B), iD = D > 0 ? (float)(1 / D) : 0.f,
+                    ra = D > 0 ? (float)(pt / D / a) : 0.f;
         float pixel = 0;
         for (i64 i = begin + threadIdx.x; i < end; i += 256) {
             const float x = to_float(p[i]), y = t[i];
@@ -288,7 +294,8 @@ over_vertices(const T* pred, const float* target, const float* w, T* dPred, Sums
     }
 }
 
-__global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps, const float* w, float* total, float* pixel_out, float* corr_out) {
+__global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps,
+                                                     const float* w, float* total, float* pixel_out, float* corr_out) {
     __shared__ double room[33];
     double pixel = 0, corr = 0;
     for (i64 b = threadIdx.x; b < B; b += 256) {
@@ -333,7 +340,8 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
             else if (g.B <= 128) four(std::integral_constant<int, 4>());
             else four(std::integral_constant<int, 8>());
         } else if (g.B <= kTile && tile + (8 << 10) <= most_shared())
-            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, (int)g.kind, eps);
+            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, (int)g.kind,
+                      eps);
         else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, (int)g.kind, eps);
         CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
         return;

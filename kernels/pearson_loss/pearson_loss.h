@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fused pixel and correlation loss of pred [B, V] (T) against target [B, V] (float), with its gradient:
-//   total = w[0] * pixel + w[1] * corr        pixel: mean over all elements of |d|, d^2 or smooth L1 (beta 1), d = p - t
-//   corr = mean over groups of 1 - r          axis 0: a group is a vertex, r over the B images; axis 1: an image, over V
-//   r = <pc, tc> / D,  D = sqrt((|pc|^2 + eps) (|tc|^2 + eps)),  pc, tc centred over the group
-//   d(1 - r)/dp = -(tc / D - r pc / (|pc|^2 + eps)), whose mean over the group is zero already.
+//   total = w[0] * pixel + w[1] * corr        pixel: mean over all elements of |d|, d^2 or smooth L1 (beta 1), d = p -
+//   t corr = mean over groups of 1 - r          axis 0: a group is a vertex, r over the B images; axis 1: an image,
+//   over V r = <pc, tc> / D,  D = sqrt((|pc|^2 + eps) (|tc|^2 + eps)),  pc, tc centred over the group d(1 - r)/dp =
+//   -(tc / D - r pc / (|pc|^2 + eps)), whose mean over the group is zero already.
 // The gradient is at most 2 / sqrt(eps) for each group, however flat the prediction; eps 0 leaves it unbounded. Where
 // D is 0 (eps 0 and a constant) r and its gradient are 0.
 // losses = {total, pixel, corr} (float). About 16 B V FLOPs; one read of pred and target, one write of dPred.

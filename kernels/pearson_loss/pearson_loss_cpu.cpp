@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Axis 0: a thread takes a run of vertices, one vector of them at a time through all images; the column (B rows of one
 // cache line) is read from memory once and passed over three times in cache. Axis 1: a thread takes whole images.
 // Versions: only this one; [64, 39548] f32 on 2 Zen 5 cores 12.4 times PyTorch over images, 15.4 over vertices
@@ -129,7 +130,8 @@ void vertices(const PearsonLossArgs& g) {
                 sp += hsum(l);
             }
             const double D = std::sqrt(a) * std::sqrt(b), r = D > 0 ? xy / D : 0;
-            const vf fy = splat(D > 0 ? (float)(w[1] / B / D) : 0.f), fx = splat(D > 0 ? (float)(w[1] / B * r / a) : 0.f);
+            const vf fy = splat(D > 0 ? (float)(w[1] / B / D) : 0.f),
+                     fx = splat(D > 0 ? (float)(w[1] / B * r / a) : 0.f);
             for (i64 j = 0; j < V; j += W) {
                 i64 n = V - j < W ? V - j : W;
                 vf pv = get(pi + j, n), tv = get(ti + j, n);

@@ -1,11 +1,12 @@
-// A block takes 32 vertices with 8 threads each, and the batch in tiles of 64 rows: a thread has every eighth row of a tile in
-// its registers, so pred and target come from device memory once (3 blocks of 256 threads a multiprocessor, 16 loads of a
-// thread in flight). Two passes over the tile, their sums through shared memory in order; the first thread of a vertex merges
-// the tile into the moments, which it loads at the start and stores at the end. At B 128 and V 39,548 0.06 GFLOP of double
-// and 20 million conversions behind 43.7 MB, the floor on most cards. No atomics. Rows outside the batch cannot be reported
-// from here: the moments become NaN.
-// Versions: tiles of 128 rows take 80 registers with a spill, or 2 blocks; sums of all 8 threads at once, or the moments in
-// registers, spill too. This one has 71 to 78 registers. Not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// A block takes 32 vertices with 8 threads each, and the batch in tiles of 64 rows: a thread has every eighth row of a
+// tile in its registers, so pred and target come from device memory once (3 blocks of 256 threads a multiprocessor, 16
+// loads of a thread in flight). Two passes over the tile, their sums through shared memory in order; the first thread
+// of a vertex merges the tile into the moments, which it loads at the start and stores at the end. At B 128 and V
+// 39,548 0.06 GFLOP of double and 20 million conversions behind 43.7 MB, the floor on most cards. No atomics. Rows
+// outside the batch cannot be reported from here: the moments become NaN. Versions: tiles of 128 rows take 80 registers
+// with a spill, or 2 blocks; sums of all 8 threads at once, or the moments in registers, spill too. This one has 71 to
+// 78 registers. Not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -32,7 +33,7 @@ __device__ inline void column_sums(double (&v)[N], double (*room)[kGroups][kColu
 
 template <class T>
 __global__ void __launch_bounds__(kColumns* kGroups, 3)
-add_moments(const T* pred, const float* target, const int* rows, double* state, int B, int V) {
+    add_moments(const T* pred, const float* target, const int* rows, double* state, int B, int V) {
     __shared__ double room[3][kGroups][kColumns], s[5][kColumns];  // s: in registers it would make the others spill
     const int x = (int)threadIdx.x, y = (int)threadIdx.y;
     const int c = (int)blockIdx.x * kColumns + x;
@@ -73,7 +74,8 @@ add_moments(const T* pred, const float* target, const int* rows, double* state, 
             }
         column_sums(q, room);
         if (keeps) {
-            const double share = left / (count + left), weight = count * share, d = p0 + m[0] - s[0][x], e = t0 + m[1] - s[1][x];
+            const double share = left / (count + left), weight = count * share, d = p0 + m[0] - s[0][x],
+                         e = t0 + m[1] - s[1][x];
             s[0][x] += d * share;
             s[1][x] += e * share;
             s[2][x] += q[0] + d * d * weight;

@@ -1,9 +1,11 @@
-// A thread takes a run of vertices, eight vectors of them at a time down all images for the means, then one after the other for
-// the sums about them: what is read (n rows of up to 512 bytes) comes from memory once. Sums of double in registers, two
-// vectors of them for one of floats. Floor at [64, 39548] f32: 23.4 MB, 0.4 to 0.65 ms at 57 to 36 GB/s.
-// Versions, CPU time of one thread at [64, 39548] on a Zen 4 core of a machine that others kept busy, so good for their ratio
-// alone: one vector at a time 3.9 to 4.3 ms, four 4.1 to 4.6, eight 3.2 to 4.0 (at V 2012, in the second-level cache, 0.07
-// against 0.11 ms for one). Eight on both cores of a quiet one (JMH): 0.75 ms in f32, 31 GB/s, 0.82 with bf16 predictions.
+// SPDX-License-Identifier: Apache-2.0
+// A thread takes a run of vertices, eight vectors of them at a time down all images for the means, then one after the
+// other for the sums about them: what is read (n rows of up to 512 bytes) comes from memory once. Sums of double in
+// registers, two vectors of them for one of floats. Floor at [64, 39548] f32: 23.4 MB, 0.4 to 0.65 ms at 57 to 36 GB/s.
+// Versions, CPU time of one thread at [64, 39548] on a Zen 4 core of a machine that others kept busy, so good for their
+// ratio alone: one vector at a time 3.9 to 4.3 ms, four 4.1 to 4.6, eight 3.2 to 4.0 (at V 2012, in the second-level
+// cache, 0.07 against 0.11 ms for one). Eight on both cores of a quiet one (JMH): 0.75 ms in f32, 31 GB/s, 0.82 with
+// bf16 predictions.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -60,7 +62,8 @@ inline void shifts(const T* p, i64 rows, i64 V, i64 n, Shift* s) {
 
 /// Merges the rows of W vertices, of which n are there, into their moments; share of the rows, weight of the distances.
 template <class T>
-inline void merge(const T* p, const float* t, i64 rows, i64 V, i64 n, Shift a, Shift b, double* state, double share, double weight) {
+inline void merge(const T* p, const float* t, i64 rows, i64 V, i64 n, Shift a, Shift b, double* state, double share,
+                  double weight) {
     vd x[2], y[2], sum[3][2] = {};
     for (i64 i = 0; i < rows; i++) {
         get(p + i * V, n, x);
@@ -111,7 +114,8 @@ void pearson_moments(const PearsonMomentsArgs& g) {
     const int32_t* count = (const int32_t*)g.rows;
     const i64 rows = count[1], V = g.V;
     CG_CHECK(count[0] >= 0 && rows >= 0 && rows <= g.B, "rows outside the batch");
-    const double before = count[0], share = rows > 0 ? (double)rows / (before + (double)rows) : 0, weight = before * share;
+    const double before = count[0], share = rows > 0 ? (double)rows / (before + (double)rows) : 0,
+                 weight = before * share;
     parallel((V + K * W - 1) / (K * W), 8, [&](i64 b0, i64 b1, int) {
         for (i64 c = b0 * K * W; c < b1 * K * W && c < V;) {
             double* state = (double*)g.state + c;

@@ -1,7 +1,8 @@
-// Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2. dX: vertices are listed
-// by cell (a block a cell scans all of them, twice: count, then place), then a block takes a pixel, 128 channels and up to 8
-// images and walks down its four cells. Where points crowd, few blocks have most of the work.
-// Floor: forward bytes of w over bandwidth. Versions: only this one, not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2. dX: vertices are
+// listed by cell (a block a cell scans all of them, twice: count, then place), then a block takes a pixel, 128 channels
+// and up to 8 images and walks down its four cells. Where points crowd, few blocks have most of the work. Floor:
+// forward bytes of w over bandwidth. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -29,7 +30,8 @@ __device__ inline Axis axis(float at, int n) {
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-read_points(const T* x, const float* position, const T* w, const float* bias, T* y, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    read_points(const T* x, const float* position, const T* w, const float* bias, T* y, i64 B, i64 L, int H, int W,
+                i64 C, i64 V) {
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -41,7 +43,8 @@ read_points(const T* x, const float* position, const T* w, const float* bias, T*
             for (i64 c = lane; c < C; c += 32) {
                 float p = 0;
 #pragma unroll
-                for (int k = 0; k < 4; k++) p += ax.q[k % 2] * ay.q[k / 2] * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C + c]);
+                for (int k = 0; k < 4; k++)
+                    p += ax.q[k % 2] * ay.q[k / 2] * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C + c]);
                 s += p * to_float(w[(v * L + l) * C + c]);
             }
         }
@@ -52,7 +55,8 @@ read_points(const T* x, const float* position, const T* w, const float* bias, T*
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias, int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias,
+                int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -87,8 +91,8 @@ vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* d
     cell[v] = ay.i[0] * W + ax.i[0];
 }
 
-/// Vertices in a block's cell: counted into count[cell], or, where `order`, listed from first[cell] on. A thread takes every
-/// 256th vertex, and its finds lie together: another order than the vertices', but always the same.
+/// Vertices in a block's cell: counted into count[cell], or, where `order`, listed from first[cell] on. A thread takes
+/// every 256th vertex, and its finds lie together: another order than the vertices', but always the same.
 __global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count, const int* first, int* order, int V) {
     __shared__ int found[kScan];
     const int me = (int)blockIdx.x, t = (int)threadIdx.x;
@@ -126,8 +130,8 @@ __global__ void __launch_bounds__(kScan) start_cells(const int* count, int* firs
 
 /// Grid: pixels, parts of 128 of the L C channels, images in eights.
 template <class T>
-__global__ void __launch_bounds__(128)
-pixel_grad(const T* dY, const float* position, const T* w, const int* order, const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+__global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* position, const T* w, const int* order,
+                                                  const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
     const int y = (int)blockIdx.x / W, x = (int)blockIdx.x % W;
     const i64 b0 = (i64)blockIdx.z * kImages, lc = (i64)blockIdx.y * 128 + threadIdx.x;
     if (lc >= L * C) return;
@@ -158,10 +162,13 @@ i64 position_readout_scratch(const PositionReadoutArgs&) { return 0; }
 
 template <class T>
 void position_readout(const PositionReadoutArgs& g, Stream s) {
-    CG_LAUNCH((read_points<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.x, (const float*)g.position, (const T*)g.w, (const float*)g.bias, (T*)g.y, g.B, g.L, (int)g.H, (int)g.W, g.C, g.V);
+    CG_LAUNCH((read_points<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.x, (const float*)g.position,
+              (const T*)g.w, (const float*)g.bias, (T*)g.y, g.B, g.L, (int)g.H, (int)g.W, g.C, g.V);
 }
 
-i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) { return align_up((2 * g.V + 2 * g.H * g.W + 1) * 4, 256); }
+i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) {
+    return align_up((2 * g.V + 2 * g.H * g.W + 1) * 4, 256);
+}
 
 template <class T>
 void position_readout_grad(const PositionReadoutGradArgs& g, Stream s) {
@@ -169,11 +176,14 @@ void position_readout_grad(const PositionReadoutGradArgs& g, Stream s) {
     const float* position = (const float*)g.position;
     const int H = (int)g.H, W = (int)g.W, cells = H * W;
     int *cell = (int*)g.scratch, *order = cell + g.V, *count = order + g.V, *first = count + cells;
-    CG_LAUNCH((vertex_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w, (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, cell, g.B, g.L, H, W, g.C, g.V);
-    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr, (int)g.V);
+    CG_LAUNCH((vertex_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w,
+              (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, cell, g.B, g.L, H, W, g.C, g.V);
+    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr,
+              (int)g.V);
     CG_LAUNCH((start_cells), grid(1), kScan, 0, s, (const int*)count, first, cells);
     CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)first, order, (int)g.V);
-    CG_LAUNCH((pixel_grad<T>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128, 0, s, dY, position, w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
+    CG_LAUNCH((pixel_grad<T>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128, 0, s, dY, position,
+              w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
 }
 
 CG_CUDA(position_readout, PositionReadoutArgs)

@@ -1,7 +1,8 @@
-// Vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2. dX: a thread owns
-// two vectors of channels of all pixels, so that threads are equally busy however the points crowd; up to 8 images of a pixel
-// are summed in registers, and each vector of w loaded serves them all.
-// Versions: only this one, not measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
+// SPDX-License-Identifier: Apache-2.0
+// Vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2. dX: a thread
+// owns two vectors of channels of all pixels, so that threads are equally busy however the points crowd; up to 8 images
+// of a pixel are summed in registers, and each vector of w loaded serves them all. Versions: only this one, not
+// measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -51,7 +52,8 @@ template <class T>
 inline vf point(const T* const* at, const T* w, const vf* q, i64 C, vf s) {
     i64 c = 0;
     for (; c + W <= C; c += W) {
-        const vf m = fma(q[0], load(at[0] + c), q[1] * load(at[1] + c)), n = fma(q[2], load(at[2] + c), q[3] * load(at[3] + c));
+        const vf m = fma(q[0], load(at[0] + c), q[1] * load(at[1] + c)),
+                 n = fma(q[2], load(at[2] + c), q[3] * load(at[3] + c));
         s = fma(load(w + c), m + n, s);
     }
     if (c < C) {
@@ -63,9 +65,11 @@ inline vf point(const T* const* at, const T* w, const vf* q, i64 C, vf s) {
     return s;
 }
 
-/// One vertex and one vector of channels of one layer: dw, and what the four pixels give to the derivative by the position.
+/// One vertex and one vector of channels of one layer: dw, and what the four pixels give to the derivative by the
+/// position.
 template <bool Full, class T>
-inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, const T* w, const vf* q, float* dw, vf* dots, i64 n) {
+inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, const T* w, const vf* q, float* dw,
+                         vf* dots, i64 n) {
     vf s[4] = {};
     for (i64 b = 0; b < B; b++) {
         const vf db = splat(d[b]);
@@ -80,8 +84,8 @@ inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, 
 
 /// N images from b on of one pixel and M vectors of channels, the last of n channels.
 template <int N, int M, bool Full, class T>
-inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt, const float* q, i64 y, i64 x,
-                       i64 b, i64 l, i64 c, i64 n) {
+inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
+                       const float* q, i64 y, i64 x, i64 b, i64 l, i64 c, i64 n) {
     vf s[N][M] = {};
     for (int k = 3; k >= 0; k--) {  // the cell whose corner k the pixel is
         const i64 cy = y - k / 2, cx = x - k % 2;
@@ -106,7 +110,8 @@ inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, c
 }
 
 template <int M, bool Full, class T>
-void pixels_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt, const float* q, i64 l, i64 c, i64 n) {
+void pixels_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
+                 const float* q, i64 l, i64 c, i64 n) {
     for (i64 y = 0; y < g.H; y++)
         for (i64 x = 0; x < g.W; x++) {
             i64 b = 0;
@@ -136,7 +141,8 @@ void position_readout(const PositionReadoutArgs& g) {
                 vf s{};
                 for (i64 l = 0; l < g.L; l++) {
                     const T* at[4];
-                    for (int k = 0; k < 4; k++) at[k] = (const T*)g.x + (b * g.L + l) * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * g.C;
+                    for (int k = 0; k < 4; k++)
+                        at[k] = (const T*)g.x + (b * g.L + l) * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * g.C;
                     s = point(at, (const T*)g.w + (v * g.L + l) * g.C, q, g.C, s);
                 }
                 ((T*)g.y)[b * g.V + v] = from_float<T>(hsum(s) + ((const float*)g.bias)[v]);
@@ -154,7 +160,8 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
     const float* position = (const float*)g.position;
     const i64 B = g.B, L = g.L, C = g.C, V = g.V, layer = g.H * g.W * C;
     int32_t *order = (int32_t*)g.scratch, *first = order + V;
-    float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)), *qs = dYt + B * V;  // [V, B] and [V, 4] in the order
+    float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)),
+          *qs = dYt + B * V;  // [V, B] and [V, 4] in the order
     sort(position, V, g.H, g.W, order, first);
     parallel(V, 16384 / (B * L * C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {
@@ -170,7 +177,8 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
                 float* dw = (float*)g.dw + (v * L + l) * C;
                 for (i64 c = 0; c < C; c += W) {
                     const T* at[4];
-                    for (int k = 0; k < 4; k++) at[k] = (const T*)g.x + l * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * C + c;
+                    for (int k = 0; k < 4; k++)
+                        at[k] = (const T*)g.x + l * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * C + c;
                     if (c + W <= C) weights_grad<true>(at, L * layer, d, B, w + c, q, dw + c, dots, W);
                     else weights_grad<false>(at, L * layer, d, B, w + c, q, dw + c, dots, C - c);
                 }

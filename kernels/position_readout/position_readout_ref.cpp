@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
 #include "kernels_all.h"
@@ -39,7 +40,8 @@ void position_readout(const PositionReadoutArgs& g) {
 }
 
 void position_readout_grad(const PositionReadoutGradArgs& g) {
-    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *p = (const double*)g.position, *w = (const double*)g.w;
+    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *p = (const double*)g.position,
+                 *w = (const double*)g.w;
     double *dX = (double*)g.dX, *dw = (double*)g.dw, *dP = (double*)g.dPosition, *db = (double*)g.dbias;
     for (i64 i = 0; i < g.B * g.L * g.H * g.W * g.C; i++) dX[i] = 0;
     for (i64 i = 0; i < g.V * g.L * g.C; i++) dw[i] = 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A warp takes a vertex, its lanes the features. Floor: bytes of t (and dt) over bandwidth.
 // Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"
@@ -10,7 +11,8 @@ namespace {
 constexpr int kWarps = 4;
 
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps) read_out(const T* t, const T* w, const float* bias, T* y, i64 V, i64 B, i64 K) {
+__global__ void __launch_bounds__(32 * kWarps)
+    read_out(const T* t, const T* w, const float* bias, T* y, i64 V, i64 B, i64 K) {
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -24,7 +26,7 @@ __global__ void __launch_bounds__(32 * kWarps) read_out(const T* t, const T* w, 
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
-read_out_grad(const T* dY, const T* t, const T* w, T* dt, float* dw, float* dbias, i64 V, i64 B, i64 K) {
+    read_out_grad(const T* dY, const T* t, const T* w, T* dt, float* dw, float* dbias, i64 V, i64 B, i64 K) {
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -49,12 +51,14 @@ read_out_grad(const T* dY, const T* t, const T* w, T* dt, float* dw, float* dbia
 
 template <class T>
 void readout(const ReadoutArgs& g, Stream s) {
-    CG_LAUNCH((read_out<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.t, (const T*)g.w, (const float*)g.bias, (T*)g.y, g.V, g.B, g.K);
+    CG_LAUNCH((read_out<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.t, (const T*)g.w,
+              (const float*)g.bias, (T*)g.y, g.V, g.B, g.K);
 }
 
 template <class T>
 void readout_grad(const ReadoutGradArgs& g, Stream s) {
-    CG_LAUNCH((read_out_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.dY, (const T*)g.t, (const T*)g.w, (T*)g.dt, (float*)g.dw, (float*)g.dbias, g.V, g.B, g.K);
+    CG_LAUNCH((read_out_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.dY, (const T*)g.t,
+              (const T*)g.w, (T*)g.dt, (float*)g.dw, (float*)g.dbias, g.V, g.B, g.K);
 }
 
 CG_CUDA(readout, ReadoutArgs)

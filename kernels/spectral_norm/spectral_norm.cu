@@ -1,14 +1,16 @@
-// All weights of all discriminators in three launches (up to 256 weights; more take another round). W is read from device
-// memory once: a block takes some rows; for each it makes s_i = W_i . v and adds s_i W_i to its own t, the second look at
-// the row hitting the cache; 512 threads with four vectors of 16 bytes under way each cover the memory's latency (a number at
-// a time could not: 4 KB under way where some 23 are needed). Rows of up to 1024 numbers belong to a warp, which keeps its t in
-// shared memory; longer ones to the block. Then t is summed over the blocks in order, and u, v, sigma follow.
-// Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512, 39548]).
-// Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// All weights of all discriminators in three launches (up to 256 weights; more take another round). W is read from
+// device memory once: a block takes some rows; for each it makes s_i = W_i . v and adds s_i W_i to its own t, the
+// second look at the row hitting the cache; 512 threads with four vectors of 16 bytes under way each cover the memory's
+// latency (a number at a time could not: 4 KB under way where some 23 are needed). Rows of up to 1024 numbers belong to
+// a warp, which keeps its t in shared memory; longer ones to the block. Then t is summed over the blocks in order, and
+// u, v, sigma follow. Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512,
+// 39548]). Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
 //
-// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products read by 16 bytes, one block for each
-// weight its blocks' sums in order. Floor: G and W once. spectral_norm_grad: a block takes 8192 elements. Floor: G read, dW
-// written. Versions: a number a load, lambda summed again by every block of the second pass; this one. Not measured on a GPU yet.
+// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products read by 16 bytes, one block
+// for each weight its blocks' sums in order. Floor: G and W once. spectral_norm_grad: a block takes 8192 elements.
+// Floor: G read, dW written. Versions: a number a load, lambda summed again by every block of the second pass; this
+// one. Not measured on a GPU yet.
 #include <vector>
 
 #include "gradient.cuh"
@@ -23,9 +25,9 @@ constexpr i64 kSharedT = 160 << 10;
 
 struct Weight {
     SpectralNormRow r;
-    float* t;        // [parts][N]
-    double* ss;      // [parts]: of s^2, or of u s
-    double* tt;      // [tiles]: of t^2
+    float* t;    // [parts][N]
+    double* ss;  // [parts]: of s^2, or of u s
+    double* tt;  // [tiles]: of t^2
     i64 parts, tiles;
 };
 
@@ -62,10 +64,11 @@ __device__ inline void store_some(float* p, const float (&x)[VEC]) {
     else p[0] = x[0];
 }
 
-/// t += s W_i and the sum of s^2 (of u s) over the rows begin, begin + step ... of a warp or block of `of` threads, whose
-/// sum of its threads' parts is total().
+/// t += s W_i and the sum of s^2 (of u s) over the rows begin, begin + step ... of a warp or block of `of` threads,
+/// whose sum of its threads' parts is total().
 template <int VEC, class S>
-__device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, float* t, int at, int of, bool advance, S&& total) {
+__device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, float* t, int at, int of, bool advance,
+                              S&& total) {
     const i64 N = w.r.N;
     const float *W = (const float*)w.r.W, *v = (const float*)w.r.v_in, *u = (const float*)w.r.u_in;
     float* s_out = (float*)w.r.u_out;
@@ -101,7 +104,8 @@ __device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, flo
     return ss;
 }
 
-__global__ void __launch_bounds__(kThreads, 1) sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
+__global__ void __launch_bounds__(kThreads, 1)
+    sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
     CG_SHARED(float, room);
     __shared__ double dbl[33];
     __shared__ float one[33];
@@ -109,7 +113,8 @@ __global__ void __launch_bounds__(kThreads, 1) sums(const __grid_constant__ Rows
     const Weight& w = rows.row[rows.find((int)blockIdx.x, part)];
     // In 32 bits: a division of 64 is a call, for which registers spill. The first M % parts blocks have one row more.
     const int M = (int)w.r.M, parts = (int)w.parts, some = M / parts, more = M % parts;
-    const i64 N = w.r.N, begin = (i64)part * some + (part < more ? part : more), end = begin + some + (part < more ? 1 : 0);
+    const i64 N = w.r.N, begin = (i64)part * some + (part < more ? part : more),
+              end = begin + some + (part < more ? 1 : 0);
     float* t_out = w.t + (i64)part * N;
     const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
     const bool vectors = N % 4 == 0 && (((uintptr_t)w.r.W | (uintptr_t)w.r.v_in) & 15) == 0;
@@ -130,7 +135,8 @@ __global__ void __launch_bounds__(kThreads, 1) sums(const __grid_constant__ Rows
     } else {
         float* t = N <= shared_floats ? room : t_out;  // a thread's own columns either way
         auto total = [&](float s) { return block_sum(s, one); };
-        ss = vectors ? walk<4>(w, begin, end, 1, t, tid, kThreads, advance, total) : walk<1>(w, begin, end, 1, t, tid, kThreads, advance, total);
+        ss = vectors ? walk<4>(w, begin, end, 1, t, tid, kThreads, advance, total)
+                     : walk<1>(w, begin, end, 1, t, tid, kThreads, advance, total);
         __syncthreads();
         if (advance && t != t_out)
             for (i64 j = tid; j < N; j += kThreads) t_out[j] = t[j];
@@ -254,7 +260,8 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     std::vector<Weight> all((size_t)g.n);
     char* at = (char*)g.scratch;
     size_t shared = 0;
-    const i64 most = (i64)most_shared() - (2 << 10);  // what is left beside the static ones; without, t lies in device memory
+    const i64 most =
+        (i64)most_shared() - (2 << 10);  // what is left beside the static ones; without, t lies in device memory
     for (i64 k = 0; k < g.n; k++) {
         const SpectralNormRow& r = g.rows[k];
         at += place(r, at, &all[(size_t)k]);
@@ -263,16 +270,18 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     }
     using Table = Rows<Weight, kRows>;
     const int advance = (int)g.advance;
-    for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return w.parts; }, [&](const Table& t, i64 blocks, i64) {
-        CG_LAUNCH((sums), grid(blocks), kThreads, shared, s, t, advance, (i64)(shared / 4));
-    });
-    if (advance)
-        for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return w.tiles; }, [&](const Table& t, i64 blocks, i64) {
-            CG_LAUNCH((sum_t), grid(blocks), kThreads, 0, s, t);
+    for_rows<kRows>(
+        all.data(), g.n, [](const Weight& w) { return w.parts; },
+        [&](const Table& t, i64 blocks, i64) {
+            CG_LAUNCH((sums), grid(blocks), kThreads, shared, s, t, advance, (i64)(shared / 4));
         });
-    for_rows<kRows>(all.data(), g.n, [](const Weight& w) { return ceil_div(w.r.M > w.r.N ? w.r.M : w.r.N, kThreads); }, [&](const Table& t, i64 blocks, i64) {
-        CG_LAUNCH((finish), grid(blocks), kThreads, 0, s, t, advance);
-    });
+    if (advance)
+        for_rows<kRows>(
+            all.data(), g.n, [](const Weight& w) { return w.tiles; },
+            [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((sum_t), grid(blocks), kThreads, 0, s, t); });
+    for_rows<kRows>(
+        all.data(), g.n, [](const Weight& w) { return ceil_div(w.r.M > w.r.N ? w.r.M : w.r.N, kThreads); },
+        [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((finish), grid(blocks), kThreads, 0, s, t, advance); });
 }
 
 i64 spectral_norm_lambda_scratch(const SpectralNormLambdaArgs& g) {
@@ -290,10 +299,12 @@ void spectral_norm_lambda(const SpectralNormLambdaArgs& g, Stream s) {
         all.push_back(Back{g.rows[k], part, dot_blocks(g.rows[k].n)});
         part += all.back().blocks;
     }
-    for_rows<kRows>(all.data(), g.n, [](const Back& w) { return w.blocks; }, [&](const Rows<Back, kRows>& t, i64 blocks, i64) {
-        CG_LAUNCH((dots), grid(blocks), kThreads, 0, s, t);
-        CG_LAUNCH((lambdas), grid(t.n), kThreads, 0, s, t);
-    });
+    for_rows<kRows>(
+        all.data(), g.n, [](const Back& w) { return w.blocks; },
+        [&](const Rows<Back, kRows>& t, i64 blocks, i64) {
+            CG_LAUNCH((dots), grid(blocks), kThreads, 0, s, t);
+            CG_LAUNCH((lambdas), grid(t.n), kThreads, 0, s, t);
+        });
 }
 
 template <class T>
@@ -304,9 +315,8 @@ void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
     }
     using Table = Rows<SpectralNormGradRow, kRows>;
     auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.g.n, kChunk); };
-    for_rows<kRows>(g.rows, g.n, blocks_of, [&](const Table& t, i64 blocks, i64) {
-        CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t);
-    });
+    for_rows<kRows>(g.rows, g.n, blocks_of,
+                    [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t); });
 }
 
 CG_CUDA_F32(spectral_norm, SpectralNormArgs)

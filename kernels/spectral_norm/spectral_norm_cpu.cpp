@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of W are cut over the threads. Four rows at a time: their dot products with v, then their share of t while they
 // are still in the first-level cache, so that W comes from memory once and t is loaded once in four rows.
 // Versions: only this one; 39548 x 512 on 2 Zen 5 cores 1.8 ms, 5.8 times PyTorch

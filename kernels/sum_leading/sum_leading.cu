@@ -1,7 +1,7 @@
-// Two kernels: blocks sum parts of the rows of one x, 32 (or fewer, for narrow x) columns wide, and leave them in scratch;
-// then the parts are summed, 32 at a time, in an order that is fixed. The cut depends on the shape alone, so the sum is the
-// same every time.
-// Versions: only this one, not measured on a GPU yet.
+// SPDX-License-Identifier: Apache-2.0
+// Two kernels: blocks sum parts of the rows of one x, 32 (or fewer, for narrow x) columns wide, and leave them in
+// scratch; then the parts are summed, 32 at a time, in an order that is fixed. The cut depends on the shape alone, so
+// the sum is the same every time. Versions: only this one, not measured on a GPU yet.
 #include <vector>
 
 #include "device.cuh"
@@ -75,10 +75,14 @@ void sum_leading(const SumLeadingArgs& a, Stream s) {
         sums.push_back(Sum{g.x, (float*)g.y, (float*)at, g.R, g.C, parts_of(g), width_of(g.C), (float)g.scale});
         at += align_up(sums.back().parts * g.C * 4, 256);
     }
-    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, g.width) * g.parts; },
-                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_parts<T>), grid(blocks), kThreads, 0, s, t); });
-    for_rows<kRows>(sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, 32); },
-                    [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_up), grid(blocks), dim3(32, 32), 0, s, t); });
+    for_rows<kRows>(
+        sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, g.width) * g.parts; },
+        [&](const Rows<Sum, kRows>& t, i64 blocks, i64) {
+            CG_LAUNCH((sum_parts<T>), grid(blocks), kThreads, 0, s, t);
+        });
+    for_rows<kRows>(
+        sums.data(), a.n, [](const Sum& g) { return ceil_div(g.C, 32); },
+        [&](const Rows<Sum, kRows>& t, i64 blocks, i64) { CG_LAUNCH((sum_up), grid(blocks), dim3(32, 32), 0, s, t); });
 }
 
 CG_CUDA(sum_leading, SumLeadingArgs)

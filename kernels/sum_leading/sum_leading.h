@@ -1,6 +1,6 @@
-// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float; for any number of x as rows of one
-// kernel.
-// R C FLOPs, one read of x. Deterministic: parts cut by position, their sums added in order.
+// SPDX-License-Identifier: Apache-2.0
+// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float; for any number of x as rows of
+// one kernel. R C FLOPs, one read of x. Deterministic: parts cut by position, their sums added in order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

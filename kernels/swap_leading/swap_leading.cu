@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread an element of the output (16 bytes where C allows it): neighbours write, and within a row of C read, side by
 // side. Small beside the step. Versions: only this one, not measured on a GPU yet.
 #include "device.cuh"

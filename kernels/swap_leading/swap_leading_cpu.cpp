@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rows of C elements are copied whole, in the order of the output, cut over the threads. Where C is 1 that is a plain
 // transposition with strided reads. Versions: only this one.
 #include "cg/threads.h"

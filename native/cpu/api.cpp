@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "cg/api.h"
 
 #include <dlfcn.h>
 
+#include <sys/mman.h>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
-#include <sys/mman.h>
 
 #include "cg/threads.h"
 #include "oneapi/dnnl/dnnl.h"
@@ -19,10 +20,18 @@ void fail(const char* file, int line, const char* expr, const std::string& what)
                              (what.empty() ? "" : ": ") + what);
 }
 
-namespace ref { extern const Table kTable; }
-namespace portable { extern const Table kTable; }
-namespace avx2 { extern const Table kTable; }
-namespace avx512 { extern const Table kTable; }
+namespace ref {
+extern const Table kTable;
+}
+namespace portable {
+extern const Table kTable;
+}
+namespace avx2 {
+extern const Table kTable;
+}
+namespace avx512 {
+extern const Table kTable;
+}
 
 static const Table* loaded[kBackends];
 static void (*ranges[kBackends])(const char*);
@@ -54,9 +63,11 @@ void load_backend(int backend, const char* path) {
     auto get = (const Table* (*)())dlsym(library, "cg_backend");
     CG_CHECK(get, std::string(path) + " is no kernel library");
     const Table *t = get(), &own = ref::kTable;
-    CG_CHECK(t->n == own.n, std::string(path) + " has " + std::to_string(t->n) + " kernels, not " + std::to_string(own.n));
+    CG_CHECK(t->n == own.n,
+             std::string(path) + " has " + std::to_string(t->n) + " kernels, not " + std::to_string(own.n));
     for (int i = 0; i < own.n; i++)
-        CG_CHECK(!std::strcmp(t->entries[i].name, own.entries[i].name) && t->entries[i].args_bytes == own.entries[i].args_bytes,
+        CG_CHECK(!std::strcmp(t->entries[i].name, own.entries[i].name) &&
+                     t->entries[i].args_bytes == own.entries[i].args_bytes,
                  std::string(path) + ": kernel " + own.entries[i].name + " is of another build");
     loaded[backend] = t;
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
@@ -81,7 +92,8 @@ void range(int backend, const char* name) {
 }
 
 void choose(int backend, const char* what, const char* which) {
-    CG_CHECK(backend >= 0 && backend < kBackends && choices[backend], "backend " + std::to_string(backend) + " has no variants");
+    CG_CHECK(backend >= 0 && backend < kBackends && choices[backend],
+             "backend " + std::to_string(backend) + " has no variants");
     choices[backend](what, which);
 }
 
@@ -128,8 +140,8 @@ const char* cpu_features() {
 const char* library_versions() {
     static const std::string s = [] {
         const dnnl_version_t* v = dnnl_version();
-        return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
-               std::to_string(v->patch) + ", compiler " + __VERSION__;
+        return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch) +
+               ", compiler " + __VERSION__;
     }();
     return s.c_str();
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the CPU kernels read a gradient (cg/gradient.h).
 #pragma once
 
@@ -7,9 +8,9 @@
 namespace cg {
 namespace CG_NS {
 
-/// Calls f(i, n, x) for all elements [begin, end) of a gradient in order: x holds the n <= W from i on, the rest zero. No vector
-/// crosses the end of a row, so that lambda u_i is one number for it; whole vectors begin at multiples of W, so that those of all
-/// the update's tensors but v lie on one cache line each.
+/// Calls f(i, n, x) for all elements [begin, end) of a gradient in order: x holds the n <= W from i on, the rest zero.
+/// No vector crosses the end of a row, so that lambda u_i is one number for it; whole vectors begin at multiples of W,
+/// so that those of all the update's tensors but v lie on one cache line each.
 template <class F>
 inline void each_gradient(const Gradient& r, i64 begin, i64 end, F&& f) {
     const float *g = (const float*)r.g, *u = (const float*)r.u, *v = (const float*)r.v;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The double references' table.
 #include "kernels_all.h"
 

@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one vector type that CPU kernels are written with: `vf`, as wide as the instruction set this file is compiled
 // for (CG_NS names it: portable 4 floats, avx2 8, avx512 16). Every kernel source is compiled once per set; nothing
 // here may have external linkage outside CG_NS, or the linker would mix the sets.
 #pragma once
 
+#include <immintrin.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <immintrin.h>
 
 #include "cg/abi.h"
 
@@ -74,17 +75,19 @@ inline bf16 to_bf16(float f) {
 template <class T>
 inline T from_float(float f);
 template <>
-inline float from_float<float>(float f) { return f; }
+inline float from_float<float>(float f) {
+    return f;
+}
 template <>
-inline bf16 from_float<bf16>(float f) { return to_bf16(f); }
+inline bf16 from_float<bf16>(float f) {
+    return to_bf16(f);
+}
 
 #if defined(__AVX512BF16__)
 inline vf load(const bf16* p) {
     return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
 }
-inline void store(bf16* p, vf v) {
-    _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
-}
+inline void store(bf16* p, vf v) { _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh((__m512)v)); }
 inline vf load_n(const bf16* p, i64 n) {
     __m256i h = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
     return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
@@ -182,7 +185,9 @@ inline float fold(v8f h, F&& f) {
 #if defined(__AVX512F__)
 template <class F>
 inline float fold(vf v, F&& f) {
-    return fold(f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)), f);
+    return fold(f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                  __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)),
+                f);
 }
 #endif
 inline float hsum(vf v) {
@@ -246,7 +251,7 @@ inline vf exp2v(vf x) {
 }  // namespace CG_NS
 }  // namespace cg
 
-#define CG_INSTANTIATE(kernel, Args)               \
-    template void kernel<float>(const Args&);      \
+#define CG_INSTANTIATE(kernel, Args)          \
+    template void kernel<float>(const Args&); \
     template void kernel<::cg::bf16>(const Args&);
 #define CG_INSTANTIATE_F32(kernel, Args) template void kernel<float>(const Args&);

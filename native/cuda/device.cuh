@@ -1,6 +1,8 @@
-// What the CUDA kernels share: launching, vectors of 16 bytes, conversions, reductions in a fixed order, tables of rows as
-// kernel parameters. The same files compile with g++ and CG_SIM (native/sim/cuda_sim.h), so nothing here or in kernels/
-// uses more of CUDA than that header has; PTX sits in mma.cuh and wgmma.cuh behind functions with an emulated twin.
+// SPDX-License-Identifier: Apache-2.0
+// What the CUDA kernels share: launching, vectors of 16 bytes, conversions, reductions in a fixed order, tables of rows
+// as kernel parameters. The same files compile with g++ and CG_SIM (native/sim/cuda_sim.h), so nothing here or in
+// kernels/ uses more of CUDA than that header has; PTX sits in mma.cuh and wgmma.cuh behind functions with an emulated
+// twin.
 //
 // A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda; it may launch several
 // kernels and must neither allocate nor synchronise, as it is called while a CUDA graph is captured.
@@ -45,14 +47,15 @@ constexpr size_t parameter_bytes() {
 /// Bytes of shared memory that a block may have, static ones included.
 inline size_t most_shared() { return sim::launches.most_shared; }
 template <class... P, class... A>
-void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
+                  const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
     if (sim::launches.note(site, grid, threads, shared, parameter_bytes<P...>())) return;
     sim::run(site.what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
 }
 #define CG_SITE(kernel) (::cg::sim::Site{#kernel, __BASE_FILE__, &::cg::sim::symbol<(CG_UNPAREN kernel)>})
 #else
-#define CG_SHARED(T, name)                                        \
+#define CG_SHARED(T, name)                                       \
     extern __shared__ __align__(128) unsigned char cg_dynamic[]; \
     T* name = (T*)cg_dynamic
 inline size_t most_shared() {
@@ -63,15 +66,18 @@ inline size_t most_shared() {
     return (size_t)n;
 }
 template <class... P, class... A>
-void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream, const A&... args) {
+void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
+                  const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
     // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB, which LaunchTest
     // checks), a launch must opt in.
     if (shared > 32 << 10) {
-        cudaError_t e = cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-        CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) + " bytes of shared memory: " + cudaGetErrorString(e));
+        cudaError_t e =
+            cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
+                                       " bytes of shared memory: " + cudaGetErrorString(e));
     }
-    kernel<<<grid, threads, shared, (cudaStream_t)stream>>>(args...);
+    kernel<<<grid, threads, shared, (cudaStream_t)stream> > >(args...);
     cudaError_t e = cudaGetLastError();
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
 }
@@ -82,8 +88,8 @@ void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 thread
 #define CG_UNPAREN(...) __VA_ARGS__
 
 inline dim3 grid(i64 x, i64 y = 1, i64 z = 1) {
-    CG_CHECK(x > 0 && y > 0 && z > 0 && x < (1ll << 31) && y < 65536 && z < 65536, "grid " + std::to_string(x) + " x " +
-             std::to_string(y) + " x " + std::to_string(z));
+    CG_CHECK(x > 0 && y > 0 && z > 0 && x < (1ll << 31) && y < 65536 && z < 65536,
+             "grid " + std::to_string(x) + " x " + std::to_string(y) + " x " + std::to_string(z));
     return dim3((unsigned)x, (unsigned)y, (unsigned)z);
 }
 
@@ -172,7 +178,9 @@ bool aligned16(const void* p, const P*... more) {
 }
 
 /// i % m with one 32-bit division where both fit: a 64-bit one costs about a hundred instructions.
-__device__ inline i64 remainder(i64 i, i64 m) { return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i % (uint32_t)m) : i % m; }
+__device__ inline i64 remainder(i64 i, i64 m) {
+    return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i % (uint32_t)m) : i % m;
+}
 __device__ inline i64 quotient(i64 i, i64 m) { return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i / (uint32_t)m) : i / m; }
 
 /// Sum over the lanes, in every lane; the tree is fixed, so the result is.
@@ -200,8 +208,8 @@ __device__ inline S block_sum(S v, S* room) {
     return room[32];
 }
 
-/// Sum of part[p stride + c] over n parts, for a block of 32 columns and 32 warps: each warp adds up every 32nd part, then the
-/// first the warps' in order. The sum is the first warp's.
+/// Sum of part[p stride + c] over n parts, for a block of 32 columns and 32 warps: each warp adds up every 32nd part,
+/// then the first the warps' in order. The sum is the first warp's.
 template <class T>
 __device__ inline T column_sum(const T* part, i64 n, i64 stride, i64 c, i64 C) {
     __shared__ T room[32][32];

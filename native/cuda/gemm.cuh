@@ -1,9 +1,9 @@
-// One matrix product for everything that is one: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n], where a and b are read
-// through small functors, so that plain products and all three convolutions (implicit GEMM) share it. Tiles of 64 x 64;
-// bf16 through mma.sync m16n8k16, float by FMA. Few tiles and a long k are cut along k: parts go to scratch and are
-// summed in order, so the result is the same every time.
-// run_groups does many such problems in one grid (grouped discriminators): k is cut so that no block has more to do than an
-// equal share of all of them, whatever their sizes.
+// SPDX-License-Identifier: Apache-2.0
+// One matrix product for everything that is one: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n], where a and b are
+// read through small functors, so that plain products and all three convolutions (implicit GEMM) share it. Tiles of 64
+// x 64; bf16 through mma.sync m16n8k16, float by FMA. Few tiles and a long k are cut along k: parts go to scratch and
+// are summed in order, so the result is the same every time. run_groups does many such problems in one grid (grouped
+// discriminators): k is cut so that no block has more to do than an equal share of all of them, whatever their sizes.
 // cuBLASLt serves plain products on a GPU; this one needs no library, runs in the simulation, and is the base
 // for products that they lack (grouped discriminators, 1-D convolutions over vertices).
 // Versions: only this one, not measured on a GPU yet.
@@ -53,8 +53,9 @@ struct Tile<bf16> {
                 for (float& z : y) z = 0;
     }
     template <class A, class B>
-    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end, unsigned char* shared) {
-        bf16(*sa)[kK + kPad] = (bf16(*)[kK + kPad])shared;
+    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end,
+                        unsigned char* shared) {
+        bf16(*sa)[kK + kPad] = (bf16(*)[kK + kPad]) shared;
         bf16(*sb)[kK + kPad] = sa + kM;
         const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
         const bf16 zero{0};
@@ -95,7 +96,8 @@ struct Tile<bf16> {
             for (int j = 0; j < 4; j++)
 #pragma unroll
                 for (int e = 0; e < 4; e++)
-                    f(warp / 2 * 32 + i * 16 + lane / 4 + e / 2 * 8, warp % 2 * 32 + j * 8 + lane % 4 * 2 + e % 2, c[i][j][e]);
+                    f(warp / 2 * 32 + i * 16 + lane / 4 + e / 2 * 8, warp % 2 * 32 + j * 8 + lane % 4 * 2 + e % 2,
+                      c[i][j][e]);
     }
 };
 
@@ -110,9 +112,10 @@ struct Tile<float> {
             for (float& y : x) y = 0;
     }
     template <class A, class B>
-    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end, unsigned char* shared) {
-        float(*sa)[kM + kPad] = (float(*)[kM + kPad])shared;
-        float(*sb)[kN + kPad] = (float(*)[kN + kPad])(sa + kK);
+    __device__ void add(const A& a, const B& b, i64 m0, i64 n0, i64 k0, const Problem& p, i64 k_end,
+                        unsigned char* shared) {
+        float (*sa)[kM + kPad] = (float (*)[kM + kPad]) shared;
+        float (*sb)[kN + kPad] = (float (*)[kN + kPad])(sa + kK);
         const int tid = (int)threadIdx.x, tm = tid / 16, tn = tid % 16;
         for (int i = tid; i < kM * kK; i += kThreads) {
             const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
@@ -149,7 +152,8 @@ struct Tile<float> {
 
 /// What one block does: the tile at m0, n0 of part z of k.
 template <class T, class Y, class A, class B>
-__device__ inline void block_product(const A& a, const B& b, Y* y, const Problem& p, i64 m0, i64 n0, i64 z, unsigned char* shared) {
+__device__ inline void block_product(const A& a, const B& b, Y* y, const Problem& p, i64 m0, i64 n0, i64 z,
+                                     unsigned char* shared) {
     // k is cut at multiples of the tile
     const i64 steps = ceil_div(p.K, Tile<T>::kK);
     const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
@@ -188,7 +192,8 @@ __global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
 
 /// `scratch` as scratch() says.
 template <class T, class Y, class A, class B>
-void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch, Stream s) {
+void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch,
+         Stream s) {
     const Problem p = {M, N, K, (const float*)bias, (const float*)scale, splits_of(M, N, K), (float*)scratch};
     CG_LAUNCH((product<T, Y, A, B>), grid(ceil_div(M, kM), ceil_div(N, kN), p.splits), kThreads, 0, s, a, b, y, p);
     if (p.splits > 1) CG_LAUNCH((sum_splits<Y>), grid(ceil_div(M * N, 256)), 256, 0, s, y, p);
@@ -263,10 +268,12 @@ void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
         if (splits[i] > 1) at += align_up(splits[i] * e.M * e.N * 4, 256);
         jobs.push_back(j);
     }
-    for_rows<kJobs>(jobs.data(), n, [](const J& j) { return Extent{j.p.M, j.p.N, j.p.K}.tiles() * j.p.splits; },
-                    [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((products<T, J>), grid(blocks), kThreads, 0, s, t); });
-    for_rows<kJobs>(jobs.data(), n, [](const J& j) { return j.p.splits > 1 ? ceil_div(j.p.M * j.p.N, 256) : 0; },
-                    [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((sum_jobs<J>), grid(blocks), 256, 0, s, t); });
+    for_rows<kJobs>(
+        jobs.data(), n, [](const J& j) { return Extent{j.p.M, j.p.N, j.p.K}.tiles() * j.p.splits; },
+        [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((products<T, J>), grid(blocks), kThreads, 0, s, t); });
+    for_rows<kJobs>(
+        jobs.data(), n, [](const J& j) { return j.p.splits > 1 ? ceil_div(j.p.M * j.p.N, 256) : 0; },
+        [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((sum_jobs<J>), grid(blocks), 256, 0, s, t); });
 }
 
 }  // namespace cg::cuda::gemm

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the CUDA kernels read a gradient (cg/gradient.h).
 #pragma once
 
@@ -11,8 +12,8 @@ inline void check(const Gradient& r) {
     CG_CHECK(!r.v || r.n < (1ll << 31), "a spectrally normalised weight of " + std::to_string(r.n) + " numbers");
 }
 
-/// A thread's way through a gradient, from element i in equal steps. Its row and column follow by additions: the one division
-/// is at the start and in 32 bits (one of 64 is a call, for which registers spill).
+/// A thread's way through a gradient, from element i in equal steps. Its row and column follow by additions: the one
+/// division is at the start and in 32 bits (one of 64 is a call, for which registers spill).
 class GradientWalk {
   public:
     __device__ GradientWalk(const Gradient& r, i64 i, int step)

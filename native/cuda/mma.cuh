@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tensor-core products of a warp: D = A B + C, m16n8k16, bf16 with float sums, and the loads that feed them. PTX on a
-// GPU, the same arithmetic lane by lane in the simulation (native/sim/cuda_sim.cpp; the order of the 16 products of a sum is
-// a guess there: hardware does not say its own).
+// GPU, the same arithmetic lane by lane in the simulation (native/sim/cuda_sim.cpp; the order of the 16 products of a
+// sum is a guess there: hardware does not say its own).
 //
 // Fragments, with g = lane / 4 and t = lane % 4 (PTX ISA, mma.m16n8k16):
 //   A [16][16]: a0 (g, 2t..)  a1 (g + 8, 2t..)  a2 (g, 2t + 8..)  a3 (g + 8, 2t + 8..)      two bf16 each
@@ -48,10 +49,14 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
     if (TRANS)
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(at)
+                     : "memory");
     else
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(at)
+                     : "memory");
 #elif defined(CG_SIM)
     sim::load_matrices(TRANS, r, row);
 #endif
@@ -61,8 +66,9 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
 __device__ inline void copy_async(void* to, const void* from, bool ok) {
 #if defined(__CUDA_ARCH__)
     const int n = ok ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(n) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(to)),
+                 "l"(from), "r"(n)
+                 : "memory");
 #elif defined(CG_SIM)
     sim::copy_async(to, from, ok);
 #endif

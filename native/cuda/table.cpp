@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
 #include <cstring>
 #include <stdexcept>
@@ -26,8 +27,8 @@ void fail(const char* file, int line, const char* expr, const std::string& what)
 
 }  // namespace cg
 
-/// Takes one of a kernel's variants for all launches from now on. The simulation also takes a file in which it notes launches
-/// instead of running them, and how much shared memory a block may have.
+/// Takes one of a kernel's variants for all launches from now on. The simulation also takes a file in which it notes
+/// launches instead of running them, and how much shared memory a block may have.
 extern "C" __attribute__((visibility("default"))) void cg_choose(const char* what, const char* which) {
 #ifdef CG_SIM
     if (!std::strcmp(what, "launches")) return cg::sim::launches.note_in(which);
@@ -61,8 +62,10 @@ using Stream = void*;
 #ifdef CG_SIM_CUDART
 // The simulation behind a CUDA runtime of its own (native/sim/cudart): launches go through its streams.
 extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args);
-#define CG_RUN(k, A, T) \
-    [](const void* a, void* s) { cg_cudart_launch(s, [](const void* b, void* forwards) { k<T>(*(const A*)b, forwards); }, a); }
+#define CG_RUN(k, A, T)                                                                              \
+    [](const void* a, void* s) {                                                                     \
+        cg_cudart_launch(s, [](const void* b, void* forwards) { k<T>(*(const A*)b, forwards); }, a); \
+    }
 #else
 #define CG_RUN(k, A, T) [](const void* a, void* s) { k<T>(*(const A*)a, s); }
 #endif

@@ -1,11 +1,13 @@
-// Tensor-core products of a warpgroup (wgmma, sm_90a alone): C [64][N] += A [64][16] B [16][N], bf16 with float sums, A from
-// registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through the same
-// descriptors and swizzle, done at the wait: until then the accumulators hold NaN.
+// SPDX-License-Identifier: Apache-2.0
+// Tensor-core products of a warpgroup (wgmma, sm_90a alone): C [64][N] += A [64][16] B [16][N], bf16 with float sums, A
+// from registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through
+// the same descriptors and swizzle, done at the wait: until then the accumulators hold NaN.
 //
 // Warp w of a warpgroup owns rows 16 w .. 16 w + 15 of A and C, with the fragments of mma.m16n8k16 (mma.cuh; PTX ISA,
 // wgmma.m64nNk16): N / 8 of C side by side.
-// In shared memory lie rows of 64 bf16 from a multiple of 1024 bytes on, with the 128-byte swizzle: 16 bytes number c of
-// row r at 8 r + (c ^ r % 8). Such rows are A's rows and B's columns (K-major: 64 of K in a row), or with TRANS B's rows (N-major).
+// In shared memory lie rows of 64 bf16 from a multiple of 1024 bytes on, with the 128-byte swizzle: 16 bytes number c
+// of row r at 8 r + (c ^ r % 8). Such rows are A's rows and B's columns (K-major: 64 of K in a row), or with TRANS B's
+// rows (N-major).
 #pragma once
 
 #include "mma.cuh"
@@ -24,8 +26,8 @@ namespace cg::cuda {
 /// Element of 16 bytes number c of row r.
 __host__ __device__ constexpr int swizzled(int r, int c) { return r * 64 + (c ^ (r & 7)) * 8; }
 
-/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes from 8 rows to the next 8, 128-byte swizzle, all in
-/// 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
+/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes from 8 rows to the next 8, 128-byte
+/// swizzle, all in 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
 __device__ inline uint64_t swizzled_rows(const void* p) {
 #if defined(__CUDA_ARCH__)
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
@@ -47,7 +49,8 @@ inline const uint16_t* operand(uint64_t d, bool trans, unsigned n, unsigned k) {
     CG_CHECK(mode > 0 && (d >> 49 & 7) == 0, "descriptor of another kind");
     const unsigned row = 256u >> mode;  // bytes: 128, 64, 32
     unsigned at = (d & 0x3fff) << 4;
-    at += trans ? n / (row / 2) * leading + k / 8 * stride + k % 8 * row + n % (row / 2) * 2 : n / 8 * stride + n % 8 * row + k * 2;
+    at += trans ? n / (row / 2) * leading + k / 8 * stride + k % 8 * row + n % (row / 2) * 2
+                : n / 8 * stride + n % 8 * row + k * 2;
     at ^= at >> 3 & (row - 16);
     CG_CHECK(at + 2 <= sim::block().dynamic_bytes, "wgmma reads beyond shared memory");
     return (const uint16_t*)(sim::block().shared() + at);
@@ -64,33 +67,37 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
 #define CG_T3 CG_T() "," CG_T(1) "," CG_T(2)
 #define CG_T4 CG_T3 "," CG_T(3)
 #define CG_C1(n) CG_OUT(c[n][0]), CG_OUT(c[n][1]), CG_OUT(c[n][2]), CG_OUT(c[n][3])
-#define CG_C8(n) CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3), CG_C1(n + 4), CG_C1(n + 5), CG_C1(n + 6), CG_C1(n + 7)
-/// `list` names the accumulators, which are the first operands; A from registers and B are i0 to i4, or i0 and i1 both in
-/// shared memory.
-#define CG_REGISTERS(N, list, i0, i1, i2, i3, i4, ...)                                                                       \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" list \
-                 "}, {%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, " CG_TRANS ";}"                               \
-                 : __VA_ARGS__                                                                                               \
+#define CG_C8(n) \
+    CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3), CG_C1(n + 4), CG_C1(n + 5), CG_C1(n + 6), CG_C1(n + 7)
+/// `list` names the accumulators, which are the first operands; A from registers and B are i0 to i4, or i0 and i1 both
+/// in shared memory.
+#define CG_REGISTERS(N, list, i0, i1, i2, i3, i4, ...)                                                               \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N                 \
+                 "k16.f32.bf16.bf16 {" list "}, {%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, " CG_TRANS \
+                 ";}"                                                                                                \
+                 : __VA_ARGS__                                                                                       \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
-#define CG_SHARED_A(N, list, i0, i1, i2, i3, i4, ...)                                                                        \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" list \
-                 "}, %" #i0 ", %" #i1 ", p, 1, 1, 0, " CG_TRANS ";}"                                                          \
-                 : __VA_ARGS__                                                                                               \
+#define CG_SHARED_A(N, list, i0, i1, i2, i3, i4, ...)                                                \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N \
+                 "k16.f32.bf16.bf16 {" list "}, %" #i0 ", %" #i1 ", p, 1, 1, 0, " CG_TRANS ";}"      \
+                 : __VA_ARGS__                                                                       \
                  : "l"(a), "l"(b))
 /// A line for each width.
-#define CG_WIDTHS(form)                                                                                                                  \
-    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));                                    \
-    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                                                     \
-    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));                               \
-    if constexpr (N8 == 11) form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));             \
-    if constexpr (N8 == 12)                                                                                                              \
-        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11));      \
-    if constexpr (N8 == 14)                                                                                                              \
-        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10), CG_C1(11),  \
-             CG_C1(12), CG_C1(13));
+#define CG_WIDTHS(form)                                                                                           \
+    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));             \
+    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                              \
+    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));        \
+    if constexpr (N8 == 11)                                                                                       \
+        form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));          \
+    if constexpr (N8 == 12)                                                                                       \
+        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9),      \
+             CG_C1(10), CG_C1(11));                                                                               \
+    if constexpr (N8 == 14)                                                                                       \
+        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), \
+             CG_C1(10), CG_C1(11), CG_C1(12), CG_C1(13));
 
-/// c [N8] = a b of 8 N8 columns, plus c where SUM; a is the descriptor of 64 rows (K-major), or a warp's fragment of 16.
-/// Between wgmma_begin and wgmma_wait nothing else touches c or a.
+/// c [N8] = a b of 8 N8 columns, plus c where SUM; a is the descriptor of 64 rows (K-major), or a warp's fragment
+/// of 16. Between wgmma_begin and wgmma_wait nothing else touches c or a.
 template <int N8, bool TRANS, bool SUM, class A>
 __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #if defined(__CUDA_ARCH__)
@@ -100,23 +107,39 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #define CG_OUT(x) "=f"(x)
 #define CG_SUM "0"
 #define CG_TRANS "0"
-        if constexpr (!TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
-        if constexpr (!TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+        if constexpr (!TRANS && sizeof(A) == 8) {
+            CG_WIDTHS(CG_SHARED_A)
+        }
+        if constexpr (!TRANS && sizeof(A) == 16) {
+            CG_WIDTHS(CG_REGISTERS)
+        }
 #undef CG_TRANS
 #define CG_TRANS "1"
-        if constexpr (TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
-        if constexpr (TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+        if constexpr (TRANS && sizeof(A) == 8) {
+            CG_WIDTHS(CG_SHARED_A)
+        }
+        if constexpr (TRANS && sizeof(A) == 16) {
+            CG_WIDTHS(CG_REGISTERS)
+        }
 #undef CG_OUT
 #undef CG_SUM
     } else {
 #define CG_OUT(x) "+f"(x)
 #define CG_SUM "1"
-        if constexpr (TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
-        if constexpr (TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+        if constexpr (TRANS && sizeof(A) == 8) {
+            CG_WIDTHS(CG_SHARED_A)
+        }
+        if constexpr (TRANS && sizeof(A) == 16) {
+            CG_WIDTHS(CG_REGISTERS)
+        }
 #undef CG_TRANS
 #define CG_TRANS "0"
-        if constexpr (!TRANS && sizeof(A) == 8) { CG_WIDTHS(CG_SHARED_A) }
-        if constexpr (!TRANS && sizeof(A) == 16) { CG_WIDTHS(CG_REGISTERS) }
+        if constexpr (!TRANS && sizeof(A) == 8) {
+            CG_WIDTHS(CG_SHARED_A)
+        }
+        if constexpr (!TRANS && sizeof(A) == 16) {
+            CG_WIDTHS(CG_REGISTERS)
+        }
 #undef CG_OUT
 #undef CG_SUM
 #undef CG_TRANS
@@ -136,7 +159,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
         k.rows = a;
     } else {
         const uint64_t words[2] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32};
-        const uint64_t(*s)[8] = sim::exchange(0xffffffffu, words, 2);
+        const uint64_t (*s)[8] = sim::exchange(0xffffffffu, words, 2);
         for (unsigned j = 0; j < 4; j++)
             for (unsigned i = 0; i < 4; i++) k.a[j][i] = (uint32_t)(s[g * 4 + j][i / 2] >> (32 * (i % 2)));
     }
@@ -149,7 +172,8 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     auto reads = [k, b, g, t, warp, begun] {
         for (unsigned i = 0; i < 16 && sim::kChecked; i++) {
             for (unsigned r = 0; r < 2 && sizeof(A) == 8; r++)
-                if (i % 4 == t) sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
+                if (i % 4 == t)
+                    sim::touch(operand(k.rows, false, warp * 16 + g + 8 * r, i), 2, sim::Access::kRead, begun.place);
             for (unsigned n = g; n < 2 * N8; n += 8)
                 sim::touch(operand(b, TRANS, n / 2 * 8 + 2 * t + n % 2, i), 2, sim::Access::kRead, begun.place);
         }
@@ -230,7 +254,8 @@ __device__ inline void wgmma_wait(R&... registers) {
 #endif
     (pin(registers), ...);
 }
-/// What this thread wrote to shared memory (copy_async: waited for) becomes visible to wgmma, for others after a barrier.
+/// What this thread wrote to shared memory (copy_async: waited for) becomes visible to wgmma, for others after a
+/// barrier.
 __device__ inline void wgmma_fence() {
 #if defined(__CUDA_ARCH__)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

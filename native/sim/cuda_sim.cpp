@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fibers of cuda_sim.h.
 #include "cuda_sim.h"
 
@@ -48,9 +49,10 @@ struct Fixed {
 
     Fixed() { dl_iterate_phdr(&of_library, this); }
     static int of_library(dl_phdr_info* i, size_t, void* to) {
-        const ElfW(Phdr) *p = i->dlpi_phdr, *end = p + i->dlpi_phnum;
+        const ElfW(Phdr)* p = i->dlpi_phdr, *end = p + i->dlpi_phnum;
         bool own = false;
-        for (const ElfW(Phdr)* q = p; q < end; q++) own |= q->p_type == PT_LOAD && i->dlpi_addr + q->p_vaddr == (uintptr_t)&__ehdr_start;
+        for (const ElfW(Phdr)* q = p; q < end; q++)
+            own |= q->p_type == PT_LOAD && i->dlpi_addr + q->p_vaddr == (uintptr_t)&__ehdr_start;
         if (!own) return 0;
         for (; p < end; p++)
             if (p->p_type == PT_TLS) ((Fixed*)to)->bytes = p->p_memsz, ((Fixed*)to)->index.module = i->dlpi_tls_modid;
@@ -171,7 +173,7 @@ void sync_warp(uint32_t mask) { meet(mask, mask == 0xffffffffu); }
 
 uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
     Warp& w = warp();
-    uint64_t(*s)[8] = w.slot[w.generation & 1];
+    uint64_t (*s)[8] = w.slot[w.generation & 1];
     for (int i = 0; i < n; i++) s[lane()][i] = words[i];
     warp_barrier(mask);
     return s;
@@ -179,7 +181,7 @@ uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
 
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     const uint64_t words[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b0 | (uint64_t)b1 << 32};
-    const uint64_t(*s)[8] = exchange(0xffffffffu, words, 3);
+    const uint64_t (*s)[8] = exchange(0xffffffffu, words, 3);
     const unsigned g = lane() / 4, t = lane() % 4;
     auto half = [](uint64_t w, unsigned hi) {
         const uint32_t u = (uint32_t)(w >> (16 * hi)) << 16;
@@ -204,7 +206,7 @@ void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 void load_matrices(bool trans, uint32_t (&r)[4], const void* row) {
     CG_CHECK(((uintptr_t)row & 15) == 0, "ldmatrix wants rows on 16 bytes");
     const uint64_t word = (uint64_t)row;
-    const uint64_t(*s)[8] = exchange(0xffffffffu, &word, 1);
+    const uint64_t (*s)[8] = exchange(0xffffffffu, &word, 1);
     const unsigned g = lane() / 4, t = lane() % 4;
     for (unsigned i = 0; i < 4; i++) {
         r[i] = 0;
@@ -290,7 +292,8 @@ void run_block(Block& b) {
         if (!moved) {
             // The waiting fibers' stacks are simply made anew for the next block.
             CG_CHECK(false, "of " + std::to_string(n) + " threads " + std::to_string(b.alive) + " wait for ever, " +
-                                std::to_string(b.at_barrier) + " at a barrier of the block, the others at one of their warp");
+                                std::to_string(b.at_barrier) +
+                                " at a barrier of the block, the others at one of their warp");
         }
     }
 }

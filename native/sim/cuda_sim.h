@@ -1,10 +1,11 @@
-// CUDA on the CPU: what the kernels in kernels/*/*.cu use of CUDA C++, so that g++ compiles the same files and tests run
-// them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
+// SPDX-License-Identifier: Apache-2.0
+// CUDA on the CPU: what the kernels in kernels/*/*.cu use of CUDA C++, so that g++ compiles the same files and tests
+// run them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
 // OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
 // instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
-// (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async, but
-// backwards at once), so that reading or overwriting too early shows. races.h finds what changes no result.
-// About 1 GFLOP/s.
+// (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async,
+// but backwards at once), so that reading or overwriting too early shows. races.h finds what changes no result. About 1
+// GFLOP/s.
 //
 // Not covered: bulk copies, streams that overlap. Blocks must be independent.
 #pragma once
@@ -76,7 +77,7 @@ class Background {
     std::vector<F> open;
     std::deque<std::vector<F>> groups;
 
-public:
+  public:
     void start(F f) { open.push_back(std::move(f)); }
     void commit() {
         groups.push_back(std::move(open));
@@ -202,7 +203,7 @@ inline T shuffle(uint32_t mask, T v, unsigned from) {
     static_assert(sizeof(T) <= 8, "a shuffle moves up to 8 bytes");
     uint64_t u = 0;
     std::memcpy(&u, &v, sizeof v);
-    uint64_t(*s)[8] = exchange(mask, &u, 1);
+    uint64_t (*s)[8] = exchange(mask, &u, 1);
     T r;
     std::memcpy(&r, &s[from & 31][0], sizeof r);
     return r;
@@ -240,7 +241,8 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
                 for (i64 i = 0; i < n; i++) {
                     Fiber& f = b.fibers[(size_t)(backwards ? n - 1 - i : i)];
                     f.index = (unsigned)i;
-                    f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y), (unsigned)(i / threads.x / threads.y));
+                    f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y),
+                                 (unsigned)(i / threads.x / threads.y));
                 }
                 b.fill_shared();
                 run_block(b);

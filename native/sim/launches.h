@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the host functions launch, noted instead of run. With a device that has no memory, steps of full size take
 // milliseconds, and a test can hold every launch against what ptxas says of its kernel (tools/ptxas-report).
 #pragma once
@@ -37,7 +38,7 @@ struct Site {
 class Launches {
     std::ofstream to;
 
-public:
+  public:
     /// What a block may have of shared memory on the card that host functions see.
     size_t most_shared = kDynamic;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels that do what none may, for tools/sanitize, which wants AddressSanitizer to name each of them and its line:
 //   overrun 0  writes past the end of device memory      1  reads past it      2  writes past its dynamic shared memory
 #include "device.cuh"

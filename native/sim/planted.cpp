@@ -1,4 +1,6 @@
-// Kernels with one fault each and the same without it, for RacesTest, which wants the first named and the second let pass:
+// SPDX-License-Identifier: Apache-2.0
+// Kernels with one fault each and the same without it, for RacesTest, which wants the first named and the second let
+// pass:
 //   planted NAME wrong|right
 #include <cstdio>
 
@@ -71,7 +73,9 @@ __global__ void store_misaligned(float* x, bool wrong) {
     const float v[4] = {1, 2, 3, 4};
     store_vec(x + 4 * threadIdx.x + 2 * (wrong && threadIdx.x == 7), v);
 }
-__global__ void pair_misaligned(float* x, bool wrong) { *(uint32_t*)((uint16_t*)x + 2 * threadIdx.x + (wrong && threadIdx.x == 7)) = 1; }
+__global__ void pair_misaligned(float* x, bool wrong) {
+    *(uint32_t*)((uint16_t*)x + 2 * threadIdx.x + (wrong && threadIdx.x == 7)) = 1;
+}
 __global__ void write_twice(float* x, bool wrong) { x[blockIdx.x * (wrong ? 63 : 64) + threadIdx.x] = 1; }
 __global__ void read_other_block(float* x, bool wrong) {
     const float v = x[wrong && blockIdx.x == 2 ? 64 + threadIdx.x : 64 * blockIdx.x + threadIdx.x];
@@ -131,25 +135,13 @@ const struct {
     unsigned blocks, threads;
 } kCases[] = {
 #define CG_CASE(k, blocks, threads) {#k, k, blocks, threads},
-    CG_CASE(exchange_warps, 1, 64)
-    CG_CASE(overwrite_read, 1, 64)
-    CG_CASE(exchange_lanes, 1, 32)
-    CG_CASE(shuffle_for_barrier, 1, 32)
-    CG_CASE(share_word, 1, 64)
-    CG_CASE(read_unwritten, 2, 64)
-    CG_CASE(read_unwritten_dynamic, 2, 64)
-    CG_CASE(load_misaligned, 1, 32)
-    CG_CASE(store_misaligned, 1, 32)
-    CG_CASE(pair_misaligned, 1, 32)
-    CG_CASE(write_twice, 3, 64)
-    CG_CASE(read_other_block, 3, 64)
-    CG_CASE(read_later_block, 3, 64)
-    CG_CASE(exchange_in_device_memory, 1, 64)
-    CG_CASE(read_before_copy, 1, 32)
-    CG_CASE(read_anothers_copy, 1, 64)
-    CG_CASE(copy_misaligned, 1, 32)
-    CG_CASE(overwrite_operand, 1, 128)
-};
+    CG_CASE(exchange_warps, 1, 64) CG_CASE(overwrite_read, 1, 64) CG_CASE(exchange_lanes, 1, 32)
+        CG_CASE(shuffle_for_barrier, 1, 32) CG_CASE(share_word, 1, 64) CG_CASE(read_unwritten, 2, 64)
+            CG_CASE(read_unwritten_dynamic, 2, 64) CG_CASE(load_misaligned, 1, 32) CG_CASE(store_misaligned, 1, 32)
+                CG_CASE(pair_misaligned, 1, 32) CG_CASE(write_twice, 3, 64) CG_CASE(read_other_block, 3, 64)
+                    CG_CASE(read_later_block, 3, 64) CG_CASE(exchange_in_device_memory, 1, 64)
+                        CG_CASE(read_before_copy, 1, 32) CG_CASE(read_anothers_copy, 1, 64)
+                            CG_CASE(copy_misaligned, 1, 32) CG_CASE(overwrite_operand, 1, 128)};
 
 int run(const std::string& name, bool wrong) {
     alignas(16) static float memory[256];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // races.h. Compiled without -fsanitize: what happens here is no access of a kernel's.
 #include "races.h"
 
@@ -15,8 +16,8 @@ namespace cg::sim {
 
 namespace {
 
-/// The history of a few bytes. Epochs count the barriers of blocks, the beginnings of blocks and of launches, all in one
-/// row: an epoch says which block of which launch it belongs to.
+/// The history of a few bytes. Epochs count the barriers of blocks, the beginnings of blocks and of launches, all in
+/// one row: an epoch says which block of which launch it belongs to.
 struct Cell {
     // the last write
     uint32_t epoch, synced, place;
@@ -61,13 +62,15 @@ struct History {
         return *r.second;
     }
     std::string block_of(uint32_t e) const {
-        auto after = std::upper_bound(blocks.begin(), blocks.end(), e, [](uint32_t x, const auto& b) { return x < b.first; });
+        auto after =
+            std::upper_bound(blocks.begin(), blocks.end(), e, [](uint32_t x, const auto& b) { return x < b.first; });
         return "block " + text((--after)->second);
     }
 };
 /// Never destroyed: a process may end while another thread still runs kernels.
 History& history = *new History();
-/// The thread of the system that launches. Apart from the history, which is not there yet while the library's own data is made.
+/// The thread of the system that launches. Apart from the history, which is not there yet while the library's own data
+/// is made.
 const void* launching = nullptr;
 
 /// The part of a thread's stack that its caller may have its arguments in.
@@ -100,7 +103,8 @@ std::string name(uint32_t place) {
                 std::string s(line);
                 s = s.substr(0, s.find_first_of(" \n"));
                 // what belongs to the simulation or to the compiler is of no interest
-                if (s.find("cuda_sim.h") == s.npos && s.find("races.h") == s.npos && s.find("/include/c++/") == s.npos && s[0] != '?')
+                if (s.find("cuda_sim.h") == s.npos && s.find("races.h") == s.npos &&
+                    s.find("/include/c++/") == s.npos && s[0] != '?')
                     lines.push_back(s);
             }
             pclose(f);
@@ -140,14 +144,16 @@ struct Check {
     const unsigned synced = b.warps[warp].synced;
 
     [[noreturn]] __attribute__((noinline, cold)) void fault(const std::string& why) const {
-        stop("thread " + std::to_string(thread) + (f.begun.place ? "'s wgmma" : "") + (access == Access::kRead ? " reads " : " writes ") +
-             where(b, at) + name(place) + why);
+        stop("thread " + std::to_string(thread) + (f.begun.place ? "'s wgmma" : "") +
+             (access == Access::kRead ? " reads " : " writes ") + where(b, at) + name(place) + why);
     }
-    [[noreturn]] __attribute__((noinline, cold)) void fault(unsigned t, uint32_t p, const char* did, const char* then) const {
+    [[noreturn]] __attribute__((noinline, cold)) void fault(unsigned t, uint32_t p, const char* did,
+                                                            const char* then) const {
         fault(" that thread " + std::to_string(t) + did + name(p) + then);
     }
     [[noreturn]] __attribute__((noinline, cold)) void race(unsigned t, uint32_t p, const char* did) const {
-        fault(t, p, did, t / 32 == warp ? ", of its warp, with no __syncwarp between them" : " with no barrier between them");
+        fault(t, p, did,
+              t / 32 == warp ? ", of its warp, with no __syncwarp between them" : " with no barrier between them");
     }
     [[noreturn]] __attribute__((noinline, cold)) void blocks(uint32_t e, uint32_t p, const char* did) const {
         fault(" that " + history.block_of(e) + did + " in the same launch" + name(p));
@@ -162,7 +168,8 @@ struct Check {
             } else if (c.thread != thread && c.epoch == epoch && !(c.thread / 32u == warp && c.synced != synced)) {
                 race(c.thread, c.place, " writes");
             }
-            if (f.begun.place && c.epoch > f.begun.epoch) fault(c.thread, c.place, " writes", " before the wait for it");
+            if (f.begun.place && c.epoch > f.begun.epoch)
+                fault(c.thread, c.place, " writes", " before the wait for it");
         } else if (shared && access == Access::kRead) {
             fault(" that no thread of its block has written");
         }
@@ -172,7 +179,8 @@ struct Check {
 
     void write(Cell& c) const {
         if (!shared) {
-            if (c.read_epoch >= history.launch && c.read_epoch < history.block) blocks(c.read_epoch, c.read_place, " reads");
+            if (c.read_epoch >= history.launch && c.read_epoch < history.block)
+                blocks(c.read_epoch, c.read_place, " reads");
             if (c.earlier_epoch >= history.launch) blocks(c.earlier_epoch, c.earlier_place, " reads");
         }
         if (c.read_epoch == epoch) {
@@ -181,9 +189,11 @@ struct Check {
                 race(c.other_reader, c.other_place, " reads");
             }
             const uint32_t others = c.lanes & ~(1u << lane);
-            if (c.read_synced == synced && others) race(warp * 32 + (unsigned)__builtin_ctz(others), c.read_place, " reads");
+            if (c.read_synced == synced && others)
+                race(warp * 32 + (unsigned)__builtin_ctz(others), c.read_place, " reads");
         }
-        c.epoch = epoch, c.synced = synced, c.place = place, c.thread = thread, c.in_flight = access == Access::kCopyBegins;
+        c.epoch = epoch, c.synced = synced, c.place = place, c.thread = thread,
+        c.in_flight = access == Access::kCopyBegins;
     }
 
     void read(Cell& c) const {
@@ -273,12 +283,12 @@ using cg::sim::Access;
 
 #define CG_HOOK(what, n, a) \
     extern "C" void __tsan_##what(void* p) { cg::sim::compiled(p, n, Access::a, CG_SIM_PLACE); }
-#define CG_HOOKS(n)                             \
-    CG_HOOK(read##n, n, kRead)                  \
-    CG_HOOK(write##n, n, kWrite)                \
-    CG_HOOK(unaligned_read##n, n, kRead)        \
-    CG_HOOK(unaligned_write##n, n, kWrite)      \
-    CG_HOOK(volatile_read##n, n, kRead)         \
+#define CG_HOOKS(n)                        \
+    CG_HOOK(read##n, n, kRead)             \
+    CG_HOOK(write##n, n, kWrite)           \
+    CG_HOOK(unaligned_read##n, n, kRead)   \
+    CG_HOOK(unaligned_write##n, n, kWrite) \
+    CG_HOOK(volatile_read##n, n, kRead)    \
     CG_HOOK(volatile_write##n, n, kWrite)
 CG_HOOKS(1)
 CG_HOOKS(2)
@@ -310,6 +320,6 @@ extern "C" void __ubsan_handle_type_mismatch_v1(const Mismatch* m, void* p) {
     if (!b.now || b.now->quiet) return;
     const size_t n = (size_t)1 << m->log_alignment;
     stop("thread " + std::to_string(b.now->index) + (m->kind == 1 ? " stores " : " loads ") + m->type->name + " at " +
-         where(b, (uintptr_t)p) + name(offset(CG_SIM_PLACE)) + ", " + std::to_string((uintptr_t)p % n) + " bytes past a multiple of " +
-         std::to_string(n));
+         where(b, (uintptr_t)p) + name(offset(CG_SIM_PLACE)) + ", " + std::to_string((uintptr_t)p % n) +
+         " bytes past a multiple of " + std::to_string(n));
 }

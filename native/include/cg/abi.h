@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel ABI: what a kernel is, as the Java side and every backend see it.
 //
 // One argument struct per kernel, of 8-byte members only (addresses, int64, double), declared in kernels/<op>/<op>.h
@@ -49,7 +50,7 @@ const Table& table(Backend b);
 
 }  // namespace cg
 
-#define CG_CHECK(expr, what)                                  \
-    do {                                                      \
+#define CG_CHECK(expr, what)                                      \
+    do {                                                          \
         if (!(expr)) ::cg::fail(__FILE__, __LINE__, #expr, what); \
     } while (0)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The few functions that Java calls, all with raw addresses (org.cortigan.jni.Native).
 #pragma once
 
@@ -18,7 +19,8 @@ CG_API void load_backend(int backend, const char* path);
 /// Address of a kernel's function, 0 where this backend lacks the variant.
 CG_API int64_t kernel_function(int backend, int kernel, int variant);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);
-/// Begins a range of that name for a profiler of the backend's; an empty name ends it. Does nothing where there is none.
+/// Begins a range of that name for a profiler of the backend's; an empty name ends it. Does nothing where there is
+/// none.
 CG_API void range(int backend, const char* name);
 /// Takes one of a kernel's variants for everything launched or recorded from now on.
 CG_API void choose(int backend, const char* what, const char* which);

@@ -1,10 +1,11 @@
-// Many problems of one kind as one kernel on the processor: each has its own oneDNN primitive. Small problems are dealt out
-// whole to the threads, the largest first to whoever has least, so that no thread waits at every one of them; a problem
-// with more than half of a thread's share goes to all threads. The deal is fixed when the plan is made: results depend on
-// shapes and the number of threads, never on timing.
-// Measured in processor time of one Zen 4 core, forward and all gradients: an MLP discriminator (256, 128, 1) of 64 rows over
-// 25 regions of 40992 vertices 58 ms f32, 36 bf16, one of as many vertices and parameters 53 and 30; a patch discriminator
-// (16, 32, 1 channels, kernel 9) of 8 rows 179 and 98, over one region 172 and 93.
+// SPDX-License-Identifier: Apache-2.0
+// Many problems of one kind as one kernel on the processor: each has its own oneDNN primitive. Small problems are dealt
+// out whole to the threads, the largest first to whoever has least, so that no thread waits at every one of them; a
+// problem with more than half of a thread's share goes to all threads. The deal is fixed when the plan is made: results
+// depend on shapes and the number of threads, never on timing. Measured in processor time of one Zen 4 core, forward
+// and all gradients: an MLP discriminator (256, 128, 1) of 64 rows over 25 regions of 40992 vertices 58 ms f32, 36
+// bf16, one of as many vertices and parameters 53 and 30; a patch discriminator (16, 32, 1 channels, kernel 9) of 8
+// rows 179 and 98, over one region 172 and 93.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,8 @@ struct Kernel {
 template <class Args>
 class Group {
   public:
-    Group(const Kernel<Args>& kernel, const Args* rows, i64 n) : kernel_(kernel), state_((size_t)n, nullptr), dealt_((size_t)threads()) {
+    Group(const Kernel<Args>& kernel, const Args* rows, i64 n)
+        : kernel_(kernel), state_((size_t)n, nullptr), dealt_((size_t)threads()) {
         try {
             deal(rows, n);
         } catch (...) {
@@ -70,7 +72,8 @@ class Group {
         std::vector<i64> order;
         double total = 0;
         for (i64 i = 0; i < n; i++) order.push_back(i), total += kernel_.work(rows[i]);
-        std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) { return kernel_.work(rows[a]) > kernel_.work(rows[b]); });
+        std::stable_sort(order.begin(), order.end(),
+                         [&](i64 a, i64 b) { return kernel_.work(rows[a]) > kernel_.work(rows[b]); });
         std::vector<double> load(dealt_.size());
         for (i64 i : order) {
             const double w = kernel_.work(rows[i]);
@@ -115,8 +118,8 @@ inline double work(double flops, double elements) { return flops + 20 * elements
 }  // namespace cg::onednn
 
 /// The four functions of a kernel of many problems.
-#define CG_GROUPED(name, Args, Row, kernel)                                             \
-    void* name##_prepare(Args& g) { return new Group<Row>(kernel, g.rows, g.n); }       \
-    i64 name##_scratch(const Args& g) { return ((Group<Row>*)g.state)->scratch(); }     \
-    void name##_run(const Args& g) { ((Group<Row>*)g.state)->run(g.rows, g.scratch); }  \
+#define CG_GROUPED(name, Args, Row, kernel)                                            \
+    void* name##_prepare(Args& g) { return new Group<Row>(kernel, g.rows, g.n); }      \
+    i64 name##_scratch(const Args& g) { return ((Group<Row>*)g.state)->scratch(); }    \
+    void name##_run(const Args& g) { ((Group<Row>*)g.state)->run(g.rows, g.scratch); } \
     void name##_release(void* state) { delete (Group<Row>*)state; }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernels built on oneDNN share: the engine, types, and a primitive with its fixed memory objects.
 #pragma once
 

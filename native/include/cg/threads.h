@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One thread policy: OpenMP, the pool that oneDNN uses too. Work is cut by position alone, so a result depends on the
 // data and the number of threads, never on timing.
 #pragma once

@@ -1,9 +1,10 @@
-// cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda uses of
-// descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the documentation
-// leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave, all of the workspace
-// overwritten, a bias's address at every question, every address on 256 bytes, which the heuristic takes for granted. Rows off 16
-// bytes are slow. Errors on demand: a status of "cublasLtMatmul" or "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it
-// runs.
+// SPDX-License-Identifier: Apache-2.0
+// cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda
+// uses of descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the
+// documentation leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave,
+// all of the workspace overwritten, a bias's address at every question, every address on 256 bytes, which the heuristic
+// takes for granted. Rows off 16 bytes are slow. Errors on demand: a status of "cublasLtMatmul" or
+// "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it runs.
 #include <initializer_list>
 
 #include "numbers.h"
@@ -54,7 +55,8 @@ void run(void* data) {
     if (o.epilogue == kSums)
         for (int64_t c = 0; c < (int64_t)j->d.columns; c++) {
             double sum = 0;
-            for (int64_t k = 0; k < inner; k++) sum += get(j->B, j->b.type == kBf16, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
+            for (int64_t k = 0; k < inner; k++)
+                sum += get(j->B, j->b.type == kBf16, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
             ((float*)o.bias)[c] = (float)sum;
         }
     for (int64_t c = 0; c < (int64_t)j->d.columns; c++)
@@ -78,7 +80,8 @@ void run(void* data) {
 bool fits(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
     const uint64_t m = o.trans_a ? a.columns : a.rows, k = o.trans_a ? a.rows : a.columns;
     const uint64_t k2 = o.trans_b ? b.columns : b.rows, n = o.trans_b ? b.rows : b.columns;
-    return m == d.rows && n == d.columns && k == k2 && a.type == b.type && (o.epilogue == 1 || (o.bias && aligned(o.bias)));
+    return m == d.rows && n == d.columns && k == k2 && a.type == b.type &&
+           (o.epilogue == 1 || (o.bias && aligned(o.bias)));
 }
 bool supported(const Operation& o, const Layout& a, const Layout& d) {
     if (a.type == kF32 && d.type == kBf16) return false;
@@ -132,8 +135,8 @@ CG_LT int cublasLtMatmulPreferenceDestroy(void* p) { return delete (int*)p, 0; }
 CG_LT int cublasLtMatmulPreferenceSetAttribute(void*, int attribute, const void*, size_t bytes) {
     return (attribute == 1 && bytes == 8) || (attribute == 3 && bytes == 4) ? 0 : kUnsupported;
 }
-CG_LT int cublasLtMatmulAlgoGetHeuristic(
-    void*, void* d, void* a, void* b, void*, void* y, void*, int asked, Result* out, int* n) {
+CG_LT int cublasLtMatmulAlgoGetHeuristic(void*, void* d, void* a, void* b, void*, void* y, void*, int asked,
+                                         Result* out, int* n) {
     *n = 0;
     static Fault fault;
     if (const int e = fault("cublasLtMatmulAlgoGetHeuristic")) return e;
@@ -147,7 +150,9 @@ CG_LT int cublasLtMatmulAlgoGetHeuristic(
     }
     return 0;
 }
-static bool known(const Algorithm* g) { return g->word[0] >> 8 == 0xC0FFEE && (g->word[0] & 255) < 2 && g->word[7] == 0x8000000000000001u; }
+static bool known(const Algorithm* g) {
+    return g->word[0] >> 8 == 0xC0FFEE && (g->word[0] & 255) < 2 && g->word[7] == 0x8000000000000001u;
+}
 CG_LT int cublasLtMatmulAlgoCheck(void*, void* d, void* a, void* b, void*, void* y, const Algorithm* g, Result* out) {
     if (!known(g) || !fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
     if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)y)) return kUnsupported;
@@ -155,9 +160,9 @@ CG_LT int cublasLtMatmulAlgoCheck(void*, void* d, void* a, void* b, void*, void*
     out->workspace = workspace_of(g->word[0] & 255);
     return 0;
 }
-CG_LT int cublasLtMatmul(
-    void*, void* d, const void* alpha, const void* A, void* a, const void* B, void* b, const void* beta, const void* C, void*, void* D,
-    void* y, const Algorithm* g, void* workspace, size_t bytes, void* stream) {
+CG_LT int cublasLtMatmul(void*, void* d, const void* alpha, const void* A, void* a, const void* B, void* b,
+                         const void* beta, const void* C, void*, void* D, void* y, const Algorithm* g, void* workspace,
+                         size_t bytes, void* stream) {
     if (!known(g) || bytes < workspace_of(g->word[0] & 255) || C != D) return kInvalid;
     if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
     for (const void* p : {A, B, C, (const void*)D, (const void*)workspace})
@@ -165,7 +170,8 @@ CG_LT int cublasLtMatmul(
     static Fault fault;
     if (const int e = fault("cublasLtMatmul")) return e;
     if (cg_cudart_fault("cublasLt kernel")) return cg_cudart_ask(stream, crash, nullptr);
-    auto* j = new Job{*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y, A, B, alpha, beta, 0, 0, D, workspace, bytes};
+    auto* j =
+        new Job{*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y, A, B, alpha, beta, 0, 0, D, workspace, bytes};
     if (!j->op.device_scalars) j->host_alpha = *(const float*)alpha, j->host_beta = *(const float*)beta;
     return cg_cudart_ask(stream, run, j);
 }

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // A CUDA runtime on the processor's memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda
-// uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so that
-// a host that reads or changes memory too early is found out, and so is a stream that does not wait for another; recordings
-// replay what was launched. Events' clock counts what was done, a microsecond each, so that no measurement depends on the
-// machine. Errors on demand: once, or as a card has them after a kernel's fault, for ever (`sticky`); code -1 is a call that
-// never returns. Calls that a card refuses while the thread records are refused, and end the recording.
-// Never part of the product.
+// uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so
+// that a host that reads or changes memory too early is found out, and so is a stream that does not wait for another;
+// recordings replay what was launched. Events' clock counts what was done, a microsecond each, so that no measurement
+// depends on the machine. Errors on demand: once, or as a card has them after a kernel's fault, for ever (`sticky`);
+// code -1 is a call that never returns. Calls that a card refuses while the thread records are refused, and end the
+// recording. Never part of the product.
 //
 // The test shares a page with it, the file in CG_CUDART_PAGE: what it should do, and counts of what is open.
 #include <fcntl.h>
@@ -31,20 +32,20 @@
 namespace {
 
 struct Page {
-    int64_t memory;      // bytes of the device
-    int32_t devices;     // how many there are
-    int32_t code;        // error to give ...
-    int32_t after;       // ... at the call of that name after so many good ones; counts down
-    int32_t major;       // architecture
+    int64_t memory;   // bytes of the device
+    int32_t devices;  // how many there are
+    int32_t code;     // error to give ...
+    int32_t after;    // ... at the call of that name after so many good ones; counts down
+    int32_t major;    // architecture
     char call[64];
-    int64_t used;        // bytes in use
-    int32_t live[6];     // device blocks, host blocks, streams, events, graphs, instances
-    int64_t launches;    // of graphs
-    int64_t kernels;     // run
-    int64_t waits;       // synchronisations
-    int64_t made[2];     // device blocks, host blocks that were ever asked for
-    int64_t copies;      // asked for
-    int32_t sticky;      // whether an error stays with the process that met it
+    int64_t used;      // bytes in use
+    int32_t live[6];   // device blocks, host blocks, streams, events, graphs, instances
+    int64_t launches;  // of graphs
+    int64_t kernels;   // run
+    int64_t waits;     // synchronisations
+    int64_t made[2];   // device blocks, host blocks that were ever asked for
+    int64_t copies;    // asked for
+    int32_t sticky;    // whether an error stays with the process that met it
 };
 enum { kDevice, kHost, kStream, kEvent, kGraph, kExec };
 
@@ -65,7 +66,8 @@ Page* page() {
     return p;
 }
 
-constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kCaptureUnsupported = 900, kCaptureInvalidated = 901;
+constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kCaptureUnsupported = 900,
+              kCaptureInvalidated = 901;
 
 int dead = 0;  // the error that every later call of this process gives
 
@@ -113,12 +115,13 @@ struct Stream {
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
-int broken = 0;    // what a kernel ended with, reported at the next wait
-double now = 0;    // milliseconds on events' clock
+int broken = 0;  // what a kernel ended with, reported at the next wait
+double now = 0;  // milliseconds on events' clock
 
 /// Does the next task of a stream, if there is one that need not wait.
 bool advance(Stream* s) {
-    if (s->queue.empty() || (s->queue.front().after && s->queue.front().after->done < s->queue.front().times)) return false;
+    if (s->queue.empty() || (s->queue.front().after && s->queue.front().after->done < s->queue.front().times))
+        return false;
     Task t = std::move(s->queue.front());
     s->queue.pop_front();
     now += 1e-3;

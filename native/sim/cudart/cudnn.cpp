@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // cuDNN 9 on the processor, for tests of the code that calls it: what org.cortigan.cuda uses of descriptors and of the
-// functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC alone,
-// all tensors of one type with f32 sums, tensors on 256 bytes, the fused bias in y's type and by one algorithm, none but
-// deterministic direct sums run though others are offered first, nothing where the padding covers the kernel, all of the
-// workspace overwritten. Errors on demand: a status of "cudnnConvolution", "cudnn kernel" that fails as it runs. The four
-// libraries that the bindings need are this one source under each name.
+// functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC
+// alone, all tensors of one type with f32 sums, tensors on 256 bytes, the fused bias in y's type and by one algorithm,
+// none but deterministic direct sums run though others are offered first, nothing where the padding covers the kernel,
+// all of the workspace overwritten. Errors on demand: a status of "cudnnConvolution", "cudnn kernel" that fails as it
+// runs. The four libraries that the bindings need are this one source under each name.
 #include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))
@@ -84,7 +85,8 @@ int fits(const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y
     if (y.h != (x.h + 2 * c.ph - w.h) / c.sh + 1 || y.w != (x.w + 2 * c.pw - w.w) / c.sw + 1) return kBad;
     return x.type != w.type || x.type != y.type || c.ph >= w.h || c.pw >= w.w ? kUnsupported : 0;
 }
-int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int asked, int* n, Perf* out) {
+int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int asked, int* n,
+              Perf* out) {
     *n = 0;
     if (const int e = fits(x, w, c, y)) return e;
     // first what must not be taken: Winograd, or sums in any order
@@ -96,7 +98,8 @@ int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c,
     }
     return 0;
 }
-int workspace(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int a, size_t* bytes) {
+int workspace(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int a,
+              size_t* bytes) {
     *bytes = a == 1 ? 4096 : 0;
     const int e = fits(x, w, c, y);
     return e ? e : a == 1 || (kind == kForward && a == 0) ? 0 : kUnsupported;
@@ -104,7 +107,8 @@ int workspace(Kind kind, const Tensor& x, const Filter& w, const Convolution& c,
 int ask(Handle* h, const Job& j, int a) {
     size_t need;
     if (workspace(j.kind, j.x, j.w, j.c, j.y, a, &need)) return kFailed;
-    const void* all[] = {j.kind == kByX ? j.out : j.X, j.kind == kByW ? j.out : j.W, j.kind == kForward ? j.out : j.Y, j.bias, j.workspace};
+    const void* all[] = {j.kind == kByX ? j.out : j.X, j.kind == kByW ? j.out : j.W, j.kind == kForward ? j.out : j.Y,
+                         j.bias, j.workspace};
     for (const void* p : all)
         if (!aligned(p)) return kBad;
     if (j.bytes < need) return kBad;
@@ -118,7 +122,9 @@ int ask(Handle* h, const Job& j, int a) {
 
 CG_DNN size_t cudnnGetVersion() { return 91900; }
 CG_DNN const char* cudnnGetErrorString(int s) {
-    return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED" : s == kBad ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_EXECUTION_FAILED";
+    return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED"
+           : s == kBad       ? "CUDNN_STATUS_BAD_PARAM"
+                             : "CUDNN_STATUS_EXECUTION_FAILED";
 }
 CG_DNN int cudnnCreate(void** h) { return *h = new Handle, 0; }
 CG_DNN int cudnnDestroy(void* h) { return delete (Handle*)h, 0; }
@@ -142,55 +148,63 @@ CG_DNN int cudnnDestroyActivationDescriptor(void* d) { return delete (int*)d, 0;
 CG_DNN int cudnnSetActivationDescriptor(void* d, int mode, int, double) { return *(int*)d = mode, 0; }
 CG_DNN int cudnnCreateConvolutionDescriptor(void** d) { return *d = new Convolution(), 0; }
 CG_DNN int cudnnDestroyConvolutionDescriptor(void* d) { return delete (Convolution*)d, 0; }
-CG_DNN int cudnnSetConvolution2dDescriptor(void* d, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int compute) {
+CG_DNN int cudnnSetConvolution2dDescriptor(void* d, int ph, int pw, int sh, int sw, int dh, int dw, int mode,
+                                           int compute) {
     if (ph < 0 || pw < 0 || sh < 1 || sw < 1) return kBad;
     if (dh != 1 || dw != 1 || mode != 1 || compute != kF32) return kUnsupported;
     return *(Convolution*)d = {ph, pw, sh, sw}, 0;
 }
-CG_DNN int cudnnSetConvolutionMathType(void* d, int math) { return ((Convolution*)d)->math = math, math < 0 || math > 3 ? kBad : 0; }
+CG_DNN int cudnnSetConvolutionMathType(void* d, int math) {
+    return ((Convolution*)d)->math = math, math < 0 || math > 3 ? kBad : 0;
+}
 
 #define X (*(const Tensor*)x)
 #define Y (*(const Tensor*)y)
 #define W (*(const Filter*)w)
 #define C (*(const Convolution*)c)
-CG_DNN int cudnnGetConvolutionForwardAlgorithm_v7(void*, void* x, void* w, void* c, void* y, int asked, int* n, Perf* out) {
+CG_DNN int cudnnGetConvolutionForwardAlgorithm_v7(void*, void* x, void* w, void* c, void* y, int asked, int* n,
+                                                  Perf* out) {
     return heuristic(kForward, X, W, C, Y, asked, n, out);
 }
-CG_DNN int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void* w, void* y, void* c, void* x, int asked, int* n, Perf* out) {
+CG_DNN int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void* w, void* y, void* c, void* x, int asked, int* n,
+                                                       Perf* out) {
     return heuristic(kByX, X, W, C, Y, asked, n, out);
 }
-CG_DNN int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void* x, void* y, void* c, void* w, int asked, int* n, Perf* out) {
+CG_DNN int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void* x, void* y, void* c, void* w, int asked, int* n,
+                                                         Perf* out) {
     return heuristic(kByW, X, W, C, Y, asked, n, out);
 }
 CG_DNN int cudnnGetConvolutionForwardWorkspaceSize(void*, void* x, void* w, void* c, void* y, int a, size_t* bytes) {
     return workspace(kForward, X, W, C, Y, a, bytes);
 }
-CG_DNN int cudnnGetConvolutionBackwardDataWorkspaceSize(void*, void* w, void* y, void* c, void* x, int a, size_t* bytes) {
+CG_DNN int cudnnGetConvolutionBackwardDataWorkspaceSize(void*, void* w, void* y, void* c, void* x, int a,
+                                                        size_t* bytes) {
     return workspace(kByX, X, W, C, Y, a, bytes);
 }
-CG_DNN int cudnnGetConvolutionBackwardFilterWorkspaceSize(void*, void* x, void* y, void* c, void* w, int a, size_t* bytes) {
+CG_DNN int cudnnGetConvolutionBackwardFilterWorkspaceSize(void*, void* x, void* y, void* c, void* w, int a,
+                                                          size_t* bytes) {
     return workspace(kByW, X, W, C, Y, a, bytes);
 }
-CG_DNN int cudnnConvolutionForward(
-    void* h, const float* alpha, void* x, const void* px, void* w, const void* pw, void* c, int a, void* space, size_t bytes,
-    const float* beta, void* y, void* py) {
+CG_DNN int cudnnConvolutionForward(void* h, const float* alpha, void* x, const void* px, void* w, const void* pw,
+                                   void* c, int a, void* space, size_t bytes, const float* beta, void* y, void* py) {
     return ask((Handle*)h, {kForward, X, Y, W, C, px, pw, nullptr, nullptr, space, py, bytes, *alpha, *beta}, a);
 }
-CG_DNN int cudnnConvolutionBiasActivationForward(
-    void* h, const float* alpha, void* x, const void* px, void* w, const void* pw, void* c, int a, void* space, size_t bytes,
-    const float* alpha2, void* z, const void* pz, void* bias, const void* pb, void* activation, void* y, void* py) {
+CG_DNN int cudnnConvolutionBiasActivationForward(void* h, const float* alpha, void* x, const void* px, void* w,
+                                                 const void* pw, void* c, int a, void* space, size_t bytes,
+                                                 const float* alpha2, void* z, const void* pz, void* bias,
+                                                 const void* pb, void* activation, void* y, void* py) {
     const Tensor& b = *(const Tensor*)bias;
     if (*(int*)activation != kIdentity || a != 1 || *alpha2 != 0 || b.type != Y.type) return kUnsupported;
     if (b.n != 1 || b.c != Y.c || b.h != 1 || b.w != 1 || ((const Tensor*)z)->c != Y.c || !pz || !pb) return kBad;
     return ask((Handle*)h, {kForward, X, Y, W, C, px, pw, nullptr, pb, space, py, bytes, *alpha, 0}, a);
 }
-CG_DNN int cudnnConvolutionBackwardData(
-    void* h, const float* alpha, void* w, const void* pw, void* y, const void* py, void* c, int a, void* space, size_t bytes,
-    const float* beta, void* x, void* px) {
+CG_DNN int cudnnConvolutionBackwardData(void* h, const float* alpha, void* w, const void* pw, void* y, const void* py,
+                                        void* c, int a, void* space, size_t bytes, const float* beta, void* x,
+                                        void* px) {
     return ask((Handle*)h, {kByX, X, Y, W, C, nullptr, pw, py, nullptr, space, px, bytes, *alpha, *beta}, a);
 }
-CG_DNN int cudnnConvolutionBackwardFilter(
-    void* h, const float* alpha, void* x, const void* px, void* y, const void* py, void* c, int a, void* space, size_t bytes,
-    const float* beta, void* w, void* pw) {
+CG_DNN int cudnnConvolutionBackwardFilter(void* h, const float* alpha, void* x, const void* px, void* y, const void* py,
+                                          void* c, int a, void* space, size_t bytes, const float* beta, void* w,
+                                          void* pw) {
     return ask((Handle*)h, {kByW, X, Y, W, C, px, nullptr, py, nullptr, space, pw, bytes, *alpha, *beta}, a);
 }

@@ -1,4 +1,6 @@
-// What the simulated libraries share: numbers as they are stored, f32 or bf16, the queue of cudart.cpp, errors on demand.
+// SPDX-License-Identifier: Apache-2.0
+// What the simulated libraries share: numbers as they are stored, f32 or bf16, the queue of cudart.cpp, errors on
+// demand.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -24,7 +26,8 @@ inline float get(const void* p, bool half, int64_t i) {
 }
 inline void put(void* p, bool half, int64_t i, double v) {
     const uint32_t u = bits((float)v);
-    if (half) ((uint16_t*)p)[i] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+    if (half)
+        ((uint16_t*)p)[i] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
     else ((float*)p)[i] = (float)v;
 }
 /// As TF32 has it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.bench;
 
 import java.util.Arrays;
@@ -34,8 +35,8 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
 
 /**
- * Every op's benchmark cases, forward, and with the gradients of all inputs where the op has them. tools/bench [PART OF A
- * CASE'S NAME] runs them; the cases are those of the ops' files.
+ * Every op's benchmark cases, forward, and with the gradients of all inputs where the op has them. tools/bench [PART OF
+ * A CASE'S NAME] runs them; the cases are those of the ops' files.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -58,7 +59,11 @@ public class KernelBenchmark {
 
     /** All benchmark cases by their names. */
     public static String[] names(String part) {
-        return OpCases.all().stream().filter(c -> c.bench() && c.name().contains(part)).map(OpCase::name).distinct().toArray(String[]::new);
+        return OpCases.all().stream()
+                .filter(c -> c.bench() && c.name().contains(part))
+                .map(OpCase::name)
+                .distinct()
+                .toArray(String[]::new);
     }
 
     @Setup(Level.Trial)
@@ -77,7 +82,10 @@ public class KernelBenchmark {
     }
 
     private Sketch graph() {
-        OpCase c = OpCases.all().stream().filter(x -> x.bench() && x.name().equals(name)).findFirst().orElseThrow();
+        OpCase c = OpCases.all().stream()
+                .filter(x -> x.bench() && x.name().equals(name))
+                .findFirst()
+                .orElseThrow();
         Sketch s = new Sketch(type);
         var outs = c.body().apply(s);
         Graph g = s.graph();
@@ -85,7 +93,9 @@ public class KernelBenchmark {
         for (Value v : outs) g.output("y" + k++, v);
         if (pass.endsWith("backward")) {
             // one number as the upstream gradient of every output, repeated by the engine
-            var seeds = outs.stream().map(o -> g.constant(1, o.dtype(), o.shape().dims())).toList();
+            var seeds = outs.stream()
+                    .map(o -> g.constant(1, o.dtype(), o.shape().dims()))
+                    .toList();
             for (Value d : Gradients.of(outs, seeds, s.differentiable())) g.output("d" + k++, d);
         }
         return s;
@@ -116,12 +126,17 @@ public class KernelBenchmark {
 
     public static void main(String[] args) throws RunnerException {
         String[] names = names(args.length > 0 ? args[0] : "");
-        if (names.length == 0) throw new IllegalArgumentException("no benchmark case has " + Arrays.toString(args) + " in its name");
+        if (names.length == 0)
+            throw new IllegalArgumentException("no benchmark case has " + Arrays.toString(args) + " in its name");
         for (String pass : new String[] {"forward", "forward+backward"}) {
-            String[] some = pass.equals("forward") ? names : Arrays.stream(names).filter(KernelBenchmark::hasGradient).toArray(String[]::new);
+            String[] some = pass.equals("forward")
+                    ? names
+                    : Arrays.stream(names).filter(KernelBenchmark::hasGradient).toArray(String[]::new);
             if (some.length == 0) continue;
-            ChainedOptionsBuilder o =
-                    new OptionsBuilder().include(KernelBenchmark.class.getSimpleName()).param("name", some).param("pass", pass);
+            ChainedOptionsBuilder o = new OptionsBuilder()
+                    .include(KernelBenchmark.class.getSimpleName())
+                    .param("name", some)
+                    .param("pass", pass);
             if (args.length > 1) o = o.measurementTime(TimeValue.milliseconds(Long.parseLong(args[1])));
             new Runner(o.build()).run();
         }

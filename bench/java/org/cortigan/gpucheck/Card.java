@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -14,7 +15,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 
-/** What nvidia-smi says of the card: once what it is, and all the time clocks, power and temperature. Its settings stay as they are. */
+/**
+ * What nvidia-smi says of the card: once what it is, and all the time clocks, power and temperature. Its settings stay
+ * as they are.
+ */
 final class Card implements AutoCloseable {
     private static final String[] SAMPLED = {"sm_mhz", "memory_mhz", "power_w", "temperature_c"};
     private final String number;
@@ -34,9 +38,16 @@ final class Card implements AutoCloseable {
 
     private Process sample() {
         try {
-            Process p = new ProcessBuilder("nvidia-smi", "-i", number, "--format=csv,noheader,nounits", "-lms", "250",
+            Process p = new ProcessBuilder(
+                            "nvidia-smi",
+                            "-i",
+                            number,
+                            "--format=csv,noheader,nounits",
+                            "-lms",
+                            "250",
                             "--query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active")
-                    .redirectErrorStream(true).start();
+                    .redirectErrorStream(true)
+                    .start();
             Thread t = new Thread(() -> read(p), "nvidia-smi");
             t.setDaemon(true);
             t.start();
@@ -47,7 +58,8 @@ final class Card implements AutoCloseable {
     }
 
     private void read(Process p) {
-        try (BufferedReader in = new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
+        try (BufferedReader in =
+                new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
             for (String s = in.readLine(); s != null; s = in.readLine())
                 synchronized (samples) {
                     samples.add(s);
@@ -75,7 +87,10 @@ final class Card implements AutoCloseable {
         }
     }
 
-    /** Least, median and most of what was sampled since {@link #begin}, and why clocks were held back; null without samples. */
+    /**
+     * Least, median and most of what was sampled since {@link #begin}, and why clocks were held back; null without
+     * samples.
+     */
     Map<String, Object> end() {
         List<String> all;
         synchronized (samples) {
@@ -108,7 +123,8 @@ final class Card implements AutoCloseable {
 
     /** A program of the CUDA toolkit's, or null. */
     static Path tool(String name) {
-        List<String> folders = new ArrayList<>(List.of(System.getenv().getOrDefault("PATH", "").split(":")));
+        List<String> folders =
+                new ArrayList<>(List.of(System.getenv().getOrDefault("PATH", "").split(":")));
         folders.add("/usr/local/cuda/bin");
         for (String f : folders) if (!f.isEmpty() && Files.isExecutable(Path.of(f, name))) return Path.of(f, name);
         return null;

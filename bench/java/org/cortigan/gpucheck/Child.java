@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import java.io.BufferedReader;
@@ -63,7 +64,8 @@ final class Child {
      * @param patience seconds without a line of the protocol, once the first item has begun
      * @param deadline {@link System#nanoTime} of the stage's end
      */
-    static Outcome run(List<String> command, Map<String, String> environment, double patience, long deadline, Results results)
+    static Outcome run(
+            List<String> command, Map<String, String> environment, double patience, long deadline, Results results)
             throws InterruptedException {
         return new Child(command, results).run(environment, patience, deadline);
     }
@@ -111,7 +113,8 @@ final class Child {
     }
 
     private void read(Process p) {
-        try (BufferedReader in = new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
+        try (BufferedReader in =
+                new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
             for (String s = in.readLine(); s != null; s = in.readLine()) take(s);
         } catch (IOException | UncheckedIOException e) {
             results.log("reading the process: " + e + "\n");
@@ -129,11 +132,18 @@ final class Child {
                 results.add(Json.object(Json.parse(s.substring(6), "line"), "line"));
             } catch (InputException e) {
                 results.log(s + "\n");
-                results.add(Results.map("stage", "ended", "name", "protocol", "why", "a line that is no JSON, see log.txt: " + e.getMessage()));
+                results.add(Results.map(
+                        "stage",
+                        "ended",
+                        "name",
+                        "protocol",
+                        "why",
+                        "a line that is no JSON, see log.txt: " + e.getMessage()));
             }
         } else {
             if (s.startsWith("@fatal ")) last = "the device's context is lost";
-            else if (!s.isBlank() && !s.matches("\\s+(at |\\.\\.\\. ).*")) last = s.length() > 300 ? s.substring(0, 300) : s;
+            else if (!s.isBlank() && !s.matches("\\s+(at |\\.\\.\\. ).*"))
+                last = s.length() > 300 ? s.substring(0, 300) : s;
             if (s.contains("ERROR SUMMARY") || s.contains("RACECHECK SUMMARY")) summary = s;
             results.log(s + "\n");
         }
@@ -146,7 +156,10 @@ final class Child {
         if (ask)
             try {
                 for (ProcessHandle h : all)
-                    if (h.info().command().orElse("").endsWith("/java")) new ProcessBuilder("kill", "-QUIT", "" + h.pid()).start().waitFor();
+                    if (h.info().command().orElse("").endsWith("/java"))
+                        new ProcessBuilder("kill", "-QUIT", "" + h.pid())
+                                .start()
+                                .waitFor();
                 Thread.sleep(500);
             } catch (IOException e) {
                 // then without

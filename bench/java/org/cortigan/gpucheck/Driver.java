@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -22,9 +23,10 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 
 /**
- * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it should take of
- * what all stages from it on should take: one that is fast leaves its time to the others, one that hangs loses its own alone. A
- * process that dies or hangs in an item is replaced by one that goes on behind the item. After every stage the report is written.
+ * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it
+ * should take of what all stages from it on should take: one that is fast leaves its time to the others, one that hangs
+ * loses its own alone. A process that dies or hangs in an item is replaced by one that goes on behind the item. After
+ * every stage the report is written.
  */
 final class Driver {
     static final String GOLDEN = "gan_20_steps.safetensors";
@@ -71,9 +73,16 @@ final class Driver {
             List<Stage> stages = options.call() == Options.Call.SMOKE ? smoke() : measure();
             for (String name : options.stages())
                 if (stages.stream().noneMatch(s -> s.name.equals(name)))
-                    throw new InputException("gpu-check --stages", "'" + name + "' is unknown",
-                            "Take of " + stages.stream().map(Stage::name).distinct().collect(Collectors.joining(", ")));
-            stages.removeIf(s -> !options.stages().isEmpty() && !options.stages().contains(s.name));
+                    throw new InputException(
+                            "gpu-check --stages",
+                            "'" + name + "' is unknown",
+                            "Take of "
+                                    + stages.stream()
+                                            .map(Stage::name)
+                                            .distinct()
+                                            .collect(Collectors.joining(", ")));
+            stages.removeIf(
+                    s -> !options.stages().isEmpty() && !options.stages().contains(s.name));
             for (int i = 0; i < stages.size(); i++) {
                 double sum = 0;
                 for (Stage s : stages.subList(i, stages.size())) sum += s.seconds;
@@ -111,7 +120,15 @@ final class Driver {
         }
         double seconds = (System.nanoTime() - t) / 1e9;
         Map<String, Object> clocks = card.end();
-        results.add(map("stage", "took", "name", s.name, "seconds", Math.round(seconds * 10) / 10.0, "share", Math.round(most)));
+        results.add(map(
+                "stage",
+                "took",
+                "name",
+                s.name,
+                "seconds",
+                Math.round(seconds * 10) / 10.0,
+                "share",
+                Math.round(most)));
         if (clocks != null) {
             clocks.put("name", s.name);
             results.add(clocks);
@@ -140,7 +157,13 @@ final class Driver {
             }
             Child.Outcome o = Child.run(words, variables(c.ours), s.patience, deadline, results);
             if (o.summary() != null)
-                results.add(map("stage", s.name, "name", words.get(words.indexOf("--tool") + 1), "result", o.summary().replaceFirst("^=+ *", "")));
+                results.add(map(
+                        "stage",
+                        s.name,
+                        "name",
+                        words.get(words.indexOf("--tool") + 1),
+                        "result",
+                        o.summary().replaceFirst("^=+ *", "")));
             if (o.end() == Child.End.DONE) return null;
             // a peer that has no time left is no failure
             ended(s.name, o.item(), !c.ours && o.end() == Child.End.CUT ? "not measured: " + o.why() : o.why());
@@ -168,13 +191,26 @@ final class Driver {
         m.put("TORCHINDUCTOR_CACHE_DIR", options.work().resolve("inductor").toString());
         m.put("TRITON_CACHE_DIR", options.work().resolve("triton").toString());
         // PyTorch brings libraries of its own, before which none of the toolkit's may come.
-        m.put("LD_LIBRARY_PATH", System.getenv().getOrDefault("GPU_CHECK_LD_LIBRARY_PATH", System.getenv().getOrDefault("LD_LIBRARY_PATH", "")));
+        m.put(
+                "LD_LIBRARY_PATH",
+                System.getenv()
+                        .getOrDefault(
+                                "GPU_CHECK_LD_LIBRARY_PATH", System.getenv().getOrDefault("LD_LIBRARY_PATH", "")));
         return m;
     }
 
     private Map<String, Object> environment(Card card) throws IOException {
-        Map<String, Object> m = map("stage", "environment", "name", options.call().text(), "at",
-                Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(), "device", options.device(), "size", options.small() ? "small" : "full");
+        Map<String, Object> m = map(
+                "stage",
+                "environment",
+                "name",
+                options.call().text(),
+                "at",
+                Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(),
+                "device",
+                options.device(),
+                "size",
+                options.small() ? "small" : "full");
         Path revision = options.files().resolve("revision");
         if (Files.exists(revision)) m.put("revision", Files.readString(revision).strip());
         card.describe(m);
@@ -183,9 +219,13 @@ final class Driver {
     }
 
     private List<String> java(String... properties) {
-        List<String> w = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
-                System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")), "-Dcortigan.cuda.cache=" + cache));
-        for (String k : System.getProperties().stringPropertyNames().stream().sorted().toList())
+        List<String> w = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
+                "-Dcortigan.cuda.cache=" + cache));
+        for (String k :
+                System.getProperties().stringPropertyNames().stream().sorted().toList())
             if ((k.startsWith("cortigan.") || k.startsWith("org.bytedeco.")) && !k.equals("cortigan.cuda.cache"))
                 w.add("-D" + k + "=" + System.getProperty(k));
         for (String p : properties) w.add("-D" + p);
@@ -199,8 +239,16 @@ final class Driver {
 
     private List<String> words(List<String> java, String what, String... more) {
         List<String> w = new ArrayList<>(java);
-        w.addAll(List.of(GpuCheck.class.getName(), "piece", what, "--device", options.device(), "--measured", results.measured().toString(),
-                "--golden", options.files().resolve(GOLDEN).toString()));
+        w.addAll(List.of(
+                GpuCheck.class.getName(),
+                "piece",
+                what,
+                "--device",
+                options.device(),
+                "--measured",
+                results.measured().toString(),
+                "--golden",
+                options.files().resolve(GOLDEN).toString()));
         if (options.small()) w.add("--small");
         for (String p : options.plant()) w.addAll(List.of("--plant", p));
         w.addAll(List.of(more));
@@ -216,33 +264,78 @@ final class Driver {
         List<Stage> s = new ArrayList<>();
         s.add(new Stage("libraries", 15, 20, 1, t -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 12, 20, 1, t -> List.of(piece("ceilings"))));
-        s.add(new Stage("steps", 60, 40, 1, t -> List.of(piece("steps", "--items", "step none,step vit,step conv", "--profile"))));
-        s.add(new Stage("ops", 85, options.small() ? 6 : 25, lanes,
-                t -> families.stream().map(f -> new Command(words(java, "ops", "--items", f), true, true)).toList()));
+        s.add(new Stage(
+                "steps",
+                60,
+                40,
+                1,
+                t -> List.of(piece("steps", "--items", "step none,step vit,step conv", "--profile"))));
+        s.add(new Stage(
+                "ops",
+                85,
+                options.small() ? 6 : 25,
+                lanes,
+                t -> families.stream()
+                        .map(f -> new Command(words(java, "ops", "--items", f), true, true))
+                        .toList()));
         s.add(new Stage("train", 20, 15, 1, t -> List.of(piece("train"))));
         return s;
     }
 
     /**
-     * Beside PyTorch: what costs least and says most comes first, and what matters most is measured before and after theirs. NVIDIA's
-     * checkers come last and have what is left.
+     * Beside PyTorch: what costs least and says most comes first, and what matters most is measured before and after
+     * theirs. NVIDIA's checkers come last and have what is left.
      */
     private List<Stage> measure() {
         List<Stage> s = new ArrayList<>();
-        String steps = options.cuda() ? "step none,step none wgmma,step vit,step vit wgmma,step conv" : "step none,step vit,step conv";
+        String steps = options.cuda()
+                ? "step none,step none wgmma,step vit,step vit wgmma,step conv"
+                : "step none,step vit,step conv";
         s.add(new Stage("libraries", 8, 20, 1, t -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 6, 20, 1, t -> List.of(piece("ceilings"))));
         s.add(new Stage("kernels", 32, 20, 1, t -> List.of(piece("kernels"))));
         peer(s, "steps, PyTorch eager", 55, 60, "steps", "--modes", "eager,graph");
         s.add(new Stage("steps", 40, 30, 1, t -> List.of(piece("steps", "--items", steps))));
         peer(s, "kernels, PyTorch eager", 24, 60, "kernels", "--modes", "eager");
-        peer(s, "steps, PyTorch compiled by block", 48, 90, "steps", "--modes", "reduce-overhead", "--items", items("reduce-overhead blocks",
-                "none", "vit", "conv"));
+        peer(
+                s,
+                "steps, PyTorch compiled by block",
+                48,
+                90,
+                "steps",
+                "--modes",
+                "reduce-overhead",
+                "--items",
+                items("reduce-overhead blocks", "none", "vit", "conv"));
         peer(s, "kernels, PyTorch compiled", 30, 60, "kernels", "--modes", "max-autotune");
-        s.add(new Stage("again", 25, 30, 1, t -> List.of(piece("steps", "--items", "step none,step vit"),
-                piece("kernels", "--items", String.join(",", OwnKernels.AGAIN)))));
-        peer(s, "steps, PyTorch compiled", 60, 120, "steps", "--modes", "reduce-overhead", "--items", items("reduce-overhead", "none", "vit"));
-        peer(s, "steps, PyTorch max-autotune", 60, 120, "steps", "--modes", "max-autotune", "--items", items("max-autotune blocks", "none", "vit"));
+        s.add(new Stage(
+                "again",
+                25,
+                30,
+                1,
+                t -> List.of(
+                        piece("steps", "--items", "step none,step vit"),
+                        piece("kernels", "--items", String.join(",", OwnKernels.AGAIN)))));
+        peer(
+                s,
+                "steps, PyTorch compiled",
+                60,
+                120,
+                "steps",
+                "--modes",
+                "reduce-overhead",
+                "--items",
+                items("reduce-overhead", "none", "vit"));
+        peer(
+                s,
+                "steps, PyTorch max-autotune",
+                60,
+                120,
+                "steps",
+                "--modes",
+                "max-autotune",
+                "--items",
+                items("max-autotune blocks", "none", "vit"));
         if (options.cuda()) {
             s.add(sanitizer("memcheck", 15));
             s.add(sanitizer("racecheck", 10));
@@ -253,7 +346,9 @@ final class Driver {
     }
 
     private void peer(List<Stage> s, String name, double seconds, double patience, String script, String... more) {
-        if (peers.torch()) s.add(new Stage(name, seconds, patience, 1, t -> List.of(new Command(peers.command(script, more), true, false))));
+        if (peers.torch())
+            s.add(new Stage(
+                    name, seconds, patience, 1, t -> List.of(new Command(peers.command(script, more), true, false))));
         else ended(name, null, "not measured: no PyTorch in " + options.python());
     }
 
@@ -262,7 +357,10 @@ final class Driver {
         return Stream.of(gans).map(g -> "step " + g + " " + mode).collect(Collectors.joining(","));
     }
 
-    /** Without NVIDIA's products, whose modules would be patched too: they are not what is looked at. It ends early enough to sum up. */
+    /**
+     * Without NVIDIA's products, whose modules would be patched too: they are not what is looked at. It ends early
+     * enough to sum up.
+     */
     private Stage sanitizer(String tool, double seconds) {
         return new Stage("sanitizer", seconds, 60, 1, most -> {
             Path program = Card.tool("compute-sanitizer");
@@ -270,8 +368,14 @@ final class Driver {
                 ended("sanitizer", tool, "not measured: no compute-sanitizer on the PATH or in /usr/local/cuda/bin");
                 return List.of();
             }
-            List<String> w = new ArrayList<>(List.of(program.toString(), "--target-processes", "all", "--tool", tool, "--error-exitcode", "9"));
-            w.addAll(words(java("cortigan.cuda.ownProducts=true"), "ops", "--sample", "--seconds", "" + Math.max(1, Math.round(most - 8))));
+            List<String> w = new ArrayList<>(
+                    List.of(program.toString(), "--target-processes", "all", "--tool", tool, "--error-exitcode", "9"));
+            w.addAll(words(
+                    java("cortigan.cuda.ownProducts=true"),
+                    "ops",
+                    "--sample",
+                    "--seconds",
+                    "" + Math.max(1, Math.round(most - 8))));
             return List.of(new Command(w, false, true));
         });
     }
@@ -282,7 +386,8 @@ final class Driver {
             ended("ncu", null, "not measured: no ncu on the PATH or in /usr/local/cuda/bin");
             return List.of();
         }
-        List<String> w = new ArrayList<>(List.of(program.toString(), "--set", "basic", "--clock-control", "none", "-c", "40"));
+        List<String> w =
+                new ArrayList<>(List.of(program.toString(), "--set", "basic", "--clock-control", "none", "-c", "40"));
         w.addAll(words(java(), "kernels", "--once", "--items", String.join(",", OwnKernels.LOOKED_AT)));
         return List.of(new Command(w, false, true));
     }
@@ -290,13 +395,17 @@ final class Driver {
     /** What a program prints, stripped; empty if it does not run. */
     static String said(String... command) {
         try {
-            Process p = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+            Process p = new ProcessBuilder(command)
+                    .redirectError(ProcessBuilder.Redirect.DISCARD)
+                    .start();
             p.getOutputStream().close();
             if (!p.waitFor(20, TimeUnit.SECONDS)) {
                 p.destroyForcibly();
                 return "";
             }
-            return p.exitValue() != 0 ? "" : new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
+            return p.exitValue() != 0
+                    ? ""
+                    : new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
         } catch (IOException e) {
             return "";
         } catch (InterruptedException e) {

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import org.cortigan.InputException;
 
 /**
- * Correctness and speed on a GPU, in two calls (tools/gpu-check): {@code smoke} says whether the product runs there, whether it is
- * right and where the time goes; {@code measure} sets it beside PyTorch. Both run their stages in processes of their own
- * ({@link Driver}), of which those of ours are this class again ({@link Piece}).
+ * Correctness and speed on a GPU, in two calls (tools/gpu-check): {@code smoke} says whether the product runs there,
+ * whether it is right and where the time goes; {@code measure} sets it beside PyTorch. Both run their stages in
+ * processes of their own ({@link Driver}), of which those of ours are this class again ({@link Piece}).
  */
 public final class GpuCheck {
     private GpuCheck() {}

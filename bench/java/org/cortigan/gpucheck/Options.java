@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import java.nio.file.Files;
@@ -12,7 +13,8 @@ import org.cortigan.InputException;
  *
  * @param call which of the two
  * @param out folder of the results
- * @param work folder for caches and whatever else need not come back; a second call on the same machine finds them there
+ * @param work folder for caches and whatever else need not come back; a second call on the same machine finds them
+ *     there
  * @param files folder with the golden run and the peers' scripts
  * @param device as {@code --device} of every command has it
  * @param python with PyTorch, for the peers
@@ -23,8 +25,17 @@ import org.cortigan.InputException;
  * @param plant faults to be tried, as {@code dies:ITEM} and {@code hangs:ITEM}, handed to the pieces
  */
 record Options(
-        Call call, Path out, Path work, Path files, String device, String python, double seconds, boolean small, List<String> stages,
-        List<String> families, List<String> plant) {
+        Call call,
+        Path out,
+        Path work,
+        Path files,
+        String device,
+        String python,
+        double seconds,
+        boolean small,
+        List<String> stages,
+        List<String> families,
+        List<String> plant) {
     enum Call {
         SMOKE(200),
         MEASURE(420);
@@ -44,8 +55,11 @@ record Options(
         Call call = null;
         for (Call c : Call.values()) if (a.length > 0 && a[0].equals(c.text())) call = c;
         if (call == null)
-            throw new InputException("gpu-check", a.length == 0 ? "which call?" : "'" + a[0] + "' is unknown", "Take smoke or measure");
-        String out = "gpu-check-results", work = System.getProperty("java.io.tmpdir") + "/cortigan-gpu-check", files = ".";
+            throw new InputException(
+                    "gpu-check", a.length == 0 ? "which call?" : "'" + a[0] + "' is unknown", "Take smoke or measure");
+        String out = "gpu-check-results",
+                work = System.getProperty("java.io.tmpdir") + "/cortigan-gpu-check",
+                files = ".";
         String device = "cuda:0", python = "python3", seconds = "" + call.seconds;
         boolean small = false;
         List<String> stages = new ArrayList<>(), families = new ArrayList<>(), plant = new ArrayList<>();
@@ -73,18 +87,25 @@ record Options(
         try {
             limit = Double.parseDouble(seconds);
         } catch (NumberFormatException e) {
-            throw new InputException("gpu-check --seconds", "'" + seconds + "' is no number", "Give seconds, for example 200", e);
+            throw new InputException(
+                    "gpu-check --seconds", "'" + seconds + "' is no number", "Give seconds, for example 200", e);
         }
-        if (!(limit > 0)) throw new InputException("gpu-check --seconds", "'" + seconds + "' is not above 0", "Give seconds, for example 200");
+        if (!(limit > 0))
+            throw new InputException(
+                    "gpu-check --seconds", "'" + seconds + "' is not above 0", "Give seconds, for example 200");
         for (String p : plant)
             if (!p.matches("(dies|hangs):.+"))
                 throw new InputException("gpu-check --plant", "'" + p + "' is unknown", "Take dies:ITEM or hangs:ITEM");
         for (String x : families)
             if (!Piece.families().contains(x))
-                throw new InputException("gpu-check --families", "'" + x + "' is unknown", "Take of " + String.join(", ", Piece.families()));
+                throw new InputException(
+                        "gpu-check --families",
+                        "'" + x + "' is unknown",
+                        "Take of " + String.join(", ", Piece.families()));
         Path f = Path.of(files);
         if (!Files.exists(f.resolve(Driver.GOLDEN)))
-            throw new InputException(f.resolve(Driver.GOLDEN).toString(), "is missing", "Name the bundle's folder by --files");
+            throw new InputException(
+                    f.resolve(Driver.GOLDEN).toString(), "is missing", "Name the bundle's folder by --files");
         return new Options(call, Path.of(out), Path.of(work), f, device, python, limit, small, stages, families, plant);
     }
 

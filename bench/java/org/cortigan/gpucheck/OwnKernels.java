@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -29,18 +30,28 @@ import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Noise;
 
 /**
- * Single kernels, under the names of tools/gpu_peer_kernels.py. Copies of a piece of work lie in one replayed graph, so that launches
- * do not count, and take turns with the data of some sets, so that the cache holds none of them; events on the device's stream tell
- * the time.
+ * Single kernels, under the names of tools/gpu_peer_kernels.py. Copies of a piece of work lie in one replayed graph, so
+ * that launches do not count, and take turns with the data of some sets, so that the cache holds none of them; events
+ * on the device's stream tell the time.
  */
 final class OwnKernels {
     /** What a profiler of NVIDIA's is to look at. */
-    static final List<String> LOOKED_AT = List.of("attention forward+backward", "layernorm forward+backward", "gelu forward+backward",
-            "pearson over images forward+backward", "spectral norm", "adamw");
+    static final List<String> LOOKED_AT = List.of(
+            "attention forward+backward",
+            "layernorm forward+backward",
+            "gelu forward+backward",
+            "pearson over images forward+backward",
+            "spectral norm",
+            "adamw");
 
     /** What is measured again when the peers have been: so much lies between that clocks may have changed. */
-    static final List<String> AGAIN = List.of("attention forward", "attention forward+backward", "layernorm forward",
-            "layernorm forward+backward", "adamw", "linear 25216x768x3072 forward+backward");
+    static final List<String> AGAIN = List.of(
+            "attention forward",
+            "attention forward+backward",
+            "layernorm forward",
+            "layernorm forward+backward",
+            "adamw",
+            "linear 25216x768x3072 forward+backward");
 
     private static final int COPIES = 20, SETS = 4;
 
@@ -69,12 +80,17 @@ final class OwnKernels {
             g.output("y" + g.outputs().size(), v);
         }
 
-        /** The result, or the gradients by what it is made of, for a gradient of noise by itself; a loss is differentiated by itself. */
+        /**
+         * The result, or the gradients by what it is made of, for a gradient of noise by itself; a loss is
+         * differentiated by itself.
+         */
         void out(Value y, List<Value> wrt, boolean back) {
             boolean loss = y.shape().elements() == 1;
             if (!back || !loss) out(y);
             if (!back) return;
-            Value up = loss ? g.constant(1, y.dtype(), y.shape().dims()) : in(y.dtype(), y.shape().dims());
+            Value up = loss
+                    ? g.constant(1, y.dtype(), y.shape().dims())
+                    : in(y.dtype(), y.shape().dims());
             for (Value d : Gradients.of(List.of(y), List.of(up), wrt)) out(d);
         }
     }
@@ -86,7 +102,11 @@ final class OwnKernels {
     static void add(Piece p) {
         boolean small = p.small;
         DType t = p.half();
-        int b = small ? 2 : 128, tokens = small ? 33 : 197, heads = small ? 2 : 12, width = heads * 64, vertices = small ? 1000 : 39552;
+        int b = small ? 2 : 128,
+                tokens = small ? 33 : 197,
+                heads = small ? 2 : 12,
+                width = heads * 64,
+                vertices = small ? 1000 : 39552;
         int side = small ? 14 : 56, channels = small ? 8 : 64;
         for (boolean back : new boolean[] {false, true}) {
             String pass = back ? " forward+backward" : " forward";
@@ -107,13 +127,18 @@ final class OwnKernels {
         for (PearsonLoss.Axis axis : PearsonLoss.Axis.values())
             item(p, "pearson over " + axis.name().toLowerCase(Locale.ROOT) + " forward+backward", DType.F32, w -> {
                 Value x = w.in(t, b, vertices), target = w.in(DType.F32, b, vertices), weights = w.in(DType.F32, 2);
-                w.out(w.g.apply(new PearsonLoss(PearsonLoss.Pixel.L1, axis, 0.01), x, target, weights).output(0), List.of(x), true);
+                w.out(
+                        w.g.apply(new PearsonLoss(PearsonLoss.Pixel.L1, axis, 0.01), x, target, weights)
+                                .output(0),
+                        List.of(x),
+                        true);
             });
         item(p, "spectral norm", "mma", DType.F32, SETS, w -> {
             List<Value> in = new ArrayList<>();
             for (int[] s : normed(vertices)) {
                 Value x = w.in(DType.F32, s[0], s[1]);
-                in.addAll(List.of(x, w.variable(DType.F32, s[0]), w.variable(DType.F32, s[1]), w.variable(DType.F32, 1), x));
+                in.addAll(List.of(
+                        x, w.variable(DType.F32, s[0]), w.variable(DType.F32, s[1]), w.variable(DType.F32, 1), x));
             }
             Node n = w.g.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in);
             for (int k = 0; k < in.size() / 5; k++) w.out(n.output(4 * k + 3));
@@ -137,7 +162,9 @@ final class OwnKernels {
             item(p, "linear 25216x768x3072" + pass, t, w -> linear(w, t, b * tokens, width, 4 * width, back));
             item(p, "head 128x768x39552" + pass, t, w -> linear(w, t, b, width, vertices, back));
             item(p, "conv2d" + pass, t, w -> {
-                Value x = w.in(t, b, side, side, channels), k = w.in(t, channels, channels, 3, 3), be = w.in(DType.F32, channels);
+                Value x = w.in(t, b, side, side, channels),
+                        k = w.in(t, channels, channels, 3, 3),
+                        be = w.in(DType.F32, channels);
                 w.out(Ops.conv2d(x, k, be, null, 1, 1, 1, 1), List.of(x, k, be), back);
             });
         }
@@ -164,7 +191,10 @@ final class OwnKernels {
     private static void item(Piece p, String name, String attention, DType ceiling, int copies, Copy copy) {
         if (!p.asked().isEmpty() && !p.asked().contains(name)) return;
         int n = p.has("--once") ? 1 : p.small ? Math.min(4, copies) : copies;
-        p.item(name, map("stage", "kernels", "who", "ours"), () -> p.withAttention(attention, () -> measure(p, name, ceiling, n, copy)));
+        p.item(
+                name,
+                map("stage", "kernels", "who", "ours"),
+                () -> p.withAttention(attention, () -> measure(p, name, ceiling, n, copy)));
     }
 
     private static void measure(Piece p, String name, DType ceiling, int copies, Copy copy) throws IOException {
@@ -178,9 +208,12 @@ final class OwnKernels {
                 Session s = new Session(w.g, p.device, vars)) {
             for (Node n : w.g.nodes()) {
                 boolean variable = n.op() instanceof Leaf.Variable;
-                Storage x = variable ? vars.find(((Leaf.Variable) n.op()).id()) : n.op() instanceof Leaf.Input in ? s.input(in.id()) : null;
+                Storage x = variable
+                        ? vars.find(((Leaf.Variable) n.op()).id())
+                        : n.op() instanceof Leaf.Input in ? s.input(in.id()) : null;
                 // second moments and scalars must not be negative
-                if (x != null) Noise.fill(p.device, x, variable || x.type().shape().elements() < 4);
+                if (x != null)
+                    Noise.fill(p.device, x, variable || x.type().shape().elements() < 4);
             }
             if (p.has("--once")) {
                 s.run();
@@ -199,10 +232,33 @@ final class OwnKernels {
                 bytes += c.bytes() / copies;
             }
             Ceilings c = p.ceilings();
-            Map<String, Object> line = map("stage", "kernels", "name", name, "who", "ours", "device", p.device.name(), "precision", p.half(),
-                    "ms", ms[ms.length / 2], "ms_least", ms[0], "runs", ms.length, "copies", copies, "floor_ms",
-                    1e3 * Math.max(flops / c.flops(ceiling), bytes / c.bandwidth()), "gflop", flops / 1e9, "mb", bytes / 1e6,
-                    "served", p.served(s));
+            Map<String, Object> line = map(
+                    "stage",
+                    "kernels",
+                    "name",
+                    name,
+                    "who",
+                    "ours",
+                    "device",
+                    p.device.name(),
+                    "precision",
+                    p.half(),
+                    "ms",
+                    ms[ms.length / 2],
+                    "ms_least",
+                    ms[0],
+                    "runs",
+                    ms.length,
+                    "copies",
+                    copies,
+                    "floor_ms",
+                    1e3 * Math.max(flops / c.flops(ceiling), bytes / c.bandwidth()),
+                    "gflop",
+                    flops / 1e9,
+                    "mb",
+                    bytes / 1e6,
+                    "served",
+                    p.served(s));
             Piece.line(line);
         }
     }

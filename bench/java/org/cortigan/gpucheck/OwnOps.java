@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -29,15 +30,20 @@ final class OwnOps {
     }
 
     /**
-     * The cases of the families asked for, each in both types and with every variant of attention's kernels; with {@code --sample}, for
-     * the slow checkers of NVIDIA's, of each family one: the largest that is small.
+     * The cases of the families asked for, each in both types and with every variant of attention's kernels; with
+     * {@code --sample}, for the slow checkers of NVIDIA's, of each family one: the largest that is small.
      */
     static void add(Piece p) {
         Map<String, OpCase> sample = new HashMap<>();
         for (OpCase c : OpCases.all())
-            if (!c.bench() && elements(c) <= SAMPLE) sample.merge(family(c), c, (a, b) -> elements(a) < elements(b) ? b : a);
+            if (!c.bench() && elements(c) <= SAMPLE)
+                sample.merge(family(c), c, (a, b) -> elements(a) < elements(b) ? b : a);
         List<OpCase> all = OpCases.all();
-        if (p.has("--sample")) all = Piece.families().stream().filter(sample::containsKey).map(sample::get).toList();
+        if (p.has("--sample"))
+            all = Piece.families().stream()
+                    .filter(sample::containsKey)
+                    .map(sample::get)
+                    .toList();
         for (OpCase c : all) {
             if (c.bench() || !p.asked().isEmpty() && !p.asked().contains(family(c))) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
@@ -56,15 +62,21 @@ final class OwnOps {
     private static long elements(OpCase c) {
         Sketch s = new Sketch(DType.F32);
         c.body().apply(s);
-        return s.graph().nodes().stream().filter(n -> n.op() instanceof Leaf).mapToLong(n -> n.output(0).shape().elements()).sum();
+        return s.graph().nodes().stream()
+                .filter(n -> n.op() instanceof Leaf)
+                .mapToLong(n -> n.output(0).shape().elements())
+                .sum();
     }
 
     /** In place with guard words and out of place, which must give the same bits. */
     private static void check(Piece p, OpCase c, DType t, String name) {
         boolean backward = OpCheck.hasGradient(c);
-        Map<String, float[]> want = OpCheck.run(c, t, CpuDevice.doubleReference(), Session.Options.DEFAULT, backward, false);
-        Map<String, float[]> got = OpCheck.run(c, t, p.device, new Session.Options(OpCheck.GUARD, true), backward, true);
-        Map<String, float[]> again = p.has("--sample") ? got : OpCheck.run(c, t, p.device, new Session.Options(0, false), backward, false);
+        Map<String, float[]> want =
+                OpCheck.run(c, t, CpuDevice.doubleReference(), Session.Options.DEFAULT, backward, false);
+        Map<String, float[]> got =
+                OpCheck.run(c, t, p.device, new Session.Options(OpCheck.GUARD, true), backward, true);
+        Map<String, float[]> again =
+                p.has("--sample") ? got : OpCheck.run(c, t, p.device, new Session.Options(0, false), backward, false);
         Map<String, Object> line = map("stage", "ops", "name", name, "family", family(c), "device", p.device.name());
         try {
             line.put("error", OpCheck.compare(c, t, want, got, p.device.name()));
@@ -85,8 +97,19 @@ final class OwnOps {
                 double first = o.losses()[0], last = o.losses()[o.losses().length - 1];
                 // the bounds of TrajectoryTest, which gives their reasons
                 boolean good = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
-                Map<String, Object> line = map("stage", "train", "name", name, "device", p.device.name(), "first", first, "last", last,
-                        "parameters", o.parameters());
+                Map<String, Object> line = map(
+                        "stage",
+                        "train",
+                        "name",
+                        name,
+                        "device",
+                        p.device.name(),
+                        "first",
+                        first,
+                        "last",
+                        last,
+                        "parameters",
+                        o.parameters());
                 if (!good) line.put("failure", "further from PyTorch's than TrajectoryTest allows");
                 Piece.line(line);
             });

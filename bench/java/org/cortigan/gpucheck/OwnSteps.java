@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -19,7 +20,10 @@ import org.cortigan.train.RandomData;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
 
-/** Whole training steps, under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional one, with a ViT. */
+/**
+ * Whole training steps, under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional one,
+ * with a ViT.
+ */
 final class OwnSteps {
     private OwnSteps() {}
 
@@ -28,14 +32,18 @@ final class OwnSteps {
             String[] w = name.split(" "); // step, discriminator, kernels of attention
             String attention = w.length > 2 ? w[2] : "mma";
             if (!p.attentions().contains(attention)) continue;
-            p.item(name, map("stage", "steps", "who", "ours"), () -> p.withAttention(attention, () -> step(p, name, w[1])));
+            p.item(
+                    name,
+                    map("stage", "steps", "who", "ours"),
+                    () -> p.withAttention(attention, () -> step(p, name, w[1])));
         }
     }
 
     private static void step(Piece p, String name, String gan) throws IOException {
         Recipe r = Recipe.load("vit-corr-2d");
         for (String o : options(p, gan)) r = r.with(o);
-        int batch = r.section("train").integer("batch", 1), side = r.section("model").section("generator").integer("image", 1);
+        int batch = r.section("train").integer("batch", 1),
+                side = r.section("model").section("generator").integer("image", 1);
         RandomData data = new RandomData(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
         try (Trainer t = new Trainer(r, data, p.device, null)) {
             t.fillInputs();
@@ -66,10 +74,37 @@ final class OwnSteps {
                 bytes += k.bytes();
                 floor += Math.max(k.flops() / c.flops(type), k.bytes() / c.bandwidth());
             }
-            Piece.line(map("stage", "steps", "name", name, "who", "ours", "device", p.device.name(), "precision", p.half(),
-                    "ms", ms[n / 2], "ms_least", ms[0],
-                    "ms_unsynchronised", together, "runs", n, "batch", batch, "nodes", s.launched().length, "floor_ms", floor * 1e3,
-                    "gflop", flops / 1e9, "mb", bytes / 1e6, "served", p.served(s)));
+            Piece.line(map(
+                    "stage",
+                    "steps",
+                    "name",
+                    name,
+                    "who",
+                    "ours",
+                    "device",
+                    p.device.name(),
+                    "precision",
+                    p.half(),
+                    "ms",
+                    ms[n / 2],
+                    "ms_least",
+                    ms[0],
+                    "ms_unsynchronised",
+                    together,
+                    "runs",
+                    n,
+                    "batch",
+                    batch,
+                    "nodes",
+                    s.launched().length,
+                    "floor_ms",
+                    floor * 1e3,
+                    "gflop",
+                    flops / 1e9,
+                    "mb",
+                    bytes / 1e6,
+                    "served",
+                    p.served(s)));
             if (!p.has("--profile")) return;
             Map<String, Object> profile = map("stage", "profile", "name", name);
             profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());
@@ -80,16 +115,26 @@ final class OwnSteps {
     private static List<String> options(Piece p, String gan) {
         boolean small = p.small;
         List<String> o = new ArrayList<>(List.of(
-                "train.precision=" + (p.half() == DType.BF16 ? "bf16" : "fp32"), "train.validation=0", "model.discriminator.per=all",
-                "train.batch=" + (small ? 2 : 128), "model.discriminator.type=" + gan));
+                "train.precision=" + (p.half() == DType.BF16 ? "bf16" : "fp32"),
+                "train.validation=0",
+                "model.discriminator.per=all",
+                "train.batch=" + (small ? 2 : 128),
+                "model.discriminator.type=" + gan));
         if (gan.equals("none")) o.add("loss.gan_weight=0");
         if (small)
-            o.addAll(List.of("model.generator.size=custom", "model.generator.image=32", "model.generator.width=64",
-                    "model.generator.depth=2", "model.generator.heads=1"));
+            o.addAll(List.of(
+                    "model.generator.size=custom",
+                    "model.generator.image=32",
+                    "model.generator.width=64",
+                    "model.generator.depth=2",
+                    "model.generator.heads=1"));
         if (gan.equals("conv")) o.add("model.discriminator.channels=" + (small ? "[8, 16]" : "[64, 128, 256]"));
         if (gan.equals("vit"))
-            o.addAll(List.of("model.discriminator.patch=192", "model.discriminator.width=" + (small ? 64 : 384),
-                    "model.discriminator.depth=" + (small ? 2 : 12), "model.discriminator.heads=" + (small ? 1 : 6)));
+            o.addAll(List.of(
+                    "model.discriminator.patch=192",
+                    "model.discriminator.width=" + (small ? 64 : 384),
+                    "model.discriminator.depth=" + (small ? 2 : 12),
+                    "model.discriminator.heads=" + (small ? 1 : 6)));
         return o;
     }
 }

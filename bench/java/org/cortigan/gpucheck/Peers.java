@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import java.util.ArrayList;
@@ -7,7 +8,9 @@ import java.util.Map;
 /** PyTorch on this machine, and the scripts that measure it (tools/gpu_peer_*.py). */
 final class Peers {
     /** Versions without importing anything: that takes seconds, and half a minute on a cold disk. */
-    private static final String VERSIONS = String.join("\n", "import importlib.metadata as m, platform",
+    private static final String VERSIONS = String.join(
+            "\n",
+            "import importlib.metadata as m, platform",
             "print('python', platform.python_version(), end='')",
             "for p in ('torch', 'triton', 'nvidia-cublas', 'nvidia-cudnn-cu13', 'nvidia-cuda-runtime'):",
             "    try: print(',', p, m.version(p), end='')",
@@ -31,10 +34,14 @@ final class Peers {
 
     /** @param script steps or kernels */
     List<String> command(String script, String... more) {
-        List<String> w = new ArrayList<>(List.of(options.python(), options.files().resolve("gpu_peer_" + script + ".py").toString(),
-                "--device", options.device()));
+        List<String> w = new ArrayList<>(List.of(
+                options.python(),
+                options.files().resolve("gpu_peer_" + script + ".py").toString(),
+                "--device",
+                options.device()));
         if (options.small()) w.add("--small");
-        if (script.equals("steps")) w.addAll(List.of("--state", options.work().resolve("peers.json").toString()));
+        if (script.equals("steps"))
+            w.addAll(List.of("--state", options.work().resolve("peers.json").toString()));
         w.addAll(List.of(more));
         return w;
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -52,7 +53,8 @@ final class Piece implements AutoCloseable {
             else arguments.put(a[i], a[++i]);
         }
         small = has("--small");
-        device = Devices.open(arguments.get("--device"), 0, text -> line(map("stage", "note", "name", a[1], "text", text)));
+        device = Devices.open(
+                arguments.get("--device"), 0, text -> line(map("stage", "note", "name", a[1], "text", text)));
     }
 
     static void main(String[] a) {
@@ -74,10 +76,23 @@ final class Piece implements AutoCloseable {
         }
     }
 
-    /** Names of the ops' families, a process each: what the cases' names begin with. Those that steps spend their time in are first. */
+    /**
+     * Names of the ops' families, a process each: what the cases' names begin with. Those that steps spend their time
+     * in are first.
+     */
     static List<String> families() {
-        Set<String> all = new LinkedHashSet<>(List.of("matmul", "linear_grad", "attention", "layernorm", "GELU", "adamw", "pearson_loss",
-                "spectral_norm", "conv2d", "grouped_conv1d", "grouped_matmul"));
+        Set<String> all = new LinkedHashSet<>(List.of(
+                "matmul",
+                "linear_grad",
+                "attention",
+                "layernorm",
+                "GELU",
+                "adamw",
+                "pearson_loss",
+                "spectral_norm",
+                "conv2d",
+                "grouped_conv1d",
+                "grouped_matmul"));
         OpCases.all().stream().filter(c -> !c.bench()).forEach(c -> all.add(OwnOps.family(c)));
         return List.copyOf(all);
     }
@@ -166,7 +181,9 @@ final class Piece implements AutoCloseable {
 
     /** Kernels of attention that the device has; the first are the default. */
     List<String> attentions() {
-        return device.backend() == Kernels.CUDA && device.name().endsWith("sm_90)") ? List.of("mma", "wgmma") : List.of("mma");
+        return device.backend() == Kernels.CUDA && device.name().endsWith("sm_90)")
+                ? List.of("mma", "wgmma")
+                : List.of("mma");
     }
 
     /** Does something with a variant of attention's kernels. */
@@ -189,24 +206,45 @@ final class Piece implements AutoCloseable {
         TreeSet<String> files = new TreeSet<>();
         for (String s : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.UTF_8)) {
             int at = s.indexOf('/');
-            if (at >= 0 && s.substring(at).matches(".*/lib(cuda|cudart|cublas|cublasLt|cudnn|cudnn_[a-z_]+|cortigan_[a-z]+|dnnl)\\.so.*"))
+            if (at >= 0
+                    && s.substring(at)
+                            .matches(
+                                    ".*/lib(cuda|cudart|cublas|cublasLt|cudnn|cudnn_[a-z_]+|cortigan_[a-z]+|dnnl)\\.so.*"))
                 files.add(s.substring(at));
         }
-        line(map("stage", "libraries", "name", "ours", "device", device.name(), "versions", versions, "files", List.copyOf(files)));
+        line(map(
+                "stage",
+                "libraries",
+                "name",
+                "ours",
+                "device",
+                device.name(),
+                "versions",
+                versions,
+                "files",
+                List.copyOf(files)));
         if (device.backend() == Kernels.CUDA) exported(files);
     }
 
-    /** Whether NVIDIA's libraries have every function that is called: one that is missing ends the process when it is called. */
+    /**
+     * Whether NVIDIA's libraries have every function that is called: one that is missing ends the process when it is
+     * called.
+     */
     private void exported(Set<String> files) throws IOException {
         Map<String, Object> missing = new TreeMap<>();
         int n = 0;
         try {
-            Path classes = Path.of(CudaProvider.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+            Path classes = Path.of(CudaProvider.class
+                    .getProtectionDomain()
+                    .getCodeSource()
+                    .getLocation()
+                    .toURI());
             for (Map.Entry<String, Set<String>> e : Exported.called(classes).entrySet()) {
                 Set<String> left = new TreeSet<>(e.getValue());
                 n += left.size();
                 for (String f : files)
-                    if (Exported.libraries(e.getKey()).stream().anyMatch(l -> Path.of(f).getFileName().toString().startsWith(l)))
+                    if (Exported.libraries(e.getKey()).stream()
+                            .anyMatch(l -> Path.of(f).getFileName().toString().startsWith(l)))
                         left.removeAll(Exported.of(Path.of(f)));
                 if (!left.isEmpty()) missing.put(e.getKey(), List.copyOf(left));
             }
@@ -220,8 +258,19 @@ final class Piece implements AutoCloseable {
 
     private void measureCeilings() {
         Ceilings c = Ceilings.measure(device, small ? 512 : 8192, small ? 1 << 20 : 1 << 27);
-        line(map("stage", "ceilings", "name", "ceilings", "device", c.device(), "flops_f32", c.flopsF32(), "flops_bf16", c.flopsBf16(),
-                "bytes_per_second", c.bandwidth()));
+        line(map(
+                "stage",
+                "ceilings",
+                "name",
+                "ceilings",
+                "device",
+                c.device(),
+                "flops_f32",
+                c.flopsF32(),
+                "flops_bf16",
+                c.flopsBf16(),
+                "bytes_per_second",
+                c.bandwidth()));
     }
 
     /** Those of the stage before; measured here where it has left none. */
@@ -233,12 +282,18 @@ final class Piece implements AutoCloseable {
                 if (!s.contains("\"ceilings\"")) continue;
                 Map<String, Object> m = Json.object(Json.parse(s, "measured.jsonl"), "measured.jsonl");
                 if (m.get("stage").equals("ceilings") && m.get("device").equals(device.name()))
-                    found = new Ceilings(device.name(), number(m, "flops_f32"), number(m, "flops_bf16"), number(m, "bytes_per_second"));
+                    found = new Ceilings(
+                            device.name(),
+                            number(m, "flops_f32"),
+                            number(m, "flops_bf16"),
+                            number(m, "bytes_per_second"));
             }
         return found != null ? found : Ceilings.measure(device, small ? 512 : 8192, small ? 1 << 20 : 1 << 27);
     }
 
-    /** Who computes a session's nodes: products and convolutions by each, and why own kernels where a library was asked. */
+    /**
+     * Who computes a session's nodes: products and convolutions by each, and why own kernels where a library was asked.
+     */
     Map<String, Object> served(Session s) {
         Map<String, Integer> by = new TreeMap<>();
         Set<String> refused = new TreeSet<>();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.Results.map;
@@ -34,15 +35,21 @@ final class Report {
     /** Whether a line says that something failed; what was not there to be measured is no failure. */
     static boolean wrong(Map<String, Object> l) {
         if (l.get("stage").equals("ended")) return !("" + l.get("why")).startsWith(NONE);
-        if (l.get("stage").equals("sanitizer")) return !("" + l.get("result")).matches("(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards).*");
+        if (l.get("stage").equals("sanitizer"))
+            return !("" + l.get("result")).matches("(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards).*");
         return l.containsKey("failure") && !"PyTorch".equals(l.get("who"));
     }
 
     String markdown() {
         md.setLength(0);
-        md.append("# gpu-check ").append(call).append(", ").append(LocalDate.now()).append("\n\n");
+        md.append("# gpu-check ")
+                .append(call)
+                .append(", ")
+                .append(LocalDate.now())
+                .append("\n\n");
         for (String stage : List.of("environment", "libraries", "ceilings"))
-            for (Map<String, Object> l : of(stage)) md.append("- ").append(stage).append(": ").append(rest(l)).append('\n');
+            for (Map<String, Object> l : of(stage))
+                md.append("- ").append(stage).append(": ").append(rest(l)).append('\n');
         if (of("ceilings").isEmpty()) md.append("- ceilings: ").append(NONE).append('\n');
         wrongs();
         notes();
@@ -64,8 +71,17 @@ final class Report {
     Map<String, Object> json() {
         List<Object> rows = new ArrayList<>();
         for (String stage : List.of("steps", "kernels")) for (String name : names(stage)) rows.add(row(stage, name));
-        return map("date", LocalDate.now().toString(), "call", call, "wrong", lines.stream().filter(Report::wrong).toList(), "families",
-                new ArrayList<>(families().values()), "comparisons", rows);
+        return map(
+                "date",
+                LocalDate.now().toString(),
+                "call",
+                call,
+                "wrong",
+                lines.stream().filter(Report::wrong).toList(),
+                "families",
+                new ArrayList<>(families().values()),
+                "comparisons",
+                rows);
     }
 
     private void wrongs() {
@@ -74,9 +90,14 @@ final class Report {
         for (Map<String, Object> l : lines) {
             if (!wrong(l)) continue;
             n++;
-            md.append("- ").append(l.get("stage")).append(", ").append(l.get("name")).append(": ");
+            md.append("- ")
+                    .append(l.get("stage"))
+                    .append(", ")
+                    .append(l.get("name"))
+                    .append(": ");
             if (l.containsKey("item")) md.append(l.get("item")).append(": ");
-            md.append(l.getOrDefault("failure", l.getOrDefault("why", l.get("result")))).append('\n');
+            md.append(l.getOrDefault("failure", l.getOrDefault("why", l.get("result"))))
+                    .append('\n');
         }
         if (n == 0) md.append("Nothing that was measured.\n");
     }
@@ -113,7 +134,8 @@ final class Report {
     }
 
     private static Map<String, Object> family(Map<String, Map<String, Object>> all, String name) {
-        return all.computeIfAbsent(name, k -> map("family", k, "cases", 0, "failed", 0, "ended", 0, "worst", 0.0, "of", ""));
+        return all.computeIfAbsent(
+                name, k -> map("family", k, "cases", 0, "failed", 0, "ended", 0, "worst", 0.0, "of", ""));
     }
 
     private void ops() {
@@ -125,48 +147,73 @@ final class Report {
         for (Map<String, Object> f : all.values()) {
             cases += (Integer) f.get("cases");
             failed += (Integer) f.get("failed");
-            md.append(String.format(Locale.ROOT, "| %s | %s | %s | %s | %.2g | %s |%n", f.get("family"), f.get("cases"), f.get("failed"),
-                    f.get("ended"), (Double) f.get("worst"), f.get("of")));
+            md.append(String.format(
+                    Locale.ROOT,
+                    "| %s | %s | %s | %s | %.2g | %s |%n",
+                    f.get("family"),
+                    f.get("cases"),
+                    f.get("failed"),
+                    f.get("ended"),
+                    (Double) f.get("worst"),
+                    f.get("of")));
         }
         for (String f : Piece.families())
-            if (!all.containsKey(f)) md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
+            if (!all.containsKey(f))
+                md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
         md.append(String.format("| all | %d | %d | | | |%n", cases, failed));
     }
 
     private void train() {
         md.append("\n## The golden training run\n\n");
-        for (Map<String, Object> l : of("train")) md.append("- ").append(l.get("name")).append(": ").append(rest(l)).append('\n');
+        for (Map<String, Object> l : of("train"))
+            md.append("- ").append(l.get("name")).append(": ").append(rest(l)).append('\n');
         if (of("train").isEmpty()) md.append(NONE).append('\n');
     }
 
     private void steps() {
-        md.append("\n## Whole steps, milliseconds\n\nOurs and PyTorch's synchronised after every step, in brackets ten steps in a row; "
-                + "floor: operations and bytes over the ceilings measured here.\n\n");
+        md.append(
+                "\n## Whole steps, milliseconds\n\nOurs and PyTorch's synchronised after every step, in brackets ten steps in a row; "
+                        + "floor: operations and bytes over the ceilings measured here.\n\n");
         comparison("steps", List.of("step none", "step vit", "step conv"));
         for (Map<String, Object> l : of("steps"))
             if ("ours".equals(l.get("who")))
-                md.append(String.format("%n- %s: %s, %s nodes, served by %s", l.get("name"), l.get("precision"), l.get("nodes"),
-                        Json.compact(l.get("served"))));
+                md.append(String.format(
+                        "%n- %s: %s, %s nodes, served by %s",
+                        l.get("name"), l.get("precision"), l.get("nodes"), Json.compact(l.get("served"))));
         md.append('\n');
     }
 
     private void kernels() {
         md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, by events; the median. Ours in ")
-                .append(of("kernels").stream().filter(l -> l.containsKey("precision")).map(l -> "" + l.get("precision")).findFirst().orElse(NONE))
+                .append(of("kernels").stream()
+                        .filter(l -> l.containsKey("precision"))
+                        .map(l -> "" + l.get("precision"))
+                        .findFirst()
+                        .orElse(NONE))
                 .append(".\n\n");
         comparison("kernels", List.of());
     }
 
     private void comparison(String stage, List<String> expected) {
-        md.append("| work | ours | ours again | PyTorch, eager | PyTorch, best | which | floor | best / ours | ours / floor |\n")
+        md.append(
+                        "| work | ours | ours again | PyTorch, eager | PyTorch, best | which | floor | best / ours | ours / floor |\n")
                 .append("|---|---|---|---|---|---|---|---|---|\n");
         Set<String> all = new LinkedHashSet<>(expected);
         all.addAll(names(stage));
         if (all.isEmpty()) md.append("| all | ").append(NONE).append(" | | | | | | | |\n");
         for (String name : all) {
             Map<String, Object> r = row(stage, name);
-            md.append(String.format("| %s | %s | %s | %s | %s | %s | %s | %s | %s |%n", name, ms(r, "ours"), ms(r, "again"), ms(r, "eager"),
-                    ms(r, "best"), r.getOrDefault("which", ""), ms(r, "floor"), ratio(r, "best", "ours"), ratio(r, "ours", "floor")));
+            md.append(String.format(
+                    "| %s | %s | %s | %s | %s | %s | %s | %s | %s |%n",
+                    name,
+                    ms(r, "ours"),
+                    ms(r, "again"),
+                    ms(r, "eager"),
+                    ms(r, "best"),
+                    r.getOrDefault("which", ""),
+                    ms(r, "floor"),
+                    ratio(r, "best", "ours"),
+                    ratio(r, "ours", "floor")));
         }
     }
 
@@ -208,11 +255,15 @@ final class Report {
     private static String ms(Map<String, Object> r, String key) {
         if (!r.containsKey(key)) return NONE;
         String s = String.format(Locale.ROOT, "%.4g", (Double) r.get(key));
-        return r.containsKey(key + "_row") ? s + String.format(Locale.ROOT, " (%.4g)", (Double) r.get(key + "_row")) : s;
+        return r.containsKey(key + "_row")
+                ? s + String.format(Locale.ROOT, " (%.4g)", (Double) r.get(key + "_row"))
+                : s;
     }
 
     private static String ratio(Map<String, Object> r, String a, String b) {
-        return r.containsKey(a) && r.containsKey(b) ? String.format(Locale.ROOT, "%.2f", (Double) r.get(a) / (Double) r.get(b)) : NONE;
+        return r.containsKey(a) && r.containsKey(b)
+                ? String.format(Locale.ROOT, "%.2f", (Double) r.get(a) / (Double) r.get(b))
+                : NONE;
     }
 
     /** Where a step's time goes: sums over nodes of one op, output and library, the slowest first. */
@@ -224,33 +275,52 @@ final class Report {
             double total = 0;
             for (Object o : (List<?>) Json.object(e.getValue(), "profile").get("nodes")) {
                 Map<String, Object> n = Json.object(o, "node");
-                String key = n.get("op") + " " + n.get("output") + " | " + n.get("by") + (Boolean.TRUE.equals(n.get("refused")) ? ", refused" : "");
-                Map<String, Object> s = sums.computeIfAbsent(key, k -> map("work", k, "nodes", 0, "ms", 0.0, "floor", 0.0));
+                String key = n.get("op") + " " + n.get("output") + " | " + n.get("by")
+                        + (Boolean.TRUE.equals(n.get("refused")) ? ", refused" : "");
+                Map<String, Object> s =
+                        sums.computeIfAbsent(key, k -> map("work", k, "nodes", 0, "ms", 0.0, "floor", 0.0));
                 s.put("nodes", (Integer) s.get("nodes") + 1);
                 s.put("ms", (Double) s.get("ms") + 1e3 * number(n, "seconds"));
                 s.put("floor", (Double) s.get("floor") + 1e3 * number(n, "floor_seconds"));
                 total += 1e3 * number(n, "seconds");
             }
-            md.append(String.format(Locale.ROOT, "%n**%s**: %.2f ms, node by node with an event between any two%n%n", e.getKey(), total))
+            md.append(String.format(
+                            Locale.ROOT,
+                            "%n**%s**: %.2f ms, node by node with an event between any two%n%n",
+                            e.getKey(),
+                            total))
                     .append("| work | kernels of | nodes | ms | % | floor | ratio |\n|---|---|---|---|---|---|---|\n");
             List<Map<String, Object>> all = new ArrayList<>(sums.values());
             all.sort(Comparator.comparingDouble(s -> -(Double) s.get("ms")));
             for (Map<String, Object> s : all.subList(0, Math.min(SLOWEST, all.size()))) {
                 double ms = (Double) s.get("ms"), floor = (Double) s.get("floor");
-                md.append(String.format(Locale.ROOT, "| %s | %s | %.3f | %.1f | %.3f | %s |%n", s.get("work"), s.get("nodes"), ms, 100 * ms / total,
-                        floor, floor > 0 ? String.format(Locale.ROOT, "%.2f", ms / floor) : ""));
+                md.append(String.format(
+                        Locale.ROOT,
+                        "| %s | %s | %.3f | %.1f | %.3f | %s |%n",
+                        s.get("work"),
+                        s.get("nodes"),
+                        ms,
+                        100 * ms / total,
+                        floor,
+                        floor > 0 ? String.format(Locale.ROOT, "%.2f", ms / floor) : ""));
             }
         }
     }
 
     private void sanitizer() {
         md.append("\n## compute-sanitizer\n\n");
-        for (Map<String, Object> l : of("sanitizer")) md.append("- ").append(l.get("name")).append(": ").append(l.get("result")).append('\n');
+        for (Map<String, Object> l : of("sanitizer"))
+            md.append("- ")
+                    .append(l.get("name"))
+                    .append(": ")
+                    .append(l.get("result"))
+                    .append('\n');
         if (of("sanitizer").isEmpty()) md.append(NONE).append('\n');
     }
 
     private void stages() {
-        md.append("\n## Stages\n\n| stage | seconds | of at most | clocks, power, temperature: least, median, most |\n|---|---|---|---|\n");
+        md.append(
+                "\n## Stages\n\n| stage | seconds | of at most | clocks, power, temperature: least, median, most |\n|---|---|---|---|\n");
         List<Map<String, Object>> clocks = of("clocks");
         for (Map<String, Object> l : of("took")) {
             String c = NONE;
@@ -258,10 +328,16 @@ final class Report {
             md.append(String.format("| %s | %s | %s | %s |%n", l.get("name"), l.get("seconds"), l.get("share"), c));
         }
         for (Map<String, Object> l : of("ended"))
-            if (!wrong(l)) md.append(String.format("| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "all of it"), l.get("why")));
+            if (!wrong(l))
+                md.append(String.format(
+                        "| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "all of it"), l.get("why")));
         for (Map<String, Object> l : lines)
             if ("PyTorch".equals(l.get("who")) && !l.containsKey("ms"))
-                md.append(String.format("| %s, PyTorch, %s, %s | | | %s |%n", l.get("name"), l.get("mode"), l.getOrDefault("variant", ""),
+                md.append(String.format(
+                        "| %s, PyTorch, %s, %s | | | %s |%n",
+                        l.get("name"),
+                        l.get("mode"),
+                        l.getOrDefault("variant", ""),
                         l.getOrDefault("failure", NONE + ": " + l.get("not_measured"))));
         md.append("\nWhat ncu and the checkers print is in log.txt.\n");
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import java.io.IOException;
@@ -15,9 +16,9 @@ import org.cortigan.InputException;
 import org.cortigan.data.Json;
 
 /**
- * The folder of a call's results: six files, flat, because no more than eight come back from a lent machine. measured.jsonl grows
- * line by line and log.txt with every process, so that a call that is cut off leaves what it had; the others are written anew after
- * every stage. May be used by several threads.
+ * The folder of a call's results: six files, flat, because no more than eight come back from a lent machine.
+ * measured.jsonl grows line by line and log.txt with every process, so that a call that is cut off leaves what it had;
+ * the others are written anew after every stage. May be used by several threads.
  */
 final class Results {
     private final Path out;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -29,7 +30,9 @@ class ArchitectureTest {
             entry("loss", "nn", "op", "graph", "data"),
             entry("optim", "nn", "op", "graph", "data"),
             entry("prof", "exec", "plan", "op", "graph", "data"),
-            entry("train", "model", "loss", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data", "eval"),
+            entry(
+                    "train", "model", "loss", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data",
+                    "eval"),
             entry("cli", "train", "prof", "model", "nn", "exec", "plan", "op", "graph", "mem", "jni", "data", "eval"));
 
     private static Map.Entry<String, List<String>> entry(String name, String... may) {

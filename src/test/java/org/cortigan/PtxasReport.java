@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
 import java.io.IOException;
@@ -17,7 +18,8 @@ public final class PtxasReport {
      * @param threads the most that a block may have
      * @param file the source that was compiled
      */
-    public record Kernel(String arch, int registers, int shared, int stack, int spills, String name, int threads, String file) {
+    public record Kernel(
+            String arch, int registers, int shared, int stack, int spills, String name, int threads, String file) {
         static Kernel of(String line) {
             String[] f = line.split("\t");
             int[] n = new int[6];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -39,7 +40,8 @@ class ShippedJarIT {
         }
         List<String> cp = new ArrayList<>();
         try (Stream<Path> s = Files.list(home)) {
-            s.filter(p -> picocli || !p.getFileName().toString().startsWith("picocli")).forEach(p -> cp.add(p.toString()));
+            s.filter(p -> picocli || !p.getFileName().toString().startsWith("picocli"))
+                    .forEach(p -> cp.add(p.toString()));
         }
         return String.join(":", cp);
     }
@@ -47,16 +49,25 @@ class ShippedJarIT {
     private Run java(String cache, String classPath, String... args) throws Exception {
         Path cwd = Files.createDirectories(dir.resolve("cwd")), out = Files.createTempFile(dir, "out", ".txt");
         List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Dorg.bytedeco.javacpp.cachedir=" + cache, "-cp", classPath));
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Dorg.bytedeco.javacpp.cachedir=" + cache,
+                "-cp",
+                classPath));
         command.addAll(List.of(args));
         return new Run(
-                new ProcessBuilder(command).directory(cwd.toFile()).redirectErrorStream(true).redirectOutput(out.toFile()).start(), out);
+                new ProcessBuilder(command)
+                        .directory(cwd.toFile())
+                        .redirectErrorStream(true)
+                        .redirectOutput(out.toFile())
+                        .start(),
+                out);
     }
 
     @Test
     void severalJvmsAtOnceUnpackAndLoadIt() throws Exception {
         List<Run> runs = new ArrayList<>();
-        for (int i = 0; i < 3; i++) runs.add(java(dir.resolve("cache").toString(), classPath(true), "org.cortigan.cli.Main", "doctor"));
+        for (int i = 0; i < 3; i++)
+            runs.add(java(dir.resolve("cache").toString(), classPath(true), "org.cortigan.cli.Main", "doctor"));
         for (Run r : runs) {
             String text = r.text();
             assertEquals(0, r.process.exitValue(), text);
@@ -67,13 +78,25 @@ class ShippedJarIT {
     @Test
     void withoutTheBindingsOfCudaOnlyCudaIsMissing() throws Exception {
         List<String> with = List.of(classPath(true).split(":"));
-        String cp = String.join(":", with.stream().filter(p -> !Path.of(p).getFileName().toString().startsWith("cuda-")).toList());
+        String cp = String.join(
+                ":",
+                with.stream()
+                        .filter(p -> !Path.of(p).getFileName().toString().startsWith("cuda-"))
+                        .toList());
         assertEquals(with.size() - 2, cp.split(":").length, "the two jars of the bindings are left out");
         Run doctor = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "doctor");
         String text = doctor.text();
         assertEquals(0, doctor.process.exitValue(), text);
         assertTrue(text.contains("cuda: unavailable: device cuda: the bindings are not on the class path"), text);
-        Run cuda = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "profile", "-c", "quickstart", "--device", "cuda");
+        Run cuda = java(
+                dir.resolve("cache4").toString(),
+                cp,
+                "org.cortigan.cli.Main",
+                "profile",
+                "-c",
+                "quickstart",
+                "--device",
+                "cuda");
         text = cuda.text();
         assertEquals(1, cuda.process.exitValue(), text);
         assertTrue(text.contains("bindings are not on the class path") && !text.contains("\tat "), text);
@@ -82,22 +105,39 @@ class ShippedJarIT {
     @Test
     void processorsNeverLoadTheClassesOfCuda() throws Exception {
         Run r = java(
-                dir.resolve("cache5").toString(), classPath(true), "-verbose:class", "org.cortigan.cli.Main", "profile", "-c",
-                "quickstart", "--device", "cpu", "-o", "train.batch=2", "--repeats", "1");
+                dir.resolve("cache5").toString(),
+                classPath(true),
+                "-verbose:class",
+                "org.cortigan.cli.Main",
+                "profile",
+                "-c",
+                "quickstart",
+                "--device",
+                "cpu",
+                "-o",
+                "train.batch=2",
+                "--repeats",
+                "1");
         String text = r.text();
         assertEquals(0, r.process.exitValue(), text);
-        assertTrue(text.contains("org.cortigan.exec.CpuDevice") && !text.contains("org.bytedeco.cuda"), "classes of CUDA were loaded");
+        assertTrue(
+                text.contains("org.cortigan.exec.CpuDevice") && !text.contains("org.bytedeco.cuda"),
+                "classes of CUDA were loaded");
     }
 
     @Test
     void theExampleRunsWithoutPicocli() throws Exception {
-        Path classes = dir.resolve("example"), from = Path.of(System.getProperty("cortigan.testClasses"), "org/cortigan/example");
+        Path classes = dir.resolve("example"),
+                from = Path.of(System.getProperty("cortigan.testClasses"), "org/cortigan/example");
         Files.createDirectories(classes.resolve("org/cortigan/example"));
         try (Stream<Path> s = Files.list(from)) {
-            for (Path p : s.toList()) Files.copy(p, classes.resolve("org/cortigan/example").resolve(p.getFileName()));
+            for (Path p : s.toList())
+                Files.copy(p, classes.resolve("org/cortigan/example").resolve(p.getFileName()));
         }
         Run r = java(
-                dir.resolve("cache2").toString(), classes + ":" + classPath(false), "org.cortigan.example.EmbeddingExample",
+                dir.resolve("cache2").toString(),
+                classes + ":" + classPath(false),
+                "org.cortigan.example.EmbeddingExample",
                 dir.resolve("model").toString());
         Files.createDirectories(dir.resolve("model"));
         String text = r.text();
@@ -114,7 +154,9 @@ class ShippedJarIT {
         Run r = java(dir.resolve("cache3").toString(), cp, "org.cortigan.cli.Main", "profile", "-c", "quickstart");
         String text = r.text();
         assertEquals(1, r.process.exitValue(), text);
-        assertTrue(text.contains("native library of CortiGAN") && text.contains("caused by") && text.contains("glibc"), text);
+        assertTrue(
+                text.contains("native library of CortiGAN") && text.contains("caused by") && text.contains("glibc"),
+                text);
         assertFalse(text.contains("\tat "), text);
     }
 
@@ -127,7 +169,8 @@ class ShippedJarIT {
                 if (e == null && name.contains("cuda")) continue; // built without nvcc
                 Files.write(lib, z.getInputStream(e).readAllBytes());
                 String text = Files.readString(lib, StandardCharsets.ISO_8859_1);
-                assertFalse(text.contains(Path.of("").toAbsolutePath().toString()), name + " has the build folder in it");
+                assertFalse(
+                        text.contains(Path.of("").toAbsolutePath().toString()), name + " has the build folder in it");
             }
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
 import java.util.List;
@@ -29,7 +30,8 @@ public final class TestModels {
     }
 
     public static Discriminator discriminator(String... options) {
-        return Discriminator.of(in("model.discriminator.", options).section("model").section("discriminator"));
+        return Discriminator.of(
+                in("model.discriminator.", options).section("model").section("discriminator"));
     }
 
     /** One subject's. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -13,19 +14,30 @@ import picocli.CommandLine.Parameters;
 
 @Command(
         name = "average",
-        description = "The mean of the generators' parameters of several checkpoints of one model, as a checkpoint for evaluate,"
-                + " predict and submit.",
+        description =
+                "The mean of the generators' parameters of several checkpoints of one model, as a checkpoint for evaluate,"
+                        + " predict and submit.",
         mixinStandardHelpOptions = true,
-        footer = {"", "It helps for checkpoints of one run, or of runs that began with the same weights (train.init). For others take",
-            "the mean of predictions: give evaluate or predict several runs."})
+        footer = {
+            "",
+            "It helps for checkpoints of one run, or of runs that began with the same weights (train.init). For others take",
+            "the mean of predictions: give evaluate or predict several runs."
+        })
 final class Average implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
 
-    @Parameters(paramLabel = "RUN|CHECKPOINT", arity = "2..*", description = "Runs' folders (their best checkpoints) or checkpoints.")
+    @Parameters(
+            paramLabel = "RUN|CHECKPOINT",
+            arity = "2..*",
+            description = "Runs' folders (their best checkpoints) or checkpoints.")
     private List<Path> checkpoints;
 
-    @Option(names = {"-o", "--out"}, required = true, paramLabel = "FILE", description = "The checkpoint to write.")
+    @Option(
+            names = {"-o", "--out"},
+            required = true,
+            paramLabel = "FILE",
+            description = "The checkpoint to write.")
     private Path out;
 
     @Override

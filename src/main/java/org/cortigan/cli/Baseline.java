@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -33,7 +34,8 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "baseline",
-        description = "The field's yardstick: features, standardised, principal components, ridge regression for each vertex.",
+        description =
+                "The field's yardstick: features, standardised, principal components, ridge regression for each vertex.",
         mixinStandardHelpOptions = true)
 final class Baseline implements Callable<Integer> {
     private static final int PIXELS = 32;
@@ -52,18 +54,29 @@ final class Baseline implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Option(names = "--features", defaultValue = "pixels", paramLabel = "WHAT",
-            description = "pixels; a run's folder or checkpoint (what its head reads); or a safetensors file of a ViT with"
-                    + " --recipe (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--features",
+            defaultValue = "pixels",
+            paramLabel = "WHAT",
+            description =
+                    "pixels; a run's folder or checkpoint (what its head reads); or a safetensors file of a ViT with"
+                            + " --recipe (default ${DEFAULT-VALUE}).")
     private String features;
 
     @Option(names = "--recipe", paramLabel = "RECIPE", description = "Shape of the ViT whose weights --features names.")
     private String recipe;
 
-    @Option(names = "--components", defaultValue = "100", paramLabel = "N", description = "Principal components (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--components",
+            defaultValue = "100",
+            paramLabel = "N",
+            description = "Principal components (default ${DEFAULT-VALUE}).")
     private int components;
 
-    @Option(names = "--held-out", paramLabel = "DIR", description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
+    @Option(
+            names = "--held-out",
+            paramLabel = "DIR",
+            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
     private Path heldOut;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Folder for the evaluation's files.")
@@ -88,7 +101,8 @@ final class Baseline implements Callable<Integer> {
                     e = pixels(d, h, "test split", s, components, ceiling.unit);
                 } else {
                     String label = "ridge on " + components + " components of features of " + features + ", test split";
-                    try (Device device = place.open(output); Predictor p = m.featureExtractor(device, 32)) {
+                    try (Device device = place.open(output);
+                            Predictor p = m.featureExtractor(device, 32)) {
                         RowSource train = Features.of(p, d), test = Features.of(p, h);
                         e = h.ridge(label, train, test, d, o, ceiling.unit);
                     }
@@ -110,10 +124,21 @@ final class Baseline implements Callable<Integer> {
 
     /** Ridge on the pixels of photographs of side {@link #PIXELS_OF}. */
     static Evaluation pixels(
-            TrainingData training, TrainingData test, String split, AlgonautsSubject s, int components, NoiseCeiling.Unit unit) {
+            TrainingData training,
+            TrainingData test,
+            String split,
+            AlgonautsSubject s,
+            int components,
+            NoiseCeiling.Unit unit) {
         return HeldOut.ridge(
-                "ridge on " + components + " components of pixels, " + split, Features.pixels(training, PIXELS_OF, PIXELS),
-                Features.pixels(test, PIXELS_OF, PIXELS), training, test, s, options(components), unit);
+                "ridge on " + components + " components of pixels, " + split,
+                Features.pixels(training, PIXELS_OF, PIXELS),
+                Features.pixels(test, PIXELS_OF, PIXELS),
+                training,
+                test,
+                s,
+                options(components),
+                unit);
     }
 
     private Model model(AlgonautsSubject s) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
@@ -32,7 +33,8 @@ final class Doctor implements Callable<Integer> {
         out.printf("kernels     %d%n", Native.kernel_count());
         out.printf("device      %s: available%n", cpu.name());
         out.printf("bf16        %s%n", cpu.supportsBf16() ? "available" : "unavailable: needs avx512bf16");
-        for (DeviceProvider p : Devices.providers()) for (String line : p.report()) out.printf("device      %s%n", line);
+        for (DeviceProvider p : Devices.providers())
+            for (String line : p.report()) out.printf("device      %s%n", line);
         out.flush();
         return 0;
     }

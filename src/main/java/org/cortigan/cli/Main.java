@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
@@ -12,8 +13,18 @@ import picocli.CommandLine.Command;
         mixinStandardHelpOptions = true,
         version = "0.1.0-SNAPSHOT",
         subcommands = {
-            Quickstart.class, Train.class, Evaluate.class, Predict.class, Average.class, Table.class, Submit.class, Simulate.class,
-            Baseline.class, Recipes.class, ProfileCommand.class, Doctor.class
+            Quickstart.class,
+            Train.class,
+            Evaluate.class,
+            Predict.class,
+            Average.class,
+            Table.class,
+            Submit.class,
+            Simulate.class,
+            Baseline.class,
+            Recipes.class,
+            ProfileCommand.class,
+            Doctor.class
         },
         synopsisSubcommandLabel = "COMMAND")
 public final class Main {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -20,7 +21,8 @@ import picocli.CommandLine.Parameters;
 
 @Command(
         name = "predict",
-        description = "Predicts responses to photographs, to {lh,rh}_pred_test.npy (f32 [images, vertices]) and images.txt.",
+        description =
+                "Predicts responses to photographs, to {lh,rh}_pred_test.npy (f32 [images, vertices]) and images.txt.",
         mixinStandardHelpOptions = true)
 final class Predict implements Callable<Integer> {
     enum Split {
@@ -34,8 +36,11 @@ final class Predict implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Parameters(paramLabel = "RUN|CHECKPOINT", arity = "1..*",
-            description = "A run's folder (its best checkpoint) or a checkpoint; of several the mean of their predictions.")
+    @Parameters(
+            paramLabel = "RUN|CHECKPOINT",
+            arity = "1..*",
+            description =
+                    "A run's folder (its best checkpoint) or a checkpoint; of several the mean of their predictions.")
     private List<Path> models;
 
     @ArgGroup(exclusive = true, multiplicity = "1")
@@ -49,17 +54,28 @@ final class Predict implements Callable<Integer> {
         Path data;
     }
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N",
-            description = "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--subject",
+            defaultValue = "1",
+            paramLabel = "N",
+            description =
+                    "Of --data, and whose responses of a model of several subjects; 1 to 8 (default ${DEFAULT-VALUE}).")
     private int subject;
 
-    @Option(names = "--split", defaultValue = "TEST", description = "With --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--split",
+            defaultValue = "TEST",
+            description = "With --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
     private Split split;
 
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "Folder for the predictions.")
     private Path out;
 
-    @Option(names = "--batch", defaultValue = "32", paramLabel = "N", description = "Photographs at a time (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--batch",
+            defaultValue = "32",
+            paramLabel = "N",
+            description = "Photographs at a time (default ${DEFAULT-VALUE}).")
     private int batch;
 
     @Override
@@ -70,7 +86,8 @@ final class Predict implements Callable<Integer> {
         else
             try (AlgonautsSubject s = AlgonautsSubject.open(source.data, subject)) {
                 files = split == Split.TEST ? s.testImages() : s.trainingImages();
-                if (files.isEmpty()) throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
+                if (files.isEmpty())
+                    throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
             }
         List<Path> checkpoints = models.stream().map(Shared::checkpoint).toList();
         int most = Math.min(batch, files.size());

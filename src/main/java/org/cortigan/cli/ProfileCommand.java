@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -22,7 +23,8 @@ import picocli.CommandLine.Option;
         description = "Time of every node of a training step against its floor, on random photographs and responses.",
         mixinStandardHelpOptions = true,
         footer = {
-            "", "With NVIDIA's profilers, ranges named by op and node:",
+            "",
+            "With NVIDIA's profilers, ranges named by op and node:",
             "  nsys profile -t cuda,nvtx tools/cortigan profile -c vit-gan --device cuda:0 --nvtx",
             "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan --device cuda:0 --nvtx"
         })
@@ -33,19 +35,38 @@ final class ProfileCommand implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Option(names = {"-c", "--recipe"}, required = true, paramLabel = "RECIPE", description = "Bundled name or YAML file.")
+    @Option(
+            names = {"-c", "--recipe"},
+            required = true,
+            paramLabel = "RECIPE",
+            description = "Bundled name or YAML file.")
     private String recipe;
 
-    @Option(names = {"-o", "--option"}, paramLabel = "KEY=VALUE", description = "Changes one value of the recipe.")
+    @Option(
+            names = {"-o", "--option"},
+            paramLabel = "KEY=VALUE",
+            description = "Changes one value of the recipe.")
     private List<String> options = List.of();
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "Whose vertices (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--subject",
+            defaultValue = "1",
+            paramLabel = "N",
+            description = "Whose vertices (default ${DEFAULT-VALUE}).")
     private int subject;
 
-    @Option(names = "--repeats", defaultValue = "7", paramLabel = "N", description = "Runs; the median counts (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--repeats",
+            defaultValue = "7",
+            paramLabel = "N",
+            description = "Runs; the median counts (default ${DEFAULT-VALUE}).")
     private int repeats;
 
-    @Option(names = "--top", defaultValue = "20", paramLabel = "N", description = "Slowest nodes shown (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--top",
+            defaultValue = "20",
+            paramLabel = "N",
+            description = "Slowest nodes shown (default ${DEFAULT-VALUE}).")
     private int top;
 
     @Option(names = "--json", paramLabel = "FILE", description = "Also writes every node as JSON.")
@@ -59,7 +80,8 @@ final class ProfileCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        if (subject < 1 || subject > 8) throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
+        if (subject < 1 || subject > 8)
+            throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
         if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
         Recipe r = Recipe.load(recipe);
         for (String o : options) r = r.with(o);
@@ -74,8 +96,13 @@ final class ProfileCommand implements Callable<Integer> {
             Profile p = Profile.of(t.session(), c, 2, repeats);
             if (json != null) Json.write(json, p.json());
             if (trace != null) p.writeTrace(trace);
-            output.line("%s, batch %d, %s, %s: %.2f images/s", r.name(), batch, r.section("train").text("precision"),
-                    t.session().device().name(), batch / p.seconds());
+            output.line(
+                    "%s, batch %d, %s, %s: %.2f images/s",
+                    r.name(),
+                    batch,
+                    r.section("train").text("precision"),
+                    t.session().device().name(),
+                    batch / p.seconds());
             output.line("%smemory of a step: %s", p.table(top), t.plan());
         }
         return 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -32,8 +33,17 @@ final class Progress implements TrainerListener {
         if (!terminal || now - shown < 200_000_000L) return;
         shown = now;
         double seconds = (now - begin) / 1e9, left = seconds / (step - first) * (steps - step);
-        output.err().print(String.format(Locale.ROOT, "\r%s step %d/%d  %.2f steps/s  loss %.4f  %d:%02d left   ", name, step, steps,
-                (step - first) / seconds, loss, (long) left / 60, (long) left % 60));
+        output.err()
+                .print(String.format(
+                        Locale.ROOT,
+                        "\r%s step %d/%d  %.2f steps/s  loss %.4f  %d:%02d left   ",
+                        name,
+                        step,
+                        steps,
+                        (step - first) / seconds,
+                        loss,
+                        (long) left / 60,
+                        (long) left % 60));
         output.err().flush();
     }
 
@@ -55,7 +65,8 @@ final class Progress implements TrainerListener {
         for (String k : new String[] {"pixel", "correlation"})
             s.append(String.format(Locale.ROOT, "  %s %.4f", k, r.means().get(k)));
         r.means().forEach((k, v) -> {
-            if (k.startsWith("d.loss") || k.startsWith("g.loss")) s.append(String.format(Locale.ROOT, "  %s %.3f", k, v));
+            if (k.startsWith("d.loss") || k.startsWith("g.loss"))
+                s.append(String.format(Locale.ROOT, "  %s %.3f", k, v));
         });
         if (!Double.isNaN(r.validationMeanR()))
             s.append(String.format(Locale.ROOT, "  validation mean r %.4f", r.validationMeanR()));

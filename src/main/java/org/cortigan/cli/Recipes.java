@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.util.concurrent.Callable;
@@ -7,15 +8,15 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-@Command(
-        name = "recipes",
-        description = "Lists the bundled recipes, or shows one.",
-        mixinStandardHelpOptions = true)
+@Command(name = "recipes", description = "Lists the bundled recipes, or shows one.", mixinStandardHelpOptions = true)
 final class Recipes implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
 
-    @Parameters(arity = "0..1", paramLabel = "NAME", description = "A bundled recipe, 'defaults' (every key, explained) or a file.")
+    @Parameters(
+            arity = "0..1",
+            paramLabel = "NAME",
+            description = "A bundled recipe, 'defaults' (every key, explained) or a file.")
     private String name;
 
     @Option(names = "--full", description = "Every value in force, not only what the recipe names.")
@@ -25,9 +26,16 @@ final class Recipes implements Callable<Integer> {
     public Integer call() {
         if (name == null) {
             for (String n : Recipe.BUNDLED)
-                output.line("%-32s %s", n, Recipe.file(n).equals(n)
-                        ? Recipe.bundled(n).lines().findFirst().orElse("").replaceFirst("^# ?", "")
-                        : "the same, smaller (in its section sizes)");
+                output.line(
+                        "%-32s %s",
+                        n,
+                        Recipe.file(n).equals(n)
+                                ? Recipe.bundled(n)
+                                        .lines()
+                                        .findFirst()
+                                        .orElse("")
+                                        .replaceFirst("^# ?", "")
+                                : "the same, smaller (in its section sizes)");
             output.line("%-32s %s", "defaults", "every key with its default, explained");
         } else if (name.equals("defaults")) {
             output.out().print(Recipe.bundled(name));

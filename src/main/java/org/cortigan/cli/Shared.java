@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
@@ -51,14 +52,23 @@ final class Shared {
 
     /** A subject's data. */
     static final class Data {
-        @Option(names = "--data", required = true, paramLabel = "DIR",
+        @Option(
+                names = "--data",
+                required = true,
+                paramLabel = "DIR",
                 description = "Folder with the challenge's subj01 ... subj08, or a simulated one.")
         Path data;
 
-        @Option(names = "--subject", defaultValue = "1", paramLabel = "N", description = "1 to 8 (default ${DEFAULT-VALUE}).")
+        @Option(
+                names = "--subject",
+                defaultValue = "1",
+                paramLabel = "N",
+                description = "1 to 8 (default ${DEFAULT-VALUE}).")
         int subject;
 
-        @Option(names = "--cache", paramLabel = "DIR",
+        @Option(
+                names = "--cache",
+                paramLabel = "DIR",
                 description = "Folder for decoded photographs (default: .cortigan-cache in the data folder).")
         Path cache;
 
@@ -93,18 +103,30 @@ final class Shared {
 
     /** How noise ceilings are written. */
     static final class Ceiling {
-        @Option(names = "--noise-ceiling-unit", defaultValue = "FRACTION", paramLabel = "UNIT",
-                description = "Of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent (default ${DEFAULT-VALUE}).")
+        @Option(
+                names = "--noise-ceiling-unit",
+                defaultValue = "FRACTION",
+                paramLabel = "UNIT",
+                description =
+                        "Of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent (default ${DEFAULT-VALUE}).")
         NoiseCeiling.Unit unit;
     }
 
     /** Where to compute. */
     static final class Place {
-        @Option(names = "--device", defaultValue = "auto", paramLabel = "NAME",
-                description = "auto, cpu, cuda or cuda:N (default ${DEFAULT-VALUE}). One that is named is used or the command fails saying why.")
+        @Option(
+                names = "--device",
+                defaultValue = "auto",
+                paramLabel = "NAME",
+                description =
+                        "auto, cpu, cuda or cuda:N (default ${DEFAULT-VALUE}). One that is named is used or the command fails saying why.")
         String device;
 
-        @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "Threads of the processor; 0 for all cores (default).")
+        @Option(
+                names = "--threads",
+                defaultValue = "0",
+                paramLabel = "N",
+                description = "Threads of the processor; 0 for all cores (default).")
         int threads;
 
         Device open(Output o) {
@@ -118,6 +140,9 @@ final class Shared {
         Path best = RunFolder.best(fileOrRun), last = RunFolder.last(fileOrRun);
         if (Files.exists(best)) return best;
         if (Files.exists(last)) return last;
-        throw new InputException(fileOrRun.toString(), "has neither best.safetensors nor last.safetensors", "Give a run's folder or a checkpoint");
+        throw new InputException(
+                fileOrRun.toString(),
+                "has neither best.safetensors nor last.safetensors",
+                "Give a run's folder or a checkpoint");
     }
 }

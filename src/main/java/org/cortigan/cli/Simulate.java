@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -18,23 +19,45 @@ final class Simulate implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
 
-    @Option(names = {"-o", "--out"}, required = true, paramLabel = "DIR", description = "Folder of the data set.")
+    @Option(
+            names = {"-o", "--out"},
+            required = true,
+            paramLabel = "DIR",
+            description = "Folder of the data set.")
     private Path out;
 
-    @Option(names = "--photos", paramLabel = "DIR", description = "Folder of PNG or JPEG files (default: four bundled photographs).")
+    @Option(
+            names = "--photos",
+            paramLabel = "DIR",
+            description = "Folder of PNG or JPEG files (default: four bundled photographs).")
     private Path photos;
 
-    @Option(names = "--subject", defaultValue = "1", paramLabel = "N",
+    @Option(
+            names = "--subject",
+            defaultValue = "1",
+            paramLabel = "N",
             description = "1 to 8; decides vertices and ROIs (default ${DEFAULT-VALUE}).")
     private int subject;
 
-    @Option(names = "--images", defaultValue = "0", paramLabel = "N", description = "Training images (default: as many as the challenge has).")
+    @Option(
+            names = "--images",
+            defaultValue = "0",
+            paramLabel = "N",
+            description = "Training images (default: as many as the challenge has).")
     private int images;
 
-    @Option(names = "--test-images", defaultValue = "0", paramLabel = "N", description = "Test images (default likewise).")
+    @Option(
+            names = "--test-images",
+            defaultValue = "0",
+            paramLabel = "N",
+            description = "Test images (default likewise).")
     private int testImages;
 
-    @Option(names = "--image-size", defaultValue = "425", paramLabel = "PIXELS", description = "Side of an image (default ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--image-size",
+            defaultValue = "425",
+            paramLabel = "PIXELS",
+            description = "Side of an image (default ${DEFAULT-VALUE}).")
     private int imageSize;
 
     @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default ${DEFAULT-VALUE}.")
@@ -46,9 +69,13 @@ final class Simulate implements Callable<Integer> {
         boolean known = subject >= 1 && subject <= 8;
         SimulatedDataset.write(
                 new SimulatedDataset.Options(
-                        out, subject, files,
+                        out,
+                        subject,
+                        files,
                         images > 0 || !known ? images : SimulatedDataset.challengeTraining(subject),
-                        testImages > 0 || !known ? testImages : SimulatedDataset.challengeTest(subject), imageSize, seed),
+                        testImages > 0 || !known ? testImages : SimulatedDataset.challengeTest(subject),
+                        imageSize,
+                        seed),
                 output::note);
         output.line("%s", out);
         return 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Path;
@@ -20,18 +21,26 @@ final class Submit implements Callable<Integer> {
     @Mixin
     private Shared.Output output;
 
-    @Parameters(paramLabel = "N=DIR", arity = "1..*",
-            description = "For each subject the folder that predict wrote, for example 1=predictions/subj01; of several,"
-                    + " 1=DIR,DIR, the mean of the predictions.")
+    @Parameters(
+            paramLabel = "N=DIR",
+            arity = "1..*",
+            description =
+                    "For each subject the folder that predict wrote, for example 1=predictions/subj01; of several,"
+                            + " 1=DIR,DIR, the mean of the predictions.")
     private Map<Integer, String> folders;
 
-    @Option(names = "--out", defaultValue = "submission.zip", paramLabel = "FILE", description = "Default ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--out",
+            defaultValue = "submission.zip",
+            paramLabel = "FILE",
+            description = "Default ${DEFAULT-VALUE}.")
     private Path out;
 
     @Override
     public Integer call() {
         Map<Integer, List<Path>> lists = new TreeMap<>();
-        folders.forEach((subject, text) -> lists.put(subject, Arrays.stream(text.split(",")).map(Path::of).toList()));
+        folders.forEach((subject, text) ->
+                lists.put(subject, Arrays.stream(text.split(",")).map(Path::of).toList()));
         List<Integer> missing = Submission.write(out, lists);
         output.line("%s", out);
         if (!missing.isEmpty()) output.note("warning: the challenge scores all eight subjects; missing are " + missing);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.ByteBuffer;
@@ -37,11 +38,14 @@ import picocli.CommandLine.Option;
         name = "table",
         description = "Trains recipes x seeds x subjects and writes their comparison: table.md, table.csv, table.html.",
         mixinStandardHelpOptions = true,
-        footer = {"", "Each run has its folder in DIR/runs. Given again, the command leaves finished runs as they are, goes on with",
+        footer = {
+            "",
+            "Each run has its folder in DIR/runs. Given again, the command leaves finished runs as they are, goes on with",
             "those that were interrupted, tries those that failed again, and refuses a run whose recipe or data have changed",
             "since. A run that fails is named in the table, the others go on; the exit code is then 1. Models are evaluated on",
             "the test split where its responses are there (subj0X_held_out), by their best checkpoint; else on the validation",
-            "part, by their last checkpoint, because the best was chosen on it."})
+            "part, by their last checkpoint, because the best was chosen on it."
+        })
 final class Table implements Callable<Integer> {
     private static final String WITHOUT = " without GAN", RIDGE = "ridge baseline";
 
@@ -54,38 +58,69 @@ final class Table implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Option(names = "--data", required = true, paramLabel = "DIR",
+    @Option(
+            names = "--data",
+            required = true,
+            paramLabel = "DIR",
             description = "Folder with the challenge's subj01 ... subj08, or a simulated one.")
     private Path data;
 
-    @Option(names = "--cache", paramLabel = "DIR",
+    @Option(
+            names = "--cache",
+            paramLabel = "DIR",
             description = "Folder for decoded photographs (default: .cortigan-cache in the data folder).")
     private Path cache;
 
-    @Option(names = {"-o", "--out"}, required = true, paramLabel = "DIR", description = "Folder for the table and its runs.")
+    @Option(
+            names = {"-o", "--out"},
+            required = true,
+            paramLabel = "DIR",
+            description = "Folder for the table and its runs.")
     private Path out;
 
-    @Option(names = "--recipes", split = ",", paramLabel = "NAME,NAME...",
+    @Option(
+            names = "--recipes",
+            split = ",",
+            paramLabel = "NAME,NAME...",
             description = "Bundled names or YAML files (default: every bundled NAME-tiny).")
-    private List<String> recipes = Recipe.BUNDLED.stream().filter(n -> n.endsWith("-tiny")).toList();
+    private List<String> recipes =
+            Recipe.BUNDLED.stream().filter(n -> n.endsWith("-tiny")).toList();
 
-    @Option(names = "--seeds", split = ",", defaultValue = "0,1,2", paramLabel = "N,N...", description = "Default ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--seeds",
+            split = ",",
+            defaultValue = "0,1,2",
+            paramLabel = "N,N...",
+            description = "Default ${DEFAULT-VALUE}.")
     private List<Long> seeds;
 
-    @Option(names = "--subjects", split = ",", defaultValue = "1", paramLabel = "N,N...", description = "Default ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--subjects",
+            split = ",",
+            defaultValue = "1",
+            paramLabel = "N,N...",
+            description = "Default ${DEFAULT-VALUE}.")
     private List<Integer> subjects;
 
-    @Option(names = "--ablation", description = "Each recipe with loss.gan_weight=0 too, and the differences, paired by seed.")
+    @Option(
+            names = "--ablation",
+            description = "Each recipe with loss.gan_weight=0 too, and the differences, paired by seed.")
     private boolean ablation;
 
-    @Option(names = "--compare", split = ",", paramLabel = "A=B,C=D...",
+    @Option(
+            names = "--compare",
+            split = ",",
+            paramLabel = "A=B,C=D...",
             description = "More differences of mean r between rows, A less B, paired by seed, by the recipes' names.")
     private List<String> compare = List.of();
 
     @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Changes one value of every recipe, by its path.")
     private List<String> options = List.of();
 
-    @Option(names = "--components", defaultValue = "100", paramLabel = "N",
+    @Option(
+            names = "--components",
+            defaultValue = "100",
+            paramLabel = "N",
             description = "Principal components of the ridge baseline (default ${DEFAULT-VALUE}).")
     private int components;
 
@@ -115,6 +150,7 @@ final class Table implements Callable<Integer> {
     private final List<Run> runs = new ArrayList<>();
     /** By name, twins without GAN behind their recipe. */
     private final Map<String, Recipe> byName = new LinkedHashMap<>();
+
     private final List<String[]> pairs = new ArrayList<>();
     /** By subject, a result for each split that differs: one on the test split, one for each seed else. */
     private final Map<Integer, List<Run>> baselines = new TreeMap<>();
@@ -137,8 +173,10 @@ final class Table implements Callable<Integer> {
             for (List<Run> b : baselines.values()) for (Run r : b) known(r);
             write();
             for (int n : subjects)
-                for (Run b : baselines.get(n)) if (b.result == null && !attempt(b, () -> baseline(b, open.get(n)))) return 130;
-            for (Run r : runs) if (r.result == null && !attempt(r, () -> train(r, open.get(r.subject), device))) return 130;
+                for (Run b : baselines.get(n))
+                    if (b.result == null && !attempt(b, () -> baseline(b, open.get(n)))) return 130;
+            for (Run r : runs)
+                if (r.result == null && !attempt(r, () -> train(r, open.get(r.subject), device))) return 130;
         } finally {
             for (AlgonautsSubject s : open.values()) s.close();
         }
@@ -148,12 +186,14 @@ final class Table implements Callable<Integer> {
 
     /** What is to be run; seeds outermost, so that the table soon has every row. */
     private void plan() {
-        if (recipes.isEmpty()) throw new InputException("--recipes", "names none", "Name bundled recipes or YAML files");
+        if (recipes.isEmpty())
+            throw new InputException("--recipes", "names none", "Name bundled recipes or YAML files");
         for (String name : recipes) {
             Recipe r = Recipe.load(name);
             for (String o : options) r = r.with(o);
             if (byName.put(r.name(), r) != null)
-                throw new InputException("--recipes", "has two of the name '" + r.name() + "'", "Give one of them another name");
+                throw new InputException(
+                        "--recipes", "has two of the name '" + r.name() + "'", "Give one of them another name");
             if (ablation && gan(r)) {
                 byName.put(r.name() + WITHOUT, r.with("loss.gan_weight", 0));
                 pairs.add(new String[] {r.name(), r.name() + WITHOUT});
@@ -163,23 +203,35 @@ final class Table implements Callable<Integer> {
             String[] p = c.split("=", -1);
             if (p.length != 2 || !byName.containsKey(p[0]) || !byName.containsKey(p[1]))
                 throw new InputException(
-                        "--compare " + c, "is no pair of rows", "Write A=B with two of " + String.join(", ", byName.keySet()));
+                        "--compare " + c,
+                        "is no pair of rows",
+                        "Write A=B with two of " + String.join(", ", byName.keySet()));
             pairs.add(p);
         }
         seeds = List.copyOf(new LinkedHashSet<>(seeds));
         subjects = List.copyOf(new LinkedHashSet<>(subjects));
         for (long seed : seeds)
             for (int subject : subjects)
-                byName.forEach((name, r) ->
-                        runs.add(new Run(name, r.with("train.seed", seed), subject, seed, folder(name, subject, seed))));
+                byName.forEach((name, r) -> runs.add(
+                        new Run(name, r.with("train.seed", seed), subject, seed, folder(name, subject, seed))));
         Recipe first = byName.values().iterator().next();
         for (int subject : subjects)
-            baselines.put(subject, (onTest(subject) ? seeds.subList(0, 1) : seeds).stream()
-                    .map(seed -> new Run(RIDGE, first.with("train.seed", seed), subject, seed, folder(RIDGE, subject, seed))).toList());
+            baselines.put(
+                    subject,
+                    (onTest(subject) ? seeds.subList(0, 1) : seeds)
+                            .stream()
+                                    .map(seed -> new Run(
+                                            RIDGE,
+                                            first.with("train.seed", seed),
+                                            subject,
+                                            seed,
+                                            folder(RIDGE, subject, seed)))
+                                    .toList());
     }
 
     private Path folder(String name, int subject, long seed) {
-        return out.resolve("runs").resolve(name.replace(' ', '-') + "-" + AlgonautsSubject.folderName(subject) + "-seed" + seed);
+        return out.resolve("runs")
+                .resolve(name.replace(' ', '-') + "-" + AlgonautsSubject.folderName(subject) + "-seed" + seed);
     }
 
     private boolean onTest(int subject) {
@@ -187,7 +239,8 @@ final class Table implements Callable<Integer> {
     }
 
     private static boolean gan(Recipe r) {
-        return r.section("loss").number("gan_weight", 0) > 0 && !text(r, "discriminator", "type").equals("none");
+        return r.section("loss").number("gan_weight", 0) > 0
+                && !text(r, "discriminator", "type").equals("none");
     }
 
     /** Refuses to mix runs on other data, split or noise ceilings into a table. */
@@ -200,17 +253,22 @@ final class Table implements Callable<Integer> {
         }
         Map<String, Object> now = new LinkedHashMap<>();
         now.put("vertices", s.left() + " + " + s.right());
-        now.put("images", s.trainingImages().size() + " training, " + s.testImages().size() + " test");
+        now.put(
+                "images",
+                s.trainingImages().size() + " training, " + s.testImages().size() + " test");
         now.put("responses", String.format("CRC-32 %08x of the first and the last", crc.getValue()));
         now.put("evaluated_on", onTest(s.number()) ? "test" : "validation");
-        now.put("noise_ceilings", s.noiseCeiling().isEmpty() ? "none" : ceiling.unit.name().toLowerCase(Locale.ROOT));
+        now.put(
+                "noise_ceilings",
+                s.noiseCeiling().isEmpty() ? "none" : ceiling.unit.name().toLowerCase(Locale.ROOT));
         Path file = out.resolve(AlgonautsSubject.folderName(s.number()) + ".json");
         if (Files.exists(file)) {
             Map<String, Object> before = Json.readObject(file);
             now.forEach((key, value) -> {
                 if (!value.equals(before.get(key)))
                     throw new InputException(
-                            file + ", " + key, "the runs there are of '" + before.get(key) + "', the data are now '" + value + "'",
+                            file + ", " + key,
+                            "the runs there are of '" + before.get(key) + "', the data are now '" + value + "'",
                             "Give the data of the first time, or another folder by -o");
             });
         }
@@ -223,7 +281,8 @@ final class Table implements Callable<Integer> {
         if (!r.name.equals(RIDGE) && Files.exists(yaml)) {
             if (!values(Recipe.load(yaml.toString())).equals(values(r.recipe)))
                 throw new InputException(
-                        yaml.toString(), "is of another recipe than '" + r.name + "' with the values given now",
+                        yaml.toString(),
+                        "is of another recipe than '" + r.name + "' with the values given now",
                         "Give the values of the first time, remove that run's folder, or choose another folder by -o");
         }
         if (!Files.exists(r.resultFile())) return;
@@ -247,7 +306,8 @@ final class Table implements Callable<Integer> {
             if (!work.done()) return false;
             r.result = Settings.of(r.resultFile().toString(), Json.readObject(r.resultFile()));
         } catch (Exception e) {
-            r.error = String.valueOf(e instanceof InputException ? e.getMessage() : e).replaceAll("\\s+", " ");
+            r.error = String.valueOf(e instanceof InputException ? e.getMessage() : e)
+                    .replaceAll("\\s+", " ");
             output.note(r.folder.getFileName() + " failed: " + r.error);
         }
         write();
@@ -264,26 +324,45 @@ final class Table implements Callable<Integer> {
         Map<String, Object> result = new LinkedHashMap<>();
         RunFolder.create(r.folder);
         try (SubjectData all = new SubjectData(s, size, cache(), output::note);
-                Trainer t = new Trainer(r.recipe, Map.of("", all), device, r.folder, text -> output.note(name + ": " + text))) {
+                Trainer t = new Trainer(
+                        r.recipe, Map.of("", all), device, r.folder, text -> output.note(name + ": " + text))) {
             if (Files.exists(RunFolder.last(r.folder))) {
                 t.resume(RunFolder.last(r.folder));
                 output.note(name + ": resumed at step " + t.step() + " of " + t.steps());
             }
-            if (!Train.run(t, r.recipe, device, r.folder, output, name, false, "give the same command again to go on")) return false;
+            if (!Train.run(t, r.recipe, device, r.folder, output, name, false, "give the same command again to go on"))
+                return false;
             List<String> epochs = Files.readAllLines(r.folder.resolve("metrics.csv"));
             List<String> columns = List.of(epochs.get(0).split(","));
-            result.put("discriminators", columns.stream().filter(c -> c.startsWith("d.loss.")).count());
+            result.put(
+                    "discriminators",
+                    columns.stream().filter(c -> c.startsWith("d.loss.")).count());
             result.put("parameters", t.parameters()[0]);
             // Median over epochs: the first epochs read photographs that no cache of the system has yet.
-            result.put("seconds_per_epoch", t.stepsPerEpoch() * r.recipe.section("train").integer("batch", 1)
-                    / Metrics.median(epochs.stream().skip(1)
-                            .mapToDouble(l -> Double.parseDouble(l.split(",")[columns.indexOf("images_per_second")])).toArray()));
+            result.put(
+                    "seconds_per_epoch",
+                    t.stepsPerEpoch()
+                            * r.recipe.section("train").integer("batch", 1)
+                            / Metrics.median(epochs.stream()
+                                    .skip(1)
+                                    .mapToDouble(
+                                            l -> Double.parseDouble(l.split(",")[columns.indexOf("images_per_second")]))
+                                    .toArray()));
         }
         boolean test = onTest(r.subject);
         Path file = test ? RunFolder.best(r.folder) : RunFolder.last(r.folder);
-        write(r, Evaluate.of(
-                List.of(file), test ? Evaluate.Split.TEST : Evaluate.Split.VALIDATION, s, SimulatedDataset.heldOut(data, r.subject),
-                cache(), device, ceiling.unit, output::note), result);
+        write(
+                r,
+                Evaluate.of(
+                        List.of(file),
+                        test ? Evaluate.Split.TEST : Evaluate.Split.VALIDATION,
+                        s,
+                        SimulatedDataset.heldOut(data, r.subject),
+                        cache(),
+                        device,
+                        ceiling.unit,
+                        output::note),
+                result);
         return true;
     }
 
@@ -300,9 +379,15 @@ final class Table implements Callable<Integer> {
             } else {
                 int[][] split = Trainer.split(r.recipe, all.count());
                 if (split[1].length == 0)
-                    throw new InputException("train.validation of " + r.recipe.name(), "holds out no images", "Set it above 0");
+                    throw new InputException(
+                            "train.validation of " + r.recipe.name(), "holds out no images", "Set it above 0");
                 e = Baseline.pixels(
-                        new Subset(all, split[0]), new Subset(all, split[1]), "validation split", s, components, ceiling.unit);
+                        new Subset(all, split[0]),
+                        new Subset(all, split[1]),
+                        "validation split",
+                        s,
+                        components,
+                        ceiling.unit);
             }
             write(r, e, Map.of("components", components));
         }
@@ -335,23 +420,32 @@ final class Table implements Callable<Integer> {
             rows.add(row(RIDGE, subject, baselines.get(subject)));
             for (String[] p : pairs) {
                 List<Run> a = of(p[0], subject), b = of(p[1], subject);
-                differences.add(new ComparisonTable.Difference(p[0], p[1], subject, IntStream.range(0, a.size())
-                        .filter(i -> a.get(i).result != null && b.get(i).result != null)
-                        .mapToDouble(i -> meanR(a.get(i)) - meanR(b.get(i))).toArray()));
+                differences.add(new ComparisonTable.Difference(
+                        p[0],
+                        p[1],
+                        subject,
+                        IntStream.range(0, a.size())
+                                .filter(i -> a.get(i).result != null && b.get(i).result != null)
+                                .mapToDouble(i -> meanR(a.get(i)) - meanR(b.get(i)))
+                                .toArray()));
             }
         }
         List<String> about = new ArrayList<>();
-        about.add("data: " + data + ", subjects " + subjects.stream().map(String::valueOf).toList() + ", seeds " + seeds);
+        about.add("data: " + data + ", subjects "
+                + subjects.stream().map(String::valueOf).toList() + ", seeds " + seeds);
         if (!options.isEmpty()) about.add("in every recipe: " + String.join(", ", options));
-        about.add("test: responses that no training read, by each run's best checkpoint; validation: the part of the training images that"
-                + " a run holds out, by its last checkpoint");
+        about.add(
+                "test: responses that no training read, by each run's best checkpoint; validation: the part of the training images that"
+                        + " a run holds out, by its last checkpoint");
         about.add("time per epoch: training alone, median over epochs, on the device of each run (environment.json)");
         return new ComparisonTable(about, rows, differences);
     }
 
     /** A row's runs in the order of the seeds. */
     private List<Run> of(String name, int subject) {
-        return runs.stream().filter(r -> r.name.equals(name) && r.subject == subject).toList();
+        return runs.stream()
+                .filter(r -> r.name.equals(name) && r.subject == subject)
+                .toList();
     }
 
     private static double meanR(Run r) {
@@ -367,25 +461,40 @@ final class Table implements Callable<Integer> {
         Recipe r = all.get(0).recipe;
         List<String> notes = new ArrayList<>();
         for (Run x : all)
-            if (x.result == null) notes.add("seed " + x.seed + ": " + (x.error != null ? "failed: " + x.error : "not run yet"));
+            if (x.result == null)
+                notes.add("seed " + x.seed + ": " + (x.error != null ? "failed: " + x.error : "not run yet"));
         boolean ridge = name.equals(RIDGE);
         String on = (onTest(subject) ? "test" : "validation")
                 + (done.isEmpty() ? "" : ", " + done.get(0).result.whole("images") + " images");
         return new ComparisonTable.Row(
-                name, subject, ridge ? components + " components of pixels, ridge" : model(r),
-                ridge || done.isEmpty() ? null : (Long) done.get(0).result.whole("parameters"), ridge ? "squared error + L2" : loss(r),
+                name,
+                subject,
+                ridge ? components + " components of pixels, ridge" : model(r),
+                ridge || done.isEmpty() ? null : (Long) done.get(0).result.whole("parameters"),
+                ridge ? "squared error + L2" : loss(r),
                 ridge ? null : (Integer) r.section("train").integer("epochs", 1),
                 ridge ? null : (Boolean) !r.section("train").text("init").isEmpty(),
-                ridge ? "none" : discriminators(r, done), on,
-                ridge && onTest(subject) ? List.of() : done.stream().map(x -> x.seed).toList(), // no seed decides anything there
-                ridge ? new double[0] : figures(done, "seconds_per_epoch"), figures(done, "mean_r"),
-                done.stream().filter(x -> x.result.values().containsKey("mean_sqrt_noise_ceiling"))
-                        .map(x -> number(x, "mean_sqrt_noise_ceiling")).findFirst().orElse(null),
-                figures(done, "challenge_score_percent"), notes);
+                ridge ? "none" : discriminators(r, done),
+                on,
+                ridge && onTest(subject)
+                        ? List.of()
+                        : done.stream().map(x -> x.seed).toList(), // no seed decides anything there
+                ridge ? new double[0] : figures(done, "seconds_per_epoch"),
+                figures(done, "mean_r"),
+                done.stream()
+                        .filter(x -> x.result.values().containsKey("mean_sqrt_noise_ceiling"))
+                        .map(x -> number(x, "mean_sqrt_noise_ceiling"))
+                        .findFirst()
+                        .orElse(null),
+                figures(done, "challenge_score_percent"),
+                notes);
     }
 
     private static double[] figures(List<Run> done, String key) {
-        return done.stream().filter(r -> r.result.values().containsKey(key)).mapToDouble(r -> number(r, key)).toArray();
+        return done.stream()
+                .filter(r -> r.result.values().containsKey(key))
+                .mapToDouble(r -> number(r, key))
+                .toArray();
     }
 
     private static String text(Recipe r, String section, String key) {

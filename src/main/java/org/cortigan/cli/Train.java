@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import java.nio.file.Files;
@@ -41,30 +42,49 @@ final class Train implements Callable<Integer> {
     @Mixin
     private Shared.Place place;
 
-    @Option(names = {"-c", "--recipe"}, required = true, paramLabel = "RECIPE", description = "Bundled name (see recipes) or YAML file.")
+    @Option(
+            names = {"-c", "--recipe"},
+            required = true,
+            paramLabel = "RECIPE",
+            description = "Bundled name (see recipes) or YAML file.")
     private String recipe;
 
-    @Option(names = {"-o", "--option"}, paramLabel = "KEY=VALUE", description = "Changes one value of the recipe, by its path.")
+    @Option(
+            names = {"-o", "--option"},
+            paramLabel = "KEY=VALUE",
+            description = "Changes one value of the recipe, by its path.")
     private List<String> options = List.of();
 
-    @Option(names = "--subjects", split = ",", paramLabel = "N,N...",
-            description = "Several subjects at once: one backbone with a vector and a head of each; instead of --subject.")
+    @Option(
+            names = "--subjects",
+            split = ",",
+            paramLabel = "N,N...",
+            description =
+                    "Several subjects at once: one backbone with a vector and a head of each; instead of --subject.")
     private List<Integer> subjects = List.of();
 
     @Option(names = "--run", paramLabel = "DIR", description = "The run's folder (default: runs/RECIPE-subj0X).")
     private Path run;
 
-    @Option(names = "--precision", paramLabel = "P", description = "fp32, tf32 (NVIDIA's cards) or bf16, instead of the recipe's.")
+    @Option(
+            names = "--precision",
+            paramLabel = "P",
+            description = "fp32, tf32 (NVIDIA's cards) or bf16, instead of the recipe's.")
     private String precision;
 
     @Option(names = "--seed", paramLabel = "N", description = "Instead of the recipe's.")
     private Long seed;
 
-    @Option(names = "--resume", paramLabel = "auto|FILE",
+    @Option(
+            names = "--resume",
+            paramLabel = "auto|FILE",
             description = "auto: from last.safetensors in the run's folder if it is there; or from a checkpoint.")
     private String resume;
 
-    @Option(names = "--init", paramLabel = "FILE", description = "Pre-trained ViT, safetensors with timm's or Hugging Face's names.")
+    @Option(
+            names = "--init",
+            paramLabel = "FILE",
+            description = "Pre-trained ViT, safetensors with timm's or Hugging Face's names.")
     private Path init;
 
     @Option(names = "--dry-run", description = "Checks data and shapes, prints model and memory, trains nothing.")
@@ -86,10 +106,18 @@ final class Train implements Callable<Integer> {
         if (fast) r = r.with("train.epochs", 1);
         int size = Generator.of(r.section("model").section("generator")).image();
         List<Integer> who = subjects.isEmpty() ? List.of(data.subject) : subjects;
-        if (who.stream().distinct().count() < who.size()) throw new InputException("--subjects " + who, "names one twice", "Name each once");
+        if (who.stream().distinct().count() < who.size())
+            throw new InputException("--subjects " + who, "names one twice", "Name each once");
         Path folder = run != null
                 ? run
-                : Path.of("runs", r.name() + "-" + String.join("-", who.stream().map(AlgonautsSubject::folderName).toList()));
+                : Path.of(
+                        "runs",
+                        r.name() + "-"
+                                + String.join(
+                                        "-",
+                                        who.stream()
+                                                .map(AlgonautsSubject::folderName)
+                                                .toList()));
         int few = 5 * r.section("train").integer("batch", 1);
         Deque<AutoCloseable> open = new ArrayDeque<>();
         try (Device device = place.open(output)) {
@@ -100,7 +128,9 @@ final class Train implements Callable<Integer> {
                 SubjectData all = new SubjectData(subject, size, data.cache(), output::note);
                 open.push(all);
                 subject.checkFinite();
-                TrainingData used = fast && all.count() > few ? new Subset(all, IntStream.range(0, few).toArray()) : all;
+                TrainingData used = fast && all.count() > few
+                        ? new Subset(all, IntStream.range(0, few).toArray())
+                        : all;
                 sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), used);
             }
             return train(r, sets, device, folder);
@@ -109,19 +139,32 @@ final class Train implements Callable<Integer> {
         }
     }
 
-    private int train(Recipe r, Map<String, TrainingData> sets, Device device, Path folder) throws InterruptedException {
+    private int train(Recipe r, Map<String, TrainingData> sets, Device device, Path folder)
+            throws InterruptedException {
         Path last = RunFolder.last(folder);
-        Path from = resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
+        Path from =
+                resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
         if (from == null && Files.exists(last) && !dryRun)
-            throw new InputException(folder.toString(), "has a run already", "Go on with it by --resume auto, or choose another folder by --run");
+            throw new InputException(
+                    folder.toString(),
+                    "has a run already",
+                    "Go on with it by --resume auto, or choose another folder by --run");
         if (!dryRun) RunFolder.create(folder);
         try (Trainer t = new Trainer(r, sets, device, dryRun ? null : folder, output::note)) {
             long[] p = t.parameters();
-            output.note(String.format("%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images, %d steps an epoch",
-                    r.name(), t.config().generator().type(), t.regions(), p[0], p[1],
-                    t.trainingImages().length, t.validationImages().length, t.stepsPerEpoch()));
+            output.note(String.format(
+                    "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images, %d steps an epoch",
+                    r.name(),
+                    t.config().generator().type(),
+                    t.regions(),
+                    p[0],
+                    p[1],
+                    t.trainingImages().length,
+                    t.validationImages().length,
+                    t.stepsPerEpoch()));
             if (t.pretrained() != null)
-                output.note("initial weights: missing " + t.pretrained().missing() + ", unexpected " + t.pretrained().unexpected());
+                output.note("initial weights: missing " + t.pretrained().missing() + ", unexpected "
+                        + t.pretrained().unexpected());
             if (dryRun) {
                 output.line("%s", t.config().generator());
                 output.line("%s", t.config().discriminator());
@@ -147,7 +190,15 @@ final class Train implements Callable<Integer> {
      * @param goOn what to do to go on with a run that was stopped
      * @return whether the run is complete
      */
-    static boolean run(Trainer t, Recipe r, Device device, Path folder, Shared.Output output, String name, boolean json, String goOn) {
+    static boolean run(
+            Trainer t,
+            Recipe r,
+            Device device,
+            Path folder,
+            Shared.Output output,
+            String name,
+            boolean json,
+            String goOn) {
         Map<String, Object> environment = new LinkedHashMap<>();
         environment.put("processor", Native.cpu_features());
         environment.put("libraries", Native.library_versions());

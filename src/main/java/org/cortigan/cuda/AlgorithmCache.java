@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.io.IOException;
@@ -19,10 +20,11 @@ import org.cortigan.InputException;
 import org.cortigan.data.Json;
 
 /**
- * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes share. Beneath it
- * lie the findings that come with the product and those of the file in the property {@value #MORE}. What was found is
- * added to what others have written meanwhile, under a lock, some seconds after it was found and at {@link #close}: a process that is
- * killed loses the last seconds' findings. A file that cannot be read, or is not of this format, is left out with a line to the user.
+ * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes
+ * share. Beneath it lie the findings that come with the product and those of the file in the property {@value #MORE}.
+ * What was found is added to what others have written meanwhile, under a lock, some seconds after it was found and at
+ * {@link #close}: a process that is killed loses the last seconds' findings. A file that cannot be read, or is not of
+ * this format, is left out with a line to the user.
  */
 final class AlgorithmCache implements AutoCloseable {
     /** Names a file with further findings, to be read only. */
@@ -33,7 +35,9 @@ final class AlgorithmCache implements AutoCloseable {
     /** File locks are a process's, so that two caches of one need this beside them. */
     private static final Object WRITING = new Object();
 
-    /** @param words the algorithm as the library gave it; @param form what is done around it, of the caller's meaning */
+    /**
+     * @param words the algorithm as the library gave it; @param form what is done around it, of the caller's meaning
+     */
     record Entry(long[] words, long workspaceBytes, int form) {
         private static Entry parse(String text) {
             String[] s = text.split(" ");
@@ -82,7 +86,8 @@ final class AlgorithmCache implements AutoCloseable {
         String more = System.getProperty(MORE, "");
         if (!more.isEmpty()) {
             if (!Files.exists(Path.of(more)))
-                throw new InputException("-D" + MORE + "=" + more, "does not exist", "Leave the property out, or name a file");
+                throw new InputException(
+                        "-D" + MORE + "=" + more, "does not exist", "Leave the property out, or name a file");
             known.putAll(read(Path.of(more), note));
         }
         known.putAll(read(file, note));
@@ -97,7 +102,8 @@ final class AlgorithmCache implements AutoCloseable {
     }
 
     private static Map<String, Entry> entries(Map<String, Object> m) {
-        if (!(m.get("format") instanceof Number f) || f.longValue() != FORMAT) throw new IllegalArgumentException("it has another format");
+        if (!(m.get("format") instanceof Number f) || f.longValue() != FORMAT)
+            throw new IllegalArgumentException("it has another format");
         Map<String, Entry> all = new LinkedHashMap<>();
         Json.object(m.get("algorithms"), "algorithms").forEach((k, v) -> all.put(k, Entry.parse((String) v)));
         return all;
@@ -138,7 +144,9 @@ final class AlgorithmCache implements AutoCloseable {
             Files.createDirectories(folder);
             synchronized (WRITING) {
                 try (FileChannel c = FileChannel.open(
-                                folder.resolve(file.getFileName() + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                                folder.resolve(file.getFileName() + ".lock"),
+                                StandardOpenOption.CREATE,
+                                StandardOpenOption.WRITE);
                         FileLock lock = c.lock()) {
                     merge();
                 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cublas.*;
@@ -33,21 +34,22 @@ import org.cortigan.mem.Memory;
 
 /**
  * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is
- * column-major y^T = op(b)^T op(a)^T, so b goes first and a second, each as it is stored. f32 accumulation; scale = 1/sigma is
- * the alpha, read from the device (pointer mode DEVICE, with a zero of the device's for beta); the bias is the epilogue's. Where
- * the library takes no f32 bias beside a bf16 result, the bias is rounded to bf16 first, which is off by at most 2^-9 of it, half
- * of what rounding the result is. The sums of dY that are a bias's gradient are the epilogue's of the product by dY, or a kernel
- * of their own where that is faster.
+ * column-major y^T = op(b)^T op(a)^T, so b goes first and a second, each as it is stored. f32 accumulation; scale =
+ * 1/sigma is the alpha, read from the device (pointer mode DEVICE, with a zero of the device's for beta); the bias is
+ * the epilogue's. Where the library takes no f32 bias beside a bf16 result, the bias is rounded to bf16 first, which is
+ * off by at most 2^-9 of it, half of what rounding the result is. The sums of dY that are a bias's gradient are the
+ * epilogue's of the product by dY, or a kernel of their own where that is faster.
  *
- * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once for each
- * problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).
+ * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once
+ * for each problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).
  *
- * <p>The library's fast kernels want all rows on 16 bytes, and those of 39,548 vertices in bf16 lie on 8. Such matrices may be
- * copied to rows of a multiple of 16 bytes (39,552 vertices) before the product, and the result from there after it; with and
- * without are timed, copies included. So the padding is nobody else's concern: neither tensors nor losses know of it.
+ * <p>The library's fast kernels want all rows on 16 bytes, and those of 39,548 vertices in bf16 lie on 8. Such matrices
+ * may be copied to rows of a multiple of 16 bytes (39,552 vertices) before the product, and the result from there after
+ * it; with and without are timed, copies included. So the padding is nobody else's concern: neither tensors nor losses
+ * know of it.
  *
- * <p>GELU stays a kernel of its own: the library's epilogue approximates it by tanh, which is off from the exact GELU that models
- * are trained with by up to 5e-4, more than bf16 rounds.
+ * <p>GELU stays a kernel of its own: the library's epilogue approximates it by tanh, which is off from the exact GELU
+ * that models are trained with by up to 5e-4, more than bf16 rounds.
  *
  * <p>Not measured on a GPU yet.
  */
@@ -59,13 +61,24 @@ final class CublasLt implements AutoCloseable {
     static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
 
     /**
-     * Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are padded; sums are
-     * taken by a kernel of their own.
+     * Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are
+     * padded; sums are taken by a kernel of their own.
      */
     private static final int BF16_BIAS = 1, PADDED = 2, SUMS_APART = 4;
     // Members of MatmulArgs, in bytes.
-    private static final int A = 8, B = 16, BIAS = 24, SCALE = 32, Y = 40, SCRATCH = 48, M = 56, N = 64, K = 72, TRANS_A = 80, TRANS_B = 88,
-            TYPE_A = 96, TYPE_Y = 112;
+    private static final int A = 8,
+            B = 16,
+            BIAS = 24,
+            SCALE = 32,
+            Y = 40,
+            SCRATCH = 48,
+            M = 56,
+            N = 64,
+            K = 72,
+            TRANS_A = 80,
+            TRANS_B = 88,
+            TYPE_A = 96,
+            TYPE_Y = 112;
 
     private final CudaRuntime r;
     private final String card;
@@ -106,7 +119,8 @@ final class CublasLt implements AutoCloseable {
     private static void check(int status, String call) {
         if (status != CUBLAS_STATUS_SUCCESS)
             throw new IllegalStateException(
-                    call + ": " + cublasLtGetStatusName(status).getString() + ": " + cublasLtGetStatusString(status).getString());
+                    call + ": " + cublasLtGetStatusName(status).getString() + ": "
+                            + cublasLtGetStatusString(status).getString());
     }
 
     private static String name(int status) {
@@ -124,11 +138,20 @@ final class CublasLt implements AutoCloseable {
         refusals.clear();
         failures.clear();
         boolean sums = kernel.equals("linear_grad");
-        boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
-        String problem = String.format("%d x %d x %d%s%s%s%s, %s to %s%s", args.getLong(M), args.getLong(N), args.getLong(K),
-                args.getLong(TRANS_A) != 0 ? ", a transposed" : "", args.getLong(TRANS_B) != 0 ? ", b transposed" : "",
-                sums ? ", sums" : args.getLong(BIAS) != 0 ? ", bias" : "", args.getLong(SCALE) != 0 ? ", scale" : "", in16 ? "bf16" : "f32",
-                out16 ? "bf16" : "f32", tf32 && !in16 ? ", tf32" : "");
+        boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(),
+                out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
+        String problem = String.format(
+                "%d x %d x %d%s%s%s%s, %s to %s%s",
+                args.getLong(M),
+                args.getLong(N),
+                args.getLong(K),
+                args.getLong(TRANS_A) != 0 ? ", a transposed" : "",
+                args.getLong(TRANS_B) != 0 ? ", b transposed" : "",
+                sums ? ", sums" : args.getLong(BIAS) != 0 ? ", bias" : "",
+                args.getLong(SCALE) != 0 ? ", scale" : "",
+                in16 ? "bf16" : "f32",
+                out16 ? "bf16" : "f32",
+                tf32 && !in16 ? ", tf32" : "");
         String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
         AlgorithmCache.Entry e = cache.get(key);
         Product p = e == null ? null : product(args, sums, tf32, e, !proven.contains(key));
@@ -170,7 +193,8 @@ final class CublasLt implements AutoCloseable {
         boolean mayRound = !sums && args.getLong(TYPE_Y) == DType.BF16.variant() && args.getLong(BIAS) != 0;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
-            if ((form & BF16_BIAS) != 0 && (!mayRound || best != null && (best.entry().form() & BF16_BIAS) == 0)) continue;
+            if ((form & BF16_BIAS) != 0
+                    && (!mayRound || best != null && (best.entry().form() & BF16_BIAS) == 0)) continue;
             if ((form & SUMS_APART) != 0 && !sums) continue;
             try (Product p = new Product(args, sums, tf32, form)) {
                 Trials.Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args, problem);
@@ -196,7 +220,8 @@ final class CublasLt implements AutoCloseable {
         /** @param summed whether the bias is not added but takes the sums of a, which is stored transposed */
         Product(ByteBuffer args, boolean summed, boolean tf32, int form) {
             this.form = form;
-            boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(), out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
+            boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(),
+                    out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
             long m = args.getLong(M), k = args.getLong(K);
             n = args.getLong(N);
             sums = (form & SUMS_APART) == 0 ? null : new Sums(k, m, in16 ? DType.BF16 : DType.F32);
@@ -205,7 +230,9 @@ final class CublasLt implements AutoCloseable {
             boolean ta = args.getLong(TRANS_A) != 0, tb = args.getLong(TRANS_B) != 0;
             int in = in16 ? CUDA_R_16BF : CUDA_R_32F;
             try (PointerPointer<Pointer> at = new PointerPointer<>(1)) {
-                check(cublasLtMatmulDescCreate(at, tf32 && !in16 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+                check(
+                        cublasLtMatmulDescCreate(
+                                at, tf32 && !in16 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "cublasLtMatmulDescCreate");
                 operation = new cublasLtMatmulDescOpaque_t(at.get(0));
                 DType typeIn = in16 ? DType.BF16 : DType.F32, typeOut = out16 ? DType.BF16 : DType.F32;
@@ -223,7 +250,8 @@ final class CublasLt implements AutoCloseable {
                 set(CUBLASLT_MATMUL_DESC_EPILOGUE, summed ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
-            // The library decides by the address whether it can; the launch brings the real one, which lies on 256 bytes as this does.
+            // The library decides by the address whether it can; the launch brings the real one, which lies on 256
+            // bytes as this does.
             if (bias) bias(deviceZero.address());
             castArgs = (form & BF16_BIAS) != 0 ? Memory.allocate(32) : null;
         }
@@ -237,8 +265,11 @@ final class CublasLt implements AutoCloseable {
         }
 
         /** Column-major: {@code rows} is the length of a stored row. */
-        private static cublasLtMatrixLayoutOpaque_t layout(PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
-            check(cublasLtMatrixLayoutCreate(at, type, rows, columns, pad == null ? rows : pad.width), "cublasLtMatrixLayoutCreate");
+        private static cublasLtMatrixLayoutOpaque_t layout(
+                PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
+            check(
+                    cublasLtMatrixLayoutCreate(at, type, rows, columns, pad == null ? rows : pad.width),
+                    "cublasLtMatrixLayoutCreate");
             return new cublasLtMatrixLayoutOpaque_t(at.get(0));
         }
 
@@ -250,7 +281,9 @@ final class CublasLt implements AutoCloseable {
 
         private void bias(long address) {
             try (LongPointer v = new LongPointer(1).put(address)) {
-                check(cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, v, 8), "cublasLtMatmulDescSetAttribute");
+                check(
+                        cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, v, 8),
+                        "cublasLtMatmulDescSetAttribute");
             }
         }
 
@@ -273,7 +306,8 @@ final class CublasLt implements AutoCloseable {
                 ByteBuffer at = trial(args, WORKSPACE);
                 return trials.fastest(found, this::use, () -> run(at), CublasLt::name, failures);
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time products; the library's first choice is taken, not tried: " + e.getMessage());
+                note.accept("too little memory to time products; the library's first choice is taken, not tried: "
+                        + e.getMessage());
                 return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
         }
@@ -286,7 +320,8 @@ final class CublasLt implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a product's algorithm, which is taken all the same: " + e.getMessage());
+                note.accept("too little memory to try a product's algorithm, which is taken all the same: "
+                        + e.getMessage());
                 return true;
             }
         }
@@ -296,8 +331,14 @@ final class CublasLt implements AutoCloseable {
             long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
             long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
             long[] room = trials.room(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
-            return ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(A, room[0]).putLong(B, room[1]).putLong(Y, room[2])
-                    .putLong(BIAS, room[3]).putLong(SCALE, room[3]).putLong(SCRATCH, room[4]);
+            return ByteBuffer.allocate(args.capacity())
+                    .order(args.order())
+                    .putLong(A, room[0])
+                    .putLong(B, room[1])
+                    .putLong(Y, room[2])
+                    .putLong(BIAS, room[3])
+                    .putLong(SCALE, room[3])
+                    .putLong(SCRATCH, room[4]);
         }
 
         private List<AlgorithmCache.Entry> candidates(String problem) {
@@ -311,9 +352,13 @@ final class CublasLt implements AutoCloseable {
                 int[] count = new int[1];
                 int status;
                 try {
-                    check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, bytes, 8),
+                    check(
+                            cublasLtMatmulPreferenceSetAttribute(
+                                    preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, bytes, 8),
                             "cublasLtMatmulPreferenceSetAttribute");
-                    check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes, 4),
+                    check(
+                            cublasLtMatmulPreferenceSetAttribute(
+                                    preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes, 4),
                             "cublasLtMatmulPreferenceSetAttribute");
                     status = cublasLtMatmulAlgoGetHeuristic(
                             handle, operation, first, second, result, result, preference, CANDIDATES, results, count);
@@ -324,8 +369,8 @@ final class CublasLt implements AutoCloseable {
                     refusals.add(name(status));
                     // Not "there is none": the library takes the description for a wrong one. It is said once a form.
                     if (status == CUBLAS_STATUS_INVALID_VALUE && invalid.add(form))
-                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem + formText() + " invalid ("
-                                + name(status) + "), which is a fault of CortiGAN's; please report it");
+                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem + formText()
+                                + " invalid (" + name(status) + "), which is a fault of CortiGAN's; please report it");
                     return found;
                 }
                 for (int i = 0; i < count[0]; i++) {
@@ -347,7 +392,8 @@ final class CublasLt implements AutoCloseable {
         }
 
         private String formText() {
-            return ((form & BF16_BIAS) != 0 ? ", bf16 bias" : "") + ((form & PADDED) != 0 ? ", padded" : "")
+            return ((form & BF16_BIAS) != 0 ? ", bf16 bias" : "")
+                    + ((form & PADDED) != 0 ? ", padded" : "")
                     + ((form & SUMS_APART) != 0 ? ", sums apart" : "");
         }
 
@@ -370,7 +416,11 @@ final class CublasLt implements AutoCloseable {
         private int run(ByteBuffer args) {
             long scratch = args.getLong(SCRATCH), room = scratch + workspace, vector = args.getLong(BIAS);
             if (castArgs != null) {
-                castArgs.view(0, 32).putLong(0, vector).putLong(8, room).putLong(16, n).putLong(24, DType.BF16.variant());
+                castArgs.view(0, 32)
+                        .putLong(0, vector)
+                        .putLong(8, room)
+                        .putLong(16, n)
+                        .putLong(24, DType.BF16.variant());
                 r.launch("cast", DType.F32, castArgs.address());
                 vector = room;
                 room += align(2 * n);
@@ -393,8 +443,21 @@ final class CublasLt implements AutoCloseable {
             }
             long to = padY == null ? y : room;
             int status = cublasLtMatmul(
-                    handle, operation, scale ? at(args.getLong(SCALE)) : one, at(b), first, at(a), second,
-                    scale ? at(deviceZero.address()) : zero, at(to), result, at(to), result, algorithm, at(scratch), workspace,
+                    handle,
+                    operation,
+                    scale ? at(args.getLong(SCALE)) : one,
+                    at(b),
+                    first,
+                    at(a),
+                    second,
+                    scale ? at(deviceZero.address()) : zero,
+                    at(to),
+                    result,
+                    at(to),
+                    result,
+                    algorithm,
+                    at(scratch),
+                    workspace,
                     r.cudaStream());
             if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy(to, padY.width, y, padY.columns);
             return status;
@@ -434,7 +497,11 @@ final class CublasLt implements AutoCloseable {
         void copy(long from, long stride, long to, long toWidth) {
             // AssembleArgs, then its pieces: a row, and zeros behind it
             ByteBuffer w = args.view(0, args.bytes());
-            w.putLong(to).putLong(rows).putLong(toWidth).putLong(args.address() + w.position() + 16).putLong(2);
+            w.putLong(to)
+                    .putLong(rows)
+                    .putLong(toWidth)
+                    .putLong(args.address() + w.position() + 16)
+                    .putLong(2);
             w.putLong(from).putLong(0).putLong(stride).putLong(columns);
             w.putLong(0).putLong(0).putLong(0).putLong(toWidth - columns);
             r.launch("assemble", type, args.address());

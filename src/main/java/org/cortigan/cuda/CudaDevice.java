@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
@@ -42,20 +43,29 @@ public final class CudaDevice implements Device {
         int count = count(what);
         if (number >= count)
             throw new InputException(
-                    what, "does not exist; cards here: " + count,
-                    count == 1 ? "Use cuda:0" : "Use cuda:0 to cuda:" + (count - 1) + "; CUDA_VISIBLE_DEVICES may hide others");
+                    what,
+                    "does not exist; cards here: " + count,
+                    count == 1
+                            ? "Use cuda:0"
+                            : "Use cuda:0 to cuda:" + (count - 1) + "; CUDA_VISIBLE_DEVICES may hide others");
         String product = product(number), name;
-        int major = attribute(number, cudaDevAttrComputeCapabilityMajor), minor = attribute(number, cudaDevAttrComputeCapabilityMinor);
+        int major = attribute(number, cudaDevAttrComputeCapabilityMajor),
+                minor = attribute(number, cudaDevAttrComputeCapabilityMinor);
         name = "cuda:" + number + " (" + product + ", sm_" + major + minor + ")";
         if (major < LEAST_MAJOR)
             throw new InputException(
-                    what, product + " has architecture " + major + "." + minor + ", the kernels need " + LEAST_MAJOR + ".0",
+                    what,
+                    product + " has architecture " + major + "." + minor + ", the kernels need " + LEAST_MAJOR + ".0",
                     "Use a card of 2020 or newer, or --device cpu");
         String kernels = CudaLibraries.kernels();
         try {
             Native.load_backend(Kernels.CUDA, kernels);
         } catch (RuntimeException e) {
-            throw new InputException(what, "the kernels do not load: " + e.getMessage(), "Install the CUDA 13 toolkit's libcudart.so.13", e);
+            throw new InputException(
+                    what,
+                    "the kernels do not load: " + e.getMessage(),
+                    "Install the CUDA 13 toolkit's libcudart.so.13",
+                    e);
         }
         chooseAttention(what, product, major, minor);
         CudaDevice d = null;
@@ -63,7 +73,8 @@ public final class CudaDevice implements Device {
             CudaRuntime r = new CudaRuntime(number);
             d = new CudaDevice(name, r, false);
             d.prove();
-            // Without them the project's own kernels compute products and convolutions: for comparison, and where CUDA is simulated.
+            // Without them the project's own kernels compute products and convolutions: for comparison, and where CUDA
+            // is simulated.
             if (!Boolean.getBoolean(CudaLibraries.OWN)) r.libraries(new VendorKernels(r, product, note));
             return d;
         } catch (RuntimeException | Error e) {
@@ -75,27 +86,35 @@ public final class CudaDevice implements Device {
                 }
             if (e instanceof InputException || e instanceof LinkageError) throw e;
             throw new InputException(
-                    what, product + " (architecture " + major + "." + minor + ") does not run the kernels: " + e.getMessage(),
+                    what,
+                    product + " (architecture " + major + "." + minor + ") does not run the kernels: " + e.getMessage(),
                     "If it says that no kernel image is available, build with -Dcuda.architectures=" + major + minor
                             + "; otherwise update the driver",
                     e);
         }
     }
 
-    /** Attention's kernels: on mma.sync, which all cards have, or with cortigan.cuda.attention=wgmma on Hopper's own instructions. */
+    /**
+     * Attention's kernels: on mma.sync, which all cards have, or with cortigan.cuda.attention=wgmma on Hopper's own
+     * instructions.
+     */
     private static void chooseAttention(String what, String product, int major, int minor) {
         String which = System.getProperty("cortigan.cuda.attention", "mma");
         if (!which.equals("mma") && !which.equals("wgmma"))
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Take mma or wgmma");
         if (which.equals("wgmma") && (major != 9 || minor != 0))
             throw new InputException(
-                    what, product + " has architecture " + major + "." + minor + ", wgmma is for 9.0",
+                    what,
+                    product + " has architecture " + major + "." + minor + ", wgmma is for 9.0",
                     "Leave out -Dcortigan.cuda.attention");
         try {
             Native.choose(Kernels.CUDA, "attention", which);
         } catch (RuntimeException e) {
             throw new InputException(
-                    what, e.getMessage(), "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention", e);
+                    what,
+                    e.getMessage(),
+                    "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention",
+                    e);
         }
     }
 
@@ -106,16 +125,20 @@ public final class CudaDevice implements Device {
         if (e == cudaSuccess && n[0] > 0) return n[0];
         cudaDriverGetVersion(driver);
         cudaRuntimeGetVersion(runtime);
-        String versions = "driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime " + CudaLibraries.version(runtime[0]);
+        String versions = "driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime "
+                + CudaLibraries.version(runtime[0]);
         if (e == cudaErrorInsufficientDriver)
             throw new InputException(
-                    what, "the driver is missing or older than the runtime (" + CudaRuntime.text(e) + "; " + versions + ")",
+                    what,
+                    "the driver is missing or older than the runtime (" + CudaRuntime.text(e) + "; " + versions + ")",
                     "Install NVIDIA's driver, 580 or newer");
         if (e == cudaErrorNoDevice || e == cudaSuccess)
             throw new InputException(
-                    what, "the driver sees no card (cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions + ")",
+                    what,
+                    "the driver sees no card (cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions + ")",
                     "See nvidia-smi, and that CUDA_VISIBLE_DEVICES does not hide it");
-        throw new InputException(what, "cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions, "See nvidia-smi and dmesg");
+        throw new InputException(
+                what, "cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions, "See nvidia-smi and dmesg");
     }
 
     /** The card's name. Of cudaDeviceProp only the first members are the same in every CUDA 13. */

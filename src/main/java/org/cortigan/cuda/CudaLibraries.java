@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.io.File;
@@ -19,8 +20,8 @@ final class CudaLibraries {
     /** Takes the project's own kernels for products and convolutions where it is true. */
     static final String OWN = "cortigan.cuda.ownProducts";
 
-    private static final String TOOLKIT =
-            "Install the CUDA 13 toolkit, or name the folder that has the library by -D" + PATH + "=FOLDER or LD_LIBRARY_PATH";
+    private static final String TOOLKIT = "Install the CUDA 13 toolkit, or name the folder that has the library by -D"
+            + PATH + "=FOLDER or LD_LIBRARY_PATH";
     private static boolean loaded;
     private static InputException failure;
     private static InputException cudnn;
@@ -41,7 +42,10 @@ final class CudaLibraries {
         }
     }
 
-    /** From the folders of {@link #PATH}, in that order, what is there; whatever is not, the system's loader is asked for. */
+    /**
+     * From the folders of {@link #PATH}, in that order, what is there; whatever is not, the system's loader is asked
+     * for.
+     */
     static void preload(String... names) {
         String path = System.getProperty(PATH, "");
         for (String name : names)
@@ -57,10 +61,12 @@ final class CudaLibraries {
         String why = NativeLoader.chain(t);
         if (why.contains("libcuda.so.1"))
             return new InputException(
-                    "device cuda", "the driver's library libcuda.so.1 is missing (" + why + ")",
+                    "device cuda",
+                    "the driver's library libcuda.so.1 is missing (" + why + ")",
                     "Install NVIDIA's driver, 580 or newer; in a container, start it with the GPUs (--gpus all)");
         if (why.contains("libcudart.so.13"))
-            return new InputException("device cuda", "the runtime library libcudart.so.13 is missing (" + why + ")", TOOLKIT);
+            return new InputException(
+                    "device cuda", "the runtime library libcudart.so.13 is missing (" + why + ")", TOOLKIT);
         return new InputException("device cuda", "the bindings do not load (" + why + ")", TOOLKIT);
     }
 
@@ -73,9 +79,10 @@ final class CudaLibraries {
     static synchronized InputException noCudnn(Throwable t) {
         if (cudnn == null)
             cudnn = new InputException(
-                    "device cuda", "cuDNN, which computes 2-D convolutions, does not load (" + NativeLoader.chain(t) + ")",
-                    "Install cuDNN 9 for CUDA 13, or name the folder that has it by -D" + PATH + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN
-                            + "=true takes CortiGAN's own kernels");
+                    "device cuda",
+                    "cuDNN, which computes 2-D convolutions, does not load (" + NativeLoader.chain(t) + ")",
+                    "Install cuDNN 9 for CUDA 13, or name the folder that has it by -D" + PATH
+                            + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN + "=true takes CortiGAN's own kernels");
         return cudnn;
     }
 
@@ -88,11 +95,15 @@ final class CudaLibraries {
             if (f != null) return f.getPath();
         } catch (java.io.IOException e) {
             throw new InputException(
-                    "device cuda", "the kernels cannot be unpacked: " + NativeLoader.chain(e),
-                    "Set org.bytedeco.javacpp.cachedir to a writable folder", e);
+                    "device cuda",
+                    "the kernels cannot be unpacked: " + NativeLoader.chain(e),
+                    "Set org.bytedeco.javacpp.cachedir to a writable folder",
+                    e);
         }
         throw new InputException(
-                "device cuda", "this build has no CUDA kernels (libcortigan_cuda.so)", "Build with nvcc of CUDA 13 on the PATH");
+                "device cuda",
+                "this build has no CUDA kernels (libcortigan_cuda.so)",
+                "Build with nvcc of CUDA 13 on the PATH");
     }
 
     /** 13000 as 13.0. */

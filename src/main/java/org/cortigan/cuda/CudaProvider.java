@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.nio.file.Files;
@@ -47,7 +48,8 @@ public final class CudaProvider implements DeviceProvider {
 
     private static InputException missing(LinkageError e) {
         return new InputException(
-                "device cuda", "the bindings are not on the class path (" + NativeLoader.chain(e) + ")",
+                "device cuda",
+                "the bindings are not on the class path (" + NativeLoader.chain(e) + ")",
                 "Add org.bytedeco:cuda and its linux-x86_64 jar");
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
@@ -22,8 +23,9 @@ final class CudaReport {
         int[] driver = new int[1], runtime = new int[1];
         cudaDriverGetVersion(driver);
         cudaRuntimeGetVersion(runtime);
-        l.add("cuda libraries: driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime " + CudaLibraries.version(runtime[0])
-                + ", " + library("cuBLAS", CudaReport::cublas) + ", " + library("cuDNN", CudaReport::cudnn));
+        l.add("cuda libraries: driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime "
+                + CudaLibraries.version(runtime[0]) + ", " + library("cuBLAS", CudaReport::cublas) + ", "
+                + library("cuDNN", CudaReport::cudnn));
         int n;
         try {
             n = CudaDevice.count("device cuda");
@@ -33,9 +35,15 @@ final class CudaReport {
         }
         for (int i = 0; i < n; i++) {
             try {
-                l.add(String.format(Locale.ROOT, "cuda:%d: %s, architecture %d.%d, %.1f GiB: %s", i, CudaDevice.product(i),
-                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMajor), CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMinor),
-                        CudaDevice.memory(i) / 1073741824.0, kernels(i, l)));
+                l.add(String.format(
+                        Locale.ROOT,
+                        "cuda:%d: %s, architecture %d.%d, %.1f GiB: %s",
+                        i,
+                        CudaDevice.product(i),
+                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMajor),
+                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMinor),
+                        CudaDevice.memory(i) / 1073741824.0,
+                        kernels(i, l)));
             } catch (IllegalStateException e) {
                 l.add("cuda:" + i + ": unavailable: " + e.getMessage());
             }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
@@ -18,9 +19,9 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for it and
- * its text. CUDA reports a failed kernel at whatever call comes next: what {@code close} methods meet is thrown by the first call
- * after them.
+ * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for
+ * it and its text. CUDA reports a failed kernel at whatever call comes next: what {@code close} methods meet is thrown
+ * by the first call after them.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** A pointer that is aimed anew for every call, so that a step makes none. */
@@ -71,7 +72,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     /** Name and text of an error. */
     static String text(int error) {
-        return cudaGetErrorName(error).getString() + ": " + cudaGetErrorString(error).getString();
+        return cudaGetErrorName(error).getString() + ": "
+                + cudaGetErrorString(error).getString();
     }
 
     void check(int error, String call) {
@@ -157,12 +159,16 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public void upload(long device, long host, long bytes) {
-        check(cudaMemcpyAsync(to.at(device), from.at(host), bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+        check(
+                cudaMemcpyAsync(to.at(device), from.at(host), bytes, cudaMemcpyHostToDevice, stream),
+                "cudaMemcpyAsync to the device");
     }
 
     @Override
     public void download(long host, long device, long bytes) {
-        check(cudaMemcpyAsync(to.at(host), from.at(device), bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync from the device");
+        check(
+                cudaMemcpyAsync(to.at(host), from.at(device), bytes, cudaMemcpyDeviceToHost, stream),
+                "cudaMemcpyAsync from the device");
     }
 
     @Override
@@ -177,7 +183,10 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         return new Upload(r.uploads, device, bytes);
     }
 
-    /** Two events order the streams: what is sent waits until the delivery before it has left the room, the next one for what is sent. */
+    /**
+     * Two events order the streams: what is sent waits until the delivery before it has left the room, the next one for
+     * what is sent.
+     */
     private final class Upload implements Lane {
         private final CUstream_st uploads;
         private final long device;
@@ -204,7 +213,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         @Override
         public void send(long host) {
             check(cudaStreamWaitEvent(uploads, delivered, 0), "cudaStreamWaitEvent");
-            check(cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads),
+            check(
+                    cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads),
                     "cudaMemcpyAsync to the device");
             check(cudaEventRecord(sent, uploads), "cudaEventRecord");
         }
@@ -212,7 +222,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         @Override
         public void deliver() {
             check(cudaStreamWaitEvent(stream, sent, 0), "cudaStreamWaitEvent");
-            check(cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream),
+            check(
+                    cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream),
                     "cudaMemcpyAsync on the device");
             check(cudaEventRecord(delivered, stream), "cudaEventRecord");
         }
@@ -220,7 +231,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         @Override
         public void close() {
             keep(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the host's memory may go next
-            for (CUevent_st e : List.of(sent, delivered)) if (!e.isNull()) keep(cudaEventDestroy(e), "cudaEventDestroy");
+            for (CUevent_st e : List.of(sent, delivered))
+                if (!e.isNull()) keep(cudaEventDestroy(e), "cudaEventDestroy");
             room.close();
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudnn.*;
@@ -30,34 +31,37 @@ import org.cortigan.mem.Memory;
 import org.cortigan.op.Binary;
 
 /**
- * 2-D convolutions and their gradients (kernels/conv2d) by cuDNN 9, through its functions of fixed shape: deprecated since
- * 9.0, yet documented and exported by every 9.x for CUDA 13, forward compatible to later cards, and in need of no compiler at
- * run time, as the graph interface's fused engines are.
+ * 2-D convolutions and their gradients (kernels/conv2d) by cuDNN 9, through its functions of fixed shape: deprecated
+ * since 9.0, yet documented and exported by every 9.x for CUDA 13, forward compatible to later cards, and in need of no
+ * compiler at run time, as the graph interface's fused engines are.
  *
- * <p>Activations lie as NHWC, so the weight must be [O, KH, KW, C]: it is reordered in scratch, and dW back, by swap_leading.
- * Types, as these functions have them:
+ * <p>Activations lie as NHWC, so the weight must be [O, KH, KW, C]: it is reordered in scratch, and dW back, by
+ * swap_leading. Types, as these functions have them:
  *
  * <ul>
  *   <li>f32: FMA_MATH, because the default math type may use TF32 from architecture 8.0 on; tf32: TENSOR_OP_MATH.
  *   <li>bf16 x, weight and y with f32 sums (cuDNN's PSEUDO_BFLOAT16_CONFIG).
- *   <li>dW: they give it in the type of x, so that bf16 would round it. x and dY are converted to f32 in scratch instead and
- *       multiplied as TF32, whose 11 bits hold those 8 exactly: the sums and dW are f32.
+ *   <li>dW: they give it in the type of x, so that bf16 would round it. x and dY are converted to f32 in scratch
+ *       instead and multiplied as TF32, whose 11 bits hold those 8 exactly: the sums and dW are f32.
  * </ul>
  *
- * <p>The bias is cuDNN's (identity activation, IMPLICIT_PRECOMP_GEMM alone; beside bf16 it is rounded to bf16, which is off by
- * at most 2^-9 of it) or the kernel {@code binary}'s, whichever is faster. cuDNN's alpha lies on the host, so scale = 1/sigma
- * is multiplied into y by that kernel, before the bias; the models' 2-D convolutions have none.
+ * <p>The bias is cuDNN's (identity activation, IMPLICIT_PRECOMP_GEMM alone; beside bf16 it is rounded to bf16, which is
+ * off by at most 2^-9 of it) or the kernel {@code binary}'s, whichever is faster. cuDNN's alpha lies on the host, so
+ * scale = 1/sigma is multiplied into y by that kernel, before the bias; the models' 2-D convolutions have none.
  *
- * <p>Only algorithms that the library calls deterministic and that add products directly: FFT and Winograd have other errors.
- * The candidates of its heuristic are timed once for each problem and the fastest is kept ({@link AlgorithmCache}: algorithm,
- * math type, whether the bias is cuDNN's). Convolutions over vertices (H = 1) and grouped ones stay the project's own: few
- * channels, bound by memory, with 1/sigma in the same pass.
+ * <p>Only algorithms that the library calls deterministic and that add products directly: FFT and Winograd have other
+ * errors. The candidates of its heuristic are timed once for each problem and the fastest is kept
+ * ({@link AlgorithmCache}: algorithm, math type, whether the bias is cuDNN's). Convolutions over vertices (H = 1) and
+ * grouped ones stay the project's own: few channels, bound by memory, with 1/sigma in the same pass.
  *
  * <p>Not measured on a GPU yet.
  */
 final class Cudnn implements AutoCloseable {
     /** What the bindings name; libcudnn.so.9 itself is a shim over these. */
-    static final String[] LIBRARIES = {"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"};
+    static final String[] LIBRARIES = {
+        "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"
+    };
+
     private static final long WORKSPACE = 256 << 20;
     private static final int CANDIDATES = 16, WORDS = 9;
     private static final int FIRST = 8, SECOND = 16, BIAS = 24, SCALE = 32; // members of the arguments, in bytes
@@ -97,6 +101,7 @@ final class Cudnn implements AutoCloseable {
     private final Trials trials;
     /** Problems whose algorithm of the cache has run in this process. */
     private final Set<String> proven = new HashSet<>();
+
     private final cudnnContext handle = new cudnnContext();
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
@@ -155,8 +160,8 @@ final class Cudnn implements AutoCloseable {
             }
             if (taken && cache.get(key) != null) proven.add(key);
             if (taken && !c.failures.isEmpty())
-                note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem + " (" + String.join("; ", c.failures)
-                        + ")");
+                note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem + " ("
+                        + String.join("; ", c.failures) + ")");
             if (taken) return new DeviceRuntime.Service(c, Served.library("cuDNN", c.form()));
         } catch (RuntimeException | Error e) {
             c.close();
@@ -167,13 +172,17 @@ final class Cudnn implements AutoCloseable {
         return VendorKernels.refused("cuDNN", c.problem, c.refusals, note);
     }
 
-    /** A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own. */
+    /**
+     * A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own.
+     */
     private final class Convolution implements DeviceRuntime.LibraryKernel {
         private final Kind kind;
         private final boolean in16, exact, bias, scale, converts, reorders;
         private final int channels, outputs, taps;
         private final long inputElements, outputElements, weightBytes, convertedBytes;
-        private final cudnnTensorStruct x = new cudnnTensorStruct(), y = new cudnnTensorStruct(), vector = new cudnnTensorStruct();
+        private final cudnnTensorStruct x = new cudnnTensorStruct(),
+                y = new cudnnTensorStruct(),
+                vector = new cudnnTensorStruct();
         private final cudnnFilterStruct w = new cudnnFilterStruct();
         private final cudnnConvolutionStruct operation = new cudnnConvolutionStruct();
         private final cudnnActivationStruct identity = new cudnnActivationStruct();
@@ -201,10 +210,25 @@ final class Cudnn implements AutoCloseable {
             inputElements = (long) s[0] * s[1] * s[2] * channels;
             outputElements = (long) s[0] * oh * ow * outputs;
             weightBytes = reorders ? align((in16 && !converts ? 2L : 4L) * outputs * channels * taps) : 0;
-            convertedBytes = converts ? align(4 * inputElements) + align(4 * outputElements) : in16 && bias ? align(2L * outputs) : 0;
+            convertedBytes = converts
+                    ? align(4 * inputElements) + align(4 * outputElements)
+                    : in16 && bias ? align(2L * outputs) : 0;
             problem = String.format(
-                    "%s of %d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d%s%s, %s", kind.kernel, s[0], s[1], s[2], s[3],
-                    s[4], s[5], s[6], s[7], s[8], s[9], s[10], bias ? ", bias" : "", scale ? ", scale" : "",
+                    "%s of %d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d%s%s, %s",
+                    kind.kernel,
+                    s[0],
+                    s[1],
+                    s[2],
+                    s[3],
+                    s[4],
+                    s[5],
+                    s[6],
+                    s[7],
+                    s[8],
+                    s[9],
+                    s[10],
+                    bias ? ", bias" : "",
+                    scale ? ", scale" : "",
                     in16 ? "bf16" : tf32 ? "tf32" : "f32");
             int t = in16 && !converts ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
             try {
@@ -212,12 +236,17 @@ final class Cudnn implements AutoCloseable {
                 tensor(y, t, s[0], outputs, oh, ow);
                 tensor(vector, t, 1, outputs, 1, 1);
                 check(cudnnCreateFilterDescriptor(w), "cudnnCreateFilterDescriptor");
-                check(cudnnSetFilter4dDescriptor(w, t, CUDNN_TENSOR_NHWC, outputs, channels, s[5], s[6]), "cudnnSetFilter4dDescriptor");
+                check(
+                        cudnnSetFilter4dDescriptor(w, t, CUDNN_TENSOR_NHWC, outputs, channels, s[5], s[6]),
+                        "cudnnSetFilter4dDescriptor");
                 check(cudnnCreateConvolutionDescriptor(operation), "cudnnCreateConvolutionDescriptor");
-                check(cudnnSetConvolution2dDescriptor(operation, s[9], s[10], s[7], s[8], 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+                check(
+                        cudnnSetConvolution2dDescriptor(
+                                operation, s[9], s[10], s[7], s[8], 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
                         "cudnnSetConvolution2dDescriptor");
                 check(cudnnCreateActivationDescriptor(identity), "cudnnCreateActivationDescriptor");
-                check(cudnnSetActivationDescriptor(identity, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0),
+                check(
+                        cudnnSetActivationDescriptor(identity, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0),
                         "cudnnSetActivationDescriptor");
                 math(exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH);
             } catch (RuntimeException | Error e) {
@@ -237,8 +266,11 @@ final class Cudnn implements AutoCloseable {
 
         private boolean direct(int a) {
             return switch (kind) {
-                case FORWARD -> a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM || a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM
-                        || a == CUDNN_CONVOLUTION_FWD_ALGO_GEMM || a == CUDNN_CONVOLUTION_FWD_ALGO_DIRECT;
+                case FORWARD ->
+                    a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM
+                            || a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM
+                            || a == CUDNN_CONVOLUTION_FWD_ALGO_GEMM
+                            || a == CUDNN_CONVOLUTION_FWD_ALGO_DIRECT;
                 case BY_X -> a == CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
                 case BY_W -> a == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
             };
@@ -284,7 +316,8 @@ final class Cudnn implements AutoCloseable {
                 failures.removeIf(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED") && (refusals.add(f) || true));
                 return t;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: " + e.getMessage());
+                note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: "
+                        + e.getMessage());
                 return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
         }
@@ -297,7 +330,8 @@ final class Cudnn implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a convolution's algorithm, which is taken all the same: " + e.getMessage());
+                note.accept("too little memory to try a convolution's algorithm, which is taken all the same: "
+                        + e.getMessage());
                 return true;
             }
         }
@@ -307,9 +341,15 @@ final class Cudnn implements AutoCloseable {
             boolean byW = kind == Kind.BY_W, byX = kind == Kind.BY_X;
             long in = in16 ? 2 : 4, weights = (long) outputs * channels * taps;
             long[] room = trials.room(
-                    scratch, in * (byX ? outputElements : inputElements), in * (byW ? outputElements : weights),
-                    byW ? 4 * weights : in * (byX ? inputElements : outputElements), 4L * outputs);
-            ByteBuffer at = ByteBuffer.allocate(args.capacity()).order(args.order()).putLong(FIRST, room[0]).putLong(SECOND, room[1]);
+                    scratch,
+                    in * (byX ? outputElements : inputElements),
+                    in * (byW ? outputElements : weights),
+                    byW ? 4 * weights : in * (byX ? inputElements : outputElements),
+                    4L * outputs);
+            ByteBuffer at = ByteBuffer.allocate(args.capacity())
+                    .order(args.order())
+                    .putLong(FIRST, room[0])
+                    .putLong(SECOND, room[1]);
             if (kind == Kind.FORWARD) at.putLong(BIAS, room[3]).putLong(SCALE, room[3]);
             return at.putLong(kind.result, room[2]).putLong(kind.scratch, room[4]);
         }
@@ -320,11 +360,28 @@ final class Cudnn implements AutoCloseable {
             // the three kinds of result are the same struct
             try (cudnnConvolutionFwdAlgoPerf_t results = new cudnnConvolutionFwdAlgoPerf_t(CANDIDATES)) {
                 int status = switch (kind) {
-                    case FORWARD -> cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, operation, y, CANDIDATES, n, results);
-                    case BY_X -> cudnnGetConvolutionBackwardDataAlgorithm_v7(
-                            handle, w, y, operation, x, CANDIDATES, n, new cudnnConvolutionBwdDataAlgoPerf_t(results));
-                    case BY_W -> cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-                            handle, x, y, operation, w, CANDIDATES, n, new cudnnConvolutionBwdFilterAlgoPerf_t(results));
+                    case FORWARD ->
+                        cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, operation, y, CANDIDATES, n, results);
+                    case BY_X ->
+                        cudnnGetConvolutionBackwardDataAlgorithm_v7(
+                                handle,
+                                w,
+                                y,
+                                operation,
+                                x,
+                                CANDIDATES,
+                                n,
+                                new cudnnConvolutionBwdDataAlgoPerf_t(results));
+                    case BY_W ->
+                        cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+                                handle,
+                                x,
+                                y,
+                                operation,
+                                w,
+                                CANDIDATES,
+                                n,
+                                new cudnnConvolutionBwdFilterAlgoPerf_t(results));
                 };
                 if (status != CUDNN_STATUS_SUCCESS) {
                     refusals.add(name(status));
@@ -332,7 +389,9 @@ final class Cudnn implements AutoCloseable {
                 }
                 for (int i = 0; i < n[0]; i++) {
                     cudnnConvolutionFwdAlgoPerf_t h = results.getPointer(i);
-                    if (h.status() != CUDNN_STATUS_SUCCESS || h.determinism() != CUDNN_DETERMINISTIC || !direct(h.algo())) continue;
+                    if (h.status() != CUDNN_STATUS_SUCCESS
+                            || h.determinism() != CUDNN_DETERMINISTIC
+                            || !direct(h.algo())) continue;
                     int math = exact ? CUDNN_FMA_MATH : h.mathType();
                     if (mayFuse(h.algo())) add(found, h.algo(), math, 1, h.memory());
                     add(found, h.algo(), math, 0, h.memory());
@@ -349,8 +408,9 @@ final class Cudnn implements AutoCloseable {
 
         /** As {@link Served#form}. */
         String form() {
-            return "algorithm " + algorithm + ", math type " + mathType + ", workspace " + workspace + " bytes" + (fused ? ", fused bias" : "")
-                    + (reorders ? ", weight reordered" : "") + (converts ? ", x and dY in f32" : "");
+            return "algorithm " + algorithm + ", math type " + mathType + ", workspace " + workspace + " bytes"
+                    + (fused ? ", fused bias" : "") + (reorders ? ", weight reordered" : "")
+                    + (converts ? ", x and dY in f32" : "");
         }
 
         @Override
@@ -377,7 +437,18 @@ final class Cudnn implements AutoCloseable {
                     second = converted;
                 }
                 int status = cudnnConvolutionBackwardFilter(
-                        handle, one, x, at(first), y, at(second), operation, algorithm, space, workspace, zero, w,
+                        handle,
+                        one,
+                        x,
+                        at(first),
+                        y,
+                        at(second),
+                        operation,
+                        algorithm,
+                        space,
+                        workspace,
+                        zero,
+                        w,
                         at(reorders ? weight : result));
                 if (status == CUDNN_STATUS_SUCCESS && reorders) swap(weight, result, taps, channels, DType.F32);
                 return status;
@@ -386,7 +457,19 @@ final class Cudnn implements AutoCloseable {
             else weight = second;
             if (kind == Kind.BY_X)
                 return cudnnConvolutionBackwardData(
-                        handle, one, w, at(weight), y, at(first), operation, algorithm, space, workspace, zero, x, at(result));
+                        handle,
+                        one,
+                        w,
+                        at(weight),
+                        y,
+                        at(first),
+                        operation,
+                        algorithm,
+                        space,
+                        workspace,
+                        zero,
+                        x,
+                        at(result));
             long b = args.getLong(BIAS);
             if (fused) {
                 if (in16) {
@@ -394,11 +477,39 @@ final class Cudnn implements AutoCloseable {
                     b = converted;
                 }
                 return cudnnConvolutionBiasActivationForward(
-                        handle, one, x, at(first), w, at(weight), operation, algorithm, space, workspace, zero, y, at(result), vector,
-                        at(b), identity, y, at(result));
+                        handle,
+                        one,
+                        x,
+                        at(first),
+                        w,
+                        at(weight),
+                        operation,
+                        algorithm,
+                        space,
+                        workspace,
+                        zero,
+                        y,
+                        at(result),
+                        vector,
+                        at(b),
+                        identity,
+                        y,
+                        at(result));
             }
             int status = cudnnConvolutionForward(
-                    handle, one, x, at(first), w, at(weight), operation, algorithm, space, workspace, zero, y, at(result));
+                    handle,
+                    one,
+                    x,
+                    at(first),
+                    w,
+                    at(weight),
+                    operation,
+                    algorithm,
+                    space,
+                    workspace,
+                    zero,
+                    y,
+                    at(result));
             if (status != CUDNN_STATUS_SUCCESS) return status;
             if (scale) binary(3, result, args.getLong(SCALE), 1, Binary.Kind.MUL, type);
             if (bias) binary(4, result, b, outputs, Binary.Kind.ADD, type);
@@ -427,7 +538,8 @@ final class Cudnn implements AutoCloseable {
 
         @Override
         public void close() {
-            for (cudnnTensorStruct d : new cudnnTensorStruct[] {x, y, vector}) if (!d.isNull()) cudnnDestroyTensorDescriptor(d);
+            for (cudnnTensorStruct d : new cudnnTensorStruct[] {x, y, vector})
+                if (!d.isNull()) cudnnDestroyTensorDescriptor(d);
             if (!w.isNull()) cudnnDestroyFilterDescriptor(w);
             if (!operation.isNull()) cudnnDestroyConvolutionDescriptor(operation);
             if (!identity.isNull()) cudnnDestroyActivationDescriptor(identity);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
@@ -14,11 +15,11 @@ import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.mem.Memory;
 
 /**
- * Runs the candidates of NVIDIA's libraries before a session relies on one. A library may offer an algorithm that fails when it
- * runs: that one is left out. An error of the card itself, after which nothing runs any more, is thrown.
+ * Runs the candidates of NVIDIA's libraries before a session relies on one. A library may offer an algorithm that fails
+ * when it runs: that one is left out. An error of the card itself, after which nothing runs any more, is thrown.
  *
- * <p>Operands are noise, since products of zeros take less power and so rank differently. They lie in one block of the device's
- * memory, which a session's whole preparation shares.
+ * <p>Operands are noise, since products of zeros take less power and so rank differently. They lie in one block of the
+ * device's memory, which a session's whole preparation shares.
  */
 final class Trials implements AutoCloseable {
     /** A time in nanoseconds; {@link Long#MAX_VALUE} where there was too little memory to measure. */
@@ -35,12 +36,27 @@ final class Trials implements AutoCloseable {
     /** Bytes of noise that the host sends. 4,099 is prime, so that no matrix has equal rows. */
     private static final int NOISE = 4099 * 256;
 
-    /** Errors after which the process has no card any more (CUDA Runtime API, cudaError_t); all others concern one call. */
+    /**
+     * Errors after which the process has no card any more (CUDA Runtime API, cudaError_t); all others concern one call.
+     */
     private static final Set<Integer> FATAL = Set.of(
-            cudaErrorIllegalAddress, cudaErrorLaunchTimeout, cudaErrorAssert, cudaErrorHardwareStackError, cudaErrorIllegalInstruction,
-            cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorLaunchFailure, cudaErrorECCUncorrectable,
-            cudaErrorNvlinkUncorrectable, cudaErrorDevicesUnavailable, cudaErrorContextIsDestroyed, cudaErrorInitializationError,
-            cudaErrorCudartUnloading, cudaErrorNoDevice, cudaErrorUnknown);
+            cudaErrorIllegalAddress,
+            cudaErrorLaunchTimeout,
+            cudaErrorAssert,
+            cudaErrorHardwareStackError,
+            cudaErrorIllegalInstruction,
+            cudaErrorMisalignedAddress,
+            cudaErrorInvalidAddressSpace,
+            cudaErrorInvalidPc,
+            cudaErrorLaunchFailure,
+            cudaErrorECCUncorrectable,
+            cudaErrorNvlinkUncorrectable,
+            cudaErrorDevicesUnavailable,
+            cudaErrorContextIsDestroyed,
+            cudaErrorInitializationError,
+            cudaErrorCudartUnloading,
+            cudaErrorNoDevice,
+            cudaErrorUnknown);
 
     private final CudaRuntime r;
     private Memory block, noise;
@@ -51,7 +67,8 @@ final class Trials implements AutoCloseable {
     }
 
     /**
-     * Addresses of so many bytes each, of noise between -1 and 1 in bf16 as in f32, then of scratch memory; valid until the next call.
+     * Addresses of so many bytes each, of noise between -1 and 1 in bf16 as in f32, then of scratch memory; valid until
+     * the next call.
      *
      * @throws OutOfMemoryError if the device has not so much
      */
@@ -81,7 +98,13 @@ final class Trials implements AutoCloseable {
         r.upload(at, noise.address(), filled);
         for (long n; filled < bytes; filled += n) {
             n = Math.min(filled, bytes - filled);
-            r.check(cudaMemcpyAsync(CudaRuntime.at(at + filled), CudaRuntime.at(at), n, cudaMemcpyDeviceToDevice, r.cudaStream()),
+            r.check(
+                    cudaMemcpyAsync(
+                            CudaRuntime.at(at + filled),
+                            CudaRuntime.at(at),
+                            n,
+                            cudaMemcpyDeviceToDevice,
+                            r.cudaStream()),
                     "cudaMemcpyAsync on the device");
         }
     }
@@ -121,7 +144,10 @@ final class Trials implements AutoCloseable {
      * @return null if none runs
      */
     Timed fastest(
-            List<AlgorithmCache.Entry> candidates, Predicate<AlgorithmCache.Entry> use, IntSupplier launch, IntFunction<String> name,
+            List<AlgorithmCache.Entry> candidates,
+            Predicate<AlgorithmCache.Entry> use,
+            IntSupplier launch,
+            IntFunction<String> name,
             Set<String> failures) {
         Timed best = null;
         Set<AlgorithmCache.Entry> failed = new HashSet<>();
@@ -132,13 +158,15 @@ final class Trials implements AutoCloseable {
             String failure = k < candidates.size() ? failure(launch, name) : null;
             if (failure == null) {
                 try (DeviceRuntime.Marks marks = r.marks(2)) {
-                    failure = failure(() -> {
-                        int status = 0;
-                        marks.mark(0);
-                        for (int i = 0; i < ROUNDS && status == 0; i++) status = launch.getAsInt();
-                        marks.mark(1);
-                        return status;
-                    }, name);
+                    failure = failure(
+                            () -> {
+                                int status = 0;
+                                marks.mark(0);
+                                for (int i = 0; i < ROUNDS && status == 0; i++) status = launch.getAsInt();
+                                marks.mark(1);
+                                return status;
+                            },
+                            name);
                     long t = failure == null ? marks.nanos(0, 1) : Long.MAX_VALUE;
                     if (failure == null && (best == null || t < best.nanos)) best = new Timed(e, t);
                 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.nio.ByteBuffer;
@@ -6,7 +7,9 @@ import java.util.function.Consumer;
 import org.cortigan.exec.DeviceRuntime.Service;
 import org.cortigan.exec.Served;
 
-/** NVIDIA's libraries in place of the project's own kernels: cuBLASLt at once, cuDNN from the first 2-D convolution on. */
+/**
+ * NVIDIA's libraries in place of the project's own kernels: cuBLASLt at once, cuDNN from the first 2-D convolution on.
+ */
 final class VendorKernels implements AutoCloseable {
     private final CudaRuntime r;
     private final String card;
@@ -46,9 +49,13 @@ final class VendorKernels implements AutoCloseable {
         return kernel.contains("conv") || kernel.equals("grouped_matmul") || CublasLt.KERNELS.contains(kernel);
     }
 
-    /** The project's kernel it is, which the user learns; some of what the library offered failed when tried, or it refuses all. */
+    /**
+     * The project's kernel it is, which the user learns; some of what the library offered failed when tried, or it
+     * refuses all.
+     */
     static Service refused(String library, String problem, Set<String> why, Consumer<String> note) {
-        String reason = library + " has no deterministic algorithm that runs" + (why.isEmpty() ? "" : " (" + String.join("; ", why) + ")");
+        String reason = library + " has no deterministic algorithm that runs"
+                + (why.isEmpty() ? "" : " (" + String.join("; ", why) + ")");
         note.accept(reason + " for " + problem + ": CortiGAN's own kernel computes it");
         return Service.own(Served.refused(reason));
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -35,8 +36,14 @@ public final class AlgonautsSubject implements AutoCloseable {
     private final float[][] ceiling;
 
     private AlgonautsSubject(
-            Path folder, int number, List<Path> training, List<Path> test, NpyFile left, NpyFile right,
-            List<VertexGroup> groups, float[][] ceiling) {
+            Path folder,
+            int number,
+            List<Path> training,
+            List<Path> test,
+            NpyFile left,
+            NpyFile right,
+            List<VertexGroup> groups,
+            float[][] ceiling) {
         this.folder = folder;
         this.number = number;
         this.training = training;
@@ -60,11 +67,13 @@ public final class AlgonautsSubject implements AutoCloseable {
      */
     public static AlgonautsSubject open(Path data, int subject) {
         Path folder = data.resolve(folderName(subject));
-        if (!Files.isDirectory(folder) && data.toAbsolutePath().getFileName() != null
+        if (!Files.isDirectory(folder)
+                && data.toAbsolutePath().getFileName() != null
                 && data.toAbsolutePath().getFileName().toString().equals(folderName(subject))) folder = data;
         if (!Files.isDirectory(folder))
             throw new InputException(
-                    data.toString(), "has no folder " + folderName(subject),
+                    data.toString(),
+                    "has no folder " + folderName(subject),
                     "Give the folder that holds the challenge's subjects, or make one with simulate");
         List<Path> training = images(folder.resolve("training_split/training_images"), "train", false);
         List<Path> test = images(folder.resolve("test_split/test_images"), "test", true);
@@ -74,7 +83,14 @@ public final class AlgonautsSubject implements AutoCloseable {
             try {
                 List<VertexGroup> groups = groups(folder.resolve("roi_masks"), l.rowElements(), r.rowElements());
                 return new AlgonautsSubject(
-                        folder, subject, training, test, l, r, groups, ceiling(folder, l.rowElements(), r.rowElements()));
+                        folder,
+                        subject,
+                        training,
+                        test,
+                        l,
+                        r,
+                        groups,
+                        ceiling(folder, l.rowElements(), r.rowElements()));
             } catch (RuntimeException e) {
                 r.close();
                 throw e;
@@ -92,15 +108,19 @@ public final class AlgonautsSubject implements AutoCloseable {
             Matcher m = IMAGE.matcher(p.getFileName().toString());
             if (!m.matches() || !m.group(1).equals(kind))
                 throw new InputException(
-                        p.toString(), "has not a name like " + kind + "-0001_nsd-00013.png", "Leave only the challenge's images there");
+                        p.toString(),
+                        "has not a name like " + kind + "-0001_nsd-00013.png",
+                        "Leave only the challenge's images there");
             if (byNumber.put(Integer.parseInt(m.group(2)), p) != null)
-                throw new InputException(p.toString(), "another image has the number " + m.group(2) + " too", "Remove one");
+                throw new InputException(
+                        p.toString(), "another image has the number " + m.group(2) + " too", "Remove one");
         }
         int want = 1;
         for (Map.Entry<Integer, Path> e : byNumber.entrySet())
             if (e.getKey() != want++)
                 throw new InputException(
-                        folder.toString(), "image number " + (want - 1) + " of " + byNumber.size() + " is missing",
+                        folder.toString(),
+                        "image number " + (want - 1) + " of " + byNumber.size() + " is missing",
                         "Extract the challenge's archive again");
         return List.copyOf(byNumber.values());
     }
@@ -111,7 +131,8 @@ public final class AlgonautsSubject implements AutoCloseable {
             f.require(NpyType.F32, 2);
             if (f.rows() != images)
                 throw new InputException(
-                        file.toString(), "has responses to " + f.rows() + " images, but there are " + images + " training images",
+                        file.toString(),
+                        "has responses to " + f.rows() + " images, but there are " + images + " training images",
                         "Images and responses must be of the same subject and complete");
             return f;
         } catch (RuntimeException e) {
@@ -125,7 +146,8 @@ public final class AlgonautsSubject implements AutoCloseable {
         TreeSet<String> classes = new TreeSet<>();
         try (Stream<Path> s = Files.list(masks)) {
             s.forEach(p -> {
-                Matcher m = Pattern.compile("mapping_(.+)\\.npy|[lr]h\\.(.+)_challenge_space\\.npy").matcher(p.getFileName().toString());
+                Matcher m = Pattern.compile("mapping_(.+)\\.npy|[lr]h\\.(.+)_challenge_space\\.npy")
+                        .matcher(p.getFileName().toString());
                 if (m.matches()) classes.add(m.group(1) != null ? m.group(1) : m.group(2));
             });
         } catch (IOException e) {
@@ -141,24 +163,27 @@ public final class AlgonautsSubject implements AutoCloseable {
                     int want = h.equals("lh") ? left : right;
                     if (f.shape().length != 1 || f.rows() != want)
                         throw new InputException(
-                                file.toString(), "has the shape " + java.util.Arrays.toString(f.shape()) + ", but that hemisphere has "
+                                file.toString(),
+                                "has the shape " + java.util.Arrays.toString(f.shape()) + ", but that hemisphere has "
                                         + want + " vertices",
                                 "Masks and responses must be of the same subject");
                     mask = f.toIntArray();
                 }
                 Map<Integer, List<Integer>> members = new LinkedHashMap<>();
-                new TreeMap<>(mapping).keySet().stream().filter(id -> id != 0).forEach(id -> members.put(id, new ArrayList<>()));
+                new TreeMap<>(mapping)
+                        .keySet().stream().filter(id -> id != 0).forEach(id -> members.put(id, new ArrayList<>()));
                 for (int v = 0; v < mask.length; v++) {
                     if (mask[v] == 0) continue;
                     List<Integer> m = members.get(mask[v]);
                     if (m == null)
                         throw new InputException(
-                                file.toString(), "vertex " + v + " has the ROI id " + mask[v] + ", which mapping_" + c + ".npy lacks",
+                                file.toString(),
+                                "vertex " + v + " has the ROI id " + mask[v] + ", which mapping_" + c + ".npy lacks",
                                 "Masks and mappings must be of the same data set");
                     m.add(v);
                 }
-                members.forEach((id, m) ->
-                        groups.add(new VertexGroup(c, mapping.get(id), h, m.stream().mapToInt(i -> i).toArray())));
+                members.forEach((id, m) -> groups.add(new VertexGroup(
+                        c, mapping.get(id), h, m.stream().mapToInt(i -> i).toArray())));
             }
         }
         return groups;
@@ -174,7 +199,8 @@ public final class AlgonautsSubject implements AutoCloseable {
         try (NpyFile f = NpyFile.open(file)) {
             if (f.shape().length != 1 || f.rows() != vertices)
                 throw new InputException(
-                        file.toString(), "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + vertices + "]",
+                        file.toString(),
+                        "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + vertices + "]",
                         "Give one number for each vertex of that hemisphere");
             return f.toFloatArray();
         }
@@ -228,7 +254,9 @@ public final class AlgonautsSubject implements AutoCloseable {
         return Optional.ofNullable(ceiling);
     }
 
-    /** Copies the responses to training image i, left vertices then right, f32 little-endian, to the buffer's position. */
+    /**
+     * Copies the responses to training image i, left vertices then right, f32 little-endian, to the buffer's position.
+     */
     public void responses(int i, ByteBuffer into) {
         left.readRow(i, into);
         right.readRow(i, into);
@@ -249,7 +277,9 @@ public final class AlgonautsSubject implements AutoCloseable {
             try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
                 if (f.rows() != test.size() || f.rowElements() != n)
                     throw new InputException(
-                            file.toString(), "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + test.size() + ", " + n + "]",
+                            file.toString(),
+                            "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + test.size() + ", " + n
+                                    + "]",
                             "Test responses, images and vertices must belong together");
                 f.checkFinite("responses");
                 for (int i = 0; i < test.size(); i++) f.readRow(i, out, i * vertices() + at);

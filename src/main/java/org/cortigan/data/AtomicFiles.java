@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.BufferedOutputStream;
@@ -19,12 +20,11 @@ import org.cortigan.InputException;
 
 /**
  * Whole-file writes that a reader sees complete or not at all, whenever the process dies: bytes go to a temporary name
- * in the target's folder, are forced to the disk, and take the target's name in one atomic move. A failure deletes
- * the temporary file, leaves an older target as it was, and throws {@link InputException} naming path and remedy.
+ * in the target's folder, are forced to the disk, and take the target's name in one atomic move. A failure deletes the
+ * temporary file, leaves an older target as it was, and throws {@link InputException} naming path and remedy.
  */
 public final class AtomicFiles {
-    private AtomicFiles() {
-    }
+    private AtomicFiles() {}
 
     /** A consumer that may fail with an IOException. */
     @FunctionalInterface
@@ -85,7 +85,9 @@ public final class AtomicFiles {
             this.needBytes = needBytes;
             Path folder = target.toAbsolutePath().getParent();
             if (folder == null || Files.isDirectory(target)) {
-                throw new InputException(target.toString(), "this is a folder; a file is to be written here",
+                throw new InputException(
+                        target.toString(),
+                        "this is a folder; a file is to be written here",
                         "Choose another name or remove the folder");
             }
             temp = folder.resolve("." + target.getFileName() + "."
@@ -143,8 +145,11 @@ public final class AtomicFiles {
                 channel.close();
                 Files.deleteIfExists(temp);
             } catch (IOException e) {
-                throw new InputException(temp.toString(), "the unfinished file cannot be deleted: "
-                        + InputFiles.reason(e), "Delete it by hand", e);
+                throw new InputException(
+                        temp.toString(),
+                        "the unfinished file cannot be deleted: " + InputFiles.reason(e),
+                        "Delete it by hand",
+                        e);
             }
         }
 
@@ -161,22 +166,32 @@ public final class AtomicFiles {
                 return full(free, e);
             }
             if (e instanceof NoSuchFileException) {
-                return new InputException(target.toString(), "its folder does not exist", "Create the folder "
-                        + temp.getParent(), e);
+                return new InputException(
+                        target.toString(), "its folder does not exist", "Create the folder " + temp.getParent(), e);
             }
             if (e instanceof AccessDeniedException || lower.contains("read-only")) {
-                return new InputException(target.toString(), "its folder is not writable (" + reason + ")",
-                        "Change the permissions of " + temp.getParent() + " or choose another folder", e);
+                return new InputException(
+                        target.toString(),
+                        "its folder is not writable (" + reason + ")",
+                        "Change the permissions of " + temp.getParent() + " or choose another folder",
+                        e);
             }
-            return new InputException(target.toString(), "cannot be written: " + reason,
-                    "Check the folder " + temp.getParent() + " and its disk", e);
+            return new InputException(
+                    target.toString(),
+                    "cannot be written: " + reason,
+                    "Check the folder " + temp.getParent() + " and its disk",
+                    e);
         }
 
         private InputException full(long freeBytes, IOException e) {
-            String figures = needBytes < 0 ? "" : ": " + needBytes + " bytes are needed"
-                    + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
-            return new InputException(target.toString(), "the disk is full" + figures,
-                    "Free space on it or choose a folder on another disk", e);
+            String figures = needBytes < 0
+                    ? ""
+                    : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
+            return new InputException(
+                    target.toString(),
+                    "the disk is full" + figures,
+                    "Free space on it or choose a folder on another disk",
+                    e);
         }
     }
 }

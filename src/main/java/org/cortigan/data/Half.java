@@ -1,9 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 /** Conversions of the 16-bit floating-point formats: bfloat16 and IEEE 754 binary16. */
 public final class Half {
-    private Half() {
-    }
+    private Half() {}
 
     /** The bfloat16 nearest to {@code x}, ties to even; overflow rounds to infinity, NaN stays a (quiet) NaN. */
     public static short toBf16(float x) {

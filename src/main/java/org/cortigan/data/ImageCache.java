@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -49,7 +50,8 @@ public final class ImageCache implements AutoCloseable {
         CRC32C crc = new CRC32C();
         for (Path p : files)
             try {
-                crc.update((p.toAbsolutePath() + "\0" + Files.size(p) + "\0" + Files.getLastModifiedTime(p).toMillis() + "\0")
+                crc.update((p.toAbsolutePath() + "\0" + Files.size(p) + "\0"
+                                + Files.getLastModifiedTime(p).toMillis() + "\0")
                         .getBytes(java.nio.charset.StandardCharsets.UTF_8));
             } catch (IOException e) {
                 throw InputFiles.unreadable(p, e);
@@ -78,7 +80,8 @@ public final class ImageCache implements AutoCloseable {
             Files.createDirectories(folder);
             Files.deleteIfExists(json); // a cache that is being replaced is no longer valid
         } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be written: " + e, "Choose another folder for the cache", e);
+            throw new InputException(
+                    folder.toString(), "cannot be written: " + e, "Choose another folder for the cache", e);
         }
         byte[][] block = new byte[BLOCK][];
         try (NpyWriter w = NpyWriter.create(npy, NpyType.U8, files.size(), size, size, 3)) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.awt.image.BufferedImage;
@@ -35,7 +36,8 @@ public final class Images {
         /** A rectangle that must lie inside. */
         public Rgb crop(int x, int y, int w, int h) {
             if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > width || y + h > height)
-                throw new IllegalArgumentException(w + "x" + h + " at " + x + "," + y + " is not inside " + width + "x" + height);
+                throw new IllegalArgumentException(
+                        w + "x" + h + " at " + x + "," + y + " is not inside " + width + "x" + height);
             if (w == width && h == height) return this;
             byte[] out = new byte[w * h * 3];
             for (int i = 0; i < h; i++) System.arraycopy(pixels, ((y + i) * width + x) * 3, out, i * w * 3, w * 3);
@@ -117,12 +119,12 @@ public final class Images {
                 r.setInput(in, true, true);
                 if ((long) r.getWidth(0) * r.getHeight(0) > MAX_PIXELS)
                     throw new InputException(
-                            file.toString(), "has " + r.getWidth(0) + " x " + r.getHeight(0) + " pixels",
+                            file.toString(),
+                            "has " + r.getWidth(0) + " x " + r.getHeight(0) + " pixels",
                             "Give images of at most " + MAX_PIXELS / 1_000_000 + " million");
                 BufferedImage image = r.read(0);
                 // JPEG's reader fills what is missing with grey and only warns
-                for (String w : warnings)
-                    if (w.contains("remature") || w.contains("orrupt")) throw new IOException(w);
+                for (String w : warnings) if (w.contains("remature") || w.contains("orrupt")) throw new IOException(w);
                 return rgb(image);
             } finally {
                 r.dispose();
@@ -131,8 +133,10 @@ public final class Images {
             throw e;
         } catch (IOException | RuntimeException e) {
             throw new InputException(
-                    file.toString(), "is truncated or damaged: " + (e.getMessage() == null ? e : e.getMessage()),
-                    "Give the whole file again", e);
+                    file.toString(),
+                    "is truncated or damaged: " + (e.getMessage() == null ? e : e.getMessage()),
+                    "Give the whole file again",
+                    e);
         }
     }
 
@@ -181,7 +185,8 @@ public final class Images {
             b.setRGB(0, y, row.length, 1, row, 0, row.length);
         }
         java.io.ByteArrayOutputStream bytes = new java.io.ByteArrayOutputStream();
-        try (javax.imageio.stream.MemoryCacheImageOutputStream out = new javax.imageio.stream.MemoryCacheImageOutputStream(bytes)) {
+        try (javax.imageio.stream.MemoryCacheImageOutputStream out =
+                new javax.imageio.stream.MemoryCacheImageOutputStream(bytes)) {
             ImageIO.write(b, "png", out);
         } catch (IOException e) {
             throw new IllegalStateException(e); // memory does not fail
@@ -194,10 +199,12 @@ public final class Images {
         if (!Files.isDirectory(folder))
             throw new InputException(folder.toString(), "is no folder", "Give a folder of PNG or JPEG files");
         try (Stream<Path> s = Files.list(folder)) {
-            List<Path> l = s.filter(p -> p.getFileName().toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g)"))
+            List<Path> l = s.filter(p ->
+                            p.getFileName().toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g)"))
                     .sorted()
                     .toList();
-            if (l.isEmpty()) throw new InputException(folder.toString(), "has no PNG or JPEG files", "Give another folder");
+            if (l.isEmpty())
+                throw new InputException(folder.toString(), "has no PNG or JPEG files", "Give another folder");
             return l;
         } catch (IOException e) {
             throw InputFiles.unreadable(folder, e);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -15,8 +16,7 @@ import org.cortigan.InputException;
 final class InputFiles {
     private static final int MAX_QUOTED = 80;
 
-    private InputFiles() {
-    }
+    private InputFiles() {}
 
     /** A missing file, a folder or a refused access is an InputException. */
     static void check(Path path) {
@@ -44,8 +44,10 @@ final class InputFiles {
         try (FileChannel channel = open(path)) {
             long size = channel.size();
             if (size > maxBytes) {
-                throw new InputException(path.toString(), size + " bytes are too many for " + what
-                        + " (limit " + maxBytes + ")", "Check that this is the right file");
+                throw new InputException(
+                        path.toString(),
+                        size + " bytes are too many for " + what + " (limit " + maxBytes + ")",
+                        "Check that this is the right file");
             }
             return read(channel, (int) size);
         } catch (IOException e) {

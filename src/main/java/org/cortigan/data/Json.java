@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import com.fasterxml.jackson.core.JsonFactory;
@@ -37,12 +38,15 @@ public final class Json {
             // Keys come from untrusted files: no shared symbol table to be flooded.
             .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
             .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
-            .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH).maxNumberLength(100)
-                    .maxNameLength(1 << 16).maxStringLength(1 << 24).build())
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxNestingDepth(MAX_DEPTH)
+                    .maxNumberLength(100)
+                    .maxNameLength(1 << 16)
+                    .maxStringLength(1 << 24)
+                    .build())
             .build();
 
-    private Json() {
-    }
+    private Json() {}
 
     /**
      * Parses one JSON text.
@@ -57,7 +61,9 @@ public final class Json {
     /** As {@link #parse(String, String)}, from UTF-8. */
     public static Object parse(byte[] utf8, String where) {
         if (utf8.length > MAX_BYTES) {
-            throw new InputException(where, utf8.length + " bytes of JSON are too many (limit " + MAX_BYTES + ")",
+            throw new InputException(
+                    where,
+                    utf8.length + " bytes of JSON are too many (limit " + MAX_BYTES + ")",
                     "Check that this is the right file");
         }
         // A string, not bytes, goes to the parser: it guesses no encoding then.
@@ -71,8 +77,12 @@ public final class Json {
             }
             return value;
         } catch (JsonProcessingException e) {
-            throw new InputException(where, "no valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
-                    + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()) + ")", "Repair the JSON", e);
+            throw new InputException(
+                    where,
+                    "no valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
+                            + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()) + ")",
+                    "Repair the JSON",
+                    e);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -116,14 +126,17 @@ public final class Json {
                 return p.getText();
             }
             case VALUE_NUMBER_INT -> {
-                return p.getNumberType() == JsonParser.NumberType.BIG_INTEGER ? p.getBigIntegerValue()
+                return p.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+                        ? p.getBigIntegerValue()
                         : (Object) p.getLongValue();
             }
             case VALUE_NUMBER_FLOAT -> {
                 double v = p.getDoubleValue();
                 if (Double.isInfinite(v)) {
-                    throw new InputException(where, "the number " + InputFiles.quote(p.getText())
-                            + " is beyond the range of a double", "Repair the JSON");
+                    throw new InputException(
+                            where,
+                            "the number " + InputFiles.quote(p.getText()) + " is beyond the range of a double",
+                            "Repair the JSON");
                 }
                 return v;
             }
@@ -166,8 +179,10 @@ public final class Json {
                 if (pretty) {
                     DefaultIndenter indent = new DefaultIndenter("  ", "\n");
                     g.setPrettyPrinter(new DefaultPrettyPrinter(Separators.createDefaultInstance()
-                            .withObjectFieldValueSpacing(Separators.Spacing.AFTER).withArrayEmptySeparator("")
-                            .withObjectEmptySeparator("")).withObjectIndenter(indent));
+                                    .withObjectFieldValueSpacing(Separators.Spacing.AFTER)
+                                    .withArrayEmptySeparator("")
+                                    .withObjectEmptySeparator(""))
+                            .withObjectIndenter(indent));
                 }
                 write(g, value, 0);
             }
@@ -213,7 +228,8 @@ public final class Json {
         } else if (value instanceof CharSequence || value instanceof Enum || value instanceof Path) {
             g.writeString(value.toString());
         } else {
-            throw new IllegalArgumentException("no JSON form for " + value.getClass().getName());
+            throw new IllegalArgumentException(
+                    "no JSON form for " + value.getClass().getName());
         }
     }
 }

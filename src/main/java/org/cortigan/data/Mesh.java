@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.ByteArrayInputStream;
@@ -31,6 +32,7 @@ public record Mesh(float[] points, int[] triangles) {
     private static final int MAX_BYTES = 1 << 28, MAX_ROWS = 1 << 24;
     /** Packed files of noisy coordinates shrink to no less than a tenth; more than this is no mesh but an attack. */
     private static final int MAX_EXPANSION = 100;
+
     private static final String DAMAGED = "The file is damaged; get it again or write it anew from its source";
 
     /** Number of vertices. */
@@ -62,10 +64,13 @@ public record Mesh(float[] points, int[] triangles) {
         int start = 0;
         while (start < file.length && " \t\r\n\u00ef\u00bb\u00bf".indexOf(file[start] & 255) >= 0) start++;
         if (start < file.length && file[start] == '<')
-            return gifti(path, new InputStreamReader(
-                    new ByteArrayInputStream(file, start, file.length - start), StandardCharsets.UTF_8));
+            return gifti(
+                    path,
+                    new InputStreamReader(
+                            new ByteArrayInputStream(file, start, file.length - start), StandardCharsets.UTF_8));
         throw new InputException(
-                path.toString(), "is neither FreeSurfer geometry nor GIFTI",
+                path.toString(),
+                "is neither FreeSurfer geometry nor GIFTI",
                 "Give a surface such as lh.white, or convert it with FreeSurfer's mris_convert");
     }
 
@@ -73,7 +78,8 @@ public record Mesh(float[] points, int[] triangles) {
     private static Mesh freeSurfer(Path path, byte[] file) {
         if (file[2] != (byte) 0xfe)
             throw new InputException(
-                    path.toString(), String.format("has the magic number FF FF %02X, not FF FF FE of a triangle mesh", file[2]),
+                    path.toString(),
+                    String.format("has the magic number FF FF %02X, not FF FF FE of a triangle mesh", file[2]),
                     "Convert it with FreeSurfer's mris_convert");
         int at = 3;
         for (int lines = 0; lines < 2; at++) {
@@ -84,7 +90,10 @@ public record Mesh(float[] points, int[] triangles) {
         ByteBuffer in = ByteBuffer.wrap(file).position(at);
         int vertices = in.getInt(), triangles = in.getInt();
         if (vertices < 0 || triangles < 0 || 12L * vertices + 12L * triangles > in.remaining())
-            throw bad(path, vertices + " vertices and " + triangles + " triangles are more than its " + file.length + " bytes hold");
+            throw bad(
+                    path,
+                    vertices + " vertices and " + triangles + " triangles are more than its " + file.length
+                            + " bytes hold");
         return checked(path, floats(in, 3 * vertices), ints(in, 3 * triangles));
     }
 
@@ -139,11 +148,16 @@ public record Mesh(float[] points, int[] triangles) {
                 xml.close();
             }
         } catch (XMLStreamException | MissingResourceException e) { // the latter: the JDK lacks some of its messages
-            throw bad(path, "not well-formed XML: " + InputFiles.quote(String.valueOf(e.getMessage()).replaceAll("\\s+", " ")));
+            throw bad(
+                    path,
+                    "not well-formed XML: "
+                            + InputFiles.quote(String.valueOf(e.getMessage()).replaceAll("\\s+", " ")));
         }
         if (points == null || triangles == null)
             throw new InputException(
-                    path.toString(), "has no data array of intent " + (points == null ? "NIFTI_INTENT_POINTSET" : "NIFTI_INTENT_TRIANGLE"),
+                    path.toString(),
+                    "has no data array of intent "
+                            + (points == null ? "NIFTI_INTENT_POINTSET" : "NIFTI_INTENT_TRIANGLE"),
                     "Give a surface (.surf.gii), not data that lie on one");
         return checked(path, points, triangles);
     }
@@ -159,7 +173,8 @@ public record Mesh(float[] points, int[] triangles) {
     }
 
     /** What the attributes of a point set or a set of triangles say; its elements are 4 bytes. */
-    private record DataArray(Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
+    private record DataArray(
+            Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
         /** Null for arrays of other intents. */
         static DataArray of(Path path, XMLStreamReader xml) {
             String intent = attribute(path, xml, "Intent");
@@ -170,13 +185,16 @@ public record Mesh(float[] points, int[] triangles) {
             one(path, xml, "Dim1", "3");
             String rows = attribute(path, xml, "Dim0");
             if (!rows.matches("\\d{1,8}") || Integer.parseInt(rows) > MAX_ROWS)
-                throw bad(path, "Dim0 of " + intent + " is " + InputFiles.quote(rows) + ", not a number up to " + MAX_ROWS);
+                throw bad(
+                        path,
+                        "Dim0 of " + intent + " is " + InputFiles.quote(rows) + ", not a number up to " + MAX_ROWS);
             boolean columns = one(path, xml, "ArrayIndexingOrder", "RowMajorOrder", "ColumnMajorOrder") == 1;
             String encoding = attribute(path, xml, "Encoding");
             one(path, xml, "Encoding", "ASCII", "Base64Binary", "GZipBase64Binary");
             // Text has no byte order: its numbers are put into Java's.
             ByteOrder order = !encoding.equals("ASCII") && one(path, xml, "Endian", "BigEndian", "LittleEndian") == 1
-                    ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN;
+                    ? ByteOrder.LITTLE_ENDIAN
+                    : ByteOrder.BIG_ENDIAN;
             return new DataArray(path, points, Integer.parseInt(rows), columns, encoding, order);
         }
 
@@ -191,7 +209,8 @@ public record Mesh(float[] points, int[] triangles) {
             int i = java.util.List.of(known).indexOf(value);
             if (i < 0)
                 throw new InputException(
-                        path.toString(), name + " of a DataArray is " + InputFiles.quote(value) + ", which is not read here",
+                        path.toString(),
+                        name + " of a DataArray is " + InputFiles.quote(value) + ", which is not read here",
                         "Write the surface with " + name + " " + String.join(" or ", known));
             return i;
         }
@@ -215,16 +234,22 @@ public record Mesh(float[] points, int[] triangles) {
                         data = in.readNBytes(bytes + 1);
                     }
             } catch (IllegalArgumentException | IOException e) {
-                throw bad(path, "Data of encoding " + encoding + " cannot be decoded: " + InputFiles.quote(String.valueOf(e.getMessage())));
+                throw bad(
+                        path,
+                        "Data of encoding " + encoding + " cannot be decoded: "
+                                + InputFiles.quote(String.valueOf(e.getMessage())));
             }
             if (data.length != bytes)
-                throw bad(path, "a DataArray of " + rows + " rows holds " + (data.length > bytes ? "more" : "fewer") + " than " + bytes
-                        + " bytes");
+                throw bad(
+                        path,
+                        "a DataArray of " + rows + " rows holds " + (data.length > bytes ? "more" : "fewer") + " than "
+                                + bytes + " bytes");
             return data;
         }
 
         private byte[] ascii(String text) {
-            if (text.length() < 6L * rows - 1) throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // "1 " each
+            if (text.length() < 6L * rows - 1)
+                throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // "1 " each
             ByteBuffer out = ByteBuffer.allocate(12 * rows);
             int at = 0;
             while (true) {

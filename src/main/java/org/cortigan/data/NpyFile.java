@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -10,10 +11,10 @@ import java.util.Arrays;
 import org.cortigan.InputException;
 
 /**
- * A numpy array on disk (npy format 1.0, 2.0 and 3.0), read-only by memory map, of any size; C order and
- * little-endian only. A row is one index of the first axis: one image's responses where the shape is (images,
- * vertices); a 0-d array is one row of one element. Reads allocate nothing and may come from many threads. Source of
- * the format: numpy.lib.format.
+ * A numpy array on disk (npy format 1.0, 2.0 and 3.0), read-only by memory map, of any size; C order and little-endian
+ * only. A row is one index of the first axis: one image's responses where the shape is (images, vertices); a 0-d array
+ * is one row of one element. Reads allocate nothing and may come from many threads. Source of the format:
+ * numpy.lib.format.
  *
  * <p>{@link #close} forbids further reads; the operating system's map goes when the garbage collector finds it (Java
  * has no safe explicit unmap), which matters only for replacing a file on Windows.
@@ -30,8 +31,7 @@ public final class NpyFile implements AutoCloseable {
     private volatile MappedBytes data;
 
     /** What a npy header says. @param offset of the first byte behind the header */
-    record Header(NpyType type, long[] shape, int offset) {
-    }
+    record Header(NpyType type, long[] shape, int offset) {}
 
     private NpyFile(Path path, Header header, int rowElements, MappedBytes data) {
         this.path = path;
@@ -55,8 +55,8 @@ public final class NpyFile implements AutoCloseable {
             byte[] start = InputFiles.read(channel, (int) Math.min(size, MAX_HEADER_BYTES + 12));
             Header header = header(path, ByteBuffer.wrap(start));
             int rowElements = checkSize(path, header, size);
-            return new NpyFile(path, header, rowElements,
-                    MappedBytes.map(channel, header.offset, size - header.offset, segment));
+            return new NpyFile(
+                    path, header, rowElements, MappedBytes.map(channel, header.offset, size - header.offset, segment));
         } catch (IOException e) {
             throw InputFiles.unreadable(path, e);
         }
@@ -66,8 +66,8 @@ public final class NpyFile implements AutoCloseable {
     static NpyFile parse(Path path, ByteBuffer file) {
         Header header = header(path, file);
         int rowElements = checkSize(path, header, file.limit());
-        return new NpyFile(path, header, rowElements,
-                MappedBytes.of(file.slice(header.offset, file.limit() - header.offset)));
+        return new NpyFile(
+                path, header, rowElements, MappedBytes.of(file.slice(header.offset, file.limit() - header.offset)));
     }
 
     /** Reads magic, version and header dictionary from the start of a file. */
@@ -76,7 +76,9 @@ public final class NpyFile implements AutoCloseable {
         int n = Math.min(MAGIC.length, in.limit());
         for (int i = 0; i < n; i++) {
             if (in.get(i) != MAGIC[i]) {
-                throw new InputException(path.toString(), "not a npy file (it does not start with \\x93NUMPY)",
+                throw new InputException(
+                        path.toString(),
+                        "not a npy file (it does not start with \\x93NUMPY)",
                         "Give a file written by numpy.save");
             }
         }
@@ -85,8 +87,10 @@ public final class NpyFile implements AutoCloseable {
         }
         int version = in.get(6);
         if (version < 1 || version > 3 || in.get(7) != 0) {
-            throw new InputException(path.toString(), "npy format version " + version + "." + in.get(7)
-                    + " is unknown", "Save it again with numpy.save (versions 1.0, 2.0 and 3.0 are read)");
+            throw new InputException(
+                    path.toString(),
+                    "npy format version " + version + "." + in.get(7) + " is unknown",
+                    "Save it again with numpy.save (versions 1.0, 2.0 and 3.0 are read)");
         }
         int start = version == 1 ? 10 : 12;
         if (in.limit() < start) {
@@ -94,7 +98,9 @@ public final class NpyFile implements AutoCloseable {
         }
         long length = version == 1 ? in.getShort(8) & 0xffff : in.getInt(8) & 0xffffffffL;
         if (length > MAX_HEADER_BYTES) {
-            throw new InputException(path.toString(), "a header of " + length + " bytes is not plausible",
+            throw new InputException(
+                    path.toString(),
+                    "a header of " + length + " bytes is not plausible",
                     "The file is damaged or hostile; save it again with numpy.save");
         }
         if (start + length > in.limit()) {
@@ -109,7 +115,9 @@ public final class NpyFile implements AutoCloseable {
     /** The elements of a row, after the check that header and file size agree. */
     private static int checkSize(Path path, Header header, long fileBytes) {
         if (header.type == NpyType.OBJECT) {
-            throw new InputException(path.toString(), "this array holds pickled Python objects, not numbers",
+            throw new InputException(
+                    path.toString(),
+                    "this array holds pickled Python objects, not numbers",
                     "Save it with a numeric dtype, for example a.astype('float32')");
         }
         String shape = Arrays.toString(header.shape);
@@ -121,29 +129,38 @@ public final class NpyFile implements AutoCloseable {
                 elements = Math.multiplyExact(elements, header.shape[i]);
             }
             if (Math.multiplyExact(row, header.type.bytes()) > Integer.MAX_VALUE) {
-                throw new InputException(path.toString(), "one row of shape " + shape + " is 2 GiB or more",
+                throw new InputException(
+                        path.toString(),
+                        "one row of shape " + shape + " is 2 GiB or more",
                         "Save it as (rows, elements) with shorter rows");
             }
             long declared = Math.multiplyExact(elements, header.type.bytes());
             long present = fileBytes - header.offset;
             if (present < declared) {
-                throw truncated(path, "shape " + shape + " of " + header.type + " needs " + declared
-                        + " bytes of data, the file has " + present);
+                throw truncated(
+                        path,
+                        "shape " + shape + " of " + header.type + " needs " + declared + " bytes of data, the file has "
+                                + present);
             }
             if (present > declared) {
-                throw new InputException(path.toString(), "shape " + shape + " of " + header.type + " is " + declared
-                        + " bytes of data, but the file has " + present, "Save it again with numpy.save");
+                throw new InputException(
+                        path.toString(),
+                        "shape " + shape + " of " + header.type + " is " + declared
+                                + " bytes of data, but the file has " + present,
+                        "Save it again with numpy.save");
             }
         } catch (ArithmeticException e) {
-            throw new InputException(path.toString(), "header field 'shape' " + shape + " overflows",
-                    "The file is damaged or hostile; save it again with numpy.save", e);
+            throw new InputException(
+                    path.toString(),
+                    "header field 'shape' " + shape + " overflows",
+                    "The file is damaged or hostile; save it again with numpy.save",
+                    e);
         }
         return (int) row;
     }
 
     private static InputException truncated(Path path, String detail) {
-        return new InputException(path.toString(), "the file is truncated: " + detail,
-                "Copy or download it again");
+        return new InputException(path.toString(), "the file is truncated: " + detail, "Copy or download it again");
     }
 
     public NpyType type() {
@@ -171,12 +188,17 @@ public final class NpyFile implements AutoCloseable {
     /** This file, when it has the type and number of axes named. */
     public NpyFile require(NpyType type, int rank) {
         if (header.type != type) {
-            throw new InputException(path.toString(), "the elements are " + header.type + ", but " + type
-                    + " is needed", "Save it with a.astype('" + type.descr() + "')");
+            throw new InputException(
+                    path.toString(),
+                    "the elements are " + header.type + ", but " + type + " is needed",
+                    "Save it with a.astype('" + type.descr() + "')");
         }
         if (header.shape.length != rank) {
-            throw new InputException(path.toString(), "the shape is " + Arrays.toString(header.shape) + ", but "
-                    + rank + (rank == 1 ? " axis is" : " axes are") + " needed", "Reshape the array and save it again");
+            throw new InputException(
+                    path.toString(),
+                    "the shape is " + Arrays.toString(header.shape) + ", but " + rank
+                            + (rank == 1 ? " axis is" : " axes are") + " needed",
+                    "Reshape the array and save it again");
         }
         return this;
     }
@@ -194,8 +216,7 @@ public final class NpyFile implements AutoCloseable {
     public void readRow(long row, ByteBuffer dst) {
         int n = rowElements * header.type.bytes();
         if (dst.remaining() < n) {
-            throw new IllegalArgumentException("a row has " + n + " bytes, the buffer has room for "
-                    + dst.remaining());
+            throw new IllegalArgumentException("a row has " + n + " bytes, the buffer has room for " + dst.remaining());
         }
         data().get(java.util.Objects.checkIndex(row, rows()) * n, dst, n);
     }
@@ -207,17 +228,22 @@ public final class NpyFile implements AutoCloseable {
      */
     public int[] toIntArray() {
         if (!header.type.isInteger() || header.shape.length != 1) {
-            throw new InputException(path.toString(), header.type + " of shape " + Arrays.toString(header.shape)
-                    + " is no one-dimensional integer array", "Save it with a.astype('int32').ravel()");
+            throw new InputException(
+                    path.toString(),
+                    header.type + " of shape " + Arrays.toString(header.shape) + " is no one-dimensional integer array",
+                    "Save it with a.astype('int32').ravel()");
         }
         MappedBytes in = data();
         int[] out = new int[elements()];
         for (int i = 0; i < out.length; i++) {
             long v = integer(in, i);
             if (v != (int) v || header.type == NpyType.U64 && v < 0) {
-                throw new InputException(path.toString(), "element " + i + " is "
-                        + (header.type == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
-                        + ", outside the range of a 32-bit integer", "ROI ids are small integers; check the file");
+                throw new InputException(
+                        path.toString(),
+                        "element " + i + " is "
+                                + (header.type == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
+                                + ", outside the range of a 32-bit integer",
+                        "ROI ids are small integers; check the file");
             }
             out[i] = (int) v;
         }
@@ -269,11 +295,14 @@ public final class NpyFile implements AutoCloseable {
                 double v = header.type == NpyType.F32 ? chunk[i] : number(in, from + i);
                 if (!(Math.abs(v) <= Double.MAX_VALUE)) {
                     long at = from + i;
-                    String where = header.shape.length < 2 ? "element " + at
+                    String where = header.shape.length < 2
+                            ? "element " + at
                             : "row " + at / rowElements + ", " + (header.shape.length == 2 ? "vertex " : "element ")
                                     + at % rowElements;
-                    throw new InputException(path.toString(), "the " + what + " are not finite: " + v + " at " + where
-                            + " (counted from 0)", "Repair or exclude that row");
+                    throw new InputException(
+                            path.toString(),
+                            "the " + what + " are not finite: " + v + " at " + where + " (counted from 0)",
+                            "Repair or exclude that row");
                 }
             }
         }
@@ -295,7 +324,9 @@ public final class NpyFile implements AutoCloseable {
     private int elements() {
         long n = data().size() / header.type.bytes();
         if (n > Integer.MAX_VALUE - 8) {
-            throw new InputException(path.toString(), n + " elements do not fit in one Java array",
+            throw new InputException(
+                    path.toString(),
+                    n + " elements do not fit in one Java array",
                     "This file is expected to be small; check that it is the right one");
         }
         return (int) n;
@@ -353,7 +384,9 @@ public final class NpyFile implements AutoCloseable {
                     case "descr" -> {
                         fresh = descr == null;
                         if (peek() == '[' || peek() == '(') {
-                            throw new InputException(path.toString(), "header field 'descr' is a structured type",
+                            throw new InputException(
+                                    path.toString(),
+                                    "header field 'descr' is a structured type",
                                     "Save one field as a plain array");
                         }
                         descr = string();
@@ -385,15 +418,21 @@ public final class NpyFile implements AutoCloseable {
             }
             NpyType type = NpyType.of(descr);
             if (type == null && descr.startsWith(">")) {
-                throw new InputException(path.toString(), "header field 'descr' " + InputFiles.quote(descr)
-                        + " is big-endian", "Save it with a.astype(a.dtype.newbyteorder('<'))");
+                throw new InputException(
+                        path.toString(),
+                        "header field 'descr' " + InputFiles.quote(descr) + " is big-endian",
+                        "Save it with a.astype(a.dtype.newbyteorder('<'))");
             }
             if (type == null) {
-                throw new InputException(path.toString(), "header field 'descr' " + InputFiles.quote(descr)
-                        + " is no element type that is read here", "Save it with a.astype('float32') or an integer type");
+                throw new InputException(
+                        path.toString(),
+                        "header field 'descr' " + InputFiles.quote(descr) + " is no element type that is read here",
+                        "Save it with a.astype('float32') or an integer type");
             }
             if (fortran) {
-                throw new InputException(path.toString(), "the array is in Fortran (column-major) order",
+                throw new InputException(
+                        path.toString(),
+                        "the array is in Fortran (column-major) order",
                         "Save it with numpy.ascontiguousarray(a)");
             }
             return new Header(type, shape, offset);

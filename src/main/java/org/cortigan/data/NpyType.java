@@ -1,10 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 /** Element types of a npy file that the engine reads or writes; multi-byte types are little-endian. */
 public enum NpyType {
-    F16("<f2", 2), F32("<f4", 4), F64("<f8", 8),
-    BOOL("|b1", 1), U8("|u1", 1), I8("|i1", 1), U16("<u2", 2), I16("<i2", 2),
-    U32("<u4", 4), I32("<i4", 4), U64("<u8", 8), I64("<i8", 8),
+    F16("<f2", 2),
+    F32("<f4", 4),
+    F64("<f8", 8),
+    BOOL("|b1", 1),
+    U8("|u1", 1),
+    I8("|i1", 1),
+    U16("<u2", 2),
+    I16("<i2", 2),
+    U32("<u4", 4),
+    I32("<i4", 4),
+    U64("<u8", 8),
+    I64("<i8", 8),
     /** Pickled Python objects: no fixed size; only {@link NumpyPickle} reads them. */
     OBJECT("|O", 0);
 
@@ -39,8 +49,11 @@ public enum NpyType {
     /** The type of a descr string, or null where the engine has none (byte order is judged by the caller). */
     static NpyType of(String descr) {
         for (NpyType t : values()) {
-            if (t.descr.equals(descr) || t.bytes == 1 && descr.length() == 3
-                    && "<>=".indexOf(descr.charAt(0)) >= 0 && t.descr.endsWith(descr.substring(1))) {
+            if (t.descr.equals(descr)
+                    || t.bytes == 1
+                            && descr.length() == 3
+                            && "<>=".indexOf(descr.charAt(0)) >= 0
+                            && t.descr.endsWith(descr.substring(1))) {
                 return t;
             }
         }

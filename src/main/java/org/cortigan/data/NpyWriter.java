@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.nio.ByteBuffer;
@@ -67,8 +68,8 @@ public final class NpyWriter implements AutoCloseable {
 
     /** The header bytes numpy itself writes, magic to padding. */
     static byte[] header(NpyType type, long... shape) {
-        StringBuilder dict = new StringBuilder("{'descr': '").append(type.descr())
-                .append("', 'fortran_order': False, 'shape': (");
+        StringBuilder dict =
+                new StringBuilder("{'descr': '").append(type.descr()).append("', 'fortran_order': False, 'shape': (");
         for (int i = 0; i < shape.length; i++) {
             dict.append(i == 0 ? "" : ", ").append(shape[i]);
         }
@@ -77,17 +78,24 @@ public final class NpyWriter implements AutoCloseable {
             dict.append(" ".repeat(GROWTH_DIGITS - Long.toString(shape[0]).length()));
         }
         int length = (10 + dict.length() + 1 + 63) / 64 * 64;
-        byte[] text = dict.append(" ".repeat(length - 11 - dict.length())).append('\n').toString()
+        byte[] text = dict.append(" ".repeat(length - 11 - dict.length()))
+                .append('\n')
+                .toString()
                 .getBytes(StandardCharsets.US_ASCII);
-        return ByteBuffer.allocate(length).order(ByteOrder.LITTLE_ENDIAN).put((byte) 0x93)
-                .put("NUMPY\1\0".getBytes(StandardCharsets.US_ASCII)).putShort((short) text.length).put(text).array();
+        return ByteBuffer.allocate(length)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .put((byte) 0x93)
+                .put("NUMPY\1\0".getBytes(StandardCharsets.US_ASCII))
+                .putShort((short) text.length)
+                .put(text)
+                .array();
     }
 
     /** Appends whole rows of a float32 array ({@code len} is a multiple of the row's elements). */
     public void writeRow(float[] src, int off, int len) {
         if (type != NpyType.F32 || len != 0 && (rowElements == 0 || len % rowElements != 0)) {
-            throw new IllegalArgumentException(path + " takes " + type + " rows of " + rowElements
-                    + " elements, not " + len + " floats");
+            throw new IllegalArgumentException(
+                    path + " takes " + type + " rows of " + rowElements + " elements, not " + len + " floats");
         }
         java.util.Objects.checkFromIndexSize(off, len, src.length);
         take((long) len * Float.BYTES);
@@ -138,7 +146,8 @@ public final class NpyWriter implements AutoCloseable {
 
     /** Writes a whole int32 array. */
     public static void save(Path path, int[] data, long... shape) {
-        ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(data.length, 4)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes =
+                ByteBuffer.allocate(Math.multiplyExact(data.length, 4)).order(ByteOrder.LITTLE_ENDIAN);
         bytes.asIntBuffer().put(data);
         save(path, NpyType.I32, bytes, shape);
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.ByteArrayOutputStream;
@@ -11,8 +12,8 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * The challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which numpy.save
- * stores as a 0-d object array, that is, as a pickle.
+ * The challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which numpy.save stores
+ * as a 0-d object array, that is, as a pickle.
  *
  * <p>A pickle is a program. This reader runs it on a virtual machine of its own that knows only the instructions and
  * the five names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) which
@@ -22,8 +23,7 @@ import org.cortigan.InputException;
 public final class NumpyPickle {
     private static final int MAX_FILE_BYTES = 1 << 20;
 
-    private NumpyPickle() {
-    }
+    private NumpyPickle() {}
 
     /**
      * Reads a mapping, in the file's order.
@@ -38,19 +38,25 @@ public final class NumpyPickle {
     static Map<Integer, String> parse(Path path, byte[] file) {
         NpyFile.Header header = NpyFile.header(path, ByteBuffer.wrap(file));
         if (header.type() != NpyType.OBJECT || header.shape().length != 0) {
-            throw new InputException(path.toString(), "no pickled dict in a 0-d object array",
+            throw new InputException(
+                    path.toString(),
+                    "no pickled dict in a 0-d object array",
                     "Give a mapping_<class>.npy of the challenge");
         }
         Object value = new Unpickler(path, file, header.offset()).run();
         if (!(value instanceof Map<?, ?> dict)) {
-            throw new InputException(path.toString(), "the array holds " + Unpickler.describe(value) + ", not a dict",
+            throw new InputException(
+                    path.toString(),
+                    "the array holds " + Unpickler.describe(value) + ", not a dict",
                     "Give a mapping_<class>.npy of the challenge");
         }
         Map<Integer, String> mapping = new LinkedHashMap<>();
         for (Map.Entry<?, ?> e : dict.entrySet()) {
             if (!(e.getKey() instanceof Long id) || id != id.intValue() || !(e.getValue() instanceof String name)) {
-                throw new InputException(path.toString(), "the dict maps " + Unpickler.describe(e.getKey()) + " to "
-                        + Unpickler.describe(e.getValue()) + ", but a 32-bit integer to a string is needed",
+                throw new InputException(
+                        path.toString(),
+                        "the dict maps " + Unpickler.describe(e.getKey()) + " to " + Unpickler.describe(e.getValue())
+                                + ", but a 32-bit integer to a string is needed",
                         "Give a mapping_<class>.npy of the challenge");
             }
             mapping.put(id.intValue(), name);
@@ -67,10 +73,12 @@ public final class NumpyPickle {
         out.writeBytes(NpyWriter.header(NpyType.OBJECT));
         out.write(0x80);
         out.write(3);
-        ascii(out, "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\u0085C\1b\u0087R"); // ndarray of shape (0,)
-        ascii(out, "(K\1)cnumpy\ndtype\nX\2\0\0\0O8\u0089\u0088\u0087R");            // state: version, shape (), dtype
+        ascii(
+                out,
+                "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\u0085C\1b\u0087R"); // ndarray of shape (0,)
+        ascii(out, "(K\1)cnumpy\ndtype\nX\2\0\0\0O8\u0089\u0088\u0087R"); // state: version, shape (), dtype
         ascii(out, "(K\3X\1\0\0\0|NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\77tb"); // the dtype's state
-        ascii(out, "\u0089]}(");                                                     // C order, list, dict, mark
+        ascii(out, "\u0089]}("); // C order, list, dict, mark
         mapping.forEach((id, name) -> {
             byte[] utf8 = name.getBytes(StandardCharsets.UTF_8);
             out.write('J');

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 /**
@@ -6,5 +7,4 @@ package org.cortigan.data;
  * @param name of the region: {@code all}, {@code lh}, {@code rh}, an ROI's name, or {@code remainder}
  * @param vertices indices into left-then-right, in the order in which the discriminator sees them, each once
  */
-public record Region(String name, int[] vertices) {
-}
+public record Region(String name, int[] vertices) {}

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -33,8 +34,21 @@ public final class SafeTensors implements AutoCloseable {
 
     /** Element types by their names in the format, in the order in which the reference implementation lays them out. */
     public enum DType {
-        U64(8), I64(8), F64(8), F32(4), U32(4), I32(4), BF16(2), F16(2), U16(2), I16(2), F8_E4M3(1), F8_E5M2(1), I8(1),
-        U8(1), BOOL(1);
+        U64(8),
+        I64(8),
+        F64(8),
+        F32(4),
+        U32(4),
+        I32(4),
+        BF16(2),
+        F16(2),
+        U16(2),
+        I16(2),
+        F8_E4M3(1),
+        F8_E5M2(1),
+        I8(1),
+        U8(1),
+        BOOL(1);
 
         private final int bytes;
 
@@ -75,8 +89,7 @@ public final class SafeTensors implements AutoCloseable {
         this.data = data;
     }
 
-    private record Header(Map<String, Entry> entries, Map<String, String> metadata, long dataOffset) {
-    }
+    private record Header(Map<String, Entry> entries, Map<String, String> metadata, long dataOffset) {}
 
     /**
      * Opens and verifies a file.
@@ -98,8 +111,8 @@ public final class SafeTensors implements AutoCloseable {
                 continue;
             }
             Header header = header(path, json, size);
-            return new SafeTensors(path, header,
-                    MappedBytes.map(channel, header.dataOffset, size - header.dataOffset, segment));
+            return new SafeTensors(
+                    path, header, MappedBytes.map(channel, header.dataOffset, size - header.dataOffset, segment));
         } catch (IOException e) {
             throw InputFiles.unreadable(path, e);
         }
@@ -109,7 +122,8 @@ public final class SafeTensors implements AutoCloseable {
     static SafeTensors parse(Path path, byte[] file) {
         int length = headerLength(path, file, file.length);
         Header header = header(path, Arrays.copyOfRange(file, 8, 8 + length), file.length);
-        return new SafeTensors(path, header, MappedBytes.of(ByteBuffer.wrap(file, 8 + length, file.length - 8 - length)));
+        return new SafeTensors(
+                path, header, MappedBytes.of(ByteBuffer.wrap(file, 8 + length, file.length - 8 - length)));
     }
 
     private static int headerLength(Path path, byte[] prefix, long fileBytes) {
@@ -118,8 +132,10 @@ public final class SafeTensors implements AutoCloseable {
         }
         long length = ByteBuffer.wrap(prefix).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
         if (length < 2 || length > fileBytes - 8) {
-            throw bad(path, "the header claims " + Long.toUnsignedString(length) + " bytes, the file has "
-                    + (fileBytes - 8) + " behind that number");
+            throw bad(
+                    path,
+                    "the header claims " + Long.toUnsignedString(length) + " bytes, the file has " + (fileBytes - 8)
+                            + " behind that number");
         }
         if (length > MAX_HEADER_BYTES) {
             throw bad(path, "a header of " + length + " bytes is not plausible (limit " + MAX_HEADER_BYTES + ")");
@@ -169,8 +185,7 @@ public final class SafeTensors implements AutoCloseable {
 
     private static Entry entry(Path path, String name, Object value, long dataOffset, long dataBytes) {
         String tensor = "tensor " + InputFiles.quote(name);
-        if (!(value instanceof Map<?, ?> map)
-                || !map.keySet().equals(Set.of("dtype", "shape", "data_offsets"))) {
+        if (!(value instanceof Map<?, ?> map) || !map.keySet().equals(Set.of("dtype", "shape", "data_offsets"))) {
             throw bad(path, tensor + " has not exactly the fields dtype, shape, data_offsets");
         }
         DType dtype = null;
@@ -178,14 +193,17 @@ public final class SafeTensors implements AutoCloseable {
             dtype = d.name().equals(map.get("dtype")) ? d : dtype;
         }
         if (dtype == null) {
-            throw bad(path, tensor + " has the unknown dtype " + (map.get("dtype") instanceof String s
-                    ? InputFiles.quote(s) : "(no string)"));
+            throw bad(
+                    path,
+                    tensor + " has the unknown dtype "
+                            + (map.get("dtype") instanceof String s ? InputFiles.quote(s) : "(no string)"));
         }
         long[] shape = sizes(path, tensor + " field shape", map.get("shape"));
         long[] range = sizes(path, tensor + " field data_offsets", map.get("data_offsets"));
         if (range.length != 2 || range[0] > range[1] || range[1] > dataBytes) {
-            throw bad(path, tensor + " lies at " + Arrays.toString(range) + ", outside the " + dataBytes
-                    + " bytes of data");
+            throw bad(
+                    path,
+                    tensor + " lies at " + Arrays.toString(range) + ", outside the " + dataBytes + " bytes of data");
         }
         long bytes = dtype.bytes;
         try {
@@ -196,8 +214,10 @@ public final class SafeTensors implements AutoCloseable {
             throw bad(path, tensor + " has the shape " + Arrays.toString(shape) + ", whose size overflows");
         }
         if (bytes != range[1] - range[0]) {
-            throw bad(path, tensor + " of " + dtype + Arrays.toString(shape) + " needs " + bytes + " bytes, but has "
-                    + (range[1] - range[0]));
+            throw bad(
+                    path,
+                    tensor + " of " + dtype + Arrays.toString(shape) + " needs " + bytes + " bytes, but has "
+                            + (range[1] - range[0]));
         }
         return new Entry(name, dtype, shape, dataOffset + range[0], bytes);
     }
@@ -217,8 +237,8 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     private static InputException bad(Path path, String problem) {
-        return new InputException(path.toString(), "no valid safetensors file: " + problem,
-                "Copy or download the file again");
+        return new InputException(
+                path.toString(), "no valid safetensors file: " + problem, "Copy or download the file again");
     }
 
     /** Names in the order of the file's data. */
@@ -230,8 +250,10 @@ public final class SafeTensors implements AutoCloseable {
     public Entry entry(String name) {
         Entry e = entries.get(name);
         if (e == null) {
-            throw new InputException(path.toString(), "there is no tensor " + InputFiles.quote(name) + " among its "
-                    + entries.size(), "Check that the file belongs to this model");
+            throw new InputException(
+                    path.toString(),
+                    "there is no tensor " + InputFiles.quote(name) + " among its " + entries.size(),
+                    "Check that the file belongs to this model");
         }
         return e;
     }
@@ -253,15 +275,20 @@ public final class SafeTensors implements AutoCloseable {
     public float[] floats(String name) {
         Entry e = entry(name);
         if (e.dtype != DType.F32 && e.dtype != DType.F64 && e.dtype != DType.F16 && e.dtype != DType.BF16) {
-            throw new InputException(path.toString(), "tensor " + InputFiles.quote(name) + " is " + e.dtype
-                    + ", but a floating-point type is needed", "Check that the file belongs to this model");
+            throw new InputException(
+                    path.toString(),
+                    "tensor " + InputFiles.quote(name) + " is " + e.dtype + ", but a floating-point type is needed",
+                    "Check that the file belongs to this model");
         }
         if (e.elements() > Integer.MAX_VALUE - 8) {
-            throw new InputException(path.toString(), "tensor " + InputFiles.quote(name) + " has " + e.elements()
-                    + " elements, too many for one array", "Split it");
+            throw new InputException(
+                    path.toString(),
+                    "tensor " + InputFiles.quote(name) + " has " + e.elements() + " elements, too many for one array",
+                    "Split it");
         }
         float[] out = new float[(int) e.elements()];
-        ByteBuffer chunk = ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer chunk =
+                ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);
         MappedBytes in = data();
         int i = 0;
         for (long done = 0; done < e.bytes; done += chunk.limit()) {
@@ -284,8 +311,8 @@ public final class SafeTensors implements AutoCloseable {
     public void read(String name, ByteBuffer dst) {
         Entry e = entry(name);
         if (dst.remaining() < e.bytes) {
-            throw new IllegalArgumentException("tensor " + name + " has " + e.bytes + " bytes, the buffer has room for "
-                    + dst.remaining());
+            throw new IllegalArgumentException(
+                    "tensor " + name + " has " + e.bytes + " bytes, the buffer has room for " + dst.remaining());
         }
         data().get(e.offset - dataOffset, dst, (int) e.bytes);
     }
@@ -309,8 +336,7 @@ public final class SafeTensors implements AutoCloseable {
      * header is padded so that the data starts at a multiple of 8. So the reference implementation does it.
      */
     public static final class Writer {
-        private record Pending(DType dtype, long[] shape, int bytes, Supplier<ByteBuffer> data) {
-        }
+        private record Pending(DType dtype, long[] shape, int bytes, Supplier<ByteBuffer> data) {}
 
         private final Path path;
         private final Map<String, String> metadata = new TreeMap<>();
@@ -344,8 +370,8 @@ public final class SafeTensors implements AutoCloseable {
                 }
                 bytes = Math.multiplyExact(bytes, n);
             }
-            if (name.equals(METADATA) || tensors.put(name,
-                    new Pending(dtype, shape.clone(), Math.toIntExact(bytes), data)) != null) {
+            if (name.equals(METADATA)
+                    || tensors.put(name, new Pending(dtype, shape.clone(), Math.toIntExact(bytes), data)) != null) {
                 throw new IllegalArgumentException("tensor name " + name + " is taken");
             }
             return this;

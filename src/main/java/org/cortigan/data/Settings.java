@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.util.ArrayList;
@@ -50,15 +51,23 @@ public final class Settings {
         return new Settings(source, path, merge(values, over, source, path));
     }
 
-    private static Map<String, Object> merge(Map<String, Object> base, Map<String, Object> over, String source, String path) {
+    private static Map<String, Object> merge(
+            Map<String, Object> base, Map<String, Object> over, String source, String path) {
         Map<String, Object> out = new LinkedHashMap<>(base);
         over.forEach((k, v) -> {
             if (!base.containsKey(k))
-                throw new InputException(source + ", key '" + path + k + "'", "is unknown", nearest(k, path, base.keySet()));
+                throw new InputException(
+                        source + ", key '" + path + k + "'", "is unknown", nearest(k, path, base.keySet()));
             Object b = base.get(k);
             if (b instanceof Map<?, ?> bm) {
                 if (!(v instanceof Map<?, ?> vm)) throw kind(source, path + k, v, "a section with " + bm.keySet());
-                out.put(k, merge(Json.object(bm, k), Json.object(vm, source + ", key '" + path + k + "'"), source, path + k + "."));
+                out.put(
+                        k,
+                        merge(
+                                Json.object(bm, k),
+                                Json.object(vm, source + ", key '" + path + k + "'"),
+                                source,
+                                path + k + "."));
             } else {
                 out.put(k, fit(b, v, source, path + k));
             }
@@ -90,7 +99,8 @@ public final class Settings {
             throw kind(source, key, v, "true or false");
         }
         if (base instanceof List) {
-            if (v instanceof List<?> l && l.stream().allMatch(x -> x instanceof Number n && Double.isFinite(n.doubleValue())))
+            if (v instanceof List<?> l
+                    && l.stream().allMatch(x -> x instanceof Number n && Double.isFinite(n.doubleValue())))
                 return List.copyOf(l);
             throw kind(source, key, v, "a list of numbers");
         }
@@ -100,7 +110,8 @@ public final class Settings {
     }
 
     private static InputException kind(String source, String key, Object v, String want) {
-        return new InputException(source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
+        return new InputException(
+                source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
     }
 
     private static String nearest(String key, String path, Set<String> known) {
@@ -126,7 +137,8 @@ public final class Settings {
             row[0] = i;
             for (int j = 1; j <= b.length(); j++) {
                 int up = row[j];
-                row[j] = Math.min(Math.min(row[j], row[j - 1]) + 1, diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1));
+                row[j] = Math.min(
+                        Math.min(row[j], row[j - 1]) + 1, diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1));
                 diagonal = up;
             }
         }
@@ -150,7 +162,9 @@ public final class Settings {
     /** A whole number of at least {@code least}. */
     public int integer(String key, int least) {
         Object v = get(key);
-        if (v instanceof Number n && n.doubleValue() == Math.rint(n.doubleValue()) && n.doubleValue() >= least
+        if (v instanceof Number n
+                && n.doubleValue() == Math.rint(n.doubleValue())
+                && n.doubleValue() >= least
                 && n.doubleValue() <= Integer.MAX_VALUE) return n.intValue();
         throw new InputException(name(key), v + " does not fit", "Give a whole number of at least " + least);
     }
@@ -166,7 +180,9 @@ public final class Settings {
         Object v = get(key);
         if (v instanceof Number n && n.doubleValue() >= least && n.doubleValue() <= most) return n.doubleValue();
         throw new InputException(
-                name(key), v + " does not fit", "Give a number "
+                name(key),
+                v + " does not fit",
+                "Give a number "
                         + (most == Double.MAX_VALUE ? "of at least " + least : "from " + least + " to " + most));
     }
 
@@ -191,7 +207,8 @@ public final class Settings {
             if (n.equals(v)) return e;
             names.add(n);
         }
-        throw new InputException(name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
+        throw new InputException(
+                name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
     }
 
     /** Whole numbers of at least 1. */

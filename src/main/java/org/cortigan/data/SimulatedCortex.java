@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.util.ArrayList;
@@ -11,12 +12,12 @@ import java.util.SplittableRandom;
  * A simulated visual cortex: responses that are no linear map of pixels. What a vertex sees is fixed by the seed.
  *
  * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
- * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8 x 8
- * grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field in the opposite half
- * of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013), less the energy of
- * the whole field. A vertex of a higher
- * area reads conjunctions: products of rectified, pooled features, some shared by its region. Vertices in no region are
- * driven weakly by a few of all conjunctions. Signal variance is a vertex's own: noise ceilings run from 0 to 0.8.
+ * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8
+ * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field in the opposite
+ * half of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013), less the
+ * energy of the whole field. A vertex of a higher area reads conjunctions: products of rectified, pooled features, some
+ * shared by its region. Vertices in no region are driven weakly by a few of all conjunctions. Signal variance is a
+ * vertex's own: noise ceilings run from 0 to 0.8.
  */
 final class SimulatedCortex {
     static final int SIDE = 64;
@@ -34,7 +35,9 @@ final class SimulatedCortex {
         CLASSES.put("floc-faces", List.of("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"));
         CLASSES.put("floc-places", List.of("OPA", "PPA", "RSC"));
         CLASSES.put("floc-words", List.of("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"));
-        CLASSES.put("streams", List.of("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"));
+        CLASSES.put(
+                "streams",
+                List.of("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"));
     }
 
     /** Where on the line of a hemisphere's vertices an ROI lies, as parts of it: its region and its width. */
@@ -47,7 +50,22 @@ final class SimulatedCortex {
             PLACE.put(r, new double[] {at, at + w});
             at += w;
         }
-        put("early", 0, 0.27, "midventral", 0.27, 0.32, "ventral", 0.32, 0.5, "midlateral", 0.5, 0.54, "lateral", 0.54, 0.72);
+        put(
+                "early",
+                0,
+                0.27,
+                "midventral",
+                0.27,
+                0.32,
+                "ventral",
+                0.32,
+                0.5,
+                "midlateral",
+                0.5,
+                0.54,
+                "lateral",
+                0.54,
+                0.72);
         put("midparietal", 0.72, 0.75, "parietal", 0.75, 0.88);
         put("FBA-1", 0.33, 0.35, "FBA-2", 0.36, 0.385, "FFA-1", 0.34, 0.362, "FFA-2", 0.375, 0.4, "PPA", 0.42, 0.46);
         put("VWFA-1", 0.395, 0.415, "VWFA-2", 0.41, 0.425, "mTL-bodies", 0.47, 0.475, "mTL-faces", 0.472, 0.478);
@@ -57,7 +75,8 @@ final class SimulatedCortex {
 
     private static void put(Object... p) {
         for (int i = 0; i < p.length; i += 3)
-            PLACE.put((String) p[i], new double[] {((Number) p[i + 1]).doubleValue(), ((Number) p[i + 2]).doubleValue()});
+            PLACE.put((String) p[i], new double[] {((Number) p[i + 1]).doubleValue(), ((Number) p[i + 2]).doubleValue()
+            });
     }
 
     /** A hemisphere: its masks by class, and for every vertex what it reads. */
@@ -67,13 +86,16 @@ final class SimulatedCortex {
         final Map<String, int[]> masks = new LinkedHashMap<>();
         /** Taps: into the features for early vertices, into the units for others; weight 0 where unused. */
         final short[] tap;
+
         final float[] weight;
         final boolean[] early;
         /** Sum of an early vertex's weights. */
         final float[] gain;
+
         final float[] ceiling;
         /** Calibration: mean and reciprocal deviation of the raw signal. */
         final float[] mean;
+
         final float[] scale;
 
         Hemisphere(boolean isLeft, int vertices) {
@@ -92,6 +114,7 @@ final class SimulatedCortex {
 
     /** A nonlinear conjunction: product of two rectified pooled features. */
     private final int[][] unit = new int[UNITS][2];
+
     private final float[][] threshold = new float[UNITS][2];
     private final float[][][] even = new float[SCALES][ORIENTATIONS][];
     private final float[][][] odd = new float[SCALES][ORIENTATIONS][];
@@ -121,7 +144,8 @@ final class SimulatedCortex {
                 double sum = 0, norm = 0;
                 for (int y = -n; y <= n; y++)
                     for (int x = -n; x <= n; x++) {
-                        double g = StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)), p = 2 * Math.PI * frequency * (c * x + d * y);
+                        double g = StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)),
+                                p = 2 * Math.PI * frequency * (c * x + d * y);
                         int i = (y + n) * w + x + n;
                         e[i] = (float) (g * StrictMath.cos(p));
                         q[i] = (float) (g * StrictMath.sin(p));
@@ -180,13 +204,16 @@ final class SimulatedCortex {
         double u = r.nextDouble(), t = r.nextDouble();
         // fractions: early areas about 0.5, higher regions 0.35, the rest 0.15, each widely spread, some 0
         double top = primary ? 0.85 : region != null ? 0.75 : 0.45;
-        h.ceiling[v] = r.nextInt(25) == 0 ? 0 : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
+        h.ceiling[v] = r.nextInt(25) == 0
+                ? 0
+                : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
         int at = v * TAPS;
         if (!primary) {
             int[] own = region == null ? null : units.get(region);
             for (int k = 0; k < 10; k++) {
                 boolean shared = own != null && k < 7;
-                h.tap[at + k] = (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
+                h.tap[at + k] =
+                        (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
                 // half of the conjunctions suppress: a region prefers some contents over others, not contents over none
                 double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
                 h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
@@ -201,9 +228,12 @@ final class SimulatedCortex {
         double side = h.isLeft ? 1 : -1; // the left hemisphere sees the right half
         double x = 0.5 + side * eccentricity * StrictMath.cos(angle), y = 0.5 - eccentricity * StrictMath.sin(angle);
         double sigma = (0.02 + 0.12 * eccentricity) * area;
-        int s = Math.min(SCALES - 1, (int) (r.nextDouble() * 1.4 + eccentricity * 3)), g = GRID[s], o = r.nextInt(ORIENTATIONS);
+        int s = Math.min(SCALES - 1, (int) (r.nextDouble() * 1.4 + eccentricity * 3)),
+                g = GRID[s],
+                o = r.nextInt(ORIENTATIONS);
         int span = s == 0 ? 4 : s == 1 ? 3 : 2;
-        int x0 = clamp((int) (x * g - span / 2.0 + 0.5), g - span), y0 = clamp((int) (y * g - span / 2.0 + 0.5), g - span);
+        int x0 = clamp((int) (x * g - span / 2.0 + 0.5), g - span),
+                y0 = clamp((int) (y * g - span / 2.0 + 0.5), g - span);
         List<float[]> taps = new ArrayList<>();
         for (int i = 0; i < span; i++)
             for (int j = 0; j < span; j++) {
@@ -230,7 +260,9 @@ final class SimulatedCortex {
     float[] features(byte[] rgb) {
         float[] grey = new float[SIDE * SIDE];
         for (int i = 0; i < grey.length; i++)
-            grey[i] = (0.299f * (rgb[3 * i] & 0xff) + 0.587f * (rgb[3 * i + 1] & 0xff) + 0.114f * (rgb[3 * i + 2] & 0xff)) / 255;
+            grey[i] =
+                    (0.299f * (rgb[3 * i] & 0xff) + 0.587f * (rgb[3 * i + 1] & 0xff) + 0.114f * (rgb[3 * i + 2] & 0xff))
+                            / 255;
         float[] f = new float[FEATURES + UNITS + 1];
         for (int s = 0; s < SCALES; s++) {
             int g = GRID[s], n = 4 << s, w = 2 * n + 1, stride = SIDE / g, at = base(s);
@@ -238,7 +270,8 @@ final class SimulatedCortex {
             int side = SIDE + 2 * n;
             float[] p = new float[side * side];
             for (int y = 0; y < side; y++)
-                for (int x = 0; x < side; x++) p[y * side + x] = grey[clamp(y - n, SIDE - 1) * SIDE + clamp(x - n, SIDE - 1)];
+                for (int x = 0; x < side; x++)
+                    p[y * side + x] = grey[clamp(y - n, SIDE - 1) * SIDE + clamp(x - n, SIDE - 1)];
             for (int o = 0; o < ORIENTATIONS; o++) {
                 float[] e = even[s][o], q = odd[s][o];
                 for (int i = 0; i < g; i++)
@@ -258,7 +291,8 @@ final class SimulatedCortex {
             for (int k = 0; k < g * g; k++) {
                 float local = 0.02f;
                 for (int o = 0; o < ORIENTATIONS; o++) local += f[at + o * g * g + k];
-                for (int o = 0; o < ORIENTATIONS; o++) f[at + o * g * g + k] = ORIENTATIONS * f[at + o * g * g + k] / (local + 0.1f);
+                for (int o = 0; o < ORIENTATIONS; o++)
+                    f[at + o * g * g + k] = ORIENTATIONS * f[at + o * g * g + k] / (local + 0.1f);
             }
         }
         int colour = base(SCALES), cell = SIDE / COLOUR_GRID;
@@ -324,7 +358,9 @@ final class SimulatedCortex {
         }
     }
 
-    /** Sets mean and deviation of every vertex from the features of example photographs; flat vertices get no signal. */
+    /**
+     * Sets mean and deviation of every vertex from the features of example photographs; flat vertices get no signal.
+     */
     void calibrate(List<float[]> examples) {
         for (Hemisphere h : hemispheres) {
             double[] sum = new double[h.vertices], squares = new double[h.vertices];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.BufferedReader;
@@ -19,13 +20,14 @@ import org.cortigan.InputException;
 /**
  * Writes a simulated subject in exactly the challenge's layout, from any photographs. Three repeats of each image are
  * averaged; before that signal and noise of a vertex together have unit variance. Beside the challenge's files:
- * {@code {lh,rh}_noise_ceiling.npy} (fractions, of the averaged responses), {@code dataset.json}, and outside the subject's
- * folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal bytes, whatever the
- * number of threads; memory does not grow with the number of images.
+ * {@code {lh,rh}_noise_ceiling.npy} (fractions, of the averaged responses), {@code dataset.json}, and outside the
+ * subject's folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal bytes,
+ * whatever the number of threads; memory does not grow with the number of images.
  */
 public final class SimulatedDataset {
     /** Images of the challenge: training and test of subjects 1 to 8. */
     private static final int[] TRAINING = {9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779};
+
     private static final int[] TEST = {159, 159, 293, 395, 159, 293, 159, 395};
     private static final int FSAVERAGE = 163842, BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
 
@@ -36,13 +38,18 @@ public final class SimulatedDataset {
      * @param training number of training images; @param test of test images
      * @param imageSize side of an image, in pixels; 425 in the challenge
      */
-    public record Options(Path out, int subject, List<Path> photographs, int training, int test, int imageSize, long seed) {
+    public record Options(
+            Path out, int subject, List<Path> photographs, int training, int test, int imageSize, long seed) {
         public Options {
-            if (subject < 1 || subject > 8) throw new InputException("subject " + subject, "does not exist", "Choose 1 to 8");
-            if (training < 2 || test < 2) throw new InputException("number of images", "is too small", "Ask for at least 2 of each split");
+            if (subject < 1 || subject > 8)
+                throw new InputException("subject " + subject, "does not exist", "Choose 1 to 8");
+            if (training < 2 || test < 2)
+                throw new InputException("number of images", "is too small", "Ask for at least 2 of each split");
             if (training > 9999 || test > 9999)
-                throw new InputException("number of images", "is too large for the challenge's file names", "Ask for at most 9999");
-            if (imageSize < 32) throw new InputException("image size " + imageSize, "is too small", "Choose at least 32 pixels");
+                throw new InputException(
+                        "number of images", "is too large for the challenge's file names", "Ask for at most 9999");
+            if (imageSize < 32)
+                throw new InputException("image size " + imageSize, "is too small", "Choose at least 32 pixels");
             photographs = List.copyOf(photographs);
         }
     }
@@ -61,7 +68,9 @@ public final class SimulatedDataset {
 
     /** Vertices {left, right} of a subject of the challenge. */
     public static int[] challengeVertices(int subject) {
-        return subject == 6 ? new int[] {18978, 20220} : subject == 8 ? new int[] {18981, 20530} : new int[] {19004, 20544};
+        return subject == 6
+                ? new int[] {18978, 20220}
+                : subject == 8 ? new int[] {18981, 20530} : new int[] {19004, 20544};
     }
 
     /** Writes the data set; a subject's folder that is there already is refused. */
@@ -71,18 +80,23 @@ public final class SimulatedDataset {
 
     static void write(Options o, int[] vertices, Consumer<String> log) {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
-        if (Files.exists(folder)) throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
+        if (Files.exists(folder))
+            throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
         Path temp = o.out.resolve("." + folder.getFileName() + ".partial");
         try {
             delete(temp);
-            for (String d : List.of("training_split/training_images", "training_split/training_fmri", "test_split/test_images", "roi_masks"))
-                Files.createDirectories(temp.resolve(d));
+            for (String d : List.of(
+                    "training_split/training_images",
+                    "training_split/training_fmri",
+                    "test_split/test_images",
+                    "roi_masks")) Files.createDirectories(temp.resolve(d));
             Files.createDirectories(heldOut);
         } catch (IOException e) {
             throw new InputException(o.out.toString(), "cannot be written: " + e, "Choose another folder", e);
         }
         Map<String, boolean[]> present = presence(o.subject);
-        SimulatedCortex cortex = new SimulatedCortex(o.seed * 1000003L + o.subject, vertices[0], vertices[1], (r, h) -> present.get(r)[h]);
+        SimulatedCortex cortex = new SimulatedCortex(
+                o.seed * 1000003L + o.subject, vertices[0], vertices[1], (r, h) -> present.get(r)[h]);
         Photos photos = new Photos(o.photographs, o.seed);
         log.accept("calibrating " + (vertices[0] + vertices[1]) + " vertices");
         int n = Math.min(CALIBRATION, o.training);
@@ -139,7 +153,8 @@ public final class SimulatedDataset {
         private final Images.Rgb[] kept;
 
         Photos(List<Path> files, long seed) {
-            if (files.isEmpty()) throw new InputException("photographs", "there are none", "Give a folder of PNG or JPEG files");
+            if (files.isEmpty())
+                throw new InputException("photographs", "there are none", "Give a folder of PNG or JPEG files");
             this.files = files;
             this.seed = seed;
             order = IntStream.range(0, files.size()).toArray();
@@ -174,21 +189,32 @@ public final class SimulatedDataset {
     }
 
     private static void split(
-            Options o, SimulatedCortex cortex, Photos photos, boolean training, Path subject, Path responses, Consumer<String> log) {
+            Options o,
+            SimulatedCortex cortex,
+            Photos photos,
+            boolean training,
+            Path subject,
+            Path responses,
+            Consumer<String> log) {
         String kind = training ? "training" : "test", prefix = training ? "train" : "test";
         int n = training ? o.training : o.test;
         SimulatedCortex.Hemisphere l = cortex.hemispheres[0], r = cortex.hemispheres[1];
         Path images = subject.resolve(kind + "_split/" + kind + "_images");
         float[][] left = new float[BLOCK][l.vertices], right = new float[BLOCK][r.vertices];
-        try (NpyWriter lw = NpyWriter.create(responses.resolve("lh_" + kind + "_fmri.npy"), NpyType.F32, n, l.vertices);
-                NpyWriter rw = NpyWriter.create(responses.resolve("rh_" + kind + "_fmri.npy"), NpyType.F32, n, r.vertices)) {
+        try (NpyWriter lw =
+                        NpyWriter.create(responses.resolve("lh_" + kind + "_fmri.npy"), NpyType.F32, n, l.vertices);
+                NpyWriter rw =
+                        NpyWriter.create(responses.resolve("rh_" + kind + "_fmri.npy"), NpyType.F32, n, r.vertices)) {
             for (int at = 0; at < n; at += BLOCK) {
                 int from = at, count = Math.min(BLOCK, n - at);
                 IntStream.range(0, count).parallel().forEach(k -> {
                     int i = from + k;
                     Images.Rgb image = photos.image(o, training, i);
                     // image numbers of the Natural Scenes Dataset run from 0 to 72999: here any that are not used twice
-                    Images.writePng(images.resolve(String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))), image);
+                    Images.writePng(
+                            images.resolve(
+                                    String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))),
+                            image);
                     float[] f = cortex.features(small(image));
                     SplittableRandom noise = new SplittableRandom((o.seed * 17 + (training ? 5 : 6)) * 1_000_003L + i);
                     respond(cortex, l, f, noise, left[k]);
@@ -207,10 +233,11 @@ public final class SimulatedDataset {
     }
 
     /**
-     * With x the part of the signal in the variance of one presentation, the ceiling of three averaged ones is
-     * NC = x / (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
+     * With x the part of the signal in the variance of one presentation, the ceiling of three averaged ones is NC = x /
+     * (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
      */
-    private static void respond(SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {
+    private static void respond(
+            SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {
         c.signal(h, features, out, 0);
         for (int v = 0; v < h.vertices; v++) {
             double nc = h.ceiling[v], x = nc / (REPEATS - (REPEATS - 1) * nc);
@@ -227,7 +254,12 @@ public final class SimulatedDataset {
         }
         for (SimulatedCortex.Hemisphere h : cortex.hemispheres) {
             String name = h.isLeft ? "lh." : "rh.";
-            int[] where = new SplittableRandom(o.seed + (h.isLeft ? 1 : 2)).ints(0, FSAVERAGE).distinct().limit(h.vertices).sorted().toArray();
+            int[] where = new SplittableRandom(o.seed + (h.isLeft ? 1 : 2))
+                    .ints(0, FSAVERAGE)
+                    .distinct()
+                    .limit(h.vertices)
+                    .sorted()
+                    .toArray();
             int[] all = new int[FSAVERAGE];
             for (int v : where) all[v] = 1;
             NpyWriter.save(folder.resolve(name + "all-vertices_fsaverage_space.npy"), all, FSAVERAGE);
@@ -244,7 +276,8 @@ public final class SimulatedDataset {
     private static Map<String, boolean[]> presence(int subject) {
         Map<String, boolean[]> m = new LinkedHashMap<>();
         try (BufferedReader in = new BufferedReader(new InputStreamReader(
-                SimulatedDataset.class.getResourceAsStream("/org/cortigan/data/roi_presence.csv"), StandardCharsets.UTF_8))) {
+                SimulatedDataset.class.getResourceAsStream("/org/cortigan/data/roi_presence.csv"),
+                StandardCharsets.UTF_8))) {
             in.readLine();
             for (String line; (line = in.readLine()) != null; ) {
                 String[] f = line.split(",");

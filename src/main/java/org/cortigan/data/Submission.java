@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.io.IOException;
@@ -22,6 +23,7 @@ import org.cortigan.InputException;
 public final class Submission {
     /** Most bytes of the zip file. */
     public static final long MAX_BYTES = 300_000_000L;
+
     private static final List<String> FILES = List.of("lh_pred_test.npy", "rh_pred_test.npy");
 
     private Submission() {}
@@ -35,17 +37,23 @@ public final class Submission {
      * @throws InputException for a prediction of the wrong type or shape or that is not finite, or a zip too large
      */
     public static List<Integer> write(Path zip, Map<Integer, List<Path>> folders) {
-        if (folders.isEmpty()) throw new InputException(zip.toString(), "there are no predictions for it", "Give a folder for each subject");
+        if (folders.isEmpty())
+            throw new InputException(
+                    zip.toString(), "there are no predictions for it", "Give a folder for each subject");
         for (Map.Entry<Integer, List<Path>> e : folders.entrySet()) {
             int s = e.getKey();
-            if (s < 1 || s > 8) throw new InputException("subject " + s, "does not exist", "The challenge has subjects 1 to 8");
-            for (Path file : e.getValue().stream().flatMap(f -> FILES.stream().map(f::resolve)).toList()) {
+            if (s < 1 || s > 8)
+                throw new InputException("subject " + s, "does not exist", "The challenge has subjects 1 to 8");
+            for (Path file : e.getValue().stream()
+                    .flatMap(f -> FILES.stream().map(f::resolve))
+                    .toList()) {
                 int h = file.endsWith(FILES.get(0)) ? 0 : 1;
                 try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
                     int rows = SimulatedDataset.challengeTest(s), columns = SimulatedDataset.challengeVertices(s)[h];
                     if (f.rows() != rows || f.rowElements() != columns)
                         throw new InputException(
-                                file.toString(), "has the shape [" + f.rows() + ", " + f.rowElements() + "], subject " + s + " needs ["
+                                file.toString(),
+                                "has the shape [" + f.rows() + ", " + f.rowElements() + "], subject " + s + " needs ["
                                         + rows + ", " + columns + "]",
                                 "Predict the challenge's whole test split");
                     f.checkFinite("predictions");
@@ -67,10 +75,14 @@ public final class Submission {
             z.finish();
             if (counted.bytes >= MAX_BYTES)
                 throw new InputException(
-                        zip.toString(), "would have " + counted.bytes / 1_000_000 + " MB, the challenge takes less than 300",
+                        zip.toString(),
+                        "would have " + counted.bytes / 1_000_000 + " MB, the challenge takes less than 300",
                         "Predictions rounded to fewer digits compress better");
         });
-        return java.util.stream.IntStream.rangeClosed(1, 8).filter(s -> !folders.containsKey(s)).boxed().toList();
+        return java.util.stream.IntStream.rangeClosed(1, 8)
+                .filter(s -> !folders.containsKey(s))
+                .boxed()
+                .toList();
     }
 
     /** One file as it is; of several, which have been checked, the mean. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.nio.ByteBuffer;
@@ -28,7 +29,13 @@ final class Unpickler {
     private static final int MAX_SCALAR_BYTES = 256;
 
     /** The only names a file may refer to. */
-    private enum Name { RECONSTRUCT, SCALAR, NDARRAY, DTYPE, ENCODE }
+    private enum Name {
+        RECONSTRUCT,
+        SCALAR,
+        NDARRAY,
+        DTYPE,
+        ENCODE
+    }
 
     private static final Map<String, Name> NAMES = Map.of(
             "numpy.core.multiarray._reconstruct", Name.RECONSTRUCT,
@@ -39,8 +46,7 @@ final class Unpickler {
             "numpy.dtype", Name.DTYPE,
             "_codecs.encode", Name.ENCODE);
 
-    private record Tuple(Object[] items) {
-    }
+    private record Tuple(Object[] items) {}
 
     /** A dtype such as O8, i8, U5. */
     private static final class DType {
@@ -235,7 +241,8 @@ final class Unpickler {
             }
             case SCALAR -> {
                 if (a.length == 2 && a[0] instanceof DType type && type.kind != 'O' && type.built) {
-                    byte[] raw = a[1] instanceof String s ? s.getBytes(StandardCharsets.ISO_8859_1)
+                    byte[] raw = a[1] instanceof String s
+                            ? s.getBytes(StandardCharsets.ISO_8859_1)
                             : a[1] instanceof byte[] b ? b : new byte[0];
                     if (raw.length == type.bytes && raw.length > 0 && raw.length <= MAX_SCALAR_BYTES) {
                         return scalar(type, raw);
@@ -243,14 +250,16 @@ final class Unpickler {
                 }
             }
             case ENCODE -> {
-                if (a.length == 2 && a[0] instanceof String s && s.length() <= MAX_SCALAR_BYTES
-                        && a[1] instanceof String codec && codec.equals("latin1")
+                if (a.length == 2
+                        && a[0] instanceof String s
+                        && s.length() <= MAX_SCALAR_BYTES
+                        && a[1] instanceof String codec
+                        && codec.equals("latin1")
                         && StandardCharsets.ISO_8859_1.newEncoder().canEncode(s)) {
                     return s.getBytes(StandardCharsets.ISO_8859_1);
                 }
             }
-            default -> {
-            }
+            default -> {}
         }
         throw bad("the arguments for " + name + " are not those that numpy writes");
     }
@@ -291,7 +300,11 @@ final class Unpickler {
         Object[] s = state instanceof Tuple t ? t.items : new Object[0];
         if (target instanceof DType type && !type.built) {
             // (version, byte order, subdtype, names, fields, size, alignment, flags[, metadata])
-            if (s.length >= 8 && s[0] instanceof Long && s[1] instanceof String order && s[2] == null && s[3] == null
+            if (s.length >= 8
+                    && s[0] instanceof Long
+                    && s[1] instanceof String order
+                    && s[2] == null
+                    && s[3] == null
                     && s[4] == null) {
                 if (order.equals(">")) {
                     throw refused("big-endian dtype");
@@ -305,8 +318,12 @@ final class Unpickler {
         }
         if (target instanceof NdArray array && !array.built) {
             // (version, shape, dtype, Fortran order, list of objects)
-            if (s.length == 5 && s[0] instanceof Long && s[1] instanceof Tuple shape && s[2] instanceof DType type
-                    && s[3] instanceof Boolean && s[4] instanceof List<?> items) {
+            if (s.length == 5
+                    && s[0] instanceof Long
+                    && s[1] instanceof Tuple shape
+                    && s[2] instanceof DType type
+                    && s[3] instanceof Boolean
+                    && s[4] instanceof List<?> items) {
                 if (shape.items.length != 0 || type.kind != 'O' || !type.built || items.size() != 1) {
                     throw bad("the pickled array is not a 0-d object array");
                 }
@@ -397,8 +414,8 @@ final class Unpickler {
     private int need(int n) {
         int at = in.position();
         if (n > in.remaining()) {
-            throw new InputException(path + ", byte " + opAt, "the pickle is truncated",
-                    "Copy or download the file again");
+            throw new InputException(
+                    path + ", byte " + opAt, "the pickle is truncated", "Copy or download the file again");
         }
         in.position(at + n);
         return at;
@@ -444,11 +461,12 @@ final class Unpickler {
 
     private void intLine() {
         String line = line();
-        stack.add(switch (line) {
-            case "00" -> (Object) false;
-            case "01" -> true;
-            default -> number(line);
-        });
+        stack.add(
+                switch (line) {
+                    case "00" -> (Object) false;
+                    case "01" -> true;
+                    default -> number(line);
+                });
     }
 
     private long number(String digits) {
@@ -475,7 +493,8 @@ final class Unpickler {
             char kind = c == '\\' && i + 1 < s.length() ? s.charAt(i + 1) : 0;
             int digits = python ? kind == 'x' ? 2 : 0 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
             if (digits > 0) {
-                if (i + 2 + digits > s.length() || !s.substring(i + 2, i + 2 + digits).matches("[0-9a-fA-F]+")) {
+                if (i + 2 + digits > s.length()
+                        || !s.substring(i + 2, i + 2 + digits).matches("[0-9a-fA-F]+")) {
                     throw bad("a damaged escape in a string");
                 }
                 long code = Long.parseLong(s.substring(i + 2, i + 2 + digits), 16);
@@ -509,17 +528,24 @@ final class Unpickler {
         if (value instanceof Long || value instanceof Double || value instanceof Boolean || value instanceof Name) {
             return value.toString();
         }
-        return value instanceof byte[] ? "bytes" : value instanceof Tuple ? "a tuple" : value instanceof List ? "a list"
-                : value instanceof Map ? "a dict" : value instanceof DType ? "a dtype" : "an array";
+        return value instanceof byte[]
+                ? "bytes"
+                : value instanceof Tuple
+                        ? "a tuple"
+                        : value instanceof List
+                                ? "a list"
+                                : value instanceof Map ? "a dict" : value instanceof DType ? "a dtype" : "an array";
     }
 
     private InputException refused(String what) {
-        return new InputException(path + ", byte " + opAt, "the pickle contains what no ROI mapping needs and is "
-                + "refused: " + what, "Do not trust this file; take the mapping from the original data set");
+        return new InputException(
+                path + ", byte " + opAt,
+                "the pickle contains what no ROI mapping needs and is " + "refused: " + what,
+                "Do not trust this file; take the mapping from the original data set");
     }
 
     private InputException bad(String problem) {
-        return new InputException(path + ", byte " + opAt, "the pickle is malformed: " + problem,
-                "Copy or download the file again");
+        return new InputException(
+                path + ", byte " + opAt, "the pickle is malformed: " + problem, "Copy or download the file again");
     }
 }

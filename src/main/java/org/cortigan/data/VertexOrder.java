@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.util.ArrayList;
@@ -9,21 +10,23 @@ import java.util.List;
  * consecutive vertices is a patch of cortex: a space-filling curve made for this very mesh.
  *
  * <p>The set is halved again and again, down to single vertices. A set is cut across its long way: its ends a and b are
- * the far ends of a shortest path (two sweeps), and vertices are sorted by d(a) - d(b), distances along the mesh's edges
- * within the set. So pieces stay compact, as the quarters of a square do under Hilbert's curve. Which half comes first
- * is chosen for all pieces of a level at once, by dynamic programming, so that the way from each piece's last half to
- * the next piece's first half is shortest in sum. A set that is not connected is parted into its components first.
- * The same mesh and vertices give the same order. O(n log^2 n).
+ * the far ends of a shortest path (two sweeps), and vertices are sorted by d(a) - d(b), distances along the mesh's
+ * edges within the set. So pieces stay compact, as the quarters of a square do under Hilbert's curve. Which half comes
+ * first is chosen for all pieces of a level at once, by dynamic programming, so that the way from each piece's last
+ * half to the next piece's first half is shortest in sum. A set that is not connected is parted into its components
+ * first. The same mesh and vertices give the same order. O(n log^2 n).
  */
 public final class VertexOrder {
     /** Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1], with edge lengths. */
     private final int[] first;
+
     private final int[] neighbour;
     private final float[] length;
     private final Mesh mesh;
     private final int[] vertices;
     /** The piece that a vertex belongs to while distances are taken. */
     private final int[] mark;
+
     private int marks;
     private final float[] distance;
     private final Heap heap;
@@ -111,7 +114,14 @@ public final class VertexOrder {
         List<int[]> c = components(set);
         if (c.size() == 1) return halves(set);
         int[] largest = c.stream().reduce((a, b) -> b.length > a.length ? b : a).orElseThrow();
-        return new int[][] {largest, c.stream().filter(p -> p != largest).flatMapToInt(Arrays::stream).sorted().toArray()};
+        return new int[][] {
+            largest,
+            c.stream()
+                    .filter(p -> p != largest)
+                    .flatMapToInt(Arrays::stream)
+                    .sorted()
+                    .toArray()
+        };
     }
 
     private int[][] halves(int[] set) {
@@ -131,7 +141,10 @@ public final class VertexOrder {
         int half = set.length / 2;
         return new int[][] {
             Arrays.stream(sorted, 0, half).mapToInt(x -> (int) x).sorted().toArray(),
-            Arrays.stream(sorted, half, set.length).mapToInt(x -> (int) x).sorted().toArray()
+            Arrays.stream(sorted, half, set.length)
+                    .mapToInt(x -> (int) x)
+                    .sorted()
+                    .toArray()
         };
     }
 
@@ -141,7 +154,9 @@ public final class VertexOrder {
         return best;
     }
 
-    /** Distances from one vertex to all of a set, along edges within it (Dijkstra 1959); infinite where there is no way. */
+    /**
+     * Distances from one vertex to all of a set, along edges within it (Dijkstra 1959); infinite where there is no way.
+     */
     private void distances(int[] set, int from) {
         int in = ++marks;
         for (int v : set) {
@@ -167,13 +182,16 @@ public final class VertexOrder {
     private List<int[]> oriented(List<int[][]> split) {
         int n = split.size();
         int[][] centre = new int[n][];
-        for (int i = 0; i < n; i++) centre[i] = Arrays.stream(split.get(i)).mapToInt(this::centre).toArray();
+        for (int i = 0; i < n; i++)
+            centre[i] = Arrays.stream(split.get(i)).mapToInt(this::centre).toArray();
         double[][] cost = new double[n][2]; // of the best row that ends with pair i, turned (1) or not (0)
         int[][] from = new int[n][2];
         for (int i = 1; i < n; i++) {
             int turns = split.get(i).length, before = split.get(i - 1).length;
-            int[] union = java.util.stream.Stream.of(split.get(i - 1), split.get(i)).flatMap(Arrays::stream)
-                    .flatMapToInt(Arrays::stream).toArray();
+            int[] union = java.util.stream.Stream.of(split.get(i - 1), split.get(i))
+                    .flatMap(Arrays::stream)
+                    .flatMapToInt(Arrays::stream)
+                    .toArray();
             Arrays.fill(cost[i], Double.POSITIVE_INFINITY);
             for (int b = 0; b < before; b++) {
                 int last = centre[i - 1][before - 1 - b];
@@ -196,7 +214,9 @@ public final class VertexOrder {
             rows[i] = turn == 1 ? new int[][] {p[1], p[0]} : p;
             turn = from[i][turn];
         }
-        return Arrays.stream(rows).flatMap(Arrays::stream).collect(java.util.stream.Collectors.toCollection(ArrayList::new));
+        return Arrays.stream(rows)
+                .flatMap(Arrays::stream)
+                .collect(java.util.stream.Collectors.toCollection(ArrayList::new));
     }
 
     /** The vertex nearest to the mean of a set's points. */
@@ -218,7 +238,8 @@ public final class VertexOrder {
 
     private float straight(int a, int b) {
         double d = 0;
-        for (int k = 0; k < 3; k++) d += Math.pow(mesh.points()[3 * vertices[a] + k] - mesh.points()[3 * vertices[b] + k], 2);
+        for (int k = 0; k < 3; k++)
+            d += Math.pow(mesh.points()[3 * vertices[a] + k] - mesh.points()[3 * vertices[b] + k], 2);
         return (float) Math.sqrt(d);
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.Arrays;
@@ -8,8 +9,7 @@ import java.util.SplittableRandom;
  * over seeds alone; it says nothing about other images or subjects, and each interval's method says so.
  */
 public final class Bootstrap {
-    private Bootstrap() {
-    }
+    private Bootstrap() {}
 
     /**
      * @param method full name of how the interval was made, to be printed with it
@@ -19,14 +19,21 @@ public final class Bootstrap {
     public record Interval(String method, double confidence, int n, double mean, double low, double high) {
         @Override
         public String toString() {
-            return String.format(java.util.Locale.ROOT, "%.4f [%.4f, %.4f] (%s, %.0f%%, n=%d)", mean, low, high, method,
-                    confidence * 100, n);
+            return String.format(
+                    java.util.Locale.ROOT,
+                    "%.4f [%.4f, %.4f] (%s, %.0f%%, n=%d)",
+                    mean,
+                    low,
+                    high,
+                    method,
+                    confidence * 100,
+                    n);
         }
     }
 
     /**
-     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. For few seeds this is
-     * the one to use.
+     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. For few seeds
+     * this is the one to use.
      *
      * @param perSeed the metric of each seed, at least 2 finite values
      * @param confidence in (0, 1)
@@ -35,13 +42,15 @@ public final class Bootstrap {
         check(perSeed, confidence);
         int n = perSeed.length;
         double mean = Metrics.mean(perSeed);
-        double squares = Arrays.stream(perSeed).map(x -> (x - mean) * (x - mean)).sum();
+        double squares =
+                Arrays.stream(perSeed).map(x -> (x - mean) * (x - mean)).sum();
         double half = studentQuantile(0.5 + confidence / 2, n - 1) * Math.sqrt(squares / (n - 1) / n);
         return new Interval("t-interval of the mean over seeds", confidence, n, mean, mean - half, mean + half);
     }
 
     /**
-     * Percentile bootstrap of the mean: quantiles of the means of resampled seeds. Too narrow for fewer than about 10 seeds.
+     * Percentile bootstrap of the mean: quantiles of the means of resampled seeds. Too narrow for fewer than about 10
+     * seeds.
      *
      * @param resamples for example 10,000
      * @param seed of the resampling; same seed, same interval
@@ -63,8 +72,13 @@ public final class Bootstrap {
         }
         Arrays.sort(means);
         double tail = (1 - confidence) / 2;
-        return new Interval("percentile bootstrap of the mean over seeds", confidence, n, Metrics.mean(perSeed),
-                quantile(means, tail), quantile(means, 1 - tail));
+        return new Interval(
+                "percentile bootstrap of the mean over seeds",
+                confidence,
+                n,
+                Metrics.mean(perSeed),
+                quantile(means, tail),
+                quantile(means, 1 - tail));
     }
 
     private static void check(double[] perSeed, double confidence) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.nio.file.Path;
@@ -13,8 +14,8 @@ import org.cortigan.data.NpyWriter;
 import org.cortigan.data.VertexGroup;
 
 /**
- * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the noise ceiling beside
- * it where it is known (DOMAIN of the Algonauts 2023 challenge: r below 0 counts 0 in its score).
+ * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the noise ceiling
+ * beside it where it is known (DOMAIN of the Algonauts 2023 challenge: r below 0 counts 0 in its score).
  */
 public final class Evaluation {
     /**
@@ -27,8 +28,15 @@ public final class Evaluation {
      * @param challengeScore mean of noise-normalised r^2 in percent; null likewise
      */
     public record Row(
-            String hemisphere, String roiClass, String roi, int vertices, Double mean, Double median, Double meanSquared,
-            Double bound, Double challengeScore) {}
+            String hemisphere,
+            String roiClass,
+            String roi,
+            int vertices,
+            Double mean,
+            Double median,
+            Double meanSquared,
+            Double bound,
+            Double challengeScore) {}
 
     /** The row of all vertices. */
     public static final String ALL = "all vertices";
@@ -53,7 +61,12 @@ public final class Evaluation {
         rows.add(row("rh", "", ALL, range(left, r.length), nc));
         for (VertexGroup g : groups) {
             int shift = g.hemisphere().equals("lh") ? 0 : left;
-            rows.add(row(g.hemisphere(), g.roiClass(), g.name(), Arrays.stream(g.vertices()).map(v -> v + shift).toArray(), nc));
+            rows.add(row(
+                    g.hemisphere(),
+                    g.roiClass(),
+                    g.name(),
+                    Arrays.stream(g.vertices()).map(v -> v + shift).toArray(),
+                    nc));
         }
     }
 
@@ -63,7 +76,8 @@ public final class Evaluation {
      * @param groups ROIs, with vertices counted within their hemisphere
      * @param ceiling of all vertices, or null
      */
-    public static Evaluation of(String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, NoiseCeiling ceiling) {
+    public static Evaluation of(
+            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, NoiseCeiling ceiling) {
         return new Evaluation(label, acc, left, groups, ceiling);
     }
 
@@ -79,8 +93,15 @@ public final class Evaluation {
         double[] x = Arrays.stream(vertices).mapToDouble(v -> r[v]).toArray();
         NoiseCeiling own = nc == null ? null : nc.of(vertices);
         return new Row(
-                hemisphere, c, roi, n, Metrics.mean(x), Metrics.median(x), Metrics.meanSquared(x),
-                own == null ? null : own.meanSqrt(), own == null ? null : Metrics.mean(Metrics.challengeScores(x, own)));
+                hemisphere,
+                c,
+                roi,
+                n,
+                Metrics.mean(x),
+                Metrics.median(x),
+                Metrics.meanSquared(x),
+                own == null ? null : own.meanSqrt(),
+                own == null ? null : Metrics.mean(Metrics.challengeScores(x, own)));
     }
 
     public String label() {
@@ -109,19 +130,43 @@ public final class Evaluation {
     /** Readable, every number with its metric's name in the head and the bound beside it. */
     public String table() {
         StringBuilder s = new StringBuilder();
-        s.append(String.format(Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
-        s.append(String.format(Locale.ROOT, "%-4s %-16s %-14s %8s %8s %9s %8s %11s %10s%n", "", "class", "ROI", "vertices", "mean r",
-                "median r", "mean r^2", "bound of r", "score (%)"));
+        s.append(String.format(
+                Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
+        s.append(String.format(
+                Locale.ROOT,
+                "%-4s %-16s %-14s %8s %8s %9s %8s %11s %10s%n",
+                "",
+                "class",
+                "ROI",
+                "vertices",
+                "mean r",
+                "median r",
+                "mean r^2",
+                "bound of r",
+                "score (%)"));
         for (Row x : rows)
-            s.append(String.format(Locale.ROOT, "%-4s %-16s %-14s %8d %8s %9s %8s %11s %10s%n", x.hemisphere, x.roiClass, x.roi, x.vertices,
-                    show(x.mean, "%.4f"), show(x.median, "%.4f"), show(x.meanSquared, "%.4f"), show(x.bound, "%.4f"),
+            s.append(String.format(
+                    Locale.ROOT,
+                    "%-4s %-16s %-14s %8d %8s %9s %8s %11s %10s%n",
+                    x.hemisphere,
+                    x.roiClass,
+                    x.roi,
+                    x.vertices,
+                    show(x.mean, "%.4f"),
+                    show(x.median, "%.4f"),
+                    show(x.meanSquared, "%.4f"),
+                    show(x.bound, "%.4f"),
                     show(x.challengeScore, "%.2f")));
-        s.append(rows.get(0).bound == null
-                ? "bound and score: not known, there are no noise ceilings\n"
-                : "bound of r: mean of sqrt(noise ceiling); score: noise-normalised r^2, r < 0 as 0, in percent\n");
+        s.append(
+                rows.get(0).bound == null
+                        ? "bound and score: not known, there are no noise ceilings\n"
+                        : "bound of r: mean of sqrt(noise ceiling); score: noise-normalised r^2, r < 0 as 0, in percent\n");
         if (constantPredictions + constantTargets > 0)
-            s.append(String.format(Locale.ROOT, "%d vertices with a constant prediction and %d with a constant response count as r = 0%n",
-                    constantPredictions, constantTargets));
+            s.append(String.format(
+                    Locale.ROOT,
+                    "%d vertices with a constant prediction and %d with a constant response count as r = 0%n",
+                    constantPredictions,
+                    constantTargets));
         for (String w : warnings()) s.append("warning: ").append(w).append('\n');
         return s.toString();
     }
@@ -131,8 +176,13 @@ public final class Evaluation {
         List<String> w = new ArrayList<>();
         for (Row x : rows)
             if (x.bound != null && x.mean > x.bound)
-                w.add(String.format(Locale.ROOT, "%s %s: mean r %.4f is above its bound %.4f: look for leaked test images or a wrong noise ceiling",
-                        x.hemisphere, x.roi, x.mean, x.bound));
+                w.add(String.format(
+                        Locale.ROOT,
+                        "%s %s: mean r %.4f is above its bound %.4f: look for leaked test images or a wrong noise ceiling",
+                        x.hemisphere,
+                        x.roi,
+                        x.mean,
+                        x.bound));
         return w;
     }
 
@@ -177,7 +227,13 @@ public final class Evaluation {
         StringBuilder s = new StringBuilder(
                 "hemisphere,class,roi,vertices,mean_r,median_r,mean_r_squared,mean_sqrt_noise_ceiling,challenge_score_percent\n");
         for (Row x : rows) {
-            s.append(x.hemisphere).append(',').append(x.roiClass).append(',').append(x.roi).append(',').append(x.vertices);
+            s.append(x.hemisphere)
+                    .append(',')
+                    .append(x.roiClass)
+                    .append(',')
+                    .append(x.roi)
+                    .append(',')
+                    .append(x.vertices);
             for (Double d : new Double[] {x.mean, x.median, x.meanSquared, x.bound, x.challengeScore})
                 s.append(',').append(d == null ? "" : d.toString());
             s.append('\n');

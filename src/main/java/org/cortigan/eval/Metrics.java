@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.Arrays;
@@ -7,8 +8,7 @@ public final class Metrics {
     /** What the challenge divides by where the noise ceiling is 0. */
     private static final double ZERO_CEILING = 1e-14;
 
-    private Metrics() {
-    }
+    private Metrics() {}
 
     /**
      * Mean over the vertices of all parts together (hemispheres, subjects), each vertex with the same weight.
@@ -55,7 +55,8 @@ public final class Metrics {
      */
     public static double[] challengeScores(double[] r, NoiseCeiling ceiling) {
         if (r.length != ceiling.vertices()) {
-            throw new IllegalArgumentException(r.length + " values of r, but " + ceiling.vertices() + " noise ceilings");
+            throw new IllegalArgumentException(
+                    r.length + " values of r, but " + ceiling.vertices() + " noise ceilings");
         }
         double[] scores = new double[r.length];
         for (int v = 0; v < r.length; v++) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.Arrays;
@@ -36,8 +37,8 @@ public final class NoiseCeiling {
      * @param where file or source, for error messages
      * @param values one per vertex
      * @param unit their unit
-     * @throws InputException if a value is not finite or outside the unit's range, or if no value in percent is above 1,
-     *     which means fractions given as percent
+     * @throws InputException if a value is not finite or outside the unit's range, or if no value in percent is above
+     *     1, which means fractions given as percent
      */
     public static NoiseCeiling of(String where, float[] values, Unit unit) {
         Objects.requireNonNull(unit);
@@ -47,7 +48,8 @@ public final class NoiseCeiling {
             float value = values[v];
             if (!(value >= 0 && value <= unit.full)) { // also catches NaN
                 boolean likelyPercent = unit == Unit.FRACTION && value > 1 && value <= 100;
-                throw new InputException(where + ", vertex " + v,
+                throw new InputException(
+                        where + ", vertex " + v,
                         "noise ceiling " + value + " is outside 0.." + (int) unit.full + " of unit " + unit,
                         likelyPercent ? "The values are probably percent: state the unit PERCENT" : "Check the file");
             }
@@ -55,7 +57,9 @@ public final class NoiseCeiling {
             max = Math.max(max, value);
         }
         if (unit == Unit.PERCENT && max > 0 && max <= 1) {
-            throw new InputException(where, "the largest of " + values.length + " noise ceilings is " + max + " percent",
+            throw new InputException(
+                    where,
+                    "the largest of " + values.length + " noise ceilings is " + max + " percent",
                     "The values are probably fractions: state the unit FRACTION");
         }
         return new NoiseCeiling(fractions);
@@ -73,14 +77,17 @@ public final class NoiseCeiling {
      */
     public static NoiseCeiling fromNcsnr(String where, float[] ncsnr, int seen3, int seen2, int seen1) {
         if (seen3 < 0 || seen2 < 0 || seen1 < 0 || (long) seen3 + seen2 + seen1 == 0) {
-            throw new InputException(where, "image counts " + seen3 + ", " + seen2 + ", " + seen1 + " (seen 3, 2, 1 times) make no average",
+            throw new InputException(
+                    where,
+                    "image counts " + seen3 + ", " + seen2 + ", " + seen1 + " (seen 3, 2, 1 times) make no average",
                     "Give counts of 0 or more with at least one image");
         }
         double noise = (seen3 / 3.0 + seen2 / 2.0 + seen1) / ((double) seen3 + seen2 + seen1);
         double[] fractions = new double[ncsnr.length];
         for (int v = 0; v < ncsnr.length; v++) {
             if (!(ncsnr[v] >= 0 && Float.isFinite(ncsnr[v]))) {
-                throw new InputException(where + ", vertex " + v, "ncsnr is " + ncsnr[v], "It must be a finite number, 0 or more");
+                throw new InputException(
+                        where + ", vertex " + v, "ncsnr is " + ncsnr[v], "It must be a finite number, 0 or more");
             }
             double square = (double) ncsnr[v] * ncsnr[v];
             fractions[v] = square / (square + noise);
@@ -110,7 +117,8 @@ public final class NoiseCeiling {
 
     /** The noise ceilings of the vertices listed. */
     NoiseCeiling of(int[] vertices) {
-        return new NoiseCeiling(IntStream.of(vertices).mapToDouble(v -> fractions[v]).toArray());
+        return new NoiseCeiling(
+                IntStream.of(vertices).mapToDouble(v -> fractions[v]).toArray());
     }
 
     /** The vertices of {@code left} followed by those of {@code right}. */

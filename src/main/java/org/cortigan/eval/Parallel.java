@@ -1,11 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.stream.IntStream;
 
 /** Splits a range over the cores. A tile's work must not depend on other tiles, so results do not depend on threads. */
 final class Parallel {
-    private Parallel() {
-    }
+    private Parallel() {}
 
     /** Work on the indices {@code from} (inclusive) to {@code to} (exclusive). */
     @FunctionalInterface

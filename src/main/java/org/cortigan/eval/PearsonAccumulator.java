@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.nio.DoubleBuffer;
@@ -7,10 +8,10 @@ import java.util.Objects;
 import org.cortigan.InputException;
 
 /**
- * Pearson's r of every vertex over all images of a split, fed in blocks of images. It is the r of the whole split
- * and never an average of per-batch values: each block gets its own exact mean and co-moments (two passes, in double),
- * which are then merged into the running ones by the pairwise update of Chan, Golub and LeVeque, "Updating formulae
- * and a pairwise algorithm for computing sample variances" (1979).
+ * Pearson's r of every vertex over all images of a split, fed in blocks of images. It is the r of the whole split and
+ * never an average of per-batch values: each block gets its own exact mean and co-moments (two passes, in double),
+ * which are then merged into the running ones by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and
+ * a pairwise algorithm for computing sample variances" (1979).
  *
  * <p>A vertex whose prediction or target is the same in all images has r = 0 and is counted. Constancy is detected
  * exactly: a block is shifted by its first row, so equal values contribute exactly 0 and unequal ones more than 0.
@@ -63,8 +64,8 @@ public final class PearsonAccumulator {
      */
     public void add(float[] prediction, float[] target, int rows) {
         if (rows < 0 || prediction.length < (long) rows * nVertices || target.length < (long) rows * nVertices) {
-            throw new IllegalArgumentException("a block of " + rows + " rows of " + nVertices + " vertices does not fit arrays of "
-                    + prediction.length + " and " + target.length + " values");
+            throw new IllegalArgumentException("a block of " + rows + " rows of " + nVertices
+                    + " vertices does not fit arrays of " + prediction.length + " and " + target.length + " values");
         }
         if (rows == 0) {
             return;
@@ -96,7 +97,8 @@ public final class PearsonAccumulator {
         }
     }
 
-    private void mergeBlock(float[] prediction, float[] target, int rows, int from, int to, double[] shiftP, double[] shiftT) {
+    private void mergeBlock(
+            float[] prediction, float[] target, int rows, int from, int to, double[] shiftP, double[] shiftT) {
         int n = to - from;
         double[] centreP = new double[n];
         double[] centreT = new double[n];
@@ -120,8 +122,16 @@ public final class PearsonAccumulator {
         mergeMoments(from, n, rows, centreP, centreT, sumPp, sumTt, sumPt, 0);
     }
 
-    private void mergeMoments(int from, int n, long rows, double[] otherMeanP, double[] otherMeanT, double[] otherPp,
-            double[] otherTt, double[] otherPt, int otherFrom) {
+    private void mergeMoments(
+            int from,
+            int n,
+            long rows,
+            double[] otherMeanP,
+            double[] otherMeanT,
+            double[] otherPp,
+            double[] otherTt,
+            double[] otherPt,
+            int otherFrom) {
         double total = (double) nImages + rows;
         double share = rows / total;
         double weight = nImages * share;
@@ -144,7 +154,8 @@ public final class PearsonAccumulator {
                 for (int row = 0; row < rows; row++) {
                     float value = x[row * nVertices + v];
                     if (!Float.isFinite(value)) {
-                        throw new InputException(what + ", image row " + (nImages + row) + ", vertex " + v,
+                        throw new InputException(
+                                what + ", image row " + (nImages + row) + ", vertex " + v,
                                 "the value is " + value + ", not a finite number",
                                 "Check the file or model that it comes from (rows and vertices count from 0)");
                     }
@@ -164,7 +175,16 @@ public final class PearsonAccumulator {
             throw new IllegalArgumentException("cannot merge " + other.nVertices + " vertices into " + nVertices);
         }
         if (other.nImages > 0) {
-            mergeMoments(0, nVertices, other.nImages, other.meanP, other.meanT, other.squaresP, other.squaresT, other.products, 0);
+            mergeMoments(
+                    0,
+                    nVertices,
+                    other.nImages,
+                    other.meanP,
+                    other.meanT,
+                    other.squaresP,
+                    other.squaresT,
+                    other.products,
+                    0);
             nImages += other.nImages;
         }
     }
@@ -172,7 +192,8 @@ public final class PearsonAccumulator {
     /**
      * Adds images whose moments a device has summed (kernels/pearson_moments), as {@link #merge}.
      *
-     * @param moments [5, V]: means of prediction and target, their sums of squared deviations, sum of products of deviations
+     * @param moments [5, V]: means of prediction and target, their sums of squared deviations, sum of products of
+     *     deviations
      * @param images how many they are of, at least 1
      * @return whether all are finite; if not, nothing has been added
      */
@@ -204,8 +225,11 @@ public final class PearsonAccumulator {
     /** Pearson's r of each vertex over all images added, in -1..1; 0 where the prediction or the target is constant. */
     public double[] r() {
         double[] r = new double[nVertices];
-        Arrays.setAll(r, v -> squaresP[v] == 0 || squaresT[v] == 0 ? 0
-                : Math.max(-1, Math.min(1, products[v] / (Math.sqrt(squaresP[v]) * Math.sqrt(squaresT[v])))));
+        Arrays.setAll(
+                r,
+                v -> squaresP[v] == 0 || squaresT[v] == 0
+                        ? 0
+                        : Math.max(-1, Math.min(1, products[v] / (Math.sqrt(squaresP[v]) * Math.sqrt(squaresT[v])))));
         return r;
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 /**
@@ -5,8 +6,7 @@ package org.cortigan.eval;
  * cell covers, pixels at the edge of a cell counted by the part inside, so any image size works without aliasing.
  */
 public final class PixelFeatures {
-    private PixelFeatures() {
-    }
+    private PixelFeatures() {}
 
     /** Features of an image of {@code size}: size * size * 3. */
     public static int length(int size) {
@@ -23,10 +23,16 @@ public final class PixelFeatures {
      * @param outAt index of the first
      */
     public static void compute(byte[] rgb, int rgbAt, int height, int width, int size, float[] out, int outAt) {
-        if (height < 1 || width < 1 || size < 1 || rgbAt < 0 || rgb.length - rgbAt < 3L * height * width
-                || outAt < 0 || out.length - outAt < length(size)) {
+        if (height < 1
+                || width < 1
+                || size < 1
+                || rgbAt < 0
+                || rgb.length - rgbAt < 3L * height * width
+                || outAt < 0
+                || out.length - outAt < length(size)) {
             throw new IllegalArgumentException("image [" + height + ", " + width + ", 3] to [" + size + ", " + size
-                    + ", 3] does not fit arrays of " + rgb.length + " and " + out.length + " from " + rgbAt + " and " + outAt);
+                    + ", 3] does not fit arrays of " + rgb.length + " and " + out.length + " from " + rgbAt + " and "
+                    + outAt);
         }
         double cellHeight = (double) height / size;
         double cellWidth = (double) width / size;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.Arrays;
@@ -17,15 +18,16 @@ import org.ejml.interfaces.decomposition.QRDecomposition;
  * diagonal. The ridge problem min |y - mean - Z w|^2 + lambda |w|^2 then splits into one division per component, and
  * generalised cross validation (Golub, Heath and Wahba 1979) of the whole lambda grid costs next to nothing per vertex.
  *
- * <p>Features and targets are read in blocks of rows; memory is about 40 bytes * components * (features + vertices) plus
- * 8 bytes * images * components, whatever the number of images. Sums run in a fixed order in double: same input and
- * seed, same bits, on any number of threads. A fitted instance is immutable and safe for many threads.
+ * <p>Features and targets are read in blocks of rows; memory is about 40 bytes * components * (features + vertices)
+ * plus 8 bytes * images * components, whatever the number of images. Sums run in a fixed order in double: same input
+ * and seed, same bits, on any number of threads. A fitted instance is immutable and safe for many threads.
  */
 public final class RidgeBaseline {
     /** Extra sketch columns, which speed up convergence of the last components. */
     private static final int OVERSAMPLE = 10;
     /** Values of a block of rows in double: 16 MiB. */
     private static final int BLOCK_VALUES = 1 << 21;
+
     private static final int TILE = 512;
     /** Components below this share of the largest eigenvalue are rounding noise of a rank-deficient matrix. */
     private static final double RANK_TOLERANCE = 1e-12;
@@ -52,8 +54,11 @@ public final class RidgeBaseline {
                 throw new IllegalArgumentException("components must be at least 1 and powerIterations at least 0, not "
                         + components + " and " + powerIterations);
             }
-            if (lambdas != null && (lambdas.length == 0 || !Arrays.stream(lambdas).allMatch(l -> l > 0 && l < Double.POSITIVE_INFINITY))) {
-                throw new IllegalArgumentException("lambdas must be finite and above 0, not " + Arrays.toString(lambdas));
+            if (lambdas != null
+                    && (lambdas.length == 0
+                            || !Arrays.stream(lambdas).allMatch(l -> l > 0 && l < Double.POSITIVE_INFINITY))) {
+                throw new IllegalArgumentException(
+                        "lambdas must be finite and above 0, not " + Arrays.toString(lambdas));
             }
         }
 
@@ -91,18 +96,24 @@ public final class RidgeBaseline {
         });
         EigenDecomposition_F64<DMatrixRMaj> eigen = DecompositionFactory_DDRM.eig(nSketch, true, true);
         if (!eigen.decompose(DMatrixRMaj.wrap(nSketch, nSketch, gram))) {
-            throw new IllegalStateException("the eigenvalue decomposition of the features' Gram matrix did not converge");
+            throw new IllegalStateException(
+                    "the eigenvalue decomposition of the features' Gram matrix did not converge");
         }
-        int[] order = java.util.stream.IntStream.range(0, nSketch).boxed()
+        int[] order = java.util.stream.IntStream.range(0, nSketch)
+                .boxed()
                 .sorted((a, b) -> Double.compare(eigen.getEigenvalue(b).real, eigen.getEigenvalue(a).real))
-                .mapToInt(Integer::intValue).toArray();
+                .mapToInt(Integer::intValue)
+                .toArray();
         double largest = eigen.getEigenvalue(order[0]).real;
         int k = 0;
-        while (k < Math.min(options.components, nSketch) && eigen.getEigenvalue(order[k]).real > RANK_TOLERANCE * largest) {
+        while (k < Math.min(options.components, nSketch)
+                && eigen.getEigenvalue(order[k]).real > RANK_TOLERANCE * largest) {
             k++;
         }
         if (k == 0) {
-            throw new InputException("features", "all " + nFeatures + " are the same for all " + nTrainingImages + " training images",
+            throw new InputException(
+                    "features",
+                    "all " + nFeatures + " are the same for all " + nTrainingImages + " training images",
                     "Check that the features belong to the images");
         }
         nComponents = k;
@@ -123,11 +134,14 @@ public final class RidgeBaseline {
      *
      * @param features training features [N, F], read several times
      * @param targets training responses [N, V], read once
-     * @throws InputException if the images differ in number, are fewer than 3, or a value is not finite (row and column named)
+     * @throws InputException if the images differ in number, are fewer than 3, or a value is not finite (row and column
+     *     named)
      */
     public static RidgeBaseline fit(RowSource features, RowSource targets, Options options) {
         if (features.rows() != targets.rows() || features.rows() < 3) {
-            throw new InputException("ridge baseline", features.rows() + " images have features and " + targets.rows() + " have responses",
+            throw new InputException(
+                    "ridge baseline",
+                    features.rows() + " images have features and " + targets.rows() + " have responses",
                     "Give the same images for both, at least 3");
         }
         RidgeBaseline model = new RidgeBaseline(features, targets.columns(), options);
@@ -173,8 +187,10 @@ public final class RidgeBaseline {
         for (int pass = 0; pass <= options.powerIterations; pass++) {
             double[] sketch = q;
             double[] image = new double[nFeatures * nSketch];
-            forEachStandardisedBlock(features, (first, rows, x) ->
-                    addTransposedProduct(x, nFeatures, multiply(x, rows, sketch, nSketch), nSketch, rows, image));
+            forEachStandardisedBlock(
+                    features,
+                    (first, rows, x) -> addTransposedProduct(
+                            x, nFeatures, multiply(x, rows, sketch, nSketch), nSketch, rows, image));
             QRDecomposition<DMatrixRMaj> qr = DecompositionFactory_DDRM.qr(nFeatures, nSketch);
             if (!qr.decompose(DMatrixRMaj.wrap(nFeatures, nSketch, image))) {
                 throw new IllegalStateException("the QR decomposition of the sketch failed");
@@ -187,8 +203,9 @@ public final class RidgeBaseline {
     private void regress(RowSource features, RowSource targets, Options options) {
         int k = nComponents;
         double[] scores = new double[Math.multiplyExact(nTrainingImages, k)];
-        forEachStandardisedBlock(features, (first, rows, x) ->
-                System.arraycopy(multiply(x, rows, basis, k), 0, scores, first * k, rows * k));
+        forEachStandardisedBlock(
+                features,
+                (first, rows, x) -> System.arraycopy(multiply(x, rows, basis, k), 0, scores, first * k, rows * k));
 
         float[] shift = new float[nVertices]; // as in standardise
         double[] sum = new double[nVertices];
@@ -285,10 +302,13 @@ public final class RidgeBaseline {
      */
     public float[] predict(float[] features, int rows) {
         if (rows < 0 || features.length < (long) rows * nFeatures) {
-            throw new IllegalArgumentException(features.length + " values are not " + rows + " rows of " + nFeatures + " features");
+            throw new IllegalArgumentException(
+                    features.length + " values are not " + rows + " rows of " + nFeatures + " features");
         }
-        return predict(RowSource.of(features.length == rows * nFeatures ? features : Arrays.copyOf(features, rows * nFeatures),
-                rows, nFeatures));
+        return predict(RowSource.of(
+                features.length == rows * nFeatures ? features : Arrays.copyOf(features, rows * nFeatures),
+                rows,
+                nFeatures));
     }
 
     /**
@@ -298,7 +318,9 @@ public final class RidgeBaseline {
      */
     public float[] predict(RowSource features) {
         if (features.columns() != nFeatures) {
-            throw new InputException("features", "an image has " + features.columns() + ", the baseline was fitted on " + nFeatures,
+            throw new InputException(
+                    "features",
+                    "an image has " + features.columns() + ", the baseline was fitted on " + nFeatures,
                     "Compute them with the same settings");
         }
         float[] predicted = new float[Math.multiplyExact(features.rows(), nVertices)];
@@ -355,7 +377,8 @@ public final class RidgeBaseline {
             source.read(first, rows, block);
             for (int i = 0; i < rows * columns; i++) {
                 if (!Float.isFinite(block[i])) {
-                    throw new InputException(what + ", image row " + (first + i / columns) + ", column " + i % columns,
+                    throw new InputException(
+                            what + ", image row " + (first + i / columns) + ", column " + i % columns,
                             "the value is " + block[i] + ", not a finite number",
                             "Check the file or model that it comes from (rows and columns count from 0)");
                 }
@@ -389,8 +412,10 @@ public final class RidgeBaseline {
     /** x [rows, inner] times b [inner, n]. */
     private static double[] multiply(double[] x, int rows, double[] b, int n, int inner) {
         double[] c = new double[rows * n];
-        Parallel.tiles(rows, 16, (from, to) ->
-                addProduct(x, from * inner, inner, 1, b, 0, n, c, from * n, n, to - from, inner, n));
+        Parallel.tiles(
+                rows,
+                16,
+                (from, to) -> addProduct(x, from * inner, inner, 1, b, 0, n, c, from * n, n, to - from, inner, n));
         return c;
     }
 
@@ -403,8 +428,20 @@ public final class RidgeBaseline {
      * c [m, n] += a [m, inner] b [inner, n], where rows of b and c are contiguous. Each element of c takes its terms in
      * ascending order of the inner index, in groups of four, whatever the tiles: the result does not depend on threads.
      */
-    private static void addProduct(double[] a, int aAt, int aRow, int aInner, double[] b, int bAt, int bRow, double[] c, int cAt,
-            int cRow, int m, int inner, int n) {
+    private static void addProduct(
+            double[] a,
+            int aAt,
+            int aRow,
+            int aInner,
+            double[] b,
+            int bAt,
+            int bRow,
+            double[] c,
+            int cAt,
+            int cRow,
+            int m,
+            int inner,
+            int n) {
         int block = 32; // rows of b that stay in the second-level cache while all rows of c pass
         for (int from = 0; from < inner; from += block) {
             int to = Math.min(inner, from + block);
@@ -412,8 +449,17 @@ public final class RidgeBaseline {
                 int at = aAt + i * aRow;
                 int p = from;
                 for (; p + 3 < to; p += 4) {
-                    axpy4(a[at + p * aInner], a[at + (p + 1) * aInner], a[at + (p + 2) * aInner], a[at + (p + 3) * aInner],
-                            b, bAt + p * bRow, bRow, c, cAt + i * cRow, n);
+                    axpy4(
+                            a[at + p * aInner],
+                            a[at + (p + 1) * aInner],
+                            a[at + (p + 2) * aInner],
+                            a[at + (p + 3) * aInner],
+                            b,
+                            bAt + p * bRow,
+                            bRow,
+                            c,
+                            cAt + i * cRow,
+                            n);
                 }
                 for (; p < to; p++) {
                     axpy(a[at + p * aInner], b, bAt + p * bRow, c, cAt + i * cRow, n);
@@ -423,7 +469,8 @@ public final class RidgeBaseline {
     }
 
     /** Own small method: the JIT compiler turns exactly this shape of loop into vector instructions. */
-    private static void axpy4(double a0, double a1, double a2, double a3, double[] b, int b0, int bRow, double[] c, int cAt, int n) {
+    private static void axpy4(
+            double a0, double a1, double a2, double a3, double[] b, int b0, int bRow, double[] c, int cAt, int n) {
         int b1 = b0 + bRow;
         int b2 = b1 + bRow;
         int b3 = b2 + bRow;

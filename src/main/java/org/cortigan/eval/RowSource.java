@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import java.util.Objects;
@@ -11,7 +12,8 @@ public interface RowSource {
     int columns();
 
     /**
-     * Copies {@code count} rows from {@code first} on into {@code into}, row-major from index 0; {@code into} may be longer.
+     * Copies {@code count} rows from {@code first} on into {@code into}, row-major from index 0; {@code into} may be
+     * longer.
      */
     void read(int first, int count, float[] into);
 

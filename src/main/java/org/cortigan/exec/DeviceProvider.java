@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.util.List;
@@ -15,7 +16,8 @@ public interface DeviceProvider {
      * Opens the device of that number, from 0 on.
      *
      * @param note takes lines for the user
-     * @throws org.cortigan.InputException saying which of driver, library, architecture or device is missing, and the remedy
+     * @throws org.cortigan.InputException saying which of driver, library, architecture or device is missing, and the
+     *     remedy
      */
     Device open(int number, Consumer<String> note);
 

@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import org.cortigan.mem.Memory;
 
 /**
- * Memory, one stream and recorded graphs of a device whose memory is not the processor's. Everything happens in the order
- * of the calls, but for what travels by a {@link Lane}; only {@link #synchronize()} waits. For one thread at a time; another
- * must call {@link #use()} first.
+ * Memory, one stream and recorded graphs of a device whose memory is not the processor's. Everything happens in the
+ * order of the calls, but for what travels by a {@link Lane}; only {@link #synchronize()} waits. For one thread at a
+ * time; another must call {@link #use()} first.
  */
 public interface DeviceRuntime {
     /** A zeroed block of the device's memory. */
@@ -19,8 +20,9 @@ public interface DeviceRuntime {
     long STAGING = 4 << 20;
 
     /**
-     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device. Made at the first
-     * call and the runtime's own: allocating such memory takes longer than the copy of a few megabytes.
+     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device.
+     * Made at the first call and the runtime's own: allocating such memory takes longer than the copy of a few
+     * megabytes.
      */
     Memory staging();
 
@@ -36,7 +38,10 @@ public interface DeviceRuntime {
     /** Copies from the device; the bytes are there after {@link #synchronize()}. */
     void download(long host, long device, long bytes);
 
-    /** A way of its own to so many bytes at {@code device}, beside the stream. It takes as much of the device's memory again. */
+    /**
+     * A way of its own to so many bytes at {@code device}, beside the stream. It takes as much of the device's memory
+     * again.
+     */
     Lane lane(long device, long bytes);
 
     /** Waits until everything asked for is done, and throws what went wrong. */
@@ -76,7 +81,10 @@ public interface DeviceRuntime {
 
     /** Brings contents to a tensor while the stream still works with the old ones. */
     interface Lane extends AutoCloseable {
-        /** Sends them to the device; the host's must stay as they are until the work that follows {@link #deliver()} is done. */
+        /**
+         * Sends them to the device; the host's must stay as they are until the work that follows {@link #deliver()} is
+         * done.
+         */
         void send(long host);
 
         /** Puts what was sent last into its place, in order with the stream's work. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.util.ArrayList;
@@ -7,8 +8,8 @@ import java.util.function.Consumer;
 import org.cortigan.InputException;
 
 /**
- * Devices by name: {@code cpu}, {@code cuda}, {@code cuda:1}, {@code auto}. A device asked for is used or the call fails
- * saying what is missing; only {@code auto} chooses, and says what and why.
+ * Devices by name: {@code cpu}, {@code cuda}, {@code cuda:1}, {@code auto}. A device asked for is used or the call
+ * fails saying what is missing; only {@code auto} chooses, and says what and why.
  */
 public final class Devices {
     private Devices() {}
@@ -29,8 +30,7 @@ public final class Devices {
         List<DeviceProvider> providers = providers();
         if (name.equals("auto")) return choose(providers, threads, note);
         String kind = name.contains(":") ? name.substring(0, name.indexOf(':')) : name;
-        for (DeviceProvider p : providers)
-            if (p.kind().equals(kind)) return p.open(number(name, kind), note);
+        for (DeviceProvider p : providers) if (p.kind().equals(kind)) return p.open(number(name, kind), note);
         List<String> known = new ArrayList<>(List.of("auto", "cpu"));
         for (DeviceProvider p : providers) known.addAll(List.of(p.kind(), p.kind() + ":N"));
         throw new InputException("--device " + name, "is unknown", "Use one of " + String.join(", ", known));
@@ -91,7 +91,8 @@ public final class Devices {
     /** All kinds besides the processor. */
     public static List<DeviceProvider> providers() {
         List<DeviceProvider> all = new ArrayList<>();
-        ServiceLoader.load(DeviceProvider.class, DeviceProvider.class.getClassLoader()).forEach(all::add);
+        ServiceLoader.load(DeviceProvider.class, DeviceProvider.class.getClassLoader())
+                .forEach(all::add);
         return all;
     }
 }

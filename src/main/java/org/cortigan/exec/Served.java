@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.util.ArrayList;
@@ -11,7 +12,8 @@ import java.util.TreeMap;
  *
  * @param by the library's name, or {@link #OWN}
  * @param form how the library is called: algorithm, workspace, conversions and copies around it; empty for own kernels
- * @param why why an own kernel computes a product or convolution on a device that has a library for those; empty for all others
+ * @param why why an own kernel computes a product or convolution on a device that has a library for those; empty for
+ *     all others
  * @param refused whether the library was asked and has nothing that runs; false where it is not asked, by design
  */
 public record Served(String by, String form, String why, boolean refused) {
@@ -51,7 +53,10 @@ public record Served(String by, String form, String why, boolean refused) {
         return why.isEmpty() ? "" : OWN + "'s own" + (refused ? ", refused: " : ", by design: ") + why;
     }
 
-    /** How many products and convolutions each computes, and the reasons of own kernels, a line each; empty if there are none. */
+    /**
+     * How many products and convolutions each computes, and the reasons of own kernels, a line each; empty if there are
+     * none.
+     */
     public static List<String> summary(Collection<Served> all) {
         Map<String, Integer> libraries = new TreeMap<>(), refused = new TreeMap<>(), design = new TreeMap<>();
         for (Served s : all)

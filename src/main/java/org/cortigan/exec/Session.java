@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
@@ -28,8 +29,8 @@ public final class Session implements AutoCloseable {
     /**
      * @param guardBytes free space after every buffer, for tests
      * @param inPlace reuse of dying inputs
-     * @param arena a session whose arena this one uses too where it is large enough, or null: a run of one then ends what
-     *     the other's outputs hold; it must be closed after this one
+     * @param arena a session whose arena this one uses too where it is large enough, or null: a run of one then ends
+     *     what the other's outputs hold; it must be closed after this one
      */
     public record Options(int guardBytes, boolean inPlace, Session arena) {
         public static final Options DEFAULT = new Options(0, true);
@@ -50,7 +51,12 @@ public final class Session implements AutoCloseable {
     private static final boolean SYNCHRONOUS = Boolean.getBoolean("cortigan.synchronous");
 
     private record Prepared(
-            long state, String kernel, int structWords, ByteBuffer buf, long address, DeviceRuntime.LibraryKernel library,
+            long state,
+            String kernel,
+            int structWords,
+            ByteBuffer buf,
+            long address,
+            DeviceRuntime.LibraryKernel library,
             Served served) {}
 
     /** A small output and where it lies in the block of them on the host. */
@@ -72,8 +78,8 @@ public final class Session implements AutoCloseable {
     private final long[] functions;
     private final long[] args;
     private final Prepared[] calls;
-    // Small inputs and outputs on a device: what the host sees, and two sets in memory that the device copies by itself, so
-    // that a run can be asked for while the one before is under way. Each set has its own recording.
+    // Small inputs and outputs on a device: what the host sees, and two sets in memory that the device copies by
+    // itself, so that a run can be asked for while the one before is under way. Each set has its own recording.
     private final List<Result> results = new ArrayList<>();
     private Memory smallInputs;
     private long smallInputsDevice;
@@ -98,7 +104,8 @@ public final class Session implements AutoCloseable {
         this.runtime = device.runtime();
         boolean runs = device.backend() >= 0;
         if (runs && variables.device() != device)
-            throw new IllegalArgumentException("the variables are on another device: " + variables.device().name());
+            throw new IllegalArgumentException(
+                    "the variables are on another device: " + variables.device().name());
         try {
             if (runs) Native.set_threads(device.threads());
             if (runtime != null) runtime.use();
@@ -112,7 +119,9 @@ public final class Session implements AutoCloseable {
             }
             Map<Leaf, Long> leafAddress = placeLeaves(variables);
             long bytes = plan.report().arenaBytes();
-            arena = options.arena != null && options.arena.arena.bytes() >= bytes ? options.arena.arena : own(allocate(bytes));
+            arena = options.arena != null && options.arena.arena.bytes() >= bytes
+                    ? options.arena.arena
+                    : own(allocate(bytes));
             int n = 0;
             for (Node s : plan.steps()) if (Op.of(s).kernel() != null) n++;
             nodes = new Node[n];
@@ -203,7 +212,8 @@ public final class Session implements AutoCloseable {
         } catch (OutOfMemoryError e) {
             throw new InputException(
                     device.name(),
-                    e.getMessage() + "; " + (plan == null ? "" : plan.report() + ", ") + "held now: " + Memory.liveBytes() + " bytes",
+                    e.getMessage() + "; " + (plan == null ? "" : plan.report() + ", ") + "held now: "
+                            + Memory.liveBytes() + " bytes",
                     "Set train.batch lower: all but the parameters and their state shrinks with it");
         }
     }
@@ -267,7 +277,9 @@ public final class Session implements AutoCloseable {
     }
 
     private static long scratch(Prepared p, Device device) {
-        return p.library != null ? p.library.scratchBytes() : Native.kernel_scratch(device.backend(), Kernels.id(p.kernel), p.address);
+        return p.library != null
+                ? p.library.scratchBytes()
+                : Native.kernel_scratch(device.backend(), Kernels.id(p.kernel), p.address);
     }
 
     private static void release(Prepared p, Device device) {
@@ -299,7 +311,8 @@ public final class Session implements AutoCloseable {
             DeviceRuntime.Service who = device.runtime() == null
                     ? DeviceRuntime.Service.own(Served.kernel())
                     : device.runtime().service(op.kernel(), buf);
-            if (who.call() != null) return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), who.call(), who.served());
+            if (who.call() != null)
+                return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), who.call(), who.served());
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
             if (state != 0) buf.putLong(0, state);
             return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null, who.served());
@@ -321,7 +334,8 @@ public final class Session implements AutoCloseable {
         Map<Leaf, Long> at = new HashMap<>();
         List<Map.Entry<Leaf, Value>> here = new ArrayList<>();
         for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet()) {
-            if (e.getKey() instanceof Leaf.Variable x) at.put(x, enough(() -> variables.get(x.id(), x.type())).address());
+            if (e.getKey() instanceof Leaf.Variable x)
+                at.put(x, enough(() -> variables.get(x.id(), x.type())).address());
             else here.add(e);
         }
         // Inputs that no output depends on are fed all the same: they get storage that nothing reads.
@@ -395,8 +409,9 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * From now on direct buffers written to this input travel to the device while earlier runs are under way. For contents that
-     * are new in every run; takes the input's size again of the device's memory. Without a device's own memory, nothing changes.
+     * From now on direct buffers written to this input travel to the device while earlier runs are under way. For
+     * contents that are new in every run; takes the input's size again of the device's memory. Without a device's own
+     * memory, nothing changes.
      */
     public void sendAhead(String input) {
         Storage s = input(input);
@@ -434,9 +449,9 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * Runs every step once. On a device with a stream of its own this only asks for it: reading an output waits. There the
-     * first run launches node by node, the next two record the launches as one graph each, and from then on these are
-     * replayed in turn; a run waits for the one before the last.
+     * Runs every step once. On a device with a stream of its own this only asks for it: reading an output waits. There
+     * the first run launches node by node, the next two record the launches as one graph each, and from then on these
+     * are replayed in turn; a run waits for the one before the last.
      */
     public void run() {
         check();
@@ -486,7 +501,10 @@ public final class Session implements AutoCloseable {
     }
 
     private void launch(int i) {
-        if (ranges) Native.range(device.backend(), nodes[i].op().name() + " " + nodes[i].label().replace('/', '.'));
+        if (ranges)
+            Native.range(
+                    device.backend(),
+                    nodes[i].op().name() + " " + nodes[i].label().replace('/', '.'));
         start(i);
         if (ranges) Native.range(device.backend(), "");
     }
@@ -505,7 +523,8 @@ public final class Session implements AutoCloseable {
     }
 
     private void take(int set) {
-        if (smallOutputs.bytes() > 0) Native.copy(smallOutputs.address(), received[set].address(), smallOutputs.bytes());
+        if (smallOutputs.bytes() > 0)
+            Native.copy(smallOutputs.address(), received[set].address(), smallOutputs.bytes());
     }
 
     /** Waits until the run asked for is done. */
@@ -522,12 +541,15 @@ public final class Session implements AutoCloseable {
 
         private Scalars(List<String> names) {
             of = names.stream().map(Session.this::output).toArray(Storage[]::new);
-            elements = names.stream().mapToInt(n -> (int) output(n).type().shape().elements()).toArray();
+            elements = names.stream()
+                    .mapToInt(n -> (int) output(n).type().shape().elements())
+                    .toArray();
             at = new FloatBuffer[runtime == null ? 0 : 2][of.length];
             for (int set = 0; set < at.length; set++)
                 for (int i = 0; i < of.length; i++)
                     for (Result r : results)
-                        if (r.device == of[i].address()) at[set][i] = received[set].view(r.offset, r.bytes).asFloatBuffer();
+                        if (r.device == of[i].address())
+                            at[set][i] = received[set].view(r.offset, r.bytes).asFloatBuffer();
         }
 
         /**
@@ -621,7 +643,9 @@ public final class Session implements AutoCloseable {
     }
 
     void writeArena(ByteBuffer all) {
-        ByteBuffer b = ByteBuffer.allocateDirect(all.capacity()).put(all.duplicate().clear()).flip();
+        ByteBuffer b = ByteBuffer.allocateDirect(all.capacity())
+                .put(all.duplicate().clear())
+                .flip();
         if (runtime == null) {
             arena.view(0, arena.bytes()).put(b);
             return;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
@@ -11,9 +12,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.mem.Memory;
 
 /**
- * A tensor as the host sees it, with conversion from and to float. On the processor these are the tensor's own bytes and
- * nothing is made per call. On a device with memory of its own every call copies, in order with the device's work; small
- * inputs and outputs of a session have a copy here that travels with its runs.
+ * A tensor as the host sees it, with conversion from and to float. On the processor these are the tensor's own bytes
+ * and nothing is made per call. On a device with memory of its own every call copies, in order with the device's work;
+ * small inputs and outputs of a session have a copy here that travels with its runs.
  */
 public final class Storage {
     private final Type type;
@@ -91,7 +92,8 @@ public final class Storage {
 
     private void check(long n) {
         if (n != type.shape().elements())
-            throw new IllegalArgumentException(n + " numbers given for " + type + ", which has " + type.shape().elements());
+            throw new IllegalArgumentException(n + " numbers given for " + type + ", which has "
+                    + type.shape().elements());
     }
 
     /** Sets all elements of a floating-point tensor, rounding to its type. */
@@ -103,7 +105,8 @@ public final class Storage {
     /** Sets all elements from {@code src[off...]}. */
     public void write(float[] src, int off) {
         int n = elements();
-        if (!type.dtype().isFloat() && type.dtype() != DType.F64) throw new IllegalArgumentException("floats given for " + type);
+        if (!type.dtype().isFloat() && type.dtype() != DType.F64)
+            throw new IllegalArgumentException("floats given for " + type);
         if (bytes == null) {
             int one = type.dtype().bytes();
             chunks(true, (at, buf) -> {
@@ -167,8 +170,8 @@ public final class Storage {
     }
 
     /**
-     * Raw bytes in the tensor's own type, from {@code src}'s position on; the position does not move. A direct buffer of
-     * {@link Device#allocateHost} must stay as it is until a result of the next run has been read.
+     * Raw bytes in the tensor's own type, from {@code src}'s position on; the position does not move. A direct buffer
+     * of {@link Device#allocateHost} must stay as it is until a result of the next run has been read.
      */
     public void write(ByteBuffer src) {
         long want = asDouble ? type.shape().elements() * type.dtype().bytes() : size;
@@ -217,8 +220,11 @@ public final class Storage {
             return;
         }
         int from = src.position();
-        chunks(offset, offset + src.remaining(), true, (at, buf) ->
-                buf.put(buf.position(), src, from + (int) (at - offset), buf.remaining()));
+        chunks(
+                offset,
+                offset + src.remaining(),
+                true,
+                (at, buf) -> buf.put(buf.position(), src, from + (int) (at - offset), buf.remaining()));
     }
 
     public double get(int i) {

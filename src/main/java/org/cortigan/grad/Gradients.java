@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.grad;
 
 import java.util.ArrayList;
@@ -29,7 +30,10 @@ public final class Gradients {
     public static List<Value> of(Value loss, List<Value> wrt) {
         if (loss.shape().elements() != 1)
             throw new IllegalArgumentException("a loss has one element, this has " + loss.type());
-        return of(List.of(loss), List.of(loss.graph().constant(1, DType.F32, loss.shape().dims())), wrt);
+        return of(
+                List.of(loss),
+                List.of(loss.graph().constant(1, DType.F32, loss.shape().dims())),
+                wrt);
     }
 
     /** The same from several values with their gradients given. */
@@ -60,7 +64,8 @@ public final class Gradients {
             if (!any) continue;
             boolean[] wanted = new boolean[node.inputs().size()];
             boolean some = false;
-            for (int k = 0; k < wanted.length; k++) some |= wanted[k] = needed[node.input(k).node().id()];
+            for (int k = 0; k < wanted.length; k++)
+                some |= wanted[k] = needed[node.input(k).node().id()];
             if (!some) continue;
             List<Value> dIn;
             try (Graph.Scope s = g.scope(backward(node.label()))) {
@@ -78,7 +83,8 @@ public final class Gradients {
         for (int i = 0; i < out.length; i++) {
             out[i] = grads.get(wrt.get(i));
             if (out[i] == null)
-                throw new IllegalArgumentException("the loss does not depend on " + wrt.get(i).node().op());
+                throw new IllegalArgumentException(
+                        "the loss does not depend on " + wrt.get(i).node().op());
         }
         return Arrays.asList(out);
     }

@@ -1,10 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.graph;
 
 /** Element types. The reference device stores every floating type as double; all others store them as named. */
 public enum DType {
     F32(4, 1),
     BF16(2, 2),
-    /** For sums over a whole data set that an op keeps in a variable; nothing is computed from one node to the next in it. */
+    /**
+     * For sums over a whole data set that an op keeps in a variable; nothing is computed from one node to the next in
+     * it.
+     */
     F64(8, -1),
     I32(4, -1),
     U8(1, -1);

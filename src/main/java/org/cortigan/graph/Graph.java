@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.graph;
 
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A computation as a growing list of immutable nodes. Nothing is computed here; a {@code Plan} and a {@code Session}
- * do that. A graph is built by one thread; once built it may be read by many.
+ * A computation as a growing list of immutable nodes. Nothing is computed here; a {@code Plan} and a {@code Session} do
+ * that. A graph is built by one thread; once built it may be read by many.
  */
 public final class Graph {
     private final List<Node> nodes = new ArrayList<>();
@@ -26,7 +27,8 @@ public final class Graph {
     /** Adds a node; the operation checks its inputs. */
     public Node apply(Operation op, List<Value> inputs) {
         for (Value v : inputs)
-            if (v.graph() != this) throw new IllegalArgumentException(op.name() + ": input " + v + " is of another graph");
+            if (v.graph() != this)
+                throw new IllegalArgumentException(op.name() + ": input " + v + " is of another graph");
         Node n = new Node(this, nodes.size(), op, inputs, op.infer(inputs), scope);
         nodes.add(n);
         return n;
@@ -98,7 +100,8 @@ public final class Graph {
     public String toString() {
         StringBuilder s = new StringBuilder();
         for (Node n : nodes) s.append(n).append('\n');
-        outputs.forEach((k, v) -> s.append("output ").append(k).append(" = ").append(v).append('\n'));
+        outputs.forEach(
+                (k, v) -> s.append("output ").append(k).append(" = ").append(v).append('\n'));
         return s.toString();
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.graph;
 
 import java.util.Arrays;
@@ -12,7 +13,8 @@ public final class Shape {
 
     public static Shape of(int... dims) {
         for (int d : dims)
-            if (d < 1) throw new IllegalArgumentException("shape " + Arrays.toString(dims) + ": every extent must be >= 1");
+            if (d < 1)
+                throw new IllegalArgumentException("shape " + Arrays.toString(dims) + ": every extent must be >= 1");
         return new Shape(dims.clone());
     }
 

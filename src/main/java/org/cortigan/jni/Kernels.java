@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
 import java.util.HashMap;
@@ -24,7 +25,9 @@ public final class Kernels {
         Integer id = ids.get(name);
         if (id == null)
             throw new InputException(
-                    "kernel '" + name + "'", "the native library does not have it", "Library and jar are of different builds");
+                    "kernel '" + name + "'",
+                    "the native library does not have it",
+                    "Library and jar are of different builds");
         return id;
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
 import org.bytedeco.javacpp.annotation.Platform;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
 import org.bytedeco.javacpp.Loader;
@@ -50,7 +51,8 @@ public final class NativeLoader {
     public static String chain(Throwable t) {
         StringBuilder s = new StringBuilder();
         for (int depth = 0; t != null && depth < 10; t = t.getCause(), depth++) {
-            String m = t.getClass().getSimpleName() + (t.getMessage() == null ? "" : ": " + t.getMessage().strip());
+            String m = t.getClass().getSimpleName()
+                    + (t.getMessage() == null ? "" : ": " + t.getMessage().strip());
             s.append(depth == 0 ? "" : "; caused by ").append(m);
         }
         return s.toString();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.mem;
 
 import java.nio.ByteBuffer;
@@ -88,7 +89,8 @@ public final class Memory implements AutoCloseable {
     public ByteBuffer view(long offset, long length) {
         if (!host) throw new IllegalStateException("this memory is the device's own");
         if (offset < 0 || length < 0 || offset + length > bytes || length > Integer.MAX_VALUE)
-            throw new IndexOutOfBoundsException("view of " + length + " bytes at " + offset + " in a block of " + bytes);
+            throw new IndexOutOfBoundsException(
+                    "view of " + length + " bytes at " + offset + " in a block of " + bytes);
         long at = address() + offset;
         Pointer raw = new Pointer() {
             {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.util.ArrayList;
@@ -66,14 +67,15 @@ final class Backbone {
         Value x = Ops.normalize(images, g.mean(), g.std(), w.compute());
         for (int i = 0; i < g.channels().size(); i++)
             try (Graph.Scope s = x.graph().scope("conv." + i)) {
-                x = Layers.leakyRelu(Layers.conv(w.sub("conv." + i), x, g.channels().get(i), FOUR, TWO, ONE));
+                x = Layers.leakyRelu(
+                        Layers.conv(w.sub("conv." + i), x, g.channels().get(i), FOUR, TWO, ONE));
             }
         return ofMap(g, w, ofSubject(w, x, subject));
     }
 
     /**
-     * Encoder of 4x4 convolutions with stride 2 and decoder of nearest-neighbour upsampling with 3x3 convolutions, joined
-     * by skip connections (Ronneberger et al. 2015, Isola et al. 2017); normalised, LeakyReLU.
+     * Encoder of 4x4 convolutions with stride 2 and decoder of nearest-neighbour upsampling with 3x3 convolutions,
+     * joined by skip connections (Ronneberger et al. 2015, Isola et al. 2017); normalised, LeakyReLU.
      */
     private static Features unet(Generator g, Weights w, Value images, String subject) {
         Graph graph = images.graph();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.util.ArrayList;
@@ -14,10 +15,10 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * Judges of responses [R, V], one network for each region of the cortex, weights spectrally normalised if wanted. An MLP;
- * convolutions along the vertices, with one logit or (patch) one for each position; or a Vision Transformer over patches of
- * vertices. The networks of all regions are of one form and run as grouped kernels over one ragged batch (see
- * {@link Ops#gatherGroups}), except the ViT's, which run one after the other.
+ * Judges of responses [R, V], one network for each region of the cortex, weights spectrally normalised if wanted. An
+ * MLP; convolutions along the vertices, with one logit or (patch) one for each position; or a Vision Transformer over
+ * patches of vertices. The networks of all regions are of one form and run as grouped kernels over one ragged batch
+ * (see {@link Ops#gatherGroups}), except the ViT's, which run one after the other.
  *
  * <p>The patch discriminator with stride 1 gives as many logits as the region has vertices, each judging the vertices
  * around one; with a larger stride it is PatchGAN (Isola et al. 2017) along the vertices.
@@ -101,11 +102,13 @@ public record Discriminator(
         if (d.type == Type.VIT && d.width % d.heads != 0)
             throw s.wrong("heads", d.heads + " do not divide the width " + d.width, "Choose a divisor");
         if (d.type == Type.MLP && d.hidden.isEmpty()) throw s.wrong("hidden", "is empty", "Give at least one layer");
-        if (d.convolutional() && d.channels.isEmpty()) throw s.wrong("channels", "is empty", "Give at least one convolution");
+        if (d.convolutional() && d.channels.isEmpty())
+            throw s.wrong("channels", "is empty", "Give at least one convolution");
         if (d.convolutional() && d.kernel % 2 == 0)
             throw s.wrong("kernel", d.kernel + " is even", "Give an odd width, so that a window has a middle");
         if (d.type == Type.PATCH && d.condition == Condition.IMAGE)
-            throw s.wrong("condition", "image does not fit a patch discriminator", "Use none, or type conv, mlp or vit");
+            throw s.wrong(
+                    "condition", "image does not fit a patch discriminator", "Use none, or type conv, mlp or vit");
         return d;
     }
 
@@ -125,7 +128,9 @@ public record Discriminator(
     /** Share of each region in the generator's adversarial loss; they sum to 1. */
     public List<Double> shares(List<Region> regions) {
         double all = regions.stream().mapToDouble(r -> r.vertices().length).sum();
-        return regions.stream().map(r -> weighting == Weighting.EQUAL ? 1.0 / regions.size() : r.vertices().length / all).toList();
+        return regions.stream()
+                .map(r -> weighting == Weighting.EQUAL ? 1.0 / regions.size() : r.vertices().length / all)
+                .toList();
     }
 
     /** The networks' parameters, region by region. */
@@ -138,7 +143,9 @@ public record Discriminator(
 
     /** The networks in a graph, nothing declared yet. */
     public List<Weights> networks(Graph graph, DType compute, String subject, List<Region> regions) {
-        return regions.stream().map(r -> Weights.in(graph, compute, prefix(subject, r), normalised())).toList();
+        return regions.stream()
+                .map(r -> Weights.in(graph, compute, prefix(subject, r), normalised()))
+                .toList();
     }
 
     /**
@@ -170,10 +177,14 @@ public record Discriminator(
         boolean all = regions.size() == 1 && regions.get(0).vertices().length == v;
         for (int i = 0; all && i < v; i++) all = regions.get(0).vertices()[i] == i;
         if (all) return Ops.reshape(responses, Math.multiplyExact(rows, v));
-        return Ops.gatherGroups(responses, regions.stream().map(Region::vertices).toList());
+        return Ops.gatherGroups(
+                responses, regions.stream().map(Region::vertices).toList());
     }
 
-    /** What each network sees of the photographs: region after region [R, F]; one photograph serves the real and the generated response. */
+    /**
+     * What each network sees of the photographs: region after region [R, F]; one photograph serves the real and the
+     * generated response.
+     */
     private Value seen(List<Weights> ws, Value images, Generator g, int rows) {
         Graph graph = images.graph();
         int features = type == Type.VIT ? width : type == Type.MLP ? hidden.get(0) : channels.get(channels.size() - 1);
@@ -183,7 +194,8 @@ public record Discriminator(
             int b = x.dim(0), t = x.dim(1), n = ws.size();
             x = Layers.sharedLinear(sub(ws, "image.embed"), Ops.reshape(x, b * t, x.dim(2)), features);
             x = Ops.meanMiddle(Ops.reshape(Layers.gelu(x), n * b, t, features));
-            x = Layers.groupedLinear(sub(ws, "image.proj"), Ops.reshape(x, n * b * features), b, each(ws, features), features);
+            x = Layers.groupedLinear(
+                    sub(ws, "image.proj"), Ops.reshape(x, n * b * features), b, each(ws, features), features);
             if (b == rows) return x;
             x = Ops.reshape(x, n, b * features);
             return Ops.reshape(Ops.concat(1, x, x), n * rows * features);
@@ -208,7 +220,8 @@ public record Discriminator(
     private Logits conv(List<Weights> ws, Value x, int rows, List<Integer> n, Value seen) {
         for (int i = 0; i < channels.size(); i++)
             try (Graph.Scope s = x.graph().scope("conv." + i)) {
-                x = Layers.leakyRelu(Layers.groupedConv(sub(ws, "conv." + i), x, rows, n, channels.get(i), kernel, stride));
+                x = Layers.leakyRelu(
+                        Layers.groupedConv(sub(ws, "conv." + i), x, rows, n, channels.get(i), kernel, stride));
                 n = n.stream().map(k -> (k - 1) / stride + 1).toList();
             }
         int last = channels.get(channels.size() - 1);
@@ -217,7 +230,8 @@ public record Discriminator(
                 return new Logits(Layers.groupedConv(sub(ws, "decision"), x, rows, n, 1, kernel, 1), n);
             }
         Value y = decide(ws, x, rows, n.stream().map(k -> k * last).toList());
-        if (seen != null) y = Ops.add(y, Layers.groupedLinear(sub(ws, "image.decision"), seen, rows, each(ws, last), 1));
+        if (seen != null)
+            y = Ops.add(y, Layers.groupedLinear(sub(ws, "image.decision"), seen, rows, each(ws, last), 1));
         return new Logits(y, each(ws, 1));
     }
 
@@ -226,7 +240,9 @@ public record Discriminator(
         int at = 0;
         for (int i = 0; i < ws.size(); i++) {
             Value own = Ops.reshape(Ops.slice(x, 0, at, at += rows * n.get(i)), rows, n.get(i));
-            Value token = seen == null ? null : Ops.reshape(Ops.slice(seen, 0, i * rows * width, (i + 1) * rows * width), rows, 1, width);
+            Value token = seen == null
+                    ? null
+                    : Ops.reshape(Ops.slice(seen, 0, i * rows * width, (i + 1) * rows * width), rows, 1, width);
             all.add(Ops.reshape(vit(ws.get(i), own, token), rows));
         }
         return Ops.concat(0, all.toArray(new Value[0]));

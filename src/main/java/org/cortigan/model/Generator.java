@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.util.List;
@@ -10,8 +11,8 @@ import org.cortigan.op.Ops;
 
 /**
  * From photographs u8 [B, S, S, 3] to responses [B, V] of all vertices, the left hemisphere's first: a backbone, and a
- * readout that any of them may have. The backbones are a Vision Transformer (Dosovitskiy et al. 2021; parameters named as
- * in timm), a shallow CNN of 4x4 convolutions with stride 2, and a U-Net.
+ * readout that any of them may have. The backbones are a Vision Transformer (Dosovitskiy et al. 2021; parameters named
+ * as in timm), a shallow CNN of 4x4 convolutions with stride 2, and a U-Net.
  *
  * @param image side S of the photographs, in pixels
  * @param width E of a token; @param mlpRatio hidden width of a block's MLP over E
@@ -122,16 +123,21 @@ public record Generator(
         if (n == 0) throw s.wrong("channels", "is empty", "Give at least one convolution");
         if (image % (1 << n) != 0)
             throw s.wrong(
-                    "channels", n + " convolutions with stride 2 do not divide " + image + " pixels",
+                    "channels",
+                    n + " convolutions with stride 2 do not divide " + image + " pixels",
                     "Choose fewer, or an image side that is a multiple of " + (1 << n));
         if (!layers.isEmpty()) throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
         if (type != Type.UNET) return;
         if (decoder >= n)
-            throw s.wrong("decoder", decoder + " does not fit", "Give 1 to " + (n - 1) + ": the encoder has " + n + " convolutions");
+            throw s.wrong(
+                    "decoder",
+                    decoder + " does not fit",
+                    "Give 1 to " + (n - 1) + ": the encoder has " + n + " convolutions");
         if (norm == Norm.GROUP)
             for (int c : channels)
                 if (c % Math.min(groups, c) != 0)
-                    throw s.wrong("groups", groups + " do not divide " + c + " channels", "Choose a divisor of all channels");
+                    throw s.wrong(
+                            "groups", groups + " do not divide " + c + " channels", "Choose a divisor of all channels");
     }
 
     /** Bytes of one photograph. */
@@ -146,7 +152,8 @@ public record Generator(
      */
     public Value features(Weights w, Value images, String subject) {
         Value f = Backbone.of(this, w, images, subject).value();
-        return Ops.reshape(f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
+        return Ops.reshape(
+                f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
     }
 
     /** Responses [B, vertices] in the compute type of one subject; the head is {@code head} or {@code head.SUBJECT}. */

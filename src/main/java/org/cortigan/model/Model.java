@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.nio.file.Path;
@@ -13,9 +14,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.nn.Weights;
 
-/**
- * A trained generator. Immutable, and safe to share between threads; each thread makes its own {@link Predictor}.
- */
+/** A trained generator. Immutable, and safe to share between threads; each thread makes its own {@link Predictor}. */
 public final class Model {
     /** Keys of a checkpoint's metadata. */
     public static final String FORMAT = "cortigan.format", CONFIG = "cortigan.model";
@@ -38,7 +37,8 @@ public final class Model {
             ModelConfig c = config(t);
             Map<String, float[]> w = new LinkedHashMap<>();
             Weights all = c.generatorWeights(DType.F32);
-            String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
+            String average =
+                    t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
             for (Weights.Spec s : all.specs()) w.put(s.name(), floats(t, average + s.name(), s));
             for (Weights.Spec s : all.states()) w.put(s.name(), floats(t, s.name(), s));
             return new Model(c, w);
@@ -58,11 +58,13 @@ public final class Model {
     /** A tensor of a checkpoint, which must have the parameter's size. */
     public static float[] floats(SafeTensors t, String name, Weights.Spec s) {
         if (!t.names().contains(name))
-            throw new InputException(t.path().toString(), "has no tensor '" + name + "'", "It is damaged or another model's");
+            throw new InputException(
+                    t.path().toString(), "has no tensor '" + name + "'", "It is damaged or another model's");
         if (t.entry(name).elements() != s.shape().elements())
             throw new InputException(
                     t.path() + ", tensor '" + name + "'",
-                    "has " + t.entry(name).elements() + " elements, the model needs " + s.shape().elements(),
+                    "has " + t.entry(name).elements() + " elements, the model needs "
+                            + s.shape().elements(),
                     "It is damaged or another model's");
         return t.floats(name);
     }
@@ -99,8 +101,9 @@ public final class Model {
     private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, Predictor.Form form) {
         Variables v = new Variables(device);
         try {
-            Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32).forEach(
-                    s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape())).write(weights.get(s.name())));
+            Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32)
+                    .forEach(s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape()))
+                            .write(weights.get(s.name())));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;
@@ -114,7 +117,8 @@ public final class Model {
         List<Weights.Spec> specs = new ArrayList<>(all.specs());
         specs.addAll(all.states());
         for (Weights.Spec s : specs)
-            if (weights.get(s.name()) == null || weights.get(s.name()).length != s.shape().elements())
+            if (weights.get(s.name()) == null
+                    || weights.get(s.name()).length != s.shape().elements())
                 throw new IllegalArgumentException("parameter '" + s.name() + "' must have " + s.shape());
         return new Model(config, Map.copyOf(weights));
     }

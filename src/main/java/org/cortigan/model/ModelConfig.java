@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.util.ArrayList;
@@ -40,7 +41,10 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
 
     public static ModelConfig of(Settings model, List<Subject> subjects) {
         return new ModelConfig(
-                Generator.of(model.section("generator")), Discriminator.of(model.section("discriminator")), model, subjects);
+                Generator.of(model.section("generator")),
+                Discriminator.of(model.section("discriminator")),
+                model,
+                subjects);
     }
 
     /** The subject of that name; the only one, whatever its name, of a model of one subject. */
@@ -48,7 +52,9 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
         if (subjects.size() == 1 && subjects.get(0).name.isEmpty()) return subjects.get(0);
         for (Subject s : subjects) if (s.name.equals(name)) return s;
         throw new InputException(
-                "subject '" + name + "'", "is none of the model's: " + subjects.stream().map(Subject::name).toList(),
+                "subject '" + name + "'",
+                "is none of the model's: "
+                        + subjects.stream().map(Subject::name).toList(),
                 "Choose one of them");
     }
 
@@ -86,7 +92,8 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
     public static ModelConfig of(Map<String, Object> m, String where) {
         Settings s = Settings.of(where, m);
         if (!(m.get("subjects") instanceof List<?> list) || list.isEmpty())
-            throw new InputException(where, "names no subjects", "It is damaged, or of a version before 0.1: train again");
+            throw new InputException(
+                    where, "names no subjects", "It is damaged, or of a version before 0.1: train again");
         List<Subject> subjects = new ArrayList<>();
         for (Object o : list) {
             Settings one = Settings.of(where + ", subjects", Json.object(o, where + ", subjects"));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.nio.ByteBuffer;
@@ -27,7 +28,10 @@ public final class Predictor implements AutoCloseable {
         RESPONSES,
         /** The features that the readout sees. */
         FEATURES,
-        /** Responses, and the moments for their correlation with targets over many batches, summed where they are computed. */
+        /**
+         * Responses, and the moments for their correlation with targets over many batches, summed where they are
+         * computed.
+         */
         EVALUATION
     }
 
@@ -57,8 +61,14 @@ public final class Predictor implements AutoCloseable {
      * @param own whether the variables end with this
      */
     public Predictor(
-            ModelConfig config, ModelConfig.Subject subject, Device device, Variables variables, Weights.Use use, int batch,
-            boolean own, Form form) {
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            Device device,
+            Variables variables,
+            Weights.Use use,
+            int batch,
+            boolean own,
+            Form form) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
         this.subject = subject;
@@ -90,20 +100,27 @@ public final class Predictor implements AutoCloseable {
 
     private static Graph graph(ModelConfig config, ModelConfig.Subject subject, Weights.Use use, int batch, Form form) {
         Graph g = new Graph();
-        Value y = build(Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, form == Form.FEATURES, batch);
+        Value y = build(
+                Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, form == Form.FEATURES, batch);
         g.output("y", y);
         if (evaluates(form)) {
             int v = subject.vertices();
             String name = subject.name().isEmpty() ? MOMENTS : MOMENTS + "." + subject.name();
-            g.output("moments", g.apply(
-                            new PearsonMoments(), y, g.input("targets", DType.F32, batch, v), g.input("rows", DType.I32, 2),
-                            g.variable(name, DType.F64, PearsonMoments.ROWS, v))
-                    .output(0));
+            g.output(
+                    "moments",
+                    g.apply(
+                                    new PearsonMoments(),
+                                    y,
+                                    g.input("targets", DType.F32, batch, v),
+                                    g.input("rows", DType.I32, 2),
+                                    g.variable(name, DType.F64, PearsonMoments.ROWS, v))
+                            .output(0));
         }
         return g;
     }
 
-    private static Value build(Weights w, ModelConfig config, ModelConfig.Subject subject, boolean features, int batch) {
+    private static Value build(
+            Weights w, ModelConfig config, ModelConfig.Subject subject, boolean features, int batch) {
         Value x = config.generator().images(w.graph(), batch);
         return features
                 ? config.generator().features(w, x, subject.name())
@@ -111,7 +128,8 @@ public final class Predictor implements AutoCloseable {
     }
 
     /** Parameters and states that a prediction reads. */
-    static List<Weights.Spec> declare(ModelConfig config, ModelConfig.Subject subject, boolean features, DType compute) {
+    static List<Weights.Spec> declare(
+            ModelConfig config, ModelConfig.Subject subject, boolean features, DType compute) {
         Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, features, 2));
         List<Weights.Spec> all = new ArrayList<>(w.specs());
         all.addAll(w.states());
@@ -186,7 +204,8 @@ public final class Predictor implements AutoCloseable {
     private void check(int bytes) {
         int one = imageBytes();
         if (bytes == 0 || bytes % one != 0 || bytes / one > batch)
-            throw new IllegalArgumentException(bytes + " bytes given; a photograph has " + one + ", a call takes 1 to " + batch);
+            throw new IllegalArgumentException(
+                    bytes + " bytes given; a photograph has " + one + ", a call takes 1 to " + batch);
     }
 
     /** Where a batch of photographs is put before {@link #run()}. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import java.nio.file.Path;
@@ -25,13 +26,14 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
     /** What no ViT elsewhere has: the readout, and what is of a subject. */
     private static final List<String> OWN = List.of("head.", "readout.", "norms.", "subject.");
 
-    /**
-     * @throws InputException if the file has none of the names, or a tensor of another shape
-     */
+    /** @throws InputException if the file has none of the names, or a tensor of another shape */
     public static PretrainedVit load(Path file, ModelConfig model) {
         Generator g = model.generator();
         if (g.type() != Generator.Type.VIT)
-            throw new InputException(file.toString(), "is for a ViT, the generator is of type " + g.type().name().toLowerCase(java.util.Locale.ROOT), "Set model.generator.type to vit");
+            throw new InputException(
+                    file.toString(),
+                    "is for a ViT, the generator is of type " + g.type().name().toLowerCase(java.util.Locale.ROOT),
+                    "Set model.generator.type to vit");
         try (SafeTensors t = SafeTensors.open(file)) {
             Set<String> unused = new LinkedHashSet<>(t.names());
             boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
@@ -41,7 +43,9 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             List<String> missing = new ArrayList<>();
             for (Weights.Spec s : model.generatorWeights(DType.F32).specs()) {
                 String name = s.name().substring(Generator.PREFIX.length());
-                List<String> from = OWN.stream().anyMatch(name::startsWith) ? List.of() : hf ? huggingFace(p, released, name) : List.of(name);
+                List<String> from = OWN.stream().anyMatch(name::startsWith)
+                        ? List.of()
+                        : hf ? huggingFace(p, released, name) : List.of(name);
                 if (from.isEmpty() || !t.names().containsAll(from)) {
                     missing.add(name);
                     continue;
@@ -51,7 +55,9 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             }
             if (values.isEmpty())
                 throw new InputException(
-                        file.toString(), "has none of a ViT's tensors, but for example " + unused.stream().limit(3).toList(),
+                        file.toString(),
+                        "has none of a ViT's tensors, but for example "
+                                + unused.stream().limit(3).toList(),
                         "Give the weights of a ViT as timm or Hugging Face name them");
             return new PretrainedVit(values, missing, List.copyOf(unused));
         }
@@ -68,9 +74,11 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         }
         if (n != s.shape().elements()) {
             List<String> shapes = new ArrayList<>();
-            for (String f : from) shapes.add(f + " " + java.util.Arrays.toString(t.entry(f).shape()));
+            for (String f : from)
+                shapes.add(f + " " + java.util.Arrays.toString(t.entry(f).shape()));
             throw new InputException(
-                    t.path() + ", " + String.join(", ", shapes), "does not fit " + s.name() + " " + s.shape(),
+                    t.path() + ", " + String.join(", ", shapes),
+                    "does not fit " + s.name() + " " + s.shape(),
                     "Set model.generator's size, width, depth, heads and patch to those of the file");
         }
         float[] all = new float[n];
@@ -103,9 +111,11 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         return switch (part) {
             case "norm1" -> List.of(layer + "layernorm_before" + kind);
             case "norm2" -> List.of(layer + "layernorm_after" + kind);
-            case "attn.qkv" -> released
-                    ? List.of(attention + "query" + kind, attention + "key" + kind, attention + "value" + kind)
-                    : List.of(attention + "q_proj" + kind, attention + "k_proj" + kind, attention + "v_proj" + kind);
+            case "attn.qkv" ->
+                released
+                        ? List.of(attention + "query" + kind, attention + "key" + kind, attention + "value" + kind)
+                        : List.of(
+                                attention + "q_proj" + kind, attention + "k_proj" + kind, attention + "v_proj" + kind);
             case "attn.proj" -> List.of(layer + (released ? "attention.output.dense" : "attention.o_proj") + kind);
             case "mlp.fc1" -> List.of(layer + (released ? "intermediate.dense" : "mlp.fc1") + kind);
             case "mlp.fc2" -> List.of(layer + (released ? "output.dense" : "mlp.fc2") + kind);
@@ -120,7 +130,8 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         int tokens = x.length / e, from = (int) Math.round(Math.sqrt(tokens - 1.0));
         if (from * from + 1 != tokens)
             throw new InputException(
-                    t.path() + ", tensor '" + name + "'", tokens + " positions are no class token and a square grid",
+                    t.path() + ", tensor '" + name + "'",
+                    tokens + " positions are no class token and a square grid",
                     "Only square grids with one class token can be read");
         if (from == to) return x;
         float[] out = new float[(to * to + 1) * e];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import org.cortigan.graph.DType;
@@ -14,11 +15,13 @@ import org.cortigan.op.PositionReadout;
 public enum Readout {
     /** A weight for each feature: one linear layer. */
     DENSE,
-    /** What and where, factorised (Klindt et al. 2017): a spatial mask and a weight for each feature, for each vertex. */
+    /**
+     * What and where, factorised (Klindt et al. 2017): a spatial mask and a weight for each feature, for each vertex.
+     */
     FACTORISED,
     /**
-     * A learned point of the map for each vertex, read bilinearly (Lurz et al. 2021), and a weight for each feature: the
-     * point is the vertex's retinotopic position.
+     * A learned point of the map for each vertex, read bilinearly (Lurz et al. 2021), and a weight for each feature:
+     * the point is the vertex's retinotopic position.
      */
     POSITION;
 
@@ -28,8 +31,8 @@ public enum Readout {
     }
 
     /**
-     * Responses [B, V] in the compute type. Where the features are of several layers, each vertex chooses among them by a
-     * softmax of its own and has one weight for each feature.
+     * Responses [B, V] in the compute type. Where the features are of several layers, each vertex chooses among them by
+     * a softmax of its own and has one weight for each feature.
      *
      * @param w parameters of the head: {@code weight} [V, C], {@code bias} [V], {@code layers} [V, L] if L > 1, and
      *     {@code mask} [V, H W] or {@code position} [V, 2] (arctanh of x and y in -1..1)
@@ -43,7 +46,9 @@ public enum Readout {
                 : w.matrix("weight", Init.VIT, vertices, c);
         Value bias = w.vector("bias", Init.ZEROS, vertices);
         weight = l > 1
-                ? x.graph().apply(new LayerChoice(compute), w.vector("layers", Init.ZEROS, vertices, l), weight).output(0)
+                ? x.graph()
+                        .apply(new LayerChoice(compute), w.vector("layers", Init.ZEROS, vertices, l), weight)
+                        .output(0)
                 : Ops.cast(weight, compute);
         switch (this) {
             case DENSE -> {
@@ -52,16 +57,21 @@ public enum Readout {
             case FACTORISED -> {
                 int points = f.height() * f.width();
                 // every vertex starts with the mean of the map
-                Value mask = Ops.cast(w.matrix("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), vertices, points), compute);
+                Value mask = Ops.cast(
+                        w.matrix("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), vertices, points), compute);
                 Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
                 Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, compute);
                 seen = Ops.reshape(seen, vertices, b, l * c);
-                return x.graph().apply(new org.cortigan.op.Readout(), seen, weight, bias).output(0);
+                return x.graph()
+                        .apply(new org.cortigan.op.Readout(), seen, weight, bias)
+                        .output(0);
             }
             case POSITION -> {
                 Value raw = w.vector("position", new Init(Init.Kind.UNIFORM, 0.5), vertices, 2);
                 Value at = Ops.activation(raw, Activation.Kind.TANH, 0);
-                return x.graph().apply(new PositionReadout(), x, at, weight, bias).output(0);
+                return x.graph()
+                        .apply(new PositionReadout(), x, at, weight, bias)
+                        .output(0);
             }
             default -> throw new IllegalStateException(name());
         }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nn;
 
 import java.util.SplittableRandom;
@@ -41,17 +42,18 @@ public record Init(Kind kind, double a) {
         SplittableRandom r = new SplittableRandom(h);
         float[] f = new float[Math.toIntExact(shape.elements())];
         for (int i = 0; i < f.length; i++)
-            f[i] = (float) switch (kind) {
-                case CONSTANT -> a;
-                case UNIFORM -> a * (2 * r.nextDouble() - 1);
-                case NORMAL -> a * r.nextGaussian();
-                case TRUNCATED_NORMAL -> {
-                    double x;
-                    do x = r.nextGaussian();
-                    while (Math.abs(x) > 2);
-                    yield a * x;
-                }
-            };
+            f[i] = (float)
+                    switch (kind) {
+                        case CONSTANT -> a;
+                        case UNIFORM -> a * (2 * r.nextDouble() - 1);
+                        case NORMAL -> a * r.nextGaussian();
+                        case TRUNCATED_NORMAL -> {
+                            double x;
+                            do x = r.nextGaussian();
+                            while (Math.abs(x) > 2);
+                            yield a * x;
+                        }
+                    };
         return f;
     }
 }

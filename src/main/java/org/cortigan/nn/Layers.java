@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nn;
 
 import java.util.ArrayList;
@@ -48,27 +49,36 @@ public final class Layers {
      * @return flat, network after network [rows, out]
      */
     public static Value groupedLinear(List<Weights> ws, Value x, int rows, List<Integer> in, int out) {
-        return grouped(ws, in.stream().map(n -> new int[] {out, n}).toList(), (w, b, s) -> Ops.groupedLinear(x, rows, w, b, s));
+        return grouped(
+                ws,
+                in.stream().map(n -> new int[] {out, n}).toList(),
+                (w, b, s) -> Ops.groupedLinear(x, rows, w, b, s));
     }
 
     /** The same where all networks see the same x [rows, in]. */
     public static Value sharedLinear(List<Weights> ws, Value x, int out) {
-        return grouped(ws, ws.stream().map(w -> new int[] {out, x.dim(1)}).toList(), (w, b, s) -> Ops.groupedLinear(x, w, b, s));
+        return grouped(
+                ws,
+                ws.stream().map(w -> new int[] {out, x.dim(1)}).toList(),
+                (w, b, s) -> Ops.groupedLinear(x, w, b, s));
     }
 
     /**
-     * Convolutions along the vertices of several networks at once, as torch initialises them; zeros outside, so that stride
-     * 1 keeps the length.
+     * Convolutions along the vertices of several networks at once, as torch initialises them; zeros outside, so that
+     * stride 1 keeps the length.
      *
      * @param x flat, network after network [rows, n, channels]
      * @param n vertices of each
      * @param kernel odd width
      * @return flat, network after network [rows, (n - 1) / stride + 1, out]
      */
-    public static Value groupedConv(List<Weights> ws, Value x, int rows, List<Integer> n, int out, int kernel, int stride) {
-        int in = Math.toIntExact(x.shape().elements() / rows / n.stream().mapToInt(k -> k).sum());
+    public static Value groupedConv(
+            List<Weights> ws, Value x, int rows, List<Integer> n, int out, int kernel, int stride) {
+        int in = Math.toIntExact(
+                x.shape().elements() / rows / n.stream().mapToInt(k -> k).sum());
         return grouped(
-                ws, ws.stream().map(w -> new int[] {out, in, 1, kernel}).toList(),
+                ws,
+                ws.stream().map(w -> new int[] {out, in, 1, kernel}).toList(),
                 (w, b, s) -> Ops.groupedConv1d(x, rows, n, w, b, s, stride));
     }
 
@@ -77,11 +87,15 @@ public final class Layers {
     }
 
     private static Value grouped(List<Weights> ws, List<int[]> dims, Product product) {
-        List<Init> init = dims.stream().map(d -> Init.torch(Math.toIntExact(Shape.of(d).elements(1, d.length)))).toList();
+        List<Init> init = dims.stream()
+                .map(d -> Init.torch(Math.toIntExact(Shape.of(d).elements(1, d.length))))
+                .toList();
         List<Weights.Weight> m = Weights.weights(ws, "weight", init, dims);
         List<Value> b = new ArrayList<>();
         for (int i = 0; i < ws.size(); i++) b.add(ws.get(i).vector("bias", init.get(i), dims.get(i)[0]));
-        List<Value> scales = m.get(0).scale() == null ? null : m.stream().map(Weights.Weight::scale).toList();
+        List<Value> scales = m.get(0).scale() == null
+                ? null
+                : m.stream().map(Weights.Weight::scale).toList();
         return product.of(m.stream().map(Weights.Weight::value).toList(), b, scales);
     }
 
@@ -112,22 +126,30 @@ public final class Layers {
     /** Group normalisation of x [B, H, W, C] (Wu and He 2018) and leaky ReLU; torch's parameter names and epsilon. */
     public static Value groupNorm(Weights w, Value x, int groups) {
         Value gamma = w.vector("weight", Init.ONES, x.dim(3)), beta = w.vector("bias", Init.ZEROS, x.dim(3));
-        return x.graph().apply(new ChannelNorm(groups, false, NORM_EPS, LEAK), x, gamma, beta).output(0);
+        return x.graph()
+                .apply(new ChannelNorm(groups, false, NORM_EPS, LEAK), x, gamma, beta)
+                .output(0);
     }
 
     /**
-     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015) and leaky ReLU; torch's parameter names, epsilon and
-     * momentum. In training the running statistics follow; they are what normalises a prediction.
+     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015) and leaky ReLU; torch's parameter names, epsilon
+     * and momentum. In training the running statistics follow; they are what normalises a prediction.
      */
     public static Value batchNorm(Weights w, Value x) {
         Graph g = x.graph();
         int c = x.dim(3);
         Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
         Value mean = w.state("running_mean", Init.ZEROS, c), variance = w.state("running_var", Init.ONES, c);
-        if (!w.training()) return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance).output(0);
+        if (!w.training())
+            return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance)
+                    .output(0);
         Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
         Node track = g.apply(
-                new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS), mean, variance, norm.output(1), norm.output(2));
+                new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS),
+                mean,
+                variance,
+                norm.output(1),
+                norm.output(2));
         w.replaceState("running_mean", track.output(0));
         w.replaceState("running_var", track.output(1));
         return norm.output(0);
@@ -153,7 +175,8 @@ public final class Layers {
         int width = x.dim(2);
         List<Value> tokens = new ArrayList<>();
         Value sum = x;
-        Value h = layerNorm(depth > 0 ? w.sub("blocks.0.norm1") : w.sub("norm"), x, null, VIT_EPS).output(0);
+        Value h = layerNorm(depth > 0 ? w.sub("blocks.0.norm1") : w.sub("norm"), x, null, VIT_EPS)
+                .output(0);
         for (int i = 0; i < depth; i++) {
             Weights b = w.sub("blocks." + i);
             try (Graph.Scope s = g.scope("blocks." + i)) {
@@ -168,7 +191,8 @@ public final class Layers {
                 h = n.output(0);
                 sum = n.output(3);
                 if (i + 1 < depth && after.contains(i + 1))
-                    tokens.add(layerNorm(w.sub("norms." + (i + 1)), sum, null, VIT_EPS).output(0));
+                    tokens.add(layerNorm(w.sub("norms." + (i + 1)), sum, null, VIT_EPS)
+                            .output(0));
             }
         }
         if (after.contains(depth)) tokens.add(h);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nn;
 
 import java.util.ArrayList;
@@ -13,8 +14,8 @@ import org.cortigan.graph.Value;
 import org.cortigan.op.SpectralNorm;
 
 /**
- * The parameters of one network in one graph. A layer asks for a parameter by name: the first time it is declared, later
- * it is the same again, with the contents that it has at that point of the step (an optimizer replaces them).
+ * The parameters of one network in one graph. A layer asks for a parameter by name: the first time it is declared,
+ * later it is the same again, with the contents that it has at that point of the step (an optimizer replaces them).
  *
  * <p>Master weights are f32. Where products compute in bf16, a weight has a bf16 copy beside it, named
  * {@code name@bf16}, which the optimizer keeps equal. Spectrally normalised weights have {@code name.u}, {@code name.v}
@@ -121,7 +122,8 @@ public final class Weights {
 
     private void declare(Spec s) {
         Spec old = net.specs.putIfAbsent(s.name, s);
-        if (old != null && !old.equals(s)) throw new IllegalArgumentException("parameter " + s + " was declared as " + old);
+        if (old != null && !old.equals(s))
+            throw new IllegalArgumentException("parameter " + s + " was declared as " + old);
         if (old != null) return;
         String from = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
         variables(net.graph, s, from).forEach((name, v) -> net.current.put(name.substring(from.length()), v));
@@ -166,7 +168,8 @@ public final class Weights {
     /** Something kept from step to step that is not trained: f32. Moving averages of parameters leave it alone. */
     public Value state(String name, Init init, int... dims) {
         Spec s = new Spec(prefix + name, Shape.of(dims), init, false, false, false);
-        if (net.states.putIfAbsent(s.name, s) == null) net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
+        if (net.states.putIfAbsent(s.name, s) == null)
+            net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
         return now(s.name);
     }
 
@@ -204,7 +207,9 @@ public final class Weights {
                         w.now(s.name), w.now(s.name + ".u"), w.now(s.name + ".v"), w.now(s.name + ".s"), used.get(i)));
         }
         if (normed.isEmpty()) return used.stream().map(v -> new Weight(v, null)).toList();
-        return SpectralNorm.of(normed, SpectralNorm.Mode.REUSE).stream().map(n -> new Weight(n.weight(), n.inverseSigma())).toList();
+        return SpectralNorm.of(normed, SpectralNorm.Mode.REUSE).stream()
+                .map(n -> new Weight(n.weight(), n.inverseSigma()))
+                .toList();
     }
 
     /** What a variable holds at this point of the step. */
@@ -227,7 +232,9 @@ public final class Weights {
         return d;
     }
 
-    /** One power iteration of all spectrally normalised weights that the networks have declared; none if there are none. */
+    /**
+     * One power iteration of all spectrally normalised weights that the networks have declared; none if there are none.
+     */
     public static void advanceSpectralNorm(List<Weights> networks) {
         List<Value> in = new ArrayList<>();
         for (Weights w : networks)
@@ -236,7 +243,10 @@ public final class Weights {
                 in.add(w.now(s.name));
             }
         if (in.isEmpty()) return;
-        List<Value> out = in.get(0).graph().apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in).outputs();
+        List<Value> out = in.get(0)
+                .graph()
+                .apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in)
+                .outputs();
         int i = 0;
         for (Weights w : networks)
             for (Spec s : w.normed()) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -35,7 +36,9 @@ public record Activation(Kind kind, double alpha) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return List.of(n.graph().apply(new ActivationGrad(kind, alpha), n.input(0), dOut.get(0)).output(0));
+        return List.of(n.graph()
+                .apply(new ActivationGrad(kind, alpha), n.input(0), dOut.get(0))
+                .output(0));
     }
 
     static double flops(Kind kind) {
@@ -66,7 +69,8 @@ public record Activation(Kind kind, double alpha) implements Op {
         List<OpCase> c = new ArrayList<>();
         for (Kind k : Kind.values())
             for (int n : new int[] {1, 17, 1003, 39548})
-                c.add(OpCase.of(k + " " + n, 8, g -> List.of(Ops.activation(g.normal(n), k, 0.2))).scaled(1));
+                c.add(OpCase.of(k + " " + n, 8, g -> List.of(Ops.activation(g.normal(n), k, 0.2)))
+                        .scaled(1));
         c.add(OpCase.of("gelu 1576x3072", 8, g -> List.of(Ops.activation(g.normal(1576, 3072), Kind.GELU, 0)))
                 .scaled(1)
                 .benchmark());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -36,6 +37,11 @@ public record ActivationGrad(Activation.Kind kind, double alpha) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).out(0).i64(n.input(0).shape().elements()).i64(kind.ordinal()).f64(alpha);
+        w.in(0)
+                .in(1)
+                .out(0)
+                .i64(n.input(0).shape().elements())
+                .i64(kind.ordinal())
+                .f64(alpha);
     }
 }

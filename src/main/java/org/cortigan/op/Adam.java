@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,9 +11,9 @@ import org.cortigan.graph.Value;
 /**
  * One step of Adam or AdamW on any number of parameters, in place. Inputs: learning rate, step number and gradient norm
  * (f32[1] each), then for each parameter p, gradient, m, v (f32), its bf16 copy if it has one, its moving average if
- * {@code ema > 0}; all but the gradient are variables. A spectral gradient comes in the parts that {@link SpectralNormGrad} would
- * make it of: G in its place, the others behind the rest. Outputs for each: p, m, v, copy, average after the step.
- * Formulas: kernels/adam/adam.h.
+ * {@code ema > 0}; all but the gradient are variables. A spectral gradient comes in the parts that
+ * {@link SpectralNormGrad} would make it of: G in its place, the others behind the rest. Outputs for each: p, m, v,
+ * copy, average after the step. Formulas: kernels/adam/adam.h.
  *
  * @param clip greatest gradient norm; 0 for none
  * @param ema decay of the moving average; 0 for none
@@ -20,7 +21,9 @@ import org.cortigan.graph.Value;
  */
 public record Adam(double beta1, double beta2, double eps, double clip, double ema, boolean decoupled, List<Slot> slots)
         implements Op {
-    /** What differs between parameters: weight decay, whether there is a bf16 copy, whether the gradient comes in parts. */
+    /**
+     * What differs between parameters: weight decay, whether there is a bf16 copy, whether the gradient comes in parts.
+     */
     public record Slot(double decay, boolean copy, boolean spectral) {}
 
     public Adam {
@@ -53,7 +56,8 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     @Override
     public List<Type> infer(List<Value> in) {
         Type one = Type.of(DType.F32, 1);
-        for (int i = 0; i < 3; i++) Op.require(in.get(i).type().equals(one), this, in, "rate, step and norm must be f32[1]");
+        for (int i = 0; i < 3; i++)
+            Op.require(in.get(i).type().equals(one), this, in, "rate, step and norm must be f32[1]");
         Op.require(in.size() == first(slots.size()), this, in, "wrong number of inputs");
         List<Type> out = new ArrayList<>();
         for (int k = 0; k < slots.size(); k++) {
@@ -63,11 +67,15 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 DType t = i == 4 && slots.get(k).copy ? DType.BF16 : DType.F32;
                 // a gradient may have lost axes of extent 1
                 Op.require(
-                        x.dtype() == t && x.shape().elements() == p.shape().elements(), this, in, "tensors of " + p + " differ");
+                        x.dtype() == t && x.shape().elements() == p.shape().elements(),
+                        this,
+                        in,
+                        "tensors of " + p + " differ");
                 if (i > 1) out.add(x.type());
                 else out.add(p.type());
             }
-            if (slots.get(k).spectral) SpectralNormGrad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
+            if (slots.get(k).spectral)
+                SpectralNormGrad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
         }
         return out;
     }
@@ -93,7 +101,9 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     @Override
     public Cost cost(Node n) {
         double e = 0;
-        for (int k = 0; k < slots.size(); k++) e += (slots.get(k).spectral ? 15.0 : 12.0) * n.input(first(k)).shape().elements();
+        for (int k = 0; k < slots.size(); k++)
+            e += (slots.get(k).spectral ? 15.0 : 12.0)
+                    * n.input(first(k)).shape().elements();
         return Op.cost(n, e);
     }
 
@@ -124,12 +134,20 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         for (boolean decoupled : new boolean[] {false, true})
             for (boolean full : new boolean[] {false, true})
                 for (int n : new int[] {1, 37, 70_001})
-                    c.add(OpCase.of((decoupled ? "adamw " : "adam ") + n + (full ? " copy, average, clip" : ""), 32, s -> {
-                                Adam op = new Adam(
-                                        0.9, 0.99, 1e-8, full ? 0.5 : 0, full ? 0.9 : 0, decoupled,
-                                        List.of(new Slot(0.1, full, false), new Slot(0, false, false)));
-                                return op.on(s, new int[] {n}, new int[] {5});
-                            })
+                    c.add(OpCase.of(
+                                    (decoupled ? "adamw " : "adam ") + n + (full ? " copy, average, clip" : ""),
+                                    32,
+                                    s -> {
+                                        Adam op = new Adam(
+                                                0.9,
+                                                0.99,
+                                                1e-8,
+                                                full ? 0.5 : 0,
+                                                full ? 0.9 : 0,
+                                                decoupled,
+                                                List.of(new Slot(0.1, full, false), new Slot(0, false, false)));
+                                        return op.on(s, new int[] {n}, new int[] {5});
+                                    })
                             // the copy is bf16 whatever the compute type: one rounding, 2^-8 = 65536 * 2^-24
                             .terms(full ? 1L << 16 : 32)
                             // m and v mix terms of a few standard deviations that may cancel
@@ -137,10 +155,21 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                             .noGradient());
         for (boolean full : new boolean[] {false, true})
             for (int[] size : SPECTRAL)
-                c.add(OpCase.of("adamw spectral " + size[0] + "x" + size[1] + (full ? " copy, average, clip" : ""), 32, s -> new Adam(
-                                        0.9, 0.99, 1e-8, full ? 0.5 : 0, full ? 0.9 : 0, true,
-                                        List.of(new Slot(0.1, full, true), new Slot(0, false, false), new Slot(0.1, false, true)))
-                                .on(s, size, new int[] {5}, new int[] {3, 7}))
+                c.add(OpCase.of(
+                                "adamw spectral " + size[0] + "x" + size[1] + (full ? " copy, average, clip" : ""),
+                                32,
+                                s -> new Adam(
+                                                0.9,
+                                                0.99,
+                                                1e-8,
+                                                full ? 0.5 : 0,
+                                                full ? 0.9 : 0,
+                                                true,
+                                                List.of(
+                                                        new Slot(0.1, full, true),
+                                                        new Slot(0, false, false),
+                                                        new Slot(0.1, false, true)))
+                                        .on(s, size, new int[] {5}, new int[] {3, 7}))
                         // three roundings more in a gradient, six in its square
                         .terms(full ? 1L << 16 : 38)
                         .scaled(4)
@@ -152,13 +181,18 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                     in.add(s.filled(DType.F32, r -> new float[n], n));
                     in.add(s.variable(DType.F32, r -> new float[n], n));
                     in.add(s.variable(DType.F32, r -> new float[n], n));
-                    return s.graph().apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false, false))), in).outputs();
+                    return s.graph()
+                            .apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false, false))), in)
+                            .outputs();
                 })
                 .benchmark());
         return c;
     }
 
-    /** Spectrally normalised weights of the cases: one row, one column, rows in fours and not, more than a block and a thread take. */
+    /**
+     * Spectrally normalised weights of the cases: one row, one column, rows in fours and not, more than a block and a
+     * thread take.
+     */
     static final int[][] SPECTRAL = {{1, 37}, {41, 1}, {131, 67}, {41, 3}, {20, 1032}, {300, 36}, {509, 131}};
 
     /** The parts of a spectral gradient [m, n] in a case, which is some standard deviations at most. */

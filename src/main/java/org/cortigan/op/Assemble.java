@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -48,13 +49,18 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
     @Override
     public List<Type> infer(List<Value> in) {
         DType t = in.get(0).dtype();
-        for (Value v : in) Op.require(v.dtype() == t && t.isFloat(), this, in, "pieces must have one floating-point type");
+        for (Value v : in)
+            Op.require(v.dtype() == t && t.isFloat(), this, in, "pieces must have one floating-point type");
         Op.require(shape.elements() == outer * width(), this, in, "pieces do not make " + shape);
         for (Piece p : pieces)
             if (p.input >= 0)
                 Op.require(
-                        p.offset >= 0 && p.offset + (outer - 1) * p.stride + p.len <= in.get(p.input).shape().elements(),
-                        this, in, "piece " + p + " reaches outside its input");
+                        p.offset >= 0
+                                && p.offset + (outer - 1) * p.stride + p.len
+                                        <= in.get(p.input).shape().elements(),
+                        this,
+                        in,
+                        "piece " + p + " reaches outside its input");
         return List.of(new Type(t, shape));
     }
 
@@ -69,7 +75,9 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
                 Piece back = new Piece(0, at, width(), p.len);
                 if (p.stride == 0) {
                     Value rows = take(dY, List.of(back), Shape.of((int) outer, (int) p.len));
-                    d[p.input] = Ops.reshape(Ops.sumLeading(rows, Shape.of((int) p.len)), x.shape().dims());
+                    d[p.input] = Ops.reshape(
+                            Ops.sumLeading(rows, Shape.of((int) p.len)),
+                            x.shape().dims());
                 } else {
                     // what the piece left out on either side has no part in the output
                     List<Piece> row = List.of(Piece.zeros(p.offset), back, Piece.zeros(p.stride - p.offset - p.len));
@@ -113,12 +121,16 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
         c.add(OpCase.of("slice [2, 39548] axis 1", 1, g -> List.of(Ops.slice(g.normal(2, 39548), 1, 19004, 39548))));
         c.add(OpCase.of("concat axis 0", 1, g -> List.of(Ops.concat(0, g.normal(3, 5), g.normal(4, 5)))));
         c.add(OpCase.of("concat axis 1", 1, g -> List.of(Ops.concat(1, g.normal(9, 5, 2), g.normal(9, 1, 2)))));
-        c.add(OpCase.of("concat of three", 1, g -> List.of(
-                Ops.concat(2, g.normal(2, 2, 3), g.normal(2, 2, 17), g.normal(2, 2, 1)))));
+        c.add(OpCase.of(
+                "concat of three",
+                1,
+                g -> List.of(Ops.concat(2, g.normal(2, 2, 3), g.normal(2, 2, 17), g.normal(2, 2, 1)))));
         c.add(OpCase.of("pad axis 1", 1, g -> List.of(Ops.pad(g.normal(11, 5), 1, 2, 3))));
         c.add(OpCase.of("prepend a token", 8, g -> List.of(Ops.prepend(g.normal(1, 3), g.normal(8, 4, 3)))));
-        c.add(OpCase.of("concat 2 x [64, 20544]", 1, g -> List.of(
-                        Ops.concat(0, g.normal(64, 20544), g.normal(64, 20544))))
+        c.add(OpCase.of(
+                        "concat 2 x [64, 20544]",
+                        1,
+                        g -> List.of(Ops.concat(0, g.normal(64, 20544), g.normal(64, 20544))))
                 .benchmark());
         return c;
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input qkv [B, T, 3 H D], as timm's qkv layer gives it;
- * outputs y [B, T, H D] and the rows' log-sum-exp [B, H, T] (f32). Formulas: kernels/attention/attention.h.
+ * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input qkv [B, T, 3 H D], as timm's qkv layer gives
+ * it; outputs y [B, T, H D] and the rows' log-sum-exp [B, H, T] (f32). Formulas: kernels/attention/attention.h.
  */
 public record Attention(int heads) implements Op {
     @Override
@@ -22,10 +23,13 @@ public record Attention(int heads) implements Op {
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
         Op.require(
-                x.shape().rank() == 3 && x.dtype().isFloat() && x.dim(2) % (3 * heads) == 0, this, in,
+                x.shape().rank() == 3 && x.dtype().isFloat() && x.dim(2) % (3 * heads) == 0,
+                this,
+                in,
                 "takes [B, T, 3 H D] for " + heads + " heads");
         return List.of(
-                new Type(x.dtype(), x.shape().with(2, x.dim(2) / 3)), new Type(DType.F32, Shape.of(x.dim(0), heads, x.dim(1))));
+                new Type(x.dtype(), x.shape().with(2, x.dim(2) / 3)),
+                new Type(DType.F32, Shape.of(x.dim(0), heads, x.dim(1))));
     }
 
     @Override
@@ -60,21 +64,31 @@ public record Attention(int heads) implements Op {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}}) c.add(of(s[0], s[1], s[2], s[3]));
-        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel, and those where wgmma's tiles end
+        for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}})
+            c.add(of(s[0], s[1], s[2], s[3]));
+        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel, and those where wgmma's tiles
+        // end
         for (int[] s : new int[][] {
-            {2, 197, 3, 64}, {1, 40, 2, 32}, {1, 300, 1, 32}, {1, 70, 1, 128}, {1, 1, 1, 64}, {1, 64, 1, 64}, {1, 129, 1, 64},
-            {1, 207, 1, 64}, {1, 209, 1, 64}
-        })
-            c.add(of(s[0], s[1], s[2], s[3]).noGradient());
+            {2, 197, 3, 64},
+            {1, 40, 2, 32},
+            {1, 300, 1, 32},
+            {1, 70, 1, 128},
+            {1, 1, 1, 64},
+            {1, 64, 1, 64},
+            {1, 129, 1, 64},
+            {1, 207, 1, 64},
+            {1, 209, 1, 64}
+        }) c.add(of(s[0], s[1], s[2], s[3]).noGradient());
         c.add(of(8, 197, 12, 64).benchmark());
         return c;
     }
 
     private static OpCase of(int b, int t, int h, int d) {
         // scores reach a few units, so that an exponent's error is that many ulp of the sum over D; then sums over T
-        return OpCase.of("attention " + b + "x" + t + "x" + h + "x" + d, 8L * (d + t) + 64, s -> List.of(
-                        Ops.attention(s.normal(b, t, 3 * h * d), h)))
+        return OpCase.of(
+                        "attention " + b + "x" + t + "x" + h + "x" + d,
+                        8L * (d + t) + 64,
+                        s -> List.of(Ops.attention(s.normal(b, t, 3 * h * d), h)))
                 .roundings(4)
                 .scaled(4);
     }

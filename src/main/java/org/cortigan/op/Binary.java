@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -42,7 +43,11 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value a = in.get(0), b = in.get(1);
-        Op.require(a.dtype().isFloat() && (b.dtype() == a.dtype() || b.dtype() == DType.F32), this, in, "types do not fit");
+        Op.require(
+                a.dtype().isFloat() && (b.dtype() == a.dtype() || b.dtype() == DType.F32),
+                this,
+                in,
+                "types do not fit");
         Op.require(repeats(a.shape(), b.shape()), this, in, "b must be like a, a trailing part of it, or one element");
         return List.of(a.type());
     }
@@ -92,7 +97,9 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        int[][][] shapes = {{{1}, {1}}, {{3, 5}, {5}}, {{3, 5}, {3, 5}}, {{7, 11}, {1}}, {{2, 3, 17}, {3, 17}}, {{2, 39548}, {39548}}};
+        int[][][] shapes = {
+            {{1}, {1}}, {{3, 5}, {5}}, {{3, 5}, {3, 5}}, {{7, 11}, {1}}, {{2, 3, 17}, {3, 17}}, {{2, 39548}, {39548}}
+        };
         for (Kind k : Kind.values())
             for (int[][] s : shapes)
                 for (boolean f : new boolean[] {false, true})
@@ -105,7 +112,10 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
                                             g.normal(s[0]),
                                             f ? g.normal(DType.F32, s[1]) : g.normal(s[1]))
                                     .output(0))));
-        c.add(OpCase.of("add [8, 197, 768][197, 768]", 4, g -> List.of(Ops.add(g.normal(8, 197, 768), g.normal(DType.F32, 197, 768))))
+        c.add(OpCase.of(
+                        "add [8, 197, 768][197, 768]",
+                        4,
+                        g -> List.of(Ops.add(g.normal(8, 197, 768), g.normal(DType.F32, 197, 768))))
                 .benchmark());
         return c;
     }

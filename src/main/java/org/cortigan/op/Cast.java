@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -42,10 +43,22 @@ public record Cast(DType to) implements Op {
     public static List<OpCase> cases() {
         return List.of(
                 // one rounding to bf16, 2^-8 = 65536 * 2^-24, on the way there whatever the compute type
-                OpCase.of("cast 1003 to f32", 4, g -> List.of(g.graph().apply(new Cast(DType.F32), g.normal(1003)).output(0))),
-                OpCase.of("cast 1003 to bf16", 1 << 16, g -> List.of(
-                        g.graph().apply(new Cast(DType.BF16), g.normal(DType.F32, 1003)).output(0))),
-                OpCase.of("cast 64x39548 f32 to bf16", 4, g -> List.of(Ops.cast(g.normal(DType.F32, 64, 39548), DType.BF16)))
+                OpCase.of(
+                        "cast 1003 to f32",
+                        4,
+                        g -> List.of(g.graph()
+                                .apply(new Cast(DType.F32), g.normal(1003))
+                                .output(0))),
+                OpCase.of(
+                        "cast 1003 to bf16",
+                        1 << 16,
+                        g -> List.of(g.graph()
+                                .apply(new Cast(DType.BF16), g.normal(DType.F32, 1003))
+                                .output(0))),
+                OpCase.of(
+                                "cast 64x39548 f32 to bf16",
+                                4,
+                                g -> List.of(Ops.cast(g.normal(DType.F32, 64, 39548), DType.BF16)))
                         .benchmark());
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,7 +10,8 @@ import org.cortigan.graph.Value;
 
 /**
  * BatchNorm in evaluation: y = leaky((x - mean) / sqrt(var + eps) * gamma + beta) by given statistics, see
- * {@link TrackStatistics}. Inputs x [..., C], gamma, beta, mean, var [C] f32. No gradient: training uses {@link ChannelNorm}.
+ * {@link TrackStatistics}. Inputs x [..., C], gamma, beta, mean, var [C] f32. No gradient: training uses
+ * {@link ChannelNorm}.
  *
  * @param slope of the leaky ReLU below zero; 1 for none
  */
@@ -22,7 +24,8 @@ public record ChannelAffine(double eps, double slope) implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Type p = Type.of(DType.F32, in.get(0).dim(-1));
-        for (int i = 1; i < 5; i++) Op.require(in.get(i).type().equals(p), this, in, "gamma, beta, mean and var must be " + p);
+        for (int i = 1; i < 5; i++)
+            Op.require(in.get(i).type().equals(p), this, in, "gamma, beta, mean and var must be " + p);
         return List.of(in.get(0).type());
     }
 
@@ -44,12 +47,22 @@ public record ChannelAffine(double eps, double slope) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         int c = n.input(0).dim(-1);
-        w.in(0).in(1).in(2).in(3).in(4).out(0).i64(n.input(0).shape().elements() / c).i64(c).f64(eps).f64(slope);
+        w.in(0)
+                .in(1)
+                .in(2)
+                .in(3)
+                .in(4)
+                .out(0)
+                .i64(n.input(0).shape().elements() / c)
+                .i64(c)
+                .f64(eps)
+                .f64(slope);
     }
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1}, {7, 5}, {131, 67}, {39548, 3}}) c.add(of(s[0], s[1]).noGradient());
+        for (int[] s : new int[][] {{1, 1}, {7, 5}, {131, 67}, {39548, 3}})
+            c.add(of(s[0], s[1]).noGradient());
         c.add(of(8 * 112 * 112, 64).benchmark());
         return c;
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,10 +10,11 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Inputs x [B, ..., C] with channels innermost,
- * gamma [C], beta [C]. Outputs y like x, mean and rstd [n * groups], where n = B, or 1 if {@code batch}. Statistics and
- * parameters are f32; statistics are not differentiated by. GroupNorm (Wu and He 2018): {@code batch} false. BatchNorm in
- * training (Ioffe and Szegedy 2015): {@code batch} true and as many groups as channels. Formulas: kernels/channel_norm.
+ * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Inputs x [B, ..., C] with channels
+ * innermost, gamma [C], beta [C]. Outputs y like x, mean and rstd [n * groups], where n = B, or 1 if {@code batch}.
+ * Statistics and parameters are f32; statistics are not differentiated by. GroupNorm (Wu and He 2018): {@code batch}
+ * false. BatchNorm in training (Ioffe and Szegedy 2015): {@code batch} true and as many groups as channels. Formulas:
+ * kernels/channel_norm.
  *
  * @param batch whether statistics go over the batch too
  * @param slope of the leaky ReLU below zero; 1 for none
@@ -31,7 +33,10 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
     /** The extents N, S, C, G of the kernels. */
     static void extents(ArgWriter w, Value x, boolean batch, int groups) {
         int c = x.dim(-1);
-        w.i64(sets(x, batch)).i64(x.shape().elements() / c / sets(x, batch)).i64(c).i64(groups);
+        w.i64(sets(x, batch))
+                .i64(x.shape().elements() / c / sets(x, batch))
+                .i64(c)
+                .i64(groups);
     }
 
     @Override
@@ -51,7 +56,14 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         Value dY = dOut.get(0);
         if (dY == null) throw new UnsupportedOperationException("channel_norm: its statistics have no gradient");
         return n.graph()
-                .apply(new ChannelNormGrad(groups, batch, slope), dY, n.input(0), n.input(1), n.input(2), n.output(1), n.output(2))
+                .apply(
+                        new ChannelNormGrad(groups, batch, slope),
+                        dY,
+                        n.input(0),
+                        n.input(1),
+                        n.input(2),
+                        n.output(1),
+                        n.output(2))
                 .outputs();
     }
 
@@ -77,13 +89,22 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         List<OpCase> c = new ArrayList<>();
         // x [B, S, C], groups
         int[][] shapes = {
-            {1, 1, 1, 1}, {1, 2, 1, 1}, {2, 5, 6, 3}, {3, 7, 15, 5}, {2, 37, 33, 1}, {1, 131, 20, 4}, {4, 64, 32, 8}, {3, 1031, 24, 2}, {1, 39548, 2, 1}
+            {1, 1, 1, 1},
+            {1, 2, 1, 1},
+            {2, 5, 6, 3},
+            {3, 7, 15, 5},
+            {2, 37, 33, 1},
+            {1, 131, 20, 4},
+            {4, 64, 32, 8},
+            {3, 1031, 24, 2},
+            {1, 39548, 2, 1}
         };
         for (int[] s : shapes)
             for (boolean batch : new boolean[] {false, true}) {
                 OpCase o = of(s, batch ? s[2] : s[3], batch, s[1] % 2 == 0 ? 1 : 0.2);
-                // of one element the variance is 0 and rstd = 1/sqrt(eps) = 316 multiplies what cancels; of two, y is the
-                // sign of their difference and the terms of dX, rstd gamma dY, cancel: with these inputs they are below 1
+                // of one element the variance is 0 and rstd = 1/sqrt(eps) = 316 multiplies what cancels; of two, y is
+                // the sign of their difference and the terms of dX, rstd gamma dY, cancel: with these inputs they are
+                // below 1
                 if (s[0] * s[1] <= 2) o = o.scaled(s[1] == 1 ? 316 : 1);
                 c.add(s[1] > 1000 || s[1] == 1 ? o.noGradient() : o);
             }
@@ -98,7 +119,9 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         long terms = (long) (batch ? s[0] : 1) * s[1] * s[2] / groups + 8;
         return OpCase.of(name + (slope == 1 ? "" : " leaky"), terms, g -> {
             Value x = g.normal(s[0], s[1], s[2]), ga = g.normal(DType.F32, s[2]), be = g.normal(DType.F32, s[2]);
-            return List.of(g.graph().apply(new ChannelNorm(groups, batch, 1e-5, slope), x, ga, be).output(0));
+            return List.of(g.graph()
+                    .apply(new ChannelNorm(groups, batch, 1e-5, slope), x, ga, be)
+                    .output(0));
         });
     }
 }

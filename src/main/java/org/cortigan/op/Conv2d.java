@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -24,10 +25,15 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     public List<Type> infer(List<Value> in) {
         Op.require(in.size() == 2 + (hasBias ? 1 : 0) + (hasScale ? 1 : 0), this, in, "wrong number of inputs");
         Value x = in.get(0), w = in.get(1);
-        Op.require(x.shape().rank() == 4 && w.shape().rank() == 4, this, in, "x must be [B, H, W, C], w [O, C, KH, KW]");
-        Op.require(x.dtype() == w.dtype() && x.dtype().isFloat() && x.dim(3) == w.dim(1), this, in, "x and w do not fit");
         Op.require(
-                x.dim(1) + 2 * padH >= w.dim(2) && x.dim(2) + 2 * padW >= w.dim(3), this, in, "the kernel is larger than the image");
+                x.shape().rank() == 4 && w.shape().rank() == 4, this, in, "x must be [B, H, W, C], w [O, C, KH, KW]");
+        Op.require(
+                x.dtype() == w.dtype() && x.dtype().isFloat() && x.dim(3) == w.dim(1), this, in, "x and w do not fit");
+        Op.require(
+                x.dim(1) + 2 * padH >= w.dim(2) && x.dim(2) + 2 * padW >= w.dim(3),
+                this,
+                in,
+                "the kernel is larger than the image");
         if (hasBias) Op.require(in.get(2).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
         if (hasScale)
             Op.require(in.get(in.size() - 1).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
@@ -40,10 +46,17 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
         Value x = n.input(0), w = n.input(1), dY = dOut.get(0);
         List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
-            Value dx = n.graph().apply(new Conv2dGradX(x.shape(), strideH, strideW, padH, padW), dY, w).output(0);
+            Value dx = n.graph()
+                    .apply(new Conv2dGradX(x.shape(), strideH, strideW, padH, padW), dY, w)
+                    .output(0);
             d.set(0, hasScale ? Ops.mul(dx, n.input(n.inputs().size() - 1)) : dx);
         }
-        if (wanted[1]) d.set(1, n.graph().apply(new Conv2dGradW(w.shape(), strideH, strideW, padH, padW), x, dY).output(0));
+        if (wanted[1])
+            d.set(
+                    1,
+                    n.graph()
+                            .apply(new Conv2dGradW(w.shape(), strideH, strideW, padH, padW), x, dY)
+                            .output(0));
         if (hasBias && wanted[2]) d.set(2, Ops.sumLeading(dY, n.input(2).shape()));
         return d;
     }
@@ -55,7 +68,13 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
 
     /** The part of the arguments that all three kernels share. */
     static void shape(ArgWriter a, Shape x, Shape w, int sh, int sw, int ph, int pw, DType t) {
-        a.i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2)).i64(x.dim(3)).i64(w.dim(0)).i64(w.dim(2)).i64(w.dim(3));
+        a.i64(x.dim(0))
+                .i64(x.dim(1))
+                .i64(x.dim(2))
+                .i64(x.dim(3))
+                .i64(w.dim(0))
+                .i64(w.dim(2))
+                .i64(w.dim(3));
         a.i64(sh).i64(sw).i64(ph).i64(pw).i64(t.variant());
     }
 
@@ -72,7 +91,13 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.state().in(0).in(1).inOrNone(hasBias ? 2 : -1).inOrNone(hasScale ? n.inputs().size() - 1 : -1).out(0).scratch();
+        w.state()
+                .in(0)
+                .in(1)
+                .inOrNone(hasBias ? 2 : -1)
+                .inOrNone(hasScale ? n.inputs().size() - 1 : -1)
+                .out(0)
+                .scratch();
         shape(w, x.shape(), n.input(1).shape(), strideH, strideW, padH, padW, x.dtype());
     }
 

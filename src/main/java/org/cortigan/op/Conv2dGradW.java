@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -31,6 +32,14 @@ public record Conv2dGradW(Shape of, int strideH, int strideW, int padH, int padW
     @Override
     public void args(Node n, ArgWriter w) {
         w.state().in(0).in(1).out(0).scratch();
-        Conv2d.shape(w, n.input(0).shape(), of, strideH, strideW, padH, padW, n.input(0).dtype());
+        Conv2d.shape(
+                w,
+                n.input(0).shape(),
+                of,
+                strideH,
+                strideW,
+                padH,
+                padW,
+                n.input(0).dtype());
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -6,7 +7,9 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** Gradient of {@link Conv2d} by x, without its scale: inputs dY and w; output of the shape {@code of}, in dY's type. */
+/**
+ * Gradient of {@link Conv2d} by x, without its scale: inputs dY and w; output of the shape {@code of}, in dY's type.
+ */
 public record Conv2dGradX(Shape of, int strideH, int strideW, int padH, int padW) implements Op {
     @Override
     public String name() {
@@ -31,6 +34,14 @@ public record Conv2dGradX(Shape of, int strideH, int strideW, int padH, int padW
     @Override
     public void args(Node n, ArgWriter w) {
         w.state().in(0).in(1).out(0).scratch();
-        Conv2d.shape(w, of, n.input(1).shape(), strideH, strideW, padH, padW, n.input(0).dtype());
+        Conv2d.shape(
+                w,
+                of,
+                n.input(1).shape(),
+                strideH,
+                strideW,
+                padH,
+                padW,
+                n.input(0).dtype());
     }
 }

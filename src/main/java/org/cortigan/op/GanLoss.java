@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,10 +11,10 @@ import org.cortigan.graph.Value;
 
 /**
  * Adversarial losses of groups of logits, fused with their gradient. Inputs: logits and a weight [1] (f32); outputs:
- * weighted total [1], loss, mean logit of the real and of the generated [G] each (f32; only the total is differentiable),
- * gradient of the total by the logits. The logits are flat groups of [R, m_g], or of any shape where they are one group;
- * for the discriminator the first half of a group's rows belongs to real, the second to generated responses. The total is
- * weight * sum_g w_g loss_g. Formulas and sources: kernels/gan_loss/gan_loss.h.
+ * weighted total [1], loss, mean logit of the real and of the generated [G] each (f32; only the total is
+ * differentiable), gradient of the total by the logits. The logits are flat groups of [R, m_g], or of any shape where
+ * they are one group; for the discriminator the first half of a group's rows belongs to real, the second to generated
+ * responses. The total is weight * sum_g w_g loss_g. Formulas and sources: kernels/gan_loss/gan_loss.h.
  *
  * @param kind the loss; the order is part of the kernel ABI
  * @param side whose loss; the order is part of the kernel ABI
@@ -57,7 +58,10 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
         Op.require(x.dtype().isFloat(), this, in, "logits must be floating-point");
         int unit = Math.toIntExact(halves() * (groups.isEmpty() ? 1 : width()));
         Op.require(
-                (groups.isEmpty() ? x.dim(0) : x.shape().elements()) % unit == 0, this, in, "must hold real, then as many generated");
+                (groups.isEmpty() ? x.dim(0) : x.shape().elements()) % unit == 0,
+                this,
+                in,
+                "must hold real, then as many generated");
         Op.require(groups.size() < 2 || x.shape().rank() == 1, this, in, "groups must be flat");
         Op.require(in.get(1).type().equals(Type.of(DType.F32, 1)), this, in, "the weight must be f32[1]");
         Type one = Type.of(DType.F32, 1), each = Type.of(DType.F32, Math.max(1, groups.size()));
@@ -66,7 +70,11 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        if (dOut.get(0) == null || dOut.get(1) != null || dOut.get(2) != null || dOut.get(3) != null || dOut.get(4) != null)
+        if (dOut.get(0) == null
+                || dOut.get(1) != null
+                || dOut.get(2) != null
+                || dOut.get(3) != null
+                || dOut.get(4) != null)
             throw new UnsupportedOperationException("of the gan_loss only the total has a gradient");
         return Arrays.asList(Ops.chain(n.output(4), dOut.get(0)), null);
     }
@@ -111,21 +119,25 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
     }
 
     private static OpCase of(Kind k, Side s, int rows, int n) {
-        return OpCase.of("gan_loss " + k + " " + s + " " + rows + "x" + n, Math.min(rows * n, 1024 * 16) / 2 + 16, g -> {
-                    Node l = g.graph().apply(new GanLoss(k, s), g.normal(rows, n), g.scalar(0.7));
-                    return List.of(l.output(0));
-                })
+        return OpCase.of(
+                        "gan_loss " + k + " " + s + " " + rows + "x" + n, Math.min(rows * n, 1024 * 16) / 2 + 16, g -> {
+                            Node l = g.graph().apply(new GanLoss(k, s), g.normal(rows, n), g.scalar(0.7));
+                            return List.of(l.output(0));
+                        })
                 .roundings(2)
                 .scaled(1);
     }
 
     private static OpCase of(Kind k, Side s, int rows, int... logits) {
         int n = Arrays.stream(logits).sum();
-        String name = "gan_loss " + k + " " + s + " " + rows + " of " + (logits.length < 8 ? Arrays.toString(logits) : logits.length);
+        String name = "gan_loss " + k + " " + s + " " + rows + " of "
+                + (logits.length < 8 ? Arrays.toString(logits) : logits.length);
         return OpCase.of(name, rows * n / 2 + 16, g -> {
                     List<Group> groups = new ArrayList<>();
                     for (int i = 0; i < logits.length; i++) groups.add(new Group(logits[i], 0.3 + 0.2 * i));
-                    return List.of(g.graph().apply(new GanLoss(k, s, groups), g.normal(rows * n), g.scalar(0.7)).output(0));
+                    return List.of(g.graph()
+                            .apply(new GanLoss(k, s, groups), g.normal(rows * n), g.scalar(0.7))
+                            .output(0));
                 })
                 .roundings(2)
                 .scaled(1);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,15 +11,16 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Columns of x [R, V] picked for groups (brain regions' vertices): flat [R * N], group after group, each a dense [R, n_g].
- * Inputs: x and the tables index [N] (columns, group after group), first [V + 1] and place [N, 2] (where each column went),
- * as {@link Ops#gatherGroups} makes them; kernels/gather_groups/gather_groups.h has the formulas.
+ * Columns of x [R, V] picked for groups (brain regions' vertices): flat [R * N], group after group, each a dense [R,
+ * n_g]. Inputs: x and the tables index [N] (columns, group after group), first [V + 1] and place [N, 2] (where each
+ * column went), as {@link Ops#gatherGroups} makes them; kernels/gather_groups/gather_groups.h has the formulas.
  *
  * @param sizes members n_g of each group
  */
 public record GatherGroups(List<Integer> sizes) implements Op {
     static Value of(Value x, List<int[]> groups) {
-        if (x.shape().rank() != 2 || groups.isEmpty()) throw new IllegalArgumentException("groups of columns of " + x.type());
+        if (x.shape().rank() != 2 || groups.isEmpty())
+            throw new IllegalArgumentException("groups of columns of " + x.type());
         int rows = x.dim(0), columns = x.dim(1);
         List<Integer> sizes = groups.stream().map(g -> g.length).toList();
         int n = sizes.stream().mapToInt(i -> i).sum();
@@ -68,7 +70,9 @@ public record GatherGroups(List<Integer> sizes) implements Op {
                         && in.get(1).type().equals(Type.of(DType.I32, n))
                         && in.get(2).type().equals(Type.of(DType.I32, x.dim(1) + 1))
                         && in.get(3).type().equals(Type.of(DType.I32, n, 2)),
-                this, in, "the tables do not fit the groups");
+                this,
+                in,
+                "the tables do not fit the groups");
         return List.of(Type.of(x.dtype(), Math.multiplyExact(x.dim(0), n)));
     }
 
@@ -104,8 +108,8 @@ public record GatherGroups(List<Integer> sizes) implements Op {
 
     /** Sizes of the 25 groups of the benchmarks, 40,992 vertices in all, as regions of interest have them. */
     static final int[] REGIONS = {
-        20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450,
-        2600, 2900, 3400, 5000, 5993
+        20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450, 2600,
+        2900, 3400, 5000, 5993
     };
 
     /** Groups of those sizes of columns of V, each a run of neighbours, that overlap where they must. */
@@ -114,7 +118,10 @@ public record GatherGroups(List<Integer> sizes) implements Op {
         int at = 0;
         for (int s : sizes) {
             int from = at;
-            groups.add(IntStream.range(0, s).map(i -> (from + i) % columns).sorted().toArray());
+            groups.add(IntStream.range(0, s)
+                    .map(i -> (from + i) % columns)
+                    .sorted()
+                    .toArray());
             at += s;
         }
         return groups;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -5,7 +6,10 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** dX [R, V] of {@link GatherGroups}: what flowed back to a column from each group that picked it, summed in their order. */
+/**
+ * dX [R, V] of {@link GatherGroups}: what flowed back to a column from each group that picked it, summed in their
+ * order.
+ */
 public record GatherGroupsGrad(int rows) implements Op {
     @Override
     public String name() {

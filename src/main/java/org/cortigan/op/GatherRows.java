@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,8 +9,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Rows of a table [N, ...] of any type picked by index i32 [B]: [B, ...]. For photographs and responses that live in the
- * device's memory. An index outside the table ends the run with an error. No gradient: tables are data.
+ * Rows of a table [N, ...] of any type picked by index i32 [B]: [B, ...]. For photographs and responses that live in
+ * the device's memory. An index outside the table ends the run with an error. No gradient: tables are data.
  */
 public record GatherRows() implements Op {
     @Override
@@ -50,12 +51,21 @@ public record GatherRows() implements Op {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        c.add(OpCase.of("gather_rows of 7x5", 1, g -> List.of(of(g.normal(7, 5), g.index(7, 11)))).noGradient());
-        c.add(OpCase.of("gather_rows of 3x39548", 1, g -> List.of(of(g.normal(3, 39548), g.index(3, 2)))).noGradient());
-        c.add(OpCase.of("gather_rows of 9x4x4x3 bytes", 4, g -> List.of(Ops.normalize(
-                        of(g.bytes(9, 4, 4, 3), g.index(9, 5)), List.of(.5, .5, .5), List.of(.5, .5, .5), g.compute())))
+        c.add(OpCase.of("gather_rows of 7x5", 1, g -> List.of(of(g.normal(7, 5), g.index(7, 11))))
                 .noGradient());
-        c.add(OpCase.of("gather_rows 32 of 256x39548", 1, g -> List.of(of(g.normal(256, 39548), g.index(256, 32)))).benchmark());
+        c.add(OpCase.of("gather_rows of 3x39548", 1, g -> List.of(of(g.normal(3, 39548), g.index(3, 2))))
+                .noGradient());
+        c.add(OpCase.of(
+                        "gather_rows of 9x4x4x3 bytes",
+                        4,
+                        g -> List.of(Ops.normalize(
+                                of(g.bytes(9, 4, 4, 3), g.index(9, 5)),
+                                List.of(.5, .5, .5),
+                                List.of(.5, .5, .5),
+                                g.compute())))
+                .noGradient());
+        c.add(OpCase.of("gather_rows 32 of 256x39548", 1, g -> List.of(of(g.normal(256, 39548), g.index(256, 32))))
+                .benchmark());
         return c;
     }
 

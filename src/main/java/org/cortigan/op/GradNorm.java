@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,8 +9,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Euclidean norm of any number of gradients (f32) together, as one f32: what clipping by global norm looks at. Inputs for each:
- * the gradient, or where it is spectral what {@link SpectralNormGrad} would make it of.
+ * Euclidean norm of any number of gradients (f32) together, as one f32: what clipping by global norm looks at. Inputs
+ * for each: the gradient, or where it is spectral what {@link SpectralNormGrad} would make it of.
  *
  * @param spectral of each gradient, whether it comes in these parts
  */
@@ -22,7 +23,10 @@ public record GradNorm(List<Boolean> spectral) implements Op {
     public static Value of(List<List<Value>> gradients) {
         List<Value> in = new ArrayList<>();
         gradients.forEach(in::addAll);
-        return in.get(0).graph().apply(new GradNorm(gradients.stream().map(g -> g.size() > 1).toList()), in).output(0);
+        return in.get(0)
+                .graph()
+                .apply(new GradNorm(gradients.stream().map(g -> g.size() > 1).toList()), in)
+                .output(0);
     }
 
     @Override
@@ -48,7 +52,8 @@ public record GradNorm(List<Boolean> spectral) implements Op {
     @Override
     public Cost cost(Node n) {
         double flops = 0;
-        for (int i = 0; i < spectral.size(); i++) flops += (spectral.get(i) ? 5.0 : 2.0) * n.input(first(i)).shape().elements();
+        for (int i = 0; i < spectral.size(); i++)
+            flops += (spectral.get(i) ? 5.0 : 2.0) * n.input(first(i)).shape().elements();
         return Op.cost(n, flops);
     }
 
@@ -66,15 +71,24 @@ public record GradNorm(List<Boolean> spectral) implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int n : new int[] {1, 17, 39548, 200_003})
-            c.add(OpCase.of("grad_norm " + n, 4096 / 4 + 16, g -> List.of(
-                            of(List.of(List.of(g.normal(DType.F32, n)), List.of(g.normal(DType.F32, 3, 5))))))
+            c.add(OpCase.of(
+                            "grad_norm " + n,
+                            4096 / 4 + 16,
+                            g -> List.of(
+                                    of(List.of(List.of(g.normal(DType.F32, n)), List.of(g.normal(DType.F32, 3, 5))))))
                     .noGradient());
         // three more roundings of each element
         for (int[] s : Adam.SPECTRAL)
-            c.add(OpCase.of("grad_norm spectral " + s[0] + "x" + s[1], 4096 / 4 + 16 + 6, g -> List.of(
-                            of(List.of(Adam.spectral(g, s[0], s[1]), List.of(g.normal(DType.F32, 7)), Adam.spectral(g, 3, 5)))))
+            c.add(OpCase.of(
+                            "grad_norm spectral " + s[0] + "x" + s[1],
+                            4096 / 4 + 16 + 6,
+                            g -> List.of(of(List.of(
+                                    Adam.spectral(g, s[0], s[1]),
+                                    List.of(g.normal(DType.F32, 7)),
+                                    Adam.spectral(g, 3, 5)))))
                     .noGradient());
-        c.add(OpCase.of("grad_norm 8000000", 1, g -> List.of(of(List.of(List.of(g.normal(DType.F32, 8_000_000)))))).benchmark());
+        c.add(OpCase.of("grad_norm 8000000", 1, g -> List.of(of(List.of(List.of(g.normal(DType.F32, 8_000_000))))))
+                .benchmark());
         return c;
     }
 }

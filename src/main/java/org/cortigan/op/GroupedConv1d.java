@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,14 +11,15 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Convolutions along the vertices of many groups as one node: flat groups of [R, n_g, C] with a weight [O, C, 1, k] each to
- * flat groups of [R, n'_g, O], padding (k - 1) / 2, zeros outside the group. Inputs: flat x, the weights, biases (f32 [O]
- * each), scales (f32 [1] each); contract of the scales as in {@link Matmul}.
+ * Convolutions along the vertices of many groups as one node: flat groups of [R, n_g, C] with a weight [O, C, 1, k]
+ * each to flat groups of [R, n'_g, O], padding (k - 1) / 2, zeros outside the group. Inputs: flat x, the weights,
+ * biases (f32 [O] each), scales (f32 [1] each); contract of the scales as in {@link Matmul}.
  *
  * @param rows R
  * @param sizes n_g
  */
-public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale) implements Op {
+public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale)
+        implements Op {
     /** n'_g of a group of n vertices; below 1 if a kernel of even length k is too long. */
     public static int length(int n, int k, int stride) {
         return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
@@ -63,19 +65,29 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         for (int i = 0; i < n; i++) {
             Value w = in.get(1 + i);
             Op.require(
-                    w.shape().rank() == 4 && w.dim(2) == 1 && w.dtype() == t && t.isFloat(), this, in,
+                    w.shape().rank() == 4 && w.dim(2) == 1 && w.dtype() == t && t.isFloat(),
+                    this,
+                    in,
                     "a weight must be [O, C, 1, k] of x's type");
             Op.require(
-                    length(sizes.get(i), w.dim(3), stride) > 0, this, in,
+                    length(sizes.get(i), w.dim(3), stride) > 0,
+                    this,
+                    in,
                     "group " + i + " has too few vertices for a kernel of " + w.dim(3));
             read += x(rows, sizes.get(i), w.shape()).elements();
             written += y(rows, sizes.get(i), w.shape(), stride).elements();
             if (hasBias)
-                Op.require(in.get(1 + n + i).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
+                Op.require(
+                        in.get(1 + n + i).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
             if (hasScale)
-                Op.require(in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
+                Op.require(
+                        in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)),
+                        this,
+                        in,
+                        "scale must be f32[1]");
         }
-        Op.require(in.get(0).shape().equals(Shape.of(Math.toIntExact(read))), this, in, "x must be flat, [" + read + "]");
+        Op.require(
+                in.get(0).shape().equals(Shape.of(Math.toIntExact(read))), this, in, "x must be flat, [" + read + "]");
         return List.of(Type.of(t, Math.toIntExact(written)));
     }
 
@@ -88,7 +100,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
             List<Value> in = new ArrayList<>(List.of(dY));
             in.addAll(weights(n.inputs()));
             if (hasScale) in.addAll(n.inputs().subList(firstScale(), firstScale() + count));
-            d.set(0, n.graph().apply(new GroupedConv1dGradX(rows, sizes, stride, hasScale), in).output(0));
+            d.set(
+                    0,
+                    n.graph()
+                            .apply(new GroupedConv1dGradX(rows, sizes, stride, hasScale), in)
+                            .output(0));
         }
         boolean weights = false, biases = false;
         for (int i = 0; i < count; i++) {
@@ -129,7 +145,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         a.state().scratch();
         a.rows(count, g -> {
             Shape w = n.input(1 + g).shape();
-            a.none().in(0, at[0]).in(1 + g).inOrNone(hasBias ? 1 + count + g : -1).inOrNone(hasScale ? firstScale() + g : -1);
+            a.none()
+                    .in(0, at[0])
+                    .in(1 + g)
+                    .inOrNone(hasBias ? 1 + count + g : -1)
+                    .inOrNone(hasScale ? firstScale() + g : -1);
             a.out(0, at[1]).none();
             shape(a, rows, sizes.get(g), w, stride, n.input(0).dtype());
             at[0] += x(rows, sizes.get(g), w).elements();
@@ -155,21 +175,29 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         List<Integer> regions = Arrays.stream(GatherGroups.REGIONS).boxed().toList();
         c.add(of(64, regions, 1, 16, 9, 1, true, false).benchmark());
         c.add(discriminator("patch 8 of 25 regions", regions).benchmark());
-        c.add(discriminator("patch 8 of one region", List.of(Arrays.stream(GatherGroups.REGIONS).sum())).benchmark());
+        c.add(discriminator(
+                        "patch 8 of one region",
+                        List.of(Arrays.stream(GatherGroups.REGIONS).sum()))
+                .benchmark());
         return c;
     }
 
-    private static OpCase of(int rows, List<Integer> sizes, int in, int out, int k, int stride, boolean bias, boolean scale) {
-        String name = "grouped_conv1d " + rows + (sizes.size() < 8 ? sizes : " of " + sizes.size()) + " " + in + " to " + out + " k " + k
-                + (stride > 1 ? " stride " + stride : "") + (bias ? " bias" : "") + (scale ? " scale" : "");
+    private static OpCase of(
+            int rows, List<Integer> sizes, int in, int out, int k, int stride, boolean bias, boolean scale) {
+        String name = "grouped_conv1d " + rows + (sizes.size() < 8 ? sizes : " of " + sizes.size()) + " " + in + " to "
+                + out + " k " + k + (stride > 1 ? " stride " + stride : "") + (bias ? " bias" : "")
+                + (scale ? " scale" : "");
         return OpCase.of(name, (long) in * k + 2, g -> {
-                    List<Value> w = new ArrayList<>(), b = bias ? new ArrayList<>() : null, s = scale ? new ArrayList<>() : null;
+                    List<Value> w = new ArrayList<>(),
+                            b = bias ? new ArrayList<>() : null,
+                            s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < sizes.size(); i++) {
                         w.add(g.normal(out, in, 1, k));
                         if (bias) b.add(g.normal(DType.F32, out));
                         if (scale) s.add(g.scalar(0.37 + 0.1 * i));
                     }
-                    Value x = g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());
+                    Value x =
+                            g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());
                     return List.of(Ops.groupedConv1d(x, rows, sizes, w, b, s, stride));
                 })
                 // with a scale, the gradient by x is rounded before and after it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -7,7 +8,10 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** Gradients of {@link GroupedConv1d} by its (scaled) weights: inputs flat x and dY; outputs of the shapes {@code of}, f32. */
+/**
+ * Gradients of {@link GroupedConv1d} by its (scaled) weights: inputs flat x and dY; outputs of the shapes {@code of},
+ * f32.
+ */
 public record GroupedConv1dGradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op {
     @Override
     public String name() {
@@ -35,7 +39,8 @@ public record GroupedConv1dGradW(int rows, List<Integer> sizes, int stride, List
         a.state().scratch();
         a.rows(sizes.size(), g -> {
             a.none().in(0, at[0]).in(1, at[1]).out(g).none();
-            GroupedConv1d.shape(a, rows, sizes.get(g), of.get(g), stride, n.input(0).dtype());
+            GroupedConv1d.shape(
+                    a, rows, sizes.get(g), of.get(g), stride, n.input(0).dtype());
             at[0] += GroupedConv1d.x(rows, sizes.get(g), of.get(g)).elements();
             at[1] += GroupedConv1d.y(rows, sizes.get(g), of.get(g), stride).elements();
         });

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -20,7 +21,8 @@ public record GroupedConv1dGradX(int rows, List<Integer> sizes, int stride, bool
     @Override
     public List<Type> infer(List<Value> in) {
         long n = 0;
-        for (int i = 0; i < sizes.size(); i++) n += GroupedConv1d.x(rows, sizes.get(i), in.get(1 + i).shape()).elements();
+        for (int i = 0; i < sizes.size(); i++)
+            n += GroupedConv1d.x(rows, sizes.get(i), in.get(1 + i).shape()).elements();
         return List.of(Type.of(in.get(0).dtype(), Math.toIntExact(n)));
     }
 

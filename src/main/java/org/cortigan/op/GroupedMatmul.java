@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,10 +11,10 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups as one node, each with extents of its own. A flat
- * operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, biases (f32 [N] each),
- * scales (f32 [1] each), where an operand {@link Where#EACH} takes an input for every group. Output: flat, or one for
- * every group if {@code apart}. Transposes and the contract of scales as in {@link Matmul}.
+ * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups as one node, each with extents of its own. A
+ * flat operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, biases (f32 [N]
+ * each), scales (f32 [1] each), where an operand {@link Where#EACH} takes an input for every group. Output: flat, or
+ * one for every group if {@code apart}. Transposes and the contract of scales as in {@link Matmul}.
  */
 public record GroupedMatmul(
         List<Extent> groups,
@@ -61,11 +62,17 @@ public record GroupedMatmul(
             all += (long) s[0] * s[1];
             Value v = in.get(at + (w == Where.EACH ? i : 0));
             if (w != Where.FLAT)
-                Op.require(v.shape().rank() == 2 && v.dim(0) == s[0] && v.dim(1) == s[1], this, in,
+                Op.require(
+                        v.shape().rank() == 2 && v.dim(0) == s[0] && v.dim(1) == s[1],
+                        this,
+                        in,
                         "group " + i + " wants " + Arrays.toString(s) + ", not " + v.type());
         }
         if (w == Where.FLAT)
-            Op.require(in.get(at).shape().rank() == 1 && in.get(at).shape().elements() == all, this, in,
+            Op.require(
+                    in.get(at).shape().rank() == 1 && in.get(at).shape().elements() == all,
+                    this,
+                    in,
                     "a flat operand wants [" + all + "], not " + in.get(at).type());
     }
 
@@ -79,12 +86,22 @@ public record GroupedMatmul(
             Op.require(v.dtype() == in.get(0).dtype() && v.dtype().isFloat(), this, in, "operands must have one type");
         for (int i = 0; i < n; i++) {
             if (hasBias)
-                Op.require(in.get(firstBias() + i).type().equals(Type.of(DType.F32, groups.get(i).n)), this, in, "bias must be f32[N]");
+                Op.require(
+                        in.get(firstBias() + i).type().equals(Type.of(DType.F32, groups.get(i).n)),
+                        this,
+                        in,
+                        "bias must be f32[N]");
             if (hasScale)
-                Op.require(in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
+                Op.require(
+                        in.get(firstScale() + i).type().equals(Type.of(DType.F32, 1)),
+                        this,
+                        in,
+                        "scale must be f32[1]");
         }
         if (apart) return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
-        return List.of(Type.of(out, Math.toIntExact(groups.stream().mapToLong(e -> (long) e.m * e.n).sum())));
+        return List.of(Type.of(
+                out,
+                Math.toIntExact(groups.stream().mapToLong(e -> (long) e.m * e.n).sum())));
     }
 
     @Override
@@ -114,12 +131,17 @@ public record GroupedMatmul(
         }
         if (weights) {
             List<Extent> e = groups.stream().map(g -> new Extent(g.n, g.k, g.m)).toList();
-            Node w = n.graph().apply(new GroupedMatmul(e, Where.FLAT, a, true, false, false, false, true, DType.F32), dY, x);
+            Node w = n.graph()
+                    .apply(new GroupedMatmul(e, Where.FLAT, a, true, false, false, false, true, DType.F32), dY, x);
             for (int i = 0; i < count; i++) d.set(1 + i, w.output(i));
         }
         if (biases) {
-            Node s = n.graph().apply(
-                    new GroupedSum(groups.stream().map(Extent::m).toList(), groups.stream().map(Extent::n).toList()), dY);
+            Node s = n.graph()
+                    .apply(
+                            new GroupedSum(
+                                    groups.stream().map(Extent::m).toList(),
+                                    groups.stream().map(Extent::n).toList()),
+                            dY);
             for (int i = 0; i < count; i++) d.set(firstBias() + i, s.output(i));
         }
         return d;
@@ -127,7 +149,8 @@ public record GroupedMatmul(
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, groups.stream().mapToDouble(e -> 2.0 * e.m * e.n * e.k).sum());
+        return Op.cost(
+                n, groups.stream().mapToDouble(e -> 2.0 * e.m * e.n * e.k).sum());
     }
 
     @Override
@@ -147,7 +170,14 @@ public record GroupedMatmul(
             w.in(inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
             w.inOrNone(hasBias ? firstBias() + g : -1).inOrNone(hasScale ? firstScale() + g : -1);
             w.out(apart ? g : 0, apart ? 0 : at[2]).none();
-            w.i64(e.m).i64(e.n).i64(e.k).i64(transA ? 1 : 0).i64(transB ? 1 : 0).i64(t).i64(t).i64(out.variant());
+            w.i64(e.m)
+                    .i64(e.n)
+                    .i64(e.k)
+                    .i64(transA ? 1 : 0)
+                    .i64(transB ? 1 : 0)
+                    .i64(t)
+                    .i64(t)
+                    .i64(out.variant());
             at[0] += (long) e.m * e.k;
             at[1] += (long) e.k * e.n;
             at[2] += (long) e.m * e.n;
@@ -164,26 +194,32 @@ public record GroupedMatmul(
         }
         c.add(of(2, k, n, false, true, true).noGradient());
         c.add(of(2, new int[] {5}, new int[] {3}, true, false, false));
-        c.add(of(19, new int[] {20, 1009, 67, 131, 1, 300, 2}, new int[] {33, 70, 1, 17, 8, 65, 3}, true, true, false).noGradient());
+        c.add(of(19, new int[] {20, 1009, 67, 131, 1, 300, 2}, new int[] {33, 70, 1, 17, 8, 65, 3}, true, true, false)
+                .noGradient());
         int[] regions = GatherGroups.REGIONS;
-        c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false).benchmark());
+        c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false)
+                .benchmark());
         c.add(discriminator("mlp 64 of 25 regions", true).benchmark());
         c.add(discriminator("mlp 64 of one region", false).benchmark());
         return c;
     }
 
     private static OpCase of(int rows, int[] k, int[] n, boolean bias, boolean scale, boolean shared) {
-        String name = "grouped_matmul " + rows + " of " + k.length + (k.length < 8 ? " " + Arrays.toString(k) + Arrays.toString(n) : "")
-                + (shared ? " shared" : "") + (bias ? " bias" : "") + (scale ? " scale" : "");
+        String name = "grouped_matmul " + rows + " of " + k.length
+                + (k.length < 8 ? " " + Arrays.toString(k) + Arrays.toString(n) : "") + (shared ? " shared" : "")
+                + (bias ? " bias" : "") + (scale ? " scale" : "");
         return OpCase.of(name, Arrays.stream(k).max().getAsInt() + 2L, g -> {
-                    List<Value> w = new ArrayList<>(), b = bias ? new ArrayList<>() : null, s = scale ? new ArrayList<>() : null;
+                    List<Value> w = new ArrayList<>(),
+                            b = bias ? new ArrayList<>() : null,
+                            s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < k.length; i++) {
                         w.add(g.normal(n[i], shared ? k[0] : k[i]));
                         if (bias) b.add(g.normal(DType.F32, n[i]));
                         if (scale) s.add(g.scalar(0.37 + 0.1 * i));
                     }
                     if (shared) return List.of(Ops.groupedLinear(g.normal(rows, k[0]), w, b, s));
-                    return List.of(Ops.groupedLinear(g.normal(rows * Arrays.stream(k).sum()), rows, w, b, s));
+                    return List.of(
+                            Ops.groupedLinear(g.normal(rows * Arrays.stream(k).sum()), rows, w, b, s));
                 })
                 .roundings(2);
     }
@@ -191,7 +227,9 @@ public record GroupedMatmul(
     /** MLPs with 256 and 128 hidden units over 25 regions, or one over as many vertices with as many parameters. */
     private static OpCase discriminator(String name, boolean regions) {
         return OpCase.of("discriminator " + name, 1, g -> {
-            int[] sizes = regions ? GatherGroups.REGIONS : new int[] {Arrays.stream(GatherGroups.REGIONS).sum()};
+            int[] sizes = regions
+                    ? GatherGroups.REGIONS
+                    : new int[] {Arrays.stream(GatherGroups.REGIONS).sum()};
             int first = regions ? 256 : 275; // 25 second layers are as large as 19 more units before one
             Value x = regions
                     ? Ops.gatherGroups(g.normal(64, 39548), GatherGroups.groups(39548, sizes))

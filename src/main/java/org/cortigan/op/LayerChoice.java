@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,8 +9,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Readout weights of every vertex over L layers of C features, w[v, l C + c] = softmax_l(a[v])[l] f[v, c]: a learned choice
- * of layer times a feature vector that the layers share. Inputs a [V, L], f [V, C] f32; output [V, L * C].
+ * Readout weights of every vertex over L layers of C features, w[v, l C + c] = softmax_l(a[v])[l] f[v, c]: a learned
+ * choice of layer times a feature vector that the layers share. Inputs a [V, L], f [V, C] f32; output [V, L * C].
  *
  * @param out type of the weights: that of the product they are for
  */
@@ -22,19 +23,23 @@ public record LayerChoice(DType out) implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value a = in.get(0), f = in.get(1);
-        for (Value v : in) Op.require(v.dtype() == DType.F32 && v.shape().rank() == 2, this, in, "a and f must be f32 matrices");
+        for (Value v : in)
+            Op.require(v.dtype() == DType.F32 && v.shape().rank() == 2, this, in, "a and f must be f32 matrices");
         Op.require(a.dim(0) == f.dim(0), this, in, "a [V, L] and f [V, C] must have one row for each vertex");
         return List.of(Type.of(out, a.dim(0), Math.multiplyExact(a.dim(1), f.dim(1))));
     }
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return n.graph().apply(new LayerChoiceGrad(), dOut.get(0), n.input(0), n.input(1)).outputs();
+        return n.graph()
+                .apply(new LayerChoiceGrad(), dOut.get(0), n.input(0), n.input(1))
+                .outputs();
     }
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, n.output(0).shape().elements() + 20.0 * n.input(0).shape().elements());
+        return Op.cost(
+                n, n.output(0).shape().elements() + 20.0 * n.input(0).shape().elements());
     }
 
     @Override
@@ -49,7 +54,12 @@ public record LayerChoice(DType out) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).out(0).i64(n.input(0).dim(0)).i64(n.input(0).dim(1)).i64(n.input(1).dim(1));
+        w.in(0)
+                .in(1)
+                .out(0)
+                .i64(n.input(0).dim(0))
+                .i64(n.input(0).dim(1))
+                .i64(n.input(1).dim(1));
     }
 
     public static List<OpCase> cases() {

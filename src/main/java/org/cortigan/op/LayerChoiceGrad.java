@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -15,13 +16,19 @@ public record LayerChoiceGrad() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value a = in.get(1), f = in.get(2);
-        Op.require(in.get(0).shape().elements() == (long) a.dim(0) * a.dim(1) * f.dim(1), this, in, "dW must be [V, L * C]");
+        Op.require(
+                in.get(0).shape().elements() == (long) a.dim(0) * a.dim(1) * f.dim(1),
+                this,
+                in,
+                "dW must be [V, L * C]");
         return List.of(a.type(), f.type());
     }
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, 4.0 * n.input(0).shape().elements() + 30.0 * n.input(1).shape().elements());
+        return Op.cost(
+                n,
+                4.0 * n.input(0).shape().elements() + 30.0 * n.input(1).shape().elements());
     }
 
     @Override
@@ -31,6 +38,13 @@ public record LayerChoiceGrad() implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).out(0).out(1).i64(n.input(1).dim(0)).i64(n.input(1).dim(1)).i64(n.input(2).dim(1));
+        w.in(0)
+                .in(1)
+                .in(2)
+                .out(0)
+                .out(1)
+                .i64(n.input(1).dim(0))
+                .i64(n.input(1).dim(1))
+                .i64(n.input(2).dim(1));
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,9 +11,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), with an optional residual sum in front.
- * Inputs x, gamma [C], beta [C] and, if {@code residual}, r like x. Outputs y, mean [rows], rstd [rows] and, if
- * {@code residual}, s = x + r. Statistics and parameters are f32.
+ * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), with an optional residual sum in front. Inputs x,
+ * gamma [C], beta [C] and, if {@code residual}, r like x. Outputs y, mean [rows], rstd [rows] and, if {@code residual},
+ * s = x + r. Statistics and parameters are f32.
  */
 public record LayerNorm(double eps, boolean residual) implements Op {
     @Override
@@ -74,7 +75,8 @@ public record LayerNorm(double eps, boolean residual) implements Op {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1}, {1, 5}, {3, 7}, {5, 33}, {37, 192}, {3, 128}, {3, 512}, {3, 1024}, {1576, 768}})
+        for (int[] s :
+                new int[][] {{1, 1}, {1, 5}, {3, 7}, {5, 33}, {37, 192}, {3, 128}, {3, 512}, {3, 1024}, {1576, 768}})
             for (boolean r : new boolean[] {false, true}) {
                 int rows = s[0], width = s[1];
                 OpCase o = OpCase.of("layernorm " + rows + "x" + width + (r ? " residual" : ""), width + 8L, g -> {

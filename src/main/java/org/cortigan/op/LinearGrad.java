@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Gradients of a linear layer by its weight and bias: inputs dY [R, M] and x [R, N]; outputs dW = dY^T x [M, N] and the sums
- * of dY [M], both f32. One op, as libraries sum dY while they multiply with it.
+ * Gradients of a linear layer by its weight and bias: inputs dY [R, M] and x [R, N]; outputs dW = dY^T x [M, N] and the
+ * sums of dY [M], both f32. One op, as libraries sum dY while they multiply with it.
  */
 public record LinearGrad() implements Op {
     @Override
@@ -21,7 +22,11 @@ public record LinearGrad() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value dY = in.get(0), x = in.get(1);
-        Op.require(dY.shape().rank() == 2 && x.shape().rank() == 2 && dY.dim(0) == x.dim(0), this, in, "dY must be [R, M], x [R, N]");
+        Op.require(
+                dY.shape().rank() == 2 && x.shape().rank() == 2 && dY.dim(0) == x.dim(0),
+                this,
+                in,
+                "dY must be [R, M], x [R, N]");
         Op.require(dY.dtype() == x.dtype() && x.dtype().isFloat(), this, in, "dY and x must have one type");
         return List.of(new Type(DType.F32, Shape.of(dY.dim(1), x.dim(1))), new Type(DType.F32, Shape.of(dY.dim(1))));
     }
@@ -55,7 +60,11 @@ public record LinearGrad() implements Op {
 
     /** R rows, M outputs, N inputs of the layer. */
     private static OpCase of(int[] s) {
-        return OpCase.of("linear_grad " + s[0] + "x" + s[1] + "x" + s[2], s[0] + 2, g ->
-                g.graph().apply(new LinearGrad(), g.normal(s[0], s[1]), g.normal(s[0], s[2])).outputs());
+        return OpCase.of(
+                "linear_grad " + s[0] + "x" + s[1] + "x" + s[2],
+                s[0] + 2,
+                g -> g.graph()
+                        .apply(new LinearGrad(), g.normal(s[0], s[1]), g.normal(s[0], s[2]))
+                        .outputs());
     }
 }

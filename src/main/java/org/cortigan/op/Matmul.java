@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -39,7 +40,8 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
     @Override
     public List<Type> infer(List<Value> in) {
         Op.require(in.size() == 2 + (hasBias ? 1 : 0) + (hasScale ? 1 : 0), this, in, "wrong number of inputs");
-        Op.require(in.get(0).shape().rank() == 2 && in.get(1).shape().rank() == 2, this, in, "a and b must be matrices");
+        Op.require(
+                in.get(0).shape().rank() == 2 && in.get(1).shape().rank() == 2, this, in, "a and b must be matrices");
         Op.require(k(in) == in.get(1).dim(transB ? 1 : 0), this, in, "inner extents differ");
         Op.require(in.get(0).dtype() == in.get(1).dtype(), this, in, "a and b must have one type");
         if (hasBias)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -23,7 +24,9 @@ public record MeanMiddle() implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return n.graph().apply(new MeanMiddleGrad(n.input(0).dim(1)), dOut.get(0)).outputs();
+        return n.graph()
+                .apply(new MeanMiddleGrad(n.input(0).dim(1)), dOut.get(0))
+                .outputs();
     }
 
     @Override
@@ -45,8 +48,10 @@ public record MeanMiddle() implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {3, 7, 33}, {8, 196, 192}})
-            c.add(OpCase.of("mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
-        c.add(OpCase.of("mean_middle 8x196x768", 196, g -> List.of(Ops.meanMiddle(g.normal(8, 196, 768)))).benchmark());
+            c.add(OpCase.of(
+                    "mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
+        c.add(OpCase.of("mean_middle 8x196x768", 196, g -> List.of(Ops.meanMiddle(g.normal(8, 196, 768))))
+                .benchmark());
         return c;
     }
 }

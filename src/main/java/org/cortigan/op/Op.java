@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,8 +9,8 @@ import org.cortigan.graph.Operation;
 import org.cortigan.graph.Value;
 
 /**
- * One operation, complete: shapes, derivative, cost, kernel and arguments. Implementations are records in this
- * package, one file each; {@link OpCases} lists the cases from which tests and benchmarks are derived.
+ * One operation, complete: shapes, derivative, cost, kernel and arguments. Implementations are records in this package,
+ * one file each; {@link OpCases} lists the cases from which tests and benchmarks are derived.
  */
 public interface Op extends Operation {
     /** The op of a node that is not a leaf. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -13,8 +14,8 @@ import org.cortigan.graph.Value;
  * @param terms length n of the longest sum behind one output; the f32 tolerance is n * 2^-24 * scale, with scale the
  *     largest magnitude among reference outputs (at least {@code scale})
  * @param scale magnitude of the largest intermediate result, where outputs cancel below it; 0 if they do not
- * @param bf16Roundings how many times a result is rounded to bf16 inside; each allows one ulp (2^-8), which is twice the
- *     rounding error of a naive kernel; 1 for most
+ * @param bf16Roundings how many times a result is rounded to bf16 inside; each allows one ulp (2^-8), which is twice
+ *     the rounding error of a naive kernel; 1 for most
  * @param gradient whether central differences are to agree with the symbolic gradient
  * @param bench whether it is a shape worth timing
  */

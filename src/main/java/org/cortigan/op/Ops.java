@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -12,12 +13,13 @@ public final class Ops {
     private Ops() {}
 
     /** scale * op(a) op(b) + bias; bias and scale may be null. See {@link Matmul}. */
-    public static Value matmul(
-            Value a, Value b, boolean transA, boolean transB, Value bias, Value scale, DType out) {
+    public static Value matmul(Value a, Value b, boolean transA, boolean transB, Value bias, Value scale, DType out) {
         List<Value> in = new ArrayList<>(List.of(a, b));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
-        return a.graph().apply(new Matmul(transA, transB, bias != null, scale != null, out), in).output(0);
+        return a.graph()
+                .apply(new Matmul(transA, transB, bias != null, scale != null, out), in)
+                .output(0);
     }
 
     public static Value reshape(Value x, int... dims) {
@@ -78,10 +80,13 @@ public final class Ops {
     public static Value slice(Value x, int axis, int from, int to) {
         if (from < 0 || to > x.dim(axis) || from >= to)
             throw new IllegalArgumentException("slice [" + from + ", " + to + ") of axis " + axis + " of " + x.type());
-        long outer = x.shape().elements(0, axis), inner = x.shape().elements(axis + 1, x.shape().rank());
+        long outer = x.shape().elements(0, axis),
+                inner = x.shape().elements(axis + 1, x.shape().rank());
         if (to - from == x.dim(axis)) return x;
         Assemble.Piece p = new Assemble.Piece(0, from * inner, x.dim(axis) * inner, (to - from) * inner);
-        return x.graph().apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x).output(0);
+        return x.graph()
+                .apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x)
+                .output(0);
     }
 
     /** The parts one behind the other along an axis; the other extents must agree. */
@@ -92,7 +97,8 @@ public final class Ops {
         int n = 0;
         for (Value v : parts) {
             if (!v.shape().with(axis, 1).equals(first.with(axis, 1)))
-                throw new IllegalArgumentException("concat along axis " + axis + ": " + v.type() + " after " + parts[0].type());
+                throw new IllegalArgumentException(
+                        "concat along axis " + axis + ": " + v.type() + " after " + parts[0].type());
             long len = v.shape().elements(axis, v.shape().rank());
             row.add(new Assemble.Piece(row.size(), 0, len, len));
             n += v.dim(axis);
@@ -107,9 +113,13 @@ public final class Ops {
         if (before == 0 && after == 0) return x;
         long inner = x.shape().elements(axis + 1, x.shape().rank()), len = x.dim(axis) * inner;
         List<Assemble.Piece> row = List.of(
-                Assemble.Piece.zeros(before * inner), new Assemble.Piece(0, 0, len, len), Assemble.Piece.zeros(after * inner));
+                Assemble.Piece.zeros(before * inner),
+                new Assemble.Piece(0, 0, len, len),
+                Assemble.Piece.zeros(after * inner));
         Shape to = x.shape().with(axis, before + x.dim(axis) + after);
-        return x.graph().apply(new Assemble(x.shape().elements(0, axis), row, to), x).output(0);
+        return x.graph()
+                .apply(new Assemble(x.shape().elements(0, axis), row, to), x)
+                .output(0);
     }
 
     /** [n, C] before the tokens of every element of x [B, T, C]: [B, n + T, C]. */
@@ -147,7 +157,8 @@ public final class Ops {
     /** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]; a reshape where A or B is 1. */
     public static Value swapLeading(Value x) {
         SwapLeading op = new SwapLeading();
-        if (x.dim(-3) == 1 || x.dim(-2) == 1) return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
+        if (x.dim(-3) == 1 || x.dim(-2) == 1)
+            return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
         return x.graph().apply(op, x).output(0);
     }
 
@@ -164,26 +175,29 @@ public final class Ops {
         List<Value> in = new ArrayList<>(List.of(x, w));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
-        return x.graph().apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in).output(0);
+        return x.graph()
+                .apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in)
+                .output(0);
     }
 
     /**
-     * Columns of x [R, V] for each group, group after group as one flat value; see {@link GatherGroups}. A column may be in
-     * no group or in several.
+     * Columns of x [R, V] for each group, group after group as one flat value; see {@link GatherGroups}. A column may
+     * be in no group or in several.
      */
     public static Value gatherGroups(Value x, List<int[]> groups) {
         return GatherGroups.of(x, groups);
     }
 
     /**
-     * A linear layer for each group of a flat value of groups [rows, K_g]: flat groups of [rows, N_g]. One group is a plain
-     * {@link Matmul}.
+     * A linear layer for each group of a flat value of groups [rows, K_g]: flat groups of [rows, N_g]. One group is a
+     * plain {@link Matmul}.
      *
      * @param weights [N_g, K_g] for each group
      * @param biases f32 [N_g] each, or null
      * @param scales f32 [1] each, or null
      */
-    public static Value groupedLinear(Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+    public static Value groupedLinear(
+            Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
         if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
         return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
     }
@@ -197,15 +211,25 @@ public final class Ops {
 
     private static Value groupedLinear(
             GroupedMatmul.Where where, Value x, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
-        var extents = weights.stream().map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1))).toList();
+        var extents = weights.stream()
+                .map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1)))
+                .toList();
         GroupedMatmul op = new GroupedMatmul(
-                extents, where, GroupedMatmul.Where.EACH, false, true, biases != null, scales != null, false, x.dtype());
+                extents,
+                where,
+                GroupedMatmul.Where.EACH,
+                false,
+                true,
+                biases != null,
+                scales != null,
+                false,
+                x.dtype());
         return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
     }
 
     /**
-     * A convolution along the vertices for each group of a flat value of groups [rows, n_g, C]: flat groups of [rows, n'_g, O],
-     * where {@link GroupedConv1d#length} gives n'_g. One group is a plain {@link Conv2d}.
+     * A convolution along the vertices for each group of a flat value of groups [rows, n_g, C]: flat groups of [rows,
+     * n'_g, O], where {@link GroupedConv1d#length} gives n'_g. One group is a plain {@link Conv2d}.
      *
      * @param sizes n_g
      * @param weights [O, C, 1, k] for each group
@@ -213,12 +237,22 @@ public final class Ops {
      * @param scales f32 [1] each, or null
      */
     public static Value groupedConv1d(
-            Value flat, int rows, List<Integer> sizes, List<Value> weights, List<Value> biases, List<Value> scales, int stride) {
+            Value flat,
+            int rows,
+            List<Integer> sizes,
+            List<Value> weights,
+            List<Value> biases,
+            List<Value> scales,
+            int stride) {
         if (weights.size() > 1) {
             GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
-            return flat.graph().apply(op, grouped(flat, weights, biases, scales)).output(0);
+            return flat.graph()
+                    .apply(op, grouped(flat, weights, biases, scales))
+                    .output(0);
         }
-        Value w = weights.get(0), bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        Value w = weights.get(0),
+                bias = biases == null ? null : biases.get(0),
+                scale = scales == null ? null : scales.get(0);
         Value x = reshape(flat, rows, 1, sizes.get(0), w.dim(1));
         return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -24,7 +25,10 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
         Op.require(x.dtype() == DType.U8 && x.shape().rank() == 4 && x.dim(3) == 3, this, in, "takes u8 [B, H, W, 3]");
         if (patch == 0) return List.of(new Type(out, x.shape()));
         Op.require(
-                x.dim(1) % patch == 0 && x.dim(2) % patch == 0, this, in, "patches of " + patch + " pixels do not divide the image");
+                x.dim(1) % patch == 0 && x.dim(2) % patch == 0,
+                this,
+                in,
+                "patches of " + patch + " pixels do not divide the image");
         return List.of(new Type(out, Shape.of(x.dim(0), x.dim(1) / patch * (x.dim(2) / patch), 3 * patch * patch)));
     }
 
@@ -51,7 +55,13 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2)).i64(Math.max(patch, 1)).i64(patch == 0 ? 0 : 1);
+        w.in(0)
+                .out(0)
+                .i64(x.dim(0))
+                .i64(x.dim(1))
+                .i64(x.dim(2))
+                .i64(Math.max(patch, 1))
+                .i64(patch == 0 ? 0 : 1);
         for (double d : mean) w.f64(d);
         for (double d : std) w.f64(d);
     }
@@ -59,14 +69,21 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1, 1}, {3, 6, 9, 3}, {2, 32, 32, 8}, {2, 5, 7, 0}})
-            c.add(OpCase.of("patchify " + java.util.Arrays.toString(s), 4, g -> List.of(g.graph()
-                            .apply(
-                                    new Patchify(s[3], List.of(0.5, 0.4, 0.3), List.of(0.2, 0.3, 0.5), g.compute()),
-                                    g.bytes(s[0], s[1], s[2], 3))
-                            .output(0)))
+            c.add(OpCase.of(
+                            "patchify " + java.util.Arrays.toString(s),
+                            4,
+                            g -> List.of(g.graph()
+                                    .apply(
+                                            new Patchify(
+                                                    s[3], List.of(0.5, 0.4, 0.3), List.of(0.2, 0.3, 0.5), g.compute()),
+                                            g.bytes(s[0], s[1], s[2], 3))
+                                    .output(0)))
                     .noGradient());
-        c.add(OpCase.of("patchify [8, 224, 224, 3] by 16", 4, g -> List.of(
-                        Ops.patchify(g.bytes(8, 224, 224, 3), 16, List.of(.5, .5, .5), List.of(.5, .5, .5), g.compute())))
+        c.add(OpCase.of(
+                        "patchify [8, 224, 224, 3] by 16",
+                        4,
+                        g -> List.of(Ops.patchify(
+                                g.bytes(8, 224, 224, 3), 16, List.of(.5, .5, .5), List.of(.5, .5, .5), g.compute())))
                 .benchmark());
         return c;
     }

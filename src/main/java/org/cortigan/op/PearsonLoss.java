@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,9 +10,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Pixel loss plus correlation loss, fused with their gradient. Inputs: prediction [B, V], target [B, V] (f32) and the two
- * weights [2] (f32); outputs total, pixel, corr (one f32 each; only the total is differentiable) and the gradient of the
- * total by the prediction. Formulas: kernels/pearson_loss/pearson_loss.h.
+ * Pixel loss plus correlation loss, fused with their gradient. Inputs: prediction [B, V], target [B, V] (f32) and the
+ * two weights [2] (f32); outputs total, pixel, corr (one f32 each; only the total is differentiable) and the gradient
+ * of the total by the prediction. Formulas: kernels/pearson_loss/pearson_loss.h.
  *
  * @param pixel the pixel loss, a mean over all elements; the order is part of the kernel ABI
  * @param axis what r runs over: images gives one r per vertex, as the metric; vertices one per image
@@ -39,7 +40,10 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
         Value p = in.get(0);
         Op.require(p.shape().rank() == 2 && p.dtype().isFloat(), this, in, "the prediction must be [images, vertices]");
         Op.require(
-                in.get(1).type().equals(new Type(DType.F32, p.shape())), this, in, "the target must be f32 of its shape");
+                in.get(1).type().equals(new Type(DType.F32, p.shape())),
+                this,
+                in,
+                "the target must be f32 of its shape");
         Op.require(in.get(2).type().equals(Type.of(DType.F32, 2)), this, in, "the weights must be f32[2]");
         Type one = Type.of(DType.F32, 1);
         return List.of(one, one, one, p.type());
@@ -65,14 +69,19 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).in(2).out(0).out(1).out(2).out(3).scratch();
-        w.i64(n.input(0).dim(0)).i64(n.input(0).dim(1)).i64(pixel.ordinal()).i64(axis.ordinal()).f64(eps);
+        w.i64(n.input(0).dim(0))
+                .i64(n.input(0).dim(1))
+                .i64(pixel.ordinal())
+                .i64(axis.ordinal())
+                .f64(eps);
     }
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (Axis a : Axis.values()) {
             for (Pixel k : Pixel.values())
-                for (int[] s : new int[][] {{2, 3}, {7, 5}, {5, 33}, {13, 101}, {70, 44}, {130, 12}}) c.add(of(s[0], s[1], k, a, 1e-4));
+                for (int[] s : new int[][] {{2, 3}, {7, 5}, {5, 33}, {13, 101}, {70, 44}, {130, 12}})
+                    c.add(of(s[0], s[1], k, a, 1e-4));
             c.add(of(6, 9, Pixel.L1, a, 0));
             c.add(of(8, 39548, Pixel.L1, a, 1e-6).noGradient());
             c.add(of(700, 3, Pixel.L1, a, 1e-4).noGradient());
@@ -89,7 +98,9 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
                             Value p = s.normal(b, v);
                             Value t = s.filled(DType.F32, r -> Sketch.gaussian(r, b * v), b, v);
                             Value w = s.filled(DType.F32, r -> new float[] {0.7f, 1.3f}, 2);
-                            return List.of(s.graph().apply(new PearsonLoss(k, a, eps), p, t, w).output(0));
+                            return List.of(s.graph()
+                                    .apply(new PearsonLoss(k, a, eps), p, t, w)
+                                    .output(0));
                         })
                 .roundings(2);
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -12,10 +13,10 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Moments for Pearson's r of each vertex over all images of a split, updated in place by a batch. Inputs: prediction [B, V],
- * target f32 [B, V], i32 [2] = {images in the moments before, 0 to begin anew; leading rows of this batch that count}, and the
- * moments, a variable f64 [5, V]: means of prediction and target, their sums of squared deviations, sum of products; output
- * the moments after the batch. Formulas: kernels/pearson_moments/pearson_moments.h.
+ * Moments for Pearson's r of each vertex over all images of a split, updated in place by a batch. Inputs: prediction
+ * [B, V], target f32 [B, V], i32 [2] = {images in the moments before, 0 to begin anew; leading rows of this batch that
+ * count}, and the moments, a variable f64 [5, V]: means of prediction and target, their sums of squared deviations, sum
+ * of products; output the moments after the batch. Formulas: kernels/pearson_moments/pearson_moments.h.
  */
 public record PearsonMoments() implements Op {
     /** Rows of the moments. */
@@ -30,9 +31,17 @@ public record PearsonMoments() implements Op {
     public List<Type> infer(List<Value> in) {
         Value p = in.get(0);
         Op.require(p.shape().rank() == 2 && p.dtype().isFloat(), this, in, "the prediction must be [images, vertices]");
-        Op.require(in.get(1).type().equals(new Type(DType.F32, p.shape())), this, in, "the target must be f32 of its shape");
+        Op.require(
+                in.get(1).type().equals(new Type(DType.F32, p.shape())),
+                this,
+                in,
+                "the target must be f32 of its shape");
         Op.require(in.get(2).type().equals(Type.of(DType.I32, 2)), this, in, "the rows must be i32[2]");
-        Op.require(in.get(3).type().equals(Type.of(DType.F64, ROWS, p.dim(1))), this, in, "the moments must be f64[5, vertices]");
+        Op.require(
+                in.get(3).type().equals(Type.of(DType.F64, ROWS, p.dim(1))),
+                this,
+                in,
+                "the moments must be f64[5, vertices]");
         return List.of(in.get(3).type());
     }
 
@@ -69,27 +78,43 @@ public record PearsonMoments() implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1}, {2, 3}, {7, 5}, {13, 101}, {64, 33}, {65, 31}, {130, 70}})
-            for (int before : new int[] {0, 10}) for (int n : new TreeSet<>(List.of(0, 1, s[0] - 1, s[0]))) c.add(of(s[0], s[1], before, n, 0));
+            for (int before : new int[] {0, 10})
+                for (int n : new TreeSet<>(List.of(0, 1, s[0] - 1, s[0]))) c.add(of(s[0], s[1], before, n, 0));
         for (int before : new int[] {0, 10}) c.add(of(70, 45, before, 70, 1000));
         c.add(of(5, 39548, 10, 4, 0));
         c.add(of(64, 39548, 64, 64, 0).benchmark());
         return c;
     }
 
-    /** @param offset of prediction and target, with which single sums of squares in f32 would be wrong in their first digit */
+    /**
+     * @param offset of prediction and target, with which single sums of squares in f32 would be wrong in their first
+     *     digit
+     */
     private static OpCase of(int b, int v, int before, int n, double offset) {
         // Sums are of double: what differs is the rounding to f32 of what is compared.
-        return OpCase.of("pearson_moments " + b + "x" + v + " " + n + " after " + before + (offset == 0 ? "" : " at " + offset), 0, s -> {
-                    Function<SplittableRandom, float[]> data = r -> shifted(Sketch.gaussian(r, b * v), 0, b * v, offset);
-                    Value p = s.filled(s.compute(), data, b, v), t = s.filled(DType.F32, data, b, v);
-                    Value rows = s.filled(DType.I32, r -> new float[] {before, n}, 2);
-                    Value moments = s.variable(DType.F64, r -> {
-                        float[] m = shifted(Sketch.positive(r, ROWS * v), 0, 2 * v, offset);
-                        if (before == 0) Arrays.fill(m, Float.NaN); // nothing of what was before is taken
-                        return m;
-                    }, ROWS, v);
-                    return s.graph().apply(new PearsonMoments(), p, t, rows, moments).outputs();
-                })
+        return OpCase.of(
+                        "pearson_moments " + b + "x" + v + " " + n + " after " + before
+                                + (offset == 0 ? "" : " at " + offset),
+                        0,
+                        s -> {
+                            Function<SplittableRandom, float[]> data =
+                                    r -> shifted(Sketch.gaussian(r, b * v), 0, b * v, offset);
+                            Value p = s.filled(s.compute(), data, b, v), t = s.filled(DType.F32, data, b, v);
+                            Value rows = s.filled(DType.I32, r -> new float[] {before, n}, 2);
+                            Value moments = s.variable(
+                                    DType.F64,
+                                    r -> {
+                                        float[] m = shifted(Sketch.positive(r, ROWS * v), 0, 2 * v, offset);
+                                        if (before == 0)
+                                            Arrays.fill(m, Float.NaN); // nothing of what was before is taken
+                                        return m;
+                                    },
+                                    ROWS,
+                                    v);
+                            return s.graph()
+                                    .apply(new PearsonMoments(), p, t, rows, moments)
+                                    .outputs();
+                        })
                 .roundings(0)
                 .noGradient();
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,10 +10,10 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Readout of maps at a learned point of each vertex (Lurz et al. 2021), over L layers at once:
- * y[b, v] = sum_lc w[v, l C + c] bilinear(x[b, l], position[v])[c] + bias[v]. Inputs x [B, L, H, W, C], position [V, 2] f32 (x
- * then y, -1..1, as torch's grid_sample with align_corners false and padding border), w [V, L * C] of x's type, bias [V] f32;
- * output [B, V]. Formulas: kernels/position_readout.
+ * Readout of maps at a learned point of each vertex (Lurz et al. 2021), over L layers at once: y[b, v] = sum_lc w[v, l
+ * C + c] bilinear(x[b, l], position[v])[c] + bias[v]. Inputs x [B, L, H, W, C], position [V, 2] f32 (x then y, -1..1,
+ * as torch's grid_sample with align_corners false and padding border), w [V, L * C] of x's type, bias [V] f32; output
+ * [B, V]. Formulas: kernels/position_readout.
  */
 public record PositionReadout() implements Op {
     @Override
@@ -29,7 +30,8 @@ public record PositionReadout() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0), p = in.get(1);
-        Op.require(in.size() == 4 && x.shape().rank() == 5 && x.dtype().isFloat(), this, in, "x must be [B, L, H, W, C]");
+        Op.require(
+                in.size() == 4 && x.shape().rank() == 5 && x.dtype().isFloat(), this, in, "x must be [B, L, H, W, C]");
         int v = p.dim(0);
         Op.require(p.type().equals(Type.of(DType.F32, v, 2)), this, in, "position must be f32[V, 2]");
         Type w = Type.of(x.dtype(), v, Math.multiplyExact(x.dim(1), x.dim(4)));
@@ -64,7 +66,9 @@ public record PositionReadout() implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         // B, L, H, W, C, V
-        for (int[] s : new int[][] {{1, 1, 1, 1, 1, 1}, {3, 2, 2, 3, 5, 7}, {2, 1, 5, 4, 33, 37}, {13, 3, 3, 3, 48, 19}}) c.add(of(s));
+        for (int[] s :
+                new int[][] {{1, 1, 1, 1, 1, 1}, {3, 2, 2, 3, 5, 7}, {2, 1, 5, 4, 33, 37}, {13, 3, 3, 3, 48, 19}})
+            c.add(of(s));
         c.add(of(new int[] {2, 1, 7, 7, 3, 39548}).noGradient());
         c.add(of(new int[] {8, 4, 14, 14, 128, 39548}).benchmark());
         return c;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -16,7 +17,11 @@ public record PositionReadoutGrad() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(1), p = in.get(2);
-        Op.require(in.get(0).type().equals(Type.of(x.dtype(), x.dim(0), p.dim(0))), this, in, "dY must be [B, V] of x's type");
+        Op.require(
+                in.get(0).type().equals(Type.of(x.dtype(), x.dim(0), p.dim(0))),
+                this,
+                in,
+                "dY must be [B, V] of x's type");
         return List.of(x.type(), p.type(), new Type(DType.F32, in.get(3).shape()), Type.of(DType.F32, p.dim(0)));
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,9 +9,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Each vertex's own product: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. After a product of spatial masks [V, P] with a map
- * [P, B * K] this is the factorised readout of Klindt et al. 2017. Inputs t [V, B, K], w [V, K] of t's type, bias [V] f32;
- * output [B, V].
+ * Each vertex's own product: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. After a product of spatial masks [V, P] with
+ * a map [P, B * K] this is the factorised readout of Klindt et al. 2017. Inputs t [V, B, K], w [V, K] of t's type, bias
+ * [V] f32; output [B, V].
  */
 public record Readout() implements Op {
     @Override
@@ -22,14 +23,21 @@ public record Readout() implements Op {
     public List<Type> infer(List<Value> in) {
         Value t = in.get(0);
         Op.require(in.size() == 3 && t.shape().rank() == 3 && t.dtype().isFloat(), this, in, "t must be [V, B, K]");
-        Op.require(in.get(1).type().equals(Type.of(t.dtype(), t.dim(0), t.dim(2))), this, in, "w must be [V, K] of t's type");
-        Op.require(in.get(2).type().equals(Type.of(DType.F32, t.dim(0))), this, in, "bias must be f32[" + t.dim(0) + "]");
+        Op.require(
+                in.get(1).type().equals(Type.of(t.dtype(), t.dim(0), t.dim(2))),
+                this,
+                in,
+                "w must be [V, K] of t's type");
+        Op.require(
+                in.get(2).type().equals(Type.of(DType.F32, t.dim(0))), this, in, "bias must be f32[" + t.dim(0) + "]");
         return List.of(Type.of(t.dtype(), t.dim(1), t.dim(0)));
     }
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return n.graph().apply(new ReadoutGrad(), dOut.get(0), n.input(0), n.input(1)).outputs();
+        return n.graph()
+                .apply(new ReadoutGrad(), dOut.get(0), n.input(0), n.input(1))
+                .outputs();
     }
 
     @Override

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.List;
@@ -16,7 +17,11 @@ public record ReadoutGrad() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value t = in.get(1);
-        Op.require(in.get(0).type().equals(Type.of(t.dtype(), t.dim(1), t.dim(0))), this, in, "dY must be [B, V] of t's type");
+        Op.require(
+                in.get(0).type().equals(Type.of(t.dtype(), t.dim(1), t.dim(0))),
+                this,
+                in,
+                "dY must be [B, V] of t's type");
         return List.of(t.type(), new Type(DType.F32, in.get(2).shape()), Type.of(DType.F32, t.dim(0)));
     }
 

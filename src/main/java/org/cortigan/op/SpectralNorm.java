@@ -1,21 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.cortigan.graph.DType;
-import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Spectral normalisation (Miyato et al. 2018) for any number of weights at once. Inputs for each: W [M, N], u [M], v [N],
- * s [1], all f32, u, v and s variables, and the weight that products use: W itself or its bf16 copy. Outputs for each:
- * the last (a view), u, v and s = 1/sigma (in place).
+ * Spectral normalisation (Miyato et al. 2018) for any number of weights at once. Inputs for each: W [M, N], u [M], v
+ * [N], s [1], all f32, u, v and s variables, and the weight that products use: W itself or its bf16 copy. Outputs for
+ * each: the last (a view), u, v and s = 1/sigma (in place).
  *
- * <p>W/sigma is never made. A product takes the view and, as its scale, s; by contract the gradient that reaches the view
- * is that of W/sigma (f32), and this op turns it into that of W with u and v as constants, as torch does.
+ * <p>W/sigma is never made. A product takes the view and, as its scale, s; by contract the gradient that reaches the
+ * view is that of W/sigma (f32), and this op turns it into that of W with u and v as constants, as torch does.
  */
 public record SpectralNorm(Mode mode) implements Op {
     /** What is done before the weight is used. */
@@ -93,7 +93,8 @@ public record SpectralNorm(Mode mode) implements Op {
         List<Value> lambda = n.graph().apply(new SpectralNormLambda(), whole).outputs();
         for (int k = 0; k < of.size(); k++) {
             int i = of.get(k);
-            in.addAll(List.of(dOut.get(4 * i), n.output(4 * i + 1), n.output(4 * i + 2), n.output(4 * i + 3), lambda.get(k)));
+            in.addAll(List.of(
+                    dOut.get(4 * i), n.output(4 * i + 1), n.output(4 * i + 2), n.output(4 * i + 3), lambda.get(k)));
         }
         List<Value> dW = n.graph().apply(new SpectralNormGrad(), in).outputs();
         for (int k = 0; k < of.size(); k++) d.set(5 * of.get(k), dW.get(k));
@@ -126,7 +127,12 @@ public record SpectralNorm(Mode mode) implements Op {
     public void args(Node n, ArgWriter w) {
         w.scratch().i64(mode == Mode.ADVANCE ? 1 : 0);
         w.rows(n.inputs().size() / 5, i -> {
-            w.in(5 * i).in(5 * i + 1).in(5 * i + 2).out(4 * i + 1).out(4 * i + 2).out(4 * i + 3);
+            w.in(5 * i)
+                    .in(5 * i + 1)
+                    .in(5 * i + 2)
+                    .out(4 * i + 1)
+                    .out(4 * i + 2)
+                    .out(4 * i + 3);
             w.i64(n.output(4 * i + 1).dim(0)).i64(n.output(4 * i + 2).dim(0));
         });
     }
@@ -139,7 +145,8 @@ public record SpectralNorm(Mode mode) implements Op {
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
         // rows that a warp and that a block of the CUDA kernel takes, in vectors and one by one
-        for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}}) c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
+        for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}})
+            c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
         c.add(product(5, 7, Mode.REUSE).noGradient());
         c.add(product(39548, 512, Mode.ADVANCE).benchmark());
@@ -161,8 +168,22 @@ public record SpectralNorm(Mode mode) implements Op {
                     in.addAll(weight(s, 4, 2));
                     List<Normed> w = of(in, Mode.ADVANCE);
                     return List.of(
-                            Ops.matmul(s.normal(DType.F32, 2, 3), w.get(0).weight(), false, true, null, w.get(0).inverseSigma(), DType.F32),
-                            Ops.matmul(s.normal(DType.F32, 2, 2), w.get(1).weight(), false, true, null, w.get(1).inverseSigma(), DType.F32));
+                            Ops.matmul(
+                                    s.normal(DType.F32, 2, 3),
+                                    w.get(0).weight(),
+                                    false,
+                                    true,
+                                    null,
+                                    w.get(0).inverseSigma(),
+                                    DType.F32),
+                            Ops.matmul(
+                                    s.normal(DType.F32, 2, 2),
+                                    w.get(1).weight(),
+                                    false,
+                                    true,
+                                    null,
+                                    w.get(1).inverseSigma(),
+                                    DType.F32));
                 })
                 .scaled(4);
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -10,8 +11,8 @@ import org.cortigan.graph.Value;
 
 /**
  * Gradient of {@link SpectralNorm} for any number of weights: dW = (G - lambda u v^T) / sigma. Inputs for each: G (the
- * gradient of W/sigma), u, v, 1/sigma and lambda ({@link SpectralNormLambda}); output for each: dW. Updates do without dW: they
- * take {@link #unmade} gradients.
+ * gradient of W/sigma), u, v, 1/sigma and lambda ({@link SpectralNormLambda}); output for each: dW. Updates do without
+ * dW: they take {@link #unmade} gradients.
  */
 public record SpectralNormGrad() implements Op {
     /** Inputs for each weight. */
@@ -40,7 +41,8 @@ public record SpectralNormGrad() implements Op {
             parts.add(of);
         }
         if (in.isEmpty()) return parts;
-        List<Value> lambdas = in.get(0).graph().apply(new SpectralNormLambda(), in).outputs();
+        List<Value> lambdas =
+                in.get(0).graph().apply(new SpectralNormLambda(), in).outputs();
         int k = 0;
         for (List<Value> of : parts) if (of.size() > 1) of.add(lambdas.get(k++));
         return parts;
@@ -49,18 +51,25 @@ public record SpectralNormGrad() implements Op {
     /** Checks the parts after G of a gradient that is not made. */
     static void requireParts(Operation op, List<Value> in, Value g, int u) {
         Op.require(
-                in.get(u).shape().elements() * in.get(u + 1).shape().elements() == g.shape().elements()
+                in.get(u).shape().elements() * in.get(u + 1).shape().elements()
+                                == g.shape().elements()
                         && in.get(u + 2).shape().elements() == 1
                         && in.get(u + 3).shape().elements() == 1
                         && in.subList(u, u + 4).stream().allMatch(x -> x.dtype() == DType.F32),
-                op, in, "u, v, 1/sigma and lambda do not fit " + g);
+                op,
+                in,
+                "u, v, 1/sigma and lambda do not fit " + g);
     }
 
-    /** Writes the members of struct Gradient (native/include/cg/gradient.h): G, and from input u on, if u >= 0, the other parts. */
+    /**
+     * Writes the members of struct Gradient (native/include/cg/gradient.h): G, and from input u on, if u >= 0, the
+     * other parts.
+     */
     static void writeParts(Node n, ArgWriter w, int g, int u) {
         w.in(g);
         for (int k = 0; k < 4; k++) w.inOrNone(u < 0 ? -1 : u + k);
-        w.i64(n.input(g).shape().elements()).i64(n.input(u < 0 ? g : u + 1).shape().elements());
+        w.i64(n.input(g).shape().elements())
+                .i64(n.input(u < 0 ? g : u + 1).shape().elements());
     }
 
     @Override

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -8,8 +9,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * What the gradient of {@link SpectralNorm} needs to know of a whole weight, for any number of weights. Inputs for each: G
- * (the gradient of W/sigma), W and 1/sigma; output for each: lambda = &lt;G, W&gt; / sigma, f32[1].
+ * What the gradient of {@link SpectralNorm} needs to know of a whole weight, for any number of weights. Inputs for
+ * each: G (the gradient of W/sigma), W and 1/sigma; output for each: lambda = &lt;G, W&gt; / sigma, f32[1].
  */
 public record SpectralNormLambda() implements Op {
     @Override
@@ -31,7 +32,8 @@ public record SpectralNormLambda() implements Op {
     @Override
     public Cost cost(Node n) {
         double elements = 0;
-        for (int i = 0; i < n.inputs().size(); i += 3) elements += n.input(i).shape().elements();
+        for (int i = 0; i < n.inputs().size(); i += 3)
+            elements += n.input(i).shape().elements();
         return Op.cost(n, 2 * elements);
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * y = scale * sum of x over its leading axes, down to a trailing shape (or to one element); always f32. The gradients of
- * biases and of everything that was repeated.
+ * y = scale * sum of x over its leading axes, down to a trailing shape (or to one element); always f32. The gradients
+ * of biases and of everything that was repeated.
  */
 public record SumLeading(Shape to, double scale) implements Op {
     @Override
@@ -28,7 +29,9 @@ public record SumLeading(Shape to, double scale) implements Op {
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         Value x = n.input(0);
         Value zero = x.graph().constant(0, x.dtype(), x.shape().dims());
-        return List.of(x.graph().apply(new Binary(Binary.Kind.AXPBY, 0, scale), zero, dOut.get(0)).output(0));
+        return List.of(x.graph()
+                .apply(new Binary(Binary.Kind.AXPBY, 0, scale), zero, dOut.get(0))
+                .output(0));
     }
 
     @Override
@@ -44,7 +47,14 @@ public record SumLeading(Shape to, double scale) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         long c = to.elements();
-        w.scratch().rows(1, i -> w.in(0).out(0).i64(n.input(0).shape().elements() / c).i64(c).f64(scale));
+        w.scratch()
+                .rows(
+                        1,
+                        i -> w.in(0)
+                                .out(0)
+                                .i64(n.input(0).shape().elements() / c)
+                                .i64(c)
+                                .f64(scale));
     }
 
     public static List<OpCase> cases() {
@@ -57,7 +67,10 @@ public record SumLeading(Shape to, double scale) implements Op {
                             .apply(new SumLeading(Shape.of(s[1]), 0.5), g.normal(s[0], s[1]))
                             .output(0))));
         for (int[] s : new int[][] {{1576, 3072}, {32, 39548}})
-            c.add(OpCase.of("sum_leading " + s[0] + "x" + s[1], s[0], g -> List.of(Ops.sumLeading(g.normal(s[0], s[1]), Shape.of(s[1]))))
+            c.add(OpCase.of(
+                            "sum_leading " + s[0] + "x" + s[1],
+                            s[0],
+                            g -> List.of(Ops.sumLeading(g.normal(s[0], s[1]), Shape.of(s[1]))))
                     .benchmark());
         return c;
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -20,7 +21,8 @@ public record SwapLeading() implements Op {
         int r = x.shape().rank();
         Op.require((r == 3 || r == 4) && x.dtype().isFloat(), this, in, "takes [A, B, C] or [N, A, B, C]");
         return List.of(new Type(
-                x.dtype(), r == 3 ? Shape.of(x.dim(1), x.dim(0), x.dim(2)) : Shape.of(x.dim(0), x.dim(2), x.dim(1), x.dim(3))));
+                x.dtype(),
+                r == 3 ? Shape.of(x.dim(1), x.dim(0), x.dim(2)) : Shape.of(x.dim(0), x.dim(2), x.dim(1), x.dim(3))));
     }
 
     @Override
@@ -42,16 +44,26 @@ public record SwapLeading() implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0).out(0).i64(x.dim(-3)).i64(x.dim(-2)).i64(x.dim(-1)).i64(x.shape().rank() == 3 ? 1 : x.dim(0));
+        w.in(0)
+                .out(0)
+                .i64(x.dim(-3))
+                .i64(x.dim(-2))
+                .i64(x.dim(-1))
+                .i64(x.shape().rank() == 3 ? 1 : x.dim(0));
     }
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
-            c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
+            c.add(OpCase.of(
+                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
         for (int[] s : new int[][] {{3, 5, 2, 3}, {1, 4, 3, 2}, {2, 1, 3, 5}})
-            c.add(OpCase.of("swap_leading " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
-        c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64)))).benchmark());
+            c.add(OpCase.of(
+                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3],
+                    1,
+                    g -> List.of(Ops.swapLeading(g.normal(s)))));
+        c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64))))
+                .benchmark());
         return c;
     }
 }

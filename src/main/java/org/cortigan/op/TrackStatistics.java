@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import org.cortigan.graph.Value;
 
 /**
  * Running statistics of BatchNorm, in place, as torch keeps them: exponential averages of the mean and of the unbiased
- * variance. Inputs runningMean, runningVar (variables), mean and rstd of {@link ChannelNorm}, all f32 [C]; outputs the first
- * two after the step.
+ * variance. Inputs runningMean, runningVar (variables), mean and rstd of {@link ChannelNorm}, all f32 [C]; outputs the
+ * first two after the step.
  *
  * @param momentum weight of the new statistics
  * @param count elements behind each; at least 2
@@ -27,7 +28,8 @@ public record TrackStatistics(double momentum, long count, double eps) implement
         Type t = in.get(0).type();
         Op.require(t.dtype() == DType.F32 && t.shape().rank() == 1, this, in, "statistics must be f32[C]");
         for (Value v : in) Op.require(v.type().equals(t), this, in, "statistics must be alike");
-        Op.require(count >= 2, this, in, "the variance of " + count + " element is unknown; take a larger batch or map");
+        Op.require(
+                count >= 2, this, in, "the variance of " + count + " element is unknown; take a larger batch or map");
         return List.of(t, t);
     }
 
@@ -58,7 +60,14 @@ public record TrackStatistics(double momentum, long count, double eps) implement
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).in(3).i64(n.input(0).dim(0)).f64(momentum).f64(count).f64(eps);
+        w.in(0)
+                .in(1)
+                .in(2)
+                .in(3)
+                .i64(n.input(0).dim(0))
+                .f64(momentum)
+                .f64(count)
+                .f64(eps);
     }
 
     public static List<OpCase> cases() {
@@ -69,7 +78,9 @@ public record TrackStatistics(double momentum, long count, double eps) implement
                 Value v = s.variable(DType.F32, r -> Sketch.positive(r, n), n);
                 Value mean = s.filled(DType.F32, r -> Sketch.gaussian(r, n), n);
                 Value rstd = s.filled(DType.F32, r -> Sketch.positive(r, n), n);
-                return s.graph().apply(new TrackStatistics(0.1, 33, 1e-5), m, v, mean, rstd).outputs();
+                return s.graph()
+                        .apply(new TrackStatistics(0.1, 33, 1e-5), m, v, mean, rstd)
+                        .outputs();
             });
             // m mixes terms of a few standard deviations that may cancel
             c.add(o.scaled(4).noGradient());

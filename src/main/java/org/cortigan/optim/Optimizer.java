@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.optim;
 
 import java.util.ArrayList;
@@ -63,7 +64,8 @@ public record Optimizer(
 
     private static Optimizer of(Settings s, String rate, String betas, double ema) {
         List<Double> b = s.numbers(betas, 2);
-        for (double x : b) if (x < 0 || x >= 1) throw s.wrong(betas, x + " does not fit", "Give numbers from 0 to below 1");
+        for (double x : b)
+            if (x < 0 || x >= 1) throw s.wrong(betas, x + " does not fit", "Give numbers from 0 to below 1");
         return new Optimizer(
                 s.choice("type", Kind.class) == Kind.ADAMW,
                 s.number(rate, 0),
@@ -83,24 +85,28 @@ public record Optimizer(
         double up = warmup * stepsPerEpoch;
         if (step < up) return rate * (step + 1) / up;
         double t = steps <= up ? 0 : Math.min(1, (step - up) / (steps - up));
-        return rate * switch (schedule) {
-            case CONSTANT -> 1;
-            case LINEAR -> 1 + (least - 1) * t;
-            case COSINE -> least + (1 - least) * (1 + Math.cos(Math.PI * t)) / 2;
-        };
+        return rate
+                * switch (schedule) {
+                    case CONSTANT -> 1;
+                    case LINEAR -> 1 + (least - 1) * t;
+                    case COSINE -> least + (1 - least) * (1 + Math.cos(Math.PI * t)) / 2;
+                };
     }
 
     /**
-     * Adds the step to the graph: from then on the networks' parameters are the new ones. One node for all parameters that
-     * have made as many updates. Gradients of spectrally normalised weights are not made for it: norm and step read what they
-     * would be made of.
+     * Adds the step to the graph: from then on the networks' parameters are the new ones. One node for all parameters
+     * that have made as many updates. Gradients of spectrally normalised weights are not made for it: norm and step
+     * read what they would be made of.
      *
      * @param gradients of each network's {@link Weights#differentiable()}
      * @param rateInput [1], learning rate; @param stepInput [1] of a parameter, number of its step from 1 on
      * @return norm of all gradients [1], before clipping
      */
     public Value apply(
-            List<Weights> networks, List<List<Value>> gradients, Value rateInput, Function<Weights.Spec, Value> stepInput) {
+            List<Weights> networks,
+            List<List<Value>> gradients,
+            Value rateInput,
+            Function<Weights.Spec, Value> stepInput) {
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
@@ -110,7 +116,8 @@ public record Optimizer(
         Map<Value, Update> updates = new LinkedHashMap<>();
         for (Weights w : networks)
             for (Weights.Spec s : w.specs())
-                updates.computeIfAbsent(stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
+                updates.computeIfAbsent(
+                                stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
                         .add(w, s, gradient.next());
         updates.values().forEach(u -> u.apply(g));
         return norm;

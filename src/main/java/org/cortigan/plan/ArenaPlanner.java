@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.plan;
 
 import java.util.ArrayList;
@@ -27,7 +28,8 @@ public final class ArenaPlanner {
         Integer[] order = new Integer[n];
         for (int i = 0; i < n; i++) order[i] = i;
         java.util.Arrays.sort(
-                order, Comparator.<Integer>comparingLong(i -> -lives.get(i).bytes).thenComparing(i -> lives.get(i).first));
+                order,
+                Comparator.<Integer>comparingLong(i -> -lives.get(i).bytes).thenComparing(i -> lives.get(i).first));
         long[] offsets = new long[n];
         List<Integer> placed = new ArrayList<>(); // by offset
         long end = 0;

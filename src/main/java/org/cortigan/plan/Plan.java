@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.plan;
 
 import java.util.ArrayList;
@@ -111,7 +112,8 @@ public final class Plan {
             Buffer b = arena.get(i);
             b.offset = layout.offsets()[i];
             sum += b.bytes;
-            if (b.first <= layout.peakStep() && layout.peakStep() <= b.last) peak.add(new PlanReport.Item(b.what, b.bytes));
+            if (b.first <= layout.peakStep() && layout.peakStep() <= b.last)
+                peak.add(new PlanReport.Item(b.what, b.bytes));
         }
         peak.sort((a, b) -> Long.compare(b.bytes(), a.bytes()));
         long persistent = 0;
@@ -123,7 +125,10 @@ public final class Plan {
                 layout.bytes(),
                 layout.lowerBound(),
                 persistent,
-                steps.isEmpty() ? "" : steps.get(Math.min(layout.peakStep(), steps.size() - 1)).toString(),
+                steps.isEmpty()
+                        ? ""
+                        : steps.get(Math.min(layout.peakStep(), steps.size() - 1))
+                                .toString(),
                 List.copyOf(peak));
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.plan;
 
 import java.util.ArrayList;
@@ -14,8 +15,9 @@ import org.cortigan.op.LayerNorm;
 import org.cortigan.op.Op;
 
 /**
- * Memory for time: what the backward pass needs of an activation's or a layer norm's output is computed again there, so that
- * the output is not kept from the forward pass. Their inputs are kept anyway for their own gradients. Bits stay the same.
+ * Memory for time: what the backward pass needs of an activation's or a layer norm's output is computed again there, so
+ * that the output is not kept from the forward pass. Their inputs are kept anyway for their own gradients. Bits stay
+ * the same.
  */
 public final class Recompute {
     private Recompute() {}
@@ -44,7 +46,8 @@ public final class Recompute {
     private static Value leaf(Graph to, Leaf leaf) {
         int[] d = leaf.type().shape().dims();
         if (leaf instanceof Leaf.Input) return to.input(leaf.id(), leaf.type().dtype(), d);
-        if (leaf instanceof Leaf.Variable) return to.variable(leaf.id(), leaf.type().dtype(), d);
+        if (leaf instanceof Leaf.Variable)
+            return to.variable(leaf.id(), leaf.type().dtype(), d);
         if (leaf instanceof Leaf.Table t) return to.table(t.toArray(), d);
         return to.constant(((Leaf.Constant) leaf).value(), leaf.type().dtype(), d);
     }
@@ -53,7 +56,9 @@ public final class Recompute {
     private static boolean cheap(Value v) {
         Node n = v.node();
         if (n.op() instanceof Leaf || Gradients.backward(n)) return false;
-        return n.op() instanceof Activation || n.op() instanceof LayerNorm && v.index() == 0 || view(n) && cheap(n.input(0));
+        return n.op() instanceof Activation
+                || n.op() instanceof LayerNorm && v.index() == 0
+                || view(n) && cheap(n.input(0));
     }
 
     private static boolean view(Node n) {

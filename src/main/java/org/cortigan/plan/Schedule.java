@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.plan;
 
 import java.util.ArrayList;
@@ -24,7 +25,8 @@ final class Schedule {
         boolean[] needed = new boolean[g.nodes().size()];
         for (Value t : targets) needed[t.node().id()] = true;
         for (int i = needed.length - 1; i >= 0; i--)
-            if (needed[i]) for (Value in : g.nodes().get(i).inputs()) needed[in.node().id()] = true;
+            if (needed[i])
+                for (Value in : g.nodes().get(i).inputs()) needed[in.node().id()] = true;
 
         // Contents: a value and its views hold the same contents; an update makes new ones.
         Map<Value, Value> contents = new HashMap<>();
@@ -34,7 +36,8 @@ final class Schedule {
         for (Node n : g.nodes()) {
             if (!needed[n.id()]) continue;
             nodes.add(n);
-            for (Value in : n.inputs()) readers.computeIfAbsent(contents.get(in), k -> new HashSet<>()).add(n);
+            for (Value in : n.inputs())
+                readers.computeIfAbsent(contents.get(in), k -> new HashSet<>()).add(n);
             for (Value out : n.outputs()) {
                 int s = n.op().storage(out.index());
                 if (s < 0 || n.op().overwrites(out.index())) contents.put(out, out);
@@ -57,7 +60,8 @@ final class Schedule {
                     for (Node r : readers.get(contents.get(n.input(s)))) if (r != n) before.add(r);
             }
             waits.put(n, before.size());
-            for (Node b : before) next.computeIfAbsent(b, k -> new ArrayList<>()).add(n);
+            for (Node b : before)
+                next.computeIfAbsent(b, k -> new ArrayList<>()).add(n);
         }
         PriorityQueue<Node> ready = new PriorityQueue<>((a, b) -> Integer.compare(a.id(), b.id()));
         for (Node n : nodes) if (waits.get(n) == 0) ready.add(n);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.prof;
 
 import org.cortigan.exec.Device;
@@ -9,8 +10,8 @@ import org.cortigan.op.Binary;
 import org.cortigan.op.Ops;
 
 /**
- * What a device can do at most, as measured: floating-point operations a second of a large matrix product, bytes a second
- * of a large sum a + b. Floors are computed from these.
+ * What a device can do at most, as measured: floating-point operations a second of a large matrix product, bytes a
+ * second of a large sum a + b. Floors are computed from these.
  *
  * @param flopsF32, flopsBf16 operations a second; bf16 is 0 where the device has none
  * @param bandwidth bytes a second
@@ -29,7 +30,11 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
      * @param m elements of the sum, f32
      */
     public static Ceilings measure(Device d, int n, int m) {
-        return new Ceilings(d.name(), flops(d, DType.F32, n), d.supports(DType.BF16) ? flops(d, DType.BF16, n) : 0, bandwidth(d, m));
+        return new Ceilings(
+                d.name(),
+                flops(d, DType.F32, n),
+                d.supports(DType.BF16) ? flops(d, DType.BF16, n) : 0,
+                bandwidth(d, m));
     }
 
     public double flops(DType t) {
@@ -44,7 +49,10 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
 
     private static double bandwidth(Device d, int n) {
         Graph g = new Graph();
-        g.output("y", g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n)).output(0));
+        g.output(
+                "y",
+                g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n))
+                        .output(0));
         return 12.0 * n / least(g, d, 12);
     }
 

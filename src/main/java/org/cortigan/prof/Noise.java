@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.prof;
 
 import java.nio.ByteBuffer;
@@ -10,8 +11,9 @@ import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
 
 /**
- * Contents for what is timed: products of zeros run faster than those of data, because they switch fewer transistors. One tile
- * of standard normal numbers is repeated, so that gigabytes on a device are filled as fast as they are copied there.
+ * Contents for what is timed: products of zeros run faster than those of data, because they switch fewer transistors.
+ * One tile of standard normal numbers is repeated, so that gigabytes on a device are filled as fast as they are copied
+ * there.
  */
 public final class Noise {
     private static final int TILE = 1 << 20;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.prof;
 
 import java.nio.file.Path;
@@ -26,7 +27,14 @@ public final class Profile {
      * @param served who computes it
      */
     public record Line(
-            String op, String label, String output, double seconds, double flops, double bytes, double floor, Served served) {
+            String op,
+            String label,
+            String output,
+            double seconds,
+            double flops,
+            double bytes,
+            double floor,
+            Served served) {
         /** Time over floor; 1 is perfect, below 1 means data that stayed in a cache. */
         public double ratio() {
             return floor > 0 ? seconds / floor : Double.NaN;
@@ -59,7 +67,14 @@ public final class Profile {
             Node n = nodes[i];
             Cost cost = Op.of(n).cost(n);
             double floor = Math.max(cost.flops() / c.flops(type(n)), cost.bytes() / c.bandwidth());
-            lines.add(new Line(n.op().name(), n.label(), n.output(0).type().toString(), t[repeats / 2] / 1e9, cost.flops(), cost.bytes(), floor,
+            lines.add(new Line(
+                    n.op().name(),
+                    n.label(),
+                    n.output(0).type().toString(),
+                    t[repeats / 2] / 1e9,
+                    cost.flops(),
+                    cost.bytes(),
+                    floor,
                     s.served(n)));
             spans.add(new long[] {starts[i] - starts[0], times[repeats - 1][i]});
         }
@@ -88,9 +103,18 @@ public final class Profile {
     private List<Line> sums(Function<Line, String> key) {
         Map<String, Line> m = new LinkedHashMap<>();
         for (Line l : lines)
-            m.merge(key.apply(l), new Line(key.apply(l), "", "", l.seconds, l.flops, l.bytes, l.floor, Served.kernel()), (a, b) ->
-                    new Line(
-                            a.op, "", "", a.seconds + b.seconds, a.flops + b.flops, a.bytes + b.bytes, a.floor + b.floor, Served.kernel()));
+            m.merge(
+                    key.apply(l),
+                    new Line(key.apply(l), "", "", l.seconds, l.flops, l.bytes, l.floor, Served.kernel()),
+                    (a, b) -> new Line(
+                            a.op,
+                            "",
+                            "",
+                            a.seconds + b.seconds,
+                            a.flops + b.flops,
+                            a.bytes + b.bytes,
+                            a.floor + b.floor,
+                            Served.kernel()));
         List<Line> all = new ArrayList<>(m.values());
         all.sort((a, b) -> Double.compare(b.seconds, a.seconds));
         return all;
@@ -104,26 +128,54 @@ public final class Profile {
     /** Sums by op, then the slowest nodes. */
     public String table(int top) {
         StringBuilder s = new StringBuilder();
-        double total = seconds(), floor = lines.stream().mapToDouble(Line::floor).sum();
+        double total = seconds(),
+                floor = lines.stream().mapToDouble(Line::floor).sum();
         double flops = lines.stream().mapToDouble(Line::flops).sum();
-        s.append(String.format(Locale.ROOT, "%s: %.0f GFLOP/s f32, %.0f bf16, %.1f GB/s measured%n", ceilings.device(),
-                ceilings.flopsF32() / 1e9, ceilings.flopsBf16() / 1e9, ceilings.bandwidth() / 1e9));
-        s.append(String.format(Locale.ROOT, "one run: %.2f ms in %d nodes, %.1f GFLOP, floor %.2f ms, ratio %.2f%n", total * 1e3, lines.size(),
-                flops / 1e9, floor * 1e3, total / floor));
+        s.append(String.format(
+                Locale.ROOT,
+                "%s: %.0f GFLOP/s f32, %.0f bf16, %.1f GB/s measured%n",
+                ceilings.device(),
+                ceilings.flopsF32() / 1e9,
+                ceilings.flopsBf16() / 1e9,
+                ceilings.bandwidth() / 1e9));
+        s.append(String.format(
+                Locale.ROOT,
+                "one run: %.2f ms in %d nodes, %.1f GFLOP, floor %.2f ms, ratio %.2f%n",
+                total * 1e3,
+                lines.size(),
+                flops / 1e9,
+                floor * 1e3,
+                total / floor));
         for (String l : served()) s.append(l).append('\n');
-        String head = String.format("%10s %6s %10s %10s %10s %6s  ", "time (ms)", "%", "GFLOP", "MB", "floor (ms)", "ratio");
+        String head =
+                String.format("%10s %6s %10s %10s %10s %6s  ", "time (ms)", "%", "GFLOP", "MB", "floor (ms)", "ratio");
         s.append(head).append("op\n");
         for (Line l : byOp()) s.append(row(l, total)).append(l.op).append('\n');
         s.append(head).append("node\n");
-        lines.stream().sorted((a, b) -> Double.compare(b.seconds, a.seconds)).limit(top).forEach(l ->
-                s.append(row(l, total)).append(l.op).append(' ').append(l.output).append("  ").append(l.label)
-                        .append(l.served.text().isEmpty() ? "" : "  [" + l.served.text() + "]").append('\n'));
+        lines.stream()
+                .sorted((a, b) -> Double.compare(b.seconds, a.seconds))
+                .limit(top)
+                .forEach(l -> s.append(row(l, total))
+                        .append(l.op)
+                        .append(' ')
+                        .append(l.output)
+                        .append("  ")
+                        .append(l.label)
+                        .append(l.served.text().isEmpty() ? "" : "  [" + l.served.text() + "]")
+                        .append('\n'));
         return s.toString();
     }
 
     private static String row(Line l, double total) {
-        return String.format(Locale.ROOT, "%10.3f %6.1f %10.3f %10.2f %10.3f %6.2f  ", l.seconds * 1e3, 100 * l.seconds / total, l.flops / 1e9,
-                l.bytes / 1e6, l.floor * 1e3, l.ratio());
+        return String.format(
+                Locale.ROOT,
+                "%10.3f %6.1f %10.3f %10.2f %10.3f %6.2f  ",
+                l.seconds * 1e3,
+                100 * l.seconds / total,
+                l.flops / 1e9,
+                l.bytes / 1e6,
+                l.floor * 1e3,
+                l.ratio());
     }
 
     /** Ceilings, total, and every node in order of running. */

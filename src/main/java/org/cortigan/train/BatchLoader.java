@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -20,6 +21,7 @@ final class BatchLoader implements AutoCloseable {
         final ByteBuffer responses;
         /** Positions of the photographs, and of their responses, among those trained on. */
         final int[] at;
+
         final int[] responsesAt;
         private final Memory memory;
         long step;
@@ -54,8 +56,16 @@ final class BatchLoader implements AutoCloseable {
      * @param first step to begin with; @param last step to end before
      */
     BatchLoader(
-            Device device, TrainingData data, int[] indices, boolean resident, boolean shufflePairs, int imageBytes, int batch, long seed,
-            long first, long last) {
+            Device device,
+            TrainingData data,
+            int[] indices,
+            boolean resident,
+            boolean shufflePairs,
+            int imageBytes,
+            int batch,
+            long seed,
+            long first,
+            long last) {
         this.data = data;
         this.indices = indices.clone();
         this.batch = batch;
@@ -64,7 +74,8 @@ final class BatchLoader implements AutoCloseable {
         this.resident = resident;
         int responseBytes = 4 * (data.leftVertices() + data.rightVertices());
         try {
-            for (int i = 0; i < AHEAD; i++) all.add(new Batch(device, batch, resident ? 0 : imageBytes, resident ? 0 : responseBytes));
+            for (int i = 0; i < AHEAD; i++)
+                all.add(new Batch(device, batch, resident ? 0 : imageBytes, resident ? 0 : responseBytes));
         } catch (RuntimeException | Error e) {
             all.forEach(b -> b.memory.close());
             throw e;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.file.Path;
@@ -55,18 +56,23 @@ final class Checkpoint {
             ModelConfig saved = Model.config(t);
             if (!saved.subjects().equals(config.subjects()))
                 throw other(file, "it is for " + saved.subjects() + ", the data are " + config.subjects());
-            if (!saved.generator().equals(config.generator()) || !saved.discriminator().equals(config.discriminator()))
-                throw other(file, "its model is " + saved.generator() + ", " + saved.discriminator() + "; the recipe's is "
-                        + config.generator() + ", " + config.discriminator());
+            if (!saved.generator().equals(config.generator())
+                    || !saved.discriminator().equals(config.discriminator()))
+                throw other(
+                        file,
+                        "its model is " + saved.generator() + ", " + saved.discriminator() + "; the recipe's is "
+                                + config.generator() + ", " + config.discriminator());
             Map<String, Type> want = new LinkedHashMap<>();
             vars.types().forEach((n, type) -> {
                 if (type.dtype() == DType.F32) want.put(n, type);
             });
             TreeSet<String> lacks = new TreeSet<>(want.keySet());
             lacks.removeAll(t.names());
-            if (!lacks.isEmpty()) throw other(file, "it lacks " + lacks.size() + " tensors, for example '" + lacks.first() + "'");
+            if (!lacks.isEmpty())
+                throw other(file, "it lacks " + lacks.size() + " tensors, for example '" + lacks.first() + "'");
             want.forEach((n, type) -> {
-                if (t.entry(n).elements() != type.shape().elements() || t.entry(n).dtype() != SafeTensors.DType.F32)
+                if (t.entry(n).elements() != type.shape().elements()
+                        || t.entry(n).dtype() != SafeTensors.DType.F32)
                     throw other(file, "tensor '" + n + "' is " + t.entry(n) + ", not " + type);
             });
             String state = t.metadata().get(STATE);
@@ -87,6 +93,8 @@ final class Checkpoint {
 
     private static InputException other(Path file, String what) {
         return new InputException(
-                file.toString(), "cannot be resumed: " + what, "Resume with the recipe and data of that run, or begin a new one");
+                file.toString(),
+                "cannot be resumed: " + what,
+                "Resume with the recipe and data of that run, or begin a new one");
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -44,7 +45,9 @@ public final class Ensemble implements AutoCloseable {
                 if (first == null) first = s;
                 if (s.left() != first.left() || s.right() != first.right())
                     throw new InputException(
-                            p.toString(), "is for " + s + ", " + checkpoints.get(0) + " for " + first, "Give models of the same subject");
+                            p.toString(),
+                            "is for " + s + ", " + checkpoints.get(0) + " for " + first,
+                            "Give models of the same subject");
                 boolean alone = evaluates && checkpoints.size() == 1;
                 members.add(alone ? m.evaluator(device, batch, subject) : m.predictor(device, batch, subject));
             }
@@ -98,8 +101,8 @@ public final class Ensemble implements AutoCloseable {
     }
 
     /**
-     * Pearson's r over the photographs listed: summed on the device for one model that evaluates, else here, from the means of
-     * the predictions.
+     * Pearson's r over the photographs listed: summed on the device for one model that evaluates, else here, from the
+     * means of the predictions.
      *
      * @param data the same photographs at each size that a member sees
      * @throws InputException for a prediction or response that is not finite
@@ -130,10 +133,13 @@ public final class Ensemble implements AutoCloseable {
         TrainingData[] seen = new TrainingData[1]; // the responses are the same at every size
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at), first = at;
-            predict((k, side, into) -> {
-                seen[0] = data.apply(side);
-                seen[0].image(images[first + k], into);
-            }, n, predicted);
+            predict(
+                    (k, side, into) -> {
+                        seen[0] = data.apply(side);
+                        seen[0].image(images[first + k], into);
+                    },
+                    n,
+                    predicted);
             for (int k = 0; k < n; k++) {
                 row.clear();
                 seen[0].responses(images[at + k], row);

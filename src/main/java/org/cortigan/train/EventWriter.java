@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.io.ByteArrayOutputStream;
@@ -13,9 +14,9 @@ import java.util.zip.CRC32C;
 import org.cortigan.InputException;
 
 /**
- * Numbers for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C) that hold Event messages in
- * protocol buffers' encoding. Formats: TensorFlow's record_writer and event.proto. Every opening makes a new file, as
- * TensorFlow does; TensorBoard reads them all.
+ * Numbers for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C) that hold Event messages
+ * in protocol buffers' encoding. Formats: TensorFlow's record_writer and event.proto. Every opening makes a new file,
+ * as TensorFlow does; TensorBoard reads them all.
  */
 public final class EventWriter implements AutoCloseable {
     private final FileChannel file;
@@ -28,7 +29,8 @@ public final class EventWriter implements AutoCloseable {
         try {
             Files.createDirectories(folder);
             for (int i = 0; f == null; i++) {
-                p = folder.resolve(String.format("events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
+                p = folder.resolve(
+                        String.format("events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
                 if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             }
         } catch (IOException e) {
@@ -41,7 +43,8 @@ public final class EventWriter implements AutoCloseable {
     }
 
     private static InputException failed(Path p, IOException e) {
-        return new InputException(p.toString(), "cannot be written: " + e.getMessage(), "Make room or choose another folder", e);
+        return new InputException(
+                p.toString(), "cannot be written: " + e.getMessage(), "Make room or choose another folder", e);
     }
 
     /** One number at a step. */
@@ -59,7 +62,11 @@ public final class EventWriter implements AutoCloseable {
 
     private void record(byte[] data) {
         ByteBuffer b = ByteBuffer.allocate(data.length + 16).order(ByteOrder.LITTLE_ENDIAN);
-        b.putLong(data.length).putInt(masked(b.array(), 0, 8)).put(data).putInt(masked(data, 0, data.length)).flip();
+        b.putLong(data.length)
+                .putInt(masked(b.array(), 0, 8))
+                .put(data)
+                .putInt(masked(data, 0, data.length))
+                .flip();
         try {
             while (b.hasRemaining()) file.write(b);
         } catch (IOException e) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -26,7 +27,8 @@ public final class HeldOut implements TrainingData, AutoCloseable {
     public HeldOut(AlgonautsSubject subject, Path folder, int size, Path cache, Consumer<String> log) {
         if (!Files.isDirectory(folder))
             throw new InputException(
-                    folder.toString(), "is no folder with test responses",
+                    folder.toString(),
+                    "is no folder with test responses",
                     "The challenge's are not published: use the validation split, or a simulated data set");
         this.subject = subject;
         responses = subject.testResponses(folder);
@@ -85,37 +87,52 @@ public final class HeldOut implements TrainingData, AutoCloseable {
      * @param training features of the training images; @param test of the test images
      * @param unit of the subject's noise ceilings, where it has them
      */
-    public Evaluation ridge(String label, RowSource training, RowSource test, TrainingData data, RidgeBaseline.Options o, NoiseCeiling.Unit unit) {
+    public Evaluation ridge(
+            String label,
+            RowSource training,
+            RowSource test,
+            TrainingData data,
+            RidgeBaseline.Options o,
+            NoiseCeiling.Unit unit) {
         return ridge(label, training, test, data, this, subject, o, unit);
     }
 
     /** The same for any split of a subject's photographs. */
     public static Evaluation ridge(
-            String label, RowSource training, RowSource test, TrainingData data, TrainingData testData, AlgonautsSubject subject,
-            RidgeBaseline.Options o, NoiseCeiling.Unit unit) {
+            String label,
+            RowSource training,
+            RowSource test,
+            TrainingData data,
+            TrainingData testData,
+            AlgonautsSubject subject,
+            RidgeBaseline.Options o,
+            NoiseCeiling.Unit unit) {
         int v = subject.vertices();
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
-        RidgeBaseline fit = RidgeBaseline.fit(training, new RowSource() {
-            @Override
-            public int rows() {
-                return data.count();
-            }
+        RidgeBaseline fit = RidgeBaseline.fit(
+                training,
+                new RowSource() {
+                    @Override
+                    public int rows() {
+                        return data.count();
+                    }
 
-            @Override
-            public int columns() {
-                return v;
-            }
+                    @Override
+                    public int columns() {
+                        return v;
+                    }
 
-            @Override
-            public void read(int first, int count, float[] into) {
-                for (int i = 0; i < count; i++) {
-                    row.clear();
-                    data.responses(first + i, row);
-                    row.flip();
-                    row.asFloatBuffer().get(into, i * v, v);
-                }
-            }
-        }, o);
+                    @Override
+                    public void read(int first, int count, float[] into) {
+                        for (int i = 0; i < count; i++) {
+                            row.clear();
+                            data.responses(first + i, row);
+                            row.flip();
+                            row.asFloatBuffer().get(into, i * v, v);
+                        }
+                    }
+                },
+                o);
         PearsonAccumulator acc = new PearsonAccumulator(v);
         float[] x = new float[test.columns()], y = new float[v];
         for (int i = 0; i < testData.count(); i++) {

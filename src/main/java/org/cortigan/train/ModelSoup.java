@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.file.Path;
@@ -22,8 +23,8 @@ public final class ModelSoup {
     private ModelSoup() {}
 
     /**
-     * Writes the mean as a checkpoint of the generator alone, from which no run can be resumed. It names its recipe only
-     * if all its members' runs held out the same images.
+     * Writes the mean as a checkpoint of the generator alone, from which no run can be resumed. It names its recipe
+     * only if all its members' runs held out the same images.
      *
      * @throws InputException for a checkpoint of another model than the first, by name
      */
@@ -42,12 +43,15 @@ public final class ModelSoup {
                     recipe = r;
                 }
                 if (!c.generator().equals(config.generator()))
-                    throw other(p, "its generator is " + c.generator() + ", that of " + first + " is " + config.generator());
+                    throw other(
+                            p,
+                            "its generator is " + c.generator() + ", that of " + first + " is " + config.generator());
                 if (!c.subjects().equals(config.subjects()))
                     throw other(p, "it is for " + c.subjects() + ", " + first + " for " + config.subjects());
                 sameSplit &= r != null && Trainer.sameSplit(r, recipe);
                 Weights all = config.generatorWeights(DType.F32);
-                String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
+                String average =
+                        t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
                 for (Weights.Spec spec : all.specs()) add(sums, spec, Model.floats(t, average + spec.name(), spec));
                 for (Weights.Spec spec : all.states()) add(sums, spec, Model.floats(t, spec.name(), spec));
             }
@@ -56,12 +60,18 @@ public final class ModelSoup {
                 .metadata("format", "pt")
                 .metadata(Model.FORMAT, Checkpoint.VERSION)
                 .metadata(Model.CONFIG, Json.compact(config.toMap()))
-                .metadata("cortigan.averaged", Json.compact(checkpoints.stream().map(Path::toString).toList()));
-        if (sameSplit) w.metadata(Checkpoint.RECIPE, Json.compact(recipe.settings().values()));
+                .metadata(
+                        "cortigan.averaged",
+                        Json.compact(checkpoints.stream().map(Path::toString).toList()));
+        if (sameSplit)
+            w.metadata(Checkpoint.RECIPE, Json.compact(recipe.settings().values()));
         sums.forEach((spec, sum) -> {
             float[] mean = new float[sum.length];
             for (int i = 0; i < mean.length; i++) mean[i] = (float) (sum[i] / checkpoints.size());
-            w.add(spec.name(), mean, Arrays.stream(spec.shape().dims()).asLongStream().toArray());
+            w.add(
+                    spec.name(),
+                    mean,
+                    Arrays.stream(spec.shape().dims()).asLongStream().toArray());
         });
         w.commit();
     }

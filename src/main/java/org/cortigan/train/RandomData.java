@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -10,8 +11,8 @@ import org.cortigan.data.Region;
 import org.cortigan.data.Regions;
 
 /**
- * Photographs of uniform noise, u8 [S, S, 3], and responses of standard normal noise, f32 [vertices], the same in every process: for
- * steps that are timed.
+ * Photographs of uniform noise, u8 [S, S, 3], and responses of standard normal noise, f32 [vertices], the same in every
+ * process: for steps that are timed.
  *
  * @param count of photographs
  * @param imageBytes of a photograph, 3 S S
@@ -24,7 +25,9 @@ public record RandomData(int count, int leftVertices, int rightVertices, int ima
             return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
         int v = leftVertices + rightVertices, n = 25;
         return IntStream.range(0, n)
-                .mapToObj(k -> new Region("region" + (k + 1), IntStream.range(k * v / n, (k + 1) * v / n).toArray()))
+                .mapToObj(k -> new Region(
+                        "region" + (k + 1),
+                        IntStream.range(k * v / n, (k + 1) * v / n).toArray()))
                 .toList();
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.io.IOException;
@@ -26,10 +27,20 @@ import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
  */
 public final class Recipe {
     private static final List<String> FILES = List.of(
-            "quickstart", "vanilla-gan", "vit-gan", "vanilla-corr-2d", "unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi",
-            "vit-corr-2d", "vit-position");
+            "quickstart",
+            "vanilla-gan",
+            "vit-gan",
+            "vanilla-corr-2d",
+            "unet-corr-2d",
+            "vanilla-patch-multi",
+            "vit-patch-multi",
+            "vit-corr-2d",
+            "vit-position");
 
-    /** Bundled recipes: each as its file has it, and in the sizes that the file names ({@code NAME-workstation}, {@code NAME-tiny}). */
+    /**
+     * Bundled recipes: each as its file has it, and in the sizes that the file names ({@code NAME-workstation},
+     * {@code NAME-tiny}).
+     */
     public static final List<String> BUNDLED;
 
     static {
@@ -53,13 +64,17 @@ public final class Recipe {
         this.settings = settings;
     }
 
-    /** @param nameOrFile a bundled recipe's name, or a YAML file of what differs from the defaults or from the bundled recipe {@code base} */
+    /**
+     * @param nameOrFile a bundled recipe's name, or a YAML file of what differs from the defaults or from the bundled
+     *     recipe {@code base}
+     */
     public static Recipe load(String nameOrFile) {
         if (BUNDLED.contains(nameOrFile)) return bundledRecipe(nameOrFile);
         Path file = Path.of(nameOrFile);
         if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
             throw new InputException(
-                    "recipe '" + nameOrFile + "'", "is unknown",
+                    "recipe '" + nameOrFile + "'",
+                    "is unknown",
                     "Give a YAML file or one of " + String.join(", ", BUNDLED));
         try {
             if (Files.isRegularFile(file) && Files.size(file) > 1 << 20)
@@ -69,10 +84,15 @@ public final class Recipe {
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
             if (base == null) return of(name, values, file.toString());
             if (!BUNDLED.contains(base.toString()))
-                throw new InputException(file + ", key 'base'", "'" + base + "' is no bundled recipe", "Use one of " + BUNDLED);
+                throw new InputException(
+                        file + ", key 'base'", "'" + base + "' is no bundled recipe", "Use one of " + BUNDLED);
             return new Recipe(name, bundledRecipe(base.toString()).settings.with(values, file.toString()));
         } catch (IOException e) {
-            throw new InputException(file.toString(), "cannot be read: " + e, "Give a YAML file or one of " + String.join(", ", BUNDLED), e);
+            throw new InputException(
+                    file.toString(),
+                    "cannot be read: " + e,
+                    "Give a YAML file or one of " + String.join(", ", BUNDLED),
+                    e);
         }
     }
 
@@ -83,12 +103,16 @@ public final class Recipe {
         all.remove("sizes");
         Recipe r = of(name, all, where);
         if (name.equals(file)) return r;
-        return new Recipe(name, r.settings.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where));
+        return new Recipe(
+                name, r.settings.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where));
     }
 
     /** The file that a bundled recipe is in. */
     public static String file(String name) {
-        return FILES.stream().filter(f -> name.equals(f) || name.startsWith(f + "-") && !FILES.contains(name)).findFirst().orElse(name);
+        return FILES.stream()
+                .filter(f -> name.equals(f) || name.startsWith(f + "-") && !FILES.contains(name))
+                .findFirst()
+                .orElse(name);
     }
 
     /** From values laid over the defaults. */
@@ -107,7 +131,8 @@ public final class Recipe {
             Recipe r = Checkpoint.recipe(t);
             if (r == null)
                 throw new InputException(
-                        file.toString(), "names no recipe: it is an average of runs that held out different images",
+                        file.toString(),
+                        "names no recipe: it is an average of runs that held out different images",
                         "Evaluate it on the test split");
             return r;
         }
@@ -125,10 +150,15 @@ public final class Recipe {
 
     private static Map<String, Object> yaml(String text, String where) {
         try {
-            Object o = new Load(LoadSettings.builder().setLabel(where).setMaxAliasesForCollections(0).build()).loadFromString(text);
+            Object o = new Load(LoadSettings.builder()
+                            .setLabel(where)
+                            .setMaxAliasesForCollections(0)
+                            .build())
+                    .loadFromString(text);
             return o == null ? Map.of() : Json.object(o, where);
         } catch (YamlEngineException e) {
-            throw new InputException(where, "is not YAML: " + e.getMessage().replaceAll("\\s+", " "), "Mend the line named", e);
+            throw new InputException(
+                    where, "is not YAML: " + e.getMessage().replaceAll("\\s+", " "), "Mend the line named", e);
         }
     }
 
@@ -160,7 +190,9 @@ public final class Recipe {
 
     /** All values as YAML; loading it gives this recipe again. */
     public String toYaml() {
-        DumpSettings d = DumpSettings.builder().setDefaultFlowStyle(FlowStyle.BLOCK).build();
-        return "# recipe " + name + ", with every value in force\n" + new Dump(d).dumpToString(new LinkedHashMap<>(settings.values()));
+        DumpSettings d =
+                DumpSettings.builder().setDefaultFlowStyle(FlowStyle.BLOCK).build();
+        return "# recipe " + name + ", with every value in force\n"
+                + new Dump(d).dumpToString(new LinkedHashMap<>(settings.values()));
     }
 }

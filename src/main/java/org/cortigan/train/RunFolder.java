@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.io.IOException;
@@ -25,15 +26,16 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     private final Path csv;
     private List<String> columns;
 
-    /**
-     * @param resumedAt step that the run goes on from; later lines of metrics.csv, and a torn last one, are dropped
-     */
+    /** @param resumedAt step that the run goes on from; later lines of metrics.csv, and a torn last one, are dropped */
     public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
         this.folder = folder;
         create(folder);
         Map<String, Object> e = new LinkedHashMap<>(environment);
         e.put("java", Runtime.version().toString());
-        e.put("system", System.getProperty("os.name") + " " + System.getProperty("os.version") + " " + System.getProperty("os.arch"));
+        e.put(
+                "system",
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
+                        + System.getProperty("os.arch"));
         e.put("device", device.name());
         e.put("started", java.time.Instant.now().toString());
         AtomicFiles.writeString(folder.resolve("recipe.yaml"), recipe.toYaml());
@@ -48,7 +50,8 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be made: " + e, "Choose a folder that can be written", e);
+            throw new InputException(
+                    folder.toString(), "cannot be made: " + e, "Choose a folder that can be written", e);
         }
     }
 

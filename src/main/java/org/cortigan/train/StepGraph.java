@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.util.ArrayList;
@@ -42,12 +43,19 @@ public final class StepGraph {
 
     /**
      * @param regions what each discriminator judges; unused where the adversarial loss has no weight
-     * @param resident photographs whose data are inputs as a whole, {@code data.images} and {@code data.responses}, of which
-     *     {@code index.images} and {@code index.responses} i32 [B] pick a batch; 0: the batch itself is the input
+     * @param resident photographs whose data are inputs as a whole, {@code data.images} and {@code data.responses}, of
+     *     which {@code index.images} and {@code index.responses} i32 [B] pick a batch; 0: the batch itself is the input
      */
     public StepGraph(
-            ModelConfig model, ModelConfig.Subject subject, List<Region> regions, LossConfig loss, Optimizer og, Optimizer od,
-            int batch, DType compute, int resident) {
+            ModelConfig model,
+            ModelConfig.Subject subject,
+            List<Region> regions,
+            LossConfig loss,
+            Optimizer og,
+            Optimizer od,
+            int batch,
+            DType compute,
+            int resident) {
         this.model = model;
         this.subject = subject;
         this.loss = loss;
@@ -72,8 +80,8 @@ public final class StepGraph {
 
         List<Value> totals = new ArrayList<>();
         try (Graph.Scope s = graph.scope("loss")) {
-            Node p = graph.apply(
-                    new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()), prediction, responses, weights);
+            Node p =
+                    graph.apply(new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()), prediction, responses, weights);
             totals.add(p.output(0));
             graph.output("pixel", p.output(1));
             graph.output("correlation", p.output(2));
@@ -89,18 +97,31 @@ public final class StepGraph {
         try (Graph.Scope s = graph.scope("generator/update")) {
             Value shared = graph.input("t.g", DType.F32, 1);
             Value own = subject.name().isEmpty() ? shared : graph.input("t.head", DType.F32, 1);
-            graph.output("norm.g", og.apply(
-                    List.of(g), List.of(d), graph.input("lr.g", DType.F32, 1), spec -> ofSubject(spec.name()) ? own : shared));
+            graph.output(
+                    "norm.g",
+                    og.apply(
+                            List.of(g),
+                            List.of(d),
+                            graph.input("lr.g", DType.F32, 1),
+                            spec -> ofSubject(spec.name()) ? own : shared));
             // running statistics are nobody's input within the step, so they are asked for
             for (Weights.Spec state : g.states()) graph.output("updated." + state.name(), g.now(state.name()));
             graph.output("updated.g", g.now(g.specs().get(0).name()));
-            if (own != shared) graph.output("updated.head", g.now(g.specs().stream().filter(x -> ofSubject(x.name())).findFirst().orElseThrow().name()));
+            if (own != shared)
+                graph.output(
+                        "updated.head",
+                        g.now(g.specs().stream()
+                                .filter(x -> ofSubject(x.name()))
+                                .findFirst()
+                                .orElseThrow()
+                                .name()));
         }
     }
 
     private Value pick(String name, Value table, int batch) {
         try (Graph.Scope s = graph.scope("data")) {
-            return graph.apply(new GatherRows(), table, graph.input("index." + name, DType.I32, batch)).output(0);
+            return graph.apply(new GatherRows(), table, graph.input("index." + name, DType.I32, batch))
+                    .output(0);
         }
     }
 
@@ -113,8 +134,13 @@ public final class StepGraph {
     private Value judge(Value images, Value prediction) {
         try (Graph.Scope s = graph.scope("discriminator/judge")) {
             if (model.discriminator().spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(ds);
-            Discriminator.Logits logits = model.discriminator().logits(ds, prediction, regions, images, model.generator());
-            Node l = ganLoss(GanLoss.Side.GENERATOR, logits, model.discriminator().shares(regions), graph.input("gan.weight", DType.F32, 1));
+            Discriminator.Logits logits =
+                    model.discriminator().logits(ds, prediction, regions, images, model.generator());
+            Node l = ganLoss(
+                    GanLoss.Side.GENERATOR,
+                    logits,
+                    model.discriminator().shares(regions),
+                    graph.input("gan.weight", DType.F32, 1));
             graph.output("g.loss", l.output(1));
             return l.output(0);
         }
@@ -122,7 +148,8 @@ public final class StepGraph {
 
     private Node ganLoss(GanLoss.Side side, Discriminator.Logits logits, List<Double> shares, Value weight) {
         List<GanLoss.Group> groups = new ArrayList<>();
-        for (int i = 0; i < shares.size(); i++) groups.add(new GanLoss.Group(logits.perRow().get(i), shares.get(i)));
+        for (int i = 0; i < shares.size(); i++)
+            groups.add(new GanLoss.Group(logits.perRow().get(i), shares.get(i)));
         return graph.apply(new GanLoss(loss.gan(), side, groups), logits.value(), weight);
     }
 
@@ -133,12 +160,17 @@ public final class StepGraph {
         try (Graph.Scope s = graph.scope("discriminator")) {
             // declared first, so that the power iteration knows the weights before they are used
             List<Weights> declared = d.declare(compute, subject.name(), subject.vertices(), regions, model.generator());
-            for (int i = 0; i < ds.size(); i++) ds.get(i).declare(declared.get(i).specs());
+            for (int i = 0; i < ds.size(); i++)
+                ds.get(i).declare(declared.get(i).specs());
             if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(ds);
             Value both = Ops.concat(0, Ops.cast(responses, compute), prediction);
             Discriminator.Logits logits = d.logits(ds, both, regions, images, model.generator());
             // networks of their own: each has its whole loss
-            Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, regions.stream().map(r -> 1.0).toList(), one);
+            Node l = ganLoss(
+                    GanLoss.Side.DISCRIMINATOR,
+                    logits,
+                    regions.stream().map(r -> 1.0).toList(),
+                    one);
             total = l.output(0);
             graph.output("d.loss", l.output(1));
             graph.output("d.real", l.output(2));

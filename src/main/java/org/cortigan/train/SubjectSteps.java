@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -66,11 +67,19 @@ final class SubjectSteps implements AutoCloseable {
     private long appliedD;
     /** Whether the last update that is known of was left out. */
     private boolean missed;
+
     private boolean missedD;
 
     SubjectSteps(
-            Recipe recipe, ModelConfig config, ModelConfig.Subject subject, TrainingData data, LossConfig loss, Optimizer og,
-            Optimizer od, DType compute, Consumer<String> log) {
+            Recipe recipe,
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            TrainingData data,
+            LossConfig loss,
+            Optimizer og,
+            Optimizer od,
+            DType compute,
+            Consumer<String> log) {
         this.config = config;
         this.subject = subject;
         this.data = data;
@@ -89,7 +98,9 @@ final class SubjectSteps implements AutoCloseable {
             throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
         Discriminator d = config.discriminator();
         boolean gan = loss.ganTerm().weight() > 0 && d.type() != Discriminator.Type.NONE;
-        regions = gan ? data.regions(d.regions(), d.order(), d.mesh().isEmpty() ? null : Path.of(d.mesh()), d.least(), log) : List.of();
+        regions = gan
+                ? data.regions(d.regions(), d.order(), d.mesh().isEmpty() ? null : Path.of(d.mesh()), d.least(), log)
+                : List.of();
     }
 
     private StepGraph steps(int batch, boolean resident) {
@@ -112,13 +123,25 @@ final class SubjectSteps implements AutoCloseable {
         graph = steps(batch, resident);
         session = new Session(program(graph, recompute), device, vars, Session.Options.DEFAULT.sharing(arena));
         for (String n : List.of(
-                "images", "responses", "index.images", "index.responses", "loss.weights", "gan.weight", "lr.g", "lr.d", "t.g", "t.d", "t.head"))
-            if (session.hasInput(n)) in.put(n, session.input(n));
+                "images",
+                "responses",
+                "index.images",
+                "index.responses",
+                "loss.weights",
+                "gan.weight",
+                "lr.g",
+                "lr.d",
+                "t.g",
+                "t.d",
+                "t.head")) if (session.hasInput(n)) in.put(n, session.input(n));
         if (!resident) BATCH.forEach(session::sendAhead);
         String prefix = subject.name().isEmpty() ? "" : subject.name() + ".";
-        List<String> outputs = graph.graph().outputs().keySet().stream().filter(n -> !n.startsWith("updated")).toList();
+        List<String> outputs = graph.graph().outputs().keySet().stream()
+                .filter(n -> !n.startsWith("updated"))
+                .toList();
         for (String n : outputs) {
-            if (n.startsWith("d.") || n.equals("g.loss")) for (Region r : graph.regions()) names.add(prefix + n + "." + r.name());
+            if (n.startsWith("d.") || n.equals("g.loss"))
+                for (Region r : graph.regions()) names.add(prefix + n + "." + r.name());
             else names.add(prefix + n);
         }
         scalars = session.scalars(outputs);
@@ -133,9 +156,12 @@ final class SubjectSteps implements AutoCloseable {
     void upload() {
         if (!resident || uploaded) return;
         uploaded = true;
-        int rows = Math.min(64, training.length), image = config.generator().imageBytes(), responses = 4 * subject.vertices();
+        int rows = Math.min(64, training.length),
+                image = config.generator().imageBytes(),
+                responses = 4 * subject.vertices();
         try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, image + responses))) {
-            ByteBuffer images = m.view((long) rows * responses, (long) rows * image), targets = m.view(0, (long) rows * responses);
+            ByteBuffer images = m.view((long) rows * responses, (long) rows * image),
+                    targets = m.view(0, (long) rows * responses);
             for (int at = 0; at < training.length; at += rows) {
                 images.clear();
                 targets.clear();
@@ -152,7 +178,17 @@ final class SubjectSteps implements AutoCloseable {
 
     /** Batches of steps [first, last) of this subject. */
     BatchLoader loader(int batch, long seed, long first, long last) {
-        return new BatchLoader(device, data, training, resident, shufflePairs, config.generator().imageBytes(), batch, seed, first, last);
+        return new BatchLoader(
+                device,
+                data,
+                training,
+                resident,
+                shufflePairs,
+                config.generator().imageBytes(),
+                batch,
+                seed,
+                first,
+                last);
     }
 
     void begin(Variables vars, int batch, long seed, int epochs) {
@@ -171,19 +207,28 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     /**
-     * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device with a stream it must
-     * be given before it is known whether the update under way is left out; there an update counts as made until the one
-     * after it has been asked for, whether it is known by then or not, so that a run that pauses gives the same bits.
+     * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device with a stream
+     * it must be given before it is known whether the update under way is left out; there an update counts as made
+     * until the one after it has been asked for, whether it is known by then or not, so that a run that pauses gives
+     * the same bits.
      */
     static long update(long applied, boolean open) {
         return applied + 1 + (open ? 1 : 0);
     }
 
     /**
-     * @param update number of the backbone's update; @param pending whether the step before this one is this subject's too and
-     *     its losses are not known yet; @param at the step of the whole run, of {@code per} an epoch
+     * @param update number of the backbone's update; @param pending whether the step before this one is this subject's
+     *     too and its losses are not known yet; @param at the step of the whole run, of {@code per} an epoch
      */
-    void feed(BatchLoader.Batch b, LossConfig loss, double rate, double rateD, long update, boolean pending, long at, long per) {
+    void feed(
+            BatchLoader.Batch b,
+            LossConfig loss,
+            double rate,
+            double rateD,
+            long update,
+            boolean pending,
+            long at,
+            long per) {
         if (resident) {
             in.get("index.images").write(b.at);
             in.get("index.responses").write(b.responsesAt);
@@ -262,7 +307,8 @@ final class SubjectSteps implements AutoCloseable {
         Settings s = Settings.of(file + ", state", state);
         if (s.whole("regions") != fingerprint())
             throw new InputException(
-                    file.toString(), "cannot be resumed: its discriminators judge other vertices, or in another order",
+                    file.toString(),
+                    "cannot be resumed: its discriminators judge other vertices, or in another order",
                     "Resume with the ROI masks and meshes of that run, or begin a new one");
         step = s.whole("step");
         applied = s.whole("applied");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.file.Path;
@@ -36,10 +37,10 @@ import org.cortigan.plan.Plan;
 import org.cortigan.plan.PlanReport;
 
 /**
- * Trains a model by a recipe, on one subject's data or on several subjects' with a shared backbone: then every step is a
- * batch of one subject, and an epoch goes through all batches of all subjects in random order. Confined to the thread that
- * made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal bits, also across
- * {@link #resume}.
+ * Trains a model by a recipe, on one subject's data or on several subjects' with a shared backbone: then every step is
+ * a batch of one subject, and an epoch goes through all batches of all subjects in random order. Confined to the thread
+ * that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal bits, also
+ * across {@link #resume}.
  */
 public final class Trainer implements AutoCloseable {
     /** A run ends when so many updates one after the other had gradients that were not finite. */
@@ -69,6 +70,7 @@ public final class Trainer implements AutoCloseable {
     private boolean missed;
     /** Whose step is under way, its losses not read yet, on a device with a stream. */
     private SubjectSteps pending;
+
     private int skipped;
     private int skippedInARow;
     private double best = Double.NEGATIVE_INFINITY;
@@ -89,7 +91,8 @@ public final class Trainer implements AutoCloseable {
      * @param sets data by subject; the name is "" where there is only one
      * @param log for what is worth knowing about the data, for example regions that were left out
      */
-    public Trainer(Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
+    public Trainer(
+            Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
         this.recipe = recipe;
         this.folder = folder;
         List<ModelConfig.Subject> who = new ArrayList<>();
@@ -167,7 +170,8 @@ public final class Trainer implements AutoCloseable {
         Settings t = recipe.section("train");
         Precision p = precision(recipe);
         if (p == Precision.TF32 && device.tf32() == null)
-            throw t.wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16");
+            throw t.wrong(
+                    "precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16");
         if (p != Precision.BF16) return DType.F32;
         if (!device.supports(DType.BF16))
             throw t.wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
@@ -181,12 +185,15 @@ public final class Trainer implements AutoCloseable {
                         .wrong("data_on_device", device.name() + " has no memory of its own", "Use auto or no");
             return false;
         }
-        return p == Placement.YES || p == Placement.AUTO && bytes(device, batch, true, recompute) <= device.runtime().freeBytes();
+        return p == Placement.YES
+                || p == Placement.AUTO
+                        && bytes(device, batch, true, recompute)
+                                <= device.runtime().freeBytes();
     }
 
     /**
-     * What a run takes of a device's memory: a step with its variables and inputs, and the predictors that validate. Several
-     * subjects have one arena and share the backbone's variables.
+     * What a run takes of a device's memory: a step with its variables and inputs, and the predictors that validate.
+     * Several subjects have one arena and share the backbone's variables.
      */
     private long bytes(Device on, int batch, boolean resident, Recomputation r) {
         DeviceRuntime memory = device.runtime();
@@ -198,7 +205,8 @@ public final class Trainer implements AutoCloseable {
                 String id = e.getKey().id();
                 // subjects share variables; what is sent ahead has room of its own beside the inputs
                 if (e.getKey() instanceof Leaf.Variable ? seen.add(id) : SubjectSteps.BATCH.contains(id))
-                    sum += memory.blockBytes(e.getValue().shape().elements() * e.getValue().dtype().bytes());
+                    sum += memory.blockBytes(e.getValue().shape().elements()
+                            * e.getValue().dtype().bytes());
             }
             sum += memory.blockBytes(Session.inputBytes(step, on));
             if (p.validation.length > 0)
@@ -229,9 +237,12 @@ public final class Trainer implements AutoCloseable {
                     : "; train.recompute=cheap is not enough for this batch";
         long data = resident ? bytes(none, batch, true, recompute) - bytes(none, batch, false, recompute) : 0;
         if (data > 0) remedy += "; train.data_on_device=no leaves " + data + " bytes free";
-        throw recipe.section("train").wrong(
-                "batch", "a step of " + batch + " photographs needs " + need + " bytes of " + device.name() + ", " + free
-                        + " are free: " + (need - free) + " short", remedy);
+        throw recipe.section("train")
+                .wrong(
+                        "batch",
+                        "a step of " + batch + " photographs needs " + need + " bytes of " + device.name() + ", " + free
+                                + " are free: " + (need - free) + " short",
+                        remedy);
     }
 
     private void initialise(String init) {
@@ -255,7 +266,8 @@ public final class Trainer implements AutoCloseable {
             }
         }
         for (SubjectSteps p : subjects)
-            for (Weights.Spec s : p.graph.states()) vars.find(s.name()).write(s.init().make(s.shape(), seed, s.name()));
+            for (Weights.Spec s : p.graph.states())
+                vars.find(s.name()).write(s.init().make(s.shape(), seed, s.name()));
         copyToBf16();
         settleSpectralNorm();
     }
@@ -335,7 +347,8 @@ public final class Trainer implements AutoCloseable {
             p.upload();
             try (BatchLoader l = p.loader(batch, seed, 0, 1)) {
                 feed(p, l.next());
-                if (device.runtime() != null) device.runtime().synchronize(); // before the loader frees what is being copied
+                if (device.runtime() != null)
+                    device.runtime().synchronize(); // before the loader frees what is being copied
             }
         }
     }
@@ -385,11 +398,13 @@ public final class Trainer implements AutoCloseable {
         long per = state.whole("steps_per_epoch");
         if (per != perEpoch || state.whole("seed") != seed)
             throw new InputException(
-                    file.toString(), "is of a run with " + per + " steps an epoch and seed " + state.whole("seed") + ", not "
-                            + perEpoch + " and " + seed,
+                    file.toString(),
+                    "is of a run with " + per + " steps an epoch and seed " + state.whole("seed") + ", not " + perEpoch
+                            + " and " + seed,
                     "Resume with the same data, batch, validation part and seed");
         List<?> of = (List<?>) s.get("subjects");
-        for (int i = 0; i < subjects.size(); i++) subjects.get(i).restore(file, org.cortigan.data.Json.object(of.get(i), file + ", state"));
+        for (int i = 0; i < subjects.size(); i++)
+            subjects.get(i).restore(file, org.cortigan.data.Json.object(of.get(i), file + ", state"));
         step = state.whole("step");
         applied = state.whole("applied_g");
         missed = Boolean.TRUE.equals(s.get("missed_g"));
@@ -461,7 +476,15 @@ public final class Trainer implements AutoCloseable {
 
     private void feed(SubjectSteps p, BatchLoader.Batch b) {
         long update = SubjectSteps.update(applied, device.runtime() != null && (pending != null || missed));
-        p.feed(b, loss, og.at(step, perEpoch, steps()), od.at(step, perEpoch, steps()), update, pending == p, step, perEpoch);
+        p.feed(
+                b,
+                loss,
+                og.at(step, perEpoch, steps()),
+                od.at(step, perEpoch, steps()),
+                update,
+                pending == p,
+                step,
+                perEpoch);
     }
 
     /**
@@ -483,10 +506,12 @@ public final class Trainer implements AutoCloseable {
         }
         if (skippedInARow >= MOST_SKIPPED)
             throw new InputException(
-                    "step " + done, "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
+                    "step " + done,
+                    "the gradients of " + MOST_SKIPPED + " steps on end were infinite or NaN: the run diverged",
                     "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
         double total = p.loss();
-        for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(done, steps(), total); // no iterator: nothing allocated
+        for (int i = 0; i < listeners.size(); i++)
+            listeners.get(i).step(done, steps(), total); // no iterator: nothing allocated
     }
 
     private void endEpoch(double rate) {
@@ -554,7 +579,9 @@ public final class Trainer implements AutoCloseable {
 
     /** Names of all parameters and states. */
     public List<String> variables() {
-        return vars.types().keySet().stream().filter(v -> !v.equals(Predictor.MOMENTS)).toList();
+        return vars.types().keySet().stream()
+                .filter(v -> !v.equals(Predictor.MOMENTS))
+                .toList();
     }
 
     @Override

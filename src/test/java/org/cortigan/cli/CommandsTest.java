@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -54,13 +55,16 @@ class CommandsTest {
     /** Runs a command in a JVM of its own and ends it by SIGTERM in its second epoch; what it printed. */
     static String terminated(List<String> command) throws Exception {
         List<String> process = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"),
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
                 "org.cortigan.cli.Main"));
         process.addAll(command);
         Process p = new ProcessBuilder(process).redirectErrorStream(true).start();
         StringBuilder text = new StringBuilder();
         var in = p.inputReader();
-        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; ) text.append(line).append('\n');
+        for (String line; !text.toString().contains("epoch 2/") && (line = in.readLine()) != null; )
+            text.append(line).append('\n');
         p.toHandle().destroy(); // Process.destroy would close its output too
         in.lines().forEach(l -> text.append(l).append('\n'));
         assertEquals(143, p.waitFor(), text.toString());
@@ -75,14 +79,28 @@ class CommandsTest {
         data = dir.resolve("data");
         run = dir.resolve("run");
         ok("simulate", "--out", data, "--images", 48, "--test-images", 8, "--image-size", 64);
-        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", run, "-o", "train.epochs=2", "-o", "train.batch=16", "--json");
-        Map<String, Object> first = Json.object(Json.parse(r.out.lines().findFirst().orElseThrow(), "out"), "out");
+        Result r = ok(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                run,
+                "-o",
+                "train.epochs=2",
+                "-o",
+                "train.batch=16",
+                "--json");
+        Map<String, Object> first =
+                Json.object(Json.parse(r.out.lines().findFirst().orElseThrow(), "out"), "out");
         assertEquals(1L, ((Number) first.get("epoch")).longValue());
     }
 
     @Test
     void theRunFolderHasItsFiles() throws Exception {
-        for (String f : new String[] {"recipe.yaml", "environment.json", "metrics.csv", "last.safetensors", "best.safetensors"})
+        for (String f :
+                new String[] {"recipe.yaml", "environment.json", "metrics.csv", "last.safetensors", "best.safetensors"})
             assertTrue(Files.size(run.resolve(f)) > 0, f);
         assertEquals(3, Files.readAllLines(run.resolve("metrics.csv")).size());
         try (var s = Files.list(run)) {
@@ -101,7 +119,20 @@ class CommandsTest {
             }
         assertTrue(Files.exists(out.resolve("roi.csv")) && Files.exists(out.resolve("metrics.json")));
         Map<String, Object> j = Json.object(
-                Json.parse(ok("evaluate", run, "--data", data, "--split", "validation", "--json", "--out", dir.resolve("e2")).out, "out"), "out");
+                Json.parse(
+                        ok(
+                                        "evaluate",
+                                        run,
+                                        "--data",
+                                        data,
+                                        "--split",
+                                        "validation",
+                                        "--json",
+                                        "--out",
+                                        dir.resolve("e2"))
+                                .out,
+                        "out"),
+                "out");
         assertEquals(5L, ((Number) j.get("images")).longValue());
     }
 
@@ -111,11 +142,19 @@ class CommandsTest {
         BundledPhotos.extract(photos);
         ok("predict", run, "--images", photos, "--out", out, "--batch", 3);
         ok("predict", run, "--data", data, "--out", test);
-        try (NpyFile a = NpyFile.open(out.resolve("lh_pred_test.npy")); NpyFile b = NpyFile.open(test.resolve("rh_pred_test.npy"))) {
-            assertEquals("[4, 19004][8, 20544]", java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
+        try (NpyFile a = NpyFile.open(out.resolve("lh_pred_test.npy"));
+                NpyFile b = NpyFile.open(test.resolve("rh_pred_test.npy"))) {
+            assertEquals(
+                    "[4, 19004][8, 20544]",
+                    java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
             a.checkFinite("predictions");
         }
-        refused(new String[] {"lh_pred_test.npy", "[8, 19004]", "[159, 19004]"}, "submit", "1=" + test, "--out", dir.resolve("s.zip"));
+        refused(
+                new String[] {"lh_pred_test.npy", "[8, 19004]", "[159, 19004]"},
+                "submit",
+                "1=" + test,
+                "--out",
+                dir.resolve("s.zip"));
         assertFalse(Files.exists(dir.resolve("s.zip")));
     }
 
@@ -130,9 +169,35 @@ class CommandsTest {
         Path seed1 = dir.resolve("seed1"), small = dir.resolve("small"), soup = dir.resolve("soup.safetensors");
         Path[] p = new Path[4];
         for (int i = 0; i < p.length; i++) p[i] = dir.resolve("ensemble" + i);
-        ok("train", "-c", "quickstart", "--data", data, "--run", seed1, "--seed", 1, "-o", "train.epochs=1", "-o", "train.batch=16");
-        ok("train", "-c", "vanilla-gan", "--data", data, "--run", small, "-o", "train.batch=4", "--fast-dev-run",
-                "-o", "model.generator.image=32", "-o", "model.generator.channels=[8, 8]");
+        ok(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                seed1,
+                "--seed",
+                1,
+                "-o",
+                "train.epochs=1",
+                "-o",
+                "train.batch=16");
+        ok(
+                "train",
+                "-c",
+                "vanilla-gan",
+                "--data",
+                data,
+                "--run",
+                small,
+                "-o",
+                "train.batch=4",
+                "--fast-dev-run",
+                "-o",
+                "model.generator.image=32",
+                "-o",
+                "model.generator.channels=[8, 8]");
         Path last = run.resolve("last.safetensors");
         ok("average", last, seed1, last, seed1, "-o", soup);
         try (SafeTensors a = SafeTensors.open(last);
@@ -142,14 +207,39 @@ class CommandsTest {
                 float[] x = a.floats(n), y = b.floats(n), mean = m.floats(n);
                 for (int i = 0; i < mean.length; i++) assertEquals((float) (((double) x[i] + y[i]) / 2), mean[i], n);
             }
-            assertTrue(m.names().contains("generator.head.weight") && m.names().stream().allMatch(n -> n.startsWith("generator.")));
+            assertTrue(m.names().contains("generator.head.weight")
+                    && m.names().stream().allMatch(n -> n.startsWith("generator.")));
         }
         assertTrue(ok("evaluate", soup, "--data", data, "--out", p[0]).out.contains("all vertices"));
         ok("predict", soup, "--data", data, "--out", p[0]);
-        refused(new String[] {"soup.safetensors", "held out different images"}, "evaluate", soup, "--data", data, "--split", "validation");
-        refused(new String[] {"soup.safetensors", "cannot be resumed"}, "train", "-c", "quickstart", "--data", data,
-                "--run", dir.resolve("y"), "-o", "train.batch=16", "--resume", soup);
-        refused(new String[] {"small/", "cannot be averaged", "its generator is"}, "average", run, small, "-o", dir.resolve("n.safetensors"));
+        refused(
+                new String[] {"soup.safetensors", "held out different images"},
+                "evaluate",
+                soup,
+                "--data",
+                data,
+                "--split",
+                "validation");
+        refused(
+                new String[] {"soup.safetensors", "cannot be resumed"},
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                dir.resolve("y"),
+                "-o",
+                "train.batch=16",
+                "--resume",
+                soup);
+        refused(
+                new String[] {"small/", "cannot be averaged", "its generator is"},
+                "average",
+                run,
+                small,
+                "-o",
+                dir.resolve("n.safetensors"));
         refused(new String[] {"soup.npy", ".safetensors"}, "average", run, seed1, "-o", dir.resolve("soup.npy"));
         // a soup of one run keeps its validation split
         ok("average", run, last, "-o", dir.resolve("one.safetensors"));
@@ -164,14 +254,25 @@ class CommandsTest {
         Result r = ok("evaluate", run, small, "--data", data, "--out", p[3]);
         assertTrue(r.out.contains("mean of 2 models' predictions"), r.out);
         refused(new String[] {"Name one by --out"}, "evaluate", run, small, "--data", data);
-        refused(new String[] {"seed1/", "held out other images"}, "evaluate", run, seed1, "--data", data, "--split", "validation",
-                "--out", p[3]);
+        refused(
+                new String[] {"seed1/", "held out other images"},
+                "evaluate",
+                run,
+                seed1,
+                "--data",
+                data,
+                "--split",
+                "validation",
+                "--out",
+                p[3]);
     }
 
     @Test
     void baselines() {
         assertTrue(ok("baseline", "--data", data, "--components", 10).out.contains("ridge on 10 components of pixels"));
-        assertTrue(ok("baseline", "--data", data, "--components", 10, "--features", run, "--out", dir.resolve("b")).out.contains("features of"));
+        assertTrue(ok("baseline", "--data", data, "--components", 10, "--features", run, "--out", dir.resolve("b"))
+                .out
+                .contains("features of"));
         assertTrue(Files.exists(dir.resolve("b/metrics.json")));
     }
 
@@ -180,47 +281,171 @@ class CommandsTest {
         Path other = dir.resolve("other");
         String[] recipe = {"-o", "train.epochs=1", "-o", "train.batch=16"};
         ok("train", "-c", "quickstart", "--data", data, "--run", other, recipe[0], recipe[1], recipe[2], recipe[3]);
-        refused(new String[] {"has a run already", "--resume auto"}, "train", "-c", "quickstart", "--data", data, "--run", other);
-        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", other, "-o", "train.epochs=2", "-o", "train.batch=16", "--resume", "auto");
+        refused(
+                new String[] {"has a run already", "--resume auto"},
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                other);
+        Result r = ok(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                other,
+                "-o",
+                "train.epochs=2",
+                "-o",
+                "train.batch=16",
+                "--resume",
+                "auto");
         assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
-        r = ok("train", "-c", "vit-corr-2d-workstation", "--data", data, "--run", dir.resolve("dry"), "-o", "train.batch=4", "--dry-run");
+        r = ok(
+                "train",
+                "-c",
+                "vit-corr-2d-workstation",
+                "--data",
+                data,
+                "--run",
+                dir.resolve("dry"),
+                "-o",
+                "train.batch=4",
+                "--dry-run");
         assertTrue(r.out.contains("memory of a step") && r.out.contains("lower bound"), r.out);
         assertFalse(Files.exists(dir.resolve("dry")));
-        ok("train", "-c", "vanilla-gan", "--data", data, "--run", dir.resolve("fast"), "-o", "train.batch=4", "--fast-dev-run",
-                "-o", "model.generator.image=32", "-o", "model.generator.channels=[8, 8]");
+        ok(
+                "train",
+                "-c",
+                "vanilla-gan",
+                "--data",
+                data,
+                "--run",
+                dir.resolve("fast"),
+                "-o",
+                "train.batch=4",
+                "--fast-dev-run",
+                "-o",
+                "model.generator.image=32",
+                "-o",
+                "model.generator.channels=[8, 8]");
     }
 
     @Test
     void regionsOfTheCortexAndSeveralSubjects() throws Exception {
         String[] small = {"-o", "train.epochs=1", "-o", "train.batch=16", "-o", "model.discriminator.channels=[2]"};
         Path folder = dir.resolve("regions");
-        Result r = ok("train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run", folder, small[0], small[1], small[2], small[3], small[4], small[5]);
+        Result r = ok(
+                "train",
+                "-c",
+                "vanilla-patch-multi-tiny",
+                "--data",
+                data,
+                "--run",
+                folder,
+                small[0],
+                small[1],
+                small[2],
+                small[3],
+                small[4],
+                small[5]);
         assertTrue(r.err.contains("left out") && r.err.contains("FFA-1") && r.err.contains("remainder"), r.err);
         String head = Files.readAllLines(folder.resolve("metrics.csv")).get(0);
-        assertTrue(head.contains("d.loss.V1v") && head.contains("g.loss.EBA") && head.contains("d.real.remainder"), head);
+        assertTrue(
+                head.contains("d.loss.V1v") && head.contains("g.loss.EBA") && head.contains("d.real.remainder"), head);
         ok("evaluate", folder, "--data", data, "--out", dir.resolve("regions-evaluated"));
-        refused(new String[] {"floc-noses", "floc-faces", "streams"}, "train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run",
-                dir.resolve("noses"), "-o", "model.discriminator.per=floc-noses");
-        refused(new String[] {"order surface", "lh.white"}, "train", "-c", "vanilla-patch-multi-tiny", "--data", data, "--run",
-                dir.resolve("surface"), "-o", "model.discriminator.order=surface");
+        refused(
+                new String[] {"floc-noses", "floc-faces", "streams"},
+                "train",
+                "-c",
+                "vanilla-patch-multi-tiny",
+                "--data",
+                data,
+                "--run",
+                dir.resolve("noses"),
+                "-o",
+                "model.discriminator.per=floc-noses");
+        refused(
+                new String[] {"order surface", "lh.white"},
+                "train",
+                "-c",
+                "vanilla-patch-multi-tiny",
+                "--data",
+                data,
+                "--run",
+                dir.resolve("surface"),
+                "-o",
+                "model.discriminator.order=surface");
 
         ok("simulate", "--out", data, "--subject", 6, "--images", 40, "--test-images", 6, "--image-size", 64);
         Path both = dir.resolve("both");
-        ok("train", "-c", "quickstart", "--data", data, "--subjects", "1,6", "--run", both, "-o", "train.epochs=1", "-o", "train.batch=16");
-        assertTrue(ok("evaluate", both, "--data", data, "--subject", 6, "--out", dir.resolve("six")).out.contains("39198"));
+        ok(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--subjects",
+                "1,6",
+                "--run",
+                both,
+                "-o",
+                "train.epochs=1",
+                "-o",
+                "train.batch=16");
+        assertTrue(ok("evaluate", both, "--data", data, "--subject", 6, "--out", dir.resolve("six"))
+                .out
+                .contains("39198"));
         Path photos = dir.resolve("four-photos");
         BundledPhotos.extract(photos);
-        refused(new String[] {"subj02", "subj01", "subj06"}, "predict", both, "--images", photos, "--subject", 2, "--out", dir.resolve("two"));
+        refused(
+                new String[] {"subj02", "subj01", "subj06"},
+                "predict",
+                both,
+                "--images",
+                photos,
+                "--subject",
+                2,
+                "--out",
+                dir.resolve("two"));
     }
 
     @Test
     void badInputIsOneLineThatNamesWhere() throws Exception {
-        refused(new String[] {"subj02", "simulate"}, "train", "-c", "quickstart", "--data", data, "--subject", 2, "--run", dir.resolve("x"));
+        refused(
+                new String[] {"subj02", "simulate"},
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--subject",
+                2,
+                "--run",
+                dir.resolve("x"));
         refused(new String[] {"recipe 'quickstrat'", "quickstart"}, "train", "-c", "quickstrat", "--data", data);
-        refused(new String[] {"train.epoch", "Did you mean 'train.epochs'"}, "train", "-c", "quickstart", "-o", "train.epoch=3", "--data", data);
+        refused(
+                new String[] {"train.epoch", "Did you mean 'train.epochs'"},
+                "train",
+                "-c",
+                "quickstart",
+                "-o",
+                "train.epoch=3",
+                "--data",
+                data);
         Path yaml = dir.resolve("r.yaml");
         Files.writeString(yaml, "model: {generator: {imge: 64}}\n");
-        refused(new String[] {"r.yaml", "model.generator.imge", "Did you mean 'model.generator.image'"}, "train", "-c", yaml, "--data", data);
+        refused(
+                new String[] {"r.yaml", "model.generator.imge", "Did you mean 'model.generator.image'"},
+                "train",
+                "-c",
+                yaml,
+                "--data",
+                data);
         Files.writeString(yaml, "base: vit-gan-tny\n");
         refused(new String[] {"r.yaml", "base", "vit-gan-tny", "vit-gan-tiny"}, "train", "-c", yaml, "--data", data);
         Files.writeString(yaml, "base: vit-gan-tiny\nloss: {gan: hinge}\n");
@@ -228,18 +453,56 @@ class CommandsTest {
         assertTrue(based.contains("gan: hinge") && based.contains("patch: 512"), based);
         Files.writeString(yaml, "model: [\n");
         refused(new String[] {"r.yaml", "is not YAML"}, "train", "-c", yaml, "--data", data);
-        refused(new String[] {"--device gpu", "is unknown", "auto, cpu, cuda, cuda:N"}, "evaluate", run, "--data", data, "--device", "gpu");
-        refused(new String[] {"lh_noise_ceiling.npy", "probably fractions"}, "evaluate", run, "--data", data,
-                "--noise-ceiling-unit", "percent", "--out", dir.resolve("pc"));
+        refused(
+                new String[] {"--device gpu", "is unknown", "auto, cpu, cuda, cuda:N"},
+                "evaluate",
+                run,
+                "--data",
+                data,
+                "--device",
+                "gpu");
+        refused(
+                new String[] {"lh_noise_ceiling.npy", "probably fractions"},
+                "evaluate",
+                run,
+                "--data",
+                data,
+                "--noise-ceiling-unit",
+                "percent",
+                "--out",
+                dir.resolve("pc"));
         refused(new String[] {"nothing.safetensors"}, "evaluate", dir.resolve("nothing.safetensors"), "--data", data);
         Path truncated = dir.resolve("truncated.safetensors");
         byte[] all = Files.readAllBytes(run.resolve("last.safetensors"));
         Files.write(truncated, java.util.Arrays.copyOf(all, all.length / 2));
-        refused(new String[] {"truncated.safetensors"}, "predict", truncated, "--data", data, "--out", dir.resolve("p"));
+        refused(
+                new String[] {"truncated.safetensors"},
+                "predict",
+                truncated,
+                "--data",
+                data,
+                "--out",
+                dir.resolve("p"));
         Path file = Files.writeString(dir.resolve("file"), "x");
-        refused(new String[] {"file/run", "cannot be made"}, "train", "-c", "quickstart", "--data", data, "--run", file.resolve("run"));
+        refused(
+                new String[] {"file/run", "cannot be made"},
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                file.resolve("run"));
         refused(new String[] {"file/p", "cannot be made"}, "predict", run, "--data", data, "--out", file.resolve("p"));
-        refused(new String[] {"file/d", "Choose another folder"}, "simulate", "--out", file.resolve("d"), "--images", 4, "--test-images", 2);
+        refused(
+                new String[] {"file/d", "Choose another folder"},
+                "simulate",
+                "--out",
+                file.resolve("d"),
+                "--images",
+                4,
+                "--test-images",
+                2);
         refused(new String[] {"exists already"}, "simulate", "--out", data, "--images", 4, "--test-images", 2);
         refused(new String[] {"subject 9"}, "simulate", "--out", dir.resolve("n"), "--subject", 9);
         assertEquals(2, run("train").code);
@@ -252,9 +515,11 @@ class CommandsTest {
         assertTrue(ok("recipes", "defaults").out.contains("correlation_eps"));
         assertTrue(ok("recipes", "vit-gan", "--full").out.contains("spectral_norm: none"));
         Path json = dir.resolve("profile.json"), trace = dir.resolve("trace.json");
-        Result r = ok("profile", "-c", "quickstart", "-o", "train.batch=4", "--repeats", 2, "--json", json, "--trace", trace);
+        Result r = ok(
+                "profile", "-c", "quickstart", "-o", "train.batch=4", "--repeats", 2, "--json", json, "--trace", trace);
         assertTrue(r.out.contains("matmul") && r.out.contains("ratio") && r.out.contains("memory of a step"), r.out);
-        assertTrue(Json.readObject(json).containsKey("nodes") && Json.readObject(trace).containsKey("traceEvents"));
+        assertTrue(Json.readObject(json).containsKey("nodes")
+                && Json.readObject(trace).containsKey("traceEvents"));
         assertTrue(ok("doctor").out.contains("libraries"));
     }
 
@@ -262,10 +527,33 @@ class CommandsTest {
     void aTermSignalEndsARunAfterTheStepWithACheckpoint() throws Exception {
         Path folder = dir.resolve("terminated");
         String text = terminated(List.of(
-                "train", "-c", "quickstart", "--data", data.toString(), "--run", folder.toString(), "-o", "train.epochs=1000", "-o", "train.batch=16"));
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data.toString(),
+                "--run",
+                folder.toString(),
+                "-o",
+                "train.epochs=1000",
+                "-o",
+                "train.batch=16"));
         assertTrue(text.contains("stopped after step"), text);
-        Result r = ok("train", "-c", "quickstart", "--data", data, "--run", folder, "-o", "train.epochs=1000", "-o", "train.batch=16",
-                "--resume", "auto", "--dry-run");
+        Result r = ok(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                folder,
+                "-o",
+                "train.epochs=1000",
+                "-o",
+                "train.batch=16",
+                "--resume",
+                "auto",
+                "--dry-run");
         assertTrue(r.out.contains("memory of a step"), r.out);
         assertTrue(Files.size(folder.resolve("last.safetensors")) > 1000);
     }

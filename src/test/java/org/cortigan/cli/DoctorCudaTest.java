@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -40,7 +41,10 @@ class DoctorCudaTest {
     void aCardThatIsNotThereIsOneLine() {
         assertEquals(1, run("profile", "-c", "quickstart", "--device", "cuda:3"));
         String s = err.toString();
-        assertTrue(s.contains("device cuda:3: does not exist; cards here: 1. Use cuda:0") && s.strip().lines().count() == 1, s);
+        assertTrue(
+                s.contains("device cuda:3: does not exist; cards here: 1. Use cuda:0")
+                        && s.strip().lines().count() == 1,
+                s);
         assertFalse(s.contains("\tat "), s);
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -46,21 +47,42 @@ class TableTest {
     }
 
     private static double meanR(Path runs, String run) {
-        return ((Number) Json.readObject(runs.resolve(run).resolve("result.json")).get("mean_r")).doubleValue();
+        return ((Number) Json.readObject(runs.resolve(run).resolve("result.json"))
+                        .get("mean_r"))
+                .doubleValue();
     }
 
     @Test
     void rowByRow() throws Exception {
         Path data = dir.resolve("data"), out = dir.resolve("out"), runs = out.resolve("runs");
         SmallSubject.write(data, 48, 8);
-        String generator = "model: {generator: {type: cnn, image: 64, channels: [16, 32], hidden: 16}, discriminator: {hidden: [8]}}\n";
-        Files.writeString(dir.resolve("with.yaml"), generator + "loss: {gan_weight: 0.01}\ntrain: {epochs: 8, batch: 16}\n");
-        Files.writeString(dir.resolve("plain.yaml"), generator + "loss: {gan_weight: 0, pixel: mse}\ntrain: {epochs: 2, batch: 16}\n");
+        String generator =
+                "model: {generator: {type: cnn, image: 64, channels: [16, 32], hidden: 16}, discriminator: {hidden: [8]}}\n";
+        Files.writeString(
+                dir.resolve("with.yaml"), generator + "loss: {gan_weight: 0.01}\ntrain: {epochs: 8, batch: 16}\n");
+        Files.writeString(
+                dir.resolve("plain.yaml"),
+                generator + "loss: {gan_weight: 0, pixel: mse}\ntrain: {epochs: 2, batch: 16}\n");
         Files.writeString(dir.resolve("large.yaml"), generator + "train: {epochs: 1, batch: 400}\n");
-        List<String> two = List.of("table", "-o", out.toString(), "--data", data.toString(), "--seeds", "0,1", "--components", "10",
-                "--threads", "1", "--recipes");
+        List<String> two = List.of(
+                "table",
+                "-o",
+                out.toString(),
+                "--data",
+                data.toString(),
+                "--seeds",
+                "0,1",
+                "--components",
+                "10",
+                "--threads",
+                "1",
+                "--recipes");
         List<String> command = with(
-                two, dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/large.yaml", "--ablation", "--compare", "with=plain");
+                two,
+                dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/large.yaml",
+                "--ablation",
+                "--compare",
+                "with=plain");
 
         // interrupted within the first run
         String text = CommandsTest.terminated(command);
@@ -74,15 +96,29 @@ class TableTest {
         assertEquals(1, r.code, r.err);
         assertTrue(r.err.contains("with-subj01-seed0: resumed at step"), r.err);
         assertTrue(r.err.contains("large-subj01-seed1 failed: ") && r.err.contains("400 is more than"), r.err);
-        String md = Files.readString(out.resolve("table.md")), csv = Files.readString(out.resolve("table.csv")),
+        String md = Files.readString(out.resolve("table.md")),
+                csv = Files.readString(out.resolve("table.csv")),
                 html = Files.readString(out.resolve("table.html"));
         assertTrue(r.out.contains(md.strip()), r.out);
-        String row = md.lines().filter(l -> l.startsWith("| with |")).findFirst().orElseThrow();
-        for (String cell : new String[] {"shallow CNN", "correlation + L1 + GAN", "| 8 |", "| no |",
-            "2 MLP, per hemisphere, spectral norm", "test, 8 images", "0, 1", " s |"}) assertTrue(row.contains(cell), row);
+        String row =
+                md.lines().filter(l -> l.startsWith("| with |")).findFirst().orElseThrow();
+        for (String cell : new String[] {
+            "shallow CNN",
+            "correlation + L1 + GAN",
+            "| 8 |",
+            "| no |",
+            "2 MLP, per hemisphere, spectral norm",
+            "test, 8 images",
+            "0, 1",
+            " s |"
+        }) assertTrue(row.contains(cell), row);
         double mean = (meanR(runs, "with-subj01-seed0") + meanR(runs, "with-subj01-seed1")) / 2;
         assertTrue(row.contains(String.format(Locale.ROOT, "| %.4f | [", mean)), row);
-        assertTrue(md.contains("| with without GAN |") && md.contains("correlation + MSE | 2 |") && !md.contains("plain without GAN"), md);
+        assertTrue(
+                md.contains("| with without GAN |")
+                        && md.contains("correlation + MSE | 2 |")
+                        && !md.contains("plain without GAN"),
+                md);
         assertTrue(md.contains("| ridge baseline |") && md.contains("10 components of pixels, ridge"), md);
         assertTrue(md.contains("seed 0: failed: ") && md.contains("| with less with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
@@ -106,7 +142,10 @@ class TableTest {
         refused(with(command, "--set", "train.epochs=3"), "with-subj01-seed0", "recipe.yaml", "another recipe");
         refused(with(two, dir + "/plain.yaml", "--compare", "plain=fancy"), "plain=fancy", "A=B");
         refused(with(two, dir + "/plain.yaml," + dir + "/plain.yaml"), "two of the name 'plain'");
-        refused(with(two, dir + "/plain.yaml", "--noise-ceiling-unit", "percent"), "noise_ceiling.npy", "probably fractions");
+        refused(
+                with(two, dir + "/plain.yaml", "--noise-ceiling-unit", "percent"),
+                "noise_ceiling.npy",
+                "probably fractions");
 
         // no test responses: the validation part, by the last checkpoint
         Path held = data.resolve("subj01_held_out");

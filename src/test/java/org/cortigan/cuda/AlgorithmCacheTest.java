@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -31,7 +32,10 @@ class AlgorithmCacheTest {
 
     private static void same(AlgorithmCache.Entry want, AlgorithmCache.Entry got, String problem) {
         assertNotNull(got, problem);
-        assertEquals(want.text() + want.workspaceBytes() + want.form(), got.text() + got.workspaceBytes() + got.form(), problem);
+        assertEquals(
+                want.text() + want.workspaceBytes() + want.form(),
+                got.text() + got.workspaceBytes() + got.form(),
+                problem);
     }
 
     @Test
@@ -105,8 +109,13 @@ class AlgorithmCacheTest {
         List<Process> all = new ArrayList<>();
         for (String name : List.of("one ", "two ", "killed "))
             all.add(new ProcessBuilder(
-                            Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"),
-                            Writer.class.getName(), file.toString(), name)
+                            Path.of(System.getProperty("java.home"), "bin", "java")
+                                    .toString(),
+                            "-cp",
+                            System.getProperty("java.class.path"),
+                            Writer.class.getName(),
+                            file.toString(),
+                            name)
                     .inheritIO()
                     .start());
         for (Process p : all) assertTrue(p.waitFor(60, TimeUnit.SECONDS));

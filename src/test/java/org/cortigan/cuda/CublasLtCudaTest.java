@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -51,9 +52,11 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     /** Three runs, so that launched, recorded and replayed products are seen; the last one's result. */
-    private static float[] product(Device d, int m, int n, int k, boolean ta, boolean tb, boolean bias, boolean scale, DType in, DType out) {
+    private static float[] product(
+            Device d, int m, int n, int k, boolean ta, boolean tb, boolean bias, boolean scale, DType in, DType out) {
         Graph g = new Graph();
-        Value a = ta ? g.input("a", in, k, m) : g.input("a", in, m, k), b = tb ? g.input("b", in, n, k) : g.input("b", in, k, n);
+        Value a = ta ? g.input("a", in, k, m) : g.input("a", in, m, k),
+                b = tb ? g.input("b", in, n, k) : g.input("b", in, k, n);
         Value bi = bias ? g.input("bias", DType.F32, n) : null, sc = scale ? g.input("scale", DType.F32, 1) : null;
         g.output("y", Ops.matmul(a, b, ta, tb, bi, sc, out));
         try (Variables v = new Variables(d);
@@ -77,14 +80,17 @@ class CublasLtCudaTest extends VendorCudaTest {
     void everyCombinationGivesTheProduct() {
         List<String> said = new ArrayList<>();
         int[][] shapes = {{1, 1, 1}, {3, 5, 7}, {17, 33, 20}, {2, 301, 3}};
-        DType[][] types = {{DType.F32, DType.F32}, {DType.BF16, DType.BF16}, {DType.BF16, DType.F32}, {DType.F32, DType.BF16}};
+        DType[][] types = {
+            {DType.F32, DType.F32}, {DType.BF16, DType.BF16}, {DType.BF16, DType.F32}, {DType.F32, DType.BF16}
+        };
         try (Device own = Devices.open("cpu", 1);
                 Device d = open(said)) {
             for (int[] s : shapes)
                 for (int t = 0; t < 16; t++)
                     for (DType[] ty : types) {
                         boolean ta = (t & 1) != 0, tb = (t & 2) != 0, bias = (t & 4) != 0, scale = (t & 8) != 0;
-                        if (ty[0] != ty[1] && ty[0] == DType.F32 && t > 3 || ty[0] == DType.BF16 && !own.supports(DType.BF16)) continue;
+                        if (ty[0] != ty[1] && ty[0] == DType.F32 && t > 3
+                                || ty[0] == DType.BF16 && !own.supports(DType.BF16)) continue;
                         float[] want = product(own, s[0], s[1], s[2], ta, tb, bias, scale, ty[0], ty[1]);
                         float[] got = product(d, s[0], s[1], s[2], ta, tb, bias, scale, ty[0], ty[1]);
                         double largest = 1;
@@ -92,11 +98,17 @@ class CublasLtCudaTest extends VendorCudaTest {
                         // sums of k products; a bf16 result is rounded once more, and its bias before that
                         double tol = (s[2] + 4) * 0x1p-23 * largest + (ty[1] == DType.BF16 ? 2 * 0x1p-8 * largest : 0);
                         for (int i = 0; i < want.length; i++)
-                            assertEquals(want[i], got[i], tol, s[0] + "x" + s[1] + "x" + s[2] + " case " + t + " " + ty[0] + " " + ty[1]);
+                            assertEquals(
+                                    want[i],
+                                    got[i],
+                                    tol,
+                                    s[0] + "x" + s[1] + "x" + s[2] + " case " + t + " " + ty[0] + " " + ty[1]);
                     }
         }
         // the library has no product of f32 to bf16: that is said, once a problem
-        assertTrue(said.stream().allMatch(x -> x.contains("own kernel") && x.contains("f32 to bf16")) && !said.isEmpty(), said.toString());
+        assertTrue(
+                said.stream().allMatch(x -> x.contains("own kernel") && x.contains("f32 to bf16")) && !said.isEmpty(),
+                said.toString());
     }
 
     /** Three runs of both gradients of a linear layer; the last one's dW and db. */
@@ -126,7 +138,8 @@ class CublasLtCudaTest extends VendorCudaTest {
                     if (!own.supports(t)) continue;
                     float[][] want = gradients(own, s[0], s[1], s[2], t), got = gradients(d, s[0], s[1], s[2], t);
                     // sums of rows products of numbers up to 1, in float on both sides
-                    for (int k = 0; k < 2; k++) assertArrayEquals(want[k], got[k], (s[0] + 2) * 0x1p-23f * s[0], t + " " + s[0]);
+                    for (int k = 0; k < 2; k++)
+                        assertArrayEquals(want[k], got[k], (s[0] + 2) * 0x1p-23f * s[0], t + " " + s[0]);
                 }
         }
         assertEquals(List.of(), said);
@@ -163,12 +176,17 @@ class CublasLtCudaTest extends VendorCudaTest {
         waits = SimulatedCuda.waits();
         measure(new ArrayList<>());
         assertTrue(SimulatedCuda.waits() - waits > again, "without the file it is measured again");
-        for (String bad : new String[] {"{", "{\"format\": 99, \"algorithms\": {}}", text.replaceAll("c0ffee0\\d", "12"), "[]"}) {
+        for (String bad :
+                new String[] {"{", "{\"format\": 99, \"algorithms\": {}}", text.replaceAll("c0ffee0\\d", "12"), "[]"}) {
             Files.writeString(file, bad);
             List<String> said = new ArrayList<>();
             measure(said);
             assertEquals(bad.contains("Simulated") ? 0 : 1, said.size(), said.toString());
-            if (!said.isEmpty()) assertTrue(said.get(0).contains("algorithms.json is not used") && !said.get(0).contains("\n"), said.get(0));
+            if (!said.isEmpty())
+                assertTrue(
+                        said.get(0).contains("algorithms.json is not used")
+                                && !said.get(0).contains("\n"),
+                        said.get(0));
         }
         assertFalse(Files.exists(cache.resolve("algorithms.json.tmp")));
         assertTrue(SimulatedCuda.kernels() > before);
@@ -177,22 +195,38 @@ class CublasLtCudaTest extends VendorCudaTest {
     @Test
     void rowsOff16BytesArePaddedWhereThatIsFaster() throws Exception {
         try (Device d = open(new ArrayList<>())) {
-            // as stored: a [7, 24], b [10, 24], y [7, 10], which alone is off; then all of them are; f32 rows of 4 are on 16 bytes
+            // as stored: a [7, 24], b [10, 24], y [7, 10], which alone is off; then all of them are; f32 rows of 4 are
+            // on 16 bytes
             product(d, 7, 10, 24, false, true, false, false, DType.BF16, DType.BF16);
             product(d, 7, 9, 10, true, false, true, false, DType.BF16, DType.F32);
             product(d, 7, 12, 20, false, true, false, true, DType.F32, DType.F32);
         }
         String text = Files.readString(cache.resolve("algorithms.json"));
         for (String[] want : new String[][] {
-            {"7 x 10 x 24, b transposed, bf16 to bf16", "2"}, {"7 x 9 x 10, a transposed, bias, bf16 to f32", "2"},
+            {"7 x 10 x 24, b transposed, bf16 to bf16", "2"},
+            {"7 x 9 x 10, a transposed, bias, bf16 to f32", "2"},
             {"7 x 12 x 20, b transposed, scale, f32 to f32", "0"}
-        }) assertTrue(text.matches("(?s).*" + want[0] + "\"[^\"]*\"[^\"]* " + want[1] + "\".*"), want[0] + " in form " + want[1] + ": " + text);
+        })
+            assertTrue(
+                    text.matches("(?s).*" + want[0] + "\"[^\"]*\"[^\"]* " + want[1] + "\".*"),
+                    want[0] + " in form " + want[1] + ": " + text);
     }
 
-    /** Who computes a product of f32 in one form, of which the library offers two algorithms; what its result is off by. */
+    /**
+     * Who computes a product of f32 in one form, of which the library offers two algorithms; what its result is off by.
+     */
     private static Served attempt(List<String> said) {
         Graph g = new Graph();
-        g.output("y", Ops.matmul(g.input("a", DType.F32, 8, 12), g.input("b", DType.F32, 12, 16), false, false, null, null, DType.F32));
+        g.output(
+                "y",
+                Ops.matmul(
+                        g.input("a", DType.F32, 8, 12),
+                        g.input("b", DType.F32, 12, 16),
+                        false,
+                        false,
+                        null,
+                        null,
+                        DType.F32));
         List<float[]> y = new ArrayList<>();
         Served served = null;
         try (Device cpu = Devices.open("cpu", 1);
@@ -216,10 +250,12 @@ class CublasLtCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         SimulatedCuda.fail("cublasLtMatmul", 0, 13);
         Served s = attempt(said);
-        assertEquals(Served.library("cuBLASLt", "algorithm c0ffee01.0.0.0.0.0.0.8000000000000001, workspace 4096 bytes"), s);
         assertEquals(
-                List.of("cuBLASLt: algorithms that failed when tried are left out of the product 8 x 16 x 12, f32 to f32"
-                        + " (CUBLAS_STATUS_EXECUTION_FAILED)"),
+                Served.library("cuBLASLt", "algorithm c0ffee01.0.0.0.0.0.0.8000000000000001, workspace 4096 bytes"), s);
+        assertEquals(
+                List.of(
+                        "cuBLASLt: algorithms that failed when tried are left out of the product 8 x 16 x 12, f32 to f32"
+                                + " (CUBLAS_STATUS_EXECUTION_FAILED)"),
                 said);
         assertEquals(s, attempt(said), "from the cache");
         assertEquals(1, said.size());
@@ -233,7 +269,10 @@ class CublasLtCudaTest extends VendorCudaTest {
             product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
         }
         assertEquals(1, said.size(), said.toString());
-        assertTrue(said.get(0).contains("left out of the product 8 x 16 x 12") && said.get(0).contains("cudaError"), said.get(0));
+        assertTrue(
+                said.get(0).contains("left out of the product 8 x 16 x 12")
+                        && said.get(0).contains("cudaError"),
+                said.get(0));
     }
 
     @Test
@@ -253,7 +292,9 @@ class CublasLtCudaTest extends VendorCudaTest {
             SimulatedCuda.fail("cudaMalloc", 0, 2);
             product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
         }
-        assertTrue(said.size() == 1 && said.get(0).contains("the library's first choice is taken, not tried"), said.toString());
+        assertTrue(
+                said.size() == 1 && said.get(0).contains("the library's first choice is taken, not tried"),
+                said.toString());
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
     }
 
@@ -279,7 +320,8 @@ class CublasLtCudaTest extends VendorCudaTest {
         Served s = attempt(said);
         String why = "cuBLASLt has no deterministic algorithm that runs (CUBLAS_STATUS_EXECUTION_FAILED)";
         assertEquals(Served.refused(why), s);
-        assertEquals(List.of(why + " for the product 8 x 16 x 12, f32 to f32: CortiGAN's own kernel computes it"), said);
+        assertEquals(
+                List.of(why + " for the product 8 x 16 x 12, f32 to f32: CortiGAN's own kernel computes it"), said);
         assertTrue(attempt(said).by().equals("cuBLASLt"), "nothing of it is kept");
     }
 
@@ -289,20 +331,24 @@ class CublasLtCudaTest extends VendorCudaTest {
         SimulatedCuda.fail("cublasLtMatmulAlgoGetHeuristic", 0, 7);
         assertTrue(attempt(said).refused());
         assertEquals(2, said.size(), said.toString());
-        assertTrue(said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE), which is a fault of CortiGAN's"), said.get(0));
+        assertTrue(
+                said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE), which is a fault of CortiGAN's"),
+                said.get(0));
     }
 
     @Test
     void anErrorOfTheCardIsThrown() {
         for (String[] fault : new String[][] {
-            {"cublasLt kernel", "0", "1", "cudaErrorLaunchFailure"}, {"cudaStreamSynchronize", "0", "719", "cudaErrorLaunchFailure"},
+            {"cublasLt kernel", "0", "1", "cudaErrorLaunchFailure"},
+            {"cudaStreamSynchronize", "0", "719", "cudaErrorLaunchFailure"},
             {"cudaStreamSynchronize", "1", "999", "cudaErrorUnknown"}
         }) {
             List<String> said = new ArrayList<>();
             try (Device d = open(said)) {
                 SimulatedCuda.fail(fault[0], Integer.parseInt(fault[1]), Integer.parseInt(fault[2]));
-                Exception e = assertThrows(IllegalStateException.class, () ->
-                        product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32));
+                Exception e = assertThrows(
+                        IllegalStateException.class,
+                        () -> product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32));
                 assertTrue(e.getMessage().contains(fault[3]), e.getMessage());
             }
             assertEquals(List.of(), said, fault[0]);
@@ -327,7 +373,13 @@ class CublasLtCudaTest extends VendorCudaTest {
         for (OpCase c : OpCases.all()) {
             Sketch sketch = new Sketch(DType.F32);
             List<Value> out = c.body().apply(sketch), by = List.copyOf(sketch.differentiable());
-            if (c.gradient()) Gradients.of(out, out.stream().map(v -> sketch.normal(v.dtype(), v.shape().dims())).toList(), by);
+            if (c.gradient())
+                Gradients.of(
+                        out,
+                        out.stream()
+                                .map(v -> sketch.normal(v.dtype(), v.shape().dims()))
+                                .toList(),
+                        by);
             for (Node n : sketch.graph().nodes()) {
                 if (n.op() instanceof Leaf) continue;
                 String kernel = Op.of(n).kernel();
@@ -340,11 +392,12 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     private static ArgWriter begins(String kernel) {
-        return (ArgWriter) Proxy.newProxyInstance(ArgWriter.class.getClassLoader(), new Class<?>[] {ArgWriter.class}, (self, m, a) -> {
-            if (m.isDefault()) return InvocationHandler.invokeDefault(self, m, a);
-            if (m.getName().equals("in") || m.getName().equals("out")) assertEquals(0L, a[1], kernel);
-            return self;
-        });
+        return (ArgWriter) Proxy.newProxyInstance(
+                ArgWriter.class.getClassLoader(), new Class<?>[] {ArgWriter.class}, (self, m, a) -> {
+                    if (m.isDefault()) return InvocationHandler.invokeDefault(self, m, a);
+                    if (m.getName().equals("in") || m.getName().equals("out")) assertEquals(0L, a[1], kernel);
+                    return self;
+                });
     }
 
     @Test
@@ -384,8 +437,16 @@ class CublasLtCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         Graph g = new Graph();
         for (int i = 0; i < 3; i++)
-            g.output("y" + i, Ops.matmul(
-                    g.input("a" + i, DType.F32, 8, 9), g.input("b" + i, DType.F32, 9, 10 + i), false, false, null, null, DType.F32));
+            g.output(
+                    "y" + i,
+                    Ops.matmul(
+                            g.input("a" + i, DType.F32, 8, 9),
+                            g.input("b" + i, DType.F32, 9, 10 + i),
+                            false,
+                            false,
+                            null,
+                            null,
+                            DType.F32));
         try (Device d = open(said);
                 Variables v = new Variables(d)) {
             long used = SimulatedCuda.usedBytes();
@@ -403,20 +464,36 @@ class CublasLtCudaTest extends VendorCudaTest {
         Value a = g.input("a", DType.F32, 8, 12), b = g.input("b", DType.F32, 12, 16);
         g.output("y", Ops.activation(Ops.matmul(a, b, false, false, null, null, DType.F32), Activation.Kind.GELU, 0));
         g.output("z", Ops.matmul(a, b, false, false, null, null, DType.BF16));
-        g.output("c", Ops.conv2d(g.input("x", DType.F32, 2, 1, 19, 1), g.input("w", DType.F32, 3, 1, 1, 5), null, null, 1, 4, 0, 2));
+        g.output(
+                "c",
+                Ops.conv2d(
+                        g.input("x", DType.F32, 2, 1, 19, 1),
+                        g.input("w", DType.F32, 3, 1, 1, 5),
+                        null,
+                        null,
+                        1,
+                        4,
+                        0,
+                        2));
         try (Device d = open(new ArrayList<>());
                 Variables v = new Variables(d);
                 Session s = new Session(g, d, v)) {
             Profile p = Profile.of(s, new Ceilings("test", 1e11, 0, 1e10), 1, 3);
             assertEquals(
-                    List.of("products and convolutions: cuBLASLt 1, CortiGAN's own 1 (refused), 1 (by design)",
+                    List.of(
+                            "products and convolutions: cuBLASLt 1, CortiGAN's own 1 (refused), 1 (by design)",
                             "  refused, 1: cuBLASLt has no deterministic algorithm that runs (CUBLAS_STATUS_NOT_SUPPORTED)",
                             "  by design, 1: 1-D convolution"),
                     p.served());
-            assertTrue(p.table(9).contains(p.served().get(0)) && p.table(9).contains("  [cuBLASLt: algorithm c0ffee0"), p.table(9));
+            assertTrue(
+                    p.table(9).contains(p.served().get(0)) && p.table(9).contains("  [cuBLASLt: algorithm c0ffee0"),
+                    p.table(9));
             p.writeTrace(cache.resolve("trace.json"));
-            for (String text : new String[] {Json.compact(p.json()), Json.compact(Json.readObject(cache.resolve("trace.json")))})
-                assertTrue(text.contains("\"by\":\"cuBLASLt\",\"form\":\"algorithm") && text.contains("NOT_SUPPORTED"), text);
+            for (String text :
+                    new String[] {Json.compact(p.json()), Json.compact(Json.readObject(cache.resolve("trace.json")))})
+                assertTrue(
+                        text.contains("\"by\":\"cuBLASLt\",\"form\":\"algorithm") && text.contains("NOT_SUPPORTED"),
+                        text);
         }
     }
 

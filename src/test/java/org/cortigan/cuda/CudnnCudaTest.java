@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -61,7 +62,8 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     /** @param served takes who computes y, dX and dW */
-    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t, int steps, List<Served> served) {
+    private static List<float[]> convolve(
+            Device d, int[] s, boolean bias, boolean scale, DType t, int steps, List<Served> served) {
         Graph g = new Graph();
         Value x = g.input("x", t, s[0], s[1], s[2], s[3]), w = g.input("w", t, s[4], s[3], s[5], s[6]);
         Value b = bias ? g.input("bias", DType.F32, s[4]) : null, sc = scale ? g.input("scale", DType.F32, 1) : null;
@@ -69,8 +71,14 @@ class CudnnCudaTest extends VendorCudaTest {
         Shape out = y.shape();
         Value dY = g.input("dY", t, out.dim(0), out.dim(1), out.dim(2), out.dim(3));
         g.output("y", y);
-        g.output("dX", g.apply(new Conv2dGradX(x.shape(), s[7], s[8], s[9], s[10]), dY, w).output(0));
-        g.output("dW", g.apply(new Conv2dGradW(w.shape(), s[7], s[8], s[9], s[10]), x, dY).output(0));
+        g.output(
+                "dX",
+                g.apply(new Conv2dGradX(x.shape(), s[7], s[8], s[9], s[10]), dY, w)
+                        .output(0));
+        g.output(
+                "dW",
+                g.apply(new Conv2dGradW(w.shape(), s[7], s[8], s[9], s[10]), x, dY)
+                        .output(0));
         try (Variables v = new Variables(d);
                 Session session = new Session(g, d, v)) {
             for (int i = 0; i < 3; i++) {
@@ -84,7 +92,10 @@ class CudnnCudaTest extends VendorCudaTest {
             Map<String, Served> by = new TreeMap<>();
             for (Node n : session.launched()) by.put(Op.of(n).kernel(), session.served(n));
             served.addAll(List.of(by.get("conv2d"), by.get("conv2d_grad_x"), by.get("conv2d_grad_w")));
-            return List.of(session.output("y").toFloats(), session.output("dX").toFloats(), session.output("dW").toFloats());
+            return List.of(
+                    session.output("y").toFloats(),
+                    session.output("dX").toFloats(),
+                    session.output("dW").toFloats());
         }
     }
 
@@ -107,11 +118,16 @@ class CudnnCudaTest extends VendorCudaTest {
                             double largest = 1;
                             for (float f : want.get(k)) largest = Math.max(largest, Math.abs(f));
                             int terms = k == 2 ? want.get(0).length / s[4] : Math.max(s[3], s[4]) * s[5] * s[6];
-                            // sums of f32; y and dX are rounded to bf16, the scaled y before its bias too; dW is f32 throughout
+                            // sums of f32; y and dX are rounded to bf16, the scaled y before its bias too; dW is f32
+                            // throughout
                             double tol = (terms + 4) * 0x1p-23 * largest;
                             if (t == DType.BF16 && k < 2) tol += (scale ? 3 : 2) * 0x1p-8 * largest;
                             for (int i = 0; i < want.get(k).length; i++)
-                                assertEquals(want.get(k)[i], got.get(k)[i], tol, Arrays.toString(s) + t + " case " + o + " of " + k);
+                                assertEquals(
+                                        want.get(k)[i],
+                                        got.get(k)[i],
+                                        tol,
+                                        Arrays.toString(s) + t + " case " + o + " of " + k);
                         }
                     }
                 }
@@ -119,17 +135,22 @@ class CudnnCudaTest extends VendorCudaTest {
         assertEquals(List.of(), said);
         String text = Files.readString(cache.resolve("algorithms.json"));
         for (String kernel : new String[] {"conv2d", "conv2d_grad_x", "conv2d_grad_w"})
-            assertTrue(text.contains("Simulated card, cuDNN 91900: " + kernel + " of 2 x 5 x 6 x 3 by 2 x 3 x 3, strides 1 1"), text);
+            assertTrue(
+                    text.contains(
+                            "Simulated card, cuDNN 91900: " + kernel + " of 2 x 5 x 6 x 3 by 2 x 3 x 3, strides 1 1"),
+                    text);
     }
 
     @Test
     void f32IsExactAndTf32IsNot() {
         int[] s = {1, 6, 6, 16, 4, 3, 3, 1, 1, 1, 1};
         try (Device d = open(new ArrayList<>())) {
-            List<float[]> exact = convolve(d, s, true, false, DType.F32), fast = convolve(d.tf32(), s, true, false, DType.F32);
+            List<float[]> exact = convolve(d, s, true, false, DType.F32),
+                    fast = convolve(d.tf32(), s, true, false, DType.F32);
             for (int k = 0; k < 3; k++) {
                 double most = 0;
-                for (int i = 0; i < exact.get(k).length; i++) most = Math.max(most, Math.abs(exact.get(k)[i] - fast.get(k)[i]));
+                for (int i = 0; i < exact.get(k).length; i++)
+                    most = Math.max(most, Math.abs(exact.get(k)[i] - fast.get(k)[i]));
                 assertTrue(most > 1e-5 && most < 144 * 0x1p-10, "difference " + most);
             }
         }
@@ -174,7 +195,8 @@ class CudnnCudaTest extends VendorCudaTest {
         assertEquals(3, said.size(), said.toString());
         for (String line : said)
             assertTrue(
-                    line.startsWith("cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_NOT_SUPPORTED) for conv2d")
+                    line.startsWith(
+                                    "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_NOT_SUPPORTED) for conv2d")
                             && line.endsWith(": CortiGAN's own kernel computes it"),
                     line);
     }
@@ -207,12 +229,21 @@ class CudnnCudaTest extends VendorCudaTest {
                     for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-4);
             }
             assertEquals(1, said.size(), said.toString());
-            assertTrue(said.get(0).contains("CUDNN_STATUS_EXECUTION_FAILED") && said.get(0).contains(" conv2d of 2 x 5 x 6 x 3"), said.get(0));
+            assertTrue(
+                    said.get(0).contains("CUDNN_STATUS_EXECUTION_FAILED")
+                            && said.get(0).contains(" conv2d of 2 x 5 x 6 x 3"),
+                    said.get(0));
             // the fused bias is tried first
-            if (fails == 1) assertTrue(served.get(0).by().equals("cuDNN") && !served.get(0).form().contains("fused bias"), served.toString());
+            if (fails == 1)
+                assertTrue(
+                        served.get(0).by().equals("cuDNN")
+                                && !served.get(0).form().contains("fused bias"),
+                        served.toString());
             else
                 assertEquals(
-                        Served.refused("cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)"), served.get(0));
+                        Served.refused(
+                                "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)"),
+                        served.get(0));
             for (int i = 1; i < 3; i++) assertTrue(served.get(i).by().equals("cuDNN"), served.toString());
         }
     }
@@ -224,7 +255,8 @@ class CudnnCudaTest extends VendorCudaTest {
         SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000); // in the cache's form, then among all
         measure(said);
         assertEquals(1, said.size(), said.toString());
-        assertTrue(said.get(0).startsWith("cuDNN: algorithms that failed when tried are left out of conv2d"), said.get(0));
+        assertTrue(
+                said.get(0).startsWith("cuDNN: algorithms that failed when tried are left out of conv2d"), said.get(0));
         said.clear();
         measure(said);
         assertEquals(List.of(), said);
@@ -235,7 +267,8 @@ class CudnnCudaTest extends VendorCudaTest {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
             SimulatedCuda.fail("cudnn kernel", 0, 1);
-            Exception e = assertThrows(IllegalStateException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
+            Exception e =
+                    assertThrows(IllegalStateException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
             assertTrue(e.getMessage().contains("cudaErrorLaunchFailure"), e.getMessage());
         }
         assertEquals(List.of(), said);
@@ -249,7 +282,9 @@ class CudnnCudaTest extends VendorCudaTest {
             SimulatedCuda.fail("cudaMalloc", 0, 2);
             convolve(d, SHAPES[1], true, false, DType.F32);
         }
-        assertTrue(!SimulatedCuda.pending() && said.size() == 1 && said.get(0).contains("too little memory to time"), said.toString());
+        assertTrue(
+                !SimulatedCuda.pending() && said.size() == 1 && said.get(0).contains("too little memory to time"),
+                said.toString());
     }
 
     /** In a JVM of its own, with a folder that has all but cuDNN. */
@@ -260,12 +295,20 @@ class CudnnCudaTest extends VendorCudaTest {
             for (Path f : files.toList())
                 if (!f.getFileName().toString().contains("cudnn")) Files.copy(f, some.resolve(f.getFileName()));
         }
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp"));
+        List<String> command = new ArrayList<>(
+                List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp"));
         command.add(System.getProperty("java.class.path"));
-        for (String p : new String[] {"cortigan.cuda.kernels", "cortigan.cuda.cache"}) command.add("-D" + p + "=" + System.getProperty(p));
-        command.addAll(List.of("-D" + CudaLibraries.PATH + "=" + some, "-Dcortigan.cuda.ownProducts=false", WithoutCudnn.class.getName()));
+        for (String p : new String[] {"cortigan.cuda.kernels", "cortigan.cuda.cache"})
+            command.add("-D" + p + "=" + System.getProperty(p));
+        command.addAll(List.of(
+                "-D" + CudaLibraries.PATH + "=" + some,
+                "-Dcortigan.cuda.ownProducts=false",
+                WithoutCudnn.class.getName()));
         File out = cache.resolve("out").toFile();
-        Process p = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(out).start();
+        Process p = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(out)
+                .start();
         assertTrue(p.waitFor(60, TimeUnit.SECONDS), "it ends");
         assertEquals(0, p.exitValue(), Files.readString(out.toPath()));
         SimulatedCuda.reset();
@@ -275,11 +318,14 @@ class CudnnCudaTest extends VendorCudaTest {
         public static void main(String[] args) {
             try (Device d = open(new ArrayList<>())) {
                 for (int i = 0; i < 2; i++) {
-                    InputException e = assertThrows(InputException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
+                    InputException e =
+                            assertThrows(InputException.class, () -> convolve(d, SHAPES[1], true, false, DType.F32));
                     String s = e.getMessage();
                     assertTrue(
-                            s.contains("device cuda: cuDNN, which computes 2-D convolutions, does not load (") && s.contains("libcudnn_")
-                                    && s.contains("-Dcortigan.cuda.ownProducts=true") && !s.contains("\n"),
+                            s.contains("device cuda: cuDNN, which computes 2-D convolutions, does not load (")
+                                    && s.contains("libcudnn_")
+                                    && s.contains("-Dcortigan.cuda.ownProducts=true")
+                                    && !s.contains("\n"),
                             s);
                 }
                 convolve(d, new int[] {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2}, true, false, DType.F32);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -166,7 +167,8 @@ class DeviceCudaTest {
                 Session s = new Session(mlp(), d, v)) {
             long[] nanos = new long[s.launched().length], starts = new long[nanos.length];
             s.runTimed(nanos, starts);
-            for (int i = 0; i < nanos.length; i++) assertTrue(nanos[i] > 0 && (i == 0 || starts[i] > starts[i - 1]), "node " + i);
+            for (int i = 0; i < nanos.length; i++)
+                assertTrue(nanos[i] > 0 && (i == 0 || starts[i] > starts[i - 1]), "node " + i);
         }
     }
 
@@ -174,9 +176,21 @@ class DeviceCudaTest {
     void everyCallThatFailsIsNamedAndNothingLeaks() {
         // Which call, after how many good ones once the device is open, and what the message must have.
         Object[][] faults = {
-            {"cudaMalloc", 0}, {"cudaMalloc", 3}, {"cudaMemsetAsync", 1}, {"cudaHostAlloc", 0}, {"cudaMemcpyAsync", 0}, {"cudaMemcpyAsync", 5},
-            {"cudaStreamBeginCapture", 0}, {"cudaStreamEndCapture", 0}, {"cudaGraphInstantiate", 0}, {"cudaGraphLaunch", 0},
-            {"cudaGraphLaunch", 1}, {"cudaStreamSynchronize", 0}, {"cudaStreamSynchronize", 4}, {"cudaSetDevice", 2}, {"cudaGraphDestroy", 0}
+            {"cudaMalloc", 0},
+            {"cudaMalloc", 3},
+            {"cudaMemsetAsync", 1},
+            {"cudaHostAlloc", 0},
+            {"cudaMemcpyAsync", 0},
+            {"cudaMemcpyAsync", 5},
+            {"cudaStreamBeginCapture", 0},
+            {"cudaStreamEndCapture", 0},
+            {"cudaGraphInstantiate", 0},
+            {"cudaGraphLaunch", 0},
+            {"cudaGraphLaunch", 1},
+            {"cudaStreamSynchronize", 0},
+            {"cudaStreamSynchronize", 4},
+            {"cudaSetDevice", 2},
+            {"cudaGraphDestroy", 0}
         };
         for (Object[] f : faults)
             try (Device d = Devices.open("cuda", 0)) {
@@ -184,7 +198,8 @@ class DeviceCudaTest {
                 RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 4), () -> f[0] + " " + f[1]);
                 assertFalse(SimulatedCuda.pending(), f[0] + " was not called so often");
                 assertTrue(e.getMessage().contains((String) f[0]), f[0] + ": " + e.getMessage());
-                assertTrue(e.getMessage().contains("cudaErrorLaunchFailure: unspecified launch failure"), e.getMessage());
+                assertTrue(
+                        e.getMessage().contains("cudaErrorLaunchFailure: unspecified launch failure"), e.getMessage());
             }
     }
 
@@ -203,11 +218,20 @@ class DeviceCudaTest {
     void whatNoRecordingAllowsEndsIt() {
         try (Device d = Devices.open("cuda", 0)) {
             DeviceRuntime r = d.runtime();
-            Map<String, Runnable> calls = Map.of("cudaMalloc", () -> r.allocate(64), "cudaHostAlloc", () -> r.allocateHost(64),
-                    "cudaStreamSynchronize", r::synchronize, "cudaMemGetInfo", r::freeBytes);
+            Map<String, Runnable> calls = Map.of(
+                    "cudaMalloc",
+                    () -> r.allocate(64),
+                    "cudaHostAlloc",
+                    () -> r.allocateHost(64),
+                    "cudaStreamSynchronize",
+                    r::synchronize,
+                    "cudaMemGetInfo",
+                    r::freeBytes);
             calls.forEach((name, call) -> {
                 RuntimeException e = assertThrows(RuntimeException.class, () -> r.record(call), name);
-                assertTrue(e.getMessage().contains(name) && e.getMessage().contains("cudaErrorStreamCaptureUnsupported"), e.getMessage());
+                assertTrue(
+                        e.getMessage().contains(name) && e.getMessage().contains("cudaErrorStreamCaptureUnsupported"),
+                        e.getMessage());
             });
             assertArrayEquals(simulated(3), run(d, 3), "the device is as good as before");
         }
@@ -272,15 +296,24 @@ class DeviceCudaTest {
         SimulatedCuda.memory(40_000);
         try (Device d = Devices.open("cuda", 0)) {
             InputException e = assertThrows(InputException.class, () -> run(d, 1));
-            assertTrue(e.getMessage().contains("cudaMalloc of ") && e.getMessage().contains("out of memory")
-                    && e.getMessage().contains("bytes are free") && e.getMessage().contains("train.batch"), e.getMessage());
+            assertTrue(
+                    e.getMessage().contains("cudaMalloc of ")
+                            && e.getMessage().contains("out of memory")
+                            && e.getMessage().contains("bytes are free")
+                            && e.getMessage().contains("train.batch"),
+                    e.getMessage());
         }
     }
 
     @Test
     void whatIsMissingIsSaid() {
         SimulatedCuda.devices(0);
-        refused("cuda:0", "the driver sees no card", "cudaErrorNoDevice", "driver for CUDA 13.0, runtime 13.0", "CUDA_VISIBLE_DEVICES");
+        refused(
+                "cuda:0",
+                "the driver sees no card",
+                "cudaErrorNoDevice",
+                "driver for CUDA 13.0, runtime 13.0",
+                "CUDA_VISIBLE_DEVICES");
         SimulatedCuda.devices(2);
         refused("cuda:2", "does not exist; cards here: 2", "cuda:0 to cuda:1");
         SimulatedCuda.reset();
@@ -306,7 +339,10 @@ class DeviceCudaTest {
             assertFalse(java.util.Arrays.equals(mma, wgmma), "sums of another order: other bits");
             for (int i = 0; i < mma.length; i++) assertEquals(mma[i], wgmma[i], 0x1p-6, "element " + i);
             SimulatedCuda.architecture(8);
-            refused("cuda", "Simulated card has architecture 8.0, wgmma is for 9.0", "Leave out -Dcortigan.cuda.attention");
+            refused(
+                    "cuda",
+                    "Simulated card has architecture 8.0, wgmma is for 9.0",
+                    "Leave out -Dcortigan.cuda.attention");
             System.setProperty(property, "tcgen05");
             refused("cuda", "-Dcortigan.cuda.attention", "'tcgen05' is unknown", "mma or wgmma");
             System.clearProperty(property);
@@ -331,7 +367,8 @@ class DeviceCudaTest {
     }
 
     private static void refused(String name, String... says) {
-        String m = assertThrows(InputException.class, () -> Devices.open(name, 0)).getMessage();
+        String m =
+                assertThrows(InputException.class, () -> Devices.open(name, 0)).getMessage();
         for (String s : says) assertTrue(m.contains(s), m);
         assertFalse(m.contains("\n"), m);
     }
@@ -356,7 +393,10 @@ class DeviceCudaTest {
         SimulatedCuda.devices(2);
         DeviceProvider p = Devices.providers().get(0);
         List<String> l = p.report();
-        assertTrue(l.get(0).contains("driver for CUDA 13.0, runtime 13.0") && l.get(0).contains("cuBLAS"), l.get(0));
+        assertTrue(
+                l.get(0).contains("driver for CUDA 13.0, runtime 13.0")
+                        && l.get(0).contains("cuBLAS"),
+                l.get(0));
         assertTrue(l.get(2).contains("cuda:1: Simulated card, architecture 9.0, 1.0 GiB: available"), l.get(2));
         SimulatedCuda.devices(0);
         assertTrue(p.report().get(1).contains("unavailable: device cuda: the driver sees no card"));

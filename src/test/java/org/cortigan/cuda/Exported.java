@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.io.ByteArrayInputStream;
@@ -41,7 +42,8 @@ public final class Exported {
     /** Reads .dynsym of a little-endian ELF file of 64 bits. */
     private static Set<String> symbols(Path library, boolean defined) throws IOException {
         ByteBuffer b = read(library, 0, 64);
-        if (b.getInt(0) != 0x464c457f || b.get(4) != 2 || b.get(5) != 1) throw new IOException(library + " is no ELF file of 64 bits");
+        if (b.getInt(0) != 0x464c457f || b.get(4) != 2 || b.get(5) != 1)
+            throw new IOException(library + " is no ELF file of 64 bits");
         int size = b.getShort(0x3a), count = b.getShort(0x3c);
         ByteBuffer sections = read(library, b.getLong(0x28), size * count);
         Set<String> names = new TreeSet<>();
@@ -51,7 +53,9 @@ public final class Exported {
             ByteBuffer text = section(library, sections, sections.getInt(i * size + 0x28) * size);
             for (int at = ENTRY; at < table.capacity(); at += ENTRY) {
                 int info = table.get(at + 4), binding = info >> 4 & 15, visibility = table.get(at + 5) & 3;
-                if (binding == 0 || (table.getShort(at + 6) != 0) != defined || defined && visibility != 0 && visibility != 3) continue;
+                if (binding == 0
+                        || (table.getShort(at + 6) != 0) != defined
+                        || defined && visibility != 0 && visibility != 3) continue;
                 int from = table.getInt(at), to = from;
                 while (text.get(to) != 0) to++;
                 names.add(new String(text.array(), from, to - from, StandardCharsets.UTF_8));
@@ -75,8 +79,9 @@ public final class Exported {
     }
 
     /**
-     * By binding ({@code cudart}, {@code cublas}, {@code cudnn}), the native functions that the classes of org.cortigan.cuda in a folder or
-     * jar call, under the library's names. What the bindings have in Java, constants for instance, is not among them.
+     * By binding ({@code cudart}, {@code cublas}, {@code cudnn}), the native functions that the classes of
+     * org.cortigan.cuda in a folder or jar call, under the library's names. What the bindings have in Java, constants
+     * for instance, is not among them.
      */
     public static Map<String, Set<String>> called(Path classes) throws IOException {
         Map<String, Set<String>> methods = new TreeMap<>();
@@ -96,7 +101,8 @@ public final class Exported {
 
     private static void scan(Path root, Map<String, Set<String>> methods) throws IOException {
         try (Stream<Path> files = Files.list(root.resolve("org/cortigan/cuda"))) {
-            for (Path p : files.toList()) if (p.toString().endsWith(".class")) constants(Files.readAllBytes(p), methods);
+            for (Path p : files.toList())
+                if (p.toString().endsWith(".class")) constants(Files.readAllBytes(p), methods);
         }
     }
 
@@ -126,7 +132,9 @@ public final class Exported {
         for (int i = 1; i < n; i++) {
             if (tags[i] != 10) continue;
             String owner = text[refs[refs[i][0]][0]], name = text[refs[refs[i][1]][0]];
-            if (owner.startsWith(BINDINGS)) methods.computeIfAbsent(owner.substring(BINDINGS.length()), k -> new TreeSet<>()).add(name);
+            if (owner.startsWith(BINDINGS))
+                methods.computeIfAbsent(owner.substring(BINDINGS.length()), k -> new TreeSet<>())
+                        .add(name);
         }
     }
 
@@ -135,9 +143,11 @@ public final class Exported {
         try {
             Map<String, String> names = new HashMap<>();
             ClassLoader loader = Exported.class.getClassLoader();
-            for (Method m : Class.forName((BINDINGS + binding).replace('/', '.'), false, loader).getMethods()) {
+            for (Method m : Class.forName((BINDINGS + binding).replace('/', '.'), false, loader)
+                    .getMethods()) {
                 Name name = m.getAnnotation(Name.class);
-                if (Modifier.isNative(m.getModifiers())) names.put(m.getName(), name == null ? m.getName() : name.value()[0]);
+                if (Modifier.isNative(m.getModifiers()))
+                    names.put(m.getName(), name == null ? m.getName() : name.value()[0]);
             }
             return names;
         } catch (ClassNotFoundException e) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -20,20 +21,35 @@ import org.junit.jupiter.api.Test;
 /** NVIDIA's libraries, and their simulations, have every function that is called. */
 class ExportedTest {
     private static Map<String, Set<String>> called() throws Exception {
-        return Exported.called(Path.of(CublasLt.class.getProtectionDomain().getCodeSource().getLocation().toURI()));
+        return Exported.called(Path.of(CublasLt.class
+                .getProtectionDomain()
+                .getCodeSource()
+                .getLocation()
+                .toURI()));
     }
 
     private static List<Path> folders() {
         List<Path> all = new ArrayList<>();
         for (String s : new String[] {
-            System.getProperty("CORTIGAN_NVIDIA"), System.getenv("CORTIGAN_NVIDIA"), "/usr/local/cuda/lib64", System.getenv("LD_LIBRARY_PATH")
+            System.getProperty("CORTIGAN_NVIDIA"),
+            System.getenv("CORTIGAN_NVIDIA"),
+            "/usr/local/cuda/lib64",
+            System.getenv("LD_LIBRARY_PATH")
         })
-            if (s != null) Stream.of(s.split(File.pathSeparator)).filter(f -> !f.isEmpty()).map(Path::of).forEach(all::add);
+            if (s != null)
+                Stream.of(s.split(File.pathSeparator))
+                        .filter(f -> !f.isEmpty())
+                        .map(Path::of)
+                        .forEach(all::add);
         return all;
     }
 
     private static Path find(String library, List<Path> folders) {
-        return folders.stream().map(f -> f.resolve(library)).filter(Files::exists).findFirst().orElse(null);
+        return folders.stream()
+                .map(f -> f.resolve(library))
+                .filter(Files::exists)
+                .findFirst()
+                .orElse(null);
     }
 
     /** What a binding's libraries lack of these functions; null where one of the libraries is not there. */
@@ -54,15 +70,19 @@ class ExportedTest {
     void whatIsCalledIsFound() throws Exception {
         Map<String, Set<String>> called = called();
         assertEquals(Set.of("cudart", "cublas", "cudnn"), called.keySet());
-        assertTrue(called.get("cudart").containsAll(Set.of("cudaMalloc", "cudaGraphLaunch", "cudaGetErrorName")), called.toString());
+        assertTrue(
+                called.get("cudart").containsAll(Set.of("cudaMalloc", "cudaGraphLaunch", "cudaGetErrorName")),
+                called.toString());
         assertTrue(called.get("cublas").containsAll(Set.of("cublasLtMatmul", "cublasLtGetVersion")), called.toString());
         assertTrue(called.get("cudnn").contains("cudnnConvolutionBiasActivationForward"), called.toString());
-        called.forEach((binding, of) -> assertTrue(of.stream().allMatch(f -> f.startsWith(binding.substring(0, 4))), of.toString()));
+        called.forEach((binding, of) ->
+                assertTrue(of.stream().allMatch(f -> f.startsWith(binding.substring(0, 4))), of.toString()));
     }
 
     @Test
     void theSimulationExportsAllThatIsCalled() throws Exception {
-        List<Path> built = List.of(Path.of(System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so")).resolveSibling("cudart"));
+        List<Path> built = List.of(Path.of(System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so"))
+                .resolveSibling("cudart"));
         Map<String, Set<String>> missing = new LinkedHashMap<>();
         for (var e : called().entrySet()) missing.put(e.getKey(), missing(e.getKey(), e.getValue(), built));
         assertEquals(Map.of("cudart", Set.of(), "cublas", Set.of(), "cudnn", Set.of()), missing);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -19,8 +20,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
 
 /**
- * Every op as tools/gpu-check runs it, on a simulated CUDA runtime: it agrees with the double reference, and it asks the runtime
- * for few things. On a card a pinned allocation or a wait takes some 10 to 200 us, so that one for each element is hours.
+ * Every op as tools/gpu-check runs it, on a simulated CUDA runtime: it agrees with the double reference, and it asks
+ * the runtime for few things. On a card a pinned allocation or a wait takes some 10 to 200 us, so that one for each
+ * element is hours.
  */
 @Tag("cuda")
 class OpsCudaTest {
@@ -30,25 +32,34 @@ class OpsCudaTest {
         CpuDevice ref = CpuDevice.doubleReference();
         Device card = Devices.open("cuda:0", 0);
         long before = SimulatedCuda.live();
-        return OpCases.all().stream().filter(c -> !c.bench()).map(c -> dynamicTest(c.name(), () -> {
-            check(c, DType.F32, ref, card);
-            assertTrue(SimulatedCuda.live() <= before + 1, "left open, besides the staging memory");
-        })).onClose(card::close);
+        return OpCases.all().stream()
+                .filter(c -> !c.bench())
+                .map(c -> dynamicTest(c.name(), () -> {
+                    check(c, DType.F32, ref, card);
+                    assertTrue(SimulatedCuda.live() <= before + 1, "left open, besides the staging memory");
+                }))
+                .onClose(card::close);
     }
 
     private static void check(OpCase c, DType t, CpuDevice ref, Device card) {
         boolean backward = OpCheck.hasGradient(c);
         Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
-        long host = SimulatedCuda.hostAllocations(), device = SimulatedCuda.deviceAllocations(), waits = SimulatedCuda.waits();
+        long host = SimulatedCuda.hostAllocations(),
+                device = SimulatedCuda.deviceAllocations(),
+                waits = SimulatedCuda.waits();
         Map<String, float[]> got = OpCheck.run(c, t, card, new Session.Options(OpCheck.GUARD, true), backward, true);
         OpCheck.compare(c, t, want, got, card.name());
-        // Inputs, variables, results, and a gradient's seeds: each is moved once and may have a block of its own. A session has a few
-        // besides; pinned are two sets of what travels with a run, and the staging memory.
+        // Inputs, variables, results, and a gradient's seeds: each is moved once and may have a block of its own. A
+        // session has a few besides; pinned are two sets of what travels with a run, and the staging memory.
         Sketch s = new Sketch(t);
         c.body().apply(s);
         int tensors = s.data().size() + 2 * want.size() + 12;
-        assertTrue(SimulatedCuda.hostAllocations() - host < 10, () -> "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
-        assertTrue(SimulatedCuda.deviceAllocations() - device < tensors, () -> "allocations: " + (SimulatedCuda.deviceAllocations() - device));
+        assertTrue(
+                SimulatedCuda.hostAllocations() - host < 10,
+                () -> "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
+        assertTrue(
+                SimulatedCuda.deviceAllocations() - device < tensors,
+                () -> "allocations: " + (SimulatedCuda.deviceAllocations() - device));
         assertTrue(SimulatedCuda.waits() - waits < tensors, () -> "waits: " + (SimulatedCuda.waits() - waits));
     }
 }

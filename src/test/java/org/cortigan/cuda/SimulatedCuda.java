@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
 import java.io.IOException;
@@ -10,8 +11,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
 /**
- * What the CUDA runtime of native/sim/cudart is to do, and what is open in it. Only for tests that run in the JVM where that
- * runtime stands for the real one (tagged {@code cuda}).
+ * What the CUDA runtime of native/sim/cudart is to do, and what is open in it. Only for tests that run in the JVM where
+ * that runtime stands for the real one (tagged {@code cuda}).
  */
 public final class SimulatedCuda {
     private static final int BYTES = 176;
@@ -21,7 +22,10 @@ public final class SimulatedCuda {
 
     private static ByteBuffer page() {
         try (FileChannel f = FileChannel.open(
-                Path.of(System.getenv("CG_CUDART_PAGE")), StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+                Path.of(System.getenv("CG_CUDART_PAGE")),
+                StandardOpenOption.CREATE,
+                StandardOpenOption.READ,
+                StandardOpenOption.WRITE)) {
             f.write(ByteBuffer.allocate(BYTES), 0);
             return f.map(FileChannel.MapMode.READ_WRITE, 0, BYTES).order(ByteOrder.LITTLE_ENDIAN);
         } catch (IOException e) {
@@ -56,7 +60,8 @@ public final class SimulatedCuda {
     /**
      * Lets a call fail once with that error, after so many good ones.
      *
-     * @param call a function's name; {@code launch} for a kernel that is not launched, {@code kernel} for one that fails as it runs
+     * @param call a function's name; {@code launch} for a kernel that is not launched, {@code kernel} for one that
+     *     fails as it runs
      * @param error CUDA's number; -1: the call never returns
      */
     public static void fail(String call, int after, int error) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.names;
@@ -40,13 +41,18 @@ class AtomicFilesTest {
     @Test
     void aBodyThatFailsKeepsTheOldFile() throws IOException {
         Path p = Files.writeString(dir.resolve("a.txt"), "old");
-        refused(() -> AtomicFiles.write(p, out -> {
-            out.write(new byte[100_000]);
-            throw new IOException("the source broke");
-        }), "a.txt", "the source broke");
-        assertThrows(IllegalStateException.class, () -> AtomicFiles.write(p, out -> {
-            throw new IllegalStateException();
-        }));
+        refused(
+                () -> AtomicFiles.write(p, out -> {
+                    out.write(new byte[100_000]);
+                    throw new IOException("the source broke");
+                }),
+                "a.txt",
+                "the source broke");
+        assertThrows(
+                IllegalStateException.class,
+                () -> AtomicFiles.write(p, out -> {
+                    throw new IllegalStateException();
+                }));
         assertEquals("old", Files.readString(p));
         assertEquals(List.of("a.txt"), names(dir));
     }
@@ -55,7 +61,11 @@ class AtomicFilesTest {
     void aFullDiskIsNamedWithTheSpaceNeeded() throws IOException {
         assumeTrue(Files.exists(Path.of("/dev/full")), "this system has no /dev/full");
         Path p = Files.writeString(dir.resolve("a.npy"), "old");
-        refused(() -> NpyWriter.create(p, NpyType.F32, FULL_DISK, 1000), "a.npy", "disk is full", "4128 bytes are needed",
+        refused(
+                () -> NpyWriter.create(p, NpyType.F32, FULL_DISK, 1000),
+                "a.npy",
+                "disk is full",
+                "4128 bytes are needed",
                 "Free space");
         SafeTensors.Writer tensors = new SafeTensors.Writer(p).add("w", new float[1000], 1000);
         refused(() -> tensors.commit(FULL_DISK), "a.npy", "disk is full", "bytes are needed");
@@ -67,7 +77,9 @@ class AtomicFilesTest {
 
     @Test
     void aFileThatCannotFitIsRefusedBeforeItIsBegun() throws IOException {
-        refused(() -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, 1L << 40, 1L << 20), "disk is full",
+        refused(
+                () -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, 1L << 40, 1L << 20),
+                "disk is full",
                 "4611686018427388032 bytes are needed");
         assertEquals(List.of(), names(dir));
     }
@@ -98,12 +110,19 @@ class AtomicFilesTest {
     /** The same path as above for a privileged user, by the exceptions that the system throws. */
     @Test
     void refusedAccessNamesTheFolder() throws IOException {
-        refused(() -> AtomicFiles.write(dir.resolve("a.txt"), out -> { }, temp -> {
-            throw new java.nio.file.AccessDeniedException(temp.toString());
-        }), "a.txt", "not writable", "permissions");
-        refused(() -> AtomicFiles.write(dir.resolve("a.txt"), out -> { }, temp -> {
-            throw new java.nio.file.FileSystemException(temp.toString(), null, "Read-only file system");
-        }), "a.txt", "Read-only file system");
+        refused(
+                () -> AtomicFiles.write(dir.resolve("a.txt"), out -> {}, temp -> {
+                    throw new java.nio.file.AccessDeniedException(temp.toString());
+                }),
+                "a.txt",
+                "not writable",
+                "permissions");
+        refused(
+                () -> AtomicFiles.write(dir.resolve("a.txt"), out -> {}, temp -> {
+                    throw new java.nio.file.FileSystemException(temp.toString(), null, "Read-only file system");
+                }),
+                "a.txt",
+                "Read-only file system");
         assertEquals(List.of(), names(dir));
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -20,29 +21,61 @@ import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 
 /**
- * Seeded mutations of valid files: a reader either accepts the result or throws InputException, and allocates at most
- * a stated multiple of the file's size. No other exception, no error, no hang.
+ * Seeded mutations of valid files: a reader either accepts the result or throws InputException, and allocates at most a
+ * stated multiple of the file's size. No other exception, no error, no hang.
  */
 class FormatFuzzTest {
     private static final int MUTATIONS = 120_000;
-    private static final int[] INTERESTING = {0, 1, 2, 4, 0x7f, 0x80, 0xff, '\n', '(', ')', '}', ']', '{', '[', '"', '9'};
+    private static final int[] INTERESTING = {0, 1, 2, 4, 0x7f, 0x80, 0xff, '\n', '(', ')', '}', ']', '{', '[', '"', '9'
+    };
 
     @Test
     void npy() {
         List<byte[]> seeds = new ArrayList<>();
-        for (String name : new String[] {"array_f4", "array_f8", "array_f2", "array_v2", "array_v3", "array_0d",
-            "array_empty", "array_fortran", "array_big_endian", "mask_b1", "mask_u1", "mask_i2", "mask_u4", "mask_i8"}) {
+        for (String name : new String[] {
+            "array_f4",
+            "array_f8",
+            "array_f2",
+            "array_v2",
+            "array_v3",
+            "array_0d",
+            "array_empty",
+            "array_fortran",
+            "array_big_endian",
+            "mask_b1",
+            "mask_u1",
+            "mask_i2",
+            "mask_u4",
+            "mask_i8"
+        }) {
             seeds.add(Formats.golden(name + ".npy"));
         }
-        byte[][] words = words("'<f4'", "'|u1'", "'<i8'", "'|O'", "'>f4'", "True", "False", "'shape': ", "(2, 3)", "(",
-                "9999999999999999", "4294967296", ",", "1L", "'descr': ", "}");
+        byte[][] words = words(
+                "'<f4'",
+                "'|u1'",
+                "'<i8'",
+                "'|O'",
+                "'>f4'",
+                "True",
+                "False",
+                "'shape': ",
+                "(2, 3)",
+                "(",
+                "9999999999999999",
+                "4294967296",
+                ",",
+                "1L",
+                "'descr': ",
+                "}");
         fuzz(seeds, words, 10, 64, file -> {
             NpyFile f = NpyFile.parse(Path.of("fuzz.npy"), ByteBuffer.wrap(file));
             f.checkFinite("values");
             f.toFloatArray();
             f.toDoubleArray();
             if (f.rows() > 0) {
-                f.readRow(f.rows() - 1, ByteBuffer.allocate(f.rowElements() * f.type().bytes()));
+                f.readRow(
+                        f.rows() - 1,
+                        ByteBuffer.allocate(f.rowElements() * f.type().bytes()));
             }
             if (f.type().isInteger()) {
                 f.toIntArray();
@@ -59,9 +92,24 @@ class FormatFuzzTest {
         for (String name : new String[] {"scalars_p2", "scalars_p3", "scalars_p4", "scalars_p5", "python2"}) {
             seeds.add(Formats.golden("mapping_" + name + ".npy"));
         }
-        List<byte[]> words = new ArrayList<>(List.of(words("cos\nsystem\n", "cnumpy\nndarray\n", "cnumpy\ndtype\n",
-                "c_codecs\nencode\n", "cnumpy.core.multiarray\nscalar\n", "}q\0h\0h\0s", "]q\0h\0a", "U\2i8", "I01\n",
-                "L12L\n", "g0\n", "p0\n", "S'\\x41'\n", "V\\u0041\n", "X\377\377\377\177", "(((((((", "2222")));
+        List<byte[]> words = new ArrayList<>(List.of(words(
+                "cos\nsystem\n",
+                "cnumpy\nndarray\n",
+                "cnumpy\ndtype\n",
+                "c_codecs\nencode\n",
+                "cnumpy.core.multiarray\nscalar\n",
+                "}q\0h\0h\0s",
+                "]q\0h\0a",
+                "U\2i8",
+                "I01\n",
+                "L12L\n",
+                "g0\n",
+                "p0\n",
+                "S'\\x41'\n",
+                "V\\u0041\n",
+                "X\377\377\377\177",
+                "(((((((",
+                "2222")));
         for (int op = 0; op < 256; op++) { // every instruction, known or not
             words.add(new byte[] {(byte) op});
         }
@@ -72,14 +120,42 @@ class FormatFuzzTest {
     void safetensors() {
         List<byte[]> seeds = new ArrayList<>();
         seeds.add(Formats.golden("made.safetensors"));
-        for (String json : new String[] {"{}", "{\"a\":{\"dtype\":\"BF16\",\"shape\":[2,2],\"data_offsets\":[0,8]}}",
-            "{\"__metadata__\":{\"k\":\"v\"},\"b\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}}"}) {
+        for (String json : new String[] {
+            "{}",
+            "{\"a\":{\"dtype\":\"BF16\",\"shape\":[2,2],\"data_offsets\":[0,8]}}",
+            "{\"__metadata__\":{\"k\":\"v\"},\"b\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}}"
+        }) {
             ByteBuffer file = ByteBuffer.allocate(8 + json.length() + (json.length() > 2 ? 8 : 0));
-            seeds.add(file.order(ByteOrder.LITTLE_ENDIAN).putLong(json.length()).put(json.getBytes()).array());
+            seeds.add(file.order(ByteOrder.LITTLE_ENDIAN)
+                    .putLong(json.length())
+                    .put(json.getBytes())
+                    .array());
         }
-        byte[][] words = words("\"F32\"", "\"U8\"", "\"BOOL\"", "[", "]", "{", "}", ":", ",", "[[[[[[[[", "{\"a\":", "\"",
-                "\\u0000", "\\ud800", "9223372036854775807", "9223372036854775808", "-1", "1e400", "0.5", "null",
-                "\"data_offsets\":[0,4]", "\"shape\":[4294967296,4294967296]", "\"__metadata__\":{}", "\377\376");
+        byte[][] words = words(
+                "\"F32\"",
+                "\"U8\"",
+                "\"BOOL\"",
+                "[",
+                "]",
+                "{",
+                "}",
+                ":",
+                ",",
+                "[[[[[[[[",
+                "{\"a\":",
+                "\"",
+                "\\u0000",
+                "\\ud800",
+                "9223372036854775807",
+                "9223372036854775808",
+                "-1",
+                "1e400",
+                "0.5",
+                "null",
+                "\"data_offsets\":[0,4]",
+                "\"shape\":[4294967296,4294967296]",
+                "\"__metadata__\":{}",
+                "\377\376");
         fuzz(seeds, words, 8, 100, file -> {
             SafeTensors f = SafeTensors.parse(Path.of("fuzz.safetensors"), file);
             for (String name : f.names()) {
@@ -92,15 +168,54 @@ class FormatFuzzTest {
     @Test
     void mesh() {
         List<byte[]> seeds = new ArrayList<>();
-        for (String name : new String[] {"mesh.white", "mesh_base64.gii", "mesh_gzip.gii", "mesh_gzip.gii.gz",
-            "mesh_big_endian.gii", "mesh_columns.gii", "mesh_ascii.gii"}) {
+        for (String name : new String[] {
+            "mesh.white",
+            "mesh_base64.gii",
+            "mesh_gzip.gii",
+            "mesh_gzip.gii.gz",
+            "mesh_big_endian.gii",
+            "mesh_columns.gii",
+            "mesh_ascii.gii"
+        }) {
             seeds.add(Formats.golden(name));
         }
-        byte[][] words = words("Dim0=\"12\"", "Dim0=\"16777216\"", "Dim0=\"3\"", "Dim1=\"3\"", "\"ASCII\"", "\"Base64Binary\"",
-                "\"GZipBase64Binary\"", "\"BigEndian\"", "\"LittleEndian\"", "\"ColumnMajorOrder\"", "NIFTI_INTENT_TRIANGLE",
-                "NIFTI_INTENT_POINTSET", "<Data>", "</Data>", "<DataArray ", "</DataArray>", "</GIFTI>", "<![CDATA[", "]]>", "<!--",
-                "-->", "&e;", "&#0;", "<!DOCTYPE GIFTI [<!ENTITY e \"1 1 1\">]>", "<?xml version=\"1.1\" encoding=\"UTF-16\"?>",
-                "encoding=\"EBCDIC\"", "xmlns:a=\"b\"", "a:", "1e40", "NaN", "-1", "AAAA", "=", "\377\377\376", "\n\n", "\37\213");
+        byte[][] words = words(
+                "Dim0=\"12\"",
+                "Dim0=\"16777216\"",
+                "Dim0=\"3\"",
+                "Dim1=\"3\"",
+                "\"ASCII\"",
+                "\"Base64Binary\"",
+                "\"GZipBase64Binary\"",
+                "\"BigEndian\"",
+                "\"LittleEndian\"",
+                "\"ColumnMajorOrder\"",
+                "NIFTI_INTENT_TRIANGLE",
+                "NIFTI_INTENT_POINTSET",
+                "<Data>",
+                "</Data>",
+                "<DataArray ",
+                "</DataArray>",
+                "</GIFTI>",
+                "<![CDATA[",
+                "]]>",
+                "<!--",
+                "-->",
+                "&e;",
+                "&#0;",
+                "<!DOCTYPE GIFTI [<!ENTITY e \"1 1 1\">]>",
+                "<?xml version=\"1.1\" encoding=\"UTF-16\"?>",
+                "encoding=\"EBCDIC\"",
+                "xmlns:a=\"b\"",
+                "a:",
+                "1e40",
+                "NaN",
+                "-1",
+                "AAAA",
+                "=",
+                "\377\377\376",
+                "\n\n",
+                "\37\213");
         fuzz(seeds, words, 40, 300, file -> Mesh.parse(Path.of("fuzz.gii"), file));
     }
 
@@ -152,8 +267,7 @@ class FormatFuzzTest {
         }
     }
 
-    private static byte[] mutate(byte[] file, List<byte[]> seeds, byte[][] words, int focus,
-            SplittableRandom random) {
+    private static byte[] mutate(byte[] file, List<byte[]> seeds, byte[][] words, int focus, SplittableRandom random) {
         if (file.length == 0) {
             return seeds.get(0);
         }
@@ -165,8 +279,18 @@ class FormatFuzzTest {
             case 2 -> out[at] = (byte) INTERESTING[random.nextInt(INTERESTING.length)];
             case 3 -> out = Arrays.copyOf(file, at);
             case 4 -> { // a length field of 2, 4 or 8 bytes
-                long[] values = {0, 1, -1, file.length, Integer.MAX_VALUE, Integer.MIN_VALUE, Long.MAX_VALUE,
-                    Long.MIN_VALUE, random.nextLong(), random.nextInt(1, 300)};
+                long[] values = {
+                    0,
+                    1,
+                    -1,
+                    file.length,
+                    Integer.MAX_VALUE,
+                    Integer.MIN_VALUE,
+                    Long.MAX_VALUE,
+                    Long.MIN_VALUE,
+                    random.nextLong(),
+                    random.nextInt(1, 300)
+                };
                 long v = values[random.nextInt(values.length)];
                 int width = 2 << random.nextInt(3);
                 for (int i = 0; i < width && at + i < out.length; i++) {
@@ -175,7 +299,8 @@ class FormatFuzzTest {
             }
             case 5 -> { // splice: the start of this file, the rest of another
                 byte[] other = seeds.get(random.nextInt(seeds.size()));
-                out = replace(file, at, file.length, Arrays.copyOfRange(other, random.nextInt(other.length), other.length));
+                out = replace(
+                        file, at, file.length, Arrays.copyOfRange(other, random.nextInt(other.length), other.length));
             }
             case 6 -> out = replace(file, at, at, words[random.nextInt(words.length)]);
             case 7 -> {
@@ -214,7 +339,9 @@ class FormatFuzzTest {
     }
 
     private static byte[][] words(String... words) {
-        return Arrays.stream(words).map(w -> w.getBytes(java.nio.charset.StandardCharsets.ISO_8859_1)).toArray(byte[][]::new);
+        return Arrays.stream(words)
+                .map(w -> w.getBytes(java.nio.charset.StandardCharsets.ISO_8859_1))
+                .toArray(byte[][]::new);
     }
 
     private static String hex(byte[] file) {

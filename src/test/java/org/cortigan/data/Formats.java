@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -17,11 +18,23 @@ import org.junit.jupiter.api.function.Executable;
 
 /** What the format tests share: golden files and the check of an error message. */
 final class Formats {
-    static final List<String> MAPPINGS = List.of("saved", "written", "p0_numpy1", "p0_numpy2", "p1_numpy1", "p1_numpy2",
-            "p2_numpy1", "p2_numpy2", "p3_numpy1", "p3_numpy2", "p4_numpy1", "p4_numpy2", "p5_numpy1", "p5_numpy2");
+    static final List<String> MAPPINGS = List.of(
+            "saved",
+            "written",
+            "p0_numpy1",
+            "p0_numpy2",
+            "p1_numpy1",
+            "p1_numpy2",
+            "p2_numpy1",
+            "p2_numpy2",
+            "p3_numpy1",
+            "p3_numpy2",
+            "p4_numpy1",
+            "p4_numpy2",
+            "p5_numpy1",
+            "p5_numpy2");
 
-    private Formats() {
-    }
+    private Formats() {}
 
     /** A file of src/test/resources/formats, written by tools/golden_formats.py. */
     static byte[] golden(String name) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -45,8 +46,8 @@ class HalfTest {
         for (int h = 0; h < 1 << 16; h++) {
             int exponent = h >> 10 & 31;
             int mantissa = h & 1023;
-            double magnitude = exponent == 0 ? mantissa * Math.pow(2, -24)
-                    : (1024 + mantissa) * Math.pow(2, exponent - 25);
+            double magnitude =
+                    exponent == 0 ? mantissa * Math.pow(2, -24) : (1024 + mantissa) * Math.pow(2, exponent - 25);
             if (exponent == 31) {
                 magnitude = mantissa == 0 ? Double.POSITIVE_INFINITY : Double.NaN;
             }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.refused;
@@ -20,16 +21,36 @@ class JsonTest {
 
     @Test
     void parsesEveryKindOfValue() {
-        assertEquals(Map.of("a", Arrays.asList(1L, -2.5, "x\n", true, false, null, Map.of(), List.of()),
-                "b", new BigInteger("18446744073709551616")),
+        assertEquals(
+                Map.of(
+                        "a",
+                        Arrays.asList(1L, -2.5, "x\n", true, false, null, Map.of(), List.of()),
+                        "b",
+                        new BigInteger("18446744073709551616")),
                 Json.parse("{\"a\":[1,-2.5,\"x\\n\",true,false,null,{},[]], \"b\":18446744073709551616}", "t"));
         assertEquals(7L, Json.parse(" 7 ", "t"));
     }
 
     @Test
     void refusesWhatIsNoJson() {
-        for (String text : new String[] {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "NaN", "1 2", "[1] x",
-            "{\"a\":1,\"a\":2}", "1e999", "01", "\"\u0001\"", "[".repeat(65), "9".repeat(101)}) {
+        for (String text : new String[] {
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "'a'",
+            "NaN",
+            "1 2",
+            "[1] x",
+            "{\"a\":1,\"a\":2}",
+            "1e999",
+            "01",
+            "\"\u0001\"",
+            "[".repeat(65),
+            "9".repeat(101)
+        }) {
             refused(() -> Json.parse(text, "metrics.json"), "metrics.json");
         }
         refused(() -> Json.object(Json.parse("[]", "t"), "t"), "object");
@@ -45,8 +66,10 @@ class JsonTest {
         value.put("s", List.of("q\"", NpyType.F32));
         value.put("none", null);
         value.put("empty", Map.of());
-        assertEquals("{\"r\":0.1,\"nan\":[null,null,1.0E-9],\"n\":[1,2],\"s\":[\"q\\\"\",\"F32\"],\"none\":null,"
-                + "\"empty\":{}}", Json.compact(value));
+        assertEquals(
+                "{\"r\":0.1,\"nan\":[null,null,1.0E-9],\"n\":[1,2],\"s\":[\"q\\\"\",\"F32\"],\"none\":null,"
+                        + "\"empty\":{}}",
+                Json.compact(value));
         Path p = dir.resolve("v.json");
         Json.write(p, value);
         assertEquals(Json.pretty(value), Files.readString(p));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.golden;
@@ -25,7 +26,8 @@ import org.junit.jupiter.api.Test;
 
 /** Surface meshes against nibabel's files; the order of vertices on them against the best patches. */
 class MeshTest {
-    private static final Path FSAVERAGE5 = Path.of(System.getProperty("cortigan.shared", "../shared"), "data/fsaverage5");
+    private static final Path FSAVERAGE5 =
+            Path.of(System.getProperty("cortigan.shared", "../shared"), "data/fsaverage5");
 
     private static Mesh parse(String name) {
         return Mesh.parse(Path.of(name), golden(name));
@@ -34,21 +36,32 @@ class MeshTest {
     private static void refusedText(String from, String to, String... parts) {
         String text = new String(golden("mesh_gzip.gii"), StandardCharsets.UTF_8);
         assertTrue(java.util.regex.Pattern.compile(from).matcher(text).find(), from);
-        refused(() -> Mesh.parse(Path.of("a.gii"), text.replaceFirst(from, to).getBytes(StandardCharsets.UTF_8)), parts);
+        refused(
+                () -> Mesh.parse(Path.of("a.gii"), text.replaceFirst(from, to).getBytes(StandardCharsets.UTF_8)),
+                parts);
     }
 
     @Test
     void equalsNibabel() {
-        float[] points = NpyFile.parse(Path.of("p"), ByteBuffer.wrap(golden("mesh_points.npy"))).toFloatArray();
+        float[] points = NpyFile.parse(Path.of("p"), ByteBuffer.wrap(golden("mesh_points.npy")))
+                .toFloatArray();
         ByteBuffer t = ByteBuffer.wrap(golden("mesh_triangles.npy")).order(ByteOrder.LITTLE_ENDIAN);
         int[] triangles = new int[60];
         t.position(128).asIntBuffer().get(triangles);
-        for (String name : new String[] {"mesh.white", "mesh_base64.gii", "mesh_gzip.gii", "mesh_gzip.gii.gz",
-            "mesh_big_endian.gii", "mesh_columns.gii", "mesh_ascii.gii"}) {
+        for (String name : new String[] {
+            "mesh.white",
+            "mesh_base64.gii",
+            "mesh_gzip.gii",
+            "mesh_gzip.gii.gz",
+            "mesh_big_endian.gii",
+            "mesh_columns.gii",
+            "mesh_ascii.gii"
+        }) {
             Mesh m = parse(name);
             assertEquals(12, m.vertices());
             assertArrayEquals(triangles, m.triangles(), name);
-            assertArrayEquals(points, m.points(), name.contains("ascii") ? 1 / 32f : 0, name); // the script rounds to 1/16
+            assertArrayEquals(
+                    points, m.points(), name.contains("ascii") ? 1 / 32f : 0, name); // the script rounds to 1/16
         }
     }
 
@@ -93,29 +106,42 @@ class MeshTest {
         assertArrayEquals(order, VertexOrder.of(m, all));
     }
 
-    /** Windows of consecutive vertices are patches: their geodesic diameters beside those of disks and of stored order. */
+    /**
+     * Windows of consecutive vertices are patches: their geodesic diameters beside those of disks and of stored order.
+     */
     @Test
     void windowsArePatchesOfCortex() {
         Path file = FSAVERAGE5.resolve("pial_left.gii.gz");
-        if (!Files.exists(file)) System.out.println("skipped: the fsaverage5 meshes are not at " + FSAVERAGE5.toAbsolutePath());
+        if (!Files.exists(file))
+            System.out.println("skipped: the fsaverage5 meshes are not at " + FSAVERAGE5.toAbsolutePath());
         assumeTrue(Files.exists(file));
         Mesh mesh = Mesh.read(file);
         assertEquals(10_242, mesh.vertices());
         assertEquals(3 * 20_480, mesh.triangles().length);
         // about the part of the cortex that the challenge has: one end, and a part elsewhere that does not touch it
         int[] some = IntStream.range(0, mesh.vertices())
-                .filter(v -> mesh.points()[3 * v + 1] < -40 || mesh.points()[3 * v + 1] > 50).toArray();
+                .filter(v -> mesh.points()[3 * v + 1] < -40 || mesh.points()[3 * v + 1] > 50)
+                .toArray();
         int[] whole = IntStream.range(0, mesh.vertices()).toArray();
         for (int[] set : new int[][] {whole, some}) {
             long start = System.nanoTime();
-            int[] order = Arrays.stream(VertexOrder.of(mesh, set)).map(i -> set[i]).toArray();
+            int[] order =
+                    Arrays.stream(VertexOrder.of(mesh, set)).map(i -> set[i]).toArray();
             double seconds = (System.nanoTime() - start) / 1e9;
             assertArrayEquals(set, Arrays.stream(order).sorted().toArray());
             Geodesic g = new Geodesic(mesh);
             for (int n : new int[] {9, 128}) {
                 double[] d = {g.meanDiameter(order, n), g.meanDiameter(set, n), g.meanDisk(set, n)};
-                System.out.printf(Locale.ROOT, "%d vertices, windows of %d: mean geodesic diameter %.1f mm by VertexOrder, "
-                        + "%.1f as stored, %.1f of disks (%.2f s)%n", set.length, n, d[0], d[1], d[2], seconds);
+                System.out.printf(
+                        Locale.ROOT,
+                        "%d vertices, windows of %d: mean geodesic diameter %.1f mm by VertexOrder, "
+                                + "%.1f as stored, %.1f of disks (%.2f s)%n",
+                        set.length,
+                        n,
+                        d[0],
+                        d[1],
+                        d[2],
+                        seconds);
                 assertTrue(d[0] < 2.2 * d[2] && d[0] < d[1] / 3, "windows of " + n + ": " + Arrays.toString(d));
             }
         }
@@ -169,7 +195,10 @@ class MeshTest {
             return last;
         }
 
-        /** The n vertices nearest to one, or as many as it takes to reach all of a set; {@code last} is the last one's distance. */
+        /**
+         * The n vertices nearest to one, or as many as it takes to reach all of a set; {@code last} is the last one's
+         * distance.
+         */
         private int[] nearest(int from, int n, int[] until) {
             boolean[] wanted = new boolean[mesh.vertices()];
             int missing = until == null ? Integer.MAX_VALUE : until.length;
@@ -177,8 +206,7 @@ class MeshTest {
             double[] d = new double[mesh.vertices()];
             Arrays.fill(d, Double.POSITIVE_INFINITY);
             d[from] = 0;
-            record At(double d, int v) {
-            }
+            record At(double d, int v) {}
             PriorityQueue<At> queue = new PriorityQueue<>((a, b) -> Double.compare(a.d, b.d));
             queue.add(new At(0, from));
             int[] found = new int[n];
@@ -191,7 +219,8 @@ class MeshTest {
                 if (wanted[a.v]) missing--;
                 for (int w : next.get(a.v)) {
                     double way = 0;
-                    for (int k = 0; k < 3; k++) way += Math.pow(mesh.points()[3 * a.v + k] - mesh.points()[3 * w + k], 2);
+                    for (int k = 0; k < 3; k++)
+                        way += Math.pow(mesh.points()[3 * a.v + k] - mesh.points()[3 * w + k], 2);
                     if (a.d + Math.sqrt(way) < d[w]) {
                         d[w] = a.d + Math.sqrt(way);
                         queue.add(new At(d[w], w));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.golden;
@@ -39,7 +40,8 @@ class NpyTest {
             float[] row = new float[5];
             f.readRow(1, row, 1);
             assertArrayEquals(new float[] {0, 1e-3f, 11, -14, 0}, row);
-            ByteBuffer raw = ByteBuffer.allocateDirect(16).order(ByteOrder.LITTLE_ENDIAN).position(4);
+            ByteBuffer raw =
+                    ByteBuffer.allocateDirect(16).order(ByteOrder.LITTLE_ENDIAN).position(4);
             f.readRow(0, raw);
             assertEquals(16, raw.position());
             assertEquals(-1.25f, raw.getFloat(8));
@@ -54,7 +56,8 @@ class NpyTest {
 
     @Test
     void readsHalfAndDouble() throws IOException {
-        assertArrayEquals(new double[] {0.5, -1.25, 3, 1e-3, 11, -14},
+        assertArrayEquals(
+                new double[] {0.5, -1.25, 3, 1e-3, 11, -14},
                 NpyFile.open(goldenFile(dir, "array_f8.npy")).toDoubleArray());
         float[] half = NpyFile.open(goldenFile(dir, "array_f2.npy")).toFloatArray();
         assertArrayEquals(new float[] {0.5f, -1.25f, 3, 0x1.064p-10f, 11, -14}, half);
@@ -75,7 +78,8 @@ class NpyTest {
     @ValueSource(strings = {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"})
     void readsMasksOfAnyWidth(String type) throws IOException {
         int last = type.equals("b1") ? 1 : 7;
-        assertArrayEquals(new int[] {0, 1, 1, 0, last},
+        assertArrayEquals(
+                new int[] {0, 1, 1, 0, last},
                 NpyFile.open(goldenFile(dir, "mask_" + type + ".npy")).toIntArray());
     }
 
@@ -89,7 +93,10 @@ class NpyTest {
 
     @Test
     void unsignedLongsAreConvertedExactly() throws IOException {
-        ByteBuffer raw = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(-1).putLong(Long.MIN_VALUE);
+        ByteBuffer raw = ByteBuffer.allocate(16)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(-1)
+                .putLong(Long.MIN_VALUE);
         Path p = dir.resolve("u8.npy");
         try (NpyWriter w = NpyWriter.create(p, NpyType.U64, 2)) {
             w.write(raw.flip());
@@ -128,7 +135,8 @@ class NpyTest {
             w.writeRow(rows, 7 + width, 2 * width);
             w.commit();
         }
-        assertArrayEquals(Arrays.copyOfRange(rows, 7, rows.length), NpyFile.open(p).toFloatArray());
+        assertArrayEquals(
+                Arrays.copyOfRange(rows, 7, rows.length), NpyFile.open(p).toFloatArray());
     }
 
     @Test
@@ -181,7 +189,10 @@ class NpyTest {
             f.setLength(header.length + rows * width * 4);
             for (long r : new long[] {rows / 3, rows / 2, rows - 1}) {
                 f.seek(header.length + (r * width + width - 1) * 4);
-                f.write(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putFloat(r).array());
+                f.write(ByteBuffer.allocate(4)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putFloat(r)
+                        .array());
             }
         } catch (IOException e) {
             assumeTrue(false, "no sparse file of 3 GiB can be made here: " + e);
@@ -234,28 +245,37 @@ class NpyTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999999999, 9)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999999,)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (3)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 9999999999)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}",
-        "{'descr': '<f4', 'fortran_order': False}",
-        "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': ()}",
-        "{'descr': '<f4', 'fortran_order': 0, 'shape': ()}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': ()} + 1",
-        "{'descr': '<f4, 'fortran_order': False, 'shape': ()}",
-        "{'descr': ''}", "{'descr': '<'}", "", "{", "[]"})
+    @ValueSource(
+            strings = {
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999999999, 9)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999999,)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (3)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 9999999999)}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}",
+                "{'descr': '<f4', 'fortran_order': False}",
+                "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': ()}",
+                "{'descr': '<f4', 'fortran_order': 0, 'shape': ()}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}",
+                "{'descr': '<f4', 'fortran_order': False, 'shape': ()} + 1",
+                "{'descr': '<f4, 'fortran_order': False, 'shape': ()}",
+                "{'descr': ''}",
+                "{'descr': '<'}",
+                "",
+                "{",
+                "[]"
+            })
     void damagedHeadersAreRefused(String dict) {
         refused(() -> parse(dict, 4), "x.npy");
     }
 
     @Test
     void python2LongsAndOtherSpacingAreRead() {
-        assertArrayEquals(new long[] {1, 1}, parse("{\"shape\":(1L,1L,),'fortran_order':False,'descr':'<f4'}\n", 4).shape());
+        assertArrayEquals(
+                new long[] {1, 1},
+                parse("{\"shape\":(1L,1L,),'fortran_order':False,'descr':'<f4'}\n", 4)
+                        .shape());
     }
 
     @Test
@@ -268,7 +288,10 @@ class NpyTest {
     private static NpyFile parse(String dict, int dataBytes) {
         byte[] text = dict.getBytes(StandardCharsets.ISO_8859_1);
         ByteBuffer file = ByteBuffer.allocate(10 + text.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
-        file.put((byte) 0x93).put("NUMPY\1\0".getBytes(StandardCharsets.US_ASCII)).putShort((short) text.length).put(text);
+        file.put((byte) 0x93)
+                .put("NUMPY\1\0".getBytes(StandardCharsets.US_ASCII))
+                .putShort((short) text.length)
+                .put(text);
         return NpyFile.parse(Path.of("x.npy"), file.rewind());
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.golden;
@@ -24,10 +25,11 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class NumpyPickleTest {
-    private static final Map<Integer, String> FLOC_FACES = Map.of(0, "Unknown", 1, "OFA", 2, "FFA-1", 3, "FFA-2",
-            4, "mTL-faces", 5, "aTL-faces");
+    private static final Map<Integer, String> FLOC_FACES =
+            Map.of(0, "Unknown", 1, "OFA", 2, "FFA-1", 3, "FFA-2", 4, "mTL-faces", 5, "aTL-faces");
     private static final String ARRAY = "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tU\1btR";
-    private static final String DTYPE = "cnumpy\ndtype\n(U\2O8K\0K\1tR(K\3U\1|NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\77tb";
+    private static final String DTYPE =
+            "cnumpy\ndtype\n(U\2O8K\0K\1tR(K\3U\1|NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\77tb";
 
     @TempDir
     Path dir;
@@ -48,7 +50,8 @@ class NumpyPickleTest {
     @ParameterizedTest
     @ValueSource(ints = {2, 3, 4, 5})
     void readsNumpyScalars(int protocol) throws IOException {
-        assertEquals(Map.of(0, "Unknown", 7, "parietal", -3, "V1v"),
+        assertEquals(
+                Map.of(0, "Unknown", 7, "parietal", -3, "V1v"),
                 NumpyPickle.readMapping(goldenFile(dir, "mapping_scalars_p" + protocol + ".npy")));
     }
 
@@ -71,7 +74,8 @@ class NumpyPickleTest {
     @Test
     void roundTripsOddNames() {
         Path p = dir.resolve("m.npy");
-        Map<Integer, String> odd = Map.of(Integer.MIN_VALUE, "", Integer.MAX_VALUE, "caf\u00e9 \ud83e\udde0\n'", -1, "x".repeat(300));
+        Map<Integer, String> odd =
+                Map.of(Integer.MIN_VALUE, "", Integer.MAX_VALUE, "caf\u00e9 \ud83e\udde0\n'", -1, "x".repeat(300));
         NumpyPickle.writeMapping(p, odd);
         assertEquals(odd, NumpyPickle.readMapping(p));
         NumpyPickle.writeMapping(p, Map.of());
@@ -147,7 +151,9 @@ class NumpyPickleTest {
         refused(() -> run(ARRAY + "}b."), "state of an array");
         refused(() -> run(ARRAY + "(K\1(K\1t" + DTYPE + "\u0089(}ltb."), "0-d");
         refused(() -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}}ltb."), "0-d");
-        refused(() -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}ltb(K\1)" + DTYPE + "\u0089(}ltb."), "state set on an array");
+        refused(
+                () -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}ltb(K\1)" + DTYPE + "\u0089(}ltb."),
+                "state set on an array");
         refused(() -> run(ARRAY + "(K\1)cnumpy\ndtype\n(U\2O8K\0K\1tR\u0089(}ltb."), "0-d");
         refused(() -> run("cnumpy\ndtype\n(U\2i8K\0K\1tR(K\3U\1>NNNK\0K\0K\0tb."), "big-endian");
         refused(() -> run("cnumpy\ndtype\n(U\2i8K\0K\1tR(K\3U\1<Ncos\nsystem\nNK\0K\0K\0tb."), "'os.system'");
@@ -185,10 +191,48 @@ class NumpyPickleTest {
 
     @Test
     void stackTricksAreRefused() {
-        for (String program : new String[] {".", "0.", "1.", "2.", "a.", "e.", "s.", "u.", "t.", "l.", "d.", "b.", "R.",
-            "\u0085.", "\u0087.", "\u0093.", "q\0.", "\u0094.", "h\1.", "g5\n.", "j\0\0\0\u0080.", "N(0.", "N(\u0085.",
-            "(N.", "}(Ku.", "}(K\1u.", "]N(a.", "K\1K\2a.", "K\1(K\2e.", "K\1K\2K\3s.", "S'abc\n.", "Sabc\n.",
-            "S'\\x4'\n.", "S'\\q'\n.", "V\\u12\n.", "V\\U00110000\n.", "U\1\u00e9.", "X\1\0\0\0\u00ff.", "Lx\n.", "I\n."}) {
+        for (String program : new String[] {
+            ".",
+            "0.",
+            "1.",
+            "2.",
+            "a.",
+            "e.",
+            "s.",
+            "u.",
+            "t.",
+            "l.",
+            "d.",
+            "b.",
+            "R.",
+            "\u0085.",
+            "\u0087.",
+            "\u0093.",
+            "q\0.",
+            "\u0094.",
+            "h\1.",
+            "g5\n.",
+            "j\0\0\0\u0080.",
+            "N(0.",
+            "N(\u0085.",
+            "(N.",
+            "}(Ku.",
+            "}(K\1u.",
+            "]N(a.",
+            "K\1K\2a.",
+            "K\1(K\2e.",
+            "K\1K\2K\3s.",
+            "S'abc\n.",
+            "Sabc\n.",
+            "S'\\x4'\n.",
+            "S'\\q'\n.",
+            "V\\u12\n.",
+            "V\\U00110000\n.",
+            "U\1\u00e9.",
+            "X\1\0\0\0\u00ff.",
+            "Lx\n.",
+            "I\n."
+        }) {
             refused(() -> run(program), "x.npy, byte ");
         }
     }
@@ -211,8 +255,10 @@ class NumpyPickleTest {
         refused(() -> run(array("]q\0h\0a")), "a list, not a dict");
         refused(() -> run(array("}q\0K\1h\0s")), "maps 1 to a dict");
         // A long string that is converted again and again.
-        refused(() -> run("c_codecs\nencode\nq\0(X\0\20\0\0" + "a".repeat(4096) + "X\6\0\0\0latin1tq\1"
-                + "h\0h\1R".repeat(30_000) + "."), "ENCODE");
+        refused(
+                () -> run("c_codecs\nencode\nq\0(X\0\20\0\0" + "a".repeat(4096) + "X\6\0\0\0latin1tq\1"
+                        + "h\0h\1R".repeat(30_000) + "."),
+                "ENCODE");
         refused(() -> run("]" + "\u0094".repeat(200_000) + "."), "100000 instructions");
         refused(() -> run("N" + "2".repeat(500_000) + "."), "100000 instructions");
     }

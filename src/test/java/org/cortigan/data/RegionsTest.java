@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.refused;
@@ -35,7 +36,9 @@ class RegionsTest {
     void simulate() {
         List<Path> photos = BundledPhotos.extract(dir.resolve("photos"));
         SimulatedDataset.write(
-                new SimulatedDataset.Options(dir.resolve("data"), 1, photos, 6, 2, 64, 5), new int[] {LEFT, RIGHT}, x -> {});
+                new SimulatedDataset.Options(dir.resolve("data"), 1, photos, 6, 2, 64, 5),
+                new int[] {LEFT, RIGHT},
+                x -> {});
         s = AlgonautsSubject.open(dir.resolve("data"), 1);
     }
 
@@ -50,25 +53,41 @@ class RegionsTest {
 
     /** Vertices of an ROI from the mask files' ids, left then right. */
     private int[] roi(String roiClass, String name) {
-        return s.groups().stream().filter(g -> g.roiClass().equals(roiClass) && g.name().equals(name))
-                .flatMapToInt(g -> Arrays.stream(g.vertices()).map(v -> v + (g.hemisphere().equals("lh") ? 0 : LEFT)))
-                .sorted().toArray();
+        return s.groups().stream()
+                .filter(g -> g.roiClass().equals(roiClass) && g.name().equals(name))
+                .flatMapToInt(g ->
+                        Arrays.stream(g.vertices()).map(v -> v + (g.hemisphere().equals("lh") ? 0 : LEFT)))
+                .sorted()
+                .toArray();
     }
 
     private static Set<Integer> union(List<Region> regions) {
-        return regions.stream().flatMap(r -> Arrays.stream(r.vertices()).boxed()).collect(Collectors.toCollection(TreeSet::new));
+        return regions.stream()
+                .flatMap(r -> Arrays.stream(r.vertices()).boxed())
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     @Test
     void groupings() {
-        assertArrayEquals(IntStream.range(0, 820).toArray(), of("all", Order.STORED, 50).get(0).vertices());
+        assertArrayEquals(
+                IntStream.range(0, 820).toArray(),
+                of("all", Order.STORED, 50).get(0).vertices());
         List<Region> two = of("hemisphere", Order.STORED, 50);
         assertEquals(List.of("lh", "rh"), two.stream().map(Region::name).toList());
         assertArrayEquals(IntStream.range(400, 820).toArray(), two.get(1).vertices());
         assertTrue(log.isEmpty());
 
         List<Region> streams = of("streams", Order.STORED, 1);
-        assertEquals(List.of("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal", "remainder"),
+        assertEquals(
+                List.of(
+                        "early",
+                        "midventral",
+                        "midlateral",
+                        "midparietal",
+                        "ventral",
+                        "lateral",
+                        "parietal",
+                        "remainder"),
                 streams.stream().map(Region::name).toList());
         assertArrayEquals(roi("streams", "midventral"), streams.get(1).vertices());
         assertEquals(820, streams.stream().mapToInt(r -> r.vertices().length).sum(), "streams do not overlap");
@@ -76,7 +95,9 @@ class RegionsTest {
         List<Region> classes = of("classes", Order.STORED, 1);
         int present = 0;
         for (VertexGroup g : s.groups())
-            if (g.hemisphere().equals("lh") && !g.roiClass().equals("streams") && roi(g.roiClass(), g.name()).length > 0) present++;
+            if (g.hemisphere().equals("lh")
+                    && !g.roiClass().equals("streams")
+                    && roi(g.roiClass(), g.name()).length > 0) present++;
         assertEquals(present + 1, classes.size());
         assertEquals("V1v", classes.get(0).name());
         assertEquals(820, union(classes).size());
@@ -90,7 +111,8 @@ class RegionsTest {
         int least = all.get(0).vertices().length + 1;
         List<Region> large = of("floc-faces", Order.STORED, least);
         assertEquals(1, log.size());
-        for (String part : new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " below " + least + " vertices"})
+        for (String part :
+                new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " below " + least + " vertices"})
             assertTrue(log.get(0).contains(part), log.get(0));
         assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
         assertEquals("remainder", large.get(large.size() - 1).name());
@@ -105,12 +127,18 @@ class RegionsTest {
     @Test
     void orderByRoi() {
         int[] order = of("hemisphere", Order.ROI, 1).get(1).vertices();
-        assertArrayEquals(IntStream.range(400, 820).toArray(), Arrays.stream(order).sorted().toArray());
-        int[] v1 = Arrays.stream(roi("prf-visualrois", "V1v")).filter(v -> v >= LEFT).toArray();
+        assertArrayEquals(
+                IntStream.range(400, 820).toArray(),
+                Arrays.stream(order).sorted().toArray());
+        int[] v1 = Arrays.stream(roi("prf-visualrois", "V1v"))
+                .filter(v -> v >= LEFT)
+                .toArray();
         assertArrayEquals(v1, Arrays.copyOf(order, v1.length));
         int[] whole = of("all", Order.ROI, 1).get(0).vertices();
         assertArrayEquals(order, Arrays.copyOfRange(whole, LEFT, 820), "left before right");
-        Set<Integer> functional = union(of("classes", Order.STORED, 1).stream().filter(r -> !r.name().equals("remainder")).toList());
+        Set<Integer> functional = union(of("classes", Order.STORED, 1).stream()
+                .filter(r -> !r.name().equals("remainder"))
+                .toList());
         boolean rest = false;
         for (int v : order) {
             assertTrue(!rest || !functional.contains(v), "remainder last");
@@ -125,20 +153,32 @@ class RegionsTest {
         for (int h = 0; h < 2; h++) {
             int[] at = IntStream.range(0, n * n).map(i -> i * 7 % (n * n)).toArray(), mask = new int[n * n];
             for (int i = 0; i < mask.length; i++) mask[i] = at[i] < (h == 0 ? LEFT : RIGHT) ? 1 : 0;
-            NpyWriter.save(s.folder().resolve("roi_masks/" + (h == 0 ? "lh" : "rh") + ".all-vertices_fsaverage_space.npy"), mask, n * n);
+            NpyWriter.save(
+                    s.folder().resolve("roi_masks/" + (h == 0 ? "lh" : "rh") + ".all-vertices_fsaverage_space.npy"),
+                    mask,
+                    n * n);
             sheet(dir.resolve(h == 0 ? "lh.white" : "rh.white"), n, at);
         }
-        int[] left = Regions.of("hemisphere", Order.SURFACE, dir, 1, s, log::add).get(0).vertices();
-        assertArrayEquals(IntStream.range(0, LEFT).toArray(), Arrays.stream(left).sorted().toArray());
-        int[] place = IntStream.range(0, n * n).map(i -> i * 7 % (n * n)).filter(p -> p < LEFT).toArray();
+        int[] left = Regions.of("hemisphere", Order.SURFACE, dir, 1, s, log::add)
+                .get(0)
+                .vertices();
+        assertArrayEquals(
+                IntStream.range(0, LEFT).toArray(), Arrays.stream(left).sorted().toArray());
+        int[] place = IntStream.range(0, n * n)
+                .map(i -> i * 7 % (n * n))
+                .filter(p -> p < LEFT)
+                .toArray();
         double way = 0, stored = 0;
         for (int i = 1; i < LEFT; i++) {
-            way += Math.hypot(place[left[i]] % n - place[left[i - 1]] % n, place[left[i]] / n - place[left[i - 1]] / n) / (LEFT - 1);
+            way += Math.hypot(place[left[i]] % n - place[left[i - 1]] % n, place[left[i]] / n - place[left[i - 1]] / n)
+                    / (LEFT - 1);
             stored += Math.hypot(place[i] % n - place[i - 1] % n, place[i] / n - place[i - 1] / n) / (LEFT - 1);
         }
         assertTrue(way < 2 && stored > 2.5 * way, way + " mm by surface, " + stored + " as stored");
         List<Region> streams = Regions.of("streams", Order.SURFACE, dir, 1, s, log::add);
-        assertArrayEquals(roi("streams", "early"), Arrays.stream(streams.get(0).vertices()).sorted().toArray());
+        assertArrayEquals(
+                roi("streams", "early"),
+                Arrays.stream(streams.get(0).vertices()).sorted().toArray());
 
         Path empty = Files.createDirectory(dir.resolve("empty"));
         refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "empty", "no surface mesh", "lh.white");
@@ -156,9 +196,13 @@ class RegionsTest {
     void whatIsNotThereIsRefused() throws Exception {
         refused(() -> of("floc-cats", Order.STORED, 1), "'floc-cats'", "subject 1", "streams", "classes");
         for (String f : Formats.names(s.folder().resolve("roi_masks")))
-            if (f.contains("floc-words")) Files.delete(s.folder().resolve("roi_masks").resolve(f));
+            if (f.contains("floc-words"))
+                Files.delete(s.folder().resolve("roi_masks").resolve(f));
         try (AlgonautsSubject fewer = AlgonautsSubject.open(dir.resolve("data"), 1)) {
-            refused(() -> Regions.of("classes", Order.STORED, null, 1, fewer, log::add), "classes: class 'floc-words'", "floc-faces");
+            refused(
+                    () -> Regions.of("classes", Order.STORED, null, 1, fewer, log::add),
+                    "classes: class 'floc-words'",
+                    "floc-faces");
             refused(() -> Regions.of("all", Order.ROI, null, 1, fewer, log::add), "order roi: class 'floc-words'");
         }
         assertEquals(2, Regions.of("hemisphere", Order.STORED, 3, 4).size());

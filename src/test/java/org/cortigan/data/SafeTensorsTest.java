@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.cortigan.data.Formats.golden;
@@ -38,7 +39,9 @@ class SafeTensorsTest {
                 assertEquals(DType.F16, f.entry("a.half").dtype());
                 assertArrayEquals(new float[] {0.1f}, f.floats("double"));
                 assertEquals(0, f.floats("none").length);
-                ByteBuffer raw = ByteBuffer.allocateDirect(9).order(ByteOrder.LITTLE_ENDIAN).position(1);
+                ByteBuffer raw = ByteBuffer.allocateDirect(9)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .position(1);
                 f.read("steps", raw);
                 assertEquals(7, raw.getLong(1));
                 assertEquals(9, raw.position());
@@ -72,9 +75,14 @@ class SafeTensorsTest {
     @Test
     void bf16RoundTrips() {
         Path p = dir.resolve("b.safetensors");
-        ByteBuffer data = ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN)
-                .putShort(Half.toBf16(-3.140625f)).putShort(Half.toBf16(1e38f));
-        new SafeTensors.Writer(p).add("w", DType.BF16, new long[] {2, 1}, data.flip()).add("x", new float[] {4}).commit();
+        ByteBuffer data = ByteBuffer.allocate(4)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putShort(Half.toBf16(-3.140625f))
+                .putShort(Half.toBf16(1e38f));
+        new SafeTensors.Writer(p)
+                .add("w", DType.BF16, new long[] {2, 1}, data.flip())
+                .add("x", new float[] {4})
+                .commit();
         try (SafeTensors f = SafeTensors.open(p)) {
             assertArrayEquals(new float[] {-3.140625f, Half.fromBf16(Half.toBf16(1e38f))}, f.floats("w"));
             assertArrayEquals(new float[] {4}, f.floats("x"));
@@ -173,7 +181,12 @@ class SafeTensorsTest {
 
     private static SafeTensors parse(long length, String json, int dataBytes) {
         byte[] text = json.getBytes(StandardCharsets.UTF_8);
-        return SafeTensors.parse(Path.of("x.safetensors"), ByteBuffer.allocate(8 + text.length + dataBytes)
-                .order(ByteOrder.LITTLE_ENDIAN).putLong(length).put(text).array());
+        return SafeTensors.parse(
+                Path.of("x.safetensors"),
+                ByteBuffer.allocate(8 + text.length + dataBytes)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(length)
+                        .put(text)
+                        .array());
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import java.nio.file.Path;
@@ -8,7 +9,9 @@ public final class SmallSubject {
 
     public static void write(Path data, int images, int testImages) {
         SimulatedDataset.write(
-                new SimulatedDataset.Options(data, 1, BundledPhotos.extract(data.resolve("photographs")), images, testImages, 64, 0),
-                new int[] {400, 420}, s -> {});
+                new SimulatedDataset.Options(
+                        data, 1, BundledPhotos.extract(data.resolve("photographs")), images, testImages, 64, 0),
+                new int[] {400, 420},
+                s -> {});
     }
 }

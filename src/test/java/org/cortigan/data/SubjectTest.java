@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.data;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -40,14 +41,17 @@ class SubjectTest {
     private static Map<String, byte[]> files(Path root) throws Exception {
         Map<String, byte[]> m = new HashMap<>();
         try (Stream<Path> s = Files.walk(root)) {
-            for (Path p : s.filter(Files::isRegularFile).toList()) m.put(root.relativize(p).toString(), Files.readAllBytes(p));
+            for (Path p : s.filter(Files::isRegularFile).toList())
+                m.put(root.relativize(p).toString(), Files.readAllBytes(p));
         }
         return m;
     }
 
     @Test
     void equalOptionsGiveEqualBytesOtherSeedsOthers() throws Exception {
-        Map<String, byte[]> a = files(simulate("a", 70, 6, 1)), b = files(simulate("b", 70, 6, 1)), c = files(simulate("c", 70, 6, 2));
+        Map<String, byte[]> a = files(simulate("a", 70, 6, 1)),
+                b = files(simulate("b", 70, 6, 1)),
+                c = files(simulate("c", 70, 6, 2));
         assertEquals(a.keySet(), b.keySet());
         a.forEach((k, v) -> assertArrayEquals(v, b.get(k), k));
         String fmri = "subj01/training_split/training_fmri/lh_training_fmri.npy";
@@ -59,7 +63,13 @@ class SubjectTest {
         Path data = simulate("d", 130, 12, 3);
         try (AlgonautsSubject s = AlgonautsSubject.open(data, 1)) {
             s.checkFinite();
-            assertEquals(List.of(400, 420, 130, 12), List.of(s.left(), s.right(), s.trainingImages().size(), s.testImages().size()));
+            assertEquals(
+                    List.of(400, 420, 130, 12),
+                    List.of(
+                            s.left(),
+                            s.right(),
+                            s.trainingImages().size(),
+                            s.testImages().size()));
             assertTrue(s.trainingImages().get(0).endsWith("train-0001_nsd-00000.png"));
             Set<String> classes = new HashSet<>();
             int[] owners = new int[400];
@@ -69,9 +79,14 @@ class SubjectTest {
                 empty |= g.vertices().length == 0;
                 if (g.hemisphere().equals("lh")) for (int v : g.vertices()) owners[v]++;
             }
-            assertEquals(Set.of("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams"), classes);
+            assertEquals(
+                    Set.of("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams"),
+                    classes);
             assertTrue(empty, "no ROI is empty");
-            assertTrue(Arrays.stream(owners).anyMatch(n -> n == 0) && Arrays.stream(owners).anyMatch(n -> n > 1), "overlap and rest");
+            assertTrue(
+                    Arrays.stream(owners).anyMatch(n -> n == 0)
+                            && Arrays.stream(owners).anyMatch(n -> n > 1),
+                    "overlap and rest");
             // responses are near 0 with about the variance that averaging three repeats leaves
             float[] row = new float[820];
             ByteBuffer b = ByteBuffer.allocate(4 * 820).order(java.nio.ByteOrder.LITTLE_ENDIAN);
@@ -119,7 +134,9 @@ class SubjectTest {
 
     @Test
     void whatDoesNotFitIsRefusedByName() throws Exception {
-        Path data = simulate("e", 8, 3, 4), s = data.resolve("subj01"), fmri = s.resolve("training_split/training_fmri/lh_training_fmri.npy");
+        Path data = simulate("e", 8, 3, 4),
+                s = data.resolve("subj01"),
+                fmri = s.resolve("training_split/training_fmri/lh_training_fmri.npy");
         byte[] good = Files.readAllBytes(fmri);
         NpyWriter.save(fmri, new float[7 * 400], 7, 400);
         refused(data, "lh_training_fmri.npy", "7 images", "8 training images");
@@ -140,7 +157,10 @@ class SubjectTest {
         Files.write(fmri, nan);
         try (AlgonautsSubject open = AlgonautsSubject.open(data, 1)) {
             InputException e = assertThrows(InputException.class, open::checkFinite);
-            assertTrue(e.getMessage().contains("lh_training_fmri.npy") && e.getMessage().contains("NaN"), e.getMessage());
+            assertTrue(
+                    e.getMessage().contains("lh_training_fmri.npy")
+                            && e.getMessage().contains("NaN"),
+                    e.getMessage());
         }
         Files.write(fmri, good);
         Path mask = s.resolve("roi_masks/rh.streams_challenge_space.npy");
@@ -169,7 +189,8 @@ class SubjectTest {
     }
 
     private static void refused(Path data, String... names) {
-        InputException e = assertThrows(InputException.class, () -> AlgonautsSubject.open(data, 1).close());
+        InputException e = assertThrows(
+                InputException.class, () -> AlgonautsSubject.open(data, 1).close());
         for (String n : names) assertTrue(e.getMessage().contains(n), e.getMessage());
         assertFalse(e.getMessage().contains("\n"), e.getMessage());
     }
@@ -186,7 +207,9 @@ class SubjectTest {
         }
         Path text = dir.resolve("text.png");
         Files.writeString(text, "no image");
-        assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32)).getMessage().contains("is no image"));
+        assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32))
+                .getMessage()
+                .contains("is no image"));
         assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
         Files.createDirectories(dir.resolve("empty"));
         assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
@@ -254,8 +277,12 @@ class SubjectTest {
         Path zip = dir.resolve("s.zip");
         assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, List.of(good))));
         try (ZipFile z = new ZipFile(zip.toFile())) {
-            assertEquals(List.of("subj08/lh_pred_test.npy", "subj08/rh_pred_test.npy"), z.stream().map(e -> e.getName()).toList());
-            assertEquals(Files.size(good.resolve("lh_pred_test.npy")), z.getEntry("subj08/lh_pred_test.npy").getSize());
+            assertEquals(
+                    List.of("subj08/lh_pred_test.npy", "subj08/rh_pred_test.npy"),
+                    z.stream().map(e -> e.getName()).toList());
+            assertEquals(
+                    Files.size(good.resolve("lh_pred_test.npy")),
+                    z.getEntry("subj08/lh_pred_test.npy").getSize());
         }
         Path ones = Files.createDirectories(dir.resolve("ones"));
         for (int h = 0; h < 2; h++) {
@@ -265,7 +292,8 @@ class SubjectTest {
         }
         Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // the mean of several
         try (ZipFile z = new ZipFile(zip.toFile())) {
-            byte[] mean = z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
+            byte[] mean =
+                    z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
             float[] half = NpyFile.parse(Path.of("mean"), ByteBuffer.wrap(mean)).toFloatArray();
             assertEquals(395 * v[1], half.length);
             for (float x : half) assertEquals(0.5f, x);
@@ -285,6 +313,8 @@ class SubjectTest {
         assertEquals(5, s.with("a.width", 5, "x").section("a").integer("width", 1));
         for (Object wrong : new Object[] {"text", true, Double.NaN, List.of(1)})
             assertThrows(InputException.class, () -> s.with("a.width", wrong, "x"));
-        assertTrue(assertThrows(InputException.class, () -> s.with("a.widht", 5, "x.yaml")).getMessage().contains("'a.width'"));
+        assertTrue(assertThrows(InputException.class, () -> s.with("a.widht", 5, "x.yaml"))
+                .getMessage()
+                .contains("'a.width'"));
     }
 }

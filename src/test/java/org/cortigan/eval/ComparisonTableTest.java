@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -9,9 +10,23 @@ import org.junit.jupiter.api.Test;
 /** Figures of the table against hand calculation, and text that has to be escaped. */
 class ComparisonTableTest {
     private static ComparisonTable.Row row(String name, double[] r, Double bound, String note) {
-        List<Long> seeds = java.util.stream.LongStream.range(0, r.length).boxed().toList();
+        List<Long> seeds =
+                java.util.stream.LongStream.range(0, r.length).boxed().toList();
         return new ComparisonTable.Row(
-                name, 1, "ViT", 12_345L, "L1", 5, false, "none", "test, 8 images", seeds, new double[] {90, 150}, r, bound, new double[0],
+                name,
+                1,
+                "ViT",
+                12_345L,
+                "L1",
+                5,
+                false,
+                "none",
+                "test, 8 images",
+                seeds,
+                new double[] {90, 150},
+                r,
+                bound,
+                new double[0],
                 note.isEmpty() ? List.of() : List.of(note));
     }
 
@@ -19,8 +34,11 @@ class ComparisonTableTest {
     void figures() {
         ComparisonTable t = new ComparisonTable(
                 List.of("data: d"),
-                List.of(row("a", new double[] {0.30, 0.32, 0.34}, 0.5, ""), row("b", new double[] {0.61}, 0.5, "seed 1: x < y | \"z\"")),
-                List.of(new ComparisonTable.Difference("a", "b", 1, new double[] {0.1, 0.12, 0.11}),
+                List.of(
+                        row("a", new double[] {0.30, 0.32, 0.34}, 0.5, ""),
+                        row("b", new double[] {0.61}, 0.5, "seed 1: x < y | \"z\"")),
+                List.of(
+                        new ComparisonTable.Difference("a", "b", 1, new double[] {0.1, 0.12, 0.11}),
                         new ComparisonTable.Difference("a", "b", 2, new double[] {0.1, -0.1})));
         String md = t.markdown();
         // s = 0.02, t(2) = 4.3027: 0.32 -+ 4.3027 * 0.02 / sqrt(3)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -66,7 +67,12 @@ class EvalTest {
         t[2] = 5;
         t[3] = 4;
         double whole = r(p, t, 1, 4)[0];
-        assertEquals(0, (r(new float[] {0, 1}, new float[] {0, 1}, 1, 2)[0] + r(new float[] {10, 11}, new float[] {5, 4}, 1, 2)[0]) / 2, 1e-12);
+        assertEquals(
+                0,
+                (r(new float[] {0, 1}, new float[] {0, 1}, 1, 2)[0]
+                                + r(new float[] {10, 11}, new float[] {5, 4}, 1, 2)[0])
+                        / 2,
+                1e-12);
         // by hand: centred p -5.5 -4.5 4.5 5.5, t -2.5 -1.5 2.5 1.5
         assertEquals(40.0 / Math.sqrt(101 * 17), whole, 1e-12);
         assertEquals(whole, r(p, t, 1, 2, 2)[0], 1e-12);
@@ -89,8 +95,7 @@ class EvalTest {
                 new double[] {50, 100, 100, 0}, Metrics.challengeScores(new double[] {0.5, 0.9, 0.1, -0.7}, nc), 1e-9);
         assertEquals((2 * Math.sqrt(0.5) + 0.5) / 4, nc.meanSqrt(), 1e-9);
         assertTrue(assertThrows(
-                        InputException.class,
-                        () -> NoiseCeiling.of("nc", new float[] {40}, NoiseCeiling.Unit.FRACTION))
+                        InputException.class, () -> NoiseCeiling.of("nc", new float[] {40}, NoiseCeiling.Unit.FRACTION))
                 .getMessage()
                 .toLowerCase()
                 .contains("percent"));
@@ -99,7 +104,8 @@ class EvalTest {
     @Test
     void noiseCeilingByHand() {
         // ncsnr 1, all images seen three times: 1 / (1 + 1/3) = 0.75; all once: 1 / 2
-        assertEquals(0.75, NoiseCeiling.fromNcsnr("x", new float[] {1}, 10, 0, 0).fraction(0), 1e-7);
+        assertEquals(
+                0.75, NoiseCeiling.fromNcsnr("x", new float[] {1}, 10, 0, 0).fraction(0), 1e-7);
         assertEquals(0.5, NoiseCeiling.fromNcsnr("x", new float[] {1}, 0, 0, 7).fraction(0), 1e-7);
     }
 

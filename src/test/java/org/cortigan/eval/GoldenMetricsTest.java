@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -47,8 +48,8 @@ class GoldenMetricsTest {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             PearsonAccumulator acc = accumulated(t);
             double[] r = acc.r();
-            // at offset 1000 and 3000 a float has 2^-13 of absolute precision, but both sides start from the same floats:
-            // what is left is double rounding of centred sums, 57 * 2^-52 * (3000 / 1)^2
+            // at offset 1000 and 3000 a float has 2^-13 of absolute precision, but both sides start from the same
+            // floats: what is left is double rounding of centred sums, 57 * 2^-52 * (3000 / 1)^2
             assertArrayEquals(doubles(t, "r"), r, 57 * 0x1p-52 * 9e6);
             assertEquals(1, acc.constantPredictions());
             assertEquals(1, acc.constantTargets());
@@ -62,7 +63,8 @@ class GoldenMetricsTest {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double penalty = doubles(t, "penalty")[0];
             RidgeBaseline fit = RidgeBaseline.fit(
-                    RowSource.of(t.floats("features"), 60, 30), RowSource.of(t.floats("response"), 60, 7),
+                    RowSource.of(t.floats("features"), 60, 30),
+                    RowSource.of(t.floats("response"), 60, 7),
                     new RidgeBaseline.Options(10, new double[] {penalty}, RidgeBaseline.Choice.GLOBAL, 40, 1));
             assertArrayEquals(doubles(t, "variance"), fit.explainedVariance(), 1e-6);
             float[] got = fit.predict(t.floats("test"), 9);
@@ -76,19 +78,25 @@ class GoldenMetricsTest {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double[] r = doubles(t, "r");
             List<VertexGroup> groups = List.of(
-                    new VertexGroup("a", "One", "lh", new int[] {0, 1, 2}), new VertexGroup("a", "One", "rh", new int[] {4}),
+                    new VertexGroup("a", "One", "lh", new int[] {0, 1, 2}),
+                    new VertexGroup("a", "One", "rh", new int[] {4}),
                     new VertexGroup("a", "None", "rh", new int[0]));
             NoiseCeiling nc = NoiseCeiling.of("golden", t.floats("noise_ceiling"), NoiseCeiling.Unit.FRACTION);
             Evaluation e = Evaluation.of("test", accumulated(t), 25, groups, nc);
             assertEquals(Arrays.stream(r).average().orElseThrow(), e.meanR(), 1e-6);
-            Evaluation.Row one = e.rows().get(3), right = e.rows().get(4), none = e.rows().get(5);
+            Evaluation.Row one = e.rows().get(3),
+                    right = e.rows().get(4),
+                    none = e.rows().get(5);
             assertEquals((r[0] + r[1] + r[2]) / 3, one.mean(), 1e-6);
             assertEquals(r[29], right.median(), 1e-6); // the right hemisphere's vertex 4 is the 29th of all
             assertEquals(0, none.vertices());
             assertNull(none.mean());
-            assertTrue(e.table().contains("1 vertices with a constant prediction and 1 with a constant response"), e.table());
+            assertTrue(
+                    e.table().contains("1 vertices with a constant prediction and 1 with a constant response"),
+                    e.table());
             e.write(dir);
-            try (NpyFile l = NpyFile.open(dir.resolve("lh_correlation.npy")); NpyFile h = NpyFile.open(dir.resolve("rh_correlation.npy"))) {
+            try (NpyFile l = NpyFile.open(dir.resolve("lh_correlation.npy"));
+                    NpyFile h = NpyFile.open(dir.resolve("rh_correlation.npy"))) {
                 assertEquals(25, l.rows());
                 assertEquals((float) r[25], h.toFloatArray()[0], 1e-6f);
             }

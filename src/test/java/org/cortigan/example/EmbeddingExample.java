@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.example;
 
 import java.nio.ByteBuffer;
@@ -17,7 +18,9 @@ import org.cortigan.train.TrainingData;
 public final class EmbeddingExample {
     private EmbeddingExample() {}
 
-    /** Photographs and responses from wherever the host has them; here 64 random ones of a brain with 5 + 7 vertices. */
+    /**
+     * Photographs and responses from wherever the host has them; here 64 random ones of a brain with 5 + 7 vertices.
+     */
     private static final class MyData implements TrainingData {
         @Override
         public int count() {
@@ -61,7 +64,9 @@ public final class EmbeddingExample {
             trainer.addListener(new TrainerListener() {
                 @Override
                 public void epoch(EpochResult r) {
-                    System.out.printf("epoch %d: loss %.4f, validation r %.4f%n", r.epoch(), r.means().get("loss"), r.validationMeanR());
+                    System.out.printf(
+                            "epoch %d: loss %.4f, validation r %.4f%n",
+                            r.epoch(), r.means().get("loss"), r.validationMeanR());
                 }
             });
             trainer.run();
@@ -72,7 +77,8 @@ public final class EmbeddingExample {
         try (Predictor predictor = model.predictor(cpu, 1)) {
             byte[] photograph = new byte[predictor.imageBytes()];
             float[] responses = predictor.predict(photograph);
-            System.out.println(responses.length + " vertices, the first " + model.config().subjects().get(0).left() + " of them left");
+            System.out.println(responses.length + " vertices, the first "
+                    + model.config().subjects().get(0).left() + " of them left");
         }
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.io.IOException;
@@ -14,8 +15,9 @@ import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
- * A CUDA card without memory on which nothing runs: addresses are only numbers, and the simulation notes launches instead of
- * running them. Graphs of full size take milliseconds. What is sent to it is lost, and what comes from it is zero.
+ * A CUDA card without memory on which nothing runs: addresses are only numbers, and the simulation notes launches
+ * instead of running them. Graphs of full size take milliseconds. What is sent to it is lost, and what comes from it is
+ * zero.
  */
 public final class DryDevice implements Device {
     /** Shared memory of a block on compute capabilities 9.0 and 10.0, on 8.0, and on 8.6, 8.9 and 12.0. */

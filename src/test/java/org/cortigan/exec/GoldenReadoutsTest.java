@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -99,14 +100,19 @@ class GoldenReadoutsTest {
             Graph g = new Graph();
             int[] dims = dims(t, "steps.in.0");
             int c = dims[3];
-            Value x = g.input("x", DType.F32, dims), gamma = g.input("gamma", DType.F32, c), beta = g.input("beta", DType.F32, c);
+            Value x = g.input("x", DType.F32, dims),
+                    gamma = g.input("gamma", DType.F32, c),
+                    beta = g.input("beta", DType.F32, c);
             Value mean = g.variable("mean", DType.F32, c), var = g.variable("var", DType.F32, c);
             Node n = g.apply(new ChannelNorm(c, true, 1e-5, 0.2), x, gamma, beta);
             long count = x.shape().elements() / c;
             Node now = g.apply(new TrackStatistics(0.1, count, 1e-5), mean, var, n.output(1), n.output(2));
             g.output("mean", now.output(0));
             g.output("var", now.output(1));
-            g.output("evaluated", g.apply(new ChannelAffine(1e-5, 0.2), x, gamma, beta, now.output(0), now.output(1)).output(0));
+            g.output(
+                    "evaluated",
+                    g.apply(new ChannelAffine(1e-5, 0.2), x, gamma, beta, now.output(0), now.output(1))
+                            .output(0));
             try (Session s = new Session(g, ref, vars)) {
                 vars.find("var").fill(1);
                 set(s.input("gamma"), doubles(t, "steps.gamma"));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -43,36 +44,57 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 /**
- * Whether cards can launch what the host functions ask for: every case of every op, the benchmarks' too, and training steps of
- * the recipes at full size are launched on a {@link DryDevice} and held against the limits of the hardware and against what
- * ptxas says of each kernel.
+ * Whether cards can launch what the host functions ask for: every case of every op, the benchmarks' too, and training
+ * steps of the recipes at full size are launched on a {@link DryDevice} and held against the limits of the hardware and
+ * against what ptxas says of each kernel.
  */
 class LaunchTest {
-    /** Limits of every card: threads of a block, registers and bytes of parameters of a launch, blocks along x, y and z. */
+    /**
+     * Limits of every card: threads of a block, registers and bytes of parameters of a launch, blocks along x, y and z.
+     */
     private static final long THREADS = 1024, REGISTERS = 65_536, PARAMETERS = 32_764, X = (1L << 31) - 1, YZ = 65_535;
 
-    /** Shared memory, static and dynamic, that a launch has without asking for more, and from where on launch_named asks. */
+    /**
+     * Shared memory, static and dynamic, that a launch has without asking for more, and from where on launch_named
+     * asks.
+     */
     private static final int PLAIN_SHARED = 48 << 10, ASKED = 32 << 10;
 
     private static final int LEFT = 19_004, RIGHT = 20_544;
 
-    /** Cards by their shared memory, with the architectures of the report that run there; PTX of 8.0 has 8.0's registers. */
+    /**
+     * Cards by their shared memory, with the architectures of the report that run there; PTX of 8.0 has 8.0's
+     * registers.
+     */
     private static final Map<Integer, List<String>> CARDS = Map.of(
-            DryDevice.HOPPER, List.of("sm_90a", "sm_100"), DryDevice.AMPERE, List.of("sm_80"), DryDevice.SMALL, List.of("sm_80"));
+            DryDevice.HOPPER,
+            List.of("sm_90a", "sm_100"),
+            DryDevice.AMPERE,
+            List.of("sm_80"),
+            DryDevice.SMALL,
+            List.of("sm_80"));
 
     private record Launch(
-            String file, long[] grid, long threads, long shared, long parameters, String kernel, int card, String where) {
+            String file,
+            long[] grid,
+            long threads,
+            long shared,
+            long parameters,
+            String kernel,
+            int card,
+            String where) {
         /** @param line of native/sim/launches.h, the kernel's name as in the report */
         static Launch of(String line, int card, String where) {
             String[] f = line.split("\t");
-            long[] n = IntStream.range(1, 9).mapToLong(i -> Long.parseLong(f[i])).toArray();
+            long[] n =
+                    IntStream.range(1, 9).mapToLong(i -> Long.parseLong(f[i])).toArray();
             return new Launch(f[0], Arrays.copyOf(n, 3), n[3] * n[4] * n[5], n[6], n[7], f[9], card, where);
         }
 
         @Override
         public String toString() {
-            return where + ": " + kernel + " of " + file + ", grid " + grid[0] + " x " + grid[1] + " x " + grid[2] + " of " + threads
-                    + " threads, " + shared + " bytes of dynamic shared memory";
+            return where + ": " + kernel + " of " + file + ", grid " + grid[0] + " x " + grid[1] + " x " + grid[2]
+                    + " of " + threads + " threads, " + shared + " bytes of dynamic shared memory";
         }
     }
 
@@ -91,7 +113,8 @@ class LaunchTest {
             if (CARDS.get(size).contains("sm_90a")) {
                 SimDevice.attention("wgmma");
                 all.forEach((what, g) -> {
-                    if (what.startsWith("attention") || what.contains("type=vit")) card.launches(g).forEach(l -> seen.putIfAbsent(l, what + ", wgmma"));
+                    if (what.startsWith("attention") || what.contains("type=vit"))
+                        card.launches(g).forEach(l -> seen.putIfAbsent(l, what + ", wgmma"));
                 });
                 SimDevice.attention("mma");
             }
@@ -109,7 +132,9 @@ class LaunchTest {
         Path file = Files.createTempFile("launches", ".txt");
         Files.write(file, lines);
         Process p = new ProcessBuilder("tools/ptxas-report", "--names")
-                .redirectInput(file.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+                .redirectInput(file.toFile())
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
         List<String> out = p.inputReader(StandardCharsets.UTF_8).lines().toList();
         assertEquals(0, p.waitFor(), "tools/ptxas-report --names");
         assertEquals(lines.size(), out.size());
@@ -138,33 +163,61 @@ class LaunchTest {
     private static List<OpCase> wide() {
         List<OpCase> c = new ArrayList<>();
         for (int d : new int[] {16, 32, 64, 128})
-            c.add(OpCase.of("attention of 8192 photographs, 12 heads of " + d, 1,
+            c.add(OpCase.of(
+                    "attention of 8192 photographs, 12 heads of " + d,
+                    1,
                     s -> List.of(Ops.attention(s.normal(8192, 197, 3 * 12 * d), 12))));
         c.add(OpCase.of("mean_middle 80000x12x64", 1, s -> List.of(Ops.meanMiddle(s.normal(80_000, 12, 64)))));
         return c;
     }
 
-    /** Layouts, types and lengths of products that ops allow and no model has; on a card cuBLASLt takes most of them. */
+    /**
+     * Layouts, types and lengths of products that ops allow and no model has; on a card cuBLASLt takes most of them.
+     */
     private static List<OpCase> products() {
         List<OpCase> c = new ArrayList<>();
         for (int layout = 0; layout < 4; layout++)
             for (DType out : new DType[] {DType.F32, DType.BF16}) {
                 boolean ta = (layout & 1) != 0, tb = (layout & 2) != 0;
                 String name = "64x64x4096" + (ta ? " ta" : "") + (tb ? " tb" : "") + " to " + out + " from";
-                c.add(OpCase.of("matmul " + name, 1, s -> List.of(Ops.matmul(
-                        data(s, ta ? 4096 : 64, ta ? 64 : 4096), data(s, tb ? 64 : 4096, tb ? 4096 : 64), ta, tb, null, null, out))));
+                c.add(OpCase.of(
+                        "matmul " + name,
+                        1,
+                        s -> List.of(Ops.matmul(
+                                data(s, ta ? 4096 : 64, ta ? 64 : 4096),
+                                data(s, tb ? 64 : 4096, tb ? 4096 : 64),
+                                ta,
+                                tb,
+                                null,
+                                null,
+                                out))));
                 GroupedMatmul two = new GroupedMatmul(
-                        Collections.nCopies(2, new GroupedMatmul.Extent(64, 64, 4096)), GroupedMatmul.Where.FLAT,
-                        GroupedMatmul.Where.FLAT, ta, tb, false, false, false, out);
-                c.add(OpCase.of("grouped_matmul 2 of " + name, 1, s -> List.of(
-                        s.graph().apply(two, data(s, 2 * 64 * 4096), data(s, 2 * 64 * 4096)).output(0))));
+                        Collections.nCopies(2, new GroupedMatmul.Extent(64, 64, 4096)),
+                        GroupedMatmul.Where.FLAT,
+                        GroupedMatmul.Where.FLAT,
+                        ta,
+                        tb,
+                        false,
+                        false,
+                        false,
+                        out);
+                c.add(OpCase.of(
+                        "grouped_matmul 2 of " + name,
+                        1,
+                        s -> List.of(s.graph()
+                                .apply(two, data(s, 2 * 64 * 4096), data(s, 2 * 64 * 4096))
+                                .output(0))));
             }
         c.add(OpCase.of("grouped_conv1d of 256 channels", 1, s -> {
             List<Value> w = List.of(s.normal(128, 256, 1, 9), s.normal(128, 256, 1, 9));
             return List.of(Ops.groupedConv1d(s.normal(2 * 256 * (40 + 70)), 2, List.of(40, 70), w, null, null, 4));
         }));
-        c.add(OpCase.of("cast of bf16 to bf16", 1,
-                s -> List.of(s.graph().apply(new Cast(DType.BF16), s.normal(DType.BF16, 1003)).output(0))));
+        c.add(OpCase.of(
+                "cast of bf16 to bf16",
+                1,
+                s -> List.of(s.graph()
+                        .apply(new Cast(DType.BF16), s.normal(DType.BF16, 1003))
+                        .output(0))));
         return c;
     }
 
@@ -175,11 +228,18 @@ class LaunchTest {
 
     private static void steps(DType t, Map<String, Graph> to) {
         String[] gans = {
-            "type=none", "type=mlp", "type=conv", "type=vit", "type=patch", "type=conv channels=[64, 128, 256] per=all",
-            "type=vit patch=192 width=384 depth=12 heads=6 per=all", "type=patch channels=[16, 32] stride=1 per=classes"
+            "type=none",
+            "type=mlp",
+            "type=conv",
+            "type=vit",
+            "type=patch",
+            "type=conv channels=[64, 128, 256] per=all",
+            "type=vit patch=192 width=384 depth=12 heads=6 per=all",
+            "type=patch channels=[16, 32] stride=1 per=classes"
         };
         for (String gan : gans) to.put("step of vit-corr-2d " + t + ", " + gan, step("vit-corr-2d", t, 128, 0, gan));
-        for (String r : List.of("vanilla-gan", "unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi", "vit-position"))
+        for (String r :
+                List.of("vanilla-gan", "unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi", "vit-position"))
             to.put("step of " + r + " " + t, step(r, t, 0, 9000, ""));
     }
 
@@ -190,7 +250,14 @@ class LaunchTest {
             Runnable predict = () -> {
                 try (Variables vars = new Variables(card);
                         Predictor p = new Predictor(
-                                m, m.subject(""), card, vars, Weights.Use.PREDICT, 128, false, Predictor.Form.EVALUATION)) {
+                                m,
+                                m.subject(""),
+                                card,
+                                vars,
+                                Weights.Use.PREDICT,
+                                128,
+                                false,
+                                Predictor.Form.EVALUATION)) {
                     p.run();
                 }
             };
@@ -205,14 +272,23 @@ class LaunchTest {
     /** @param batch 0: the recipe's; @param gan the discriminator's settings */
     private static Graph step(String recipe, DType t, int batch, int resident, String gan) {
         Recipe r = Recipe.load(recipe);
-        for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z]+=)")) r = r.with("model.discriminator." + o);
+        for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z]+=)"))
+            r = r.with("model.discriminator." + o);
         ModelConfig m = model(r);
         Discriminator d = m.discriminator();
-        List<Region> regions = d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT);
+        List<Region> regions =
+                d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT);
         Settings o = r.section("optimizer");
         return new StepGraph(
-                        m, m.subject(""), regions, LossConfig.of(r.section("loss")), Optimizer.generator(o), Optimizer.discriminator(o),
-                        batch == 0 ? r.section("train").integer("batch", 1) : batch, t, resident)
+                        m,
+                        m.subject(""),
+                        regions,
+                        LossConfig.of(r.section("loss")),
+                        Optimizer.generator(o),
+                        Optimizer.discriminator(o),
+                        batch == 0 ? r.section("train").integer("batch", 1) : batch,
+                        t,
+                        resident)
                 .graph();
     }
 
@@ -233,12 +309,15 @@ class LaunchTest {
         for (Launch l : launches) {
             if (l.threads < 1 || l.threads > THREADS) wrong.add(l + ": at most " + THREADS + " threads");
             if (l.shared > l.card) wrong.add(l + ": at most " + l.card);
-            if (l.parameters > PARAMETERS) wrong.add(l + ": " + l.parameters + " bytes of parameters, at most " + PARAMETERS);
+            if (l.parameters > PARAMETERS)
+                wrong.add(l + ": " + l.parameters + " bytes of parameters, at most " + PARAMETERS);
             if (l.grid[0] < 1 || l.grid[0] > X || l.grid[1] < 1 || l.grid[1] > YZ || l.grid[2] < 1 || l.grid[2] > YZ)
                 wrong.add(l + ": at most " + X + " blocks along x, " + YZ + " along y and z");
         }
         none(wrong, "launches that no card takes");
-        assertTrue(launches.stream().anyMatch(l -> l.parameters > 20_000), "the tables of rows are not among the launches");
+        assertTrue(
+                launches.stream().anyMatch(l -> l.parameters > 20_000),
+                "the tables of rows are not among the launches");
     }
 
     @Test
@@ -268,20 +347,24 @@ class LaunchTest {
         }
         for (Kernel k : report.values())
             if (k.shared() > PLAIN_SHARED - ASKED)
-                wrong.add(k + ": with " + ASKED + " bytes of dynamic shared memory, for which launch_named does not ask, it has too much");
+                wrong.add(k + ": with " + ASKED
+                        + " bytes of dynamic shared memory, for which launch_named does not ask, it has too much");
         none(wrong, "launches that fail");
     }
 
     private static void none(Collection<String> wrong, String what) {
-        assertTrue(wrong.isEmpty(), () -> wrong.size() + " " + what + ", among them\n"
-                + String.join("\n", wrong.stream().limit(20).toList()));
+        assertTrue(
+                wrong.isEmpty(),
+                () -> wrong.size() + " " + what + ", among them\n"
+                        + String.join("\n", wrong.stream().limit(20).toList()));
     }
 
     @Test
     void everyKernelIsLaunched() {
         Set<String> seen = new TreeSet<>(), never = new TreeSet<>();
         launches.forEach(l -> seen.add(key("", l.file, l.kernel)));
-        for (Kernel k : PtxasReport.read()) if (!seen.contains(key("", k.file(), k.name()))) never.add(k.name() + " of " + k.file());
+        for (Kernel k : PtxasReport.read())
+            if (!seen.contains(key("", k.file(), k.name()))) never.add(k.name() + " of " + k.file());
         none(never, "kernels that no case and no step launches");
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
@@ -32,7 +33,8 @@ public final class OpCheck {
         build(c, s, backward);
         try (Variables vars = new Variables(device)) {
             for (Node n : s.graph().nodes())
-                if (n.op() instanceof Leaf.Variable v) vars.get(v.id(), v.type()).write(content(s, v.id(), c));
+                if (n.op() instanceof Leaf.Variable v)
+                    vars.get(v.id(), v.type()).write(content(s, v.id(), c));
             try (Session session = new Session(s.graph(), device, vars, options)) {
                 s.data().keySet().forEach(name -> {
                     if (!session.hasInput(name)) return;
@@ -43,7 +45,10 @@ public final class OpCheck {
                 session.run();
                 if (guard) checkGuards(session, c);
                 Map<String, float[]> out = new HashMap<>();
-                s.graph().outputs().keySet().forEach(k -> out.put(k, session.output(k).toFloats()));
+                s.graph()
+                        .outputs()
+                        .keySet()
+                        .forEach(k -> out.put(k, session.output(k).toFloats()));
                 return out;
             }
         }
@@ -100,7 +105,8 @@ public final class OpCheck {
                 boolean inside = false; // another buffer may lie here at another time
                 for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
                 if (!inside && view.get((int) at) != PATTERN)
-                    throw new AssertionError(c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
+                    throw new AssertionError(
+                            c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
             }
         }
     }
@@ -123,8 +129,9 @@ public final class OpCheck {
             for (int i = 0; i < w.length; i++) {
                 double part = w[i] == g[i] ? 0 : Math.abs(w[i] - g[i]) / tol;
                 if (!(part <= 1))
-                    throw new AssertionError(String.format("%s %s %s[%d]: reference %g, %s %g, tolerance %g, %.3g of it", c.name(), t, k, i,
-                            w[i], what, g[i], tol, part));
+                    throw new AssertionError(String.format(
+                            "%s %s %s[%d]: reference %g, %s %g, tolerance %g, %.3g of it",
+                            c.name(), t, k, i, w[i], what, g[i], tol, part));
                 worst = Math.max(worst, part);
             }
         }
@@ -133,7 +140,8 @@ public final class OpCheck {
 
     static int maxOther(Map<String, float[]> m) {
         int n = 0;
-        for (Map.Entry<String, float[]> e : m.entrySet()) if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
+        for (Map.Entry<String, float[]> e : m.entrySet())
+            if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
         return n;
     }
 

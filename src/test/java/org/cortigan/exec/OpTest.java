@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -95,13 +96,17 @@ class OpTest {
                     Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
                     Map<String, float[]> first = null;
                     for (Device d : devices()) {
-                        if (!d.supports(t)) continue; // a processor without bf16; the CUDA kernels are checked all the same
-                        Map<String, float[]> got = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
+                        if (!d.supports(t))
+                            continue; // a processor without bf16; the CUDA kernels are checked all the same
+                        Map<String, float[]> got =
+                                OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
                         OpCheck.compare(c, t, want, got, d.name());
                         Device other = d == SIM ? SIM_BACKWARDS : d;
-                        Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
+                        Map<String, float[]> again =
+                                OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
                         for (String k : got.keySet())
-                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
+                            assertArrayEquals(
+                                    got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
                         first = got;
                     }
                     assertTrue(first != null);
@@ -115,18 +120,23 @@ class OpTest {
     @TestFactory
     Stream<DynamicTest> hopperAttentionAgreesWithTheDoubleReference() {
         CpuDevice ref = CpuDevice.doubleReference();
-        return cases().stream().filter(c -> c.name().startsWith("attention") && small(c)).map(c -> dynamicTest(c.name(), () -> {
-            Map<String, float[]> want = OpCheck.run(c, DType.BF16, ref, Session.Options.DEFAULT, true, false);
-            SimDevice.attention("wgmma");
-            try {
-                Map<String, float[]> got = OpCheck.run(c, DType.BF16, SIM, new Session.Options(OpCheck.GUARD, true), true, true);
-                OpCheck.compare(c, DType.BF16, want, got, "wgmma");
-                Map<String, float[]> again = OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
-                for (String k : got.keySet()) assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": twice differs");
-            } finally {
-                SimDevice.attention("mma");
-            }
-        }));
+        return cases().stream()
+                .filter(c -> c.name().startsWith("attention") && small(c))
+                .map(c -> dynamicTest(c.name(), () -> {
+                    Map<String, float[]> want = OpCheck.run(c, DType.BF16, ref, Session.Options.DEFAULT, true, false);
+                    SimDevice.attention("wgmma");
+                    try {
+                        Map<String, float[]> got =
+                                OpCheck.run(c, DType.BF16, SIM, new Session.Options(OpCheck.GUARD, true), true, true);
+                        OpCheck.compare(c, DType.BF16, want, got, "wgmma");
+                        Map<String, float[]> again =
+                                OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
+                        for (String k : got.keySet())
+                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": twice differs");
+                    } finally {
+                        SimDevice.attention("mma");
+                    }
+                }));
     }
 
     @TestFactory
@@ -189,17 +199,18 @@ class OpTest {
 
     @TestFactory
     Stream<DynamicTest> costsArePositiveAndCoverTheTensors() {
-        return cases().stream().map(c -> dynamicTest(c.name(), () -> {
-            Sketch s = new Sketch(DType.F32);
-            OpCheck.build(c, s, OpCheck.hasGradient(c));
-            for (Node n : s.graph().nodes()) {
-                if (n.op() instanceof Leaf) continue;
-                Cost cost = Op.of(n).cost(n);
-                if (Op.of(n).kernel() == null) continue;
-                assertTrue(cost.bytesWritten() > 0, n + " writes nothing");
-                assertTrue(cost.flops() >= 0 && cost.bytesRead() >= 0, n.toString());
-            }
-        }));
+        return cases().stream()
+                .map(c -> dynamicTest(c.name(), () -> {
+                    Sketch s = new Sketch(DType.F32);
+                    OpCheck.build(c, s, OpCheck.hasGradient(c));
+                    for (Node n : s.graph().nodes()) {
+                        if (n.op() instanceof Leaf) continue;
+                        Cost cost = Op.of(n).cost(n);
+                        if (Op.of(n).kernel() == null) continue;
+                        assertTrue(cost.bytesWritten() > 0, n + " writes nothing");
+                        assertTrue(cost.flops() >= 0 && cost.bytesRead() >= 0, n.toString());
+                    }
+                }));
     }
 
     @Test
@@ -221,7 +232,13 @@ class OpTest {
                 if (c.gradient()) checked.add(n.op().getClass().getSimpleName());
             }
         }
-        File folder = new File(new File(Op.class.getProtectionDomain().getCodeSource().getLocation().toURI()), "org/cortigan/op");
+        File folder = new File(
+                new File(Op.class
+                        .getProtectionDomain()
+                        .getCodeSource()
+                        .getLocation()
+                        .toURI()),
+                "org/cortigan/op");
         int n = 0;
         for (File f : folder.listFiles()) {
             String name = f.getName().replace(".class", "");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -19,8 +20,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
 
 /**
- * All CUDA kernels with every access watched (native/sim/races.h): races within a block and between blocks, shared memory
- * that nobody wrote, misaligned vectors. In a JVM of their own, as a process has one library of simulated kernels.
+ * All CUDA kernels with every access watched (native/sim/races.h): races within a block and between blocks, shared
+ * memory that nobody wrote, misaligned vectors. In a JVM of their own, as a process has one library of simulated
+ * kernels.
  */
 @Tag("races")
 class RacesTest {
@@ -32,58 +34,79 @@ class RacesTest {
     private static final Map<String, String> PLANTED = new LinkedHashMap<>();
 
     static {
-        PLANTED.put("exchange_warps",
+        PLANTED.put(
+                "exchange_warps",
                 "block 0x0x0: thread 0 writes shared byte 0 that thread 32 reads with no barrier between them");
-        PLANTED.put("overwrite_read",
+        PLANTED.put(
+                "overwrite_read",
                 "block 0x0x0: thread 0 reads shared byte 128 that thread 32 writes with no barrier between them");
-        PLANTED.put("exchange_lanes",
+        PLANTED.put(
+                "exchange_lanes",
                 "block 0x0x0: thread 1 writes a byte of its static shared memory that thread 0 reads"
                         + ", of its warp, with no __syncwarp between them");
-        PLANTED.put("shuffle_for_barrier",
+        PLANTED.put(
+                "shuffle_for_barrier",
                 "block 0x0x0: thread 27 reads a byte of its static shared memory that thread 26 writes"
                         + ", of its warp, with no __syncwarp between them");
-        PLANTED.put("share_word",
+        PLANTED.put(
+                "share_word",
                 "block 0x0x0: thread 1 writes a byte of its static shared memory that thread 0 writes"
                         + ", of its warp, with no __syncwarp between them");
-        PLANTED.put("read_unwritten",
+        PLANTED.put(
+                "read_unwritten",
                 "block 1x0x0: thread 41 reads a byte of its static shared memory that no thread of its block has written");
-        PLANTED.put("read_unwritten_dynamic",
+        PLANTED.put(
+                "read_unwritten_dynamic",
                 "block 1x0x0: thread 41 reads shared byte 160 that no thread of its block has written");
-        PLANTED.put("load_misaligned",
+        PLANTED.put(
+                "load_misaligned",
                 "block 0x0x0: thread 7 loads 'const struct float4' at device byte X, 4 bytes past a multiple of 16");
-        PLANTED.put("store_misaligned",
+        PLANTED.put(
+                "store_misaligned",
                 "block 0x0x0: thread 7 stores 'struct float4' at device byte X, 8 bytes past a multiple of 16");
-        PLANTED.put("pair_misaligned",
+        PLANTED.put(
+                "pair_misaligned",
                 "block 0x0x0: thread 7 stores 'uint32_t' at device byte X, 2 bytes past a multiple of 4");
-        PLANTED.put("write_twice",
-                "block 1x0x0: thread 0 writes device byte X that block 0x0x0 writes in the same launch");
-        PLANTED.put("read_other_block",
+        PLANTED.put(
+                "write_twice", "block 1x0x0: thread 0 writes device byte X that block 0x0x0 writes in the same launch");
+        PLANTED.put(
+                "read_other_block",
                 "block 2x0x0: thread 0 reads device byte X that block 1x0x0 writes in the same launch");
-        PLANTED.put("read_later_block",
+        PLANTED.put(
+                "read_later_block",
                 "block 1x0x0: thread 0 writes device byte X that block 0x0x0 reads in the same launch");
-        PLANTED.put("exchange_in_device_memory",
+        PLANTED.put(
+                "exchange_in_device_memory",
                 "block 0x0x0: thread 32 writes device byte X that thread 0 reads with no barrier between them");
-        PLANTED.put("read_before_copy",
+        PLANTED.put(
+                "read_before_copy",
                 "block 0x0x0: thread 0 reads shared byte 0 that thread 0 copies with cp.async and has not waited for");
-        PLANTED.put("read_anothers_copy",
+        PLANTED.put(
+                "read_anothers_copy",
                 "block 0x0x0: thread 0 reads shared byte 512 that no thread of its block has written");
         PLANTED.put("copy_misaligned", "block 0x0x0: cp.async wants both addresses on 16 bytes");
-        PLANTED.put("overwrite_operand",
+        PLANTED.put(
+                "overwrite_operand",
                 "block 0x0x0: thread 0's wgmma reads shared byte 0 that thread 0 writes before the wait for it");
     }
 
     @TestFactory
     Stream<DynamicTest> plantedFaultsAreNamed() {
-        return PLANTED.entrySet().stream().map(e -> dynamicTest(e.getKey(), () -> {
-            String said = planted(e.getKey(), "wrong");
-            assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async wants).*"), said + " names no line");
-            assertEquals(e.getKey() + ", " + e.getValue(), said.replaceAll(PLACE, "").replaceAll("0x[0-9a-f]{5,}", "X"));
-            assertEquals("", planted(e.getKey(), "right"));
-        }));
+        return PLANTED.entrySet().stream()
+                .map(e -> dynamicTest(e.getKey(), () -> {
+                    String said = planted(e.getKey(), "wrong");
+                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async wants).*"), said + " names no line");
+                    assertEquals(
+                            e.getKey() + ", " + e.getValue(),
+                            said.replaceAll(PLACE, "").replaceAll("0x[0-9a-f]{5,}", "X"));
+                    assertEquals("", planted(e.getKey(), "right"));
+                }));
     }
 
     private static String planted(String name, String how) throws Exception {
-        Process p = new ProcessBuilder(LIBRARY.resolveSibling("planted").toString(), name, how).redirectErrorStream(true).start();
+        Process p = new ProcessBuilder(LIBRARY.resolveSibling("planted").toString(), name, how)
+                .redirectErrorStream(true)
+                .start();
         String said = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
         assertEquals(0, p.waitFor(), said);
         return said;
@@ -97,7 +120,8 @@ class RacesTest {
         List<DynamicTest> tests = new ArrayList<>();
         for (OpCase c : OpCases.all()) {
             if (c.bench() || !c.name().contains(part)) continue;
-            // These take as long as all other cases together, whose shapes reach the same kernels; -Dcortigan.cases=39548 has them.
+            // These take as long as all other cases together, whose shapes reach the same kernels;
+            // -Dcortigan.cases=39548 has them.
             if (part.isEmpty() && c.name().matches(".*(39548|2x197).*")) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 tests.add(dynamicTest(c.name() + " " + t, () -> run(c, t, device)));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
@@ -9,8 +10,8 @@ import org.cortigan.jni.NativeLoader;
 import org.cortigan.mem.Memory;
 
 /**
- * The CUDA kernels compiled for the processor (native/sim): a device with memory of its own as far as sessions can tell,
- * without a GPU. Recording replays the launches.
+ * The CUDA kernels compiled for the processor (native/sim): a device with memory of its own as far as sessions can
+ * tell, without a GPU. Recording replays the launches.
  */
 public final class SimDevice implements Device {
     private final SimRuntime runtime;

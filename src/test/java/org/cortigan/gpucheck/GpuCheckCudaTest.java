@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.GpuCheckTest.call;
@@ -43,7 +44,8 @@ class GpuCheckCudaTest {
         SimulatedCuda.fail("kernel", 12, 700);
         List<Map<String, Object>> lines = call(folder.resolve("out"), false, OPS);
         assertFalse(SimulatedCuda.pending());
-        Map<String, Object> failed = lines.stream().filter(l -> l.containsKey("failure")).findFirst().orElseThrow();
+        Map<String, Object> failed =
+                lines.stream().filter(l -> l.containsKey("failure")).findFirst().orElseThrow();
         Map<String, Object> ended = of(lines, "stage", "ended").get(0);
         assertTrue(failed.get("failure").toString().contains("cudaErrorIllegalAddress"), "" + failed);
         assertEquals("ops", failed.get("stage"));
@@ -69,18 +71,26 @@ class GpuCheckCudaTest {
     @Test
     void stepsAndKernelsAreMeasuredByTheCardsClock() throws Exception {
         Path measured = folder.resolve("measured.jsonl");
-        Files.writeString(measured, "{\"stage\":\"ceilings\",\"name\":\"ceilings\",\"device\":\"cuda:0 (Simulated card, sm_90)\","
-                + "\"flops_f32\":1e9,\"flops_bf16\":2e9,\"bytes_per_second\":1e9}\n");
+        Files.writeString(
+                measured,
+                "{\"stage\":\"ceilings\",\"name\":\"ceilings\",\"device\":\"cuda:0 (Simulated card, sm_90)\","
+                        + "\"flops_f32\":1e9,\"flops_bf16\":2e9,\"bytes_per_second\":1e9}\n");
         Map<String, Object> adamw = piece(measured, "kernels", "adamw").get(0);
-        // four launches, by the simulation's clock of a microsecond for whatever is done, the launch and the copies beside it
+        // four launches, by the simulation's clock of a microsecond for whatever is done, the launch and the copies
+        // beside it
         assertTrue(((Number) adamw.get("ms")).doubleValue() < 0.02, "" + adamw);
         assertEquals("{other kernels=4}", "" + adamw.get("served"));
         List<Map<String, Object>> step = piece(measured, "steps", "step conv");
-        assertEquals(List.of("steps", "profile"), step.stream().map(l -> l.get("stage")).toList());
+        assertEquals(
+                List.of("steps", "profile"),
+                step.stream().map(l -> l.get("stage")).toList());
         assertEquals(step.get(0).get("nodes"), (long) ((List<?>) step.get(1).get("nodes")).size());
         List<Map<String, Object>> libraries = piece(measured, "libraries", "libraries");
         assertTrue(libraries.get(0).get("files").toString().contains("libcudart.so.13"), "" + libraries);
-        assertTrue(((Number) libraries.get(1).get("functions")).intValue() > 60 && !libraries.get(1).containsKey("failure"), "" + libraries);
+        assertTrue(
+                ((Number) libraries.get(1).get("functions")).intValue() > 60
+                        && !libraries.get(1).containsKey("failure"),
+                "" + libraries);
     }
 
     /** A piece in this process; its lines. */
@@ -90,15 +100,31 @@ class GpuCheckCudaTest {
         System.setOut(new PrintStream(said, true));
         try {
             GpuCheck.main(new String[] {
-                "piece", what, "--device", "cuda:0", "--small", "--measured", measured.toString(), "--items", item, "--profile"
+                "piece",
+                what,
+                "--device",
+                "cuda:0",
+                "--small",
+                "--measured",
+                measured.toString(),
+                "--items",
+                item,
+                "--profile"
             });
         } finally {
             System.setOut(out);
         }
-        return said.toString().lines().filter(l -> l.startsWith("@line ")).map(l -> Json.object(Json.parse(l.substring(6), "line"), "line")).toList();
+        return said.toString()
+                .lines()
+                .filter(l -> l.startsWith("@line "))
+                .map(l -> Json.object(Json.parse(l.substring(6), "line"), "line"))
+                .toList();
     }
 
     private static List<Object> names(List<Map<String, Object>> lines) {
-        return of(lines, "stage", "ops").stream().filter(l -> !l.containsKey("failure")).map(l -> l.get("name")).toList();
+        return of(lines, "stage", "ops").stream()
+                .filter(l -> !l.containsKey("failure"))
+                .map(l -> l.get("name"))
+                .toList();
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.gpucheck;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -27,7 +28,8 @@ class GpuCheckTest {
     /** A call with its driver in this process; its pieces are processes. */
     static List<Map<String, Object>> call(Path out, boolean good, String... options) throws Exception {
         List<String> a = new ArrayList<>(List.of(options));
-        a.addAll(List.of("--out", out.toString(), "--work", out.resolveSibling("work").toString(), "--small"));
+        a.addAll(List.of(
+                "--out", out.toString(), "--work", out.resolveSibling("work").toString(), "--small"));
         if (!a.contains("--files")) a.addAll(List.of("--files", FILES.toString()));
         if (!a.contains("--device")) a.addAll(List.of("--device", "cpu"));
         assertEquals(good, new Driver(Options.parse(a.toArray(new String[0]))).run(), "all went well");
@@ -35,9 +37,13 @@ class GpuCheckTest {
         try (var s = Files.list(out)) {
             s.forEach(f -> files.add(f.getFileName().toString()));
         }
-        assertTrue(Set.of("algorithms.json", "log.txt", "measured.jsonl", "profile.json", "report.json", "report.md").containsAll(files), "" + files);
+        assertTrue(
+                Set.of("algorithms.json", "log.txt", "measured.jsonl", "profile.json", "report.json", "report.md")
+                        .containsAll(files),
+                "" + files);
         List<Map<String, Object>> lines = new ArrayList<>();
-        for (String s : Files.readAllLines(out.resolve("measured.jsonl"))) lines.add(Json.object(Json.parse(s, "line"), "line"));
+        for (String s : Files.readAllLines(out.resolve("measured.jsonl")))
+            lines.add(Json.object(Json.parse(s, "line"), "line"));
         return lines;
     }
 
@@ -52,42 +58,72 @@ class GpuCheckTest {
     @Test
     void smokeSaysWhetherItIsRightAndWhereTheTimeGoes() throws Exception {
         Path out = folder.resolve("out");
-        List<Map<String, Object>> lines = call(out, true, "smoke", "--families", "layernorm,slice", "--python", "no-such-python");
+        List<Map<String, Object>> lines =
+                call(out, true, "smoke", "--families", "layernorm,slice", "--python", "no-such-python");
         for (String stage : List.of("environment", "libraries", "ceilings", "steps", "ops", "train", "took"))
             assertFalse(of(lines, "stage", stage).isEmpty(), stage);
-        assertEquals(Set.of("step none", "step vit", "step conv"), Json.readObject(out.resolve("profile.json")).keySet());
+        assertEquals(
+                Set.of("step none", "step vit", "step conv"),
+                Json.readObject(out.resolve("profile.json")).keySet());
         for (Map<String, Object> l : of(lines, "stage", "ops")) {
             assertTrue(((Number) l.get("error")).doubleValue() <= 1, "" + l);
             assertTrue(Set.of("layernorm", "slice").contains(l.get("family")));
         }
         for (Map<String, Object> l : of(lines, "stage", "steps")) {
             assertTrue(((Number) l.get("ms")).doubleValue() > 0);
-            assertEquals(((Number) l.get("nodes")).longValue(),
-                    Json.object(l.get("served"), "served").values().stream().mapToLong(v -> ((Number) v).longValue()).sum());
+            assertEquals(
+                    ((Number) l.get("nodes")).longValue(),
+                    Json.object(l.get("served"), "served").values().stream()
+                            .mapToLong(v -> ((Number) v).longValue())
+                            .sum());
         }
         String md = report(out);
         assertTrue(md.contains("Nothing that was measured.") && md.contains("| matmul | not measured |"), md);
-        assertTrue(md.contains("**step conv**: ") && md.contains("golden trajectory F32") && md.contains("\"peers\":\"no no-such-python\""), md);
+        assertTrue(
+                md.contains("**step conv**: ")
+                        && md.contains("golden trajectory F32")
+                        && md.contains("\"peers\":\"no no-such-python\""),
+                md);
         assertEquals("smoke", Json.readObject(out.resolve("report.json")).get("call"));
     }
 
     @Test
     void aCaseThatEndsItsProcessOrHangsCostsItselfAlone() throws Exception {
         Path out = folder.resolve("out");
-        List<Map<String, Object>> whole = call(folder.resolve("whole"), true, "smoke", "--stages", "ops", "--families", "slice");
-        List<String> names = of(whole, "stage", "ops").stream().map(l -> (String) l.get("name")).toList();
-        List<Map<String, Object>> lines = call(out, false, "smoke", "--stages", "ops", "--families", "slice", "--plant", "dies:" + names.get(0),
-                "--plant", "hangs:" + names.get(2));
+        List<Map<String, Object>> whole =
+                call(folder.resolve("whole"), true, "smoke", "--stages", "ops", "--families", "slice");
+        List<String> names = of(whole, "stage", "ops").stream()
+                .map(l -> (String) l.get("name"))
+                .toList();
+        List<Map<String, Object>> lines = call(
+                out,
+                false,
+                "smoke",
+                "--stages",
+                "ops",
+                "--families",
+                "slice",
+                "--plant",
+                "dies:" + names.get(0),
+                "--plant",
+                "hangs:" + names.get(2));
         List<String> left = new ArrayList<>(names);
         left.removeAll(List.of(names.get(0), names.get(2)));
-        assertEquals(left, of(lines, "stage", "ops").stream().map(l -> l.get("name")).toList(), "all others were checked");
+        assertEquals(
+                left, of(lines, "stage", "ops").stream().map(l -> l.get("name")).toList(), "all others were checked");
         List<Map<String, Object>> ended = of(lines, "stage", "ended");
-        assertEquals(List.of(names.get(0), names.get(2)), ended.stream().map(l -> l.get("item")).toList());
+        assertEquals(
+                List.of(names.get(0), names.get(2)),
+                ended.stream().map(l -> l.get("item")).toList());
         assertTrue(ended.get(0).get("why").toString().startsWith("exit 134"), "" + ended);
         assertEquals("nothing happened for 6 s", ended.get(1).get("why"));
         String md = report(out);
-        assertTrue(md.contains("- ended, ops: " + names.get(0) + ": exit 134") && md.contains(": nothing happened for 6 s"), md);
-        assertTrue(Files.readString(out.resolve("log.txt")).contains("Full thread dump"), "where the one that hung stood");
+        assertTrue(
+                md.contains("- ended, ops: " + names.get(0) + ": exit 134")
+                        && md.contains(": nothing happened for 6 s"),
+                md);
+        assertTrue(
+                Files.readString(out.resolve("log.txt")).contains("Full thread dump"), "where the one that hung stood");
     }
 
     @Test
@@ -97,7 +133,8 @@ class GpuCheckTest {
         List<Map<String, Object>> lines = call(out, false, "smoke", "--seconds", "9", "--plant", "hangs:step none");
         double seconds = (System.nanoTime() - t) / 1e9;
         assertTrue(seconds < 9 + 8, seconds + " s"); // and what it takes to end processes on a busy machine
-        assertFalse(of(lines, "stage", "libraries").isEmpty() && of(lines, "stage", "ended").isEmpty());
+        assertFalse(of(lines, "stage", "libraries").isEmpty()
+                && of(lines, "stage", "ended").isEmpty());
         String md = report(out);
         assertTrue(md.contains("| step none | not measured | not measured |"), md);
         assertTrue(md.contains("cut off at the end of the stage's time") || md.contains("nothing happened for"), md);
@@ -126,28 +163,45 @@ class GpuCheckTest {
                 esac
                 """);
         assertTrue(python.toFile().setExecutable(true));
-        List<Map<String, Object>> lines = call(out, false, "measure", "--python", python.toString(), "--files", FILES.toString());
+        List<Map<String, Object>> lines =
+                call(out, false, "measure", "--python", python.toString(), "--files", FILES.toString());
         String md = report(out);
-        String ours = "[0-9.]+ \\([0-9.]+\\)", theirs = "40.50 \\(39.00\\)", row = String.join(" \\| ", ours, ours, theirs, theirs);
+        String ours = "[0-9.]+ \\([0-9.]+\\)",
+                theirs = "40.50 \\(39.00\\)",
+                row = String.join(" \\| ", ours, ours, theirs, theirs);
         assertTrue(md.matches("(?s).*\\| step none \\| " + row + " \\| eager, autocast \\|.*"), md);
-        assertTrue(md.matches("(?s).*\\| step vit \\|[^|]*\\|[^|]*\\| not measured \\| 0.001000 \\| reduce-overhead, flash \\|.*"), md);
+        assertTrue(
+                md.matches(
+                        "(?s).*\\| step vit \\|[^|]*\\|[^|]*\\| not measured \\| 0.001000 \\| reduce-overhead, flash \\|.*"),
+                md);
         assertTrue(md.matches("(?s).*\\| adamw \\| [0-9.e-]+ \\| [0-9.e-]+ \\| 12.00 \\|.*"), md);
         assertTrue(md.contains("step none, reduce-overhead: exit 9: out of luck"), md);
         assertTrue(md.contains("| step none, PyTorch, eager, cudnn | | | no kernel |"), md);
         assertTrue(md.contains("torch 2.11.0") && md.contains("## compute-sanitizer\n\nnot measured"), md);
-        assertEquals(2, of(of(lines, "name", "layernorm forward"), "who", "ours").size(), "before and after the peers'");
+        assertEquals(
+                2, of(of(lines, "name", "layernorm forward"), "who", "ours").size(), "before and after the peers'");
     }
 
     @Test
     void whatIsWrongIsSaidInOneLine() {
         for (String[] bad : new String[][] {
-            {}, {"both"}, {"smoke", "--out"}, {"smoke", "--fast", "yes"}, {"smoke", "--seconds", "soon"}, {"smoke", "--seconds", "-1"},
-            {"smoke", "--plant", "explodes:x"}, {"smoke", "--families", "nonsense"}, {"smoke", "--files", "no/such/folder"}
+            {},
+            {"both"},
+            {"smoke", "--out"},
+            {"smoke", "--fast", "yes"},
+            {"smoke", "--seconds", "soon"},
+            {"smoke", "--seconds", "-1"},
+            {"smoke", "--plant", "explodes:x"},
+            {"smoke", "--families", "nonsense"},
+            {"smoke", "--files", "no/such/folder"}
         }) {
-            String m = assertThrows(InputException.class, () -> Options.parse(bad)).getMessage();
+            String m =
+                    assertThrows(InputException.class, () -> Options.parse(bad)).getMessage();
             assertFalse(m.contains("\n"), m);
         }
-        String m = assertThrows(InputException.class, () -> call(folder.resolve("out"), true, "smoke", "--stages", "op")).getMessage();
+        String m = assertThrows(
+                        InputException.class, () -> call(folder.resolve("out"), true, "smoke", "--stages", "op"))
+                .getMessage();
         assertTrue(m.contains("'op' is unknown. Take of libraries, ceilings, steps, ops, train"), m);
     }
 }

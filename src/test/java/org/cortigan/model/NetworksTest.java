@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -28,10 +29,21 @@ class NetworksTest {
 
     private static Network discriminator(String type) {
         Discriminator d = TestModels.discriminator(
-                "type=" + type, "per=all", "spectral_norm=none", "condition=image", "hidden=[8, 4]", "channels=[3, 5]", "kernel=5",
-                "stride=2", "patch=4", "width=8", "depth=1", "heads=2");
+                "type=" + type,
+                "per=all",
+                "spectral_norm=none",
+                "condition=image",
+                "hidden=[8, 4]",
+                "channels=[3, 5]",
+                "kernel=5",
+                "stride=2",
+                "patch=4",
+                "width=8",
+                "depth=1",
+                "heads=2");
         List<Region> all = Regions.of("all", Regions.Order.STORED, 4, 5);
-        return (w, x, images) -> Ops.reshape(d.logits(List.of(w), x, all, images, CNN).value(), 3, 1);
+        return (w, x, images) ->
+                Ops.reshape(d.logits(List.of(w), x, all, images, CNN).value(), 3, 1);
     }
 
     private interface Network {
@@ -41,13 +53,31 @@ class NetworksTest {
     /** Our names for the golden file's. */
     private static String golden(String name) {
         Map<String, String> other = new TreeMap<>(Map.of(
-                "conv.0.", "c0.", "conv.1.", "c1.", "layers.0.", "l0.", "layers.1.", "l1.", "image.embed.", "image_embed.",
-                "image.proj.", "image_proj.", "image.decision.", "image_decision.", "patch_embed.proj.", "embed.", "blocks.",
-                "encoder.blocks.", "norm.", "encoder.norm."));
+                "conv.0.",
+                "c0.",
+                "conv.1.",
+                "c1.",
+                "layers.0.",
+                "l0.",
+                "layers.1.",
+                "l1.",
+                "image.embed.",
+                "image_embed.",
+                "image.proj.",
+                "image_proj.",
+                "image.decision.",
+                "image_decision.",
+                "patch_embed.proj.",
+                "embed.",
+                "blocks.",
+                "encoder.blocks.",
+                "norm.",
+                "encoder.norm."));
         if (name.equals("cls_token")) return "cls";
         if (name.equals("pos_embed")) return "pos";
         for (Map.Entry<String, String> e : other.entrySet())
-            if (name.startsWith(e.getKey())) return e.getValue() + name.substring(e.getKey().length());
+            if (name.startsWith(e.getKey()))
+                return e.getValue() + name.substring(e.getKey().length());
         return name;
     }
 
@@ -61,7 +91,8 @@ class NetworksTest {
                 Variables vars = new Variables(cpu);
                 Session s = new Session(g, cpu, vars)) {
             for (Weights.Spec p : w.specs()) vars.find(p.name()).write(t.floats(which + "." + golden(p.name())));
-            long tensors = t.names().stream().filter(n -> n.startsWith(which + ".")).count();
+            long tensors =
+                    t.names().stream().filter(n -> n.startsWith(which + ".")).count();
             assertEquals(tensors - 1, w.specs().size(), "every tensor has its place");
             ByteBuffer rgb = ByteBuffer.allocate(3 * 16 * 16 * 3);
             t.read("images", rgb);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -29,7 +30,12 @@ class PretrainedVitTest {
 
     private static Generator generator(int width, Generator.Pool pool) {
         return TestModels.generator(
-                "image=32", "patch=8", "width=" + width, "depth=2", "heads=4", "pool=" + pool.name().toLowerCase(java.util.Locale.ROOT));
+                "image=32",
+                "patch=8",
+                "width=" + width,
+                "depth=2",
+                "heads=4",
+                "pool=" + pool.name().toLowerCase(java.util.Locale.ROOT));
     }
 
     private static ModelConfig model(Generator g) {
@@ -41,14 +47,16 @@ class PretrainedVitTest {
         assertEquals(List.of("head.weight", "head.bias"), p.missing());
         assertEquals(unexpected, p.unexpected().stream().sorted().toList());
         Map<String, float[]> w = new HashMap<>(p.values());
-        for (Weights.Spec s : model(g).generatorWeights(DType.F32).specs()) w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
+        for (Weights.Spec s : model(g).generatorWeights(DType.F32).specs())
+            w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
         Model m = Model.of(model(g), w);
         try (SafeTensors t = SafeTensors.open(GOLDEN.resolve(file));
                 Predictor f = m.featureExtractor(CpuDevice.best(2), 3)) {
             ByteBuffer rgb = ByteBuffer.allocate(3 * 32 * 32 * 3);
             t.read("golden.images", rgb);
             float[] want = t.floats(expected), got = f.predict(rgb.array());
-            // two blocks of float sums of up to 192 terms behind norms that keep everything near 1: 2 * 192 * 2^-24 of a few
+            // two blocks of float sums of up to 192 terms behind norms that keep everything near 1: 2 * 192 * 2^-24 of
+            // a few
             assertArrayEquals(want, got, 2 * 192 * 0x1p-24f * 4);
             double size = 0;
             for (float x : want) size += x * x;
@@ -58,18 +66,34 @@ class PretrainedVitTest {
 
     @Test
     void featuresOfTimmsNamesAreTorchs() {
-        check("vit_timm.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images", "golden.mean"));
-        check("vit_timm.safetensors", generator(Generator.Pool.MEAN), "golden.mean", List.of("golden.cls", "golden.images", "golden.mean"));
+        check(
+                "vit_timm.safetensors",
+                generator(Generator.Pool.CLS),
+                "golden.cls",
+                List.of("golden.cls", "golden.images", "golden.mean"));
+        check(
+                "vit_timm.safetensors",
+                generator(Generator.Pool.MEAN),
+                "golden.mean",
+                List.of("golden.cls", "golden.images", "golden.mean"));
     }
 
     @Test
     void featuresOfHuggingFacesNamesAreTorchs() {
-        check("vit_hf.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
+        check(
+                "vit_hf.safetensors",
+                generator(Generator.Pool.CLS),
+                "golden.cls",
+                List.of("golden.cls", "golden.images"));
     }
 
     @Test
     void positionsOfAnotherGridAreInterpolatedAsTorchDoes() {
-        check("vit_timm_48.safetensors", generator(Generator.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
+        check(
+                "vit_timm_48.safetensors",
+                generator(Generator.Pool.CLS),
+                "golden.cls",
+                List.of("golden.cls", "golden.images"));
     }
 
     @Test
@@ -77,7 +101,10 @@ class PretrainedVitTest {
         ModelConfig wide = model(generator(48, Generator.Pool.CLS));
         InputException e = assertThrows(
                 InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide));
-        assertTrue(e.getMessage().contains("does not fit generator.") && e.getMessage().contains("width"), e.getMessage());
+        assertTrue(
+                e.getMessage().contains("does not fit generator.")
+                        && e.getMessage().contains("width"),
+                e.getMessage());
         Path other = dir.resolve("other.safetensors");
         new SafeTensors.Writer(other).add("conv1.weight", new float[4], 2, 2).commit();
         e = assertThrows(InputException.class, () -> PretrainedVit.load(other, model(generator(Generator.Pool.CLS))));

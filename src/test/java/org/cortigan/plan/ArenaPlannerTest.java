@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.plan;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -29,7 +30,8 @@ class ArenaPlannerTest {
                     if (lives.get(i).meets(lives.get(j)))
                         assertFalse(
                                 l.offsets()[i] < l.offsets()[j] + lives.get(j).bytes()
-                                        && l.offsets()[j] < l.offsets()[i] + lives.get(i).bytes(),
+                                        && l.offsets()[j]
+                                                < l.offsets()[i] + lives.get(i).bytes(),
                                 "overlap in trial " + trial);
             }
         }

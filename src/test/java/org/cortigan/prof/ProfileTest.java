@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.prof;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -28,15 +29,24 @@ class ProfileTest {
         try (Variables v = new Variables(cpu);
                 Session s = new Session(g, cpu, v)) {
             Profile p = Profile.of(s, c, 1, 3);
-            assertEquals(List.of("matmul", "gelu"), p.lines().stream().map(Profile.Line::op).toList());
+            assertEquals(
+                    List.of("matmul", "gelu"),
+                    p.lines().stream().map(Profile.Line::op).toList());
             Profile.Line m = p.lines().get(0);
             assertEquals(2.0 * 200 * 300 * 100, m.flops());
             assertEquals(4.0 * (200 * 300 + 100 * 300 + 200 * 100), m.bytes());
             assertEquals(Math.max(m.flops() / 1e11, m.bytes() / 1e10), m.floor());
             assertTrue(m.seconds() > 0 && m.ratio() > 0);
-            assertEquals(p.seconds(), p.byOp().stream().mapToDouble(Profile.Line::seconds).sum(), 1e-12);
+            assertEquals(
+                    p.seconds(),
+                    p.byOp().stream().mapToDouble(Profile.Line::seconds).sum(),
+                    1e-12);
             assertTrue(p.table(5).contains("matmul"));
-            assertEquals(2, ((List<?>) Json.object(Json.parse(Json.compact(p.json()), "profile"), "profile").get("nodes")).size());
+            assertEquals(
+                    2,
+                    ((List<?>) Json.object(Json.parse(Json.compact(p.json()), "profile"), "profile")
+                                    .get("nodes"))
+                            .size());
             p.writeTrace(dir.resolve("t.json"));
             assertEquals(2, ((List<?>) Json.readObject(dir.resolve("t.json")).get("traceEvents")).size());
         }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -37,7 +38,11 @@ class DeviceTrainingTest {
     static final TrainingData TOY = new TrainerTest.Toy(15, 5, 6, 16);
 
     static Recipe recipe(String... options) {
-        Recipe r = TrainerTest.recipe("train.epochs=1", "train.batch=4", "model.generator.depth=1", "model.discriminator.hidden=[4]",
+        Recipe r = TrainerTest.recipe(
+                "train.epochs=1",
+                "train.batch=4",
+                "model.generator.depth=1",
+                "model.discriminator.hidden=[4]",
                 "train.validation=0");
         for (String o : options) r = r.with(o);
         return r;
@@ -93,19 +98,28 @@ class DeviceTrainingTest {
 
     @Test
     void recomputationChangesNoBit() {
-        Recipe r = recipe("model.discriminator.type=conv", "model.discriminator.channels=[3, 4]", "model.discriminator.spectral_norm=none");
+        Recipe r = recipe(
+                "model.discriminator.type=conv",
+                "model.discriminator.channels=[3, 4]",
+                "model.discriminator.spectral_norm=none");
         for (String p : new String[] {"train.precision=fp32", "train.precision=bf16"})
             for (Device d : new Device[] {CpuDevice.best(2), new SimDevice(false)})
-                if (p.endsWith("fp32") || d.supports(DType.BF16)) same(run(r.with(p), d), run(r.with(p).with("train.recompute=cheap"), d));
+                if (p.endsWith("fp32") || d.supports(DType.BF16))
+                    same(run(r.with(p), d), run(r.with(p).with("train.recompute=cheap"), d));
     }
 
     private static Graph step(Recipe r, int batch) {
         ModelConfig.Subject first = new ModelConfig.Subject("", 19004, 20544);
         return new StepGraph(
-                        ModelConfig.of(r.section("model"), List.of(first)), first,
+                        ModelConfig.of(r.section("model"), List.of(first)),
+                        first,
                         Regions.of("all", Regions.Order.STORED, 19004, 20544),
                         LossConfig.of(r.section("loss")),
-                        Optimizer.generator(r.section("optimizer")), Optimizer.discriminator(r.section("optimizer")), batch, DType.BF16, 0)
+                        Optimizer.generator(r.section("optimizer")),
+                        Optimizer.discriminator(r.section("optimizer")),
+                        batch,
+                        DType.BF16,
+                        0)
                 .graph();
     }
 
@@ -113,7 +127,10 @@ class DeviceTrainingTest {
     void spectralGradientsAreNeverMade() {
         for (String mode : new String[] {"step", "torch"}) {
             Graph g = step(Recipe.load("vit-gan").with("model.discriminator.spectral_norm=" + mode), 2);
-            List<String> made = g.nodes().stream().map(n -> n.op().name()).filter("spectral_norm_grad"::equals).toList();
+            List<String> made = g.nodes().stream()
+                    .map(n -> n.op().name())
+                    .filter("spectral_norm_grad"::equals)
+                    .toList();
             List<String> run = Session.plan(g, new NullDevice()).steps().stream()
                     .map(n -> n.op().name())
                     .filter(n -> n.startsWith("spectral_norm_"))
@@ -176,7 +193,9 @@ class DeviceTrainingTest {
         SimDevice d = new SimDevice(false);
         Recipe r = recipe("train.batch=8", "train.data_on_device=no");
         String none = tooLittle(r, d, 1);
-        assertTrue(none.contains("train.batch") && none.contains("1 are free") && none.contains("No smaller batch fits"), none);
+        assertTrue(
+                none.contains("train.batch") && none.contains("1 are free") && none.contains("No smaller batch fits"),
+                none);
         long need = needed(none);
         String one = tooLittle(r, d, need - 1);
         assertTrue(one.contains(": 1 short") && one.contains("train.recompute=cheap"), one);
@@ -196,7 +215,8 @@ class DeviceTrainingTest {
 
     private static String tooLittle(Recipe r, SimDevice d, long free) {
         d.freeBytes(free);
-        return assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close()).getMessage();
+        return assertThrows(InputException.class, () -> new Trainer(r, TOY, d, null).close())
+                .getMessage();
     }
 
     private static long needed(String message) {
@@ -221,7 +241,9 @@ class DeviceTrainingTest {
                     }
                 });
                 t.run();
-                assertTrue(at[1] - at[0] <= 512 * (per - 3), "bytes allocated in " + (per - 3) + " steps: " + (at[1] - at[0]));
+                assertTrue(
+                        at[1] - at[0] <= 512 * (per - 3),
+                        "bytes allocated in " + (per - 3) + " steps: " + (at[1] - at[0]));
             }
             assertEquals(live, Memory.live());
         }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -46,10 +47,12 @@ class EvaluationTest {
 
     /** Over batches of 4 of which the last has fewer; twice, as a predictor evaluates after every epoch. */
     static void agrees(Model m, Device d) {
-        TrainingData data = new Changed(WIDE, (i, responses, at) -> responses.putFloat(at, 0.1f)); // one vertex is constant
+        TrainingData data =
+                new Changed(WIDE, (i, responses, at) -> responses.putFloat(at, 0.1f)); // one vertex is constant
         int[] all = IntStream.range(0, data.count()).toArray();
         double tolerance = d.reference() ? 1e-6 : 1e-12; // the host has the reference's predictions rounded to f32
-        try (Predictor plain = m.predictor(d, 4); Predictor p = m.evaluator(d, 4, "")) {
+        try (Predictor plain = m.predictor(d, 4);
+                Predictor p = m.evaluator(d, 4, "")) {
             PearsonAccumulator want = Trainer.evaluate(plain, data, all), got = Trainer.evaluate(p, data, all);
             assertTrue(p.evaluates() && !plain.evaluates());
             assertEquals(15, got.images());
@@ -58,11 +61,16 @@ class EvaluationTest {
             assertEquals(want.constantPredictions(), got.constantPredictions());
             assertArrayEquals(want.part(40, 81).r(), got.part(40, 81).r(), tolerance);
             int[] few = {3, 9};
-            assertArrayEquals(Trainer.evaluate(plain, data, few).r(), Trainer.evaluate(p, data, few).r(), tolerance, d.name());
+            assertArrayEquals(
+                    Trainer.evaluate(plain, data, few).r(),
+                    Trainer.evaluate(p, data, few).r(),
+                    tolerance,
+                    d.name());
             assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), d.name());
             assertEquals(0, Trainer.evaluate(p, data, new int[0]).images());
             for (Predictor x : List.of(plain, p)) {
-                InputException e = assertThrows(InputException.class, () -> Trainer.evaluate(x, Changed.hole(data, 6, 1), all));
+                InputException e =
+                        assertThrows(InputException.class, () -> Trainer.evaluate(x, Changed.hole(data, 6, 1), all));
                 assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
             }
             assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), "what was not finite is forgotten");
@@ -95,12 +103,18 @@ class EvaluationTest {
         int[] blocks = {70, 1, 0, 64, 33};
         for (Device d : devices()) {
             Graph g = new Graph();
-            g.output("moments", g.apply(
-                            new PearsonMoments(), g.input("p", DType.F32, b, v), g.input("t", DType.F32, b, v),
-                            g.input("rows", DType.I32, 2), g.variable("m", DType.F64, PearsonMoments.ROWS, v))
-                    .output(0));
+            g.output(
+                    "moments",
+                    g.apply(
+                                    new PearsonMoments(),
+                                    g.input("p", DType.F32, b, v),
+                                    g.input("t", DType.F32, b, v),
+                                    g.input("rows", DType.I32, 2),
+                                    g.variable("m", DType.F64, PearsonMoments.ROWS, v))
+                            .output(0));
             PearsonAccumulator want = new PearsonAccumulator(v), got = new PearsonAccumulator(v);
-            try (Variables vars = new Variables(d); Session s = new Session(g, d, vars)) {
+            try (Variables vars = new Variables(d);
+                    Session s = new Session(g, d, vars)) {
                 for (int k = 0, before = 0; k < blocks.length; before += blocks[k++]) {
                     float[] p = data(1 + k, b, v), t = data(100 + k, b, v);
                     s.input("p").write(p);

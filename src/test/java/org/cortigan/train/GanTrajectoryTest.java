@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -22,15 +23,28 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Eight steps of tiny GANs of every kind of generator, readout and discriminator against PyTorch (tools/golden_gans.py). */
+/**
+ * Eight steps of tiny GANs of every kind of generator, readout and discriminator against PyTorch
+ * (tools/golden_gans.py).
+ */
 class GanTrajectoryTest {
     private static final int STEPS = 8;
     private static final List<Region> OVERLAPPING = List.of(
             new Region("a", new int[] {3, 4, 5, 6, 7, 15, 16}), new Region("b", new int[] {22, 0, 5, 4, 19}),
-            new Region("c", new int[] {11}), new Region("remainder", new int[] {1, 2, 8, 9, 10, 12, 13, 14, 17, 18, 20}));
-    private static final List<Region> HEMISPHERES = Regions.of("hemisphere", Regions.Order.STORED, Trajectory.LEFT, Trajectory.RIGHT);
-    private static final String[] VIT = {"generator.image=16", "generator.patch=8", "generator.width=16", "generator.depth=3", "generator.heads=2"};
-    private static final String[] UNET = {"generator.type=unet", "generator.image=16", "generator.channels=[4, 6, 8]", "generator.groups=2", "generator.decoder=1"};
+            new Region("c", new int[] {11}),
+                    new Region("remainder", new int[] {1, 2, 8, 9, 10, 12, 13, 14, 17, 18, 20}));
+    private static final List<Region> HEMISPHERES =
+            Regions.of("hemisphere", Regions.Order.STORED, Trajectory.LEFT, Trajectory.RIGHT);
+    private static final String[] VIT = {
+        "generator.image=16", "generator.patch=8", "generator.width=16", "generator.depth=3", "generator.heads=2"
+    };
+    private static final String[] UNET = {
+        "generator.type=unet",
+        "generator.image=16",
+        "generator.channels=[4, 6, 8]",
+        "generator.groups=2",
+        "generator.decoder=1"
+    };
     private static final String[] MLP = {"discriminator.hidden=[8, 4]"};
 
     private record Case(String name, List<Region> regions, String[] options) {
@@ -51,13 +65,45 @@ class GanTrajectoryTest {
 
     private static Stream<Case> cases() {
         return Stream.of(
-                Case.of("vit_layers_position_patch", OVERLAPPING, VIT, "generator.layers=[1, 3]", "generator.readout=position", "generator.features=4",
-                        "discriminator.type=patch", "discriminator.channels=[3, 2]", "discriminator.kernel=5", "discriminator.stride=1"),
-                Case.of("vit_layers_dense_mlp", OVERLAPPING, VIT, "generator.layers=[2, 3]", "generator.features=4", MLP),
-                Case.of("cnn_factorised_patch", HEMISPHERES, "generator.type=cnn", "generator.image=16", "generator.channels=[4, 6]",
-                        "generator.readout=factorised", "generator.features=4", "discriminator.type=patch", "discriminator.channels=[3, 2]",
-                        "discriminator.kernel=5", "discriminator.stride=2", "discriminator.weighting=vertices"),
-                Case.of("unet_batch_position_mlp", HEMISPHERES, UNET, "generator.norm=batch", "generator.readout=position", "generator.features=4", MLP,
+                Case.of(
+                        "vit_layers_position_patch",
+                        OVERLAPPING,
+                        VIT,
+                        "generator.layers=[1, 3]",
+                        "generator.readout=position",
+                        "generator.features=4",
+                        "discriminator.type=patch",
+                        "discriminator.channels=[3, 2]",
+                        "discriminator.kernel=5",
+                        "discriminator.stride=1"),
+                Case.of(
+                        "vit_layers_dense_mlp",
+                        OVERLAPPING,
+                        VIT,
+                        "generator.layers=[2, 3]",
+                        "generator.features=4",
+                        MLP),
+                Case.of(
+                        "cnn_factorised_patch",
+                        HEMISPHERES,
+                        "generator.type=cnn",
+                        "generator.image=16",
+                        "generator.channels=[4, 6]",
+                        "generator.readout=factorised",
+                        "generator.features=4",
+                        "discriminator.type=patch",
+                        "discriminator.channels=[3, 2]",
+                        "discriminator.kernel=5",
+                        "discriminator.stride=2",
+                        "discriminator.weighting=vertices"),
+                Case.of(
+                        "unet_batch_position_mlp",
+                        HEMISPHERES,
+                        UNET,
+                        "generator.norm=batch",
+                        "generator.readout=position",
+                        "generator.features=4",
+                        MLP,
                         "loss.pixel=smooth_l1"),
                 Case.of("unet_group_dense_mlp", HEMISPHERES, UNET, "generator.norm=group", "generator.hidden=8", MLP));
     }
@@ -65,10 +111,16 @@ class GanTrajectoryTest {
     private static Trajectory.Outcome run(Case c, Device device, DType compute) {
         Recipe r = TestModels.recipe("loss.gan_weight=0.1");
         for (String o : c.options) r = r.with(o.startsWith("loss.") ? o : "model." + o);
-        ModelConfig m = ModelConfig.of(r.section("model"), List.of(new ModelConfig.Subject("", Trajectory.LEFT, Trajectory.RIGHT)));
+        ModelConfig m = ModelConfig.of(
+                r.section("model"), List.of(new ModelConfig.Subject("", Trajectory.LEFT, Trajectory.RIGHT)));
         return Trajectory.run(
-                m, LossConfig.of(r.section("loss")), c.regions, device, compute,
-                Path.of("src/test/resources/models/gan_" + c.name + ".safetensors"), s -> losses(s, c.regions.size()));
+                m,
+                LossConfig.of(r.section("loss")),
+                c.regions,
+                device,
+                compute,
+                Path.of("src/test/resources/models/gan_" + c.name + ".safetensors"),
+                s -> losses(s, c.regions.size()));
     }
 
     /** In the golden file's order. */

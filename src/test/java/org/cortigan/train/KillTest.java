@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -40,8 +41,13 @@ class KillTest {
 
     private static Process start(Path folder) throws Exception {
         Process p = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xshare:auto", "-XX:TieredStopAtLevel=1",
-                        "-cp", System.getProperty("java.class.path"), Worker.class.getName(), folder.toString())
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Xshare:auto",
+                        "-XX:TieredStopAtLevel=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Worker.class.getName(),
+                        folder.toString())
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
         assertEquals("training", p.inputReader().readLine());
@@ -72,13 +78,15 @@ class KillTest {
             try (SafeTensors a = SafeTensors.open(whole.resolve(name));
                     SafeTensors b = SafeTensors.open(killed.resolve(name))) {
                 assertEquals(a.names(), b.names());
-                for (String k : a.metadata().keySet()) assertEquals(a.metadata().get(k), b.metadata().get(k), name + " " + k);
+                for (String k : a.metadata().keySet())
+                    assertEquals(a.metadata().get(k), b.metadata().get(k), name + " " + k);
                 for (String n : a.names()) assertArrayEquals(a.floats(n), b.floats(n), name + " " + n);
             }
         assertEquals(table(whole), table(killed));
         try (var files = Files.list(killed)) {
             List<String> left = files.map(f -> f.getFileName().toString())
-                    .filter(n -> !n.startsWith("events.") && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"))
+                    .filter(n -> !n.startsWith("events.")
+                            && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"))
                     .collect(Collectors.toList());
             // a temporary file of a writer that was killed may be left; never more than one for each kill
             assertTrue(left.size() <= kills, "left behind: " + left);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -34,10 +35,14 @@ class RunFolderTest {
             f.epoch(epoch(3));
         }
         List<String> lines = Files.readAllLines(dir.resolve("metrics.csv"));
-        assertEquals(List.of("epoch", "1", "2", "3"), lines.stream().map(l -> l.split(",")[0]).toList());
+        assertEquals(
+                List.of("epoch", "1", "2", "3"),
+                lines.stream().map(l -> l.split(",")[0]).toList());
         assertFalse(lines.get(3).contains("NaN"));
         // what was written as the recipe is the recipe
-        assertEquals(r.settings().values(), Recipe.load(dir.resolve("recipe.yaml").toString()).settings().values());
+        assertEquals(
+                r.settings().values(),
+                Recipe.load(dir.resolve("recipe.yaml").toString()).settings().values());
     }
 
     @Test
@@ -63,7 +68,8 @@ class RunFolderTest {
         }
         assertEquals(2, records.size());
         assertTrue(new String(records.get(0), StandardCharsets.ISO_8859_1).endsWith("brain.Event:2"));
-        // wall time (field 1, fixed64), step 300 (field 2, varint), summary (field 5) { value (1) { tag (1), number (2) } }
+        // wall time (field 1, fixed64), step 300 (field 2, varint), summary (field 5) { value (1) { tag (1), number (2)
+        // } }
         ByteBuffer e = ByteBuffer.wrap(records.get(1)).order(ByteOrder.LITTLE_ENDIAN);
         assertEquals(1 << 3 | 1, e.get());
         assertEquals(System.currentTimeMillis() / 1000.0, e.getDouble(), 60);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -47,7 +48,8 @@ class TrainerTest {
         public void responses(int i, ByteBuffer into) {
             SplittableRandom r = new SplittableRandom(i);
             double[] level = {r.nextInt(256), r.nextInt(256), r.nextInt(256), r.nextInt(256)};
-            for (int v = 0; v < leftVertices + rightVertices; v++) into.putFloat((float) Math.sin(level[v % 4] / 80 + v));
+            for (int v = 0; v < leftVertices + rightVertices; v++)
+                into.putFloat((float) Math.sin(level[v % 4] / 80 + v));
         }
     }
 
@@ -56,7 +58,8 @@ class TrainerTest {
     static Recipe recipe(String... options) {
         Recipe r = Recipe.of("toy", Map.of(), "test");
         for (String o : new String[] {
-            "model.generator.image=16", "model.generator.patch=8", "model.generator.width=16", "model.generator.depth=2",
+            "model.generator.image=16", "model.generator.patch=8", "model.generator.width=16",
+                    "model.generator.depth=2",
             "model.generator.heads=2", "model.discriminator.hidden=[8, 4]", "train.batch=8", "train.epochs=4",
             "train.validation=0.2", "optimizer.learning_rate=0.003"
         }) r = r.with(o);
@@ -97,7 +100,9 @@ class TrainerTest {
             same(state(t), whole(r));
         }
         assertEquals(30, seen.size());
-        assertTrue(seen.get(29).validationMeanR() > 0.5, "validation r " + seen.get(29).validationMeanR());
+        assertTrue(
+                seen.get(29).validationMeanR() > 0.5,
+                "validation r " + seen.get(29).validationMeanR());
         assertTrue(seen.get(29).means().get("pixel") < seen.get(0).means().get("pixel"));
     }
 
@@ -105,19 +110,59 @@ class TrainerTest {
     void everyKindOfModelTrains(@TempDir Path dir) {
         String[][] kinds = {
             {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
-            {"model.generator.pool=mean", "model.discriminator.per=all", "model.discriminator.spectral_norm=torch", "loss.gan=hinge"},
-            {"model.discriminator.type=vit", "model.discriminator.patch=4", "model.discriminator.width=8",
-                "model.discriminator.depth=1", "model.discriminator.heads=2", "loss.gan=bce", "model.discriminator.spectral_norm=none"},
-            {"model.discriminator.type=conv", "model.discriminator.channels=[3, 4]", "model.discriminator.condition=image"},
-            {"model.discriminator.type=vit", "model.discriminator.patch=4", "model.discriminator.width=8",
-                "model.discriminator.heads=2", "model.discriminator.depth=1", "model.discriminator.condition=image"},
-            {"model.discriminator.condition=image", "optimizer.ema=0.9", "loss.correlation_axis=vertices", "loss.pixel=mse"},
-            {"model.discriminator.type=patch", "model.discriminator.stride=1", "model.discriminator.channels=[3]", "model.generator.readout=factorised",
-                "model.generator.features=4"},
-            {"model.generator.type=unet", "model.generator.channels=[4, 8, 8]", "model.generator.decoder=1", "model.generator.norm=batch",
-                "model.generator.readout=position", "model.generator.features=8", "optimizer.ema=0.9"},
+            {
+                "model.generator.pool=mean",
+                "model.discriminator.per=all",
+                "model.discriminator.spectral_norm=torch",
+                "loss.gan=hinge"
+            },
+            {
+                "model.discriminator.type=vit",
+                "model.discriminator.patch=4",
+                "model.discriminator.width=8",
+                "model.discriminator.depth=1",
+                "model.discriminator.heads=2",
+                "loss.gan=bce",
+                "model.discriminator.spectral_norm=none"
+            },
+            {
+                "model.discriminator.type=conv",
+                "model.discriminator.channels=[3, 4]",
+                "model.discriminator.condition=image"
+            },
+            {
+                "model.discriminator.type=vit",
+                "model.discriminator.patch=4",
+                "model.discriminator.width=8",
+                "model.discriminator.heads=2",
+                "model.discriminator.depth=1",
+                "model.discriminator.condition=image"
+            },
+            {
+                "model.discriminator.condition=image",
+                "optimizer.ema=0.9",
+                "loss.correlation_axis=vertices",
+                "loss.pixel=mse"
+            },
+            {
+                "model.discriminator.type=patch",
+                "model.discriminator.stride=1",
+                "model.discriminator.channels=[3]",
+                "model.generator.readout=factorised",
+                "model.generator.features=4"
+            },
+            {
+                "model.generator.type=unet",
+                "model.generator.channels=[4, 8, 8]",
+                "model.generator.decoder=1",
+                "model.generator.norm=batch",
+                "model.generator.readout=position",
+                "model.generator.features=8",
+                "optimizer.ema=0.9"
+            },
             {"model.generator.layers=[1, 2]", "model.generator.features=8", "model.discriminator.weighting=vertices"},
-            {"model.discriminator.type=none", "optimizer.type=adam", "optimizer.schedule=linear", "loss.pixel=smooth_l1"}
+            {"model.discriminator.type=none", "optimizer.type=adam", "optimizer.schedule=linear", "loss.pixel=smooth_l1"
+            }
         };
         for (String[] k : kinds)
             for (String precision : CPU.supportsBf16() ? new String[] {"fp32", "bf16"} : new String[] {"fp32"}) {
@@ -135,7 +180,8 @@ class TrainerTest {
                 String what = String.join(" ", k) + " " + precision;
                 EpochResult last = seen.get(seen.size() - 1);
                 assertEquals(0, last.skipped(), what);
-                assertTrue(last.means().get("loss") < seen.get(0).means().get("loss") * 1.05, what + ": " + last.means());
+                assertTrue(
+                        last.means().get("loss") < seen.get(0).means().get("loss") * 1.05, what + ": " + last.means());
             }
     }
 
@@ -144,11 +190,18 @@ class TrainerTest {
         String[][] generators = {
             {"model.generator.pool=mean", "model.generator.layers=[1, 2]"},
             {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
-            {"model.generator.type=unet", "model.generator.channels=[4, 8, 8]", "model.generator.decoder=2", "model.generator.hidden=12"}
+            {
+                "model.generator.type=unet",
+                "model.generator.channels=[4, 8, 8]",
+                "model.generator.decoder=2",
+                "model.generator.hidden=12"
+            }
         };
         for (String[] g : generators)
             for (Readout readout : Readout.values()) {
-                Recipe r = recipe(g).with("model.generator.features", 6).with("train.epochs", 12)
+                Recipe r = recipe(g)
+                        .with("model.generator.features", 6)
+                        .with("train.epochs", 12)
                         .with("model.generator.readout", readout.name().toLowerCase(java.util.Locale.ROOT));
                 double[] loss = new double[2];
                 Path folder = dir.resolve(g[0] + readout);
@@ -171,8 +224,14 @@ class TrainerTest {
 
     @Test
     void resumedIsUninterruptedBitForBit(@TempDir Path dir) {
-        String[] unet = {"model.generator.type=unet", "model.generator.channels=[4, 8]", "model.generator.decoder=1", "model.generator.norm=batch"};
-        for (String o : new String[] {"optimizer.ema=0.9", CPU.supportsBf16() ? "train.precision=bf16" : "train.epochs=3"}) {
+        String[] unet = {
+            "model.generator.type=unet",
+            "model.generator.channels=[4, 8]",
+            "model.generator.decoder=1",
+            "model.generator.norm=batch"
+        };
+        for (String o :
+                new String[] {"optimizer.ema=0.9", CPU.supportsBf16() ? "train.precision=bf16" : "train.epochs=3"}) {
             Recipe r = recipe(o, "model.discriminator.spectral_norm=torch");
             if (o.contains("ema")) for (String u : unet) r = r.with(u);
             Recipe used = r;
@@ -206,7 +265,10 @@ class TrainerTest {
             t.run();
         }
         for (String[] other : new String[][] {
-            {"model.generator.width=32"}, {"train.batch=4"}, {"model.discriminator.hidden=[8, 5]"}, {"train.seed=7"},
+            {"model.generator.width=32"},
+            {"train.batch=4"},
+            {"model.discriminator.hidden=[8, 5]"},
+            {"train.seed=7"},
             {"optimizer.ema=0.5"}
         })
             try (Trainer t = new Trainer(recipe(other), TOY, CPU, null)) {
@@ -245,7 +307,9 @@ class TrainerTest {
             byte[] bytes = new byte[rgb.remaining()];
             rgb.get(0, bytes);
             float[] a = p.predict(bytes), b = new float[a.length];
-            java.nio.FloatBuffer out = ByteBuffer.allocateDirect(4 * a.length).order(java.nio.ByteOrder.nativeOrder()).asFloatBuffer();
+            java.nio.FloatBuffer out = ByteBuffer.allocateDirect(4 * a.length)
+                    .order(java.nio.ByteOrder.nativeOrder())
+                    .asFloatBuffer();
             p.predict(rgb, out);
             out.get(0, b);
             assertArrayEquals(a, b);
@@ -267,15 +331,20 @@ class TrainerTest {
             t.addListener(new TrainerListener() {
                 @Override
                 public void epoch(EpochResult e) {
-                    validated[0] = new double[] {e.means().get("validation_mean_r.subj01"), e.means().get("validation_mean_r.subj06")};
+                    validated[0] = new double[] {
+                        e.means().get("validation_mean_r.subj01"), e.means().get("validation_mean_r.subj06")
+                    };
                     assertEquals((validated[0][0] + validated[0][1]) / 2, e.validationMeanR(), 1e-12);
-                    assertTrue(e.means().containsKey("subj06.d.loss.rh"), e.means().toString());
+                    assertTrue(
+                            e.means().containsKey("subj06.d.loss.rh"), e.means().toString());
                 }
             });
             t.run();
             want = state(t);
         }
-        assertTrue(want.containsKey("generator.head.subj06.weight") && want.containsKey("generator.subject.subj01"), want.keySet().toString());
+        assertTrue(
+                want.containsKey("generator.head.subj06.weight") && want.containsKey("generator.subject.subj01"),
+                want.keySet().toString());
         assertTrue(validated[0][0] > 0.4 && validated[0][1] > 0.4, validated[0][0] + " " + validated[0][1]);
         Path folder = dir.resolve("parts");
         RunFolder.create(folder);
@@ -295,7 +364,8 @@ class TrainerTest {
         try (Predictor p = m.predictor(CPU, 8, "subj06")) {
             assertEquals(13, p.columns());
             Toy six = sets.get("subj06");
-            double[] rs = Trainer.evaluate(p, six, Trainer.split(r, six.count())[1]).r();
+            double[] rs =
+                    Trainer.evaluate(p, six, Trainer.split(r, six.count())[1]).r();
             assertEquals(validated[0][1], org.cortigan.eval.Metrics.mean(rs), 1e-12);
         }
         InputException e = assertThrows(InputException.class, () -> m.predictor(CPU, 8, "subj02"));
@@ -334,7 +404,8 @@ class TrainerTest {
     void aStepAllocatesNothingAndNothingLeaks() {
         long live = Memory.live();
         try (Trainer t = new Trainer(recipe("train.epochs=40", "train.validation=0"), TOY, CPU, null)) {
-            com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+            com.sun.management.ThreadMXBean threads =
+                    (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
             long me = Thread.currentThread().getId();
             long[] at = new long[2];
             long per = t.stepsPerEpoch();
@@ -348,7 +419,8 @@ class TrainerTest {
             });
             t.run();
             // an iterator over the listeners and the queue's locks: nothing that grows with the model
-            assertTrue(at[1] - at[0] <= 512 * (per - 2), "bytes allocated in " + (per - 2) + " steps: " + (at[1] - at[0]));
+            assertTrue(
+                    at[1] - at[0] <= 512 * (per - 2), "bytes allocated in " + (per - 2) + " steps: " + (at[1] - at[0]));
         }
         assertEquals(live, Memory.live());
     }
@@ -357,8 +429,13 @@ class TrainerTest {
     void withoutTheGuardTheCorrelationLossDivergesWithItItDoesNot() {
         // A head that starts near 0 predicts nearly the same for all photographs: r's gradient has no bound there.
         String[] flat = {
-            "loss.pixel_weight=0", "loss.gan_weight=0", "optimizer.clip_norm=0", "optimizer.type=adam", "optimizer.weight_decay=0",
-            "train.epochs=2", "optimizer.warmup_epochs=0"
+            "loss.pixel_weight=0",
+            "loss.gan_weight=0",
+            "optimizer.clip_norm=0",
+            "optimizer.type=adam",
+            "optimizer.weight_decay=0",
+            "train.epochs=2",
+            "optimizer.warmup_epochs=0"
         };
         double[][] norms = new double[2][2];
         for (int guard = 0; guard < 2; guard++) {
@@ -396,10 +473,12 @@ class TrainerTest {
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
             {"train.precision=fp16", "train.precision", "fp32, tf32, bf16"},
-            {"train.precision=tf32", "train.precision", "not of cpu"}, {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
+            {"train.precision=tf32", "train.precision", "not of cpu"},
+            {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
         };
         for (String[] b : bad) {
-            InputException e = assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
+            InputException e =
+                    assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
             assertTrue(e.getMessage().contains(b[1]) && e.getMessage().contains(b[2]), e.getMessage());
         }
         assertFalse(Recipe.BUNDLED.isEmpty());
@@ -411,14 +490,19 @@ class TrainerTest {
         }
     }
 
-    private static final org.cortigan.model.ModelConfig.Subject SUBJECT_1 = new org.cortigan.model.ModelConfig.Subject("", 19004, 20544);
+    private static final org.cortigan.model.ModelConfig.Subject SUBJECT_1 =
+            new org.cortigan.model.ModelConfig.Subject("", 19004, 20544);
 
     /** Regions as many and as large as a recipe's grouping would have: 25 for the functional ROIs. */
     private static List<Region> regions(Recipe r) {
         String per = r.section("model").section("discriminator").text("per");
         if (!per.equals("classes")) return Regions.of(per, Regions.Order.STORED, 19004, 20544);
         List<Region> all = new ArrayList<>();
-        for (int k = 0; k < 25; k++) all.add(new Region("r" + k, java.util.stream.IntStream.range(1600 * k, 1600 * k + (k == 24 ? 1148 : 1640)).toArray()));
+        for (int k = 0; k < 25; k++)
+            all.add(new Region(
+                    "r" + k,
+                    java.util.stream.IntStream.range(1600 * k, 1600 * k + (k == 24 ? 1148 : 1640))
+                            .toArray()));
         return all;
     }
 
@@ -427,12 +511,17 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             StepGraph g = new StepGraph(
-                    org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1)), SUBJECT_1, regions(r),
+                    org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1)),
+                    SUBJECT_1,
+                    regions(r),
                     org.cortigan.loss.LossConfig.of(r.section("loss")),
                     org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
                     org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),
-                    r.section("train").integer("batch", 1), org.cortigan.graph.DType.F32, 0);
-            var report = org.cortigan.exec.Session.plan(g.graph(), new org.cortigan.exec.NullDevice()).report();
+                    r.section("train").integer("batch", 1),
+                    org.cortigan.graph.DType.F32,
+                    0);
+            var report = org.cortigan.exec.Session.plan(g.graph(), new org.cortigan.exec.NullDevice())
+                    .report();
             assertTrue(report.fragmentation() <= 1.15, name + ": " + report);
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -53,10 +54,15 @@ class TrainingCudaTest {
     @Test
     void anErrorInTheMiddleEndsTheRunAndGivesEverythingBack() {
         long memory = Memory.live();
-        for (String call : new String[] {"cudaGraphLaunch", "cudaEventSynchronize", "cudaMemcpyAsync", "cudaStreamWaitEvent"}) {
+        for (String call :
+                new String[] {"cudaGraphLaunch", "cudaEventSynchronize", "cudaMemcpyAsync", "cudaStreamWaitEvent"}) {
             RuntimeException e = assertThrows(RuntimeException.class, () -> {
                 try (Device d = Devices.open("cuda:0", 0);
-                        Trainer t = new Trainer(DeviceTrainingTest.recipe("train.epochs=3", "train.data_on_device=no"), DeviceTrainingTest.TOY, d, null)) {
+                        Trainer t = new Trainer(
+                                DeviceTrainingTest.recipe("train.epochs=3", "train.data_on_device=no"),
+                                DeviceTrainingTest.TOY,
+                                d,
+                                null)) {
                     t.addListener(new TrainerListener() {
                         @Override
                         public void step(long step, long steps, double loss) {
@@ -66,7 +72,9 @@ class TrainingCudaTest {
                     t.run();
                 }
             });
-            assertTrue(e.getMessage().contains(call) && e.getMessage().contains("cudaErrorLaunchFailure"), call + ": " + e);
+            assertTrue(
+                    e.getMessage().contains(call) && e.getMessage().contains("cudaErrorLaunchFailure"),
+                    call + ": " + e);
             assertEquals(0, SimulatedCuda.live(), call);
             assertEquals(memory, Memory.live(), call);
         }
@@ -77,7 +85,8 @@ class TrainingCudaTest {
         SimulatedCuda.memory(100_000);
         try (Device d = Devices.open("cuda:0", 0)) {
             InputException e = assertThrows(
-                    InputException.class, () -> new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null).close());
+                    InputException.class,
+                    () -> new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null).close());
             assertTrue(e.getMessage().contains("short") && e.getMessage().contains("train.batch"), e.getMessage());
         }
         assertEquals(0, SimulatedCuda.live());
@@ -89,10 +98,12 @@ class TrainingCudaTest {
         try (Device d = Devices.open("cuda:0", 0)) {
             Model m = EvaluationTest.trained(dir, d);
             EvaluationTest.agrees(m, d);
-            try (Predictor card = m.evaluator(d, 4, ""); Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
+            try (Predictor card = m.evaluator(d, 4, "");
+                    Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
                 // predictions of f32 whose sums are in another order
                 double[] want = Trainer.evaluate(cpu, EvaluationTest.WIDE, all).r();
-                assertArrayEquals(want, Trainer.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
+                assertArrayEquals(
+                        want, Trainer.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
             }
         }
         assertEquals(0, SimulatedCuda.live());
@@ -103,7 +114,8 @@ class TrainingCudaTest {
         Recipe r = DeviceTrainingTest.recipe("train.validation=0.4", "train.data_on_device=no");
         try (Device d = Devices.open("cuda:0", 0)) {
             SimulatedCuda.memory(1);
-            String none = assertThrows(InputException.class, () -> new Trainer(r, EvaluationTest.WIDE, d, null).close()).getMessage();
+            String none = assertThrows(InputException.class, () -> new Trainer(r, EvaluationTest.WIDE, d, null).close())
+                    .getMessage();
             SimulatedCuda.memory(Long.parseLong(none.replaceAll(".*needs (\\d+) bytes.*", "$1")));
             try (Trainer t = new Trainer(r, EvaluationTest.WIDE, d, null)) {
                 assertTrue(t.run());
@@ -117,7 +129,9 @@ class TrainingCudaTest {
                 Trainer t = new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null)) {
             long host = SimulatedCuda.hostAllocations();
             t.fillInputs();
-            assertTrue(SimulatedCuda.hostAllocations() - host < 10, "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
+            assertTrue(
+                    SimulatedCuda.hostAllocations() - host < 10,
+                    "pinned allocations: " + (SimulatedCuda.hostAllocations() - host));
             Session s = t.session();
             for (int i = 0; i < 4; i++) s.run();
             s.synchronize();
@@ -132,6 +146,11 @@ class TrainingCudaTest {
     }
 
     private static long[] asked() {
-        return new long[] {SimulatedCuda.deviceAllocations(), SimulatedCuda.hostAllocations(), SimulatedCuda.copies(), SimulatedCuda.waits()};
+        return new long[] {
+            SimulatedCuda.deviceAllocations(),
+            SimulatedCuda.hostAllocations(),
+            SimulatedCuda.copies(),
+            SimulatedCuda.waits()
+        };
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
@@ -45,12 +46,28 @@ public final class Trajectory {
     public static Outcome run(Device device, DType compute, Path golden) {
         ModelConfig m = TestModels.model(
                 TestModels.generator("image=16", "patch=8", "width=16", "depth=2", "heads=2"),
-                TestModels.discriminator("hidden=[8, 4]", "spectral_norm=torch"), LEFT, RIGHT);
-        LossConfig loss = LossConfig.of(TestModels.recipe().with("loss.gan_weight=0.1").section("loss"));
-        return run(m, loss, Regions.of("hemisphere", Regions.Order.STORED, LEFT, RIGHT), device, compute, golden, s -> new double[] {
-            s.scalar("pixel"), s.scalar("correlation"), s.output("d.loss").get(0), s.output("d.loss").get(1), s.output("g.loss").get(0),
-            s.output("g.loss").get(1), s.scalar("norm.g"), s.scalar("norm.d")
-        });
+                TestModels.discriminator("hidden=[8, 4]", "spectral_norm=torch"),
+                LEFT,
+                RIGHT);
+        LossConfig loss =
+                LossConfig.of(TestModels.recipe().with("loss.gan_weight=0.1").section("loss"));
+        return run(
+                m,
+                loss,
+                Regions.of("hemisphere", Regions.Order.STORED, LEFT, RIGHT),
+                device,
+                compute,
+                golden,
+                s -> new double[] {
+                    s.scalar("pixel"),
+                    s.scalar("correlation"),
+                    s.output("d.loss").get(0),
+                    s.output("d.loss").get(1),
+                    s.output("g.loss").get(0),
+                    s.output("g.loss").get(1),
+                    s.scalar("norm.g"),
+                    s.scalar("norm.d")
+                });
     }
 
     /**
@@ -59,16 +76,25 @@ public final class Trajectory {
      * @param losses of a session that has run, in the file's order
      */
     static Outcome run(
-            ModelConfig m, LossConfig loss, List<Region> regions, Device device, DType compute, Path golden,
+            ModelConfig m,
+            LossConfig loss,
+            List<Region> regions,
+            Device device,
+            DType compute,
+            Path golden,
             Function<Session, double[]> losses) {
-        StepGraph graph = new StepGraph(m, m.subjects().get(0), regions, loss, adamw(1e-3, 0.9), adamw(2e-3, 0.5), BATCH, compute, 0);
+        StepGraph graph = new StepGraph(
+                m, m.subjects().get(0), regions, loss, adamw(1e-3, 0.9), adamw(2e-3, 0.5), BATCH, compute, 0);
         List<Weights.Spec> specs = new ArrayList<>(graph.generatorSpecs());
         specs.addAll(graph.discriminatorSpecs());
         try (SafeTensors t = SafeTensors.open(golden);
                 Variables vars = new Variables(device);
                 Session session = new Session(graph.graph(), device, vars)) {
-            long named = t.names().stream().filter(n -> n.startsWith("before.") && !n.endsWith(".u") && !n.endsWith(".v")).count();
-            if (named != specs.size()) throw new AssertionError(golden + " has " + named + " parameters, the model " + specs.size());
+            long named = t.names().stream()
+                    .filter(n -> n.startsWith("before.") && !n.endsWith(".u") && !n.endsWith(".v"))
+                    .count();
+            if (named != specs.size())
+                throw new AssertionError(golden + " has " + named + " parameters, the model " + specs.size());
             for (Weights.Spec s : specs) {
                 float[] f = t.floats("before." + s.name());
                 vars.find(s.name()).write(f);
@@ -81,8 +107,10 @@ public final class Trajectory {
                 vars.find(s.name() + ".v").write(v);
                 vars.find(s.name() + ".s").set(0, 1 / sigma);
             }
-            for (Weights.Spec s : graph.states()) vars.find(s.name()).write(s.init().make(s.shape(), 0, s.name()));
-            double[] want = doubles(t, "losses"), worst = new double[(int) t.entry("losses").shape()[0]];
+            for (Weights.Spec s : graph.states())
+                vars.find(s.name()).write(s.init().make(s.shape(), 0, s.name()));
+            double[] want = doubles(t, "losses"),
+                    worst = new double[(int) t.entry("losses").shape()[0]];
             ByteBuffer images = ByteBuffer.allocate(worst.length * BATCH * IMAGE);
             t.read("images", images);
             float[] responses = t.floats("responses");
@@ -113,11 +141,13 @@ public final class Trajectory {
         }
     }
 
-    /** The greatest difference. A device is asked for all at once; the reference's doubles are not rounded to float on the way. */
+    /**
+     * The greatest difference. A device is asked for all at once; the reference's doubles are not rounded to float on
+     * the way.
+     */
     private static double worst(double[] want, Storage x) {
         double most = 0;
-        if (x.visible())
-            for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - x.get(i)));
+        if (x.visible()) for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - x.get(i)));
         else {
             float[] f = x.toFloats();
             for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - f[i]));
