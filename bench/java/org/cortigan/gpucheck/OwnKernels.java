@@ -6,6 +6,7 @@ import static org.cortigan.gpucheck.Results.map;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -60,6 +61,7 @@ final class OwnKernels {
     /** A graph of copies, and the inputs that they share. */
     private static final class Work {
         final Graph g = new Graph();
+        private final Map<String, Value> inputs = new HashMap<>();
         private int set, made;
 
         Value in(DType t, int... dims) {
@@ -72,8 +74,7 @@ final class OwnKernels {
 
         private Value shared(boolean variable, DType t, int... dims) {
             String name = (variable ? "v" : "x") + set + "." + made++;
-            Value old = g.leafNamed(name);
-            return old != null ? old : variable ? g.variable(name, t, dims) : g.input(name, t, dims);
+            return inputs.computeIfAbsent(name, k -> variable ? g.variable(k, t, dims) : g.input(k, t, dims));
         }
 
         void out(Value v) {

@@ -68,7 +68,8 @@ public final class Gradients {
                 some |= wanted[k] = needed[node.input(k).node().id()];
             if (!some) continue;
             List<Value> dIn;
-            try (Graph.Scope s = g.scope(backward(node.label()))) {
+            try (Graph.Scope b = g.backwardScope();
+                    Graph.Scope s = g.scope(node.label())) {
                 dIn = Op.of(node).gradient(node, dOut, wanted);
                 for (int k = 0; k < wanted.length; k++) {
                     if (!wanted[k] || dIn.get(k) == null) continue;
@@ -87,16 +88,5 @@ public final class Gradients {
                         "the loss does not depend on " + wrt.get(i).node().op());
         }
         return Arrays.asList(out);
-    }
-
-    private static final String BACKWARD = "backward";
-
-    /** Whether a node was made here. */
-    public static boolean backward(Node n) {
-        return n.label().equals(BACKWARD) || n.label().startsWith(BACKWARD + "/");
-    }
-
-    private static String backward(String label) {
-        return label.isEmpty() ? BACKWARD : BACKWARD + "/" + label;
     }
 }

@@ -19,6 +19,7 @@ public final class Graph {
     private final Map<Leaf, Value> constants = new HashMap<>();
     private final Map<String, Value> outputs = new LinkedHashMap<>();
     private String scope = "";
+    private boolean backward;
 
     public List<Node> nodes() {
         return Collections.unmodifiableList(nodes);
@@ -29,7 +30,7 @@ public final class Graph {
         for (Value v : inputs)
             if (v.graph() != this)
                 throw new IllegalArgumentException(op.name() + ": input " + v + " is of another graph");
-        Node n = new Node(this, nodes.size(), op, inputs, op.infer(inputs), scope);
+        Node n = new Node(this, nodes.size(), op, inputs, op.infer(inputs), scope, backward);
         nodes.add(n);
         return n;
     }
@@ -67,11 +68,6 @@ public final class Graph {
         return v;
     }
 
-    /** The input or variable of that name, or null. */
-    public Value leafNamed(String name) {
-        return leaves.get(name);
-    }
-
     /** Names a value that a session must compute and keep until the end of a run. */
     public void output(String name, Value v) {
         if (outputs.putIfAbsent(name, v) != null)
@@ -82,14 +78,38 @@ public final class Graph {
         return Collections.unmodifiableMap(outputs);
     }
 
-    /** Labels the nodes made until the scope is closed; scopes nest as {@code a/b}. */
+    /** Labels the nodes made until the scope is closed; scopes nest as {@code a/b}. An empty name adds nothing. */
     public Scope scope(String name) {
-        String before = scope;
-        scope = before.isEmpty() ? name : before + "/" + name;
-        return () -> scope = before;
+        return enter(nested(name), backward);
     }
 
-    /** A label in force; for try-with-resources. */
+    /** Marks the nodes made until the scope is closed as {@link Node#backward()}, and labels them {@code backward}. */
+    public Scope backwardScope() {
+        return enter(nested("backward"), true);
+    }
+
+    /** The label and the mark of a node, often of another graph, for its copy here. */
+    public Scope scopeOf(Node n) {
+        return enter(n.label(), n.backward());
+    }
+
+    private String nested(String name) {
+        if (name.isEmpty()) return scope;
+        return scope.isEmpty() ? name : scope + "/" + name;
+    }
+
+    private Scope enter(String label, boolean isBackward) {
+        String outerLabel = scope;
+        boolean outerBackward = backward;
+        scope = label;
+        backward = isBackward;
+        return () -> {
+            scope = outerLabel;
+            backward = outerBackward;
+        };
+    }
+
+    /** A label and a mark in force; for try-with-resources. */
     public interface Scope extends AutoCloseable {
         @Override
         void close();

@@ -12,13 +12,15 @@ public final class Node {
     private final List<Value> inputs;
     private final List<Value> outputs;
     private final String label;
+    private final boolean backward;
 
-    Node(Graph graph, int id, Operation op, List<Value> inputs, List<Type> types, String label) {
+    Node(Graph graph, int id, Operation op, List<Value> inputs, List<Type> types, String label, boolean backward) {
         this.graph = graph;
         this.id = id;
         this.op = op;
         this.inputs = List.copyOf(inputs);
         this.label = label;
+        this.backward = backward;
         List<Value> outs = new ArrayList<>();
         for (Type t : types) outs.add(new Value(this, outs.size(), t));
         this.outputs = List.copyOf(outs);
@@ -57,11 +59,23 @@ public final class Node {
         return label;
     }
 
+    /** Whether the node is of the backward pass: made in {@link Graph#backwardScope}. */
+    public boolean backward() {
+        return backward;
+    }
+
+    /** The op's text, with the outer record's name where the op is nested in another: {@code Attention.Grad[...]}. */
+    private String opText() {
+        Class<?> outer = op.getClass().getEnclosingClass();
+        boolean nested = outer != null && outer.isRecord() && Operation.class.isAssignableFrom(outer);
+        return nested ? outer.getSimpleName() + "." + op : op.toString();
+    }
+
     @Override
     public String toString() {
         StringBuilder s = new StringBuilder();
         for (Value v : outputs) s.append(s.isEmpty() ? "" : ", ").append(v);
-        s.append(" = ").append(op).append('(');
+        s.append(" = ").append(opText()).append('(');
         for (int i = 0; i < inputs.size(); i++) {
             Value v = inputs.get(i);
             s.append(i > 0 ? ", " : "").append('%').append(v.node().id());

@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.cortigan.grad.Gradients;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -27,12 +26,12 @@ public final class Recompute {
         Graph to = new Graph();
         Map<Value, Value> copies = new HashMap<>(), again = new HashMap<>();
         for (Node n : g.nodes()) {
-            try (Graph.Scope s = to.scope(n.label())) {
+            try (Graph.Scope s = to.scopeOf(n)) {
                 if (n.op() instanceof Leaf leaf) {
                     copies.put(n.output(0), leaf(to, leaf));
                     continue;
                 }
-                boolean backward = Gradients.backward(n);
+                boolean backward = n.backward();
                 List<Value> in = new ArrayList<>();
                 for (Value v : n.inputs()) in.add(backward && cheap(v) ? again(v, copies, again) : copies.get(v));
                 Node copy = to.apply(n.op(), in);
@@ -55,7 +54,7 @@ public final class Recompute {
     /** Activations, normalised values, and views of them. */
     private static boolean cheap(Value v) {
         Node n = v.node();
-        if (n.op() instanceof Leaf || Gradients.backward(n)) return false;
+        if (n.op() instanceof Leaf || n.backward()) return false;
         return n.op() instanceof Activation
                 || n.op() instanceof LayerNorm && v.index() == 0
                 || view(n) && cheap(n.input(0));
