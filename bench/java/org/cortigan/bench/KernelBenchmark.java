@@ -12,9 +12,9 @@ import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
-import org.cortigan.op.Sketch;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -69,7 +69,7 @@ public class KernelBenchmark {
     @Setup(Level.Trial)
     public void setUp() {
         CpuDevice cpu = CpuDevice.best(0);
-        Sketch s = graph();
+        CaseInputs s = graph();
         Graph g = s.graph();
         vars = new Variables(cpu);
         session = new Session(g, cpu, vars);
@@ -81,12 +81,12 @@ public class KernelBenchmark {
         });
     }
 
-    private Sketch graph() {
+    private CaseInputs graph() {
         OpCase c = OpCases.all().stream()
                 .filter(x -> x.bench() && x.name().equals(name))
                 .findFirst()
                 .orElseThrow();
-        Sketch s = new Sketch(type);
+        CaseInputs s = new CaseInputs(type);
         var outs = c.body().apply(s);
         Graph g = s.graph();
         int k = 0;

@@ -13,9 +13,9 @@ import org.cortigan.exec.OpCheck;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
-import org.cortigan.op.Sketch;
 import org.cortigan.train.Trajectory;
 
 /** Every op's cases against the double reference, and the golden training run: whether the device is right. */
@@ -60,7 +60,7 @@ final class OwnOps {
 
     /** Elements of a case's inputs. */
     private static long elements(OpCase c) {
-        Sketch s = new Sketch(DType.F32);
+        CaseInputs s = new CaseInputs(DType.F32);
         c.body().apply(s);
         return s.graph().nodes().stream()
                 .filter(n -> n.op() instanceof Leaf)

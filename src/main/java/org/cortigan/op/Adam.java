@@ -196,30 +196,30 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     static final int[][] SPECTRAL = {{1, 37}, {41, 1}, {131, 67}, {41, 3}, {20, 1032}, {300, 36}, {509, 131}};
 
     /** The parts of a spectral gradient [m, n] in a case, which is some standard deviations at most. */
-    static List<Value> spectral(Sketch s, int m, int n) {
+    static List<Value> spectral(CaseInputs s, int m, int n) {
         return List.of(
-                s.filled(DType.F32, r -> Sketch.gaussian(r, m * n), m, n),
-                s.filled(DType.F32, r -> Sketch.gaussian(r, m), m),
-                s.filled(DType.F32, r -> Sketch.gaussian(r, n), n),
+                s.filled(DType.F32, r -> CaseInputs.gaussian(r, m * n), m, n),
+                s.filled(DType.F32, r -> CaseInputs.gaussian(r, m), m),
+                s.filled(DType.F32, r -> CaseInputs.gaussian(r, n), n),
                 s.scalar(0.83),
                 s.scalar(0.37));
     }
 
     /** A step of a case on parameters of these sizes. */
-    private List<Value> on(Sketch s, int[]... sizes) {
+    private List<Value> on(CaseInputs s, int[]... sizes) {
         List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
         for (int k = 0; k < sizes.length; k++) {
             int[] size = sizes[k];
-            int n = Sketch.elements(size);
+            int n = CaseInputs.elements(size);
             List<Value> g = slots.get(k).spectral
                     ? spectral(s, size[0], size[1])
-                    : List.of(s.filled(DType.F32, r -> Sketch.gaussian(r, n), size));
-            in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
+                    : List.of(s.filled(DType.F32, r -> CaseInputs.gaussian(r, n), size));
+            in.add(s.variable(DType.F32, r -> CaseInputs.gaussian(r, n), size));
             in.add(g.get(0));
-            in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
-            in.add(s.variable(DType.F32, r -> Sketch.positive(r, n), size));
-            if (slots.get(k).copy) in.add(s.variable(DType.BF16, r -> Sketch.gaussian(r, n), size));
-            if (ema > 0) in.add(s.variable(DType.F32, r -> Sketch.gaussian(r, n), size));
+            in.add(s.variable(DType.F32, r -> CaseInputs.gaussian(r, n), size));
+            in.add(s.variable(DType.F32, r -> CaseInputs.positive(r, n), size));
+            if (slots.get(k).copy) in.add(s.variable(DType.BF16, r -> CaseInputs.gaussian(r, n), size));
+            if (ema > 0) in.add(s.variable(DType.F32, r -> CaseInputs.gaussian(r, n), size));
             in.addAll(g.subList(1, g.size()));
         }
         return s.graph().apply(this, in).outputs();

@@ -70,8 +70,8 @@ public record ChannelAffine(double eps, double slope) implements Op {
     private static OpCase of(int rows, int width) {
         return OpCase.of("channel_affine " + rows + "x" + width, 8, g -> {
             List<Value> in = new ArrayList<>(List.of(g.normal(rows, width)));
-            for (int i = 0; i < 3; i++) in.add(g.filled(DType.F32, r -> Sketch.gaussian(r, width), width));
-            in.add(g.filled(DType.F32, r -> Sketch.positive(r, width), width));
+            for (int i = 0; i < 3; i++) in.add(g.filled(DType.F32, r -> CaseInputs.gaussian(r, width), width));
+            in.add(g.filled(DType.F32, r -> CaseInputs.positive(r, width), width));
             return List.of(g.graph().apply(new ChannelAffine(1e-5, 0.2), in).output(0));
         });
     }

@@ -10,7 +10,7 @@ import org.cortigan.graph.Value;
  * against central differences, guard words, determinism, in-place against out-of-place, cost.
  *
  * @param name shapes and options in short
- * @param body builds the op on inputs of a {@link Sketch} and returns the outputs to compare
+ * @param body builds the op on inputs of a {@link CaseInputs} and returns the outputs to compare
  * @param terms length n of the longest sum behind one output; the f32 tolerance is n * 2^-24 * scale, with scale the
  *     largest magnitude among reference outputs (at least {@code scale})
  * @param scale magnitude of the largest intermediate result, where outputs cancel below it; 0 if they do not
@@ -21,14 +21,14 @@ import org.cortigan.graph.Value;
  */
 public record OpCase(
         String name,
-        Function<Sketch, List<Value>> body,
+        Function<CaseInputs, List<Value>> body,
         long terms,
         double scale,
         int bf16Roundings,
         boolean gradient,
         boolean bench) {
     /** A small case with gradient check. */
-    public static OpCase of(String name, long terms, Function<Sketch, List<Value>> body) {
+    public static OpCase of(String name, long terms, Function<CaseInputs, List<Value>> body) {
         return new OpCase(name, body, terms, 0, 1, true, false);
     }
 

@@ -96,7 +96,7 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
                         a == Axis.IMAGES ? 4L * b + 16 : 4L * v + 16,
                         s -> {
                             Value p = s.normal(b, v);
-                            Value t = s.filled(DType.F32, r -> Sketch.gaussian(r, b * v), b, v);
+                            Value t = s.filled(DType.F32, r -> CaseInputs.gaussian(r, b * v), b, v);
                             Value w = s.filled(DType.F32, r -> new float[] {0.7f, 1.3f}, 2);
                             return List.of(s.graph()
                                     .apply(new PearsonLoss(k, a, eps), p, t, w)

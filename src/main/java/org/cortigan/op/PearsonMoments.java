@@ -98,13 +98,13 @@ public record PearsonMoments() implements Op {
                         0,
                         s -> {
                             Function<SplittableRandom, float[]> data =
-                                    r -> shifted(Sketch.gaussian(r, b * v), 0, b * v, offset);
+                                    r -> shifted(CaseInputs.gaussian(r, b * v), 0, b * v, offset);
                             Value p = s.filled(s.compute(), data, b, v), t = s.filled(DType.F32, data, b, v);
                             Value rows = s.filled(DType.I32, r -> new float[] {before, n}, 2);
                             Value moments = s.variable(
                                     DType.F64,
                                     r -> {
-                                        float[] m = shifted(Sketch.positive(r, ROWS * v), 0, 2 * v, offset);
+                                        float[] m = shifted(CaseInputs.positive(r, ROWS * v), 0, 2 * v, offset);
                                         if (before == 0)
                                             Arrays.fill(m, Float.NaN); // nothing of what was before is taken
                                         return m;

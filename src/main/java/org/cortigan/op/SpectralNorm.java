@@ -188,12 +188,12 @@ public record SpectralNorm(Mode mode) implements Op {
                 .scaled(4);
     }
 
-    private static List<Value> weight(Sketch s, int m, int n) {
+    private static List<Value> weight(CaseInputs s, int m, int n) {
         Value w = s.normal(DType.F32, m, n);
         return List.of(
                 w,
-                s.variable(DType.F32, r -> Sketch.gaussian(r, m), m),
-                s.variable(DType.F32, r -> Sketch.gaussian(r, n), n),
+                s.variable(DType.F32, r -> CaseInputs.gaussian(r, m), m),
+                s.variable(DType.F32, r -> CaseInputs.gaussian(r, n), n),
                 s.variable(DType.F32, r -> new float[] {0.37f}, 1),
                 w);
     }

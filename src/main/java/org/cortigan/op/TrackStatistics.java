@@ -74,10 +74,10 @@ public record TrackStatistics(double momentum, long count, double eps) implement
         List<OpCase> c = new ArrayList<>();
         for (int n : new int[] {1, 37, 512}) {
             OpCase o = OpCase.of("track_statistics " + n, 16, s -> {
-                Value m = s.variable(DType.F32, r -> Sketch.gaussian(r, n), n);
-                Value v = s.variable(DType.F32, r -> Sketch.positive(r, n), n);
-                Value mean = s.filled(DType.F32, r -> Sketch.gaussian(r, n), n);
-                Value rstd = s.filled(DType.F32, r -> Sketch.positive(r, n), n);
+                Value m = s.variable(DType.F32, r -> CaseInputs.gaussian(r, n), n);
+                Value v = s.variable(DType.F32, r -> CaseInputs.positive(r, n), n);
+                Value mean = s.filled(DType.F32, r -> CaseInputs.gaussian(r, n), n);
+                Value rstd = s.filled(DType.F32, r -> CaseInputs.positive(r, n), n);
                 return s.graph()
                         .apply(new TrackStatistics(0.1, 33, 1e-5), m, v, mean, rstd)
                         .outputs();

@@ -33,12 +33,12 @@ import org.cortigan.graph.Value;
 import org.cortigan.mem.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.ArgWriter;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.LinearGrad;
 import org.cortigan.op.Op;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
-import org.cortigan.op.Sketch;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
 import org.junit.jupiter.api.Test;
@@ -371,7 +371,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     void operandsOfLibrariesBeginTheirTensors() {
         Set<String> seen = new TreeSet<>();
         for (OpCase c : OpCases.all()) {
-            Sketch sketch = new Sketch(DType.F32);
+            CaseInputs sketch = new CaseInputs(DType.F32);
             List<Value> out = c.body().apply(sketch), by = List.copyOf(sketch.differentiable());
             if (c.gradient())
                 Gradients.of(

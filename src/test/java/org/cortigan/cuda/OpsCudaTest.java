@@ -12,9 +12,9 @@ import org.cortigan.exec.Devices;
 import org.cortigan.exec.OpCheck;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
-import org.cortigan.op.Sketch;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
@@ -51,7 +51,7 @@ class OpsCudaTest {
         OpCheck.compare(c, t, want, got, card.name());
         // Inputs, variables, results, and a gradient's seeds: each is moved once and may have a block of its own. A
         // session has a few besides; pinned are two sets of what travels with a run, and the staging memory.
-        Sketch s = new Sketch(t);
+        CaseInputs s = new CaseInputs(t);
         c.body().apply(s);
         int tensors = s.data().size() + 2 * want.size() + 12;
         assertTrue(

@@ -31,12 +31,12 @@ import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.Cast;
 import org.cortigan.op.GroupedMatmul;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
-import org.cortigan.op.Sketch;
 import org.cortigan.optim.Optimizer;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.StepGraph;
@@ -154,7 +154,7 @@ class LaunchTest {
     }
 
     private static Graph graph(OpCase c, DType t) {
-        Sketch s = new Sketch(t);
+        CaseInputs s = new CaseInputs(t);
         OpCheck.build(c, s, OpCheck.hasGradient(c));
         return s.graph();
     }
@@ -222,8 +222,8 @@ class LaunchTest {
     }
 
     /** What nothing is differentiated by. */
-    private static Value data(Sketch s, int... dims) {
-        return s.filled(s.compute(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
+    private static Value data(CaseInputs s, int... dims) {
+        return s.filled(s.compute(), r -> CaseInputs.gaussian(r, CaseInputs.elements(dims)), dims);
     }
 
     private static void steps(DType t, Map<String, Graph> to) {

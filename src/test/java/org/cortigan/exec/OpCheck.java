@@ -13,8 +13,8 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
-import org.cortigan.op.Sketch;
 
 /** A case on a device against the double reference: for {@link OpTest}, and for tools/gpu-check, which has no JUnit. */
 public final class OpCheck {
@@ -29,7 +29,7 @@ public final class OpCheck {
     /** Outputs of a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
     public static Map<String, float[]> run(
             OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
-        Sketch s = new Sketch(compute);
+        CaseInputs s = new CaseInputs(compute);
         build(c, s, backward);
         try (Variables vars = new Variables(device)) {
             for (Node n : s.graph().nodes())
@@ -71,12 +71,12 @@ public final class OpCheck {
         }
     }
 
-    static float[] content(Sketch s, String name, OpCase c) {
+    static float[] content(CaseInputs s, String name, OpCase c) {
         return s.data().get(name).apply(new SplittableRandom(c.name().hashCode() * 31L + name.hashCode()));
     }
 
     /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
-    static void build(OpCase c, Sketch s, boolean backward) {
+    static void build(OpCase c, CaseInputs s, boolean backward) {
         List<Value> outs = c.body().apply(s);
         for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
         if (!backward) return;
@@ -87,9 +87,9 @@ public final class OpCheck {
         for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
     }
 
-    static Value seed(Sketch s, Value out) {
+    static Value seed(CaseInputs s, Value out) {
         int[] dims = out.shape().dims();
-        return s.filled(out.dtype(), r -> Sketch.gaussian(r, Sketch.elements(dims)), dims);
+        return s.filled(out.dtype(), r -> CaseInputs.gaussian(r, CaseInputs.elements(dims)), dims);
     }
 
     static void paintArena(Session s) {
@@ -147,7 +147,7 @@ public final class OpCheck {
 
     /** Whether a case has inputs to differentiate by. */
     public static boolean hasGradient(OpCase c) {
-        Sketch s = new Sketch(DType.F32);
+        CaseInputs s = new CaseInputs(DType.F32);
         try {
             build(c, s, true);
             return !s.differentiable().isEmpty();

@@ -21,12 +21,12 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
-import org.cortigan.op.Sketch;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -146,7 +146,7 @@ class OpTest {
 
     private static void gradientCheck(OpCase c) {
         CpuDevice ref = CpuDevice.doubleReference();
-        Sketch s = new Sketch(DType.F32);
+        CaseInputs s = new CaseInputs(DType.F32);
         List<Value> outs = c.body().apply(s);
         List<Value> wrt = List.copyOf(s.differentiable());
         assertTrue(!wrt.isEmpty(), "nothing to differentiate by");
@@ -201,7 +201,7 @@ class OpTest {
     Stream<DynamicTest> costsArePositiveAndCoverTheTensors() {
         return cases().stream()
                 .map(c -> dynamicTest(c.name(), () -> {
-                    Sketch s = new Sketch(DType.F32);
+                    CaseInputs s = new CaseInputs(DType.F32);
                     OpCheck.build(c, s, OpCheck.hasGradient(c));
                     for (Node n : s.graph().nodes()) {
                         if (n.op() instanceof Leaf) continue;
@@ -223,7 +223,7 @@ class OpTest {
     void everyOpHasCasesAndAGradientCheckOrAReason() throws Exception {
         Set<String> seen = new HashSet<>(), checked = new HashSet<>();
         for (OpCase c : OpCases.all()) {
-            Sketch s = new Sketch(DType.F32);
+            CaseInputs s = new CaseInputs(DType.F32);
             OpCheck.build(c, s, OpCheck.hasGradient(c));
             Graph g = s.graph();
             for (Node n : g.nodes()) {

@@ -26,8 +26,8 @@ import org.cortigan.graph.Graph;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
+import org.cortigan.op.CaseInputs;
 import org.cortigan.op.PearsonMoments;
-import org.cortigan.op.Sketch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -145,7 +145,7 @@ class EvaluationTest {
     }
 
     private static float[] data(long seed, int b, int v) {
-        float[] f = Sketch.gaussian(new SplittableRandom(seed), b * v);
+        float[] f = CaseInputs.gaussian(new SplittableRandom(seed), b * v);
         for (int i = 0; i < f.length; i++) f[i] = i % v == 2 ? 0.1f : f[i] + 1000;
         return f;
     }

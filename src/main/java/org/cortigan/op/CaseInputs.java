@@ -12,14 +12,14 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 
 /** A graph under construction whose inputs know what to be filled with; for {@link OpCase}. */
-public final class Sketch {
+public final class CaseInputs {
     private final Graph graph = new Graph();
     private final DType compute;
     private final Map<String, Function<SplittableRandom, float[]>> data = new LinkedHashMap<>();
     private final List<Value> differentiable = new ArrayList<>();
 
     /** @param compute type of activations: f32 or bf16 */
-    public Sketch(DType compute) {
+    public CaseInputs(DType compute) {
         this.compute = compute;
     }
 
