@@ -123,7 +123,7 @@ public final class Session implements AutoCloseable {
                     ? options.arena.arena
                     : own(allocate(bytes));
             int n = 0;
-            for (Node s : plan.steps()) if (Op.of(s).kernel() != null) n++;
+            for (Node s : plan.steps()) if (!(s.op() instanceof Op.View)) n++;
             nodes = new Node[n];
             functions = new long[n];
             args = new long[n];
@@ -131,7 +131,7 @@ public final class Session implements AutoCloseable {
             int i = 0;
             for (Node s : plan.steps()) {
                 Op op = Op.of(s);
-                if (op.kernel() == null) continue;
+                if (op instanceof Op.View) continue;
                 Prepared p = prepared.get(s);
                 long scratch = plan.scratchOffset(s) < 0 ? 0 : arena.address() + plan.scratchOffset(s);
                 ArgBlock.Addresses at = new ArgBlock.Addresses() {
@@ -243,7 +243,7 @@ public final class Session implements AutoCloseable {
         Dry(Graph graph, Device device) {
             Native.set_threads(device.threads());
             plan = makePlan(graph, device, Options.DEFAULT, n -> {
-                if (Op.of(n).kernel() == null) return 0;
+                if (n.op() instanceof Op.View) return 0;
                 Prepared p = Session.prepare(n, device, memory);
                 all.add(p);
                 return scratch(p, device);
@@ -270,7 +270,7 @@ public final class Session implements AutoCloseable {
     }
 
     private long prepare(Node n) {
-        if (Op.of(n).kernel() == null) return 0;
+        if (n.op() instanceof Op.View) return 0;
         Prepared p = prepare(n, device, owned);
         prepared.put(n, p);
         return scratch(p, device);

@@ -45,7 +45,7 @@ public final class Gradients {
         for (Value w : wrt) if (w.node().id() < n) needed[w.node().id()] = true;
         for (int i = 0; i < n; i++) {
             Node node = g.nodes().get(i);
-            if (node.op() instanceof Op op && op.update()) continue;
+            if (node.op() instanceof Op.Update) continue;
             for (Value in : node.inputs()) needed[i] |= needed[in.node().id()];
         }
 

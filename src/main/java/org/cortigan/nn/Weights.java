@@ -207,7 +207,7 @@ public final class Weights {
                         w.now(s.name), w.now(s.name + ".u"), w.now(s.name + ".v"), w.now(s.name + ".s"), used.get(i)));
         }
         if (normed.isEmpty()) return used.stream().map(v -> new Weight(v, null)).toList();
-        return SpectralNorm.of(normed, SpectralNorm.Mode.REUSE).stream()
+        return SpectralNorm.reuse(normed).stream()
                 .map(n -> new Weight(n.weight(), n.inverseSigma()))
                 .toList();
     }

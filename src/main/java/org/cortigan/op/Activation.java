@@ -36,9 +36,8 @@ public record Activation(Kind kind, double alpha) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return List.of(n.graph()
-                .apply(new ActivationGrad(kind, alpha), n.input(0), dOut.get(0))
-                .output(0));
+        return List.of(
+                n.graph().apply(new Grad(kind, alpha), n.input(0), dOut.get(0)).output(0));
     }
 
     static double flops(Kind kind) {
@@ -61,8 +60,52 @@ public record Activation(Kind kind, double alpha) implements Op {
     }
 
     @Override
+    public boolean cheap(int output) {
+        return true;
+    }
+
+    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).out(0).i64(n.input(0).shape().elements()).i64(kind.ordinal()).f64(alpha);
+    }
+
+    /** dX = dY f'(x) of an {@link Activation}. Inputs x, dY. */
+    record Grad(Kind kind, double alpha) implements Op.Gradient {
+        @Override
+        public String name() {
+            return kind.name().toLowerCase(Locale.ROOT) + "_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "x and dY must be alike");
+            return List.of(in.get(0).type());
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, (flops(kind) + 3) * n.input(0).shape().elements());
+        }
+
+        @Override
+        public String kernel() {
+            return "activation_grad";
+        }
+
+        @Override
+        public int inPlace(Node n, int output) {
+            return 1;
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.in(0)
+                    .in(1)
+                    .out(0)
+                    .i64(n.input(0).shape().elements())
+                    .i64(kind.ordinal())
+                    .f64(alpha);
+        }
     }
 
     public static List<OpCase> cases() {

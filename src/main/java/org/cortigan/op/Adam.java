@@ -12,7 +12,7 @@ import org.cortigan.graph.Value;
  * One step of Adam or AdamW on any number of parameters, in place. Inputs: learning rate, step number and gradient norm
  * (f32[1] each), then for each parameter p, gradient, m, v (f32), its bf16 copy if it has one, its moving average if
  * {@code ema > 0}; all but the gradient are variables. A spectral gradient comes in the parts that
- * {@link SpectralNormGrad} would make it of: G in its place, the others behind the rest. Outputs for each: p, m, v,
+ * {@link SpectralNorm.Grad} would make it of: G in its place, the others behind the rest. Outputs for each: p, m, v,
  * copy, average after the step. Formulas: kernels/adam/adam.h.
  *
  * @param clip greatest gradient norm; 0 for none
@@ -20,7 +20,7 @@ import org.cortigan.graph.Value;
  * @param decoupled weight decay as in AdamW; otherwise added to the gradient as in Adam
  */
 public record Adam(double beta1, double beta2, double eps, double clip, double ema, boolean decoupled, List<Slot> slots)
-        implements Op {
+        implements Op.Update {
     /**
      * What differs between parameters: weight decay, whether there is a bf16 copy, whether the gradient comes in parts.
      */
@@ -42,7 +42,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
 
     private int first(int slot) {
         int at = 3;
-        for (int i = 0; i < slot; i++) at += tensors(i) + (slots.get(i).spectral ? SpectralNormGrad.PARTS - 1 : 0);
+        for (int i = 0; i < slot; i++) at += tensors(i) + (slots.get(i).spectral ? SpectralNorm.Grad.PARTS - 1 : 0);
         return at;
     }
 
@@ -75,7 +75,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 else out.add(p.type());
             }
             if (slots.get(k).spectral)
-                SpectralNormGrad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
+                SpectralNorm.Grad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
         }
         return out;
     }
@@ -86,16 +86,6 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         while (k + 1 < slots.size() && output(k + 1) <= output) k++;
         int i = output - output(k);
         return first(k) + (i == 0 ? 0 : i + 1);
-    }
-
-    @Override
-    public boolean overwrites(int output) {
-        return true;
-    }
-
-    @Override
-    public boolean update() {
-        return true;
     }
 
     @Override
@@ -123,7 +113,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         w.rows(slots.size(), k -> {
             int at = first(k), behind = at + tensors(k);
             w.in(at);
-            SpectralNormGrad.writeParts(n, w, at + 1, slots.get(k).spectral ? behind : -1);
+            SpectralNorm.Grad.writeParts(n, w, at + 1, slots.get(k).spectral ? behind : -1);
             w.in(at + 2).in(at + 3).inOrNone(slots.get(k).copy ? at + 4 : -1).inOrNone(ema > 0 ? behind - 1 : -1);
             w.f64(slots.get(k).decay);
         });

@@ -101,11 +101,6 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
     }
 
     @Override
-    public String kernel() {
-        return "assemble";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.out(0).i64(outer).i64(width());
         w.rows(pieces.size(), i -> {

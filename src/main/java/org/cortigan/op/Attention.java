@@ -36,7 +36,7 @@ public record Attention(int heads) implements Op {
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         if (dOut.get(1) != null) throw new UnsupportedOperationException("the log-sum-exp has no gradient");
         return n.graph()
-                .apply(new AttentionGrad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))
+                .apply(new Grad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))
                 .outputs();
     }
 
@@ -51,15 +51,36 @@ public record Attention(int heads) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "attention";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
         w.in(0).out(0).out(1).scratch();
         w.i64(x.dim(0)).i64(x.dim(1)).i64(heads).i64(x.dim(2) / (3 * heads));
+    }
+
+    /** Gradient of {@link Attention}. Inputs qkv, y, log-sum-exp, dY; output dQKV, like qkv. */
+    record Grad(int heads) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "attention_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(in.get(3).type().equals(in.get(1).type()), this, in, "dY must be like y");
+            return List.of(in.get(0).type());
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, 10 * products(n.input(0)));
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            Value x = n.input(0);
+            w.in(0).in(1).in(2).in(3).out(0).scratch();
+            w.i64(x.dim(0)).i64(x.dim(1)).i64(heads).i64(x.dim(2) / (3 * heads));
+        }
     }
 
     public static List<OpCase> cases() {

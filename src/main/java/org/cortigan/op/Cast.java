@@ -31,11 +31,6 @@ public record Cast(DType to) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "cast";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).out(0).i64(n.input(0).shape().elements()).i64(to.variant());
     }

@@ -15,7 +15,7 @@ import org.cortigan.graph.Value;
  *
  * @param slope of the leaky ReLU below zero; 1 for none
  */
-public record ChannelAffine(double eps, double slope) implements Op {
+public record ChannelAffine(double eps, double slope) implements Op.NoGradient {
     @Override
     public String name() {
         return "channel_affine";
@@ -32,11 +32,6 @@ public record ChannelAffine(double eps, double slope) implements Op {
     @Override
     public Cost cost(Node n) {
         return Op.cost(n, 5.0 * n.input(0).shape().elements());
-    }
-
-    @Override
-    public String kernel() {
-        return "channel_affine";
     }
 
     @Override

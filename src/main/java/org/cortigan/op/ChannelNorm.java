@@ -56,14 +56,7 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         Value dY = dOut.get(0);
         if (dY == null) throw new UnsupportedOperationException("channel_norm: its statistics have no gradient");
         return n.graph()
-                .apply(
-                        new ChannelNormGrad(groups, batch, slope),
-                        dY,
-                        n.input(0),
-                        n.input(1),
-                        n.input(2),
-                        n.output(1),
-                        n.output(2))
+                .apply(new Grad(groups, batch, slope), dY, n.input(0), n.input(1), n.input(2), n.output(1), n.output(2))
                 .outputs();
     }
 
@@ -74,15 +67,39 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
     }
 
     @Override
-    public String kernel() {
-        return "channel_norm";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).in(2).out(0).out(1).out(2).scratch();
         extents(w, n.input(0), batch, groups);
         w.f64(eps).f64(slope);
+    }
+
+    /** Gradient of {@link ChannelNorm}. Inputs dY, x, gamma, beta, mean, rstd; outputs dX, dGamma, dBeta. */
+    record Grad(int groups, boolean batch, double slope) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "channel_norm_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "dY and x must be alike");
+            Type p = Type.of(DType.F32, in.get(1).dim(-1));
+            return List.of(in.get(1).type(), p, p);
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            Cost once = Op.cost(n, 18.0 * n.input(0).shape().elements());
+            return new Cost(once.flops(), once.bytesRead() + 2 * Op.bytes(n.input(0)), once.bytesWritten());
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            for (int i = 0; i < 6; i++) w.in(i);
+            w.out(0).out(1).out(2).scratch();
+            extents(w, n.input(1), batch, groups);
+            w.f64(slope);
+        }
     }
 
     public static List<OpCase> cases() {

@@ -47,7 +47,7 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
         List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             Value dx = n.graph()
-                    .apply(new Conv2dGradX(x.shape(), strideH, strideW, padH, padW), dY, w)
+                    .apply(new GradX(x.shape(), strideH, strideW, padH, padW), dY, w)
                     .output(0);
             d.set(0, hasScale ? Ops.mul(dx, n.input(n.inputs().size() - 1)) : dx);
         }
@@ -55,7 +55,7 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
             d.set(
                     1,
                     n.graph()
-                            .apply(new Conv2dGradW(w.shape(), strideH, strideW, padH, padW), x, dY)
+                            .apply(new GradW(w.shape(), strideH, strideW, padH, padW), x, dY)
                             .output(0));
         if (hasBias && wanted[2]) d.set(2, Ops.sumLeading(dY, n.input(2).shape()));
         return d;
@@ -84,11 +84,6 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     }
 
     @Override
-    public String kernel() {
-        return "conv2d";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
         w.state()
@@ -99,6 +94,73 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
                 .out(0)
                 .scratch();
         shape(w, x.shape(), n.input(1).shape(), strideH, strideW, padH, padW, x.dtype());
+    }
+
+    /**
+     * Gradient of {@link Conv2d} by x, without its scale: inputs dY and w; output of the shape {@code of}, in dY's
+     * type.
+     */
+    record GradX(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "conv2d_grad_x";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return List.of(new Type(in.get(0).dtype(), of));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, flops(n.input(0).shape(), n.input(1).shape()));
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.state().in(0).in(1).out(0).scratch();
+            shape(
+                    w,
+                    of,
+                    n.input(1).shape(),
+                    strideH,
+                    strideW,
+                    padH,
+                    padW,
+                    n.input(0).dtype());
+        }
+    }
+
+    /** Gradient of {@link Conv2d} by its (scaled) weight: inputs x and dY; output of the shape {@code of}, f32. */
+    record GradW(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "conv2d_grad_w";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return List.of(new Type(DType.F32, of));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, flops(n.input(1).shape(), of));
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.state().in(0).in(1).out(0).scratch();
+            shape(
+                    w,
+                    n.input(0).shape(),
+                    of,
+                    strideH,
+                    strideW,
+                    padH,
+                    padW,
+                    n.input(0).dtype());
+        }
     }
 
     public static List<OpCase> cases() {

@@ -85,11 +85,6 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "gan_loss";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).out(0).out(1).out(2).out(3).out(4).scratch();
         long all = n.input(0).shape().elements();

@@ -79,7 +79,7 @@ public record GatherGroups(List<Integer> sizes) implements Op {
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         Value dX = n.graph()
-                .apply(new GatherGroupsGrad(n.input(0).dim(0)), dOut.get(0), n.input(2), n.input(3))
+                .apply(new Grad(n.input(0).dim(0)), dOut.get(0), n.input(2), n.input(3))
                 .output(0);
         return Arrays.asList(dX, null, null, null);
     }
@@ -88,11 +88,6 @@ public record GatherGroups(List<Integer> sizes) implements Op {
     public Cost cost(Node n) {
         double moved = Op.bytes(n.output(0));
         return new Cost(0, moved + Op.bytes(n.input(1)), moved);
-    }
-
-    @Override
-    public String kernel() {
-        return "gather_groups";
     }
 
     @Override
@@ -125,6 +120,32 @@ public record GatherGroups(List<Integer> sizes) implements Op {
             at += s;
         }
         return groups;
+    }
+
+    /**
+     * dX [R, V] of {@link GatherGroups}: what flowed back to a column from each group that picked it, summed in their
+     * order.
+     */
+    record Grad(int rows) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "gather_groups_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return List.of(Type.of(in.get(0).dtype(), rows, in.get(1).dim(0) - 1));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, n.input(0).shape().elements());
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.in(0).in(1).in(2).out(0).i64(rows).i64(n.output(0).dim(1));
+        }
     }
 
     public static List<OpCase> cases() {

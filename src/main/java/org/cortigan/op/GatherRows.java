@@ -12,7 +12,7 @@ import org.cortigan.graph.Value;
  * Rows of a table [N, ...] of any type picked by index i32 [B]: [B, ...]. For photographs and responses that live in
  * the device's memory. An index outside the table ends the run with an error. No gradient: tables are data.
  */
-public record GatherRows() implements Op {
+public record GatherRows() implements Op.OfData {
     @Override
     public String name() {
         return "gather_rows";
@@ -29,11 +29,6 @@ public record GatherRows() implements Op {
     public Cost cost(Node n) {
         double moved = Op.bytes(n.output(0));
         return new Cost(0, moved + Op.bytes(n.input(1)), moved);
-    }
-
-    @Override
-    public String kernel() {
-        return "gather_rows";
     }
 
     @Override

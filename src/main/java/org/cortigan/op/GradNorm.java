@@ -10,16 +10,16 @@ import org.cortigan.graph.Value;
 
 /**
  * Euclidean norm of any number of gradients (f32) together, as one f32: what clipping by global norm looks at. Inputs
- * for each: the gradient, or where it is spectral what {@link SpectralNormGrad} would make it of.
+ * for each: the gradient, or where it is spectral what {@link SpectralNorm.Grad} would make it of.
  *
  * @param spectral of each gradient, whether it comes in these parts
  */
-public record GradNorm(List<Boolean> spectral) implements Op {
+public record GradNorm(List<Boolean> spectral) implements Op.Gradient {
     public GradNorm {
         spectral = List.copyOf(spectral);
     }
 
-    /** @param gradients as of {@link SpectralNormGrad#unmade} */
+    /** @param gradients as of {@link SpectralNorm#gradientParts} */
     public static Value of(List<List<Value>> gradients) {
         List<Value> in = new ArrayList<>();
         gradients.forEach(in::addAll);
@@ -36,7 +36,7 @@ public record GradNorm(List<Boolean> spectral) implements Op {
 
     private int first(int gradient) {
         int at = 0;
-        for (int i = 0; i < gradient; i++) at += spectral.get(i) ? SpectralNormGrad.PARTS : 1;
+        for (int i = 0; i < gradient; i++) at += spectral.get(i) ? SpectralNorm.Grad.PARTS : 1;
         return at;
     }
 
@@ -45,7 +45,7 @@ public record GradNorm(List<Boolean> spectral) implements Op {
         Op.require(in.size() == first(spectral.size()), this, in, "wrong number of inputs");
         for (Value v : in) Op.require(v.dtype() == DType.F32, this, in, "gradients must be f32");
         for (int i = 0; i < spectral.size(); i++)
-            if (spectral.get(i)) SpectralNormGrad.requireParts(this, in, in.get(first(i)), first(i) + 1);
+            if (spectral.get(i)) SpectralNorm.Grad.requireParts(this, in, in.get(first(i)), first(i) + 1);
         return List.of(Type.of(DType.F32, 1));
     }
 
@@ -58,14 +58,9 @@ public record GradNorm(List<Boolean> spectral) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "grad_norm";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.out(0).scratch();
-        w.rows(spectral.size(), i -> SpectralNormGrad.writeParts(n, w, first(i), spectral.get(i) ? first(i) + 1 : -1));
+        w.rows(spectral.size(), i -> SpectralNorm.Grad.writeParts(n, w, first(i), spectral.get(i) ? first(i) + 1 : -1));
     }
 
     public static List<OpCase> cases() {

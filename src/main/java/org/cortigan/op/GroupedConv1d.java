@@ -15,6 +15,8 @@ import org.cortigan.graph.Value;
  * each to flat groups of [R, n'_g, O], padding (k - 1) / 2, zeros outside the group. Inputs: flat x, the weights,
  * biases (f32 [O] each), scales (f32 [1] each); contract of the scales as in {@link Matmul}.
  *
+ * <p>Named after its kernel, a convolution in two dimensions that sees one row, as {@link Conv2d} does for one group.
+ *
  * @param rows R
  * @param sizes n_g
  */
@@ -27,7 +29,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
 
     @Override
     public String name() {
-        return "grouped_conv1d";
+        return "grouped_conv2d";
     }
 
     static Shape x(int rows, int n, Shape w) {
@@ -103,7 +105,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
             d.set(
                     0,
                     n.graph()
-                            .apply(new GroupedConv1dGradX(rows, sizes, stride, hasScale), in)
+                            .apply(new GradX(rows, sizes, stride, hasScale), in)
                             .output(0));
         }
         boolean weights = false, biases = false;
@@ -112,7 +114,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
             biases |= hasBias && wanted[1 + count + i];
         }
         if (weights) {
-            Node w = n.graph().apply(new GroupedConv1dGradW(rows, sizes, stride, shapes(n.inputs())), n.input(0), dY);
+            Node w = n.graph().apply(new GradW(rows, sizes, stride, shapes(n.inputs())), n.input(0), dY);
             for (int i = 0; i < count; i++) d.set(1 + i, w.output(i));
         }
         if (biases) {
@@ -122,7 +124,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                 r.add(rows * length(sizes.get(i), w.dim(3), stride));
                 c.add(w.dim(0));
             }
-            Node s = n.graph().apply(new GroupedSum(r, c), dY);
+            Node s = n.graph().apply(new SumLeading.Grouped(r, c), dY);
             for (int i = 0; i < count; i++) d.set(1 + count + i, s.output(i));
         }
         return d;
@@ -131,11 +133,6 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
     @Override
     public Cost cost(Node n) {
         return Op.cost(n, flops(rows, sizes, shapes(n.inputs()), stride));
-    }
-
-    @Override
-    public String kernel() {
-        return "grouped_conv2d";
     }
 
     @Override
@@ -159,6 +156,80 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
 
     static void shape(ArgWriter a, int rows, int n, Shape w, int stride, DType t) {
         Conv2d.shape(a, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
+    }
+
+    /**
+     * Gradient of {@link GroupedConv1d} by x: inputs flat dY, the weights, the scales if {@code hasScale}; output flat.
+     */
+    record GradX(int rows, List<Integer> sizes, int stride, boolean hasScale) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "grouped_conv2d_grad_x";
+        }
+
+        private List<Shape> weights(List<Value> in) {
+            return in.subList(1, 1 + sizes.size()).stream().map(Value::shape).toList();
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            long n = 0;
+            for (int i = 0; i < sizes.size(); i++)
+                n += x(rows, sizes.get(i), in.get(1 + i).shape()).elements();
+            return List.of(Type.of(in.get(0).dtype(), Math.toIntExact(n)));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, flops(rows, sizes, weights(n.inputs()), stride));
+        }
+
+        @Override
+        public void args(Node n, ArgWriter a) {
+            long[] at = new long[2];
+            a.state().scratch();
+            a.rows(sizes.size(), g -> {
+                Shape w = n.input(1 + g).shape();
+                a.none().in(0, at[0]).in(1 + g).out(0, at[1]).none();
+                shape(a, rows, sizes.get(g), w, stride, n.input(0).dtype());
+                a.inOrNone(hasScale ? 1 + sizes.size() + g : -1);
+                at[0] += y(rows, sizes.get(g), w, stride).elements();
+                at[1] += x(rows, sizes.get(g), w).elements();
+            });
+        }
+    }
+
+    /**
+     * Gradients of {@link GroupedConv1d} by its (scaled) weights: inputs flat x and dY; outputs of the shapes
+     * {@code of}, f32.
+     */
+    record GradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "grouped_conv2d_grad_w";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return of.stream().map(s -> new Type(DType.F32, s)).toList();
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, flops(rows, sizes, of, stride));
+        }
+
+        @Override
+        public void args(Node n, ArgWriter a) {
+            long[] at = new long[2];
+            a.state().scratch();
+            a.rows(sizes.size(), g -> {
+                a.none().in(0, at[0]).in(1, at[1]).out(g).none();
+                shape(a, rows, sizes.get(g), of.get(g), stride, n.input(0).dtype());
+                at[0] += x(rows, sizes.get(g), of.get(g)).elements();
+                at[1] += y(rows, sizes.get(g), of.get(g), stride).elements();
+            });
+        }
     }
 
     public static List<OpCase> cases() {

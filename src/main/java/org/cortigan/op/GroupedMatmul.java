@@ -106,7 +106,8 @@ public record GroupedMatmul(
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        if (transA || !transB || a == Where.EACH || b != Where.EACH || apart) return Op.super.gradient(n, dOut, wanted);
+        if (transA || !transB || a == Where.EACH || b != Where.EACH || apart)
+            throw new UnsupportedOperationException(name() + " of these operands has no gradient");
         int count = groups.size();
         Value x = n.input(0), dY = dOut.get(0);
         List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
@@ -138,7 +139,7 @@ public record GroupedMatmul(
         if (biases) {
             Node s = n.graph()
                     .apply(
-                            new GroupedSum(
+                            new SumLeading.Grouped(
                                     groups.stream().map(Extent::m).toList(),
                                     groups.stream().map(Extent::n).toList()),
                             dY);
@@ -151,11 +152,6 @@ public record GroupedMatmul(
     public Cost cost(Node n) {
         return Op.cost(
                 n, groups.stream().mapToDouble(e -> 2.0 * e.m * e.n * e.k).sum());
-    }
-
-    @Override
-    public String kernel() {
-        return "grouped_matmul";
     }
 
     @Override

@@ -4,6 +4,7 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
@@ -49,7 +50,7 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         }
         List<Value> in = new ArrayList<>(List.of(dOut.get(0), s, n.input(1), n.output(1), n.output(2)));
         if (dSum != null) in.add(dSum);
-        Node g = s.graph().apply(new LayerNormGrad(dSum != null), in);
+        Node g = s.graph().apply(new Grad(dSum != null), in);
         List<Value> d = new ArrayList<>(List.of(g.output(0), g.output(1), g.output(2)));
         if (residual) d.add(g.output(0));
         return d;
@@ -60,9 +61,18 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         return Op.cost(n, 8.0 * n.input(0).shape().elements());
     }
 
+    /** The normalised output; the statistics and the sum with the residual are kept for the gradient. */
     @Override
-    public String kernel() {
-        return "layernorm";
+    public boolean cheap(int output) {
+        return output == 0;
+    }
+
+    @Override
+    public Value again(Node n, UnaryOperator<Value> kept) {
+        Value sum = kept.apply(residual ? n.output(3) : n.input(0));
+        return sum.graph()
+                .apply(new LayerNorm(eps, false), sum, kept.apply(n.input(1)), kept.apply(n.input(2)))
+                .output(0);
     }
 
     @Override
@@ -71,6 +81,36 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         if (residual) w.out(3);
         else w.none();
         w.out(0).out(1).out(2).i64(rows(n.input(0))).i64(n.input(0).dim(-1)).f64(eps);
+    }
+
+    /**
+     * Gradient of {@link LayerNorm}. Inputs dY, s, gamma, mean, rstd and, if {@code hasSum}, the gradient of s that
+     * comes by another way; outputs dS (the gradient of both x and r), dGamma, dBeta.
+     */
+    record Grad(boolean hasSum) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "layernorm_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "dY and s must be alike");
+            Type p = Type.of(DType.F32, in.get(1).dim(-1));
+            return List.of(in.get(1).type(), p, p);
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, 14.0 * n.input(0).shape().elements());
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.in(0).inOrNone(hasSum ? 5 : -1).in(1).in(2).in(3).in(4);
+            w.out(0).out(1).out(2).scratch();
+            w.i64(rows(n.input(1))).i64(n.input(1).dim(-1));
+        }
     }
 
     public static List<OpCase> cases() {

@@ -65,7 +65,7 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         }
         // Gradients of weights accumulate in f32 whatever the compute type.
         if (wanted[1] && hasBias && wanted[2] && transB && !transA) {
-            Node g = n.graph().apply(new LinearGrad(), dY, a);
+            Node g = n.graph().apply(new Grad(), dY, a);
             d.set(1, g.output(0));
             d.set(2, g.output(1));
             return d;
@@ -86,17 +86,50 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
     }
 
     @Override
-    public String kernel() {
-        return "matmul";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         List<Value> in = n.inputs();
         w.state().in(0).in(1).inOrNone(hasBias ? 2 : -1).inOrNone(hasScale ? in.size() - 1 : -1);
         w.out(0).scratch();
         w.i64(m(in)).i64(n(in)).i64(k(in)).i64(transA ? 1 : 0).i64(transB ? 1 : 0);
         w.i64(in.get(0).dtype().variant()).i64(in.get(1).dtype().variant()).i64(out.variant());
+    }
+
+    /**
+     * Gradients of a linear layer by its weight and bias: inputs dY [R, M] and x [R, N]; outputs dW = dY^T x [M, N] and
+     * the sums of dY [M], both f32. One op, as libraries sum dY while they multiply with it.
+     */
+    record Grad() implements Op.Gradient {
+        @Override
+        public String name() {
+            return "linear_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Value dY = in.get(0), x = in.get(1);
+            Op.require(
+                    dY.shape().rank() == 2 && x.shape().rank() == 2 && dY.dim(0) == x.dim(0),
+                    this,
+                    in,
+                    "dY must be [R, M], x [R, N]");
+            Op.require(dY.dtype() == x.dtype() && x.dtype().isFloat(), this, in, "dY and x must have one type");
+            return List.of(
+                    new Type(DType.F32, Shape.of(dY.dim(1), x.dim(1))), new Type(DType.F32, Shape.of(dY.dim(1))));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            double dY = n.input(0).shape().elements();
+            return Op.cost(n, 2 * dY * n.input(1).dim(1) + dY);
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            Value dY = n.input(0), x = n.input(1);
+            w.state().in(0).in(1).out(1).none().out(0).scratch();
+            w.i64(dY.dim(1)).i64(x.dim(1)).i64(x.dim(0)).i64(1).i64(0);
+            w.i64(dY.dtype().variant()).i64(x.dtype().variant()).i64(DType.F32.variant());
+        }
     }
 
     public static List<OpCase> cases() {
@@ -108,6 +141,9 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         c.add(product(5, 9, 4, false, true, false, true).noGradient());
         c.add(product(1576, 768, 768, false, true, true, false).benchmark());
         c.add(product(8, 39548, 768, false, true, true, false).benchmark());
+        for (int[] s : new int[][] {{1, 1, 1}, {5, 9, 4}, {33, 17, 70}, {130, 65, 257}, {3, 39548, 2}, {2, 3, 39548}})
+            c.add(linearGrad(s[0], s[1], s[2]).noGradient());
+        c.add(linearGrad(1576, 768, 768).benchmark());
         return c;
     }
 
@@ -122,5 +158,15 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
             return List.of(Ops.matmul(a, b, ta, tb, bi, sc, g.compute()));
         });
         return (long) m * n * k > 2000 ? c.noGradient() : c;
+    }
+
+    /** @param rows R of the layer; @param outputs M; @param inputs N */
+    private static OpCase linearGrad(int rows, int outputs, int inputs) {
+        return OpCase.of(
+                "linear_grad " + rows + "x" + outputs + "x" + inputs,
+                rows + 2,
+                g -> g.graph()
+                        .apply(new Grad(), g.normal(rows, outputs), g.normal(rows, inputs))
+                        .outputs());
     }
 }

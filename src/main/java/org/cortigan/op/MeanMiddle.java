@@ -24,9 +24,7 @@ public record MeanMiddle() implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        return n.graph()
-                .apply(new MeanMiddleGrad(n.input(0).dim(1)), dOut.get(0))
-                .outputs();
+        return n.graph().apply(new Grad(n.input(0).dim(1)), dOut.get(0)).outputs();
     }
 
     @Override
@@ -35,14 +33,34 @@ public record MeanMiddle() implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "mean_middle";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
         w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2));
+    }
+
+    /** Gradient of {@link MeanMiddle}: dY [B, C] over n, repeated to [B, n, C]. */
+    record Grad(int n) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "mean_middle_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Value d = in.get(0);
+            return List.of(new Type(d.dtype(), Shape.of(d.dim(0), n, d.dim(1))));
+        }
+
+        @Override
+        public Cost cost(Node node) {
+            return Op.cost(node, node.output(0).shape().elements());
+        }
+
+        @Override
+        public void args(Node node, ArgWriter w) {
+            Value d = node.input(0);
+            w.in(0).out(0).i64(d.dim(0)).i64(n).i64(d.dim(1));
+        }
     }
 
     public static List<OpCase> cases() {

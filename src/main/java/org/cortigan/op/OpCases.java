@@ -11,7 +11,6 @@ public final class OpCases {
     public static List<OpCase> all() {
         List<OpCase> all = new ArrayList<>();
         all.addAll(Matmul.cases());
-        all.addAll(LinearGrad.cases());
         all.addAll(LayerNorm.cases());
         all.addAll(Activation.cases());
         all.addAll(Reshape.cases());

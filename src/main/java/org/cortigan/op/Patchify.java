@@ -13,7 +13,7 @@ import org.cortigan.graph.Value;
  * Photographs u8 [B, H, W, 3] normalised as (x / 255 - mean) / std for each colour: as patches [B, T, 3 P P] with the
  * elements of a patch in the order colour, row, column; or, where {@code patch} is 0, as they lie, [B, H, W, 3].
  */
-public record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op {
+public record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op.OfData {
     @Override
     public String name() {
         return patch == 0 ? "normalize" : "patchify";
@@ -30,11 +30,6 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
                 in,
                 "patches of " + patch + " pixels do not divide the image");
         return List.of(new Type(out, Shape.of(x.dim(0), x.dim(1) / patch * (x.dim(2) / patch), 3 * patch * patch)));
-    }
-
-    @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        throw new UnsupportedOperationException("photographs have no gradient");
     }
 
     @Override

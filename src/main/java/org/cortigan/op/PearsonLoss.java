@@ -62,11 +62,6 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "pearson_loss";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).in(2).out(0).out(1).out(2).out(3).scratch();
         w.i64(n.input(0).dim(0))

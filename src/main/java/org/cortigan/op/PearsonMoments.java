@@ -18,7 +18,7 @@ import org.cortigan.graph.Value;
  * count}, and the moments, a variable f64 [5, V]: means of prediction and target, their sums of squared deviations, sum
  * of products; output the moments after the batch. Formulas: kernels/pearson_moments/pearson_moments.h.
  */
-public record PearsonMoments() implements Op {
+public record PearsonMoments() implements Op.Update {
     /** Rows of the moments. */
     public static final int ROWS = 5;
 
@@ -51,23 +51,8 @@ public record PearsonMoments() implements Op {
     }
 
     @Override
-    public boolean overwrites(int output) {
-        return true;
-    }
-
-    @Override
-    public boolean update() {
-        return true;
-    }
-
-    @Override
     public Cost cost(Node n) {
         return Op.cost(n, 11.0 * n.input(0).shape().elements());
-    }
-
-    @Override
-    public String kernel() {
-        return "pearson_moments";
     }
 
     @Override

@@ -43,7 +43,7 @@ public record PositionReadout() implements Op {
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         return n.graph()
-                .apply(new PositionReadoutGrad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
+                .apply(new Grad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
                 .outputs();
     }
 
@@ -53,14 +53,42 @@ public record PositionReadout() implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "position_readout";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in(0).in(1).in(2).in(3).out(0).scratch();
         extents(w, n.input(0), n.input(1));
+    }
+
+    /**
+     * Gradients of {@link PositionReadout}. Inputs dY, x, position, w; outputs dX, and dPosition, dw and dbias in f32.
+     */
+    record Grad() implements Op.Gradient {
+        @Override
+        public String name() {
+            return "position_readout_grad";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Value x = in.get(1), p = in.get(2);
+            Op.require(
+                    in.get(0).type().equals(Type.of(x.dtype(), x.dim(0), p.dim(0))),
+                    this,
+                    in,
+                    "dY must be [B, V] of x's type");
+            return List.of(x.type(), p.type(), new Type(DType.F32, in.get(3).shape()), Type.of(DType.F32, p.dim(0)));
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            Cost once = Op.cost(n, 18.0 * n.input(1).dim(0) * n.input(3).shape().elements());
+            return new Cost(once.flops(), once.bytesRead() + 4 * Op.bytes(n.input(3)), once.bytesWritten());
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.in(0).in(1).in(2).in(3).out(0).out(1).out(2).out(3).scratch();
+            extents(w, n.input(1), n.input(2));
+        }
     }
 
     public static List<OpCase> cases() {

@@ -8,7 +8,7 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /** The same elements under another shape; a view, nothing is moved. */
-public record Reshape(Shape shape) implements Op {
+public record Reshape(Shape shape) implements Op.View {
     @Override
     public String name() {
         return "reshape";
@@ -29,19 +29,6 @@ public record Reshape(Shape shape) implements Op {
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         return List.of(Ops.reshape(dOut.get(0), n.input(0).shape().dims()));
     }
-
-    @Override
-    public Cost cost(Node n) {
-        return Cost.NONE;
-    }
-
-    @Override
-    public String kernel() {
-        return null;
-    }
-
-    @Override
-    public void args(Node n, ArgWriter w) {}
 
     public static List<OpCase> cases() {
         return List.of(OpCase.of("reshape 3x4 to 12", 1, g -> List.of(Ops.scale(Ops.reshape(g.normal(3, 4), 12), 2))));

@@ -4,8 +4,10 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
+import org.cortigan.graph.Operation;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
@@ -23,9 +25,7 @@ public record SpectralNorm(Mode mode) implements Op {
         /** One power iteration, from one read of W. */
         ADVANCE,
         /** sigma = u^T W v with u and v as they are. */
-        MEASURE,
-        /** Nothing: W, and with it s, is as it was left. */
-        REUSE
+        MEASURE
     }
 
     @Override
@@ -36,14 +36,17 @@ public record SpectralNorm(Mode mode) implements Op {
     /** One normalised weight: give {@code weight} and {@code inverseSigma} to a product together. */
     public record Normed(Value weight, Value u, Value v, Value inverseSigma) {}
 
-    /** Applies the op to one weight. */
-    public static Normed of(Value w, Value u, Value v, Value s, Value used, Mode mode) {
-        return of(List.of(w, u, v, s, used), mode).get(0);
+    /** Applies the op; {@code in} are its inputs. */
+    public static List<Normed> of(List<Value> in, Mode mode) {
+        return normed(in.get(0).graph().apply(new SpectralNorm(mode), in));
     }
 
-    /** Applies it to several at once; {@code in} are the op's inputs. */
-    public static List<Normed> of(List<Value> in, Mode mode) {
-        Node n = in.get(0).graph().apply(new SpectralNorm(mode), in);
+    /** The weights with u, v and s as they were left: for a W that has not changed since. */
+    public static List<Normed> reuse(List<Value> in) {
+        return normed(in.get(0).graph().apply(new Reuse(), in));
+    }
+
+    private static List<Normed> normed(Node n) {
         List<Normed> all = new ArrayList<>();
         for (int i = 0; i < n.outputs().size(); i += 4)
             all.add(new Normed(n.output(i), n.output(i + 1), n.output(i + 2), n.output(i + 3)));
@@ -52,16 +55,20 @@ public record SpectralNorm(Mode mode) implements Op {
 
     @Override
     public List<Type> infer(List<Value> in) {
-        Op.require(!in.isEmpty() && in.size() % 5 == 0, this, in, "takes W, u, v, s and the used weight for each");
+        return types(this, in);
+    }
+
+    private static List<Type> types(Operation op, List<Value> in) {
+        Op.require(!in.isEmpty() && in.size() % 5 == 0, op, in, "takes W, u, v, s and the used weight for each");
         List<Type> out = new ArrayList<>();
         for (int i = 0; i < in.size(); i += 5) {
             Value w = in.get(i);
-            Op.require(w.dtype() == DType.F32 && w.shape().rank() >= 2, this, in, "a weight must be an f32 matrix");
+            Op.require(w.dtype() == DType.F32 && w.shape().rank() >= 2, op, in, "a weight must be an f32 matrix");
             int m = w.dim(0), n = Math.toIntExact(w.shape().elements() / m);
             List<Type> state = List.of(Type.of(DType.F32, m), Type.of(DType.F32, n), Type.of(DType.F32, 1));
             for (int k = 0; k < 3; k++)
-                Op.require(in.get(i + 1 + k).type().equals(state.get(k)), this, in, "u, v, s must be " + state);
-            Op.require(in.get(i + 4).shape().equals(w.shape()), this, in, "the used weight must have W's shape");
+                Op.require(in.get(i + 1 + k).type().equals(state.get(k)), op, in, "u, v, s must be " + state);
+            Op.require(in.get(i + 4).shape().equals(w.shape()), op, in, "the used weight must have W's shape");
             out.add(in.get(i + 4).type());
             out.addAll(state);
         }
@@ -70,17 +77,25 @@ public record SpectralNorm(Mode mode) implements Op {
 
     @Override
     public int storage(int output) {
+        return sharedInput(output);
+    }
+
+    private static int sharedInput(int output) {
         int k = output % 4;
         return output / 4 * 5 + (k == 0 ? 4 : k);
     }
 
     @Override
     public boolean overwrites(int output) {
-        return output % 4 != 0 && mode != Mode.REUSE;
+        return output % 4 != 0;
     }
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        return gradients(n, dOut, wanted);
+    }
+
+    private static List<Value> gradients(Node n, List<Value> dOut, boolean[] wanted) {
         List<Value> d = Arrays.asList(new Value[n.inputs().size()]), whole = new ArrayList<>(), in = new ArrayList<>();
         List<Integer> of = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
@@ -90,32 +105,53 @@ public record SpectralNorm(Mode mode) implements Op {
             whole.addAll(List.of(g, n.input(5 * i), n.output(4 * i + 3)));
         }
         if (of.isEmpty()) return d;
-        List<Value> lambda = n.graph().apply(new SpectralNormLambda(), whole).outputs();
+        List<Value> lambda = n.graph().apply(new Lambda(), whole).outputs();
         for (int k = 0; k < of.size(); k++) {
             int i = of.get(k);
             in.addAll(List.of(
                     dOut.get(4 * i), n.output(4 * i + 1), n.output(4 * i + 2), n.output(4 * i + 3), lambda.get(k)));
         }
-        List<Value> dW = n.graph().apply(new SpectralNormGrad(), in).outputs();
+        List<Value> dW = n.graph().apply(new Grad(), in).outputs();
         for (int k = 0; k < of.size(); k++) d.set(5 * of.get(k), dW.get(k));
         return d;
+    }
+
+    /**
+     * The parts of each gradient that {@link SpectralNorm} makes, so that an update can read them and need not have the
+     * gradient itself: G, u, v, 1/sigma and lambda. Any other gradient is its own only part. One node computes all
+     * lambdas.
+     */
+    public static List<List<Value>> gradientParts(List<Value> gradients) {
+        List<Value> in = new ArrayList<>();
+        List<List<Value>> parts = new ArrayList<>();
+        for (Value g : gradients) {
+            if (!(g.node().op() instanceof Grad)) {
+                parts.add(List.of(g));
+                continue;
+            }
+            List<Value> of =
+                    new ArrayList<>(g.node().inputs().subList(Grad.PARTS * g.index(), Grad.PARTS * (g.index() + 1)));
+            Value lambda = of.remove(Grad.PARTS - 1);
+            in.addAll(lambda.node().inputs().subList(3 * lambda.index(), 3 * lambda.index() + 3));
+            parts.add(of);
+        }
+        if (in.isEmpty()) return parts;
+        List<Value> lambdas = in.get(0).graph().apply(new Lambda(), in).outputs();
+        int k = 0;
+        for (List<Value> of : parts) if (of.size() > 1) of.add(lambdas.get(k++));
+        return parts;
     }
 
     @Override
     public Cost cost(Node n) {
         double flops = 0, read = 0, written = 0;
-        for (int i = 0; mode != Mode.REUSE && i < n.inputs().size(); i += 5) {
+        for (int i = 0; i < n.inputs().size(); i += 5) {
             flops += (mode == Mode.ADVANCE ? 4.0 : 2.0) * n.input(i).shape().elements();
             double vectors = Op.bytes(n.input(i + 1)) + Op.bytes(n.input(i + 2));
             read += Op.bytes(n.input(i)) + vectors;
             written += vectors + 4;
         }
         return new Cost(flops, read, written);
-    }
-
-    @Override
-    public String kernel() {
-        return mode == Mode.REUSE ? null : "spectral_norm";
     }
 
     @Override
@@ -137,6 +173,140 @@ public record SpectralNorm(Mode mode) implements Op {
         });
     }
 
+    /**
+     * Inputs and outputs of {@link SpectralNorm}, where nothing is computed: W, and with it u, v and s, is as before.
+     */
+    record Reuse() implements Op.View {
+        @Override
+        public String name() {
+            return "spectral_norm";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            return types(this, in);
+        }
+
+        @Override
+        public int storage(int output) {
+            return sharedInput(output);
+        }
+
+        @Override
+        public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+            return gradients(n, dOut, wanted);
+        }
+    }
+
+    /**
+     * What the gradient of {@link SpectralNorm} needs to know of a whole weight, for any number of weights. Inputs for
+     * each: G (the gradient of W/sigma), W and 1/sigma; output for each: lambda = &lt;G, W&gt; / sigma, f32[1].
+     */
+    record Lambda() implements Op.Gradient {
+        @Override
+        public String name() {
+            return "spectral_norm_lambda";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(!in.isEmpty() && in.size() % 3 == 0, this, in, "takes G, W and 1/sigma for each");
+            List<Type> out = new ArrayList<>();
+            for (int i = 0; i < in.size(); i += 3) {
+                Op.require(in.get(i).type().equals(in.get(i + 1).type()), this, in, "G and W must be alike");
+                out.add(Type.of(DType.F32, 1));
+            }
+            return out;
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            double elements = 0;
+            for (int i = 0; i < n.inputs().size(); i += 3)
+                elements += n.input(i).shape().elements();
+            return Op.cost(n, 2 * elements);
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.scratch();
+            w.rows(n.outputs().size(), i -> {
+                for (int k = 0; k < 3; k++) w.in(3 * i + k);
+                w.out(i).i64(n.input(3 * i).shape().elements());
+            });
+        }
+    }
+
+    /**
+     * Gradient of {@link SpectralNorm} for any number of weights: dW = (G - lambda u v^T) / sigma. Inputs for each: G
+     * (the gradient of W/sigma), u, v, 1/sigma and lambda ({@link Lambda}); output for each: dW. Updates do without dW:
+     * they take {@link #gradientParts}.
+     */
+    record Grad() implements Op.Gradient {
+        /** Inputs for each weight. */
+        static final int PARTS = 5;
+
+        @Override
+        public String name() {
+            return "spectral_norm_grad";
+        }
+
+        /** Checks the parts after G of a gradient that is not made. */
+        static void requireParts(Operation op, List<Value> in, Value g, int u) {
+            Op.require(
+                    in.get(u).shape().elements() * in.get(u + 1).shape().elements()
+                                    == g.shape().elements()
+                            && in.get(u + 2).shape().elements() == 1
+                            && in.get(u + 3).shape().elements() == 1
+                            && in.subList(u, u + 4).stream().allMatch(x -> x.dtype() == DType.F32),
+                    op,
+                    in,
+                    "u, v, 1/sigma and lambda do not fit " + g);
+        }
+
+        /**
+         * Writes the members of struct Gradient (native/include/cg/gradient.h): G, and from input u on, if u >= 0, the
+         * other parts.
+         */
+        static void writeParts(Node n, ArgWriter w, int g, int u) {
+            w.in(g);
+            for (int k = 0; k < 4; k++) w.inOrNone(u < 0 ? -1 : u + k);
+            w.i64(n.input(g).shape().elements())
+                    .i64(n.input(u < 0 ? g : u + 1).shape().elements());
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            Op.require(!in.isEmpty() && in.size() % PARTS == 0, this, in, "takes G, u, v, 1/sigma and lambda for each");
+            List<Type> out = new ArrayList<>();
+            for (int i = 0; i < in.size(); i += PARTS) {
+                requireParts(this, in, in.get(i), i + 1);
+                out.add(in.get(i).type());
+            }
+            return out;
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            double elements = 0;
+            for (Value v : n.outputs()) elements += v.shape().elements();
+            return Op.cost(n, 3 * elements);
+        }
+
+        @Override
+        public int inPlace(Node n, int output) {
+            return PARTS * output;
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            w.rows(n.outputs().size(), i -> {
+                writeParts(n, w, PARTS * i, PARTS * i + 1);
+                w.out(i);
+            });
+        }
+    }
+
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         // Central differences are those of the exact singular value: the check first iterates until u and v settle.
@@ -148,7 +318,8 @@ public record SpectralNorm(Mode mode) implements Op {
         for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}})
             c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
-        c.add(product(5, 7, Mode.REUSE).noGradient());
+        c.add(product(5, 7, "REUSE", SpectralNorm::reuse).noGradient());
+        c.add(product(5, 3, "ADVANCE, REUSE", SpectralNorm::advanceThenReuse));
         c.add(product(39548, 512, Mode.ADVANCE).benchmark());
         c.add(OpCase.of("spectral_norm of two", 80, s -> {
                     List<Value> in = new ArrayList<>(weight(s, 9, 33));
@@ -188,6 +359,12 @@ public record SpectralNorm(Mode mode) implements Op {
                 .scaled(4);
     }
 
+    /** One weight as a training step uses it: first normalised anew, then reused as it is. */
+    private static List<Normed> advanceThenReuse(List<Value> in) {
+        Normed w = of(in, Mode.ADVANCE).get(0);
+        return reuse(List.of(in.get(0), w.u(), w.v(), w.inverseSigma(), in.get(4)));
+    }
+
     private static List<Value> weight(CaseInputs s, int m, int n) {
         Value w = s.normal(DType.F32, m, n);
         return List.of(
@@ -200,9 +377,12 @@ public record SpectralNorm(Mode mode) implements Op {
 
     /** x (W/sigma)^T, so that the contract between product and normalisation is what is tested. */
     private static OpCase product(int m, int n, Mode mode) {
-        return OpCase.of("spectral_norm " + m + "x" + n + " " + mode, m + 2L * n, s -> {
-                    List<Value> in = weight(s, m, n);
-                    Normed w = of(in.get(0), in.get(1), in.get(2), in.get(3), in.get(4), mode);
+        return product(m, n, mode.toString(), in -> of(in, mode));
+    }
+
+    private static OpCase product(int m, int n, String how, Function<List<Value>, List<Normed>> norm) {
+        return OpCase.of("spectral_norm " + m + "x" + n + " " + how, m + 2L * n, s -> {
+                    Normed w = norm.apply(weight(s, m, n)).get(0);
                     Value x = s.normal(DType.F32, 2, n);
                     return List.of(Ops.matmul(x, w.weight(), false, true, null, w.inverseSigma(), DType.F32));
                 })

@@ -40,11 +40,6 @@ public record SumLeading(Shape to, double scale) implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "sum_leading";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         long c = to.elements();
         w.scratch()
@@ -55,6 +50,42 @@ public record SumLeading(Shape to, double scale) implements Op {
                                 .i64(n.input(0).shape().elements() / c)
                                 .i64(c)
                                 .f64(scale));
+    }
+
+    /**
+     * Sums over the rows of each group of a flat value, f32 [columns] for each: gradients of all groups' biases at
+     * once.
+     *
+     * @param rows of each group
+     * @param columns of each group
+     */
+    record Grouped(List<Integer> rows, List<Integer> columns) implements Op.Gradient {
+        @Override
+        public String name() {
+            return "sum_leading";
+        }
+
+        @Override
+        public List<Type> infer(List<Value> in) {
+            long all = 0;
+            for (int i = 0; i < rows.size(); i++) all += (long) rows.get(i) * columns.get(i);
+            Op.require(in.get(0).shape().elements() == all, this, in, "must hold " + all + " numbers");
+            return columns.stream().map(c -> Type.of(DType.F32, c)).toList();
+        }
+
+        @Override
+        public Cost cost(Node n) {
+            return Op.cost(n, n.input(0).shape().elements());
+        }
+
+        @Override
+        public void args(Node n, ArgWriter w) {
+            long[] at = {0};
+            w.scratch().rows(rows.size(), i -> {
+                w.in(0, at[0]).out(i).i64(rows.get(i)).i64(columns.get(i)).f64(1);
+                at[0] += (long) rows.get(i) * columns.get(i);
+            });
+        }
     }
 
     public static List<OpCase> cases() {

@@ -37,11 +37,6 @@ public record SwapLeading() implements Op {
     }
 
     @Override
-    public String kernel() {
-        return "swap_leading";
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
         w.in(0)

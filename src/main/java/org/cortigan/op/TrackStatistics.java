@@ -17,7 +17,7 @@ import org.cortigan.graph.Value;
  * @param count elements behind each; at least 2
  * @param eps ChannelNorm's
  */
-public record TrackStatistics(double momentum, long count, double eps) implements Op {
+public record TrackStatistics(double momentum, long count, double eps) implements Op.Update {
     @Override
     public String name() {
         return "track_statistics";
@@ -39,23 +39,8 @@ public record TrackStatistics(double momentum, long count, double eps) implement
     }
 
     @Override
-    public boolean overwrites(int output) {
-        return true;
-    }
-
-    @Override
-    public boolean update() {
-        return true;
-    }
-
-    @Override
     public Cost cost(Node n) {
         return Op.cost(n, 10.0 * n.input(0).shape().elements());
-    }
-
-    @Override
-    public String kernel() {
-        return "track_statistics";
     }
 
     @Override

@@ -15,7 +15,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Adam;
 import org.cortigan.op.GradNorm;
-import org.cortigan.op.SpectralNormGrad;
+import org.cortigan.op.SpectralNorm;
 
 /**
  * Adam or AdamW for one group of networks, with its learning rate's schedule.
@@ -110,7 +110,7 @@ public record Optimizer(
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
-        List<List<Value>> parts = SpectralNormGrad.unmade(all);
+        List<List<Value>> parts = SpectralNorm.gradientParts(all);
         Value norm = GradNorm.of(parts);
         Iterator<List<Value>> gradient = parts.iterator();
         Map<Value, Update> updates = new LinkedHashMap<>();

@@ -22,13 +22,12 @@ import org.cortigan.exec.Devices;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
+import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
-import org.cortigan.op.Conv2dGradW;
-import org.cortigan.op.Conv2dGradX;
 import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
@@ -71,14 +70,10 @@ class CudnnCudaTest extends VendorCudaTest {
         Shape out = y.shape();
         Value dY = g.input("dY", t, out.dim(0), out.dim(1), out.dim(2), out.dim(3));
         g.output("y", y);
-        g.output(
-                "dX",
-                g.apply(new Conv2dGradX(x.shape(), s[7], s[8], s[9], s[10]), dY, w)
-                        .output(0));
-        g.output(
-                "dW",
-                g.apply(new Conv2dGradW(w.shape(), s[7], s[8], s[9], s[10]), x, dY)
-                        .output(0));
+        Value plain = Ops.conv2d(x, w, null, null, s[7], s[8], s[9], s[10]);
+        List<Value> grad = Gradients.of(List.of(plain), List.of(dY), List.of(x, w));
+        g.output("dX", grad.get(0));
+        g.output("dW", grad.get(1));
         try (Variables v = new Variables(d);
                 Session session = new Session(g, d, v)) {
             for (int i = 0; i < 3; i++) {

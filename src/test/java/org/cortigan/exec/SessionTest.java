@@ -27,7 +27,7 @@ import org.junit.jupiter.api.Test;
 
 class SessionTest {
     /** variable += x, in place. */
-    private record Increment() implements Op {
+    private record Increment() implements Op.Update {
         @Override
         public String name() {
             return "increment";
@@ -41,11 +41,6 @@ class SessionTest {
         @Override
         public int storage(int output) {
             return 0;
-        }
-
-        @Override
-        public boolean overwrites(int output) {
-            return true;
         }
 
         @Override
