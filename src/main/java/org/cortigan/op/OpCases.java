@@ -1,44 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.jar.JarFile;
+import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
 
-/** All cases of all ops; a new op adds its line here. */
+/** The ops of this package and all their cases. They are found by their class files, so that none is forgotten. */
 public final class OpCases {
+    private static final String FOLDER = Op.class.getPackageName().replace('.', '/') + "/";
+
     private OpCases() {}
 
+    /**
+     * The cases of all ops, op after op in the order of their names.
+     *
+     * @throws IllegalStateException if an op has no {@code static List<OpCase> cases()}
+     */
     public static List<OpCase> all() {
         List<OpCase> all = new ArrayList<>();
-        all.addAll(Matmul.cases());
-        all.addAll(LayerNorm.cases());
-        all.addAll(Activation.cases());
-        all.addAll(Reshape.cases());
-        all.addAll(Binary.cases());
-        all.addAll(SumLeading.cases());
-        all.addAll(SpectralNorm.cases());
-        all.addAll(PearsonLoss.cases());
-        all.addAll(GanLoss.cases());
-        all.addAll(GradNorm.cases());
-        all.addAll(Adam.cases());
-        all.addAll(Assemble.cases());
-        all.addAll(Attention.cases());
-        all.addAll(Patchify.cases());
-        all.addAll(Cast.cases());
-        all.addAll(MeanMiddle.cases());
-        all.addAll(Conv2d.cases());
-        all.addAll(GatherRows.cases());
-        all.addAll(SwapLeading.cases());
-        all.addAll(GatherGroups.cases());
-        all.addAll(ChannelNorm.cases());
-        all.addAll(ChannelAffine.cases());
-        all.addAll(TrackStatistics.cases());
-        all.addAll(GroupedMatmul.cases());
-        all.addAll(GroupedConv1d.cases());
-        all.addAll(LayerChoice.cases());
-        all.addAll(Readout.cases());
-        all.addAll(PositionReadout.cases());
-        all.addAll(PearsonMoments.cases());
+        for (Class<?> op : ops()) if (!op.isMemberClass()) all.addAll(cases(op));
         return all;
+    }
+
+    /**
+     * The classes of all ops, in the order of their names. An op that is nested in another shares the other's cases.
+     */
+    public static List<Class<?>> ops() {
+        List<Class<?>> ops = new ArrayList<>();
+        for (String name : classNames(location())) {
+            Class<?> c = load(name);
+            if (Op.class.isAssignableFrom(c) && !c.isInterface()) ops.add(c);
+        }
+        return ops;
+    }
+
+    private static Class<?> load(String name) {
+        try {
+            return Class.forName(name, false, Op.class.getClassLoader());
+        } catch (ClassNotFoundException e) {
+            throw new IllegalStateException("the class file of " + name + " is there, but not the class", e);
+        }
+    }
+
+    /** The jar or the folder of classes that this package lies in. */
+    static Path location() {
+        try {
+            return Path.of(
+                    Op.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException("the classes lie in no file", e);
+        }
+    }
+
+    /** The names of this package's classes in a jar or a folder of classes, sorted. */
+    static List<String> classNames(Path location) {
+        try {
+            return (Files.isDirectory(location) ? filesOfFolder(location) : filesOfJar(location))
+                    .stream()
+                            .filter(f -> f.startsWith(FOLDER) && f.endsWith(".class"))
+                            .map(f -> f.substring(0, f.length() - ".class".length())
+                                    .replace('/', '.'))
+                            .sorted()
+                            .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot list the classes in " + location, e);
+        }
+    }
+
+    private static List<String> filesOfFolder(Path location) throws IOException {
+        try (Stream<Path> files = Files.list(location.resolve(FOLDER))) {
+            return files.map(f -> FOLDER + f.getFileName()).toList();
+        }
+    }
+
+    private static List<String> filesOfJar(Path location) throws IOException {
+        try (JarFile jar = new JarFile(location.toFile())) {
+            return jar.stream().map(ZipEntry::getName).toList();
+        }
+    }
+
+    private static List<OpCase> cases(Class<?> op) {
+        try {
+            Method cases = op.getDeclaredMethod("cases");
+            List<OpCase> list = new ArrayList<>();
+            for (Object c : (List<?>) cases.invoke(null)) list.add((OpCase) c);
+            return list;
+        } catch (NoSuchMethodException | IllegalAccessException | InvocationTargetException e) {
+            throw new IllegalStateException(op.getName() + " has no static List<OpCase> cases()", e);
+        }
     }
 }
