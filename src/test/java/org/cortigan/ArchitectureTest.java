@@ -27,12 +27,9 @@ class ArchitectureTest {
             entry("eval", "data"),
             entry("nn", "op", "graph"),
             entry("model", "optim", "nn", "op", "graph", "exec", "mem", "data"),
-            entry("loss", "nn", "op", "graph", "data"),
             entry("optim", "nn", "op", "graph", "data"),
             entry("prof", "exec", "plan", "op", "graph", "data"),
-            entry(
-                    "train", "model", "loss", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data",
-                    "eval"),
+            entry("train", "model", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data", "eval"),
             entry("cli", "train", "prof", "model", "nn", "exec", "plan", "op", "graph", "mem", "jni", "data", "eval"));
 
     private static Map.Entry<String, List<String>> entry(String name, String... may) {

@@ -9,7 +9,6 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.loss.LossConfig;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;

@@ -18,7 +18,6 @@ import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
-import org.cortigan.loss.LossConfig;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;

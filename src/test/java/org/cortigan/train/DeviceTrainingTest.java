@@ -21,7 +21,6 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
-import org.cortigan.loss.LossConfig;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.optim.Optimizer;

@@ -17,7 +17,6 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.graph.DType;
-import org.cortigan.loss.LossConfig;
 import org.cortigan.model.ModelConfig;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;

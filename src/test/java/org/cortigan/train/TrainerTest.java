@@ -485,7 +485,7 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1));
-            org.cortigan.loss.LossConfig.of(r.section("loss"));
+            LossConfig.of(r.section("loss"));
             org.cortigan.optim.Optimizer.generator(r.section("optimizer"));
         }
     }
@@ -514,7 +514,7 @@ class TrainerTest {
                     org.cortigan.model.ModelConfig.of(r.section("model"), List.of(SUBJECT_1)),
                     SUBJECT_1,
                     regions(r),
-                    org.cortigan.loss.LossConfig.of(r.section("loss")),
+                    LossConfig.of(r.section("loss")),
                     org.cortigan.optim.Optimizer.generator(r.section("optimizer")),
                     org.cortigan.optim.Optimizer.discriminator(r.section("optimizer")),
                     r.section("train").integer("batch", 1),

@@ -16,7 +16,6 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
-import org.cortigan.loss.LossConfig;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 import org.cortigan.optim.Optimizer;

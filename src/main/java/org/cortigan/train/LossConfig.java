@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.cortigan.loss;
+package org.cortigan.train;
 
 import org.cortigan.data.Settings;
 import org.cortigan.op.GanLoss;
