@@ -22,8 +22,8 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Weights;
-import org.cortigan.train.Features;
 import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
@@ -103,7 +103,7 @@ final class Baseline implements Callable<Integer> {
                     String label = "ridge on " + components + " components of features of " + features + ", test split";
                     try (Device device = place.open(output);
                             Predictor p = m.featureExtractor(device, 32)) {
-                        RowSource train = Features.of(p, d), test = Features.of(p, h);
+                        RowSource train = ImageFeatures.of(p, d), test = ImageFeatures.of(p, h);
                         e = h.ridge(label, train, test, d, o, ceiling.unit);
                     }
                 }
@@ -132,8 +132,8 @@ final class Baseline implements Callable<Integer> {
             NoiseCeiling.Unit unit) {
         return HeldOut.ridge(
                 "ridge on " + components + " components of pixels, " + split,
-                Features.pixels(training, PIXELS_OF, PIXELS),
-                Features.pixels(test, PIXELS_OF, PIXELS),
+                ImageFeatures.pixels(training, PIXELS_OF, PIXELS),
+                ImageFeatures.pixels(test, PIXELS_OF, PIXELS),
                 training,
                 test,
                 s,

@@ -19,7 +19,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
-import org.cortigan.train.Features;
+import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
@@ -107,8 +107,8 @@ final class Quickstart implements Callable<Integer> {
                     "ridge on pixels",
                     test.ridge(
                             "ridge on pixels",
-                            Features.pixels(train, size, 32),
-                            Features.pixels(test, size, 32),
+                            ImageFeatures.pixels(train, size, 32),
+                            ImageFeatures.pixels(test, size, 32),
                             train,
                             RidgeBaseline.Options.defaults(),
                             NoiseCeiling.Unit.FRACTION));

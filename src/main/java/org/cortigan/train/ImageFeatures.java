@@ -7,8 +7,8 @@ import org.cortigan.eval.RowSource;
 import org.cortigan.model.Predictor;
 
 /** Features of photographs for the ridge baseline, in memory. */
-public final class Features {
-    private Features() {}
+public final class ImageFeatures {
+    private ImageFeatures() {}
 
     /** Pixels of the photographs, averaged to {@code small} x {@code small}. */
     public static RowSource pixels(TrainingData data, int size, int small) {
