@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.ImageCache;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
@@ -18,41 +17,26 @@ import org.cortigan.eval.RowSource;
  * A subject's test split with responses that training never reads, as a simulated data set has them (those of the
  * challenge are not published).
  */
-public final class HeldOut implements TrainingData, AutoCloseable {
-    private final AlgonautsSubject subject;
-    private final ImageCache images;
+public final class HeldOut extends CachedSubject {
     private final float[] responses;
 
     /** @param folder with {lh,rh}_test_fmri.npy */
     public HeldOut(AlgonautsSubject subject, Path folder, int size, Path cache, Consumer<String> log) {
+        this(subject, testResponses(subject, folder), size, cache, log);
+    }
+
+    private HeldOut(AlgonautsSubject subject, float[] responses, int size, Path cache, Consumer<String> log) {
+        super(subject, subject.testImages(), size, cache, log);
+        this.responses = responses;
+    }
+
+    private static float[] testResponses(AlgonautsSubject subject, Path folder) {
         if (!Files.isDirectory(folder))
             throw new InputException(
                     folder.toString(),
                     "is no folder with test responses",
                     "The challenge's are not published: use the validation split, or a simulated data set");
-        this.subject = subject;
-        responses = subject.testResponses(folder);
-        images = ImageCache.open(cache, subject.testImages(), size, log);
-    }
-
-    @Override
-    public int count() {
-        return images.count();
-    }
-
-    @Override
-    public int leftVertices() {
-        return subject.left();
-    }
-
-    @Override
-    public int rightVertices() {
-        return subject.right();
-    }
-
-    @Override
-    public void image(int i, ByteBuffer into) {
-        images.read(i, into);
+        return subject.testResponses(folder);
     }
 
     @Override
@@ -60,11 +44,6 @@ public final class HeldOut implements TrainingData, AutoCloseable {
         int v = subject.vertices();
         into.asFloatBuffer().put(responses, i * v, v);
         into.position(into.position() + 4 * v);
-    }
-
-    /** All responses [images, vertices]. */
-    float[] responses() {
-        return responses;
     }
 
     /** Noise ceilings of all vertices in the unit that their files have, or null where the subject has none. */
@@ -144,10 +123,5 @@ public final class HeldOut implements TrainingData, AutoCloseable {
             acc.add(fit.predict(x, 1), y, 1);
         }
         return summary(label, acc, subject, unit);
-    }
-
-    @Override
-    public void close() {
-        images.close();
     }
 }

@@ -6,42 +6,17 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.ImageCache;
 import org.cortigan.data.Region;
 import org.cortigan.data.Regions;
 
 /** The training split of a subject of the challenge, its photographs decoded once into a cache. */
-public final class SubjectData implements TrainingData, AutoCloseable {
-    private final AlgonautsSubject subject;
-    private final ImageCache images;
-
+public final class SubjectData extends CachedSubject {
     /**
      * @param size side of the photographs, in pixels
      * @param cache folder of the cache
      */
     public SubjectData(AlgonautsSubject subject, int size, Path cache, Consumer<String> log) {
-        this.subject = subject;
-        this.images = ImageCache.open(cache, subject.trainingImages(), size, log);
-    }
-
-    @Override
-    public int count() {
-        return images.count();
-    }
-
-    @Override
-    public int leftVertices() {
-        return subject.left();
-    }
-
-    @Override
-    public int rightVertices() {
-        return subject.right();
-    }
-
-    @Override
-    public void image(int i, ByteBuffer into) {
-        images.read(i, into);
+        super(subject, subject.trainingImages(), size, cache, log);
     }
 
     @Override
@@ -52,10 +27,5 @@ public final class SubjectData implements TrainingData, AutoCloseable {
     @Override
     public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
         return Regions.of(grouping, order, meshes, least, subject, log);
-    }
-
-    @Override
-    public void close() {
-        images.close();
     }
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.ImageCache;
+
+/** Photographs of a subject of the challenge, decoded once into a cache. */
+abstract class CachedSubject implements TrainingData, AutoCloseable {
+    /** Whose responses they have. */
+    protected final AlgonautsSubject subject;
+
+    private final ImageCache images;
+
+    /**
+     * @param files of the photographs
+     * @param size side of the photographs, in pixels
+     * @param cache folder of the cache
+     */
+    CachedSubject(AlgonautsSubject subject, List<Path> files, int size, Path cache, Consumer<String> log) {
+        this.subject = subject;
+        images = ImageCache.open(cache, files, size, log);
+    }
+
+    @Override
+    public int count() {
+        return images.count();
+    }
+
+    @Override
+    public int leftVertices() {
+        return subject.left();
+    }
+
+    @Override
+    public int rightVertices() {
+        return subject.right();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        images.read(i, into);
+    }
+
+    @Override
+    public void close() {
+        images.close();
+    }
+}
