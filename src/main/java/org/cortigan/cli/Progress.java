@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -74,7 +73,4 @@ final class Progress implements TrainerListener {
         s.append(String.format(Locale.ROOT, "  %.1f img/s", r.imagesPerSecond()));
         output.note(s.toString());
     }
-
-    @Override
-    public void checkpoint(Path file) {}
 }

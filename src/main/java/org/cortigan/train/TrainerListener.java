@@ -18,7 +18,4 @@ public interface TrainerListener {
 
     /** A file has been written. */
     default void checkpoint(Path file) {}
-
-    /** Something to tell the user. */
-    default void message(String text) {}
 }
