@@ -18,10 +18,10 @@ import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.exec.Device;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
-import org.cortigan.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -139,8 +139,9 @@ final class Evaluate implements Callable<Integer> {
                 }
             int[] images = null;
             for (Path p : checkpoints) {
-                int[] own =
-                        Trainer.split(Recipe.ofCheckpoint(p), s.trainingImages().size())[1];
+                int[] own = ImageSplit.of(
+                                Recipe.ofCheckpoint(p), s.trainingImages().size())
+                        .validation();
                 if (own.length == 0)
                     throw new InputException(p.toString(), "its run held out no images", "Evaluate on the test split");
                 if (images != null && !Arrays.equals(images, own))

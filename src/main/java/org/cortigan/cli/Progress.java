@@ -61,12 +61,13 @@ final class Progress implements TrainerListener {
         }
         StringBuilder s = new StringBuilder(terminal ? "\r" : "");
         s.append(String.format(Locale.ROOT, "%s epoch %d/%d", name, r.epoch(), r.epochs()));
-        for (String k : new String[] {"pixel", "correlation"})
-            s.append(String.format(Locale.ROOT, "  %s %.4f", k, r.means().get(k)));
-        r.means().forEach((k, v) -> {
-            if (k.startsWith("d.loss") || k.startsWith("g.loss"))
-                s.append(String.format(Locale.ROOT, "  %s %.3f", k, v));
-        });
+        for (EpochResult.Metric m : r.metrics())
+            if (m.kind() == EpochResult.Kind.PIXEL_LOSS || m.kind() == EpochResult.Kind.CORRELATION_LOSS)
+                s.append(String.format(Locale.ROOT, "  %s %.4f", m.name(), m.value()));
+        // Of several subjects there would be hundreds.
+        for (EpochResult.Metric m : r.metrics())
+            if (m.kind() == EpochResult.Kind.ADVERSARIAL_LOSS && m.subject().isEmpty())
+                s.append(String.format(Locale.ROOT, "  %s %.3f", m.name(), m.value()));
         if (!Double.isNaN(r.validationMeanR()))
             s.append(String.format(Locale.ROOT, "  validation mean r %.4f", r.validationMeanR()));
         if (r.skipped() > 0) s.append("  skipped steps ").append(r.skipped());

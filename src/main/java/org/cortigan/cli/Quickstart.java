@@ -19,8 +19,9 @@ import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
-import org.cortigan.train.ImageFeatures;
+import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
@@ -154,7 +155,7 @@ final class Quickstart implements Callable<Integer> {
         try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, 32, "")) {
             int[] all = new int[test.count()];
             for (int i = 0; i < all.length; i++) all[i] = i;
-            return HeldOut.summary(name, Trainer.evaluate(p, test, all), s, NoiseCeiling.Unit.FRACTION);
+            return HeldOut.summary(name, Ensemble.evaluate(p, test, all), s, NoiseCeiling.Unit.FRACTION);
         }
     }
 

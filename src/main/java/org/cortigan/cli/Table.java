@@ -25,6 +25,7 @@ import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
@@ -334,9 +335,7 @@ final class Table implements Callable<Integer> {
                 return false;
             List<String> epochs = Files.readAllLines(r.folder.resolve("metrics.csv"));
             List<String> columns = List.of(epochs.get(0).split(","));
-            result.put(
-                    "discriminators",
-                    columns.stream().filter(c -> c.startsWith("d.loss.")).count());
+            result.put("discriminators", t.regions().size());
             result.put("parameters", t.parameters()[0]);
             // Median over epochs: the first epochs read photographs that no cache of the system has yet.
             result.put(
@@ -377,13 +376,13 @@ final class Table implements Callable<Integer> {
                     e = Baseline.pixels(all, test, "test split", s, components, ceiling.unit);
                 }
             } else {
-                int[][] split = Trainer.split(r.recipe, all.count());
-                if (split[1].length == 0)
+                ImageSplit split = ImageSplit.of(r.recipe, all.count());
+                if (split.validation().length == 0)
                     throw new InputException(
                             "train.validation of " + r.recipe.name(), "holds out no images", "Set it above 0");
                 e = Baseline.pixels(
-                        new Subset(all, split[0]),
-                        new Subset(all, split[1]),
+                        new Subset(all, split.training()),
+                        new Subset(all, split.validation()),
                         "validation split",
                         s,
                         components,

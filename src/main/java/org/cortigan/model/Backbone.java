@@ -26,7 +26,7 @@ final class Backbone {
 
     /** x [..., C] plus the subject's own vector of C, where the model is of several subjects. */
     private static Value ofSubject(Weights w, Value x, String subject) {
-        return subject.isEmpty() ? x : Ops.add(x, w.vector("subject." + subject, Init.VIT, x.dim(-1)));
+        return subject.isEmpty() ? x : Ops.add(x, w.vector(Generator.SUBJECT + "." + subject, Init.VIT, x.dim(-1)));
     }
 
     private static Features vit(Generator g, Weights w, Value images, String subject) {

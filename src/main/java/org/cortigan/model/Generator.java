@@ -80,6 +80,12 @@ public record Generator(
     /** Names of all its parameters begin so. */
     public static final String PREFIX = "generator.";
 
+    /** Name of the input for photographs. */
+    public static final String IMAGES = "images";
+
+    /** Below {@link #PREFIX}: the readout's parameters, and a subject's vector in the backbone. */
+    static final String HEAD = "head", SUBJECT = "subject";
+
     /** From the section {@code model.generator} of a recipe. */
     public static Generator of(Settings s) {
         Size size = s.choice("size", Size.class);
@@ -160,12 +166,18 @@ public record Generator(
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = Backbone.of(this, w, images, subject);
         try (Graph.Scope s = images.graph().scope("head")) {
-            return readout.apply(subject.isEmpty() ? w.sub("head") : w.sub("head." + subject), f, vertices);
+            return readout.apply(w.sub(subject.isEmpty() ? HEAD : HEAD + "." + subject), f, vertices);
         }
+    }
+
+    /** Whether a parameter is one subject's own, in a model of several: its head, or its vector in the backbone. */
+    public static boolean isSubjectsOwn(Weights.Spec parameter) {
+        return parameter.name().startsWith(PREFIX + HEAD + ".")
+                || parameter.name().startsWith(PREFIX + SUBJECT + ".");
     }
 
     /** The input that a graph takes photographs by. */
     public Value images(Graph g, int batch) {
-        return g.input("images", DType.U8, batch, image, image, 3);
+        return g.input(IMAGES, DType.U8, batch, image, image, 3);
     }
 }

@@ -77,7 +77,7 @@ public final class Predictor implements AutoCloseable {
         Session s = null;
         try {
             s = new Session(graph(config, subject, use, batch, form), device, variables);
-            images = s.input("images");
+            images = s.input(Generator.IMAGES);
             output = s.output("y");
             rows = evaluates(form) ? s.input("rows") : null;
             targets = evaluates(form) ? s.input("targets") : null;

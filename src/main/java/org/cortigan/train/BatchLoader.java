@@ -4,7 +4,6 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.exec.Device;
@@ -19,63 +18,58 @@ final class BatchLoader implements AutoCloseable {
     static final class Batch {
         final ByteBuffer images;
         final ByteBuffer responses;
-        /** Positions of the photographs, and of their responses, among those trained on. */
-        final int[] at;
+        /** Positions of the photographs among those trained on. */
+        final int[] imageRows;
 
-        final int[] responsesAt;
+        /** Positions of their responses among those trained on. */
+        final int[] responseRows;
+
         private final Memory memory;
-        long step;
 
         Batch(Device device, int batch, int imageBytes, int responseBytes) {
-            at = new int[batch];
-            responsesAt = new int[batch];
+            imageRows = new int[batch];
+            responseRows = new int[batch];
             memory = device.allocateHost(Math.multiplyExact((long) imageBytes + responseBytes, batch));
             responses = memory.view(0, (long) batch * responseBytes);
             images = memory.view((long) batch * responseBytes, (long) batch * imageBytes);
         }
     }
 
+    /**
+     * How batches are made of a data set.
+     *
+     * @param images indices of the photographs to train on
+     * @param batch photographs in a batch
+     * @param imageBytes bytes of a photograph
+     * @param resident whether the data are on the device, so that a batch is its positions alone
+     * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
+     */
+    record Batching(int[] images, int batch, int imageBytes, boolean resident, boolean shufflePairs, long seed) {
+        /** Batches in an epoch; what does not fill one is left out. */
+        long stepsPerEpoch() {
+            return images.length / batch;
+        }
+    }
+
+    /** Batches that are ready or under way. */
     private static final int AHEAD = 3;
 
     private final TrainingData data;
-    private final int[] indices;
-    private final boolean resident;
-    private final boolean shufflePairs;
-    private final int batch;
-    private final long seed;
+    private final Batching batching;
     private final ArrayBlockingQueue<Batch> free = new ArrayBlockingQueue<>(AHEAD);
     private final ArrayBlockingQueue<Batch> full = new ArrayBlockingQueue<>(AHEAD);
     private final List<Batch> all = new ArrayList<>();
     private final Thread thread;
     private volatile Throwable failure;
 
-    /**
-     * @param indices photographs to train on
-     * @param resident whether the data are on the device, so that a batch is its positions alone
-     * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
-     * @param first step to begin with; @param last step to end before
-     */
-    BatchLoader(
-            Device device,
-            TrainingData data,
-            int[] indices,
-            boolean resident,
-            boolean shufflePairs,
-            int imageBytes,
-            int batch,
-            long seed,
-            long first,
-            long last) {
+    /** @param first step to begin with; @param last step to end before */
+    BatchLoader(Device device, TrainingData data, Batching batching, long first, long last) {
         this.data = data;
-        this.indices = indices.clone();
-        this.batch = batch;
-        this.seed = seed;
-        this.shufflePairs = shufflePairs;
-        this.resident = resident;
-        int responseBytes = 4 * (data.leftVertices() + data.rightVertices());
+        this.batching = batching;
+        int imageBytes = batching.resident ? 0 : batching.imageBytes;
+        int responseBytes = batching.resident ? 0 : 4 * (data.leftVertices() + data.rightVertices());
         try {
-            for (int i = 0; i < AHEAD; i++)
-                all.add(new Batch(device, batch, resident ? 0 : imageBytes, resident ? 0 : responseBytes));
+            for (int i = 0; i < AHEAD; i++) all.add(new Batch(device, batching.batch, imageBytes, responseBytes));
         } catch (RuntimeException | Error e) {
             all.forEach(b -> b.memory.close());
             throw e;
@@ -86,56 +80,19 @@ final class BatchLoader implements AutoCloseable {
         thread.start();
     }
 
-    static long stepsPerEpoch(int images, int batch) {
-        return images / batch;
-    }
-
-    /** Order of the photographs in an epoch. */
-    static int[] order(int n, long seed, long epoch) {
-        int[] o = new int[n];
-        for (int i = 0; i < n; i++) o[i] = i;
-        shuffle(o, new SplittableRandom(seed * 0x9E3779B97F4A7C15L + epoch));
-        return o;
-    }
-
-    static void shuffle(int[] o, SplittableRandom r) {
-        for (int i = o.length - 1; i > 0; i--) {
-            int j = r.nextInt(i + 1), t = o[i];
-            o[i] = o[j];
-            o[j] = t;
-        }
-    }
-
-    /** A permutation that leaves nothing in its place: one cycle through all in random order. */
-    static int[] derangement(int n, long seed) {
-        int[] o = order(n, ~seed, 0), d = new int[n];
-        for (int i = 0; i < n; i++) d[o[i]] = o[(i + 1) % n];
-        return d;
-    }
-
     private void load(long first, long last) {
         try {
-            long per = stepsPerEpoch(indices.length, batch), epoch = -1;
+            int n = batching.images.length;
+            long perEpoch = batching.stepsPerEpoch(), epoch = -1;
             int[] order = null, partner = null;
-            for (long s = first; s < last; s++) {
-                if (s / per != epoch) {
-                    order = order(indices.length, seed, epoch = s / per);
-                    if (shufflePairs) partner = derangement(indices.length, seed + epoch);
+            for (long step = first; step < last; step++) {
+                if (step / perEpoch != epoch) {
+                    epoch = step / perEpoch;
+                    order = Permutations.order(n, batching.seed, epoch);
+                    partner = batching.shufflePairs ? Permutations.derangement(n, batching.seed + epoch) : null;
                 }
                 Batch b = free.take();
-                b.images.clear();
-                b.responses.clear();
-                for (int k = 0; k < batch; k++) {
-                    int at = order[(int) (s % per) * batch + k], other = partner == null ? at : partner[at];
-                    b.at[k] = at;
-                    b.responsesAt[k] = other;
-                    if (resident) continue;
-                    data.image(indices[at], b.images);
-                    data.responses(indices[other], b.responses);
-                }
-                b.images.flip();
-                b.responses.flip();
-                b.step = s;
+                fill(b, order, (int) (step % perEpoch) * batching.batch, partner);
                 full.put(b);
             }
         } catch (InterruptedException e) {
@@ -143,6 +100,22 @@ final class BatchLoader implements AutoCloseable {
         } catch (Throwable t) {
             failure = t;
         }
+    }
+
+    /** @param first position of the batch in the epoch's order; @param partner whose responses, or null: its own */
+    private void fill(Batch b, int[] order, int first, int[] partner) {
+        b.images.clear();
+        b.responses.clear();
+        for (int k = 0; k < batching.batch; k++) {
+            int image = order[first + k], response = partner == null ? image : partner[image];
+            b.imageRows[k] = image;
+            b.responseRows[k] = response;
+            if (batching.resident) continue;
+            data.image(batching.images[image], b.images);
+            data.responses(batching.images[response], b.responses);
+        }
+        b.images.flip();
+        b.responses.flip();
     }
 
     /** The next batch; give it back with {@link #done}. */

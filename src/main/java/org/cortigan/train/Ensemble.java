@@ -125,6 +125,11 @@ public final class Ensemble implements AutoCloseable {
         return acc.merge(p.moments(), images.length) ? acc : onHost(data, images);
     }
 
+    /** Pearson's r over the photographs listed of one predictor, which stays open. */
+    public static PearsonAccumulator evaluate(Predictor predictor, TrainingData data, int[] images) {
+        return new Ensemble(List.of(predictor)).evaluate(side -> data, images);
+    }
+
     private PearsonAccumulator onHost(IntFunction<? extends TrainingData> data, int[] images) {
         int v = columns();
         PearsonAccumulator acc = new PearsonAccumulator(v);

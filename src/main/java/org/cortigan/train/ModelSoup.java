@@ -2,10 +2,12 @@
 package org.cortigan.train;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SafeTensors;
@@ -31,24 +33,14 @@ public final class ModelSoup {
     public static void write(List<Path> checkpoints, Path out) {
         Path first = checkpoints.get(0);
         ModelConfig config = null;
-        Recipe recipe = null;
-        boolean sameSplit = true;
+        List<Optional<Recipe>> recipes = new ArrayList<>();
         Map<Weights.Spec, double[]> sums = new LinkedHashMap<>();
         for (Path p : checkpoints) {
             try (SafeTensors t = SafeTensors.open(p)) {
                 ModelConfig c = Model.config(t);
-                Recipe r = Checkpoint.recipe(t);
-                if (config == null) {
-                    config = c;
-                    recipe = r;
-                }
-                if (!c.generator().equals(config.generator()))
-                    throw other(
-                            p,
-                            "its generator is " + c.generator() + ", that of " + first + " is " + config.generator());
-                if (!c.subjects().equals(config.subjects()))
-                    throw other(p, "it is for " + c.subjects() + ", " + first + " for " + config.subjects());
-                sameSplit &= r != null && Trainer.sameSplit(r, recipe);
+                if (config == null) config = c;
+                requireSameModel(p, c, first, config);
+                recipes.add(Recipe.storedIn(t));
                 Weights all = config.generatorWeights(DType.F32);
                 String average =
                         t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
@@ -63,8 +55,7 @@ public final class ModelSoup {
                 .metadata(
                         "cortigan.averaged",
                         Json.compact(checkpoints.stream().map(Path::toString).toList()));
-        if (sameSplit)
-            w.metadata(Checkpoint.RECIPE, Json.compact(recipe.settings().values()));
+        ofSameSplit(recipes).ifPresent(r -> w.metadata(Recipe.METADATA, r.json()));
         sums.forEach((spec, sum) -> {
             float[] mean = new float[sum.length];
             for (int i = 0; i < mean.length; i++) mean[i] = (float) (sum[i] / checkpoints.size());
@@ -74,6 +65,21 @@ public final class ModelSoup {
                     Arrays.stream(spec.shape().dims()).asLongStream().toArray());
         });
         w.commit();
+    }
+
+    private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {
+        if (!config.generator().equals(want.generator()))
+            throw other(
+                    file, "its generator is " + config.generator() + ", that of " + first + " is " + want.generator());
+        if (!config.subjects().equals(want.subjects()))
+            throw other(file, "it is for " + config.subjects() + ", " + first + " for " + want.subjects());
+    }
+
+    /** The first recipe, if all members name one that holds out the same images. */
+    private static Optional<Recipe> ofSameSplit(List<Optional<Recipe>> recipes) {
+        Optional<Recipe> first = recipes.get(0);
+        boolean same = recipes.stream().allMatch(r -> r.isPresent() && ImageSplit.isSame(r.get(), first.orElseThrow()));
+        return same ? first : Optional.empty();
     }
 
     private static void add(Map<Weights.Spec, double[]> sums, Weights.Spec spec, float[] values) {

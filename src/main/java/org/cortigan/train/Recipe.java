@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SafeTensors;
@@ -26,6 +27,9 @@ import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
  * is; a recipe names what differs.
  */
 public final class Recipe {
+    /** Key of a checkpoint's metadata under which its recipe is. */
+    static final String METADATA = "cortigan.recipe";
+
     private static final List<String> FILES = List.of(
             "quickstart",
             "vanilla-gan",
@@ -128,14 +132,25 @@ public final class Recipe {
      */
     public static Recipe ofCheckpoint(Path file) {
         try (SafeTensors t = SafeTensors.open(file)) {
-            Recipe r = Checkpoint.recipe(t);
-            if (r == null)
-                throw new InputException(
-                        file.toString(),
-                        "names no recipe: it is an average of runs that held out different images",
-                        "Evaluate it on the test split");
-            return r;
+            return storedIn(t)
+                    .orElseThrow(() -> new InputException(
+                            file.toString(),
+                            "names no recipe: it is an average of runs that held out different images",
+                            "Evaluate it on the test split"));
         }
+    }
+
+    /** The recipe in a checkpoint's metadata; empty where it names none. */
+    static Optional<Recipe> storedIn(SafeTensors t) {
+        String json = t.metadata().get(METADATA);
+        if (json == null) return Optional.empty();
+        String where = t.path() + ", metadata '" + METADATA + "'";
+        return Optional.of(of(t.path().getFileName().toString(), Json.object(Json.parse(json, where), where), where));
+    }
+
+    /** All values as JSON, for a checkpoint's metadata. */
+    String json() {
+        return Json.compact(settings.values());
     }
 
     /** Text of a bundled recipe, with its comments. */

@@ -67,17 +67,17 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         if (!Files.exists(csv)) return;
         try {
             String text = Files.readString(csv);
-            List<String> keep = new ArrayList<>();
+            List<String> kept = new ArrayList<>();
             for (String line : text.substring(0, text.lastIndexOf('\n') + 1).split("\n")) {
-                if (keep.isEmpty()) columns = List.of(line.split(","));
+                if (kept.isEmpty()) columns = List.of(line.split(","));
                 else if (Long.parseLong(line.split(",")[1]) > step) break;
-                keep.add(line);
+                kept.add(line);
             }
-            if (step == 0 || keep.size() < 2) {
+            if (step == 0 || kept.size() < 2) {
                 columns = null;
                 Files.delete(csv);
             } else {
-                AtomicFiles.writeString(csv, String.join("\n", keep) + "\n");
+                AtomicFiles.writeString(csv, String.join("\n", kept) + "\n");
             }
         } catch (IOException | RuntimeException e) {
             throw new InputException(csv.toString(), "cannot be continued: " + e, "Move it away", e);

@@ -2,7 +2,11 @@
 package org.cortigan.train;
 
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.cortigan.data.Region;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
@@ -17,130 +21,117 @@ import org.cortigan.op.GanLoss;
 import org.cortigan.op.GatherRows;
 import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
-import org.cortigan.optim.Optimizer;
 
 /**
  * One whole training step on a batch of one subject as one graph: the generator forward once; the discriminators of all
  * regions on real and generated responses as one batch of 2 B; their update; the generator's way through the updated
- * discriminators; its update.
- *
- * <p>Inputs: {@code images} u8 [B, S, S, 3], {@code responses} f32 [B, V], {@code loss.weights} [2] (pixel,
- * correlation), {@code gan.weight} [1], learning rates {@code lr.g}, {@code lr.d} [1] and numbers of the updates
- * {@code t.g}, {@code t.d} [1] from 1 on, in a model of several subjects also {@code t.head}: the head's own. Outputs:
- * {@code loss}, {@code pixel}, {@code correlation}, {@code norm.g}, one number each, and with discriminators
- * {@code norm.d} and for every region {@code d.loss}, {@code d.real}, {@code d.fake}, {@code g.loss} [regions].
+ * discriminators; its update. {@link #inputs()} and {@link #outputs()} say what it takes and gives.
  */
 public final class StepGraph {
     private final Graph graph = new Graph();
-    private final ModelConfig model;
+    private final StepSettings settings;
     private final ModelConfig.Subject subject;
     private final List<Region> regions;
-    private final LossConfig loss;
-    private final DType compute;
-    private final Weights g;
-    private List<Weights> ds = List.of();
+    private final int batch;
+    private final int residentImages;
+    private final Set<StepInput> inputs = EnumSet.noneOf(StepInput.class);
+    private final Set<StepOutput> outputs = new LinkedHashSet<>();
+    private final Weights generator;
+    private final List<Weights> discriminators;
 
     /**
-     * @param regions what each discriminator judges; unused where the adversarial loss has no weight
-     * @param resident photographs whose data are inputs as a whole, {@code data.images} and {@code data.responses}, of
-     *     which {@code index.images} and {@code index.responses} i32 [B] pick a batch; 0: the batch itself is the input
+     * @param regions what each discriminator sees; unused where the step has no discriminators
+     * @param residentImages number of photographs whose data are inputs as a whole and of which rows are picked as a
+     *     batch; 0: the batch itself is the input
      */
     public StepGraph(
-            ModelConfig model,
-            ModelConfig.Subject subject,
-            List<Region> regions,
-            LossConfig loss,
-            Optimizer og,
-            Optimizer od,
-            int batch,
-            DType compute,
-            int resident) {
-        this.model = model;
+            StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch, int residentImages) {
+        this.settings = settings;
         this.subject = subject;
-        this.loss = loss;
-        this.compute = compute;
-        boolean gan = loss.ganTerm().weight() > 0 && model.discriminator().type() != Discriminator.Type.NONE;
-        this.regions = gan ? List.copyOf(regions) : List.of();
-        Generator generator = model.generator();
-        int side = generator.image(), v = subject.vertices();
-        Value images = resident > 0
-                ? pick("images", graph.input("data.images", DType.U8, resident, side, side, 3), batch)
-                : generator.images(graph, batch);
-        Value responses = resident > 0
-                ? pick("responses", graph.input("data.responses", DType.F32, resident, v), batch)
-                : graph.input("responses", DType.F32, batch, v);
-        Value weights = graph.input("loss.weights", DType.F32, 2);
-        g = Weights.in(graph, compute, Generator.PREFIX, false);
-        Value prediction;
-        try (Graph.Scope s = graph.scope("generator")) {
-            prediction = generator.responses(g, images, subject.name(), subject.vertices());
-        }
-        if (gan) train(od, images, responses, prediction);
-
-        List<Value> totals = new ArrayList<>();
-        try (Graph.Scope s = graph.scope("loss")) {
-            Node p =
-                    graph.apply(new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()), prediction, responses, weights);
-            totals.add(p.output(0));
-            graph.output("pixel", p.output(1));
-            graph.output("correlation", p.output(2));
-        }
-        if (gan) totals.add(judge(images, prediction));
-        // Each way back starts from its own total, so that the fused losses' gradients are taken as they are.
-        List<Value> ones = new ArrayList<>();
-        for (Value t : totals) ones.add(graph.constant(1, DType.F32, 1));
-        List<Value> d = Gradients.of(totals, ones, g.differentiable());
-        Value sum = totals.get(0);
-        for (Value t : totals.subList(1, totals.size())) sum = Ops.add(sum, t);
-        graph.output("loss", sum);
-        try (Graph.Scope s = graph.scope("generator/update")) {
-            Value shared = graph.input("t.g", DType.F32, 1);
-            Value own = subject.name().isEmpty() ? shared : graph.input("t.head", DType.F32, 1);
-            graph.output(
-                    "norm.g",
-                    og.apply(
-                            List.of(g),
-                            List.of(d),
-                            graph.input("lr.g", DType.F32, 1),
-                            spec -> ofSubject(spec.name()) ? own : shared));
-            // running statistics are nobody's input within the step, so they are asked for
-            for (Weights.Spec state : g.states()) graph.output("updated." + state.name(), g.now(state.name()));
-            graph.output("updated.g", g.now(g.specs().get(0).name()));
-            if (own != shared)
-                graph.output(
-                        "updated.head",
-                        g.now(g.specs().stream()
-                                .filter(x -> ofSubject(x.name()))
-                                .findFirst()
-                                .orElseThrow()
-                                .name()));
-        }
+        this.regions = settings.adversarial() ? List.copyOf(regions) : List.of();
+        this.batch = batch;
+        this.residentImages = residentImages;
+        Value images = images(), responses = responses();
+        Value lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
+        generator = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
+        Value prediction = predict(images);
+        discriminators = adversarial() ? updatedDiscriminators(images, responses, prediction) : List.of();
+        List<Value> losses = new ArrayList<>();
+        losses.add(responseLoss(prediction, responses, lossWeights));
+        if (adversarial()) losses.add(adversarialLoss(images, prediction));
+        updateGenerator(losses);
     }
 
-    private Value pick(String name, Value table, int batch) {
+    private Value input(StepInput input, DType dtype, int... dims) {
+        inputs.add(input);
+        return graph.input(input.key(), dtype, dims);
+    }
+
+    private void output(StepOutput output, Value value) {
+        outputs.add(output);
+        graph.output(output.key(), value);
+    }
+
+    /** Computes a value that nothing within the step reads. */
+    private void updated(String name, Value value) {
+        graph.output("updated." + name, value);
+    }
+
+    private Value images() {
+        Generator g = settings.model().generator();
+        int side = g.image();
+        if (resident())
+            return pick(input(StepInput.ALL_IMAGES, DType.U8, residentImages, side, side, 3), StepInput.IMAGE_ROWS);
+        inputs.add(StepInput.IMAGES);
+        return g.images(graph, batch);
+    }
+
+    private Value responses() {
+        int vertices = subject.vertices();
+        if (resident())
+            return pick(input(StepInput.ALL_RESPONSES, DType.F32, residentImages, vertices), StepInput.RESPONSE_ROWS);
+        return input(StepInput.RESPONSES, DType.F32, batch, vertices);
+    }
+
+    private Value pick(Value table, StepInput rows) {
         try (Graph.Scope s = graph.scope("data")) {
-            return graph.apply(new GatherRows(), table, graph.input("index." + name, DType.I32, batch))
+            return graph.apply(new GatherRows(), table, input(rows, DType.I32, batch))
                     .output(0);
         }
     }
 
-    /** Whether a parameter of the generator is one subject's own: its head, or its vector in the backbone. */
-    static boolean ofSubject(String parameter) {
-        return parameter.startsWith(Generator.PREFIX + "head.") || parameter.startsWith(Generator.PREFIX + "subject.");
+    private Value predict(Value images) {
+        try (Graph.Scope s = graph.scope("generator")) {
+            return settings.model().generator().responses(generator, images, subject.name(), subject.vertices());
+        }
     }
 
-    /** The generator's loss by the updated discriminators. */
-    private Value judge(Value images, Value prediction) {
+    /** Pixel loss and correlation loss, weighted. */
+    private Value responseLoss(Value prediction, Value responses, Value weights) {
+        LossConfig loss = settings.loss();
+        try (Graph.Scope s = graph.scope("loss")) {
+            Node l =
+                    graph.apply(new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()), prediction, responses, weights);
+            output(StepOutput.PIXEL, l.output(1));
+            output(StepOutput.CORRELATION, l.output(2));
+            return l.output(0);
+        }
+    }
+
+    /** The generator's loss by the updated discriminators, weighted. */
+    private Value adversarialLoss(Value images, Value prediction) {
+        ModelConfig model = settings.model();
         try (Graph.Scope s = graph.scope("discriminator/judge")) {
-            if (model.discriminator().spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(ds);
+            if (model.discriminator().spectral() == Discriminator.Spectral.TORCH)
+                Weights.advanceSpectralNorm(discriminators);
             Discriminator.Logits logits =
-                    model.discriminator().logits(ds, prediction, regions, images, model.generator());
+                    model.discriminator().logits(discriminators, prediction, regions, images, model.generator());
             Node l = ganLoss(
                     GanLoss.Side.GENERATOR,
                     logits,
                     model.discriminator().shares(regions),
-                    graph.input("gan.weight", DType.F32, 1));
-            graph.output("g.loss", l.output(1));
+                    input(StepInput.ADVERSARIAL_WEIGHT, DType.F32, 1));
+            output(StepOutput.GENERATOR_LOSS, l.output(1));
             return l.output(0);
         }
     }
@@ -149,66 +140,144 @@ public final class StepGraph {
         List<GanLoss.Group> groups = new ArrayList<>();
         for (int i = 0; i < shares.size(); i++)
             groups.add(new GanLoss.Group(logits.perRow().get(i), shares.get(i)));
-        return graph.apply(new GanLoss(loss.gan(), side, groups), logits.value(), weight);
+        return graph.apply(new GanLoss(settings.loss().gan(), side, groups), logits.value(), weight);
     }
 
-    private void train(Optimizer od, Value images, Value responses, Value prediction) {
-        Discriminator d = model.discriminator();
-        ds = d.networks(graph, compute, subject.name(), regions);
-        Value one = graph.constant(1, DType.F32, 1), total;
+    /** The discriminators after a step of their own. */
+    private List<Weights> updatedDiscriminators(Value images, Value responses, Value prediction) {
+        List<Weights> networks =
+                settings.model().discriminator().networks(graph, settings.compute(), subject.name(), regions);
+        Value one = graph.constant(1, DType.F32, 1);
+        Value loss = discriminatorLoss(networks, images, responses, prediction, one);
+        updateDiscriminators(networks, loss, one);
+        return networks;
+    }
+
+    private Value discriminatorLoss(
+            List<Weights> networks, Value images, Value responses, Value prediction, Value one) {
+        Discriminator d = settings.model().discriminator();
+        Generator g = settings.model().generator();
         try (Graph.Scope s = graph.scope("discriminator")) {
-            // declared first, so that the power iteration knows the weights before they are used
-            List<Weights> declared = d.declare(compute, subject.name(), subject.vertices(), regions, model.generator());
-            for (int i = 0; i < ds.size(); i++)
-                ds.get(i).declare(declared.get(i).specs());
-            if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(ds);
-            Value both = Ops.concat(0, Ops.cast(responses, compute), prediction);
-            Discriminator.Logits logits = d.logits(ds, both, regions, images, model.generator());
-            // networks of their own: each has its whole loss
-            Node l = ganLoss(
-                    GanLoss.Side.DISCRIMINATOR,
-                    logits,
-                    regions.stream().map(r -> 1.0).toList(),
-                    one);
-            total = l.output(0);
-            graph.output("d.loss", l.output(1));
-            graph.output("d.real", l.output(2));
-            graph.output("d.fake", l.output(3));
+            // The weights are declared first, so that the power iteration knows them before they are used.
+            List<Weights> declared = d.declare(settings.compute(), subject.name(), subject.vertices(), regions, g);
+            for (int i = 0; i < networks.size(); i++)
+                networks.get(i).declare(declared.get(i).specs());
+            if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(networks);
+            Value both = Ops.concat(0, Ops.cast(responses, settings.compute()), prediction);
+            Discriminator.Logits logits = d.logits(networks, both, regions, images, g);
+            // The networks share no parameter, so that each has its whole loss, whatever its region's share.
+            List<Double> whole = Collections.nCopies(regions.size(), 1.0);
+            Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, whole, one);
+            output(StepOutput.DISCRIMINATOR_LOSS, l.output(1));
+            output(StepOutput.REAL_LOGIT, l.output(2));
+            output(StepOutput.GENERATED_LOGIT, l.output(3));
+            return l.output(0);
         }
-        List<Value> wrt = new ArrayList<>();
-        for (Weights w : ds) wrt.addAll(w.differentiable());
-        List<Value> gradients = Gradients.of(List.of(total), List.of(one), wrt);
-        List<List<Value>> of = new ArrayList<>();
+    }
+
+    private void updateDiscriminators(List<Weights> networks, Value loss, Value one) {
+        List<Value> parameters = new ArrayList<>();
+        for (Weights w : networks) parameters.addAll(w.differentiable());
+        List<Value> gradients = Gradients.of(List.of(loss), List.of(one), parameters);
+        List<List<Value>> perNetwork = new ArrayList<>();
         int at = 0;
-        for (Weights w : ds) of.add(gradients.subList(at, at += w.specs().size()));
+        for (Weights w : networks)
+            perNetwork.add(gradients.subList(at, at += w.specs().size()));
         try (Graph.Scope s = graph.scope("discriminator/update")) {
-            Value t = graph.input("t.d", DType.F32, 1);
-            graph.output("norm.d", od.apply(ds, of, graph.input("lr.d", DType.F32, 1), spec -> t));
-            if (d.spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(ds);
+            Value update = input(StepInput.DISCRIMINATOR_UPDATE, DType.F32, 1);
+            Value rate = input(StepInput.DISCRIMINATOR_RATE, DType.F32, 1);
+            output(
+                    StepOutput.DISCRIMINATOR_NORM,
+                    settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update));
+            if (settings.model().discriminator().spectral() == Discriminator.Spectral.STEP)
+                Weights.advanceSpectralNorm(networks);
         }
+    }
+
+    private void updateGenerator(List<Value> losses) {
+        // Each way back starts from its own total, so that the fused losses' gradients are taken as they are.
+        List<Value> ones = new ArrayList<>();
+        for (Value loss : losses) ones.add(graph.constant(1, DType.F32, 1));
+        List<Value> gradients = Gradients.of(losses, ones, generator.differentiable());
+        Value sum = losses.get(0);
+        for (Value loss : losses.subList(1, losses.size())) sum = Ops.add(sum, loss);
+        output(StepOutput.LOSS, sum);
+        try (Graph.Scope s = graph.scope("generator/update")) {
+            Value shared = input(StepInput.GENERATOR_UPDATE, DType.F32, 1);
+            Value own = hasOwnHead() ? input(StepInput.HEAD_UPDATE, DType.F32, 1) : shared;
+            Value rate = input(StepInput.GENERATOR_RATE, DType.F32, 1);
+            output(
+                    StepOutput.GENERATOR_NORM,
+                    settings.generatorOptimizer()
+                            .apply(
+                                    List.of(generator),
+                                    List.of(gradients),
+                                    rate,
+                                    spec -> Generator.isSubjectsOwn(spec) ? own : shared));
+            for (Weights.Spec state : generator.states()) updated(state.name(), generator.now(state.name()));
+            updated("g", generator.now(generator.specs().get(0).name()));
+            if (hasOwnHead()) updated("head", generator.now(firstOfHead().name()));
+        }
+    }
+
+    private Weights.Spec firstOfHead() {
+        return generator.specs().stream()
+                .filter(Generator::isSubjectsOwn)
+                .findFirst()
+                .orElseThrow();
     }
 
     public Graph graph() {
         return graph;
     }
 
-    /** Regions that are judged; none where the adversarial loss has no weight. */
+    /** What must be written before a step. */
+    public Set<StepInput> inputs() {
+        return Collections.unmodifiableSet(inputs);
+    }
+
+    /** What can be read after a step, in the order of the columns of metrics.csv. */
+    public Set<StepOutput> outputs() {
+        return Collections.unmodifiableSet(outputs);
+    }
+
+    /** Whose step it is. */
+    public ModelConfig.Subject subject() {
+        return subject;
+    }
+
+    /** Whether it has discriminators. */
+    public boolean adversarial() {
+        return settings.adversarial();
+    }
+
+    /** Whether the data are inputs as a whole, of which a batch is picked. */
+    public boolean resident() {
+        return residentImages > 0;
+    }
+
+    /** Whether the model is of several subjects, so that the head's updates are fewer than the backbone's. */
+    public boolean hasOwnHead() {
+        return !subject.name().isEmpty();
+    }
+
+    /** What each discriminator sees; none without discriminators. */
     public List<Region> regions() {
         return regions;
     }
 
     /** Parameters of the generator for this subject. */
     public List<Weights.Spec> generatorSpecs() {
-        return g.specs();
+        return generator.specs();
     }
 
     /** What the generator keeps but does not train. */
     public List<Weights.Spec> states() {
-        return g.states();
+        return generator.states();
     }
 
     /** Parameters of the discriminators. */
     public List<Weights.Spec> discriminatorSpecs() {
-        return ds.stream().flatMap(w -> w.specs().stream()).toList();
+        return discriminators.stream().flatMap(w -> w.specs().stream()).toList();
     }
 }

@@ -2,331 +2,241 @@
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
-import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.function.Consumer;
-import org.cortigan.InputException;
-import org.cortigan.data.Region;
-import org.cortigan.data.Settings;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
-import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
-import org.cortigan.graph.DType;
-import org.cortigan.graph.Graph;
 import org.cortigan.mem.Memory;
-import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;
-import org.cortigan.optim.Optimizer;
-import org.cortigan.plan.Recompute;
 
-/** What a {@link Trainer} has of each subject: its data, the graph of a step on it, and how far it is. */
+/** The training steps of one subject on a device: their session, the batches that feed it, and where they are. */
 final class SubjectSteps implements AutoCloseable {
-    /** Inputs that are new in every step where the data are not on the device. */
-    static final List<String> BATCH = List.of("images", "responses");
+    /** Photographs that go to the device at a time where the data live there. */
+    private static final int UPLOAD_IMAGES = 64;
 
-    final ModelConfig.Subject subject;
-    final TrainingData data;
-    final int[] training;
-    final int[] validation;
-    final long perEpoch;
-    StepGraph graph;
-    Session session;
-    BatchLoader loader;
-    /** Of the held-out photographs, during a run; null where there are none. */
-    Predictor predictor;
+    private final SubjectSetup setup;
+    private final BatchLoader.Batching batching;
+    private final Device device;
+    private final Variables vars;
+    private final StepGraph graph;
+    private final Session session;
+    private final StepInputs inputs;
+    private final StepLosses losses;
+    /** Batches of the steps under way, oldest first; the loader gets each back when its losses have been read. */
+    private final ArrayDeque<BatchLoader.Batch> inFlight = new ArrayDeque<>();
 
-    private final ModelConfig config;
-    private final LossConfig loss;
-    private final Optimizer og;
-    private final Optimizer od;
-    private final DType compute;
-    private final List<Region> regions;
-    private final boolean shufflePairs;
-    private final Map<String, Storage> in = new LinkedHashMap<>();
-    private final List<String> names = new ArrayList<>();
-    private Device device;
-    private boolean resident;
+    private RunState.SubjectState state;
     private boolean uploaded;
-    private Session.Scalars scalars;
-    private double[] values;
-    private double[] sums;
-    private int norm;
-    private int normD;
-    private int total;
-    private BatchLoader.Batch under;
-    private long step;
-    private long applied;
-    private long appliedD;
-    /** Whether the last update that is known of was left out. */
-    private boolean missed;
+    private BatchLoader loader;
 
-    private boolean missedD;
-
-    SubjectSteps(
-            Recipe recipe,
-            ModelConfig config,
-            ModelConfig.Subject subject,
-            TrainingData data,
-            LossConfig loss,
-            Optimizer og,
-            Optimizer od,
-            DType compute,
-            Consumer<String> log) {
-        this.config = config;
-        this.subject = subject;
-        this.data = data;
-        this.loss = loss;
-        this.og = og;
-        this.od = od;
-        this.compute = compute;
-        Settings t = recipe.section("train");
-        int batch = t.integer("batch", 1);
-        int[][] split = Trainer.split(recipe, data.count());
-        training = split[0];
-        validation = split[1];
-        shufflePairs = t.flag("shuffle_pairs");
-        perEpoch = BatchLoader.stepsPerEpoch(training.length, batch);
-        if (perEpoch < 1)
-            throw t.wrong("batch", batch + " is more than the " + training.length + " training images", "Set it lower");
-        Discriminator d = config.discriminator();
-        boolean gan = loss.ganTerm().weight() > 0 && d.type() != Discriminator.Type.NONE;
-        regions = gan
-                ? data.regions(d.regions(), d.order(), d.mesh().isEmpty() ? null : Path.of(d.mesh()), d.least(), log)
-                : List.of();
-    }
-
-    private StepGraph steps(int batch, boolean resident) {
-        return new StepGraph(config, subject, regions, loss, og, od, batch, compute, resident ? training.length : 0);
-    }
-
-    private static Graph program(StepGraph g, boolean recompute) {
-        return recompute ? Recompute.cheap(g.graph()) : g.graph();
-    }
-
-    /** The graph of a step, for a plan. */
-    Graph program(int batch, boolean resident, boolean recompute) {
-        return program(steps(batch, resident), recompute);
-    }
+    /** Predicts the held-out photographs during a run; null where there are none. */
+    private Predictor predictor;
 
     /** @param arena a session that never runs together with this one, whose memory it may use; or null */
-    void open(Device device, Variables vars, int batch, boolean resident, boolean recompute, Session arena) {
+    SubjectSteps(
+            SubjectSetup setup, TrainSettings train, Device device, Variables vars, boolean resident, Session arena) {
+        this.setup = setup;
         this.device = device;
-        this.resident = resident;
-        graph = steps(batch, resident);
-        session = new Session(program(graph, recompute), device, vars, Session.Options.DEFAULT.sharing(arena));
-        for (String n : List.of(
-                "images",
-                "responses",
-                "index.images",
-                "index.responses",
-                "loss.weights",
-                "gan.weight",
-                "lr.g",
-                "lr.d",
-                "t.g",
-                "t.d",
-                "t.head")) if (session.hasInput(n)) in.put(n, session.input(n));
-        if (!resident) BATCH.forEach(session::sendAhead);
-        String prefix = subject.name().isEmpty() ? "" : subject.name() + ".";
-        List<String> outputs = graph.graph().outputs().keySet().stream()
-                .filter(n -> !n.startsWith("updated"))
-                .toList();
-        for (String n : outputs) {
-            if (n.startsWith("d.") || n.equals("g.loss"))
-                for (Region r : graph.regions()) names.add(prefix + n + "." + r.name());
-            else names.add(prefix + n);
+        this.vars = vars;
+        batching = new BatchLoader.Batching(
+                setup.split().training(),
+                train.batch(),
+                setup.settings().model().generator().imageBytes(),
+                resident,
+                train.shufflePairs(),
+                train.seed());
+        graph = setup.step(train.batch(), resident);
+        session = new Session(
+                SubjectSetup.program(graph, train.recompute()), device, vars, Session.Options.DEFAULT.sharing(arena));
+        try {
+            inputs = new StepInputs(graph, session);
+            losses = new StepLosses(graph, session);
+        } catch (RuntimeException | Error e) {
+            session.close();
+            throw e;
         }
-        scalars = session.scalars(outputs);
-        values = new double[names.size()];
-        sums = new double[names.size()];
-        norm = names.indexOf(prefix + "norm.g");
-        normD = names.indexOf(prefix + "norm.d");
-        total = names.indexOf(prefix + "loss");
+        state = new RunState.SubjectState(losses.size(), setup.fingerprint());
+    }
+
+    SubjectSetup setup() {
+        return setup;
+    }
+
+    ModelConfig.Subject subject() {
+        return setup.subject();
+    }
+
+    StepGraph graph() {
+        return graph;
+    }
+
+    Session session() {
+        return session;
+    }
+
+    RunState.SubjectState state() {
+        return state;
+    }
+
+    /** Goes on where another run of the same subject was. */
+    void resume(RunState.SubjectState saved) {
+        state = saved;
+    }
+
+    /** Steps of this subject in an epoch. */
+    long stepsPerEpoch() {
+        return batching.stepsPerEpoch();
     }
 
     /** Brings the training data to the device, once, where they live there. */
-    void upload() {
-        if (!resident || uploaded) return;
+    private void upload() {
+        if (!batching.resident() || uploaded) return;
         uploaded = true;
-        int rows = Math.min(64, training.length),
-                image = config.generator().imageBytes(),
-                responses = 4 * subject.vertices();
-        try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, image + responses))) {
-            ByteBuffer images = m.view((long) rows * responses, (long) rows * image),
-                    targets = m.view(0, (long) rows * responses);
-            for (int at = 0; at < training.length; at += rows) {
+        int[] training = setup.split().training();
+        int rows = Math.min(UPLOAD_IMAGES, training.length);
+        int imageBytes = batching.imageBytes(), responseBytes = 4 * setup.vertices();
+        try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, imageBytes + responseBytes))) {
+            ByteBuffer images = m.view((long) rows * responseBytes, (long) rows * imageBytes);
+            ByteBuffer responses = m.view(0, (long) rows * responseBytes);
+            for (int first = 0; first < training.length; first += rows) {
                 images.clear();
-                targets.clear();
-                for (int i = at; i < Math.min(training.length, at + rows); i++) {
-                    data.image(training[i], images);
-                    data.responses(training[i], targets);
+                responses.clear();
+                for (int i = first; i < Math.min(training.length, first + rows); i++) {
+                    setup.data().image(training[i], images);
+                    setup.data().responses(training[i], responses);
                 }
-                session.input("data.images").write(images.flip(), (long) at * image);
-                session.input("data.responses").write(targets.flip(), (long) at * responses);
+                inputs.writeResident(
+                        images.flip(), (long) first * imageBytes, responses.flip(), (long) first * responseBytes);
                 device.runtime().synchronize();
             }
         }
     }
 
-    /** Batches of steps [first, last) of this subject. */
-    BatchLoader loader(int batch, long seed, long first, long last) {
-        return new BatchLoader(
-                device,
-                data,
-                training,
-                resident,
-                shufflePairs,
-                config.generator().imageBytes(),
-                batch,
-                seed,
-                first,
-                last);
+    private BatchLoader loader(long first, long last) {
+        return new BatchLoader(device, setup.data(), batching, first, last);
     }
 
-    void begin(Variables vars, int batch, long seed, int epochs) {
+    /** Writes the inputs of the run's first step without running it; for a profile. */
+    void fillInputs(StepSchedule schedule) {
         upload();
-        Weights.Use use = og.ema() > 0 ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT;
-        if (validation.length > 0)
-            predictor = new Predictor(config, subject, device, vars, use, batch, false, Predictor.Form.EVALUATION);
-        loader = loader(batch, seed, step, perEpoch * epochs);
+        try (BatchLoader first = loader(0, 1)) {
+            write(first.next(), schedule, 0, 1, false);
+            // The loader frees what is still being copied.
+            if (isAsynchronous()) device.runtime().synchronize();
+        }
     }
 
+    /** Prepares for the steps up to the end of the last epoch. */
+    void begin(int epochs) {
+        upload();
+        boolean averaged = setup.settings().generatorOptimizer().ema() > 0;
+        if (validates())
+            predictor = new Predictor(
+                    setup.settings().model(),
+                    setup.subject(),
+                    device,
+                    vars,
+                    averaged ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT,
+                    batching.batch(),
+                    false,
+                    Predictor.Form.EVALUATION);
+        loader = loader(state.step, stepsPerEpoch() * epochs);
+    }
+
+    /** Frees what {@link #begin} made. */
     void end() {
         if (loader != null) loader.close();
         if (predictor != null) predictor.close();
         loader = null;
         predictor = null;
+        inFlight.clear();
     }
 
     /**
-     * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device with a stream
-     * it must be given before it is known whether the update under way is left out; there an update counts as made
-     * until the one after it has been asked for, whether it is known by then or not, so that a run that pauses gives
-     * the same bits.
-     */
-    static long update(long applied, boolean open) {
-        return applied + 1 + (open ? 1 : 0);
-    }
-
-    /**
-     * @param update number of the backbone's update; @param pending whether the step before this one is this subject's
-     *     too and its losses are not known yet; @param at the step of the whole run, of {@code per} an epoch
-     */
-    void feed(
-            BatchLoader.Batch b,
-            LossConfig loss,
-            double rate,
-            double rateD,
-            long update,
-            boolean pending,
-            long at,
-            long per) {
-        if (resident) {
-            in.get("index.images").write(b.at);
-            in.get("index.responses").write(b.responsesAt);
-        } else {
-            in.get("images").write(b.images);
-            in.get("responses").write(b.responses);
-        }
-        boolean late = device.runtime() != null;
-        in.get("loss.weights").set(0, loss.pixelTerm().at(at, per));
-        in.get("loss.weights").set(1, loss.correlationTerm().at(at, per));
-        in.get("lr.g").set(0, rate);
-        in.get("t.g").set(0, update);
-        if (in.get("t.head") != null) in.get("t.head").set(0, update(applied, late && (pending || missed)));
-        if (normD < 0) return;
-        in.get("gan.weight").set(0, loss.ganTerm().at(at, per));
-        in.get("lr.d").set(0, rateD);
-        in.get("t.d").set(0, update(appliedD, late && (pending || missedD)));
-    }
-
-    /** The batch of the step under way; the loader gets it back when its losses have been read. */
-    void under(BatchLoader.Batch b) {
-        under = b;
-    }
-
-    /**
-     * Takes the losses of a step that has run.
+     * Runs the next step, on a device with a stream only asks for it. The losses of the step before it must be taken
+     * before the one after it.
      *
-     * @param back how many runs ago it was
-     * @return whether everything was updated
+     * @param step number of the step of the whole run, from 0 on
+     * @param update number of the update of the generator, from 1 on; of several subjects, of what they share
+     * @param pending whether the step before this one is this subject's too and its losses are not known yet
      */
-    boolean count(int back) {
-        scalars.read(back, values);
-        loader.done(under);
-        under = null;
-        step++;
-        missed = !Double.isFinite(values[norm]);
-        if (!missed) applied++;
-        missedD = normD >= 0 && !Double.isFinite(values[normD]);
-        if (normD >= 0 && !missedD) appliedD++;
-        for (int i = 0; i < sums.length; i++) sums[i] += values[i];
-        return !missed && !missedD;
+    void run(StepSchedule schedule, long step, long update, boolean pending) {
+        BatchLoader.Batch batch = loader.next();
+        write(batch, schedule, step, update, pending);
+        session.run();
+        inFlight.addLast(batch);
     }
 
-    /** Whether the generator was updated in the last step counted: its gradients were finite. */
-    boolean generatorMoved() {
-        return !missed;
+    private void write(BatchLoader.Batch batch, StepSchedule schedule, long step, long update, boolean pending) {
+        boolean asynchronous = isAsynchronous();
+        inputs.writeBatch(batch);
+        inputs.writeGenerator(
+                schedule.pixelWeight(step), schedule.correlationWeight(step), schedule.generatorRate(step), update);
+        inputs.writeHeadUpdate(state.generator.next(asynchronous, pending));
+        inputs.writeDiscriminators(
+                schedule.adversarialWeight(step),
+                schedule.discriminatorRate(step),
+                state.discriminators.next(asynchronous, pending));
     }
 
-    /** Total loss of the last step counted. */
+    private boolean isAsynchronous() {
+        return device.runtime() != null;
+    }
+
+    /**
+     * Takes the losses of the oldest step under way, which has run, and gives its batch back to the loader.
+     *
+     * @param runsAgo 0 for the last run; 1 for the one before it
+     */
+    void takeLosses(int runsAgo) {
+        losses.read(runsAgo);
+        loader.done(inFlight.removeFirst());
+        state.step++;
+        state.generator.count(losses.generatorUpdated());
+        if (losses.hasDiscriminators()) state.discriminators.count(losses.discriminatorsUpdated());
+        losses.addTo(state.sums);
+    }
+
+    /** Whether the generator was updated in the last step taken. */
+    boolean generatorUpdated() {
+        return losses.generatorUpdated();
+    }
+
+    /** Whether everything was updated in the last step taken. */
+    boolean allUpdated() {
+        return losses.generatorUpdated() && (!losses.hasDiscriminators() || losses.discriminatorsUpdated());
+    }
+
+    /** The generator's loss in the last step taken. */
     double loss() {
-        return values[total];
+        return losses.loss();
     }
 
-    /** Adds the means over an epoch by name, and begins anew. */
-    void means(Map<String, Double> to) {
-        for (int i = 0; i < sums.length; i++) {
-            to.put(names.get(i), sums[i] / perEpoch);
-            sums[i] = 0;
-        }
+    /** Means over an epoch that has ended; begins to sum anew. */
+    List<EpochResult.Metric> takeMeans() {
+        List<EpochResult.Metric> means = losses.means(state.sums, stepsPerEpoch());
+        Arrays.fill(state.sums, 0);
+        return means;
     }
 
-    /** For a checkpoint. */
-    Map<String, Object> state() {
-        Map<String, Object> m = new LinkedHashMap<>();
-        m.put("step", step);
-        m.put("applied", applied);
-        m.put("applied_d", appliedD);
-        if (missed) m.put("missed", true);
-        if (missedD) m.put("missed_d", true);
-        m.put("regions", fingerprint());
-        m.put("sums", Arrays.stream(sums).mapToObj(Double::toString).toList());
-        return m;
+    /** Whether there are held-out photographs. */
+    boolean validates() {
+        return setup.split().validation().length > 0;
     }
 
-    void restore(Path file, Map<String, Object> state) {
-        Settings s = Settings.of(file + ", state", state);
-        if (s.whole("regions") != fingerprint())
-            throw new InputException(
-                    file.toString(),
-                    "cannot be resumed: its discriminators judge other vertices, or in another order",
-                    "Resume with the ROI masks and meshes of that run, or begin a new one");
-        step = s.whole("step");
-        applied = s.whole("applied");
-        appliedD = s.whole("applied_d");
-        missed = Boolean.TRUE.equals(state.get("missed"));
-        missedD = Boolean.TRUE.equals(state.get("missed_d"));
-        List<?> old = (List<?>) state.get("sums");
-        for (int i = 0; i < sums.length; i++) sums[i] = Double.parseDouble((String) old.get(i));
-    }
-
-    private long fingerprint() {
-        long h = 0;
-        for (Region r : graph.regions()) h = h * 31 + r.name().hashCode() * 31L + Arrays.hashCode(r.vertices());
-        return h & 0xffffffffffffL; // exact as a number of JSON
+    /** Pearson's r of each vertex over the held-out photographs, during a run. */
+    double[] validate() {
+        return Ensemble.evaluate(predictor, setup.data(), setup.split().validation())
+                .r();
     }
 
     @Override
     public void close() {
         end();
-        if (session != null) session.close();
+        session.close();
     }
 }

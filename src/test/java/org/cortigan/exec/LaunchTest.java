@@ -22,7 +22,6 @@ import org.cortigan.PtxasReport;
 import org.cortigan.PtxasReport.Kernel;
 import org.cortigan.data.Region;
 import org.cortigan.data.Regions;
-import org.cortigan.data.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
@@ -36,10 +35,9 @@ import org.cortigan.op.GroupedMatmul;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
-import org.cortigan.optim.Optimizer;
-import org.cortigan.train.LossConfig;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.StepGraph;
+import org.cortigan.train.StepSettings;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
@@ -274,22 +272,12 @@ class LaunchTest {
         Recipe r = Recipe.load(recipe);
         for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z]+=)"))
             r = r.with("model.discriminator." + o);
-        ModelConfig m = model(r);
-        Discriminator d = m.discriminator();
+        StepSettings settings = StepSettings.of(r, model(r).subjects(), t);
+        Discriminator d = settings.model().discriminator();
         List<Region> regions =
                 d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT);
-        Settings o = r.section("optimizer");
-        return new StepGraph(
-                        m,
-                        m.subject(""),
-                        regions,
-                        LossConfig.of(r.section("loss")),
-                        Optimizer.generator(o),
-                        Optimizer.discriminator(o),
-                        batch == 0 ? r.section("train").integer("batch", 1) : batch,
-                        t,
-                        resident)
-                .graph();
+        int images = batch == 0 ? r.section("train").integer("batch", 1) : batch;
+        return new StepGraph(settings, settings.model().subject(""), regions, images, resident).graph();
     }
 
     /** 36 regions of 20 to some thousand vertices, like the ROIs of the functional classes. */

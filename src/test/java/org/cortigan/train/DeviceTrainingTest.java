@@ -23,7 +23,6 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.optim.Optimizer;
 import org.cortigan.plan.Recompute;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -53,20 +52,15 @@ class DeviceTrainingTest {
         try (Trainer t = new Trainer(r, data, d, folder)) {
             if (from != null) t.resume(from);
             long before = t.step();
-            t.addListener(new TrainerListener() {
-                @Override
-                public void step(long step, long steps, double loss) {
-                    assertEquals(before + losses.size() + 1, step);
-                    losses.add(loss);
-                    if (step == stopAt) t.requestStop();
-                }
-
-                @Override
-                public void epoch(EpochResult e) {
-                    assertEquals(e.step(), before + losses.size(), "the epoch's losses were all told before");
-                    epochs.add(e.means());
-                }
-            });
+            t.addListener(Listeners.onStep((step, loss) -> {
+                assertEquals(before + losses.size() + 1, step);
+                losses.add(loss);
+                if (step == stopAt) t.requestStop();
+            }));
+            t.addListener(Listeners.onEpoch(e -> {
+                assertEquals(e.step(), before + losses.size(), "the epoch's losses were all told before");
+                epochs.add(e.means());
+            }));
             t.run();
             Map<String, float[]> m = new LinkedHashMap<>();
             for (String v : t.variables()) m.put(v, t.variable(v));
@@ -110,14 +104,10 @@ class DeviceTrainingTest {
     private static Graph step(Recipe r, int batch) {
         ModelConfig.Subject first = new ModelConfig.Subject("", 19004, 20544);
         return new StepGraph(
-                        ModelConfig.of(r.section("model"), List.of(first)),
+                        StepSettings.of(r, List.of(first), DType.BF16),
                         first,
                         Regions.of("all", Regions.Order.STORED, 19004, 20544),
-                        LossConfig.of(r.section("loss")),
-                        Optimizer.generator(r.section("optimizer")),
-                        Optimizer.discriminator(r.section("optimizer")),
                         batch,
-                        DType.BF16,
                         0)
                 .graph();
     }
@@ -232,13 +222,10 @@ class DeviceTrainingTest {
                 var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
                 long me = Thread.currentThread().getId(), per = t.stepsPerEpoch();
                 long[] at = new long[2];
-                t.addListener(new TrainerListener() {
-                    @Override
-                    public void step(long step, long steps, double loss) {
-                        if (step == 2 * per + 1) at[0] = threads.getThreadAllocatedBytes(me);
-                        if (step == 2 * per + per - 2) at[1] = threads.getThreadAllocatedBytes(me);
-                    }
-                });
+                t.addListener(Listeners.onStep((step, loss) -> {
+                    if (step == 2 * per + 1) at[0] = threads.getThreadAllocatedBytes(me);
+                    if (step == 2 * per + per - 2) at[1] = threads.getThreadAllocatedBytes(me);
+                }));
                 t.run();
                 assertTrue(
                         at[1] - at[0] <= 512 * (per - 3),

@@ -53,7 +53,7 @@ class EvaluationTest {
         double tolerance = d.reference() ? 1e-6 : 1e-12; // the host has the reference's predictions rounded to f32
         try (Predictor plain = m.predictor(d, 4);
                 Predictor p = m.evaluator(d, 4, "")) {
-            PearsonAccumulator want = Trainer.evaluate(plain, data, all), got = Trainer.evaluate(p, data, all);
+            PearsonAccumulator want = Ensemble.evaluate(plain, data, all), got = Ensemble.evaluate(p, data, all);
             assertTrue(p.evaluates() && !plain.evaluates());
             assertEquals(15, got.images());
             assertArrayEquals(want.r(), got.r(), tolerance, d.name());
@@ -62,18 +62,18 @@ class EvaluationTest {
             assertArrayEquals(want.part(40, 81).r(), got.part(40, 81).r(), tolerance);
             int[] few = {3, 9};
             assertArrayEquals(
-                    Trainer.evaluate(plain, data, few).r(),
-                    Trainer.evaluate(p, data, few).r(),
+                    Ensemble.evaluate(plain, data, few).r(),
+                    Ensemble.evaluate(p, data, few).r(),
                     tolerance,
                     d.name());
-            assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), d.name());
-            assertEquals(0, Trainer.evaluate(p, data, new int[0]).images());
+            assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), d.name());
+            assertEquals(0, Ensemble.evaluate(p, data, new int[0]).images());
             for (Predictor x : List.of(plain, p)) {
                 InputException e =
-                        assertThrows(InputException.class, () -> Trainer.evaluate(x, Changed.hole(data, 6, 1), all));
+                        assertThrows(InputException.class, () -> Ensemble.evaluate(x, Changed.hole(data, 6, 1), all));
                 assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
             }
-            assertArrayEquals(got.r(), Trainer.evaluate(p, data, all).r(), "what was not finite is forgotten");
+            assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), "what was not finite is forgotten");
         }
     }
 

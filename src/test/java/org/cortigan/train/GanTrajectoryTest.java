@@ -113,11 +113,9 @@ class GanTrajectoryTest {
         ModelConfig m = ModelConfig.of(
                 r.section("model"), List.of(new ModelConfig.Subject("", Trajectory.LEFT, Trajectory.RIGHT)));
         return Trajectory.run(
-                m,
-                LossConfig.of(r.section("loss")),
+                Trajectory.settings(m, r, compute),
                 c.regions,
                 device,
-                compute,
                 Path.of("src/test/resources/models/gan_" + c.name + ".safetensors"),
                 s -> losses(s, c.regions.size()));
     }
@@ -125,10 +123,17 @@ class GanTrajectoryTest {
     /** In the golden file's order. */
     private static double[] losses(Session s, int regions) {
         List<Double> all = new ArrayList<>();
-        for (int i = 0; i < regions; i++) all.add(s.output("d.loss").get(i));
-        for (String n : List.of("norm.d", "pixel", "correlation")) all.add(s.scalar(n));
-        for (int i = 0; i < regions; i++) all.add(s.output("g.loss").get(i));
-        for (String n : List.of("norm.g", "loss")) all.add(s.scalar(n));
+        List<StepOutput> order = List.of(
+                StepOutput.DISCRIMINATOR_LOSS,
+                StepOutput.DISCRIMINATOR_NORM,
+                StepOutput.PIXEL,
+                StepOutput.CORRELATION,
+                StepOutput.GENERATOR_LOSS,
+                StepOutput.GENERATOR_NORM,
+                StepOutput.LOSS);
+        for (StepOutput o : order)
+            for (int i = 0; i < (o.perRegion() ? regions : 1); i++)
+                all.add(s.output(o.key()).get(i));
         return all.stream().mapToDouble(x -> x).toArray();
     }
 

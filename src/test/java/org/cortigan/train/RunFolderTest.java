@@ -21,7 +21,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 class RunFolderTest {
     private static EpochResult epoch(int n) {
-        return new EpochResult(n, 9, 10L * n, Map.of("loss", 1.0 / n), 0.1 * n, Double.NaN, 5, 0);
+        List<EpochResult.Metric> metrics =
+                List.of(new EpochResult.Metric("loss", EpochResult.Kind.TOTAL_LOSS, "", 1.0 / n));
+        return new EpochResult(n, 9, 10L * n, metrics, 0.1 * n, Double.NaN, 5, 0);
     }
 
     @Test

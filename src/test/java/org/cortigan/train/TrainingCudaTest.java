@@ -63,12 +63,9 @@ class TrainingCudaTest {
                                 DeviceTrainingTest.TOY,
                                 d,
                                 null)) {
-                    t.addListener(new TrainerListener() {
-                        @Override
-                        public void step(long step, long steps, double loss) {
-                            if (step == 4) SimulatedCuda.fail(call, 0, 719);
-                        }
-                    });
+                    t.addListener(Listeners.onStep((step, loss) -> {
+                        if (step == 4) SimulatedCuda.fail(call, 0, 719);
+                    }));
                     t.run();
                 }
             });
@@ -101,9 +98,9 @@ class TrainingCudaTest {
             try (Predictor card = m.evaluator(d, 4, "");
                     Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
                 // predictions of f32 whose sums are in another order
-                double[] want = Trainer.evaluate(cpu, EvaluationTest.WIDE, all).r();
+                double[] want = Ensemble.evaluate(cpu, EvaluationTest.WIDE, all).r();
                 assertArrayEquals(
-                        want, Trainer.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
+                        want, Ensemble.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
             }
         }
         assertEquals(0, SimulatedCuda.live());

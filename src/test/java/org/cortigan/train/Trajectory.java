@@ -30,7 +30,12 @@ public final class Trajectory {
 
     private Trajectory() {}
 
-    static Optimizer adamw(double rate, double beta1) {
+    /** Of a model and a recipe's losses, with AdamW as in the golden files. */
+    static StepSettings settings(ModelConfig m, Recipe r, DType compute) {
+        return new StepSettings(m, LossConfig.of(r.section("loss")), adamw(1e-3, 0.9), adamw(2e-3, 0.5), compute);
+    }
+
+    private static Optimizer adamw(double rate, double beta1) {
         return new Optimizer(true, rate, beta1, 0.999, 1e-8, 0.05, 1, 0, Optimizer.Schedule.CONSTANT, 0, 1);
     }
 
@@ -48,24 +53,21 @@ public final class Trajectory {
                 TestModels.discriminator("hidden=[8, 4]", "spectral_norm=torch"),
                 LEFT,
                 RIGHT);
-        LossConfig loss =
-                LossConfig.of(TestModels.recipe().with("loss.gan_weight=0.1").section("loss"));
+        Recipe r = TestModels.recipe().with("loss.gan_weight=0.1");
         return run(
-                m,
-                loss,
+                settings(m, r, compute),
                 Regions.of("hemisphere", Regions.Order.STORED, LEFT, RIGHT),
                 device,
-                compute,
                 golden,
                 s -> new double[] {
-                    s.scalar("pixel"),
-                    s.scalar("correlation"),
-                    s.output("d.loss").get(0),
-                    s.output("d.loss").get(1),
-                    s.output("g.loss").get(0),
-                    s.output("g.loss").get(1),
-                    s.scalar("norm.g"),
-                    s.scalar("norm.d")
+                    s.scalar(StepOutput.PIXEL.key()),
+                    s.scalar(StepOutput.CORRELATION.key()),
+                    s.output(StepOutput.DISCRIMINATOR_LOSS.key()).get(0),
+                    s.output(StepOutput.DISCRIMINATOR_LOSS.key()).get(1),
+                    s.output(StepOutput.GENERATOR_LOSS.key()).get(0),
+                    s.output(StepOutput.GENERATOR_LOSS.key()).get(1),
+                    s.scalar(StepOutput.GENERATOR_NORM.key()),
+                    s.scalar(StepOutput.DISCRIMINATOR_NORM.key())
                 });
     }
 
@@ -75,15 +77,12 @@ public final class Trajectory {
      * @param losses of a session that has run, in the file's order
      */
     static Outcome run(
-            ModelConfig m,
-            LossConfig loss,
+            StepSettings settings,
             List<Region> regions,
             Device device,
-            DType compute,
             Path golden,
             Function<Session, double[]> losses) {
-        StepGraph graph = new StepGraph(
-                m, m.subjects().get(0), regions, loss, adamw(1e-3, 0.9), adamw(2e-3, 0.5), BATCH, compute, 0);
+        StepGraph graph = new StepGraph(settings, settings.model().subjects().get(0), regions, BATCH, 0);
         List<Weights.Spec> specs = new ArrayList<>(graph.generatorSpecs());
         specs.addAll(graph.discriminatorSpecs());
         try (SafeTensors t = SafeTensors.open(golden);
@@ -113,15 +112,16 @@ public final class Trajectory {
             ByteBuffer images = ByteBuffer.allocate(worst.length * BATCH * IMAGE);
             t.read("images", images);
             float[] responses = t.floats("responses");
-            session.input("loss.weights").fill(1);
-            session.input("gan.weight").fill(0.1);
-            session.input("lr.g").fill(1e-3);
-            session.input("lr.d").fill(2e-3);
+            session.input(StepInput.LOSS_WEIGHTS.key()).fill(1);
+            session.input(StepInput.ADVERSARIAL_WEIGHT.key()).fill(0.1);
+            session.input(StepInput.GENERATOR_RATE.key()).fill(1e-3);
+            session.input(StepInput.DISCRIMINATOR_RATE.key()).fill(2e-3);
             for (int s = 0; s < worst.length; s++) {
-                session.input("images").write(ByteBuffer.wrap(images.array(), s * BATCH * IMAGE, BATCH * IMAGE));
-                session.input("responses").write(responses, s * BATCH * (LEFT + RIGHT));
-                session.input("t.g").fill(s + 1);
-                session.input("t.d").fill(s + 1);
+                session.input(StepInput.IMAGES.key())
+                        .write(ByteBuffer.wrap(images.array(), s * BATCH * IMAGE, BATCH * IMAGE));
+                session.input(StepInput.RESPONSES.key()).write(responses, s * BATCH * (LEFT + RIGHT));
+                session.input(StepInput.GENERATOR_UPDATE.key()).fill(s + 1);
+                session.input(StepInput.DISCRIMINATOR_UPDATE.key()).fill(s + 1);
                 session.run();
                 double[] got = losses.apply(session);
                 if (got.length * worst.length != want.length) throw new AssertionError(got.length + " losses");

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.Arrays;
+import org.cortigan.data.Settings;
+
+/**
+ * Which photographs of a data set a run trains on and which it holds out for validation.
+ *
+ * @param training indices in ascending order
+ * @param validation indices in ascending order; none where the recipe holds out none
+ */
+public record ImageSplit(int[] training, int[] validation) {
+    /** Largest part of the photographs that a recipe may hold out. */
+    private static final double MAX_VALIDATION = 0.9;
+
+    /** Keeps the order of this split independent of the order of the epochs, which comes from the same seed. */
+    private static final long SEED_MASK = 0x5EEDL;
+
+    /** The split of {@code count} photographs that a recipe's seed chooses. */
+    public static ImageSplit of(Recipe recipe, int count) {
+        int[] shuffled = Permutations.order(count, seed(recipe) ^ SEED_MASK, -1);
+        int heldOut = (int) Math.round(count * validationPart(recipe));
+        return new ImageSplit(
+                ascending(Arrays.copyOfRange(shuffled, heldOut, count)), ascending(Arrays.copyOf(shuffled, heldOut)));
+    }
+
+    /** Whether two recipes hold out the same photographs of any data set. */
+    static boolean isSame(Recipe a, Recipe b) {
+        return seed(a) == seed(b) && validationPart(a) == validationPart(b);
+    }
+
+    private static long seed(Recipe recipe) {
+        return recipe.section("train").whole("seed");
+    }
+
+    private static double validationPart(Recipe recipe) {
+        Settings train = recipe.section("train");
+        return train.number("validation", 0, MAX_VALIDATION);
+    }
+
+    private static int[] ascending(int[] indices) {
+        Arrays.sort(indices);
+        return indices;
+    }
+}

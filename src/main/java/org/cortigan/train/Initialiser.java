@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Storage;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.PretrainedVit;
+import org.cortigan.nn.Init;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.SpectralNorm;
+
+/** Gives the variables of a run their first contents. */
+final class Initialiser {
+    /** torch.nn.utils.parametrizations.spectral_norm makes as many when it starts. */
+    private static final int POWER_ITERATIONS = 15;
+
+    private final Variables vars;
+    private final List<Weights.Spec> parameters;
+    private final List<Weights.Spec> states;
+
+    /**
+     * @param vars in which the variables have been declared
+     * @param parameters each once
+     * @param states what is kept but not trained
+     */
+    Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states) {
+        this.vars = vars;
+        this.parameters = parameters;
+        this.states = states;
+    }
+
+    /**
+     * Fills all variables from a seed, and parameters that {@code train.init} has from there.
+     *
+     * @return what {@code train.init} gave, or null where it names no file
+     * @throws org.cortigan.InputException if its file does not fit the model
+     */
+    PretrainedVit initialise(ModelConfig model, TrainSettings train) {
+        PretrainedVit pretrained = train.init().isEmpty() ? null : PretrainedVit.load(Path.of(train.init()), model);
+        Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
+        for (Weights.Spec s : parameters) {
+            float[] values = given.get(s.name());
+            write(s, values != null ? values : s.init().make(s.shape(), train.seed(), s.name()));
+            if (s.spectral()) initialiseSpectralNorm(s, train.seed());
+        }
+        for (Weights.Spec s : states) vars.find(s.name()).write(s.init().make(s.shape(), train.seed(), s.name()));
+        copyToBf16();
+        settleSpectralNorm();
+        return pretrained;
+    }
+
+    private void write(Weights.Spec s, float[] values) {
+        vars.find(s.name()).write(values);
+        Storage average = vars.find(Weights.AVERAGE + s.name());
+        if (average != null) average.write(values);
+    }
+
+    private void initialiseSpectralNorm(Weights.Spec s, long seed) {
+        for (String part : List.of(".u", ".v")) {
+            Storage vector = vars.find(s.name() + part);
+            vector.write(Init.normal(1).make(vector.type().shape(), seed, s.name() + part));
+        }
+    }
+
+    /** Rounds the parameters to the bf16 copies that products use. */
+    void copyToBf16() {
+        for (Weights.Spec s : parameters)
+            if (s.copy())
+                vars.find(Weights.copyName(s.name())).write(vars.find(s.name()).toFloats());
+    }
+
+    /** Makes power iterations, so that u and v are near the greatest singular vectors. */
+    private void settleSpectralNorm() {
+        Graph graph = new Graph();
+        List<Value> in = new ArrayList<>();
+        for (Weights.Spec s : parameters) {
+            if (!s.spectral()) continue;
+            Map<String, Value> v = Weights.variables(graph, s);
+            for (String part : List.of("", ".u", ".v", ".s", "")) in.add(v.get(s.name() + part));
+        }
+        if (in.isEmpty()) return;
+        graph.output(
+                "s",
+                graph.apply(new SpectralNorm(SpectralNorm.Mode.ADVANCE), in).output(3));
+        try (Session session = new Session(graph, vars.device(), vars)) {
+            for (int i = 0; i < POWER_ITERATIONS; i++) session.run();
+        }
+    }
+}

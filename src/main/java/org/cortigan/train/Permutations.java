@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.SplittableRandom;
+
+/** Random orders of the numbers 0 to n - 1, the same for the same seed in every process. */
+final class Permutations {
+    /** The golden ratio in 64 bits: it makes seeds that differ by 1 differ in about half of their bits. */
+    private static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
+
+    private Permutations() {}
+
+    /** The order of n photographs in an epoch. */
+    static int[] order(int n, long seed, long epoch) {
+        int[] order = new int[n];
+        for (int i = 0; i < n; i++) order[i] = i;
+        shuffle(order, seed, epoch);
+        return order;
+    }
+
+    /** Shuffles in place (Fisher and Yates). */
+    static void shuffle(int[] items, long seed, long epoch) {
+        SplittableRandom random = new SplittableRandom(seed * GOLDEN_RATIO + epoch);
+        for (int i = items.length - 1; i > 0; i--) {
+            int j = random.nextInt(i + 1), item = items[i];
+            items[i] = items[j];
+            items[j] = item;
+        }
+    }
+
+    /** A permutation that leaves no number in its place: one cycle through all of them in random order. */
+    static int[] derangement(int n, long seed) {
+        int[] cycle = order(n, ~seed, 0), next = new int[n];
+        for (int i = 0; i < n; i++) next[cycle[i]] = cycle[(i + 1) % n];
+        return next;
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+import org.cortigan.data.Settings;
+
+/** Where a run is, besides its variables: what a checkpoint keeps of the run in its metadata. */
+final class RunState {
+    /** How many updates some parameters have had. */
+    static final class UpdateCount {
+        private long applied;
+        private boolean lastUpdateSkipped;
+
+        /**
+         * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device that runs
+         * asynchronously it must be given before it is known whether the update under way is skipped. There an update
+         * counts as applied until the one after it has been asked for, whether it is known by then or not, so that a
+         * run that pauses gives the same bits.
+         *
+         * @param asynchronous whether the device runs asynchronously
+         * @param pending whether the losses of the last update are not known yet
+         */
+        long next(boolean asynchronous, boolean pending) {
+            return applied + 1 + (asynchronous && (pending || lastUpdateSkipped) ? 1 : 0);
+        }
+
+        /** Counts an update that was made, or was skipped because its gradients were not finite. */
+        void count(boolean updated) {
+            lastUpdateSkipped = !updated;
+            if (updated) applied++;
+        }
+
+        private void putSkipped(Map<String, Object> json, String key) {
+            if (lastUpdateSkipped) json.put(key, true);
+        }
+
+        private static UpdateCount of(Settings json, String appliedKey, String skippedKey) {
+            UpdateCount c = new UpdateCount();
+            c.applied = json.whole(appliedKey);
+            c.lastUpdateSkipped = isSet(json, skippedKey);
+            return c;
+        }
+    }
+
+    /** Where one subject's steps are. */
+    static final class SubjectState {
+        /** Steps of this subject that are done. */
+        long step;
+
+        /** Updates of what is the subject's own: its head, in a model of one subject the whole generator. */
+        UpdateCount generator = new UpdateCount();
+
+        UpdateCount discriminators = new UpdateCount();
+
+        /** Sums of the epoch's losses so far, in the order of {@link StepLosses}. */
+        final double[] sums;
+
+        /** Tells the regions that the discriminators see from others. */
+        private final long regions;
+
+        SubjectState(int losses, long regions) {
+            sums = new double[losses];
+            this.regions = regions;
+        }
+
+        private Map<String, Object> toMap() {
+            Map<String, Object> json = new LinkedHashMap<>();
+            json.put("step", step);
+            json.put("applied", generator.applied);
+            json.put("applied_d", discriminators.applied);
+            generator.putSkipped(json, "missed");
+            discriminators.putSkipped(json, "missed_d");
+            json.put("regions", regions);
+            json.put("sums", Arrays.stream(sums).mapToObj(Double::toString).toList());
+            return json;
+        }
+
+        private static SubjectState of(Settings json) {
+            List<?> sums = (List<?>) json.values().get("sums");
+            SubjectState s = new SubjectState(sums.size(), json.whole("regions"));
+            s.step = json.whole("step");
+            s.generator = UpdateCount.of(json, "applied", "missed");
+            s.discriminators = UpdateCount.of(json, "applied_d", "missed_d");
+            for (int i = 0; i < s.sums.length; i++) s.sums[i] = Double.parseDouble((String) sums.get(i));
+            return s;
+        }
+    }
+
+    private final long stepsPerEpoch;
+    private final long seed;
+    private final List<SubjectState> subjects;
+    private long step;
+    private UpdateCount generator = new UpdateCount();
+    private int skippedInEpoch;
+    private int skippedInARow;
+    private double best = Double.NEGATIVE_INFINITY;
+
+    /** The state of a run before its first step. */
+    RunState(long stepsPerEpoch, long seed, List<SubjectState> subjects) {
+        this.stepsPerEpoch = stepsPerEpoch;
+        this.seed = seed;
+        this.subjects = List.copyOf(subjects);
+    }
+
+    /** Steps done, or asked for where the device runs asynchronously. */
+    long step() {
+        return step;
+    }
+
+    void nextStep() {
+        step++;
+    }
+
+    SubjectState subject(int i) {
+        return subjects.get(i);
+    }
+
+    /** Updates of the generator, in a model of several subjects of what they share. */
+    UpdateCount generator() {
+        return generator;
+    }
+
+    /** Updates in a row that were skipped, of the generator or of the discriminators. */
+    int skippedInARow() {
+        return skippedInARow;
+    }
+
+    /**
+     * Counts a step whose losses are known.
+     *
+     * @param complete whether the discriminators, where there are some, were updated too
+     */
+    void countStep(boolean generatorUpdated, boolean complete) {
+        generator.count(generatorUpdated);
+        if (complete) {
+            skippedInARow = 0;
+        } else {
+            skippedInEpoch++;
+            skippedInARow++;
+        }
+    }
+
+    /** Updates of the epoch that were skipped; begins to count anew. */
+    int takeSkippedInEpoch() {
+        int n = skippedInEpoch;
+        skippedInEpoch = 0;
+        return n;
+    }
+
+    /**
+     * Takes the result of an epoch's validation.
+     *
+     * @param meanR NaN without validation: then the last epoch is the best
+     * @return whether it is the best so far
+     */
+    boolean updateBest(double meanR) {
+        boolean validated = !Double.isNaN(meanR);
+        if (validated && !(meanR > best)) return false;
+        best = validated ? meanR : Double.NEGATIVE_INFINITY;
+        return true;
+    }
+
+    /** For the metadata of a checkpoint. */
+    Map<String, Object> toMap() {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("step", step);
+        json.put("steps_per_epoch", stepsPerEpoch);
+        json.put("seed", seed);
+        json.put("applied_g", generator.applied);
+        generator.putSkipped(json, "missed_g");
+        json.put("skipped", skippedInEpoch);
+        json.put("skipped_in_a_row", skippedInARow);
+        json.put("best", Double.toString(best));
+        json.put("subjects", subjects.stream().map(SubjectState::toMap).toList());
+        return json;
+    }
+
+    /** From the metadata of a checkpoint; @param where names them in messages */
+    static RunState of(Map<String, Object> values, String where) {
+        Settings json = Settings.of(where, values);
+        List<SubjectState> subjects = new ArrayList<>();
+        for (Object subject : (List<?>) values.get("subjects"))
+            subjects.add(SubjectState.of(Settings.of(where, Json.object(subject, where))));
+        RunState s = new RunState(json.whole("steps_per_epoch"), json.whole("seed"), subjects);
+        s.step = json.whole("step");
+        s.generator = UpdateCount.of(json, "applied_g", "missed_g");
+        s.skippedInEpoch = (int) json.whole("skipped");
+        s.skippedInARow = (int) json.whole("skipped_in_a_row");
+        s.best = Double.parseDouble(json.text("best"));
+        return s;
+    }
+
+    private static boolean isSet(Settings json, String key) {
+        return Boolean.TRUE.equals(json.values().get(key));
+    }
+
+    /**
+     * Checks that this is a state of a run with the same steps as another's.
+     *
+     * @param file whence this state is, for the message
+     * @throws InputException if data, batch, seed or regions differ
+     */
+    void requireSameRun(Path file, RunState other) {
+        if (stepsPerEpoch != other.stepsPerEpoch || seed != other.seed)
+            throw new InputException(
+                    file.toString(),
+                    "is of a run with " + stepsPerEpoch + " steps an epoch and seed " + seed + ", not "
+                            + other.stepsPerEpoch + " and " + other.seed,
+                    "Resume with the same data, batch, validation part and seed");
+        for (int i = 0; i < other.subjects.size(); i++) {
+            SubjectState mine = subjects.get(i), theirs = other.subjects.get(i);
+            if (mine.regions != theirs.regions || mine.sums.length != theirs.sums.length)
+                throw new InputException(
+                        file.toString(),
+                        "cannot be resumed: its discriminators judge other vertices, or in another order",
+                        "Resume with the ROI masks and meshes of that run, or begin a new one");
+        }
+    }
+}

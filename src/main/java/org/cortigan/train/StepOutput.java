@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+/** A number, or a number for each region, that a {@link StepGraph} gives besides its updates; f32 [1] or [regions]. */
+public enum StepOutput {
+    /** The generator's whole loss. */
+    LOSS("loss", EpochResult.Kind.TOTAL_LOSS, false),
+    PIXEL("pixel", EpochResult.Kind.PIXEL_LOSS, false),
+    CORRELATION("correlation", EpochResult.Kind.CORRELATION_LOSS, false),
+    /** Norm of the generator's gradients before clipping; not finite where the update was left out. */
+    GENERATOR_NORM("norm.g", EpochResult.Kind.GRADIENT_NORM, false),
+    /** Norm of all discriminators' gradients, likewise. */
+    DISCRIMINATOR_NORM("norm.d", EpochResult.Kind.GRADIENT_NORM, false),
+    DISCRIMINATOR_LOSS("d.loss", EpochResult.Kind.ADVERSARIAL_LOSS, true),
+    /** Mean logit of the real responses. */
+    REAL_LOGIT("d.real", EpochResult.Kind.LOGIT, true),
+    /** Mean logit of the generated responses. */
+    GENERATED_LOGIT("d.fake", EpochResult.Kind.LOGIT, true),
+    /** The generator's adversarial loss. */
+    GENERATOR_LOSS("g.loss", EpochResult.Kind.ADVERSARIAL_LOSS, true);
+
+    private final String key;
+    private final EpochResult.Kind kind;
+    private final boolean perRegion;
+
+    StepOutput(String key, EpochResult.Kind kind, boolean perRegion) {
+        this.key = key;
+        this.kind = kind;
+        this.perRegion = perRegion;
+    }
+
+    /** Name of the output in the graph, and in metrics. */
+    public String key() {
+        return key;
+    }
+
+    EpochResult.Kind kind() {
+        return kind;
+    }
+
+    /** Whether it has a number for each region. */
+    boolean perRegion() {
+        return perRegion;
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.data.Region;
+import org.cortigan.graph.Graph;
+import org.cortigan.model.Discriminator;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.plan.Recompute;
+
+/**
+ * What a run knows of a subject before it takes any memory of the device.
+ *
+ * @param regions what each discriminator sees; none without discriminators
+ */
+record SubjectSetup(
+        ModelConfig.Subject subject, TrainingData data, ImageSplit split, List<Region> regions, StepSettings settings) {
+    /**
+     * @param log for what is worth knowing about the data
+     * @throws org.cortigan.InputException if a batch is more than the training images, or the data lack the regions
+     */
+    static SubjectSetup of(
+            Recipe recipe,
+            TrainSettings train,
+            StepSettings settings,
+            ModelConfig.Subject subject,
+            TrainingData data,
+            Consumer<String> log) {
+        ImageSplit split = ImageSplit.of(recipe, data.count());
+        int images = split.training().length;
+        if (train.batch() > images)
+            throw train.wrong(
+                    "batch", train.batch() + " is more than the " + images + " training images", "Set it lower");
+        Discriminator d = settings.model().discriminator();
+        Path mesh = d.mesh().isEmpty() ? null : Path.of(d.mesh());
+        List<Region> regions =
+                settings.adversarial() ? data.regions(d.regions(), d.order(), mesh, d.least(), log) : List.of();
+        return new SubjectSetup(subject, data, split, regions, settings);
+    }
+
+    int vertices() {
+        return subject.vertices();
+    }
+
+    /** The graph of a step, with the training data as a whole among its inputs where they are resident. */
+    StepGraph step(int batch, boolean resident) {
+        return new StepGraph(settings, subject, regions, batch, resident ? split.training().length : 0);
+    }
+
+    /** What a session runs of a step's graph. */
+    static Graph program(StepGraph step, TrainSettings.Recomputation recompute) {
+        return recompute == TrainSettings.Recomputation.CHEAP ? Recompute.cheap(step.graph()) : step.graph();
+    }
+
+    /** A number that tells these regions from others; exact as a number of JSON. */
+    long fingerprint() {
+        long hash = 0;
+        for (Region r : regions) hash = hash * 31 + r.name().hashCode() * 31L + Arrays.hashCode(r.vertices());
+        return hash & 0xffffffffffffL;
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import org.cortigan.eval.Metrics;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.Variables;
+import org.cortigan.nn.Weights;
+
+/** The steps of all subjects of a run. They share variables, and the arena of the largest. */
+final class Subjects implements AutoCloseable {
+    /**
+     * What an epoch's validation gave.
+     *
+     * @param meanR mean over vertices, then over subjects, of Pearson's r; NaN where a subject has no held-out
+     *     photographs
+     * @param medianR likewise the median over vertices
+     * @param perSubject the mean of each subject, where there are several
+     */
+    record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject) {}
+
+    /** By size, so that closing goes backwards: the first one's arena is used by the others. */
+    private final List<SubjectSteps> opened = new ArrayList<>();
+
+    /** In the order of the data. */
+    private final List<SubjectSteps> all = new ArrayList<>();
+
+    /** Opens the sessions, the largest first, so that the others find room in its arena. */
+    Subjects(List<SubjectSetup> setups, TrainSettings train, Device device, Variables vars, boolean resident) {
+        List<SubjectSetup> bySize = new ArrayList<>(setups);
+        bySize.sort(Comparator.comparingInt(SubjectSetup::vertices).reversed());
+        try {
+            for (SubjectSetup s : bySize) {
+                Session arena = opened.isEmpty() ? null : largest().session();
+                opened.add(new SubjectSteps(s, train, device, vars, resident, arena));
+            }
+        } catch (RuntimeException | Error e) {
+            close();
+            throw e;
+        }
+        for (SubjectSetup s : setups) all.add(opened.get(bySize.indexOf(s)));
+    }
+
+    List<SubjectSteps> all() {
+        return all;
+    }
+
+    SubjectSteps get(int i) {
+        return all.get(i);
+    }
+
+    SubjectSteps first() {
+        return all.get(0);
+    }
+
+    /** The subject with the most vertices. */
+    SubjectSteps largest() {
+        return opened.get(0);
+    }
+
+    /** Specs of all subjects, each once. */
+    List<Weights.Spec> specs(Function<StepGraph, List<Weights.Spec>> ofStep) {
+        Map<String, Weights.Spec> specs = new LinkedHashMap<>();
+        for (SubjectSteps s : all) ofStep.apply(s.graph()).forEach(spec -> specs.put(spec.name(), spec));
+        return List.copyOf(specs.values());
+    }
+
+    /** Parameters of all networks, each once. */
+    List<Weights.Spec> parameters() {
+        List<Weights.Spec> parameters = new ArrayList<>(specs(StepGraph::generatorSpecs));
+        parameters.addAll(specs(StepGraph::discriminatorSpecs));
+        return parameters;
+    }
+
+    /** Steps of each subject in an epoch. */
+    long[] stepsPerEpoch() {
+        return all.stream().mapToLong(SubjectSteps::stepsPerEpoch).toArray();
+    }
+
+    /** Where each subject's steps are. */
+    List<RunState.SubjectState> states() {
+        return all.stream().map(SubjectSteps::state).toList();
+    }
+
+    /** Goes on where another run was. */
+    void resume(RunState saved) {
+        for (int i = 0; i < all.size(); i++) all.get(i).resume(saved.subject(i));
+    }
+
+    /** Prepares for the steps up to the end of the last epoch. */
+    void begin(int epochs) {
+        for (SubjectSteps s : all) s.begin(epochs);
+    }
+
+    /** Frees what {@link #begin} made. */
+    void end() {
+        for (SubjectSteps s : all) s.end();
+    }
+
+    /** Waits for what is under way after an error, to which it adds further ones. */
+    void synchronizeAfter(Throwable error) {
+        for (SubjectSteps s : all)
+            try {
+                s.session().synchronize();
+            } catch (RuntimeException e) {
+                error.addSuppressed(e);
+            }
+    }
+
+    /** Means over an epoch that has ended; begins to sum anew. */
+    List<EpochResult.Metric> takeMeans() {
+        List<EpochResult.Metric> means = new ArrayList<>();
+        for (SubjectSteps s : all) means.addAll(s.takeMeans());
+        return means;
+    }
+
+    /** Predicts the held-out photographs of all subjects. */
+    Validation validate() {
+        double mean = 0, median = 0;
+        List<EpochResult.Metric> perSubject = new ArrayList<>();
+        for (SubjectSteps s : all) {
+            if (!s.validates()) {
+                mean = median = Double.NaN;
+                continue;
+            }
+            double[] r = s.validate();
+            mean += Metrics.mean(r) / all.size();
+            median += Metrics.median(r) / all.size();
+            if (all.size() > 1) perSubject.add(metric(s.subject().name(), Metrics.mean(r)));
+        }
+        return new Validation(mean, median, perSubject);
+    }
+
+    private static EpochResult.Metric metric(String subject, double meanR) {
+        return new EpochResult.Metric("validation_mean_r." + subject, EpochResult.Kind.VALIDATION, subject, meanR);
+    }
+
+    @Override
+    public void close() {
+        for (int i = opened.size() - 1; i >= 0; i--) opened.get(i).close();
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.function.Consumer;
+
+/** Listeners that are told of one thing. */
+final class Listeners {
+    interface OnStep {
+        /** @param step number of steps done */
+        void step(long step, double loss);
+    }
+
+    private Listeners() {}
+
+    static TrainerListener onStep(OnStep f) {
+        return new TrainerListener() {
+            @Override
+            public void step(long step, long steps, double loss) {
+                f.step(step, loss);
+            }
+        };
+    }
+
+    static TrainerListener onEpoch(Consumer<EpochResult> f) {
+        return new TrainerListener() {
+            @Override
+            public void epoch(EpochResult e) {
+                f.accept(e);
+            }
+        };
+    }
+
+    /** Asks a run to stop after a step. */
+    static TrainerListener stopAt(Trainer t, long last) {
+        return onStep((step, loss) -> {
+            if (step == last) t.requestStop();
+        });
+    }
+}
