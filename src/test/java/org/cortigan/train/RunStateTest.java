@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.cortigan.InputException;
+import org.cortigan.data.Json;
+import org.junit.jupiter.api.Test;
+
+class RunStateTest {
+    /** As version 0.1 wrote it, with updates that were skipped. */
+    private static final String JSON = "{\"step\":7,\"steps_per_epoch\":4,\"seed\":3,\"applied_g\":6,\"missed_g\":true,"
+            + "\"skipped\":2,\"skipped_in_a_row\":1,\"best\":\"0.25\",\"subjects\":[{\"step\":7,\"applied\":6,"
+            + "\"applied_d\":5,\"missed\":true,\"missed_d\":true,\"regions\":99,\"sums\":[\"1.5\",\"NaN\"]}]}";
+
+    private static RunState read(String json) {
+        return RunState.of(Json.object(Json.parse(json, "test"), "test"), "test");
+    }
+
+    private static RunState fresh(long stepsPerEpoch, long seed, int losses, long regions) {
+        return new RunState(stepsPerEpoch, seed, List.of(new RunState.SubjectState(losses, regions)));
+    }
+
+    @Test
+    void isWrittenAsItWasRead() {
+        assertEquals(JSON, Json.compact(read(JSON).toMap()));
+        String begin = Json.compact(fresh(4, 3, 2, 99).toMap());
+        assertFalse(begin.contains("missed"), begin);
+        assertEquals(begin, Json.compact(read(begin).toMap()));
+    }
+
+    @Test
+    void anotherRunIsRefused() {
+        RunState saved = read(JSON);
+        Path file = Path.of("last.safetensors");
+        saved.requireSameRun(file, fresh(4, 3, 2, 99));
+        for (RunState other : List.of(fresh(5, 3, 2, 99), fresh(4, 2, 2, 99), fresh(4, 3, 2, 98), fresh(4, 3, 1, 99)))
+            assertThrows(InputException.class, () -> saved.requireSameRun(file, other));
+    }
+
+    @Test
+    void anUpdateUnderWayCountsAsAppliedOnlyWhereItMayBeUnknown() {
+        RunState.UpdateCount updates = new RunState.UpdateCount();
+        assertEquals(1, updates.next(false, false));
+        assertEquals(1, updates.next(true, false));
+        assertEquals(2, updates.next(true, true));
+        updates.count(true);
+        assertEquals(2, updates.next(true, false));
+        updates.count(false);
+        // A run that pauses here knows that the update was skipped, one that goes on did not: both count it.
+        assertEquals(3, updates.next(true, false));
+        assertEquals(3, updates.next(true, true));
+        assertEquals(2, updates.next(false, false));
+    }
+
+    @Test
+    void stepsThatAreSkippedAreCountedUntilOneIsComplete() {
+        RunState s = fresh(4, 3, 2, 99);
+        s.countStep(false, false);
+        s.countStep(true, false);
+        assertEquals(2, s.skippedInARow());
+        s.countStep(true, true);
+        assertEquals(0, s.skippedInARow());
+        assertEquals(2, s.takeSkippedInEpoch());
+        assertEquals(0, s.takeSkippedInEpoch());
+    }
+
+    @Test
+    void withoutValidationTheLastEpochIsTheBest() {
+        RunState s = fresh(4, 3, 2, 99);
+        assertTrue(s.updateBest(0.2));
+        assertFalse(s.updateBest(0.2));
+        assertTrue(s.updateBest(0.3));
+        assertTrue(s.updateBest(Double.NaN));
+    }
+}
