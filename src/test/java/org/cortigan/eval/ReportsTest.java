@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.eval;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.cortigan.data.Json;
+import org.cortigan.data.VertexGroup;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Every format of an evaluation and of a comparison, byte for byte: scripts outside this project read them. */
+class ReportsTest {
+    private static final Path EXPECTED = Path.of("src/test/resources/reports");
+
+    private static final float[] PREDICTION = {
+        1, 2, 3, 4, 7, 6, //
+        2, 1, 5, 4, 5, 8, //
+        3, 5, 2, 4, 3, 7, //
+        4, 3, 1, 4, 2, 9, //
+    };
+    private static final float[] RESPONSE = {
+        2, 1, 4, 3, 6, 5, //
+        3, 3, 6, 1, 7, 5, //
+        5, 4, 1, 2, 2, 5, //
+        6, 2, 2, 5, 1, 5, //
+    };
+    private static final List<VertexGroup> GROUPS = List.of(
+            new VertexGroup("prf-visualrois", "V1v", "lh", new int[] {0, 2}),
+            new VertexGroup("floc-faces", "FFA-1", "rh", new int[] {1}),
+            new VertexGroup("floc-faces", "OFA", "rh", new int[0]));
+
+    @TempDir
+    Path folder;
+
+    private static Evaluation evaluation(NoiseCeiling ceiling) {
+        PearsonAccumulator accumulator = new PearsonAccumulator(6);
+        accumulator.add(PREDICTION, RESPONSE, 4);
+        return Evaluation.of("run on the test split", accumulator, 3, GROUPS, ceiling);
+    }
+
+    private static void same(String file, String actual) throws IOException {
+        assertEquals(Files.readString(EXPECTED.resolve(file)), actual, file);
+    }
+
+    private void same(String name, Evaluation evaluation) throws IOException {
+        same(name + ".txt", evaluation.table());
+        evaluation.write(folder);
+        same(name + ".csv", Files.readString(folder.resolve("roi.csv")));
+        same(name + ".json", Files.readString(folder.resolve("metrics.json")));
+        assertEquals(Files.readString(folder.resolve("metrics.json")), Json.pretty(evaluation.json()));
+    }
+
+    @Test
+    void evaluationWithNoiseCeilings() throws IOException {
+        float[] ceilings = {0.5f, 0, 0.9f, 0.25f, 0.4f, 1};
+        same("evaluation", evaluation(NoiseCeiling.of("test", ceilings, NoiseCeiling.Unit.FRACTION)));
+    }
+
+    @Test
+    void evaluationWithoutNoiseCeilings() throws IOException {
+        same("evaluation-without-ceilings", evaluation(null));
+    }
+
+    private static ComparisonTable.Row row(
+            String name, boolean ridge, double[] r, Double bound, double[] score, String... notes) {
+        List<Long> seeds = List.of(0L, 1L, 5L).subList(0, r.length);
+        return new ComparisonTable.Row(
+                name,
+                2,
+                ridge ? "100 components, ridge" : "ViT",
+                ridge ? null : 1_234_567L,
+                ridge ? "squared error + L2" : "correlation + L1, GAN",
+                ridge ? null : 20,
+                ridge ? null : r.length > 2,
+                ridge ? "none" : "2 MLP, per hemisphere",
+                "test, 8 images",
+                ridge ? List.of() : seeds,
+                ridge ? new double[0] : new double[] {90, 150},
+                r,
+                bound,
+                score,
+                List.of(notes));
+    }
+
+    private static ComparisonTable comparison() {
+        return new ComparisonTable(
+                List.of("data: /d, subjects [2], seeds [0, 1, 5]", "in every recipe: train.weight<1"),
+                List.of(
+                        row("a", false, new double[] {0.3, 0.32, 0.34}, 0.5, new double[] {40, 41.5, 44}),
+                        row(
+                                "a without GAN",
+                                false,
+                                new double[] {0.61, 0.52},
+                                0.5,
+                                new double[] {90, 80},
+                                "seed 5: x | \"y\""),
+                        row(
+                                "b",
+                                false,
+                                new double[0],
+                                null,
+                                new double[0],
+                                "seed 0: not run yet",
+                                "seed 1: not run yet"),
+                        row("ridge baseline", true, new double[] {0.125}, 0.5, new double[] {12.5})),
+                List.of(
+                        new ComparisonTable.Difference("a", "a without GAN", 2, new double[] {-0.31, -0.2}),
+                        new ComparisonTable.Difference("a", "b", 2, new double[] {0.1, 0.12, 0.11}),
+                        new ComparisonTable.Difference("b", "a", 2, new double[] {0.25}),
+                        new ComparisonTable.Difference("b", "b", 2, new double[0])));
+    }
+
+    @Test
+    void comparisonOfRuns() throws IOException {
+        same("comparison.md", comparison().markdown());
+        same("comparison.csv", comparison().csv());
+        same("comparison.html", comparison().html());
+    }
+
+    @Test
+    void comparisonOfRunsWithoutNoiseCeilings() throws IOException {
+        ComparisonTable table = new ComparisonTable(
+                List.of(), List.of(row("a", false, new double[] {0.3}, null, new double[0])), List.of());
+        same("comparison-without-ceilings.md", table.markdown());
+        same("comparison-without-ceilings.csv", table.csv());
+        same("comparison-without-ceilings.html", table.html());
+    }
+}
