@@ -11,7 +11,7 @@ import picocli.CommandLine.Command;
         name = "cortigan",
         description = "Trains GANs that predict fMRI responses to photographs.",
         mixinStandardHelpOptions = true,
-        version = "0.1.0-SNAPSHOT",
+        versionProvider = Version.class,
         subcommands = {
             Quickstart.class,
             Train.class,

@@ -6,6 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.cortigan.exec.CpuDevice;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
@@ -18,6 +22,16 @@ class MainTest {
         assertEquals(0, c.execute("doctor"));
         assertTrue(out.toString().contains(CpuDevice.best(0).name()), out.toString());
         assertTrue(out.toString().contains("oneDNN 3.11"), out.toString());
+    }
+
+    @Test
+    void versionIsThatOfTheBuild() throws Exception {
+        Matcher pom = Pattern.compile("<artifactId>cortigan</artifactId>\\s*<version>(.*)</version>")
+                .matcher(Files.readString(Path.of("pom.xml")));
+        assertTrue(pom.find());
+        StringWriter out = new StringWriter();
+        assertEquals(0, Main.commandLine().setOut(new PrintWriter(out)).execute("--version"));
+        assertEquals(pom.group(1), out.toString().strip());
     }
 
     @Test
