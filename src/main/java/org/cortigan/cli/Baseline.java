@@ -118,8 +118,7 @@ final class Baseline implements Callable<Integer> {
     }
 
     private static RidgeBaseline.Options options(int components) {
-        RidgeBaseline.Options o = RidgeBaseline.Options.defaults();
-        return new RidgeBaseline.Options(components, o.lambdas(), o.choice(), o.powerIterations(), o.seed());
+        return RidgeBaseline.Options.defaults().withComponents(components);
     }
 
     /** Ridge on the pixels of photographs of side {@link #PIXELS_OF}. */

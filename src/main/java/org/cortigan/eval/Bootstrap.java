@@ -2,7 +2,7 @@
 package org.cortigan.eval;
 
 import java.util.Arrays;
-import java.util.SplittableRandom;
+import java.util.Locale;
 
 /**
  * Confidence intervals for a metric that several training runs, differing in their seed, reached. The spread is that
@@ -20,14 +20,7 @@ public final class Bootstrap {
         @Override
         public String toString() {
             return String.format(
-                    java.util.Locale.ROOT,
-                    "%.4f [%.4f, %.4f] (%s, %.0f%%, n=%d)",
-                    mean,
-                    low,
-                    high,
-                    method,
-                    confidence * 100,
-                    n);
+                    Locale.ROOT, "%.4f [%.4f, %.4f] (%s, %.0f%%, n=%d)", mean, low, high, method, confidence * 100, n);
         }
     }
 
@@ -48,39 +41,6 @@ public final class Bootstrap {
         return new Interval("t-interval of the mean over seeds", confidence, n, mean, mean - half, mean + half);
     }
 
-    /**
-     * Percentile bootstrap of the mean: quantiles of the means of resampled seeds. Too narrow for fewer than about 10
-     * seeds.
-     *
-     * @param resamples for example 10,000
-     * @param seed of the resampling; same seed, same interval
-     */
-    public static Interval percentileInterval(double[] perSeed, double confidence, int resamples, long seed) {
-        check(perSeed, confidence);
-        if (resamples < 1) {
-            throw new IllegalArgumentException("resamples must be at least 1, not " + resamples);
-        }
-        SplittableRandom random = new SplittableRandom(seed);
-        int n = perSeed.length;
-        double[] means = new double[resamples];
-        for (int i = 0; i < resamples; i++) {
-            double sum = 0;
-            for (int j = 0; j < n; j++) {
-                sum += perSeed[random.nextInt(n)];
-            }
-            means[i] = sum / n;
-        }
-        Arrays.sort(means);
-        double tail = (1 - confidence) / 2;
-        return new Interval(
-                "percentile bootstrap of the mean over seeds",
-                confidence,
-                n,
-                Metrics.mean(perSeed),
-                quantile(means, tail),
-                quantile(means, 1 - tail));
-    }
-
     private static void check(double[] perSeed, double confidence) {
         if (perSeed.length < 2) {
             throw new IllegalArgumentException("an interval over seeds needs at least 2 seeds, not " + perSeed.length);
@@ -93,14 +53,6 @@ public final class Bootstrap {
                 throw new IllegalArgumentException("a seed's value is " + value);
             }
         }
-    }
-
-    /** Linear interpolation between order statistics. */
-    private static double quantile(double[] sorted, double p) {
-        double at = p * (sorted.length - 1);
-        int below = (int) at;
-        int above = Math.min(below + 1, sorted.length - 1);
-        return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
     }
 
     /** t with P(T <= t) = p for p > 1/2, by bisection of {@link #studentTail}. */

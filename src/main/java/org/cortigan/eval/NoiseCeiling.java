@@ -65,36 +65,6 @@ public final class NoiseCeiling {
         return new NoiseCeiling(fractions);
     }
 
-    /**
-     * From the noise-ceiling signal-to-noise ratio of the Natural Scenes Dataset (Allen et al. 2022), averaged over
-     * images seen different numbers of times: NC = ncsnr^2 / (ncsnr^2 + (A/3 + B/2 + C)/(A + B + C)).
-     *
-     * @param where file or source, for error messages
-     * @param ncsnr one per vertex, finite, 0 or more
-     * @param seen3 A, images seen three times
-     * @param seen2 B, images seen twice
-     * @param seen1 C, images seen once
-     */
-    public static NoiseCeiling fromNcsnr(String where, float[] ncsnr, int seen3, int seen2, int seen1) {
-        if (seen3 < 0 || seen2 < 0 || seen1 < 0 || (long) seen3 + seen2 + seen1 == 0) {
-            throw new InputException(
-                    where,
-                    "image counts " + seen3 + ", " + seen2 + ", " + seen1 + " (seen 3, 2, 1 times) make no average",
-                    "Give counts of 0 or more with at least one image");
-        }
-        double noise = (seen3 / 3.0 + seen2 / 2.0 + seen1) / ((double) seen3 + seen2 + seen1);
-        double[] fractions = new double[ncsnr.length];
-        for (int v = 0; v < ncsnr.length; v++) {
-            if (!(ncsnr[v] >= 0 && Float.isFinite(ncsnr[v]))) {
-                throw new InputException(
-                        where + ", vertex " + v, "ncsnr is " + ncsnr[v], "It must be a finite number, 0 or more");
-            }
-            double square = (double) ncsnr[v] * ncsnr[v];
-            fractions[v] = square / (square + noise);
-        }
-        return new NoiseCeiling(fractions);
-    }
-
     /** Vertices. */
     public int vertices() {
         return fractions.length;

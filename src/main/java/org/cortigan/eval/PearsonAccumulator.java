@@ -210,18 +210,6 @@ public final class PearsonAccumulator {
         return true;
     }
 
-    /**
-     * A copy for the vertices {@code from} (inclusive) to {@code to} (exclusive), for example one hemisphere of rows
-     * that hold left and right one after the other.
-     */
-    public PearsonAccumulator part(int from, int to) {
-        Objects.checkFromToIndex(from, to, nVertices);
-        PearsonAccumulator part = new PearsonAccumulator(to - from);
-        part.mergeMoments(0, to - from, Math.max(1, nImages), meanP, meanT, squaresP, squaresT, products, from);
-        part.nImages = nImages;
-        return part;
-    }
-
     /** Pearson's r of each vertex over all images added, in -1..1; 0 where the prediction or the target is constant. */
     public double[] r() {
         double[] r = new double[nVertices];

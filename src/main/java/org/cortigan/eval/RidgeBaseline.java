@@ -32,23 +32,14 @@ public final class RidgeBaseline {
     /** Components below this share of the largest eigenvalue are rounding noise of a rank-deficient matrix. */
     private static final double RANK_TOLERANCE = 1e-12;
 
-    /** How lambda is chosen from the grid, always by generalised cross validation on the training images. */
-    public enum Choice {
-        /** each vertex its own */
-        PER_VERTEX,
-        /** one for all: the least mean over vertices of the error relative to the vertex's variance */
-        GLOBAL
-    }
-
     /**
      * @param components principal components, at most; fewer if the rank of the features is lower
      * @param lambdas penalties to choose from, each above 0, in units of the scores' sum of squares; or null for 25
      *     logarithmic steps from 1e-4 to 1e4 times the mean sum of squares of a component. One value fixes lambda.
-     * @param choice per vertex or global
      * @param powerIterations of the subspace iteration; 6 settles the leading components of natural-image features
      * @param seed of the Gaussian sketch
      */
-    public record Options(int components, double[] lambdas, Choice choice, int powerIterations, long seed) {
+    public record Options(int components, double[] lambdas, int powerIterations, long seed) {
         public Options {
             if (components < 1 || powerIterations < 0) {
                 throw new IllegalArgumentException("components must be at least 1 and powerIterations at least 0, not "
@@ -62,9 +53,14 @@ public final class RidgeBaseline {
             }
         }
 
-        /** 100 components, default grid, per vertex, 6 power iterations. */
+        /** 100 components, default grid, 6 power iterations. */
         public static Options defaults() {
-            return new Options(100, null, Choice.PER_VERTEX, 6, 0);
+            return new Options(100, null, 6, 0);
+        }
+
+        /** These options with another number of components. */
+        public Options withComponents(int n) {
+            return new Options(n, lambdas, powerIterations, seed);
         }
     }
 
@@ -237,37 +233,30 @@ public final class RidgeBaseline {
             intercept[v] = shift[v] + sum[v] / nTrainingImages;
             squares[v] = Math.max(0, squares[v] - sum[v] * sum[v] / nTrainingImages);
         }
-        if (options.choice == Choice.PER_VERTEX) {
-            Parallel.tiles(nVertices, TILE, (from, to) -> {
-                for (int v = from; v < to; v++) {
-                    double best = Double.POSITIVE_INFINITY;
-                    for (double candidate : grid) {
-                        double error = crossValidation(v, squares[v], candidate);
-                        if (error < best || lambda[v] == 0) {
-                            best = error;
-                            lambda[v] = candidate;
-                        }
-                    }
-                }
-            });
-        } else {
-            double[] error = new double[grid.length];
-            Parallel.tiles(grid.length, 1, (g, end) -> {
-                for (int v = 0; v < nVertices; v++) {
-                    error[g] += squares[v] > 0 ? crossValidation(v, squares[v], grid[g]) / squares[v] : 0;
-                }
-            });
-            int best = 0;
-            for (int g = 1; g < grid.length; g++) {
-                best = error[g] < error[best] ? g : best;
+        Parallel.tiles(nVertices, TILE, (from, to) -> {
+            for (int v = from; v < to; v++) {
+                lambda[v] = bestPenalty(v, squares[v], grid);
             }
-            Arrays.fill(lambda, grid[best]);
-        }
+        });
         Parallel.tiles(k, 1, (j, end) -> {
             for (int v = 0; v < nVertices; v++) {
                 weights[j * nVertices + v] /= eigenvalues[j] + lambda[v];
             }
         });
+    }
+
+    /** The penalty of the grid with the least error of generalised cross validation on the training images. */
+    private double bestPenalty(int v, double total, double[] grid) {
+        double best = grid[0];
+        double least = crossValidation(v, total, best);
+        for (int g = 1; g < grid.length; g++) {
+            double error = crossValidation(v, total, grid[g]);
+            if (error < least) {
+                least = error;
+                best = grid[g];
+            }
+        }
+        return best;
     }
 
     private double[] defaultGrid() {
@@ -346,11 +335,6 @@ public final class RidgeBaseline {
     /** Principal components in use. */
     public int components() {
         return nComponents;
-    }
-
-    /** Variance (divisor N - 1) of the standardised training features along each component, in descending order. */
-    public double[] explainedVariance() {
-        return Arrays.stream(eigenvalues).map(e -> e / (nTrainingImages - 1)).toArray();
     }
 
     /** The penalty chosen for each vertex. */

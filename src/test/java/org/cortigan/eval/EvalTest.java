@@ -102,14 +102,6 @@ class EvalTest {
     }
 
     @Test
-    void noiseCeilingByHand() {
-        // ncsnr 1, all images seen three times: 1 / (1 + 1/3) = 0.75; all once: 1 / 2
-        assertEquals(
-                0.75, NoiseCeiling.fromNcsnr("x", new float[] {1}, 10, 0, 0).fraction(0), 1e-7);
-        assertEquals(0.5, NoiseCeiling.fromNcsnr("x", new float[] {1}, 0, 0, 7).fraction(0), 1e-7);
-    }
-
-    @Test
     void ridgeRecoversALinearMapAndPrefersNothingElse() {
         int n = 80, f = 6, v = 9;
         float[] x = gaussian(n * f, 3, 2), w = gaussian(f * v, 4, 0), y = new float[n * v];
@@ -122,7 +114,7 @@ class EvalTest {
         RidgeBaseline ridge = RidgeBaseline.fit(
                 RowSource.of(x, n, f),
                 RowSource.of(y, n, v),
-                new RidgeBaseline.Options(f, new double[] {1e-6}, RidgeBaseline.Choice.PER_VERTEX, 6, 1));
+                new RidgeBaseline.Options(f, new double[] {1e-6}, 6, 1));
         float[] p = ridge.predict(x, n);
         for (int i = 0; i < p.length; i++) assertEquals(y[i], p[i], 1e-4);
         assertEquals(f, ridge.components());
@@ -136,7 +128,7 @@ class EvalTest {
         RidgeBaseline ridge = RidgeBaseline.fit(
                 RowSource.of(x, 4, 1),
                 RowSource.of(y, 4, 1),
-                new RidgeBaseline.Options(1, new double[] {lambda}, RidgeBaseline.Choice.GLOBAL, 6, 1));
+                new RidgeBaseline.Options(1, new double[] {lambda}, 6, 1));
         // z.y = 8, mean 3: prediction 3 +- 8 / (4 + 4)
         assertArrayEquals(new float[] {2, 4, 2, 4}, ridge.predict(x, 4), 1e-5f);
     }
