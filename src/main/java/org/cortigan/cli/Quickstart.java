@@ -13,6 +13,7 @@ import org.cortigan.data.BundledPhotos;
 import org.cortigan.data.Json;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.Metric;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.exec.Device;
@@ -170,13 +171,13 @@ final class Quickstart implements Callable<Integer> {
             Evaluation.Row x = first.rows().get(i);
             if (x.vertices() == 0) continue;
             s.append(String.format(
-                    java.util.Locale.ROOT, "%-4s %-14s %8d %8.3f", x.hemisphere(), x.roi(), x.vertices(), x.bound()));
+                    java.util.Locale.ROOT, "%-4s %-14s %8d %8.3f", x.hemisphere(), x.roi(), x.vertices(), x.figure(Metric.BOUND)));
             for (Evaluation e : results.values())
                 s.append(String.format(
                         java.util.Locale.ROOT,
                         "  %15.3f (%6.3f)",
-                        e.rows().get(i).mean(),
-                        e.rows().get(i).median()));
+                        e.rows().get(i).figure(Metric.MEAN_R),
+                        e.rows().get(i).figure(Metric.MEDIAN_R)));
             s.append('\n');
         }
         return s.append("bound: mean of sqrt(noise ceiling), the most that mean r can reach\n")

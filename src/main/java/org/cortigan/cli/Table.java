@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32;
 import org.cortigan.InputException;
@@ -21,6 +22,7 @@ import org.cortigan.data.Settings;
 import org.cortigan.data.SimulatedDataset;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.Metric;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
@@ -400,10 +402,8 @@ final class Table implements Callable<Integer> {
         e.write(folder);
         Evaluation.Row all = e.rows().get(0);
         Map<String, Object> result = new LinkedHashMap<>(more);
-        result.put("images", e.json().get("images"));
-        result.put("mean_r", all.mean());
-        if (all.bound() != null) result.put("mean_sqrt_noise_ceiling", all.bound());
-        if (all.challengeScore() != null) result.put("challenge_score_percent", all.challengeScore());
+        result.put("images", e.images());
+        for (Metric m : Metric.compared()) if (all.has(m)) result.put(m.key(), all.figure(m));
         Json.write(r.resultFile(), result);
     }
 
@@ -468,24 +468,27 @@ final class Table implements Callable<Integer> {
         return new ComparisonTable.Row(
                 name,
                 subject,
-                ridge ? components + " components of pixels, ridge" : model(r),
-                ridge || done.isEmpty() ? null : (Long) done.get(0).result.whole("parameters"),
-                ridge ? "squared error + L2" : loss(r),
-                ridge ? null : (Integer) r.section("train").integer("epochs", 1),
-                ridge ? null : (Boolean) !r.section("train").text("init").isEmpty(),
-                ridge ? "none" : discriminators(r, done),
+                ridge
+                        ? new ComparisonTable.Setup(
+                                components + " components of pixels, ridge",
+                                null,
+                                "squared error + L2",
+                                null,
+                                null,
+                                "none")
+                        : new ComparisonTable.Setup(
+                                model(r),
+                                done.isEmpty() ? null : (Long) done.get(0).result.whole("parameters"),
+                                loss(r),
+                                r.section("train").integer("epochs", 1),
+                                !r.section("train").text("init").isEmpty(),
+                                discriminators(r, done)),
                 on,
                 ridge && onTest(subject)
                         ? List.of()
                         : done.stream().map(x -> x.seed).toList(), // no seed decides anything there
                 ridge ? new double[0] : figures(done, "seconds_per_epoch"),
-                figures(done, "mean_r"),
-                done.stream()
-                        .filter(x -> x.result.values().containsKey("mean_sqrt_noise_ceiling"))
-                        .map(x -> number(x, "mean_sqrt_noise_ceiling"))
-                        .findFirst()
-                        .orElse(null),
-                figures(done, "challenge_score_percent"),
+                Metric.compared().stream().collect(Collectors.toMap(m -> m, m -> figures(done, m.key()))),
                 notes);
     }
 

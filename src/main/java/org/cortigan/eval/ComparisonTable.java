@@ -4,9 +4,14 @@ package org.cortigan.eval;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.function.DoubleFunction;
+import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.cortigan.data.AtomicFiles;
 
 /**
@@ -18,106 +23,153 @@ import org.cortigan.data.AtomicFiles;
  */
 public record ComparisonTable(List<String> about, List<Row> rows, List<Difference> differences) {
     private static final double CONFIDENCE = 0.95;
+    /** Names in CSV of the ends of mean r's interval. */
+    private static final String LOW = Metric.MEAN_R.key() + "_low", HIGH = Metric.MEAN_R.key() + "_high";
 
     /**
-     * One row. Figures that are not known are null or without elements.
+     * One row. What is not known is null or without elements.
      *
-     * @param name of the recipe; @param loss and @param discriminators in words
+     * @param name of the recipe
      * @param evaluatedOn the split and its size
-     * @param seeds of the runs that are finished; the arrays have a value for each
-     * @param secondsPerEpoch of training alone
-     * @param meanR Pearson's r over images for each vertex, mean over vertices
-     * @param bound mean of sqrt(noise ceiling), which bounds mean r
-     * @param score noise-normalised r^2 in percent, mean over vertices
+     * @param seeds of the finished runs; empty where no seed decides anything
+     * @param secondsPerEpoch of training alone, for each finished run
+     * @param figures by metric, for each finished run that has it
      * @param notes runs that failed or are missing
      */
     public record Row(
             String name,
             int subject,
-            String model,
-            Long parameters,
-            String loss,
-            Integer epochs,
-            Boolean pretrained,
-            String discriminators,
+            Setup setup,
             String evaluatedOn,
             List<Long> seeds,
             double[] secondsPerEpoch,
-            double[] meanR,
-            Double bound,
-            double[] score,
-            List<String> notes) {}
+            Map<Metric, double[]> figures,
+            List<String> notes) {
+        private double[] figures(Metric metric) {
+            return figures.getOrDefault(metric, new double[0]);
+        }
+
+        /** The mean over seeds, or the one figure of a metric that no seed changes; null where it is not known. */
+        private Double figure(Metric metric) {
+            double[] all = figures(metric);
+            if (all.length == 0) return null;
+            return metric.comparison().variesWithSeed() ? Metrics.mean(all) : all[0];
+        }
+
+        private String shown(Metric metric) {
+            Double figure = figure(metric);
+            return figure == null ? "" : metric.format(figure);
+        }
+
+        private boolean isAboveBound() {
+            Double meanR = figure(Metric.MEAN_R), bound = figure(Metric.BOUND);
+            return meanR != null && bound != null && meanR > bound;
+        }
+    }
+
+    /**
+     * What was trained, in words.
+     *
+     * @param parameters of the generator; null if not known, as are epochs and pretrained where nothing was trained
+     */
+    public record Setup(
+            String model, Long parameters, String loss, Integer epochs, Boolean pretrained, String discriminators) {}
 
     /** Mean r of {@code first} less that of {@code second}, for each seed that both have. */
-    public record Difference(String first, String second, int subject, double[] meanR) {}
-
-    private static final List<String> HEAD = List.of(
-            "recipe",
-            "subject",
-            "model",
-            "parameters",
-            "loss",
-            "epochs",
-            "pre-trained",
-            "discriminators",
-            "time per epoch",
-            "evaluated on",
-            "seeds",
-            "mean r over vertices",
-            "95% interval",
-            "bound: mean sqrt(noise ceiling)",
-            "score (%)",
-            "95% interval of score",
-            "notes");
-    private static final List<String> DIFFERENCE_HEAD =
-            List.of("difference of mean r over vertices", "subject", "seeds", "mean", "95% interval", "says");
-
-    private static List<String> cells(Row r) {
-        return List.of(
-                r.name,
-                Integer.toString(r.subject),
-                r.model,
-                r.parameters == null ? "" : String.format(Locale.ROOT, "%,d", r.parameters),
-                r.loss,
-                r.epochs == null ? "" : r.epochs.toString(),
-                r.pretrained == null ? "" : r.pretrained ? "yes" : "no",
-                r.discriminators,
-                r.secondsPerEpoch.length == 0 ? "" : time(Metrics.mean(r.secondsPerEpoch)),
-                r.evaluatedOn,
-                r.seeds.stream().map(String::valueOf).collect(Collectors.joining(", ")),
-                mean(r.meanR, "%.4f"),
-                interval(r.meanR, "%.4f"),
-                r.bound == null ? "" : String.format(Locale.ROOT, "%.4f", r.bound),
-                mean(r.score, "%.2f"),
-                interval(r.score, "%.2f"),
-                String.join("; ", r.notes));
-    }
-
-    private static List<String> cells(Difference d) {
-        String says = "one seed says nothing";
-        if (d.meanR.length > 1) {
-            Bootstrap.Interval i = Bootstrap.meanInterval(d.meanR, CONFIDENCE);
-            says = i.low() > 0
-                    ? "the first is better"
-                    : i.high() < 0 ? "the second is better" : "no difference beyond the seeds'";
+    public record Difference(String first, String second, int subject, double[] meanR) {
+        private String name() {
+            return first + " less " + second;
         }
+    }
+
+    private record Column<R, C>(String heading, Function<R, C> cell) {}
+
+    private static final List<Column<Row, String>> COLUMNS = columns();
+    private static final List<Column<Difference, String>> DIFFERENCE_COLUMNS = differenceColumns();
+    private static final List<Column<Row, Object>> CSV_COLUMNS = csvColumns();
+
+    private static List<Column<Row, String>> columns() {
+        List<Column<Row, String>> c = new ArrayList<>();
+        c.add(new Column<>("recipe", Row::name));
+        c.add(new Column<>("subject", r -> Integer.toString(r.subject)));
+        c.add(new Column<>("model", r -> r.setup.model));
+        c.add(new Column<>(
+                "parameters",
+                r -> r.setup.parameters == null ? "" : String.format(Locale.ROOT, "%,d", r.setup.parameters)));
+        c.add(new Column<>("loss", r -> r.setup.loss));
+        c.add(new Column<>("epochs", r -> text(r.setup.epochs)));
+        c.add(new Column<>("pre-trained", r -> r.setup.pretrained == null ? "" : r.setup.pretrained ? "yes" : "no"));
+        c.add(new Column<>("discriminators", r -> r.setup.discriminators));
+        c.add(new Column<>(
+                "time per epoch", r -> r.secondsPerEpoch.length == 0 ? "" : time(Metrics.mean(r.secondsPerEpoch))));
+        c.add(new Column<>("evaluated on", Row::evaluatedOn));
+        c.add(new Column<>("seeds", r -> r.seeds.stream().map(String::valueOf).collect(Collectors.joining(", "))));
+        for (Metric m : Metric.compared()) {
+            c.add(new Column<>(m.comparison().heading(), r -> r.shown(m)));
+            if (m.comparison().variesWithSeed())
+                c.add(new Column<>(m.comparison().intervalHeading(), r -> interval(r.figures(m), m::format)));
+        }
+        c.add(new Column<>("notes", r -> String.join("; ", r.notes)));
+        return c;
+    }
+
+    private static List<Column<Difference, String>> differenceColumns() {
         return List.of(
-                d.first + " less " + d.second,
-                Integer.toString(d.subject),
-                Integer.toString(d.meanR.length),
-                mean(d.meanR, "%+.4f"),
-                interval(d.meanR, "%+.4f"),
-                d.meanR.length == 0 ? "not run yet" : says);
+                new Column<>("difference of mean r over vertices", Difference::name),
+                new Column<>("subject", d -> Integer.toString(d.subject)),
+                new Column<>("seeds", d -> Integer.toString(d.meanR.length)),
+                new Column<>("mean", d -> d.meanR.length == 0 ? "" : signed(Metrics.mean(d.meanR))),
+                new Column<>("95% interval", d -> interval(d.meanR, ComparisonTable::signed)),
+                new Column<>("says", ComparisonTable::conclusion));
     }
 
-    private static String mean(double[] x, String format) {
-        return x.length == 0 ? "" : String.format(Locale.ROOT, format, Metrics.mean(x));
+    private static List<Column<Row, Object>> csvColumns() {
+        List<Column<Row, Object>> c = new ArrayList<>();
+        c.add(new Column<>("recipe", Row::name));
+        c.add(new Column<>("subject", Row::subject));
+        c.add(new Column<>("model", r -> r.setup.model));
+        c.add(new Column<>("parameters", r -> r.setup.parameters));
+        c.add(new Column<>("loss", r -> r.setup.loss));
+        c.add(new Column<>("epochs", r -> r.setup.epochs));
+        c.add(new Column<>("pretrained", r -> r.setup.pretrained));
+        c.add(new Column<>("discriminators", r -> r.setup.discriminators));
+        c.add(new Column<>("evaluated_on", Row::evaluatedOn));
+        c.add(new Column<>("seeds", r -> spaced(r.seeds.stream())));
+        c.add(new Column<>("seconds_per_epoch", r -> meanOrNull(r.secondsPerEpoch)));
+        for (Metric m : Metric.compared()) {
+            c.add(new Column<>(m.key(), r -> r.figure(m)));
+            if (m == Metric.MEAN_R) {
+                c.add(new Column<>(LOW, r -> low(r.figures(m))));
+                c.add(new Column<>(HIGH, r -> high(r.figures(m))));
+            }
+        }
+        for (Metric m : Metric.compared())
+            if (m.comparison().variesWithSeed())
+                c.add(new Column<>(m.comparison().bySeedKey(), r -> spaced(r.figures(m))));
+        c.add(new Column<>("notes", r -> String.join("; ", r.notes)));
+        return c;
     }
 
-    private static String interval(double[] x, String format) {
-        if (x.length < 2) return "";
-        Bootstrap.Interval i = Bootstrap.meanInterval(x, CONFIDENCE);
-        return String.format(Locale.ROOT, "[" + format + ", " + format + "]", i.low(), i.high());
+    private static String conclusion(Difference d) {
+        if (d.meanR.length == 0) return "not run yet";
+        if (d.meanR.length == 1) return "one seed says nothing";
+        Bootstrap.Interval i = Bootstrap.meanInterval(d.meanR, CONFIDENCE);
+        if (i.low() > 0) return "the first is better";
+        return i.high() < 0 ? "the second is better" : "no difference beyond the seeds'";
+    }
+
+    private static String interval(double[] figures, DoubleFunction<String> format) {
+        if (figures.length < 2) return "";
+        Bootstrap.Interval i = Bootstrap.meanInterval(figures, CONFIDENCE);
+        return "[" + format.apply(i.low()) + ", " + format.apply(i.high()) + "]";
+    }
+
+    private static String signed(double difference) {
+        return String.format(Locale.ROOT, "%+.4f", difference);
+    }
+
+    private static String text(Object value) {
+        return value == null ? "" : value.toString();
     }
 
     private static String time(double seconds) {
@@ -126,144 +178,115 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
     }
 
     private List<String> legend() {
-        List<String> l = new ArrayList<>(about);
-        l.add(
-                "mean r over vertices: Pearson's r over the images for each vertex, mean over all vertices, mean over seeds;"
-                        + " its bound is the mean of sqrt(noise ceiling)");
-        l.add(
-                "score: noise-normalised r^2, r < 0 as 0, at most 100, mean over vertices, in percent; by the challenge's rule a vertex of"
-                        + " noise ceiling 0 counts 100 where r is above 0, so that chance alone does not score 0");
-        l.add(
-                "intervals: Student's t, 95%, of the mean over seeds; of differences paired by seed. They say nothing about other"
-                        + " images or subjects");
+        List<String> lines = new ArrayList<>(about);
+        for (Metric m : Metric.compared())
+            if (m.comparison().explanation() != null) lines.add(m.comparison().explanation());
+        lines.add("intervals: Student's t, 95%, of the mean over seeds; of differences paired by seed. They say nothing"
+                + " about other images or subjects");
         for (Row r : rows)
-            if (r.bound != null && r.meanR.length > 0 && Metrics.mean(r.meanR) > r.bound)
-                l.add("warning: " + r.name + ", subject " + r.subject
+            if (r.isAboveBound())
+                lines.add("warning: " + r.name + ", subject " + r.subject
                         + ": mean r is above its bound: look for leaked images or a wrong noise ceiling");
-        return l;
+        return lines;
     }
 
     /** As Markdown. */
     public String markdown() {
         StringBuilder s = new StringBuilder();
-        markdown(s, HEAD, rows.stream().map(ComparisonTable::cells).toList());
-        if (!differences.isEmpty())
-            markdown(
-                    s.append('\n'),
-                    DIFFERENCE_HEAD,
-                    differences.stream().map(ComparisonTable::cells).toList());
+        markdown(s, COLUMNS, rows);
+        if (!differences.isEmpty()) markdown(s.append('\n'), DIFFERENCE_COLUMNS, differences);
         s.append('\n');
-        for (String l : legend()) s.append("- ").append(l).append('\n');
+        for (String line : legend()) s.append("- ").append(line).append('\n');
         return s.toString();
     }
 
-    private static void markdown(StringBuilder s, List<String> head, List<List<String>> rows) {
-        List<Integer> shown = used(rows, head.size());
-        for (List<String> r : concat(head, rows)) {
-            for (int c : shown)
-                s.append("| ").append(r.get(c).replace("|", "\\|")).append(' ');
-            s.append("|\n");
-            if (r == head) s.append("|---".repeat(shown.size())).append("|\n");
-        }
+    private static <R> void markdown(StringBuilder s, List<Column<R, String>> columns, List<R> rows) {
+        List<Column<R, String>> shown = used(columns, rows);
+        markdownLine(s, shown, Column::heading);
+        s.append("|---".repeat(shown.size())).append("|\n");
+        for (R row : rows) markdownLine(s, shown, c -> c.cell.apply(row));
+    }
+
+    private static <R> void markdownLine(
+            StringBuilder s, List<Column<R, String>> columns, Function<Column<R, String>, String> cell) {
+        for (Column<R, String> c : columns)
+            s.append("| ").append(cell.apply(c).replace("|", "\\|")).append(' ');
+        s.append("|\n");
     }
 
     /** Columns that have something in them. */
-    private static List<Integer> used(List<List<String>> rows, int columns) {
-        return java.util.stream.IntStream.range(0, columns)
-                .filter(c ->
-                        rows.isEmpty() || rows.stream().anyMatch(r -> !r.get(c).isEmpty()))
-                .boxed()
+    private static <R> List<Column<R, String>> used(List<Column<R, String>> columns, List<R> rows) {
+        return columns.stream()
+                .filter(c -> rows.isEmpty()
+                        || rows.stream().anyMatch(r -> !c.cell.apply(r).isEmpty()))
                 .toList();
-    }
-
-    private static List<List<String>> concat(List<String> head, List<List<String>> rows) {
-        List<List<String>> all = new ArrayList<>(List.of(head));
-        all.addAll(rows);
-        return all;
     }
 
     /** As CSV, a line for each row and then each difference, with the figures of every seed. */
     public String csv() {
-        StringBuilder s = new StringBuilder(
-                "recipe,subject,model,parameters,loss,epochs,pretrained,discriminators,evaluated_on,seeds,seconds_per_epoch,mean_r,"
-                        + "mean_r_low,mean_r_high,mean_sqrt_noise_ceiling,challenge_score_percent,mean_r_by_seed,challenge_score_by_seed,"
-                        + "notes\n");
-        for (Row r : rows)
-            line(
-                    s,
-                    r.name,
-                    r.subject,
-                    r.model,
-                    r.parameters,
-                    r.loss,
-                    r.epochs,
-                    r.pretrained,
-                    r.discriminators,
-                    r.evaluatedOn,
-                    list(r.seeds.toArray()),
-                    one(r.secondsPerEpoch),
-                    one(r.meanR),
-                    bound(r.meanR, true),
-                    bound(r.meanR, false),
-                    r.bound,
-                    one(r.score),
-                    list(Arrays.stream(r.meanR).boxed().toArray()),
-                    list(Arrays.stream(r.score).boxed().toArray()),
-                    String.join("; ", r.notes));
-        for (Difference d : differences)
-            line(
-                    s,
-                    d.first + " less " + d.second,
-                    d.subject,
-                    "difference of mean r",
-                    null,
-                    null,
-                    null,
-                    null,
-                    null,
-                    null,
-                    null,
-                    null,
-                    one(d.meanR),
-                    bound(d.meanR, true),
-                    bound(d.meanR, false),
-                    null,
-                    null,
-                    list(Arrays.stream(d.meanR).boxed().toArray()),
-                    null,
-                    null);
+        StringBuilder s = new StringBuilder();
+        csvLine(s, CSV_COLUMNS.stream().map(Column::heading));
+        for (Row r : rows) csvLine(s, CSV_COLUMNS.stream().map(c -> c.cell.apply(r)));
+        for (Difference d : differences) {
+            Map<String, Object> cells = csvCells(d);
+            csvLine(s, CSV_COLUMNS.stream().map(c -> cells.get(c.heading)));
+        }
         return s.toString();
     }
 
-    private static Double one(double[] x) {
-        return x.length == 0 ? null : (Double) Metrics.mean(x);
+    /** A difference stands in the columns of mean r. */
+    private static Map<String, Object> csvCells(Difference d) {
+        Map<String, Object> cells = new HashMap<>();
+        cells.put("recipe", d.name());
+        cells.put("subject", d.subject);
+        cells.put("model", "difference of mean r");
+        cells.put(Metric.MEAN_R.key(), meanOrNull(d.meanR));
+        cells.put(LOW, low(d.meanR));
+        cells.put(HIGH, high(d.meanR));
+        cells.put(Metric.MEAN_R.comparison().bySeedKey(), spaced(d.meanR));
+        return cells;
     }
 
-    private static Double bound(double[] x, boolean low) {
-        if (x.length < 2) return null;
-        Bootstrap.Interval i = Bootstrap.meanInterval(x, CONFIDENCE);
-        return low ? i.low() : i.high();
+    private static Double meanOrNull(double[] figures) {
+        return figures.length == 0 ? null : (Double) Metrics.mean(figures);
     }
 
-    private static String list(Object[] all) {
-        return Arrays.stream(all).map(String::valueOf).collect(Collectors.joining(" "));
+    private static Double low(double[] figures) {
+        return figures.length < 2
+                ? null
+                : (Double) Bootstrap.meanInterval(figures, CONFIDENCE).low();
     }
 
-    private static void line(StringBuilder s, Object... cells) {
-        s.append(Arrays.stream(cells)
-                        .map(c -> {
-                            String t = c == null ? "" : c.toString();
-                            return t.matches("[^,\"\\r\\n]*") ? t : '"' + t.replace("\"", "\"\"") + '"';
-                        })
-                        .collect(Collectors.joining(",")))
+    private static Double high(double[] figures) {
+        return figures.length < 2
+                ? null
+                : (Double) Bootstrap.meanInterval(figures, CONFIDENCE).high();
+    }
+
+    private static String spaced(double[] figures) {
+        return spaced(Arrays.stream(figures).boxed());
+    }
+
+    private static String spaced(Stream<?> values) {
+        return values.map(String::valueOf).collect(Collectors.joining(" "));
+    }
+
+    private static void csvLine(StringBuilder s, Stream<?> cells) {
+        s.append(cells.map(c -> quoted(text(c))).collect(Collectors.joining(",")))
                 .append('\n');
     }
 
+    private static String quoted(String cell) {
+        return cell.matches("[^,\"\\r\\n]*") ? cell : '"' + cell.replace("\"", "\"\"") + '"';
+    }
+
     private static final String STYLE = """
-            :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d0d7de;--soft:#f3f5f7;--mark:#0a58ca;--bound:#b35900}
+            :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;\
+            --line:#d0d7de;--soft:#f3f5f7;--mark:#0a58ca;--bound:#b35900}
             @media(prefers-color-scheme:dark){
             :root{--ink:#e6e9ed;--paper:#15181c;--line:#3a4149;--soft:#1e2328;--mark:#7ab3ff;--bound:#ffb366}}
-            body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:2rem;max-width:110rem}
+            body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);\
+            margin:2rem;max-width:110rem}
             div{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0}
             th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
             th{background:var(--soft);font-weight:600;min-width:4rem}td{font-variant-numeric:tabular-nums}
@@ -273,59 +296,66 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
 
     /** As one HTML file that needs nothing else and follows the reader's light or dark theme. */
     public String html() {
-        StringBuilder s = new StringBuilder(
-                "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                        + "<meta name=\"viewport\" content=\"width=device-width\"><title>Comparison of models</title>\n<style>\n");
+        StringBuilder s = new StringBuilder("""
+                <!DOCTYPE html>
+                <html lang="en"><head><meta charset="utf-8">\
+                <meta name="viewport" content="width=device-width"><title>Comparison of models</title>
+                <style>
+                """);
         s.append(STYLE).append("\n</style></head><body>\n<h1>Comparison of models</h1>\n");
-        double top = 0.1; // the pictures' scale ends here
-        for (Row r : rows) {
-            if (r.bound != null) top = Math.max(top, r.bound);
-            for (double x : r.meanR) top = Math.max(top, x);
-        }
-        double scale = 140 / (1.05 * top);
-        html(
-                s,
-                HEAD,
-                rows.stream().map(ComparisonTable::cells).toList(),
-                rows.stream().map(r -> picture(r, scale)).toList());
+        double scale = 140 / (1.05 * largestFigure());
+        html(s, COLUMNS, rows, r -> picture(r, scale));
         if (!differences.isEmpty()) {
             s.append("<h2>Differences, paired by seed</h2>\n");
-            html(
-                    s,
-                    DIFFERENCE_HEAD,
-                    differences.stream().map(ComparisonTable::cells).toList(),
-                    null);
+            html(s, DIFFERENCE_COLUMNS, differences, null);
         }
         s.append("<ul>\n");
-        for (String l : legend()) s.append("<li>").append(escape(l)).append("</li>\n");
+        for (String line : legend()) s.append("<li>").append(escape(line)).append("</li>\n");
         return s.append("</ul>\n</body></html>\n").toString();
     }
 
-    private static void html(StringBuilder s, List<String> head, List<List<String>> rows, List<String> pictures) {
-        List<Integer> shown = used(rows, head.size());
+    /** The end of the pictures' scale. */
+    private double largestFigure() {
+        return Stream.concat(
+                        Stream.of(0.1),
+                        rows.stream()
+                                .flatMap(r -> Stream.of(Metric.MEAN_R, Metric.BOUND)
+                                        .flatMap(
+                                                m -> Arrays.stream(r.figures(m)).boxed())))
+                .max(Double::compare)
+                .orElseThrow();
+    }
+
+    /** @param picture in a last column; null for none */
+    private static <R> void html(
+            StringBuilder s, List<Column<R, String>> columns, List<R> rows, Function<R, String> picture) {
+        List<Column<R, String>> shown = used(columns, rows);
         s.append("<div><table>\n<thead><tr>");
-        for (int c : shown)
-            s.append("<th scope=\"col\">").append(escape(head.get(c))).append("</th>");
-        s.append(pictures == null ? "" : "<th scope=\"col\">mean r, interval, bound</th>")
-                .append("</tr></thead>\n<tbody>\n");
-        for (int i = 0; i < rows.size(); i++) {
+        for (Column<R, String> c : shown)
+            s.append("<th scope=\"col\">").append(escape(c.heading)).append("</th>");
+        if (picture != null) s.append("<th scope=\"col\">mean r, interval, bound</th>");
+        s.append("</tr></thead>\n<tbody>\n");
+        for (R row : rows) {
             s.append("<tr>");
-            for (int c : shown)
-                s.append("<td>").append(escape(rows.get(i).get(c))).append("</td>");
-            s.append(pictures == null ? "" : "<td>" + pictures.get(i) + "</td>").append("</tr>\n");
+            for (Column<R, String> c : shown)
+                s.append("<td>").append(escape(c.cell.apply(row))).append("</td>");
+            if (picture != null) s.append("<td>").append(picture.apply(row)).append("</td>");
+            s.append("</tr>\n");
         }
         s.append("</tbody></table></div>\n");
     }
 
     /** A point with its interval on a line from 0, and where the bound is. */
     private static String picture(Row r, double scale) {
-        if (r.meanR.length == 0) return "";
-        StringBuilder s = new StringBuilder(
-                "<svg width=\"150\" height=\"16\" role=\"img\">"
-                        + "<title>mean r with its 95% interval and its bound</title><line class=\"axis\" x1=\"4\" y1=\"8\" x2=\"146\" y2=\"8\"/>");
-        if (r.bound != null) vertical(s, "bound", 4 + scale * r.bound);
-        if (r.meanR.length > 1) {
-            Bootstrap.Interval i = Bootstrap.meanInterval(r.meanR, CONFIDENCE);
+        double[] meanR = r.figures(Metric.MEAN_R);
+        if (meanR.length == 0) return "";
+        StringBuilder s = new StringBuilder("<svg width=\"150\" height=\"16\" role=\"img\">"
+                + "<title>mean r with its 95% interval and its bound</title>"
+                + "<line class=\"axis\" x1=\"4\" y1=\"8\" x2=\"146\" y2=\"8\"/>");
+        Double bound = r.figure(Metric.BOUND);
+        if (bound != null) vertical(s, "bound", 4 + scale * bound);
+        if (meanR.length > 1) {
+            Bootstrap.Interval i = Bootstrap.meanInterval(meanR, CONFIDENCE);
             s.append(String.format(
                     Locale.ROOT,
                     "<line class=\"interval\" x1=\"%.1f\" y1=\"8\" x2=\"%.1f\" y2=\"8\"/>",
@@ -335,7 +365,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         return s.append(String.format(
                         Locale.ROOT,
                         "<circle class=\"mean\" cx=\"%.1f\" cy=\"8\" r=\"3.5\"/></svg>",
-                        clip(4 + scale * Metrics.mean(r.meanR))))
+                        clip(4 + scale * Metrics.mean(meanR))))
                 .toString();
     }
 

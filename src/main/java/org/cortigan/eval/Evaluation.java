@@ -8,6 +8,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.cortigan.data.AtomicFiles;
 import org.cortigan.data.Json;
 import org.cortigan.data.NpyWriter;
@@ -19,27 +21,38 @@ import org.cortigan.data.VertexGroup;
  */
 public final class Evaluation {
     /**
-     * One line.
+     * The figures of a set of vertices.
      *
      * @param hemisphere lh, rh or both
-     * @param vertices how many; 0 for an ROI that the subject lacks, whose numbers are null
-     * @param meanSquared mean of r * r
-     * @param bound mean of sqrt(NC), which bounds mean r; null without noise ceilings
-     * @param challengeScore mean of noise-normalised r^2 in percent; null likewise
+     * @param roiClass the mask file that the ROI is of; empty for all vertices
+     * @param vertices how many; 0 for an ROI that the subject lacks
+     * @param figures of the metrics in their order; NaN where a figure is unknown: without vertices all are, without
+     *     noise ceilings those that need them
      */
-    public record Row(
-            String hemisphere,
-            String roiClass,
-            String roi,
-            int vertices,
-            Double mean,
-            Double median,
-            Double meanSquared,
-            Double bound,
-            Double challengeScore) {}
+    public record Row(String hemisphere, String roiClass, String roi, int vertices, double[] figures) {
+        /** The figure of a metric; NaN where it is unknown. */
+        public double figure(Metric metric) {
+            return figures[metric.ordinal()];
+        }
+
+        /** Whether the figure of a metric is known. */
+        public boolean has(Metric metric) {
+            return !Double.isNaN(figure(metric));
+        }
+
+        private String shown(Metric metric) {
+            return has(metric) ? metric.format(figure(metric)) : "-";
+        }
+
+        private boolean isAboveBound() {
+            return figure(Metric.MEAN_R) > figure(Metric.BOUND); // false where the bound is unknown
+        }
+    }
 
     /** The row of all vertices. */
     public static final String ALL = "all vertices";
+
+    private static final Metric[] METRICS = Metric.values();
 
     private final String label;
     private final long images;
@@ -56,9 +69,9 @@ public final class Evaluation {
         this.r = acc.r();
         this.constantPredictions = acc.constantPredictions();
         this.constantTargets = acc.constantTargets();
-        rows.add(row("both", "", ALL, range(0, r.length), nc));
-        rows.add(row("lh", "", ALL, range(0, left), nc));
-        rows.add(row("rh", "", ALL, range(left, r.length), nc));
+        rows.add(row("both", "", ALL, IntStream.range(0, r.length).toArray(), nc));
+        rows.add(row("lh", "", ALL, IntStream.range(0, left).toArray(), nc));
+        rows.add(row("rh", "", ALL, IntStream.range(left, r.length).toArray(), nc));
         for (VertexGroup g : groups) {
             int shift = g.hemisphere().equals("lh") ? 0 : left;
             rows.add(row(
@@ -81,27 +94,15 @@ public final class Evaluation {
         return new Evaluation(label, acc, left, groups, ceiling);
     }
 
-    private static int[] range(int from, int to) {
-        int[] v = new int[to - from];
-        for (int i = 0; i < v.length; i++) v[i] = from + i;
-        return v;
-    }
-
-    private Row row(String hemisphere, String c, String roi, int[] vertices, NoiseCeiling nc) {
-        int n = vertices.length;
-        if (n == 0) return new Row(hemisphere, c, roi, 0, null, null, null, null, null);
-        double[] x = Arrays.stream(vertices).mapToDouble(v -> r[v]).toArray();
-        NoiseCeiling own = nc == null ? null : nc.of(vertices);
-        return new Row(
-                hemisphere,
-                c,
-                roi,
-                n,
-                Metrics.mean(x),
-                Metrics.median(x),
-                Metrics.meanSquared(x),
-                own == null ? null : own.meanSqrt(),
-                own == null ? null : Metrics.mean(Metrics.challengeScores(x, own)));
+    private Row row(String hemisphere, String roiClass, String roi, int[] vertices, NoiseCeiling ceilings) {
+        double[] figures = new double[METRICS.length];
+        Arrays.fill(figures, Double.NaN);
+        if (vertices.length > 0) {
+            double[] own = Arrays.stream(vertices).mapToDouble(v -> r[v]).toArray();
+            NoiseCeiling ceiling = ceilings == null ? null : ceilings.of(vertices);
+            for (Metric m : METRICS) figures[m.ordinal()] = m.of(own, ceiling);
+        }
+        return new Row(hemisphere, roiClass, roi, vertices.length, figures);
     }
 
     public String label() {
@@ -114,12 +115,12 @@ public final class Evaluation {
 
     /** Mean r over all vertices. */
     public double meanR() {
-        return rows.get(0).mean;
+        return rows.get(0).figure(Metric.MEAN_R);
     }
 
     /** Median r over all vertices. */
     public double medianR() {
-        return rows.get(0).median;
+        return rows.get(0).figure(Metric.MEDIAN_R);
     }
 
     /** r of every vertex, the left hemisphere's first. */
@@ -127,40 +128,26 @@ public final class Evaluation {
         return r.clone();
     }
 
+    /** Images that the correlations are over. */
+    public long images() {
+        return images;
+    }
+
     /** Readable, every number with its metric's name in the head and the bound beside it. */
     public String table() {
         StringBuilder s = new StringBuilder();
         s.append(String.format(
                 Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
-        s.append(String.format(
-                Locale.ROOT,
-                "%-4s %-16s %-14s %8s %8s %9s %8s %11s %10s%n",
-                "",
-                "class",
-                "ROI",
-                "vertices",
-                "mean r",
-                "median r",
-                "mean r^2",
-                "bound of r",
-                "score (%)"));
-        for (Row x : rows)
+        s.append(String.format("%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
+        for (Metric m : METRICS) s.append(' ').append(padded(m, m.heading()));
+        s.append(System.lineSeparator());
+        for (Row row : rows) {
             s.append(String.format(
-                    Locale.ROOT,
-                    "%-4s %-16s %-14s %8d %8s %9s %8s %11s %10s%n",
-                    x.hemisphere,
-                    x.roiClass,
-                    x.roi,
-                    x.vertices,
-                    show(x.mean, "%.4f"),
-                    show(x.median, "%.4f"),
-                    show(x.meanSquared, "%.4f"),
-                    show(x.bound, "%.4f"),
-                    show(x.challengeScore, "%.2f")));
-        s.append(
-                rows.get(0).bound == null
-                        ? "bound and score: not known, there are no noise ceilings\n"
-                        : "bound of r: mean of sqrt(noise ceiling); score: noise-normalised r^2, r < 0 as 0, in percent\n");
+                    Locale.ROOT, "%-4s %-16s %-14s %8d", row.hemisphere, row.roiClass, row.roi, row.vertices));
+            for (Metric m : METRICS) s.append(' ').append(padded(m, row.shown(m)));
+            s.append(System.lineSeparator());
+        }
+        s.append(explanations()).append('\n');
         if (constantPredictions + constantTargets > 0)
             s.append(String.format(
                     Locale.ROOT,
@@ -171,23 +158,26 @@ public final class Evaluation {
         return s.toString();
     }
 
-    /** Rows whose mean r is above what noise allows. */
-    public List<String> warnings() {
-        List<String> w = new ArrayList<>();
-        for (Row x : rows)
-            if (x.bound != null && x.mean > x.bound)
-                w.add(String.format(
-                        Locale.ROOT,
-                        "%s %s: mean r %.4f is above its bound %.4f: look for leaked test images or a wrong noise ceiling",
-                        x.hemisphere,
-                        x.roi,
-                        x.mean,
-                        x.bound));
-        return w;
+    private static String padded(Metric metric, String cell) {
+        return String.format("%" + metric.width() + "s", cell);
     }
 
-    private static String show(Double d, String format) {
-        return d == null ? "-" : String.format(Locale.ROOT, format, d);
+    private String explanations() {
+        if (!rows.get(0).has(Metric.BOUND)) return Metric.WITHOUT_CEILINGS;
+        return Arrays.stream(METRICS)
+                .map(Metric::explanation)
+                .filter(e -> !e.isEmpty())
+                .collect(Collectors.joining("; "));
+    }
+
+    /** Rows whose mean r is above what noise allows. */
+    public List<String> warnings() {
+        return rows.stream()
+                .filter(Row::isAboveBound)
+                .map(row -> String.format(
+                        "%s %s: mean r %s is above its bound %s: look for leaked test images or a wrong noise ceiling",
+                        row.hemisphere, row.roi, row.shown(Metric.MEAN_R), row.shown(Metric.BOUND)))
+                .toList();
     }
 
     /** What metrics.json holds: label, images, constant_predictions, constant_targets, warnings and the rows. */
@@ -200,17 +190,13 @@ public final class Evaluation {
         m.put("constant_targets", constantTargets);
         m.put("warnings", warnings());
         List<Object> all = new ArrayList<>();
-        for (Row x : rows) {
+        for (Row row : rows) {
             Map<String, Object> o = new LinkedHashMap<>();
-            o.put("hemisphere", x.hemisphere);
-            o.put("class", x.roiClass);
-            o.put("roi", x.roi);
-            o.put("vertices", x.vertices);
-            o.put("mean_r", x.mean);
-            o.put("median_r", x.median);
-            o.put("mean_r_squared", x.meanSquared);
-            o.put("mean_sqrt_noise_ceiling", x.bound);
-            o.put("challenge_score_percent", x.challengeScore);
+            o.put("hemisphere", row.hemisphere);
+            o.put("class", row.roiClass);
+            o.put("roi", row.roi);
+            o.put("vertices", row.vertices);
+            for (Metric metric : METRICS) o.put(metric.key(), row.has(metric) ? row.figure(metric) : null);
             all.add(o);
         }
         m.put("rows", all);
@@ -224,21 +210,19 @@ public final class Evaluation {
         for (int i = 0; i < h.length; i++) h[i] = (float) r[left + i];
         NpyWriter.save(folder.resolve("lh_correlation.npy"), l, l.length);
         NpyWriter.save(folder.resolve("rh_correlation.npy"), h, h.length);
-        StringBuilder s = new StringBuilder(
-                "hemisphere,class,roi,vertices,mean_r,median_r,mean_r_squared,mean_sqrt_noise_ceiling,challenge_score_percent\n");
-        for (Row x : rows) {
-            s.append(x.hemisphere)
-                    .append(',')
-                    .append(x.roiClass)
-                    .append(',')
-                    .append(x.roi)
-                    .append(',')
-                    .append(x.vertices);
-            for (Double d : new Double[] {x.mean, x.median, x.meanSquared, x.bound, x.challengeScore})
-                s.append(',').append(d == null ? "" : d.toString());
+        AtomicFiles.writeString(folder.resolve("roi.csv"), csv());
+        Json.write(folder.resolve("metrics.json"), json());
+    }
+
+    private String csv() {
+        StringBuilder s = new StringBuilder("hemisphere,class,roi,vertices");
+        for (Metric m : METRICS) s.append(',').append(m.key());
+        s.append('\n');
+        for (Row row : rows) {
+            s.append(String.join(",", row.hemisphere, row.roiClass, row.roi, Integer.toString(row.vertices)));
+            for (Metric m : METRICS) s.append(',').append(row.has(m) ? Double.toString(row.figure(m)) : "");
             s.append('\n');
         }
-        AtomicFiles.writeString(folder.resolve("roi.csv"), s.toString());
-        Json.write(folder.resolve("metrics.json"), json());
+        return s.toString();
     }
 }

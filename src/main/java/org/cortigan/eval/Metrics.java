@@ -41,6 +41,11 @@ public final class Metrics {
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }
 
+    /** Mean of sqrt(NC) over the vertices, which no model's expected mean r exceeds. */
+    public static double boundOfMeanR(NoiseCeiling ceiling) {
+        return mean(ceiling.sqrt());
+    }
+
     /** Mean of r * r; the sign of r is lost, unlike in {@link #challengeScores}. */
     public static double meanSquared(double[] r) {
         return mean(Arrays.stream(r).map(x -> x * x).toArray());
@@ -65,11 +70,5 @@ public final class Metrics {
             scores[v] = Math.min(100, positive * positive / nc * 100);
         }
         return scores;
-    }
-
-    static double[] concat(double[] left, double[] right) {
-        double[] both = Arrays.copyOf(left, left.length + right.length);
-        System.arraycopy(right, 0, both, left.length, right.length);
-        return both;
     }
 }

@@ -75,11 +75,6 @@ public final class NoiseCeiling {
         return fractions[vertex];
     }
 
-    /** Mean of sqrt(NC) over all vertices: the bound of mean r. */
-    public double meanSqrt() {
-        return Metrics.mean(sqrt());
-    }
-
     /** sqrt(NC) of each vertex. */
     double[] sqrt() {
         return Arrays.stream(fractions).map(Math::sqrt).toArray();
@@ -93,6 +88,8 @@ public final class NoiseCeiling {
 
     /** The vertices of {@code left} followed by those of {@code right}. */
     public static NoiseCeiling concat(NoiseCeiling left, NoiseCeiling right) {
-        return new NoiseCeiling(Metrics.concat(left.fractions, right.fractions));
+        double[] both = Arrays.copyOf(left.fractions, left.vertices() + right.vertices());
+        System.arraycopy(right.fractions, 0, both, left.vertices(), right.vertices());
+        return new NoiseCeiling(both);
     }
 }

@@ -4,29 +4,27 @@ package org.cortigan.eval;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** Figures of the table against hand calculation, and text that has to be escaped. */
 class ComparisonTableTest {
-    private static ComparisonTable.Row row(String name, double[] r, Double bound, String note) {
+    private static ComparisonTable.Row row(String name, double[] r, double[] bound, String note) {
         List<Long> seeds =
                 java.util.stream.LongStream.range(0, r.length).boxed().toList();
+        Map<Metric, double[]> figures = new EnumMap<>(Metric.class);
+        figures.put(Metric.MEAN_R, r);
+        figures.put(Metric.BOUND, bound);
         return new ComparisonTable.Row(
                 name,
                 1,
-                "ViT",
-                12_345L,
-                "L1",
-                5,
-                false,
-                "none",
+                new ComparisonTable.Setup("ViT", 12_345L, "L1", 5, false, "none"),
                 "test, 8 images",
                 seeds,
                 new double[] {90, 150},
-                r,
-                bound,
-                new double[0],
+                figures,
                 note.isEmpty() ? List.of() : List.of(note));
     }
 
@@ -35,8 +33,8 @@ class ComparisonTableTest {
         ComparisonTable t = new ComparisonTable(
                 List.of("data: d"),
                 List.of(
-                        row("a", new double[] {0.30, 0.32, 0.34}, 0.5, ""),
-                        row("b", new double[] {0.61}, 0.5, "seed 1: x < y | \"z\"")),
+                        row("a", new double[] {0.30, 0.32, 0.34}, new double[] {0.5, 0.5, 0.5}, ""),
+                        row("b", new double[] {0.61}, new double[] {0.5}, "seed 1: x < y | \"z\"")),
                 List.of(
                         new ComparisonTable.Difference("a", "b", 1, new double[] {0.1, 0.12, 0.11}),
                         new ComparisonTable.Difference("a", "b", 2, new double[] {0.1, -0.1})));

@@ -93,7 +93,7 @@ class EvalTest {
         // 0.25/0.5 -> 50; 0.81/0.25 > 1 -> 100; any r at ceiling 0 -> 100; negative r -> 0
         assertArrayEquals(
                 new double[] {50, 100, 100, 0}, Metrics.challengeScores(new double[] {0.5, 0.9, 0.1, -0.7}, nc), 1e-9);
-        assertEquals((2 * Math.sqrt(0.5) + 0.5) / 4, nc.meanSqrt(), 1e-9);
+        assertEquals((2 * Math.sqrt(0.5) + 0.5) / 4, Metrics.boundOfMeanR(nc), 1e-9);
         assertTrue(assertThrows(
                         InputException.class, () -> NoiseCeiling.of("nc", new float[] {40}, NoiseCeiling.Unit.FRACTION))
                 .getMessage()
@@ -112,9 +112,7 @@ class EvalTest {
                 y[i * v + k] = (float) s;
             }
         RidgeBaseline ridge = RidgeBaseline.fit(
-                RowSource.of(x, n, f),
-                RowSource.of(y, n, v),
-                new RidgeBaseline.Options(f, new double[] {1e-6}, 6, 1));
+                RowSource.of(x, n, f), RowSource.of(y, n, v), new RidgeBaseline.Options(f, new double[] {1e-6}, 6, 1));
         float[] p = ridge.predict(x, n);
         for (int i = 0; i < p.length; i++) assertEquals(y[i], p[i], 1e-4);
         assertEquals(f, ridge.components());

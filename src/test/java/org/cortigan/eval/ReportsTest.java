@@ -6,7 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import org.cortigan.data.Json;
 import org.cortigan.data.VertexGroup;
 import org.junit.jupiter.api.Test;
@@ -68,21 +71,23 @@ class ReportsTest {
     private static ComparisonTable.Row row(
             String name, boolean ridge, double[] r, Double bound, double[] score, String... notes) {
         List<Long> seeds = List.of(0L, 1L, 5L).subList(0, r.length);
+        Map<Metric, double[]> figures = new EnumMap<>(Metric.class);
+        figures.put(Metric.MEAN_R, r);
+        if (bound != null)
+            figures.put(Metric.BOUND, Arrays.stream(r).map(x -> bound).toArray());
+        figures.put(Metric.SCORE, score);
         return new ComparisonTable.Row(
                 name,
                 2,
-                ridge ? "100 components, ridge" : "ViT",
-                ridge ? null : 1_234_567L,
-                ridge ? "squared error + L2" : "correlation + L1, GAN",
-                ridge ? null : 20,
-                ridge ? null : r.length > 2,
-                ridge ? "none" : "2 MLP, per hemisphere",
+                ridge
+                        ? new ComparisonTable.Setup(
+                                "100 components, ridge", null, "squared error + L2", null, null, "none")
+                        : new ComparisonTable.Setup(
+                                "ViT", 1_234_567L, "correlation + L1, GAN", 20, r.length > 2, "2 MLP, per hemisphere"),
                 "test, 8 images",
                 ridge ? List.of() : seeds,
                 ridge ? new double[0] : new double[] {90, 150},
-                r,
-                bound,
-                score,
+                figures,
                 List.of(notes));
     }
 
