@@ -30,7 +30,8 @@ class ArchitectureTest {
             entry("optim", "nn", "op", "graph", "data"),
             entry("prof", "exec", "plan", "op", "graph", "data"),
             entry("train", "model", "optim", "nn", "grad", "exec", "plan", "op", "graph", "mem", "data", "eval"),
-            entry("cli", "train", "prof", "model", "nn", "exec", "plan", "op", "graph", "mem", "jni", "data", "eval"));
+            entry("experiment", "train", "model", "nn", "exec", "graph", "jni", "data", "eval"),
+            entry("cli", "experiment", "train", "prof", "model", "exec", "jni", "data", "eval"));
 
     private static Map.Entry<String, List<String>> entry(String name, String... may) {
         return Map.entry(name, List.of(may));

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
+import org.cortigan.experiment.Checkpoints;
 import org.cortigan.model.Model;
 import org.cortigan.train.ModelSoup;
 import picocli.CommandLine.Command;
@@ -14,23 +15,22 @@ import picocli.CommandLine.Parameters;
 
 @Command(
         name = "average",
-        description =
-                "The mean of the generators' parameters of several checkpoints of one model, as a checkpoint for evaluate,"
-                        + " predict and submit.",
+        description = "Averages the generator's parameters over several checkpoints of one model, into a checkpoint for"
+                + " evaluate and predict.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "It helps for checkpoints of one run, or of runs that began with the same weights (train.init). For others take",
-            "the mean of predictions: give evaluate or predict several runs."
+            "Use it for checkpoints of one run, or of runs that began with the same weights (train.init). For other"
+                    + " runs, average the predictions instead: give several runs to evaluate or predict."
         })
 final class Average implements Callable<Integer> {
     @Mixin
-    private Shared.Output output;
+    private Output output;
 
     @Parameters(
             paramLabel = "RUN|CHECKPOINT",
             arity = "2..*",
-            description = "Runs' folders (their best checkpoints) or checkpoints.")
+            description = "Runs' folders (their best checkpoints are used) or checkpoints.")
     private List<Path> checkpoints;
 
     @Option(
@@ -43,9 +43,9 @@ final class Average implements Callable<Integer> {
     @Override
     public Integer call() {
         if (!out.toString().endsWith(".safetensors"))
-            throw new InputException("--out " + out, "is no name of a checkpoint", "End it with .safetensors");
-        ModelSoup.write(checkpoints.stream().map(Shared::checkpoint).toList(), out);
-        Model.load(out); // what is written can be read
+            throw new InputException("--out " + out, "is not the name of a checkpoint", "End it with .safetensors");
+        ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
+        Model.load(out); // checks that what was written can be read
         output.line("%s", out);
         return 0;
     }

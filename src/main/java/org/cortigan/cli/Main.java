@@ -30,7 +30,7 @@ import picocli.CommandLine.Command;
 public final class Main {
     private Main() {}
 
-    /** The command line with its rule for errors: bad input is one line and exit code 1, a bad option is code 2. */
+    /** The command line. Bad input is reported in one line, with exit code 1; a bad option has exit code 2. */
     public static CommandLine commandLine() {
         CommandLine c = new CommandLine(new Main()).setCaseInsensitiveEnumValuesAllowed(true);
         c.setExecutionExceptionHandler((e, cmd, parsed) -> {

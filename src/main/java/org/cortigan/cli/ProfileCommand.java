@@ -20,20 +20,23 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "profile",
-        description = "Time of every node of a training step against its floor, on random photographs and responses.",
+        description =
+                "Times every node of a training step beside its floor, the least time that it could take, on random"
+                        + " photographs and responses.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
             "With NVIDIA's profilers, ranges named by op and node:",
             "  nsys profile -t cuda,nvtx tools/cortigan profile -c vit-gan --device cuda:0 --nvtx",
-            "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan --device cuda:0 --nvtx"
+            "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan"
+                    + " --device cuda:0 --nvtx"
         })
 final class ProfileCommand implements Callable<Integer> {
     @Mixin
-    private Shared.Output output;
+    private Output output;
 
     @Mixin
-    private Shared.Place place;
+    private DeviceOptions device;
 
     @Option(
             names = {"-c", "--recipe"},
@@ -52,21 +55,21 @@ final class ProfileCommand implements Callable<Integer> {
             names = "--subject",
             defaultValue = "1",
             paramLabel = "N",
-            description = "Whose vertices (default ${DEFAULT-VALUE}).")
+            description = "The subject whose numbers of vertices are used (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(
             names = "--repeats",
             defaultValue = "7",
             paramLabel = "N",
-            description = "Runs; the median counts (default ${DEFAULT-VALUE}).")
+            description = "Timed runs, of which the median is shown (default ${DEFAULT-VALUE}).")
     private int repeats;
 
     @Option(
             names = "--top",
             defaultValue = "20",
             paramLabel = "N",
-            description = "Slowest nodes shown (default ${DEFAULT-VALUE}).")
+            description = "How many of the slowest nodes to show (default ${DEFAULT-VALUE}).")
     private int top;
 
     @Option(names = "--json", paramLabel = "FILE", description = "Also writes every node as JSON.")
@@ -75,7 +78,7 @@ final class ProfileCommand implements Callable<Integer> {
     @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace for Perfetto.")
     private Path trace;
 
-    @Option(names = "--nvtx", description = "On a GPU: ranges with the nodes' names for nsys and ncu.")
+    @Option(names = "--nvtx", description = "On a GPU, marks ranges with the nodes' names for nsys and ncu.")
     private boolean nvtx;
 
     @Override
@@ -88,8 +91,8 @@ final class ProfileCommand implements Callable<Integer> {
         Generator g = Generator.of(r.section("model").section("generator"));
         int[] v = SimulatedDataset.challengeVertices(subject);
         int batch = r.section("train").integer("batch", 1);
-        try (Device device = place.open(output);
-                Trainer t = new Trainer(r, new RandomData(2 * batch, v[0], v[1], g.imageBytes()), device, null)) {
+        try (Device opened = device.open(output);
+                Trainer t = new Trainer(r, new RandomData(2 * batch, v[0], v[1], g.imageBytes()), opened, null)) {
             Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
             if (nvtx) t.session().nameRanges();

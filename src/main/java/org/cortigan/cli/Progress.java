@@ -8,9 +8,9 @@ import org.cortigan.data.Json;
 import org.cortigan.train.EpochResult;
 import org.cortigan.train.TrainerListener;
 
-/** Shows a run: a moving line on a terminal, a line an epoch elsewhere, JSON lines if asked. */
+/** Shows a run: a line that moves on a terminal and a line for each epoch, or a line of JSON for each epoch. */
 final class Progress implements TrainerListener {
-    private final Shared.Output output;
+    private final Output output;
     private final String name;
     private final boolean json;
     private final boolean terminal;
@@ -18,7 +18,7 @@ final class Progress implements TrainerListener {
     private long first = -1;
     private long shown;
 
-    Progress(Shared.Output output, String name, boolean json) {
+    Progress(Output output, String name, boolean json) {
         this.output = output;
         this.name = name;
         this.json = json;

@@ -11,7 +11,7 @@ import picocli.CommandLine.Parameters;
 @Command(name = "recipes", description = "Lists the bundled recipes, or shows one.", mixinStandardHelpOptions = true)
 final class Recipes implements Callable<Integer> {
     @Mixin
-    private Shared.Output output;
+    private Output output;
 
     @Parameters(
             arity = "0..1",
@@ -19,7 +19,7 @@ final class Recipes implements Callable<Integer> {
             description = "A bundled recipe, 'defaults' (every key, explained) or a file.")
     private String name;
 
-    @Option(names = "--full", description = "Every value in force, not only what the recipe names.")
+    @Option(names = "--full", description = "Shows every value in force, not only those that the recipe sets.")
     private boolean full;
 
     @Override

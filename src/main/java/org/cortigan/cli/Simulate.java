@@ -17,7 +17,7 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true)
 final class Simulate implements Callable<Integer> {
     @Mixin
-    private Shared.Output output;
+    private Output output;
 
     @Option(
             names = {"-o", "--out"},
@@ -36,7 +36,7 @@ final class Simulate implements Callable<Integer> {
             names = "--subject",
             defaultValue = "1",
             paramLabel = "N",
-            description = "1 to 8; decides vertices and ROIs (default ${DEFAULT-VALUE}).")
+            description = "1 to 8; sets the numbers of vertices and the ROIs (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(
@@ -50,7 +50,7 @@ final class Simulate implements Callable<Integer> {
             names = "--test-images",
             defaultValue = "0",
             paramLabel = "N",
-            description = "Test images (default likewise).")
+            description = "Test images (default: as many as the challenge has).")
     private int testImages;
 
     @Option(
@@ -60,7 +60,11 @@ final class Simulate implements Callable<Integer> {
             description = "Side of an image (default ${DEFAULT-VALUE}).")
     private int imageSize;
 
-    @Option(names = "--seed", defaultValue = "0", paramLabel = "N", description = "Default ${DEFAULT-VALUE}.")
+    @Option(
+            names = "--seed",
+            defaultValue = "0",
+            paramLabel = "N",
+            description = "Seed of the simulation (default ${DEFAULT-VALUE}).")
     private long seed;
 
     @Override

@@ -15,25 +15,25 @@ import picocli.CommandLine.Parameters;
 
 @Command(
         name = "submit",
-        description = "Checks predictions of the test splits and packs them as the challenge takes them.",
+        description = "Checks predictions for the test splits and packs them in the challenge's format.",
         mixinStandardHelpOptions = true)
 final class Submit implements Callable<Integer> {
     @Mixin
-    private Shared.Output output;
+    private Output output;
 
     @Parameters(
             paramLabel = "N=DIR",
             arity = "1..*",
             description =
-                    "For each subject the folder that predict wrote, for example 1=predictions/subj01; of several,"
-                            + " 1=DIR,DIR, the mean of the predictions.")
+                    "For each subject the folder that predict wrote, for example 1=predictions/subj01. The predictions"
+                            + " of several folders, 1=DIR,DIR, are averaged.")
     private Map<Integer, String> folders;
 
     @Option(
             names = "--out",
             defaultValue = "submission.zip",
             paramLabel = "FILE",
-            description = "Default ${DEFAULT-VALUE}.")
+            description = "The archive to write (default ${DEFAULT-VALUE}).")
     private Path out;
 
     @Override
@@ -43,7 +43,7 @@ final class Submit implements Callable<Integer> {
                 lists.put(subject, Arrays.stream(text.split(",")).map(Path::of).toList()));
         List<Integer> missing = Submission.write(out, lists);
         output.line("%s", out);
-        if (!missing.isEmpty()) output.note("warning: the challenge scores all eight subjects; missing are " + missing);
+        if (!missing.isEmpty()) output.note("warning: the challenge scores all eight subjects; missing: " + missing);
         return 0;
     }
 }

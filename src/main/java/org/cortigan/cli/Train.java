@@ -3,26 +3,21 @@ package org.cortigan.cli;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
-import java.util.Deque;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.stream.IntStream;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.data.AlgonautsSubject;
 import org.cortigan.data.Json;
 import org.cortigan.exec.Device;
-import org.cortigan.jni.Native;
+import org.cortigan.experiment.TrainingRun;
+import org.cortigan.experiment.TrainingSets;
 import org.cortigan.model.Generator;
+import org.cortigan.model.PretrainedVit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
-import org.cortigan.train.SubjectData;
-import org.cortigan.train.Subset;
 import org.cortigan.train.Trainer;
-import org.cortigan.train.TrainingData;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -31,16 +26,24 @@ import picocli.CommandLine.Option;
         name = "train",
         description = "Trains a model by a recipe.",
         mixinStandardHelpOptions = true,
-        footer = {"", "Ctrl-C ends the run after the step under way, with a checkpoint; --resume auto goes on."})
+        footer = {
+            "",
+            "Ctrl-C ends the run after the current step and writes a checkpoint; --resume auto goes on from it."
+        })
 final class Train implements Callable<Integer> {
-    @Mixin
-    private Shared.Output output;
+    /** Exit code of a run that a signal stopped. */
+    static final int STOPPED = 130;
+    /** Batches of images of --fast-dev-run; the recipe holds some of them out. */
+    private static final int FAST_BATCHES = 5;
 
     @Mixin
-    private Shared.Data data;
+    private Output output;
 
     @Mixin
-    private Shared.Place place;
+    private SubjectOptions subjectOptions;
+
+    @Mixin
+    private DeviceOptions device;
 
     @Option(
             names = {"-c", "--recipe"},
@@ -53,14 +56,15 @@ final class Train implements Callable<Integer> {
             names = {"-o", "--option"},
             paramLabel = "KEY=VALUE",
             description = "Changes one value of the recipe, by its path.")
-    private List<String> options = List.of();
+    private List<String> assignments = List.of();
 
     @Option(
             names = "--subjects",
             split = ",",
             paramLabel = "N,N...",
             description =
-                    "Several subjects at once: one backbone with a vector and a head of each; instead of --subject.")
+                    "Trains several subjects at once: a shared backbone, and a vector and a head for each; instead of"
+                            + " --subject.")
     private List<Integer> subjects = List.of();
 
     @Option(names = "--run", paramLabel = "DIR", description = "The run's folder (default: runs/RECIPE-subj0X).")
@@ -69,10 +73,10 @@ final class Train implements Callable<Integer> {
     @Option(
             names = "--precision",
             paramLabel = "P",
-            description = "fp32, tf32 (NVIDIA's cards) or bf16, instead of the recipe's.")
+            description = "fp32, tf32 (NVIDIA GPUs) or bf16, instead of the recipe's.")
     private String precision;
 
-    @Option(names = "--seed", paramLabel = "N", description = "Instead of the recipe's.")
+    @Option(names = "--seed", paramLabel = "N", description = "Seed, instead of the recipe's.")
     private Long seed;
 
     @Option(
@@ -87,145 +91,111 @@ final class Train implements Callable<Integer> {
             description = "Pre-trained ViT, safetensors with timm's or Hugging Face's names.")
     private Path init;
 
-    @Option(names = "--dry-run", description = "Checks data and shapes, prints model and memory, trains nothing.")
+    @Option(
+            names = "--dry-run",
+            description = "Checks data and shapes and prints the model and its memory, without training.")
     private boolean dryRun;
 
-    @Option(names = "--fast-dev-run", description = "One epoch of 4 batches: whether everything works.")
+    @Option(names = "--fast-dev-run", description = "Runs one epoch of 4 batches, to see whether everything works.")
     private boolean fast;
 
-    @Option(names = "--json", description = "A line of JSON for each epoch on standard output.")
+    @Option(names = "--json", description = "Prints a line of JSON for each epoch on standard output.")
     private boolean json;
 
     @Override
-    public Integer call() throws Exception {
+    public Integer call() {
+        Recipe r = recipe();
+        int imageSize = Generator.of(r.section("model").section("generator")).image();
+        int limit = fast ? FAST_BATCHES * r.section("train").integer("batch", 1) : Integer.MAX_VALUE;
+        List<Integer> numbers = subjects.isEmpty() ? List.of(subjectOptions.number()) : subjects;
+        if (numbers.stream().distinct().count() < numbers.size())
+            throw new InputException("--subjects " + numbers, "names one twice", "Name each once");
+        try (Device opened = device.open(output);
+                TrainingSets sets = TrainingSets.open(subjectOptions.data(), numbers, imageSize, limit, output::note)) {
+            return train(r, sets, opened, run != null ? run : defaultFolder(r, numbers));
+        }
+    }
+
+    /** The recipe with the values that the options change. */
+    private Recipe recipe() {
         Recipe r = Recipe.load(recipe);
-        for (String o : options) r = r.with(o);
+        for (String assignment : assignments) r = r.with(assignment);
         if (precision != null) r = r.with("train.precision", precision);
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());
         if (fast) r = r.with("train.epochs", 1);
-        int size = Generator.of(r.section("model").section("generator")).image();
-        List<Integer> who = subjects.isEmpty() ? List.of(data.subject) : subjects;
-        if (who.stream().distinct().count() < who.size())
-            throw new InputException("--subjects " + who, "names one twice", "Name each once");
-        Path folder = run != null
-                ? run
-                : Path.of(
-                        "runs",
-                        r.name() + "-"
-                                + String.join(
-                                        "-",
-                                        who.stream()
-                                                .map(AlgonautsSubject::folderName)
-                                                .toList()));
-        int few = 5 * r.section("train").integer("batch", 1);
-        Deque<AutoCloseable> open = new ArrayDeque<>();
-        try (Device device = place.open(output)) {
-            Map<String, TrainingData> sets = new LinkedHashMap<>();
-            for (int n : who) {
-                AlgonautsSubject subject = AlgonautsSubject.open(data.data, n);
-                open.push(subject);
-                SubjectData all = new SubjectData(subject, size, data.cache(), output::note);
-                open.push(all);
-                subject.checkFinite();
-                TrainingData used = fast && all.count() > few
-                        ? new Subset(all, IntStream.range(0, few).toArray())
-                        : all;
-                sets.put(who.size() == 1 ? "" : AlgonautsSubject.folderName(n), used);
-            }
-            return train(r, sets, device, folder);
-        } finally {
-            while (!open.isEmpty()) open.pop().close();
-        }
+        return r;
     }
 
-    private int train(Recipe r, Map<String, TrainingData> sets, Device device, Path folder)
-            throws InterruptedException {
-        Path last = RunFolder.last(folder);
-        Path from =
-                resume == null ? null : resume.equals("auto") ? (Files.exists(last) ? last : null) : Path.of(resume);
-        if (from == null && Files.exists(last) && !dryRun)
+    private static Path defaultFolder(Recipe r, List<Integer> subjects) {
+        return Path.of(
+                "runs",
+                r.name() + "-"
+                        + subjects.stream().map(AlgonautsSubject::folderName).collect(Collectors.joining("-")));
+    }
+
+    private int train(Recipe r, TrainingSets sets, Device opened, Path folder) {
+        Path checkpoint = checkpointToResume(folder);
+        if (checkpoint == null && Files.exists(RunFolder.last(folder)) && !dryRun)
             throw new InputException(
                     folder.toString(),
                     "has a run already",
                     "Go on with it by --resume auto, or choose another folder by --run");
-        if (!dryRun) RunFolder.create(folder);
-        try (Trainer t = new Trainer(r, sets, device, dryRun ? null : folder, output::note)) {
-            long[] p = t.parameters();
-            output.note(String.format(
-                    "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images, %d steps an epoch",
-                    r.name(),
-                    t.config().generator().type(),
-                    t.regions(),
-                    p[0],
-                    p[1],
-                    t.trainingImages().length,
-                    t.validationImages().length,
-                    t.stepsPerEpoch()));
-            if (t.pretrained() != null)
-                output.note("initial weights: missing " + t.pretrained().missing() + ", unexpected "
-                        + t.pretrained().unexpected());
+        try (TrainingRun training =
+                new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
+            describe(r, training.trainer());
             if (dryRun) {
-                output.line("%s", t.config().generator());
-                output.line("%s", t.config().discriminator());
-                output.line("memory of a step: %s", t.plan());
+                printPlan(training.trainer());
                 return 0;
             }
-            if (from != null) {
-                t.resume(from);
-                output.note("resumed at step " + t.step() + " of " + t.steps());
+            if (checkpoint != null) {
+                training.resume(checkpoint);
+                output.note("resumed at " + training.position());
             }
-            boolean complete = run(t, r, device, folder, output, r.name(), json, "go on with --resume auto");
-            if (!complete) return 130;
-            Path best = RunFolder.best(folder);
-            if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
-            else output.line("%s", best);
-            return 0;
+            boolean complete = training.run(
+                    () -> output.note("stopped after " + training.position() + "; go on with --resume auto"),
+                    new Progress(output, r.name(), json));
+            if (!complete) return STOPPED;
         }
+        printBest(folder);
+        return 0;
     }
 
-    /**
-     * Runs a trainer to its end with a run's files and progress. A signal ends it after the step under way.
-     *
-     * @param goOn what to do to go on with a run that was stopped
-     * @return whether the run is complete
-     */
-    static boolean run(
-            Trainer t,
-            Recipe r,
-            Device device,
-            Path folder,
-            Shared.Output output,
-            String name,
-            boolean json,
-            String goOn) {
-        Map<String, Object> environment = new LinkedHashMap<>();
-        environment.put("processor", Native.cpu_features());
-        environment.put("libraries", Native.library_versions());
-        CountDownLatch done = new CountDownLatch(1);
-        // A signal starts this hook, and the JVM ends when it returns: once the step and the checkpoint are done.
-        Thread hook = new Thread(() -> {
-            t.requestStop();
-            try {
-                done.await();
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        try (RunFolder files = new RunFolder(folder, r, device, environment, t.step())) {
-            t.addListener(files);
-            t.addListener(new Progress(output, name, json));
-            Runtime.getRuntime().addShutdownHook(hook);
-            boolean complete = t.run();
-            if (!complete) output.note("stopped after step " + t.step() + " of " + t.steps() + "; " + goOn);
-            return complete;
-        } finally {
-            done.countDown();
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException e) {
-                // the JVM is ending already: the hook has run
-            }
-        }
+    /** The checkpoint that --resume names; null for a run that begins anew. */
+    private Path checkpointToResume(Path folder) {
+        if (resume == null) return null;
+        if (!resume.equals("auto")) return Path.of(resume);
+        Path last = RunFolder.last(folder);
+        return Files.exists(last) ? last : null;
+    }
+
+    private void describe(Recipe r, Trainer trainer) {
+        long[] parameters = trainer.parameters();
+        output.note(String.format(
+                "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
+                        + " %d steps an epoch",
+                r.name(),
+                trainer.config().generator().type(),
+                trainer.regions(),
+                parameters[0],
+                parameters[1],
+                trainer.trainingImages().length,
+                trainer.validationImages().length,
+                trainer.stepsPerEpoch()));
+        PretrainedVit pretrained = trainer.pretrained();
+        if (pretrained != null)
+            output.note("initial weights: missing " + pretrained.missing() + ", unexpected " + pretrained.unexpected());
+    }
+
+    private void printPlan(Trainer trainer) {
+        output.line("%s", trainer.config().generator());
+        output.line("%s", trainer.config().discriminator());
+        output.line("memory of a step: %s", trainer.plan());
+    }
+
+    private void printBest(Path folder) {
+        Path best = RunFolder.best(folder);
+        if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
+        else output.line("%s", best);
     }
 }

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cli;
+
+import org.cortigan.eval.NoiseCeiling;
+import picocli.CommandLine.Option;
+
+/** How the noise ceilings of the data are written. */
+final class CeilingOptions {
+    @Option(
+            names = "--noise-ceiling-unit",
+            defaultValue = "FRACTION",
+            paramLabel = "UNIT",
+            description = "Unit of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent"
+                    + " (default ${DEFAULT-VALUE}).")
+    private NoiseCeiling.Unit unit;
+
+    NoiseCeiling.Unit unit() {
+        return unit;
+    }
+}

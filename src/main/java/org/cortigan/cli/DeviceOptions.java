@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cli;
+
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Devices;
+import picocli.CommandLine.Option;
+
+/** Options that choose the device. */
+final class DeviceOptions {
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            paramLabel = "NAME",
+            description = "auto, cpu, cuda or cuda:N (default ${DEFAULT-VALUE}). If you name a device, the command uses"
+                    + " it or fails.")
+    private String device;
+
+    @Option(
+            names = "--threads",
+            defaultValue = "0",
+            paramLabel = "N",
+            description = "Threads of the processor; 0 for all cores (default).")
+    private int threads;
+
+    Device open(Output output) {
+        return Devices.open(device, threads, output::note);
+    }
+}

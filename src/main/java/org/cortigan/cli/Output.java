@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cli;
+
+import java.io.PrintWriter;
+import java.util.Locale;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** Where a command prints. */
+@Command
+final class Output {
+    @Spec(Spec.Target.MIXEE)
+    private CommandSpec spec;
+
+    PrintWriter out() {
+        return spec.commandLine().getOut();
+    }
+
+    PrintWriter err() {
+        return spec.commandLine().getErr();
+    }
+
+    /** Prints a line of the command's result. */
+    void line(String format, Object... args) {
+        out().println(String.format(Locale.ROOT, format, args));
+        out().flush();
+    }
+
+    /** Prints a message that is not part of the command's result. */
+    void note(String text) {
+        err().println(text);
+        err().flush();
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cli;
+
+import java.nio.file.Path;
+import org.cortigan.data.AlgonautsSubject;
+import picocli.CommandLine.Option;
+
+/** Options that name the data of one subject. */
+final class SubjectOptions extends DataOptions {
+    @Option(
+            names = "--subject",
+            defaultValue = "1",
+            paramLabel = "N",
+            description = "1 to 8 (default ${DEFAULT-VALUE}).")
+    private int number;
+
+    int number() {
+        return number;
+    }
+
+    /** Opens the subject's data. */
+    AlgonautsSubject open() {
+        return data().open(number);
+    }
+
+    /** The folder that the user names for the responses to the test images, or where they are by default. */
+    Path heldOut(Path named) {
+        return named != null ? named : data().heldOut(number);
+    }
+}

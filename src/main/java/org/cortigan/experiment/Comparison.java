@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.eval.ComparisonTable;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.Metrics;
+import org.cortigan.exec.Device;
+import org.cortigan.model.Generator;
+import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageSplit;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.RunFolder;
+import org.cortigan.train.SubjectData;
+import org.cortigan.train.Subset;
+import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainerListener;
+
+/**
+ * Trains every recipe with every seed for every subject, evaluates the models beside the ridge baseline, and keeps the
+ * table in the folder up to date. It can be interrupted and called again: finished runs stay, interrupted ones go on,
+ * failed ones are tried again. A run that fails does not stop the others.
+ */
+public final class Comparison {
+    private final ComparisonOptions options;
+    private final Function<String, TrainerListener> progress;
+    private final Consumer<String> log;
+    private final ComparisonPlan plan;
+
+    /**
+     * @param progress makes the listener of a training run from its name
+     * @param log takes messages for the user
+     * @throws InputException if a recipe is wrong
+     */
+    public Comparison(ComparisonOptions options, Function<String, TrainerListener> progress, Consumer<String> log) {
+        this.options = options;
+        this.progress = progress;
+        this.log = log;
+        this.plan = new ComparisonPlan(options);
+    }
+
+    /** The table as far as it is known. */
+    public ComparisonTable table() {
+        return new ComparisonSummary(options, plan).table();
+    }
+
+    /** Whether a training run failed. */
+    public boolean hasFailures() {
+        return plan.runs().stream().anyMatch(ComparisonRun::hasFailed);
+    }
+
+    /**
+     * Does what is left to do.
+     *
+     * @return whether it is complete; false if a signal stopped it
+     * @throws InputException if the folder has runs of other recipes or other data
+     */
+    public boolean run(Device device) {
+        Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
+        try {
+            RunFolder.create(options.out());
+            for (int number : options.subjects()) {
+                AlgonautsSubject subject = options.data().open(number);
+                subjects.put(number, subject);
+                ComparisonData.check(subject, options);
+            }
+            takeOverResults();
+            writeTable();
+            return runBaselines(subjects) && runModels(subjects, device);
+        } finally {
+            subjects.values().forEach(AlgonautsSubject::close);
+        }
+    }
+
+    private void takeOverResults() {
+        for (ComparisonRun r : plan.runs()) {
+            r.checkRecipe();
+            r.readResult();
+        }
+        for (int number : options.subjects())
+            for (ComparisonRun r : plan.baselines(number)) {
+                r.readResult();
+                if (r.isFinished() && r.whole("components") != options.components()) r.forgetResult();
+            }
+    }
+
+    private boolean runBaselines(Map<Integer, AlgonautsSubject> subjects) {
+        for (int number : options.subjects())
+            for (ComparisonRun r : plan.baselines(number))
+                if (!attempt(r, () -> evaluateBaseline(r, subjects.get(number)))) return false;
+        return true;
+    }
+
+    private boolean runModels(Map<Integer, AlgonautsSubject> subjects, Device device) {
+        for (ComparisonRun r : plan.runs())
+            if (!attempt(r, () -> trainAndEvaluate(r, subjects.get(r.subject()), device))) return false;
+        return true;
+    }
+
+    private interface Work {
+        /** Returns whether it was done, and not stopped by a signal. */
+        boolean isDone();
+    }
+
+    /** Does a run's work unless it is finished. An error is the run's own: it is noted, and the others go on. */
+    private boolean attempt(ComparisonRun r, Work work) {
+        if (r.isFinished()) return true;
+        try {
+            if (!work.isDone()) return false;
+        } catch (Exception e) {
+            r.fail(e);
+            log.accept(r.label() + " failed: " + r.error());
+        }
+        writeTable();
+        return true;
+    }
+
+    private void writeTable() {
+        table().write(options.out());
+    }
+
+    private boolean trainAndEvaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
+        Map<String, Object> result = new LinkedHashMap<>();
+        int size =
+                Generator.of(r.recipe().section("model").section("generator")).image();
+        try (SubjectData data = new SubjectData(subject, size, options.data().cache(), log);
+                TrainingRun run = new TrainingRun(
+                        r.recipe(),
+                        Map.of("", data),
+                        device,
+                        r.folder(),
+                        line -> log.accept(r.label() + ": " + line))) {
+            if (!train(r, run)) return false;
+            EpochLog epochs = EpochLog.read(r.folder());
+            result.put("discriminators", run.trainer().regions().size());
+            result.put("parameters", run.trainer().parameters()[0]);
+            result.put("seconds_per_epoch", secondsPerEpoch(r.recipe(), run.trainer(), epochs));
+        }
+        r.finish(evaluate(r, subject, device), result);
+        return true;
+    }
+
+    private boolean train(ComparisonRun r, TrainingRun run) {
+        Path last = RunFolder.last(r.folder());
+        if (Files.exists(last)) {
+            run.resume(last);
+            log.accept(r.label() + ": resumed at " + run.position());
+        }
+        return run.run(
+                () -> log.accept("stopped after " + run.position() + "; give the same command again to go on"),
+                progress.apply(r.label()));
+    }
+
+    /** From the median speed: the first epochs read photographs that the system's file cache does not have yet. */
+    private static double secondsPerEpoch(Recipe recipe, Trainer trainer, EpochLog epochs) {
+        return trainer.stepsPerEpoch()
+                * recipe.section("train").integer("batch", 1)
+                / Metrics.median(epochs.numbers("images_per_second"));
+    }
+
+    /** On the test split by the best checkpoint; else by the last, because the best was chosen on the validation. */
+    private Evaluation evaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
+        boolean test = options.data().hasHeldOut(r.subject());
+        return new ModelEvaluator(device, options.data().cache(), options.unit(), log)
+                .evaluate(
+                        List.of(test ? RunFolder.best(r.folder()) : RunFolder.last(r.folder())),
+                        test ? ModelEvaluator.Split.TEST : ModelEvaluator.Split.VALIDATION,
+                        subject,
+                        options.data().heldOut(r.subject()));
+    }
+
+    private boolean evaluateBaseline(ComparisonRun r, AlgonautsSubject subject) {
+        log.accept(r.label() + ": " + options.components() + " components of pixels");
+        RunFolder.create(r.folder());
+        RidgeExperiment ridge = new RidgeExperiment(subject, options.components(), options.unit());
+        try (SubjectData data = new SubjectData(
+                subject, RidgeExperiment.IMAGE_SIZE, options.data().cache(), log)) {
+            Evaluation evaluation = options.data().hasHeldOut(r.subject())
+                    ? ridgeOnTest(ridge, data)
+                    : ridgeOnValidation(ridge, data, r.recipe());
+            r.finish(evaluation, Map.of("components", options.components()));
+        }
+        return true;
+    }
+
+    private Evaluation ridgeOnTest(RidgeExperiment ridge, SubjectData training) {
+        Path responses = options.data().heldOut(ridge.subject().number());
+        try (HeldOut test = new HeldOut(
+                ridge.subject(),
+                responses,
+                RidgeExperiment.IMAGE_SIZE,
+                options.data().cache(),
+                log)) {
+            return ridge.onPixels(training, test, "test split");
+        }
+    }
+
+    private static Evaluation ridgeOnValidation(RidgeExperiment ridge, SubjectData all, Recipe recipe) {
+        ImageSplit split = ImageSplit.of(recipe, all.count());
+        if (split.validation().length == 0)
+            throw new InputException("train.validation of " + recipe.name(), "holds out no images", "Set it above 0");
+        return ridge.onPixels(
+                new Subset(all, split.training()), new Subset(all, split.validation()), "validation split");
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.cortigan.InputException;
+import org.cortigan.eval.NoiseCeiling;
+
+/**
+ * What a comparison trains and evaluates: every recipe with every seed for every subject.
+ *
+ * @param out folder of the table and its runs
+ * @param recipes bundled names or YAML files, at least one
+ * @param assignments KEY=VALUE, laid over every recipe
+ * @param seeds at least one; one that is given twice counts once, as does a subject
+ * @param ablation whether each recipe is also trained without its GAN loss
+ * @param pairs A=B of recipes' names, whose differences are shown
+ * @param components principal components of the ridge baseline
+ * @param unit of the subjects' noise ceilings
+ */
+public record ComparisonOptions(
+        DataFolder data,
+        Path out,
+        List<String> recipes,
+        List<String> assignments,
+        List<Long> seeds,
+        List<Integer> subjects,
+        boolean ablation,
+        List<String> pairs,
+        int components,
+        NoiseCeiling.Unit unit) {
+    public ComparisonOptions {
+        if (components < 1) throw new InputException("--components " + components, "is too small", "Give at least 1");
+        if (recipes.isEmpty())
+            throw new InputException("--recipes", "names none", "Name bundled recipes or YAML files");
+        seeds = seeds.stream().distinct().toList();
+        subjects = subjects.stream().distinct().toList();
+    }
+}

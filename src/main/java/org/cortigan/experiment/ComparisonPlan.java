@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.cortigan.InputException;
+import org.cortigan.train.Recipe;
+
+/** The runs of a comparison. */
+final class ComparisonPlan {
+    static final String RIDGE = "ridge baseline";
+    private static final String WITHOUT_GAN = " without GAN";
+
+    /** Two rows whose difference is shown. */
+    record Pair(String first, String second) {}
+
+    /** By name; a recipe without its GAN loss follows the recipe itself. */
+    private final Map<String, Recipe> recipes = new LinkedHashMap<>();
+
+    private final List<Pair> pairs = new ArrayList<>();
+    private final List<ComparisonRun> runs = new ArrayList<>();
+    /** By subject: one on the test split, or one for each seed on the validation split, which differs by seed. */
+    private final Map<Integer, List<ComparisonRun>> baselines = new TreeMap<>();
+
+    /** @throws InputException if a recipe is wrong or a pair names none */
+    ComparisonPlan(ComparisonOptions options) {
+        for (String nameOrFile : options.recipes()) addRecipe(nameOrFile, options);
+        for (String pair : options.pairs()) pairs.add(pair(pair));
+        // Seeds are the outermost loop, so that the table soon has every row.
+        for (long seed : options.seeds())
+            for (int subject : options.subjects())
+                recipes.forEach((name, r) ->
+                        runs.add(new ComparisonRun(name, r.with("train.seed", seed), subject, seed, options.out())));
+        for (int subject : options.subjects()) baselines.put(subject, baselines(subject, options));
+    }
+
+    private void addRecipe(String nameOrFile, ComparisonOptions options) {
+        Recipe r = Recipe.load(nameOrFile);
+        for (String assignment : options.assignments()) r = r.with(assignment);
+        if (recipes.put(r.name(), r) != null)
+            throw new InputException(
+                    "--recipes", "has two of the name '" + r.name() + "'", "Give one of them another name");
+        if (options.ablation() && new RecipeSummary(r).hasGan()) {
+            recipes.put(r.name() + WITHOUT_GAN, r.with("loss.gan_weight", 0));
+            pairs.add(new Pair(r.name(), r.name() + WITHOUT_GAN));
+        }
+    }
+
+    private Pair pair(String text) {
+        String[] names = text.split("=", -1);
+        if (names.length != 2 || !recipes.containsKey(names[0]) || !recipes.containsKey(names[1]))
+            throw new InputException(
+                    "--compare " + text,
+                    "is no pair of rows",
+                    "Write A=B with two of " + String.join(", ", recipes.keySet()));
+        return new Pair(names[0], names[1]);
+    }
+
+    private List<ComparisonRun> baselines(int subject, ComparisonOptions options) {
+        Recipe first = recipes.values().iterator().next();
+        List<Long> seeds = options.data().hasHeldOut(subject) ? options.seeds().subList(0, 1) : options.seeds();
+        return seeds.stream()
+                .map(seed -> new ComparisonRun(RIDGE, first.with("train.seed", seed), subject, seed, options.out()))
+                .toList();
+    }
+
+    /** Names of the rows of trained models. */
+    Iterable<String> names() {
+        return recipes.keySet();
+    }
+
+    List<Pair> pairs() {
+        return pairs;
+    }
+
+    /** All training runs in the order in which they are run. */
+    List<ComparisonRun> runs() {
+        return runs;
+    }
+
+    /** A row's training runs in the order of the seeds. */
+    List<ComparisonRun> runs(String name, int subject) {
+        return runs.stream()
+                .filter(r -> r.name().equals(name) && r.subject() == subject)
+                .toList();
+    }
+
+    List<ComparisonRun> baselines(int subject) {
+        return baselines.get(subject);
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.Json;
+import org.cortigan.data.Settings;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.Metric;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.RunFolder;
+
+/** One run of a comparison and what came of it: its figures, its error, or neither as long as it is not run. */
+final class ComparisonRun {
+    private final String name;
+    private final Recipe recipe;
+    private final int subject;
+    private final long seed;
+    private final Path folder;
+    private Settings result;
+    private String error;
+
+    /** @param recipe with the seed of this run */
+    ComparisonRun(String name, Recipe recipe, int subject, long seed, Path out) {
+        this.name = name;
+        this.recipe = recipe;
+        this.subject = subject;
+        this.seed = seed;
+        this.folder = out.resolve("runs")
+                .resolve(name.replace(' ', '-') + "-" + AlgonautsSubject.folderName(subject) + "-seed" + seed);
+    }
+
+    String name() {
+        return name;
+    }
+
+    Recipe recipe() {
+        return recipe;
+    }
+
+    int subject() {
+        return subject;
+    }
+
+    long seed() {
+        return seed;
+    }
+
+    Path folder() {
+        return folder;
+    }
+
+    /** Name of the folder, which also names the run in messages. */
+    String label() {
+        return folder.getFileName().toString();
+    }
+
+    boolean isFinished() {
+        return result != null;
+    }
+
+    boolean hasFailed() {
+        return error != null;
+    }
+
+    /** Why it failed, in one line. */
+    String error() {
+        return error;
+    }
+
+    boolean has(String key) {
+        return result.values().containsKey(key);
+    }
+
+    double number(String key) {
+        return result.number(key, Double.NEGATIVE_INFINITY);
+    }
+
+    long whole(String key) {
+        return result.whole(key);
+    }
+
+    private Path resultFile() {
+        return folder.resolve("result.json");
+    }
+
+    /** Refuses a folder that holds a run of another recipe. */
+    void checkRecipe() {
+        Path yaml = folder.resolve("recipe.yaml");
+        if (Files.exists(yaml) && !values(Recipe.load(yaml.toString())).equals(values(recipe)))
+            throw new InputException(
+                    yaml.toString(),
+                    "is of another recipe than '" + name + "' with the values given now",
+                    "Give the values of the first time, remove that run's folder, or choose another folder by -o");
+    }
+
+    /** The values as text, in which a number looks the same whatever its type. */
+    private static String values(Recipe r) {
+        return Json.compact(r.settings().values());
+    }
+
+    /** Takes the result of a run that is finished, if there is one. */
+    void readResult() {
+        if (Files.exists(resultFile())) result = Settings.of(resultFile().toString(), Json.readObject(resultFile()));
+    }
+
+    void forgetResult() {
+        result = null;
+    }
+
+    void fail(Exception e) {
+        error = String.valueOf(e instanceof InputException ? e.getMessage() : e).replaceAll("\\s+", " ");
+    }
+
+    /** Writes the evaluation's files, and last the result, whose file says that the run is finished. */
+    void finish(Evaluation evaluation, Map<String, Object> more) {
+        Path evaluationFolder = folder.resolve("evaluation");
+        RunFolder.create(evaluationFolder);
+        evaluation.write(evaluationFolder);
+        Evaluation.Row all = evaluation.rows().get(0);
+        Map<String, Object> values = new LinkedHashMap<>(more);
+        values.put("images", evaluation.images());
+        for (Metric m : Metric.compared()) if (all.has(m)) values.put(m.key(), all.figure(m));
+        Json.write(resultFile(), values);
+        readResult();
+    }
+}

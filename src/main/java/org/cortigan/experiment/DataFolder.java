@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.SimulatedDataset;
+
+/**
+ * A folder of subjects in the layout of the Algonauts 2023 challenge.
+ *
+ * @param folder that holds subj01 ... subj08
+ * @param cache folder of decoded photographs; null for {@link #CACHE} in the data folder
+ */
+public record DataFolder(Path folder, Path cache) {
+    /** Name of the cache in a data folder. */
+    public static final String CACHE = ".cortigan-cache";
+
+    public DataFolder {
+        if (cache == null) cache = folder.resolve(CACHE);
+    }
+
+    /** Opens a subject, 1 to 8; the caller closes it. */
+    public AlgonautsSubject open(int subject) {
+        return AlgonautsSubject.open(folder, subject);
+    }
+
+    /** Where the responses to a subject's test images are, if there are any. */
+    public Path heldOut(int subject) {
+        return SimulatedDataset.heldOut(folder, subject);
+    }
+
+    /** Whether the responses to a subject's test images are there. */
+    public boolean hasHeldOut(int subject) {
+        return Files.isDirectory(heldOut(subject));
+    }
+}

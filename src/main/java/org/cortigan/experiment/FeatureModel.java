@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.graph.DType;
+import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.PretrainedVit;
+import org.cortigan.nn.Weights;
+import org.cortigan.train.Recipe;
+
+/** Models that only compute features. */
+public final class FeatureModel {
+    private FeatureModel() {}
+
+    /**
+     * A pre-trained ViT whose head is zero.
+     *
+     * @param weights a safetensors file with the names of timm or Hugging Face
+     * @param recipe whose shape the ViT has
+     * @param subject whose vertices the head has
+     * @param log takes messages for the user
+     * @throws InputException if a weight of the ViT is missing
+     */
+    public static Model pretrained(Path weights, Recipe recipe, AlgonautsSubject subject, Consumer<String> log) {
+        ModelConfig config = ModelConfig.of(
+                recipe.section("model"), List.of(new ModelConfig.Subject("", subject.left(), subject.right())));
+        PretrainedVit vit = PretrainedVit.load(weights, config);
+        log.accept("weights: missing " + vit.missing() + ", unexpected " + vit.unexpected());
+        Map<String, float[]> values = new LinkedHashMap<>(vit.values());
+        for (Weights.Spec spec : config.generatorWeights(DType.F32).specs()) {
+            if (values.containsKey(spec.name())) continue;
+            if (!spec.name().startsWith(Generator.PREFIX + "head."))
+                throw new InputException(weights.toString(), "lacks " + spec.name(), "Features need the whole ViT");
+            values.put(spec.name(), new float[(int) spec.shape().elements()]);
+        }
+        return Model.of(config, values);
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.exec.Device;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.train.Ensemble;
+import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageSplit;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.SubjectData;
+
+/**
+ * Evaluates trained models by Pearson's r of every vertex.
+ *
+ * @param cache folder of decoded photographs
+ * @param unit of the subject's noise ceilings
+ * @param log takes messages for the user
+ */
+public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, Consumer<String> log) {
+    /** Images at a time. */
+    private static final int BATCH = 32;
+
+    /** The images that a model is evaluated on. */
+    public enum Split {
+        /** The test images, whose responses no training reads. */
+        TEST,
+        /** The training images that the run held out. */
+        VALIDATION
+    }
+
+    /**
+     * Evaluates the mean prediction of several models, or the prediction of a single one.
+     *
+     * @param heldOut folder of the responses to the test images; read for {@link Split#TEST} only
+     * @throws InputException if a model is not of this subject, or if the runs held out no images or different ones
+     */
+    public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
+        String label = label(checkpoints, split);
+        String name = AlgonautsSubject.folderName(subject.number());
+        try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
+            checkVertices(checkpoints.get(0), models.subject(), subject);
+            return split == Split.TEST
+                    ? onTest(label, models, subject, heldOut)
+                    : onValidation(label, models, subject, checkpoints);
+        }
+    }
+
+    private static String label(List<Path> checkpoints, Split split) {
+        String mean = checkpoints.size() == 1 ? "" : "mean of " + checkpoints.size() + " models' predictions, ";
+        String names = checkpoints.stream().map(Path::toString).collect(Collectors.joining(", "));
+        return mean + names + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
+    }
+
+    private static void checkVertices(Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject) {
+        if (subject.left() != trained.left() || subject.right() != trained.right())
+            throw new InputException(
+                    checkpoint.toString(),
+                    "is for " + trained + ", the subject has " + subject.left() + " + " + subject.right(),
+                    "Give the subject that it was trained on");
+    }
+
+    private Evaluation onTest(String label, Ensemble models, AlgonautsSubject subject, Path heldOut) {
+        int[] images = IntStream.range(0, subject.testImages().size()).toArray();
+        try (DataBySize<HeldOut> data =
+                new DataBySize<>(size -> new HeldOut(subject, heldOut, size, cache, log), HeldOut::close)) {
+            return HeldOut.summary(label, models.evaluate(data, images), subject, unit);
+        }
+    }
+
+    private Evaluation onValidation(String label, Ensemble models, AlgonautsSubject subject, List<Path> checkpoints) {
+        int[] images = validationImages(checkpoints, subject.trainingImages().size());
+        try (DataBySize<SubjectData> data =
+                new DataBySize<>(size -> new SubjectData(subject, size, cache, log), SubjectData::close)) {
+            return HeldOut.summary(label, models.evaluate(data, images), subject, unit);
+        }
+    }
+
+    /** The images that all runs held out. */
+    private static int[] validationImages(List<Path> checkpoints, int trainingImages) {
+        int[] images = null;
+        for (Path checkpoint : checkpoints) {
+            int[] own = ImageSplit.of(Recipe.ofCheckpoint(checkpoint), trainingImages)
+                    .validation();
+            if (own.length == 0)
+                throw new InputException(
+                        checkpoint.toString(), "its run held out no images", "Evaluate on the test split");
+            if (images != null && !Arrays.equals(images, own))
+                throw new InputException(
+                        checkpoint.toString(),
+                        "its run held out other images than that of " + checkpoints.get(0),
+                        "Evaluate on the test split, or runs of equal train.seed and train.validation");
+            images = own;
+        }
+        return images;
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.cortigan.data.AtomicFiles;
+import org.cortigan.data.Images;
+import org.cortigan.data.NpyType;
+import org.cortigan.data.NpyWriter;
+import org.cortigan.train.Ensemble;
+import org.cortigan.train.RunFolder;
+
+/** Predicted responses as files. */
+public final class PredictionFiles {
+    private PredictionFiles() {}
+
+    /**
+     * Predicts the responses to photographs and writes lh_pred_test.npy and rh_pred_test.npy (f32 [images, vertices])
+     * and images.txt (a file name a line).
+     *
+     * @param photographs PNG or JPEG files, at least one
+     * @param folder made if it does not exist
+     */
+    public static void write(Ensemble models, List<Path> photographs, Path folder) {
+        RunFolder.create(folder);
+        int count = photographs.size(), columns = models.columns();
+        int left = models.subject().left(), right = columns - left;
+        try (NpyWriter lh = NpyWriter.create(folder.resolve("lh_pred_test.npy"), NpyType.F32, count, left);
+                NpyWriter rh = NpyWriter.create(folder.resolve("rh_pred_test.npy"), NpyType.F32, count, right)) {
+            float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
+            StringBuilder names = new StringBuilder();
+            for (int start = 0; start < count; start += models.batch()) {
+                List<Path> batch = photographs.subList(start, Math.min(start + models.batch(), count));
+                models.predict((k, side, into) -> into.put(Images.decode(batch.get(k), side)), batch.size(), predicted);
+                for (int k = 0; k < batch.size(); k++) {
+                    names.append(batch.get(k).getFileName()).append('\n');
+                    lh.writeRow(predicted, k * columns, left);
+                    rh.writeRow(predicted, k * columns + left, right);
+                }
+            }
+            lh.commit();
+            rh.commit();
+            AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.IntStream;
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.data.Json;
+import org.cortigan.data.SimulatedDataset;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.RidgeBaseline;
+import org.cortigan.exec.Device;
+import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
+import org.cortigan.model.Predictor;
+import org.cortigan.train.Ensemble;
+import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageFeatures;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.RunFolder;
+import org.cortigan.train.SubjectData;
+import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainerListener;
+
+/**
+ * A small experiment from beginning to end: simulates a subject, trains a model, trains the same model on shuffled
+ * pairs as a control, fits the ridge baseline, and evaluates all three on held-out images.
+ *
+ * @param out folder of everything that is written
+ * @param photographs that the simulated images are crops of
+ * @param images training images
+ * @param testImages test images
+ * @param progress makes the listener of a run from its name
+ * @param log takes messages for the user
+ */
+public record QuickstartExperiment(
+        Path out,
+        Recipe recipe,
+        List<Path> photographs,
+        int images,
+        int testImages,
+        Function<String, TrainerListener> progress,
+        Consumer<String> log) {
+    private static final int SUBJECT = 1, SIMULATED_SIZE = 96, PIXELS = 32, BATCH = 32;
+
+    /** Folder of the simulated data. */
+    public Path data() {
+        return out.resolve("data");
+    }
+
+    /** Folder of the model's run. */
+    public Path run() {
+        return out.resolve("run");
+    }
+
+    /** Runs everything, writes the evaluations and summary.json, and returns the evaluations by name. */
+    public Map<String, Evaluation> run(Device device) {
+        log.accept("1/4 simulating subject " + SUBJECT + ": " + images + " training and " + testImages
+                + " test images, crops of photographs");
+        SimulatedDataset.write(
+                new SimulatedDataset.Options(data(), SUBJECT, photographs, images, testImages, SIMULATED_SIZE, 0),
+                line -> {});
+        Map<String, Evaluation> results = evaluations(device);
+        write(results);
+        return results;
+    }
+
+    private Map<String, Evaluation> evaluations(Device device) {
+        DataFolder data = new DataFolder(data(), null);
+        int size = Generator.of(recipe.section("model").section("generator")).image();
+        Map<String, Evaluation> results = new LinkedHashMap<>();
+        try (AlgonautsSubject subject = data.open(SUBJECT);
+                SubjectData training = new SubjectData(subject, size, data.cache(), line -> {});
+                HeldOut test = new HeldOut(subject, data.heldOut(SUBJECT), size, data.cache(), line -> {})) {
+            log.accept("2/4 training a ViT GAN on " + subject.vertices() + " vertices");
+            results.put("ViT GAN", trained(recipe, run(), training, test, subject, device));
+            log.accept("3/4 the control: the same with every photograph's response taken from another");
+            Recipe shuffled = recipe.with("train.shuffle_pairs", true);
+            results.put(
+                    "control, shuffled pairs",
+                    trained(shuffled, out.resolve("control"), training, test, subject, device));
+            log.accept("4/4 the yardstick: ridge regression on 100 principal components of pixels");
+            results.put("ridge on pixels", ridge(training, test, size));
+        }
+        return results;
+    }
+
+    private Evaluation trained(
+            Recipe r, Path folder, SubjectData training, HeldOut test, AlgonautsSubject subject, Device device) {
+        String name = folder.getFileName().toString();
+        RunFolder.create(folder);
+        try (Trainer trainer = new Trainer(r, training, device, folder);
+                RunFolder files = new RunFolder(folder, r, device, Map.of(), 0)) {
+            trainer.addListener(files);
+            trainer.addListener(progress.apply(name));
+            trainer.run();
+        }
+        // The last checkpoint, because choosing the control's best one on its validation images would flatter it.
+        try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, BATCH, "")) {
+            int[] all = IntStream.range(0, test.count()).toArray();
+            return HeldOut.summary(name, Ensemble.evaluate(p, test, all), subject, NoiseCeiling.Unit.FRACTION);
+        }
+    }
+
+    private static Evaluation ridge(SubjectData training, HeldOut test, int size) {
+        return test.ridge(
+                "ridge on pixels",
+                ImageFeatures.pixels(training, size, PIXELS),
+                ImageFeatures.pixels(test, size, PIXELS),
+                training,
+                RidgeBaseline.Options.defaults(),
+                NoiseCeiling.Unit.FRACTION);
+    }
+
+    private void write(Map<String, Evaluation> results) {
+        Map<String, Object> summary = new LinkedHashMap<>();
+        results.forEach((name, evaluation) -> {
+            Path folder = out.resolve("evaluation").resolve(name.replaceAll("[^A-Za-z]+", "-"));
+            RunFolder.create(folder);
+            evaluation.write(folder);
+            summary.put(name, Map.of("mean_r", evaluation.meanR(), "median_r", evaluation.medianR()));
+        });
+        Json.write(out.resolve("summary.json"), summary);
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.cortigan.data.Settings;
+import org.cortigan.train.Recipe;
+
+/** A recipe in a few words, for tables. */
+record RecipeSummary(Recipe recipe) {
+    /** Whether discriminators are trained. */
+    boolean hasGan() {
+        return recipe.section("loss").number("gan_weight", 0) > 0
+                && !text("discriminator", "type").equals("none");
+    }
+
+    String model() {
+        String type = text("generator", "type");
+        return Map.of("vit", "ViT", "cnn", "shallow CNN", "unet", "U-Net").getOrDefault(type, type);
+    }
+
+    String loss() {
+        Settings loss = recipe.section("loss");
+        List<String> terms = new ArrayList<>();
+        String pixel = loss.text("pixel").toLowerCase(Locale.ROOT);
+        if (loss.number("correlation_weight", 0) > 0) terms.add("correlation");
+        if (loss.number("pixel_weight", 0) > 0)
+            terms.add(Map.of("l1", "L1", "mse", "MSE", "smooth_l1", "smooth L1").getOrDefault(pixel, pixel));
+        if (hasGan()) terms.add("GAN");
+        return String.join(" + ", terms);
+    }
+
+    int epochs() {
+        return recipe.section("train").integer("epochs", 1);
+    }
+
+    boolean isPretrained() {
+        return !recipe.section("train").text("init").isEmpty();
+    }
+
+    /** @param count how many there are; null as long as no run has told */
+    String discriminators(Long count) {
+        if (!hasGan()) return "none";
+        String type = text("discriminator", "type"), per = text("discriminator", "per");
+        return (count == null ? "" : count + " ")
+                + Map.of("mlp", "MLP", "conv", "convolutional", "vit", "ViT").getOrDefault(type, type)
+                + (per.equals("all") ? ", all vertices" : ", per " + per)
+                + (text("discriminator", "spectral_norm").equals("none") ? "" : ", spectral norm");
+    }
+
+    private String text(String section, String key) {
+        return recipe.section("model").section(section).text(key).toLowerCase(Locale.ROOT);
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.RidgeBaseline;
+import org.cortigan.eval.RowSource;
+import org.cortigan.model.Predictor;
+import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageFeatures;
+import org.cortigan.train.TrainingData;
+
+/**
+ * The field's baseline: ridge regression for each vertex on principal components of standardised features.
+ *
+ * @param components principal components, at least 1
+ * @param unit of the subject's noise ceilings
+ * @see RidgeBaseline
+ */
+public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCeiling.Unit unit) {
+    /** Side of the averaged images whose pixels are features. */
+    private static final int PIXELS = 32;
+
+    /** Side of the images that {@link #onPixels} reads. */
+    public static final int IMAGE_SIZE = 2 * PIXELS;
+
+    /**
+     * Fits and evaluates on pixels.
+     *
+     * @param training images of side {@link #IMAGE_SIZE} to fit on
+     * @param test images of the same side to evaluate on
+     * @param split what the label calls the test images
+     */
+    public Evaluation onPixels(TrainingData training, TrainingData test, String split) {
+        return evaluate(
+                "pixels, " + split,
+                ImageFeatures.pixels(training, IMAGE_SIZE, PIXELS),
+                ImageFeatures.pixels(test, IMAGE_SIZE, PIXELS),
+                training,
+                test);
+    }
+
+    /**
+     * Fits and evaluates on the features that a network computes.
+     *
+     * @param name what the label calls the network
+     */
+    public Evaluation onFeatures(
+            Predictor extractor, String name, TrainingData training, TrainingData test, String split) {
+        return evaluate(
+                "features of " + name + ", " + split,
+                ImageFeatures.of(extractor, training),
+                ImageFeatures.of(extractor, test),
+                training,
+                test);
+    }
+
+    private Evaluation evaluate(
+            String what, RowSource trainingFeatures, RowSource testFeatures, TrainingData training, TrainingData test) {
+        return HeldOut.ridge(
+                "ridge on " + components + " components of " + what,
+                trainingFeatures,
+                testFeatures,
+                training,
+                test,
+                subject,
+                RidgeBaseline.Options.defaults().withComponents(components),
+                unit);
+    }
+}

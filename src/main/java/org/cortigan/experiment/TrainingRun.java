@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.function.Consumer;
+import org.cortigan.exec.Device;
+import org.cortigan.jni.Native;
+import org.cortigan.train.Recipe;
+import org.cortigan.train.RunFolder;
+import org.cortigan.train.Trainer;
+import org.cortigan.train.TrainerListener;
+import org.cortigan.train.TrainingData;
+
+/** A training run with its folder: recipe, environment, metrics and checkpoints. */
+public final class TrainingRun implements AutoCloseable {
+    private final Recipe recipe;
+    private final Device device;
+    private final Path folder;
+    private final Trainer trainer;
+
+    /**
+     * Makes the folder and builds the model.
+     *
+     * @param data of each subject, by name; a single subject has the empty name
+     * @param folder of the run's files; null for a run that is only planned
+     * @param log takes messages for the user
+     */
+    public TrainingRun(
+            Recipe recipe, Map<String, TrainingData> data, Device device, Path folder, Consumer<String> log) {
+        this.recipe = recipe;
+        this.device = device;
+        this.folder = folder;
+        if (folder != null) RunFolder.create(folder);
+        trainer = new Trainer(recipe, data, device, folder, log);
+    }
+
+    /** The trainer, for questions about the model and the data. */
+    public Trainer trainer() {
+        return trainer;
+    }
+
+    /** Goes on from a checkpoint. */
+    public void resume(Path checkpoint) {
+        trainer.resume(checkpoint);
+    }
+
+    /** How far the run is, as "step 3 of 10". */
+    public String position() {
+        return "step " + trainer.step() + " of " + trainer.steps();
+    }
+
+    /**
+     * Trains to the end and writes the run's files. A signal to the JVM stops the run after the current step and writes
+     * a checkpoint.
+     *
+     * @param whenStopped called if a signal stopped the run, before the JVM ends
+     * @param listeners told about steps and epochs, after the run's files are written
+     * @return whether the run is complete
+     */
+    public boolean run(Runnable whenStopped, TrainerListener... listeners) {
+        CountDownLatch done = new CountDownLatch(1);
+        // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
+        Thread hook = new Thread(() -> stopAndWait(done));
+        Map<String, Object> environment = environment();
+        try (RunFolder files = new RunFolder(folder, recipe, device, environment, trainer.step())) {
+            trainer.addListener(files);
+            for (TrainerListener l : listeners) trainer.addListener(l);
+            Runtime.getRuntime().addShutdownHook(hook);
+            boolean complete = trainer.run();
+            if (!complete) whenStopped.run();
+            return complete;
+        } finally {
+            done.countDown();
+            remove(hook);
+        }
+    }
+
+    private static Map<String, Object> environment() {
+        Map<String, Object> environment = new LinkedHashMap<>();
+        environment.put("processor", Native.cpu_features());
+        environment.put("libraries", Native.library_versions());
+        return environment;
+    }
+
+    private void stopAndWait(CountDownLatch done) {
+        trainer.requestStop();
+        try {
+            done.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void remove(Thread hook) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            // The JVM is ending already: the hook has run.
+        }
+    }
+
+    @Override
+    public void close() {
+        trainer.close();
+    }
+}
