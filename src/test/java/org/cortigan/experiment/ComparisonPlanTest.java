@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.experiment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.InputException;
+import org.cortigan.eval.ComparisonTable;
+import org.cortigan.eval.NoiseCeiling;
+import org.junit.jupiter.api.Test;
+
+/** The runs that a comparison plans, without any data. */
+class ComparisonPlanTest {
+    private static ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
+        return new ComparisonOptions(
+                new DataFolder(Path.of("no-data"), null),
+                Path.of("out"),
+                recipes,
+                List.of("train.epochs=1"),
+                List.of(3L, 1L, 3L),
+                List.of(2, 2),
+                true,
+                pairs,
+                components,
+                NoiseCeiling.Unit.FRACTION);
+    }
+
+    @Test
+    void seedsAreOutermostAndARecipeIsFollowedByItselfWithoutGan() {
+        ComparisonPlan plan = new ComparisonPlan(options(
+                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"),
+                List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny"),
+                5));
+        List<String> names = new ArrayList<>();
+        for (ComparisonRun r : plan.runs()) names.add(r.label());
+        assertEquals("vanilla-gan-tiny-subj02-seed3", names.get(0));
+        assertEquals("vanilla-gan-tiny-without-GAN-subj02-seed3", names.get(1));
+        assertTrue(names.indexOf("vanilla-corr-2d-tiny-subj02-seed3") < names.indexOf("vanilla-gan-tiny-subj02-seed1"));
+        assertEquals(2, plan.runs("vanilla-gan-tiny", 2).size());
+        assertEquals(2, plan.baselines(2).size()); // the validation split differs from seed to seed
+        assertEquals(
+                "vanilla-corr-2d-tiny",
+                plan.pairs().get(plan.pairs().size() - 1).first());
+        for (ComparisonRun r : plan.runs()) {
+            assertEquals(1, new RecipeSummary(r.recipe()).epochs());
+            assertEquals(!r.name().endsWith("without GAN"), new RecipeSummary(r.recipe()).hasGan(), r.name());
+            assertFalse(r.isFinished() || r.hasFailed());
+        }
+    }
+
+    @Test
+    void aTableOfRunsThatAreStillToDoSaysSo() {
+        ComparisonOptions options = options(List.of("vit-gan-tiny"), List.of(), 5);
+        ComparisonTable table = new ComparisonSummary(options, new ComparisonPlan(options)).table();
+        assertEquals(3, table.rows().size());
+        ComparisonTable.Row row = table.rows().get(0);
+        assertEquals(List.of("seed 3: not run yet", "seed 1: not run yet"), row.notes());
+        assertEquals("ViT", row.setup().model());
+        assertEquals("validation", row.evaluatedOn());
+        assertEquals(
+                "5 components of pixels, ridge", table.rows().get(2).setup().model());
+        assertEquals(0, table.differences().get(0).meanR().length);
+    }
+
+    private static void refused(String part, List<String> recipes, List<String> pairs, int components) {
+        InputException e =
+                assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs, components)));
+        assertTrue(e.getMessage().contains(part), e.getMessage());
+    }
+
+    @Test
+    void wrongOptionsAreRefused() {
+        refused("--recipes", List.of(), List.of(), 5);
+        refused("two of the name", List.of("vit-gan-tiny", "vit-gan-tiny"), List.of(), 5);
+        refused("--components 0", List.of("vit-gan-tiny"), List.of(), 0);
+        refused("--compare vit-gan-tiny", List.of("vit-gan-tiny"), List.of("vit-gan-tiny"), 5);
+        refused("--compare vit-gan-tiny=x", List.of("vit-gan-tiny"), List.of("vit-gan-tiny=x"), 5);
+    }
+}
