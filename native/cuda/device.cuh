@@ -77,7 +77,9 @@ void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 thread
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
                                        " bytes of shared memory: " + cudaGetErrorString(e));
     }
-    kernel<<<grid, threads, shared, (cudaStream_t)stream> > >(args...);
+    // clang-format off: it would take >>> apart
+    kernel<<<grid, threads, shared, (cudaStream_t)stream>>>(args...);
+    // clang-format on
     cudaError_t e = cudaGetLastError();
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
 }
