@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -31,33 +32,74 @@
 
 namespace {
 
-struct Page {
-    int64_t memory;   // bytes of the device
-    int32_t devices;  // how many there are
-    int32_t code;     // error to give ...
-    int32_t after;    // ... at the call of that name after so many good ones; counts down
-    int32_t major;    // architecture
-    char call[64];
-    int64_t used;      // bytes in use
-    int32_t live[6];   // device blocks, host blocks, streams, events, graphs, instances
-    int64_t launches;  // of graphs
-    int64_t kernels;   // run
-    int64_t waits;     // synchronisations
-    int64_t made[2];   // device blocks, host blocks that were ever asked for
-    int64_t copies;    // asked for
-    int32_t sticky;    // whether an error stays with the process that met it
+/// The file that the test shares: numbers by name. The test writes the names (SimulatedCuda.Number).
+struct File {
+    char call[64];  // the call that is to fail
+    struct {
+        char name[24];
+        int64_t value;
+    } numbers[24];
 };
 enum { kDevice, kHost, kStream, kEvent, kGraph, kExec };
+
+/// The number of that name. A file of a test has it already; ours begins empty.
+int64_t& find(File* f, const char* name, bool of_test) {
+    for (auto& n : f->numbers) {
+        if (!std::strcmp(n.name, name)) return n.value;
+        if (*n.name) continue;
+        if (of_test) break;
+        std::strcpy(n.name, name);
+        return n.value;
+    }
+    std::fprintf(stderr, "cudart simulation: the test's page has no number %s\n", name);
+    std::abort();
+}
+
+struct Page {
+    char* call;
+    int64_t& memory;    // bytes of the device
+    int64_t& devices;   // how many there are
+    int64_t& code;      // error to give ...
+    int64_t& after;     // ... at the call of that name after so many good ones; counts down
+    int64_t& major;     // architecture
+    int64_t& sticky;    // whether an error stays with the process that met it
+    int64_t& used;      // bytes in use
+    int64_t* live[6];   // what is open now
+    int64_t* made[2];   // blocks that were ever asked for
+    int64_t& launches;  // of graphs
+    int64_t& kernels;   // run
+    int64_t& waits;     // synchronisations
+    int64_t& copies;    // asked for
+
+    Page(File* f, bool of_test)
+        : call(f->call),
+          memory(find(f, "MEMORY", of_test)),
+          devices(find(f, "DEVICES", of_test)),
+          code(find(f, "ERROR", of_test)),
+          after(find(f, "GOOD_CALLS_BEFORE", of_test)),
+          major(find(f, "ARCHITECTURE", of_test)),
+          sticky(find(f, "STICKY", of_test)),
+          used(find(f, "USED_BYTES", of_test)),
+          launches(find(f, "GRAPH_LAUNCHES", of_test)),
+          kernels(find(f, "KERNELS", of_test)),
+          waits(find(f, "WAITS", of_test)),
+          copies(find(f, "COPIES", of_test)) {
+        const char* open[] = {"DEVICE_BLOCKS", "HOST_BLOCKS", "STREAMS", "EVENTS", "GRAPHS", "GRAPH_INSTANCES"};
+        for (int i = 0; i < 6; i++) live[i] = &find(f, open[i], of_test);
+        made[kDevice] = &find(f, "DEVICE_ALLOCATIONS", of_test);
+        made[kHost] = &find(f, "HOST_ALLOCATIONS", of_test);
+    }
+};
 
 Page* page() {
     static Page* p = [] {
         const char* file = std::getenv("CG_CUDART_PAGE");
         if (file) {
             int fd = open(file, O_RDWR);
-            void* m = fd < 0 ? MAP_FAILED : mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-            if (m != MAP_FAILED) return (Page*)m;
+            void* m = fd < 0 ? MAP_FAILED : mmap(nullptr, sizeof(File), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            if (m != MAP_FAILED) return new Page((File*)m, true);
         }
-        auto* own = new Page();
+        auto* own = new Page(new File(), false);
         own->memory = 1ll << 30;
         own->devices = 1;
         own->major = 9;
@@ -76,7 +118,7 @@ int fault(const char* call) {
     if (p->sticky && dead) return dead;
     if (std::strcmp(p->call, call) || p->code == 0) return kOk;
     if (p->after-- > 0) return kOk;
-    int e = p->code;
+    const int e = (int)p->code;
     p->code = 0;
     if (e < 0)
         for (;;) pause();
@@ -202,7 +244,7 @@ CG_CUDART int cudaRuntimeGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaDriverGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaGetDeviceCount(int* n) {
     FAULT(cudaGetDeviceCount);
-    *n = page()->devices;
+    *n = (int)page()->devices;
     return *n > 0 ? kOk : kNoDevice;
 }
 CG_CUDART int cudaSetDevice(int d) {
@@ -253,19 +295,19 @@ CG_CUDART int cudaGetDeviceProperties(Properties* p, int) {
     return kOk;
 }
 CG_CUDART int cudaDeviceGetAttribute(int* v, int attribute, int) {
-    *v = attribute == 75 ? page()->major : 0;
+    *v = attribute == 75 ? (int)page()->major : 0;
     return kOk;
 }
 
 static int allocate(void** p, size_t bytes, int kind) {
     NOT_WHILE_RECORDING();
-    page()->made[kind]++;
+    ++*page()->made[kind];
     if (kind == kDevice && page()->used + (int64_t)bytes > page()->memory) return kOutOfMemory;
     *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     std::memset(*p, 0xFF, bytes);  // what nobody wrote is NaN
     blocks[*p] = (int64_t)bytes;
     if (kind == kDevice) page()->used += (int64_t)bytes;
-    page()->live[kind]++;
+    ++*page()->live[kind];
     return kOk;
 }
 static int release(void* p, int kind) {
@@ -274,7 +316,7 @@ static int release(void* p, int kind) {
     if (it == blocks.end()) return kInvalid;
     work_off_all();
     if (kind == kDevice) page()->used -= it->second;
-    page()->live[kind]--;
+    --*page()->live[kind];
     blocks.erase(it);
     std::free(p);
     return kOk;
@@ -318,7 +360,7 @@ CG_CUDART int cudaStreamCreateWithFlags(void** s, unsigned) {
     FAULT(cudaStreamCreateWithFlags);
     auto* n = new Stream();
     streams.insert(n);
-    page()->live[kStream]++;
+    ++*page()->live[kStream];
     *s = n;
     return kOk;
 }
@@ -327,7 +369,7 @@ CG_CUDART int cudaStreamDestroy(void* s) {
     work_off((Stream*)s);
     streams.erase((Stream*)s);
     delete (Stream*)s;
-    page()->live[kStream]--;
+    --*page()->live[kStream];
     return late;
 }
 CG_CUDART int cudaStreamSynchronize(void* s) {
@@ -352,26 +394,26 @@ CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
     FAULT(cudaStreamEndCapture);
     if (stream->spoilt) return kCaptureInvalidated;
     *graph = g.release();
-    page()->live[kGraph]++;
+    ++*page()->live[kGraph];
     return kOk;
 }
 CG_CUDART int cudaGraphInstantiate(void** exec, void* graph, unsigned long long) {
     FAULT(cudaGraphInstantiate);
     *exec = new Graph(*(Graph*)graph);
-    page()->live[kExec]++;
+    ++*page()->live[kExec];
     return kOk;
 }
 CG_CUDART int cudaGraphDestroy(void* graph) {
     LATE_FAULT(cudaGraphDestroy);
     delete (Graph*)graph;
-    page()->live[kGraph]--;
+    --*page()->live[kGraph];
     return late;
 }
 CG_CUDART int cudaGraphExecDestroy(void* exec) {
     LATE_FAULT(cudaGraphExecDestroy);
     work_off_all();
     delete (Graph*)exec;
-    page()->live[kExec]--;
+    --*page()->live[kExec];
     return late;
 }
 CG_CUDART int cudaGraphLaunch(void* exec, void* stream) {
@@ -386,20 +428,20 @@ CG_CUDART int cudaGraphLaunch(void* exec, void* stream) {
 CG_CUDART int cudaEventCreateWithFlags(void** e, unsigned) {
     FAULT(cudaEventCreateWithFlags);
     *e = new Event();
-    page()->live[kEvent]++;
+    ++*page()->live[kEvent];
     return kOk;
 }
 CG_CUDART int cudaEventCreate(void** e) {
     FAULT(cudaEventCreate);
     *e = new Event();
-    page()->live[kEvent]++;
+    ++*page()->live[kEvent];
     return kOk;
 }
 CG_CUDART int cudaEventDestroy(void* e) {
     LATE_FAULT(cudaEventDestroy);
     work_off_all();
     delete (Event*)e;
-    page()->live[kEvent]--;
+    --*page()->live[kEvent];
     return late;
 }
 CG_CUDART int cudaEventRecord(void* e, void* stream) {

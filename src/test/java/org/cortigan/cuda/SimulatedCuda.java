@@ -9,13 +9,53 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.EnumSet;
 
 /**
  * What the CUDA runtime of native/sim/cudart is to do, and what is open in it. Only for tests that run in the JVM where
  * that runtime stands for the real one (tagged {@code cuda}).
  */
 public final class SimulatedCuda {
-    private static final int BYTES = 176;
+    /** What the page holds, by the names that the simulation looks for. */
+    private enum Number {
+        MEMORY,
+        DEVICES,
+        ERROR,
+        GOOD_CALLS_BEFORE,
+        ARCHITECTURE,
+        STICKY,
+        USED_BYTES,
+        DEVICE_BLOCKS,
+        HOST_BLOCKS,
+        STREAMS,
+        EVENTS,
+        GRAPHS,
+        GRAPH_INSTANCES,
+        DEVICE_ALLOCATIONS,
+        HOST_ALLOCATIONS,
+        GRAPH_LAUNCHES,
+        KERNELS,
+        WAITS,
+        COPIES;
+
+        private int at() {
+            return CALL + SLOT * ordinal();
+        }
+
+        long get() {
+            return PAGE.getLong(at() + NAME);
+        }
+
+        void set(long value) {
+            PAGE.putLong(at() + NAME, value);
+        }
+    }
+
+    /** What is open: all of them are 0 when everything is closed. */
+    private static final EnumSet<Number> OPEN = EnumSet.range(Number.DEVICE_BLOCKS, Number.GRAPH_INSTANCES);
+
+    // The file (native/sim/cudart/cudart.cpp, File): the name of a call, then a name and a number each.
+    private static final int CALL = 64, NAME = 24, SLOT = NAME + 8, SLOTS = 24;
     private static final ByteBuffer PAGE = page();
 
     private SimulatedCuda() {}
@@ -26,8 +66,11 @@ public final class SimulatedCuda {
                 StandardOpenOption.CREATE,
                 StandardOpenOption.READ,
                 StandardOpenOption.WRITE)) {
-            f.write(ByteBuffer.allocate(BYTES), 0);
-            return f.map(FileChannel.MapMode.READ_WRITE, 0, BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            int bytes = CALL + SLOT * SLOTS;
+            ByteBuffer names = ByteBuffer.allocate(bytes);
+            for (Number n : Number.values()) names.put(n.at(), n.name().getBytes(StandardCharsets.US_ASCII));
+            f.write(names, 0);
+            return f.map(FileChannel.MapMode.READ_WRITE, 0, bytes).order(ByteOrder.LITTLE_ENDIAN);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -37,24 +80,26 @@ public final class SimulatedCuda {
     public static void reset() {
         memory(1L << 30);
         devices(1);
-        PAGE.putInt(12, 0).putInt(20, 9).putInt(168, 0);
+        architecture(9);
+        sticky(false);
+        Number.ERROR.set(0);
     }
 
     /** Whether an error stays with the process that met it, as on a card after a kernel's fault. */
     public static void sticky(boolean stays) {
-        PAGE.putInt(168, stays ? 1 : 0);
+        Number.STICKY.set(stays ? 1 : 0);
     }
 
     public static void memory(long bytes) {
-        PAGE.putLong(0, bytes);
+        Number.MEMORY.set(bytes);
     }
 
     public static void devices(int n) {
-        PAGE.putInt(8, n);
+        Number.DEVICES.set(n);
     }
 
     public static void architecture(int major) {
-        PAGE.putInt(20, major);
+        Number.ARCHITECTURE.set(major);
     }
 
     /**
@@ -65,59 +110,58 @@ public final class SimulatedCuda {
      * @param error CUDA's number; -1: the call never returns
      */
     public static void fail(String call, int after, int error) {
-        byte[] name = new byte[64];
+        byte[] name = new byte[CALL];
         byte[] b = call.getBytes(StandardCharsets.US_ASCII);
         System.arraycopy(b, 0, name, 0, b.length);
-        PAGE.put(24, name);
-        PAGE.putInt(16, after).putInt(12, error);
+        PAGE.put(0, name);
+        Number.GOOD_CALLS_BEFORE.set(after);
+        Number.ERROR.set(error);
     }
 
     /** Whether the error asked for has not been met. */
     public static boolean pending() {
-        return PAGE.getInt(12) != 0;
+        return Number.ERROR.get() != 0;
     }
 
     public static long usedBytes() {
-        return PAGE.getLong(88);
+        return Number.USED_BYTES.get();
     }
 
     /** Blocks of the device and of the host, streams, events, graphs and their instances that are open. */
     public static int live() {
-        int n = 0;
-        for (int i = 0; i < 6; i++) n += PAGE.getInt(96 + 4 * i);
-        return n;
+        return OPEN.stream().mapToInt(n -> (int) n.get()).sum();
     }
 
     /** Forgets what processes that were killed had open; this one must have nothing open. */
     public static void processesEnded() {
-        PAGE.putLong(88, 0);
-        for (int i = 0; i < 6; i++) PAGE.putInt(96 + 4 * i, 0);
+        Number.USED_BYTES.set(0);
+        OPEN.forEach(n -> n.set(0));
     }
 
     public static long graphLaunches() {
-        return PAGE.getLong(120);
+        return Number.GRAPH_LAUNCHES.get();
     }
 
     public static long kernels() {
-        return PAGE.getLong(128);
+        return Number.KERNELS.get();
     }
 
     public static long waits() {
-        return PAGE.getLong(136);
+        return Number.WAITS.get();
     }
 
     /** Blocks of the device that were ever asked for. */
     public static long deviceAllocations() {
-        return PAGE.getLong(144);
+        return Number.DEVICE_ALLOCATIONS.get();
     }
 
     /** Blocks of pinned memory that were ever asked for. */
     public static long hostAllocations() {
-        return PAGE.getLong(152);
+        return Number.HOST_ALLOCATIONS.get();
     }
 
     /** Copies that were ever asked for. */
     public static long copies() {
-        return PAGE.getLong(160);
+        return Number.COPIES.get();
     }
 }
