@@ -272,15 +272,4 @@ template <class T>
 inline T __shfl_sync(uint32_t mask, T v, int from) {
     return cg::sim::shuffle(mask, v, (unsigned)from);
 }
-template <class T>
-inline T __shfl_down_sync(uint32_t mask, T v, int d) {
-    unsigned l = cg::sim::lane() + (unsigned)d;
-    return cg::sim::shuffle(mask, v, l < 32 ? l : cg::sim::lane());
-}
-template <class T>
-inline T __ldg(const T* p) {
-    return *p;
-}
-inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
-inline float __fdividef(float a, float b) { return a / b; }
