@@ -11,25 +11,23 @@ namespace {
 
 constexpr int kThreads = 256;
 
-template <int KIND>
+template <ActivationKind KIND>
 __device__ inline float value(float x, float alpha) {
-    if (KIND == kGelu) return 0.5f * x * erfcf(-x * 0.70710678f);
-    if (KIND == kLeakyRelu) return x > 0 ? x : alpha * x;
-    if (KIND == kRelu) return x > 0 ? x : 0.f;
+    if (KIND == ActivationKind::GELU) return 0.5f * x * erfcf(-x * 0.70710678f);
+    if (KIND == ActivationKind::LEAKY_RELU) return x > 0 ? x : alpha * x;
     return tanhf(x);
 }
 
-template <int KIND>
+template <ActivationKind KIND>
 __device__ inline float slope(float x, float alpha) {
-    if (KIND == kGelu) return 0.5f * erfcf(-x * 0.70710678f) + x * expf(-0.5f * x * x) * 0.39894228f;
-    if (KIND == kLeakyRelu) return x > 0 ? 1.f : alpha;
-    if (KIND == kRelu) return x > 0 ? 1.f : 0.f;
+    if (KIND == ActivationKind::GELU) return 0.5f * erfcf(-x * 0.70710678f) + x * expf(-0.5f * x * x) * 0.39894228f;
+    if (KIND == ActivationKind::LEAKY_RELU) return x > 0 ? 1.f : alpha;
     const float t = tanhf(x);
     return 1.f - t * t;
 }
 
 /// y = f(x), or y = dY f'(x) where dY is given.
-template <class T, int KIND, bool GRAD>
+template <class T, ActivationKind KIND, bool GRAD>
 __global__ void __launch_bounds__(kThreads) activate(const T* x, const T* dY, T* y, i64 n, float alpha) {
     constexpr int V = kVec<T>;
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
@@ -47,17 +45,21 @@ __global__ void __launch_bounds__(kThreads) activate(const T* x, const T* dY, T*
 }
 
 template <class T, bool GRAD>
-void run(const void* x, const void* dY, void* y, i64 n, i64 kind, double alpha, Stream s) {
+void run(const void* x, const void* dY, void* y, i64 n, ActivationKind kind, double alpha, Stream s) {
     CG_CHECK(aligned16(x) && aligned16(dY) && aligned16(y), "tensors must lie on 16 bytes");
     const dim3 blocks = grid(ceil_div(n, (i64)kThreads * kVec<T>));
     const T *a = (const T*)x, *d = (const T*)dY;
     switch (kind) {
-        case kGelu: CG_LAUNCH((activate<T, kGelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
-        case kLeakyRelu:
-            CG_LAUNCH((activate<T, kLeakyRelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
+        case ActivationKind::GELU:
+            CG_LAUNCH((activate<T, ActivationKind::GELU, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
             break;
-        case kRelu: CG_LAUNCH((activate<T, kRelu, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
-        case kTanh: CG_LAUNCH((activate<T, kTanh, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha); break;
+        case ActivationKind::LEAKY_RELU:
+            CG_LAUNCH((activate<T, ActivationKind::LEAKY_RELU, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n,
+                      (float)alpha);
+            break;
+        case ActivationKind::TANH:
+            CG_LAUNCH((activate<T, ActivationKind::TANH, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
+            break;
         default: CG_CHECK(false, "unknown activation");
     }
 }

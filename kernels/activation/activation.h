@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise activations y = f(x) and dX = dY f'(x); x, y, dY, dX [n] in T, computed in float.
-//   kind 0 GELU x Phi(x) with the exact normal distribution function (torch's default, timm's ViT)
-//        1 LeakyReLU, slope alpha   2 ReLU   3 tanh
+//   GELU: x Phi(x) with the exact normal distribution function (torch's default, timm's ViT)
+//   LEAKY_RELU: x where x > 0, else alpha x;  TANH: tanh(x)
 // One read and one write (backward: two reads). Deterministic. dX may be dY or x.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
-enum ActivationKind : i64 { kGelu = 0, kLeakyRelu = 1, kRelu = 2, kTanh = 3 };
+enum class ActivationKind : i64 { GELU, LEAKY_RELU, TANH };
 struct ActivationArgs {
     const void* x;
     void* y;
-    i64 n, kind;
+    i64 n;
+    ActivationKind kind;
     double alpha;
 };
 struct ActivationGradArgs {
     const void* x;
     const void* dY;
     void* dX;
-    i64 n, kind;
+    i64 n;
+    ActivationKind kind;
     double alpha;
 };
 }  // namespace cg

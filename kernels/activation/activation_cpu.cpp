@@ -39,28 +39,26 @@ inline vf vtanh(vf x) {
     return select(x < vf{}, -r, r);
 }
 
-template <i64 K>
+template <ActivationKind K>
 inline vf f(vf x, vf alpha) {
-    if constexpr (K == kGelu) return x * normal(x).cdf;
-    if constexpr (K == kLeakyRelu) return select(x > vf{}, x, alpha * x);
-    if constexpr (K == kRelu) return select(x > vf{}, x, vf{});
-    if constexpr (K == kTanh) return vtanh(x);
+    if constexpr (K == ActivationKind::GELU) return x * normal(x).cdf;
+    if constexpr (K == ActivationKind::LEAKY_RELU) return select(x > vf{}, x, alpha * x);
+    if constexpr (K == ActivationKind::TANH) return vtanh(x);
 }
-template <i64 K>
+template <ActivationKind K>
 inline vf df(vf x, vf alpha) {
-    if constexpr (K == kGelu) {
+    if constexpr (K == ActivationKind::GELU) {
         Normal n = normal(x);
         return fma(x * n.e, splat(0.3989422804014327f), n.cdf);
     }
-    if constexpr (K == kLeakyRelu) return select(x > vf{}, splat(1.f), alpha);
-    if constexpr (K == kRelu) return select(x > vf{}, splat(1.f), vf{});
-    if constexpr (K == kTanh) {
+    if constexpr (K == ActivationKind::LEAKY_RELU) return select(x > vf{}, splat(1.f), alpha);
+    if constexpr (K == ActivationKind::TANH) {
         vf t = vtanh(x);
         return splat(1.f) - t * t;
     }
 }
 
-template <class T, i64 K>
+template <class T, ActivationKind K>
 void forward(const ActivationArgs& g) {
     const T* x = (const T*)g.x;
     T* y = (T*)g.y;
@@ -71,7 +69,7 @@ void forward(const ActivationArgs& g) {
         if (i < e) store_n(y + i, f<K>(load_n(x + i, e - i), alpha), e - i);
     });
 }
-template <class T, i64 K>
+template <class T, ActivationKind K>
 void backward(const ActivationGradArgs& g) {
     const T *x = (const T*)g.x, *dY = (const T*)g.dY;
     T* dX = (T*)g.dX;
@@ -88,10 +86,9 @@ void backward(const ActivationGradArgs& g) {
 template <class T>
 void activation(const ActivationArgs& g) {
     switch (g.kind) {
-        case kGelu: return forward<T, kGelu>(g);
-        case kLeakyRelu: return forward<T, kLeakyRelu>(g);
-        case kRelu: return forward<T, kRelu>(g);
-        case kTanh: return forward<T, kTanh>(g);
+        case ActivationKind::GELU: return forward<T, ActivationKind::GELU>(g);
+        case ActivationKind::LEAKY_RELU: return forward<T, ActivationKind::LEAKY_RELU>(g);
+        case ActivationKind::TANH: return forward<T, ActivationKind::TANH>(g);
     }
     CG_CHECK(false, "unknown activation");
 }
@@ -99,10 +96,9 @@ void activation(const ActivationArgs& g) {
 template <class T>
 void activation_grad(const ActivationGradArgs& g) {
     switch (g.kind) {
-        case kGelu: return backward<T, kGelu>(g);
-        case kLeakyRelu: return backward<T, kLeakyRelu>(g);
-        case kRelu: return backward<T, kRelu>(g);
-        case kTanh: return backward<T, kTanh>(g);
+        case ActivationKind::GELU: return backward<T, ActivationKind::GELU>(g);
+        case ActivationKind::LEAKY_RELU: return backward<T, ActivationKind::LEAKY_RELU>(g);
+        case ActivationKind::TANH: return backward<T, ActivationKind::TANH>(g);
     }
     CG_CHECK(false, "unknown activation");
 }

@@ -11,10 +11,9 @@ void activation(const ActivationArgs& g) {
     for (i64 i = 0; i < g.n; i++) {
         double v = x[i];
         switch (g.kind) {
-            case kGelu: y[i] = 0.5 * v * std::erfc(-v * M_SQRT1_2); break;
-            case kLeakyRelu: y[i] = v > 0 ? v : g.alpha * v; break;
-            case kRelu: y[i] = v > 0 ? v : 0; break;
-            case kTanh: y[i] = std::tanh(v); break;
+            case ActivationKind::GELU: y[i] = 0.5 * v * std::erfc(-v * M_SQRT1_2); break;
+            case ActivationKind::LEAKY_RELU: y[i] = v > 0 ? v : g.alpha * v; break;
+            case ActivationKind::TANH: y[i] = std::tanh(v); break;
             default: CG_CHECK(false, "unknown activation");
         }
     }
@@ -26,10 +25,11 @@ void activation_grad(const ActivationGradArgs& g) {
     for (i64 i = 0; i < g.n; i++) {
         double v = x[i], d = 0;
         switch (g.kind) {
-            case kGelu: d = 0.5 * std::erfc(-v * M_SQRT1_2) + v * std::exp(-0.5 * v * v) * 0.3989422804014327; break;
-            case kLeakyRelu: d = v > 0 ? 1 : g.alpha; break;
-            case kRelu: d = v > 0 ? 1 : 0; break;
-            case kTanh: d = 1 - std::tanh(v) * std::tanh(v); break;
+            case ActivationKind::GELU:
+                d = 0.5 * std::erfc(-v * M_SQRT1_2) + v * std::exp(-0.5 * v * v) * 0.3989422804014327;
+                break;
+            case ActivationKind::LEAKY_RELU: d = v > 0 ? 1 : g.alpha; break;
+            case ActivationKind::TANH: d = 1 - std::tanh(v) * std::tanh(v); break;
             default: CG_CHECK(false, "unknown activation");
         }
         dX[i] = dY[i] * d;

@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
     const float b1 = (float)a.beta1, b2 = (float)a.beta2, c1 = (float)(1 - a.beta1), c2 = (float)(1 - a.beta2);
     float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
     bf16* p16 = (bf16*)r.p16;
-    const i64 begin = (i64)part * kChunk, end = begin + kChunk < r.g.n ? begin + kChunk : r.g.n;
+    const i64 begin = (i64)part * kChunk, end = begin + kChunk < r.gradient.n ? begin + kChunk : r.gradient.n;
     auto one = [&](float& q, float x, float& mi, float& vi) {
         q *= shrink;
         x = c * x + l2 * q;
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
         q -= rate * mi / (sqrtf(vi) * root + eps);
     };
     i64 i = begin + (i64)threadIdx.x * 4;
-    GradientWalk g(r.g, i, kThreads * 4);
+    GradientWalk g(r.gradient, i, kThreads * 4);
     for (; i + 4 <= end; i += kThreads * 4, g.next()) {
         float q[4], x[4], mi[4], vi[4];
         load_vec(p + i, q);
@@ -134,12 +134,12 @@ void adam(const AdamArgs& a, Stream s) {
                          (int)a.decoupled};
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
-        check(r.g);
+        check(r.gradient);
         CG_CHECK(aligned16(r.p, r.m, r.v, r.p16, r.ema), "tensors must lie on 16 bytes");
     }
     using Table = Rows<AdamRow, kRows>;
     for_rows<kRows>(
-        a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.g.n, kChunk); },
+        a.rows, a.n, [](const AdamRow& r) { return ceil_div(r.gradient.n, kChunk); },
         [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((adam_step), grid(blocks), kThreads, 0, s, c, t); });
 }
 

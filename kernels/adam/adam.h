@@ -6,7 +6,7 @@
 //   m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   ema = d ema + (1 - d) p with d = min(ema_decay, (1 + t) / (10 + t))    p16 = bf16(p)
-// g is corrected while it is read where it belongs to a spectrally normalised weight (cg/gradient.h).
+// The gradient is corrected while it is read where it belongs to a spectrally normalised weight (cg/gradient.h).
 // lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are one float each, by address. Where norm is infinite
 // or NaN nothing is written: one bad batch must not end a run. p, g, m, v, ema float; p16 and ema may be null. About 12
 // FLOPs and 28 bytes an element (+ 2 for p16, + 8 for ema), 3 FLOPs more with correction. Deterministic: elementwise.
@@ -22,7 +22,7 @@
 namespace cg {
 struct AdamRow {
     void* p;
-    Gradient g;
+    Gradient gradient;
     void* m;
     void* v;
     void* p16;

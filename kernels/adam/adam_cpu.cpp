@@ -36,8 +36,8 @@ void adam(const AdamArgs& a) {
         bf16* p16 = (bf16*)r.p16;
         const vf shrink = splat(a.decoupled ? (float)(1 - lr * r.decay) : 1.f);
         const vf l2 = splat(a.decoupled ? 0.f : (float)r.decay);
-        parallel(r.g.n, kGrain, [&](i64 b, i64 e, int) {
-            each_gradient(r.g, b, e, [&](i64 i, i64 n, vf g) {
+        parallel(r.gradient.n, kGrain, [&](i64 b, i64 e, int) {
+            each_gradient(r.gradient, b, e, [&](i64 i, i64 n, vf g) {
                 const bool full = n == W;
                 auto get = [&](const float* x) { return full ? load(x + i) : load_n(x + i, n); };
                 auto put = [&](float* x, vf y) { full ? store(x + i, y) : store_n(x + i, y, n); };

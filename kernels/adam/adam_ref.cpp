@@ -14,8 +14,8 @@ void adam(const AdamArgs& a) {
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         double *p = (double*)r.p, *m = (double*)r.m, *v = (double*)r.v;
-        for (i64 i = 0; i < r.g.n; i++) {
-            double g = c * gradient(r.g, i);
+        for (i64 i = 0; i < r.gradient.n; i++) {
+            double g = c * gradient(r.gradient, i);
             if (a.decoupled) p[i] *= 1 - lr * r.decay;
             else g += r.decay * p[i];
             m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;

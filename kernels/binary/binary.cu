@@ -11,14 +11,14 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__device__ inline float combine(float x, float z, i64 op, float alpha, float beta) {
-    return op == kAdd ? x + z : op == kSub ? x - z : op == kMul ? x * z : alpha * x + beta * z;
+__device__ inline float combine(float x, float z, BinaryOp op, float alpha, float beta) {
+    return op == BinaryOp::ADD ? x + z : op == BinaryOp::MUL ? x * z : alpha * x + beta * z;
 }
 
 /// HOW: 0 b has one element, 1 its period is a multiple of the vector, 2 any.
 template <class T, class U, int HOW>
 __global__ void __launch_bounds__(kThreads)
-    combine_all(const T* a, const U* b, T* y, i64 n, i64 m, i64 op, float alpha, float beta) {
+    combine_all(const T* a, const U* b, T* y, i64 n, i64 m, BinaryOp op, float alpha, float beta) {
     constexpr int V = kVec<T>;
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
     if (at + V <= n) {
@@ -64,11 +64,11 @@ void run(const BinaryArgs& g, Stream s) {
 
 template <class T>
 void binary(const BinaryArgs& g, Stream s) {
-    CG_CHECK(g.op >= kAdd && g.op <= kAxpby, "unknown operation");
+    CG_CHECK(g.op >= BinaryOp::ADD && g.op <= BinaryOp::AXPBY, "unknown operation");
     CG_CHECK(aligned16(g.a) && aligned16(g.b) && aligned16(g.y), "tensors must lie on 16 bytes");
     // b is f32 or has a's type.
-    CG_CHECK(g.type_b == kF32 || sizeof(T) == 2, "f32 and bf16 do not fit");
-    if (g.type_b == kF32) run<T, float>(g, s);
+    CG_CHECK(g.type_b == Variant::F32 || sizeof(T) == 2, "f32 and bf16 do not fit");
+    if (g.type_b == Variant::F32) run<T, float>(g, s);
     else run<T, T>(g, s);
 }
 

@@ -10,15 +10,14 @@ namespace CG_NS {
 
 namespace {
 
-template <i64 K>
+template <BinaryOp K>
 inline vf apply(vf a, vf b, vf alpha, vf beta) {
-    if constexpr (K == kAdd) return a + b;
-    if constexpr (K == kSub) return a - b;
-    if constexpr (K == kMul) return a * b;
-    if constexpr (K == kAxpby) return fma(alpha, a, beta * b);
+    if constexpr (K == BinaryOp::ADD) return a + b;
+    if constexpr (K == BinaryOp::MUL) return a * b;
+    if constexpr (K == BinaryOp::AXPBY) return fma(alpha, a, beta * b);
 }
 
-template <class T, class B, i64 K>
+template <class T, class B, BinaryOp K>
 void run(const BinaryArgs& g) {
     const T* a = (const T*)g.a;
     const B* b = (const B*)g.b;
@@ -47,10 +46,9 @@ void run(const BinaryArgs& g) {
 template <class T, class B>
 void choose(const BinaryArgs& g) {
     switch (g.op) {
-        case kAdd: return run<T, B, kAdd>(g);
-        case kSub: return run<T, B, kSub>(g);
-        case kMul: return run<T, B, kMul>(g);
-        case kAxpby: return run<T, B, kAxpby>(g);
+        case BinaryOp::ADD: return run<T, B, BinaryOp::ADD>(g);
+        case BinaryOp::MUL: return run<T, B, BinaryOp::MUL>(g);
+        case BinaryOp::AXPBY: return run<T, B, BinaryOp::AXPBY>(g);
     }
     CG_CHECK(false, "unknown operation");
 }
@@ -59,7 +57,7 @@ void choose(const BinaryArgs& g) {
 
 template <class T>
 void binary(const BinaryArgs& g) {
-    if (g.type_b == kF32) choose<T, float>(g);
+    if (g.type_b == Variant::F32) choose<T, float>(g);
     else choose<T, T>(g);
 }
 

@@ -9,10 +9,9 @@ void binary(const BinaryArgs& g) {
     for (i64 i = 0; i < g.n; i++) {
         double x = a[i], z = b[i % g.m];
         switch (g.op) {
-            case kAdd: y[i] = x + z; break;
-            case kSub: y[i] = x - z; break;
-            case kMul: y[i] = x * z; break;
-            case kAxpby: y[i] = g.alpha * x + g.beta * z; break;
+            case BinaryOp::ADD: y[i] = x + z; break;
+            case BinaryOp::MUL: y[i] = x * z; break;
+            case BinaryOp::AXPBY: y[i] = g.alpha * x + g.beta * z; break;
             default: CG_CHECK(false, "unknown operation");
         }
     }

@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(kThreads) convert(const T* x, U* y, i64 n) {
 template <class T>
 void cast(const CastArgs& g, Stream s) {
     const dim3 blocks = grid(ceil_div(g.n, (i64)kThreads * 8));
-    if (g.type_y == kBf16) CG_LAUNCH((convert<T, bf16>), blocks, kThreads, 0, s, (const T*)g.x, (bf16*)g.y, g.n);
+    if (g.type_y == Variant::BF16)
+        CG_LAUNCH((convert<T, bf16>), blocks, kThreads, 0, s, (const T*)g.x, (bf16*)g.y, g.n);
     else CG_LAUNCH((convert<T, float>), blocks, kThreads, 0, s, (const T*)g.x, (float*)g.y, g.n);
 }
 

@@ -7,6 +7,7 @@ namespace cg {
 struct CastArgs {
     const void* x;
     void* y;
-    i64 n, type_y;
+    i64 n;
+    Variant type_y;
 };
 }  // namespace cg

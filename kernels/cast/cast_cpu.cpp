@@ -22,7 +22,7 @@ void run(const CastArgs& g) {
 
 template <class T>
 void cast(const CastArgs& g) {
-    if (g.type_y == kF32) run<T, float>(g);
+    if (g.type_y == Variant::F32) run<T, float>(g);
     else run<T, bf16>(g);
 }
 

@@ -16,7 +16,8 @@ struct Conv2dArgs {
     const void* scale;
     void* y;
     void* scratch;
-    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw, type;
+    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw;
+    Variant type;
 };
 struct Conv2dGradXArgs {
     void* state;
@@ -24,7 +25,8 @@ struct Conv2dGradXArgs {
     const void* w;
     void* dX;
     void* scratch;
-    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw, type;
+    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw;
+    Variant type;
 };
 struct Conv2dGradWArgs {
     void* state;
@@ -32,7 +34,8 @@ struct Conv2dGradWArgs {
     const void* dY;
     void* dW;
     void* scratch;
-    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw, type;
+    i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw;
+    Variant type;
 };
 // Many convolutions as one kernel, one row each, all with the same type; state and scratch of the rows stay null. Here
 // dX is multiplied by the row's scale, which may be null.

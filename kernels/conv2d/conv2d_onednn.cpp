@@ -183,7 +183,7 @@ void conv2d_grad_w_run(const Conv2dGradWArgs& g) {
     c.main.set(DNNL_ARG_SRC, g.x);
     c.main.set(DNNL_ARG_DIFF_DST, g.dY);
     // In bf16 oneDNN adds to its scratch without clearing taps of the kernel that only ever meet padding.
-    if (g.type == kBf16) std::memset(g.scratch, 0, (size_t)c.scratch());
+    if (g.type == Variant::BF16) std::memset(g.scratch, 0, (size_t)c.scratch());
     c.main.run();
     c.move(true);
 }

@@ -22,13 +22,13 @@ __device__ inline float softplus(float x) { return x > 0 ? x + log1pf(expf(-x)) 
 __device__ inline float sigmoid(float x) { return x >= 0 ? 1.f / (1.f + expf(-x)) : expf(x) / (1.f + expf(x)); }
 
 /// Loss of a logit and its slope; `up`: whether the logit should be high. gen: the hinge loss of a generator is -x.
-__device__ inline float term(float x, i64 kind, bool up, bool gen, float& slope) {
-    if (kind == kLsgan) {
+__device__ inline float term(float x, GanKind kind, bool up, bool gen, float& slope) {
+    if (kind == GanKind::LSGAN) {
         const float d = up ? x - 1.f : x;
         slope = 2 * d;
         return d * d;
     }
-    if (kind == kBce) {
+    if (kind == GanKind::BCE) {
         slope = up ? -sigmoid(-x) : sigmoid(x);
         return softplus(up ? -x : x);
     }
@@ -50,7 +50,7 @@ struct Group {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all,
-                                                   const float* weight, T* dAll, i64 kind, int gen) {
+                                                   const float* weight, T* dAll, GanKind kind, bool gen) {
     __shared__ double room[33];
     int block;
     const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<
         const float v = to_float(x[i]);
         const bool is_real = !gen && i < n;
         float slope;
-        l += term(v, kind, gen || is_real, gen != 0, slope);
+        l += term(v, kind, gen || is_real, gen, slope);
         (is_real ? real : fake) += v;
         dX[i] = from_float<T>(w * slope);
     }
@@ -101,7 +101,9 @@ __global__ void __launch_bounds__(kThreads)
     *total = (float)(*weight * t);
 }
 
-i64 blocks_of(const GanLossArgs& a, const GanGroup& g) { return blocks_of(a.mode ? g.n : 2 * g.n); }
+i64 blocks_of(const GanLossArgs& a, const GanGroup& g) {
+    return blocks_of(a.side == GanSide::GENERATOR ? g.n : 2 * g.n);
+}
 
 }  // namespace
 
@@ -124,7 +126,8 @@ void gan_loss(const GanLossArgs& a, Stream s) {
     for_rows<kGroups>(
         groups.data(), a.n, [](const Group& g) { return g.blocks; },
         [&](const Rows<Group, kGroups>& t, i64 blocks, i64 first) {
-            CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind, (int)a.mode);
+            CG_LAUNCH((losses<T>), grid(blocks), kThreads, 0, s, t, (const T*)a.x, w, (T*)a.dX, a.kind,
+                      a.side == GanSide::GENERATOR);
             CG_LAUNCH((add_up), grid(1), kThreads, 0, s, t, first, a.n, sums, w, (float*)a.total, (float*)a.loss,
                       (float*)a.real, (float*)a.fake);
         });

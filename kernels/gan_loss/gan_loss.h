@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adversarial losses of logits x and their gradient. kind 0 LSGAN (Mao et al. 2017), 1 BCE on logits (Goodfellow et al.
-// 2014; the generator's is the non-saturating form), 2 hinge (Lim and Ye 2017).
-//   mode 0, the discriminator's: x [2 n], first n real, then n fake:  loss = (mean L(x_real, 1) + mean L(x_fake, 0)) /
-//   2 mode 1, the generator's:     x [n] of fakes:                      loss = mean L(x, generator)
+// Adversarial losses of logits x and their gradient. LSGAN: Mao et al. 2017. BCE: on logits, Goodfellow et al. 2014,
+// the generator's in its non-saturating form. HINGE: Lim and Ye 2017.
+//   DISCRIMINATOR: x [2 n], first n real, then n fake;  loss = (mean L(x_real, 1) + mean L(x_fake, 0)) / 2
+//   GENERATOR:     x [n], all fake;                     loss = mean L(x, generator)
 //            real            fake            generator
 //   LSGAN    (x - 1)^2       x^2             (x - 1)^2
 //   BCE      log(1 + e^-x)   log(1 + e^x)    log(1 + e^-x)
 //   hinge    max(0, 1 - x)   max(0, 1 + x)   -x
 // For G groups of logits, one after another (each as above, with its own n): loss, real, fake [G];
-//   total = weight sum_g w_g loss_g;  dX = d total / dx;  real, fake: mean logits (real is 0 in mode 1).
+//   total = weight sum_g w_g loss_g;  dX = d total / dx;  real, fake: mean logits (real is 0 for the generator).
 // x, dX in T; the others floats, summed in double. About 10 FLOPs an element (BCE 40), one read, one write.
 // Deterministic: parts cut by position, their sums added in order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
-enum GanKind : i64 { kLsgan = 0, kBce = 1, kHinge = 2 };
+enum class GanKind : i64 { LSGAN, BCE, HINGE };
+enum class GanSide : i64 { DISCRIMINATOR, GENERATOR };
 struct GanGroup {
     i64 off, n;  // its first logit; n as above
     double w;
@@ -30,6 +31,7 @@ struct GanLossArgs {
     void* scratch;
     const GanGroup* rows;
     i64 n;
-    i64 kind, mode;
+    GanKind kind;
+    GanSide side;
 };
 }  // namespace cg

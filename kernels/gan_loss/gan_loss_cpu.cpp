@@ -30,31 +30,31 @@ struct Term {
     vf loss, slope;
 };
 /// up: the logit is wanted at 1; plain: the generator's hinge, which has no margin.
-template <i64 K>
+template <GanKind K>
 inline Term term(vf x, bool up, bool plain) {
     const vf zero{}, one = splat(1.f);
     vf s = up ? -x : x, sign = splat(up ? -1.f : 1.f);
-    if constexpr (K == kLsgan) {
+    if constexpr (K == GanKind::LSGAN) {
         vf d = up ? x - one : x;
         return {d * d, d + d};
     }
-    if constexpr (K == kBce) {
+    if constexpr (K == GanKind::BCE) {
         vf e = vexp(-vabs(s));
         vf sigmoid = select(s > zero, one, e) / (one + e);
         return {vmax(s, zero) + log1p_of(e), sign * sigmoid};
     }
-    if constexpr (K == kHinge) {
+    if constexpr (K == GanKind::HINGE) {
         if (plain) return {s, sign};
         vf m = one + s;
         return {vmax(m, zero), select(m > zero, sign, zero)};
     }
 }
 
-i64 halves(const GanLossArgs& a) { return a.mode == 0 ? 2 : 1; }
+i64 halves(const GanLossArgs& a) { return a.side == GanSide::DISCRIMINATOR ? 2 : 1; }
 i64 pieces(const GanGroup& g) { return (g.n + kGrain - 1) / kGrain; }
 
 /// Losses and logits of n logits summed to part[0] and part[1]; f times the slopes to d.
-template <class T, i64 K>
+template <class T, GanKind K>
 void piece(const T* x, T* d, i64 n, vf f, bool up, bool plain, double* part) {
     vf sl{}, sm{};
     i64 i = 0;
@@ -77,9 +77,9 @@ void piece(const T* x, T* d, i64 n, vf f, bool up, bool plain, double* part) {
     for (i64 j = 0; j < n - i; j++) part[0] += l[j], part[1] += m[j];
 }
 
-template <class T, i64 K>
+template <class T, GanKind K>
 void run(const GanLossArgs& a) {
-    const bool gen = a.mode == 1;
+    const bool gen = a.side == GanSide::GENERATOR;
     const double weight = *(const float*)a.weight, half = gen ? 1 : 0.5;
     double* part = (double*)a.scratch;
     i64 all = 0, logits = 0;
@@ -124,9 +124,9 @@ i64 gan_loss_scratch(const GanLossArgs& a) {
 template <class T>
 void gan_loss(const GanLossArgs& g) {
     switch (g.kind) {
-        case kLsgan: return run<T, kLsgan>(g);
-        case kBce: return run<T, kBce>(g);
-        case kHinge: return run<T, kHinge>(g);
+        case GanKind::LSGAN: return run<T, GanKind::LSGAN>(g);
+        case GanKind::BCE: return run<T, GanKind::BCE>(g);
+        case GanKind::HINGE: return run<T, GanKind::HINGE>(g);
     }
     CG_CHECK(false, "unknown adversarial loss");
 }

@@ -71,7 +71,7 @@ i64 matmul_scratch(const MatmulArgs& g) { return gemm::scratch(g.M, g.N, g.K); }
 
 template <class T>
 void matmul(const MatmulArgs& g, Stream s) {
-    if (g.type_y == kBf16) run<T, bf16>(g, s);
+    if (g.type_y == Variant::BF16) run<T, bf16>(g, s);
     else run<T, float>(g, s);
 }
 
@@ -81,30 +81,36 @@ i64 sum_leading_scratch(const SumLeadingArgs&);
 
 namespace {
 
-SumLeadingRow sums_of(const MatmulArgs& g) { return {g.a, (void*)g.bias, g.K, g.M, 1}; }
+SumLeadingRow sums_of(const LinearGradArgs& g) { return {g.dY, g.db, g.K, g.M, 1}; }
+
+MatmulArgs product_of(const LinearGradArgs& g) {
+    MatmulArgs p = {};
+    p.a = g.dY, p.b = g.x, p.y = g.dW, p.scratch = g.scratch;
+    p.M = g.M, p.N = g.N, p.K = g.K, p.trans_a = 1;
+    p.type_a = p.type_b = g.type, p.type_y = Variant::F32;
+    return p;
+}
 
 }  // namespace
 
 i64 linear_grad_scratch(const LinearGradArgs& g) {
-    const SumLeadingRow r = sums_of(g.product);
-    const i64 a = matmul_scratch(g.product), b = sum_leading_scratch({nullptr, &r, 1});
+    const SumLeadingRow r = sums_of(g);
+    const i64 a = gemm::scratch(g.M, g.N, g.K), b = sum_leading_scratch({nullptr, &r, 1});
     return a > b ? a : b;  // one after the other
 }
 
 template <class T>
 void linear_grad(const LinearGradArgs& g, Stream s) {
-    const SumLeadingRow r = sums_of(g.product);
-    sum_leading<T>({g.product.scratch, &r, 1}, s);
-    MatmulArgs p = g.product;
-    p.bias = nullptr;
-    matmul<T>(p, s);
+    const SumLeadingRow r = sums_of(g);
+    sum_leading<T>({g.scratch, &r, 1}, s);
+    matmul<T>(product_of(g), s);
 }
 
 i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
 
 template <class T>
 void grouped_matmul(const GroupedMatmulArgs& g, Stream s) {
-    if (g.rows[0].type_y == kBf16) run<T, bf16>(g, s);
+    if (g.rows[0].type_y == Variant::BF16) run<T, bf16>(g, s);
     else run<T, float>(g, s);
 }
 

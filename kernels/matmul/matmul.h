@@ -16,13 +16,20 @@ struct MatmulArgs {
     void* scratch;
     i64 M, N, K;
     i64 trans_a, trans_b;
-    i64 type_a, type_b, type_y;  // Variant
+    Variant type_a, type_b, type_y;
 };
-// Gradients of a linear layer by weight and bias in one go: y = dW[M,N] = a^T b of a = dY stored [K,M] and b = x [K,N],
-// and into bias the sums of dY, db[m] = sum_k a[k,m] (float). trans_a is 1, trans_b 0, type_y float, scale null. FLOPs
-// 2 M N K + M K. Bytes: a + b + y once.
+// Gradients of a linear layer by its weight and its bias in one pass over dY:
+//   dW[M,N] = dY^T x and db[m] = sum_k dY[k,m], with dY [K,M] and x [K,N] in one type; dW and db in float.
+// FLOPs 2 M N K + M K. Bytes: dY + x + dW once.
 struct LinearGradArgs {
-    MatmulArgs product;
+    void* state;
+    const void* dY;
+    const void* x;
+    void* dW;
+    void* db;
+    void* scratch;
+    i64 M, N, K;
+    Variant type;  // of dY and x
 };
 // Many products as one kernel, one row each, all with the same types and transposes; what M, N, K, bias and scale are
 // is the row's own. state and scratch of the rows stay null.

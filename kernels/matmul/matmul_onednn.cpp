@@ -12,7 +12,7 @@ using dnnl::memory;
 void* matmul_prepare(MatmulArgs& g) {
     auto* f = new Fixed;
     try {
-        auto md = [](i64 r, i64 c, bool trans, i64 t) {
+        auto md = [](i64 r, i64 c, bool trans, Variant t) {
             return memory::desc({r, c}, type(t), trans ? memory::dims{1, r} : memory::dims{c, 1});
         };
         memory::desc a = md(g.M, g.K, g.trans_a, g.type_a), b = md(g.K, g.N, g.trans_b, g.type_b),
@@ -65,14 +65,13 @@ void matmul_run(const MatmulArgs& g) {
 void matmul_release(void* state) { delete (Fixed*)state; }
 
 void* linear_grad_prepare(LinearGradArgs& g) {
-    const MatmulArgs& p = g.product;
     auto* f = new Fixed;
     try {
-        auto md = [](i64 r, i64 c, i64 t) { return memory::desc({r, c}, type(t), memory::dims{c, 1}); };
-        const memory::desc x = md(p.K, p.N, p.type_b), dY = md(p.K, p.M, p.type_a), dW = md(p.M, p.N, kF32);
-        const memory::desc db({p.M}, memory::data_type::f32, memory::dims{1});
+        auto md = [](i64 r, i64 c, Variant t) { return memory::desc({r, c}, type(t), memory::dims{c, 1}); };
+        const memory::desc x = md(g.K, g.N, g.type), dY = md(g.K, g.M, g.type), dW = md(g.M, g.N, Variant::F32);
+        const memory::desc db({g.M}, memory::data_type::f32, memory::dims{1});
         const dnnl::inner_product_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, x,
-                                                                  md(p.M, p.N, p.type_b), db, dY, attributes());
+                                                                  md(g.M, g.N, g.type), db, dY, attributes());
         const dnnl::inner_product_backward_weights::primitive_desc pd(engine(), x, dW, db, dY, forward, attributes());
         f->init(pd);
         f->add(DNNL_ARG_SRC, x);
@@ -86,15 +85,15 @@ void* linear_grad_prepare(LinearGradArgs& g) {
     return f;
 }
 
-i64 linear_grad_scratch(const LinearGradArgs& g) { return matmul_scratch(g.product); }
+i64 linear_grad_scratch(const LinearGradArgs& g) { return ((Fixed*)g.state)->scratch_bytes; }
 
 void linear_grad_run(const LinearGradArgs& g) {
-    Fixed& f = *(Fixed*)g.product.state;
-    f.set(DNNL_ARG_DIFF_DST, g.product.a);
-    f.set(DNNL_ARG_SRC, g.product.b);
-    f.set(DNNL_ARG_DIFF_WEIGHTS, g.product.y);
-    f.set(DNNL_ARG_DIFF_BIAS, g.product.bias);
-    f.set(DNNL_ARG_SCRATCHPAD, g.product.scratch);
+    Fixed& f = *(Fixed*)g.state;
+    f.set(DNNL_ARG_DIFF_DST, g.dY);
+    f.set(DNNL_ARG_SRC, g.x);
+    f.set(DNNL_ARG_DIFF_WEIGHTS, g.dW);
+    f.set(DNNL_ARG_DIFF_BIAS, g.db);
+    f.set(DNNL_ARG_SCRATCHPAD, g.scratch);
     f.run();
 }
 

@@ -25,14 +25,15 @@ void matmul(const MatmulArgs& g) {
 }
 
 void linear_grad(const LinearGradArgs& g) {
-    MatmulArgs p = g.product;
-    const double* a = (const double*)p.a;
-    double* db = (double*)p.bias;
-    for (i64 m = 0; m < p.M; m++) {
+    const double* dY = (const double*)g.dY;
+    double* db = (double*)g.db;
+    for (i64 m = 0; m < g.M; m++) {
         db[m] = 0;
-        for (i64 k = 0; k < p.K; k++) db[m] += a[k * p.M + m];
+        for (i64 k = 0; k < g.K; k++) db[m] += dY[k * g.M + m];
     }
-    p.bias = nullptr;
+    MatmulArgs p = {};
+    p.a = g.dY, p.b = g.x, p.y = g.dW;
+    p.M = g.M, p.N = g.N, p.K = g.K, p.trans_a = 1;
     matmul(p);
 }
 

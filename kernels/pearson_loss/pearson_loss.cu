@@ -19,13 +19,13 @@ constexpr int kColumns = 32, kGroups = 8, kThreads = kColumns * kGroups;
 constexpr i64 kTile = 640;  // most rows of a tile in shared memory
 constexpr i64 kChunk = 4096;
 
-__device__ inline float pixel_term(float d, int kind, float& slope) {
+__device__ inline float pixel_term(float d, PixelKind kind, float& slope) {
     const float a = fabsf(d);
-    if (kind == kL1) {
+    if (kind == PixelKind::L1) {
         slope = d > 0 ? 1.f : d < 0 ? -1.f : 0.f;
         return a;
     }
-    if (kind == kMse) {
+    if (kind == PixelKind::MSE) {
         slope = 2 * d;
         return d * d;
     }
@@ -48,7 +48,7 @@ __device__ inline void column_sums(float (&v)[N], float (*room)[kGroups][kColumn
 
 template <class T, bool TILE>
 __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const float* target, const float* w, T* dPred,
-                                                        double* part, i64 B, i64 V, int kind, float eps) {
+                                                        double* part, i64 B, i64 V, PixelKind kind, float eps) {
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float room[3][kGroups][kColumns];
     __shared__ double sums[2][kThreads];
@@ -148,8 +148,8 @@ __device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kCo
 /// The same for V a multiple of 4 and B up to 32 R: a thread has R rows of four vertices, which stay in its registers.
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
-    over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V, int kind,
-                 float eps, double inv_n, double inv_v) {
+    over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V,
+                 PixelKind kind, float eps, double inv_n, double inv_v) {
     __shared__ __align__(16) float room[3][kGroups][kColumns];
     __shared__ double dbl[33];
     const int row = (int)threadIdx.x / 8;
@@ -247,7 +247,7 @@ __device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what,
 /// STEP 0: means' sums; 1: centred sums; 2: gradient and pixel loss.
 template <class T, int STEP>
 __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float* target, const float* w, T* dPred,
-                                                     Sums* sums, i64 B, i64 V, int kind, float eps) {
+                                                     Sums* sums, i64 B, i64 V, PixelKind kind, float eps) {
     __shared__ double room[33];
     const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk,
               end = begin + kChunk < V ? begin + kChunk : V;
@@ -315,7 +315,8 @@ __global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunk
 }  // namespace
 
 i64 pearson_loss_scratch(const PearsonLossArgs& g) {
-    const i64 n = g.axis == 0 ? ceil_div(g.V, kColumns) * 16 : g.B * ceil_div(g.V, kChunk) * (i64)sizeof(Sums);
+    const i64 n =
+        g.axis == PearsonAxis::IMAGES ? ceil_div(g.V, kColumns) * 16 : g.B * ceil_div(g.V, kChunk) * (i64)sizeof(Sums);
     return align_up(n, 256);
 }
 
@@ -325,7 +326,7 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
     const float *t = (const float*)g.target, *w = (const float*)g.w, eps = (float)g.eps;
     float *total = (float*)g.total, *pixel = (float*)g.pixel, *corr = (float*)g.corr;
     T* dP = (T*)g.dPred;
-    if (g.axis == 0) {
+    if (g.axis == PearsonAxis::IMAGES) {
         const i64 n = ceil_div(g.V, kColumns);
         double* part = (double*)g.scratch;
         const dim3 threads(kColumns, kGroups);
@@ -333,25 +334,24 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
         const size_t tile = (size_t)(2 * g.B * kColumns * 4);
         auto four = [&](auto r) {
             CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(n), kThreads, 0, st, p, t, w, dP, part, (int)g.B, g.V,
-                      (int)g.kind, eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
+                      g.kind, eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
         };
         if (g.V % 4 == 0 && g.B <= 256 && aligned16(p, t, dP)) {
             if (g.B <= 64) four(std::integral_constant<int, 2>());
             else if (g.B <= 128) four(std::integral_constant<int, 4>());
             else four(std::integral_constant<int, 8>());
         } else if (g.B <= kTile && tile + (8 << 10) <= most_shared())
-            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, (int)g.kind,
-                      eps);
-        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, (int)g.kind, eps);
+            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
+        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
         CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
         return;
     }
     Sums* sums = (Sums*)g.scratch;
     const i64 chunks = ceil_div(g.V, kChunk);
     const dim3 blocks = grid(chunks, g.B);
-    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, (int)g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
     CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, total, pixel, corr);
 }
 

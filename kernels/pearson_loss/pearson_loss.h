@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fused pixel and correlation loss of pred [B, V] (T) against target [B, V] (float), with its gradient:
-//   total = w[0] * pixel + w[1] * corr        pixel: mean over all elements of |d|, d^2 or smooth L1 (beta 1), d = p -
-//   t corr = mean over groups of 1 - r          axis 0: a group is a vertex, r over the B images; axis 1: an image,
-//   over V r = <pc, tc> / D,  D = sqrt((|pc|^2 + eps) (|tc|^2 + eps)),  pc, tc centred over the group d(1 - r)/dp =
-//   -(tc / D - r pc / (|pc|^2 + eps)), whose mean over the group is zero already.
+//   total = w[0] * pixel + w[1] * corr
+//   pixel = mean over all elements of |d| (L1), d^2 (MSE) or smooth L1 of d (SMOOTH_L1, beta 1), d = p - t
+//   corr = mean over groups of 1 - r. IMAGES: a group is a vertex, r is over the B images. VERTICES: a group is an
+//   image, r is over the V vertices.
+//   r = <pc, tc> / D,  D = sqrt((|pc|^2 + eps) (|tc|^2 + eps)),  pc, tc centred over the group
+//   d(1 - r)/dp = -(tc / D - r pc / (|pc|^2 + eps)), whose mean over the group is zero already.
 // The gradient is at most 2 / sqrt(eps) for each group, however flat the prediction; eps 0 leaves it unbounded. Where
 // D is 0 (eps 0 and a constant) r and its gradient are 0.
 // losses = {total, pixel, corr} (float). About 16 B V FLOPs; one read of pred and target, one write of dPred.
@@ -12,7 +14,8 @@
 #pragma once
 #include "cg/abi.h"
 namespace cg {
-enum PixelKind : i64 { kL1 = 0, kMse = 1, kSmoothL1 = 2 };
+enum class PixelKind : i64 { L1, MSE, SMOOTH_L1 };
+enum class PearsonAxis : i64 { IMAGES, VERTICES };
 struct PearsonLossArgs {
     const void* pred;
     const void* target;
@@ -22,7 +25,9 @@ struct PearsonLossArgs {
     void* corr;
     void* dPred;
     void* scratch;  // two doubles a part
-    i64 B, V, kind, axis;
+    i64 B, V;
+    PixelKind kind;
+    PearsonAxis axis;
     double eps;
 };
 }  // namespace cg

@@ -16,13 +16,13 @@ namespace {
 struct Pixel {
     vf loss, slope;
 };
-template <i64 K>
+template <PixelKind K>
 inline Pixel pixel(vf d) {
     const vf one = splat(1.f);
     vf a = vabs(d), sign = select(d > vf{}, one, select(d < vf{}, -one, vf{}));
-    if constexpr (K == kL1) return {a, sign};
-    if constexpr (K == kMse) return {d * d, d + d};
-    if constexpr (K == kSmoothL1)
+    if constexpr (K == PixelKind::L1) return {a, sign};
+    if constexpr (K == PixelKind::MSE) return {d * d, d + d};
+    if constexpr (K == PixelKind::SMOOTH_L1)
         return {select(a < one, splat(0.5f) * d * d, a - splat(0.5f)), select(a < one, d, sign)};
 }
 template <class T>
@@ -30,7 +30,7 @@ inline vf get(const T* p, i64 n) {
     return n == W ? load(p) : load_n(p, n);
 }
 
-template <class T, i64 K>
+template <class T, PixelKind K>
 void images(const PearsonLossArgs& g) {
     const T* p = (const T*)g.pred;
     const float *t = (const float*)g.target, *w = (const float*)g.w;
@@ -80,7 +80,7 @@ void images(const PearsonLossArgs& g) {
     });
 }
 
-template <class T, i64 K>
+template <class T, PixelKind K>
 void vertices(const PearsonLossArgs& g) {
     const T* p = (const T*)g.pred;
     const float *t = (const float*)g.target, *w = (const float*)g.w;
@@ -146,10 +146,10 @@ void vertices(const PearsonLossArgs& g) {
     });
 }
 
-template <class T, i64 K>
+template <class T, PixelKind K>
 void run(const PearsonLossArgs& g) {
     i64 parts;
-    if (g.axis == 0) {
+    if (g.axis == PearsonAxis::IMAGES) {
         images<T, K>(g);
         parts = parts_of((g.V + W - 1) / W, 64);
     } else {
@@ -162,7 +162,7 @@ void run(const PearsonLossArgs& g) {
         sc += ((double*)g.scratch)[2 * q + 1];
     }
     sp /= (double)g.B * g.V;
-    sc /= g.axis == 0 ? g.V : g.B;
+    sc /= g.axis == PearsonAxis::IMAGES ? g.V : g.B;
     const float* w = (const float*)g.w;
     *(float*)g.pixel = (float)sp;
     *(float*)g.corr = (float)sc;
@@ -176,9 +176,9 @@ i64 pearson_loss_scratch(const PearsonLossArgs&) { return (threads() * 16 + 63) 
 template <class T>
 void pearson_loss(const PearsonLossArgs& g) {
     switch (g.kind) {
-        case kL1: return run<T, kL1>(g);
-        case kMse: return run<T, kMse>(g);
-        case kSmoothL1: return run<T, kSmoothL1>(g);
+        case PixelKind::L1: return run<T, PixelKind::L1>(g);
+        case PixelKind::MSE: return run<T, PixelKind::MSE>(g);
+        case PixelKind::SMOOTH_L1: return run<T, PixelKind::SMOOTH_L1>(g);
     }
     CG_CHECK(false, "unknown pixel loss");
 }

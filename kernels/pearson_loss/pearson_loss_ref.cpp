@@ -11,15 +11,15 @@ void pearson_loss(const PearsonLossArgs& g) {
     double pixel = 0, corr = 0, n = (double)g.B * g.V;
     for (i64 i = 0; i < g.B * g.V; i++) {
         double d = p[i] - t[i], a = std::fabs(d), l = 0, dl = 0;
-        if (g.kind == kL1) l = a, dl = d > 0 ? 1 : d < 0 ? -1 : 0;
-        else if (g.kind == kMse) l = d * d, dl = 2 * d;
+        if (g.kind == PixelKind::L1) l = a, dl = d > 0 ? 1 : d < 0 ? -1 : 0;
+        else if (g.kind == PixelKind::MSE) l = d * d, dl = 2 * d;
         else if (a < 1) l = 0.5 * d * d, dl = d;
         else l = a - 0.5, dl = d > 0 ? 1 : -1;
         pixel += l / n;
         dP[i] = w[0] * dl / n;
     }
-    i64 groups = g.axis == 0 ? g.V : g.B, len = g.axis == 0 ? g.B : g.V;
-    i64 gs = g.axis == 0 ? 1 : g.V, es = g.axis == 0 ? g.V : 1;
+    i64 groups = g.axis == PearsonAxis::IMAGES ? g.V : g.B, len = g.axis == PearsonAxis::IMAGES ? g.B : g.V;
+    i64 gs = g.axis == PearsonAxis::IMAGES ? 1 : g.V, es = g.axis == PearsonAxis::IMAGES ? g.V : 1;
     for (i64 k = 0; k < groups; k++) {
         double mp = 0, mt = 0, a = g.eps, b = g.eps, c = 0;
         for (i64 i = 0; i < len; i++) {

@@ -236,9 +236,9 @@ __global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows
     int part;
     const SpectralNormGradRow& r = rows.row[rows.find((int)blockIdx.x, part)];
     float* dW = (float*)r.dW;
-    const i64 begin = part * kChunk, end = begin + kChunk < r.g.n ? begin + kChunk : r.g.n;
+    const i64 begin = part * kChunk, end = begin + kChunk < r.gradient.n ? begin + kChunk : r.gradient.n;
     i64 i = begin + (i64)threadIdx.x * 4;
-    GradientWalk g(r.g, i, kThreads * 4);
+    GradientWalk g(r.gradient, i, kThreads * 4);
     for (; i + 4 <= end; i += kThreads * 4, g.next()) {
         float x[4];
         g.four(x);
@@ -310,11 +310,11 @@ void spectral_norm_lambda(const SpectralNormLambdaArgs& g, Stream s) {
 template <class T>
 void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
     for (i64 k = 0; k < g.n; k++) {
-        check(g.rows[k].g);
+        check(g.rows[k].gradient);
         CG_CHECK(aligned16(g.rows[k].dW), "tensors must lie on 16 bytes");
     }
     using Table = Rows<SpectralNormGradRow, kRows>;
-    auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.g.n, kChunk); };
+    auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.gradient.n, kChunk); };
     for_rows<kRows>(g.rows, g.n, blocks_of,
                     [&](const Table& t, i64 blocks, i64) { CG_LAUNCH((correct), grid(blocks), kThreads, 0, s, t); });
 }

@@ -41,7 +41,7 @@ struct SpectralNormLambdaArgs {
     i64 n;
 };
 struct SpectralNormGradRow {
-    Gradient g;
+    Gradient gradient;
     void* dW;
 };
 struct SpectralNormGradArgs {

@@ -116,8 +116,9 @@ void spectral_norm_grad(const SpectralNormGradArgs& args) {
     for (i64 k = 0; k < args.n; k++) {
         const SpectralNormGradRow& r = args.rows[k];
         float* dW = (float*)r.dW;
-        parallel(r.g.n, kGrain, [&](i64 b, i64 e, int) {
-            each_gradient(r.g, b, e, [&](i64 i, i64 n, vf g) { n == W ? store(dW + i, g) : store_n(dW + i, g, n); });
+        parallel(r.gradient.n, kGrain, [&](i64 b, i64 e, int) {
+            each_gradient(r.gradient, b, e,
+                          [&](i64 i, i64 n, vf g) { n == W ? store(dW + i, g) : store_n(dW + i, g, n); });
         });
     }
 }

@@ -45,7 +45,7 @@ void spectral_norm_lambda(const SpectralNormLambdaArgs& g) {
 
 void spectral_norm_grad(const SpectralNormGradArgs& g) {
     for (i64 k = 0; k < g.n; k++)
-        for (i64 i = 0; i < g.rows[k].g.n; i++) ((double*)g.rows[k].dW)[i] = gradient(g.rows[k].g, i);
+        for (i64 i = 0; i < g.rows[k].gradient.n; i++) ((double*)g.rows[k].dW)[i] = gradient(g.rows[k].gradient, i);
 }
 
 }  // namespace cg::ref

@@ -6,19 +6,13 @@
 #include <sys/mman.h>
 #include <cstdlib>
 #include <cstring>
-#include <stdexcept>
+#include <sstream>
 #include <string>
 
 #include "cg/threads.h"
 #include "oneapi/dnnl/dnnl.h"
 
 namespace cg {
-
-void fail(const char* file, int line, const char* expr, const std::string& what) {
-    const char* name = std::strrchr(file, '/');
-    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
-                             (what.empty() ? "" : ": ") + what);
-}
 
 namespace ref {
 extern const Table kTable;
@@ -37,16 +31,19 @@ static const Table* loaded[kBackends];
 static void (*ranges[kBackends])(const char*);
 static void (*choices[kBackends])(const char*, const char*);
 
+static bool known(int backend) { return backend >= 0 && backend < kBackends; }
+
 const Table& table(Backend b) {
     switch (b) {
-        case kRef: return ref::kTable;
-        case kPortable: return portable::kTable;
-        case kAvx2: return avx2::kTable;
-        case kAvx512: return avx512::kTable;
-        default: break;
+        case Backend::REFERENCE: return ref::kTable;
+        case Backend::PORTABLE: return portable::kTable;
+        case Backend::AVX2: return avx2::kTable;
+        case Backend::AVX512: return avx512::kTable;
+        case Backend::CUDA:
+        case Backend::SIM: break;
     }
-    if (b > kAvx512 && b < kBackends && loaded[b]) return *loaded[b];
-    CG_CHECK(false, "backend " + std::to_string((int)b) + " is not in this library");
+    CG_CHECK(known((int)b) && loaded[(int)b], "backend " + std::to_string((int)b) + " is not in this library");
+    return *loaded[(int)b];
 }
 
 static const Entry& entry(int backend, int kernel) {
@@ -55,28 +52,34 @@ static const Entry& entry(int backend, int kernel) {
     return t.entries[kernel];
 }
 
+/// Refuses a library whose schema differs from this one's, naming the first line that does.
+static void compare_schemas(const std::string& path, const char* theirs) {
+    if (schema() == theirs) return;
+    std::istringstream here(schema()), there(theirs);
+    std::string a, b;
+    do {
+        a.clear(), b.clear();
+        std::getline(here, a), std::getline(there, b);
+    } while (a == b && (here || there));
+    CG_CHECK(false, path + " is of another build: its schema has \"" + b + "\", not \"" + a + "\"");
+}
+
 void load_backend(int backend, const char* path) {
-    CG_CHECK(backend > kAvx512 && backend < kBackends, "backend " + std::to_string(backend));
+    CG_CHECK(backend == (int)Backend::CUDA || backend == (int)Backend::SIM, "backend " + std::to_string(backend));
     // Never closed: kernels of it may run until the process ends.
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CG_CHECK(library, std::string(dlerror()));
-    auto get = (const Table* (*)())dlsym(library, "cg_backend");
-    CG_CHECK(get, std::string(path) + " is no kernel library");
-    const Table *t = get(), &own = ref::kTable;
-    CG_CHECK(t->n == own.n,
-             std::string(path) + " has " + std::to_string(t->n) + " kernels, not " + std::to_string(own.n));
-    for (int i = 0; i < own.n; i++)
-        CG_CHECK(!std::strcmp(t->entries[i].name, own.entries[i].name) &&
-                     t->entries[i].args_bytes == own.entries[i].args_bytes,
-                 std::string(path) + ": kernel " + own.entries[i].name + " is of another build");
-    loaded[backend] = t;
+    auto get_table = (const Table* (*)())dlsym(library, "cg_backend");
+    auto get_schema = (const char* (*)())dlsym(library, "cg_schema");
+    CG_CHECK(get_table && get_schema, std::string(path) + " is no kernel library");
+    compare_schemas(path, get_schema());
+    loaded[backend] = get_table();
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
     choices[backend] = (void (*)(const char*, const char*))dlsym(library, "cg_choose");
 }
 
 int kernel_count() { return ref::kTable.n; }
-const char* kernel_name(int kernel) { return entry(kRef, kernel).name; }
-int64_t kernel_args_bytes(int kernel) { return entry(kRef, kernel).args_bytes; }
+const char* kernel_schema() { return schema().c_str(); }
 
 int64_t kernel_function(int backend, int kernel, int variant) {
     CG_CHECK(variant >= 0 && variant < kVariants, "variant " + std::to_string(variant));
@@ -88,12 +91,11 @@ void launch(int64_t function, int64_t args, int64_t stream) {
 }
 
 void range(int backend, const char* name) {
-    if (backend >= 0 && backend < kBackends && ranges[backend]) ranges[backend](*name ? name : nullptr);
+    if (known(backend) && ranges[backend]) ranges[backend](*name ? name : nullptr);
 }
 
 void choose(int backend, const char* what, const char* which) {
-    CG_CHECK(backend >= 0 && backend < kBackends && choices[backend],
-             "backend " + std::to_string(backend) + " has no variants");
+    CG_CHECK(known(backend) && choices[backend], "backend " + std::to_string(backend) + " has no variants");
     choices[backend](what, which);
 }
 
@@ -113,9 +115,9 @@ int64_t kernel_scratch(int backend, int kernel, int64_t args) {
 int cpu_best_backend() {
     __builtin_cpu_init();
     // The avx512 kernels are built with -mavx512bf16, so a processor without it takes avx2.
-    if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16")) return kAvx512;
-    if (__builtin_cpu_supports("x86-64-v3")) return kAvx2;
-    return kPortable;
+    if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16")) return (int)Backend::AVX512;
+    if (__builtin_cpu_supports("x86-64-v3")) return (int)Backend::AVX2;
+    return (int)Backend::PORTABLE;
 }
 
 const char* cpu_features() {
@@ -147,7 +149,6 @@ const char* library_versions() {
 }
 
 void set_threads(int n) { omp_set_num_threads(n); }
-int max_threads() { return omp_get_max_threads(); }
 
 int64_t alloc(int64_t bytes) {
     CG_CHECK(bytes >= 0, std::to_string(bytes) + " bytes");

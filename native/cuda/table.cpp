@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
 #include <cstring>
-#include <stdexcept>
 
 #include "attention/attention_sm90.cuh"
-#include "kernels_all.h"
+#include "cg/table.h"
 #ifdef CG_SIM
 #include "launches.h"
 #else
@@ -16,16 +15,6 @@ extern "C" __attribute__((visibility("default"))) void cg_range(const char* name
     else nvtxRangePop();
 }
 #endif
-
-namespace cg {
-
-void fail(const char* file, int line, const char* expr, const std::string& what) {
-    const char* name = std::strrchr(file, '/');
-    throw std::runtime_error(std::string(name ? name + 1 : file) + ":" + std::to_string(line) + ": " + expr +
-                             (what.empty() ? "" : ": ") + what);
-}
-
-}  // namespace cg
 
 /// Takes one of a kernel's variants for all launches from now on. The simulation also takes a file in which it notes
 /// launches instead of running them, and how much shared memory a block may have.
@@ -45,42 +34,44 @@ namespace cg::cuda {
 
 using Stream = void*;
 
-#define CG_VEC(k, A)   \
-    template <class T> \
-    void k(const A&, Stream);
-#define CG_VEC_SCRATCH(k, A) CG_VEC(k, A) i64 k##_scratch(const A&);
-#define CG_VEC_F32(k, A) CG_VEC(k, A)
-#define CG_VEC_F32_SCRATCH(k, A) CG_VEC_SCRATCH(k, A)
-#define CG_ONEDNN(k, A) CG_VEC_SCRATCH(k, A)
+#define CG_KERNEL(k, Args, KIND, ...) \
+    template <class T>                \
+    void k(const Args&, Stream);      \
+    i64 k##_scratch(const Args&);
 #include "kernels.def"
-#undef CG_VEC
-#undef CG_VEC_SCRATCH
-#undef CG_VEC_F32
-#undef CG_VEC_F32_SCRATCH
-#undef CG_ONEDNN
 
 #ifdef CG_SIM_CUDART
 // The simulation behind a CUDA runtime of its own (native/sim/cudart): launches go through its streams.
 extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args);
-#define CG_RUN(k, A, T)                                                                              \
-    [](const void* a, void* s) {                                                                     \
-        cg_cudart_launch(s, [](const void* b, void* forwards) { k<T>(*(const A*)b, forwards); }, a); \
-    }
-#else
-#define CG_RUN(k, A, T) [](const void* a, void* s) { k<T>(*(const A*)a, s); }
 #endif
-#define CG_SCRATCH(k, A) [](const void* a) -> i64 { return k##_scratch(*(const A*)a); }
-static const Entry entries[] = {
-#define CG_VEC(k, A) \
-    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), CG_RUN(k, A, bf16)}, nullptr, nullptr, nullptr},
-#define CG_VEC_SCRATCH(k, A) \
-    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), CG_RUN(k, A, bf16)}, CG_SCRATCH(k, A), nullptr, nullptr},
-#define CG_VEC_F32(k, A) {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, nullptr, nullptr, nullptr},
-#define CG_VEC_F32_SCRATCH(k, A) \
-    {#k, (i64)sizeof(A), {nullptr, CG_RUN(k, A, float), nullptr}, CG_SCRATCH(k, A), nullptr, nullptr},
-#define CG_ONEDNN(k, A) CG_VEC_SCRATCH(k, A)
+
+namespace {
+template <class Args, void (*KERNEL)(const Args&, Stream)>
+void start(const Args& a, Stream s) {
+#ifdef CG_SIM_CUDART
+    cg_cudart_launch(s, [](const void* b, void* forwards) { KERNEL(*(const Args*)b, forwards); }, &a);
+#else
+    KERNEL(a, s);
+#endif
+}
+
+#define CG_KERNEL(k, Args, KIND, ...)                                \
+    struct k##_functions {                                           \
+        template <class T>                                           \
+        static void run(const Args& a, void* s) {                    \
+            start<Args, k<T>>(a, s);                                 \
+        }                                                            \
+        static i64 scratch(const Args& a) { return k##_scratch(a); } \
+    };
+#include "kernels.def"
+
+// Kernels have no state here: shapes are taken from the arguments of every launch.
+constexpr Entry entries[] = {
+#define CG_KERNEL(k, Args, KIND, ...) entry<Args, k##_functions, KIND & ~kState>(#k),
 #include "kernels.def"
 };
+}  // namespace
+
 static const Table kTable = {entries, (int)(sizeof entries / sizeof *entries)};
 
 }  // namespace cg::cuda

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel ABI: what a kernel is, as the Java side and every backend see it.
 //
-// One argument struct per kernel, of 8-byte members only (addresses, int64, double), declared in kernels/<op>/<op>.h
-// and named in kernels/kernels.def. Java writes the same words in the same order and compares names and sizes with
-// these tables when it loads the library, so that a drift is refused instead of crashing.
+// One argument struct per kernel, of 8-byte members only (addresses, int64, double, enums), declared in
+// kernels/<op>/<op>.h and listed member by member in kernels/kernels.def. Java writes members by name, at the offsets
+// that schema() gives it.
 #pragma once
 
 #include <cstdint>
@@ -18,21 +18,21 @@ struct bf16 {
     uint16_t bits;
 };
 
-/// Columns of a kernel table; the numbers are part of the ABI (org.cortigan.jni.Kernels).
-enum Variant : int { kF64 = 0, kF32 = 1, kBf16 = 2, kVariants = 3 };
+/// Types that kernels compute in: columns of a kernel table, and types of tensors in arguments. F64 is the reference's.
+enum class Variant : i64 { F64, F32, BF16 };
+constexpr int kVariants = 3;
 
-/// Backends; the numbers are part of the ABI.
-enum Backend : int { kRef = 0, kPortable = 1, kAvx2 = 2, kAvx512 = 3, kCuda = 4, kSim = 5, kBackends = 6 };
+enum class Backend : i64 { REFERENCE, PORTABLE, AVX2, AVX512, CUDA, SIM };
+constexpr int kBackends = 6;
 
 /// One row of a backend's table. Pointers that a kernel lacks are null.
 struct Entry {
     const char* name;
-    i64 args_bytes;
-    /// `stream` is a cudaStream_t on CUDA and unused on the CPU.
+    /// By Variant. `stream` is a cudaStream_t on CUDA and unused on the CPU.
     void (*run[kVariants])(const void* args, void* stream);
     /// Bytes of scratch memory for these shapes (addresses in args are still null), a multiple of 64.
     i64 (*scratch)(const void* args);
-    /// Makes what can be made once per plan (a oneDNN primitive); the result is the first word of args from then on.
+    /// Makes what can be made once per plan (a oneDNN primitive); the result is the member `state` from then on.
     void* (*prepare)(void* args);
     void (*release)(void* state);
 };
@@ -43,6 +43,14 @@ struct Table {
 };
 
 const Table& table(Backend b);
+
+/// What Java and the kernels agree on, a line each, built from kernels/kernels.def:
+///   enum NAME CONSTANT ...           constants in the order of their numbers, from 0
+///   struct NAME MEMBER:TYPE ...      members in order, 8 bytes each. TYPE is const* or void* for an address that is
+///                                    read alone or written too, i64, f64, the name of an enum, or the name of a struct
+///                                    for the address of a table of such rows
+///   kernel NAME STRUCT               in the order of the kernels' numbers, from 0
+const std::string& schema();
 
 /// Throws what CG_CHECK reports; the JNI layer turns it into a Java exception with the same text. Out of line, so that
 /// no standard library code is instantiated in the sources built per instruction set.

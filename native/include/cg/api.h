@@ -10,10 +10,10 @@ namespace cg {
 #define CG_API __attribute__((visibility("default")))
 
 CG_API int kernel_count();
-CG_API const char* kernel_name(int kernel);
-CG_API int64_t kernel_args_bytes(int kernel);
+/// The text of schema() in cg/abi.h.
+CG_API const char* kernel_schema();
 
-/// Loads the table of a backend that is a library of its own (kCuda, kSim) and checks it against this one.
+/// Loads the table of a backend that is a library of its own (CUDA, SIM). Throws unless its schema is this library's.
 CG_API void load_backend(int backend, const char* path);
 
 /// Address of a kernel's function, 0 where this backend lacks the variant.
@@ -28,14 +28,13 @@ CG_API int64_t kernel_prepare(int backend, int kernel, int64_t args);
 CG_API void kernel_release(int backend, int kernel, int64_t state);
 CG_API int64_t kernel_scratch(int backend, int kernel, int64_t args);
 
-/// Best vector backend of this processor (kPortable, kAvx2, kAvx512).
+/// Number of the best vector backend of this processor: PORTABLE, AVX2 or AVX512.
 CG_API int cpu_best_backend();
 CG_API const char* cpu_features();
 CG_API const char* library_versions();
 
 /// Number of OpenMP threads for kernels launched by the calling thread.
 CG_API void set_threads(int n);
-CG_API int max_threads();
 
 CG_API int64_t alloc(int64_t bytes);
 CG_API void release(int64_t address);

@@ -20,9 +20,9 @@ inline dnnl::stream& stream() {
     return s;
 }
 
-inline dnnl::memory::data_type type(i64 variant) {
-    CG_CHECK(variant == kF32 || variant == kBf16, "oneDNN kernels take f32 and bf16");
-    return variant == kBf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+inline dnnl::memory::data_type type(Variant variant) {
+    CG_CHECK(variant == Variant::F32 || variant == Variant::BF16, "oneDNN kernels take f32 and bf16");
+    return variant == Variant::BF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
 inline i64 align64(i64 n) { return (n + 63) / 64 * 64; }

@@ -26,7 +26,7 @@ import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
-import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.op.OpCases;
 import org.cortigan.prof.Ceilings;
@@ -181,18 +181,18 @@ final class Piece implements AutoCloseable {
 
     /** Kernels of attention that the device has; the first are the default. */
     List<String> attentions() {
-        return device.backend() == Kernels.CUDA && device.name().endsWith("sm_90)")
+        return device.backend() == Backend.CUDA.number() && device.name().endsWith("sm_90)")
                 ? List.of("mma", "wgmma")
                 : List.of("mma");
     }
 
     /** Does something with a variant of attention's kernels. */
     void withAttention(String which, Item what) throws Exception {
-        if (!which.equals("mma")) Native.choose(Kernels.CUDA, "attention", which);
+        if (!which.equals("mma")) Native.choose(Backend.CUDA.number(), "attention", which);
         try {
             what.run();
         } finally {
-            if (!which.equals("mma")) Native.choose(Kernels.CUDA, "attention", "mma");
+            if (!which.equals("mma")) Native.choose(Backend.CUDA.number(), "attention", "mma");
         }
     }
 
@@ -223,7 +223,7 @@ final class Piece implements AutoCloseable {
                 versions,
                 "files",
                 List.copyOf(files)));
-        if (device.backend() == Kernels.CUDA) exported(files);
+        if (device.backend() == Backend.CUDA.number()) exported(files);
     }
 
     /**

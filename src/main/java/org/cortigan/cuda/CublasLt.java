@@ -28,8 +28,8 @@ import org.bytedeco.javacpp.PointerPointer;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
+import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
-import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
 /**
@@ -65,20 +65,96 @@ final class CublasLt implements AutoCloseable {
      * padded; sums are taken by a kernel of their own.
      */
     private static final int BF16_BIAS = 1, PADDED = 2, SUMS_APART = 4;
-    // Members of MatmulArgs, in bytes.
-    private static final int A = 8,
-            B = 16,
-            BIAS = 24,
-            SCALE = 32,
-            Y = 40,
-            SCRATCH = 48,
-            M = 56,
-            N = 64,
-            K = 72,
-            TRANS_A = 80,
-            TRANS_B = 88,
-            TYPE_A = 96,
-            TYPE_Y = 112;
+
+    /**
+     * A product y = op(a) op(b) as a kernel's arguments describe it.
+     *
+     * @param sums whether the sums of a, which is stored transposed, go to the vector; otherwise it is an optional bias
+     * @param tf32 whether the product may be computed in TF32
+     */
+    private record Problem(
+            long m,
+            long n,
+            long k,
+            boolean transA,
+            boolean transB,
+            boolean in16,
+            boolean out16,
+            boolean sums,
+            boolean bias,
+            boolean scale,
+            boolean tf32,
+            Places at) {
+
+        static Problem of(String kernel, ByteBuffer args, boolean tf32) {
+            ArgStruct s = Kernels.args(kernel);
+            Places at = Places.of(kernel, s);
+            boolean sums = kernel.equals("linear_grad");
+            boolean in16 = bf16(args, s, sums ? "type" : "type_a");
+            return new Problem(
+                    args.getLong(s.offset("M")),
+                    args.getLong(s.offset("N")),
+                    args.getLong(s.offset("K")),
+                    sums || args.getLong(s.offset("trans_a")) != 0,
+                    !sums && args.getLong(s.offset("trans_b")) != 0,
+                    in16,
+                    !sums && bf16(args, s, "type_y"),
+                    sums,
+                    !sums && args.getLong(at.vector) != 0,
+                    at.scale >= 0 && args.getLong(at.scale) != 0,
+                    tf32 && !in16,
+                    at);
+        }
+
+        private static boolean bf16(ByteBuffer args, ArgStruct s, String type) {
+            return args.getLong(s.offset(type)) == DType.BF16.variant();
+        }
+
+        DType in() {
+            return in16 ? DType.BF16 : DType.F32;
+        }
+
+        DType out() {
+            return out16 ? DType.BF16 : DType.F32;
+        }
+
+        /** For messages and the cache of algorithms. */
+        String text() {
+            return String.format(
+                    "%d x %d x %d%s%s%s%s, %s to %s%s",
+                    m,
+                    n,
+                    k,
+                    transA ? ", a transposed" : "",
+                    transB ? ", b transposed" : "",
+                    sums ? ", sums" : bias ? ", bias" : "",
+                    scale ? ", scale" : "",
+                    in16 ? "bf16" : "f32",
+                    out16 ? "bf16" : "f32",
+                    tf32 ? ", tf32" : "");
+        }
+    }
+
+    /**
+     * Where the addresses are in a kernel's arguments, in bytes.
+     *
+     * @param vector the bias, or where the sums go
+     * @param scale negative where the kernel has none
+     */
+    private record Places(int a, int b, int y, int vector, int scale, int scratch) {
+        static Places of(String kernel, ArgStruct s) {
+            if (kernel.equals("linear_grad"))
+                return new Places(
+                        s.offset("dY"), s.offset("x"), s.offset("dW"), s.offset("db"), -1, s.offset("scratch"));
+            return new Places(
+                    s.offset("a"),
+                    s.offset("b"),
+                    s.offset("y"),
+                    s.offset("bias"),
+                    s.offset("scale"),
+                    s.offset("scratch"));
+        }
+    }
 
     private final CudaRuntime r;
     private final String card;
@@ -137,37 +213,24 @@ final class CublasLt implements AutoCloseable {
         r.use();
         refusals.clear();
         failures.clear();
-        boolean sums = kernel.equals("linear_grad");
-        boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(),
-                out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
-        String problem = String.format(
-                "%d x %d x %d%s%s%s%s, %s to %s%s",
-                args.getLong(M),
-                args.getLong(N),
-                args.getLong(K),
-                args.getLong(TRANS_A) != 0 ? ", a transposed" : "",
-                args.getLong(TRANS_B) != 0 ? ", b transposed" : "",
-                sums ? ", sums" : args.getLong(BIAS) != 0 ? ", bias" : "",
-                args.getLong(SCALE) != 0 ? ", scale" : "",
-                in16 ? "bf16" : "f32",
-                out16 ? "bf16" : "f32",
-                tf32 && !in16 ? ", tf32" : "");
-        String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + problem;
+        Problem problem = Problem.of(kernel, args, tf32);
+        String text = problem.text();
+        String key = card + ", cuBLASLt " + cublasLtGetVersion() + ": " + text;
         AlgorithmCache.Entry e = cache.get(key);
-        Product p = e == null ? null : product(args, sums, tf32, e, !proven.contains(key));
+        Product p = e == null ? null : product(problem, args, e, !proven.contains(key));
         if (p == null) {
-            Trials.Timed t = measure(args, sums, tf32, problem);
+            Trials.Timed t = measure(problem, args);
             e = t == null ? null : t.entry();
-            p = e == null ? null : product(args, sums, tf32, e, false);
+            p = e == null ? null : product(problem, args, e, false);
             if (p != null && t.measured()) cache.put(key, e);
         }
         if (p != null && cache.get(key) != null) proven.add(key);
         if (!failures.isEmpty() && p != null)
-            note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + problem + " ("
+            note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + text + " ("
                     + String.join("; ", failures) + ")");
         if (p != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
         refusals.addAll(failures);
-        return VendorKernels.refused("cuBLASLt", "the product " + problem, refusals, note);
+        return VendorKernels.refused("cuBLASLt", "the product " + text, refusals, note);
     }
 
     /**
@@ -175,9 +238,9 @@ final class CublasLt implements AutoCloseable {
      *
      * @param tried whether it is to be run
      */
-    private Product product(ByteBuffer args, boolean sums, boolean tf32, AlgorithmCache.Entry e, boolean tried) {
+    private Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
         if ((e.form() & ~(BF16_BIAS | PADDED | SUMS_APART)) != 0) return null;
-        Product p = new Product(args, sums, tf32, e.form());
+        Product p = new Product(problem, e.form());
         try {
             if (p.use(e) && (!tried || p.runs(args))) return p;
         } catch (RuntimeException | Error x) {
@@ -189,15 +252,15 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private Trials.Timed measure(ByteBuffer args, boolean sums, boolean tf32, String problem) {
-        boolean mayRound = !sums && args.getLong(TYPE_Y) == DType.BF16.variant() && args.getLong(BIAS) != 0;
+    private Trials.Timed measure(Problem problem, ByteBuffer args) {
+        boolean mayRound = problem.bias && problem.out16;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
             if ((form & BF16_BIAS) != 0
                     && (!mayRound || best != null && (best.entry().form() & BF16_BIAS) == 0)) continue;
-            if ((form & SUMS_APART) != 0 && !sums) continue;
-            try (Product p = new Product(args, sums, tf32, form)) {
-                Trials.Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args, problem);
+            if ((form & SUMS_APART) != 0 && !problem.sums) continue;
+            try (Product p = new Product(problem, form)) {
+                Trials.Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args);
                 if (t != null && (best == null || t.nanos() < best.nanos())) best = t;
             }
         }
@@ -209,55 +272,56 @@ final class CublasLt implements AutoCloseable {
         private final cublasLtMatmulDescOpaque_t operation;
         private final cublasLtMatrixLayoutOpaque_t first, second, result;
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
+        private final Problem problem;
+        private final Places places;
         private final int form;
-        private final boolean bias, scale;
+        /** Whether the vector is the epilogue's. */
+        private final boolean bias;
+
         private final Sums sums;
-        private final long n;
-        private final Memory castArgs;
+        private final OwnKernel.Copy castBias;
         private final Padded padA, padB, padY;
         private long workspace;
 
-        /** @param summed whether the bias is not added but takes the sums of a, which is stored transposed */
-        Product(ByteBuffer args, boolean summed, boolean tf32, int form) {
+        Product(Problem problem, int form) {
+            this.problem = problem;
             this.form = form;
-            boolean in16 = args.getLong(TYPE_A) == DType.BF16.variant(),
-                    out16 = args.getLong(TYPE_Y) == DType.BF16.variant();
-            long m = args.getLong(M), k = args.getLong(K);
-            n = args.getLong(N);
-            sums = (form & SUMS_APART) == 0 ? null : new Sums(k, m, in16 ? DType.BF16 : DType.F32);
-            bias = args.getLong(BIAS) != 0 && sums == null;
-            scale = args.getLong(SCALE) != 0;
-            boolean ta = args.getLong(TRANS_A) != 0, tb = args.getLong(TRANS_B) != 0;
-            int in = in16 ? CUDA_R_16BF : CUDA_R_32F;
+            places = problem.at;
+            long m = problem.m, n = problem.n, k = problem.k;
+            sums = (form & SUMS_APART) == 0 ? null : new Sums(k, m, problem.in());
+            bias = problem.bias || problem.sums && sums == null;
+            boolean ta = problem.transA, tb = problem.transB;
+            int in = problem.in16 ? CUDA_R_16BF : CUDA_R_32F;
             try (PointerPointer<Pointer> at = new PointerPointer<>(1)) {
                 check(
                         cublasLtMatmulDescCreate(
-                                at, tf32 && !in16 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+                                at, problem.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "cublasLtMatmulDescCreate");
                 operation = new cublasLtMatmulDescOpaque_t(at.get(0));
-                DType typeIn = in16 ? DType.BF16 : DType.F32, typeOut = out16 ? DType.BF16 : DType.F32;
-                padA = ta ? pad(k, m, typeIn) : pad(m, k, typeIn);
-                padB = tb ? pad(n, k, typeIn) : pad(k, n, typeIn);
-                padY = pad(m, n, typeOut);
+                padA = ta ? pad(k, m, problem.in(), true) : pad(m, k, problem.in(), true);
+                padB = tb ? pad(n, k, problem.in(), true) : pad(k, n, problem.in(), true);
+                padY = pad(m, n, problem.out(), false);
                 first = tb ? layout(at, in, k, n, padB) : layout(at, in, n, k, padB);
                 second = ta ? layout(at, in, m, k, padA) : layout(at, in, k, m, padA);
-                result = layout(at, out16 ? CUDA_R_16BF : CUDA_R_32F, n, m, padY);
+                result = layout(at, problem.out16 ? CUDA_R_16BF : CUDA_R_32F, n, m, padY);
             }
             set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N);
             set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
-            if (scale) set(CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_DEVICE);
+            if (problem.scale) set(CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_DEVICE);
             if (bias) {
-                set(CUBLASLT_MATMUL_DESC_EPILOGUE, summed ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
+                set(CUBLASLT_MATMUL_DESC_EPILOGUE, problem.sums ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
             // The library decides by the address whether it can; the launch brings the real one, which lies on 256
             // bytes as this does.
             if (bias) bias(deviceZero.address());
-            castArgs = (form & BF16_BIAS) != 0 ? Memory.allocate(32) : null;
+            castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(r, n, DType.F32, DType.BF16);
         }
 
-        private Padded pad(long rows, long columns, DType type) {
-            return (form & PADDED) == 0 || columns * type.bytes() % 16 == 0 ? null : new Padded(rows, columns, type);
+        private Padded pad(long rows, long columns, DType type, boolean in) {
+            return (form & PADDED) == 0 || columns * type.bytes() % 16 == 0
+                    ? null
+                    : new Padded(rows, columns, type, in);
         }
 
         boolean pads() {
@@ -299,8 +363,8 @@ final class CublasLt implements AutoCloseable {
         }
 
         /** Times the heuristic's candidates, with all that this form adds to them; null if none runs. */
-        Trials.Timed fastest(ByteBuffer args, String problem) {
-            List<AlgorithmCache.Entry> found = candidates(problem);
+        Trials.Timed fastest(ByteBuffer args) {
+            List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             try {
                 ByteBuffer at = trial(args, WORKSPACE);
@@ -328,20 +392,20 @@ final class CublasLt implements AutoCloseable {
 
         /** Arguments with operands for a trial. */
         private ByteBuffer trial(ByteBuffer args, long workspace) {
-            long m = args.getLong(M), k = args.getLong(K), in = args.getLong(TYPE_A) == DType.BF16.variant() ? 2 : 4;
-            long out = args.getLong(TYPE_Y) == DType.BF16.variant() ? 2 : 4;
+            long m = problem.m, n = problem.n, k = problem.k;
+            long in = problem.in().bytes(), out = problem.out().bytes();
             long[] room = trials.room(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
-            return ByteBuffer.allocate(args.capacity())
+            ByteBuffer operands = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
-                    .putLong(A, room[0])
-                    .putLong(B, room[1])
-                    .putLong(Y, room[2])
-                    .putLong(BIAS, room[3])
-                    .putLong(SCALE, room[3])
-                    .putLong(SCRATCH, room[4]);
+                    .putLong(places.a, room[0])
+                    .putLong(places.b, room[1])
+                    .putLong(places.y, room[2])
+                    .putLong(places.vector, room[3])
+                    .putLong(places.scratch, room[4]);
+            return places.scale < 0 ? operands : operands.putLong(places.scale, room[3]);
         }
 
-        private List<AlgorithmCache.Entry> candidates(String problem) {
+        private List<AlgorithmCache.Entry> candidates() {
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             try (PointerPointer<Pointer> at = new PointerPointer<>(1);
                     LongPointer bytes = new LongPointer(1).put(WORKSPACE);
@@ -369,8 +433,9 @@ final class CublasLt implements AutoCloseable {
                     refusals.add(name(status));
                     // Not "there is none": the library takes the description for a wrong one. It is said once a form.
                     if (status == CUBLAS_STATUS_INVALID_VALUE && invalid.add(form))
-                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem + formText()
-                                + " invalid (" + name(status) + "), which is a fault of CortiGAN's; please report it");
+                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem.text()
+                                + formText() + " invalid (" + name(status)
+                                + "), which is a fault of CortiGAN's; please report it");
                     return found;
                 }
                 for (int i = 0; i < count[0]; i++) {
@@ -386,7 +451,7 @@ final class CublasLt implements AutoCloseable {
 
         /** Bytes of the copies, which lie in scratch behind the library's workspace. */
         private long copies() {
-            long bytes = castArgs == null ? 0 : align(2 * n);
+            long bytes = castBias == null ? 0 : align(2 * problem.n);
             for (Padded p : new Padded[] {padA, padB, padY}) bytes += p == null ? 0 : p.bytes();
             return bytes + (sums == null ? 0 : sums.bytes());
         }
@@ -414,30 +479,26 @@ final class CublasLt implements AutoCloseable {
 
         /** The library's status. */
         private int run(ByteBuffer args) {
-            long scratch = args.getLong(SCRATCH), room = scratch + workspace, vector = args.getLong(BIAS);
-            if (castArgs != null) {
-                castArgs.view(0, 32)
-                        .putLong(0, vector)
-                        .putLong(8, room)
-                        .putLong(16, n)
-                        .putLong(24, DType.BF16.variant());
-                r.launch("cast", DType.F32, castArgs.address());
+            long scratch = args.getLong(places.scratch), room = scratch + workspace;
+            long vector = args.getLong(places.vector);
+            if (castBias != null) {
+                castBias.launch(vector, room);
                 vector = room;
-                room += align(2 * n);
+                room += align(2 * problem.n);
             }
             if (bias) bias(vector);
-            long a = args.getLong(A), b = args.getLong(B), y = args.getLong(Y);
+            long a = args.getLong(places.a), b = args.getLong(places.b), y = args.getLong(places.y);
             if (sums != null) {
                 sums.add(a, vector, room);
                 room += sums.bytes();
             }
             if (padA != null) {
-                padA.copy(a, padA.columns, room, padA.width);
+                padA.copy.launch(a, room);
                 a = room;
                 room += padA.bytes();
             }
             if (padB != null) {
-                padB.copy(b, padB.columns, room, padB.width);
+                padB.copy.launch(b, room);
                 b = room;
                 room += padB.bytes();
             }
@@ -445,12 +506,12 @@ final class CublasLt implements AutoCloseable {
             int status = cublasLtMatmul(
                     handle,
                     operation,
-                    scale ? at(args.getLong(SCALE)) : one,
+                    problem.scale ? at(args.getLong(places.scale)) : one,
                     at(b),
                     first,
                     at(a),
                     second,
-                    scale ? at(deviceZero.address()) : zero,
+                    problem.scale ? at(deviceZero.address()) : zero,
                     at(to),
                     result,
                     at(to),
@@ -459,7 +520,7 @@ final class CublasLt implements AutoCloseable {
                     at(scratch),
                     workspace,
                     r.cudaStream());
-            if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy(to, padY.width, y, padY.columns);
+            if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy.launch(to, y);
             return status;
         }
 
@@ -470,66 +531,81 @@ final class CublasLt implements AutoCloseable {
             cublasLtMatrixLayoutDestroy(result);
             cublasLtMatmulDescDestroy(operation);
             algorithm.close();
-            if (castArgs != null) castArgs.close();
-            for (Padded p : new Padded[] {padA, padB, padY}) if (p != null) p.args.close();
-            if (sums != null) sums.args.close();
+            if (castBias != null) castBias.close();
+            for (Padded p : new Padded[] {padA, padB, padY}) if (p != null) p.copy.close();
+            if (sums != null) sums.kernel.close();
         }
     }
 
-    /** A stored matrix and the width of rows on 16 bytes, to or from which the kernel of assemble copies. */
+    /** A stored matrix with the width of rows on 16 bytes, to or from which the kernel of assemble copies. */
     private final class Padded {
-        private final long rows, columns, width;
+        private final long rows, width;
         private final DType type;
-        private final Memory args = Memory.allocate(8 * (5 + 2 * 4));
+        private final OwnKernel.Copy copy;
 
-        Padded(long rows, long columns, DType type) {
+        /** @param in whether copies go to the padded rows, not from them */
+        Padded(long rows, long columns, DType type, boolean in) {
             this.rows = rows;
-            this.columns = columns;
             this.type = type;
             int one = 16 / type.bytes();
             width = (columns + one - 1) / one * one;
+            long[] lengths = {columns, in ? width - columns : 0}; // a stored row, and zeros behind it
+            OwnKernel k = new OwnKernel(
+                    r,
+                    "assemble",
+                    type,
+                    w -> w.output("y", 0)
+                            .i64("outer", rows)
+                            .i64("width", in ? width : columns)
+                            .rows(
+                                    "rows",
+                                    "n",
+                                    lengths.length,
+                                    i -> w.input("src", 0)
+                                            .i64("offset", 0)
+                                            .i64("stride", i > 0 ? 0 : in ? columns : width)
+                                            .i64("len", lengths[i])));
+            copy = new OwnKernel.Copy(k, k.offset("rows", 0, "src"), k.offset("y"));
         }
 
         long bytes() {
             return align(rows * width * type.bytes());
         }
-
-        void copy(long from, long stride, long to, long toWidth) {
-            // AssembleArgs, then its pieces: a row, and zeros behind it
-            ByteBuffer w = args.view(0, args.bytes());
-            w.putLong(to)
-                    .putLong(rows)
-                    .putLong(toWidth)
-                    .putLong(args.address() + w.position() + 16)
-                    .putLong(2);
-            w.putLong(from).putLong(0).putLong(stride).putLong(columns);
-            w.putLong(0).putLong(0).putLong(0).putLong(toWidth - columns);
-            r.launch("assemble", type, args.address());
-        }
     }
 
     /** Sums over the rows of a stored matrix, by the kernel of sum_leading. */
     private final class Sums {
-        private final DType type;
-        private final Memory args = Memory.allocate(8 * (3 + 5));
+        private final OwnKernel kernel;
+        private final int x, y, scratch;
         private final long bytes;
 
         Sums(long rows, long columns, DType type) {
-            this.type = type;
-            // SumLeadingArgs and its one row
-            ByteBuffer w = args.view(0, args.bytes());
-            w.putLong(8, args.address() + 24).putLong(16, 1);
-            w.putLong(40, rows).putLong(48, columns).putDouble(56, 1);
-            bytes = align(Native.kernel_scratch(Kernels.CUDA, Kernels.id("sum_leading"), args.address()));
+            kernel = new OwnKernel(
+                    r,
+                    "sum_leading",
+                    type,
+                    w -> w.output("scratch", 0)
+                            .rows(
+                                    "rows",
+                                    "n",
+                                    1,
+                                    i -> w.input("x", 0)
+                                            .output("y", 0)
+                                            .i64("R", rows)
+                                            .i64("C", columns)
+                                            .f64("scale", 1)));
+            x = kernel.offset("rows", 0, "x");
+            y = kernel.offset("rows", 0, "y");
+            scratch = kernel.offset("scratch");
+            bytes = align(kernel.scratchBytes());
         }
 
         long bytes() {
             return bytes;
         }
 
-        void add(long matrix, long to, long scratch) {
-            args.view(0, args.bytes()).putLong(0, scratch).putLong(24, matrix).putLong(32, to);
-            r.launch("sum_leading", type, args.address());
+        void add(long matrix, long sums, long room) {
+            kernel.set(x, matrix).set(y, sums).set(scratch, room).launch();
         }
     }
 

@@ -12,7 +12,7 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
-import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Ops;
 
@@ -59,7 +59,7 @@ public final class CudaDevice implements Device {
                     "Use a card of 2020 or newer, or --device cpu");
         String kernels = CudaLibraries.kernels();
         try {
-            Native.load_backend(Kernels.CUDA, kernels);
+            Native.load_backend(Backend.CUDA.number(), kernels);
         } catch (RuntimeException e) {
             throw new InputException(
                     what,
@@ -108,7 +108,7 @@ public final class CudaDevice implements Device {
                     product + " has architecture " + major + "." + minor + ", wgmma is for 9.0",
                     "Leave out -Dcortigan.cuda.attention");
         try {
-            Native.choose(Kernels.CUDA, "attention", which);
+            Native.choose(Backend.CUDA.number(), "attention", which);
         } catch (RuntimeException e) {
             throw new InputException(
                     what,
@@ -194,7 +194,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public int backend() {
-        return Kernels.CUDA;
+        return Backend.CUDA.number();
     }
 
     @Override

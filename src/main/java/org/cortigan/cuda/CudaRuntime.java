@@ -14,6 +14,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.graph.DType;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
@@ -345,7 +346,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     /** Launches a kernel of the project's with the arguments at that address of the host's. */
     void launch(String kernel, DType type, long args) {
-        Native.launch(Native.kernel_function(Kernels.CUDA, Kernels.id(kernel), type.variant()), args, stream());
+        Native.launch(
+                Native.kernel_function(Backend.CUDA.number(), Kernels.id(kernel), type.variant()), args, stream());
     }
 
     @Override

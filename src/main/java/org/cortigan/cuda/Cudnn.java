@@ -13,6 +13,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.bytedeco.cuda.cudnn.cudnnActivationStruct;
 import org.bytedeco.cuda.cudnn.cudnnContext;
 import org.bytedeco.cuda.cudnn.cudnnConvolutionBwdDataAlgoPerf_t;
@@ -27,7 +28,8 @@ import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.ArgStruct;
+import org.cortigan.jni.Kernels;
 import org.cortigan.op.Binary;
 
 /**
@@ -63,23 +65,20 @@ final class Cudnn implements AutoCloseable {
     };
 
     private static final long WORKSPACE = 256 << 20;
-    private static final int CANDIDATES = 16, WORDS = 9;
-    private static final int FIRST = 8, SECOND = 16, BIAS = 24, SCALE = 32; // members of the arguments, in bytes
+    private static final int CANDIDATES = 16;
 
-    /** Which of the three; where its result, its scratch and its shape stand in the arguments. */
+    /** Which of the three, with the names of its operands and its result among the kernel's arguments. */
     enum Kind {
-        FORWARD("conv2d", 40, 48, 56),
-        BY_X("conv2d_grad_x", 24, 32, 40),
-        BY_W("conv2d_grad_w", 24, 32, 40);
+        FORWARD("conv2d", "x", "w", "y"),
+        BY_X("conv2d_grad_x", "dY", "w", "dX"),
+        BY_W("conv2d_grad_w", "x", "dY", "dW");
+        private final String kernel, first, second, result;
 
-        private final String kernel;
-        private final int result, scratch, shape;
-
-        Kind(String kernel, int result, int scratch, int shape) {
+        Kind(String kernel, String first, String second, String result) {
             this.kernel = kernel;
+            this.first = first;
+            this.second = second;
             this.result = result;
-            this.scratch = scratch;
-            this.shape = shape;
         }
 
         /** Null for other kernels. */
@@ -87,10 +86,45 @@ final class Cudnn implements AutoCloseable {
             for (Kind k : values()) if (k.kernel.equals(kernel)) return k;
             return null;
         }
+    }
 
-        /** B, H, W, C, O, KH, KW, sh, sw, ph, pw, type. */
-        private int at(ByteBuffer args, int i) {
-            return Math.toIntExact(args.getLong(shape + 8 * i));
+    /** Of x [b, h, w, c] and the weight [o, c, kh, kw], strides and padding; in16: whether both are bf16. */
+    private record Shape(
+            int b, int h, int w, int c, int o, int kh, int kw, int sh, int sw, int ph, int pw, boolean in16) {
+        static Shape of(Kind kind, ByteBuffer args) {
+            ArgStruct s = Kernels.args(kind.kernel);
+            int[] d = Stream.of("B", "H", "W", "C", "O", "KH", "KW", "sh", "sw", "ph", "pw")
+                    .mapToInt(name -> Math.toIntExact(args.getLong(s.offset(name))))
+                    .toArray();
+            boolean in16 = args.getLong(s.offset("type")) == DType.BF16.variant();
+            return new Shape(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], in16);
+        }
+
+        int outputHeight() {
+            return (h + 2 * ph - kh) / sh + 1;
+        }
+
+        int outputWidth() {
+            return (w + 2 * pw - kw) / sw + 1;
+        }
+    }
+
+    /**
+     * Where the addresses are in a kernel's arguments, in bytes.
+     *
+     * @param bias negative, as scale, for the gradients, which have none
+     */
+    private record Places(int first, int second, int result, int bias, int scale, int scratch) {
+        static Places of(Kind kind) {
+            ArgStruct s = Kernels.args(kind.kernel);
+            boolean forward = kind == Kind.FORWARD;
+            return new Places(
+                    s.offset(kind.first),
+                    s.offset(kind.second),
+                    s.offset(kind.result),
+                    forward ? s.offset("bias") : -1,
+                    forward ? s.offset("scale") : -1,
+                    s.offset("scratch"));
         }
     }
 
@@ -137,7 +171,8 @@ final class Cudnn implements AutoCloseable {
     }
 
     static boolean oneDimensional(Kind kind, ByteBuffer args) {
-        return kind.at(args, 1) == 1 && kind.at(args, 5) == 1;
+        Shape s = Shape.of(kind, args);
+        return s.h == 1 && s.kh == 1;
     }
 
     /**
@@ -172,11 +207,19 @@ final class Cudnn implements AutoCloseable {
         return VendorKernels.refused("cuDNN", c.problem, c.refusals, note);
     }
 
+    /** The kernel {@code binary} in place, with the places of its addresses. */
+    private record Update(OwnKernel kernel, int a, int b, int y) {
+        void launch(long tensor, long by) {
+            kernel.set(a, tensor).set(b, by).set(y, tensor).launch();
+        }
+    }
+
     /**
      * A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own.
      */
     private final class Convolution implements DeviceRuntime.LibraryKernel {
         private final Kind kind;
+        private final Places places;
         private final boolean in16, exact, bias, scale, converts, reorders;
         private final int channels, outputs, taps;
         private final long inputElements, outputElements, weightBytes, convertedBytes;
@@ -186,7 +229,11 @@ final class Cudnn implements AutoCloseable {
         private final cudnnFilterStruct w = new cudnnFilterStruct();
         private final cudnnConvolutionStruct operation = new cudnnConvolutionStruct();
         private final cudnnActivationStruct identity = new cudnnActivationStruct();
-        private final Memory own = Memory.allocate(5 * WORDS * 8L);
+        /** Launched around the library's call; null where the convolution has no use for one. */
+        private OwnKernel.Copy reorder, castFirst, castSecond, castBias;
+
+        private Update multiply, add;
+        private final List<OwnKernel> own = new ArrayList<>();
         private final String problem;
         private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
         private int algorithm, mathType;
@@ -195,20 +242,20 @@ final class Cudnn implements AutoCloseable {
 
         Convolution(Kind kind, ByteBuffer args, boolean tf32) {
             this.kind = kind;
-            int[] s = new int[12];
-            for (int i = 0; i < 12; i++) s[i] = kind.at(args, i);
-            int oh = (s[1] + 2 * s[9] - s[5]) / s[7] + 1, ow = (s[2] + 2 * s[10] - s[6]) / s[8] + 1;
-            channels = s[3];
-            outputs = s[4];
-            taps = s[5] * s[6];
-            in16 = s[11] == DType.BF16.variant();
+            places = Places.of(kind);
+            Shape s = Shape.of(kind, args);
+            int oh = s.outputHeight(), ow = s.outputWidth();
+            channels = s.c;
+            outputs = s.o;
+            taps = s.kh * s.kw;
+            in16 = s.in16;
             exact = !in16 && !tf32;
-            bias = kind == Kind.FORWARD && args.getLong(BIAS) != 0;
-            scale = kind == Kind.FORWARD && args.getLong(SCALE) != 0;
+            bias = kind == Kind.FORWARD && args.getLong(places.bias) != 0;
+            scale = kind == Kind.FORWARD && args.getLong(places.scale) != 0;
             converts = in16 && kind == Kind.BY_W;
             reorders = channels > 1 && taps > 1;
-            inputElements = (long) s[0] * s[1] * s[2] * channels;
-            outputElements = (long) s[0] * oh * ow * outputs;
+            inputElements = (long) s.b * s.h * s.w * channels;
+            outputElements = (long) s.b * oh * ow * outputs;
             weightBytes = reorders ? align((in16 && !converts ? 2L : 4L) * outputs * channels * taps) : 0;
             convertedBytes = converts
                     ? align(4 * inputElements) + align(4 * outputElements)
@@ -216,39 +263,40 @@ final class Cudnn implements AutoCloseable {
             problem = String.format(
                     "%s of %d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d%s%s, %s",
                     kind.kernel,
-                    s[0],
-                    s[1],
-                    s[2],
-                    s[3],
-                    s[4],
-                    s[5],
-                    s[6],
-                    s[7],
-                    s[8],
-                    s[9],
-                    s[10],
+                    s.b,
+                    s.h,
+                    s.w,
+                    s.c,
+                    s.o,
+                    s.kh,
+                    s.kw,
+                    s.sh,
+                    s.sw,
+                    s.ph,
+                    s.pw,
                     bias ? ", bias" : "",
                     scale ? ", scale" : "",
                     in16 ? "bf16" : tf32 ? "tf32" : "f32");
             int t = in16 && !converts ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
             try {
-                tensor(x, t, s[0], channels, s[1], s[2]);
-                tensor(y, t, s[0], outputs, oh, ow);
+                tensor(x, t, s.b, channels, s.h, s.w);
+                tensor(y, t, s.b, outputs, oh, ow);
                 tensor(vector, t, 1, outputs, 1, 1);
                 check(cudnnCreateFilterDescriptor(w), "cudnnCreateFilterDescriptor");
                 check(
-                        cudnnSetFilter4dDescriptor(w, t, CUDNN_TENSOR_NHWC, outputs, channels, s[5], s[6]),
+                        cudnnSetFilter4dDescriptor(w, t, CUDNN_TENSOR_NHWC, outputs, channels, s.kh, s.kw),
                         "cudnnSetFilter4dDescriptor");
                 check(cudnnCreateConvolutionDescriptor(operation), "cudnnCreateConvolutionDescriptor");
                 check(
                         cudnnSetConvolution2dDescriptor(
-                                operation, s[9], s[10], s[7], s[8], 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+                                operation, s.ph, s.pw, s.sh, s.sw, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
                         "cudnnSetConvolution2dDescriptor");
                 check(cudnnCreateActivationDescriptor(identity), "cudnnCreateActivationDescriptor");
                 check(
                         cudnnSetActivationDescriptor(identity, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0),
                         "cudnnSetActivationDescriptor");
                 math(exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH);
+                makeOwnKernels();
             } catch (RuntimeException | Error e) {
                 close();
                 throw e;
@@ -348,10 +396,10 @@ final class Cudnn implements AutoCloseable {
                     4L * outputs);
             ByteBuffer at = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
-                    .putLong(FIRST, room[0])
-                    .putLong(SECOND, room[1]);
-            if (kind == Kind.FORWARD) at.putLong(BIAS, room[3]).putLong(SCALE, room[3]);
-            return at.putLong(kind.result, room[2]).putLong(kind.scratch, room[4]);
+                    .putLong(places.first, room[0])
+                    .putLong(places.second, room[1]);
+            if (kind == Kind.FORWARD) at.putLong(places.bias, room[3]).putLong(places.scale, room[3]);
+            return at.putLong(places.result, room[2]).putLong(places.scratch, room[4]);
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -424,16 +472,16 @@ final class Cudnn implements AutoCloseable {
         }
 
         private int run(ByteBuffer args) {
-            long first = args.getLong(FIRST), second = args.getLong(SECOND), result = args.getLong(kind.result);
-            long weight = args.getLong(kind.scratch), converted = weight + weightBytes;
+            long first = args.getLong(places.first), second = args.getLong(places.second);
+            long result = args.getLong(places.result);
+            long weight = args.getLong(places.scratch), converted = weight + weightBytes;
             Pointer space = at(converted + convertedBytes);
-            DType type = in16 ? DType.BF16 : DType.F32;
             if (kind == Kind.BY_W) {
                 if (converts) {
-                    cast(1, first, converted, inputElements, DType.BF16, DType.F32);
+                    castFirst.launch(first, converted);
                     first = converted;
                     converted += align(4 * inputElements);
-                    cast(2, second, converted, outputElements, DType.BF16, DType.F32);
+                    castSecond.launch(second, converted);
                     second = converted;
                 }
                 int status = cudnnConvolutionBackwardFilter(
@@ -450,10 +498,10 @@ final class Cudnn implements AutoCloseable {
                         zero,
                         w,
                         at(reorders ? weight : result));
-                if (status == CUDNN_STATUS_SUCCESS && reorders) swap(weight, result, taps, channels, DType.F32);
+                if (status == CUDNN_STATUS_SUCCESS && reorders) reorder.launch(weight, result);
                 return status;
             }
-            if (reorders) swap(second, weight, channels, taps, type);
+            if (reorders) reorder.launch(second, weight);
             else weight = second;
             if (kind == Kind.BY_X)
                 return cudnnConvolutionBackwardData(
@@ -470,10 +518,10 @@ final class Cudnn implements AutoCloseable {
                         zero,
                         x,
                         at(result));
-            long b = args.getLong(BIAS);
+            long b = args.getLong(places.bias);
             if (fused) {
                 if (in16) {
-                    cast(1, b, converted, outputs, DType.F32, DType.BF16);
+                    castBias.launch(b, converted);
                     b = converted;
                 }
                 return cudnnConvolutionBiasActivationForward(
@@ -511,29 +559,61 @@ final class Cudnn implements AutoCloseable {
                     y,
                     at(result));
             if (status != CUDNN_STATUS_SUCCESS) return status;
-            if (scale) binary(3, result, args.getLong(SCALE), 1, Binary.Kind.MUL, type);
-            if (bias) binary(4, result, b, outputs, Binary.Kind.ADD, type);
+            if (scale) multiply.launch(result, args.getLong(places.scale));
+            if (bias) add.launch(result, b);
             return status;
         }
 
-        /** Launches a kernel of the project's; its arguments stay as they are in a place of their own. */
-        private void own(int place, String kernel, DType type, long... words) {
-            own.view(WORDS * 8L * place, 8L * words.length).asLongBuffer().put(words);
-            r.launch(kernel, type, own.address() + WORDS * 8L * place);
+        private void makeOwnKernels() {
+            DType type = in16 ? DType.BF16 : DType.F32;
+            boolean byW = kind == Kind.BY_W;
+            if (reorders) reorder = byW ? swap(taps, channels, DType.F32) : swap(channels, taps, type);
+            if (converts) {
+                castFirst = own(OwnKernel.Copy.cast(r, inputElements, DType.BF16, DType.F32));
+                castSecond = own(OwnKernel.Copy.cast(r, outputElements, DType.BF16, DType.F32));
+            }
+            if (in16 && bias) castBias = own(OwnKernel.Copy.cast(r, outputs, DType.F32, DType.BF16));
+            if (scale) multiply = binary(1, Binary.Kind.MUL, type);
+            if (bias) add = binary(outputs, Binary.Kind.ADD, type);
         }
 
         /** [outputs, a, b] to [outputs, b, a]. */
-        private void swap(long from, long to, long a, long b, DType type) {
-            own(0, "swap_leading", type, from, to, a, b, 1, outputs);
+        private OwnKernel.Copy swap(long a, long b, DType type) {
+            OwnKernel k = new OwnKernel(
+                    r,
+                    "swap_leading",
+                    type,
+                    w -> w.input("x", 0)
+                            .output("y", 0)
+                            .i64("A", a)
+                            .i64("B", b)
+                            .i64("C", 1)
+                            .i64("N", outputs));
+            return own(new OwnKernel.Copy(k, k.offset("x"), k.offset("y")));
         }
 
-        private void cast(int place, long from, long to, long n, DType a, DType b) {
-            own(place, "cast", a, from, to, n, b.variant());
+        private OwnKernel.Copy own(OwnKernel.Copy c) {
+            own.add(c.kernel());
+            return c;
         }
 
-        /** y op= the m floats at v, again and again. */
-        private void binary(int place, long y, long v, long m, Binary.Kind op, DType type) {
-            own(place, "binary", type, y, v, y, outputElements, m, op.ordinal(), DType.F32.variant(), 0, 0);
+        /** y op= m floats, which are repeated. */
+        private Update binary(long m, Binary.Kind op, DType type) {
+            OwnKernel k = new OwnKernel(
+                    r,
+                    "binary",
+                    type,
+                    w -> w.input("a", 0)
+                            .input("b", 0)
+                            .output("y", 0)
+                            .i64("n", outputElements)
+                            .i64("m", m)
+                            .choice("op", op)
+                            .choice("type_b", DType.F32.name())
+                            .f64("alpha", 0)
+                            .f64("beta", 0));
+            own.add(k);
+            return new Update(k, k.offset("a"), k.offset("b"), k.offset("y"));
         }
 
         @Override
@@ -543,7 +623,7 @@ final class Cudnn implements AutoCloseable {
             if (!w.isNull()) cudnnDestroyFilterDescriptor(w);
             if (!operation.isNull()) cudnnDestroyConvolutionDescriptor(operation);
             if (!identity.isNull()) cudnnDestroyActivationDescriptor(identity);
-            own.close();
+            own.forEach(OwnKernel::close);
         }
     }
 

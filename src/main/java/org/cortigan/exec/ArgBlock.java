@@ -3,103 +3,140 @@ package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import java.util.function.IntConsumer;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Node;
+import org.cortigan.jni.ArgBuffer;
 import org.cortigan.op.ArgWriter;
+import org.cortigan.op.Op;
 
-/**
- * Writes one node's argument words into memory: the struct, then its tables of rows. Run once without a buffer it only
- * counts.
- */
+/** Writes a node's kernel arguments, with the addresses of its tensors, into memory. */
 final class ArgBlock implements ArgWriter {
-    /** Where tensors live. */
+    /** Where a node's memory lies. */
     interface Addresses {
         long in(int i, long element);
 
         long out(int i, long element);
+
+        long scratch();
+
+        /** What the kernel's prepare function returned. */
+        long state();
+
+        /** For preparing: kernels see which tensors are there, as their addresses are not null, but not yet where. */
+        Addresses BOUND_LATER = new Addresses() {
+            @Override
+            public long in(int i, long element) {
+                return 1;
+            }
+
+            @Override
+            public long out(int i, long element) {
+                return 1;
+            }
+
+            @Override
+            public long scratch() {
+                return 0;
+            }
+
+            @Override
+            public long state() {
+                return 0;
+            }
+        };
     }
 
-    private final ByteBuffer buf;
-    private final long base;
+    private final ArgBuffer to;
     private final Addresses at;
-    private final long scratch;
-    private final long state;
-    private final int structWords;
-    private int word;
-    private int tableWord;
-    private boolean inTable;
 
-    /** Counts only. */
-    ArgBlock() {
-        this(null, 0, null, 0, 0, 0);
-    }
-
-    /** @param structWords words of the struct itself, after which the tables begin */
-    ArgBlock(ByteBuffer buf, long base, Addresses at, long scratch, long state, int structWords) {
-        this.buf = buf;
-        this.base = base;
+    private ArgBlock(ArgBuffer to, Addresses at) {
+        this.to = to;
         this.at = at;
-        this.scratch = scratch;
-        this.state = state;
-        this.structWords = structWords;
-        this.tableWord = structWords;
     }
 
-    int structWords() {
-        return word;
+    /** Bytes of a node's arguments. */
+    static int bytes(Node n) {
+        return write(n, null, 0, Addresses.BOUND_LATER);
     }
 
-    int allWords() {
-        return buf == null ? word + tableWord : tableWord;
+    /**
+     * Writes a node's arguments.
+     *
+     * @param buffer of {@link #bytes}; null to count alone
+     * @param base the buffer's address
+     * @return bytes of the arguments
+     */
+    static int write(Node n, ByteBuffer buffer, long base, Addresses at) {
+        ArgBuffer to = new ArgBuffer(Op.of(n).kernel(), buffer, base);
+        Op.of(n).args(n, new ArgBlock(to, at));
+        to.finish();
+        return to.bytes();
     }
 
-    private ArgWriter put(long v) {
-        int w = inTable ? tableWord++ : word++;
-        if (buf != null) buf.putLong(w * 8, v);
+    @Override
+    public ArgWriter in(String member, int input, long element) {
+        to.input(member, at.in(input, element));
         return this;
     }
 
     @Override
-    public ArgWriter in(int input, long element) {
-        return put(at == null ? 0 : at.in(input, element));
+    public ArgWriter out(String member, int output, long element) {
+        to.output(member, at.out(output, element));
+        return this;
     }
 
     @Override
-    public ArgWriter out(int output, long element) {
-        return put(at == null ? 0 : at.out(output, element));
+    public ArgWriter none(String member) {
+        to.none(member);
+        return this;
     }
 
     @Override
-    public ArgWriter none() {
-        return put(0);
+    public ArgWriter i64(String member, long value) {
+        to.i64(member, value);
+        return this;
     }
 
     @Override
-    public ArgWriter i64(long value) {
-        return put(value);
+    public ArgWriter f64(String member, double value) {
+        to.f64(member, value);
+        return this;
     }
 
     @Override
-    public ArgWriter f64(double value) {
-        return put(Double.doubleToRawLongBits(value));
+    public ArgWriter flag(String member, boolean value) {
+        to.flag(member, value);
+        return this;
     }
 
     @Override
-    public ArgWriter scratch() {
-        return put(scratch);
+    public ArgWriter choice(String member, Enum<?> value) {
+        to.choice(member, value);
+        return this;
     }
 
     @Override
-    public ArgWriter state() {
-        if (word != 0) throw new IllegalStateException("state must be the first member");
-        return put(state);
+    public ArgWriter type(String member, DType type) {
+        if (!type.isFloat()) throw new IllegalArgumentException("no kernel computes in " + type);
+        to.choice(member, type.name());
+        return this;
     }
 
     @Override
-    public ArgWriter rows(int n, IntConsumer row) {
-        put(base + 8L * tableWord);
-        put(n);
-        inTable = true;
-        for (int i = 0; i < n; i++) row.accept(i);
-        inTable = false;
+    public ArgWriter scratch(String member) {
+        to.output(member, at.scratch());
+        return this;
+    }
+
+    @Override
+    public ArgWriter state(String member) {
+        to.output(member, at.state());
+        return this;
+    }
+
+    @Override
+    public ArgWriter rows(String table, String count, int n, IntConsumer row) {
+        to.rows(table, count, n, row);
         return this;
     }
 }

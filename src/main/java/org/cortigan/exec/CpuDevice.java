@@ -4,13 +4,13 @@ package org.cortigan.exec;
 import java.util.Locale;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
-import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
 
 /** The processor, with the kernels of one instruction set. */
 public final class CpuDevice implements Device {
-    /** Kernel sets, in the order of the ABI. */
+    /** Kernel sets from the least to the best, named as their {@link Backend}. */
     public enum Isa {
         /** Double references; slow, for tests. */
         REFERENCE,
@@ -36,7 +36,7 @@ public final class CpuDevice implements Device {
     public static CpuDevice best(int threads) {
         NativeLoader.load();
         String asked = System.getProperty("cortigan.isa", System.getenv("CORTIGAN_ISA"));
-        if (asked == null || asked.isEmpty()) return of(Isa.values()[Native.cpu_best_backend()], threads);
+        if (asked == null || asked.isEmpty()) return of(bestIsa(), threads);
         try {
             return of(Isa.valueOf(asked.toUpperCase(Locale.ROOT)), threads);
         } catch (IllegalArgumentException e) {
@@ -47,13 +47,18 @@ public final class CpuDevice implements Device {
     /** A named instruction set; fails if the processor lacks it. */
     public static CpuDevice of(Isa isa, int threads) {
         NativeLoader.load();
-        int best = Native.cpu_best_backend();
-        if (isa.ordinal() > best)
+        Isa best = bestIsa();
+        if (isa.compareTo(best) > 0)
             throw new InputException(
                     "instruction set " + isa.name().toLowerCase(Locale.ROOT),
                     "this processor has " + Native.cpu_features(),
-                    "The best kernels for it are " + Isa.values()[best].name().toLowerCase(Locale.ROOT));
+                    "The best kernels for it are " + best.name().toLowerCase(Locale.ROOT));
         return new CpuDevice(isa, threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
+    }
+
+    /** The best instruction set of this processor. */
+    private static Isa bestIsa() {
+        return Isa.valueOf(Backend.values()[Native.cpu_best_backend()].name());
     }
 
     /** The double references on one thread. */
@@ -67,7 +72,7 @@ public final class CpuDevice implements Device {
 
     /** Whether products in bf16 run on this processor. */
     public boolean supportsBf16() {
-        return Native.cpu_best_backend() == Kernels.AVX512;
+        return bestIsa() == Isa.AVX512;
     }
 
     @Override
@@ -87,7 +92,7 @@ public final class CpuDevice implements Device {
 
     @Override
     public int backend() {
-        return isa.ordinal();
+        return Backend.valueOf(isa.name()).number();
     }
 
     @Override

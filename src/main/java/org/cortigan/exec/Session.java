@@ -53,7 +53,6 @@ public final class Session implements AutoCloseable {
     private record Prepared(
             long state,
             String kernel,
-            int structWords,
             ByteBuffer buf,
             long address,
             DeviceRuntime.LibraryKernel library,
@@ -144,8 +143,18 @@ public final class Session implements AutoCloseable {
                     public long out(int k, long element) {
                         return address(s.output(k), element, leafAddress);
                     }
+
+                    @Override
+                    public long scratch() {
+                        return scratch;
+                    }
+
+                    @Override
+                    public long state() {
+                        return p.state;
+                    }
                 };
-                op.args(s, new ArgBlock(p.buf, p.address, at, scratch, p.state, p.structWords));
+                ArgBlock.write(s, p.buf, p.address, at);
                 nodes[i] = s;
                 args[i] = p.address;
                 calls[i] = p;
@@ -289,33 +298,18 @@ public final class Session implements AutoCloseable {
 
     private static Prepared prepare(Node n, Device device, List<Memory> owned) {
         Op op = Op.of(n);
-        ArgBlock count = new ArgBlock();
-        op.args(n, count);
-        Kernels.checkArgs(op.kernel(), 8L * count.structWords());
-        Memory m = Memory.allocate(8L * count.allWords());
+        Memory m = Memory.allocate(ArgBlock.bytes(n));
         owned.add(m);
         ByteBuffer buf = m.view(0, m.bytes());
-        ArgBlock.Addresses bound = new ArgBlock.Addresses() {
-            @Override
-            public long in(int i, long element) {
-                return 1;
-            }
-
-            @Override
-            public long out(int i, long element) {
-                return 1;
-            }
-        };
-        op.args(n, new ArgBlock(buf, m.address(), bound, 0, 0, count.structWords()));
+        ArgBlock.write(n, buf, m.address(), ArgBlock.Addresses.BOUND_LATER);
         try {
             DeviceRuntime.Service who = device.runtime() == null
                     ? DeviceRuntime.Service.own(Served.kernel())
                     : device.runtime().service(op.kernel(), buf);
-            if (who.call() != null)
-                return new Prepared(0, op.kernel(), count.structWords(), buf, m.address(), who.call(), who.served());
+            if (who.call() != null) return new Prepared(0, op.kernel(), buf, m.address(), who.call(), who.served());
             long state = Native.kernel_prepare(device.backend(), Kernels.id(op.kernel()), m.address());
-            if (state != 0) buf.putLong(0, state);
-            return new Prepared(state, op.kernel(), count.structWords(), buf, m.address(), null, who.served());
+            if (state != 0) buf.putLong(Kernels.args(op.kernel()).offset("state"), state);
+            return new Prepared(state, op.kernel(), buf, m.address(), null, who.served());
         } catch (InputException e) {
             throw e;
         } catch (RuntimeException e) {

@@ -5,39 +5,53 @@ import java.util.HashMap;
 import java.util.Map;
 import org.cortigan.InputException;
 
-/** The kernel table of the loaded library, by name (kernels/kernels.def). */
+/** The kernels of the loaded library and their arguments, by name (kernels/kernels.def). */
 public final class Kernels {
-    /** Numbers of the backends (native/include/cg/abi.h). */
-    public static final int REF = 0, PORTABLE = 1, AVX2 = 2, AVX512 = 3, CUDA = 4, SIM = 5;
-
-    private static Map<String, Integer> ids = Map.of();
+    private static Schema schema = new Schema(Map.of(), Map.of());
+    private static Map<String, Integer> numbers = Map.of();
 
     private Kernels() {}
 
-    static void check() {
-        Map<String, Integer> m = new HashMap<>();
-        for (int i = 0; i < Native.kernel_count(); i++) m.put(Native.kernel_name(i), i);
-        ids = Map.copyOf(m);
+    /** Types of a kernel table's columns (native/include/cg/abi.h, Variant). */
+    enum Variant {
+        F64,
+        F32,
+        BF16
     }
 
-    /** Number of the kernel of that name. */
+    /**
+     * Reads the library's schema.
+     *
+     * @throws InputException if its backends or types are not Java's
+     */
+    static void check() {
+        Schema s = Schema.parse(Native.kernel_schema());
+        s.requireConstants("Backend", Backend.values());
+        s.requireConstants("Variant", Variant.values());
+        Map<String, Integer> all = new HashMap<>();
+        for (String kernel : s.kernels().keySet()) all.put(kernel, all.size());
+        numbers = Map.copyOf(all);
+        schema = s;
+    }
+
+    /**
+     * Number of the kernel of that name.
+     *
+     * @throws InputException if the library does not have it
+     */
     public static int id(String name) {
-        Integer id = ids.get(name);
-        if (id == null)
-            throw new InputException(
-                    "kernel '" + name + "'",
-                    "the native library does not have it",
-                    "Library and jar are of different builds");
+        Integer id = numbers.get(name);
+        if (id == null) throw Schema.drifted("kernel '" + name + "'", "the native library does not have it");
         return id;
     }
 
-    /** Refuses a struct whose size differs from what Java is about to write. */
-    public static void checkArgs(String name, long bytes) {
-        long lib = Native.kernel_args_bytes(id(name));
-        if (lib != bytes)
-            throw new InputException(
-                    "kernel '" + name + "'",
-                    "its arguments take " + lib + " bytes in the library and " + bytes + " in Java",
-                    "Library and jar are of different builds");
+    /**
+     * The argument struct of the kernel of that name.
+     *
+     * @throws InputException if the library does not have it
+     */
+    public static ArgStruct args(String name) {
+        id(name);
+        return schema.kernels().get(name);
     }
 }

@@ -17,9 +17,7 @@ public final class Native {
 
     public static native int kernel_count();
 
-    public static native String kernel_name(int kernel);
-
-    public static native long kernel_args_bytes(int kernel);
+    public static native String kernel_schema();
 
     public static native void load_backend(int backend, String path);
 
@@ -45,8 +43,6 @@ public final class Native {
     public static native String library_versions();
 
     public static native void set_threads(int n);
-
-    public static native int max_threads();
 
     public static native long alloc(long bytes);
 

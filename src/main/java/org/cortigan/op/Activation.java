@@ -19,7 +19,6 @@ public record Activation(Kind kind, double alpha) implements Op {
     public enum Kind {
         GELU,
         LEAKY_RELU,
-        RELU,
         TANH
     }
 
@@ -66,7 +65,11 @@ public record Activation(Kind kind, double alpha) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).out(0).i64(n.input(0).shape().elements()).i64(kind.ordinal()).f64(alpha);
+        w.in("x", 0)
+                .out("y", 0)
+                .i64("n", n.input(0).shape().elements())
+                .choice("kind", kind)
+                .f64("alpha", alpha);
     }
 
     /** dX = dY f'(x) of an {@link Activation}. Inputs x, dY. */
@@ -99,12 +102,12 @@ public record Activation(Kind kind, double alpha) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0)
-                    .in(1)
-                    .out(0)
-                    .i64(n.input(0).shape().elements())
-                    .i64(kind.ordinal())
-                    .f64(alpha);
+            w.in("x", 0)
+                    .in("dY", 1)
+                    .out("dX", 0)
+                    .i64("n", n.input(0).shape().elements())
+                    .choice("kind", kind)
+                    .f64("alpha", alpha);
         }
     }
 

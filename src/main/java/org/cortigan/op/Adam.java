@@ -109,13 +109,20 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).f64(beta1).f64(beta2).f64(eps).f64(clip).f64(ema).i64(decoupled ? 1 : 0);
-        w.rows(slots.size(), k -> {
+        w.in("lr", 0).in("t", 1).in("norm", 2);
+        w.f64("beta1", beta1)
+                .f64("beta2", beta2)
+                .f64("eps", eps)
+                .f64("clip", clip)
+                .f64("ema_decay", ema);
+        w.flag("decoupled", decoupled);
+        w.rows("rows", "n", slots.size(), k -> {
+            Slot slot = slots.get(k);
             int at = first(k), behind = at + tensors(k);
-            w.in(at);
-            SpectralNorm.Grad.writeParts(n, w, at + 1, slots.get(k).spectral ? behind : -1);
-            w.in(at + 2).in(at + 3).inOrNone(slots.get(k).copy ? at + 4 : -1).inOrNone(ema > 0 ? behind - 1 : -1);
-            w.f64(slots.get(k).decay);
+            w.in("p", at).in("m", at + 2).in("v", at + 3);
+            w.inOrNone("p16", slot.copy ? at + 4 : -1).inOrNone("ema", ema > 0 ? behind - 1 : -1);
+            w.f64("decay", slot.decay);
+            SpectralNorm.Grad.writeParts(n, w, "gradient.", at + 1, slot.spectral ? behind : -1);
         });
     }
 

@@ -2,43 +2,62 @@
 package org.cortigan.op;
 
 import java.util.function.IntConsumer;
+import org.cortigan.graph.DType;
 
-/** Writes the 8-byte members of a kernel's argument struct, in the order of the struct in kernels/. */
+/**
+ * Writes a kernel's arguments: every member of its struct (kernels/kernels.def), by name, in any order. A member that
+ * is unknown, of another kind, written twice or not at all is refused with the kernel's and the member's name.
+ */
 public interface ArgWriter {
     /** Address of an element of an input. */
-    ArgWriter in(int input, long element);
+    ArgWriter in(String member, int input, long element);
 
     /** Address of an element of an output. */
-    ArgWriter out(int output, long element);
+    ArgWriter out(String member, int output, long element);
 
     /** Address of an input. */
-    default ArgWriter in(int input) {
-        return in(input, 0);
+    default ArgWriter in(String member, int input) {
+        return in(member, input, 0);
+    }
+
+    /** Address of an optional input: present if {@code input >= 0}. */
+    default ArgWriter inOrNone(String member, int input) {
+        return input >= 0 ? in(member, input) : none(member);
     }
 
     /** Address of an output. */
-    default ArgWriter out(int output) {
-        return out(output, 0);
+    default ArgWriter out(String member, int output) {
+        return out(member, output, 0);
     }
 
     /** A null address, for an optional tensor that is absent. */
-    ArgWriter none();
+    ArgWriter none(String member);
 
-    ArgWriter i64(long value);
+    ArgWriter i64(String member, long value);
 
-    ArgWriter f64(double value);
+    ArgWriter f64(String member, double value);
+
+    /** An integer that is 1 or 0. */
+    ArgWriter flag(String member, boolean value);
+
+    /** A constant of an enum that Java and the kernels share (CG_ENUM), by its name. */
+    ArgWriter choice(String member, Enum<?> value);
+
+    /** The type of a tensor, f32 or bf16. */
+    ArgWriter type(String member, DType type);
 
     /** Address of the node's scratch memory, sized by the kernel's scratch function. */
-    ArgWriter scratch();
+    ArgWriter scratch(String member);
 
-    /** What the kernel's prepare function returned; must be the struct's first member. */
-    ArgWriter state();
+    /** What the kernel's prepare function returned. */
+    ArgWriter state(String member);
 
-    /** Address of a table of n rows, then n itself; {@code row} writes one row's members. */
-    ArgWriter rows(int n, IntConsumer row);
-
-    /** Address of an optional input: present if {@code input >= 0}. */
-    default ArgWriter inOrNone(int input) {
-        return input >= 0 ? in(input) : none();
-    }
+    /**
+     * A table of n rows.
+     *
+     * @param table the member that takes the table's address
+     * @param count the member that takes n
+     * @param row writes all members of a row, by the names of the row's struct (CG_ROWS)
+     */
+    ArgWriter rows(String table, String count, int n, IntConsumer row);
 }

@@ -102,10 +102,13 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.out(0).i64(outer).i64(width());
-        w.rows(pieces.size(), i -> {
+        w.out("y", 0).i64("outer", outer).i64("width", width());
+        w.rows("rows", "n", pieces.size(), i -> {
             Piece p = pieces.get(i);
-            w.inOrNone(p.input).i64(p.offset).i64(p.stride).i64(p.len);
+            w.inOrNone("src", p.input)
+                    .i64("offset", p.offset)
+                    .i64("stride", p.stride)
+                    .i64("len", p.len);
         });
     }
 

@@ -52,9 +52,8 @@ public record Attention(int heads) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        Value x = n.input(0);
-        w.in(0).out(0).out(1).scratch();
-        w.i64(x.dim(0)).i64(x.dim(1)).i64(heads).i64(x.dim(2) / (3 * heads));
+        w.in("qkv", 0).out("y", 0).out("lse", 1).scratch("scratch");
+        extents(w, n.input(0), heads);
     }
 
     /** Gradient of {@link Attention}. Inputs qkv, y, log-sum-exp, dY; output dQKV, like qkv. */
@@ -77,10 +76,13 @@ public record Attention(int heads) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            Value x = n.input(0);
-            w.in(0).in(1).in(2).in(3).out(0).scratch();
-            w.i64(x.dim(0)).i64(x.dim(1)).i64(heads).i64(x.dim(2) / (3 * heads));
+            w.in("qkv", 0).in("y", 1).in("lse", 2).in("dY", 3).out("dQKV", 0).scratch("scratch");
+            extents(w, n.input(0), heads);
         }
+    }
+
+    static void extents(ArgWriter w, Value qkv, int heads) {
+        w.i64("B", qkv.dim(0)).i64("T", qkv.dim(1)).i64("H", heads).i64("D", qkv.dim(2) / (3 * heads));
     }
 
     public static List<OpCase> cases() {

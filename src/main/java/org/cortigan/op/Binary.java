@@ -21,7 +21,6 @@ import org.cortigan.graph.Value;
 public record Binary(Kind kind, double alpha, double beta) implements Op {
     public enum Kind {
         ADD,
-        SUB,
         MUL,
         AXPBY
     }
@@ -57,9 +56,9 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
         Value da = null, db = null;
         switch (kind) {
-            case ADD, SUB -> {
+            case ADD -> {
                 da = dY;
-                db = kind == Kind.ADD || !wanted[1] ? dY : Ops.scale(dY, -1);
+                db = dY;
             }
             case MUL -> {
                 if (wanted[0]) da = Ops.mul(dY, b);
@@ -90,9 +89,10 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).out(0);
-        w.i64(n.input(0).shape().elements()).i64(n.input(1).shape().elements());
-        w.i64(kind.ordinal()).i64(n.input(1).dtype().variant()).f64(alpha).f64(beta);
+        Value a = n.input(0), b = n.input(1);
+        w.in("a", 0).in("b", 1).out("y", 0);
+        w.i64("n", a.shape().elements()).i64("m", b.shape().elements());
+        w.choice("op", kind).type("type_b", b.dtype()).f64("alpha", alpha).f64("beta", beta);
     }
 
     public static List<OpCase> cases() {

@@ -32,7 +32,7 @@ public record Cast(DType to) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).out(0).i64(n.input(0).shape().elements()).i64(to.variant());
+        w.in("x", 0).out("y", 0).i64("n", n.input(0).shape().elements()).type("type_y", to);
     }
 
     public static List<OpCase> cases() {

@@ -42,16 +42,9 @@ public record ChannelAffine(double eps, double slope) implements Op.NoGradient {
     @Override
     public void args(Node n, ArgWriter w) {
         int c = n.input(0).dim(-1);
-        w.in(0)
-                .in(1)
-                .in(2)
-                .in(3)
-                .in(4)
-                .out(0)
-                .i64(n.input(0).shape().elements() / c)
-                .i64(c)
-                .f64(eps)
-                .f64(slope);
+        w.in("x", 0).in("gamma", 1).in("beta", 2).in("mean", 3).in("var", 4).out("y", 0);
+        w.i64("rows", n.input(0).shape().elements() / c).i64("C", c);
+        w.f64("eps", eps).f64("slope", slope);
     }
 
     public static List<OpCase> cases() {

@@ -33,10 +33,10 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
     /** The extents N, S, C, G of the kernels. */
     static void extents(ArgWriter w, Value x, boolean batch, int groups) {
         int c = x.dim(-1);
-        w.i64(sets(x, batch))
-                .i64(x.shape().elements() / c / sets(x, batch))
-                .i64(c)
-                .i64(groups);
+        w.i64("N", sets(x, batch))
+                .i64("S", x.shape().elements() / c / sets(x, batch))
+                .i64("C", c)
+                .i64("G", groups);
     }
 
     @Override
@@ -68,9 +68,10 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).out(0).out(1).out(2).scratch();
+        w.in("x", 0).in("gamma", 1).in("beta", 2);
+        w.out("y", 0).out("mean", 1).out("rstd", 2).scratch("scratch");
         extents(w, n.input(0), batch, groups);
-        w.f64(eps).f64(slope);
+        w.f64("eps", eps).f64("slope", slope);
     }
 
     /** Gradient of {@link ChannelNorm}. Inputs dY, x, gamma, beta, mean, rstd; outputs dX, dGamma, dBeta. */
@@ -95,10 +96,10 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
 
         @Override
         public void args(Node n, ArgWriter w) {
-            for (int i = 0; i < 6; i++) w.in(i);
-            w.out(0).out(1).out(2).scratch();
+            w.in("dY", 0).in("x", 1).in("gamma", 2).in("beta", 3).in("mean", 4).in("rstd", 5);
+            w.out("dX", 0).out("dGamma", 1).out("dBeta", 2).scratch("scratch");
             extents(w, n.input(1), batch, groups);
-            w.f64(slope);
+            w.f64("slope", slope);
         }
     }
 

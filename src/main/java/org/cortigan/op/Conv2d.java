@@ -67,15 +67,14 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     }
 
     /** The part of the arguments that all three kernels share. */
-    static void shape(ArgWriter a, Shape x, Shape w, int sh, int sw, int ph, int pw, DType t) {
-        a.i64(x.dim(0))
-                .i64(x.dim(1))
-                .i64(x.dim(2))
-                .i64(x.dim(3))
-                .i64(w.dim(0))
-                .i64(w.dim(2))
-                .i64(w.dim(3));
-        a.i64(sh).i64(sw).i64(ph).i64(pw).i64(t.variant());
+    static void shape(ArgWriter a, String prefix, Shape x, Shape w, int sh, int sw, int ph, int pw, DType t) {
+        a.i64(prefix + "B", x.dim(0))
+                .i64(prefix + "H", x.dim(1))
+                .i64(prefix + "W", x.dim(2))
+                .i64(prefix + "C", x.dim(3));
+        a.i64(prefix + "O", w.dim(0)).i64(prefix + "KH", w.dim(2)).i64(prefix + "KW", w.dim(3));
+        a.i64(prefix + "sh", sh).i64(prefix + "sw", sw).i64(prefix + "ph", ph).i64(prefix + "pw", pw);
+        a.type(prefix + "type", t);
     }
 
     @Override
@@ -86,14 +85,11 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.state()
-                .in(0)
-                .in(1)
-                .inOrNone(hasBias ? 2 : -1)
-                .inOrNone(hasScale ? n.inputs().size() - 1 : -1)
-                .out(0)
-                .scratch();
-        shape(w, x.shape(), n.input(1).shape(), strideH, strideW, padH, padW, x.dtype());
+        w.state("state").scratch("scratch");
+        w.in("x", 0).in("w", 1).out("y", 0);
+        w.inOrNone("bias", hasBias ? 2 : -1)
+                .inOrNone("scale", hasScale ? n.inputs().size() - 1 : -1);
+        shape(w, "", x.shape(), n.input(1).shape(), strideH, strideW, padH, padW, x.dtype());
     }
 
     /**
@@ -118,9 +114,11 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.state().in(0).in(1).out(0).scratch();
+            w.state("state").scratch("scratch");
+            w.in("dY", 0).in("w", 1).out("dX", 0);
             shape(
                     w,
+                    "",
                     of,
                     n.input(1).shape(),
                     strideH,
@@ -150,9 +148,11 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.state().in(0).in(1).out(0).scratch();
+            w.state("state").scratch("scratch");
+            w.in("x", 0).in("dY", 1).out("dW", 0);
             shape(
                     w,
+                    "",
                     n.input(0).shape(),
                     of,
                     strideH,

@@ -86,15 +86,21 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).out(0).out(1).out(2).out(3).out(4).scratch();
+        w.in("x", 0).in("weight", 1);
+        w.out("total", 0)
+                .out("loss", 1)
+                .out("real", 2)
+                .out("fake", 3)
+                .out("dX", 4)
+                .scratch("scratch");
+        w.choice("kind", kind).choice("side", side);
         long all = n.input(0).shape().elements();
         long[] at = {0};
-        w.rows(Math.max(1, groups.size()), g -> {
+        w.rows("rows", "n", Math.max(1, groups.size()), g -> {
             long logits = groups.isEmpty() ? all : all / width() * groups.get(g).logits;
-            w.i64(at[0]).i64(logits / halves()).f64(groups.isEmpty() ? 1 : groups.get(g).weight);
+            w.i64("off", at[0]).i64("n", logits / halves()).f64("w", groups.isEmpty() ? 1 : groups.get(g).weight);
             at[0] += logits;
         });
-        w.i64(kind.ordinal()).i64(side.ordinal());
     }
 
     public static List<OpCase> cases() {

@@ -92,13 +92,13 @@ public record GatherGroups(List<Integer> sizes) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).out(0);
+        w.in("x", 0).in("index", 1).out("flat", 0);
+        w.i64("R", n.input(0).dim(0)).i64("V", n.input(0).dim(1));
         long[] at = {0};
-        w.rows(sizes.size(), g -> {
-            w.i64(at[0]).i64(sizes.get(g));
+        w.rows("rows", "n", sizes.size(), g -> {
+            w.i64("off", at[0]).i64("n", sizes.get(g));
             at[0] += sizes.get(g);
         });
-        w.i64(n.input(0).dim(0)).i64(n.input(0).dim(1));
     }
 
     /** Sizes of the 25 groups of the benchmarks, 40,992 vertices in all, as regions of interest have them. */
@@ -144,7 +144,8 @@ public record GatherGroups(List<Integer> sizes) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0).in(1).in(2).out(0).i64(rows).i64(n.output(0).dim(1));
+            w.in("dFlat", 0).in("first", 1).in("place", 2).out("dX", 0);
+            w.i64("R", rows).i64("V", n.output(0).dim(1));
         }
     }
 

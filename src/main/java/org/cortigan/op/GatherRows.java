@@ -40,8 +40,9 @@ public record GatherRows() implements Op.OfData {
     public void args(Node n, ArgWriter w) {
         Value t = n.input(0);
         int rows = t.dim(0);
-        w.in(0).in(1).out(0).i64(n.input(1).dim(0)).i64(rows).i64(t.shape().elements() / rows);
-        w.i64(t.dtype().isFloat() ? 0 : t.dtype().bytes());
+        w.in("table", 0).in("index", 1).out("y", 0);
+        w.i64("B", n.input(1).dim(0)).i64("N", rows).i64("C", t.shape().elements() / rows);
+        w.i64("bytes", t.dtype().isFloat() ? 0 : t.dtype().bytes());
     }
 
     public static List<OpCase> cases() {

@@ -59,8 +59,12 @@ public record GradNorm(List<Boolean> spectral) implements Op.Gradient {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.out(0).scratch();
-        w.rows(spectral.size(), i -> SpectralNorm.Grad.writeParts(n, w, first(i), spectral.get(i) ? first(i) + 1 : -1));
+        w.out("norm", 0).scratch("scratch");
+        w.rows(
+                "rows",
+                "n",
+                spectral.size(),
+                i -> SpectralNorm.Grad.writeParts(n, w, "", first(i), spectral.get(i) ? first(i) + 1 : -1));
     }
 
     public static List<OpCase> cases() {

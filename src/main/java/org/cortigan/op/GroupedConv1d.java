@@ -139,23 +139,20 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
     public void args(Node n, ArgWriter a) {
         int count = sizes.size();
         long[] at = new long[2];
-        a.state().scratch();
-        a.rows(count, g -> {
+        a.state("state").scratch("scratch");
+        a.rows("rows", "n", count, g -> {
             Shape w = n.input(1 + g).shape();
-            a.none()
-                    .in(0, at[0])
-                    .in(1 + g)
-                    .inOrNone(hasBias ? 1 + count + g : -1)
-                    .inOrNone(hasScale ? firstScale() + g : -1);
-            a.out(0, at[1]).none();
-            shape(a, rows, sizes.get(g), w, stride, n.input(0).dtype());
+            a.none("state").none("scratch");
+            a.in("x", 0, at[0]).in("w", 1 + g).out("y", 0, at[1]);
+            a.inOrNone("bias", hasBias ? 1 + count + g : -1).inOrNone("scale", hasScale ? firstScale() + g : -1);
+            shape(a, "", rows, sizes.get(g), w, stride, n.input(0).dtype());
             at[0] += x(rows, sizes.get(g), w).elements();
             at[1] += y(rows, sizes.get(g), w, stride).elements();
         });
     }
 
-    static void shape(ArgWriter a, int rows, int n, Shape w, int stride, DType t) {
-        Conv2d.shape(a, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
+    static void shape(ArgWriter a, String prefix, int rows, int n, Shape w, int stride, DType t) {
+        Conv2d.shape(a, prefix, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
     }
 
     /**
@@ -187,12 +184,13 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         @Override
         public void args(Node n, ArgWriter a) {
             long[] at = new long[2];
-            a.state().scratch();
-            a.rows(sizes.size(), g -> {
+            a.state("state").scratch("scratch");
+            a.rows("rows", "n", sizes.size(), g -> {
                 Shape w = n.input(1 + g).shape();
-                a.none().in(0, at[0]).in(1 + g).out(0, at[1]).none();
-                shape(a, rows, sizes.get(g), w, stride, n.input(0).dtype());
-                a.inOrNone(hasScale ? 1 + sizes.size() + g : -1);
+                a.none("conv.state").none("conv.scratch");
+                a.in("conv.dY", 0, at[0]).in("conv.w", 1 + g).out("conv.dX", 0, at[1]);
+                a.inOrNone("scale", hasScale ? 1 + sizes.size() + g : -1);
+                shape(a, "conv.", rows, sizes.get(g), w, stride, n.input(0).dtype());
                 at[0] += y(rows, sizes.get(g), w, stride).elements();
                 at[1] += x(rows, sizes.get(g), w).elements();
             });
@@ -222,10 +220,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         @Override
         public void args(Node n, ArgWriter a) {
             long[] at = new long[2];
-            a.state().scratch();
-            a.rows(sizes.size(), g -> {
-                a.none().in(0, at[0]).in(1, at[1]).out(g).none();
-                shape(a, rows, sizes.get(g), of.get(g), stride, n.input(0).dtype());
+            a.state("state").scratch("scratch");
+            a.rows("rows", "n", sizes.size(), g -> {
+                a.none("state").none("scratch");
+                a.in("x", 0, at[0]).in("dY", 1, at[1]).out("dW", g);
+                shape(a, "", rows, sizes.get(g), of.get(g), stride, n.input(0).dtype());
                 at[0] += x(rows, sizes.get(g), of.get(g)).elements();
                 at[1] += y(rows, sizes.get(g), of.get(g), stride).elements();
             });

@@ -156,24 +156,18 @@ public record GroupedMatmul(
 
     @Override
     public void args(Node n, ArgWriter w) {
-        long t = n.input(0).dtype().variant();
+        DType t = n.input(0).dtype();
         long[] at = new long[3];
-        w.state().scratch();
-        w.rows(groups.size(), g -> {
+        w.state("state").scratch("scratch");
+        w.rows("rows", "n", groups.size(), g -> {
             Extent e = groups.get(g);
-            w.none();
-            w.in(a == Where.EACH ? g : 0, a == Where.FLAT ? at[0] : 0);
-            w.in(inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
-            w.inOrNone(hasBias ? firstBias() + g : -1).inOrNone(hasScale ? firstScale() + g : -1);
-            w.out(apart ? g : 0, apart ? 0 : at[2]).none();
-            w.i64(e.m)
-                    .i64(e.n)
-                    .i64(e.k)
-                    .i64(transA ? 1 : 0)
-                    .i64(transB ? 1 : 0)
-                    .i64(t)
-                    .i64(t)
-                    .i64(out.variant());
+            w.none("state").none("scratch");
+            w.in("a", a == Where.EACH ? g : 0, a == Where.FLAT ? at[0] : 0);
+            w.in("b", inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
+            w.inOrNone("bias", hasBias ? firstBias() + g : -1).inOrNone("scale", hasScale ? firstScale() + g : -1);
+            w.out("y", apart ? g : 0, apart ? 0 : at[2]);
+            w.i64("M", e.m).i64("N", e.n).i64("K", e.k).flag("trans_a", transA).flag("trans_b", transB);
+            w.type("type_a", t).type("type_b", t).type("type_y", out);
             at[0] += (long) e.m * e.k;
             at[1] += (long) e.k * e.n;
             at[2] += (long) e.m * e.n;

@@ -47,12 +47,10 @@ public record LayerChoice(DType out) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0)
-                .in(1)
-                .out(0)
-                .i64(n.input(0).dim(0))
-                .i64(n.input(0).dim(1))
-                .i64(n.input(1).dim(1));
+        w.in("a", 0).in("f", 1).out("w", 0);
+        w.i64("V", n.input(0).dim(0))
+                .i64("L", n.input(0).dim(1))
+                .i64("C", n.input(1).dim(1));
     }
 
     /**
@@ -85,14 +83,10 @@ public record LayerChoice(DType out) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0)
-                    .in(1)
-                    .in(2)
-                    .out(0)
-                    .out(1)
-                    .i64(n.input(1).dim(0))
-                    .i64(n.input(1).dim(1))
-                    .i64(n.input(2).dim(1));
+            w.in("dW", 0).in("a", 1).in("f", 2).out("da", 0).out("df", 1);
+            w.i64("V", n.input(1).dim(0))
+                    .i64("L", n.input(1).dim(1))
+                    .i64("C", n.input(2).dim(1));
         }
     }
 

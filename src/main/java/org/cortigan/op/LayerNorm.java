@@ -77,10 +77,11 @@ public record LayerNorm(double eps, boolean residual) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).inOrNone(residual ? 3 : -1).in(1).in(2);
-        if (residual) w.out(3);
-        else w.none();
-        w.out(0).out(1).out(2).i64(rows(n.input(0))).i64(n.input(0).dim(-1)).f64(eps);
+        w.in("x", 0).inOrNone("r", residual ? 3 : -1).in("gamma", 1).in("beta", 2);
+        if (residual) w.out("sum", 3);
+        else w.none("sum");
+        w.out("y", 0).out("mean", 1).out("rstd", 2);
+        w.i64("rows", rows(n.input(0))).i64("C", n.input(0).dim(-1)).f64("eps", eps);
     }
 
     /**
@@ -107,9 +108,10 @@ public record LayerNorm(double eps, boolean residual) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0).inOrNone(hasSum ? 5 : -1).in(1).in(2).in(3).in(4);
-            w.out(0).out(1).out(2).scratch();
-            w.i64(rows(n.input(1))).i64(n.input(1).dim(-1));
+            w.in("dY", 0).inOrNone("dSum", hasSum ? 5 : -1);
+            w.in("s", 1).in("gamma", 2).in("mean", 3).in("rstd", 4);
+            w.out("dS", 0).out("dGamma", 1).out("dBeta", 2).scratch("scratch");
+            w.i64("rows", rows(n.input(1))).i64("C", n.input(1).dim(-1));
         }
     }
 

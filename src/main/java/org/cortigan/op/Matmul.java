@@ -88,10 +88,15 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
     @Override
     public void args(Node n, ArgWriter w) {
         List<Value> in = n.inputs();
-        w.state().in(0).in(1).inOrNone(hasBias ? 2 : -1).inOrNone(hasScale ? in.size() - 1 : -1);
-        w.out(0).scratch();
-        w.i64(m(in)).i64(n(in)).i64(k(in)).i64(transA ? 1 : 0).i64(transB ? 1 : 0);
-        w.i64(in.get(0).dtype().variant()).i64(in.get(1).dtype().variant()).i64(out.variant());
+        w.state("state").scratch("scratch");
+        w.in("a", 0).in("b", 1).out("y", 0);
+        w.inOrNone("bias", hasBias ? 2 : -1).inOrNone("scale", hasScale ? in.size() - 1 : -1);
+        w.i64("M", m(in))
+                .i64("N", n(in))
+                .i64("K", k(in))
+                .flag("trans_a", transA)
+                .flag("trans_b", transB);
+        w.type("type_a", in.get(0).dtype()).type("type_b", in.get(1).dtype()).type("type_y", out);
     }
 
     /**
@@ -126,9 +131,9 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         @Override
         public void args(Node n, ArgWriter w) {
             Value dY = n.input(0), x = n.input(1);
-            w.state().in(0).in(1).out(1).none().out(0).scratch();
-            w.i64(dY.dim(1)).i64(x.dim(1)).i64(x.dim(0)).i64(1).i64(0);
-            w.i64(dY.dtype().variant()).i64(x.dtype().variant()).i64(DType.F32.variant());
+            w.state("state").scratch("scratch");
+            w.in("dY", 0).in("x", 1).out("dW", 0).out("db", 1);
+            w.i64("M", dY.dim(1)).i64("N", x.dim(1)).i64("K", x.dim(0)).type("type", dY.dtype());
         }
     }
 

@@ -35,7 +35,7 @@ public record MeanMiddle() implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0).out(0).i64(x.dim(0)).i64(x.dim(1)).i64(x.dim(2));
+        w.in("x", 0).out("y", 0).i64("B", x.dim(0)).i64("N", x.dim(1)).i64("C", x.dim(2));
     }
 
     /** Gradient of {@link MeanMiddle}: dY [B, C] over n, repeated to [B, n, C]. */
@@ -59,7 +59,7 @@ public record MeanMiddle() implements Op {
         @Override
         public void args(Node node, ArgWriter w) {
             Value d = node.input(0);
-            w.in(0).out(0).i64(d.dim(0)).i64(n).i64(d.dim(1));
+            w.in("dY", 0).out("dX", 0).i64("B", d.dim(0)).i64("N", n).i64("C", d.dim(1));
         }
     }
 

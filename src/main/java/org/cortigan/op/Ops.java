@@ -45,10 +45,6 @@ public final class Ops {
         return x(Binary.Kind.ADD, a, b);
     }
 
-    public static Value sub(Value a, Value b) {
-        return x(Binary.Kind.SUB, a, b);
-    }
-
     public static Value mul(Value a, Value b) {
         return x(Binary.Kind.MUL, a, b);
     }

@@ -50,15 +50,10 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0)
-                .out(0)
-                .i64(x.dim(0))
-                .i64(x.dim(1))
-                .i64(x.dim(2))
-                .i64(Math.max(patch, 1))
-                .i64(patch == 0 ? 0 : 1);
-        for (double d : mean) w.f64(d);
-        for (double d : std) w.f64(d);
+        w.in("x", 0).out("y", 0);
+        w.i64("B", x.dim(0)).i64("H", x.dim(1)).i64("W", x.dim(2));
+        w.i64("P", Math.max(patch, 1)).flag("planar", patch > 0);
+        for (int c = 0; c < 3; c++) w.f64("mean[" + c + "]", mean.get(c)).f64("std[" + c + "]", std.get(c));
     }
 
     public static List<OpCase> cases() {

@@ -63,12 +63,10 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).out(0).out(1).out(2).out(3).scratch();
-        w.i64(n.input(0).dim(0))
-                .i64(n.input(0).dim(1))
-                .i64(pixel.ordinal())
-                .i64(axis.ordinal())
-                .f64(eps);
+        w.in("pred", 0).in("target", 1).in("w", 2);
+        w.out("total", 0).out("pixel", 1).out("corr", 2).out("dPred", 3).scratch("scratch");
+        w.i64("B", n.input(0).dim(0)).i64("V", n.input(0).dim(1));
+        w.choice("kind", pixel).choice("axis", axis).f64("eps", eps);
     }
 
     public static List<OpCase> cases() {

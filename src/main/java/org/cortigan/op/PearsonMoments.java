@@ -57,7 +57,8 @@ public record PearsonMoments() implements Op.Update {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).out(0).i64(n.input(0).dim(0)).i64(n.input(0).dim(1));
+        w.in("pred", 0).in("target", 1).in("rows", 2).out("state", 0);
+        w.i64("B", n.input(0).dim(0)).i64("V", n.input(0).dim(1));
     }
 
     public static List<OpCase> cases() {

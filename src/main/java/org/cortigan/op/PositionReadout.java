@@ -23,8 +23,12 @@ public record PositionReadout() implements Op {
 
     /** The extents B, L, H, W, C, V of the kernels. */
     static void extents(ArgWriter w, Value x, Value position) {
-        for (int i = 0; i < 5; i++) w.i64(x.dim(i));
-        w.i64(position.dim(0));
+        w.i64("B", x.dim(0))
+                .i64("L", x.dim(1))
+                .i64("H", x.dim(2))
+                .i64("W", x.dim(3))
+                .i64("C", x.dim(4));
+        w.i64("V", position.dim(0));
     }
 
     @Override
@@ -54,7 +58,7 @@ public record PositionReadout() implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).in(3).out(0).scratch();
+        w.in("x", 0).in("position", 1).in("w", 2).in("bias", 3).out("y", 0).scratch("scratch");
         extents(w, n.input(0), n.input(1));
     }
 
@@ -86,7 +90,8 @@ public record PositionReadout() implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0).in(1).in(2).in(3).out(0).out(1).out(2).out(3).scratch();
+            w.in("dY", 0).in("x", 1).in("position", 2).in("w", 3);
+            w.out("dX", 0).out("dPosition", 1).out("dw", 2).out("dbias", 3).scratch("scratch");
             extents(w, n.input(1), n.input(2));
         }
     }

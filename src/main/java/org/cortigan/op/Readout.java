@@ -45,8 +45,9 @@ public record Readout() implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0).in(1).in(2).out(0);
-        for (int i = 0; i < 3; i++) w.i64(n.input(0).dim(i));
+        Value t = n.input(0);
+        w.in("t", 0).in("w", 1).in("bias", 2).out("y", 0);
+        w.i64("V", t.dim(0)).i64("B", t.dim(1)).i64("K", t.dim(2));
     }
 
     /** Gradients of {@link Readout}. Inputs dY, t, w; outputs dt, and dw and dbias in f32. */
@@ -74,8 +75,9 @@ public record Readout() implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in(0).in(1).in(2).out(0).out(1).out(2);
-            for (int i = 0; i < 3; i++) w.i64(n.input(1).dim(i));
+            Value t = n.input(1);
+            w.in("dY", 0).in("t", 1).in("w", 2).out("dt", 0).out("dw", 1).out("dbias", 2);
+            w.i64("V", t.dim(0)).i64("B", t.dim(1)).i64("K", t.dim(2));
         }
     }
 

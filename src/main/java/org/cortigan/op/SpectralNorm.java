@@ -161,15 +161,11 @@ public record SpectralNorm(Mode mode) implements Op {
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.scratch().i64(mode == Mode.ADVANCE ? 1 : 0);
-        w.rows(n.inputs().size() / 5, i -> {
-            w.in(5 * i)
-                    .in(5 * i + 1)
-                    .in(5 * i + 2)
-                    .out(4 * i + 1)
-                    .out(4 * i + 2)
-                    .out(4 * i + 3);
-            w.i64(n.output(4 * i + 1).dim(0)).i64(n.output(4 * i + 2).dim(0));
+        w.scratch("scratch").flag("advance", mode == Mode.ADVANCE);
+        w.rows("rows", "n", n.inputs().size() / 5, i -> {
+            w.in("W", 5 * i).in("u_in", 5 * i + 1).in("v_in", 5 * i + 2);
+            w.out("u_out", 4 * i + 1).out("v_out", 4 * i + 2).out("inv_sigma", 4 * i + 3);
+            w.i64("M", n.output(4 * i + 1).dim(0)).i64("N", n.output(4 * i + 2).dim(0));
         });
     }
 
@@ -229,10 +225,10 @@ public record SpectralNorm(Mode mode) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.scratch();
-            w.rows(n.outputs().size(), i -> {
-                for (int k = 0; k < 3; k++) w.in(3 * i + k);
-                w.out(i).i64(n.input(3 * i).shape().elements());
+            w.scratch("scratch");
+            w.rows("rows", "n", n.outputs().size(), i -> {
+                w.in("G", 3 * i).in("W", 3 * i + 1).in("inv_sigma", 3 * i + 2).out("lambda", i);
+                w.i64("n", n.input(3 * i).shape().elements());
             });
         }
     }
@@ -268,11 +264,12 @@ public record SpectralNorm(Mode mode) implements Op {
          * Writes the members of struct Gradient (native/include/cg/gradient.h): G, and from input u on, if u >= 0, the
          * other parts.
          */
-        static void writeParts(Node n, ArgWriter w, int g, int u) {
-            w.in(g);
-            for (int k = 0; k < 4; k++) w.inOrNone(u < 0 ? -1 : u + k);
-            w.i64(n.input(g).shape().elements())
-                    .i64(n.input(u < 0 ? g : u + 1).shape().elements());
+        static void writeParts(Node n, ArgWriter w, String prefix, int g, int u) {
+            String[] parts = {"u", "v", "inv_sigma", "lambda"};
+            w.in(prefix + "g", g);
+            for (int k = 0; k < parts.length; k++) w.inOrNone(prefix + parts[k], u < 0 ? -1 : u + k);
+            w.i64(prefix + "n", n.input(g).shape().elements());
+            w.i64(prefix + "N", n.input(u < 0 ? g : u + 1).shape().elements());
         }
 
         @Override
@@ -300,9 +297,9 @@ public record SpectralNorm(Mode mode) implements Op {
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.rows(n.outputs().size(), i -> {
-                writeParts(n, w, PARTS * i, PARTS * i + 1);
-                w.out(i);
+            w.rows("rows", "n", n.outputs().size(), i -> {
+                writeParts(n, w, "gradient.", PARTS * i, PARTS * i + 1);
+                w.out("dW", i);
             });
         }
     }

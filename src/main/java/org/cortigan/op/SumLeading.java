@@ -42,14 +42,10 @@ public record SumLeading(Shape to, double scale) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         long c = to.elements();
-        w.scratch()
-                .rows(
-                        1,
-                        i -> w.in(0)
-                                .out(0)
-                                .i64(n.input(0).shape().elements() / c)
-                                .i64(c)
-                                .f64(scale));
+        w.scratch("scratch").rows("rows", "n", 1, i -> {
+            w.in("x", 0).out("y", 0);
+            w.i64("R", n.input(0).shape().elements() / c).i64("C", c).f64("scale", scale);
+        });
     }
 
     /**
@@ -81,8 +77,9 @@ public record SumLeading(Shape to, double scale) implements Op {
         @Override
         public void args(Node n, ArgWriter w) {
             long[] at = {0};
-            w.scratch().rows(rows.size(), i -> {
-                w.in(0, at[0]).out(i).i64(rows.get(i)).i64(columns.get(i)).f64(1);
+            w.scratch("scratch").rows("rows", "n", rows.size(), i -> {
+                w.in("x", 0, at[0]).out("y", i);
+                w.i64("R", rows.get(i)).i64("C", columns.get(i)).f64("scale", 1);
                 at[0] += (long) rows.get(i) * columns.get(i);
             });
         }

@@ -39,12 +39,9 @@ public record SwapLeading() implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         Value x = n.input(0);
-        w.in(0)
-                .out(0)
-                .i64(x.dim(-3))
-                .i64(x.dim(-2))
-                .i64(x.dim(-1))
-                .i64(x.shape().rank() == 3 ? 1 : x.dim(0));
+        w.in("x", 0).out("y", 0);
+        w.i64("A", x.dim(-3)).i64("B", x.dim(-2)).i64("C", x.dim(-1));
+        w.i64("N", x.shape().rank() == 3 ? 1 : x.dim(0));
     }
 
     public static List<OpCase> cases() {

@@ -45,14 +45,11 @@ public record TrackStatistics(double momentum, long count, double eps) implement
 
     @Override
     public void args(Node n, ArgWriter w) {
-        w.in(0)
-                .in(1)
-                .in(2)
-                .in(3)
-                .i64(n.input(0).dim(0))
-                .f64(momentum)
-                .f64(count)
-                .f64(eps);
+        w.in("runningMean", 0).in("runningVar", 1).in("mean", 2).in("rstd", 3);
+        w.i64("C", n.input(0).dim(0))
+                .f64("momentum", momentum)
+                .f64("count", count)
+                .f64("eps", eps);
     }
 
     public static List<OpCase> cases() {

@@ -397,7 +397,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         return (ArgWriter) Proxy.newProxyInstance(
                 ArgWriter.class.getClassLoader(), new Class<?>[] {ArgWriter.class}, (self, m, a) -> {
                     if (m.isDefault()) return InvocationHandler.invokeDefault(self, m, a);
-                    if (m.getName().equals("in") || m.getName().equals("out")) assertEquals(0L, a[1], kernel);
+                    if (m.getName().equals("in") || m.getName().equals("out")) assertEquals(0L, a[2], kernel);
                     return self;
                 });
     }

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
-import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.mem.Memory;
 
@@ -51,7 +51,7 @@ public final class DryDevice implements Device {
 
     @Override
     public int backend() {
-        return Kernels.SIM;
+        return Backend.SIM.number();
     }
 
     @Override
@@ -76,13 +76,13 @@ public final class DryDevice implements Device {
 
     /** What the work would launch on this device. */
     public List<String> launches(Runnable work) {
-        Native.choose(Kernels.SIM, "shared", "" + shared);
-        Native.choose(Kernels.SIM, "launches", file.toString());
+        Native.choose(Backend.SIM.number(), "shared", "" + shared);
+        Native.choose(Backend.SIM.number(), "launches", file.toString());
         try {
             work.run();
         } finally {
-            Native.choose(Kernels.SIM, "launches", "");
-            Native.choose(Kernels.SIM, "shared", "" + HOPPER);
+            Native.choose(Backend.SIM.number(), "launches", "");
+            Native.choose(Backend.SIM.number(), "shared", "" + HOPPER);
         }
         try {
             return Files.readAllLines(file);

@@ -19,6 +19,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.mem.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.ArgWriter;
+import org.cortigan.op.Binary;
 import org.cortigan.op.Cost;
 import org.cortigan.op.GatherRows;
 import org.cortigan.op.Op;
@@ -56,7 +57,11 @@ class SessionTest {
         @Override
         public void args(Node n, ArgWriter w) {
             long e = n.output(0).shape().elements();
-            w.in(0).in(1).out(0).i64(e).i64(e).i64(0).i64(1).f64(1).f64(1);
+            w.in("a", 0).in("b", 1).out("y", 0).i64("n", e).i64("m", e);
+            w.choice("op", Binary.Kind.ADD)
+                    .type("type_b", DType.F32)
+                    .f64("alpha", 1)
+                    .f64("beta", 1);
         }
     }
 

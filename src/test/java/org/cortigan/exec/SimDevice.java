@@ -4,7 +4,7 @@ package org.cortigan.exec;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import org.cortigan.graph.DType;
-import org.cortigan.jni.Kernels;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
 import org.cortigan.mem.Memory;
@@ -26,7 +26,8 @@ public final class SimDevice implements Device {
     static void load() {
         NativeLoader.load();
         String library = System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so");
-        Native.load_backend(Kernels.SIM, Path.of(library).toAbsolutePath().toString());
+        Native.load_backend(
+                Backend.SIM.number(), Path.of(library).toAbsolutePath().toString());
     }
 
     @Override
@@ -41,7 +42,7 @@ public final class SimDevice implements Device {
 
     @Override
     public int backend() {
-        return Kernels.SIM;
+        return Backend.SIM.number();
     }
 
     @Override
@@ -62,7 +63,7 @@ public final class SimDevice implements Device {
 
     /** Takes the kernels of a variant ({@code mma}, {@code wgmma}) for attention in this process. */
     public static void attention(String which) {
-        Native.choose(Kernels.SIM, "attention", which);
+        Native.choose(Backend.SIM.number(), "attention", which);
     }
 
     /** What the device says to have free. */
