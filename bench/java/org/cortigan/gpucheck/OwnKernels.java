@@ -213,8 +213,7 @@ final class OwnKernels {
                         ? vars.find(((Leaf.Variable) n.op()).id())
                         : n.op() instanceof Leaf.Input in ? s.input(in.id()) : null;
                 // second moments and scalars must not be negative
-                if (x != null)
-                    Noise.fill(p.device, x, variable || x.type().shape().elements() < 4);
+                if (x != null) Noise.fill(x, variable || x.type().shape().elements() < 4);
             }
             if (p.has("--once")) {
                 s.run();
@@ -264,20 +263,14 @@ final class OwnKernels {
         }
     }
 
-    /** Milliseconds of one run, by the device's events where it has them. */
+    /** Milliseconds of one run, by the device's events. */
     private static double run(Piece p, Session s) {
-        DeviceRuntime r = p.device.runtime();
-        if (r == null) {
-            long t = System.nanoTime();
+        try (DeviceRuntime.Events e = p.device.runtime().events(2)) {
+            e.record(0);
             s.run();
-            return (System.nanoTime() - t) / 1e6;
-        }
-        try (DeviceRuntime.Marks m = r.marks(2)) {
-            m.mark(0);
-            s.run();
-            m.mark(1);
+            e.record(1);
             s.synchronize();
-            return m.nanos(0, 1) / 1e6;
+            return e.nanos(0, 1) / 1e6;
         }
     }
 }

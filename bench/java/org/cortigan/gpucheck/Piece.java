@@ -20,6 +20,7 @@ import org.cortigan.InputException;
 import org.cortigan.cuda.CudaProvider;
 import org.cortigan.cuda.Exported;
 import org.cortigan.data.Json;
+import org.cortigan.exec.ComputeCapability;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.Served;
@@ -164,7 +165,6 @@ final class Piece implements AutoCloseable {
 
     /** Whether the device still does what it is asked: after a kernel's fault it never does again in this process. */
     private boolean alive() {
-        if (device.runtime() == null) return true;
         try {
             device.runtime().synchronize();
         } catch (RuntimeException e) {
@@ -181,7 +181,7 @@ final class Piece implements AutoCloseable {
 
     /** Kernels of attention that the device has; the first are the default. */
     List<String> attentions() {
-        return device.backend() == Backend.CUDA.number() && device.name().endsWith("sm_90)")
+        return device.capability().filter(ComputeCapability.HOPPER::equals).isPresent()
                 ? List.of("mma", "wgmma")
                 : List.of("mma");
     }
@@ -223,7 +223,7 @@ final class Piece implements AutoCloseable {
                 versions,
                 "files",
                 List.copyOf(files)));
-        if (device.backend() == Backend.CUDA.number()) exported(files);
+        if (device.capability().isPresent()) exported(files);
     }
 
     /**

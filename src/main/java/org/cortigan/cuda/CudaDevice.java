@@ -3,11 +3,14 @@ package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
 
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
 import org.cortigan.InputException;
+import org.cortigan.exec.ComputeCapability;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -19,16 +22,30 @@ import org.cortigan.op.Ops;
 /** A card of NVIDIA's with one stream. Close it after everything on it. */
 public final class CudaDevice implements Device {
     /** Oldest architecture that the kernels are built for; all later ones run them, by their own code or PTX. */
-    static final int LEAST_MAJOR = 8;
+    static final int OLDEST_MAJOR = 8;
 
     private final String name;
+    private final ComputeCapability capability;
     private final CudaRuntime runtime;
+    /** The card with exact products of f32, and with products in TF32; one of the two is this. */
+    private final CudaDevice exact;
+
     private final CudaDevice tf32;
 
-    private CudaDevice(String name, CudaRuntime runtime, boolean fast) {
+    private CudaDevice(String name, ComputeCapability capability, CudaRuntime runtime) {
         this.name = name;
+        this.capability = capability;
         this.runtime = runtime;
-        tf32 = fast ? null : new CudaDevice(name + ", tf32", runtime.tf32(), true);
+        exact = this;
+        tf32 = new CudaDevice(this);
+    }
+
+    private CudaDevice(CudaDevice exact) {
+        name = exact.name + ", tf32";
+        capability = exact.capability;
+        runtime = exact.runtime.tf32();
+        this.exact = exact;
+        tf32 = this;
     }
 
     /**
@@ -48,14 +65,13 @@ public final class CudaDevice implements Device {
                     count == 1
                             ? "Use cuda:0"
                             : "Use cuda:0 to cuda:" + (count - 1) + "; CUDA_VISIBLE_DEVICES may hide others");
-        String product = product(number), name;
-        int major = attribute(number, cudaDevAttrComputeCapabilityMajor),
-                minor = attribute(number, cudaDevAttrComputeCapabilityMinor);
-        name = "cuda:" + number + " (" + product + ", sm_" + major + minor + ")";
-        if (major < LEAST_MAJOR)
+        String product = product(number);
+        ComputeCapability capability = capability(number);
+        String name = "cuda:" + number + " (" + product + ", " + capability.architecture() + ")";
+        if (capability.major() < OLDEST_MAJOR)
             throw new InputException(
                     what,
-                    product + " has architecture " + major + "." + minor + ", the kernels need " + LEAST_MAJOR + ".0",
+                    product + " has architecture " + capability + ", the kernels need " + OLDEST_MAJOR + ".0",
                     "Use a card of 2020 or newer, or --device cpu");
         String kernels = CudaLibraries.kernels();
         try {
@@ -67,12 +83,12 @@ public final class CudaDevice implements Device {
                     "Install the CUDA 13 toolkit's libcudart.so.13",
                     e);
         }
-        chooseAttention(what, product, major, minor);
+        chooseAttention(what, product, capability);
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);
-            d = new CudaDevice(name, r, false);
-            d.prove();
+            d = new CudaDevice(name, capability, r);
+            d.selfTest();
             // Without them the project's own kernels compute products and convolutions: for comparison, and where CUDA
             // is simulated.
             if (!Boolean.getBoolean(CudaLibraries.OWN)) r.libraries(new VendorKernels(r, product, note));
@@ -87,9 +103,9 @@ public final class CudaDevice implements Device {
             if (e instanceof InputException || e instanceof LinkageError) throw e;
             throw new InputException(
                     what,
-                    product + " (architecture " + major + "." + minor + ") does not run the kernels: " + e.getMessage(),
-                    "If it says that no kernel image is available, build with -Dcuda.architectures=" + major + minor
-                            + "; otherwise update the driver",
+                    product + " (architecture " + capability + ") does not run the kernels: " + e.getMessage(),
+                    "If it says that no kernel image is available, build with -Dcuda.architectures="
+                            + capability.major() + capability.minor() + "; otherwise update the driver",
                     e);
         }
     }
@@ -98,14 +114,14 @@ public final class CudaDevice implements Device {
      * Attention's kernels: on mma.sync, which all cards have, or with cortigan.cuda.attention=wgmma on Hopper's own
      * instructions.
      */
-    private static void chooseAttention(String what, String product, int major, int minor) {
+    private static void chooseAttention(String what, String product, ComputeCapability capability) {
         String which = System.getProperty("cortigan.cuda.attention", "mma");
         if (!which.equals("mma") && !which.equals("wgmma"))
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Take mma or wgmma");
-        if (which.equals("wgmma") && (major != 9 || minor != 0))
+        if (which.equals("wgmma") && !capability.equals(ComputeCapability.HOPPER))
             throw new InputException(
                     what,
-                    product + " has architecture " + major + "." + minor + ", wgmma is for 9.0",
+                    product + " has architecture " + capability + ", wgmma is for " + ComputeCapability.HOPPER,
                     "Leave out -Dcortigan.cuda.attention");
         try {
             Native.choose(Backend.CUDA.number(), "attention", which);
@@ -144,30 +160,36 @@ public final class CudaDevice implements Device {
     /** The card's name. Of cudaDeviceProp only the first members are the same in every CUDA 13. */
     static String product(int number) {
         try (cudaDeviceProp p = new cudaDeviceProp()) {
-            good(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
+            check(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
             return p.name().getString();
         }
     }
 
     static long memory(int number) {
         try (cudaDeviceProp p = new cudaDeviceProp()) {
-            good(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
+            check(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
             return p.totalGlobalMem();
         }
     }
 
-    static int attribute(int number, int what) {
+    static ComputeCapability capability(int number) {
+        return new ComputeCapability(
+                attribute(number, cudaDevAttrComputeCapabilityMajor),
+                attribute(number, cudaDevAttrComputeCapabilityMinor));
+    }
+
+    private static int attribute(int number, int what) {
         int[] v = new int[1];
-        good(cudaDeviceGetAttribute(v, what, number), "cudaDeviceGetAttribute");
+        check(cudaDeviceGetAttribute(v, what, number), "cudaDeviceGetAttribute");
         return v[0];
     }
 
-    private static void good(int error, String call) {
+    private static void check(int error, String call) {
         if (error != cudaSuccess) throw new IllegalStateException(call + ": " + CudaRuntime.text(error));
     }
 
     /** Adds two numbers, launched and recorded, as every session is. */
-    private void prove() {
+    private void selfTest() {
         Graph g = new Graph();
         g.output("sum", Ops.add(g.input("a", DType.F32, 1), g.input("b", DType.F32, 1)));
         try (Variables v = new Variables(this);
@@ -188,18 +210,8 @@ public final class CudaDevice implements Device {
     }
 
     @Override
-    public int elementBytes(DType t) {
-        return t.bytes();
-    }
-
-    @Override
     public int backend() {
         return Backend.CUDA.number();
-    }
-
-    @Override
-    public int threads() {
-        return Runtime.getRuntime().availableProcessors();
     }
 
     @Override
@@ -208,8 +220,18 @@ public final class CudaDevice implements Device {
     }
 
     @Override
-    public Device tf32() {
-        return tf32 == null ? this : tf32;
+    public boolean supports(Precision p) {
+        return true;
+    }
+
+    @Override
+    public Device with(Precision p) {
+        return p == Precision.TF32 ? tf32 : exact;
+    }
+
+    @Override
+    public Optional<ComputeCapability> capability() {
+        return Optional.of(capability);
     }
 
     @Override

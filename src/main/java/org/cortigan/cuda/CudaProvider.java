@@ -4,6 +4,7 @@ package org.cortigan.cuda;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
@@ -18,10 +19,10 @@ public final class CudaProvider implements DeviceProvider {
     }
 
     @Override
-    public String absent() {
-        if (System.getProperty(CudaLibraries.PATH) != null) return null;
-        if (Files.exists(Path.of("/dev/nvidiactl")) || Files.exists(Path.of("/dev/dxg"))) return null;
-        return "this machine has no NVIDIA driver (neither /dev/nvidiactl nor /dev/dxg)";
+    public Optional<String> absent() {
+        if (System.getProperty(CudaLibraries.PATH) != null) return Optional.empty();
+        if (Files.exists(Path.of("/dev/nvidiactl")) || Files.exists(Path.of("/dev/dxg"))) return Optional.empty();
+        return Optional.of("this machine has no NVIDIA driver (neither /dev/nvidiactl nor /dev/dxg)");
     }
 
     @Override

@@ -37,11 +37,10 @@ final class CudaReport {
             try {
                 l.add(String.format(
                         Locale.ROOT,
-                        "cuda:%d: %s, architecture %d.%d, %.1f GiB: %s",
+                        "cuda:%d: %s, architecture %s, %.1f GiB: %s",
                         i,
                         CudaDevice.product(i),
-                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMajor),
-                        CudaDevice.attribute(i, cudaDevAttrComputeCapabilityMinor),
+                        CudaDevice.capability(i),
                         CudaDevice.memory(i) / 1073741824.0,
                         kernels(i, l)));
             } catch (IllegalStateException e) {

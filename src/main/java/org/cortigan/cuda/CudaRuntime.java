@@ -21,8 +21,8 @@ import org.cortigan.mem.Memory;
 
 /**
  * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for
- * it and its text. CUDA reports a failed kernel at whatever call comes next: what {@code close} methods meet is thrown
- * by the first call after them.
+ * it and its text. An error found in a {@code close} method is rethrown by the next call, because CUDA reports a failed
+ * kernel at whatever call comes next.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** A pointer that is aimed anew for every call, so that a step makes none. */
@@ -37,23 +37,25 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final CUstream_st stream;
     private final At to = new At();
     private final At from = new At();
-    private final CudaRuntime fp32;
+    /** The runtime that owns what both share: this one, or the f32 one of which this is the TF32 view. */
+    private final CudaRuntime main;
+
     private VendorKernels libraries;
     private CUstream_st uploads;
     private Memory staging;
-    private String later;
+    private String pendingError;
 
     CudaRuntime(int number) {
         this.number = number;
-        fp32 = null;
+        main = this;
         stream = new CUstream_st();
         use();
         check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     }
 
     private CudaRuntime(CudaRuntime fp32) {
-        this.number = fp32.number;
-        this.fp32 = fp32;
+        number = fp32.number;
+        main = fp32;
         stream = fp32.stream;
     }
 
@@ -78,10 +80,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     void check(int error, String call) {
-        CudaRuntime r = fp32 == null ? this : fp32;
-        if (r.later != null) {
-            String what = r.later;
-            r.later = null;
+        if (main.pendingError != null) {
+            String what = main.pendingError;
+            main.pendingError = null;
             throw new IllegalStateException(what);
         }
         if (error != cudaSuccess) throw failed(error, call);
@@ -92,12 +93,21 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         return new IllegalStateException(call + ": " + text(error));
     }
 
-    /** For calls that give something back: the error is thrown by the next call that may. */
-    private void keep(int error, String call) {
+    /** Keeps an error of a call that frees something, for the next call to throw. */
+    private void deferError(int error, String call) {
         if (error == cudaSuccess) return;
-        CudaRuntime r = fp32 == null ? this : fp32;
-        if (r.later == null) r.later = call + ": " + text(error);
+        if (main.pendingError == null) main.pendingError = call + ": " + text(error);
         cudaGetLastError();
+    }
+
+    @Override
+    public boolean hasOwnMemory() {
+        return true;
+    }
+
+    @Override
+    public boolean isAsynchronous() {
+        return true;
     }
 
     @Override
@@ -110,7 +120,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         long a = p.address();
         e = cudaMemsetAsync(p, 0, bytes, stream);
         if (e != cudaSuccess) {
-            keep(cudaFree(p), "cudaFree");
+            deferError(cudaFree(p), "cudaFree");
             throw failed(e, "cudaMemsetAsync");
         }
         return Memory.of(a, bytes, this::free, false);
@@ -122,8 +132,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     private void free(long address) {
-        keep(cudaSetDevice(number), "cudaSetDevice");
-        keep(cudaFree(to.at(address)), "cudaFree");
+        deferError(cudaSetDevice(number), "cudaSetDevice");
+        deferError(cudaFree(to.at(address)), "cudaFree");
     }
 
     @Override
@@ -138,14 +148,13 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     private void freeHost(long address) {
-        keep(cudaFreeHost(to.at(address)), "cudaFreeHost");
+        deferError(cudaFreeHost(to.at(address)), "cudaFreeHost");
     }
 
     @Override
     public Memory staging() {
-        CudaRuntime r = fp32 == null ? this : fp32;
-        if (r.staging == null) r.staging = allocateHost(STAGING);
-        return r.staging;
+        if (main.staging == null) main.staging = allocateHost(STAGING);
+        return main.staging;
     }
 
     @Override
@@ -173,38 +182,37 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     @Override
-    public Lane lane(long device, long bytes) {
-        CudaRuntime r = fp32 == null ? this : fp32;
+    public PrefetchBuffer prefetchBuffer(long device, long bytes) {
         use();
-        if (r.uploads == null) {
+        if (main.uploads == null) {
             CUstream_st s = new CUstream_st();
             check(cudaStreamCreateWithFlags(s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-            r.uploads = s;
+            main.uploads = s;
         }
-        return new Upload(r.uploads, device, bytes);
+        return new Prefetch(main.uploads, device, bytes);
     }
 
     /**
-     * Two events order the streams: what is sent waits until the delivery before it has left the room, the next one for
-     * what is sent.
+     * Two events order the streams: an upload waits until the delivery before it has read the buffer, and a delivery
+     * waits for the upload before it.
      */
-    private final class Upload implements Lane {
+    private final class Prefetch implements PrefetchBuffer {
         private final CUstream_st uploads;
         private final long device;
         private final long bytes;
-        private final Memory room;
+        private final Memory buffer;
         private final CUevent_st sent = new CUevent_st();
         private final CUevent_st delivered = new CUevent_st();
 
-        Upload(CUstream_st uploads, long device, long bytes) {
+        Prefetch(CUstream_st uploads, long device, long bytes) {
             this.uploads = uploads;
             this.device = device;
             this.bytes = bytes;
-            room = allocate(bytes);
+            buffer = allocate(bytes);
             try {
                 check(cudaEventCreateWithFlags(sent, cudaEventDisableTiming), "cudaEventCreateWithFlags");
                 check(cudaEventCreateWithFlags(delivered, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-                check(cudaEventRecord(delivered, stream), "cudaEventRecord"); // the stream has cleared the room
+                check(cudaEventRecord(delivered, stream), "cudaEventRecord"); // the stream has cleared the buffer
             } catch (RuntimeException e) {
                 close();
                 throw e;
@@ -215,7 +223,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         public void send(long host) {
             check(cudaStreamWaitEvent(uploads, delivered, 0), "cudaStreamWaitEvent");
             check(
-                    cudaMemcpyAsync(to.at(room.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads),
+                    cudaMemcpyAsync(to.at(buffer.address()), from.at(host), bytes, cudaMemcpyHostToDevice, uploads),
                     "cudaMemcpyAsync to the device");
             check(cudaEventRecord(sent, uploads), "cudaEventRecord");
         }
@@ -224,24 +232,24 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         public void deliver() {
             check(cudaStreamWaitEvent(stream, sent, 0), "cudaStreamWaitEvent");
             check(
-                    cudaMemcpyAsync(to.at(device), from.at(room.address()), bytes, cudaMemcpyDeviceToDevice, stream),
+                    cudaMemcpyAsync(to.at(device), from.at(buffer.address()), bytes, cudaMemcpyDeviceToDevice, stream),
                     "cudaMemcpyAsync on the device");
             check(cudaEventRecord(delivered, stream), "cudaEventRecord");
         }
 
         @Override
         public void close() {
-            keep(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the host's memory may go next
+            deferError(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the host's memory may go next
             for (CUevent_st e : List.of(sent, delivered))
-                if (!e.isNull()) keep(cudaEventDestroy(e), "cudaEventDestroy");
-            room.close();
+                if (!e.isNull()) deferError(cudaEventDestroy(e), "cudaEventDestroy");
+            buffer.close();
         }
     }
 
     @Override
     public void synchronize() {
         check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-        CUstream_st up = (fp32 == null ? this : fp32).uploads;
+        CUstream_st up = main.uploads;
         if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
     }
 
@@ -282,7 +290,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         }
         CUgraphExec_st exec = new CUgraphExec_st();
         e = cudaGraphInstantiate(exec, graph, 0);
-        keep(cudaGraphDestroy(graph), "cudaGraphDestroy");
+        deferError(cudaGraphDestroy(graph), "cudaGraphDestroy");
         if (e != cudaSuccess) throw failed(e, "cudaGraphInstantiate");
         return new Recorded() {
             @Override
@@ -292,25 +300,25 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
             @Override
             public void close() {
-                keep(cudaGraphExecDestroy(exec), "cudaGraphExecDestroy");
+                deferError(cudaGraphExecDestroy(exec), "cudaGraphExecDestroy");
             }
         };
     }
 
     @Override
-    public Marks marks(int n) {
+    public Events events(int n) {
         use();
         CUevent_st[] events = new CUevent_st[n];
         int made = 0;
         try {
             for (; made < n; made++) check(cudaEventCreate(events[made] = new CUevent_st()), "cudaEventCreate");
         } catch (RuntimeException e) {
-            for (int i = 0; i < made; i++) keep(cudaEventDestroy(events[i]), "cudaEventDestroy");
+            for (int i = 0; i < made; i++) deferError(cudaEventDestroy(events[i]), "cudaEventDestroy");
             throw e;
         }
-        return new Marks() {
+        return new Events() {
             @Override
-            public void mark(int i) {
+            public void record(int i) {
                 check(cudaEventRecord(events[i], stream), "cudaEventRecord");
             }
 
@@ -329,7 +337,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
             @Override
             public void close() {
-                for (CUevent_st e : events) keep(cudaEventDestroy(e), "cudaEventDestroy");
+                for (CUevent_st e : events) deferError(cudaEventDestroy(e), "cudaEventDestroy");
             }
         };
     }
@@ -352,24 +360,24 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public Service service(String kernel, ByteBuffer args) {
-        VendorKernels v = fp32 == null ? libraries : fp32.libraries;
-        return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, fp32 != null);
+        VendorKernels v = main.libraries;
+        return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, main != this);
     }
 
     @Override
     public void prepared() {
-        VendorKernels v = fp32 == null ? libraries : fp32.libraries;
+        VendorKernels v = main.libraries;
         if (v != null) v.prepared();
     }
 
     @Override
     public void close() {
-        if (fp32 != null) return;
+        if (main != this) return;
         if (libraries != null) libraries.close();
-        keep(cudaSetDevice(number), "cudaSetDevice");
+        deferError(cudaSetDevice(number), "cudaSetDevice");
         if (staging != null) staging.close();
-        if (uploads != null) keep(cudaStreamDestroy(uploads), "cudaStreamDestroy");
-        keep(cudaStreamDestroy(stream), "cudaStreamDestroy");
-        if (later != null) throw new IllegalStateException(later);
+        if (uploads != null) deferError(cudaStreamDestroy(uploads), "cudaStreamDestroy");
+        deferError(cudaStreamDestroy(stream), "cudaStreamDestroy");
+        if (pendingError != null) throw new IllegalStateException(pendingError);
     }
 }

@@ -157,17 +157,17 @@ final class Trials implements AutoCloseable {
             if (failed.contains(e) || !use.test(e)) continue;
             String failure = k < candidates.size() ? failure(launch, name) : null;
             if (failure == null) {
-                try (DeviceRuntime.Marks marks = r.marks(2)) {
+                try (DeviceRuntime.Events events = r.events(2)) {
                     failure = failure(
                             () -> {
                                 int status = 0;
-                                marks.mark(0);
+                                events.record(0);
                                 for (int i = 0; i < ROUNDS && status == 0; i++) status = launch.getAsInt();
-                                marks.mark(1);
+                                events.record(1);
                                 return status;
                             },
                             name);
-                    long t = failure == null ? marks.nanos(0, 1) : Long.MAX_VALUE;
+                    long t = failure == null ? events.nanos(0, 1) : Long.MAX_VALUE;
                     if (failure == null && (best == null || t < best.nanos)) best = new Timed(e, t);
                 }
             }

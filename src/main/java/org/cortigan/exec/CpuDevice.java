@@ -21,10 +21,12 @@ public final class CpuDevice implements Device {
 
     private final Isa isa;
     private final int threads;
+    private final HostRuntime runtime;
 
     private CpuDevice(Isa isa, int threads) {
         this.isa = isa;
         this.threads = threads;
+        runtime = new HostRuntime(threads);
     }
 
     /**
@@ -81,11 +83,6 @@ public final class CpuDevice implements Device {
     }
 
     @Override
-    public int elementBytes(DType t) {
-        return reference() && t.isFloat() ? 8 : t.bytes();
-    }
-
-    @Override
     public boolean reference() {
         return isa == Isa.REFERENCE;
     }
@@ -101,7 +98,12 @@ public final class CpuDevice implements Device {
     }
 
     @Override
-    public int threads() {
-        return threads;
+    public DeviceRuntime runtime() {
+        return runtime;
+    }
+
+    @Override
+    public void close() {
+        runtime.close();
     }
 }

@@ -2,6 +2,7 @@
 package org.cortigan.exec;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** A kind of device that is found by {@link java.util.ServiceLoader} and touched only when it is asked for. */
@@ -9,8 +10,8 @@ public interface DeviceProvider {
     /** The name before the colon, for example {@code cuda}. */
     String kind();
 
-    /** Why there is surely no such device here, found without loading anything; null if there may be one. */
-    String absent();
+    /** Why there is surely no such device here, found without loading anything; empty if there may be one. */
+    Optional<String> absent();
 
     /**
      * Opens the device of that number, from 0 on.

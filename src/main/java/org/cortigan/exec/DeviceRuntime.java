@@ -5,23 +5,29 @@ import java.nio.ByteBuffer;
 import org.cortigan.mem.Memory;
 
 /**
- * Memory, one stream and recorded graphs of a device whose memory is not the processor's. Everything happens in the
- * order of the calls, but for what travels by a {@link Lane}; only {@link #synchronize()} waits. For one thread at a
- * time; another must call {@link #use()} first.
+ * Memory and one stream of work of a device. The stream does everything in the order of the calls; only a
+ * {@link PrefetchBuffer} is filled beside it, and only {@link #synchronize()} waits. A runtime serves one thread at a
+ * time; another thread must call {@link #use()} first.
  */
 public interface DeviceRuntime {
+    /** Whether tensors lie in memory that the host does not see. */
+    boolean hasOwnMemory();
+
+    /** Whether calls only queue work: its results are there after {@link #synchronize()}. */
+    boolean isAsynchronous();
+
     /** A zeroed block of the device's memory. */
     Memory allocate(long bytes);
 
-    /** A zeroed block of memory of the processor from which the device copies without help. */
+    /** A zeroed block of the host's memory from which the device copies by itself. */
     Memory allocateHost(long bytes);
 
     /** Bytes of {@link #staging()}. */
     long STAGING = 4 << 20;
 
     /**
-     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device.
-     * Made at the first call and the runtime's own: allocating such memory takes longer than the copy of a few
+     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device. The
+     * first call allocates it and the runtime keeps it, because allocating such memory takes longer than copying a few
      * megabytes.
      */
     Memory staging();
@@ -32,19 +38,16 @@ public interface DeviceRuntime {
     /** What kernels are launched on, for {@link org.cortigan.jni.Native#launch}. */
     long stream();
 
-    /** Copies to the device. Memory of {@link #allocateHost} must stay as it is until the device has got there. */
+    /** Copies to the device. Memory of {@link #allocateHost} must not change until the copy is done. */
     void upload(long device, long host, long bytes);
 
     /** Copies from the device; the bytes are there after {@link #synchronize()}. */
     void download(long host, long device, long bytes);
 
-    /**
-     * A way of its own to so many bytes at {@code device}, beside the stream. It takes as much of the device's memory
-     * again.
-     */
-    Lane lane(long device, long bytes);
+    /** A second buffer, in the device's memory, for the tensor of so many bytes at {@code device}. */
+    PrefetchBuffer prefetchBuffer(long device, long bytes);
 
-    /** Waits until everything asked for is done, and throws what went wrong. */
+    /** Waits until all queued work is done, and throws what went wrong. */
     void synchronize();
 
     /** What a block of so many bytes takes of the device's memory. */
@@ -55,23 +58,23 @@ public interface DeviceRuntime {
     /** Bytes of the device's memory that are free now. */
     long freeBytes();
 
-    /** What the launches that {@code work} makes do, to be done again and again. It is not done now. */
+    /** Records the launches of {@code work}, to be replayed; recording does not execute them. */
     Recorded record(Runnable work);
 
-    /** A clock of n marks on the stream. */
-    Marks marks(int n);
+    /** So many events on the stream. */
+    Events events(int n);
 
     /**
-     * Who computes a node on this device: a library's call or the project's own kernel.
+     * Chooses what computes a node on this device: a library's call or the project's own kernel.
      *
-     * @param args the kernel's arguments, addresses still to come
+     * @param args the kernel's arguments, whose addresses are not yet known
      */
     Service service(String kernel, ByteBuffer args);
 
-    /** All of a session's nodes have their {@link #service}: what choosing it took is given back. */
+    /** Every node of a session has its {@link #service}: gives back what choosing it took. */
     default void prepared() {}
 
-    /** A recorded piece of work. */
+    /** Recorded launches. */
     interface Recorded extends AutoCloseable {
         void launch();
 
@@ -79,29 +82,30 @@ public interface DeviceRuntime {
         void close();
     }
 
-    /** Brings contents to a tensor while the stream still works with the old ones. */
-    interface Lane extends AutoCloseable {
+    /** Takes the next contents of a tensor while the stream still works on the present ones. */
+    interface PrefetchBuffer extends AutoCloseable {
         /**
-         * Sends them to the device; the host's must stay as they are until the work that follows {@link #deliver()} is
-         * done.
+         * Copies contents into the buffer, beside the stream. The host's memory must not change until the work queued
+         * after {@link #deliver()} is done.
          */
         void send(long host);
 
-        /** Puts what was sent last into its place, in order with the stream's work. */
+        /** Queues the copy of what was sent last from the buffer to the tensor. */
         void deliver();
 
         @Override
         void close();
     }
 
-    /** Times between marks. */
-    interface Marks extends AutoCloseable {
-        void mark(int i);
+    /** Points in the stream's work. */
+    interface Events extends AutoCloseable {
+        /** Queues event i. */
+        void record(int i);
 
-        /** Waits until the device has come to the mark, and throws what went wrong before it. */
+        /** Waits until the stream has reached event i, and throws what went wrong before it. */
         void await(int i);
 
-        /** Nanoseconds from mark a to mark b; after a synchronisation. */
+        /** Nanoseconds from event a to event b; valid after a synchronisation. */
         long nanos(int a, int b);
 
         @Override
@@ -109,9 +113,9 @@ public interface DeviceRuntime {
     }
 
     /**
-     * Who computes a node.
+     * What computes a node.
      *
-     * @param call takes the kernel's place; null where the project's own serves
+     * @param call takes the kernel's place; null where the project's own kernel serves
      */
     record Service(LibraryKernel call, Served served) {
         public static Service own(Served served) {

@@ -3,6 +3,7 @@ package org.cortigan.exec;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
@@ -39,21 +40,21 @@ public final class Devices {
     private static Device choose(List<DeviceProvider> providers, int threads, Consumer<String> note) {
         List<String> reasons = new ArrayList<>();
         for (DeviceProvider p : providers) {
-            String absent = p.absent();
-            if (absent != null) {
-                reasons.add(absent);
+            Optional<String> absent = p.absent();
+            if (absent.isPresent()) {
+                reasons.add(absent.get());
                 continue;
             }
-            Later later = new Later(); // the choice comes first
+            DeferredNotes notes = new DeferredNotes(); // the choice comes first
             Device d;
             try {
-                d = p.open(0, later);
+                d = p.open(0, notes);
             } catch (InputException e) {
                 reasons.add(e.getMessage());
                 continue;
             }
             note.accept("device: " + d.name() + ", chosen because it is there and its kernels run");
-            later.to(note);
+            notes.forwardTo(note);
             return d;
         }
         Device d = CpuDevice.best(threads);
@@ -61,18 +62,18 @@ public final class Devices {
         return d;
     }
 
-    /** Keeps lines until it is known who reads them; a device goes on to say things when it is open. */
-    private static final class Later implements Consumer<String> {
+    /** Keeps a device's lines until it is known who reads them, and then forwards all that follow. */
+    private static final class DeferredNotes implements Consumer<String> {
         private final List<String> lines = new ArrayList<>();
-        private Consumer<String> to = lines::add;
+        private Consumer<String> reader = lines::add;
 
         @Override
         public synchronized void accept(String line) {
-            to.accept(line);
+            reader.accept(line);
         }
 
-        synchronized void to(Consumer<String> note) {
-            to = note;
+        synchronized void forwardTo(Consumer<String> note) {
+            reader = note;
             lines.forEach(note);
         }
     }

@@ -1,27 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import org.cortigan.graph.DType;
+import org.cortigan.mem.Memory;
 
-/** Runs nothing and holds nothing: for planning without memory or a native library. */
+/** Plans graphs ({@link Session#plan}) without memory and without the native library. It runs nothing. */
 public final class NullDevice implements Device {
+    private static final DeviceRuntime RUNTIME = new HostRuntime(1) {
+        @Override
+        public Memory allocate(long bytes) {
+            throw refused();
+        }
+
+        @Override
+        public Memory allocateHost(long bytes) {
+            throw refused();
+        }
+
+        @Override
+        public void use() {}
+    };
+
+    private static UnsupportedOperationException refused() {
+        return new UnsupportedOperationException("the null device only plans: it has neither memory nor kernels");
+    }
+
     @Override
     public String name() {
         return "null";
     }
 
     @Override
-    public int elementBytes(DType t) {
-        return t.bytes();
-    }
-
-    @Override
     public int backend() {
-        return -1;
+        throw refused();
     }
 
     @Override
-    public int threads() {
-        return 1;
+    public boolean computes() {
+        return false;
+    }
+
+    @Override
+    public DeviceRuntime runtime() {
+        return RUNTIME;
     }
 }

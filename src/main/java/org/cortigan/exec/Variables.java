@@ -30,7 +30,7 @@ public final class Variables implements AutoCloseable {
         Slot s = slots.get(name);
         if (s == null) {
             Memory m = device.allocate(type.shape().elements() * device.elementBytes(type.dtype()));
-            s = new Slot(m, new Storage(type, device, m, 0));
+            s = new Slot(m, Storage.in(m, 0, type, device));
             slots.put(name, s);
         }
         if (!s.storage.type().equals(type))

@@ -85,6 +85,11 @@ public final class Memory implements AutoCloseable {
         return bytes;
     }
 
+    /** Whether the processor can read the block. */
+    public boolean onHost() {
+        return host;
+    }
+
     /** A little-endian view of part of the block, at most 2 GiB - 1. */
     public ByteBuffer view(long offset, long length) {
         if (!host) throw new IllegalStateException("this memory is the device's own");

@@ -2,19 +2,18 @@
 package org.cortigan.model;
 
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.PearsonMoments;
 
@@ -35,7 +34,6 @@ public final class Predictor implements AutoCloseable {
         EVALUATION
     }
 
-    /** Name of the variable with the moments. */
     /** The variable of an evaluation's sums: neither a parameter nor a state of the model. */
     public static final String MOMENTS = "evaluation.moments";
 
@@ -44,15 +42,12 @@ public final class Predictor implements AutoCloseable {
     private final int batch;
     private final Variables owned;
     private final Session session;
-    private final Storage images;
-    private final Memory fed;
-    private final ByteBuffer feed;
+    private final InputBuffer images;
+    private final ByteBuffer pixels;
     private final Storage output;
-    // Where it evaluates.
+    // Where it evaluates; null otherwise.
     private final Storage rows;
-    private final Storage targets;
-    private final Memory fedTargets;
-    private final ByteBuffer targetFeed;
+    private final InputBuffer targets;
 
     /**
      * @param subject whose responses
@@ -77,21 +72,17 @@ public final class Predictor implements AutoCloseable {
         Session s = null;
         try {
             s = new Session(graph(config, subject, use, batch, form), device, variables);
-            images = s.input(Generator.IMAGES);
+            images = s.input(Generator.IMAGES).inputBuffer();
             output = s.output("y");
             rows = evaluates(form) ? s.input("rows") : null;
-            targets = evaluates(form) ? s.input("targets") : null;
+            targets = evaluates(form) ? s.input("targets").inputBuffer() : null;
         } catch (RuntimeException | Error e) {
             if (s != null) s.close();
             if (own) variables.close();
             throw e;
         }
         session = s;
-        fed = images.visible() ? null : device.allocateHost(images.size());
-        feed = fed == null ? images.bytes() : fed.view(0, fed.bytes());
-        boolean direct = targets != null && targets.visible() && !device.reference();
-        fedTargets = targets == null || direct ? null : device.allocateHost(4L * batch * subject.vertices());
-        targetFeed = direct ? targets.bytes() : fedTargets == null ? null : fedTargets.view(0, fedTargets.bytes());
+        pixels = images.contents();
     }
 
     private static boolean evaluates(Form f) {
@@ -173,7 +164,7 @@ public final class Predictor implements AutoCloseable {
         check(rgb.length);
         int n = rgb.length / imageBytes();
         float[] out = new float[n * columns()];
-        feed.put(0, rgb);
+        pixels.put(0, rgb);
         run();
         read(out, 0, n);
         return out;
@@ -190,15 +181,9 @@ public final class Predictor implements AutoCloseable {
         int n = rgb.remaining() / imageBytes(), count = n * columns();
         if (responses.remaining() < count)
             throw new IllegalArgumentException(responses.remaining() + " floats have room, " + count + " are needed");
-        feed.put(0, rgb, rgb.position(), rgb.remaining());
+        pixels.put(0, rgb, rgb.position(), rgb.remaining());
         run();
-        if (output.visible()) {
-            for (int i = 0; i < count; i++) responses.put((float) output.get(i));
-        } else {
-            float[] copy = new float[count];
-            output.read(copy, 0, count);
-            responses.put(copy);
-        }
+        output.read(responses, count);
     }
 
     private void check(int bytes) {
@@ -211,12 +196,12 @@ public final class Predictor implements AutoCloseable {
     /** Where a batch of photographs is put before {@link #run()}. */
     public ByteBuffer imageBytesOfBatch() {
         session.synchronize(); // the photographs of the last run have been read
-        return feed.duplicate().clear().order(ByteOrder.LITTLE_ENDIAN);
+        return images.contents();
     }
 
     /** Runs what was put there. */
     public void run() {
-        if (fed != null) images.write(feed.duplicate().clear());
+        images.send();
         session.run();
     }
 
@@ -228,7 +213,7 @@ public final class Predictor implements AutoCloseable {
     /** Where the targets of a batch are put before {@link #evaluate}, f32 [batch, columns]. */
     public ByteBuffer targetsOfBatch() {
         session.synchronize();
-        return targetFeed.duplicate().clear().order(ByteOrder.LITTLE_ENDIAN);
+        return targets.contents();
     }
 
     /**
@@ -240,7 +225,7 @@ public final class Predictor implements AutoCloseable {
     public void evaluate(int before, int n) {
         rows.set(0, before);
         rows.set(1, n);
-        if (fedTargets != null) targets.write(targetFeed.duplicate().clear());
+        targets.send();
         run();
     }
 
@@ -257,8 +242,8 @@ public final class Predictor implements AutoCloseable {
     @Override
     public void close() {
         session.close();
-        if (fed != null) fed.close();
-        if (fedTargets != null) fedTargets.close();
+        images.close();
+        if (targets != null) targets.close();
         if (owned != null) owned.close();
     }
 }

@@ -19,8 +19,8 @@ import org.cortigan.op.Ops;
 public record Ceilings(String device, double flopsF32, double flopsBf16, double bandwidth) {
     /** Measures; takes a second or two. */
     public static Ceilings measure(Device d) {
-        boolean processor = d.runtime() == null;
-        return measure(d, processor ? 1536 : 8192, processor ? 1 << 24 : 1 << 26);
+        boolean card = d.runtime().hasOwnMemory(); // and with it many more units to keep busy
+        return measure(d, card ? 8192 : 1536, card ? 1 << 26 : 1 << 24);
     }
 
     /**
@@ -60,11 +60,11 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
         try (Variables v = new Variables(d);
                 Session s = new Session(g, d, v)) {
             double best = Double.MAX_VALUE;
-            for (String in : new String[] {"a", "b"}) Noise.fill(d, s.input(in), false);
+            for (String in : new String[] {"a", "b"}) Noise.fill(s.input(in), false);
             s.run();
             for (int i = 0; i < runs; i++) {
                 long[] nanos = new long[1];
-                s.runTimed(nanos, null);
+                s.runTimed(nanos, new long[1]);
                 best = Math.min(best, nanos[0] / 1e9);
             }
             return best;

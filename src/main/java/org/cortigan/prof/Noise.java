@@ -5,8 +5,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.SplittableRandom;
 import org.cortigan.data.Half;
-import org.cortigan.exec.Device;
-import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
 
@@ -29,25 +27,19 @@ public final class Noise {
     /**
      * Fills a tensor of f32 or bf16.
      *
-     * @param device where it lies
      * @param positive whether the numbers' magnitudes are taken, for second moments and scales
      * @throws IllegalArgumentException for another type
      */
-    public static void fill(Device device, Storage x, boolean positive) {
+    public static void fill(Storage x, boolean positive) {
         DType t = x.type().dtype();
         if (!t.isFloat()) throw new IllegalArgumentException("noise for " + x.type());
         int n = (int) Math.min(TILE, x.type().shape().elements());
-        DeviceRuntime r = device.runtime();
-        ByteBuffer tile = r == null
-                ? ByteBuffer.allocate(n * t.bytes()).order(ByteOrder.LITTLE_ENDIAN)
-                : r.staging().view(0, (long) n * t.bytes());
+        ByteBuffer tile = ByteBuffer.allocate(n * t.bytes()).order(ByteOrder.LITTLE_ENDIAN);
         for (int i = 0; i < n; i++) {
             float v = positive ? Math.abs(NORMAL[i]) : NORMAL[i];
             if (t == DType.BF16) tile.putShort(2 * i, Half.toBf16(v));
             else tile.putFloat(4 * i, v);
         }
-        for (long at = 0; at < x.size(); at += tile.capacity())
-            x.write(tile.duplicate().limit((int) Math.min(tile.capacity(), x.size() - at)), at);
-        if (r != null) r.synchronize(); // the staging memory is the next one's
+        x.writeTiled(tile);
     }
 }

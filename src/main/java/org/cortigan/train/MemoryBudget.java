@@ -28,10 +28,6 @@ final class MemoryBudget {
         this.train = train;
     }
 
-    private static boolean hasOwnMemory(Device device) {
-        return device.runtime() != null;
-    }
-
     /**
      * Whether the training data are to live in the device's memory.
      *
@@ -39,7 +35,7 @@ final class MemoryBudget {
      */
     boolean isDataResident() {
         TrainSettings.DataPlacement wanted = train.dataOnDevice();
-        if (!hasOwnMemory(device)) {
+        if (!device.runtime().hasOwnMemory()) {
             if (wanted == TrainSettings.DataPlacement.YES)
                 throw train.wrong("data_on_device", device.name() + " has no memory of its own", "Use auto or no");
             return false;
@@ -59,7 +55,7 @@ final class MemoryBudget {
      * @throws InputException that says by how much the memory is too small, and what would fit
      */
     void check(boolean resident) {
-        if (!hasOwnMemory(device)) return;
+        if (!device.runtime().hasOwnMemory()) return;
         long free = device.runtime().freeBytes();
         long need = bytes(device, train.batch(), resident, train.recompute());
         if (need <= free) return;
@@ -131,10 +127,10 @@ final class MemoryBudget {
 
     /**
      * Whether a leaf has a block besides the one of all inputs: a variable that no other subject has had yet, or an
-     * input that is sent ahead.
+     * input that is prefetched.
      */
     private static boolean takesOwnBlock(Leaf leaf, Set<String> variables) {
         if (leaf instanceof Leaf.Variable) return variables.add(leaf.id());
-        return StepInput.SENT_AHEAD.stream().anyMatch(input -> input.key().equals(leaf.id()));
+        return StepInput.PREFETCHED.stream().anyMatch(input -> input.key().equals(leaf.id()));
     }
 }

@@ -37,7 +37,7 @@ public enum StepInput {
     DISCRIMINATOR_UPDATE("t.d");
 
     /** Inputs that are sent to a device beside the step under way. */
-    static final List<StepInput> SENT_AHEAD = List.of(IMAGES, RESPONSES);
+    static final List<StepInput> PREFETCHED = List.of(IMAGES, RESPONSES);
 
     private final String key;
 

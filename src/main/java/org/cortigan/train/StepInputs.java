@@ -53,7 +53,7 @@ final class StepInputs {
                         bind(StepInput.DISCRIMINATOR_UPDATE))
                 : null;
         if (!unbound.isEmpty()) throw new IllegalStateException("the step has inputs that nobody writes: " + unbound);
-        if (batch != null) StepInput.SENT_AHEAD.forEach(input -> session.sendAhead(input.key()));
+        if (batch != null) StepInput.PREFETCHED.forEach(input -> session.prefetch(input.key()));
     }
 
     private Storage bind(StepInput input) {

@@ -4,13 +4,14 @@ package org.cortigan.train;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.data.Region;
+import org.cortigan.exec.Scalars;
 import org.cortigan.exec.Session;
 
 /** Reads the numbers that a subject's step gives: losses, logits, norms of gradients. Reading allocates nothing. */
 final class StepLosses {
     private record Name(String name, StepOutput output) {}
 
-    private final Session.Scalars scalars;
+    private final Scalars scalars;
     private final String subject;
     private final List<Name> names = new ArrayList<>();
     private final double[] values;

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
+import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
@@ -36,9 +37,9 @@ final class SubjectSteps implements AutoCloseable {
     /** Predicts the held-out photographs during a run; null where there are none. */
     private Predictor predictor;
 
-    /** @param arena a session that never runs together with this one, whose memory it may use; or null */
+    /** @param arena memory that the subjects' sessions share, as they never run at the same time */
     SubjectSteps(
-            SubjectSetup setup, TrainSettings train, Device device, Variables vars, boolean resident, Session arena) {
+            SubjectSetup setup, TrainSettings train, Device device, Variables vars, boolean resident, Arena arena) {
         this.setup = setup;
         this.device = device;
         this.vars = vars;
@@ -50,8 +51,7 @@ final class SubjectSteps implements AutoCloseable {
                 train.shufflePairs(),
                 train.seed());
         graph = setup.step(train.batch(), resident);
-        session = new Session(
-                SubjectSetup.program(graph, train.recompute()), device, vars, Session.Options.DEFAULT.sharing(arena));
+        session = new Session(SubjectSetup.program(graph, train.recompute()), device, vars, arena);
         try {
             inputs = new StepInputs(graph, session);
             losses = new StepLosses(graph, session);
@@ -126,7 +126,7 @@ final class SubjectSteps implements AutoCloseable {
         try (BatchLoader first = loader(0, 1)) {
             write(first.next(), schedule, 0, 1, false);
             // The loader frees what is still being copied.
-            if (isAsynchronous()) device.runtime().synchronize();
+            device.runtime().synchronize();
         }
     }
 
@@ -184,7 +184,7 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     private boolean isAsynchronous() {
-        return device.runtime() != null;
+        return device.runtime().isAsynchronous();
     }
 
     /**

@@ -8,12 +8,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import org.cortigan.eval.Metrics;
+import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
-import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.nn.Weights;
 
-/** The steps of all subjects of a run. They share variables, and the arena of the largest. */
+/** The steps of all subjects of a run. They share variables and one arena. */
 final class Subjects implements AutoCloseable {
     /**
      * What an epoch's validation gave.
@@ -25,21 +25,21 @@ final class Subjects implements AutoCloseable {
      */
     record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject) {}
 
-    /** By size, so that closing goes backwards: the first one's arena is used by the others. */
+    private final Arena arena;
+
+    /** By size, the largest first. */
     private final List<SubjectSteps> opened = new ArrayList<>();
 
     /** In the order of the data. */
     private final List<SubjectSteps> all = new ArrayList<>();
 
-    /** Opens the sessions, the largest first, so that the others find room in its arena. */
+    /** Opens the sessions, the largest first, so that the others share its block of the arena. */
     Subjects(List<SubjectSetup> setups, TrainSettings train, Device device, Variables vars, boolean resident) {
+        arena = new Arena(device);
         List<SubjectSetup> bySize = new ArrayList<>(setups);
         bySize.sort(Comparator.comparingInt(SubjectSetup::vertices).reversed());
         try {
-            for (SubjectSetup s : bySize) {
-                Session arena = opened.isEmpty() ? null : largest().session();
-                opened.add(new SubjectSteps(s, train, device, vars, resident, arena));
-            }
+            for (SubjectSetup s : bySize) opened.add(new SubjectSteps(s, train, device, vars, resident, arena));
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -144,5 +144,6 @@ final class Subjects implements AutoCloseable {
     @Override
     public void close() {
         for (int i = opened.size() - 1; i >= 0; i--) opened.get(i).close();
+        arena.close();
     }
 }

@@ -4,6 +4,7 @@ package org.cortigan.train;
 import org.cortigan.InputException;
 import org.cortigan.data.Settings;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;
 
 /**
@@ -26,13 +27,6 @@ record TrainSettings(
         Recomputation recompute,
         DataPlacement dataOnDevice,
         String init) {
-    /** What matrix products compute in. */
-    enum Precision {
-        FP32,
-        TF32,
-        BF16
-    }
-
     /** Which intermediate results the backward pass computes again instead of keeping them. */
     enum Recomputation {
         NONE,
@@ -68,18 +62,15 @@ record TrainSettings(
      * @throws InputException if the device does not have it
      */
     Device withPrecision(Device device) {
-        if (precision == Precision.BF16 && !device.supports(DType.BF16))
-            throw wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
-        if (precision != Precision.TF32) return device;
-        Device tf32 = device.tf32();
-        if (tf32 == null)
-            throw wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16");
-        return tf32;
+        if (device.supports(precision)) return device.with(precision);
+        throw precision == Precision.TF32
+                ? wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16")
+                : wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
     }
 
     /** Type of the operands of matrix products. */
     DType compute() {
-        return precision == Precision.BF16 ? DType.BF16 : DType.F32;
+        return precision.compute();
     }
 
     /** An error of one of the section's values, which fits its kind but not the rest. */

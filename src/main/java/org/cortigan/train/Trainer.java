@@ -195,7 +195,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void loop() {
-        boolean asynchronous = device.runtime() != null;
+        boolean asynchronous = device.runtime().isAsynchronous();
         long epochBegin = System.nanoTime(), firstStep = step();
         while (step() < steps() && !stopRequested) {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));

@@ -21,6 +21,7 @@ import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
@@ -153,7 +154,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     void tf32IsADeviceOfItsOwnOnTheSameStream() {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
-            Device fast = d.tf32();
+            Device fast = d.with(Precision.TF32);
             assertEquals(d.name() + ", tf32", fast.name());
             float[] exact = product(d, 4, 4, 64, false, false, false, false, DType.F32, DType.F32);
             float[] rounded = product(fast, 4, 4, 64, false, false, false, false, DType.F32, DType.F32);

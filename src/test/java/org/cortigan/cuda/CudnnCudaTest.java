@@ -19,6 +19,7 @@ import java.util.concurrent.TimeUnit;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
@@ -141,7 +142,7 @@ class CudnnCudaTest extends VendorCudaTest {
         int[] s = {1, 6, 6, 16, 4, 3, 3, 1, 1, 1, 1};
         try (Device d = open(new ArrayList<>())) {
             List<float[]> exact = convolve(d, s, true, false, DType.F32),
-                    fast = convolve(d.tf32(), s, true, false, DType.F32);
+                    fast = convolve(d.with(Precision.TF32), s, true, false, DType.F32);
             for (int k = 0; k < 3; k++) {
                 double most = 0;
                 for (int i = 0; i < exact.get(k).length; i++)

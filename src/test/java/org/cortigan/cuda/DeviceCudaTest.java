@@ -17,6 +17,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceProvider;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Scalars;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.exec.Variables;
@@ -137,8 +138,8 @@ class DeviceCudaTest {
                 Variables v = new Variables(d);
                 Session s = new Session(g, d, v);
                 Memory host = d.allocateHost(4L * n * runs)) {
-            s.sendAhead("x");
-            Session.Scalars sums = s.scalars(List.of("sum"));
+            s.prefetch("x");
+            Scalars sums = s.scalars(List.of("sum"));
             double[] got = new double[1];
             s.run(); // with nothing sent
             long waits = SimulatedCuda.waits();

@@ -3,12 +3,10 @@ package org.cortigan.exec;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
-import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
@@ -19,16 +17,16 @@ import org.cortigan.mem.Memory;
  * instead of running them. Graphs of full size take milliseconds. What is sent to it is lost, and what comes from it is
  * zero.
  */
-public final class DryDevice implements Device {
+public final class DryDevice extends TestDevice {
     /** Shared memory of a block on compute capabilities 9.0 and 10.0, on 8.0, and on 8.6, 8.9 and 12.0. */
     public static final int HOPPER = 232_448, AMPERE = 166_912, SMALL = 101_376;
 
     private final int shared;
     private final Path file;
-    private final Runtime runtime = new Runtime();
 
     /** @param shared bytes of shared memory that a block of the card may have, static ones included */
     public DryDevice(int shared) {
+        super("CUDA card of " + shared + " bytes of shared memory, dry", new DryRuntime());
         this.shared = shared;
         try {
             file = Files.createTempFile("launches", ".txt");
@@ -36,32 +34,6 @@ public final class DryDevice implements Device {
             throw new UncheckedIOException(e);
         }
         file.toFile().deleteOnExit();
-        SimDevice.load();
-    }
-
-    @Override
-    public String name() {
-        return "CUDA card of " + shared + " bytes of shared memory, dry";
-    }
-
-    @Override
-    public int elementBytes(DType t) {
-        return t.bytes();
-    }
-
-    @Override
-    public int backend() {
-        return Backend.SIM.number();
-    }
-
-    @Override
-    public int threads() {
-        return 2;
-    }
-
-    @Override
-    public DeviceRuntime runtime() {
-        return runtime;
     }
 
     /** What a run of the graph would launch, a line each as native/sim/launches.h has it. */
@@ -91,10 +63,9 @@ public final class DryDevice implements Device {
         }
     }
 
-    private static final class Runtime implements DeviceRuntime {
+    private static final class DryRuntime extends StreamRuntime {
         private static final long ALIGNMENT = 256;
         private final AtomicLong next = new AtomicLong(1L << 40);
-        private Memory staging;
 
         @Override
         public Memory allocate(long bytes) {
@@ -103,89 +74,11 @@ public final class DryDevice implements Device {
         }
 
         @Override
-        public Memory allocateHost(long bytes) {
-            return Memory.allocate(bytes);
-        }
-
-        @Override
-        public Memory staging() {
-            if (staging == null) staging = allocateHost(STAGING);
-            return staging;
-        }
-
-        @Override
-        public void use() {}
-
-        @Override
-        public long stream() {
-            return 0;
-        }
-
-        @Override
-        public void upload(long device, long host, long bytes) {}
+        void copy(long to, long from, long bytes) {}
 
         @Override
         public void download(long host, long device, long bytes) {
             Native.fill(host, 0, bytes);
-        }
-
-        @Override
-        public Lane lane(long device, long bytes) {
-            return new Lane() {
-                @Override
-                public void send(long host) {}
-
-                @Override
-                public void deliver() {}
-
-                @Override
-                public void close() {}
-            };
-        }
-
-        @Override
-        public void synchronize() {}
-
-        @Override
-        public long freeBytes() {
-            return Long.MAX_VALUE;
-        }
-
-        @Override
-        public Recorded record(Runnable work) {
-            return new Recorded() {
-                @Override
-                public void launch() {
-                    work.run();
-                }
-
-                @Override
-                public void close() {}
-            };
-        }
-
-        @Override
-        public Marks marks(int n) {
-            return new Marks() {
-                @Override
-                public void mark(int i) {}
-
-                @Override
-                public void await(int i) {}
-
-                @Override
-                public long nanos(int a, int b) {
-                    return 0;
-                }
-
-                @Override
-                public void close() {}
-            };
-        }
-
-        @Override
-        public Service service(String kernel, ByteBuffer args) {
-            return Service.own(Served.kernel());
         }
     }
 }

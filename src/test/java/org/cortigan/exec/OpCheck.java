@@ -3,7 +3,6 @@ package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,6 +12,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
 import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 
@@ -93,13 +93,29 @@ public final class OpCheck {
     }
 
     static void paintArena(Session s) {
-        ByteBuffer all = ByteBuffer.allocate((int) s.arena().bytes());
-        Arrays.fill(all.array(), PATTERN);
-        s.writeArena(all);
+        Memory arena = s.arena();
+        ByteBuffer all = direct(arena.bytes());
+        while (all.hasRemaining()) all.put(PATTERN);
+        DeviceRuntime runtime = s.device().runtime();
+        runtime.upload(arena.address(), Memory.address(all.flip()), arena.bytes());
+        runtime.synchronize();
+    }
+
+    private static ByteBuffer readArena(Session s) {
+        Memory arena = s.arena();
+        ByteBuffer all = direct(arena.bytes());
+        DeviceRuntime runtime = s.device().runtime();
+        runtime.download(Memory.address(all), arena.address(), arena.bytes());
+        runtime.synchronize();
+        return all;
+    }
+
+    private static ByteBuffer direct(long bytes) {
+        return ByteBuffer.allocateDirect(Math.toIntExact(bytes));
     }
 
     static void checkGuards(Session s, OpCase c) {
-        ByteBuffer view = s.readArena();
+        ByteBuffer view = readArena(s);
         for (long[] b : s.plan().intervals()) {
             for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
                 boolean inside = false; // another buffer may lie here at another time

@@ -140,17 +140,11 @@ public final class Trajectory {
         }
     }
 
-    /**
-     * The greatest difference. A device is asked for all at once; the reference's doubles are not rounded to float on
-     * the way.
-     */
+    /** The greatest difference. */
     private static double worst(double[] want, Storage x) {
         double most = 0;
-        if (x.visible()) for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - x.get(i)));
-        else {
-            float[] f = x.toFloats();
-            for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - f[i]));
-        }
+        double[] got = x.toDoubles();
+        for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - got[i]));
         return most;
     }
 

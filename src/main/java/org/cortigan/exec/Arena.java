@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.mem.Memory;
+
+/**
+ * Memory for what the nodes of a graph compute. Sessions that never run at the same time may share one: a run of one
+ * then overwrites the outputs of the others. Close it after all of them.
+ */
+public final class Arena implements AutoCloseable {
+    private final Device device;
+    private final List<Memory> blocks = new ArrayList<>();
+
+    public Arena(Device device) {
+        this.device = device;
+    }
+
+    Device device() {
+        return device;
+    }
+
+    /** A block of at least so many bytes: one that is there, else a new one. */
+    Memory block(long bytes) {
+        for (Memory b : blocks) if (b.bytes() >= bytes) return b;
+        Memory b = device.allocate(bytes);
+        blocks.add(b);
+        return b;
+    }
+
+    @Override
+    public void close() {
+        blocks.forEach(Memory::close);
+        blocks.clear();
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.mem.Memory;
+import org.cortigan.plan.Plan;
+
+/** Gives a planned graph its memory: leaves, arena and outputs. Binds every kernel to its addresses. */
+final class Binding {
+    private final Graph graph;
+    private final Plan plan;
+    private final Device device;
+    private final Variables variables;
+    private final Map<Leaf, Long> leafAddresses = new HashMap<>();
+    private final Map<String, Storage> inputs = new LinkedHashMap<>();
+    private final Map<String, Storage> outputs = new LinkedHashMap<>();
+    private final Memory arena;
+    private final Mirror mirror;
+
+    Binding(
+            Graph graph,
+            PreparedGraph prepared,
+            Device device,
+            Variables variables,
+            Arena arena,
+            SessionMemory memory) {
+        this.graph = graph;
+        this.device = device;
+        this.variables = variables;
+        plan = prepared.plan();
+        placeVariables(memory);
+        List<Map.Entry<Leaf, Value>> leaves = ownLeaves();
+        Memory block = memory.device(bytes(leaves));
+        this.arena = memory.within(() -> arena.block(plan.report().arenaBytes()));
+        mirror = new Mirror(
+                device.runtime(), memory, block.address(), mirroredInputBytes(leaves), mirroredOutputBytes());
+        placeLeaves(leaves, block);
+        for (PreparedKernel k : prepared.kernels()) bind(k);
+        graph.outputs().forEach((name, v) -> outputs.put(name, output(v)));
+    }
+
+    /** Bytes of the block in which a session of the plan has inputs and constants. */
+    static long inputBytes(Plan plan, Device device) {
+        long n = 0;
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
+            if (!(e.getKey() instanceof Leaf.Variable)) n += SessionMemory.aligned(bytes(e.getValue(), device));
+        return n;
+    }
+
+    /** Inputs by name. */
+    Map<String, Storage> inputs() {
+        return inputs;
+    }
+
+    /** Outputs by name. */
+    Map<String, Storage> outputs() {
+        return outputs;
+    }
+
+    Memory arena() {
+        return arena;
+    }
+
+    Mirror mirror() {
+        return mirror;
+    }
+
+    private void placeVariables(SessionMemory memory) {
+        for (Leaf leaf : plan.leaves().keySet())
+            if (leaf instanceof Leaf.Variable v) {
+                Storage s = memory.within(() -> variables.get(v.id(), v.type()));
+                leafAddresses.put(v, s.address());
+            }
+    }
+
+    /**
+     * Inputs and constants. Inputs that no output depends on are among them, so that callers may write them. Mirrored
+     * inputs come first: side by side, they travel in one copy.
+     */
+    private List<Map.Entry<Leaf, Value>> ownLeaves() {
+        List<Map.Entry<Leaf, Value>> own = new ArrayList<>();
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
+            if (!(e.getKey() instanceof Leaf.Variable)) own.add(e);
+        for (Node n : graph.nodes())
+            if (n.op() instanceof Leaf.Input in && !plan.leaves().containsKey(in)) own.add(Map.entry(in, n.output(0)));
+        own.sort((a, b) -> Boolean.compare(isMirrored(b), isMirrored(a)));
+        return own;
+    }
+
+    private void placeLeaves(List<Map.Entry<Leaf, Value>> leaves, Memory block) {
+        long offset = 0;
+        for (Map.Entry<Leaf, Value> e : leaves) {
+            Leaf leaf = e.getKey();
+            Value v = e.getValue();
+            Storage s = isMirrored(e)
+                    ? mirror.input(v.type(), device.storedAs(v.dtype()), offset)
+                    : Storage.in(block, offset, v.type(), device);
+            if (leaf instanceof Leaf.Constant c) s.fill(c.value());
+            else if (leaf instanceof Leaf.Table t) s.write(t.toArray());
+            else inputs.put(leaf.id(), s);
+            leafAddresses.put(leaf, s.address());
+            offset += SessionMemory.aligned(bytes(v));
+        }
+    }
+
+    private Storage output(Value v) {
+        Leaf leaf = plan.leafOf(v);
+        if (leaf instanceof Leaf.Variable x) return variables.get(x.id(), x.type());
+        if (leaf != null) return inputs.get(leaf.id());
+        return isMirrored(v)
+                ? mirror.output(v.type(), device.storedAs(v.dtype()), arena.address() + plan.offset(v))
+                : Storage.in(arena, plan.offset(v), v.type(), device);
+    }
+
+    private void bind(PreparedKernel k) {
+        Node n = k.node();
+        long scratch = plan.scratchOffset(n) < 0 ? 0 : arena.address() + plan.scratchOffset(n);
+        k.bind(new ArgBlock.Addresses() {
+                    @Override
+                    public long in(int i, long element) {
+                        return address(n.input(i), element);
+                    }
+
+                    @Override
+                    public long out(int i, long element) {
+                        return address(n.output(i), element);
+                    }
+
+                    @Override
+                    public long scratch() {
+                        return scratch;
+                    }
+
+                    @Override
+                    public long state() {
+                        return k.state();
+                    }
+                });
+    }
+
+    private long address(Value v, long element) {
+        Leaf leaf = plan.leafOf(v);
+        long at = leaf != null ? leafAddresses.get(leaf) : arena.address() + plan.offset(v);
+        return at + element * device.elementBytes(v.dtype());
+    }
+
+    private boolean isMirrored(Map.Entry<Leaf, Value> e) {
+        return e.getKey() instanceof Leaf.Input && isMirrored(e.getValue());
+    }
+
+    private boolean isMirrored(Value v) {
+        return device.runtime().isAsynchronous() && bytes(v) <= Mirror.LIMIT_BYTES;
+    }
+
+    private long mirroredInputBytes(List<Map.Entry<Leaf, Value>> leaves) {
+        return bytes(leaves.stream().filter(this::isMirrored).toList());
+    }
+
+    private long mirroredOutputBytes() {
+        return graph.outputs().values().stream()
+                .filter(v -> plan.leafOf(v) == null && isMirrored(v))
+                .mapToLong(v -> SessionMemory.aligned(bytes(v)))
+                .sum();
+    }
+
+    private long bytes(List<Map.Entry<Leaf, Value>> leaves) {
+        return leaves.stream()
+                .mapToLong(e -> SessionMemory.aligned(bytes(e.getValue())))
+                .sum();
+    }
+
+    private long bytes(Value v) {
+        return bytes(v, device);
+    }
+
+    private static long bytes(Value v, Device device) {
+        return v.shape().elements() * device.elementBytes(v.dtype());
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import java.nio.ByteBuffer;
+import org.cortigan.jni.Native;
+import org.cortigan.mem.Memory;
+
+/** The processor as a runtime: tensors lie in the host's memory, and work is done when its call returns. */
+class HostRuntime implements DeviceRuntime {
+    private final int threads;
+    private Memory staging;
+
+    /** @param threads how many threads a kernel uses */
+    HostRuntime(int threads) {
+        this.threads = threads;
+    }
+
+    @Override
+    public boolean hasOwnMemory() {
+        return false;
+    }
+
+    @Override
+    public boolean isAsynchronous() {
+        return false;
+    }
+
+    @Override
+    public Memory allocate(long bytes) {
+        return Memory.allocate(bytes);
+    }
+
+    @Override
+    public Memory allocateHost(long bytes) {
+        return Memory.allocate(bytes);
+    }
+
+    @Override
+    public Memory staging() {
+        if (staging == null) staging = allocateHost(STAGING);
+        return staging;
+    }
+
+    @Override
+    public void use() {
+        Native.set_threads(threads);
+    }
+
+    @Override
+    public long stream() {
+        return 0;
+    }
+
+    /** Copies within the memory; every other copy of this runtime goes through here. */
+    void copy(long to, long from, long bytes) {
+        Native.copy(to, from, bytes);
+    }
+
+    @Override
+    public void upload(long device, long host, long bytes) {
+        copy(device, host, bytes);
+    }
+
+    @Override
+    public void download(long host, long device, long bytes) {
+        copy(host, device, bytes);
+    }
+
+    @Override
+    public PrefetchBuffer prefetchBuffer(long device, long bytes) {
+        Memory buffer = allocate(bytes);
+        return new PrefetchBuffer() {
+            @Override
+            public void send(long host) {
+                copy(buffer.address(), host, bytes);
+            }
+
+            @Override
+            public void deliver() {
+                copy(device, buffer.address(), bytes);
+            }
+
+            @Override
+            public void close() {
+                buffer.close();
+            }
+        };
+    }
+
+    @Override
+    public void synchronize() {}
+
+    /** Unlimited: the operating system pages. */
+    @Override
+    public long freeBytes() {
+        return Long.MAX_VALUE;
+    }
+
+    @Override
+    public Recorded record(Runnable work) {
+        return new Recorded() {
+            @Override
+            public void launch() {
+                work.run();
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    @Override
+    public Events events(int n) {
+        long[] at = new long[n];
+        return new Events() {
+            @Override
+            public void record(int i) {
+                at[i] = System.nanoTime();
+            }
+
+            @Override
+            public void await(int i) {}
+
+            @Override
+            public long nanos(int a, int b) {
+                return at[b] - at[a];
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    @Override
+    public Service service(String kernel, ByteBuffer args) {
+        return Service.own(Served.kernel());
+    }
+
+    /** Frees the staging memory. */
+    void close() {
+        if (staging != null) staging.close();
+        staging = null;
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import java.util.List;
+import org.cortigan.graph.Node;
+import org.cortigan.jni.Native;
+
+/** Launches a session's kernels in order. */
+abstract class Launcher implements AutoCloseable {
+    private final int backend;
+    private final PreparedKernel[] kernels;
+    private final long stream;
+    private final DeviceRuntime runtime;
+    private boolean ranges;
+
+    Launcher(Device device, List<PreparedKernel> kernels) {
+        this.kernels = kernels.toArray(PreparedKernel[]::new);
+        backend = device.backend();
+        runtime = device.runtime();
+        stream = runtime.stream();
+    }
+
+    /** Runs every kernel once. */
+    abstract void run();
+
+    /** Waits until the last run is done. */
+    abstract void synchronize();
+
+    /** From now on direct buffers written to the input are sent while earlier runs are under way. */
+    abstract void prefetch(Storage input);
+
+    abstract Scalars scalars(Runnable check, List<Storage> outputs);
+
+    /** Makes the device ready for a timed run, its inputs in place. */
+    abstract void beginTimed();
+
+    @Override
+    public abstract void close();
+
+    final DeviceRuntime runtime() {
+        return runtime;
+    }
+
+    final boolean isEmpty() {
+        return kernels.length == 0;
+    }
+
+    /** What the kernels compute, in order. */
+    final Node[] nodes() {
+        Node[] n = new Node[kernels.length];
+        for (int i = 0; i < n.length; i++) n[i] = kernels[i].node();
+        return n;
+    }
+
+    /** From now on a profiler sees a range of the node's op and label around its launches. */
+    final void nameRanges() {
+        ranges = true;
+    }
+
+    /** @param wait whether to wait after every kernel, so that an error of the device names the node that made it */
+    final void launchAll(boolean wait) {
+        int i = 0;
+        try {
+            for (; i < kernels.length; i++) {
+                launch(kernels[i]);
+                if (wait) runtime.synchronize();
+            }
+        } catch (RuntimeException e) {
+            throw new IllegalStateException("running " + kernels[i].node() + ": " + e.getMessage(), e);
+        }
+    }
+
+    private void launch(PreparedKernel k) {
+        if (ranges)
+            Native.range(backend, k.node().op().name() + " " + k.node().label().replace('/', '.'));
+        k.launch(stream);
+        if (ranges) Native.range(backend, "");
+    }
+
+    /** Runs every kernel once and adds its nanoseconds to {@code nanos}; {@code starts} takes when it began. */
+    final void runTimed(long[] nanos, long[] starts) {
+        beginTimed();
+        try (DeviceRuntime.Events events = runtime.events(kernels.length + 1)) {
+            events.record(0);
+            for (int i = 0; i < kernels.length; i++) {
+                launch(kernels[i]);
+                events.record(i + 1);
+            }
+            runtime.synchronize();
+            for (int i = 0; i < kernels.length; i++) {
+                starts[i] = events.nanos(0, i);
+                nanos[i] += events.nanos(i, i + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import org.cortigan.graph.DType;
+
+/** Arithmetic of matrix products and convolutions; sums are f32 in all of them. */
+public enum Precision {
+    /** f32 operands. */
+    FP32(DType.F32),
+    /** f32 operands, rounded to NVIDIA's TF32 (10 bits of mantissa) as they are multiplied. */
+    TF32(DType.F32),
+    /** bf16 operands. */
+    BF16(DType.BF16);
+
+    private final DType compute;
+
+    Precision(DType compute) {
+        this.compute = compute;
+    }
+
+    /** Type of the operands in memory. */
+    public DType compute() {
+        return compute;
+    }
+}

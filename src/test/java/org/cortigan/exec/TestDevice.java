@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.exec;
+
+import java.nio.file.Path;
+import org.cortigan.jni.Backend;
+import org.cortigan.jni.Native;
+import org.cortigan.jni.NativeLoader;
+
+/** The CUDA kernels compiled for the processor (native/sim), as a device with a stream and memory of its own. */
+abstract class TestDevice implements Device {
+    /** What sessions see as a device's memory and stream. */
+    abstract static class StreamRuntime extends HostRuntime {
+        StreamRuntime() {
+            super(2);
+        }
+
+        @Override
+        public final boolean hasOwnMemory() {
+            return true;
+        }
+
+        @Override
+        public final boolean isAsynchronous() {
+            return true;
+        }
+    }
+
+    private final String name;
+    private final StreamRuntime runtime;
+
+    TestDevice(String name, StreamRuntime runtime) {
+        this.name = name;
+        this.runtime = runtime;
+        NativeLoader.load();
+        String library = System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so");
+        Native.load_backend(Backend.SIM.number(), Path.of(library).toAbsolutePath().toString());
+    }
+
+    @Override
+    public final String name() {
+        return name;
+    }
+
+    @Override
+    public final int backend() {
+        return Backend.SIM.number();
+    }
+
+    @Override
+    public final DeviceRuntime runtime() {
+        return runtime;
+    }
+
+    @Override
+    public final void close() {
+        runtime.close();
+    }
+}
