@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -122,7 +123,8 @@ final class Binding {
 
     private void bind(PreparedKernel k) {
         Node n = k.node();
-        long scratch = plan.scratchOffset(n) < 0 ? 0 : arena.address() + plan.scratchOffset(n);
+        OptionalLong planned = plan.scratchOffset(n);
+        long scratch = planned.isPresent() ? arena.address() + planned.getAsLong() : 0;
         k.bind(new ArgBlock.Addresses() {
                     @Override
                     public long in(int i, long element) {

@@ -59,8 +59,7 @@ final class DeviceStorage extends Storage {
 
     /** The tile goes to the staging memory once, so that gigabytes are filled as fast as they are copied. */
     @Override
-    public void writeTiled(ByteBuffer tile) {
-        if (stored() != type().dtype()) throw new IllegalArgumentException("no such part of " + type());
+    void writeCopies(ByteBuffer tile) {
         runtime.use();
         Memory staging = runtime.staging();
         int n = tile.remaining();

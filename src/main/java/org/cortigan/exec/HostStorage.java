@@ -67,10 +67,10 @@ class HostStorage extends Storage {
     }
 
     @Override
-    public void writeTiled(ByteBuffer tile) {
-        int n = tile.remaining();
-        for (int at = 0; at < bytes.capacity(); at += n)
-            write(tile.duplicate().limit(tile.position() + Math.min(n, bytes.capacity() - at)), at);
+    void writeCopies(ByteBuffer tile) {
+        refresh();
+        int n = tile.remaining(), size = bytes.capacity();
+        for (int at = 0; at < size; at += n) bytes.put(at, tile, tile.position(), Math.min(n, size - at));
     }
 
     @Override

@@ -122,7 +122,10 @@ public abstract class Storage {
      * @param tile at most {@value DeviceRuntime#STAGING} bytes from its position on, in the tensor's own type
      * @throws IllegalArgumentException if the tensor is stored in another type than its own
      */
-    public abstract void writeTiled(ByteBuffer tile);
+    public final void writeTiled(ByteBuffer tile) {
+        if (stored != type.dtype()) throw new IllegalArgumentException(type + " is stored in another type");
+        writeCopies(tile);
+    }
 
     /** Sets one number everywhere. */
     public abstract void fill(double value);
@@ -167,6 +170,8 @@ public abstract class Storage {
     abstract void writeBytes(ByteBuffer src);
 
     abstract void writeBytes(ByteBuffer src, long offset);
+
+    abstract void writeCopies(ByteBuffer tile);
 
     /** From now on direct buffers are sent beside the device's work. Nothing changes where the host sees the bytes. */
     void prefetch() {}

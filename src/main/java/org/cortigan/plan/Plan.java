@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 import org.cortigan.graph.DType;
@@ -177,10 +178,10 @@ public final class Plan {
         return b;
     }
 
-    /** Offset of a node's scratch memory in the arena, -1 if it has none. */
-    public long scratchOffset(Node n) {
+    /** Offset of a node's scratch memory in the arena, in bytes; empty if it has none. */
+    public OptionalLong scratchOffset(Node n) {
         Buffer b = scratch.get(n);
-        return b == null ? -1 : b.offset;
+        return b == null ? OptionalLong.empty() : OptionalLong.of(b.offset);
     }
 
     /** First and last step of every arena buffer with its bytes and offset; for tests. */

@@ -177,6 +177,92 @@ class SessionTest {
     }
 
     @Test
+    void theNullDeviceRefusesToRun() {
+        Device none = new NullDevice();
+        try (Variables vars = new Variables(none)) {
+            String m = assertThrows(UnsupportedOperationException.class, () -> new Session(mlp(), none, vars))
+                    .getMessage();
+            assertTrue(m.contains("only plans"), m);
+        }
+    }
+
+    @Test
+    void sessionsShareAnArena() {
+        for (Device d : List.of(CpuDevice.best(2), new SimDevice(false))) {
+            long blocks = Memory.live();
+            try (Arena arena = new Arena(d);
+                    Variables vars = new Variables(d);
+                    Session large = new Session(doubled(5000), d, vars, arena);
+                    Session small = new Session(doubled(300), d, vars, arena)) {
+                assertSame(large.arena(), small.arena());
+                for (Session s : List.of(large, small)) {
+                    s.input("x").fill(21);
+                    s.run();
+                    assertEquals(42, s.output("y").get(299), d.name());
+                }
+                try (Session larger = new Session(doubled(9000), d, vars, arena)) {
+                    assertNotSame(large.arena(), larger.arena(), "the first block is too small");
+                }
+            }
+            assertEquals(blocks, Memory.live() - (d instanceof SimDevice ? 1 : 0), "but for the staging memory");
+            d.close();
+        }
+    }
+
+    @Test
+    void anotherDevicesVariablesAndArenaAreRefused() {
+        CpuDevice a = CpuDevice.best(1), b = CpuDevice.best(1);
+        try (Variables ofA = new Variables(a);
+                Variables ofB = new Variables(b);
+                Arena arena = new Arena(b)) {
+            for (Runnable open : List.<Runnable>of(
+                    () -> new Session(mlp(), a, ofB).close(), () -> new Session(mlp(), a, ofA, arena).close()))
+                assertTrue(assertThrows(IllegalArgumentException.class, open::run)
+                        .getMessage()
+                        .contains("on another device"));
+        }
+    }
+
+    private static Graph doubled(int n) {
+        Graph g = new Graph();
+        g.output("y", Ops.scale(g.input("x", DType.F32, n), 2));
+        return g;
+    }
+
+    @Test
+    void scalarsAreThoseOfTheLastRunAndOnAStreamOfTheOneBefore() {
+        double[] got = new double[5];
+        for (Device d : List.of(CpuDevice.best(1), CpuDevice.doubleReference(), new SimDevice(false)))
+            try (Variables vars = new Variables(d);
+                    Session s = new Session(doubled(5), d, vars)) {
+                Scalars y = s.scalars(List.of("y"));
+                for (int run = 1; run <= 4; run++) {
+                    s.input("x").fill(run);
+                    s.run();
+                    y.read(0, got);
+                    assertEquals(2 * run, got[4], d.name());
+                }
+                if (d.runtime().isAsynchronous()) {
+                    y.read(1, got);
+                    assertEquals(6, got[0]);
+                } else {
+                    assertThrows(IllegalArgumentException.class, () -> y.read(1, got));
+                }
+            }
+    }
+
+    @Test
+    void onAStreamLargeOutputsAreNoScalars() {
+        try (Device d = new SimDevice(false);
+                Variables vars = new Variables(d);
+                Session s = new Session(doubled(257), d, vars)) {
+            String m = assertThrows(IllegalArgumentException.class, () -> s.scalars(List.of("y")))
+                    .getMessage();
+            assertTrue(m.contains("f32[257]"), m);
+        }
+    }
+
+    @Test
     void anotherThreadIsRefused() throws InterruptedException {
         CpuDevice cpu = CpuDevice.best(1);
         try (Variables vars = new Variables(cpu);
