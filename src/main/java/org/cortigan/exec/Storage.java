@@ -120,10 +120,12 @@ public abstract class Storage {
      * place.
      *
      * @param tile at most {@value DeviceRuntime#STAGING} bytes from its position on, in the tensor's own type
-     * @throws IllegalArgumentException if the tensor is stored in another type than its own
+     * @throws IllegalArgumentException if the tile is empty, or the tensor is stored in another type than its own
      */
     public final void writeTiled(ByteBuffer tile) {
-        if (stored != type.dtype()) throw new IllegalArgumentException(type + " is stored in another type");
+        if (stored != type.dtype() || !tile.hasRemaining())
+            throw new IllegalArgumentException(
+                    tile.remaining() + " bytes to repeat in " + type + " stored as " + stored);
         writeCopies(tile);
     }
 
