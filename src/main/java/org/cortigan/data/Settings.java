@@ -7,7 +7,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
 import java.util.TreeSet;
 import org.cortigan.InputException;
 
@@ -56,8 +55,7 @@ public final class Settings {
         Map<String, Object> out = new LinkedHashMap<>(base);
         over.forEach((k, v) -> {
             if (!base.containsKey(k))
-                throw new InputException(
-                        source + ", key '" + path + k + "'", "is unknown", nearest(k, path, base.keySet()));
+                throw new InputException(source + ", key '" + path + k + "'", "is unknown", nearest(k, path, base));
             Object b = base.get(k);
             if (b instanceof Map<?, ?> bm) {
                 if (!(v instanceof Map<?, ?> vm)) throw kind(source, path + k, v, "a section with " + bm.keySet());
@@ -77,16 +75,16 @@ public final class Settings {
 
     /** Sets one value by its path, as {@code -o key.path=value} does. */
     public Settings with(String keyPath, Object value, String source) {
-        Map<String, Object> m = new LinkedHashMap<>();
-        String[] parts = keyPath.split("\\.", -1);
-        Map<String, Object> at = m;
-        for (int i = 0; i < parts.length - 1; i++) {
-            Map<String, Object> next = new LinkedHashMap<>();
-            at.put(parts[i], next);
-            at = next;
-        }
-        at.put(parts[parts.length - 1], value);
-        return with(m, source);
+        return with(at(keyPath, value), source);
+    }
+
+    /** A tree of one value, for example {@code {a: {b: value}}} at {@code a.b}. */
+    public static Map<String, Object> at(String keyPath, Object value) {
+        int dot = keyPath.indexOf('.');
+        Map<String, Object> m = new LinkedHashMap<>(); // the value may be null
+        if (dot < 0) m.put(keyPath, value);
+        else m.put(keyPath.substring(0, dot), at(keyPath.substring(dot + 1), value));
+        return m;
     }
 
     private static Object fit(Object base, Object v, String source, String key) {
@@ -114,18 +112,23 @@ public final class Settings {
                 source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
     }
 
-    private static String nearest(String key, String path, Set<String> known) {
+    /** What an unknown key may have meant: a key there, or one of a section there. */
+    private static String nearest(String key, String path, Map<String, Object> known) {
+        List<String> candidates = new ArrayList<>(known.keySet());
+        known.forEach((section, v) -> {
+            if (v instanceof Map<?, ?> m) for (Object k : m.keySet()) candidates.add(section + "." + k);
+        });
         String best = null;
         int least = Integer.MAX_VALUE;
-        for (String k : known) {
-            int d = distance(key.toLowerCase(Locale.ROOT), k);
+        for (String c : candidates) {
+            int d = distance(key.toLowerCase(Locale.ROOT), c.substring(c.lastIndexOf('.') + 1));
             if (d < least) {
                 least = d;
-                best = k;
+                best = c;
             }
         }
         if (best != null && least <= Math.max(2, key.length() / 3)) return "Did you mean '" + path + best + "'?";
-        return "Known there: " + String.join(", ", new TreeSet<>(known));
+        return "Known there: " + String.join(", ", new TreeSet<>(known.keySet()));
     }
 
     /** Levenshtein's distance. */
@@ -200,13 +203,16 @@ public final class Settings {
 
     /** One of the constants of an enum, written in small letters. */
     public <E extends Enum<E>> E choice(String key, Class<E> type) {
+        List<E> all = List.of(type.getEnumConstants());
+        List<String> names =
+                all.stream().map(e -> e.name().toLowerCase(Locale.ROOT)).toList();
+        return all.get(names.indexOf(choice(key, names)));
+    }
+
+    /** One of these names. */
+    public String choice(String key, List<String> names) {
         String v = text(key);
-        List<String> names = new ArrayList<>();
-        for (E e : type.getEnumConstants()) {
-            String n = e.name().toLowerCase(Locale.ROOT);
-            if (n.equals(v)) return e;
-            names.add(n);
-        }
+        if (names.contains(v)) return v;
         throw new InputException(
                 name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
     }
