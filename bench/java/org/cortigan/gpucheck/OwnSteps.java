@@ -123,18 +123,18 @@ final class OwnSteps {
         if (gan.equals("none")) o.add("loss.gan_weight=0");
         if (small)
             o.addAll(List.of(
-                    "model.generator.size=custom",
+                    "model.generator.vit.size=custom",
                     "model.generator.image=32",
-                    "model.generator.width=64",
-                    "model.generator.depth=2",
-                    "model.generator.heads=1"));
-        if (gan.equals("conv")) o.add("model.discriminator.channels=" + (small ? "[8, 16]" : "[64, 128, 256]"));
+                    "model.generator.vit.width=64",
+                    "model.generator.vit.depth=2",
+                    "model.generator.vit.heads=1"));
+        if (gan.equals("conv")) o.add("model.discriminator.conv.channels=" + (small ? "[8, 16]" : "[64, 128, 256]"));
         if (gan.equals("vit"))
             o.addAll(List.of(
-                    "model.discriminator.patch=192",
-                    "model.discriminator.width=" + (small ? 64 : 384),
-                    "model.discriminator.depth=" + (small ? 2 : 12),
-                    "model.discriminator.heads=" + (small ? 1 : 6)));
+                    "model.discriminator.vit.patch=192",
+                    "model.discriminator.vit.width=" + (small ? 64 : 384),
+                    "model.discriminator.vit.depth=" + (small ? 2 : 12),
+                    "model.discriminator.vit.heads=" + (small ? 1 : 6)));
         return o;
     }
 }

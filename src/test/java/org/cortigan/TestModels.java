@@ -3,6 +3,7 @@ package org.cortigan;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
@@ -30,12 +31,14 @@ public final class TestModels {
     }
 
     public static Discriminator discriminator(String... options) {
-        return Discriminator.of(
-                in("model.discriminator.", options).section("model").section("discriminator"));
+        return ModelConfig.of(in("model.discriminator.", options).section("model"), List.of())
+                .discriminator()
+                .orElseThrow();
     }
 
     /** One subject's. */
     public static ModelConfig model(Generator g, Discriminator d, int left, int right) {
-        return new ModelConfig(g, d, recipe().section("model"), List.of(new ModelConfig.Subject("", left, right)));
+        return new ModelConfig(
+                g, Optional.of(d), recipe().section("model"), List.of(new ModelConfig.Subject("", left, right)));
     }
 }

@@ -38,7 +38,7 @@ final class Recipes implements Callable<Integer> {
                                 : "the same, smaller (in its section sizes)");
             output.line("%-32s %s", "defaults", "every key with its default, explained");
         } else if (name.equals("defaults")) {
-            output.out().print(Recipe.bundled(name));
+            output.out().print(Recipe.defaults());
         } else if (full || !Recipe.BUNDLED.contains(name)) {
             output.out().print(Recipe.load(name).toYaml());
         } else {

@@ -175,7 +175,7 @@ final class Train implements Callable<Integer> {
                 "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
                         + " %d steps an epoch",
                 r.name(),
-                trainer.config().generator().type(),
+                trainer.config().generator().backbone().type().label(),
                 trainer.regions(),
                 parameters[0],
                 parameters[1],
@@ -189,7 +189,7 @@ final class Train implements Callable<Integer> {
 
     private void printPlan(Trainer trainer) {
         output.line("%s", trainer.config().generator());
-        output.line("%s", trainer.config().discriminator());
+        output.line("%s", trainer.config().discriminator().map(Object::toString).orElse("no discriminator"));
         output.line("memory of a step: %s", trainer.plan());
     }
 

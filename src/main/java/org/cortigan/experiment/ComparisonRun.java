@@ -100,7 +100,7 @@ final class ComparisonRun {
 
     /** The values as text, in which a number looks the same whatever its type. */
     private static String values(Recipe r) {
-        return Json.compact(r.settings().values());
+        return Json.compact(r.decisive());
     }
 
     /** Takes the result of a run that is finished, if there is one. */

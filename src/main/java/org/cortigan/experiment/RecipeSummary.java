@@ -6,6 +6,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.cortigan.data.Settings;
+import org.cortigan.model.Backbone;
+import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.train.Recipe;
 
 /** A recipe in a few words, for tables. */
@@ -17,8 +19,7 @@ record RecipeSummary(Recipe recipe) {
     }
 
     String model() {
-        String type = text("generator", "type");
-        return Map.of("vit", "ViT", "cnn", "shallow CNN", "unet", "U-Net").getOrDefault(type, type);
+        return Backbone.types().label(text("generator", "type"));
     }
 
     String loss() {
@@ -45,7 +46,7 @@ record RecipeSummary(Recipe recipe) {
         if (!hasGan()) return "none";
         String type = text("discriminator", "type"), per = text("discriminator", "per");
         return (count == null ? "" : count + " ")
-                + Map.of("mlp", "MLP", "conv", "convolutional", "vit", "ViT").getOrDefault(type, type)
+                + DiscriminatorNetwork.types().label(type)
                 + (per.equals("all") ? ", all vertices" : ", per " + per)
                 + (text("discriminator", "spectral_norm").equals("none") ? "" : ", spectral norm");
     }

@@ -6,9 +6,18 @@ import org.cortigan.graph.Value;
 /**
  * What a backbone gives a readout, in the compute type: vectors [B, L C], or maps [B, L, H, W, C] of L layers.
  *
- * @param height, width of the maps; 1 for vectors
+ * @param height height of the maps; 1 for vectors
+ * @param width width of the maps; 1 for vectors
  */
-record Features(Value value, int layers, int height, int width, int channels) {
+public record Features(Value value, int layers, int height, int width, int channels) {
+    /**
+     * What a readout needs.
+     *
+     * @param maps maps if true, vectors otherwise
+     * @param channels C of maps, and of the vectors of each of several layers
+     */
+    public record Form(boolean maps, int channels) {}
+
     static Features vectors(Value v, int layers) {
         return new Features(v, layers, 1, 1, v.dim(1) / layers);
     }

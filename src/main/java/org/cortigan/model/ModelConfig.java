@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.Settings;
@@ -15,9 +16,11 @@ import org.cortigan.nn.Weights;
 /**
  * A generator with its discriminators, for one subject or for several that share the backbone.
  *
+ * @param discriminator empty in a model without discriminators
  * @param settings the section {@code model} that it was made from; checkpoints keep it
  */
-public record ModelConfig(Generator generator, Discriminator discriminator, Settings settings, List<Subject> subjects) {
+public record ModelConfig(
+        Generator generator, Optional<Discriminator> discriminator, Settings settings, List<Subject> subjects) {
     /**
      * Whose vertices a head predicts.
      *
@@ -39,6 +42,7 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
         subjects = List.copyOf(subjects);
     }
 
+    /** From the section {@code model} of a recipe. */
     public static ModelConfig of(Settings model, List<Subject> subjects) {
         return new ModelConfig(
                 Generator.of(model.section("generator")),
@@ -72,6 +76,23 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
         return specs.stream().mapToLong(s -> s.shape().elements()).sum();
     }
 
+    /** The networks and their sizes, for messages. */
+    public String networks() {
+        return generator + ", " + discriminator.map(Discriminator::toString).orElse("no discriminator");
+    }
+
+    /**
+     * Values of a recipe's section {@code model} that decide something: those of networks that it does not choose are
+     * left out.
+     */
+    public static Map<String, Object> used(Map<String, Object> model) {
+        Map<String, Object> used = new LinkedHashMap<>(model);
+        used.computeIfPresent("generator", (k, v) -> Backbone.types().used(Json.object(v, k)));
+        used.computeIfPresent(
+                "discriminator", (k, v) -> DiscriminatorNetwork.types().used(Json.object(v, k)));
+        return used;
+    }
+
     /** For a checkpoint. */
     public Map<String, Object> toMap() {
         Map<String, Object> m = new LinkedHashMap<>(); // equal models give equal files
@@ -90,7 +111,9 @@ public record ModelConfig(Generator generator, Discriminator discriminator, Sett
 
     /** From a checkpoint's text; @param where for messages */
     public static ModelConfig of(Map<String, Object> m, String where) {
-        Settings s = Settings.of(where, m);
+        Map<String, Object> now = new LinkedHashMap<>(m);
+        now.computeIfPresent("model", (k, v) -> FlatKeys.moved(Json.object(v, where + ", model")));
+        Settings s = Settings.of(where, now);
         if (!(m.get("subjects") instanceof List<?> list) || list.isEmpty())
             throw new InputException(
                     where, "names no subjects", "It is damaged, or of a version before 0.1: train again");

@@ -28,12 +28,13 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
 
     /** @throws InputException if the file has none of the names, or a tensor of another shape */
     public static PretrainedVit load(Path file, ModelConfig model) {
-        Generator g = model.generator();
-        if (g.type() != Generator.Type.VIT)
+        Backbone b = model.generator().backbone();
+        if (!(b instanceof Vit vit))
             throw new InputException(
                     file.toString(),
-                    "is for a ViT, the generator is of type " + g.type().name().toLowerCase(java.util.Locale.ROOT),
+                    "is for a ViT, the generator is of type " + b.type().name(),
                     "Set model.generator.type to vit");
+        int grid = model.generator().image() / vit.patch();
         try (SafeTensors t = SafeTensors.open(file)) {
             Set<String> unused = new LinkedHashSet<>(t.names());
             boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
@@ -51,7 +52,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
                     continue;
                 }
                 unused.removeAll(from);
-                values.put(s.name(), read(t, from, s, name.equals("pos_embed"), g));
+                values.put(s.name(), read(t, from, s, name.equals("pos_embed") ? grid : 0, vit.width()));
             }
             if (values.isEmpty())
                 throw new InputException(
@@ -63,12 +64,18 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         }
     }
 
-    private static float[] read(SafeTensors t, List<String> from, Weights.Spec s, boolean positions, Generator g) {
+    /**
+     * The tensors one behind the other.
+     *
+     * @param grid side of the grid that position embeddings are resampled to; 0 for other tensors
+     * @param width E of a token
+     */
+    private static float[] read(SafeTensors t, List<String> from, Weights.Spec s, int grid, int width) {
         List<float[]> parts = new ArrayList<>();
         int n = 0;
         for (String f : from) {
             float[] x = t.floats(f);
-            if (positions) x = positions(t, f, x, g);
+            if (grid > 0) x = positions(t, f, x, grid, width);
             parts.add(x);
             n += x.length;
         }
@@ -79,7 +86,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             throw new InputException(
                     t.path() + ", " + String.join(", ", shapes),
                     "does not fit " + s.name() + " " + s.shape(),
-                    "Set model.generator's size, width, depth, heads and patch to those of the file");
+                    "Set size, width, depth, heads and patch of model.generator.vit to those of the file");
         }
         float[] all = new float[n];
         int at = 0;
@@ -123,9 +130,8 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         };
     }
 
-    /** Position embeddings [1 + n * n, E] to the generator's grid; the class token's comes first and stays. */
-    private static float[] positions(SafeTensors t, String name, float[] x, Generator g) {
-        int e = g.width(), to = g.image() / g.patch();
+    /** Position embeddings [1 + n * n, E] to a grid of side {@code to}; the class token's comes first and stays. */
+    private static float[] positions(SafeTensors t, String name, float[] x, int to, int e) {
         if (x.length % e != 0) return x; // the caller says what does not fit
         int tokens = x.length / e, from = (int) Math.round(Math.sqrt(tokens - 1.0));
         if (from * from + 1 != tokens)

@@ -73,10 +73,7 @@ final class Checkpoint {
             throw other(t, "it is for " + saved.subjects() + ", the data are " + config.subjects());
         if (!saved.generator().equals(config.generator())
                 || !saved.discriminator().equals(config.discriminator()))
-            throw other(
-                    t,
-                    "its model is " + saved.generator() + ", " + saved.discriminator() + "; the recipe's is "
-                            + config.generator() + ", " + config.discriminator());
+            throw other(t, "its model is " + saved.networks() + "; the recipe's is " + config.networks());
     }
 
     private static void requireTensors(SafeTensors t, Map<String, Type> kept) {

@@ -2,8 +2,6 @@
 package org.cortigan.train;
 
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,6 +13,10 @@ import org.cortigan.InputException;
 import org.cortigan.data.Json;
 import org.cortigan.data.SafeTensors;
 import org.cortigan.data.Settings;
+import org.cortigan.model.Backbone;
+import org.cortigan.model.DiscriminatorNetwork;
+import org.cortigan.model.FlatKeys;
+import org.cortigan.model.ModelConfig;
 import org.snakeyaml.engine.v2.api.Dump;
 import org.snakeyaml.engine.v2.api.DumpSettings;
 import org.snakeyaml.engine.v2.api.Load;
@@ -23,23 +25,15 @@ import org.snakeyaml.engine.v2.common.FlowStyle;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 
 /**
- * Everything that decides a training run. {@code defaults.yaml} (bundled, with a comment for every key) lists all there
- * is; a recipe names what differs.
+ * Everything that decides a training run. {@link #defaults} lists all keys, each with a comment; a recipe names what
+ * differs. Keys of version 0.1 are read too, see {@link FlatKeys}.
  */
 public final class Recipe {
     /** Key of a checkpoint's metadata under which its recipe is. */
     static final String METADATA = "cortigan.recipe";
 
-    private static final List<String> FILES = List.of(
-            "quickstart",
-            "vanilla-gan",
-            "vit-gan",
-            "vanilla-corr-2d",
-            "unet-corr-2d",
-            "vanilla-patch-multi",
-            "vit-patch-multi",
-            "vit-corr-2d",
-            "vit-position");
+    private static final String DEFAULTS = "defaults.yaml";
+    private static final List<String> FILES = BundledRecipes.names();
 
     /**
      * Bundled recipes: each as its file has it, and in the sizes that the file names ({@code NAME-workstation},
@@ -90,7 +84,7 @@ public final class Recipe {
             if (!BUNDLED.contains(base.toString()))
                 throw new InputException(
                         file + ", key 'base'", "'" + base + "' is no bundled recipe", "Use one of " + BUNDLED);
-            return new Recipe(name, bundledRecipe(base.toString()).settings.with(values, file.toString()));
+            return new Recipe(name, FlatKeys.lay(bundledRecipe(base.toString()).settings, values, file.toString()));
         } catch (IOException e) {
             throw new InputException(
                     file.toString(),
@@ -121,8 +115,8 @@ public final class Recipe {
 
     /** From values laid over the defaults. */
     public static Recipe of(String name, Map<String, Object> values, String where) {
-        Settings all = Settings.of("defaults.yaml", yaml(bundled("defaults"), "defaults.yaml"));
-        return new Recipe(name, all.with(values, where));
+        Settings all = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
+        return new Recipe(name, FlatKeys.lay(all, values, where));
     }
 
     /**
@@ -155,12 +149,23 @@ public final class Recipe {
 
     /** Text of a bundled recipe, with its comments. */
     public static String bundled(String name) {
-        try (InputStream in = Recipe.class.getResourceAsStream("/org/cortigan/recipes/" + name + ".yaml")) {
-            if (in == null) throw new IllegalStateException("no resource for recipe " + name);
-            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-        } catch (IOException e) {
-            throw new IllegalStateException(e);
-        }
+        return BundledRecipes.text(name);
+    }
+
+    /** Every key with its default and a comment, in YAML. The networks document their own keys. */
+    public static String defaults() {
+        return bundled("defaults")
+                .replace(
+                        "    # {generator.networks}\n",
+                        Backbone.types().defaults().indent(4))
+                .replace(
+                        "    # {discriminator.networks}\n",
+                        DiscriminatorNetwork.types().defaults().indent(4))
+                .replace(
+                        "{generator.types}", String.join(" | ", Backbone.types().names()))
+                .replace(
+                        "{discriminator.types}",
+                        String.join(" | ", DiscriminatorNetwork.types().names()));
     }
 
     private static Map<String, Object> yaml(String text, String where) {
@@ -183,12 +188,16 @@ public final class Recipe {
         String where = "option " + assignment;
         if (eq < 1) throw new InputException(where, "has no key and value", "Write key.path=value");
         Object v = yaml("v: " + assignment.substring(eq + 1), where).get("v");
-        return new Recipe(name, settings.with(assignment.substring(0, eq), v, where));
+        return with(assignment.substring(0, eq), v, where);
     }
 
     /** This recipe with one value replaced. */
     public Recipe with(String key, Object value) {
-        return new Recipe(name, settings.with(key, value, key));
+        return with(key, value, key);
+    }
+
+    private Recipe with(String key, Object value, String where) {
+        return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where));
     }
 
     public String name() {
@@ -203,11 +212,17 @@ public final class Recipe {
         return settings.section(key);
     }
 
-    /** All values as YAML; loading it gives this recipe again. */
+    /** Values that decide a run: all but those of networks that the model does not use. */
+    public Map<String, Object> decisive() {
+        Map<String, Object> all = new LinkedHashMap<>(settings.values());
+        all.computeIfPresent("model", (k, v) -> ModelConfig.used(Json.object(v, k)));
+        return all;
+    }
+
+    /** All values that decide the run as YAML; loading it gives this recipe again. */
     public String toYaml() {
         DumpSettings d =
                 DumpSettings.builder().setDefaultFlowStyle(FlowStyle.BLOCK).build();
-        return "# recipe " + name + ", with every value in force\n"
-                + new Dump(d).dumpToString(new LinkedHashMap<>(settings.values()));
+        return "# recipe " + name + ", with every value in force\n" + new Dump(d).dumpToString(decisive());
     }
 }

@@ -15,6 +15,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
+import org.cortigan.model.Logits;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.GanLoss;
@@ -120,33 +121,39 @@ public final class StepGraph {
 
     /** The generator's loss by the updated discriminators, weighted. */
     private Value adversarialLoss(Value images, Value prediction) {
-        ModelConfig model = settings.model();
+        Discriminator d = discriminator();
         try (Graph.Scope s = graph.scope("discriminator/judge")) {
-            if (model.discriminator().spectral() == Discriminator.Spectral.TORCH)
-                Weights.advanceSpectralNorm(discriminators);
-            Discriminator.Logits logits =
-                    model.discriminator().logits(discriminators, prediction, regions, images, model.generator());
+            if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(discriminators);
+            Logits logits = d.logits(
+                    discriminators,
+                    prediction,
+                    regions,
+                    images,
+                    settings.model().generator());
             Node l = ganLoss(
                     GanLoss.Side.GENERATOR,
                     logits,
-                    model.discriminator().shares(regions),
+                    d.shares(regions),
                     input(StepInput.ADVERSARIAL_WEIGHT, DType.F32, 1));
             output(StepOutput.GENERATOR_LOSS, l.output(1));
             return l.output(0);
         }
     }
 
-    private Node ganLoss(GanLoss.Side side, Discriminator.Logits logits, List<Double> shares, Value weight) {
+    private Node ganLoss(GanLoss.Side side, Logits logits, List<Double> shares, Value weight) {
         List<GanLoss.Group> groups = new ArrayList<>();
         for (int i = 0; i < shares.size(); i++)
             groups.add(new GanLoss.Group(logits.perRow().get(i), shares.get(i)));
         return graph.apply(new GanLoss(settings.loss().gan(), side, groups), logits.value(), weight);
     }
 
+    private Discriminator discriminator() {
+        return settings.trainedDiscriminator().orElseThrow();
+    }
+
     /** The discriminators after a step of their own. */
     private List<Weights> updatedDiscriminators(Value images, Value responses, Value prediction) {
-        List<Weights> networks =
-                settings.model().discriminator().networks(graph, settings.compute(), subject.name(), regions);
+        List<Weights> networks = discriminator().networks(graph, settings.compute(), subject.name(), regions);
         Value one = graph.constant(1, DType.F32, 1);
         Value loss = discriminatorLoss(networks, images, responses, prediction, one);
         updateDiscriminators(networks, loss, one);
@@ -155,7 +162,7 @@ public final class StepGraph {
 
     private Value discriminatorLoss(
             List<Weights> networks, Value images, Value responses, Value prediction, Value one) {
-        Discriminator d = settings.model().discriminator();
+        Discriminator d = discriminator();
         Generator g = settings.model().generator();
         try (Graph.Scope s = graph.scope("discriminator")) {
             // The weights are declared first, so that the power iteration knows them before they are used.
@@ -164,7 +171,7 @@ public final class StepGraph {
                 networks.get(i).declare(declared.get(i).specs());
             if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(networks);
             Value both = Ops.concat(0, Ops.cast(responses, settings.compute()), prediction);
-            Discriminator.Logits logits = d.logits(networks, both, regions, images, g);
+            Logits logits = d.logits(networks, both, regions, images, g);
             // The networks share no parameter, so that each has its whole loss, whatever its region's share.
             List<Double> whole = Collections.nCopies(regions.size(), 1.0);
             Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, whole, one);
@@ -189,8 +196,7 @@ public final class StepGraph {
             output(
                     StepOutput.DISCRIMINATOR_NORM,
                     settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update));
-            if (settings.model().discriminator().spectral() == Discriminator.Spectral.STEP)
-                Weights.advanceSpectralNorm(networks);
+            if (discriminator().spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(networks);
         }
     }
 

@@ -2,6 +2,7 @@
 package org.cortigan.train;
 
 import java.util.List;
+import java.util.Optional;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
@@ -30,6 +31,11 @@ public record StepSettings(
 
     /** Whether discriminators are trained: there are some, and the adversarial loss has a weight. */
     public boolean adversarial() {
-        return loss.ganTerm().weight() > 0 && model.discriminator().type() != Discriminator.Type.NONE;
+        return trainedDiscriminator().isPresent();
+    }
+
+    /** The discriminators that are trained; empty where the step has none. */
+    Optional<Discriminator> trainedDiscriminator() {
+        return loss.ganTerm().weight() > 0 ? model.discriminator() : Optional.empty();
     }
 }

@@ -34,11 +34,14 @@ record SubjectSetup(
         if (train.batch() > images)
             throw train.wrong(
                     "batch", train.batch() + " is more than the " + images + " training images", "Set it lower");
-        Discriminator d = settings.model().discriminator();
-        Path mesh = d.mesh().isEmpty() ? null : Path.of(d.mesh());
         List<Region> regions =
-                settings.adversarial() ? data.regions(d.regions(), d.order(), mesh, d.least(), log) : List.of();
+                settings.trainedDiscriminator().map(d -> regions(d, data, log)).orElse(List.of());
         return new SubjectSetup(subject, data, split, regions, settings);
+    }
+
+    private static List<Region> regions(Discriminator d, TrainingData data, Consumer<String> log) {
+        Path mesh = d.mesh().isEmpty() ? null : Path.of(d.mesh());
+        return data.regions(d.regions(), d.order(), mesh, d.least(), log);
     }
 
     int vertices() {

@@ -197,7 +197,7 @@ class CommandsTest {
                 "-o",
                 "model.generator.image=32",
                 "-o",
-                "model.generator.channels=[8, 8]");
+                "model.generator.cnn.channels=[8, 8]");
         Path last = run.resolve("last.safetensors");
         ok("average", last, seed1, last, seed1, "-o", soup);
         try (SafeTensors a = SafeTensors.open(last);
@@ -332,12 +332,13 @@ class CommandsTest {
                 "-o",
                 "model.generator.image=32",
                 "-o",
-                "model.generator.channels=[8, 8]");
+                "model.generator.cnn.channels=[8, 8]");
     }
 
     @Test
     void regionsOfTheCortexAndSeveralSubjects() throws Exception {
-        String[] small = {"-o", "train.epochs=1", "-o", "train.batch=16", "-o", "model.discriminator.channels=[2]"};
+        String[] small = {"-o", "train.epochs=1", "-o", "train.batch=16", "-o", "model.discriminator.conv.channels=[2]"
+        };
         Path folder = dir.resolve("regions");
         Result r = ok(
                 "train",

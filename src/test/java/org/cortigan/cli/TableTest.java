@@ -57,7 +57,7 @@ class TableTest {
         Path data = dir.resolve("data"), out = dir.resolve("out"), runs = out.resolve("runs");
         SmallSubject.write(data, 48, 8);
         String generator =
-                "model: {generator: {type: cnn, image: 64, channels: [16, 32], hidden: 16}, discriminator: {hidden: [8]}}\n";
+                "model: {generator: {type: cnn, image: 64, cnn: {channels: [16, 32], hidden: 16}}, discriminator: {mlp: {hidden: [8]}}}\n";
         Files.writeString(
                 dir.resolve("with.yaml"), generator + "loss: {gan_weight: 0.01}\ntrain: {epochs: 8, batch: 16}\n");
         Files.writeString(

@@ -25,7 +25,6 @@ import org.cortigan.data.Regions;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
-import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;
@@ -231,9 +230,9 @@ class LaunchTest {
             "type=conv",
             "type=vit",
             "type=patch",
-            "type=conv channels=[64, 128, 256] per=all",
-            "type=vit patch=192 width=384 depth=12 heads=6 per=all",
-            "type=patch channels=[16, 32] stride=1 per=classes"
+            "type=conv conv.channels=[64, 128, 256] per=all",
+            "type=vit vit.patch=192 vit.width=384 vit.depth=12 vit.heads=6 per=all",
+            "type=patch conv.channels=[16, 32] conv.stride=1 per=classes"
         };
         for (String gan : gans) to.put("step of vit-corr-2d " + t + ", " + gan, step("vit-corr-2d", t, 128, 0, gan));
         for (String r :
@@ -270,12 +269,13 @@ class LaunchTest {
     /** @param batch 0: the recipe's; @param gan the discriminator's settings */
     private static Graph step(String recipe, DType t, int batch, int resident, String gan) {
         Recipe r = Recipe.load(recipe);
-        for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z]+=)"))
+        for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z.]+=)"))
             r = r.with("model.discriminator." + o);
         StepSettings settings = StepSettings.of(r, model(r).subjects(), t);
-        Discriminator d = settings.model().discriminator();
-        List<Region> regions =
-                d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT);
+        List<Region> regions = settings.model()
+                .discriminator()
+                .map(d -> d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT))
+                .orElse(List.of());
         int images = batch == 0 ? r.section("train").integer("batch", 1) : batch;
         return new StepGraph(settings, settings.model().subject(""), regions, images, resident).graph();
     }

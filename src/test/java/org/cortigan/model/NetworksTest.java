@@ -25,7 +25,8 @@ import org.junit.jupiter.api.Test;
 
 /** The CNN generator and every discriminator against PyTorch (tools/golden_models.py). */
 class NetworksTest {
-    private static final Generator CNN = TestModels.generator("type=cnn", "image=16", "channels=[4, 6]", "hidden=8");
+    private static final Generator CNN =
+            TestModels.generator("type=cnn", "image=16", "cnn.channels=[4, 6]", "cnn.hidden=8");
 
     private static Network discriminator(String type) {
         Discriminator d = TestModels.discriminator(
@@ -33,14 +34,14 @@ class NetworksTest {
                 "per=all",
                 "spectral_norm=none",
                 "condition=image",
-                "hidden=[8, 4]",
-                "channels=[3, 5]",
-                "kernel=5",
-                "stride=2",
-                "patch=4",
-                "width=8",
-                "depth=1",
-                "heads=2");
+                "mlp.hidden=[8, 4]",
+                "conv.channels=[3, 5]",
+                "conv.kernel=5",
+                "conv.stride=2",
+                "vit.patch=4",
+                "vit.width=8",
+                "vit.depth=1",
+                "vit.heads=2");
         List<Region> all = Regions.of("all", Regions.Order.STORED, 4, 5);
         return (w, x, images) ->
                 Ops.reshape(d.logits(List.of(w), x, all, images, CNN).value(), 3, 1);

@@ -24,18 +24,18 @@ import org.junit.jupiter.api.io.TempDir;
 class PretrainedVitTest {
     private static final Path GOLDEN = Path.of("src/test/resources/models");
 
-    private static Generator generator(Generator.Pool pool) {
+    private static Generator generator(Vit.Pool pool) {
         return generator(24, pool);
     }
 
-    private static Generator generator(int width, Generator.Pool pool) {
+    private static Generator generator(int width, Vit.Pool pool) {
         return TestModels.generator(
                 "image=32",
-                "patch=8",
-                "width=" + width,
-                "depth=2",
-                "heads=4",
-                "pool=" + pool.name().toLowerCase(java.util.Locale.ROOT));
+                "vit.patch=8",
+                "vit.width=" + width,
+                "vit.depth=2",
+                "vit.heads=4",
+                "vit.pool=" + pool.name().toLowerCase(java.util.Locale.ROOT));
     }
 
     private static ModelConfig model(Generator g) {
@@ -68,37 +68,29 @@ class PretrainedVitTest {
     void featuresOfTimmsNamesAreTorchs() {
         check(
                 "vit_timm.safetensors",
-                generator(Generator.Pool.CLS),
+                generator(Vit.Pool.CLS),
                 "golden.cls",
                 List.of("golden.cls", "golden.images", "golden.mean"));
         check(
                 "vit_timm.safetensors",
-                generator(Generator.Pool.MEAN),
+                generator(Vit.Pool.MEAN),
                 "golden.mean",
                 List.of("golden.cls", "golden.images", "golden.mean"));
     }
 
     @Test
     void featuresOfHuggingFacesNamesAreTorchs() {
-        check(
-                "vit_hf.safetensors",
-                generator(Generator.Pool.CLS),
-                "golden.cls",
-                List.of("golden.cls", "golden.images"));
+        check("vit_hf.safetensors", generator(Vit.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
     }
 
     @Test
     void positionsOfAnotherGridAreInterpolatedAsTorchDoes() {
-        check(
-                "vit_timm_48.safetensors",
-                generator(Generator.Pool.CLS),
-                "golden.cls",
-                List.of("golden.cls", "golden.images"));
+        check("vit_timm_48.safetensors", generator(Vit.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
     }
 
     @Test
     void aFileThatDoesNotFitIsRefusedByName(@TempDir Path dir) {
-        ModelConfig wide = model(generator(48, Generator.Pool.CLS));
+        ModelConfig wide = model(generator(48, Vit.Pool.CLS));
         InputException e = assertThrows(
                 InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide));
         assertTrue(
@@ -107,7 +99,7 @@ class PretrainedVitTest {
                 e.getMessage());
         Path other = dir.resolve("other.safetensors");
         new SafeTensors.Writer(other).add("conv1.weight", new float[4], 2, 2).commit();
-        e = assertThrows(InputException.class, () -> PretrainedVit.load(other, model(generator(Generator.Pool.CLS))));
+        e = assertThrows(InputException.class, () -> PretrainedVit.load(other, model(generator(Vit.Pool.CLS))));
         assertTrue(e.getMessage().contains("conv1.weight"), e.getMessage());
     }
 }

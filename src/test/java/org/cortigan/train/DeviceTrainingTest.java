@@ -39,8 +39,8 @@ class DeviceTrainingTest {
         Recipe r = TrainerTest.recipe(
                 "train.epochs=1",
                 "train.batch=4",
-                "model.generator.depth=1",
-                "model.discriminator.hidden=[4]",
+                "model.generator.vit.depth=1",
+                "model.discriminator.mlp.hidden=[4]",
                 "train.validation=0");
         for (String o : options) r = r.with(o);
         return r;
@@ -93,7 +93,7 @@ class DeviceTrainingTest {
     void recomputationChangesNoBit() {
         Recipe r = recipe(
                 "model.discriminator.type=conv",
-                "model.discriminator.channels=[3, 4]",
+                "model.discriminator.conv.channels=[3, 4]",
                 "model.discriminator.spectral_norm=none");
         for (String p : new String[] {"train.precision=fp32", "train.precision=bf16"})
             for (Device d : new Device[] {CpuDevice.best(2), new SimDevice(false)})

@@ -35,16 +35,20 @@ class GanTrajectoryTest {
     private static final List<Region> HEMISPHERES =
             Regions.of("hemisphere", Regions.Order.STORED, Trajectory.LEFT, Trajectory.RIGHT);
     private static final String[] VIT = {
-        "generator.image=16", "generator.patch=8", "generator.width=16", "generator.depth=3", "generator.heads=2"
+        "generator.image=16",
+        "generator.vit.patch=8",
+        "generator.vit.width=16",
+        "generator.vit.depth=3",
+        "generator.vit.heads=2"
     };
     private static final String[] UNET = {
         "generator.type=unet",
         "generator.image=16",
-        "generator.channels=[4, 6, 8]",
-        "generator.groups=2",
-        "generator.decoder=1"
+        "generator.unet.channels=[4, 6, 8]",
+        "generator.unet.groups=2",
+        "generator.unet.decoder=1"
     };
-    private static final String[] MLP = {"discriminator.hidden=[8, 4]"};
+    private static final String[] MLP = {"discriminator.mlp.hidden=[8, 4]"};
 
     private record Case(String name, List<Region> regions, String[] options) {
         static Case of(String name, List<Region> regions, Object... options) {
@@ -68,18 +72,18 @@ class GanTrajectoryTest {
                         "vit_layers_position_patch",
                         OVERLAPPING,
                         VIT,
-                        "generator.layers=[1, 3]",
+                        "generator.vit.layers=[1, 3]",
                         "generator.readout=position",
                         "generator.features=4",
                         "discriminator.type=patch",
-                        "discriminator.channels=[3, 2]",
-                        "discriminator.kernel=5",
-                        "discriminator.stride=1"),
+                        "discriminator.conv.channels=[3, 2]",
+                        "discriminator.conv.kernel=5",
+                        "discriminator.conv.stride=1"),
                 Case.of(
                         "vit_layers_dense_mlp",
                         OVERLAPPING,
                         VIT,
-                        "generator.layers=[2, 3]",
+                        "generator.vit.layers=[2, 3]",
                         "generator.features=4",
                         MLP),
                 Case.of(
@@ -87,24 +91,30 @@ class GanTrajectoryTest {
                         HEMISPHERES,
                         "generator.type=cnn",
                         "generator.image=16",
-                        "generator.channels=[4, 6]",
+                        "generator.cnn.channels=[4, 6]",
                         "generator.readout=factorised",
                         "generator.features=4",
                         "discriminator.type=patch",
-                        "discriminator.channels=[3, 2]",
-                        "discriminator.kernel=5",
-                        "discriminator.stride=2",
+                        "discriminator.conv.channels=[3, 2]",
+                        "discriminator.conv.kernel=5",
+                        "discriminator.conv.stride=2",
                         "discriminator.weighting=vertices"),
                 Case.of(
                         "unet_batch_position_mlp",
                         HEMISPHERES,
                         UNET,
-                        "generator.norm=batch",
+                        "generator.unet.norm=batch",
                         "generator.readout=position",
                         "generator.features=4",
                         MLP,
                         "loss.pixel=smooth_l1"),
-                Case.of("unet_group_dense_mlp", HEMISPHERES, UNET, "generator.norm=group", "generator.hidden=8", MLP));
+                Case.of(
+                        "unet_group_dense_mlp",
+                        HEMISPHERES,
+                        UNET,
+                        "generator.unet.norm=group",
+                        "generator.unet.hidden=8",
+                        MLP));
     }
 
     private static Trajectory.Outcome run(Case c, Device device, DType compute) {

@@ -31,10 +31,12 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
 import org.cortigan.mem.Memory;
+import org.cortigan.model.Backbone;
+import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
-import org.cortigan.model.Readout;
+import org.cortigan.model.ReadoutHead;
 import org.cortigan.plan.PlanReport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -70,13 +72,28 @@ class TrainerTest {
     static Recipe recipe(String... options) {
         Recipe r = Recipe.of("toy", Map.of(), "test");
         for (String o : new String[] {
-            "model.generator.image=16", "model.generator.patch=8", "model.generator.width=16",
-                    "model.generator.depth=2",
-            "model.generator.heads=2", "model.discriminator.hidden=[8, 4]", "train.batch=8", "train.epochs=4",
+            "model.generator.image=16", "model.generator.vit.patch=8", "model.generator.vit.width=16",
+                    "model.generator.vit.depth=2",
+            "model.generator.vit.heads=2", "model.discriminator.mlp.hidden=[8, 4]", "train.batch=8", "train.epochs=4",
             "train.validation=0.2", "optimizer.learning_rate=0.003"
         }) r = r.with(o);
         for (String o : options) r = r.with(o);
         return r;
+    }
+
+    /** Options that make a network small, by its section; others are trained as their defaults make them. */
+    private static final Map<String, List<String>> SMALL = Map.of(
+            "model.generator.cnn", List.of("channels=[4, 8]", "hidden=12"),
+            "model.generator.unet", List.of("channels=[4, 8, 8]", "decoder=2", "hidden=12"),
+            "model.discriminator.conv", List.of("channels=[3, 4]"),
+            "model.discriminator.vit", List.of("patch=4", "width=8", "depth=1", "heads=2"));
+
+    /** Options for a small network of a type. */
+    private static String[] small(String part, String type) {
+        List<String> all = new ArrayList<>(List.of(part + "type=" + type));
+        String section = part + (type.equals("patch") ? "conv" : type);
+        for (String o : SMALL.getOrDefault(section, List.of())) all.add(section + "." + o);
+        return all.toArray(new String[0]);
     }
 
     private static Map<String, float[]> state(Trainer t) {
@@ -115,34 +132,33 @@ class TrainerTest {
 
     @Test
     void everyKindOfModelTrains(@TempDir Path dir) {
-        String[][] kinds = {
-            {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
+        String[][] mixtures = {
             {
-                "model.generator.pool=mean",
+                "model.generator.vit.pool=mean",
                 "model.discriminator.per=all",
                 "model.discriminator.spectral_norm=torch",
                 "loss.gan=hinge"
             },
             {
                 "model.discriminator.type=vit",
-                "model.discriminator.patch=4",
-                "model.discriminator.width=8",
-                "model.discriminator.depth=1",
-                "model.discriminator.heads=2",
+                "model.discriminator.vit.patch=4",
+                "model.discriminator.vit.width=8",
+                "model.discriminator.vit.depth=1",
+                "model.discriminator.vit.heads=2",
                 "loss.gan=bce",
                 "model.discriminator.spectral_norm=none"
             },
             {
                 "model.discriminator.type=conv",
-                "model.discriminator.channels=[3, 4]",
+                "model.discriminator.conv.channels=[3, 4]",
                 "model.discriminator.condition=image"
             },
             {
                 "model.discriminator.type=vit",
-                "model.discriminator.patch=4",
-                "model.discriminator.width=8",
-                "model.discriminator.heads=2",
-                "model.discriminator.depth=1",
+                "model.discriminator.vit.patch=4",
+                "model.discriminator.vit.width=8",
+                "model.discriminator.vit.heads=2",
+                "model.discriminator.vit.depth=1",
                 "model.discriminator.condition=image"
             },
             {
@@ -153,24 +169,28 @@ class TrainerTest {
             },
             {
                 "model.discriminator.type=patch",
-                "model.discriminator.stride=1",
-                "model.discriminator.channels=[3]",
+                "model.discriminator.conv.stride=1",
+                "model.discriminator.conv.channels=[3]",
                 "model.generator.readout=factorised",
                 "model.generator.features=4"
             },
             {
                 "model.generator.type=unet",
-                "model.generator.channels=[4, 8, 8]",
-                "model.generator.decoder=1",
-                "model.generator.norm=batch",
+                "model.generator.unet.channels=[4, 8, 8]",
+                "model.generator.unet.decoder=1",
+                "model.generator.unet.norm=batch",
                 "model.generator.readout=position",
                 "model.generator.features=8",
                 "optimizer.ema=0.9"
             },
-            {"model.generator.layers=[1, 2]", "model.generator.features=8", "model.discriminator.weighting=vertices"},
+            {"model.generator.vit.layers=[1, 2]", "model.generator.features=8", "model.discriminator.weighting=vertices"
+            },
             {"model.discriminator.type=none", "optimizer.type=adam", "optimizer.schedule=linear", "loss.pixel=smooth_l1"
             }
         };
+        List<String[]> kinds = new ArrayList<>(List.of(mixtures));
+        for (String type : Backbone.types().names()) kinds.add(small("model.generator.", type));
+        for (String type : DiscriminatorNetwork.types().names()) kinds.add(small("model.discriminator.", type));
         for (String[] k : kinds)
             for (String precision : CPU.supportsBf16() ? new String[] {"fp32", "bf16"} : new String[] {"fp32"}) {
                 Recipe r = recipe(k).with("train.precision", precision);
@@ -189,19 +209,12 @@ class TrainerTest {
 
     @Test
     void everyGeneratorTakesEveryReadout(@TempDir Path dir) {
-        String[][] generators = {
-            {"model.generator.pool=mean", "model.generator.layers=[1, 2]"},
-            {"model.generator.type=cnn", "model.generator.channels=[4, 8]", "model.generator.hidden=12"},
-            {
-                "model.generator.type=unet",
-                "model.generator.channels=[4, 8, 8]",
-                "model.generator.decoder=2",
-                "model.generator.hidden=12"
-            }
-        };
-        for (String[] g : generators)
-            for (Readout readout : Readout.values()) {
+        for (String type : Backbone.types().names())
+            for (ReadoutHead readout : ReadoutHead.values()) {
+                String[] g = small("model.generator.", type);
                 Recipe r = recipe(g)
+                        .with("model.generator.vit.pool=mean")
+                        .with("model.generator.vit.layers=[1, 2]")
                         .with("model.generator.features", 6)
                         .with("train.epochs", 12)
                         .with("model.generator.readout", readout.name().toLowerCase(Locale.ROOT));
@@ -225,9 +238,9 @@ class TrainerTest {
     void resumedIsUninterruptedBitForBit(@TempDir Path dir) {
         String[] unet = {
             "model.generator.type=unet",
-            "model.generator.channels=[4, 8]",
-            "model.generator.decoder=1",
-            "model.generator.norm=batch"
+            "model.generator.unet.channels=[4, 8]",
+            "model.generator.unet.decoder=1",
+            "model.generator.unet.norm=batch"
         };
         for (String o :
                 new String[] {"optimizer.ema=0.9", CPU.supportsBf16() ? "train.precision=bf16" : "train.epochs=3"}) {
@@ -259,9 +272,9 @@ class TrainerTest {
             t.run();
         }
         for (String[] other : new String[][] {
-            {"model.generator.width=32"},
+            {"model.generator.vit.width=32"},
             {"train.batch=4"},
-            {"model.discriminator.hidden=[8, 5]"},
+            {"model.discriminator.mlp.hidden=[8, 5]"},
             {"train.seed=7"},
             {"optimizer.ema=0.5"}
         })
@@ -274,6 +287,30 @@ class TrainerTest {
         try (Trainer t = new Trainer(recipe(), new Toy(60, 9, 12, 16), CPU, null)) {
             InputException e = assertThrows(InputException.class, () -> t.resume(RunFolder.last(dir)));
             assertTrue(e.getMessage().contains("9 + 11 vertices"), e.getMessage());
+        }
+    }
+
+    @Test
+    void aCheckpointOfFlatKeysIsResumedByTheSameModelWhateverOtherNetworksAre() {
+        Recipe same = recipe(
+                "train.epochs=2",
+                "model.generator.type=cnn",
+                "model.generator.cnn.channels=[4, 8]",
+                "model.generator.cnn.hidden=12",
+                "model.generator.vit.width=32",
+                "model.discriminator.type=conv",
+                "model.discriminator.per=all",
+                "model.discriminator.spectral_norm=torch",
+                "model.discriminator.conv.channels=[3, 4]",
+                "model.discriminator.mlp.hidden=[5]");
+        Path checkpoint = Path.of("src/test/resources/checkpoints/0.1-cnn-conv.safetensors");
+        try (Trainer t = new Trainer(same, TOY, CPU, null)) {
+            t.resume(checkpoint);
+            assertEquals(12, t.step());
+        }
+        try (Trainer t = new Trainer(same.with("model.generator.cnn.hidden", 13), TOY, CPU, null)) {
+            InputException e = assertThrows(InputException.class, () -> t.resume(checkpoint));
+            assertTrue(e.getMessage().contains("hidden=12") && e.getMessage().contains("hidden=13"), e.getMessage());
         }
     }
 
@@ -441,14 +478,14 @@ class TrainerTest {
     @Test
     void badRecipesAreRefusedByKey() {
         String[][] bad = {
-            {"model.generator.patch=7", "model.generator.patch", "7 does not divide"},
-            {"model.generator.heads=3", "model.generator.heads", "divisor"},
-            {"model.generator.wdth=3", "model.generator.wdth", "Did you mean 'model.generator.width'"},
+            {"model.generator.vit.patch=7", "model.generator.vit.patch", "7 does not divide"},
+            {"model.generator.vit.heads=3", "model.generator.vit.heads", "divisor"},
+            {"model.generator.wdth=3", "model.generator.wdth", "Did you mean 'model.generator.vit.width'"},
             {"train.batch=1000", "train.batch", "Set it lower"},
             {"train.batch=0", "train.batch", "at least 1"},
             {"train.batch=many", "train.batch", "Give a number"},
-            {"model.generator.layers=[2, 1]", "model.generator.layers", "ascending"},
-            {"model.generator.layers=[3]", "model.generator.layers", "1 to 2"},
+            {"model.generator.vit.layers=[2, 1]", "model.generator.vit.layers", "ascending"},
+            {"model.generator.vit.layers=[3]", "model.generator.vit.layers", "1 to 2"},
             {"model.discriminator.per=floc-faces", "floc-faces", "roi_masks"},
             {"loss.gan=wgan", "loss.gan", "lsgan, bce, hinge"},
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},

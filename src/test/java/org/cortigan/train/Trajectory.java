@@ -49,8 +49,8 @@ public final class Trajectory {
      */
     public static Outcome run(Device device, DType compute, Path golden) {
         ModelConfig m = TestModels.model(
-                TestModels.generator("image=16", "patch=8", "width=16", "depth=2", "heads=2"),
-                TestModels.discriminator("hidden=[8, 4]", "spectral_norm=torch"),
+                TestModels.generator("image=16", "vit.patch=8", "vit.width=16", "vit.depth=2", "vit.heads=2"),
+                TestModels.discriminator("mlp.hidden=[8, 4]", "spectral_norm=torch"),
                 LEFT,
                 RIGHT);
         Recipe r = TestModels.recipe().with("loss.gan_weight=0.1");

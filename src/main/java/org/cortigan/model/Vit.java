@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.model;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.data.Settings;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.nn.Init;
+import org.cortigan.nn.Layers;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.Ops;
+
+/**
+ * A Vision Transformer (Dosovitskiy et al. 2021); its parameters have timm's names.
+ *
+ * @param patch side of a patch, in pixels
+ * @param width E of a token
+ * @param depth blocks
+ * @param heads of the attention; they divide the width
+ * @param mlpRatio hidden width of a block's MLP over E
+ * @param pool what a dense readout sees
+ * @param layers blocks whose tokens are read, 1 to depth, ascending; empty: the last block
+ */
+public record Vit(int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers)
+        implements Backbone {
+    static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", """
+            size: custom           # tiny | small | base, or custom: width, depth and heads below
+            patch: 16              # side of a patch, in pixels
+            width: 192
+            depth: 12
+            heads: 3
+            mlp_ratio: 4
+            pool: cls              # cls | mean, what a dense readout sees
+            layers: []             # blocks whose tokens are read, 1 to depth; each vertex chooses among them. []: the last
+            """, Vit::of);
+
+    /** What a dense readout sees: the class token, or the mean of the patch tokens. */
+    public enum Pool {
+        CLS,
+        MEAN
+    }
+
+    /** Sizes in the literature (Touvron et al. 2021, Dosovitskiy et al. 2021). */
+    private enum Size {
+        CUSTOM(0, 0, 0),
+        TINY(192, 12, 3),
+        SMALL(384, 12, 6),
+        BASE(768, 12, 12);
+
+        final int width;
+        final int depth;
+        final int heads;
+
+        Size(int width, int depth, int heads) {
+            this.width = width;
+            this.depth = depth;
+            this.heads = heads;
+        }
+    }
+
+    /** From the section {@code model.generator.vit} of a recipe. */
+    static Vit of(Settings s) {
+        Size size = s.choice("size", Size.class);
+        boolean custom = size == Size.CUSTOM;
+        Vit v = new Vit(
+                s.integer("patch", 1),
+                custom ? s.integer("width", 1) : size.width,
+                custom ? s.integer("depth", 1) : size.depth,
+                custom ? s.integer("heads", 1) : size.heads,
+                s.number("mlp_ratio", 0.1),
+                s.choice("pool", Pool.class),
+                s.integers("layers"));
+        v.check(s);
+        return v;
+    }
+
+    private void check(Settings s) {
+        if (width % heads != 0) throw s.wrong("heads", heads + " do not divide the width " + width, "Choose a divisor");
+        for (int i = 0; i < layers.size(); i++)
+            if (layers.get(i) > depth || i > 0 && layers.get(i) <= layers.get(i - 1))
+                throw s.wrong("layers", layers + " does not fit", "Give blocks from 1 to " + depth + ", ascending");
+    }
+
+    @Override
+    public NetworkType<Backbone> type() {
+        return TYPE;
+    }
+
+    @Override
+    public void checkImage(int side, Settings s) {
+        if (side % patch != 0)
+            throw s.wrong("patch", patch + " does not divide the image's " + side + " pixels", "Choose a divisor");
+    }
+
+    @Override
+    public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
+        Value x = tokens(w, images, subject, normalisation);
+        List<Integer> read = layers.isEmpty() ? List.of(depth) : layers;
+        List<Value> tokens = Layers.encoder(w, x, depth, heads, mlpRatio, read);
+        List<Value> parts = new ArrayList<>();
+        for (int i = 0; i < read.size(); i++) {
+            Weights project = w.sub("readout." + read.get(i));
+            try (Graph.Scope s = images.graph().scope("pool")) {
+                Value h = tokens.get(i);
+                if (form.maps()) {
+                    parts.add(patches(Layers.linear(project, h, form.channels())));
+                } else {
+                    Value v = pooled(h);
+                    parts.add(read.size() == 1 ? v : Layers.linear(project, v, form.channels()));
+                }
+            }
+        }
+        Value all = Ops.concat(1, parts.toArray(new Value[0]));
+        if (!form.maps()) return Features.vectors(all, read.size());
+        int side = images.dim(1) / patch;
+        return Features.maps(Ops.reshape(all, x.dim(0), read.size(), side, side, form.channels()));
+    }
+
+    /** The class token and the embedded patches with their positions, [B, 1 + T, E]. */
+    private Value tokens(Weights w, Value images, String subject, Normalisation normalisation) {
+        Graph graph = images.graph();
+        Value x;
+        try (Graph.Scope s = graph.scope("patch_embed")) {
+            x = Ops.patchify(images, patch, normalisation.mean(), normalisation.std(), w.compute());
+            x = Layers.linear(w.sub("patch_embed.proj"), x, width, Init.torch(x.dim(2)), Init.torch(x.dim(2)));
+        }
+        try (Graph.Scope s = graph.scope("tokens")) {
+            x = Ops.prepend(w.token("cls_token", Init.normal(1e-6), 1, width), x);
+            x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
+            return SubjectVector.add(w, x, subject);
+        }
+    }
+
+    /** One vector of each photograph, [B, E]. */
+    private Value pooled(Value tokens) {
+        return pool == Pool.CLS
+                ? Ops.reshape(Ops.slice(tokens, 1, 0, 1), tokens.dim(0), width)
+                : Ops.meanMiddle(patches(tokens));
+    }
+
+    /** The tokens [B, 1 + T, C] without the class token. */
+    private static Value patches(Value tokens) {
+        return Ops.slice(tokens, 1, 1, tokens.dim(1));
+    }
+}
