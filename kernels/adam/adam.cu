@@ -21,7 +21,7 @@ struct Constants {
 };
 
 __global__ void __launch_bounds__(kThreads)
-    adam_step(const Constants a, const __grid_constant__ Rows<AdamRow, kRows> rows) {
+    adam_step(const Constants a, const Rows<AdamRow, kRows> __grid_constant__ rows) {
     __shared__ float k[6];
     int part;
     const AdamRow& r = rows.row[rows.find((int)blockIdx.x, part)];
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    square_sums(double* part, const __grid_constant__ Rows<Gradient, kRows> rows) {
+    square_sums(double* part, const Rows<Gradient, kRows> __grid_constant__ rows) {
     __shared__ double room[33];
     int k;
     const Gradient& r = rows.row[rows.find((int)blockIdx.x, k)];

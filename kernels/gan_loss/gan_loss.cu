@@ -49,7 +49,7 @@ struct Group {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<Group, kGroups> groups, const T* all,
+__global__ void __launch_bounds__(kThreads) losses(const Rows<Group, kGroups> __grid_constant__ groups, const T* all,
                                                    const float* weight, T* dAll, GanKind kind, bool gen) {
     __shared__ double room[33];
     int block;
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) losses(const __grid_constant__ Rows<
 /// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes
 /// the total.
 __global__ void __launch_bounds__(kThreads)
-    add_up(const __grid_constant__ Rows<Group, kGroups> groups, i64 first, i64 all, double* sums, const float* weight,
+    add_up(const Rows<Group, kGroups> __grid_constant__ groups, i64 first, i64 all, double* sums, const float* weight,
            float* total, float* loss, float* real, float* fake) {
     __shared__ double room[33];
     for (int g = 0; g < groups.n; g++) {

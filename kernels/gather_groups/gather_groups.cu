@@ -12,7 +12,7 @@ namespace {
 constexpr int kThreads = 256, kGroups = 512;
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) pick(const __grid_constant__ Rows<GatherGroup, kGroups> groups, const T* x,
+__global__ void __launch_bounds__(kThreads) pick(const Rows<GatherGroup, kGroups> __grid_constant__ groups, const T* x,
                                                  const int* index, T* flat, i64 R, i64 V) {
     int part;
     const GatherGroup& p = groups.row[groups.find((int)blockIdx.x, part)];

@@ -105,7 +105,7 @@ __device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, flo
 }
 
 __global__ void __launch_bounds__(kThreads, 1)
-    sums(const __grid_constant__ Rows<Weight, kRows> rows, int advance, i64 shared_floats) {
+    sums(const Rows<Weight, kRows> __grid_constant__ rows, int advance, i64 shared_floats) {
     CG_SHARED(float, room);
     __shared__ double dbl[33];
     __shared__ float one[33];
@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (tid == 0) w.ss[part] = ss;
 }
 
-__global__ void __launch_bounds__(kThreads) sum_t(const __grid_constant__ Rows<Weight, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) sum_t(const Rows<Weight, kRows> __grid_constant__ rows) {
     __shared__ double dbl[33];
     int tile;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
@@ -165,7 +165,7 @@ __device__ inline double ordered_sum(const double* x, i64 n, double* room) {
     return block_sum(s, room);
 }
 
-__global__ void __launch_bounds__(kThreads) finish(const __grid_constant__ Rows<Weight, kRows> rows, int advance) {
+__global__ void __launch_bounds__(kThreads) finish(const Rows<Weight, kRows> __grid_constant__ rows, int advance) {
     __shared__ double dbl[33];
     int tile;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
@@ -200,7 +200,7 @@ struct Back {
     i64 blocks;
 };
 
-__global__ void __launch_bounds__(kThreads) dots(const __grid_constant__ Rows<Back, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) dots(const Rows<Back, kRows> __grid_constant__ rows) {
     __shared__ double room[33];
     int block;
     const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
@@ -225,14 +225,14 @@ __global__ void __launch_bounds__(kThreads) dots(const __grid_constant__ Rows<Ba
     if (threadIdx.x == 0) w.part[block] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads) lambdas(const __grid_constant__ Rows<Back, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) lambdas(const Rows<Back, kRows> __grid_constant__ rows) {
     __shared__ double room[33];
     const Back& w = rows.row[blockIdx.x];
     const double sum = ordered_sum(w.part, w.blocks, room);
     if (threadIdx.x == 0) *(float*)w.r.lambda = (float)(sum * *(const float*)w.r.inv_sigma);
 }
 
-__global__ void __launch_bounds__(kThreads) correct(const __grid_constant__ Rows<SpectralNormGradRow, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) correct(const Rows<SpectralNormGradRow, kRows> __grid_constant__ rows) {
     int part;
     const SpectralNormGradRow& r = rows.row[rows.find((int)blockIdx.x, part)];
     float* dW = (float*)r.dW;

@@ -33,7 +33,7 @@ i64 parts_of(const SumLeadingRow& g) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) sum_parts(const __grid_constant__ Rows<Sum, kRows> rows) {
+__global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __grid_constant__ rows) {
     __shared__ float room[kThreads];
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const __grid_constant__ Ro
     if (y == 0 && c < g.C) g.part[p * g.C + c] = room[threadIdx.x];
 }
 
-__global__ void __launch_bounds__(1024) sum_up(const __grid_constant__ Rows<Sum, kRows> rows) {
+__global__ void __launch_bounds__(1024) sum_up(const Rows<Sum, kRows> __grid_constant__ rows) {
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
     const i64 c = (i64)block * 32 + threadIdx.x;

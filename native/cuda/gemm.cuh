@@ -212,7 +212,7 @@ template <class J>
 using Jobs = Rows<J, kJobs>;
 
 template <class T, class J>
-__global__ void __launch_bounds__(kThreads) products(const __grid_constant__ Jobs<J> jobs) {
+__global__ void __launch_bounds__(kThreads) products(const Jobs<J> __grid_constant__ jobs) {
     __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
     int part;
     const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(kThreads) products(const __grid_constant__ Job
 }
 
 template <class J>
-__global__ void __launch_bounds__(256) sum_jobs(const __grid_constant__ Jobs<J> jobs) {
+__global__ void __launch_bounds__(256) sum_jobs(const Jobs<J> __grid_constant__ jobs) {
     int part;
     const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
     sum_split(j.y, j.p, (i64)part * 256 + threadIdx.x);
