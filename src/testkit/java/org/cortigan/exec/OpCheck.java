@@ -76,7 +76,7 @@ public final class OpCheck {
     }
 
     /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
-    static void build(OpCase c, CaseInputs s, boolean backward) {
+    public static void build(OpCase c, CaseInputs s, boolean backward) {
         List<Value> outs = c.body().apply(s);
         for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
         if (!backward) return;
@@ -159,6 +159,16 @@ public final class OpCheck {
         for (Map.Entry<String, float[]> e : m.entrySet())
             if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
         return n;
+    }
+
+    /** Elements of a case's inputs, variables and constants together. */
+    public static long elements(OpCase c) {
+        CaseInputs s = new CaseInputs(DType.F32);
+        build(c, s, false);
+        return s.graph().nodes().stream()
+                .filter(n -> n.op() instanceof Leaf)
+                .mapToLong(n -> n.output(0).shape().elements())
+                .sum();
     }
 
     /** Whether a case has inputs to differentiate by. */
