@@ -12,8 +12,6 @@ import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.OpCheck;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
-import org.cortigan.graph.Leaf;
-import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.train.Trajectory;
@@ -36,8 +34,8 @@ final class OwnOps {
     static void add(Piece p) {
         Map<String, OpCase> sample = new HashMap<>();
         for (OpCase c : OpCases.all())
-            if (!c.bench() && elements(c) <= SAMPLE)
-                sample.merge(family(c), c, (a, b) -> elements(a) < elements(b) ? b : a);
+            if (!c.bench() && OpCheck.elements(c) <= SAMPLE)
+                sample.merge(family(c), c, (a, b) -> OpCheck.elements(a) < OpCheck.elements(b) ? b : a);
         List<OpCase> all = OpCases.all();
         if (p.has("--sample"))
             all = Piece.families().stream()
@@ -56,16 +54,6 @@ final class OwnOps {
                 }
             }
         }
-    }
-
-    /** Elements of a case's inputs. */
-    private static long elements(OpCase c) {
-        CaseInputs s = new CaseInputs(DType.F32);
-        c.body().apply(s);
-        return s.graph().nodes().stream()
-                .filter(n -> n.op() instanceof Leaf)
-                .mapToLong(n -> n.output(0).shape().elements())
-                .sum();
     }
 
     /** In place with guard words and out of place, which must give the same bits. */

@@ -4,6 +4,7 @@ package org.cortigan.gpucheck;
 import static org.cortigan.gpucheck.Results.map;
 
 import java.time.LocalDate;
+import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -45,7 +46,7 @@ final class Report {
         md.append("# gpu-check ")
                 .append(call)
                 .append(", ")
-                .append(LocalDate.now())
+                .append(LocalDate.now(ZoneId.systemDefault()))
                 .append("\n\n");
         for (String stage : List.of("environment", "libraries", "ceilings"))
             for (Map<String, Object> l : of(stage))
@@ -73,7 +74,7 @@ final class Report {
         for (String stage : List.of("steps", "kernels")) for (String name : names(stage)) rows.add(row(stage, name));
         return map(
                 "date",
-                LocalDate.now().toString(),
+                LocalDate.now(ZoneId.systemDefault()).toString(),
                 "call",
                 call,
                 "wrong",

@@ -17,11 +17,13 @@ import org.cortigan.data.Json;
 import org.cortigan.data.NpyFile;
 import org.cortigan.data.SafeTensors;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
 /** The commands from end to end on a small simulated subject with all vertices. */
+@Tag("slow")
 class CommandsTest {
     @TempDir
     static Path dir;

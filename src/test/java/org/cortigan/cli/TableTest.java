@@ -15,11 +15,13 @@ import java.util.List;
 import java.util.Locale;
 import org.cortigan.data.Json;
 import org.cortigan.data.SmallSubject;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
 /** The command table on a small simulated subject: a failing row, an interruption, going on, and what is refused. */
+@Tag("slow")
 class TableTest {
     @TempDir
     Path dir;

@@ -423,7 +423,7 @@ class CublasLtCudaTest extends VendorCudaTest {
                 squares[1] += bf16 * bf16;
             }
             // of numbers between -1 and 1: 1/3
-            for (double s : squares) assertEquals(1 / 3.0, s / (b.capacity() / 4), 0.01);
+            for (double s : squares) assertEquals(1 / 3.0, s / (b.capacity() / 4.0), 0.01);
             long one = SimulatedCuda.usedBytes() - used;
             t.room(0, 200, 6 << 20);
             assertEquals(one, SimulatedCuda.usedBytes() - used, "the same block");

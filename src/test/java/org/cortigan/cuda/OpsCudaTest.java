@@ -52,7 +52,7 @@ class OpsCudaTest {
         // Inputs, variables, results, and a gradient's seeds: each is moved once and may have a block of its own. A
         // session has a few besides; pinned are two sets of what travels with a run, and the staging memory.
         CaseInputs s = new CaseInputs(t);
-        c.body().apply(s);
+        OpCheck.build(c, s, false);
         int tensors = s.data().size() + 2 * want.size() + 12;
         assertTrue(
                 SimulatedCuda.hostAllocations() - host < 10,

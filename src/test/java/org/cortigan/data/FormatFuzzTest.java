@@ -8,6 +8,7 @@ import java.io.ByteArrayOutputStream;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -18,12 +19,14 @@ import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * Seeded mutations of valid files: a reader either accepts the result or throws InputException, and allocates at most a
  * stated multiple of the file's size. No other exception, no error, no hang.
  */
+@Tag("slow")
 class FormatFuzzTest {
     private static final int MUTATIONS = 120_000;
     private static final int[] INTERESTING = {0, 1, 2, 4, 0x7f, 0x80, 0xff, '\n', '(', ')', '}', ']', '{', '[', '"', '9'
@@ -128,7 +131,7 @@ class FormatFuzzTest {
             ByteBuffer file = ByteBuffer.allocate(8 + json.length() + (json.length() > 2 ? 8 : 0));
             seeds.add(file.order(ByteOrder.LITTLE_ENDIAN)
                     .putLong(json.length())
-                    .put(json.getBytes())
+                    .put(json.getBytes(StandardCharsets.UTF_8))
                     .array());
         }
         byte[][] words = words(

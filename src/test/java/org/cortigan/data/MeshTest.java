@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Surface meshes against nibabel's files; the order of vertices on them against the best patches. */
@@ -110,6 +111,7 @@ class MeshTest {
      * Windows of consecutive vertices are patches: their geodesic diameters beside those of disks and of stored order.
      */
     @Test
+    @Tag("slow")
     void windowsArePatchesOfCortex() {
         Path file = FSAVERAGE5.resolve("pial_left.gii.gz");
         if (!Files.exists(file))

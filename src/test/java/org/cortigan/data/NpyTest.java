@@ -191,7 +191,7 @@ class NpyTest {
                 f.seek(header.length + (r * width + width - 1) * 4);
                 f.write(ByteBuffer.allocate(4)
                         .order(ByteOrder.LITTLE_ENDIAN)
-                        .putFloat(r)
+                        .putFloat((float) r)
                         .array());
             }
         } catch (IOException e) {

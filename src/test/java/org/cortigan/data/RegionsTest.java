@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -156,7 +157,7 @@ class RegionsTest {
             NpyWriter.save(
                     s.folder().resolve("roi_masks/" + (h == 0 ? "lh" : "rh") + ".all-vertices_fsaverage_space.npy"),
                     mask,
-                    n * n);
+                    mask.length);
             sheet(dir.resolve(h == 0 ? "lh.white" : "rh.white"), n, at);
         }
         int[] left = Regions.of("hemisphere", Order.SURFACE, dir, 1, s, log::add)
@@ -215,10 +216,14 @@ class RegionsTest {
     private static void sheet(Path file, int n, int[] at) throws Exception {
         int triangles = 2 * (n - 1) * (n - 1);
         ByteBuffer b = ByteBuffer.allocate(3 + 7 + 8 + 12 * n * n + 12 * triangles);
-        b.put(new byte[] {-1, -1, -2}).put("sheet\n\n".getBytes()).putInt(n * n).putInt(triangles);
+        b.put(new byte[] {-1, -1, -2})
+                .put("sheet\n\n".getBytes(StandardCharsets.US_ASCII))
+                .putInt(n * n)
+                .putInt(triangles);
         int[] vertex = new int[n * n];
         for (int i = 0; i < n * n; i++) {
-            b.putFloat(at[i] % n).putFloat(at[i] / n).putFloat(0);
+            int row = at[i] / n, column = at[i] % n;
+            b.putFloat(column).putFloat(row).putFloat(0);
             vertex[at[i]] = i;
         }
         for (int y = 0; y < n - 1; y++)

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Locale;
 import java.util.SplittableRandom;
 import org.cortigan.InputException;
 import org.junit.jupiter.api.Test;
@@ -97,7 +98,7 @@ class EvalTest {
         assertTrue(assertThrows(
                         InputException.class, () -> NoiseCeiling.of("nc", new float[] {40}, NoiseCeiling.Unit.FRACTION))
                 .getMessage()
-                .toLowerCase()
+                .toLowerCase(Locale.ROOT)
                 .contains("percent"));
     }
 

@@ -38,6 +38,7 @@ import org.cortigan.train.Recipe;
 import org.cortigan.train.StepGraph;
 import org.cortigan.train.StepSettings;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -45,6 +46,7 @@ import org.junit.jupiter.api.Test;
  * steps of the recipes at full size are launched on a {@link DryDevice} and held against the limits of the hardware and
  * against what ptxas says of each kernel.
  */
+@Tag("slow")
 class LaunchTest {
     /**
      * Limits of every card: threads of a block, registers and bytes of parameters of a launch, blocks along x, y and z.

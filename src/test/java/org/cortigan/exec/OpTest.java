@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
@@ -25,6 +26,7 @@ import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
@@ -52,40 +54,50 @@ class OpTest {
         return !c.bench();
     }
 
+    /** Elements of the inputs of cases that the inner loop runs. */
+    private static final int INNER = 30_000;
+
+    /** The inner loop: small cases on the instruction set that this processor runs by default. */
+    @TestFactory
+    Stream<DynamicTest> theBestKernelsAgreeWithTheDoubleReference() {
+        return agreement(c -> OpCheck.elements(c) <= INNER, List.of(CpuDevice.best(2)));
+    }
+
+    @Tag("slow")
     @TestFactory
     Stream<DynamicTest> fastKernelsAgreeWithTheDoubleReference() {
-        List<DynamicTest> tests = new ArrayList<>();
+        return agreement(c -> true, devices());
+    }
+
+    /** Each device against the reference, which is computed once, and against itself out of place. */
+    private static Stream<DynamicTest> agreement(Predicate<OpCase> which, List<Device> devices) {
         CpuDevice ref = CpuDevice.doubleReference();
+        List<DynamicTest> tests = new ArrayList<>();
         for (OpCase c : cases()) {
-            if (!small(c)) continue;
-            for (DType t : new DType[] {DType.F32, DType.BF16}) {
+            if (!small(c) || !which.test(c)) continue;
+            for (DType t : new DType[] {DType.F32, DType.BF16})
                 tests.add(dynamicTest(c.name() + " " + t, () -> {
                     boolean backward = OpCheck.hasGradient(c);
                     Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
-                    Map<String, float[]> first = null;
-                    for (Device d : devices()) {
-                        if (!d.supports(t))
-                            continue; // a processor without bf16; the CUDA kernels are checked all the same
-                        Map<String, float[]> got =
-                                OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
-                        OpCheck.compare(c, t, want, got, d.name());
-                        Device other = d == SIM ? SIM_BACKWARDS : d;
-                        Map<String, float[]> again =
-                                OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
-                        for (String k : got.keySet())
-                            assertArrayEquals(
-                                    got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
-                        first = got;
-                    }
-                    assertTrue(first != null);
+                    // Not every processor has bf16; the CUDA kernels are checked all the same.
+                    for (Device d : devices) if (d.supports(t)) check(c, t, d, backward, want);
                 }));
-            }
         }
         return tests.stream();
     }
 
+    private static void check(OpCase c, DType t, Device d, boolean backward, Map<String, float[]> want) {
+        Map<String, float[]> got = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
+        OpCheck.compare(c, t, want, got, d.name());
+        Device other = d == SIM ? SIM_BACKWARDS : d;
+        Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
+        for (String k : got.keySet())
+            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
+    }
+
     /** Attention on wgmma, wherever it takes the shape, beside its sibling on mma.sync. */
     @TestFactory
+    @Tag("slow")
     Stream<DynamicTest> hopperAttentionAgreesWithTheDoubleReference() {
         CpuDevice ref = CpuDevice.doubleReference();
         return cases().stream()
@@ -118,12 +130,9 @@ class OpTest {
         List<Value> outs = c.body().apply(s);
         List<Value> wrt = List.copyOf(s.differentiable());
         assertTrue(!wrt.isEmpty(), "nothing to differentiate by");
-        List<Value> seeds = new ArrayList<>();
         Value loss = null;
         for (Value o : outs) {
-            Value seed = OpCheck.seed(s, o);
-            seeds.add(seed);
-            Value part = Ops.sumLeading(Ops.mul(o, seed), org.cortigan.graph.Shape.of(1));
+            Value part = Ops.sumLeading(Ops.mul(o, OpCheck.seed(s, o)), org.cortigan.graph.Shape.of(1));
             loss = loss == null ? part : Ops.add(loss, part);
         }
         List<Value> grads = Gradients.of(loss, wrt);

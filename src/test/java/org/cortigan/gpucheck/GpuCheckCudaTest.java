@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -97,7 +98,7 @@ class GpuCheckCudaTest {
     private static List<Map<String, Object>> piece(Path measured, String what, String item) throws Exception {
         PrintStream out = System.out;
         ByteArrayOutputStream said = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(said, true));
+        System.setOut(new PrintStream(said, true, StandardCharsets.UTF_8));
         try {
             GpuCheck.main(new String[] {
                 "piece",
@@ -114,7 +115,7 @@ class GpuCheckCudaTest {
         } finally {
             System.setOut(out);
         }
-        return said.toString()
+        return said.toString(StandardCharsets.UTF_8)
                 .lines()
                 .filter(l -> l.startsWith("@line "))
                 .map(l -> Json.object(Json.parse(l.substring(6), "line"), "line"))

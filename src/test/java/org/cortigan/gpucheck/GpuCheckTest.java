@@ -15,10 +15,12 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.data.Json;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Both calls of tools/gpu-check on the processor, with the faults that a first run on a card may meet. */
+@Tag("slow")
 class GpuCheckTest {
     private static final Path FILES = Path.of("src/test/resources/models");
 

@@ -24,10 +24,12 @@ import org.cortigan.graph.Graph;
 import org.cortigan.mem.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.plan.Recompute;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Training on a device with memory and a stream of its own, here the simulation. */
+@Tag("slow")
 class DeviceTrainingTest {
     /** What a run gave: losses as a listener heard them, and all variables. */
     record Outcome(List<Double> losses, Map<String, float[]> state, List<Map<String, Double>> epochs) {}

@@ -19,6 +19,7 @@ import org.cortigan.exec.SimDevice;
 import org.cortigan.graph.DType;
 import org.cortigan.model.ModelConfig;
 import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -26,6 +27,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Eight steps of tiny GANs of every kind of generator, readout and discriminator against PyTorch
  * (tools/golden_gans.py).
  */
+@Tag("slow")
 class GanTrajectoryTest {
     private static final int STEPS = 8;
     private static final List<Region> OVERLAPPING = List.of(

@@ -14,10 +14,12 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.cortigan.data.SafeTensors;
 import org.cortigan.exec.CpuDevice;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** kill -9 at any moment loses no more than the steps since the last checkpoint, and changes no bit of the result. */
+@Tag("slow")
 class KillTest {
     private static final Recipe RECIPE =
             TrainerTest.recipe("train.epochs=60", "train.checkpoint_steps=1", "optimizer.ema=0.9");

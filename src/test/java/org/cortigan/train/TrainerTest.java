@@ -38,6 +38,7 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.ReadoutHead;
 import org.cortigan.plan.PlanReport;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -208,6 +209,7 @@ class TrainerTest {
     }
 
     @Test
+    @Tag("slow")
     void everyGeneratorTakesEveryReadout(@TempDir Path dir) {
         for (String type : Backbone.types().names())
             for (ReadoutHead readout : ReadoutHead.values()) {
@@ -346,6 +348,7 @@ class TrainerTest {
     }
 
     @Test
+    @Tag("slow")
     void severalSubjectsShareABackbone(@TempDir Path dir) {
         Map<String, Toy> sets = new LinkedHashMap<>();
         sets.put("subj01", TOY);
