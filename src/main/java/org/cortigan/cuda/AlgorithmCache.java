@@ -123,6 +123,7 @@ final class AlgorithmCache implements AutoCloseable {
         return known.get(problem);
     }
 
+    @SuppressWarnings("FutureReturnValueIgnored") // write() deals with its own errors
     synchronized void put(String problem, Entry e) {
         known.put(problem, e);
         found.put(problem, e);

@@ -58,6 +58,7 @@ import org.cortigan.op.Binary;
  *
  * <p>Not measured on a GPU yet.
  */
+@SuppressWarnings("deprecation") // of the functions of fixed shape, for the reason above
 final class Cudnn implements AutoCloseable {
     /** What the bindings name; libcudnn.so.9 itself is a shim over these. */
     static final String[] LIBRARIES = {
@@ -361,7 +362,11 @@ final class Cudnn implements AutoCloseable {
                 ByteBuffer at = trial(args, most);
                 Trials.Timed t = trials.fastest(found, this::use, () -> run(at), Cudnn::name, failures);
                 // The heuristic offers some that do not fit: with one that does, nothing has failed.
-                failures.removeIf(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED") && (refusals.add(f) || true));
+                List<String> unsupported = failures.stream()
+                        .filter(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED"))
+                        .toList();
+                refusals.addAll(unsupported);
+                unsupported.forEach(failures::remove);
                 return t;
             } catch (OutOfMemoryError e) {
                 note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: "

@@ -8,7 +8,7 @@ public final class Half {
     /** The bfloat16 nearest to {@code x}, ties to even; overflow rounds to infinity, NaN stays a (quiet) NaN. */
     public static short toBf16(float x) {
         int bits = Float.floatToRawIntBits(x);
-        if (x != x) {
+        if (Float.isNaN(x)) {
             // Rounding could carry a NaN's mantissa into infinity; the quiet bit keeps it a NaN with its sign.
             return (short) (bits >>> 16 | 0x40);
         }

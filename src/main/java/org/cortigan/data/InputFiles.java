@@ -58,8 +58,9 @@ final class InputFiles {
     /** The first {@code n} bytes of a channel, fewer only where the file shrank meanwhile. */
     static byte[] read(FileChannel channel, int n) throws IOException {
         ByteBuffer buffer = ByteBuffer.allocate(n);
-        while (buffer.hasRemaining() && channel.read(buffer, buffer.position()) >= 0) {
-            continue;
+        int got = 0;
+        while (buffer.hasRemaining() && got >= 0) {
+            got = channel.read(buffer, buffer.position());
         }
         return buffer.hasRemaining() ? java.util.Arrays.copyOf(buffer.array(), buffer.position()) : buffer.array();
     }

@@ -107,8 +107,9 @@ public final class SafeTensors implements AutoCloseable {
             int length = headerLength(path, prefix, size);
             byte[] json = new byte[length];
             ByteBuffer into = ByteBuffer.wrap(json);
-            while (into.hasRemaining() && channel.read(into, 8L + into.position()) >= 0) {
-                continue;
+            int got = 0;
+            while (into.hasRemaining() && got >= 0) {
+                got = channel.read(into, 8L + into.position());
             }
             Header header = header(path, json, size);
             return new SafeTensors(

@@ -84,6 +84,7 @@ public final class PearsonAccumulator {
     }
 
     /** mean[v] = mean over rows of (x[row, v] - x[0, v]). */
+    @SuppressWarnings("IdentityBinaryExpression") // x - x carries a NaN or an infinity on
     private void blockMean(float[] x, int rows, int from, int to, double[] mean) {
         for (int row = 1; row < rows; row++) {
             int at = row * nVertices;

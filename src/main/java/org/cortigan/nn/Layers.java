@@ -12,6 +12,7 @@ import org.cortigan.op.ChannelAffine;
 import org.cortigan.op.ChannelNorm;
 import org.cortigan.op.Ops;
 import org.cortigan.op.TrackStatistics;
+import org.jspecify.annotations.Nullable;
 
 /** Layers as functions that build nodes; their parameters have torch's and timm's names. */
 public final class Layers {
@@ -27,7 +28,7 @@ public final class Layers {
     private Layers() {}
 
     /** x [..., in] to [..., out]: {@code weight} [out, in] and {@code bias} [out]. */
-    public static Value linear(Weights w, Value x, int out, Init weight, Init bias) {
+    public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
         Weights.Weight m = w.weight("weight", weight, out, in);
@@ -83,7 +84,7 @@ public final class Layers {
     }
 
     private interface Product {
-        Value of(List<Value> weights, List<Value> biases, List<Value> scales);
+        Value of(List<Value> weights, List<Value> biases, @Nullable List<Value> scales);
     }
 
     private static Value grouped(List<Weights> ws, List<int[]> dims, Product product) {
@@ -93,6 +94,7 @@ public final class Layers {
         List<Weights.Weight> m = Weights.weights(ws, "weight", init, dims);
         List<Value> b = new ArrayList<>();
         for (int i = 0; i < ws.size(); i++) b.add(ws.get(i).vector("bias", init.get(i), dims.get(i)[0]));
+        @Nullable
         List<Value> scales = m.get(0).scale() == null
                 ? null
                 : m.stream().map(Weights.Weight::scale).toList();
@@ -108,7 +110,7 @@ public final class Layers {
     }
 
     /** Outputs of a layer norm; see {@link Ops#layerNorm}. */
-    public static Node layerNorm(Weights w, Value x, Value residual, double eps) {
+    public static Node layerNorm(Weights w, Value x, @Nullable Value residual, double eps) {
         Value gamma = w.vector("weight", Init.ONES, x.dim(-1)), beta = w.vector("bias", Init.ZEROS, x.dim(-1));
         return residual == null
                 ? Ops.layerNorm(x, gamma, beta, eps)

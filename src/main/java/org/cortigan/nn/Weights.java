@@ -12,6 +12,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
 import org.cortigan.op.SpectralNorm;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The parameters of one network in one graph. A layer asks for a parameter by name: the first time it is declared,
@@ -45,13 +46,20 @@ public final class Weights {
     public static final String AVERAGE = "ema/";
 
     private static final class Net {
-        Graph graph;
-        DType compute;
-        boolean spectral;
-        Use use;
+        final Graph graph;
+        final DType compute;
+        final boolean spectral;
+        final Use use;
         final Map<String, Spec> specs = new LinkedHashMap<>();
         final Map<String, Spec> states = new LinkedHashMap<>();
         final Map<String, Value> current = new HashMap<>();
+
+        Net(Graph graph, DType compute, boolean spectral, Use use) {
+            this.graph = graph;
+            this.compute = compute;
+            this.spectral = spectral;
+            this.use = use;
+        }
     }
 
     private final Net net;
@@ -68,12 +76,7 @@ public final class Weights {
      * @param spectral whether the weights of linear and convolutional layers are spectrally normalised
      */
     public static Weights in(Graph graph, DType compute, String prefix, boolean spectral, Use use) {
-        Net n = new Net();
-        n.graph = graph;
-        n.compute = compute;
-        n.spectral = spectral;
-        n.use = use;
-        return new Weights(n, prefix);
+        return new Weights(new Net(graph, compute, spectral, use), prefix);
     }
 
     /** For training. */
@@ -186,7 +189,7 @@ public final class Weights {
     }
 
     /** A weight for products, and the factor that goes with it (1/sigma), which is null without spectral norm. */
-    public record Weight(Value value, Value scale) {}
+    public record Weight(Value value, @Nullable Value scale) {}
 
     /** The weight of a linear or convolutional layer. */
     public Weight weight(String name, Init init, int... dims) {

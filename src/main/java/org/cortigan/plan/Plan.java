@@ -80,7 +80,7 @@ public final class Plan {
             Op op = Op.of(n);
             for (Value out : n.outputs()) {
                 int s = op.storage(out.index());
-                if (s < 0 && o.inPlace) s = takeOver(n, op, out, i, lastUse);
+                if (s < 0 && o.inPlace) s = takeOver(n, op, out, i);
                 Buffer b;
                 if (s >= 0) {
                     b = buffers.get(n.input(s));
@@ -138,7 +138,7 @@ public final class Plan {
         return new Plan(g, targets, options);
     }
 
-    private int takeOver(Node n, Op op, Value out, int step, Map<Value, Integer> lastUse) {
+    private int takeOver(Node n, Op op, Value out, int step) {
         int s = op.inPlace(n, out.index());
         if (s < 0) return -1;
         Buffer b = buffers.get(n.input(s));

@@ -97,7 +97,7 @@ public final class Ensemble implements AutoCloseable {
     }
 
     private static int side(Predictor p) {
-        return (int) Math.round(Math.sqrt(p.imageBytes() / 3));
+        return (int) Math.round(Math.sqrt(p.imageBytes() / 3.0));
     }
 
     /**

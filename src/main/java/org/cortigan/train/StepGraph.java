@@ -203,7 +203,7 @@ public final class StepGraph {
     private void updateGenerator(List<Value> losses) {
         // Each way back starts from its own total, so that the fused losses' gradients are taken as they are.
         List<Value> ones = new ArrayList<>();
-        for (Value loss : losses) ones.add(graph.constant(1, DType.F32, 1));
+        for (int i = 0; i < losses.size(); i++) ones.add(graph.constant(1, DType.F32, 1));
         List<Value> gradients = Gradients.of(losses, ones, generator.differentiable());
         Value sum = losses.get(0);
         for (Value loss : losses.subList(1, losses.size())) sum = Ops.add(sum, loss);

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Graphs of tensor operations: shapes, types, values and nodes, without any computation. It is the bottom of the
+ * project and uses no other package.
+ */
+@NullMarked
+package org.cortigan.graph;
+
+import org.jspecify.annotations.NullMarked;
