@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Experiments as a program runs them: a training run with its files, the evaluation of trained models, the ridge
- * baseline, and the comparison of many runs. The command line is a thin layer on top of this package.
- */
+/** Experiments from the recipe to the report: training, evaluation, baselines and the table of their results. It may use
+ * everything but the commands and CUDA, and prints nothing of its own. */
 package org.cortigan.experiment;
