@@ -126,26 +126,26 @@ final class Binding {
         OptionalLong planned = plan.scratchOffset(n);
         long scratch = planned.isPresent() ? arena.address() + planned.getAsLong() : 0;
         k.bind(new ArgBlock.Addresses() {
-                    @Override
-                    public long in(int i, long element) {
-                        return address(n.input(i), element);
-                    }
+            @Override
+            public long in(int i, long element) {
+                return address(n.input(i), element);
+            }
 
-                    @Override
-                    public long out(int i, long element) {
-                        return address(n.output(i), element);
-                    }
+            @Override
+            public long out(int i, long element) {
+                return address(n.output(i), element);
+            }
 
-                    @Override
-                    public long scratch() {
-                        return scratch;
-                    }
+            @Override
+            public long scratch() {
+                return scratch;
+            }
 
-                    @Override
-                    public long state() {
-                        return k.state();
-                    }
-                });
+            @Override
+            public long state() {
+                return k.state();
+            }
+        });
     }
 
     private long address(Value v, long element) {

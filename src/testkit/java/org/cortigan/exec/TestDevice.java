@@ -33,7 +33,8 @@ abstract class TestDevice implements Device {
         this.runtime = runtime;
         NativeLoader.load();
         String library = System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so");
-        Native.load_backend(Backend.SIM.number(), Path.of(library).toAbsolutePath().toString());
+        Native.load_backend(
+                Backend.SIM.number(), Path.of(library).toAbsolutePath().toString());
     }
 
     @Override
