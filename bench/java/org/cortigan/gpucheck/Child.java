@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.InputException;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 
 /**
  * A process that works through items and says so on its standard output, which also holds what it prints for people:

@@ -19,7 +19,7 @@ import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.cuda.CudaProvider;
 import org.cortigan.cuda.Exported;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 import org.cortigan.exec.ComputeCapability;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;

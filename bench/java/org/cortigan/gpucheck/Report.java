@@ -14,7 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 
 /** What the lines of a call say, as tables. What no line tells of is "not measured". */
 final class Report {

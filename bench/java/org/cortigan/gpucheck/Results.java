@@ -13,7 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 
 /**
  * The folder of a call's results: six files, flat, because no more than eight come back from a lent machine.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
+import org.cortigan.cortex.Challenge;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
-import org.cortigan.data.Json;
-import org.cortigan.data.SimulatedDataset;
+import org.cortigan.io.Json;
+import org.cortigan.simulate.SimulatedDataset;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.prof.Ceilings;
@@ -89,7 +90,7 @@ final class ProfileCommand implements Callable<Integer> {
         Recipe r = Recipe.load(recipe);
         for (String o : options) r = r.with(o);
         Generator g = Generator.of(r.section("model").section("generator"));
-        int[] v = SimulatedDataset.challengeVertices(subject);
+        int[] v = Challenge.vertices(subject);
         int batch = r.section("train").integer("batch", 1);
         try (Device opened = device.open(output);
                 Trainer t = new Trainer(r, new RandomData(2 * batch, v[0], v[1], g.imageBytes()), opened, null)) {

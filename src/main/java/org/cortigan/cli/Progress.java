@@ -4,7 +4,7 @@ package org.cortigan.cli;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 import org.cortigan.train.EpochResult;
 import org.cortigan.train.TrainerListener;
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
+import org.cortigan.cortex.Challenge;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import org.cortigan.data.BundledPhotos;
-import org.cortigan.data.Images;
-import org.cortigan.data.SimulatedDataset;
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.cortex.Images;
+import org.cortigan.simulate.SimulatedDataset;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -76,8 +77,8 @@ final class Simulate implements Callable<Integer> {
                         out,
                         subject,
                         files,
-                        images > 0 || !known ? images : SimulatedDataset.challengeTraining(subject),
-                        testImages > 0 || !known ? testImages : SimulatedDataset.challengeTest(subject),
+                        images > 0 || !known ? images : Challenge.trainingImages(subject),
+                        testImages > 0 || !known ? testImages : Challenge.testImages(subject),
                         imageSize,
                         seed),
                 output::note);

@@ -2,7 +2,7 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
-import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.cortex.AlgonautsSubject;
 import picocli.CommandLine.Option;
 
 /** Options that name the data of one subject. */

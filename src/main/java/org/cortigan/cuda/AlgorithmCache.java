@@ -17,7 +17,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 
 /**
  * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes

@@ -30,7 +30,7 @@ import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is

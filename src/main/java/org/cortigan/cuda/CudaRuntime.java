@@ -17,7 +17,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for

@@ -9,7 +9,7 @@ import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * One of the project's own kernels, launched before or after a library's call. Shapes are written once and by name;

@@ -12,7 +12,7 @@ import java.util.function.IntFunction;
 import java.util.function.IntSupplier;
 import java.util.function.Predicate;
 import org.cortigan.exec.DeviceRuntime;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Runs the candidates of NVIDIA's libraries before a session relies on one. A library may offer an algorithm that fails

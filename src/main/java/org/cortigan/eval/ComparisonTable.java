@@ -12,7 +12,7 @@ import java.util.function.DoubleFunction;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.cortigan.data.AtomicFiles;
+import org.cortigan.io.AtomicFiles;
 
 /**
  * The table of experiments: a row for each way of predicting and each subject, its figures over seeds with Student's t

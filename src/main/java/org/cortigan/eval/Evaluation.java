@@ -10,10 +10,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.cortigan.data.AtomicFiles;
-import org.cortigan.data.Json;
-import org.cortigan.data.NpyWriter;
-import org.cortigan.data.VertexGroup;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Json;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.cortex.VertexGroup;
 
 /**
  * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the noise ceiling

@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Memory for what the nodes of a graph compute. Sessions that never run at the same time may share one: a run of one

@@ -11,7 +11,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
 /** Gives a planned graph its memory: leaves, arena and outputs. Binds every kernel to its addresses. */

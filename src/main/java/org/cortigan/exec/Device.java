@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import java.util.Optional;
 import org.cortigan.graph.DType;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** Where a session runs. */
 public interface Device extends AutoCloseable {

@@ -2,7 +2,7 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Memory and one stream of work of a device. The stream does everything in the order of the calls; only a

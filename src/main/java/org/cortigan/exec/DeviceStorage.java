@@ -7,7 +7,7 @@ import java.nio.FloatBuffer;
 import java.util.Optional;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** A tensor in a device's own memory. Contents pass through the runtime's staging memory, block by block. */
 final class DeviceStorage extends Storage {

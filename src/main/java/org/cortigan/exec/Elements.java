@@ -2,7 +2,7 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
-import org.cortigan.data.Half;
+import org.cortigan.graph.Half;
 import org.cortigan.graph.DType;
 
 /** Single elements of a tensor in a little-endian buffer, with conversion from and to double. */

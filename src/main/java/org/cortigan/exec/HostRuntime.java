@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** The processor as a runtime: tensors lie in the host's memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {

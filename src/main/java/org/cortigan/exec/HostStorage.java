@@ -5,10 +5,10 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
-import org.cortigan.data.Half;
+import org.cortigan.graph.Half;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** A tensor whose bytes the host sees: the tensor itself, or the copy of a small input that travels with every run. */
 class HostStorage extends Storage {

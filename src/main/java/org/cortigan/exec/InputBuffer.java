@@ -4,7 +4,7 @@ package org.cortigan.exec;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.function.LongFunction;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Where the host puts the next contents of an input, in the input's own type: the tensor itself where the host sees it

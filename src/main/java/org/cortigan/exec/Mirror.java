@@ -6,7 +6,7 @@ import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Copies on the host of a session's small inputs and outputs on a device. They travel with every run: the inputs, which

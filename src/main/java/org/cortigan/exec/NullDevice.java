@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** Plans graphs ({@link Session#plan}) without memory and without the native library. It runs nothing. */
 public final class NullDevice implements Device {

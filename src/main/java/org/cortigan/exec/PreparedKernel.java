@@ -6,7 +6,7 @@ import org.cortigan.InputException;
 import org.cortigan.graph.Node;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.op.Op;
 
 /**

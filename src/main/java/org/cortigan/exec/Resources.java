@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /** What a session owns, closed in reverse order. All of it is closed, and then the first failure is thrown. */
 final class Resources implements AutoCloseable {

@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Map;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
 /**

@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import java.util.function.Supplier;
 import org.cortigan.InputException;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
 /** Allocates a session's memory, and says what the session needs where the device has too little. */

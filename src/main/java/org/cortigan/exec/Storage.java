@@ -5,7 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * A tensor as the host reads and writes it, with conversion from and to float. On the processor these are the tensor's

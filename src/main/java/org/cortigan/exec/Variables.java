@@ -5,7 +5,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.cortigan.graph.Type;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Storage that outlives runs: parameters, optimizer state, spectral-norm vectors, by name. Sessions that share one see

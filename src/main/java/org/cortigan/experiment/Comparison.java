@@ -10,7 +10,7 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.cortigan.InputException;
-import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;

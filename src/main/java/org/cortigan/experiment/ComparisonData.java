@@ -9,8 +9,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.zip.CRC32;
 import org.cortigan.InputException;
-import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.Json;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.io.Json;
 import org.cortigan.train.HeldOut;
 
 /** Keeps runs on different data, splits or noise ceilings out of one table. */

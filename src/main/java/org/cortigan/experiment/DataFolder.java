@@ -3,8 +3,8 @@ package org.cortigan.experiment;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.SimulatedDataset;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.simulate.SimulatedDataset;
 
 /**
  * A folder of subjects in the layout of the Algonauts 2023 challenge.

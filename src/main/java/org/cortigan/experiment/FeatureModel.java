@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
-import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;

@@ -3,10 +3,10 @@ package org.cortigan.experiment;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.cortigan.data.AtomicFiles;
-import org.cortigan.data.Images;
-import org.cortigan.data.NpyType;
-import org.cortigan.data.NpyWriter;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.cortex.Images;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NpyWriter;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.RunFolder;
 

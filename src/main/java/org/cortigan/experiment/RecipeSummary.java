@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.train.Recipe;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
-import org.cortigan.data.AlgonautsSubject;
+import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.RidgeBaseline;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;

@@ -2,7 +2,7 @@
 package org.cortigan.model;
 
 import java.util.function.Function;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 
 /**
  * A kind of network that a recipe can choose. Each network's class has one as a constant, so that its name, its keys,

@@ -4,7 +4,7 @@ package org.cortigan.model;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 
 /** The networks that a section of a recipe can choose by its key {@code type}, in the order of the documentation. */
 public final class NetworkTypes<T> {

@@ -2,7 +2,7 @@
 package org.cortigan.model;
 
 import java.util.List;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 
 /**
  * How colours are normalised: (x - mean) / std for each of red, green and blue, x in 0..1.

@@ -3,7 +3,7 @@ package org.cortigan.model;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Init;

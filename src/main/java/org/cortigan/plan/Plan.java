@@ -52,7 +52,7 @@ public final class Plan {
 
     private Plan(Graph g, Collection<Value> targets, Options o) {
         this.options = o;
-        for (Node n : Schedule.order(g, targets)) {
+        for (Node n : NodeOrder.order(g, targets)) {
             if (n.op() instanceof Leaf) leaves.put((Leaf) n.op(), n.output(0));
             else steps.add(n);
         }

@@ -4,7 +4,7 @@ package org.cortigan.prof;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.SplittableRandom;
-import org.cortigan.data.Half;
+import org.cortigan.graph.Half;
 import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
 

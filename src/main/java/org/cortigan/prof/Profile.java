@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.exec.Device;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Prepares the batches of a run ahead of it on a thread of its own. What is in a batch depends on seed and step alone:

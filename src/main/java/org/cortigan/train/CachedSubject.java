@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
-import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.ImageCache;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.ImageCache;
 
 /** Photographs of a subject of the challenge, decoded once into a cache. */
 abstract class CachedSubject implements TrainingData, AutoCloseable {

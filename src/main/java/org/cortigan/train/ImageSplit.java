@@ -2,7 +2,7 @@
 package org.cortigan.train;
 
 import java.util.Arrays;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 
 /**
  * Which photographs of a data set a run trains on and which it holds out for validation.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 import org.cortigan.op.GanLoss;
 import org.cortigan.op.PearsonLoss;
 

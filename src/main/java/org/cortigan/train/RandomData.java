@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
+import org.cortigan.cortex.Region;
+import org.cortigan.cortex.Regions;
 
 /**
  * Photographs of uniform noise, u8 [S, S, 3], and responses of standard normal noise, f32 [vertices], the same in every

@@ -12,8 +12,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.data.AtomicFiles;
-import org.cortigan.data.Json;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Json;
 import org.cortigan.exec.Device;
 
 /**

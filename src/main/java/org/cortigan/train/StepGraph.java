@@ -7,7 +7,7 @@ import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import org.cortigan.data.Region;
+import org.cortigan.cortex.Region;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;

@@ -3,7 +3,7 @@ package org.cortigan.train;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.cortigan.data.Region;
+import org.cortigan.cortex.Region;
 import org.cortigan.exec.Scalars;
 import org.cortigan.exec.Session;
 

@@ -6,7 +6,7 @@ import java.util.Optional;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.optim.Optimizer;
+import org.cortigan.nn.Optimizer;
 
 /**
  * What a training step computes, the same for all subjects of a run.

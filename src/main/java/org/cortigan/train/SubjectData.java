@@ -5,9 +5,9 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
-import org.cortigan.data.AlgonautsSubject;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.Region;
+import org.cortigan.cortex.Regions;
 
 /** The training split of a subject of the challenge, its photographs decoded once into a cache. */
 public final class SubjectData extends CachedSubject {

@@ -9,7 +9,7 @@ import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;

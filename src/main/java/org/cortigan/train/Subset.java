@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
+import org.cortigan.cortex.Region;
+import org.cortigan.cortex.Regions;
 
 /**
  * Some photographs of a data set.

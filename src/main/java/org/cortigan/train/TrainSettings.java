@@ -2,7 +2,7 @@
 package org.cortigan.train;
 
 import org.cortigan.InputException;
-import org.cortigan.data.Settings;
+import org.cortigan.config.Settings;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
-import org.cortigan.data.Region;
+import org.cortigan.cortex.Region;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;

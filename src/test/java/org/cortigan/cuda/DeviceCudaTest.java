@@ -24,7 +24,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.AfterEach;

@@ -4,7 +4,7 @@ package org.cortigan.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.nio.file.Path;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;

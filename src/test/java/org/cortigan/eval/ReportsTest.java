@@ -10,8 +10,8 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import org.cortigan.data.Json;
-import org.cortigan.data.VertexGroup;
+import org.cortigan.io.Json;
+import org.cortigan.cortex.VertexGroup;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 

@@ -10,7 +10,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
-import org.cortigan.data.SafeTensors;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;

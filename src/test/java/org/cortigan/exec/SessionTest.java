@@ -16,7 +16,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.ArgWriter;
 import org.cortigan.op.Binary;

@@ -10,11 +10,11 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.function.BiConsumer;
-import org.cortigan.data.Half;
+import org.cortigan.graph.Half;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.junit.jupiter.api.Test;
 
 /** What the host writes to a tensor it reads again, wherever the tensor lies. */

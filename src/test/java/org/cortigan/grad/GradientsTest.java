@@ -19,7 +19,6 @@ import org.cortigan.op.GatherRows;
 import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 import org.cortigan.op.TrackStatistics;
-import org.cortigan.plan.Recompute;
 import org.junit.jupiter.api.Test;
 
 class GradientsTest {

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
 import org.cortigan.TestModels;
-import org.cortigan.data.SafeTensors;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.graph.DType;
 import org.cortigan.nn.Weights;

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;

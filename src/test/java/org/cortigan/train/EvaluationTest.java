@@ -23,7 +23,7 @@ import org.cortigan.exec.SimDevice;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
 import org.cortigan.op.CaseInputs;

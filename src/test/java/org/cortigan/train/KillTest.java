@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
-import org.cortigan.data.SafeTensors;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.CpuDevice;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;

@@ -9,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Path;
 import java.util.List;
 import org.cortigan.InputException;
-import org.cortigan.data.Json;
+import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
 
 class RunStateTest {

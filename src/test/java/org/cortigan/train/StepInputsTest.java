@@ -10,7 +10,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
-import org.cortigan.data.Regions;
+import org.cortigan.cortex.Regions;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;

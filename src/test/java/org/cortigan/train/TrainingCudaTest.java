@@ -15,7 +15,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
 import org.junit.jupiter.api.BeforeEach;

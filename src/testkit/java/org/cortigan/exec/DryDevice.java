@@ -10,7 +10,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.cortigan.graph.Graph;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * A CUDA card without memory on which nothing runs: addresses are only numbers, and the simulation notes launches

@@ -12,7 +12,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 

@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
-import org.cortigan.mem.Memory;
+import org.cortigan.jni.Memory;
 
 /**
  * Runs the simulated kernels: a device with memory of its own as far as sessions can tell, without a GPU. Recording

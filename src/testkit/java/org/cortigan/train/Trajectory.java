@@ -8,9 +8,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
 import org.cortigan.TestModels;
-import org.cortigan.data.Region;
-import org.cortigan.data.Regions;
-import org.cortigan.data.SafeTensors;
+import org.cortigan.cortex.Region;
+import org.cortigan.cortex.Regions;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
@@ -18,7 +18,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
-import org.cortigan.optim.Optimizer;
+import org.cortigan.nn.Optimizer;
 
 /**
  * Steps of tiny GANs against PyTorch's in double: for {@link TrajectoryTest} and {@link GanTrajectoryTest}, and for

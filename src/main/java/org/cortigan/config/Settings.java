@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.config;
+
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.Json;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeSet;
+import org.cortigan.InputException;
+
+/**
+ * A tree of named values, read with their types. Every tree starts from one that has all keys; what is laid over it may
+ * only name keys that exist, with values of the same kind. Immutable.
+ */
+public final class Settings {
+    private final String where;
+    private final String path;
+    private final Map<String, Object> values;
+
+    private Settings(String where, String path, Map<String, Object> values) {
+        this.where = where;
+        this.path = path;
+        this.values = values;
+    }
+
+    /** @param where for messages: the file the values come from */
+    public static Settings of(String where, Map<String, Object> values) {
+        return new Settings(where, "", deepCopy(values));
+    }
+
+    private static Map<String, Object> deepCopy(Map<String, Object> m) {
+        Map<String, Object> c = new LinkedHashMap<>();
+        m.forEach((k, v) -> c.put(k, v instanceof Map<?, ?> n ? deepCopy(Json.object(n, k)) : v));
+        return Collections.unmodifiableMap(c);
+    }
+
+    public Map<String, Object> values() {
+        return values;
+    }
+
+    /**
+     * These settings with others laid over them.
+     *
+     * @param source where the others come from
+     * @throws InputException for a key that does not exist, naming the nearest that does, or a value of another kind
+     */
+    public Settings with(Map<String, Object> over, String source) {
+        return new Settings(source, path, merge(values, over, source, path));
+    }
+
+    private static Map<String, Object> merge(
+            Map<String, Object> base, Map<String, Object> over, String source, String path) {
+        Map<String, Object> out = new LinkedHashMap<>(base);
+        over.forEach((k, v) -> {
+            if (!base.containsKey(k))
+                throw new InputException(source + ", key '" + path + k + "'", "is unknown", nearest(k, path, base));
+            Object b = base.get(k);
+            if (b instanceof Map<?, ?> bm) {
+                if (!(v instanceof Map<?, ?> vm)) throw kind(source, path + k, v, "a section with " + bm.keySet());
+                out.put(
+                        k,
+                        merge(
+                                Json.object(bm, k),
+                                Json.object(vm, source + ", key '" + path + k + "'"),
+                                source,
+                                path + k + "."));
+            } else {
+                out.put(k, fit(b, v, source, path + k));
+            }
+        });
+        return Collections.unmodifiableMap(out);
+    }
+
+    /** Sets one value by its path, as {@code -o key.path=value} does. */
+    public Settings with(String keyPath, Object value, String source) {
+        return with(at(keyPath, value), source);
+    }
+
+    /** A tree of one value, for example {@code {a: {b: value}}} at {@code a.b}. */
+    public static Map<String, Object> at(String keyPath, Object value) {
+        int dot = keyPath.indexOf('.');
+        Map<String, Object> m = new LinkedHashMap<>(); // the value may be null
+        if (dot < 0) m.put(keyPath, value);
+        else m.put(keyPath.substring(0, dot), at(keyPath.substring(dot + 1), value));
+        return m;
+    }
+
+    private static Object fit(Object base, Object v, String source, String key) {
+        if (base instanceof Number) {
+            if (v instanceof Number n && Double.isFinite(n.doubleValue())) return n;
+            throw kind(source, key, v, "a number");
+        }
+        if (base instanceof Boolean) {
+            if (v instanceof Boolean) return v;
+            throw kind(source, key, v, "true or false");
+        }
+        if (base instanceof List) {
+            if (v instanceof List<?> l
+                    && l.stream().allMatch(x -> x instanceof Number n && Double.isFinite(n.doubleValue())))
+                return List.copyOf(l);
+            throw kind(source, key, v, "a list of numbers");
+        }
+        if (v instanceof String) return v;
+        if (v == null) return "";
+        throw kind(source, key, v, "text");
+    }
+
+    private static InputException kind(String source, String key, Object v, String want) {
+        return new InputException(
+                source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
+    }
+
+    /** What an unknown key may have meant: a key there, or one of a section there. */
+    private static String nearest(String key, String path, Map<String, Object> known) {
+        List<String> candidates = new ArrayList<>(known.keySet());
+        known.forEach((section, v) -> {
+            if (v instanceof Map<?, ?> m) for (Object k : m.keySet()) candidates.add(section + "." + k);
+        });
+        String best = null;
+        int least = Integer.MAX_VALUE;
+        for (String c : candidates) {
+            int d = distance(key.toLowerCase(Locale.ROOT), c.substring(c.lastIndexOf('.') + 1));
+            if (d < least) {
+                least = d;
+                best = c;
+            }
+        }
+        if (best != null && least <= Math.max(2, key.length() / 3)) return "Did you mean '" + path + best + "'?";
+        return "Known there: " + String.join(", ", new TreeSet<>(known.keySet()));
+    }
+
+    /** Levenshtein's distance. */
+    static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        for (int j = 0; j <= b.length(); j++) row[j] = j;
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int up = row[j];
+                row[j] = Math.min(
+                        Math.min(row[j], row[j - 1]) + 1, diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1));
+                diagonal = up;
+            }
+        }
+        return row[b.length()];
+    }
+
+    public Settings section(String key) {
+        return new Settings(where, path + key + ".", Json.object(get(key), path + key));
+    }
+
+    private Object get(String key) {
+        Object v = values.get(key);
+        if (v == null) throw new InputException(name(key), "is missing", "Give it");
+        return v;
+    }
+
+    private String name(String key) {
+        return where + ", key '" + path + key + "'";
+    }
+
+    /** A whole number of at least {@code least}. */
+    public int integer(String key, int least) {
+        Object v = get(key);
+        if (v instanceof Number n
+                && n.doubleValue() == Math.rint(n.doubleValue())
+                && n.doubleValue() >= least
+                && n.doubleValue() <= Integer.MAX_VALUE) return n.intValue();
+        throw new InputException(name(key), v + " does not fit", "Give a whole number of at least " + least);
+    }
+
+    public long whole(String key) {
+        Object v = get(key);
+        if (v instanceof Number n && n.doubleValue() == Math.rint(n.doubleValue())) return n.longValue();
+        throw new InputException(name(key), v + " does not fit", "Give a whole number");
+    }
+
+    /** A number in [least, most]. */
+    public double number(String key, double least, double most) {
+        Object v = get(key);
+        if (v instanceof Number n && n.doubleValue() >= least && n.doubleValue() <= most) return n.doubleValue();
+        throw new InputException(
+                name(key),
+                v + " does not fit",
+                "Give a number "
+                        + (most == Double.MAX_VALUE ? "of at least " + least : "from " + least + " to " + most));
+    }
+
+    public double number(String key, double least) {
+        return number(key, least, Double.MAX_VALUE);
+    }
+
+    public boolean flag(String key) {
+        return (Boolean) get(key);
+    }
+
+    public String text(String key) {
+        return (String) get(key);
+    }
+
+    /** One of the constants of an enum, written in small letters. */
+    public <E extends Enum<E>> E choice(String key, Class<E> type) {
+        List<E> all = List.of(type.getEnumConstants());
+        List<String> names =
+                all.stream().map(e -> e.name().toLowerCase(Locale.ROOT)).toList();
+        return all.get(names.indexOf(choice(key, names)));
+    }
+
+    /** One of these names. */
+    public String choice(String key, List<String> names) {
+        String v = text(key);
+        if (names.contains(v)) return v;
+        throw new InputException(
+                name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
+    }
+
+    /** Whole numbers of at least 1. */
+    public List<Integer> integers(String key) {
+        List<Integer> out = new ArrayList<>();
+        for (Object o : (List<?>) get(key)) {
+            double d = ((Number) o).doubleValue();
+            if (d != Math.rint(d) || d < 1 || d > Integer.MAX_VALUE)
+                throw new InputException(name(key), o + " does not fit", "Give whole numbers of at least 1");
+            out.add((int) d);
+        }
+        return out;
+    }
+
+    /** Exactly n numbers. */
+    public List<Double> numbers(String key, int n) {
+        List<?> l = (List<?>) get(key);
+        if (l.size() != n) throw new InputException(name(key), "has " + l.size() + " numbers", "Give " + n);
+        List<Double> out = new ArrayList<>();
+        for (Object o : l) out.add(((Number) o).doubleValue());
+        return out;
+    }
+
+    /** For a value that fits its kind but not the rest. */
+    public InputException wrong(String key, String problem, String remedy) {
+        return new InputException(name(key), problem, remedy);
+    }
+}

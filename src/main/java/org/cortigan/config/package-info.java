@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Settings: nested keys and values with defaults, checked by type and range, with errors that name the key. */
+package org.cortigan.config;

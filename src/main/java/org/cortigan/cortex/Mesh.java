@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cortex;
+
+import org.cortigan.io.InputFiles;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Base64;
+import java.util.MissingResourceException;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.InflaterInputStream;
+import javax.xml.stream.XMLInputFactory;
+import javax.xml.stream.XMLStreamConstants;
+import javax.xml.stream.XMLStreamException;
+import javax.xml.stream.XMLStreamReader;
+import org.cortigan.InputException;
+
+/**
+ * A triangle mesh of a cortical surface, read from FreeSurfer's binary geometry (lh.white, lh.pial, ...) or from GIFTI
+ * (.gii, also within gzip). Sources of the formats: FreeSurfer's wiki, FileFormats/TriangleSurfaces; GIFTI 1.0
+ * (nitrc.org/projects/gifti).
+ *
+ * @param points coordinates, [vertices][3], mm
+ * @param triangles vertices of each triangle, [triangles][3]
+ */
+public record Mesh(float[] points, int[] triangles) {
+    private static final int MAX_BYTES = 1 << 28, MAX_ROWS = 1 << 24;
+    /** Packed files of noisy coordinates shrink to no less than a tenth; more than this is no mesh but an attack. */
+    private static final int MAX_EXPANSION = 100;
+
+    private static final String DAMAGED = "The file is damaged; get it again or write it anew from its source";
+
+    /** Number of vertices. */
+    public int vertices() {
+        return points.length / 3;
+    }
+
+    /**
+     * Reads a mesh; the format is known by the file's first bytes.
+     *
+     * @throws InputException for a missing or damaged file, or one that is no triangle mesh
+     */
+    public static Mesh read(Path file) {
+        return parse(file, InputFiles.readAll(file, MAX_BYTES, "a surface mesh"));
+    }
+
+    /** A whole file that is in memory already; {@code path} only names it. */
+    public static Mesh parse(Path path, byte[] file) {
+        if (file.length > 2 && (file[0] & 255) == 0x1f && (file[1] & 255) == 0x8b) {
+            int max = (int) Math.min(MAX_BYTES, (1 << 16) + (long) MAX_EXPANSION * file.length);
+            try (InputStream in = new GZIPInputStream(new ByteArrayInputStream(file))) {
+                file = in.readNBytes(max + 1);
+            } catch (IOException e) {
+                throw bad(path, "the gzip stream is broken: " + InputFiles.reason(e));
+            }
+            if (file.length > max) throw bad(path, "it unpacks to more than " + max + " bytes");
+        }
+        if (file.length > 2 && file[0] == -1 && file[1] == -1) return freeSurfer(path, file);
+        int start = 0;
+        while (start < file.length && " \t\r\n\u00ef\u00bb\u00bf".indexOf(file[start] & 255) >= 0) start++;
+        if (start < file.length && file[start] == '<')
+            return gifti(
+                    path,
+                    new InputStreamReader(
+                            new ByteArrayInputStream(file, start, file.length - start), StandardCharsets.UTF_8));
+        throw new InputException(
+                path.toString(),
+                "is neither FreeSurfer geometry nor GIFTI",
+                "Give a surface such as lh.white, or convert it with FreeSurfer's mris_convert");
+    }
+
+    /** FF FF FE, two lines of text, counts of vertices and triangles, coordinates, triangles; big-endian. */
+    private static Mesh freeSurfer(Path path, byte[] file) {
+        if (file[2] != (byte) 0xfe)
+            throw new InputException(
+                    path.toString(),
+                    String.format("has the magic number FF FF %02X, not FF FF FE of a triangle mesh", file[2]),
+                    "Convert it with FreeSurfer's mris_convert");
+        int at = 3;
+        for (int lines = 0; lines < 2; at++) {
+            if (at >= file.length) throw bad(path, "it ends within its first lines");
+            if (file[at] == '\n') lines++;
+        }
+        if (file.length - at < 8) throw bad(path, "it ends before the number of vertices");
+        ByteBuffer in = ByteBuffer.wrap(file).position(at);
+        int vertices = in.getInt(), triangles = in.getInt();
+        if (vertices < 0 || triangles < 0 || 12L * vertices + 12L * triangles > in.remaining())
+            throw bad(
+                    path,
+                    vertices + " vertices and " + triangles + " triangles are more than its " + file.length
+                            + " bytes hold");
+        return checked(path, floats(in, 3 * vertices), ints(in, 3 * triangles));
+    }
+
+    private static float[] floats(ByteBuffer in, int n) {
+        float[] out = new float[n];
+        in.asFloatBuffer().get(out);
+        in.position(in.position() + 4 * n);
+        return out;
+    }
+
+    private static int[] ints(ByteBuffer in, int n) {
+        int[] out = new int[n];
+        in.asIntBuffer().get(out);
+        return out;
+    }
+
+    private static Mesh gifti(Path path, Reader file) {
+        XMLInputFactory factory = XMLInputFactory.newDefaultFactory();
+        factory.setProperty(XMLInputFactory.SUPPORT_DTD, false); // GIFTI names its DTD by a web address
+        factory.setProperty(XMLInputFactory.IS_SUPPORTING_EXTERNAL_ENTITIES, false);
+        float[] points = null;
+        int[] triangles = null;
+        try {
+            XMLStreamReader xml = factory.createXMLStreamReader(file);
+            try {
+                DataArray array = null;
+                boolean root = false;
+                while (xml.hasNext()) {
+                    int event = xml.next();
+                    if (event == XMLStreamConstants.START_ELEMENT) {
+                        String name = xml.getLocalName();
+                        if (!root && !name.equals("GIFTI"))
+                            throw bad(path, "its root element is " + InputFiles.quote(name) + ", not GIFTI");
+                        root = true;
+                        if (name.equals("DataArray")) {
+                            array = DataArray.of(path, xml);
+                        } else if (name.equals("Data") && array != null) {
+                            byte[] data = array.decode(text(xml));
+                            ByteBuffer in = ByteBuffer.wrap(data).order(array.order);
+                            if (array.points) {
+                                if (points != null) throw bad(path, "it has two point sets");
+                                points = floats(in, data.length / 4);
+                            } else {
+                                if (triangles != null) throw bad(path, "it has two sets of triangles");
+                                triangles = ints(in, data.length / 4);
+                            }
+                            array = null;
+                        }
+                    }
+                }
+            } finally {
+                xml.close();
+            }
+        } catch (XMLStreamException | MissingResourceException e) { // the latter: the JDK lacks some of its messages
+            throw bad(
+                    path,
+                    "not well-formed XML: "
+                            + InputFiles.quote(String.valueOf(e.getMessage()).replaceAll("\\s+", " ")));
+        }
+        if (points == null || triangles == null)
+            throw new InputException(
+                    path.toString(),
+                    "has no data array of intent "
+                            + (points == null ? "NIFTI_INTENT_POINTSET" : "NIFTI_INTENT_TRIANGLE"),
+                    "Give a surface (.surf.gii), not data that lie on one");
+        return checked(path, points, triangles);
+    }
+
+    /** The text up to the end of this element. */
+    private static String text(XMLStreamReader xml) throws XMLStreamException {
+        StringBuilder text = new StringBuilder();
+        while (xml.next() != XMLStreamConstants.END_ELEMENT) {
+            if (xml.isCharacters()) text.append(xml.getTextCharacters(), xml.getTextStart(), xml.getTextLength());
+            else if (xml.isStartElement()) throw new XMLStreamException("an element within Data");
+        }
+        return text.toString();
+    }
+
+    /** What the attributes of a point set or a set of triangles say; its elements are 4 bytes. */
+    private record DataArray(
+            Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
+        /** Null for arrays of other intents. */
+        static DataArray of(Path path, XMLStreamReader xml) {
+            String intent = attribute(path, xml, "Intent");
+            boolean points = intent.equals("NIFTI_INTENT_POINTSET");
+            if (!points && !intent.equals("NIFTI_INTENT_TRIANGLE")) return null;
+            one(path, xml, "DataType", points ? "NIFTI_TYPE_FLOAT32" : "NIFTI_TYPE_INT32");
+            one(path, xml, "Dimensionality", "2");
+            one(path, xml, "Dim1", "3");
+            String rows = attribute(path, xml, "Dim0");
+            if (!rows.matches("\\d{1,8}") || Integer.parseInt(rows) > MAX_ROWS)
+                throw bad(
+                        path,
+                        "Dim0 of " + intent + " is " + InputFiles.quote(rows) + ", not a number up to " + MAX_ROWS);
+            boolean columns = one(path, xml, "ArrayIndexingOrder", "RowMajorOrder", "ColumnMajorOrder") == 1;
+            String encoding = attribute(path, xml, "Encoding");
+            one(path, xml, "Encoding", "ASCII", "Base64Binary", "GZipBase64Binary");
+            // Text has no byte order: its numbers are put into Java's.
+            ByteOrder order = !encoding.equals("ASCII") && one(path, xml, "Endian", "BigEndian", "LittleEndian") == 1
+                    ? ByteOrder.LITTLE_ENDIAN
+                    : ByteOrder.BIG_ENDIAN;
+            return new DataArray(path, points, Integer.parseInt(rows), columns, encoding, order);
+        }
+
+        private static String attribute(Path path, XMLStreamReader xml, String name) {
+            String value = xml.getAttributeValue(null, name);
+            if (value == null) throw bad(path, "a DataArray has no attribute " + name);
+            return value;
+        }
+
+        private static int one(Path path, XMLStreamReader xml, String name, String... known) {
+            String value = attribute(path, xml, name);
+            int i = java.util.List.of(known).indexOf(value);
+            if (i < 0)
+                throw new InputException(
+                        path.toString(),
+                        name + " of a DataArray is " + InputFiles.quote(value) + ", which is not read here",
+                        "Write the surface with " + name + " " + String.join(" or ", known));
+            return i;
+        }
+
+        /** The elements as bytes of this byte order, rows one after the other. */
+        byte[] decode(String text) {
+            byte[] data = encoding.equals("ASCII") ? ascii(text) : base64(text);
+            if (!columnMajor) return data;
+            byte[] out = new byte[data.length];
+            for (int i = 0; i < 3 * rows; i++) System.arraycopy(data, 4 * (i % 3 * rows + i / 3), out, 4 * i, 4);
+            return out;
+        }
+
+        private byte[] base64(String text) {
+            int bytes = 12 * rows;
+            byte[] data;
+            try {
+                data = Base64.getDecoder().decode(text.replaceAll("\\s", ""));
+                if (encoding.equals("GZipBase64Binary"))
+                    try (InputStream in = new InflaterInputStream(new ByteArrayInputStream(data))) {
+                        data = in.readNBytes(bytes + 1);
+                    }
+            } catch (IllegalArgumentException | IOException e) {
+                throw bad(
+                        path,
+                        "Data of encoding " + encoding + " cannot be decoded: "
+                                + InputFiles.quote(String.valueOf(e.getMessage())));
+            }
+            if (data.length != bytes)
+                throw bad(
+                        path,
+                        "a DataArray of " + rows + " rows holds " + (data.length > bytes ? "more" : "fewer") + " than "
+                                + bytes + " bytes");
+            return data;
+        }
+
+        private byte[] ascii(String text) {
+            if (text.length() < 6L * rows - 1)
+                throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // "1 " each
+            ByteBuffer out = ByteBuffer.allocate(12 * rows);
+            int at = 0;
+            while (true) {
+                while (at < text.length() && text.charAt(at) <= ' ') at++;
+                if (at == text.length()) break;
+                int from = at;
+                while (at < text.length() && text.charAt(at) > ' ') at++;
+                String number = text.substring(from, at);
+                if (!out.hasRemaining()) throw bad(path, "a DataArray has more than " + 3L * rows + " numbers");
+                try {
+                    if (points) out.putFloat(Float.parseFloat(number));
+                    else out.putInt(Integer.parseInt(number));
+                } catch (NumberFormatException e) {
+                    throw bad(path, InputFiles.quote(number) + " is no number");
+                }
+            }
+            if (out.hasRemaining()) throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers");
+            return out.array();
+        }
+    }
+
+    private static Mesh checked(Path path, float[] points, int[] triangles) {
+        int n = points.length / 3;
+        if (n == 0) throw bad(path, "it has no vertex");
+        for (int i = 0; i < points.length; i++)
+            if (!Float.isFinite(points[i])) throw bad(path, "vertex " + i / 3 + " has the coordinate " + points[i]);
+        for (int i = 0; i < triangles.length; i++)
+            if (triangles[i] < 0 || triangles[i] >= n)
+                throw bad(path, "triangle " + i / 3 + " names vertex " + triangles[i] + " of " + n);
+        return new Mesh(points, triangles);
+    }
+
+    private static InputException bad(Path path, String problem) {
+        return new InputException(path.toString(), problem, DAMAGED);
+    }
+}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The data of the Algonauts 2023 challenge: subjects, photographs, ROIs, surface meshes and the submission. */
+package org.cortigan.cortex;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.grad;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.op.Op;
+
+/**
+ * Memory for time: the backward pass computes {@link Op#cheap} outputs, as those of activations and layer norms, again,
+ * so that they are not kept from the forward pass. Bits stay the same.
+ */
+public final class Recompute {
+    private Recompute() {}
+
+    /** The graph with cheap outputs computed again before the first node of the backward pass that reads them. */
+    public static Graph cheap(Graph g) {
+        Graph to = new Graph();
+        Map<Value, Value> copies = new HashMap<>(), again = new HashMap<>();
+        for (Node n : g.nodes()) {
+            try (Graph.Scope s = to.scopeOf(n)) {
+                if (n.op() instanceof Leaf leaf) {
+                    copies.put(n.output(0), leaf(to, leaf));
+                    continue;
+                }
+                List<Value> in = new ArrayList<>();
+                for (Value v : n.inputs()) in.add(n.backward() && cheap(v) ? again(v, copies, again) : copies.get(v));
+                Node copy = to.apply(n.op(), in);
+                for (Value v : n.outputs()) copies.put(v, copy.output(v.index()));
+            }
+        }
+        g.outputs().forEach((name, v) -> to.output(name, copies.get(v)));
+        return to;
+    }
+
+    private static Value leaf(Graph to, Leaf leaf) {
+        int[] d = leaf.type().shape().dims();
+        if (leaf instanceof Leaf.Input) return to.input(leaf.id(), leaf.type().dtype(), d);
+        if (leaf instanceof Leaf.Variable)
+            return to.variable(leaf.id(), leaf.type().dtype(), d);
+        if (leaf instanceof Leaf.Table t) return to.table(t.toArray(), d);
+        return to.constant(((Leaf.Constant) leaf).value(), leaf.type().dtype(), d);
+    }
+
+    /** Outputs of the forward pass that their op calls cheap, and views of them. */
+    private static boolean cheap(Value v) {
+        Node n = v.node();
+        if (n.op() instanceof Leaf || n.backward()) return false;
+        return n.op() instanceof Op.View view
+                ? cheap(n.input(view.storage(v.index())))
+                : Op.of(n).cheap(v.index());
+    }
+
+    private static Value again(Value v, Map<Value, Value> copies, Map<Value, Value> again) {
+        Value known = again.get(v);
+        if (known != null) return known;
+        Node n = v.node();
+        boolean view = n.op() instanceof Op.View;
+        Value made = Op.of(n).again(n, x -> view && cheap(x) ? again(x, copies, again) : copies.get(x));
+        again.put(v, made);
+        return made;
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.Locale;
+import java.util.concurrent.ThreadLocalRandom;
+import org.cortigan.InputException;
+
+/**
+ * Whole-file writes that a reader sees complete or not at all, whenever the process dies: bytes go to a temporary name
+ * in the target's folder, are forced to the disk, and take the target's name in one atomic move. A failure deletes the
+ * temporary file, leaves an older target as it was, and throws {@link InputException} naming path and remedy.
+ */
+public final class AtomicFiles {
+    private AtomicFiles() {}
+
+    /** A consumer that may fail with an IOException. */
+    @FunctionalInterface
+    public interface IOConsumer<T> {
+        void accept(T t) throws IOException;
+    }
+
+    /** Opens the temporary file; tests replace it to reach a full disk. */
+    @FunctionalInterface
+    interface Opener {
+        Opener NEW_FILE = p -> FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+
+        FileChannel open(Path temp) throws IOException;
+    }
+
+    /** Replaces {@code target} with what {@code body} writes to a buffered stream; the stream is closed for it. */
+    public static void write(Path target, IOConsumer<OutputStream> body) {
+        write(target, body, Opener.NEW_FILE);
+    }
+
+    static void write(Path target, IOConsumer<OutputStream> body, Opener opener) {
+        try (Pending pending = new Pending(target, -1, opener)) {
+            try {
+                OutputStream out = new BufferedOutputStream(Channels.newOutputStream(pending.channel), 1 << 16);
+                body.accept(out);
+                out.flush();
+            } catch (IOException e) {
+                throw pending.failed(e);
+            }
+            pending.commit();
+        }
+    }
+
+    /** Replaces {@code target} with these bytes. */
+    public static void write(Path target, byte[] bytes) {
+        try (Pending pending = new Pending(target, bytes.length, Opener.NEW_FILE)) {
+            pending.write(ByteBuffer.wrap(bytes));
+            pending.commit();
+        }
+    }
+
+    /** Replaces {@code target} with this text in UTF-8. */
+    public static void writeString(Path target, String text) {
+        write(target, text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** A file on its way: {@link #commit} gives it its name; closed without that, it is deleted. */
+    static final class Pending implements AutoCloseable {
+        final FileChannel channel;
+        private final Path target;
+        private final Path temp;
+        private final long needBytes;
+        private boolean done;
+
+        /** @param needBytes the file's final size, or -1 where it is not known */
+        Pending(Path target, long needBytes, Opener opener) {
+            this.target = target;
+            this.needBytes = needBytes;
+            Path folder = target.toAbsolutePath().getParent();
+            if (folder == null || Files.isDirectory(target)) {
+                throw new InputException(
+                        target.toString(),
+                        "this is a folder; a file is to be written here",
+                        "Choose another name or remove the folder");
+            }
+            temp = folder.resolve("." + target.getFileName() + "."
+                    + Long.toHexString(ThreadLocalRandom.current().nextLong()) + ".tmp");
+            FileChannel opened = null;
+            try {
+                if (needBytes > 0) {
+                    // Files.getFileStore fails for a missing folder with the same exception as opening would.
+                    long free = Files.getFileStore(folder).getUsableSpace();
+                    if (free < needBytes) {
+                        throw full(free, null);
+                    }
+                }
+                opened = opener.open(temp);
+            } catch (IOException e) {
+                throw failed(e);
+            }
+            channel = opened;
+        }
+
+        void write(ByteBuffer bytes) {
+            try {
+                while (bytes.hasRemaining()) {
+                    channel.write(bytes);
+                }
+            } catch (IOException e) {
+                throw failed(e);
+            }
+        }
+
+        void commit() {
+            try {
+                channel.force(true);
+                channel.close();
+                Files.move(temp, target, StandardCopyOption.ATOMIC_MOVE);
+                done = true;
+            } catch (IOException e) {
+                throw failed(e);
+            }
+            try (FileChannel folder = FileChannel.open(temp.getParent(), StandardOpenOption.READ)) {
+                folder.force(true);
+            } catch (IOException e) {
+                // Not every system opens folders (Windows does not). The file is complete; only how soon its new
+                // name is durable is then the system's affair.
+            }
+        }
+
+        @Override
+        public void close() {
+            if (done) {
+                return;
+            }
+            done = true;
+            try {
+                channel.close();
+                Files.deleteIfExists(temp);
+            } catch (IOException e) {
+                throw new InputException(
+                        temp.toString(),
+                        "the unfinished file cannot be deleted: " + InputFiles.reason(e),
+                        "Delete it by hand",
+                        e);
+            }
+        }
+
+        InputException failed(IOException e) {
+            String reason = InputFiles.reason(e);
+            String lower = reason.toLowerCase(Locale.ROOT);
+            if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
+                long free = -1;
+                try {
+                    free = Files.getFileStore(temp.getParent()).getUsableSpace();
+                } catch (IOException unknown) {
+                    e.addSuppressed(unknown);
+                }
+                return full(free, e);
+            }
+            if (e instanceof NoSuchFileException) {
+                return new InputException(
+                        target.toString(), "its folder does not exist", "Create the folder " + temp.getParent(), e);
+            }
+            if (e instanceof AccessDeniedException || lower.contains("read-only")) {
+                return new InputException(
+                        target.toString(),
+                        "its folder is not writable (" + reason + ")",
+                        "Change the permissions of " + temp.getParent() + " or choose another folder",
+                        e);
+            }
+            return new InputException(
+                    target.toString(),
+                    "cannot be written: " + reason,
+                    "Check the folder " + temp.getParent() + " and its disk",
+                    e);
+        }
+
+        private InputException full(long freeBytes, IOException e) {
+            String figures = needBytes < 0
+                    ? ""
+                    : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
+            return new InputException(
+                    target.toString(),
+                    "the disk is full" + figures,
+                    "Free space on it or choose a folder on another disk",
+                    e);
+        }
+    }
+}

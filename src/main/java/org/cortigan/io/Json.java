@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.util.DefaultIndenter;
+import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.core.util.Separators;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.io.UncheckedIOException;
+import java.io.Writer;
+import java.lang.reflect.Array;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+
+/**
+ * JSON as plain Java values: Map (in the text's order), List, String, Boolean, null, and Number (Long, Double, or
+ * BigInteger beyond 64 bits). Reading bounds depth, number length and text size, and refuses duplicate keys; writing
+ * gives null for numbers that are not finite, since JSON has none.
+ */
+public final class Json {
+    private static final int MAX_DEPTH = 64;
+    private static final int MAX_BYTES = 1 << 26;
+
+    private static final JsonFactory FACTORY = JsonFactory.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            // Keys come from untrusted files: no shared symbol table to be flooded.
+            .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
+            .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxNestingDepth(MAX_DEPTH)
+                    .maxNumberLength(100)
+                    .maxNameLength(1 << 16)
+                    .maxStringLength(1 << 24)
+                    .build())
+            .build();
+
+    private Json() {}
+
+    /**
+     * Parses one JSON text.
+     *
+     * @param where names the source in messages, for example a path
+     * @throws InputException for malformed, too deep or too long text, or a key that comes twice
+     */
+    public static Object parse(String text, String where) {
+        return parse(text.getBytes(StandardCharsets.UTF_8), where);
+    }
+
+    /** As {@link #parse(String, String)}, from UTF-8. */
+    public static Object parse(byte[] utf8, String where) {
+        if (utf8.length > MAX_BYTES) {
+            throw new InputException(
+                    where,
+                    utf8.length + " bytes of JSON are too many (limit " + MAX_BYTES + ")",
+                    "Check that this is the right file");
+        }
+        // A string, not bytes, goes to the parser: it guesses no encoding then.
+        try (JsonParser p = FACTORY.createParser(new String(utf8, StandardCharsets.UTF_8))) {
+            if (p.nextToken() == null) {
+                throw new InputException(where, "the JSON is empty", "Check the file");
+            }
+            Object value = value(p, where);
+            if (p.nextToken() != null) {
+                throw new InputException(where, "text after the end of the JSON value", "Check the file");
+            }
+            return value;
+        } catch (JsonProcessingException e) {
+            throw new InputException(
+                    where,
+                    "no valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
+                            + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()) + ")",
+                    "Repair the JSON",
+                    e);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Reads a file that holds one JSON object. */
+    public static Map<String, Object> readObject(Path path) {
+        return object(parse(InputFiles.readAll(path, MAX_BYTES, "a JSON file"), path.toString()), path.toString());
+    }
+
+    /** {@code value} as an object, or an InputException naming {@code where}. */
+    public static Map<String, Object> object(Object value, String where) {
+        if (!(value instanceof Map<?, ?>)) {
+            throw new InputException(where, "a JSON object ({...}) is needed", "Repair the JSON");
+        }
+        @SuppressWarnings("unchecked") // the parser makes maps with string keys only
+        Map<String, Object> map = (Map<String, Object>) value;
+        return map;
+    }
+
+    private static Object value(JsonParser p, String where) throws IOException {
+        JsonToken token = p.currentToken();
+        switch (token) {
+            case START_OBJECT -> {
+                Map<String, Object> map = new LinkedHashMap<>();
+                while (p.nextToken() != JsonToken.END_OBJECT) {
+                    String key = p.currentName();
+                    p.nextToken();
+                    map.put(key, value(p, where));
+                }
+                return map;
+            }
+            case START_ARRAY -> {
+                List<Object> list = new ArrayList<>();
+                while (p.nextToken() != JsonToken.END_ARRAY) {
+                    list.add(value(p, where));
+                }
+                return list;
+            }
+            case VALUE_STRING -> {
+                return p.getText();
+            }
+            case VALUE_NUMBER_INT -> {
+                return p.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+                        ? p.getBigIntegerValue()
+                        : (Object) p.getLongValue();
+            }
+            case VALUE_NUMBER_FLOAT -> {
+                double v = p.getDoubleValue();
+                if (Double.isInfinite(v)) {
+                    throw new InputException(
+                            where,
+                            "the number " + InputFiles.quote(p.getText()) + " is beyond the range of a double",
+                            "Repair the JSON");
+                }
+                return v;
+            }
+            case VALUE_TRUE -> {
+                return true;
+            }
+            case VALUE_FALSE -> {
+                return false;
+            }
+            case VALUE_NULL -> {
+                return null;
+            }
+            default -> throw new InputException(where, "unexpected JSON token " + token, "Repair the JSON");
+        }
+    }
+
+    private static String oneLine(String message) {
+        String s = message == null ? "" : message.replaceAll("\\s+", " ");
+        return s.length() > 200 ? s.substring(0, 200) + "..." : s;
+    }
+
+    /** One line of JSON. */
+    public static String compact(Object value) {
+        return text(value, false);
+    }
+
+    /** Indented JSON, ending in a newline; the same text on every system. */
+    public static String pretty(Object value) {
+        return text(value, true) + "\n";
+    }
+
+    /** Replaces a file with indented JSON, atomically. */
+    public static void write(Path path, Object value) {
+        AtomicFiles.writeString(path, pretty(value));
+    }
+
+    private static String text(Object value, boolean pretty) {
+        try (Writer out = new StringWriter()) {
+            try (JsonGenerator g = FACTORY.createGenerator(out)) {
+                if (pretty) {
+                    DefaultIndenter indent = new DefaultIndenter("  ", "\n");
+                    g.setPrettyPrinter(new DefaultPrettyPrinter(Separators.createDefaultInstance()
+                                    .withObjectFieldValueSpacing(Separators.Spacing.AFTER)
+                                    .withArrayEmptySeparator("")
+                                    .withObjectEmptySeparator(""))
+                            .withObjectIndenter(indent));
+                }
+                write(g, value, 0);
+            }
+            return out.toString();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static void write(JsonGenerator g, Object value, int depth) throws IOException {
+        if (depth > MAX_DEPTH) {
+            throw new IllegalArgumentException("values nested deeper than " + MAX_DEPTH);
+        }
+        if (value == null) {
+            g.writeNull();
+        } else if (value instanceof Map<?, ?> map) {
+            g.writeStartObject();
+            for (Map.Entry<?, ?> e : map.entrySet()) {
+                g.writeFieldName(e.getKey().toString());
+                write(g, e.getValue(), depth + 1);
+            }
+            g.writeEndObject();
+        } else if (value instanceof Iterable<?> items) {
+            g.writeStartArray();
+            for (Object item : items) {
+                write(g, item, depth + 1);
+            }
+            g.writeEndArray();
+        } else if (value.getClass().isArray()) {
+            g.writeStartArray();
+            for (int i = 0; i < Array.getLength(value); i++) {
+                write(g, Array.get(value, i), depth + 1);
+            }
+            g.writeEndArray();
+        } else if (value instanceof Boolean b) {
+            g.writeBoolean(b);
+        } else if (value instanceof Float || value instanceof Double) {
+            // As text of its own type: the float 0.1 is 0.1, not 0.10000000149.
+            double v = ((Number) value).doubleValue();
+            g.writeRawValue(Double.isFinite(v) ? value.toString() : "null");
+        } else if (value instanceof Number) {
+            g.writeNumber(value.toString());
+        } else if (value instanceof CharSequence || value instanceof Enum || value instanceof Path) {
+            g.writeString(value.toString());
+        } else {
+            throw new IllegalArgumentException(
+                    "no JSON form for " + value.getClass().getName());
+        }
+    }
+}

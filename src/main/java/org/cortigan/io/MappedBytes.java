@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.channels.FileChannel;
+
+/**
+ * Read-only bytes of a file with 64-bit positions, as a row of maps because one Java map ends at 2 GiB. All reads are
+ * absolute, so that threads share an instance, and allocate nothing. Little-endian.
+ */
+final class MappedBytes {
+    /** A multiple of every element size: an element at a multiple of its size never straddles two maps. */
+    static final int SEGMENT = 1 << 30;
+
+    private final ByteBuffer[] segments;
+    private final FloatBuffer[] floats;
+    private final int segment;
+    private final long size;
+
+    private MappedBytes(ByteBuffer[] segments, int segment, long size) {
+        this.segments = segments;
+        this.segment = segment;
+        this.size = size;
+        floats = new FloatBuffer[segments.length];
+        for (int i = 0; i < segments.length; i++) {
+            segments[i].order(ByteOrder.LITTLE_ENDIAN);
+            floats[i] = segments[i].asFloatBuffer();
+        }
+    }
+
+    static MappedBytes map(FileChannel channel, long offset, long size, int segment) throws IOException {
+        ByteBuffer[] maps = new ByteBuffer[Math.toIntExact((size + segment - 1) / segment)];
+        for (int i = 0; i < maps.length; i++) {
+            long from = (long) i * segment;
+            maps[i] = channel.map(FileChannel.MapMode.READ_ONLY, offset + from, Math.min(segment, size - from));
+        }
+        return new MappedBytes(maps, segment, size);
+    }
+
+    /** Bytes that are in memory already. */
+    static MappedBytes of(ByteBuffer bytes) {
+        return new MappedBytes(new ByteBuffer[] {bytes.slice()}, Integer.MAX_VALUE, bytes.remaining());
+    }
+
+    long size() {
+        return size;
+    }
+
+    /** Copies {@code n} bytes to {@code dst} at its position, which advances. */
+    void get(long pos, ByteBuffer dst, int n) {
+        while (n > 0) {
+            ByteBuffer from = segments[(int) (pos / segment)];
+            int at = (int) (pos % segment);
+            int k = Math.min(n, from.limit() - at);
+            dst.put(dst.position(), from, at, k);
+            dst.position(dst.position() + k);
+            pos += k;
+            n -= k;
+        }
+    }
+
+    /** Copies floats from {@code pos}, a multiple of 4. */
+    void get(long pos, float[] dst, int off, int n) {
+        while (n > 0) {
+            FloatBuffer from = floats[(int) (pos / segment)];
+            int at = (int) (pos % segment) / Float.BYTES;
+            int k = Math.min(n, from.limit() - at);
+            from.get(at, dst, off, k);
+            pos += (long) k * Float.BYTES;
+            off += k;
+            n -= k;
+        }
+    }
+
+    byte byteAt(long pos) {
+        return segments[(int) (pos / segment)].get((int) (pos % segment));
+    }
+
+    short shortAt(long pos) {
+        return segments[(int) (pos / segment)].getShort((int) (pos % segment));
+    }
+
+    int intAt(long pos) {
+        return segments[(int) (pos / segment)].getInt((int) (pos % segment));
+    }
+
+    long longAt(long pos) {
+        return segments[(int) (pos / segment)].getLong((int) (pos % segment));
+    }
+}

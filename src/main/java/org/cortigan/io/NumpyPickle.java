@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.cortigan.InputException;
+
+/**
+ * The challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which numpy.save stores
+ * as a 0-d object array, that is, as a pickle.
+ *
+ * <p>A pickle is a program. This reader runs it on a virtual machine of its own that knows only the instructions and
+ * the five names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) which
+ * numpy 1 and 2 emit for such an array; anything else is refused by name. It runs no code, follows no recursion, and
+ * bounds file, steps and therefore memory.
+ */
+public final class NumpyPickle {
+    private static final int MAX_FILE_BYTES = 1 << 20;
+
+    private NumpyPickle() {}
+
+    /**
+     * Reads a mapping, in the file's order.
+     *
+     * @return ROI id to name, unmodifiable
+     * @throws InputException for a missing or malformed file, or one that holds anything but such a dict
+     */
+    public static Map<Integer, String> readMapping(Path path) {
+        return parse(path, InputFiles.readAll(path, MAX_FILE_BYTES, "a pickled ROI mapping"));
+    }
+
+    static Map<Integer, String> parse(Path path, byte[] file) {
+        NpyFile.Header header = NpyFile.header(path, ByteBuffer.wrap(file));
+        if (header.type() != NpyType.OBJECT || header.shape().length != 0) {
+            throw new InputException(
+                    path.toString(),
+                    "no pickled dict in a 0-d object array",
+                    "Give a mapping_<class>.npy of the challenge");
+        }
+        Object value = new Unpickler(path, file, header.offset()).run();
+        if (!(value instanceof Map<?, ?> dict)) {
+            throw new InputException(
+                    path.toString(),
+                    "the array holds " + Unpickler.describe(value) + ", not a dict",
+                    "Give a mapping_<class>.npy of the challenge");
+        }
+        Map<Integer, String> mapping = new LinkedHashMap<>();
+        for (Map.Entry<?, ?> e : dict.entrySet()) {
+            if (!(e.getKey() instanceof Long id) || id != id.intValue() || !(e.getValue() instanceof String name)) {
+                throw new InputException(
+                        path.toString(),
+                        "the dict maps " + Unpickler.describe(e.getKey()) + " to " + Unpickler.describe(e.getValue())
+                                + ", but a 32-bit integer to a string is needed",
+                        "Give a mapping_<class>.npy of the challenge");
+            }
+            mapping.put(id.intValue(), name);
+        }
+        return Collections.unmodifiableMap(mapping);
+    }
+
+    /**
+     * Writes a mapping that {@code numpy.load(path, allow_pickle=True).item()} gives back as a dict, under numpy 1 and
+     * 2 (protocol 3 and numpy 1's module names, which numpy 2 keeps for old files).
+     */
+    public static void writeMapping(Path path, Map<Integer, String> mapping) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        out.writeBytes(NpyWriter.header(NpyType.OBJECT));
+        out.write(0x80);
+        out.write(3);
+        ascii(
+                out,
+                "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\u0085C\1b\u0087R"); // ndarray of shape (0,)
+        ascii(out, "(K\1)cnumpy\ndtype\nX\2\0\0\0O8\u0089\u0088\u0087R"); // state: version, shape (), dtype
+        ascii(out, "(K\3X\1\0\0\0|NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\77tb"); // the dtype's state
+        ascii(out, "\u0089]}("); // C order, list, dict, mark
+        mapping.forEach((id, name) -> {
+            byte[] utf8 = name.getBytes(StandardCharsets.UTF_8);
+            out.write('J');
+            out.writeBytes(int32(id));
+            out.write('X');
+            out.writeBytes(int32(utf8.length));
+            out.writeBytes(utf8);
+        });
+        ascii(out, "uatb.");
+        AtomicFiles.write(path, out.toByteArray());
+    }
+
+    private static void ascii(ByteArrayOutputStream out, String bytes) {
+        out.writeBytes(bytes.getBytes(StandardCharsets.ISO_8859_1));
+    }
+
+    private static byte[] int32(int v) {
+        return ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(v).array();
+    }
+}

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import org.cortigan.graph.Half;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+import org.cortigan.InputException;
+
+/**
+ * Named tensors in one file, the safetensors format: an 8-byte little-endian header length, a JSON header, and the
+ * tensors' little-endian bytes without a gap. Opening verifies everything the header claims: length, JSON, dtypes,
+ * shapes, that offsets agree with sizes, and that the tensors cover the data exactly, without overlap. Reads come from
+ * a memory map and may come from many threads; {@link #close} forbids further reads. Source of the format: the
+ * safetensors project's README and reference implementation.
+ */
+public final class SafeTensors implements AutoCloseable {
+    private static final int MAX_HEADER_BYTES = 1 << 25;
+    private static final int MAX_RANK = 32;
+    private static final int CHUNK_BYTES = 1 << 16;
+    private static final String METADATA = "__metadata__";
+
+    /** Element types by their names in the format, in the order in which the reference implementation lays them out. */
+    public enum DType {
+        U64(8),
+        I64(8),
+        F64(8),
+        F32(4),
+        U32(4),
+        I32(4),
+        BF16(2),
+        F16(2),
+        U16(2),
+        I16(2),
+        F8_E4M3(1),
+        F8_E5M2(1),
+        I8(1),
+        U8(1),
+        BOOL(1);
+
+        private final int bytes;
+
+        DType(int bytes) {
+            this.bytes = bytes;
+        }
+
+        /** Bytes of one element. */
+        public int bytes() {
+            return bytes;
+        }
+    }
+
+    /**
+     * A tensor in the file.
+     *
+     * @param offset of its first byte, from the start of the file
+     * @param bytes its size
+     */
+    public record Entry(String name, DType dtype, long[] shape, long offset, long bytes) {
+        /** Number of elements: the product of the shape. */
+        public long elements() {
+            return bytes / dtype.bytes;
+        }
+    }
+
+    private final Path path;
+    private final Map<String, Entry> entries;
+    private final Map<String, String> metadata;
+    private final long dataOffset;
+    private volatile MappedBytes data;
+
+    private SafeTensors(Path path, Header header, MappedBytes data) {
+        this.path = path;
+        this.entries = header.entries;
+        this.metadata = header.metadata;
+        this.dataOffset = header.dataOffset;
+        this.data = data;
+    }
+
+    private record Header(Map<String, Entry> entries, Map<String, String> metadata, long dataOffset) {}
+
+    /**
+     * Opens and verifies a file.
+     *
+     * @throws InputException for a missing file or anything in it that is not as the format says
+     */
+    public static SafeTensors open(Path path) {
+        return open(path, MappedBytes.SEGMENT);
+    }
+
+    static SafeTensors open(Path path, int segment) {
+        try (FileChannel channel = InputFiles.open(path)) {
+            long size = channel.size();
+            byte[] prefix = InputFiles.read(channel, (int) Math.min(size, 8));
+            int length = headerLength(path, prefix, size);
+            byte[] json = new byte[length];
+            ByteBuffer into = ByteBuffer.wrap(json);
+            int got = 0;
+            while (into.hasRemaining() && got >= 0) {
+                got = channel.read(into, 8L + into.position());
+            }
+            Header header = header(path, json, size);
+            return new SafeTensors(
+                    path, header, MappedBytes.map(channel, header.dataOffset, size - header.dataOffset, segment));
+        } catch (IOException e) {
+            throw InputFiles.unreadable(path, e);
+        }
+    }
+
+    /** A whole file that is in memory already; {@code path} only names it. */
+    static SafeTensors parse(Path path, byte[] file) {
+        int length = headerLength(path, file, file.length);
+        Header header = header(path, Arrays.copyOfRange(file, 8, 8 + length), file.length);
+        return new SafeTensors(
+                path, header, MappedBytes.of(ByteBuffer.wrap(file, 8 + length, file.length - 8 - length)));
+    }
+
+    private static int headerLength(Path path, byte[] prefix, long fileBytes) {
+        if (prefix.length < 8) {
+            throw bad(path, "the file has only " + prefix.length + " bytes");
+        }
+        long length = ByteBuffer.wrap(prefix).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
+        if (length < 2 || length > fileBytes - 8) {
+            throw bad(
+                    path,
+                    "the header claims " + Long.toUnsignedString(length) + " bytes, the file has " + (fileBytes - 8)
+                            + " behind that number");
+        }
+        if (length > MAX_HEADER_BYTES) {
+            throw bad(path, "a header of " + length + " bytes is not plausible (limit " + MAX_HEADER_BYTES + ")");
+        }
+        return (int) length;
+    }
+
+    private static Header header(Path path, byte[] json, long fileBytes) {
+        String where = path + ", safetensors header";
+        if (json[0] != '{') {
+            throw bad(path, "the header does not start with '{'");
+        }
+        Map<String, Object> root = Json.object(Json.parse(json, where), where);
+        Map<String, String> metadata = new LinkedHashMap<>();
+        if (root.containsKey(METADATA)) {
+            Json.object(root.remove(METADATA), where + ", " + METADATA).forEach((key, value) -> {
+                if (!(value instanceof String s)) {
+                    throw bad(path, METADATA + " field " + InputFiles.quote(key) + " is no string");
+                }
+                metadata.put(key, s);
+            });
+        }
+        long dataOffset = 8L + json.length;
+        List<Entry> ordered = new ArrayList<>();
+        root.forEach((name, value) -> ordered.add(entry(path, name, value, dataOffset, fileBytes - dataOffset)));
+        ordered.sort(Comparator.comparingLong(Entry::offset).thenComparingLong(Entry::bytes));
+        long end = dataOffset;
+        String previous = "the header";
+        Map<String, Entry> entries = new LinkedHashMap<>();
+        for (Entry e : ordered) {
+            String name = "tensor " + InputFiles.quote(e.name);
+            if (e.offset < end) {
+                throw bad(path, name + " overlaps " + previous);
+            }
+            if (e.offset > end) {
+                throw bad(path, "unused bytes between " + previous + " and " + name);
+            }
+            end += e.bytes;
+            previous = name;
+            entries.put(e.name, e);
+        }
+        if (end != fileBytes) {
+            throw bad(path, "the tensors end at byte " + end + ", the file at byte " + fileBytes);
+        }
+        return new Header(Collections.unmodifiableMap(entries), Collections.unmodifiableMap(metadata), dataOffset);
+    }
+
+    private static Entry entry(Path path, String name, Object value, long dataOffset, long dataBytes) {
+        String tensor = "tensor " + InputFiles.quote(name);
+        if (!(value instanceof Map<?, ?> map) || !map.keySet().equals(Set.of("dtype", "shape", "data_offsets"))) {
+            throw bad(path, tensor + " has not exactly the fields dtype, shape, data_offsets");
+        }
+        DType dtype = null;
+        for (DType d : DType.values()) {
+            dtype = d.name().equals(map.get("dtype")) ? d : dtype;
+        }
+        if (dtype == null) {
+            throw bad(
+                    path,
+                    tensor + " has the unknown dtype "
+                            + (map.get("dtype") instanceof String s ? InputFiles.quote(s) : "(no string)"));
+        }
+        long[] shape = sizes(path, tensor + " field shape", map.get("shape"));
+        long[] range = sizes(path, tensor + " field data_offsets", map.get("data_offsets"));
+        if (range.length != 2 || range[0] > range[1] || range[1] > dataBytes) {
+            throw bad(
+                    path,
+                    tensor + " lies at " + Arrays.toString(range) + ", outside the " + dataBytes + " bytes of data");
+        }
+        long bytes = dtype.bytes;
+        try {
+            for (long n : shape) {
+                bytes = Math.multiplyExact(bytes, n);
+            }
+        } catch (ArithmeticException e) {
+            throw bad(path, tensor + " has the shape " + Arrays.toString(shape) + ", whose size overflows");
+        }
+        if (bytes != range[1] - range[0]) {
+            throw bad(
+                    path,
+                    tensor + " of " + dtype + Arrays.toString(shape) + " needs " + bytes + " bytes, but has "
+                            + (range[1] - range[0]));
+        }
+        return new Entry(name, dtype, shape, dataOffset + range[0], bytes);
+    }
+
+    private static long[] sizes(Path path, String what, Object value) {
+        if (!(value instanceof List<?> list) || list.size() > MAX_RANK) {
+            throw bad(path, what + " is no list of at most " + MAX_RANK + " integers");
+        }
+        long[] out = new long[list.size()];
+        for (int i = 0; i < out.length; i++) {
+            if (!(list.get(i) instanceof Long v) || v < 0) {
+                throw bad(path, what + " holds something that is no size");
+            }
+            out[i] = v;
+        }
+        return out;
+    }
+
+    private static InputException bad(Path path, String problem) {
+        return new InputException(
+                path.toString(), "no valid safetensors file: " + problem, "Copy or download the file again");
+    }
+
+    /** Names in the order of the file's data. */
+    public Set<String> names() {
+        return entries.keySet();
+    }
+
+    /** @throws InputException where there is no tensor of this name */
+    public Entry entry(String name) {
+        Entry e = entries.get(name);
+        if (e == null) {
+            throw new InputException(
+                    path.toString(),
+                    "there is no tensor " + InputFiles.quote(name) + " among its " + entries.size(),
+                    "Check that the file belongs to this model");
+        }
+        return e;
+    }
+
+    /** The file's own notes, name to text. */
+    public Map<String, String> metadata() {
+        return metadata;
+    }
+
+    public Path path() {
+        return path;
+    }
+
+    /**
+     * A tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
+     *
+     * @throws InputException for another dtype, an unknown name, or more elements than an array can have
+     */
+    public float[] floats(String name) {
+        Entry e = entry(name);
+        if (e.dtype != DType.F32 && e.dtype != DType.F64 && e.dtype != DType.F16 && e.dtype != DType.BF16) {
+            throw new InputException(
+                    path.toString(),
+                    "tensor " + InputFiles.quote(name) + " is " + e.dtype + ", but a floating-point type is needed",
+                    "Check that the file belongs to this model");
+        }
+        if (e.elements() > Integer.MAX_VALUE - 8) {
+            throw new InputException(
+                    path.toString(),
+                    "tensor " + InputFiles.quote(name) + " has " + e.elements() + " elements, too many for one array",
+                    "Split it");
+        }
+        float[] out = new float[(int) e.elements()];
+        ByteBuffer chunk =
+                ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);
+        MappedBytes in = data();
+        int i = 0;
+        for (long done = 0; done < e.bytes; done += chunk.limit()) {
+            chunk.clear().limit((int) Math.min(CHUNK_BYTES, e.bytes - done));
+            in.get(e.offset - dataOffset + done, chunk, chunk.limit());
+            chunk.flip();
+            while (chunk.hasRemaining()) {
+                out[i++] = switch (e.dtype) {
+                    case F32 -> chunk.getFloat();
+                    case F64 -> (float) chunk.getDouble();
+                    case F16 -> Half.fromF16(chunk.getShort());
+                    default -> Half.fromBf16(chunk.getShort());
+                };
+            }
+        }
+        return out;
+    }
+
+    /** Copies a tensor's raw little-endian bytes to {@code dst} at its position, which advances. */
+    public void read(String name, ByteBuffer dst) {
+        Entry e = entry(name);
+        if (dst.remaining() < e.bytes) {
+            throw new IllegalArgumentException(
+                    "tensor " + name + " has " + e.bytes + " bytes, the buffer has room for " + dst.remaining());
+        }
+        data().get(e.offset - dataOffset, dst, (int) e.bytes);
+    }
+
+    @Override
+    public void close() {
+        data = null;
+    }
+
+    private MappedBytes data() {
+        MappedBytes d = data;
+        if (d == null) {
+            throw new IllegalStateException(path + " is closed");
+        }
+        return d;
+    }
+
+    /**
+     * Collects tensors and writes them in one {@link #commit}. The bytes depend only on what was added, not on the
+     * order of adding: by dtype, larger ones first (which aligns every tensor), then by name; metadata by key; the
+     * header is padded so that the data starts at a multiple of 8. So the reference implementation does it.
+     */
+    public static final class Writer {
+        private record Pending(DType dtype, long[] shape, int bytes, Supplier<ByteBuffer> data) {}
+
+        private final Path path;
+        private final Map<String, String> metadata = new TreeMap<>();
+        private final Map<String, Pending> tensors = new TreeMap<>();
+
+        public Writer(Path path) {
+            this.path = path;
+        }
+
+        public Writer metadata(String key, String value) {
+            metadata.put(key, value);
+            return this;
+        }
+
+        public Writer metadata(Map<String, String> all) {
+            metadata.putAll(all);
+            return this;
+        }
+
+        /** Adds a tensor whose little-endian bytes lie between the buffer's position and limit at commit time. */
+        public Writer add(String name, DType dtype, long[] shape, ByteBuffer data) {
+            return add(name, dtype, shape, () -> data);
+        }
+
+        /** Adds a tensor whose bytes are asked for at commit, one tensor at a time; at most 2 GiB. */
+        public Writer add(String name, DType dtype, long[] shape, Supplier<ByteBuffer> data) {
+            long bytes = dtype.bytes;
+            for (long n : shape) {
+                if (n < 0) {
+                    throw new IllegalArgumentException(name + ": negative length in " + Arrays.toString(shape));
+                }
+                bytes = Math.multiplyExact(bytes, n);
+            }
+            if (name.equals(METADATA)
+                    || tensors.put(name, new Pending(dtype, shape.clone(), Math.toIntExact(bytes), data)) != null) {
+                throw new IllegalArgumentException("tensor name " + name + " is taken");
+            }
+            return this;
+        }
+
+        /** Adds a float32 tensor. */
+        public Writer add(String name, float[] data, long... shape) {
+            return add(name, DType.F32, shape, () -> {
+                ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(data.length, Float.BYTES))
+                        .order(ByteOrder.LITTLE_ENDIAN);
+                bytes.asFloatBuffer().put(data);
+                return bytes;
+            });
+        }
+
+        /**
+         * Writes the file: to a temporary name, forced to the disk, then renamed.
+         *
+         * @throws InputException where it cannot be written; an older file of that name is then untouched
+         */
+        public void commit() {
+            commit(AtomicFiles.Opener.NEW_FILE);
+        }
+
+        void commit(AtomicFiles.Opener opener) {
+            List<Map.Entry<String, Pending>> order = new ArrayList<>(tensors.entrySet());
+            order.sort(Comparator.comparing(e -> e.getValue().dtype)); // stable: names stay sorted
+            Map<String, Object> header = new LinkedHashMap<>();
+            if (!metadata.isEmpty()) {
+                header.put(METADATA, metadata);
+            }
+            long end = 0;
+            for (Map.Entry<String, Pending> e : order) {
+                Pending t = e.getValue();
+                Map<String, Object> fields = new LinkedHashMap<>(); // Map.of has another order in every run
+                fields.put("dtype", t.dtype.name());
+                fields.put("shape", t.shape);
+                fields.put("data_offsets", new long[] {end, end + t.bytes});
+                header.put(e.getKey(), fields);
+                end += t.bytes;
+            }
+            byte[] json = Json.compact(header).getBytes(StandardCharsets.UTF_8);
+            int length = (json.length + 7) / 8 * 8;
+            ByteBuffer head = ByteBuffer.allocate(8 + length).order(ByteOrder.LITTLE_ENDIAN);
+            head.putLong(length).put(json);
+            while (head.hasRemaining()) {
+                head.put((byte) ' ');
+            }
+            try (AtomicFiles.Pending file = new AtomicFiles.Pending(path, head.capacity() + end, opener)) {
+                file.write(head.flip());
+                for (Map.Entry<String, Pending> e : order) {
+                    ByteBuffer data = e.getValue().data.get().duplicate();
+                    if (data.remaining() != e.getValue().bytes) {
+                        throw new IllegalStateException("tensor " + e.getKey() + " has " + data.remaining()
+                                + " bytes, its shape needs " + e.getValue().bytes);
+                    }
+                    file.write(data);
+                }
+                file.commit();
+            }
+        }
+    }
+}

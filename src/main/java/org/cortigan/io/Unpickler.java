@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.cortigan.InputException;
+
+/**
+ * Virtual machine for the pickle of one 0-d numpy object array, protocols 0 to 5 (source: Python's pickletools and
+ * numpy's {@code __reduce__} methods). Values are null, Boolean, Long, Double, String, byte[], Tuple, List, Map, and
+ * the four numpy things below.
+ *
+ * <p>Bounds: a step consumes at least one byte of the file and makes at most one object; steps are limited; byte
+ * strings are copied only as they are consumed, and conversions take at most {@link #MAX_SCALAR_BYTES}. Values are
+ * never walked recursively (no hashing or printing of containers), so that cycles and shared references are harmless.
+ */
+final class Unpickler {
+    private static final int MAX_STEPS = 100_000;
+    private static final int MAX_SCALAR_BYTES = 256;
+
+    /** The only names a file may refer to. */
+    private enum Name {
+        RECONSTRUCT,
+        SCALAR,
+        NDARRAY,
+        DTYPE,
+        ENCODE
+    }
+
+    private static final Map<String, Name> NAMES = Map.of(
+            "numpy.core.multiarray._reconstruct", Name.RECONSTRUCT,
+            "numpy._core.multiarray._reconstruct", Name.RECONSTRUCT,
+            "numpy.core.multiarray.scalar", Name.SCALAR,
+            "numpy._core.multiarray.scalar", Name.SCALAR,
+            "numpy.ndarray", Name.NDARRAY,
+            "numpy.dtype", Name.DTYPE,
+            "_codecs.encode", Name.ENCODE);
+
+    private record Tuple(Object[] items) {}
+
+    /** A dtype such as O8, i8, U5. */
+    private static final class DType {
+        final char kind;
+        final int bytes;
+        boolean built;
+
+        DType(char kind, int bytes) {
+            this.kind = kind;
+            this.bytes = bytes;
+        }
+    }
+
+    private static final class NdArray {
+        boolean built;
+        Object item;
+    }
+
+    private final Path path;
+    private final ByteBuffer in;
+    private final List<Object> stack = new ArrayList<>();
+    private final List<Integer> marks = new ArrayList<>();
+    private final Map<Long, Object> memo = new HashMap<>();
+    private int opAt;
+
+    Unpickler(Path path, byte[] file, int offset) {
+        this.path = path;
+        in = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).position(offset);
+    }
+
+    /** Runs the program to its end. @return what the 0-d array holds */
+    Object run() {
+        for (int steps = 0; steps < MAX_STEPS; steps++) {
+            opAt = in.position();
+            int op = in.get(need(1)) & 0xff;
+            if (op == '.') {
+                Object result = pop();
+                if (!stack.isEmpty() || !marks.isEmpty() || in.hasRemaining()) {
+                    throw bad("the pickle ends with values or bytes left over");
+                }
+                if (!(result instanceof NdArray array) || !array.built) {
+                    throw bad("the pickle makes " + describe(result) + ", not a 0-d array");
+                }
+                return array.item;
+            }
+            step(op);
+        }
+        throw bad("more than " + MAX_STEPS + " instructions");
+    }
+
+    private void step(int op) {
+        switch (op) {
+            case 0x80 -> { // PROTO
+                int protocol = in.get(need(1)) & 0xff;
+                if (protocol > 5) {
+                    throw bad("pickle protocol " + protocol + " is unknown");
+                }
+            }
+            case 0x95 -> { // FRAME
+                long length = in.getLong(need(8));
+                if (length < 0 || length > in.remaining()) {
+                    throw bad("a frame of " + Long.toUnsignedString(length) + " bytes, but " + in.remaining()
+                            + " are left");
+                }
+            }
+            case 'N' -> stack.add(null);
+            case 0x88 -> stack.add(true);
+            case 0x89 -> stack.add(false);
+            case 'K' -> stack.add((long) (in.get(need(1)) & 0xff));
+            case 'M' -> stack.add((long) (in.getShort(need(2)) & 0xffff));
+            case 'J' -> stack.add((long) in.getInt(need(4)));
+            case 0x8a -> stack.add(littleEndian(in.get(need(1)) & 0xff));
+            case 0x8b -> stack.add(littleEndian(in.getInt(need(4))));
+            case 'I' -> intLine();
+            case 'L' -> {
+                String line = line();
+                stack.add(number(line.endsWith("L") ? line.substring(0, line.length() - 1) : line));
+            }
+            case 'G' -> stack.add(Double.longBitsToDouble(Long.reverseBytes(in.getLong(need(8)))));
+            case 'X' -> stack.add(text(in.getInt(need(4)), StandardCharsets.UTF_8));
+            case 0x8c -> stack.add(text(in.get(need(1)) & 0xff, StandardCharsets.UTF_8));
+            case 0x8d -> stack.add(text(in.getLong(need(8)), StandardCharsets.UTF_8));
+            case 'T' -> stack.add(text(in.getInt(need(4)), StandardCharsets.US_ASCII)); // Python 2's str
+            case 'U' -> stack.add(text(in.get(need(1)) & 0xff, StandardCharsets.US_ASCII));
+            case 'C' -> stack.add(bytes(in.get(need(1)) & 0xff));
+            case 'B' -> stack.add(bytes(in.getInt(need(4))));
+            case 0x8e -> stack.add(bytes(in.getLong(need(8))));
+            case 'V' -> stack.add(unescape(line(), false));
+            case 'S' -> quotedLine();
+            case '(' -> marks.add(stack.size());
+            case '0' -> popOrMark();
+            case '1' -> popMark();
+            case '2' -> stack.add(top());
+            case ')' -> stack.add(new Tuple(new Object[0]));
+            case 0x85 -> tuple(1);
+            case 0x86 -> tuple(2);
+            case 0x87 -> tuple(3);
+            case 't' -> stack.add(new Tuple(popMark()));
+            case ']' -> stack.add(new ArrayList<>());
+            case 'l' -> stack.add(new ArrayList<>(Arrays.asList(popMark())));
+            case 'a' -> {
+                Object item = pop();
+                list().add(item);
+            }
+            case 'e' -> {
+                Object[] items = popMark();
+                list().addAll(Arrays.asList(items));
+            }
+            case '}' -> stack.add(new LinkedHashMap<>());
+            case 'd' -> {
+                Object[] items = popMark();
+                stack.add(new LinkedHashMap<>());
+                putAll(items);
+            }
+            case 's' -> {
+                Object value = pop();
+                putAll(new Object[] {pop(), value});
+            }
+            case 'u' -> putAll(popMark());
+            case 'p' -> memo.put(number(line()), top());
+            case 'q' -> memo.put((long) (in.get(need(1)) & 0xff), top());
+            case 'r' -> memo.put(in.getInt(need(4)) & 0xffffffffL, top());
+            case 0x94 -> memo.put((long) memo.size(), top());
+            case 'g' -> recall(number(line()));
+            case 'h' -> recall(in.get(need(1)) & 0xff);
+            case 'j' -> recall(in.getInt(need(4)) & 0xffffffffL);
+            case 'c' -> {
+                String module = line();
+                stack.add(name(module, line()));
+            }
+            case 0x93 -> { // STACK_GLOBAL
+                Object attribute = pop();
+                Object module = pop();
+                if (!(module instanceof String m) || !(attribute instanceof String a)) {
+                    throw bad("STACK_GLOBAL with a name that is no string");
+                }
+                stack.add(name(m, a));
+            }
+            case 'R' -> {
+                Object args = pop();
+                stack.add(reduce(pop(), args));
+            }
+            case 'b' -> {
+                Object state = pop();
+                build(top(), state);
+            }
+            case 'i' -> {
+                String module = line();
+                throw refused("instance of " + InputFiles.quote(module + "." + line()));
+            }
+            case 'o' -> throw refused("instruction OBJ");
+            case 0x81 -> throw refused("instruction NEWOBJ");
+            case 0x92 -> throw refused("instruction NEWOBJ_EX");
+            case 'P', 'Q' -> throw refused("persistent reference");
+            case 0x82, 0x83, 0x84 -> throw refused("reference to Python's extension registry");
+            default -> throw refused(String.format("instruction 0x%02x", op));
+        }
+    }
+
+    private Name name(String module, String attribute) {
+        Name name = NAMES.get(module + "." + attribute);
+        if (name == null) {
+            throw refused("name " + InputFiles.quote(module + "." + attribute));
+        }
+        return name;
+    }
+
+    private Object reduce(Object function, Object args) {
+        if (!(function instanceof Name name) || !(args instanceof Tuple tuple)) {
+            throw bad("REDUCE of " + describe(function) + " with " + describe(args));
+        }
+        Object[] a = tuple.items;
+        switch (name) {
+            case RECONSTRUCT -> {
+                // (ndarray, (0,), b'b'): an empty array whose state follows; what shape and type it starts with is
+                // of no effect.
+                if (a.length == 3 && a[0] == Name.NDARRAY && a[1] instanceof Tuple && isB(a[2])) {
+                    return new NdArray();
+                }
+            }
+            case DTYPE -> {
+                if (a.length == 3 && a[0] instanceof String text && text.matches("[OiuU][0-9]{1,3}")) {
+                    char kind = text.charAt(0);
+                    int n = Integer.parseInt(text.substring(1));
+                    if (kind == 'U' || kind == 'O' && n == 8 || n == 1 || n == 2 || n == 4 || n == 8) {
+                        return new DType(kind, kind == 'U' ? 4 * n : n);
+                    }
+                }
+                if (a.length == 3 && a[0] instanceof String text) {
+                    throw refused("dtype " + InputFiles.quote(text));
+                }
+            }
+            case SCALAR -> {
+                if (a.length == 2 && a[0] instanceof DType type && type.kind != 'O' && type.built) {
+                    byte[] raw = a[1] instanceof String s
+                            ? s.getBytes(StandardCharsets.ISO_8859_1)
+                            : a[1] instanceof byte[] b ? b : new byte[0];
+                    if (raw.length == type.bytes && raw.length > 0 && raw.length <= MAX_SCALAR_BYTES) {
+                        return scalar(type, raw);
+                    }
+                }
+            }
+            case ENCODE -> {
+                if (a.length == 2
+                        && a[0] instanceof String s
+                        && s.length() <= MAX_SCALAR_BYTES
+                        && a[1] instanceof String codec
+                        && codec.equals("latin1")
+                        && StandardCharsets.ISO_8859_1.newEncoder().canEncode(s)) {
+                    return s.getBytes(StandardCharsets.ISO_8859_1);
+                }
+            }
+            default -> {}
+        }
+        throw bad("the arguments for " + name + " are not those that numpy writes");
+    }
+
+    private static boolean isB(Object o) {
+        return o instanceof byte[] b && b.length == 1 && b[0] == 'b' || o instanceof String s && s.equals("b");
+    }
+
+    private Object scalar(DType type, byte[] raw) {
+        if (type.kind == 'U') {
+            StringBuilder s = new StringBuilder();
+            ByteBuffer chars = ByteBuffer.wrap(raw).order(ByteOrder.LITTLE_ENDIAN);
+            while (chars.hasRemaining()) {
+                int c = chars.getInt();
+                if (!Character.isValidCodePoint(c)) {
+                    throw bad("a numpy string with an invalid character");
+                }
+                s.appendCodePoint(c);
+            }
+            int end = s.length();
+            while (end > 0 && s.charAt(end - 1) == 0) { // numpy pads with zeros
+                end--;
+            }
+            return s.substring(0, end);
+        }
+        long v = 0;
+        for (int i = 0; i < raw.length; i++) {
+            v |= (raw[i] & 0xffL) << 8 * i;
+        }
+        int unused = 64 - 8 * raw.length;
+        if (type.kind == 'u' && raw.length == 8 && v < 0) {
+            throw bad("an integer beyond 64 bits");
+        }
+        return type.kind == 'u' ? v : v << unused >> unused;
+    }
+
+    private void build(Object target, Object state) {
+        Object[] s = state instanceof Tuple t ? t.items : new Object[0];
+        if (target instanceof DType type && !type.built) {
+            // (version, byte order, subdtype, names, fields, size, alignment, flags[, metadata])
+            if (s.length >= 8
+                    && s[0] instanceof Long
+                    && s[1] instanceof String order
+                    && s[2] == null
+                    && s[3] == null
+                    && s[4] == null) {
+                if (order.equals(">")) {
+                    throw refused("big-endian dtype");
+                }
+                if (order.equals("|") || order.equals("<") || order.equals("=")) {
+                    type.built = true;
+                    return;
+                }
+            }
+            throw bad("the state of a dtype is not what numpy writes");
+        }
+        if (target instanceof NdArray array && !array.built) {
+            // (version, shape, dtype, Fortran order, list of objects)
+            if (s.length == 5
+                    && s[0] instanceof Long
+                    && s[1] instanceof Tuple shape
+                    && s[2] instanceof DType type
+                    && s[3] instanceof Boolean
+                    && s[4] instanceof List<?> items) {
+                if (shape.items.length != 0 || type.kind != 'O' || !type.built || items.size() != 1) {
+                    throw bad("the pickled array is not a 0-d object array");
+                }
+                array.item = items.get(0);
+                array.built = true;
+                return;
+            }
+            throw bad("the state of an array is not what numpy writes");
+        }
+        throw refused("state set on " + describe(target));
+    }
+
+    private void recall(long key) {
+        Object value = memo.get(key);
+        if (value == null && !memo.containsKey(key)) {
+            throw bad("memo entry " + key + " is not set");
+        }
+        stack.add(value);
+    }
+
+    private void tuple(int n) {
+        Object[] items = new Object[n];
+        for (int i = n - 1; i >= 0; i--) {
+            items[i] = pop();
+        }
+        stack.add(new Tuple(items));
+    }
+
+    private void putAll(Object[] items) {
+        if (!(top() instanceof Map<?, ?>) || items.length % 2 != 0) {
+            throw bad("dictionary entries without a dictionary or without a value");
+        }
+        @SuppressWarnings("unchecked") // this machine makes no other maps
+        Map<Object, Object> map = (Map<Object, Object>) top();
+        for (int i = 0; i < items.length; i += 2) {
+            if (!(items[i] instanceof Long || items[i] instanceof String)) {
+                throw bad("a dictionary key is " + describe(items[i]));
+            }
+            map.put(items[i], items[i + 1]);
+        }
+    }
+
+    private List<Object> list() {
+        if (!(top() instanceof List<?>)) {
+            throw bad("list items without a list");
+        }
+        @SuppressWarnings("unchecked") // this machine makes no other lists
+        List<Object> list = (List<Object>) top();
+        return list;
+    }
+
+    private int bottom() {
+        return marks.isEmpty() ? 0 : marks.get(marks.size() - 1);
+    }
+
+    private Object top() {
+        if (stack.size() <= bottom()) {
+            throw bad("the stack is empty");
+        }
+        return stack.get(stack.size() - 1);
+    }
+
+    private Object pop() {
+        Object top = top();
+        stack.remove(stack.size() - 1);
+        return top;
+    }
+
+    private void popOrMark() {
+        if (!marks.isEmpty() && stack.size() == bottom()) {
+            marks.remove(marks.size() - 1);
+        } else {
+            pop();
+        }
+    }
+
+    private Object[] popMark() {
+        if (marks.isEmpty()) {
+            throw bad("no mark on the stack");
+        }
+        List<Object> above = stack.subList(marks.remove(marks.size() - 1), stack.size());
+        Object[] items = above.toArray();
+        above.clear();
+        return items;
+    }
+
+    /** The position of the next {@code n} bytes, which are consumed. */
+    private int need(int n) {
+        int at = in.position();
+        if (n > in.remaining()) {
+            throw new InputException(
+                    path + ", byte " + opAt, "the pickle is truncated", "Copy or download the file again");
+        }
+        in.position(at + n);
+        return at;
+    }
+
+    private byte[] bytes(long n) {
+        if (n < 0 || n > in.remaining()) {
+            throw bad("a string of " + n + " bytes, but " + in.remaining() + " are left");
+        }
+        byte[] out = new byte[(int) n];
+        in.get(out);
+        return out;
+    }
+
+    private String text(long n, Charset charset) {
+        try {
+            return charset.newDecoder().decode(ByteBuffer.wrap(bytes(n))).toString();
+        } catch (CharacterCodingException e) {
+            throw bad("a string that is not " + charset);
+        }
+    }
+
+    private long littleEndian(int n) {
+        if (n < 0 || n > 8) {
+            throw bad("an integer of " + n + " bytes");
+        }
+        byte[] raw = bytes(n);
+        return n == 0 ? 0 : (Long) scalar(new DType('i', n), raw);
+    }
+
+    /** Up to the next newline, which is consumed. */
+    private String line() {
+        int start = in.position();
+        int end = start;
+        while (end < in.limit() && in.get(end) != '\n') {
+            end++;
+        }
+        need(end + 1 - start);
+        byte[] raw = new byte[end - start];
+        in.get(start, raw);
+        return new String(raw, StandardCharsets.ISO_8859_1);
+    }
+
+    private void intLine() {
+        String line = line();
+        stack.add(
+                switch (line) {
+                    case "00" -> (Object) false;
+                    case "01" -> true;
+                    default -> number(line);
+                });
+    }
+
+    private long number(String digits) {
+        if (!digits.matches("-?[0-9]{1,18}")) {
+            throw bad("the integer " + InputFiles.quote(digits));
+        }
+        return Long.parseLong(digits);
+    }
+
+    private void quotedLine() {
+        String line = line();
+        int n = line.length();
+        if (n < 2 || line.charAt(0) != line.charAt(n - 1) || line.charAt(0) != '\'' && line.charAt(0) != '"') {
+            throw bad("a string without quotes");
+        }
+        stack.add(unescape(line.substring(1, n - 1), true));
+    }
+
+    /** Undoes the escapes of text instructions: {@code \\uXXXX} of UNICODE, or those of a Python 2 string. */
+    private String unescape(String s, boolean python) {
+        StringBuilder out = new StringBuilder(s.length());
+        for (int i = 0; i < s.length(); i++) {
+            char c = s.charAt(i);
+            char kind = c == '\\' && i + 1 < s.length() ? s.charAt(i + 1) : 0;
+            int digits = python ? kind == 'x' ? 2 : 0 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
+            if (digits > 0) {
+                if (i + 2 + digits > s.length()
+                        || !s.substring(i + 2, i + 2 + digits).matches("[0-9a-fA-F]+")) {
+                    throw bad("a damaged escape in a string");
+                }
+                long code = Long.parseLong(s.substring(i + 2, i + 2 + digits), 16);
+                if (code > Character.MAX_CODE_POINT) {
+                    throw bad("a damaged escape in a string");
+                }
+                out.appendCodePoint((int) code);
+                i += 1 + digits;
+            } else if (python && c == '\\') {
+                int known = "nrt\\'\"".indexOf(kind);
+                if (kind == 0 || known < 0) {
+                    throw bad("a damaged escape in a string");
+                }
+                out.append("\n\r\t\\'\"".charAt(known));
+                i++;
+            } else {
+                out.append(c);
+            }
+        }
+        return out.toString();
+    }
+
+    /** What a value is, for messages; never its content where that could be deep. */
+    static String describe(Object value) {
+        if (value == null) {
+            return "None";
+        }
+        if (value instanceof String s) {
+            return "the string " + InputFiles.quote(s);
+        }
+        if (value instanceof Long || value instanceof Double || value instanceof Boolean || value instanceof Name) {
+            return value.toString();
+        }
+        return value instanceof byte[]
+                ? "bytes"
+                : value instanceof Tuple
+                        ? "a tuple"
+                        : value instanceof List
+                                ? "a list"
+                                : value instanceof Map ? "a dict" : value instanceof DType ? "a dtype" : "an array";
+    }
+
+    private InputException refused(String what) {
+        return new InputException(
+                path + ", byte " + opAt,
+                "the pickle contains what no ROI mapping needs and is " + "refused: " + what,
+                "Do not trust this file; take the mapping from the original data set");
+    }
+
+    private InputException bad(String problem) {
+        return new InputException(
+                path + ", byte " + opAt, "the pickle is malformed: " + problem, "Copy or download the file again");
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.plan;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.PriorityQueue;
+import java.util.Set;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+
+/** Which nodes run, and in which order. */
+final class NodeOrder {
+    private NodeOrder() {}
+
+    /**
+     * The nodes that the targets need, in the order of creation except where an update in place must wait for the
+     * readers of what it overwrites.
+     */
+    static List<Node> order(Graph g, Collection<Value> targets) {
+        boolean[] needed = new boolean[g.nodes().size()];
+        for (Value t : targets) needed[t.node().id()] = true;
+        for (int i = needed.length - 1; i >= 0; i--)
+            if (needed[i])
+                for (Value in : g.nodes().get(i).inputs()) needed[in.node().id()] = true;
+
+        // Contents: a value and its views hold the same contents; an update makes new ones.
+        Map<Value, Value> contents = new HashMap<>();
+        Map<Value, Set<Node>> readers = new HashMap<>();
+        Map<Value, Node> updater = new HashMap<>();
+        List<Node> nodes = new ArrayList<>();
+        for (Node n : g.nodes()) {
+            if (!needed[n.id()]) continue;
+            nodes.add(n);
+            for (Value in : n.inputs())
+                readers.computeIfAbsent(contents.get(in), k -> new HashSet<>()).add(n);
+            for (Value out : n.outputs()) {
+                int s = n.op().storage(out.index());
+                if (s < 0 || n.op().overwrites(out.index())) contents.put(out, out);
+                else contents.put(out, contents.get(n.input(s)));
+                if (s >= 0 && n.op().overwrites(out.index())) {
+                    Node other = updater.put(contents.get(n.input(s)), n);
+                    if (other != null && other != n)
+                        throw new IllegalStateException("both " + other + " and " + n + " overwrite " + n.input(s));
+                }
+            }
+        }
+        Map<Node, Integer> waits = new HashMap<>();
+        Map<Node, List<Node>> next = new HashMap<>();
+        for (Node n : nodes) {
+            Set<Node> before = new HashSet<>();
+            for (Value in : n.inputs()) before.add(in.node());
+            for (Value out : n.outputs()) {
+                int s = n.op().storage(out.index());
+                if (s >= 0 && n.op().overwrites(out.index()))
+                    for (Node r : readers.get(contents.get(n.input(s)))) if (r != n) before.add(r);
+            }
+            waits.put(n, before.size());
+            for (Node b : before)
+                next.computeIfAbsent(b, k -> new ArrayList<>()).add(n);
+        }
+        PriorityQueue<Node> ready = new PriorityQueue<>((a, b) -> Integer.compare(a.id(), b.id()));
+        for (Node n : nodes) if (waits.get(n) == 0) ready.add(n);
+        List<Node> order = new ArrayList<>();
+        while (!ready.isEmpty()) {
+            Node n = ready.poll();
+            order.add(n);
+            for (Node m : next.getOrDefault(n, List.of())) if (waits.merge(m, -1, Integer::sum) == 0) ready.add(m);
+        }
+        if (order.size() != nodes.size()) {
+            nodes.removeAll(order);
+            throw new IllegalStateException(
+                    "an update overwrites what a later node still reads; nodes that wait for each other: "
+                            + nodes.subList(0, Math.min(4, nodes.size())));
+        }
+        return order;
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.simulate;
+
+import org.cortigan.io.AtomicFiles;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.cortigan.InputException;
+
+/** Four photographs in the public domain or under CC0 that come with the product (photos/ATTRIBUTION.txt). */
+public final class BundledPhotos {
+    private static final List<String> NAMES = List.of("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg");
+
+    private BundledPhotos() {}
+
+    /** Writes them into a folder. */
+    public static List<Path> extract(Path folder) {
+        List<Path> files = new ArrayList<>();
+        try {
+            Files.createDirectories(folder);
+            for (String n : NAMES)
+                try (InputStream in = BundledPhotos.class.getResourceAsStream("/org/cortigan/photos/" + n)) {
+                    if (in == null) throw new IllegalStateException("no resource " + n);
+                    AtomicFiles.write(folder.resolve(n), in.readAllBytes());
+                    files.add(folder.resolve(n));
+                }
+        } catch (IOException e) {
+            throw new InputException(folder.toString(), "cannot be written: " + e, "Choose another folder", e);
+        }
+        return files;
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.simulate;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/**
+ * A simulated visual cortex: responses that are no linear map of pixels. What a vertex sees is fixed by the seed.
+ *
+ * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
+ * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8
+ * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field in the opposite
+ * half of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013), less the
+ * energy of the whole field. A vertex of a higher area reads conjunctions: products of rectified, pooled features, some
+ * shared by its region. Vertices in no region are driven weakly by a few of all conjunctions. Signal variance is a
+ * vertex's own: noise ceilings run from 0 to 0.8.
+ */
+final class SimulatedCortex {
+    static final int SIDE = 64;
+    private static final int ORIENTATIONS = 6, SCALES = 3, COLOUR_GRID = 8, POOL = 4, UNITS = 384, TAPS = 20;
+    private static final int[] GRID = {32, 16, 8};
+    private static final int FEATURES = ORIENTATIONS * (32 * 32 + 16 * 16 + 8 * 8) + 3 * COLOUR_GRID * COLOUR_GRID;
+    private static final int POOLED = POOL * POOL * (ORIENTATIONS * SCALES + 3);
+
+    /** Classes with their ROIs in the order of their ids (DOMAIN: the challenge's mappings). */
+    static final Map<String, List<String>> CLASSES = new LinkedHashMap<>();
+
+    static {
+        CLASSES.put("prf-visualrois", List.of("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"));
+        CLASSES.put("floc-bodies", List.of("EBA", "FBA-1", "FBA-2", "mTL-bodies"));
+        CLASSES.put("floc-faces", List.of("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"));
+        CLASSES.put("floc-places", List.of("OPA", "PPA", "RSC"));
+        CLASSES.put("floc-words", List.of("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"));
+        CLASSES.put(
+                "streams",
+                List.of("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"));
+    }
+
+    /** Where on the line of a hemisphere's vertices an ROI lies, as parts of it: its region and its width. */
+    private static final Map<String, double[]> PLACE = new LinkedHashMap<>();
+
+    static {
+        double at = 0;
+        for (String r : CLASSES.get("prf-visualrois")) {
+            double w = r.startsWith("V1") ? 0.045 : r.equals("hV4") ? 0.025 : 0.035;
+            PLACE.put(r, new double[] {at, at + w});
+            at += w;
+        }
+        put(
+                "early",
+                0,
+                0.27,
+                "midventral",
+                0.27,
+                0.32,
+                "ventral",
+                0.32,
+                0.5,
+                "midlateral",
+                0.5,
+                0.54,
+                "lateral",
+                0.54,
+                0.72);
+        put("midparietal", 0.72, 0.75, "parietal", 0.75, 0.88);
+        put("FBA-1", 0.33, 0.35, "FBA-2", 0.36, 0.385, "FFA-1", 0.34, 0.362, "FFA-2", 0.375, 0.4, "PPA", 0.42, 0.46);
+        put("VWFA-1", 0.395, 0.415, "VWFA-2", 0.41, 0.425, "mTL-bodies", 0.47, 0.475, "mTL-faces", 0.472, 0.478);
+        put("mTL-words", 0.476, 0.482, "aTL-faces", 0.485, 0.49, "OWFA", 0.28, 0.3, "mfs-words", 0.49, 0.5);
+        put("EBA", 0.55, 0.62, "OFA", 0.52, 0.56, "OPA", 0.6, 0.65, "RSC", 0.78, 0.81);
+    }
+
+    private static void put(Object... p) {
+        for (int i = 0; i < p.length; i += 3)
+            PLACE.put((String) p[i], new double[] {((Number) p[i + 1]).doubleValue(), ((Number) p[i + 2]).doubleValue()
+            });
+    }
+
+    /** A hemisphere: its masks by class, and for every vertex what it reads. */
+    static final class Hemisphere {
+        final boolean isLeft;
+        final int vertices;
+        final Map<String, int[]> masks = new LinkedHashMap<>();
+        /** Taps: into the features for early vertices, into the units for others; weight 0 where unused. */
+        final short[] tap;
+
+        final float[] weight;
+        final boolean[] early;
+        /** Sum of an early vertex's weights. */
+        final float[] gain;
+
+        final float[] ceiling;
+        /** Calibration: mean and reciprocal deviation of the raw signal. */
+        final float[] mean;
+
+        final float[] scale;
+
+        Hemisphere(boolean isLeft, int vertices) {
+            this.isLeft = isLeft;
+            this.vertices = vertices;
+            tap = new short[vertices * TAPS];
+            weight = new float[vertices * TAPS];
+            early = new boolean[vertices];
+            gain = new float[vertices];
+            ceiling = new float[vertices];
+            mean = new float[vertices];
+            scale = new float[vertices];
+            Arrays.fill(scale, 1);
+        }
+    }
+
+    /** A nonlinear conjunction: product of two rectified pooled features. */
+    private final int[][] unit = new int[UNITS][2];
+
+    private final float[][] threshold = new float[UNITS][2];
+    private final float[][][] even = new float[SCALES][ORIENTATIONS][];
+    private final float[][][] odd = new float[SCALES][ORIENTATIONS][];
+    final Hemisphere[] hemispheres = new Hemisphere[2];
+
+    /** @param present whether an ROI exists in the left (0) or right (1) hemisphere */
+    SimulatedCortex(long seed, int left, int right, java.util.function.BiPredicate<String, Integer> present) {
+        filters();
+        SplittableRandom r = new SplittableRandom(seed);
+        for (int u = 0; u < UNITS; u++)
+            for (int k = 0; k < 2; k++) {
+                unit[u][k] = r.nextInt(POOLED);
+                threshold[u][k] = (float) (0.1 + 0.25 * r.nextDouble());
+            }
+        hemispheres[0] = hemisphere(true, left, r.split(), present);
+        hemispheres[1] = hemisphere(false, right, r.split(), present);
+    }
+
+    private void filters() {
+        for (int s = 0; s < SCALES; s++) {
+            int n = 4 << s; // half width: 4, 8, 16
+            double sigma = n / 2.2, frequency = 0.9 / n;
+            for (int o = 0; o < ORIENTATIONS; o++) {
+                double a = Math.PI * o / ORIENTATIONS, c = StrictMath.cos(a), d = StrictMath.sin(a);
+                int w = 2 * n + 1;
+                float[] e = new float[w * w], q = new float[w * w];
+                double sum = 0, norm = 0;
+                for (int y = -n; y <= n; y++)
+                    for (int x = -n; x <= n; x++) {
+                        double g = StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)),
+                                p = 2 * Math.PI * frequency * (c * x + d * y);
+                        int i = (y + n) * w + x + n;
+                        e[i] = (float) (g * StrictMath.cos(p));
+                        q[i] = (float) (g * StrictMath.sin(p));
+                        sum += e[i];
+                        norm += g;
+                    }
+                for (int i = 0; i < e.length; i++) { // no answer to even light
+                    int y = i / w - n, x = i % w - n;
+                    e[i] -= (float) (sum / norm * StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)));
+                    e[i] /= (float) norm;
+                    q[i] /= (float) norm;
+                }
+                even[s][o] = e;
+                odd[s][o] = q;
+            }
+        }
+    }
+
+    private static int base(int scale) {
+        int at = 0;
+        for (int s = 0; s < scale; s++) at += ORIENTATIONS * GRID[s] * GRID[s];
+        return at;
+    }
+
+    private Hemisphere hemisphere(
+            boolean isLeft, int n, SplittableRandom r, java.util.function.BiPredicate<String, Integer> present) {
+        Hemisphere h = new Hemisphere(isLeft, n);
+        // 5350 of 19004 vertices of the challenge's first subject lie in no functional ROI: the line's end is free here
+        Map<String, int[]> units = new LinkedHashMap<>();
+        String[] region = new String[n];
+        for (Map.Entry<String, List<String>> c : CLASSES.entrySet()) {
+            int[] mask = new int[n];
+            for (int i = 0; i < c.getValue().size(); i++) {
+                String roi = c.getValue().get(i);
+                int[] own = new int[24];
+                for (int k = 0; k < own.length; k++) own[k] = r.nextInt(UNITS);
+                units.put(roi, own);
+                if (!present.test(roi, isLeft ? 0 : 1)) continue;
+                double[] p = PLACE.get(roi);
+                for (int v = (int) (p[0] * n); v < (int) (p[1] * n); v++) {
+                    // ROIs have ragged edges and holes, streams do not
+                    if (!c.getKey().equals("streams") && r.nextInt(12) == 0) continue;
+                    if (mask[v] == 0) mask[v] = i + 1;
+                    if (region[v] == null || !c.getKey().equals("streams")) region[v] = roi;
+                }
+            }
+            h.masks.put(c.getKey(), mask);
+        }
+        for (int v = 0; v < n; v++) vertex(h, v, region[v], units, r.split());
+        return h;
+    }
+
+    private void vertex(Hemisphere h, int v, String region, Map<String, int[]> units, SplittableRandom r) {
+        boolean primary = region != null && region.matches("V[123][vd]|early");
+        h.early[v] = primary;
+        double u = r.nextDouble(), t = r.nextDouble();
+        // fractions: early areas about 0.5, higher regions 0.35, the rest 0.15, each widely spread, some 0
+        double top = primary ? 0.85 : region != null ? 0.75 : 0.45;
+        h.ceiling[v] = r.nextInt(25) == 0
+                ? 0
+                : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
+        int at = v * TAPS;
+        if (!primary) {
+            int[] own = region == null ? null : units.get(region);
+            for (int k = 0; k < 10; k++) {
+                boolean shared = own != null && k < 7;
+                h.tap[at + k] =
+                        (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
+                // half of the conjunctions suppress: a region prefers some contents over others, not contents over none
+                double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
+                h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
+            }
+            return;
+        }
+        int area = region.charAt(0) == 'V' ? region.charAt(1) - '0' : 2;
+        double eccentricity = 0.04 + 0.44 * r.nextDouble() * r.nextDouble() + 0.02 * r.nextDouble();
+        double angle = Math.PI * (r.nextDouble() - 0.5);
+        if (region.endsWith("v")) angle = Math.abs(angle); // ventral areas see above the horizon
+        if (region.endsWith("d")) angle = -Math.abs(angle);
+        double side = h.isLeft ? 1 : -1; // the left hemisphere sees the right half
+        double x = 0.5 + side * eccentricity * StrictMath.cos(angle), y = 0.5 - eccentricity * StrictMath.sin(angle);
+        double sigma = (0.02 + 0.12 * eccentricity) * area;
+        int s = Math.min(SCALES - 1, (int) (r.nextDouble() * 1.4 + eccentricity * 3)),
+                g = GRID[s],
+                o = r.nextInt(ORIENTATIONS);
+        int span = s == 0 ? 4 : s == 1 ? 3 : 2;
+        int x0 = clamp((int) (x * g - span / 2.0 + 0.5), g - span),
+                y0 = clamp((int) (y * g - span / 2.0 + 0.5), g - span);
+        List<float[]> taps = new ArrayList<>();
+        for (int i = 0; i < span; i++)
+            for (int j = 0; j < span; j++) {
+                double dx = (x0 + j + 0.5) / g - x, dy = (y0 + i + 0.5) / g - y;
+                double w = StrictMath.exp(-(dx * dx + dy * dy) / (2 * sigma * sigma + 1.0 / (g * g)));
+                for (int k = 0; k < 2; k++) { // the preferred orientation and, weaker, its neighbour
+                    int f = base(s) + ((o + k) % ORIENTATIONS * g + y0 + i) * g + x0 + j;
+                    taps.add(new float[] {f, (float) (w * (k == 0 ? 1 : 0.4))});
+                }
+            }
+        taps.sort((p, q) -> Float.compare(q[1], p[1]));
+        for (int k = 0; k < Math.min(TAPS, taps.size()); k++) {
+            h.tap[at + k] = (short) taps.get(k)[0];
+            h.weight[at + k] = taps.get(k)[1];
+            h.gain[v] += taps.get(k)[1];
+        }
+    }
+
+    private static int clamp(int v, int most) {
+        return Math.max(0, Math.min(most, v));
+    }
+
+    /** Features of a photograph u8 [64, 64, 3], then its units; a task of its own for each photograph. */
+    float[] features(byte[] rgb) {
+        float[] grey = new float[SIDE * SIDE];
+        for (int i = 0; i < grey.length; i++)
+            grey[i] =
+                    (0.299f * (rgb[3 * i] & 0xff) + 0.587f * (rgb[3 * i + 1] & 0xff) + 0.114f * (rgb[3 * i + 2] & 0xff))
+                            / 255;
+        float[] f = new float[FEATURES + UNITS + 1];
+        for (int s = 0; s < SCALES; s++) {
+            int g = GRID[s], n = 4 << s, w = 2 * n + 1, stride = SIDE / g, at = base(s);
+            // edges repeat: pad once
+            int side = SIDE + 2 * n;
+            float[] p = new float[side * side];
+            for (int y = 0; y < side; y++)
+                for (int x = 0; x < side; x++)
+                    p[y * side + x] = grey[clamp(y - n, SIDE - 1) * SIDE + clamp(x - n, SIDE - 1)];
+            for (int o = 0; o < ORIENTATIONS; o++) {
+                float[] e = even[s][o], q = odd[s][o];
+                for (int i = 0; i < g; i++)
+                    for (int j = 0; j < g; j++) {
+                        float a = 0, b = 0;
+                        int corner = (i * stride + stride / 2) * side + j * stride + stride / 2;
+                        for (int y = 0; y < w; y++) {
+                            int src = corner + y * side, k = y * w;
+                            for (int x = 0; x < w; x++) {
+                                a += p[src + x] * e[k + x];
+                                b += p[src + x] * q[k + x];
+                            }
+                        }
+                        f[at + (o * g + i) * g + j] = (float) Math.sqrt(a * a + b * b);
+                    }
+            }
+            for (int k = 0; k < g * g; k++) {
+                float local = 0.02f;
+                for (int o = 0; o < ORIENTATIONS; o++) local += f[at + o * g * g + k];
+                for (int o = 0; o < ORIENTATIONS; o++)
+                    f[at + o * g * g + k] = ORIENTATIONS * f[at + o * g * g + k] / (local + 0.1f);
+            }
+        }
+        int colour = base(SCALES), cell = SIDE / COLOUR_GRID;
+        for (int i = 0; i < COLOUR_GRID; i++)
+            for (int j = 0; j < COLOUR_GRID; j++) {
+                int red = 0, green = 0, blue = 0;
+                for (int y = 0; y < cell; y++)
+                    for (int x = 0; x < cell; x++) {
+                        int k = 3 * ((i * cell + y) * SIDE + j * cell + x);
+                        red += rgb[k] & 0xff;
+                        green += rgb[k + 1] & 0xff;
+                        blue += rgb[k + 2] & 0xff;
+                    }
+                float n = cell * cell * 255f;
+                int k = colour + 3 * (i * COLOUR_GRID + j);
+                f[k] = 0.5f + (red - green) / n;
+                f[k + 1] = 0.5f + (0.5f * (red + green) - blue) / n;
+                f[k + 2] = (red + green + blue) / (3 * n);
+            }
+        float[] pooled = pool(f);
+        for (int u = 0; u < UNITS; u++) {
+            float a = pooled[unit[u][0]] - threshold[u][0], b = pooled[unit[u][1]] - threshold[u][1];
+            f[FEATURES + u] = a > 0 && b > 0 ? (float) Math.sqrt(a * b) : 0;
+        }
+        float energy = 0;
+        for (int i = 0; i < base(SCALES); i++) energy += f[i];
+        f[FEATURES + UNITS] = energy / base(SCALES);
+        return f;
+    }
+
+    /** Every map averaged over a 4 x 4 grid. */
+    private static float[] pool(float[] f) {
+        float[] p = new float[POOLED];
+        int out = 0;
+        for (int s = 0; s < SCALES; s++)
+            for (int o = 0; o < ORIENTATIONS; o++) out = pool(f, base(s) + o * GRID[s] * GRID[s], 1, GRID[s], p, out);
+        for (int c = 0; c < 3; c++) out = pool(f, base(SCALES) + c, 3, COLOUR_GRID, p, out);
+        return p;
+    }
+
+    private static int pool(float[] f, int at, int stride, int g, float[] p, int out) {
+        int cell = g / POOL;
+        for (int i = 0; i < POOL; i++)
+            for (int j = 0; j < POOL; j++) {
+                float s = 0;
+                for (int y = 0; y < cell; y++)
+                    for (int x = 0; x < cell; x++) s += f[at + stride * ((i * cell + y) * g + j * cell + x)];
+                p[out++] = s / (cell * cell);
+            }
+        return out;
+    }
+
+    /** The signal of all vertices of a hemisphere, standardised once calibrated, to {@code out[at...]}. */
+    void signal(Hemisphere h, float[] features, float[] out, int at) {
+        // suppression by the surround, here the whole field's energy
+        float surround = (float) Math.sqrt(features[FEATURES + UNITS]);
+        for (int v = 0; v < h.vertices; v++) {
+            int base = h.early[v] ? 0 : FEATURES;
+            float s = 0;
+            for (int k = v * TAPS, e = k + TAPS; k < e; k++) s += h.weight[k] * features[base + (h.tap[k] & 0xffff)];
+            if (h.early[v]) s = (float) Math.sqrt(s / h.gain[v]) - surround;
+            out[at + v] = (s - h.mean[v]) * h.scale[v];
+        }
+    }
+
+    /**
+     * Sets mean and deviation of every vertex from the features of example photographs; flat vertices get no signal.
+     */
+    void calibrate(List<float[]> examples) {
+        for (Hemisphere h : hemispheres) {
+            double[] sum = new double[h.vertices], squares = new double[h.vertices];
+            float[] s = new float[h.vertices];
+            float[] first = new float[h.vertices];
+            signal(h, examples.get(0), first, 0);
+            for (float[] f : examples) {
+                signal(h, f, s, 0);
+                for (int v = 0; v < h.vertices; v++) {
+                    double d = s[v] - first[v]; // about the first: no cancellation
+                    sum[v] += d;
+                    squares[v] += d * d;
+                }
+            }
+            for (int v = 0; v < h.vertices; v++) {
+                double m = sum[v] / examples.size(), var = squares[v] / examples.size() - m * m;
+                h.mean[v] = (float) (first[v] + m);
+                h.scale[v] = var > 1e-8 ? (float) (1 / Math.sqrt(var)) : 0;
+                if (var <= 1e-8) h.ceiling[v] = 0;
+            }
+        }
+    }
+}

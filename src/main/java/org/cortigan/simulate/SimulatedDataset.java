@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.simulate;
+
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.Challenge;
+import org.cortigan.cortex.Images;
+import org.cortigan.io.Json;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.io.NumpyPickle;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+
+/**
+ * Writes a simulated subject in exactly the challenge's layout, from any photographs. Three repeats of each image are
+ * averaged; before that signal and noise of a vertex together have unit variance. Beside the challenge's files:
+ * {@code {lh,rh}_noise_ceiling.npy} (fractions, of the averaged responses), {@code dataset.json}, and outside the
+ * subject's folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal bytes,
+ * whatever the number of threads; memory does not grow with the number of images.
+ */
+public final class SimulatedDataset {
+    /** Images of the challenge: training and test of subjects 1 to 8. */
+
+    private static final int FSAVERAGE = 163842, BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
+
+    /**
+     * @param out folder of the data set
+     * @param subject 1 to 8: decides vertex counts and which ROIs there are
+     * @param photographs files to take images from
+     * @param training number of training images; @param test of test images
+     * @param imageSize side of an image, in pixels; 425 in the challenge
+     */
+    public record Options(
+            Path out, int subject, List<Path> photographs, int training, int test, int imageSize, long seed) {
+        public Options {
+            if (subject < 1 || subject > 8)
+                throw new InputException("subject " + subject, "does not exist", "Choose 1 to 8");
+            if (training < 2 || test < 2)
+                throw new InputException("number of images", "is too small", "Ask for at least 2 of each split");
+            if (training > 9999 || test > 9999)
+                throw new InputException(
+                        "number of images", "is too large for the challenge's file names", "Ask for at most 9999");
+            if (imageSize < 32)
+                throw new InputException("image size " + imageSize, "is too small", "Choose at least 32 pixels");
+            photographs = List.copyOf(photographs);
+        }
+    }
+
+    private SimulatedDataset() {}
+
+    /** Writes the data set; a subject's folder that is there already is refused. */
+    public static void write(Options o, Consumer<String> log) {
+        write(o, Challenge.vertices(o.subject), log);
+    }
+
+    /**
+     * Writes a data set of another size than the challenge's.
+     *
+     * @param vertices of the left and the right hemisphere
+     */
+    public static void write(Options o, int[] vertices, Consumer<String> log) {
+        Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
+        if (Files.exists(folder))
+            throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
+        Path temp = o.out.resolve("." + folder.getFileName() + ".partial");
+        try {
+            delete(temp);
+            for (String d : List.of(
+                    "training_split/training_images",
+                    "training_split/training_fmri",
+                    "test_split/test_images",
+                    "roi_masks")) Files.createDirectories(temp.resolve(d));
+            Files.createDirectories(heldOut);
+        } catch (IOException e) {
+            throw new InputException(o.out.toString(), "cannot be written: " + e, "Choose another folder", e);
+        }
+        Map<String, boolean[]> present = presence(o.subject);
+        SimulatedCortex cortex = new SimulatedCortex(
+                o.seed * 1000003L + o.subject, vertices[0], vertices[1], (r, h) -> present.get(r)[h]);
+        Photos photos = new Photos(o.photographs, o.seed);
+        log.accept("calibrating " + (vertices[0] + vertices[1]) + " vertices");
+        int n = Math.min(CALIBRATION, o.training);
+        float[][] examples = new float[n][];
+        IntStream.range(0, n).parallel().forEach(i -> examples[i] = cortex.features(small(photos.image(o, true, i))));
+        cortex.calibrate(Arrays.asList(examples));
+        split(o, cortex, photos, true, temp, temp.resolve("training_split/training_fmri"), log);
+        split(o, cortex, photos, false, temp, heldOut, log);
+        masks(o, cortex, temp.resolve("roi_masks"));
+        NpyWriter.save(temp.resolve("lh_noise_ceiling.npy"), cortex.hemispheres[0].ceiling, vertices[0]);
+        NpyWriter.save(temp.resolve("rh_noise_ceiling.npy"), cortex.hemispheres[1].ceiling, vertices[1]);
+        Map<String, Object> about = new LinkedHashMap<>();
+        about.put("what", "simulated subject in the layout of the Algonauts 2023 challenge; not measured data");
+        about.put("subject", o.subject);
+        about.put("photographs", o.photographs.size());
+        about.put("training_images", o.training);
+        about.put("test_images", o.test);
+        about.put("splits_share_photographs", photos.shared());
+        about.put("image_size", o.imageSize);
+        about.put("seed", o.seed);
+        about.put("repeats", REPEATS);
+        Json.write(temp.resolve("dataset.json"), about);
+        try {
+            Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new InputException(folder.toString(), "cannot be given its name: " + e, "Choose another folder", e);
+        }
+    }
+
+    /** Where the responses to the test images are, apart from what training sees. */
+    public static Path heldOut(Path data, int subject) {
+        return data.resolve(AlgonautsSubject.folderName(subject) + "_held_out");
+    }
+
+    private static void delete(Path folder) throws IOException {
+        if (!Files.exists(folder)) return;
+        List<Path> all;
+        try (var s = Files.walk(folder)) {
+            all = new ArrayList<>(s.toList());
+        }
+        for (int i = all.size() - 1; i >= 0; i--) Files.delete(all.get(i));
+    }
+
+    private static byte[] small(Images.Rgb image) {
+        return image.resize(SimulatedCortex.SIDE, SimulatedCortex.SIDE).pixels();
+    }
+
+    /** Crops of the photographs: which, from where and how large is decided by seed, split and index. */
+    private static final class Photos {
+        private static final int DISJOINT = 20;
+        private final List<Path> files;
+        private final long seed;
+        private final int[] order;
+        private final Images.Rgb[] kept;
+
+        Photos(List<Path> files, long seed) {
+            if (files.isEmpty())
+                throw new InputException("photographs", "there are none", "Give a folder of PNG or JPEG files");
+            this.files = files;
+            this.seed = seed;
+            order = IntStream.range(0, files.size()).toArray();
+            SplittableRandom r = new SplittableRandom(seed ^ 0x70686F746FL);
+            for (int i = order.length - 1; i > 0; i--) {
+                int j = r.nextInt(i + 1), t = order[i];
+                order[i] = order[j];
+                order[j] = t;
+            }
+            // a few photographs that serve many images stay in memory
+            kept = shared() ? files.stream().map(Images::read).toArray(Images.Rgb[]::new) : null;
+        }
+
+        /** Whether training and test images come from the same photographs, at other places. */
+        boolean shared() {
+            return files.size() < DISJOINT;
+        }
+
+        Images.Rgb image(Options o, boolean training, int i) {
+            SplittableRandom r = new SplittableRandom((seed * 31 + (training ? 1 : 2)) * 1_000_003L + i);
+            int forTest = shared() ? 0 : Math.max(1, files.size() / 10), n = files.size();
+            int pick = shared() ? i % n : training ? i % (n - forTest) : n - forTest + i % forTest;
+            Images.Rgb photo = kept != null ? kept[order[pick]] : Images.read(files.get(order[pick]));
+            int least = Math.min(photo.height(), photo.width());
+            // the first image of a photograph is its centre, the others are crops anywhere
+            boolean whole = !shared() && i < (training ? n - forTest : forTest);
+            int side = whole ? least : Math.max(Math.min(least, 24), (int) (least * (0.2 + 0.5 * r.nextDouble())));
+            int x = whole ? (photo.width() - side) / 2 : r.nextInt(photo.width() - side + 1);
+            int y = whole ? (photo.height() - side) / 2 : r.nextInt(photo.height() - side + 1);
+            return photo.crop(x, y, side, side).resize(o.imageSize, o.imageSize);
+        }
+    }
+
+    private static void split(
+            Options o,
+            SimulatedCortex cortex,
+            Photos photos,
+            boolean training,
+            Path subject,
+            Path responses,
+            Consumer<String> log) {
+        String kind = training ? "training" : "test", prefix = training ? "train" : "test";
+        int n = training ? o.training : o.test;
+        SimulatedCortex.Hemisphere l = cortex.hemispheres[0], r = cortex.hemispheres[1];
+        Path images = subject.resolve(kind + "_split/" + kind + "_images");
+        float[][] left = new float[BLOCK][l.vertices], right = new float[BLOCK][r.vertices];
+        try (NpyWriter lw =
+                        NpyWriter.create(responses.resolve("lh_" + kind + "_fmri.npy"), NpyType.F32, n, l.vertices);
+                NpyWriter rw =
+                        NpyWriter.create(responses.resolve("rh_" + kind + "_fmri.npy"), NpyType.F32, n, r.vertices)) {
+            for (int at = 0; at < n; at += BLOCK) {
+                int from = at, count = Math.min(BLOCK, n - at);
+                IntStream.range(0, count).parallel().forEach(k -> {
+                    int i = from + k;
+                    Images.Rgb image = photos.image(o, training, i);
+                    // image numbers of the Natural Scenes Dataset run from 0 to 72999: here any that are not used twice
+                    Images.writePng(
+                            images.resolve(
+                                    String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))),
+                            image);
+                    float[] f = cortex.features(small(image));
+                    SplittableRandom noise = new SplittableRandom((o.seed * 17 + (training ? 5 : 6)) * 1_000_003L + i);
+                    respond(cortex, l, f, noise, left[k]);
+                    respond(cortex, r, f, noise, right[k]);
+                });
+                for (int k = 0; k < count; k++) {
+                    lw.writeRow(left[k], 0, l.vertices);
+                    rw.writeRow(right[k], 0, r.vertices);
+                }
+                if ((at / BLOCK) % 16 == 15) log.accept(kind + " images: " + (at + count) + " of " + n);
+            }
+            lw.commit();
+            rw.commit();
+        }
+        log.accept(n + " " + kind + " images written");
+    }
+
+    /**
+     * With x the part of the signal in the variance of one presentation, the ceiling of three averaged ones is NC = x /
+     * (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
+     */
+    private static void respond(
+            SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {
+        c.signal(h, features, out, 0);
+        for (int v = 0; v < h.vertices; v++) {
+            double nc = h.ceiling[v], x = nc / (REPEATS - (REPEATS - 1) * nc);
+            out[v] = (float) (Math.sqrt(x) * out[v] + Math.sqrt((1 - x) / REPEATS) * noise.nextGaussian());
+        }
+    }
+
+    private static void masks(Options o, SimulatedCortex cortex, Path folder) {
+        for (Map.Entry<String, List<String>> c : SimulatedCortex.CLASSES.entrySet()) {
+            Map<Integer, String> mapping = new LinkedHashMap<>();
+            mapping.put(0, "Unknown");
+            for (String roi : c.getValue()) mapping.put(mapping.size(), roi);
+            NumpyPickle.writeMapping(folder.resolve("mapping_" + c.getKey() + ".npy"), mapping);
+        }
+        for (SimulatedCortex.Hemisphere h : cortex.hemispheres) {
+            String name = h.isLeft ? "lh." : "rh.";
+            int[] where = new SplittableRandom(o.seed + (h.isLeft ? 1 : 2))
+                    .ints(0, FSAVERAGE)
+                    .distinct()
+                    .limit(h.vertices)
+                    .sorted()
+                    .toArray();
+            int[] all = new int[FSAVERAGE];
+            for (int v : where) all[v] = 1;
+            NpyWriter.save(folder.resolve(name + "all-vertices_fsaverage_space.npy"), all, FSAVERAGE);
+            h.masks.forEach((c, mask) -> {
+                int[] space = new int[FSAVERAGE];
+                for (int v = 0; v < mask.length; v++) space[where[v]] = mask[v];
+                NpyWriter.save(folder.resolve(name + c + "_challenge_space.npy"), mask, mask.length);
+                NpyWriter.save(folder.resolve(name + c + "_fsaverage_space.npy"), space, FSAVERAGE);
+            });
+        }
+    }
+
+    /** Which ROIs a subject of the challenge has: {left, right} by name. */
+    private static Map<String, boolean[]> presence(int subject) {
+        Map<String, boolean[]> m = new LinkedHashMap<>();
+        try (BufferedReader in = new BufferedReader(new InputStreamReader(
+                SimulatedDataset.class.getResourceAsStream("/org/cortigan/simulate/roi_presence.csv"),
+                StandardCharsets.UTF_8))) {
+            in.readLine();
+            for (String line; (line = in.readLine()) != null; ) {
+                String[] f = line.split(",");
+                m.put(f[0], new boolean[] {f[2 * subject - 1].equals("1"), f[2 * subject].equals("1")});
+            }
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+        return m;
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cortex;
+
+import org.cortigan.io.Formats;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.simulate.SimulatedDataset;
+import static org.cortigan.io.Formats.refused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.cortigan.cortex.Regions.Order;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Regions of a small simulated subject, whose ROIs overlap, are empty or tiny, and leave vertices uncovered. */
+class RegionsTest {
+    private static final int LEFT = 400, RIGHT = 420;
+
+    @TempDir
+    Path dir;
+
+    private AlgonautsSubject s;
+    private final List<String> log = new ArrayList<>();
+
+    @BeforeEach
+    void simulate() {
+        List<Path> photos = BundledPhotos.extract(dir.resolve("photos"));
+        SimulatedDataset.write(
+                new SimulatedDataset.Options(dir.resolve("data"), 1, photos, 6, 2, 64, 5),
+                new int[] {LEFT, RIGHT},
+                x -> {});
+        s = AlgonautsSubject.open(dir.resolve("data"), 1);
+    }
+
+    @AfterEach
+    void close() {
+        s.close();
+    }
+
+    private List<Region> of(String grouping, Order order, int least) {
+        return Regions.of(grouping, order, null, least, s, log::add);
+    }
+
+    /** Vertices of an ROI from the mask files' ids, left then right. */
+    private int[] roi(String roiClass, String name) {
+        return s.groups().stream()
+                .filter(g -> g.roiClass().equals(roiClass) && g.name().equals(name))
+                .flatMapToInt(g ->
+                        Arrays.stream(g.vertices()).map(v -> v + (g.hemisphere().equals("lh") ? 0 : LEFT)))
+                .sorted()
+                .toArray();
+    }
+
+    private static Set<Integer> union(List<Region> regions) {
+        return regions.stream()
+                .flatMap(r -> Arrays.stream(r.vertices()).boxed())
+                .collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    @Test
+    void groupings() {
+        assertArrayEquals(
+                IntStream.range(0, 820).toArray(),
+                of("all", Order.STORED, 50).get(0).vertices());
+        List<Region> two = of("hemisphere", Order.STORED, 50);
+        assertEquals(List.of("lh", "rh"), two.stream().map(Region::name).toList());
+        assertArrayEquals(IntStream.range(400, 820).toArray(), two.get(1).vertices());
+        assertTrue(log.isEmpty());
+
+        List<Region> streams = of("streams", Order.STORED, 1);
+        assertEquals(
+                List.of(
+                        "early",
+                        "midventral",
+                        "midlateral",
+                        "midparietal",
+                        "ventral",
+                        "lateral",
+                        "parietal",
+                        "remainder"),
+                streams.stream().map(Region::name).toList());
+        assertArrayEquals(roi("streams", "midventral"), streams.get(1).vertices());
+        assertEquals(820, streams.stream().mapToInt(r -> r.vertices().length).sum(), "streams do not overlap");
+
+        List<Region> classes = of("classes", Order.STORED, 1);
+        int present = 0;
+        for (VertexGroup g : s.groups())
+            if (g.hemisphere().equals("lh")
+                    && !g.roiClass().equals("streams")
+                    && roi(g.roiClass(), g.name()).length > 0) present++;
+        assertEquals(present + 1, classes.size());
+        assertEquals("V1v", classes.get(0).name());
+        assertEquals(820, union(classes).size());
+        assertTrue(classes.stream().mapToInt(r -> r.vertices().length).sum() > 820, "ROIs overlap");
+    }
+
+    @Test
+    void emptyAndTinyRoisGoToTheRemainder() {
+        List<Region> all = of("floc-faces", Order.STORED, 1);
+        log.clear();
+        int least = all.get(0).vertices().length + 1;
+        List<Region> large = of("floc-faces", Order.STORED, least);
+        assertEquals(1, log.size());
+        for (String part :
+                new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " below " + least + " vertices"})
+            assertTrue(log.get(0).contains(part), log.get(0));
+        assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
+        assertEquals("remainder", large.get(large.size() - 1).name());
+        assertEquals(820, union(large).size());
+        assertTrue(large.stream().allMatch(r -> r.name().equals("remainder") || r.vertices().length >= least));
+        // where nothing is left the remainder is all
+        List<Region> none = of("floc-faces", Order.STORED, 821);
+        assertEquals(List.of("remainder"), none.stream().map(Region::name).toList());
+        assertEquals(820, none.get(0).vertices().length);
+    }
+
+    @Test
+    void orderByRoi() {
+        int[] order = of("hemisphere", Order.ROI, 1).get(1).vertices();
+        assertArrayEquals(
+                IntStream.range(400, 820).toArray(),
+                Arrays.stream(order).sorted().toArray());
+        int[] v1 = Arrays.stream(roi("prf-visualrois", "V1v"))
+                .filter(v -> v >= LEFT)
+                .toArray();
+        assertArrayEquals(v1, Arrays.copyOf(order, v1.length));
+        int[] whole = of("all", Order.ROI, 1).get(0).vertices();
+        assertArrayEquals(order, Arrays.copyOfRange(whole, LEFT, 820), "left before right");
+        Set<Integer> functional = union(of("classes", Order.STORED, 1).stream()
+                .filter(r -> !r.name().equals("remainder"))
+                .toList());
+        boolean rest = false;
+        for (int v : order) {
+            assertTrue(!rest || !functional.contains(v), "remainder last");
+            rest |= !functional.contains(v);
+        }
+    }
+
+    @Test
+    void orderBySurface() throws Exception {
+        // a sheet of 30 x 30 vertices, 1 mm apart, stored in a scattered order; the subject has about half of it
+        int n = 30;
+        for (int h = 0; h < 2; h++) {
+            int[] at = IntStream.range(0, n * n).map(i -> i * 7 % (n * n)).toArray(), mask = new int[n * n];
+            for (int i = 0; i < mask.length; i++) mask[i] = at[i] < (h == 0 ? LEFT : RIGHT) ? 1 : 0;
+            NpyWriter.save(
+                    s.folder().resolve("roi_masks/" + (h == 0 ? "lh" : "rh") + ".all-vertices_fsaverage_space.npy"),
+                    mask,
+                    mask.length);
+            sheet(dir.resolve(h == 0 ? "lh.white" : "rh.white"), n, at);
+        }
+        int[] left = Regions.of("hemisphere", Order.SURFACE, dir, 1, s, log::add)
+                .get(0)
+                .vertices();
+        assertArrayEquals(
+                IntStream.range(0, LEFT).toArray(), Arrays.stream(left).sorted().toArray());
+        int[] place = IntStream.range(0, n * n)
+                .map(i -> i * 7 % (n * n))
+                .filter(p -> p < LEFT)
+                .toArray();
+        double way = 0, stored = 0;
+        for (int i = 1; i < LEFT; i++) {
+            way += Math.hypot(place[left[i]] % n - place[left[i - 1]] % n, place[left[i]] / n - place[left[i - 1]] / n)
+                    / (LEFT - 1);
+            stored += Math.hypot(place[i] % n - place[i - 1] % n, place[i] / n - place[i - 1] / n) / (LEFT - 1);
+        }
+        assertTrue(way < 2 && stored > 2.5 * way, way + " mm by surface, " + stored + " as stored");
+        List<Region> streams = Regions.of("streams", Order.SURFACE, dir, 1, s, log::add);
+        assertArrayEquals(
+                roi("streams", "early"),
+                Arrays.stream(streams.get(0).vertices()).sorted().toArray());
+
+        Path empty = Files.createDirectory(dir.resolve("empty"));
+        refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "empty", "no surface mesh", "lh.white");
+        refused(() -> Regions.of("all", Order.SURFACE, dir.resolve("none"), 1, s, log::add), "none", "no such file");
+        refused(() -> Regions.of("all", Order.SURFACE, null, 1, s, log::add), "meshes", "lh.white");
+        // nilearn's names, and a mesh of another space; FreeSurfer's lh.white.H is no mesh
+        Files.writeString(empty.resolve("lh.white.H"), "curvature");
+        Files.writeString(empty.resolve("rh.white.H"), "curvature");
+        sheet(empty.resolve("pial_left.gii"), 5, IntStream.range(0, 25).toArray());
+        sheet(empty.resolve("pial_right.gii"), 5, IntStream.range(0, 25).toArray());
+        refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "pial_left.gii", "25 vertices", "900");
+    }
+
+    @Test
+    void whatIsNotThereIsRefused() throws Exception {
+        refused(() -> of("floc-cats", Order.STORED, 1), "'floc-cats'", "subject 1", "streams", "classes");
+        for (String f : Formats.names(s.folder().resolve("roi_masks")))
+            if (f.contains("floc-words"))
+                Files.delete(s.folder().resolve("roi_masks").resolve(f));
+        try (AlgonautsSubject fewer = AlgonautsSubject.open(dir.resolve("data"), 1)) {
+            refused(
+                    () -> Regions.of("classes", Order.STORED, null, 1, fewer, log::add),
+                    "classes: class 'floc-words'",
+                    "floc-faces");
+            refused(() -> Regions.of("all", Order.ROI, null, 1, fewer, log::add), "order roi: class 'floc-words'");
+        }
+        assertEquals(2, Regions.of("hemisphere", Order.STORED, 3, 4).size());
+        assertEquals(7, Regions.of("all", Order.STORED, 3, 4).get(0).vertices().length);
+        refused(() -> Regions.of("streams", Order.STORED, 3, 4), "'streams'", "roi_masks", "hemisphere");
+        refused(() -> Regions.of("all", Order.SURFACE, 3, 4), "order surface", "stored");
+    }
+
+    /** FreeSurfer geometry of a flat sheet of n x n vertices; vertex i lies at place at[i], row by row. */
+    private static void sheet(Path file, int n, int[] at) throws Exception {
+        int triangles = 2 * (n - 1) * (n - 1);
+        ByteBuffer b = ByteBuffer.allocate(3 + 7 + 8 + 12 * n * n + 12 * triangles);
+        b.put(new byte[] {-1, -1, -2})
+                .put("sheet\n\n".getBytes(StandardCharsets.US_ASCII))
+                .putInt(n * n)
+                .putInt(triangles);
+        int[] vertex = new int[n * n];
+        for (int i = 0; i < n * n; i++) {
+            int row = at[i] / n, column = at[i] % n;
+            b.putFloat(column).putFloat(row).putFloat(0);
+            vertex[at[i]] = i;
+        }
+        for (int y = 0; y < n - 1; y++)
+            for (int x = 0; x < n - 1; x++) {
+                int p = y * n + x;
+                b.putInt(vertex[p]).putInt(vertex[p + 1]).putInt(vertex[p + n]);
+                b.putInt(vertex[p + 1]).putInt(vertex[p + n + 1]).putInt(vertex[p + n]);
+            }
+        Files.write(file, b.array());
+    }
+}

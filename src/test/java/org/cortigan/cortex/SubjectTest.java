@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cortex;
+
+import org.cortigan.config.Settings;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.simulate.SimulatedDataset;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import java.util.zip.ZipFile;
+import org.cortigan.InputException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Photographs, their cache, simulated subjects and what is refused about a subject's files. */
+class SubjectTest {
+    @TempDir
+    Path dir;
+
+    private static final int[] FEW = {400, 420};
+
+    private Path simulate(String name, int training, int test, long seed) {
+        Path out = dir.resolve(name);
+        List<Path> photos = BundledPhotos.extract(dir.resolve("photos"));
+        SimulatedDataset.write(new SimulatedDataset.Options(out, 1, photos, training, test, 64, seed), FEW, s -> {});
+        return out;
+    }
+
+    private static Map<String, byte[]> files(Path root) throws Exception {
+        Map<String, byte[]> m = new HashMap<>();
+        try (Stream<Path> s = Files.walk(root)) {
+            for (Path p : s.filter(Files::isRegularFile).toList())
+                m.put(root.relativize(p).toString(), Files.readAllBytes(p));
+        }
+        return m;
+    }
+
+    @Test
+    void equalOptionsGiveEqualBytesOtherSeedsOthers() throws Exception {
+        Map<String, byte[]> a = files(simulate("a", 70, 6, 1)),
+                b = files(simulate("b", 70, 6, 1)),
+                c = files(simulate("c", 70, 6, 2));
+        assertEquals(a.keySet(), b.keySet());
+        a.forEach((k, v) -> assertArrayEquals(v, b.get(k), k));
+        String fmri = "subj01/training_split/training_fmri/lh_training_fmri.npy";
+        assertFalse(Arrays.equals(a.get(fmri), c.get(fmri)));
+    }
+
+    @Test
+    void aSimulatedSubjectHasTheChallengesLayout() {
+        Path data = simulate("d", 130, 12, 3);
+        try (AlgonautsSubject s = AlgonautsSubject.open(data, 1)) {
+            s.checkFinite();
+            assertEquals(
+                    List.of(400, 420, 130, 12),
+                    List.of(
+                            s.left(),
+                            s.right(),
+                            s.trainingImages().size(),
+                            s.testImages().size()));
+            assertTrue(s.trainingImages().get(0).endsWith("train-0001_nsd-00000.png"));
+            Set<String> classes = new HashSet<>();
+            int[] owners = new int[400];
+            boolean empty = false;
+            for (VertexGroup g : s.groups()) {
+                classes.add(g.roiClass());
+                empty |= g.vertices().length == 0;
+                if (g.hemisphere().equals("lh")) for (int v : g.vertices()) owners[v]++;
+            }
+            assertEquals(
+                    Set.of("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams"),
+                    classes);
+            assertTrue(empty, "no ROI is empty");
+            assertTrue(
+                    Arrays.stream(owners).anyMatch(n -> n == 0)
+                            && Arrays.stream(owners).anyMatch(n -> n > 1),
+                    "overlap and rest");
+            // responses are near 0 with about the variance that averaging three repeats leaves
+            float[] row = new float[820];
+            ByteBuffer b = ByteBuffer.allocate(4 * 820).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+            double sum = 0, squares = 0;
+            for (int i = 0; i < 130; i++) {
+                b.clear();
+                s.responses(i, b);
+                b.flip().order(java.nio.ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(row);
+                for (float x : row) {
+                    sum += x;
+                    squares += x * x;
+                }
+            }
+            double mean = sum / (130 * 820), var = squares / (130 * 820) - mean * mean;
+            assertEquals(0, mean, 0.05);
+            assertTrue(var > 0.35 && var < 0.75, "variance " + var);
+            float[][] nc = s.noiseCeiling().orElseThrow();
+            for (float[] h : nc) for (float x : h) assertTrue(x >= 0 && x <= 0.9, "noise ceiling " + x);
+            assertEquals(12 * 820, s.testResponses(SimulatedDataset.heldOut(data, 1)).length);
+            assertFalse(Files.exists(s.folder().resolve("test_split/test_fmri")));
+        }
+    }
+
+    @Test
+    void whatDoesNotFitIsRefusedByName() throws Exception {
+        Path data = simulate("e", 8, 3, 4),
+                s = data.resolve("subj01"),
+                fmri = s.resolve("training_split/training_fmri/lh_training_fmri.npy");
+        byte[] good = Files.readAllBytes(fmri);
+        NpyWriter.save(fmri, new float[7 * 400], 7, 400);
+        refused(data, "lh_training_fmri.npy", "7 images", "8 training images");
+        NpyWriter.save(fmri, new int[8 * 400], 8, 400);
+        refused(data, "lh_training_fmri.npy", "F32");
+        Files.write(fmri, Arrays.copyOf(good, good.length - 100));
+        refused(data, "lh_training_fmri.npy");
+        String head = new String(good, 0, 128, java.nio.charset.StandardCharsets.ISO_8859_1);
+        for (String[] change : new String[][] {{"<f4", ">f4"}, {"False", "True "}}) {
+            byte[] bad = good.clone();
+            byte[] h = head.replace(change[0], change[1]).getBytes(java.nio.charset.StandardCharsets.ISO_8859_1);
+            System.arraycopy(h, 0, bad, 0, 128);
+            Files.write(fmri, bad);
+            refused(data, "lh_training_fmri.npy");
+        }
+        byte[] nan = good.clone();
+        ByteBuffer.wrap(nan).order(java.nio.ByteOrder.LITTLE_ENDIAN).putFloat(128 + 4 * 777, Float.NaN);
+        Files.write(fmri, nan);
+        try (AlgonautsSubject open = AlgonautsSubject.open(data, 1)) {
+            InputException e = assertThrows(InputException.class, open::checkFinite);
+            assertTrue(
+                    e.getMessage().contains("lh_training_fmri.npy")
+                            && e.getMessage().contains("NaN"),
+                    e.getMessage());
+        }
+        Files.write(fmri, good);
+        Path mask = s.resolve("roi_masks/rh.streams_challenge_space.npy");
+        byte[] m = Files.readAllBytes(mask);
+        Files.delete(mask);
+        refused(data, "rh.streams_challenge_space.npy");
+        NpyWriter.save(mask, new int[419], 419);
+        refused(data, "rh.streams_challenge_space.npy", "419", "420");
+        int[] unknown = new int[420];
+        unknown[3] = 99;
+        NpyWriter.save(mask, unknown, 420);
+        refused(data, "rh.streams_challenge_space.npy", "99", "mapping_streams.npy");
+        Files.write(mask, m);
+        Path mapping = s.resolve("roi_masks/mapping_streams.npy");
+        byte[] keep = Files.readAllBytes(mapping);
+        Files.delete(mapping);
+        refused(data, "mapping_streams.npy");
+        Files.write(mapping, keep);
+        Path image = s.resolve("training_split/training_images/train-0003_nsd-00014.png");
+        Path away = dir.resolve("away.png");
+        Files.move(image, away);
+        refused(data, "training_images", "number 3");
+        Files.move(away, image);
+        AlgonautsSubject.open(data, 1).close();
+        refused(dir.resolve("nowhere"), "nowhere", "subj01");
+    }
+
+    private static void refused(Path data, String... names) {
+        InputException e = assertThrows(
+                InputException.class, () -> AlgonautsSubject.open(data, 1).close());
+        for (String n : names) assertTrue(e.getMessage().contains(n), e.getMessage());
+        assertFalse(e.getMessage().contains("\n"), e.getMessage());
+    }
+
+    @Test
+    void damagedImagesAreRefusedByName() throws Exception {
+        List<Path> photos = BundledPhotos.extract(dir.resolve("p"));
+        for (Path p : photos) {
+            byte[] all = Files.readAllBytes(p);
+            Path bad = dir.resolve("bad-" + p.getFileName());
+            Files.write(bad, Arrays.copyOf(all, all.length / 2));
+            InputException e = assertThrows(InputException.class, () -> Images.decode(bad, 32));
+            assertTrue(e.getMessage().contains(bad.getFileName().toString()), e.getMessage());
+        }
+        Path text = dir.resolve("text.png");
+        Files.writeString(text, "no image");
+        assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32))
+                .getMessage()
+                .contains("is no image"));
+        assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
+        Files.createDirectories(dir.resolve("empty"));
+        assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
+        // one damaged file among good ones: no cache is left behind
+        Path folder = Files.createDirectories(dir.resolve("some"));
+        List<Path> mixed = new ArrayList<>(photos);
+        mixed.add(text);
+        assertThrows(InputException.class, () -> ImageCache.open(folder, mixed, 16, s -> {}));
+        try (Stream<Path> s = Files.list(folder)) {
+            assertEquals(List.of(), s.toList());
+        }
+    }
+
+    @Test
+    void resizingKeepsMeansAndGreys() {
+        SplittableRandom r = new SplittableRandom(1);
+        byte[] b = new byte[60 * 60 * 3];
+        r.nextBytes(b);
+        double mean = 0, small = 0;
+        for (byte x : b) mean += (x & 0xff) / (double) b.length;
+        byte[] s = new Images.Rgb(b, 60, 60).resize(20, 20).pixels();
+        for (byte x : s) small += (x & 0xff) / (double) s.length;
+        assertEquals(mean, small, 1.5);
+        byte[] flat = new byte[7 * 5 * 3];
+        Arrays.fill(flat, (byte) 77);
+        for (byte x : new Images.Rgb(flat, 7, 5).resize(16, 3).pixels()) assertEquals(77, x);
+        Path png = dir.resolve("x.png");
+        Images.writePng(png, new Images.Rgb(b, 60, 60));
+        assertArrayEquals(b, Images.read(png).pixels());
+    }
+
+    @Test
+    void theCacheIsMadeAgainWhenItIsStale() throws Exception {
+        List<Path> photos = BundledPhotos.extract(dir.resolve("p"));
+        List<String> log = new ArrayList<>();
+        Path cache = dir.resolve("cache");
+        byte[] first = new byte[24 * 24 * 3];
+        try (ImageCache c = ImageCache.open(cache, photos, 24, log::add)) {
+            c.read(2, ByteBuffer.wrap(first));
+            assertArrayEquals(Images.decode(photos.get(2), 24), first);
+        }
+        ImageCache.open(cache, photos, 24, log::add).close();
+        assertEquals(1, log.size());
+        ImageCache.open(cache, photos, 16, log::add).close();
+        assertEquals(2, log.size());
+        Files.copy(photos.get(0), photos.get(2), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        try (ImageCache c = ImageCache.open(cache, photos, 24, log::add)) {
+            c.read(2, ByteBuffer.wrap(first));
+            assertArrayEquals(Images.decode(photos.get(0), 24), first);
+        }
+        assertEquals(3, log.size());
+        try (Stream<Path> s = Files.list(cache)) { // a damaged cache is no error
+            for (Path p : s.filter(x -> x.toString().endsWith(".npy")).toList()) Files.write(p, new byte[50]);
+        }
+        ImageCache.open(cache, photos, 24, log::add).close();
+        assertEquals(4, log.size());
+    }
+
+    @Test
+    void aSubmissionIsCheckedAndPacked() throws Exception {
+        Path good = Files.createDirectories(dir.resolve("good"));
+        int[] v = Challenge.vertices(8);
+        NpyWriter.save(good.resolve("lh_pred_test.npy"), new float[395 * v[0]], 395, v[0]);
+        NpyWriter.save(good.resolve("rh_pred_test.npy"), new float[395 * v[1]], 395, v[1]);
+        Path zip = dir.resolve("s.zip");
+        assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, List.of(good))));
+        try (ZipFile z = new ZipFile(zip.toFile())) {
+            assertEquals(
+                    List.of("subj08/lh_pred_test.npy", "subj08/rh_pred_test.npy"),
+                    z.stream().map(e -> e.getName()).toList());
+            assertEquals(
+                    Files.size(good.resolve("lh_pred_test.npy")),
+                    z.getEntry("subj08/lh_pred_test.npy").getSize());
+        }
+        Path ones = Files.createDirectories(dir.resolve("ones"));
+        for (int h = 0; h < 2; h++) {
+            float[] one = new float[395 * v[h]];
+            Arrays.fill(one, 1);
+            NpyWriter.save(ones.resolve(h == 0 ? "lh_pred_test.npy" : "rh_pred_test.npy"), one, 395, v[h]);
+        }
+        Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // the mean of several
+        try (ZipFile z = new ZipFile(zip.toFile())) {
+            byte[] mean =
+                    z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
+            float[] half = readFloats(Files.write(dir.resolve("mean.npy"), mean));
+            assertEquals(395 * v[1], half.length);
+            for (float x : half) assertEquals(0.5f, x);
+        }
+        float[] bad = new float[395 * v[1]];
+        bad[9] = Float.POSITIVE_INFINITY;
+        NpyWriter.save(good.resolve("rh_pred_test.npy"), bad, 395, v[1]);
+        Path other = dir.resolve("t.zip");
+        assertThrows(InputException.class, () -> Submission.write(other, Map.of(8, List.of(good))));
+        assertFalse(Files.exists(other));
+    }
+
+    private static float[] readFloats(Path npy) {
+        try (NpyFile f = NpyFile.open(npy)) {
+            return f.toFloatArray();
+        }
+    }
+}

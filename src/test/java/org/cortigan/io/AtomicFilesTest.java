@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import static org.cortigan.io.Formats.names;
+import static org.cortigan.io.Formats.refused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class AtomicFilesTest {
+    /** Makes the temporary file, then writes to the device on which every write fails for lack of space. */
+    private static final AtomicFiles.Opener FULL_DISK = temp -> {
+        Files.createFile(temp);
+        return FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
+    };
+
+    @TempDir
+    Path dir;
+
+    @Test
+    void replacesAFileAndLeavesNoOther() throws IOException {
+        Path p = dir.resolve("a.txt");
+        AtomicFiles.writeString(p, "one");
+        AtomicFiles.writeString(p, "caf\u00e9");
+        assertEquals("caf\u00e9", Files.readString(p));
+        AtomicFiles.write(p, out -> out.write(new byte[200_000]));
+        assertEquals(200_000, Files.size(p));
+        assertEquals(List.of("a.txt"), names(dir));
+    }
+
+    @Test
+    void aBodyThatFailsKeepsTheOldFile() throws IOException {
+        Path p = Files.writeString(dir.resolve("a.txt"), "old");
+        refused(
+                () -> AtomicFiles.write(p, out -> {
+                    out.write(new byte[100_000]);
+                    throw new IOException("the source broke");
+                }),
+                "a.txt",
+                "the source broke");
+        assertThrows(
+                IllegalStateException.class,
+                () -> AtomicFiles.write(p, out -> {
+                    throw new IllegalStateException();
+                }));
+        assertEquals("old", Files.readString(p));
+        assertEquals(List.of("a.txt"), names(dir));
+    }
+
+    @Test
+    void aFullDiskIsNamedWithTheSpaceNeeded() throws IOException {
+        assumeTrue(Files.exists(Path.of("/dev/full")), "this system has no /dev/full");
+        Path p = Files.writeString(dir.resolve("a.npy"), "old");
+        refused(
+                () -> NpyWriter.create(p, NpyType.F32, FULL_DISK, 1000),
+                "a.npy",
+                "disk is full",
+                "4128 bytes are needed",
+                "Free space");
+        SafeTensors.Writer tensors = new SafeTensors.Writer(p).add("w", new float[1000], 1000);
+        refused(() -> tensors.commit(FULL_DISK), "a.npy", "disk is full", "bytes are needed");
+        refused(() -> AtomicFiles.write(p, out -> out.write(new byte[1 << 20]), FULL_DISK), "a.npy", "disk is full");
+        refused(() -> AtomicFiles.write(p, out -> out.write(1), FULL_DISK), "a.npy", "disk is full"); // at the flush
+        assertEquals("old", Files.readString(p));
+        assertEquals(List.of("a.npy"), names(dir));
+    }
+
+    @Test
+    void aFileThatCannotFitIsRefusedBeforeItIsBegun() throws IOException {
+        refused(
+                () -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, 1L << 40, 1L << 20),
+                "disk is full",
+                "4611686018427388032 bytes are needed");
+        assertEquals(List.of(), names(dir));
+    }
+
+    @Test
+    void missingFoldersAndFoldersInPlaceOfFilesAreRefused() throws IOException {
+        Path lost = dir.resolve("none").resolve("a.txt");
+        refused(() -> AtomicFiles.writeString(lost, "x"), "a.txt", "folder does not exist", "Create");
+        refused(() -> AtomicFiles.write(lost, out -> out.write(1)), "a.txt", "folder does not exist");
+        refused(() -> AtomicFiles.writeString(dir, "x"), dir.toString(), "is a folder");
+        Path file = Files.writeString(dir.resolve("file"), "x");
+        refused(() -> AtomicFiles.writeString(file.resolve("a.txt"), "x"), "a.txt");
+        assertEquals(List.of("file"), names(dir));
+    }
+
+    @Test
+    void aReadOnlyFolderIsRefused() throws IOException {
+        Path locked = Files.createDirectory(dir.resolve("locked"));
+        assumeTrue(locked.toFile().setWritable(false), "permissions cannot be set here");
+        try {
+            assumeFalse(Files.isWritable(locked), "this user may write everywhere");
+            refused(() -> AtomicFiles.writeString(locked.resolve("a.txt"), "x"), "a.txt", "not writable");
+        } finally {
+            locked.toFile().setWritable(true);
+        }
+    }
+
+    /** The same path as above for a privileged user, by the exceptions that the system throws. */
+    @Test
+    void refusedAccessNamesTheFolder() throws IOException {
+        refused(
+                () -> AtomicFiles.write(dir.resolve("a.txt"), out -> {}, temp -> {
+                    throw new java.nio.file.AccessDeniedException(temp.toString());
+                }),
+                "a.txt",
+                "not writable",
+                "permissions");
+        refused(
+                () -> AtomicFiles.write(dir.resolve("a.txt"), out -> {}, temp -> {
+                    throw new java.nio.file.FileSystemException(temp.toString(), null, "Read-only file system");
+                }),
+                "a.txt",
+                "Read-only file system");
+        assertEquals(List.of(), names(dir));
+    }
+}

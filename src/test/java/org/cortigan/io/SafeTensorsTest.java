@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import org.cortigan.graph.Half;
+import static org.cortigan.io.Formats.golden;
+import static org.cortigan.io.Formats.goldenFile;
+import static org.cortigan.io.Formats.names;
+import static org.cortigan.io.Formats.refused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.cortigan.io.SafeTensors.DType;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SafeTensorsTest {
+    @TempDir
+    Path dir;
+
+    @Test
+    void readsAFileOfTheReferenceImplementation() throws IOException {
+        for (int segment : new int[] {8, 1 << 30}) {
+            try (SafeTensors f = SafeTensors.open(goldenFile(dir, "made.safetensors"), segment)) {
+                assertEquals(Set.of("bias", "a.half", "steps", "double", "mask", "none", "count"), f.names());
+                assertEquals(Map.of("note", "caf\u00e9"), f.metadata());
+                assertArrayEquals(new float[] {1, -2.5f}, f.floats("bias"));
+                assertArrayEquals(new float[] {1, 65504, 0x1p-24f, -0.5f}, f.floats("a.half"));
+                assertArrayEquals(new long[] {2, 2}, f.entry("a.half").shape());
+                assertEquals(DType.F16, f.entry("a.half").dtype());
+                assertArrayEquals(new float[] {0.1f}, f.floats("double"));
+                assertEquals(0, f.floats("none").length);
+                ByteBuffer raw = ByteBuffer.allocateDirect(9)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .position(1);
+                f.read("steps", raw);
+                assertEquals(7, raw.getLong(1));
+                assertEquals(9, raw.position());
+                assertThrows(IllegalArgumentException.class, () -> f.read("steps", raw));
+                refused(() -> f.floats("steps"), "'steps'", "I64");
+                refused(() -> f.entry("weight"), "made.safetensors", "'weight'");
+            }
+        }
+    }
+
+    @Test
+    void writesTheReferenceImplementationsBytesInAnyOrderOfAdding() throws IOException {
+        byte[] want = golden("made.safetensors");
+        Path p = dir.resolve("out.safetensors");
+        SafeTensors.Writer w = new SafeTensors.Writer(p).metadata("note", "caf\u00e9");
+        SafeTensors made = SafeTensors.parse(p, want);
+        for (String name : List.of("none", "mask", "double", "count", "bias", "steps", "a.half")) {
+            SafeTensors.Entry e = made.entry(name);
+            ByteBuffer data = ByteBuffer.allocate((int) e.bytes());
+            made.read(name, data);
+            w.add(name, e.dtype(), e.shape(), data.flip());
+        }
+        w.commit();
+        assertArrayEquals(want, Files.readAllBytes(p));
+        w.commit(); // may be repeated
+        assertArrayEquals(want, Files.readAllBytes(p));
+        assertEquals(0, (made.entry("steps").offset() % 8));
+        assertEquals(List.of("out.safetensors"), names(dir));
+    }
+
+    @Test
+    void bf16RoundTrips() {
+        Path p = dir.resolve("b.safetensors");
+        ByteBuffer data = ByteBuffer.allocate(4)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putShort(Half.toBf16(-3.140625f))
+                .putShort(Half.toBf16(1e38f));
+        new SafeTensors.Writer(p)
+                .add("w", DType.BF16, new long[] {2, 1}, data.flip())
+                .add("x", new float[] {4})
+                .commit();
+        try (SafeTensors f = SafeTensors.open(p)) {
+            assertArrayEquals(new float[] {-3.140625f, Half.fromBf16(Half.toBf16(1e38f))}, f.floats("w"));
+            assertArrayEquals(new float[] {4}, f.floats("x"));
+            assertEquals(0, f.entry("x").shape().length);
+        }
+        SafeTensors closed = SafeTensors.open(p);
+        closed.close();
+        assertThrows(IllegalStateException.class, () -> closed.floats("x"));
+    }
+
+    @Test
+    void anEmptyFileRoundTrips() {
+        Path p = dir.resolve("e.safetensors");
+        new SafeTensors.Writer(p).commit();
+        assertEquals(Set.of(), SafeTensors.open(p).names());
+    }
+
+    @Test
+    void theWriterRefusesWrongCallsAndLeavesNothing() throws IOException {
+        Path p = dir.resolve("w.safetensors");
+        SafeTensors.Writer w = new SafeTensors.Writer(p).add("a", new float[2], 3);
+        assertThrows(IllegalStateException.class, w::commit);
+        assertThrows(IllegalArgumentException.class, () -> w.add("a", new float[1], 1));
+        assertThrows(IllegalArgumentException.class, () -> w.add("__metadata__", new float[1], 1));
+        assertThrows(ArithmeticException.class, () -> w.add("b", new float[1], 1L << 40, 1L << 40));
+        assertEquals(List.of(), names(dir));
+    }
+
+    @Test
+    void headersThatLieAreRefused() {
+        refused(() -> SafeTensors.open(dir.resolve("absent.safetensors")), "absent.safetensors", "no such file");
+        refused(() -> SafeTensors.open(dir), "folder");
+        lie(-1, "{}", 0, "claims 18446744073709551615");
+        lie(Long.MAX_VALUE, "{}", 0, "claims 9223372036854775807");
+        lie(3, "{}", 0, "claims 3 bytes, the file has 2");
+        lie(0, "{}", 0, "claims 0");
+        good("{}", 0);
+        good("{\"a\":" + t("F32", "[2,1]", 0, 8) + "}  ", 8);
+        bad("[]", 0, "'{'");
+        bad(" {}", 0, "'{'");
+        bad("{}{}", 0, "after the end");
+        bad("{\"a\"", 0, "JSON");
+        bad("{\"a\":NaN}", 0, "JSON");
+        bad("{\"a\":1e999}", 0, "beyond the range");
+        bad("{\"a\":" + "9".repeat(500) + "}", 0, "JSON");
+        bad("{\"a\":" + "[".repeat(20_000) + "]".repeat(20_000) + "}", 0, "JSON", "depth");
+        bad("{\"a\":" + "{\"a\":".repeat(20_000) + "1" + "}".repeat(20_001), 0, "JSON", "depth");
+        bad("{}", 1, "end at byte 10, the file at byte 11");
+        bad("{\"a\":[]}", 0, "'a'", "dtype, shape, data_offsets");
+        bad("{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "dtype, shape, data_offsets");
+        bad("{\"a\":" + t("F33", "[1]", 0, 4) + "}", 4, "'F33'");
+        bad("{\"a\":" + t("F32", "[1]", 0, 4).replace("\"F32\"", "7") + "}", 4, "unknown dtype");
+        bad("{\"a\":" + t("F32", "1", 0, 4) + "}", 4, "shape");
+        bad("{\"a\":" + t("F32", "[1.0]", 0, 4) + "}", 4, "shape");
+        bad("{\"a\":" + t("F32", "[-1,-1]", 0, 4) + "}", 4, "shape");
+        bad("{\"a\":" + t("F32", "[" + "1,".repeat(40) + "1]", 0, 4) + "}", 4, "at most 32");
+        bad("{\"a\":" + t("F32", "[4294967296,4294967296,4]", 0, 4) + "}", 4, "overflows");
+        bad("{\"a\":" + t("F32", "[99999999999999999999]", 0, 4) + "}", 4, "shape");
+        bad("{\"a\":" + t("F32", "[2]", 0, 4) + "}", 4, "needs 8 bytes, but has 4");
+        bad("{\"a\":" + t("F32", "[1]", 4, 0) + "}", 4, "[4, 0], outside");
+        bad("{\"a\":" + t("F32", "[2]", 0, 8) + "}", 4, "outside the 4 bytes");
+        bad("{\"a\":" + t("F32", "[1]", 4, 8) + "}", 4, "outside");
+        bad("{\"a\":" + t("F32", "[1]", 4, 8) + "}", 8, "unused bytes between the header and tensor 'a'");
+        bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"b\":" + t("F32", "[1]", 2, 6) + "}", 6, "'b' overlaps tensor 'a'");
+        bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"b\":" + t("F32", "[1]", 0, 4) + "}", 4, "overlaps");
+        bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"a\":" + t("F32", "[1]", 4, 8) + "}", 8, "JSON", "uplicate");
+        bad("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__", "no string");
+        bad("{\"__metadata__\":null}", 0, "__metadata__");
+        bad("{\"a\\n\\u001b\":1}", 0, "'a\\u000a\\u001b'");
+    }
+
+    @Test
+    void everyTruncationIsRefused() {
+        byte[] whole = golden("made.safetensors");
+        for (int n = 0; n < whole.length; n++) {
+            byte[] part = Arrays.copyOf(whole, n);
+            refused(() -> SafeTensors.parse(Path.of("cut.safetensors"), part), "cut.safetensors");
+        }
+    }
+
+    private static String t(String dtype, String shape, long from, long to) {
+        return "{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":[" + from + "," + to + "]}";
+    }
+
+    private static void good(String json, int dataBytes) {
+        parse(json.length(), json, dataBytes);
+    }
+
+    private static void bad(String json, int dataBytes, String... parts) {
+        lie(json.length(), json, dataBytes, parts);
+    }
+
+    private static void lie(long length, String json, int dataBytes, String... parts) {
+        refused(() -> parse(length, json, dataBytes), parts);
+    }
+
+    private static SafeTensors parse(long length, String json, int dataBytes) {
+        byte[] text = json.getBytes(StandardCharsets.UTF_8);
+        return SafeTensors.parse(
+                Path.of("x.safetensors"),
+                ByteBuffer.allocate(8 + text.length + dataBytes)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(length)
+                        .put(text)
+                        .array());
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cortex;
+
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.simulate.SimulatedDataset;
+import java.nio.file.Path;
+
+/** A simulated subject of 400 + 420 vertices, for tests of other packages. */
+public final class SmallSubject {
+    private SmallSubject() {}
+
+    public static void write(Path data, int images, int testImages) {
+        SimulatedDataset.write(
+                new SimulatedDataset.Options(
+                        data, 1, BundledPhotos.extract(data.resolve("photographs")), images, testImages, 64, 0),
+                new int[] {400, 420},
+                s -> {});
+    }
+}
