@@ -57,9 +57,36 @@ class ArchitectureTest {
             Rule.of("model", "nn", "exec", "cortex", "config", "io", "plan", "op", "graph"),
             Rule.of("eval", "cortex", "io"),
             Rule.of("prof", "exec", "io", "op", "graph"),
-            Rule.of("train", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad", "op", "graph"),
-            Rule.of("experiment", "train", "eval", "model", "nn", "exec", "simulate", "cortex", "config", "io", "jni", "graph"),
-            Rule.of("cli", "experiment", "train", "prof", "eval", "model", "exec", "simulate", "cortex", "config", "io", "jni", "plan"));
+            Rule.of(
+                    "train", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad", "op",
+                    "graph"),
+            Rule.of(
+                    "experiment",
+                    "train",
+                    "eval",
+                    "model",
+                    "nn",
+                    "exec",
+                    "simulate",
+                    "cortex",
+                    "config",
+                    "io",
+                    "jni",
+                    "graph"),
+            Rule.of(
+                    "cli",
+                    "experiment",
+                    "train",
+                    "prof",
+                    "eval",
+                    "model",
+                    "exec",
+                    "simulate",
+                    "cortex",
+                    "config",
+                    "io",
+                    "jni",
+                    "plan"));
 
     /** Libraries that only some packages may use: the beginning of a package's name, and who may. */
     private static final Map<String, List<String>> LIBRARIES = Map.of(

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
-import org.cortigan.cortex.Challenge;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
-import org.cortigan.simulate.SimulatedDataset;
+import org.cortigan.cortex.Challenge;
 import org.cortigan.exec.Device;
+import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
-import org.cortigan.cortex.Challenge;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
+import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.config;
 
-import org.cortigan.io.InputFiles;
-import org.cortigan.io.Json;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -11,6 +9,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeSet;
 import org.cortigan.InputException;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.Json;
 
 /**
  * A tree of named values, read with their types. Every tree starts from one that has all keys; what is laid over it may

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.InputFiles;
-import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyType;
-import org.cortigan.io.NumpyPickle;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -20,6 +16,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NumpyPickle;
 
 /**
  * One subject of the Algonauts 2023 challenge as its files lie on disk. Vertex counts come from the files. Beside the

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.InputFiles;
-import org.cortigan.io.Json;
-import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyType;
-import org.cortigan.io.NpyWriter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -17,6 +12,11 @@ import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.cortigan.InputException;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.Json;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NpyWriter;
 
 /**
  * Photographs decoded once: centred squares of one size in a memory-mapped npy file u8 [N, S, S, 3], beside it a JSON

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.AtomicFiles;
-import org.cortigan.io.InputFiles;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
 import java.awt.image.IndexColorModel;
@@ -20,6 +18,8 @@ import javax.imageio.ImageReader;
 import javax.imageio.event.IIOReadWarningListener;
 import javax.imageio.stream.ImageInputStream;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.InputFiles;
 
 /** Photographs in PNG and JPEG files as RGB bytes, row by row. */
 public final class Images {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.InputFiles;
-import org.cortigan.io.NpyFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,6 +14,8 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.NpyFile;
 
 /**
  * Parts a subject's vertices into the regions that discriminators judge. Every vertex is in at least one region; where

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.AtomicFiles;
-import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyType;
-import org.cortigan.io.NpyWriter;
-import org.cortigan.simulate.SimulatedDataset;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -20,6 +15,10 @@ import java.util.zip.Deflater;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NpyWriter;
 
 /**
  * The challenge's submission: subj0X/{lh,rh}_pred_test.npy, f32 [test images, vertices], in one zip file of less than

@@ -16,8 +16,8 @@ import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for

@@ -8,8 +8,8 @@ import org.cortigan.jni.ArgBuffer;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * One of the project's own kernels, launched before or after a library's call. Shapes are written once and by name;

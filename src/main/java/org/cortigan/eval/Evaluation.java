@@ -10,10 +10,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyWriter;
-import org.cortigan.cortex.VertexGroup;
 
 /**
  * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the noise ceiling

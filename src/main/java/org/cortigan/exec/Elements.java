@@ -2,8 +2,8 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
-import org.cortigan.graph.Half;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Half;
 
 /** Single elements of a tensor in a little-endian buffer, with conversion from and to double. */
 final class Elements {

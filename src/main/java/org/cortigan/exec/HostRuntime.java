@@ -2,8 +2,8 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /** The processor as a runtime: tensors lie in the host's memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {

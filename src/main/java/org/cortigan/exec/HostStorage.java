@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
-import org.cortigan.graph.Half;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Half;
 import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 

@@ -5,8 +5,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * Copies on the host of a session's small inputs and outputs on a device. They travel with every run: the inputs, which

@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import org.cortigan.InputException;
 import org.cortigan.graph.Node;
 import org.cortigan.jni.Kernels;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 import org.cortigan.op.Op;
 
 /**

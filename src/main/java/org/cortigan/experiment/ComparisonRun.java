@@ -6,11 +6,11 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.cortex.AlgonautsSubject;
-import org.cortigan.io.Json;
 import org.cortigan.config.Settings;
+import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metric;
+import org.cortigan.io.Json;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 

@@ -3,8 +3,8 @@ package org.cortigan.experiment;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.cortigan.io.AtomicFiles;
 import org.cortigan.cortex.Images;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.train.Ensemble;

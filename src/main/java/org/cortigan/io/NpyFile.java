@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
-import org.cortigan.graph.Half;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -10,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.cortigan.InputException;
+import org.cortigan.graph.Half;
 
 /**
  * A numpy array on disk (npy format 1.0, 2.0 and 3.0), read-only by memory map, of any size; C order and little-endian

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
-import org.cortigan.graph.Half;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -19,6 +18,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
 import org.cortigan.InputException;
+import org.cortigan.graph.Half;
 
 /**
  * Named tensors in one file, the safetensors format: an 8-byte little-endian header length, a JSON header, and the

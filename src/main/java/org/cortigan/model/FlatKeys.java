@@ -6,8 +6,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
 import org.cortigan.config.Settings;
+import org.cortigan.io.Json;
 
 /**
  * Keys of version 0.1, whose generator and discriminator had the keys of all networks on one level. Such a key means

@@ -7,11 +7,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
-import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
+import org.cortigan.io.Json;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.nn.Weights;
 
 /** A trained generator. Immutable, and safe to share between threads; each thread makes its own {@link Predictor}. */

@@ -7,10 +7,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Value;
+import org.cortigan.io.Json;
 import org.cortigan.nn.Weights;
 
 /**

@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.cortigan.InputException;
-import org.cortigan.io.SafeTensors;
 import org.cortigan.graph.DType;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.nn.Weights;
 
 /**

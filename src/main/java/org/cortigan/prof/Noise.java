@@ -4,9 +4,9 @@ package org.cortigan.prof;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.SplittableRandom;
-import org.cortigan.graph.Half;
 import org.cortigan.exec.Storage;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Half;
 
 /**
  * Contents for what is timed: products of zeros run faster than those of data, because they switch fewer transistors.

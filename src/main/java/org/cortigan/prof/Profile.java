@@ -9,12 +9,12 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
-import org.cortigan.io.Json;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.io.Json;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
 

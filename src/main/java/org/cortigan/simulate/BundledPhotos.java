@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.simulate;
 
-import org.cortigan.io.AtomicFiles;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -9,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 
 /** Four photographs in the public domain or under CC0 that come with the product (photos/ATTRIBUTION.txt). */
 public final class BundledPhotos {

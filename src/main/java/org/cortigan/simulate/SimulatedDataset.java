@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.simulate;
 
-import org.cortigan.cortex.AlgonautsSubject;
-import org.cortigan.cortex.Challenge;
-import org.cortigan.cortex.Images;
-import org.cortigan.io.Json;
-import org.cortigan.io.NpyType;
-import org.cortigan.io.NpyWriter;
-import org.cortigan.io.NumpyPickle;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -23,6 +16,13 @@ import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.Challenge;
+import org.cortigan.cortex.Images;
+import org.cortigan.io.Json;
+import org.cortigan.io.NpyType;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.io.NumpyPickle;
 
 /**
  * Writes a simulated subject in exactly the challenge's layout, from any photographs. Three repeats of each image are
@@ -33,7 +33,6 @@ import org.cortigan.InputException;
  */
 public final class SimulatedDataset {
     /** Images of the challenge: training and test of subjects 1 to 8. */
-
     private static final int FSAVERAGE = 163842, BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
 
     /**

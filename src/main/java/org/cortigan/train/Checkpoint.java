@@ -7,11 +7,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeSet;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
-import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
+import org.cortigan.io.Json;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 

@@ -12,9 +12,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.cortigan.exec.Device;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
-import org.cortigan.exec.Device;
 
 /**
  * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (a line an epoch), events for

@@ -8,8 +8,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
-import org.cortigan.io.Json;
 import org.cortigan.config.Settings;
+import org.cortigan.io.Json;
 
 /** Where a run is, besides its variables: what a checkpoint keeps of the run in its metadata. */
 final class RunState {

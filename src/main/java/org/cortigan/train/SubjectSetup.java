@@ -6,10 +6,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
+import org.cortigan.grad.Recompute;
 import org.cortigan.graph.Graph;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.grad.Recompute;
 
 /**
  * What a run knows of a subject before it takes any memory of the device.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.NpyFile;
 import static org.cortigan.io.Formats.golden;
 import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -23,6 +22,7 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.stream.IntStream;
+import org.cortigan.io.NpyFile;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.io.Formats;
-import org.cortigan.io.NpyWriter;
-import org.cortigan.simulate.BundledPhotos;
-import org.cortigan.simulate.SimulatedDataset;
 import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -22,6 +18,10 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.cortigan.cortex.Regions.Order;
+import org.cortigan.io.Formats;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.simulate.SimulatedDataset;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import org.cortigan.config.Settings;
-import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyWriter;
-import org.cortigan.simulate.BundledPhotos;
-import org.cortigan.simulate.SimulatedDataset;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -26,6 +21,10 @@ import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import java.util.zip.ZipFile;
 import org.cortigan.InputException;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyWriter;
+import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.simulate.SimulatedDataset;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 

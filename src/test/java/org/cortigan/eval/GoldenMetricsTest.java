@@ -14,10 +14,10 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.SafeTensors;
-import org.cortigan.cortex.VertexGroup;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
-import org.cortigan.graph.Half;
 import static org.cortigan.io.Formats.golden;
 import static org.cortigan.io.Formats.goldenFile;
 import static org.cortigan.io.Formats.names;
@@ -20,6 +19,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.cortigan.graph.Half;
 import org.cortigan.io.SafeTensors.DType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;

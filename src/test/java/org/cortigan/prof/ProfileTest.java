@@ -6,13 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.cortigan.io.Json;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.io.Json;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;

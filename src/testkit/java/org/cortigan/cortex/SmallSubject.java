@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
+import java.nio.file.Path;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
-import java.nio.file.Path;
 
 /** A simulated subject of 400 + 420 vertices, for tests of other packages. */
 public final class SmallSubject {

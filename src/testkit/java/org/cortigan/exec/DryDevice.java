@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.cortigan.graph.Graph;
 import org.cortigan.jni.Backend;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * A CUDA card without memory on which nothing runs: addresses are only numbers, and the simulation notes launches

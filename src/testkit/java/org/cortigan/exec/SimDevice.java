@@ -2,8 +2,8 @@
 package org.cortigan.exec;
 
 import org.cortigan.jni.Backend;
-import org.cortigan.jni.Native;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * Runs the simulated kernels: a device with memory of its own as far as sessions can tell, without a GPU. Recording

@@ -10,15 +10,15 @@ import java.util.function.Function;
 import org.cortigan.TestModels;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
-import org.cortigan.io.SafeTensors;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.nn.Weights;
 import org.cortigan.nn.Optimizer;
+import org.cortigan.nn.Weights;
 
 /**
  * Steps of tiny GANs against PyTorch's in double: for {@link TrajectoryTest} and {@link GanTrajectoryTest}, and for
