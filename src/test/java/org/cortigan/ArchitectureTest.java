@@ -85,8 +85,7 @@ class ArchitectureTest {
                     "cortex",
                     "config",
                     "io",
-                    "jni",
-                    "plan"));
+                    "jni"));
 
     /** Libraries that only some packages may use: the beginning of a package's name, and who may. */
     private static final Map<String, List<String>> LIBRARIES = Map.of(
