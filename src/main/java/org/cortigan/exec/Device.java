@@ -6,6 +6,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.jni.Memory;
 
 /** Where a session runs. */
+@SuppressWarnings("exports") // devices and their memory are made inside this module
 public interface Device extends AutoCloseable {
     /** For messages and records, for example {@code cpu (avx512, 2 threads)}. */
     String name();

@@ -9,6 +9,7 @@ import org.cortigan.jni.Memory;
  * {@link PrefetchBuffer} is filled beside it, and only {@link #synchronize()} waits. A runtime serves one thread at a
  * time; another thread must call {@link #use()} first.
  */
+@SuppressWarnings("exports") // devices and their memory are made inside this module
 public interface DeviceRuntime {
     /** Whether tensors lie in memory that the host does not see. */
     boolean hasOwnMemory();

@@ -20,6 +20,9 @@ public final class NullDevice implements Device {
         public void use() {}
     };
 
+    /** A device for plans alone. */
+    public NullDevice() {}
+
     private static UnsupportedOperationException refused() {
         return new UnsupportedOperationException("the null device only plans: it has neither memory nor kernels");
     }

@@ -21,6 +21,10 @@ public final class Graph {
     private String scope = "";
     private boolean backward;
 
+    /** An empty graph. */
+    public Graph() {}
+
+    /** All nodes, inputs before their users. */
     public List<Node> nodes() {
         return Collections.unmodifiableList(nodes);
     }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A training engine for GANs that predict fMRI responses from natural images. Exported is what an application embeds;
+ * graphs, ops, plans and the native bindings are internal.
+ */
+module org.cortigan {
+    requires com.fasterxml.jackson.core;
+    requires ejml.core;
+    requires ejml.ddense;
+    requires info.picocli;
+    requires java.desktop;
+    requires java.xml;
+    requires org.bytedeco.javacpp;
+    requires static org.bytedeco.cuda;
+    requires static transitive org.jspecify;
+    requires org.snakeyaml.engine;
+
+    exports org.cortigan;
+    exports org.cortigan.config;
+    exports org.cortigan.cortex;
+    exports org.cortigan.eval;
+    exports org.cortigan.exec;
+    exports org.cortigan.experiment;
+    exports org.cortigan.graph;
+    exports org.cortigan.io;
+    exports org.cortigan.model;
+    exports org.cortigan.nn;
+    exports org.cortigan.op;
+    exports org.cortigan.plan;
+    exports org.cortigan.prof;
+    exports org.cortigan.simulate;
+    exports org.cortigan.train;
+
+    opens org.cortigan.cli to
+            info.picocli;
+
+    uses org.cortigan.exec.DeviceProvider;
+
+    provides org.cortigan.exec.DeviceProvider with
+            org.cortigan.cuda.CudaProvider;
+}
