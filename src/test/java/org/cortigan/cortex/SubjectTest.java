@@ -25,6 +25,7 @@ import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -52,6 +53,7 @@ class SubjectTest {
     }
 
     @Test
+    @Tag("slow")
     void equalOptionsGiveEqualBytesOtherSeedsOthers() throws Exception {
         Map<String, byte[]> a = files(simulate("a", 70, 6, 1)),
                 b = files(simulate("b", 70, 6, 1)),

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.InputException;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -104,6 +105,7 @@ class AlgorithmCacheTest {
     }
 
     @Test
+    @Tag("slow")
     void processesThatWriteAtOnceLoseNothing() throws Exception {
         Path file = folder.resolve("sub/algorithms.json");
         List<Process> all = new ArrayList<>();

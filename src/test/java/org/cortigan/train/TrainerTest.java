@@ -132,6 +132,7 @@ class TrainerTest {
     }
 
     @Test
+    @Tag("slow")
     void everyKindOfModelTrains(@TempDir Path dir) {
         String[][] mixtures = {
             {
