@@ -15,28 +15,38 @@ import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 
 /**
- * Reverse-mode derivatives as a rewrite: new nodes of the same graph. Only the way between the loss and the values
- * asked for is differentiated, so a discriminator's weights cost nothing in the generator's pass.
+ * Reverse-mode differentiation as a rewrite that adds nodes to the same graph. Only nodes on a path from the requested
+ * values to the loss are differentiated, so a discriminator's weights cost nothing in the generator's backward pass.
  */
 public final class Gradients {
     private Gradients() {}
 
     /**
+     * Adds the backward pass of a loss.
+     *
      * @param loss one element, f32
-     * @param wrt values to differentiate by: parameters or inputs
-     * @return one gradient per value: f32 for parameters, the value's shape always
-     * @throws IllegalArgumentException if the loss does not depend on one of them
+     * @param wrt values to differentiate with respect to: parameters or inputs
+     * @return one gradient per value, of the value's shape; f32 for parameters
+     * @throws IllegalArgumentException if the loss has more than one element or does not depend on one of the values
      */
     public static List<Value> of(Value loss, List<Value> wrt) {
         if (loss.shape().elements() != 1)
-            throw new IllegalArgumentException("a loss has one element, this has " + loss.type());
+            throw new IllegalArgumentException("the loss is " + loss.type() + " but must have one element");
         return of(
                 List.of(loss),
                 List.of(loss.graph().constant(1, DType.F32, loss.shape().dims())),
                 wrt);
     }
 
-    /** The same from several values with their gradients given. */
+    /**
+     * Adds the backward pass of several values whose gradients are given.
+     *
+     * @param from values at which back-propagation starts
+     * @param seeds gradient of each of these values
+     * @param wrt values to differentiate with respect to
+     * @return one gradient per value in {@code wrt}
+     * @throws IllegalArgumentException if no value in {@code from} depends on one of them
+     */
     public static List<Value> of(List<Value> from, List<Value> seeds, List<Value> wrt) {
         Graph g = from.get(0).graph();
         int n = 0;
@@ -55,18 +65,18 @@ public final class Gradients {
             Node node = g.nodes().get(i);
             if (!needed[i] || node.op() instanceof Leaf) continue;
             List<Value> dOut = new ArrayList<>();
-            boolean any = false;
+            boolean anyGradient = false;
             for (Value o : node.outputs()) {
                 Value d = wrt.contains(o) ? grads.get(o) : grads.remove(o);
                 dOut.add(d);
-                any |= d != null;
+                anyGradient |= d != null;
             }
-            if (!any) continue;
+            if (!anyGradient) continue;
             boolean[] wanted = new boolean[node.inputs().size()];
-            boolean some = false;
+            boolean anyWanted = false;
             for (int k = 0; k < wanted.length; k++)
-                some |= wanted[k] = needed[node.input(k).node().id()];
-            if (!some) continue;
+                anyWanted |= wanted[k] = needed[node.input(k).node().id()];
+            if (!anyWanted) continue;
             List<Value> dIn;
             try (Graph.Scope b = g.backwardScope();
                     Graph.Scope s = g.scope(node.label())) {
@@ -74,7 +84,7 @@ public final class Gradients {
                 for (int k = 0; k < wanted.length; k++) {
                     if (!wanted[k] || dIn.get(k) == null) continue;
                     Value in = node.input(k), d = dIn.get(k);
-                    // The one place where what was repeated forward is summed back.
+                    // An input that was broadcast: sum its gradient over the repeated axes. Only this line does so.
                     if (!d.shape().equals(in.shape())) d = Ops.sumLeading(d, in.shape());
                     grads.merge(in, d, Ops::add);
                 }

@@ -12,16 +12,16 @@ import org.cortigan.graph.Value;
 import org.cortigan.op.Op;
 
 /**
- * Memory for time: the backward pass computes {@link Op#cheap} outputs, as those of activations and layer norms, again,
- * so that they are not kept from the forward pass. Bits stay the same.
+ * Trades time for memory: the backward pass recomputes {@link Op#cheap} outputs, such as those of activations and layer
+ * norms, so the forward pass need not keep them. Results stay bitwise equal.
  */
 public final class Recompute {
     private Recompute() {}
 
-    /** The graph with cheap outputs computed again before the first node of the backward pass that reads them. */
+    /** A copy of the graph that recomputes each cheap output before its first reader in the backward pass. */
     public static Graph cheap(Graph g) {
         Graph to = new Graph();
-        Map<Value, Value> copies = new HashMap<>(), again = new HashMap<>();
+        Map<Value, Value> copies = new HashMap<>(), recomputed = new HashMap<>();
         for (Node n : g.nodes()) {
             try (Graph.Scope s = to.scopeOf(n)) {
                 if (n.op() instanceof Leaf leaf) {
@@ -29,7 +29,8 @@ public final class Recompute {
                     continue;
                 }
                 List<Value> in = new ArrayList<>();
-                for (Value v : n.inputs()) in.add(n.backward() && cheap(v) ? again(v, copies, again) : copies.get(v));
+                for (Value v : n.inputs())
+                    in.add(n.backward() && cheap(v) ? recompute(v, copies, recomputed) : copies.get(v));
                 Node copy = to.apply(n.op(), in);
                 for (Value v : n.outputs()) copies.put(v, copy.output(v.index()));
             }
@@ -47,7 +48,7 @@ public final class Recompute {
         return to.constant(((Leaf.Constant) leaf).value(), leaf.type().dtype(), d);
     }
 
-    /** Outputs of the forward pass that their op calls cheap, and views of them. */
+    /** Whether a value is a {@link Op#cheap} output of the forward pass or a view of one. */
     private static boolean cheap(Value v) {
         Node n = v.node();
         if (n.op() instanceof Leaf || n.backward()) return false;
@@ -56,13 +57,13 @@ public final class Recompute {
                 : Op.of(n).cheap(v.index());
     }
 
-    private static Value again(Value v, Map<Value, Value> copies, Map<Value, Value> again) {
-        Value known = again.get(v);
+    private static Value recompute(Value v, Map<Value, Value> copies, Map<Value, Value> recomputed) {
+        Value known = recomputed.get(v);
         if (known != null) return known;
         Node n = v.node();
         boolean view = n.op() instanceof Op.View;
-        Value made = Op.of(n).again(n, x -> view && cheap(x) ? again(x, copies, again) : copies.get(x));
-        again.put(v, made);
-        return made;
+        Value result = Op.of(n).again(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
+        recomputed.put(v, result);
+        return result;
     }
 }

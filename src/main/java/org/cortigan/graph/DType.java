@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.graph;
 
-/** Element types. The reference device stores every floating type as double; all others store them as named. */
+/** Element types. The reference device stores every floating-point type as double, all other devices as named. */
 public enum DType {
     F32(4, 1),
     BF16(2, 2),
     /**
-     * For sums over a whole data set that an op keeps in a variable; nothing is computed from one node to the next in
-     * it.
+     * Storage only: sums over a whole data set that an op keeps in a variable. No tensor that flows between ops is f64.
      */
     F64(8, -1),
     I32(4, -1),
@@ -21,17 +20,21 @@ public enum DType {
         this.variant = variant;
     }
 
-    /** Size of one element in bytes on every device but the reference. */
+    /** Size of one element in bytes on every device except the reference device. */
     public int bytes() {
         return bytes;
     }
 
-    /** Whether kernels have a column for it. */
+    /** Whether the kernel tables have a column for this type. */
     public boolean isFloat() {
         return variant >= 0;
     }
 
-    /** Column of a kernel table (native/include/cg/abi.h, Variant). */
+    /**
+     * Column of this type in a kernel table (native/include/cg/abi.h, Variant).
+     *
+     * @throws IllegalStateException if kernels have no column for the type
+     */
     public int variant() {
         if (variant < 0) throw new IllegalStateException(this + " has no kernel variant");
         return variant;

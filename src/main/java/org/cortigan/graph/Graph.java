@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A computation as a growing list of immutable nodes. Nothing is computed here; a {@code Plan} and a {@code Session} do
- * that. A graph is built by one thread; once built it may be read by many.
+ * A computation as a growing list of immutable nodes. A graph computes nothing: a {@code Plan} orders its nodes and a
+ * {@code Session} runs them. One thread builds a graph; many threads may read it afterwards.
  */
 public final class Graph {
     private final List<Node> nodes = new ArrayList<>();
@@ -24,30 +24,44 @@ public final class Graph {
     /** An empty graph. */
     public Graph() {}
 
-    /** All nodes, inputs before their users. */
+    /** All nodes in the order of their creation, which is topological. */
     public List<Node> nodes() {
         return Collections.unmodifiableList(nodes);
     }
 
-    /** Adds a node; the operation checks its inputs. */
+    /**
+     * Adds a node.
+     *
+     * @throws IllegalArgumentException if the operation refuses its inputs or an input belongs to another graph
+     */
     public Node apply(Operation op, List<Value> inputs) {
         for (Value v : inputs)
             if (v.graph() != this)
-                throw new IllegalArgumentException(op.name() + ": input " + v + " is of another graph");
+                throw new IllegalArgumentException(op.name() + ": input " + v + " belongs to another graph");
         Node n = new Node(this, nodes.size(), op, inputs, op.infer(inputs), scope, backward);
         nodes.add(n);
         return n;
     }
 
+    /** Adds a node; see {@link #apply(Operation, List)}. */
     public Node apply(Operation op, Value... inputs) {
         return apply(op, Arrays.asList(inputs));
     }
 
+    /**
+     * Adds a tensor that is fed before each run.
+     *
+     * @throws IllegalArgumentException if the graph already has an input or variable of that name
+     */
     public Value input(String name, DType dtype, int... dims) {
         return leaf(new Leaf.Input(name, Type.of(dtype, dims)));
     }
 
-    /** The variable of that name; asking again with the same type gives the same value. */
+    /**
+     * The variable of that name. A second call with the same type returns the same value.
+     *
+     * @throws IllegalArgumentException if the name belongs to an input or to a variable of another type
+     */
     public Value variable(String name, DType dtype, int... dims) {
         Value old = leaves.get(name);
         Leaf leaf = new Leaf.Variable(name, Type.of(dtype, dims));
@@ -55,11 +69,12 @@ public final class Graph {
         return leaf(leaf);
     }
 
+    /** A tensor filled with one number; equal constants are one value. */
     public Value constant(double value, DType dtype, int... dims) {
         return constants.computeIfAbsent(new Leaf.Constant(value, Type.of(dtype, dims)), k -> apply(k).output(0));
     }
 
-    /** A constant i32 tensor with these contents; equal tables are one value. */
+    /** A constant i32 tensor with the given contents; equal tables are one value. */
     public Value table(int[] values, int... dims) {
         return constants.computeIfAbsent(Leaf.Table.of(values, dims), k -> apply(k).output(0));
     }
@@ -72,27 +87,32 @@ public final class Graph {
         return v;
     }
 
-    /** Names a value that a session must compute and keep until the end of a run. */
+    /**
+     * Names a value that a session must compute and keep until the end of a run.
+     *
+     * @throws IllegalArgumentException if the graph already has an output of that name
+     */
     public void output(String name, Value v) {
         if (outputs.putIfAbsent(name, v) != null)
             throw new IllegalArgumentException("the graph already has an output named '" + name + "'");
     }
 
+    /** Named outputs in the order of their declaration. */
     public Map<String, Value> outputs() {
         return Collections.unmodifiableMap(outputs);
     }
 
-    /** Labels the nodes made until the scope is closed; scopes nest as {@code a/b}. An empty name adds nothing. */
+    /** Labels the nodes added until the scope is closed. Nested scopes give {@code a/b}; an empty name adds nothing. */
     public Scope scope(String name) {
         return enter(nested(name), backward);
     }
 
-    /** Marks the nodes made until the scope is closed as {@link Node#backward()}, and labels them {@code backward}. */
+    /** Labels the nodes added until the scope is closed {@code backward} and sets {@link Node#backward()}. */
     public Scope backwardScope() {
         return enter(nested("backward"), true);
     }
 
-    /** The label and the mark of a node, often of another graph, for its copy here. */
+    /** Copies label and backward mark of {@code n}, usually a node of another graph, to the nodes added until closed. */
     public Scope scopeOf(Node n) {
         return enter(n.label(), n.backward());
     }
@@ -113,13 +133,13 @@ public final class Graph {
         };
     }
 
-    /** A label and a mark in force; for try-with-resources. */
+    /** An open scope, for try-with-resources; {@link #close} restores the enclosing scope. */
     public interface Scope extends AutoCloseable {
         @Override
         void close();
     }
 
-    /** Stable text: one node a line, then the outputs. Equal graphs give equal texts. */
+    /** Stable text: one node per line, then the outputs. Equal graphs have equal texts. */
     @Override
     public String toString() {
         StringBuilder s = new StringBuilder();

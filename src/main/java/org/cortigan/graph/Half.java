@@ -9,7 +9,7 @@ public final class Half {
     public static short toBf16(float x) {
         int bits = Float.floatToRawIntBits(x);
         if (Float.isNaN(x)) {
-            // Rounding could carry a NaN's mantissa into infinity; the quiet bit keeps it a NaN with its sign.
+            // Rounding could turn a NaN into infinity: truncate, and set the quiet bit so that it stays a NaN.
             return (short) (bits >>> 16 | 0x40);
         }
         return (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);

@@ -4,8 +4,9 @@ package org.cortigan.graph;
 import java.nio.IntBuffer;
 import java.util.List;
 
-/** Nodes without inputs: what comes into a graph from outside. */
+/** Nodes without inputs: the tensors that enter a graph from outside. */
 public sealed interface Leaf extends Operation {
+    /** Name of an input or variable; a description of a constant or table. */
     String id();
 
     Type type();
@@ -15,7 +16,7 @@ public sealed interface Leaf extends Operation {
         return List.of(type());
     }
 
-    /** Fed before each run, for example a batch of images or a learning rate. */
+    /** A tensor that is fed before each run, for example a batch of images or a learning rate. */
     record Input(String id, Type type) implements Leaf {
         @Override
         public String name() {
@@ -23,7 +24,9 @@ public sealed interface Leaf extends Operation {
         }
     }
 
-    /** Storage that outlives a run and may be updated by it: parameters, optimizer state. Shared by name. */
+    /**
+     * Storage that outlives a run and that the run may update: parameters, optimizer state. Sessions share it by name.
+     */
     record Variable(String id, Type type) implements Leaf {
         @Override
         public String name() {
@@ -31,7 +34,7 @@ public sealed interface Leaf extends Operation {
         }
     }
 
-    /** A tensor filled with one number when the session starts. */
+    /** A tensor that is filled with one number when the session starts. */
     record Constant(double value, Type type) implements Leaf {
         @Override
         public String id() {
@@ -44,16 +47,21 @@ public sealed interface Leaf extends Operation {
         }
     }
 
-    /** A tensor of given integers, filled in when the session starts. Equal by contents. */
+    /** An i32 tensor that is filled with the given integers when the session starts. Equality compares the contents. */
     record Table(IntBuffer values, Type type) implements Leaf {
-        /** The numbers are copied. */
+        /**
+         * Copies the integers.
+         *
+         * @throws IllegalArgumentException if their number differs from the elements of the shape
+         */
         static Table of(int[] values, int... dims) {
             Type t = Type.of(DType.I32, dims);
             if (values.length != t.shape().elements())
-                throw new IllegalArgumentException(values.length + " numbers given for a table " + t);
+                throw new IllegalArgumentException(values.length + " integers do not fill a table " + t);
             return new Table(IntBuffer.wrap(values.clone()).asReadOnlyBuffer(), t);
         }
 
+        /** A copy of the integers. */
         public int[] toArray() {
             int[] a = new int[values.capacity()];
             values.get(0, a);
@@ -70,7 +78,7 @@ public sealed interface Leaf extends Operation {
             return "table";
         }
 
-        /** Count and hash stand for the numbers. */
+        /** Shows the number of integers and their hash instead of the integers. */
         @Override
         public String toString() {
             return "Table[" + values.capacity() + " integers #" + Integer.toHexString(values.hashCode()) + "]";

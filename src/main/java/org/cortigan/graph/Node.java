@@ -4,7 +4,7 @@ package org.cortigan.graph;
 import java.util.ArrayList;
 import java.util.List;
 
-/** One application of an operation. Immutable; ids follow the order of creation, which is topological. */
+/** One application of an operation to values. Immutable; ids follow the order of creation, which is topological. */
 public final class Node {
     private final Graph graph;
     private final int id;
@@ -30,6 +30,7 @@ public final class Node {
         return graph;
     }
 
+    /** Position in {@link Graph#nodes()}. */
     public int id() {
         return id;
     }
@@ -54,17 +55,17 @@ public final class Node {
         return outputs.get(i);
     }
 
-    /** Scope in which the node was made, for example {@code generator/blocks.3/attn}; may be empty. */
+    /** Scope in which the node was added, for example {@code generator/blocks.3/attn}; may be empty. */
     public String label() {
         return label;
     }
 
-    /** Whether the node is of the backward pass: made in {@link Graph#backwardScope}. */
+    /** Whether the node belongs to the backward pass, that is, was added in a {@link Graph#backwardScope}. */
     public boolean backward() {
         return backward;
     }
 
-    /** The op's text, with the outer record's name where the op is nested in another: {@code Attention.Grad[...]}. */
+    /** The op's text. A nested op gets the name of its outer record in front: {@code Attention.Grad[...]}. */
     private String opText() {
         Class<?> outer = op.getClass().getEnclosingClass();
         boolean nested = outer != null && outer.isRecord() && Operation.class.isAssignableFrom(outer);

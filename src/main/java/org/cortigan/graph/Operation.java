@@ -4,22 +4,24 @@ package org.cortigan.graph;
 import java.util.List;
 
 /**
- * What a node computes, as the graph sees it. Implementations are immutable records whose {@code toString} is stable:
- * it is part of the graph's text.
+ * The graph's view of what a node computes. Implementations are immutable records with a stable {@code toString}, which
+ * is part of the graph's text.
  */
 public interface Operation {
+    /** Short name in texts and messages, for example {@code layernorm}. */
     String name();
 
     /**
      * Types of the outputs.
      *
-     * @throws IllegalArgumentException if the inputs do not fit, naming the op, the inputs' shapes and what would fit
+     * @throws IllegalArgumentException if the inputs do not fit; the message names the op, the types of its inputs
+     *     and what it takes
      */
     List<Type> infer(List<Value> inputs);
 
     /**
-     * The input whose storage this output is: a view (reshape) or, where {@link #overwrites(int)}, an update in place
-     * of a variable; -1 if the output has storage of its own.
+     * The input whose storage this output shares, or -1 if the output has its own storage. A shared output is a view
+     * (reshape) or, if {@link #overwrites(int)}, an update of a variable in place.
      */
     default int storage(int output) {
         return -1;

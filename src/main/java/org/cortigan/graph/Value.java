@@ -3,7 +3,7 @@ package org.cortigan.graph;
 
 import java.util.Objects;
 
-/** One output of a node: a tensor that a plan gives storage to. Symbolic and immutable. */
+/** One output of a node: a symbolic, immutable tensor. A plan assigns its storage. */
 public final class Value {
     private final Node node;
     private final int index;
@@ -40,6 +40,7 @@ public final class Value {
         return type.dtype();
     }
 
+    /** Extent of an axis; negative axes count from the end. */
     public int dim(int axis) {
         return type.shape().dim(axis);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Graphs of tensor operations: shapes, types, values and nodes, without any computation. It is the bottom of the
- * project and uses no other package.
+ * Graphs of tensor operations: shapes, types, values and nodes, without any computation. This package is the bottom
+ * layer and uses no other package.
  */
 @NullMarked
 package org.cortigan.graph;

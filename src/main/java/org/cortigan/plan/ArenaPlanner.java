@@ -6,23 +6,35 @@ import java.util.Comparator;
 import java.util.List;
 
 /**
- * Offsets in one arena for buffers with known lives: the largest first, each into the smallest gap that holds it among
- * the buffers that live at the same time (the "greedy by size" of Pisarchyk and Lee 2020, with best fit).
+ * Assigns offsets in one arena to buffers with known lifetimes. Buffers are placed from the largest to the smallest,
+ * each in the smallest sufficient gap between the buffers alive at the same time ("greedy by size" of Pisarchyk and Lee
+ * 2020, with best fit).
  */
 public final class ArenaPlanner {
     private ArenaPlanner() {}
 
-    /** A buffer alive from step {@code first} to step {@code last}, both included. */
+    /** A buffer of {@code bytes} that is alive from step {@code first} to step {@code last}, both included. */
     public record Life(long bytes, int first, int last) {
         boolean meets(Life o) {
             return first <= o.last && o.first <= last;
         }
     }
 
-    /** @param offsets one per buffer; @param bytes size of the arena; @param lowerBound most bytes alive at one step */
+    /**
+     * Result of {@link #layout}, in bytes.
+     *
+     * @param offsets offset of each buffer
+     * @param bytes size of the arena
+     * @param lowerBound most bytes alive at one step
+     * @param peakStep first step at which that many are alive
+     */
     public record Layout(long[] offsets, long bytes, long lowerBound, int peakStep) {}
 
-    /** @param alignment of every offset, a power of two */
+    /**
+     * Places the buffers.
+     *
+     * @param alignment of every offset in bytes, a power of two
+     */
     public static Layout layout(List<Life> lives, int alignment) {
         int n = lives.size();
         Integer[] order = new Integer[n];
@@ -31,7 +43,7 @@ public final class ArenaPlanner {
                 order,
                 Comparator.<Integer>comparingLong(i -> -lives.get(i).bytes).thenComparing(i -> lives.get(i).first));
         long[] offsets = new long[n];
-        List<Integer> placed = new ArrayList<>(); // by offset
+        List<Integer> placed = new ArrayList<>(); // sorted by offset
         long end = 0;
         for (int i : order) {
             Life a = lives.get(i);

@@ -13,13 +13,15 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
 
-/** Which nodes run, and in which order. */
+/** Decides which nodes run, and in which order. */
 final class NodeOrder {
     private NodeOrder() {}
 
     /**
-     * The nodes that the targets need, in the order of creation except where an update in place must wait for the
-     * readers of what it overwrites.
+     * The nodes that the targets need, in the order of creation, except that an update in place waits for all readers
+     * of the contents it overwrites.
+     *
+     * @throws IllegalStateException if two nodes overwrite the same contents, or nodes wait for each other
      */
     static List<Node> order(Graph g, Collection<Value> targets) {
         boolean[] needed = new boolean[g.nodes().size()];
@@ -28,7 +30,7 @@ final class NodeOrder {
             if (needed[i])
                 for (Value in : g.nodes().get(i).inputs()) needed[in.node().id()] = true;
 
-        // Contents: a value and its views hold the same contents; an update makes new ones.
+        // A value and its views share one entry of `contents`; an update starts a new entry.
         Map<Value, Value> contents = new HashMap<>();
         Map<Value, Set<Node>> readers = new HashMap<>();
         Map<Value, Node> updater = new HashMap<>();
@@ -49,32 +51,33 @@ final class NodeOrder {
                 }
             }
         }
-        Map<Node, Integer> waits = new HashMap<>();
-        Map<Node, List<Node>> next = new HashMap<>();
+        Map<Node, Integer> pending = new HashMap<>();
+        Map<Node, List<Node>> successors = new HashMap<>();
         for (Node n : nodes) {
-            Set<Node> before = new HashSet<>();
-            for (Value in : n.inputs()) before.add(in.node());
+            Set<Node> predecessors = new HashSet<>();
+            for (Value in : n.inputs()) predecessors.add(in.node());
             for (Value out : n.outputs()) {
                 int s = n.op().storage(out.index());
                 if (s >= 0 && n.op().overwrites(out.index()))
-                    for (Node r : readers.get(contents.get(n.input(s)))) if (r != n) before.add(r);
+                    for (Node r : readers.get(contents.get(n.input(s)))) if (r != n) predecessors.add(r);
             }
-            waits.put(n, before.size());
-            for (Node b : before)
-                next.computeIfAbsent(b, k -> new ArrayList<>()).add(n);
+            pending.put(n, predecessors.size());
+            for (Node p : predecessors)
+                successors.computeIfAbsent(p, k -> new ArrayList<>()).add(n);
         }
         PriorityQueue<Node> ready = new PriorityQueue<>((a, b) -> Integer.compare(a.id(), b.id()));
-        for (Node n : nodes) if (waits.get(n) == 0) ready.add(n);
+        for (Node n : nodes) if (pending.get(n) == 0) ready.add(n);
         List<Node> order = new ArrayList<>();
         while (!ready.isEmpty()) {
             Node n = ready.poll();
             order.add(n);
-            for (Node m : next.getOrDefault(n, List.of())) if (waits.merge(m, -1, Integer::sum) == 0) ready.add(m);
+            for (Node m : successors.getOrDefault(n, List.of()))
+                if (pending.merge(m, -1, Integer::sum) == 0) ready.add(m);
         }
         if (order.size() != nodes.size()) {
             nodes.removeAll(order);
             throw new IllegalStateException(
-                    "an update overwrites what a later node still reads; nodes that wait for each other: "
+                    "an update overwrites contents that a later node still reads; these nodes wait for each other: "
                             + nodes.subList(0, Math.min(4, nodes.size())));
         }
         return order;

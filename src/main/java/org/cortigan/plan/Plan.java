@@ -18,18 +18,20 @@ import org.cortigan.graph.Value;
 import org.cortigan.op.Op;
 
 /**
- * Everything that can be decided before the first step: the order of the nodes, which values share storage, and where
- * each lives. Values of leaves (inputs, variables, constants) live outside the arena.
+ * The decisions made before a session's first step: the order of the nodes, which values share storage, and the offset
+ * of each value in the arena. Leaves (inputs, variables, constants) live outside the arena.
  */
 public final class Plan {
-    /** Every offset in an arena is a multiple of this, in bytes. */
+    /** Alignment of every offset in an arena, in bytes. */
     public static final int ALIGNMENT = 256;
 
     /**
+     * How to plan for one device.
+     *
      * @param elementBytes size of one element on the device
-     * @param scratchBytes scratch memory of a node
-     * @param guardBytes kept free after every buffer (tests write a pattern there), a multiple of the alignment
-     * @param inPlace whether elementwise nodes may take over the storage of a dying input
+     * @param scratchBytes scratch memory of a node, 0 for none
+     * @param guardBytes bytes left unused after every buffer (tests write a pattern there), a multiple of the alignment
+     * @param inPlace whether elementwise nodes may take over the storage of an input that no later node reads
      */
     public record Options(
             ToIntFunction<DType> elementBytes, ToLongFunction<Node> scratchBytes, int guardBytes, boolean inPlace) {}
@@ -40,7 +42,7 @@ public final class Plan {
         int first = Integer.MAX_VALUE;
         int last = -1;
         long offset = -1;
-        String what;
+        String label;
     }
 
     private final List<Node> steps = new ArrayList<>();
@@ -65,8 +67,8 @@ public final class Plan {
         Map<Value, Integer> lastUse = new HashMap<>();
         for (int i = 0; i < steps.size(); i++) for (Value in : steps.get(i).inputs()) lastUse.put(in, i);
         for (Value t : targets) lastUse.put(t, steps.size());
-        // The last use of a buffer is that of any value in it; views and takers-over are found in order of time, so the
-        // uses of a value's later views are needed before: fold them in backwards.
+        // A buffer's last use is the last use of any value in it. Buffers are assigned in forward order, but the last
+        // use of a value includes that of its later views: this backward pass adds them.
         for (int i = steps.size() - 1; i >= 0; i--) {
             Node n = steps.get(i);
             for (Value out : n.outputs()) {
@@ -88,18 +90,18 @@ public final class Plan {
                     b = new Buffer();
                     b.bytes = bytes(out);
                     b.first = i;
-                    b.what = n.op().name() + (n.label().isEmpty() ? "" : " " + n.label()) + " " + out.type();
+                    b.label = n.op().name() + (n.label().isEmpty() ? "" : " " + n.label()) + " " + out.type();
                     arena.add(b);
                 }
                 buffers.put(out, b);
                 b.last = Math.max(b.last, Math.max(i, lastUse.getOrDefault(out, i)));
             }
-            long need = o.scratchBytes.applyAsLong(n);
-            if (need > 0) {
+            long scratchBytes = o.scratchBytes.applyAsLong(n);
+            if (scratchBytes > 0) {
                 Buffer b = new Buffer();
-                b.bytes = need;
+                b.bytes = scratchBytes;
                 b.first = b.last = i;
-                b.what = "scratch of " + n.op().name() + " " + n.label();
+                b.label = "scratch of " + n.op().name() + " " + n.label();
                 scratch.put(n, b);
                 arena.add(b);
             }
@@ -114,7 +116,7 @@ public final class Plan {
             b.offset = layout.offsets()[i];
             sum += b.bytes;
             if (b.first <= layout.peakStep() && layout.peakStep() <= b.last)
-                peak.add(new PlanReport.Item(b.what, b.bytes));
+                peak.add(new PlanReport.Item(b.label, b.bytes));
         }
         peak.sort((a, b) -> Long.compare(b.bytes(), a.bytes()));
         long persistent = 0;
@@ -138,6 +140,10 @@ public final class Plan {
         return new Plan(g, targets, options);
     }
 
+    /**
+     * The input whose buffer an elementwise output may reuse: an arena buffer of the same size that no later step and
+     * no other input or output of the node uses. -1 if there is none.
+     */
     private int takeOver(Node n, Op op, Value out, int step) {
         int s = op.inPlace(n, out.index());
         if (s < 0) return -1;
@@ -152,7 +158,7 @@ public final class Plan {
         return v.shape().elements() * options.elementBytes.applyAsInt(v.dtype());
     }
 
-    /** Nodes to run, in order, without leaves. Views are among them and have no kernel. */
+    /** Nodes to run, in order: without leaves, with views, which have no kernel. */
     public List<Node> steps() {
         return steps;
     }
@@ -162,12 +168,12 @@ public final class Plan {
         return leaves;
     }
 
-    /** The leaf in whose storage a value lives, or null if it lives in the arena. */
+    /** The leaf whose storage a value shares, or null if the value lives in the arena. */
     public Leaf leafOf(Value v) {
         return buffer(v).leaf;
     }
 
-    /** Offset in the arena, in bytes; only where {@link #leafOf} is null. */
+    /** Offset of a value in the arena, in bytes. Valid only if {@link #leafOf} is null. */
     public long offset(Value v) {
         return buffer(v).offset;
     }
@@ -184,7 +190,7 @@ public final class Plan {
         return b == null ? OptionalLong.empty() : OptionalLong.of(b.offset);
     }
 
-    /** First and last step of every arena buffer with its bytes and offset; for tests. */
+    /** {offset, bytes, first step, last step} of every arena buffer, for tests. */
     public List<long[]> intervals() {
         List<long[]> out = new ArrayList<>();
         java.util.Set<Buffer> seen = java.util.Collections.newSetFromMap(new java.util.IdentityHashMap<>());

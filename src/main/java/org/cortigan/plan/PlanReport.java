@@ -5,16 +5,16 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * What a plan costs in memory, in bytes.
+ * The memory that a plan needs, in bytes.
  *
  * @param steps nodes to run
- * @param buffers buffers in the arena
- * @param totalBytes their sum, what would be needed without reuse
- * @param arenaBytes size of the arena: the peak
- * @param lowerBoundBytes most bytes alive at one step; no layout can be smaller
+ * @param buffers number of buffers in the arena
+ * @param totalBytes sum of these buffers: the memory needed without reuse
+ * @param arenaBytes size of the arena, that is, the peak
+ * @param lowerBoundBytes most bytes alive at one step; no layout needs less
  * @param persistentBytes inputs, variables and constants
- * @param peakStep the node at which the most is alive
- * @param atPeak what is alive there, largest first
+ * @param peakStep text of the node at which most bytes are alive
+ * @param atPeak buffers alive at that node, largest first
  */
 public record PlanReport(
         int steps,
@@ -25,10 +25,10 @@ public record PlanReport(
         long persistentBytes,
         String peakStep,
         List<Item> atPeak) {
-    /** One buffer. */
+    /** A buffer: the value it was allocated for, and its size. */
     public record Item(String what, long bytes) {}
 
-    /** Arena over lower bound; 1 is perfect. */
+    /** Arena size over lower bound; 1 is optimal. */
     public double fragmentation() {
         return lowerBoundBytes == 0 ? 1 : (double) arenaBytes / lowerBoundBytes;
     }

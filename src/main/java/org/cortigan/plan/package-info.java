@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Plans a graph before it runs: the order of its nodes, what shares storage, and where every tensor lies. It uses
- * graphs and ops, and knows no device.
+ * Plans a graph before it runs: the order of its nodes, which values share storage, and the offset of every tensor.
+ * This package uses {@code graph} and {@code op} and is independent of devices.
  */
 package org.cortigan.plan;
