@@ -12,11 +12,11 @@ import org.cortigan.jni.ArgStruct.Kind;
 import org.cortigan.jni.ArgStruct.Member;
 
 /**
- * Writes a kernel's arguments by name: the struct, then its tables of rows one after the other. Each member must be
- * written once, as the kind of value that it is in the library.
+ * Writes a kernel's arguments by name: the struct, followed by its tables of rows. The caller must write each member
+ * once, as the kind of value that the library declares.
  *
- * <p>A member that the library does not have, or has as another kind, is an {@link InputException}, since library and
- * jar are then of different builds. A member that is written twice or not at all is an {@link IllegalStateException}.
+ * <p>An unknown member or another kind throws {@link InputException}, since library and jar are then of different
+ * builds. A member that is written twice or not at all throws {@link IllegalStateException}.
  */
 public final class ArgBuffer {
     private final ByteBuffer buffer;
@@ -25,8 +25,11 @@ public final class ArgBuffer {
     private int bytes;
 
     /**
-     * @param buffer takes the struct from its index 0 on and then the tables; null to count their bytes alone
+     * Begins the arguments of a kernel.
+     *
+     * @param buffer receives the struct at index 0 and then the tables; null to count bytes only
      * @param base address of the buffer's first byte
+     * @throws InputException if the library does not have the kernel
      */
     public ArgBuffer(String kernel, ByteBuffer buffer, long base) {
         this.buffer = buffer;
@@ -35,12 +38,12 @@ public final class ArgBuffer {
         bytes = frame.struct.bytes();
     }
 
-    /** Bytes of the struct and of the tables so far. */
+    /** Bytes of the struct and of the tables written so far. */
     public int bytes() {
         return bytes;
     }
 
-    /** Address of memory that the kernel reads, or updates. */
+    /** Address of memory that the kernel reads or updates. */
     public ArgBuffer input(String member, long address) {
         return put(frame.claim(member, Kind.INPUT, Kind.OUTPUT), address);
     }
@@ -55,10 +58,12 @@ public final class ArgBuffer {
         return put(frame.claim(member, Kind.INPUT, Kind.OUTPUT), 0);
     }
 
+    /** An integer. */
     public ArgBuffer i64(String member, long value) {
         return put(frame.claim(member, Kind.INTEGER), value);
     }
 
+    /** A floating-point number. */
     public ArgBuffer f64(String member, double value) {
         return put(frame.claim(member, Kind.NUMBER), Double.doubleToRawLongBits(value));
     }
@@ -68,36 +73,36 @@ public final class ArgBuffer {
         return i64(member, value ? 1 : 0);
     }
 
-    /** A constant of a Java enum that has the constants of the library's, in any order. */
+    /** A constant of a Java enum. The enum must have the same constants as the library's enum, in any order. */
     public ArgBuffer choice(String member, Enum<?> value) {
         Member m = frame.claim(member, Kind.CHOICE);
-        Set<String> here = Arrays.stream(value.getDeclaringClass().getEnumConstants())
+        Set<String> javaConstants = Arrays.stream(value.getDeclaringClass().getEnumConstants())
                 .map(Enum::name)
                 .collect(Collectors.toSet());
-        if (!here.equals(Set.copyOf(m.choices()))) throw notAmong(m, here.toString());
+        if (!javaConstants.equals(Set.copyOf(m.choices()))) throw notAmong(m, javaConstants.toString());
         return put(m, m.choices().indexOf(value.name()));
     }
 
-    /** A constant of the library's enum by its name. */
+    /** A constant of the library's enum, by name. */
     public ArgBuffer choice(String member, String constant) {
         Member m = frame.claim(member, Kind.CHOICE);
         if (!m.choices().contains(constant)) throw notAmong(m, constant);
         return put(m, m.choices().indexOf(constant));
     }
 
-    private InputException notAmong(Member m, String here) {
+    private InputException notAmong(Member m, String javaConstants) {
         return Schema.drifted(
                 frame.where,
-                "the argument '" + m.name() + "' takes " + m.choices() + " in the native library and " + here
+                "the argument '" + m.name() + "' takes " + m.choices() + " in the native library and " + javaConstants
                         + " in Java");
     }
 
     /**
      * A table of n rows.
      *
-     * @param table the member that takes its address
-     * @param count the member that takes n
-     * @param row writes all members of one row, by the row's own names
+     * @param table member that holds the table's address
+     * @param count member that holds n
+     * @param row writes all members of row i, by the names in the row's struct
      */
     public ArgBuffer rows(String table, String count, int n, IntConsumer row) {
         Member m = frame.claim(table, Kind.ROWS);
@@ -117,9 +122,9 @@ public final class ArgBuffer {
     }
 
     /**
-     * Ends the writing.
+     * Checks that every member is written.
      *
-     * @throws IllegalStateException if a member is not written
+     * @throws IllegalStateException if one is not
      */
     public void finish() {
         frame.requireAll();
@@ -130,7 +135,7 @@ public final class ArgBuffer {
         return this;
     }
 
-    /** A struct or row that is being written. */
+    /** The struct or row under construction. */
     private static final class Frame {
         private final String where;
         private final ArgStruct struct;

@@ -8,13 +8,13 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * A kernel's argument struct, or a row of a table that the kernel reads, as the loaded library has it: named members of
- * 8 bytes each (kernels/kernels.def).
+ * Layout of a kernel's argument struct, or of a row of a table that the kernel reads, as the loaded library declares
+ * it: named members of 8 bytes each (kernels/kernels.def).
  */
 public final class ArgStruct {
     private static final int WORD = 8;
 
-    /** What a member holds. */
+    /** Kinds of values that a member holds. */
     enum Kind {
         INPUT("the address of an input"),
         OUTPUT("the address of an output"),
@@ -37,12 +37,12 @@ public final class ArgStruct {
     /**
      * A member.
      *
-     * @param index its place among the members
-     * @param choices of a {@link Kind#CHOICE} the enum's constants in the order of their numbers, else empty
-     * @param rows of {@link Kind#ROWS} the struct of a row, else null
+     * @param index position among the members
+     * @param choices constants of the enum in the order of their numbers for {@link Kind#CHOICE}, else empty
+     * @param rows struct of a row for {@link Kind#ROWS}, else null
      */
     record Member(String name, int index, Kind kind, List<String> choices, ArgStruct rows) {
-        /** Where it begins in the struct, in bytes. */
+        /** Offset in the struct, in bytes. */
         int offset() {
             return WORD * index;
         }
@@ -51,7 +51,7 @@ public final class ArgStruct {
     private final String name;
     private final Map<String, Member> members;
 
-    /** @param members in their order, under their names */
+    /** @param members by name, in the order of the struct */
     ArgStruct(String name, Map<String, Member> members) {
         this.name = name;
         this.members = Collections.unmodifiableMap(new LinkedHashMap<>(members));
@@ -61,13 +61,13 @@ public final class ArgStruct {
         return members;
     }
 
-    /** Size of the struct. */
+    /** Size of the struct in bytes. */
     public int bytes() {
         return WORD * members.size();
     }
 
     /**
-     * Where a member begins, in bytes.
+     * Offset of a member, in bytes.
      *
      * @throws InputException if the library's struct has no such member
      */
@@ -76,14 +76,15 @@ public final class ArgStruct {
     }
 
     /**
-     * The rows of a table.
+     * Layout of a table's rows.
      *
-     * @param table the member that has its address
+     * @param table member that holds the table's address
      * @throws InputException if the library's struct has no such table
      */
     public ArgStruct rows(String table) {
         ArgStruct rows = member(table).rows;
-        if (rows == null) throw Schema.drifted(name, "the argument '" + table + "' is no table in the native library");
+        if (rows == null)
+            throw Schema.drifted(name, "the argument '" + table + "' is not a table in the native library");
         return rows;
     }
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
-/** Tables of kernels (native/include/cg/abi.h, Backend). */
+/** Kernel tables of the native library (native/include/cg/abi.h, Backend). */
 public enum Backend {
-    /** The double references, for tests. */
+    /** Reference kernels in double, for tests. */
     REFERENCE,
     PORTABLE,
     AVX2,
     AVX512,
     CUDA,
-    /** The CUDA kernels on the processor, for tests. */
+    /** CUDA kernels simulated on the CPU, for tests. */
     SIM;
 
-    /** Its number in {@link Native}'s functions. {@link Kernels#check} compares the names with the library's. */
+    /** Number of the backend in {@link Native}. {@link Kernels#check} compares the names with those of the library. */
     public int number() {
         return ordinal();
     }

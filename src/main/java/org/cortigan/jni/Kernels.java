@@ -5,14 +5,14 @@ import java.util.HashMap;
 import java.util.Map;
 import org.cortigan.InputException;
 
-/** The kernels of the loaded library and their arguments, by name (kernels/kernels.def). */
+/** Kernels of the loaded library and their argument structs, by name (kernels/kernels.def). */
 public final class Kernels {
     private static Schema schema = new Schema(Map.of(), Map.of());
     private static Map<String, Integer> numbers = Map.of();
 
     private Kernels() {}
 
-    /** Types of a kernel table's columns (native/include/cg/abi.h, Variant). */
+    /** Columns of a kernel table (native/include/cg/abi.h, Variant). */
     enum Variant {
         F64,
         F32,
@@ -20,9 +20,9 @@ public final class Kernels {
     }
 
     /**
-     * Reads the library's schema.
+     * Reads the schema of the library.
      *
-     * @throws InputException if its backends or types are not Java's
+     * @throws InputException if its backends or types differ from those in Java
      */
     static void check() {
         Schema s = Schema.parse(Native.kernel_schema());
@@ -35,7 +35,7 @@ public final class Kernels {
     }
 
     /**
-     * Number of the kernel of that name.
+     * Number of a kernel in {@link Native}.
      *
      * @throws InputException if the library does not have it
      */
@@ -46,7 +46,7 @@ public final class Kernels {
     }
 
     /**
-     * The argument struct of the kernel of that name.
+     * Argument struct of a kernel.
      *
      * @throws InputException if the library does not have it
      */

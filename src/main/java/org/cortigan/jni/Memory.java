@@ -9,8 +9,8 @@ import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * The only door to off-heap memory: one block, zeroed, owned by whoever made it and freed by {@link #close()}, never by
- * the garbage collector. Views are valid until then.
+ * A block of off-heap memory, the engine's only handle for such memory. Its creator owns the block and frees it with
+ * {@link #close()}; the garbage collector never does. Views are valid until then.
  */
 public final class Memory implements AutoCloseable {
     private static final AtomicLong LIVE = new AtomicLong();
@@ -32,16 +32,16 @@ public final class Memory implements AutoCloseable {
     }
 
     /**
-     * A block that somebody else has allocated.
+     * A block that the caller has allocated, with its contents as they are.
      *
      * @param free frees the address
-     * @param host whether the processor can read it
+     * @param host whether the CPU can read the block
      */
     public static Memory of(long address, long bytes, LongConsumer free, boolean host) {
         return new Memory(address, bytes, free, host);
     }
 
-    /** Address of a direct buffer's position. */
+    /** Address of the current position of a direct buffer. */
     public static long address(ByteBuffer direct) {
         if (!direct.isDirect()) throw new IllegalArgumentException("the buffer is not direct");
         ByteBuffer b = direct.slice();
@@ -49,8 +49,10 @@ public final class Memory implements AutoCloseable {
     }
 
     /**
-     * @param bytes size; blocks of some MiB and more lie on a 2 MiB boundary, smaller ones on 256 bytes
-     * @throws OutOfMemoryError if the system has no such block
+     * Allocates a block of zeros in host memory.
+     *
+     * @param bytes size; blocks of 4 MiB or more begin on a 2 MiB boundary, smaller ones on 256 bytes
+     * @throws OutOfMemoryError if the system cannot provide the block
      */
     public static Memory allocate(long bytes) {
         NativeLoader.load();
@@ -64,16 +66,21 @@ public final class Memory implements AutoCloseable {
         return new Memory(a, bytes, Native::release, true);
     }
 
-    /** Blocks now open in this process; leak tests count them. */
+    /** Number of open blocks in this process, for leak tests. */
     public static long live() {
         return LIVE.get();
     }
 
-    /** Bytes in blocks now open in this process. */
+    /** Total size of the open blocks in this process, in bytes. */
     public static long liveBytes() {
         return LIVE_BYTES.get();
     }
 
+    /**
+     * Address of the first byte.
+     *
+     * @throws IllegalStateException if the block is closed
+     */
     public long address() {
         if (!open) throw new IllegalStateException("memory is closed");
         return address;
@@ -83,17 +90,24 @@ public final class Memory implements AutoCloseable {
         return bytes;
     }
 
-    /** Whether the processor can read the block. */
+    /** Whether the CPU can read the block. */
     public boolean onHost() {
         return host;
     }
 
-    /** A little-endian view of part of the block, at most 2 GiB - 1. */
+    /**
+     * A little-endian view of part of the block.
+     *
+     * @param offset in bytes
+     * @param length in bytes, at most 2 GiB - 1
+     * @throws IllegalStateException if the block is closed or the CPU cannot read it
+     * @throws IndexOutOfBoundsException if the view exceeds the block
+     */
     public ByteBuffer view(long offset, long length) {
-        if (!host) throw new IllegalStateException("this memory is the device's own");
+        if (!host) throw new IllegalStateException("this memory is on a device; the CPU cannot read it");
         if (offset < 0 || length < 0 || offset + length > bytes || length > Integer.MAX_VALUE)
             throw new IndexOutOfBoundsException(
-                    "view of " + length + " bytes at " + offset + " in a block of " + bytes);
+                    "a view of " + length + " bytes at " + offset + " exceeds a block of " + bytes + " bytes");
         long at = address() + offset;
         Pointer raw = new Pointer() {
             {

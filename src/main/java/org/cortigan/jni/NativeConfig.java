@@ -4,7 +4,7 @@ package org.cortigan.jni;
 import org.bytedeco.javacpp.annotation.Platform;
 import org.bytedeco.javacpp.annotation.Properties;
 
-/** What JavaCPP needs to build and load the glue: the header, and the libraries in the order of their dependence. */
+/** Settings with which JavaCPP builds and loads the JNI glue: the header, and the libraries in load order. */
 @Properties(
         value =
                 @Platform(

@@ -6,8 +6,8 @@ import org.bytedeco.javacpp.Pointer;
 import org.cortigan.InputException;
 
 /**
- * Loads the native library from the jar, once. JavaCPP unpacks it into its cache folder; set the system property
- * {@code org.bytedeco.javacpp.cachedir} to choose another.
+ * Loads the native library from the jar, once. JavaCPP unpacks the library into a cache folder, which the system
+ * property {@code org.bytedeco.javacpp.cachedir} sets.
  */
 public final class NativeLoader {
     private static final String CACHE = "org.bytedeco.javacpp.cachedir";
@@ -19,7 +19,8 @@ public final class NativeLoader {
     /**
      * Loads the library; later calls do nothing.
      *
-     * @throws InputException with the whole chain of causes, and the same one again on every later call
+     * @throws InputException with the whole cause chain, if the library cannot be loaded; every later call throws the
+     *     same exception
      */
     public static void load() {
         if (loaded) return;
@@ -47,7 +48,7 @@ public final class NativeLoader {
         }
     }
 
-    /** All messages of a cause chain, outermost first. */
+    /** The messages of a cause chain, outermost first, in one line. */
     public static String chain(Throwable t) {
         StringBuilder s = new StringBuilder();
         for (int depth = 0; t != null && depth < 10; t = t.getCause(), depth++) {

@@ -9,15 +9,19 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * What Java and the native library agree on, read from the library's own text (native/include/cg/abi.h, schema()).
+ * The enums and argument structs of the native library, parsed from its schema text (native/include/cg/abi.h,
+ * schema()).
  *
  * @param enums constants of each shared enum, in the order of their numbers
- * @param kernels names in the order of their numbers, with their argument structs
+ * @param kernels argument struct of each kernel, in the order of the kernels' numbers
  */
 record Schema(Map<String, List<String>> enums, Map<String, ArgStruct> kernels) {
 
     /**
+     * Parses a schema.
+     *
      * @param text lines {@code enum NAME CONSTANT ...}, {@code struct NAME MEMBER:TYPE ...}, {@code kernel NAME STRUCT}
+     * @throws InputException if a line or type is unknown
      */
     static Schema parse(String text) {
         Map<String, List<String>> enums = new HashMap<>();
@@ -51,7 +55,7 @@ record Schema(Map<String, List<String>> enums, Map<String, ArgStruct> kernels) {
                 case "f64" -> ArgStruct.Kind.NUMBER;
                 default -> {
                     if (rows == null && choices.isEmpty())
-                        throw drifted(name, "the type of its member " + m + " is unknown");
+                        throw drifted(name, "the type of member '" + m + "' is unknown");
                     yield rows != null ? ArgStruct.Kind.ROWS : ArgStruct.Kind.CHOICE;
                 }
             };
@@ -60,15 +64,21 @@ record Schema(Map<String, List<String>> enums, Map<String, ArgStruct> kernels) {
         return new ArgStruct(name, all);
     }
 
-    /** Refuses a library whose enum has other constants, or the same in another order. */
+    /**
+     * Checks the constants of an enum and their order.
+     *
+     * @throws InputException if the library's enum differs
+     */
     void requireConstants(String name, Enum<?>[] constants) {
-        List<String> here = Arrays.stream(constants).map(Enum::name).toList();
-        if (!here.equals(enums.get(name)))
+        List<String> javaConstants = Arrays.stream(constants).map(Enum::name).toList();
+        if (!javaConstants.equals(enums.get(name)))
             throw drifted(
-                    "enum " + name, "it is " + enums.get(name) + " in the native library and " + here + " in Java");
+                    "enum " + name,
+                    "it has " + enums.get(name) + " in the native library and " + javaConstants + " in Java");
     }
 
+    /** The exception for a library and a jar of different builds. */
     static InputException drifted(String what, String why) {
-        return new InputException(what, why, "Library and jar are of different builds");
+        return new InputException(what, why, "Library and jar are of different builds; build or install both together");
     }
 }

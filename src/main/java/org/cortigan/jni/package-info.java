@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The boundary to native code: loading the library, checking it, and calling a kernel. It uses no other package; with
- * {@code mem} and {@code cuda} it is the only one that knows JavaCPP.
+ * The boundary to native code: loads the library, checks its schema, calls kernels, and allocates off-heap memory. This
+ * package uses no other package. Only this package and {@code cuda} use JavaCPP.
  */
 package org.cortigan.jni;

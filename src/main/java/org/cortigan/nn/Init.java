@@ -5,16 +5,16 @@ import java.util.SplittableRandom;
 import org.cortigan.graph.Shape;
 
 /**
- * How a parameter starts.
+ * Initial contents of a parameter.
  *
  * @param kind distribution
- * @param a standard deviation, bound or value
+ * @param a standard deviation of NORMAL and TRUNCATED_NORMAL, bound of UNIFORM, value of CONSTANT
  */
 public record Init(Kind kind, double a) {
     public enum Kind {
         CONSTANT,
         NORMAL,
-        /** Normal, drawn again beyond two standard deviations. */
+        /** Normal; numbers beyond two standard deviations are drawn again. */
         TRUNCATED_NORMAL,
         /** Uniform in [-a, a). */
         UNIFORM
@@ -22,20 +22,20 @@ public record Init(Kind kind, double a) {
 
     public static final Init ZEROS = new Init(Kind.CONSTANT, 0);
     public static final Init ONES = new Init(Kind.CONSTANT, 1);
-    /** What ViTs start with (timm, Hugging Face). */
+    /** Initialisation of ViT weights in timm and Hugging Face: truncated normal, standard deviation 0.02. */
     public static final Init VIT = new Init(Kind.TRUNCATED_NORMAL, 0.02);
 
-    /** What torch gives Linear and Conv, weight and bias alike: uniform within 1 / sqrt(inputs of one output). */
+    /** Default of torch for weight and bias of Linear and Conv: uniform within 1 / sqrt({@code fanIn}). */
     public static Init torch(int fanIn) {
         return new Init(Kind.UNIFORM, 1 / Math.sqrt(fanIn));
     }
 
-    /** Normal with unit standard deviation, for the vectors of spectral normalisation. */
+    /** Normal with mean 0. Spectral normalisation starts u and v from it. */
     public static Init normal(double std) {
         return new Init(Kind.NORMAL, std);
     }
 
-    /** The contents; they depend on seed and name alone, not on the order of the parameters. */
+    /** Draws the contents. They depend only on shape, seed and name, not on the order of the parameters. */
     public float[] make(Shape shape, long seed, String name) {
         long h = seed;
         for (int i = 0; i < name.length(); i++) h = h * 0x5DEECE66DL + name.charAt(i);

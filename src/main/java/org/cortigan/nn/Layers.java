@@ -14,20 +14,24 @@ import org.cortigan.op.Ops;
 import org.cortigan.op.TrackStatistics;
 import org.jspecify.annotations.Nullable;
 
-/** Layers as functions that build nodes; their parameters have torch's and timm's names. */
+/** Layers as functions that add nodes to a graph. Parameters have the names that torch and timm give them. */
 public final class Layers {
-    /** timm's epsilon of ViT's layer norms. */
+    /** Epsilon of the layer norms in timm's ViT. */
     public static final double VIT_EPS = 1e-6;
 
-    /** torch's epsilon of group and batch norms. */
+    /** Epsilon of group and batch norms in torch. */
     private static final double NORM_EPS = 1e-5;
 
-    /** Slope of leaky ReLUs below zero, as in DCGAN and pix2pix. */
+    /** Slope of leaky ReLUs below zero in DCGAN and pix2pix. */
     private static final double LEAK = 0.2;
 
     private Layers() {}
 
-    /** x [..., in] to [..., out]: {@code weight} [out, in] and {@code bias} [out]. */
+    /**
+     * Linear layer from x [..., in] to [..., out]. Parameters: {@code weight} [out, in] and {@code bias} [out].
+     *
+     * @param bias null for a layer without bias
+     */
     public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
@@ -37,17 +41,17 @@ public final class Layers {
         return Ops.reshape(y, x.shape().with(-1, out).dims());
     }
 
-    /** As torch initialises it. */
+    /** Linear layer with the initialisation of torch. */
     public static Value linear(Weights w, Value x, int out) {
         return linear(w, x, out, Init.torch(x.dim(-1)), Init.torch(x.dim(-1)));
     }
 
     /**
-     * {@link #linear} of several networks at once, as torch initialises it, on a ragged batch.
+     * Linear layers of several networks in one node, each on its own input, with the initialisation of torch.
      *
-     * @param x flat, network after network [rows, in]
-     * @param in features of each network's input
-     * @return flat, network after network [rows, out]
+     * @param x flat: the [rows, in] matrices of the networks, one after another
+     * @param in input features of each network
+     * @return flat: the [rows, out] matrices of the networks, one after another
      */
     public static Value groupedLinear(List<Weights> ws, Value x, int rows, List<Integer> in, int out) {
         return grouped(
@@ -56,7 +60,11 @@ public final class Layers {
                 (w, b, s) -> Ops.groupedLinear(x, rows, w, b, s));
     }
 
-    /** The same where all networks see the same x [rows, in]. */
+    /**
+     * Linear layers of several networks in one node that all read the same x [rows, in].
+     *
+     * @return flat: the [rows, out] matrices of the networks, one after another
+     */
     public static Value sharedLinear(List<Weights> ws, Value x, int out) {
         return grouped(
                 ws,
@@ -65,13 +73,13 @@ public final class Layers {
     }
 
     /**
-     * Convolutions along the vertices of several networks at once, as torch initialises them; zeros outside, so that
-     * stride 1 keeps the length.
+     * Convolutions along the vertices of several networks in one node, with the initialisation of torch. Zero padding
+     * of (kernel - 1) / 2 keeps the length at stride 1.
      *
-     * @param x flat, network after network [rows, n, channels]
-     * @param n vertices of each
-     * @param kernel odd width
-     * @return flat, network after network [rows, (n - 1) / stride + 1, out]
+     * @param x flat: the [rows, n, channels] inputs of the networks, one after another
+     * @param n vertices of each network
+     * @param kernel width, odd
+     * @return flat: the [rows, (n - 1) / stride + 1, out] outputs of the networks, one after another
      */
     public static Value groupedConv(
             List<Weights> ws, Value x, int rows, List<Integer> n, int out, int kernel, int stride) {
@@ -101,7 +109,7 @@ public final class Layers {
         return product.of(m.stream().map(Weights.Weight::value).toList(), b, scales);
     }
 
-    /** x [B, H, W, C] to [B, H', W', out]; weight [out, C, kh, kw], as torch initialises it. */
+    /** Convolution of x [B, H, W, C] to [B, H', W', out] with the initialisation of torch; weight [out, C, kh, kw]. */
     public static Value conv(Weights w, Value x, int out, int[] kernel, int[] stride, int[] pad) {
         int in = x.dim(3), fan = in * kernel[0] * kernel[1];
         Weights.Weight m = w.weight("weight", Init.torch(fan), out, in, kernel[0], kernel[1]);
@@ -109,7 +117,10 @@ public final class Layers {
         return Ops.conv2d(x, m.value(), b, m.scale(), stride[0], stride[1], pad[0], pad[1]);
     }
 
-    /** Outputs of a layer norm; see {@link Ops#layerNorm}. */
+    /**
+     * Layer norm of x, or of x + residual if {@code residual} is not null. For the outputs see {@link Ops#layerNorm}
+     * and {@link Ops#layerNormResidual}.
+     */
     public static Node layerNorm(Weights w, Value x, @Nullable Value residual, double eps) {
         Value gamma = w.vector("weight", Init.ONES, x.dim(-1)), beta = w.vector("bias", Init.ZEROS, x.dim(-1));
         return residual == null
@@ -117,15 +128,20 @@ public final class Layers {
                 : Ops.layerNormResidual(x, residual, gamma, beta, eps);
     }
 
+    /** Leaky ReLU with slope 0.2 below zero. */
     public static Value leakyRelu(Value x) {
         return Ops.activation(x, Activation.Kind.LEAKY_RELU, LEAK);
     }
 
+    /** Exact GELU, x * Phi(x). */
     public static Value gelu(Value x) {
         return Ops.activation(x, Activation.Kind.GELU, 0);
     }
 
-    /** Group normalisation of x [B, H, W, C] (Wu and He 2018) and leaky ReLU; torch's parameter names and epsilon. */
+    /**
+     * Group normalisation of x [B, H, W, C] (Wu and He 2018), then leaky ReLU, with the parameter names and epsilon of
+     * torch.
+     */
     public static Value groupNorm(Weights w, Value x, int groups) {
         Value gamma = w.vector("weight", Init.ONES, x.dim(3)), beta = w.vector("bias", Init.ZEROS, x.dim(3));
         return x.graph()
@@ -134,8 +150,9 @@ public final class Layers {
     }
 
     /**
-     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015) and leaky ReLU; torch's parameter names, epsilon
-     * and momentum. In training the running statistics follow; they are what normalises a prediction.
+     * Batch normalisation of x [B, H, W, C] (Ioffe and Szegedy 2015), then leaky ReLU, with the parameter names,
+     * epsilon and momentum of torch. Training normalises by the batch statistics and updates the running statistics;
+     * prediction normalises by the running statistics.
      */
     public static Value batchNorm(Weights w, Value x) {
         Graph g = x.graph();
@@ -158,19 +175,22 @@ public final class Layers {
     }
 
     /**
-     * Pre-norm transformer encoder with its last norm (Dosovitskiy et al. 2021), parameters named as in timm's
-     * VisionTransformer. Every residual sum is made by the norm that reads it.
+     * Pre-norm transformer encoder including the final norm (Dosovitskiy et al. 2021), with the parameter names of
+     * timm's VisionTransformer. Each layer norm also computes the residual sum that it normalises.
      *
      * @param x tokens [B, T, E]
-     * @return tokens [B, T, E] after the norm
+     * @return tokens [B, T, E] after the final norm
      */
     public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio) {
         return encoder(w, x, depth, heads, mlpRatio, List.of(depth)).get(0);
     }
 
     /**
-     * The same, with the tokens after the blocks listed (1 to depth, ascending), each normalised: the last block's by
-     * {@code norm}, another's by {@code norms.BLOCK}.
+     * The same encoder with the tokens of several blocks as outputs.
+     *
+     * @param after blocks whose tokens are wanted, from 1 to depth, ascending
+     * @return normalised tokens [B, T, E] after each of these blocks: {@code norm} normalises those of the last block,
+     *     {@code norms.BLOCK} those of any other
      */
     public static List<Value> encoder(Weights w, Value x, int depth, int heads, double mlpRatio, List<Integer> after) {
         Graph g = x.graph();

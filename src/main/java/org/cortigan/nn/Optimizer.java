@@ -17,13 +17,15 @@ import org.cortigan.op.GradNorm;
 import org.cortigan.op.SpectralNorm;
 
 /**
- * Adam or AdamW for one group of networks, with its learning rate's schedule.
+ * Adam or AdamW for one group of networks, with the schedule of its learning rate.
  *
+ * @param decoupled true for AdamW, false for Adam
  * @param rate highest learning rate
- * @param clip greatest norm of all gradients together, 0 for none
- * @param ema decay of the moving average of the parameters, 0 for none
+ * @param decay weight decay
+ * @param clip largest global gradient norm, 0 for no clipping
+ * @param ema decay of the moving average of the parameters, 0 for no average
  * @param warmup epochs over which the rate rises linearly
- * @param least rate at the end of a schedule, as a part of {@code rate}
+ * @param finalRate rate at the end of the schedule, as a fraction of {@code rate}
  */
 public record Optimizer(
         boolean decoupled,
@@ -36,7 +38,7 @@ public record Optimizer(
         double ema,
         Schedule schedule,
         double warmup,
-        double least) {
+        double finalRate) {
     public enum Kind {
         ADAM,
         ADAMW
@@ -48,15 +50,15 @@ public record Optimizer(
         COSINE
     }
 
-    /** Prefixes of the state's variables. */
+    /** Prefixes of the names of the moment variables m and v. */
     public static final String M = "adam.m/", V = "adam.v/";
 
-    /** The generator's, from the section {@code optimizer} of a recipe. */
+    /** The generator's optimizer, from the section {@code optimizer} of a recipe. */
     public static Optimizer generator(Settings s) {
         return of(s, "learning_rate", "betas", s.number("ema", 0, 0.999999));
     }
 
-    /** The discriminators', with their own rate and betas and without a moving average. */
+    /** The discriminators' optimizer: its own rate and betas, and no moving average. */
     public static Optimizer discriminator(Settings s) {
         return of(s, "discriminator_learning_rate", "discriminator_betas", 0);
     }
@@ -64,7 +66,7 @@ public record Optimizer(
     private static Optimizer of(Settings s, String rate, String betas, double ema) {
         List<Double> b = s.numbers(betas, 2);
         for (double x : b)
-            if (x < 0 || x >= 1) throw s.wrong(betas, x + " does not fit", "Give numbers from 0 to below 1");
+            if (x < 0 || x >= 1) throw s.wrong(betas, x + " is out of range", "Give numbers from 0 to below 1");
         return new Optimizer(
                 s.choice("type", Kind.class) == Kind.ADAMW,
                 s.number(rate, 0),
@@ -79,27 +81,33 @@ public record Optimizer(
                 s.number("final_rate", 0, 1));
     }
 
-    /** Learning rate at a step (0, 1, ...). */
+    /**
+     * Learning rate at a step.
+     *
+     * @param step from 0 on
+     * @param steps number of steps of the whole run
+     */
     public double at(long step, long stepsPerEpoch, long steps) {
-        double up = warmup * stepsPerEpoch;
-        if (step < up) return rate * (step + 1) / up;
-        double t = steps <= up ? 0 : Math.min(1, (step - up) / (steps - up));
+        double warmupSteps = warmup * stepsPerEpoch;
+        if (step < warmupSteps) return rate * (step + 1) / warmupSteps;
+        double t = steps <= warmupSteps ? 0 : Math.min(1, (step - warmupSteps) / (steps - warmupSteps));
         return rate
                 * switch (schedule) {
                     case CONSTANT -> 1;
-                    case LINEAR -> 1 + (least - 1) * t;
-                    case COSINE -> least + (1 - least) * (1 + Math.cos(Math.PI * t)) / 2;
+                    case LINEAR -> 1 + (finalRate - 1) * t;
+                    case COSINE -> finalRate + (1 - finalRate) * (1 + Math.cos(Math.PI * t)) / 2;
                 };
     }
 
     /**
-     * Adds the step to the graph: from then on the networks' parameters are the new ones. One node for all parameters
-     * that have made as many updates. Gradients of spectrally normalised weights are not made for it: norm and step
-     * read what they would be made of.
+     * Adds the optimizer step to the graph; from then on {@link Weights} returns the updated parameters. Parameters
+     * with the same {@code stepInput} share one Adam node. Gradients of spectrally normalised weights stay factored:
+     * GradNorm and Adam read the factors.
      *
-     * @param gradients of each network's {@link Weights#differentiable()}
-     * @param rateInput [1], learning rate; @param stepInput [1] of a parameter, number of its step from 1 on
-     * @return norm of all gradients [1], before clipping
+     * @param gradients for each network, gradients with respect to {@link Weights#differentiable()}
+     * @param rateInput learning rate [1]
+     * @param stepInput for a parameter, the number [1] of its next update, from 1 on
+     * @return global gradient norm [1] before clipping
      */
     public Value apply(
             List<Weights> networks,
@@ -122,7 +130,7 @@ public record Optimizer(
         return norm;
     }
 
-    /** One node under construction. */
+    /** Inputs and slots of one Adam node under construction. */
     private final class Update {
         private final List<Value> in;
         private final List<Adam.Slot> slots = new ArrayList<>();

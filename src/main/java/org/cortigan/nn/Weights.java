@@ -15,34 +15,34 @@ import org.cortigan.op.SpectralNorm;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The parameters of one network in one graph. A layer asks for a parameter by name: the first time it is declared,
- * later it is the same again, with the contents that it has at that point of the step (an optimizer replaces them).
+ * The parameters of one network in one graph. A layer asks for a parameter by name. The first request declares the
+ * parameter; later requests return its current value at that point of the step, since an optimizer replaces it.
  *
- * <p>Master weights are f32. Where products compute in bf16, a weight has a bf16 copy beside it, named
- * {@code name@bf16}, which the optimizer keeps equal. Spectrally normalised weights have {@code name.u}, {@code name.v}
+ * <p>Master weights are f32. If products compute in bf16, a weight also has a bf16 copy named {@code name@bf16}, which
+ * the optimizer keeps up to date. Spectrally normalised weights also have the variables {@code name.u}, {@code name.v}
  * and {@code name.s} (1/sigma).
  */
 public final class Weights {
     /**
-     * What a parameter is.
+     * Declaration of a parameter.
      *
-     * @param copy whether products use a bf16 copy
-     * @param spectral whether it is divided by its greatest singular value
-     * @param decay whether weight decay applies: to weights, not to biases, norms and embeddings
+     * @param copy whether products read a bf16 copy
+     * @param spectral whether the weight is divided by its largest singular value
+     * @param decay whether weight decay applies: true for weights, false for biases, norms and embeddings
      */
     public record Spec(String name, Shape shape, Init init, boolean copy, boolean spectral, boolean decay) {}
 
-    /** What the network is built for. */
+    /** Purpose for which the network is built. */
     public enum Use {
-        /** Batch statistics normalise, and running statistics follow them. */
+        /** Batch norms normalise by batch statistics and update the running statistics. */
         TRAIN,
-        /** Running statistics normalise. */
+        /** Batch norms normalise by the running statistics. */
         PREDICT,
-        /** The same with the moving averages of the parameters. */
+        /** As {@link #PREDICT}, with the moving averages of the parameters. */
         PREDICT_AVERAGE
     }
 
-    /** Prefix of the moving average of a parameter. */
+    /** Prefix of the name of a parameter's moving average. */
     public static final String AVERAGE = "ema/";
 
     private static final class Net {
@@ -71,24 +71,27 @@ public final class Weights {
     }
 
     /**
-     * @param compute type of products: f32 or bf16
-     * @param prefix of every name
+     * The parameters of a network that adds its nodes to {@code graph}.
+     *
+     * @param compute type in which products compute: f32 or bf16
+     * @param prefix of every parameter's name
      * @param spectral whether the weights of linear and convolutional layers are spectrally normalised
      */
     public static Weights in(Graph graph, DType compute, String prefix, boolean spectral, Use use) {
         return new Weights(new Net(graph, compute, spectral, use), prefix);
     }
 
-    /** For training. */
+    /** The parameters of a network built for {@link Use#TRAIN}. */
     public static Weights in(Graph graph, DType compute, String prefix, boolean spectral) {
         return in(graph, compute, prefix, spectral, Use.TRAIN);
     }
 
+    /** Whether the network is built for {@link Use#TRAIN}. */
     public boolean training() {
         return net.use == Use.TRAIN;
     }
 
-    /** The same network's parameters below a name. */
+    /** A view of the same parameters whose names begin with {@code name + "."}, after the current prefix. */
     public Weights sub(String name) {
         return new Weights(net, prefix + name + ".");
     }
@@ -97,28 +100,33 @@ public final class Weights {
         return net.graph;
     }
 
+    /** Type in which products compute: f32 or bf16. */
     public DType compute() {
         return net.compute;
     }
 
-    /** All parameters, in the order in which they were declared. */
+    /** All parameters of the network, in the order of their declaration. */
     public List<Spec> specs() {
         return List.copyOf(net.specs.values());
     }
 
-    /** Running statistics and what else is kept but not trained, in the order in which it was declared. */
+    /** Variables that are kept but not trained, such as running statistics, in the order of their declaration. */
     public List<Spec> states() {
         return List.copyOf(net.states.values());
     }
 
-    /** The network's declarations, found on a graph that is thrown away. */
+    /** The declarations that {@code network} makes, found by building it in a temporary graph. */
     public static Weights declaredBy(DType compute, String prefix, boolean spectral, Consumer<Weights> network) {
         Weights w = in(new Graph(), compute, prefix, spectral);
         network.accept(w);
         return w;
     }
 
-    /** Declares parameters that are known beforehand. */
+    /**
+     * Declares parameters before any layer asks for them.
+     *
+     * @throws IllegalArgumentException if a parameter of that name was declared differently
+     */
     public void declare(List<Spec> specs) {
         for (Spec s : specs) declare(s);
     }
@@ -126,13 +134,13 @@ public final class Weights {
     private void declare(Spec s) {
         Spec old = net.specs.putIfAbsent(s.name, s);
         if (old != null && !old.equals(s))
-            throw new IllegalArgumentException("parameter " + s + " was declared as " + old);
+            throw new IllegalArgumentException("parameter " + s + " was already declared as " + old);
         if (old != null) return;
         String from = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
         variables(net.graph, s, from).forEach((name, v) -> net.current.put(name.substring(from.length()), v));
     }
 
-    /** A parameter's variables in a graph by name: itself, its copy, its state. */
+    /** The variables of a parameter by name: the parameter, its bf16 copy, and u, v and s of spectral norm. */
     public static Map<String, Value> variables(Graph g, Spec s) {
         return variables(g, s, "");
     }
@@ -156,19 +164,19 @@ public final class Weights {
         return name + "@bf16";
     }
 
-    /** A bias, norm or embedding: f32, without weight decay. */
+    /** An f32 parameter without weight decay: a bias, norm or embedding. */
     public Value vector(String name, Init init, int... dims) {
         declare(new Spec(prefix + name, Shape.of(dims), init, false, false, false));
         return now(prefix + name);
     }
 
-    /** A matrix that products use only through what is made of it: f32, with weight decay. */
+    /** An f32 parameter with weight decay that no product reads directly: other ops derive the operand from it. */
     public Value matrix(String name, Init init, int... dims) {
         declare(new Spec(prefix + name, Shape.of(dims), init, false, false, true));
         return now(prefix + name);
     }
 
-    /** Something kept from step to step that is not trained: f32. Moving averages of parameters leave it alone. */
+    /** An f32 variable that is kept from step to step but not trained. It has no moving average. */
     public Value state(String name, Init init, int... dims) {
         Spec s = new Spec(prefix + name, Shape.of(dims), init, false, false, false);
         if (net.states.putIfAbsent(s.name, s) == null)
@@ -176,19 +184,19 @@ public final class Weights {
         return now(s.name);
     }
 
-    /** From here on, a state of this part of the network holds this. */
+    /** Makes {@code v} the current value of the state {@code name} below this prefix. */
     public void replaceState(String name, Value v) {
         replace(prefix + name, v);
     }
 
-    /** A token or other small tensor in the compute type, without weight decay. */
+    /** A token or other small parameter in the compute type, without weight decay. */
     public Value token(String name, Init init, int... dims) {
         boolean copy = net.compute == DType.BF16;
         declare(new Spec(prefix + name, Shape.of(dims), init, copy, false, false));
         return now(copy ? copyName(prefix + name) : prefix + name);
     }
 
-    /** A weight for products, and the factor that goes with it (1/sigma), which is null without spectral norm. */
+    /** A weight as products read it, and its factor 1/sigma [1], which is null without spectral norm. */
     public record Weight(Value value, @Nullable Value scale) {}
 
     /** The weight of a linear or convolutional layer. */
@@ -196,7 +204,7 @@ public final class Weights {
         return weights(List.of(this), name, List.of(init), List.of(dims)).get(0);
     }
 
-    /** The weights of the same layer of several networks, normalised together. */
+    /** The weights of the same layer in several networks; one node normalises those with spectral norm. */
     public static List<Weight> weights(List<Weights> networks, String name, List<Init> init, List<int[]> dims) {
         List<Value> used = new ArrayList<>(), normed = new ArrayList<>();
         for (int i = 0; i < networks.size(); i++) {
@@ -215,20 +223,27 @@ public final class Weights {
                 .toList();
     }
 
-    /** What a variable holds at this point of the step. */
+    /**
+     * Current value of a variable at this point of the step.
+     *
+     * @throws IllegalArgumentException if no parameter or state has that name
+     */
     public Value now(String variable) {
         Value v = net.current.get(variable);
-        if (v == null) throw new IllegalArgumentException("no parameter '" + variable + "' has been declared");
+        if (v == null) throw new IllegalArgumentException("the parameter '" + variable + "' has not been declared");
         return v;
     }
 
-    /** From here on, the variable holds this. */
+    /** Makes {@code v} the current value of a variable. */
     public void replace(String variable, Value v) {
         now(variable);
         net.current.put(variable, v);
     }
 
-    /** What gradients are taken by, one for each parameter: the weight, or the bf16 copy that products use. */
+    /**
+     * The values to differentiate with respect to, one per parameter: the bf16 copy if products read it directly, else
+     * the f32 parameter. Spectral norm passes the gradient of its copy on to the f32 weight.
+     */
     public List<Value> differentiable() {
         List<Value> d = new ArrayList<>();
         for (Spec s : specs()) d.add(now(s.copy && !s.spectral ? copyName(s.name) : s.name));
@@ -236,7 +251,8 @@ public final class Weights {
     }
 
     /**
-     * One power iteration of all spectrally normalised weights that the networks have declared; none if there are none.
+     * Adds one power iteration for all spectrally normalised weights that the networks have declared; adds nothing if
+     * there are none.
      */
     public static void advanceSpectralNorm(List<Weights> networks) {
         List<Value> in = new ArrayList<>();

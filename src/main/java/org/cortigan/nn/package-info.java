@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Layers, weights and their initial values, as parts of a graph. It uses graphs and ops, and knows neither devices nor
- * data.
+ * Layers, weights with their initial values, and optimizers, as parts of a graph. This package uses {@code graph},
+ * {@code op} and {@code config}, and is independent of devices and data.
  */
 @NullMarked
 package org.cortigan.nn;
