@@ -11,11 +11,11 @@ import org.cortigan.graph.Value;
 /**
  * Elementwise y = f(x).
  *
- * @param kind the function; the order is part of the kernel ABI
- * @param alpha slope of the leaky ReLU below zero
+ * @param kind the function f; kernels know it by its name
+ * @param alpha slope of the leaky ReLU below zero; the other kinds ignore it
  */
 public record Activation(Kind kind, double alpha) implements Op {
-    /** GELU is x * Phi(x) with the exact normal distribution function, as torch's default. */
+    /** GELU is x * Phi(x) with the exact normal distribution function Phi, the default of torch. */
     public enum Kind {
         GELU,
         LEAKY_RELU,
@@ -81,7 +81,8 @@ public record Activation(Kind kind, double alpha) implements Op {
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "x and dY must be alike");
+            Op.require(
+                    in.get(0).type().equals(in.get(1).type()), this, in, "x and dY must have the same type and shape");
             return List.of(in.get(0).type());
         }
 

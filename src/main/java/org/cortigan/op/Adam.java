@@ -9,20 +9,25 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * One step of Adam or AdamW on any number of parameters, in place. Inputs: learning rate, step number and gradient norm
- * (f32[1] each), then for each parameter p, gradient, m, v (f32), its bf16 copy if it has one, its moving average if
- * {@code ema > 0}; all but the gradient are variables. A spectral gradient comes in the parts that
- * {@link SpectralNorm.Grad} would make it of: G in its place, the others behind the rest. Outputs for each: p, m, v,
- * copy, average after the step. Formulas: kernels/adam/adam.h.
+ * One step of Adam or AdamW on any number of parameters, in place. Formulas: kernels/adam/adam.h.
  *
- * @param clip greatest gradient norm; 0 for none
- * @param ema decay of the moving average; 0 for none
- * @param decoupled weight decay as in AdamW; otherwise added to the gradient as in Adam
+ * <p>Inputs: learning rate, step number and gradient norm (f32[1] each). Then for each parameter: p, gradient, m and v
+ * (f32), its bf16 copy if it has one, and its moving average if {@code ema > 0}. All except the gradients are
+ * variables. A spectral gradient arrives as the factors of {@link SpectralNorm.Grad}: G takes the gradient's slot; u,
+ * v, 1/sigma and lambda follow the other tensors. Outputs for each parameter: p, m, v, copy and average after the step.
+ *
+ * @param clip largest gradient norm; 0 for no clipping
+ * @param ema decay of the moving average; 0 for no average
+ * @param decoupled true for AdamW's weight decay; false for Adam's, which adds the decay to the gradient
  */
 public record Adam(double beta1, double beta2, double eps, double clip, double ema, boolean decoupled, List<Slot> slots)
         implements Op.Update {
     /**
-     * What differs between parameters: weight decay, whether there is a bf16 copy, whether the gradient comes in parts.
+     * Settings of one parameter.
+     *
+     * @param decay weight decay
+     * @param copy whether the parameter has a bf16 copy
+     * @param spectral whether the gradient arrives as factors
      */
     public record Slot(double decay, boolean copy, boolean spectral) {}
 
@@ -35,7 +40,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         return decoupled ? "adamw" : "adam";
     }
 
-    /** Inputs of a parameter but for the parts of its gradient behind. */
+    /** Number of inputs of a parameter, without the trailing spectral factors. */
     private int tensors(int slot) {
         return 4 + (slots.get(slot).copy ? 1 : 0) + (ema > 0 ? 1 : 0);
     }
@@ -46,7 +51,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         return at;
     }
 
-    /** Position among the outputs of a parameter's new value; its bf16 copy, if any, is 3 behind it. */
+    /** Output index of a parameter's new value. Its bf16 copy, if any, is at this index + 3. */
     public int output(int slot) {
         int at = 0;
         for (int i = 0; i < slot; i++) at += tensors(i) - 1;
@@ -65,12 +70,12 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
             for (int i = 1; i < tensors(k); i++) {
                 Value x = in.get(first(k) + i);
                 DType t = i == 4 && slots.get(k).copy ? DType.BF16 : DType.F32;
-                // a gradient may have lost axes of extent 1
+                // Compare element counts: a gradient may lack axes of extent 1.
                 Op.require(
                         x.dtype() == t && x.shape().elements() == p.shape().elements(),
                         this,
                         in,
-                        "tensors of " + p + " differ");
+                        "a tensor of parameter " + p + " has another size or type");
                 if (i > 1) out.add(x.type());
                 else out.add(p.type());
             }
@@ -118,11 +123,11 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         w.flag("decoupled", decoupled);
         w.rows("rows", "n", slots.size(), k -> {
             Slot slot = slots.get(k);
-            int at = first(k), behind = at + tensors(k);
+            int at = first(k), factors = at + tensors(k);
             w.in("p", at).in("m", at + 2).in("v", at + 3);
-            w.inOrNone("p16", slot.copy ? at + 4 : -1).inOrNone("ema", ema > 0 ? behind - 1 : -1);
+            w.inOrNone("p16", slot.copy ? at + 4 : -1).inOrNone("ema", ema > 0 ? factors - 1 : -1);
             w.f64("decay", slot.decay);
-            SpectralNorm.Grad.writeParts(n, w, "gradient.", at + 1, slot.spectral ? behind : -1);
+            SpectralNorm.Grad.writeParts(n, w, "gradient.", at + 1, slot.spectral ? factors : -1);
         });
     }
 
@@ -145,9 +150,9 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                                                 List.of(new Slot(0.1, full, false), new Slot(0, false, false)));
                                         return op.on(s, new int[] {n}, new int[] {5});
                                     })
-                            // the copy is bf16 whatever the compute type: one rounding, 2^-8 = 65536 * 2^-24
+                            // The copy is bf16 for every compute type: one rounding, 2^-8 = 65536 * 2^-24.
                             .terms(full ? 1L << 16 : 32)
-                            // m and v mix terms of a few standard deviations that may cancel
+                            // m and v add terms of a few standard deviations, which may cancel.
                             .scaled(4)
                             .noGradient());
         for (boolean full : new boolean[] {false, true})
@@ -167,7 +172,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                                                         new Slot(0, false, false),
                                                         new Slot(0.1, false, true)))
                                         .on(s, size, new int[] {5}, new int[] {3, 7}))
-                        // three roundings more in a gradient, six in its square
+                        // A factored gradient adds three roundings, its square six.
                         .terms(full ? 1L << 16 : 38)
                         .scaled(4)
                         .noGradient());
@@ -187,12 +192,12 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     }
 
     /**
-     * Spectrally normalised weights of the cases: one row, one column, rows in fours and not, more than a block and a
-     * thread take.
+     * Shapes of spectrally normalised weights in the cases: one row; one column; rows divisible by four and not; more
+     * elements than one block and one thread take.
      */
     static final int[][] SPECTRAL = {{1, 37}, {41, 1}, {131, 67}, {41, 3}, {20, 1032}, {300, 36}, {509, 131}};
 
-    /** The parts of a spectral gradient [m, n] in a case, which is some standard deviations at most. */
+    /** Factors of a spectral gradient [m, n] of a few standard deviations, for cases. */
     static List<Value> spectral(CaseInputs s, int m, int n) {
         return List.of(
                 s.filled(DType.F32, r -> CaseInputs.gaussian(r, m * n), m, n),
@@ -202,7 +207,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 s.scalar(0.37));
     }
 
-    /** A step of a case on parameters of these sizes. */
+    /** Applies this op to random parameters of the given sizes, for cases. */
     private List<Value> on(CaseInputs s, int[]... sizes) {
         List<Value> in = new ArrayList<>(List.of(s.scalar(1e-2), s.scalar(3), s.scalar(2.5)));
         for (int k = 0; k < sizes.length; k++) {

@@ -5,8 +5,8 @@ import java.util.function.IntConsumer;
 import org.cortigan.graph.DType;
 
 /**
- * Writes a kernel's arguments: every member of its struct (kernels/kernels.def), by name, in any order. A member that
- * is unknown, of another kind, written twice or not at all is refused with the kernel's and the member's name.
+ * Writes a kernel's arguments: every member of its struct (kernels/kernels.def), by name, in any order. Writing throws,
+ * naming kernel and member, if a member is unknown, of another kind, written twice or not written.
  */
 public interface ArgWriter {
     /** Address of an element of an input. */
@@ -33,14 +33,16 @@ public interface ArgWriter {
     /** A null address, for an optional tensor that is absent. */
     ArgWriter none(String member);
 
+    /** An integer. */
     ArgWriter i64(String member, long value);
 
+    /** A floating-point number. */
     ArgWriter f64(String member, double value);
 
     /** An integer that is 1 or 0. */
     ArgWriter flag(String member, boolean value);
 
-    /** A constant of an enum that Java and the kernels share (CG_ENUM), by its name. */
+    /** A constant of an enum that Java and the kernels share (CG_ENUM), by name. */
     ArgWriter choice(String member, Enum<?> value);
 
     /** The type of a tensor, f32 or bf16. */
@@ -49,15 +51,15 @@ public interface ArgWriter {
     /** Address of the node's scratch memory, sized by the kernel's scratch function. */
     ArgWriter scratch(String member);
 
-    /** What the kernel's prepare function returned. */
+    /** State that the kernel's prepare function returned. */
     ArgWriter state(String member);
 
     /**
      * A table of n rows.
      *
-     * @param table the member that takes the table's address
-     * @param count the member that takes n
-     * @param row writes all members of a row, by the names of the row's struct (CG_ROWS)
+     * @param table member that holds the table's address
+     * @param count member that holds n
+     * @param row writes all members of row i, by the names in the row's struct (CG_ROWS)
      */
     ArgWriter rows(String table, String count, int n, IntConsumer row);
 }

@@ -11,20 +11,20 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Rows put together from pieces of the inputs: concatenation, slices, zero padding, repetition (see {@link Ops}). Each
- * input gives exactly one piece.
+ * Assembles each row of the output from pieces of the inputs: concatenation, slices, zero padding, repetition (see
+ * {@link Ops}). Each input contributes exactly one piece.
  *
- * @param outer number of rows that the output is seen as
- * @param pieces from left to right within a row
- * @param shape of the output; its elements are outer times the sum of the pieces' lengths
+ * @param outer number of rows into which the output is divided
+ * @param pieces of a row, from left to right
+ * @param shape of the output, with outer times the sum of the pieces' lengths elements
  */
 public record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
     /**
-     * Columns of every row.
+     * Adjacent columns of every row.
      *
-     * @param input which input, or -1 for zeros
+     * @param input index of the input, or -1 for zeros
      * @param offset of row 0 in the input, in elements
-     * @param stride from one row to the next in the input, in elements; 0 repeats the same for every row
+     * @param stride between rows in the input, in elements; 0 repeats the same elements in every row
      * @param len number of columns
      */
     public record Piece(int input, long offset, long stride, long len) {
@@ -51,7 +51,7 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
         DType t = in.get(0).dtype();
         for (Value v : in)
             Op.require(v.dtype() == t && t.isFloat(), this, in, "pieces must have one floating-point type");
-        Op.require(shape.elements() == outer * width(), this, in, "pieces do not make " + shape);
+        Op.require(shape.elements() == outer * width(), this, in, "the pieces do not fill " + shape);
         for (Piece p : pieces)
             if (p.input >= 0)
                 Op.require(
@@ -79,7 +79,7 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
                             Ops.sumLeading(rows, Shape.of((int) p.len)),
                             x.shape().dims());
                 } else {
-                    // what the piece left out on either side has no part in the output
+                    // Elements on either side of the piece do not reach the output: their gradient is 0.
                     List<Piece> row = List.of(Piece.zeros(p.offset), back, Piece.zeros(p.stride - p.offset - p.len));
                     d[p.input] = take(dY, row, x.shape());
                 }

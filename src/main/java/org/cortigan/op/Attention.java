@@ -10,8 +10,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input qkv [B, T, 3 H D], as timm's qkv layer gives
- * it; outputs y [B, T, H D] and the rows' log-sum-exp [B, H, T] (f32). Formulas: kernels/attention/attention.h.
+ * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input: qkv [B, T, 3 H D] in the layout of timm's qkv
+ * layer. Outputs: y [B, T, H D] and the log-sum-exp of each row [B, H, T] (f32). Formulas:
+ * kernels/attention/attention.h.
  */
 public record Attention(int heads) implements Op {
     @Override
@@ -26,7 +27,7 @@ public record Attention(int heads) implements Op {
                 x.shape().rank() == 3 && x.dtype().isFloat() && x.dim(2) % (3 * heads) == 0,
                 this,
                 in,
-                "takes [B, T, 3 H D] for " + heads + " heads");
+                "qkv must be [B, T, 3 H D] with H = " + heads);
         return List.of(
                 new Type(x.dtype(), x.shape().with(2, x.dim(2) / 3)),
                 new Type(DType.F32, Shape.of(x.dim(0), heads, x.dim(1))));
@@ -34,13 +35,13 @@ public record Attention(int heads) implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        if (dOut.get(1) != null) throw new UnsupportedOperationException("the log-sum-exp has no gradient");
+        if (dOut.get(1) != null) throw new UnsupportedOperationException("attention: the log-sum-exp has no gradient");
         return n.graph()
                 .apply(new Grad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))
                 .outputs();
     }
 
-    /** T^2 D for all images and heads. */
+    /** B H T^2 D: multiply-adds of one of the T x T products of all images and heads. */
     static double products(Value qkv) {
         return (double) qkv.shape().elements() / 3 * qkv.dim(1);
     }
@@ -56,7 +57,7 @@ public record Attention(int heads) implements Op {
         extents(w, n.input(0), heads);
     }
 
-    /** Gradient of {@link Attention}. Inputs qkv, y, log-sum-exp, dY; output dQKV, like qkv. */
+    /** Gradient of {@link Attention}. Inputs: qkv, y, log-sum-exp, dY. Output: dQKV, of the type and shape of qkv. */
     record Grad(int heads) implements Op.Gradient {
         @Override
         public String name() {
@@ -65,7 +66,7 @@ public record Attention(int heads) implements Op {
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(in.get(3).type().equals(in.get(1).type()), this, in, "dY must be like y");
+            Op.require(in.get(3).type().equals(in.get(1).type()), this, in, "dY must have the type and shape of y");
             return List.of(in.get(0).type());
         }
 
@@ -89,8 +90,8 @@ public record Attention(int heads) implements Op {
         List<OpCase> c = new ArrayList<>();
         for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}})
             c.add(of(s[0], s[1], s[2], s[3]));
-        // widths that tensor cores take, tokens in one and two stages of the CUDA kernel, and those where wgmma's tiles
-        // end
+        // Head widths for tensor cores. Token counts of one and two stages of the CUDA kernel, and at the ends of wgmma
+        // tiles.
         for (int[] s : new int[][] {
             {2, 197, 3, 64},
             {1, 40, 2, 32},
@@ -107,7 +108,7 @@ public record Attention(int heads) implements Op {
     }
 
     private static OpCase of(int b, int t, int h, int d) {
-        // scores reach a few units, so that an exponent's error is that many ulp of the sum over D; then sums over T
+        // Scores reach a few units, so an exponent's error is that many ulp of the sum over D. Sums over T follow.
         return OpCase.of(
                         "attention " + b + "x" + t + "x" + h + "x" + d,
                         8L * (d + t) + 64,

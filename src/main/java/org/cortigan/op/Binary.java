@@ -12,9 +12,10 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Elementwise a op b, where b has a's shape, a trailing part of it (repeated over the leading axes), or one element.
+ * Elementwise y = a op b. b has the shape of a, a trailing part of that shape (b is repeated over the leading axes), or
+ * one element. AXPBY is alpha a + beta b.
  *
- * @param kind the operation; the order is part of the kernel ABI
+ * @param kind the operation; kernels know it by its name
  * @param alpha factor of a, for {@code AXPBY}
  * @param beta factor of b, for {@code AXPBY}
  */
@@ -30,7 +31,7 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
         return kind.name().toLowerCase(Locale.ROOT);
     }
 
-    /** Whether b may be repeated over a's leading axes. */
+    /** Whether b has one element, the shape of a, or a trailing part of that shape. */
     static boolean repeats(Shape a, Shape b) {
         if (b.elements() == 1) return true;
         int lead = a.rank() - b.rank();
@@ -46,8 +47,12 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
                 a.dtype().isFloat() && (b.dtype() == a.dtype() || b.dtype() == DType.F32),
                 this,
                 in,
-                "types do not fit");
-        Op.require(repeats(a.shape(), b.shape()), this, in, "b must be like a, a trailing part of it, or one element");
+                "a must be floating-point, b of the same type or f32");
+        Op.require(
+                repeats(a.shape(), b.shape()),
+                this,
+                in,
+                "b must have a's shape, a trailing part of it, or one element");
         return List.of(a.type());
     }
 

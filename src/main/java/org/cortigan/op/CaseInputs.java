@@ -11,7 +11,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 
-/** A graph under construction whose inputs know what to be filled with; for {@link OpCase}. */
+/** Builds the graph of an {@link OpCase} and records how to fill its inputs and variables. */
 public final class CaseInputs {
     private final Graph graph = new Graph();
     private final DType compute;
@@ -31,78 +31,84 @@ public final class CaseInputs {
         return compute;
     }
 
-    /** Standard normal numbers of the compute type; the gradient check moves them. */
+    /** An input of standard normal numbers in the compute type, which the gradient check perturbs. */
     public Value normal(int... dims) {
         return normal(compute, dims);
     }
 
+    /** An input of standard normal numbers in the given type, which the gradient check perturbs. */
     public Value normal(DType t, int... dims) {
         return moved(t, r -> gaussian(r, elements(dims)), dims);
     }
 
-    /** The given contents; the gradient check moves them. */
+    /** An input with the given contents, which the gradient check perturbs. */
     public Value moved(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         Value v = filled(t, fill, dims);
         differentiable.add(v);
         return v;
     }
 
-    /** Data that no gradient is asked for. */
+    /** An input with the given contents, without gradient. */
     public Value filled(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         String name = "x" + data.size();
         data.put(name, fill);
         return graph.input(name, t, dims);
     }
 
-    /** A variable (for updates in place) with the given contents. */
+    /** A variable with the given contents, for updates in place. */
     public Value variable(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         String name = "x" + data.size();
         data.put(name, fill);
         return graph.variable(name, t, dims);
     }
 
+    /** A u8 input of random bytes. */
     public Value bytes(int... dims) {
         return filled(DType.U8, r -> integers(r, elements(dims), 256), dims);
     }
 
-    /** Integers in [0, bound). */
+    /** An i32 input of integers in [0, bound). */
     public Value index(int bound, int... dims) {
         return filled(DType.I32, r -> integers(r, elements(dims), bound), dims);
     }
 
+    /** An f32[1] input. */
     public Value scalar(double x) {
         return filled(DType.F32, r -> new float[] {(float) x}, 1);
     }
 
-    /** Contents of inputs and variables by name. */
+    /** The functions that fill the inputs and variables, by name. */
     public Map<String, Function<SplittableRandom, float[]>> data() {
         return data;
     }
 
-    /** Inputs that the gradient check moves. */
+    /** Inputs that the gradient check perturbs. */
     public List<Value> differentiable() {
         return differentiable;
     }
 
+    /** Product of the extents. */
     public static int elements(int... dims) {
         int n = 1;
         for (int d : dims) n = Math.multiplyExact(n, d);
         return n;
     }
 
+    /** Standard normal numbers. */
     public static float[] gaussian(SplittableRandom r, int n) {
         float[] f = new float[n];
         for (int i = 0; i < n; i++) f[i] = (float) r.nextGaussian();
         return f;
     }
 
-    /** Squares of normal numbers plus 0.1: variances. */
+    /** Squares of standard normal numbers plus 0.1, for variances. */
     public static float[] positive(SplittableRandom r, int n) {
         float[] f = gaussian(r, n);
         for (int i = 0; i < n; i++) f[i] = f[i] * f[i] + 0.1f;
         return f;
     }
 
+    /** Integers in [0, bound). */
     public static float[] integers(SplittableRandom r, int n, int bound) {
         float[] f = new float[n];
         for (int i = 0; i < n; i++) f[i] = r.nextInt(bound);

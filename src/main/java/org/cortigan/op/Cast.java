@@ -16,7 +16,7 @@ public record Cast(DType to) implements Op {
 
     @Override
     public List<Type> infer(List<Value> in) {
-        Op.require(in.get(0).dtype().isFloat() && to.isFloat(), this, in, "casts between floating-point types");
+        Op.require(in.get(0).dtype().isFloat() && to.isFloat(), this, in, "cast from and to floating-point types only");
         return List.of(new Type(to, in.get(0).shape()));
     }
 
@@ -37,7 +37,7 @@ public record Cast(DType to) implements Op {
 
     public static List<OpCase> cases() {
         return List.of(
-                // one rounding to bf16, 2^-8 = 65536 * 2^-24, on the way there whatever the compute type
+                // A cast to bf16 rounds once, 2^-8 = 65536 * 2^-24, for every compute type.
                 OpCase.of(
                         "cast 1003 to f32",
                         4,

@@ -9,9 +9,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * BatchNorm in evaluation: y = leaky((x - mean) / sqrt(var + eps) * gamma + beta) by given statistics, see
- * {@link TrackStatistics}. Inputs x [..., C], gamma, beta, mean, var [C] f32. No gradient: training uses
- * {@link ChannelNorm}.
+ * BatchNorm in evaluation, with given statistics: y = leaky((x - mean) / sqrt(var + eps) * gamma + beta). Inputs: x
+ * [..., C] and gamma, beta, mean, var f32[C]; {@link TrackStatistics} updates mean and var. No gradient, since training
+ * uses {@link ChannelNorm}.
  *
  * @param slope of the leaky ReLU below zero; 1 for none
  */

@@ -10,13 +10,16 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Inputs x [B, ..., C] with channels
- * innermost, gamma [C], beta [C]. Outputs y like x, mean and rstd [n * groups], where n = B, or 1 if {@code batch}.
- * Statistics and parameters are f32; statistics are not differentiated by. GroupNorm (Wu and He 2018): {@code batch}
- * false. BatchNorm in training (Ioffe and Szegedy 2015): {@code batch} true and as many groups as channels. Formulas:
- * kernels/channel_norm.
+ * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Formulas: kernels/channel_norm.
  *
- * @param batch whether statistics go over the batch too
+ * <p>Inputs: x [B, ..., C] with channels innermost, gamma [C], beta [C]. Outputs: y of x's type and shape; mean and
+ * rstd [n * groups], where n = 1 if {@code batch}, else B. Statistics and parameters are f32. Back-propagation does not
+ * pass through the outputs mean and rstd.
+ *
+ * <p>GroupNorm (Wu and He 2018): {@code batch} false. BatchNorm in training (Ioffe and Szegedy 2015): {@code batch}
+ * true and as many groups as channels.
+ *
+ * @param batch whether the statistics are also taken over the batch
  * @param slope of the leaky ReLU below zero; 1 for none
  */
 public record ChannelNorm(int groups, boolean batch, double eps, double slope) implements Op {
@@ -25,12 +28,12 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         return "channel_norm";
     }
 
-    /** Sets of statistics: images, or 1. */
+    /** Number of sets of statistics: 1 if {@code batch}, else the number of images. */
     private static int sets(Value x, boolean batch) {
         return batch ? 1 : x.dim(0);
     }
 
-    /** The extents N, S, C, G of the kernels. */
+    /** Writes the extents N, S, C, G of the kernels. */
     static void extents(ArgWriter w, Value x, boolean batch, int groups) {
         int c = x.dim(-1);
         w.i64("N", sets(x, batch))
@@ -74,7 +77,7 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         w.f64("eps", eps).f64("slope", slope);
     }
 
-    /** Gradient of {@link ChannelNorm}. Inputs dY, x, gamma, beta, mean, rstd; outputs dX, dGamma, dBeta. */
+    /** Gradient of {@link ChannelNorm}. Inputs: dY, x, gamma, beta, mean, rstd. Outputs: dX, dGamma, dBeta. */
     record Grad(int groups, boolean batch, double slope) implements Op.Gradient {
         @Override
         public String name() {
@@ -83,7 +86,8 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "dY and x must be alike");
+            Op.require(
+                    in.get(0).type().equals(in.get(1).type()), this, in, "dY and x must have the same type and shape");
             Type p = Type.of(DType.F32, in.get(1).dim(-1));
             return List.of(in.get(1).type(), p, p);
         }
@@ -120,9 +124,9 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
         for (int[] s : shapes)
             for (boolean batch : new boolean[] {false, true}) {
                 OpCase o = of(s, batch ? s[2] : s[3], batch, s[1] % 2 == 0 ? 1 : 0.2);
-                // of one element the variance is 0 and rstd = 1/sqrt(eps) = 316 multiplies what cancels; of two, y is
-                // the sign of their difference and the terms of dX, rstd gamma dY, cancel: with these inputs they are
-                // below 1
+                // One element: the variance is 0, and rstd = 1/sqrt(eps) = 316 multiplies terms that cancel.
+                // Two elements: y is the sign of their difference, and the terms of dX, rstd gamma dY, cancel; with
+                // these inputs they are below 1.
                 if (s[0] * s[1] <= 2) o = o.scaled(s[1] == 1 ? 316 : 1);
                 c.add(s[1] > 1000 || s[1] == 1 ? o.noGradient() : o);
             }

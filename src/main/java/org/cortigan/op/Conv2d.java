@@ -11,9 +11,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Convolution of x [B, H, W, C] with w [O, C, KH, KW] to [B, OH, OW, O], zeros outside. Inputs x, w, then bias [O] if
- * {@code hasBias}, then scale [1] if {@code hasScale} (both f32), with the same contract as {@link Matmul}. In one
- * dimension H and KH are 1.
+ * Convolution of x [B, H, W, C] with w [O, C, KH, KW] to [B, OH, OW, O], with zero padding. Inputs: x, w, then bias
+ * f32[O] if {@code hasBias}, then scale f32[1] if {@code hasScale}; {@link Matmul} describes the contract of the scale.
+ * A convolution in one dimension has H = KH = 1.
  */
 public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
     @Override
@@ -28,12 +28,15 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
         Op.require(
                 x.shape().rank() == 4 && w.shape().rank() == 4, this, in, "x must be [B, H, W, C], w [O, C, KH, KW]");
         Op.require(
-                x.dtype() == w.dtype() && x.dtype().isFloat() && x.dim(3) == w.dim(1), this, in, "x and w do not fit");
+                x.dtype() == w.dtype() && x.dtype().isFloat() && x.dim(3) == w.dim(1),
+                this,
+                in,
+                "x and w must have one floating-point type and the same C");
         Op.require(
                 x.dim(1) + 2 * padH >= w.dim(2) && x.dim(2) + 2 * padW >= w.dim(3),
                 this,
                 in,
-                "the kernel is larger than the image");
+                "the kernel must not be larger than the padded image");
         if (hasBias) Op.require(in.get(2).type().equals(Type.of(DType.F32, w.dim(0))), this, in, "bias must be f32[O]");
         if (hasScale)
             Op.require(in.get(in.size() - 1).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
@@ -61,12 +64,12 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
         return d;
     }
 
-    /** FLOPs of the convolution and of each of its gradients. */
+    /** FLOPs of the convolution, and of each of its two gradients. */
     static double flops(Shape y, Shape w) {
         return 2.0 * y.elements() * w.elements(1, 4);
     }
 
-    /** The part of the arguments that all three kernels share. */
+    /** Writes the arguments that all three kernels share. */
     static void shape(ArgWriter a, String prefix, Shape x, Shape w, int sh, int sw, int ph, int pw, DType t) {
         a.i64(prefix + "B", x.dim(0))
                 .i64(prefix + "H", x.dim(1))
@@ -93,8 +96,8 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     }
 
     /**
-     * Gradient of {@link Conv2d} by x, without its scale: inputs dY and w; output of the shape {@code of}, in dY's
-     * type.
+     * Gradient of {@link Conv2d} with respect to x, without the scale. Inputs: dY, w. Output: dX of shape {@code of},
+     * in dY's type.
      */
     record GradX(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
         @Override
@@ -129,7 +132,10 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
         }
     }
 
-    /** Gradient of {@link Conv2d} by its (scaled) weight: inputs x and dY; output of the shape {@code of}, f32. */
+    /**
+     * Gradient of {@link Conv2d} with respect to its (scaled) weight. Inputs: x, dY. Output: dW of shape {@code of},
+     * f32.
+     */
     record GradW(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
         @Override
         public String name() {
@@ -191,7 +197,7 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
                     Value b = bias ? g.normal(DType.F32, s[4]) : null;
                     return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s[7], s[8], s[9], s[10]));
                 })
-                // with a scale, the gradient by x is rounded before and after it
+                // With a scale, the gradient with respect to x is rounded before and after the multiplication.
                 .roundings(scale ? 2 : 1);
     }
 }

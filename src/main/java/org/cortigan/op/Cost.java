@@ -2,12 +2,14 @@
 package org.cortigan.op;
 
 /**
- * What a node must at least do: floating-point operations (a multiply-add counts 2) and the bytes that must move
- * between memory and chip when every input is read once and every output written once.
+ * Lower bound of a node's work: floating-point operations (a multiply-add counts 2), and bytes moved between memory and
+ * chip if every input is read once and every output is written once.
  */
 public record Cost(double flops, double bytesRead, double bytesWritten) {
+    /** Cost of a view. */
     public static final Cost NONE = new Cost(0, 0, 0);
 
+    /** Bytes read and written. */
     public double bytes() {
         return bytesRead + bytesWritten;
     }

@@ -10,20 +10,30 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Adversarial losses of groups of logits, fused with their gradient. Inputs: logits and a weight [1] (f32); outputs:
- * weighted total [1], loss, mean logit of the real and of the generated [G] each (f32; only the total is
- * differentiable), gradient of the total by the logits. The logits are flat groups of [R, m_g], or of any shape where
- * they are one group; for the discriminator the first half of a group's rows belongs to real, the second to generated
- * responses. The total is weight * sum_g w_g loss_g. Formulas and sources: kernels/gan_loss/gan_loss.h.
+ * Adversarial losses of G groups of logits, fused with their gradient. Formulas and sources:
+ * kernels/gan_loss/gan_loss.h.
  *
- * @param kind the loss; the order is part of the kernel ABI
- * @param side whose loss; the order is part of the kernel ABI
- * @param groups m_g and w_g; empty for one group of everything with weight 1
+ * <p>Inputs: logits, and a weight f32[1]. The logits are one flat value that holds the groups [R, m_g] one after
+ * another; a single group may have any shape. For the discriminator, the first half of a group's rows belongs to real
+ * responses, the second half to generated ones.
+ *
+ * <p>Outputs: total [1] = weight * sum_g w_g loss_g; loss, mean logit of real responses, mean logit of generated
+ * responses ([G] each, all f32); gradient of the total with respect to the logits. Only the total is differentiable.
+ *
+ * @param kind loss function
+ * @param side network whose loss is computed
+ * @param groups m_g and w_g; empty for one group of all logits with weight 1
  */
 public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
-    /** @param logits m_g of a row; @param weight w_g in the total */
+    /**
+     * A group of logits.
+     *
+     * @param logits m_g, logits per row
+     * @param weight w_g in the total
+     */
     public record Group(int logits, double weight) {}
 
+    /** One group of all logits with weight 1. */
     public GanLoss(Kind kind, Side side) {
         this(kind, side, List.of());
     }
@@ -61,8 +71,8 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
                 (groups.isEmpty() ? x.dim(0) : x.shape().elements()) % unit == 0,
                 this,
                 in,
-                "must hold real, then as many generated");
-        Op.require(groups.size() < 2 || x.shape().rank() == 1, this, in, "groups must be flat");
+                "logits must be whole rows of all groups; the discriminator takes as many generated rows as real");
+        Op.require(groups.size() < 2 || x.shape().rank() == 1, this, in, "the logits of several groups must be flat");
         Op.require(in.get(1).type().equals(Type.of(DType.F32, 1)), this, in, "the weight must be f32[1]");
         Type one = Type.of(DType.F32, 1), each = Type.of(DType.F32, Math.max(1, groups.size()));
         return List.of(one, each, each, each, x.type());
@@ -75,7 +85,7 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
                 || dOut.get(2) != null
                 || dOut.get(3) != null
                 || dOut.get(4) != null)
-            throw new UnsupportedOperationException("of the gan_loss only the total has a gradient");
+            throw new UnsupportedOperationException("gan_loss: only the total has a gradient");
         return Arrays.asList(Ops.chain(n.output(4), dOut.get(0)), null);
     }
 

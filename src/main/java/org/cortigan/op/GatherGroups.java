@@ -11,25 +11,29 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Columns of x [R, V] picked for groups (brain regions' vertices): flat [R * N], group after group, each a dense [R,
- * n_g]. Inputs: x and the tables index [N] (columns, group after group), first [V + 1] and place [N, 2] (where each
- * column went), as {@link Ops#gatherGroups} makes them; kernels/gather_groups/gather_groups.h has the formulas.
+ * Gathers columns of x [R, V] for groups, for example the vertices of brain regions. Output: flat [R * N], the dense
+ * matrices [R, n_g] of the groups one after another. Inputs: x and the i32 tables of {@link Ops#gatherGroups}: index
+ * [N] (column of each member), first [V + 1] and place [N, 2] (destinations of each column, for the gradient).
+ * Formulas: kernels/gather_groups/gather_groups.h.
  *
- * @param sizes members n_g of each group
+ * @param sizes number of members n_g of each group
  */
 public record GatherGroups(List<Integer> sizes) implements Op {
     static Value of(Value x, List<int[]> groups) {
         if (x.shape().rank() != 2 || groups.isEmpty())
-            throw new IllegalArgumentException("groups of columns of " + x.type());
+            throw new IllegalArgumentException(
+                    "gather_groups on " + x.type() + ": x must be [R, V], with at least one group");
         int rows = x.dim(0), columns = x.dim(1);
         List<Integer> sizes = groups.stream().map(g -> g.length).toList();
         int n = sizes.stream().mapToInt(i -> i).sum();
-        Math.multiplyExact(rows, n); // places are 32 bits
+        Math.multiplyExact(rows, n); // throws if a place exceeds 32 bits
         int[] index = new int[n], first = new int[columns + 1], place = new int[2 * n];
         int at = 0;
         for (int[] g : groups)
             for (int v : g) {
-                if (v < 0 || v >= columns) throw new IllegalArgumentException("column " + v + " of " + x.type());
+                if (v < 0 || v >= columns)
+                    throw new IllegalArgumentException(
+                            "gather_groups on " + x.type() + ": column " + v + " does not exist");
                 index[at++] = v;
                 first[v + 1]++;
             }
@@ -64,7 +68,7 @@ public record GatherGroups(List<Integer> sizes) implements Op {
         Value x = in.get(0);
         int n = sizes.stream().mapToInt(i -> i).sum();
         Op.require(x.dtype().isFloat() && x.shape().rank() == 2, this, in, "x must be a floating-point [R, V]");
-        for (int s : sizes) Op.require(s > 0, this, in, "a group is empty");
+        for (int s : sizes) Op.require(s > 0, this, in, "a group must not be empty");
         Op.require(
                 in.size() == 4
                         && in.get(1).type().equals(Type.of(DType.I32, n))
@@ -72,7 +76,7 @@ public record GatherGroups(List<Integer> sizes) implements Op {
                         && in.get(3).type().equals(Type.of(DType.I32, n, 2)),
                 this,
                 in,
-                "the tables do not fit the groups");
+                "the tables must be index i32[N], first i32[V + 1] and place i32[N, 2]");
         return List.of(Type.of(x.dtype(), Math.multiplyExact(x.dim(0), n)));
     }
 
@@ -101,13 +105,16 @@ public record GatherGroups(List<Integer> sizes) implements Op {
         });
     }
 
-    /** Sizes of the 25 groups of the benchmarks, 40,992 vertices in all, as regions of interest have them. */
+    /** Sizes of the 25 groups in the benchmarks, typical of regions of interest: 40,992 vertices in all. */
     static final int[] REGIONS = {
         20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450, 2600,
         2900, 3400, 5000, 5993
     };
 
-    /** Groups of those sizes of columns of V, each a run of neighbours, that overlap where they must. */
+    /**
+     * Groups of the given sizes, each of consecutive columns modulo {@code columns}; they overlap if the sizes add up
+     * to more.
+     */
     static List<int[]> groups(int columns, int... sizes) {
         List<int[]> groups = new ArrayList<>();
         int at = 0;
@@ -123,8 +130,8 @@ public record GatherGroups(List<Integer> sizes) implements Op {
     }
 
     /**
-     * dX [R, V] of {@link GatherGroups}: what flowed back to a column from each group that picked it, summed in their
-     * order.
+     * Gradient dX [R, V] of {@link GatherGroups}: sums the gradients of a column over the groups that gathered it, in
+     * the order of the groups. Inputs: dFlat, first, place.
      */
     record Grad(int rows) implements Op.Gradient {
         @Override

@@ -9,8 +9,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Rows of a table [N, ...] of any type picked by index i32 [B]: [B, ...]. For photographs and responses that live in
- * the device's memory. An index outside the table ends the run with an error. No gradient: tables are data.
+ * Gathers rows of a table [N, ...] of any type by an index i32[B] to [B, ...], for images and responses that live in
+ * device memory. An index outside the table ends the run with an error. No gradient, since the tables are data.
  */
 public record GatherRows() implements Op.OfData {
     @Override

@@ -9,17 +9,17 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Euclidean norm of any number of gradients (f32) together, as one f32: what clipping by global norm looks at. Inputs
- * for each: the gradient, or where it is spectral what {@link SpectralNorm.Grad} would make it of.
+ * Global Euclidean norm f32[1] of any number of f32 gradients, for clipping. Inputs for each: the gradient, or the five
+ * factors of {@link SpectralNorm.Grad} for a spectral one.
  *
- * @param spectral of each gradient, whether it comes in these parts
+ * @param spectral for each gradient, whether it arrives as factors
  */
 public record GradNorm(List<Boolean> spectral) implements Op.Gradient {
     public GradNorm {
         spectral = List.copyOf(spectral);
     }
 
-    /** @param gradients as of {@link SpectralNorm#gradientParts} */
+    /** @param gradients the factors of each, from {@link SpectralNorm#gradientParts} */
     public static Value of(List<List<Value>> gradients) {
         List<Value> in = new ArrayList<>();
         gradients.forEach(in::addAll);
@@ -76,7 +76,7 @@ public record GradNorm(List<Boolean> spectral) implements Op.Gradient {
                             g -> List.of(
                                     of(List.of(List.of(g.normal(DType.F32, n)), List.of(g.normal(DType.F32, 3, 5))))))
                     .noGradient());
-        // three more roundings of each element
+        // Factored gradients round each element three times more.
         for (int[] s : Adam.SPECTRAL)
             c.add(OpCase.of(
                             "grad_norm spectral " + s[0] + "x" + s[1],

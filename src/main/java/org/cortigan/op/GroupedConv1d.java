@@ -11,18 +11,19 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Convolutions along the vertices of many groups as one node: flat groups of [R, n_g, C] with a weight [O, C, 1, k]
- * each to flat groups of [R, n'_g, O], padding (k - 1) / 2, zeros outside the group. Inputs: flat x, the weights,
- * biases (f32 [O] each), scales (f32 [1] each); contract of the scales as in {@link Matmul}.
+ * Convolutions along the vertices of many groups in one node. A group of x [R, n_g, C] with its own weight [O, C, 1, k]
+ * becomes [R, n'_g, O], with zero padding of (k - 1) / 2 at the ends of the group. Inputs: flat x (the groups one after
+ * another), the weights, the biases (f32[O] each), the scales (f32[1] each); {@link Matmul} describes the contract of
+ * the scales. Output: flat.
  *
- * <p>Named after its kernel, a convolution in two dimensions that sees one row, as {@link Conv2d} does for one group.
+ * <p>{@link #name()} is that of the kernel, a two-dimensional convolution of images of height 1, as in {@link Conv2d}.
  *
  * @param rows R
- * @param sizes n_g
+ * @param sizes n_g, vertices of each group
  */
 public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale)
         implements Op {
-    /** n'_g of a group of n vertices; below 1 if a kernel of even length k is too long. */
+    /** Output length n'_g of a group of n vertices; below 1 if a kernel of even width k is too wide. */
     public static int length(int n, int k, int stride) {
         return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
     }
@@ -75,7 +76,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                     length(sizes.get(i), w.dim(3), stride) > 0,
                     this,
                     in,
-                    "group " + i + " has too few vertices for a kernel of " + w.dim(3));
+                    "group " + i + " has too few vertices for a kernel of width " + w.dim(3));
             read += x(rows, sizes.get(i), w.shape()).elements();
             written += y(rows, sizes.get(i), w.shape(), stride).elements();
             if (hasBias)
@@ -156,7 +157,8 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
     }
 
     /**
-     * Gradient of {@link GroupedConv1d} by x: inputs flat dY, the weights, the scales if {@code hasScale}; output flat.
+     * Gradient of {@link GroupedConv1d} with respect to x. Inputs: flat dY, the weights, and the scales if
+     * {@code hasScale}. Output: flat dX.
      */
     record GradX(int rows, List<Integer> sizes, int stride, boolean hasScale) implements Op.Gradient {
         @Override
@@ -198,8 +200,8 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
     }
 
     /**
-     * Gradients of {@link GroupedConv1d} by its (scaled) weights: inputs flat x and dY; outputs of the shapes
-     * {@code of}, f32.
+     * Gradients of {@link GroupedConv1d} with respect to its (scaled) weights. Inputs: flat x, flat dY. Outputs: dW of
+     * each group, of the shapes {@code of}, f32.
      */
     record GradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op.Gradient {
         @Override
@@ -270,11 +272,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                             g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());
                     return List.of(Ops.groupedConv1d(x, rows, sizes, w, b, s, stride));
                 })
-                // with a scale, the gradient by x is rounded before and after it
+                // With a scale, the gradient with respect to x is rounded before and after the multiplication.
                 .roundings(scale ? 2 : 1);
     }
 
-    /** Patch discriminators with 16 and 32 channels and kernels of 9: a decision for every vertex, over 8 rows. */
+    /** Patch discriminators with 16 and 32 channels and kernels of width 9, with one logit per vertex, on 8 rows. */
     private static OpCase discriminator(String name, List<Integer> sizes) {
         return OpCase.of("discriminator " + name, 1, g -> {
             int n = sizes.stream().mapToInt(i -> i).sum();

@@ -11,10 +11,10 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups as one node, each with extents of its own. A
- * flat operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, biases (f32 [N]
- * each), scales (f32 [1] each), where an operand {@link Where#EACH} takes an input for every group. Output: flat, or
- * one for every group if {@code apart}. Transposes and the contract of scales as in {@link Matmul}.
+ * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups in one node, each with its own extents. A
+ * flat operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, the biases (f32[N]
+ * each), the scales (f32[1] each); an operand with {@link Where#EACH} has one input per group. Output: flat, or one
+ * output per group if {@code outputEach}. {@link Matmul} describes the transposes and the contract of the scales.
  */
 public record GroupedMatmul(
         List<Extent> groups,
@@ -24,13 +24,13 @@ public record GroupedMatmul(
         boolean transB,
         boolean hasBias,
         boolean hasScale,
-        boolean apart,
+        boolean outputEach,
         DType out)
         implements Op {
-    /** Extents of one group's product. */
+    /** Extents of one group's product: op(a) is [m, k], op(b) is [k, n]. */
     public record Extent(int m, int n, int k) {}
 
-    /** Where the groups' operands are: in one flat value, in one matrix that all use, or in a matrix each. */
+    /** Location of an operand: one flat value, one matrix that all groups share, or one matrix for each group. */
     public enum Where {
         FLAT,
         SHARED,
@@ -54,7 +54,7 @@ public record GroupedMatmul(
         return firstBias() + (hasBias ? groups.size() : 0);
     }
 
-    /** Checks an operand whose matrices are [rows(g), columns(g)] as stored. */
+    /** Checks the shapes of an operand; {@code stored} gives [rows, columns] of a group's matrix as stored. */
     private void check(List<Value> in, int at, Where w, java.util.function.Function<Extent, int[]> stored) {
         long all = 0;
         for (int i = 0; i < groups.size(); i++) {
@@ -66,14 +66,14 @@ public record GroupedMatmul(
                         v.shape().rank() == 2 && v.dim(0) == s[0] && v.dim(1) == s[1],
                         this,
                         in,
-                        "group " + i + " wants " + Arrays.toString(s) + ", not " + v.type());
+                        "operand of group " + i + " is " + v.type() + " but must be " + Arrays.toString(s));
         }
         if (w == Where.FLAT)
             Op.require(
                     in.get(at).shape().rank() == 1 && in.get(at).shape().elements() == all,
                     this,
                     in,
-                    "a flat operand wants [" + all + "], not " + in.get(at).type());
+                    "the flat operand is " + in.get(at).type() + " but must be [" + all + "]");
     }
 
     @Override
@@ -98,7 +98,7 @@ public record GroupedMatmul(
                         in,
                         "scale must be f32[1]");
         }
-        if (apart) return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
+        if (outputEach) return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
         return List.of(Type.of(
                 out,
                 Math.toIntExact(groups.stream().mapToLong(e -> (long) e.m * e.n).sum())));
@@ -106,8 +106,9 @@ public record GroupedMatmul(
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        if (transA || !transB || a == Where.EACH || b != Where.EACH || apart)
-            throw new UnsupportedOperationException(name() + " of these operands has no gradient");
+        if (transA || !transB || a == Where.EACH || b != Where.EACH || outputEach)
+            throw new UnsupportedOperationException(
+                    name() + " has a gradient only for a b^T with a FLAT or SHARED, b EACH and a flat output");
         int count = groups.size();
         Value x = n.input(0), dY = dOut.get(0);
         List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
@@ -116,7 +117,7 @@ public record GroupedMatmul(
             in.addAll(n.inputs().subList(1, 1 + count));
             if (hasScale) in.addAll(n.inputs().subList(firstScale(), firstScale() + count));
             List<Extent> e = groups.stream().map(g -> new Extent(g.m, g.k, g.n)).toList();
-            // what flows back from several groups to one x is summed in f32
+            // The gradients of a shared x are summed over the groups in f32.
             DType t = a == Where.SHARED ? DType.F32 : x.dtype();
             Value dx = n.graph()
                     .apply(new GroupedMatmul(e, Where.FLAT, Where.EACH, false, false, false, hasScale, false, t), in)
@@ -165,7 +166,7 @@ public record GroupedMatmul(
             w.in("a", a == Where.EACH ? g : 0, a == Where.FLAT ? at[0] : 0);
             w.in("b", inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
             w.inOrNone("bias", hasBias ? firstBias() + g : -1).inOrNone("scale", hasScale ? firstScale() + g : -1);
-            w.out("y", apart ? g : 0, apart ? 0 : at[2]);
+            w.out("y", outputEach ? g : 0, outputEach ? 0 : at[2]);
             w.i64("M", e.m).i64("N", e.n).i64("K", e.k).flag("trans_a", transA).flag("trans_b", transB);
             w.type("type_a", t).type("type_b", t).type("type_y", out);
             at[0] += (long) e.m * e.k;
@@ -214,13 +215,14 @@ public record GroupedMatmul(
                 .roundings(2);
     }
 
-    /** MLPs with 256 and 128 hidden units over 25 regions, or one over as many vertices with as many parameters. */
+    /** MLPs with 256 and 128 hidden units on 25 regions, or one MLP on as many vertices with as many parameters. */
     private static OpCase discriminator(String name, boolean regions) {
         return OpCase.of("discriminator " + name, 1, g -> {
             int[] sizes = regions
                     ? GatherGroups.REGIONS
                     : new int[] {Arrays.stream(GatherGroups.REGIONS).sum()};
-            int first = regions ? 256 : 275; // 25 second layers are as large as 19 more units before one
+            // 19 more units in the one first layer have as many parameters as the 25 second layers
+            int first = regions ? 256 : 275;
             Value x = regions
                     ? Ops.gatherGroups(g.normal(64, 39548), GatherGroups.groups(39548, sizes))
                     : Ops.reshape(g.normal(64, sizes[0]), 64 * sizes[0]);

@@ -9,10 +9,11 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Readout weights of every vertex over L layers of C features, w[v, l C + c] = softmax_l(a[v])[l] f[v, c]: a learned
- * choice of layer times a feature vector that the layers share. Inputs a [V, L], f [V, C] f32; output [V, L * C].
+ * Readout weights of every vertex over L layers of C features: w[v, l C + c] = softmax_l(a[v])[l] f[v, c], a learned
+ * choice of layer times a feature vector that the layers share. Inputs: a [V, L] and f [V, C], both f32. Output: w [V,
+ * L * C].
  *
- * @param out type of the weights: that of the product they are for
+ * @param out element type of w, which is that of the product that reads w
  */
 public record LayerChoice(DType out) implements Op {
     @Override
@@ -53,9 +54,7 @@ public record LayerChoice(DType out) implements Op {
                 .i64("C", n.input(1).dim(1));
     }
 
-    /**
-     * Gradients of {@link LayerChoice}. Inputs dW (f32 as a product gives it, or of w's type), a, f; outputs da, df.
-     */
+    /** Gradients of {@link LayerChoice}. Inputs: dW (f32 from a product, or w's type), a, f. Outputs: da, df. */
     record Grad() implements Op.Gradient {
         @Override
         public String name() {

@@ -12,9 +12,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), with an optional residual sum in front. Inputs x,
- * gamma [C], beta [C] and, if {@code residual}, r like x. Outputs y, mean [rows], rstd [rows] and, if {@code residual},
- * s = x + r. Statistics and parameters are f32.
+ * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), of x or of s = x + r. Inputs: x, gamma [C], beta
+ * [C] and, if {@code residual}, r of x's type and shape. Outputs: y, mean [rows], rstd [rows] and, if {@code residual},
+ * s. Statistics and parameters are f32.
  */
 public record LayerNorm(double eps, boolean residual) implements Op {
     @Override
@@ -32,7 +32,8 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         int c = x.dim(-1);
         Type p = Type.of(DType.F32, c);
         Op.require(in.get(1).type().equals(p) && in.get(2).type().equals(p), this, in, "gamma and beta must be " + p);
-        if (residual) Op.require(in.get(3).type().equals(x.type()), this, in, "the residual must be like x");
+        if (residual)
+            Op.require(in.get(3).type().equals(x.type()), this, in, "the residual must have the type and shape of x");
         Type stat = new Type(DType.F32, Shape.of(rows(x)));
         List<Type> out = new ArrayList<>(List.of(x.type(), stat, stat));
         if (residual) out.add(x.type());
@@ -61,7 +62,7 @@ public record LayerNorm(double eps, boolean residual) implements Op {
         return Op.cost(n, 8.0 * n.input(0).shape().elements());
     }
 
-    /** The normalised output; the statistics and the sum with the residual are kept for the gradient. */
+    /** True for y. The statistics and s are kept, since the gradient reads them. */
     @Override
     public boolean cheap(int output) {
         return output == 0;
@@ -85,8 +86,8 @@ public record LayerNorm(double eps, boolean residual) implements Op {
     }
 
     /**
-     * Gradient of {@link LayerNorm}. Inputs dY, s, gamma, mean, rstd and, if {@code hasSum}, the gradient of s that
-     * comes by another way; outputs dS (the gradient of both x and r), dGamma, dBeta.
+     * Gradient of {@link LayerNorm}. Inputs: dY, s, gamma, mean, rstd and, if {@code hasSum}, the gradient of the
+     * output s from its other readers. Outputs: dS (the gradient of both x and r), dGamma, dBeta.
      */
     record Grad(boolean hasSum) implements Op.Gradient {
         @Override
@@ -96,7 +97,8 @@ public record LayerNorm(double eps, boolean residual) implements Op {
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(in.get(0).type().equals(in.get(1).type()), this, in, "dY and s must be alike");
+            Op.require(
+                    in.get(0).type().equals(in.get(1).type()), this, in, "dY and s must have the same type and shape");
             Type p = Type.of(DType.F32, in.get(1).dim(-1));
             return List.of(in.get(1).type(), p, p);
         }
@@ -127,9 +129,9 @@ public record LayerNorm(double eps, boolean residual) implements Op {
                     Node n = Ops.layerNormResidual(x, g.normal(rows, width), ga, be, 1e-6);
                     return List.of(n.output(0), n.output(3));
                 });
-                // at width 1 the variance is 0 and rstd = 1/sqrt(eps) = 1000 multiplies what then cancels
+                // At width 1 the variance is 0, and rstd = 1/sqrt(eps) = 1000 multiplies terms that cancel.
                 if (width == 1) o = o.scaled(1e3);
-                // the sum is rounded to the compute type before it is normalised, then the result is
+                // The sum is rounded to the compute type before it is normalised, and so is the result.
                 if (r) o = o.roundings(2);
                 c.add(rows > 1000 ? o.benchmark() : width == 1 || width > 200 ? o.noGradient() : o);
             }

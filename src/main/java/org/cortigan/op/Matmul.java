@@ -11,12 +11,14 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs a, b, then bias if {@code hasBias}, then scale if
- * {@code hasScale}. The scale (one float) is 1/sigma of a spectrally normalised weight: by contract the gradient with
- * respect to b is that of the product b * scale, which {@link SpectralNorm} expects, and the scale itself gets none.
+ * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs: a, b, then bias f32[N] if {@code hasBias}, then
+ * scale f32[1] if {@code hasScale}.
  *
- * @param transA a is stored [K, M]
- * @param transB b is stored [N, K], as the weight of torch's Linear
+ * <p>The scale is 1/sigma of a spectrally normalised weight b. By contract the gradient with respect to input b is that
+ * with respect to scale * b, which {@link SpectralNorm} expects, and the scale has no gradient.
+ *
+ * @param transA whether a is stored [K, M]
+ * @param transB whether b is stored [N, K], as the weight of torch's Linear
  * @param out element type of y
  */
 public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
@@ -42,7 +44,7 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         Op.require(in.size() == 2 + (hasBias ? 1 : 0) + (hasScale ? 1 : 0), this, in, "wrong number of inputs");
         Op.require(
                 in.get(0).shape().rank() == 2 && in.get(1).shape().rank() == 2, this, in, "a and b must be matrices");
-        Op.require(k(in) == in.get(1).dim(transB ? 1 : 0), this, in, "inner extents differ");
+        Op.require(k(in) == in.get(1).dim(transB ? 1 : 0), this, in, "the inner extents differ");
         Op.require(in.get(0).dtype() == in.get(1).dtype(), this, in, "a and b must have one type");
         if (hasBias)
             Op.require(in.get(2).type().equals(Type.of(DType.F32, n(in))), this, in, "bias must be f32[" + n(in) + "]");
@@ -56,14 +58,14 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
         List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
-            // dA = dY op(b)^T, or its transpose where a is stored transposed
+            // dA = scale dY op(b)^T, transposed if a is stored transposed.
             Value s = hasScale ? n.input(n.inputs().size() - 1) : null;
             Value da = transA
                     ? Ops.matmul(b, dY, transB, true, null, s, a.dtype())
                     : Ops.matmul(dY, b, false, !transB, null, s, a.dtype());
             d.set(0, da);
         }
-        // Gradients of weights accumulate in f32 whatever the compute type.
+        // Gradients of weights accumulate in f32 for every compute type.
         if (wanted[1] && hasBias && wanted[2] && transB && !transA) {
             Node g = n.graph().apply(new Grad(), dY, a);
             d.set(1, g.output(0));
@@ -100,8 +102,8 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
     }
 
     /**
-     * Gradients of a linear layer by its weight and bias: inputs dY [R, M] and x [R, N]; outputs dW = dY^T x [M, N] and
-     * the sums of dY [M], both f32. One op, as libraries sum dY while they multiply with it.
+     * Gradients of a linear layer with respect to weight and bias. Inputs: dY [R, M] and x [R, N]. Outputs: dW = dY^T x
+     * [M, N] and db, the column sums of dY [M], both f32. One op, because libraries sum dY while they multiply by it.
      */
     record Grad() implements Op.Gradient {
         @Override
@@ -165,7 +167,7 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
         return (long) m * n * k > 2000 ? c.noGradient() : c;
     }
 
-    /** @param rows R of the layer; @param outputs M; @param inputs N */
+    /** A case with R = {@code rows}, M = {@code outputs} and N = {@code inputs}. */
     private static OpCase linearGrad(int rows, int outputs, int inputs) {
         return OpCase.of(
                 "linear_grad " + rows + "x" + outputs + "x" + inputs,

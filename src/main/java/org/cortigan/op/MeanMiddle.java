@@ -8,7 +8,7 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** Mean over the middle axis: [B, N, C] to [B, C], sums in f32. For pooling tokens or pixels. */
+/** Mean over the middle axis, [B, N, C] to [B, C], for pooling tokens or pixels. Sums are f32. */
 public record MeanMiddle() implements Op {
     @Override
     public String name() {
@@ -18,7 +18,7 @@ public record MeanMiddle() implements Op {
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
-        Op.require(x.shape().rank() == 3 && x.dtype().isFloat(), this, in, "takes [B, N, C]");
+        Op.require(x.shape().rank() == 3 && x.dtype().isFloat(), this, in, "x must be a floating-point [B, N, C]");
         return List.of(new Type(x.dtype(), Shape.of(x.dim(0), x.dim(2))));
     }
 
@@ -38,7 +38,7 @@ public record MeanMiddle() implements Op {
         w.in("x", 0).out("y", 0).i64("B", x.dim(0)).i64("N", x.dim(1)).i64("C", x.dim(2));
     }
 
-    /** Gradient of {@link MeanMiddle}: dY [B, C] over n, repeated to [B, n, C]. */
+    /** Gradient of {@link MeanMiddle}: dY [B, C] divided by n and repeated to [B, n, C]. */
     record Grad(int n) implements Op.Gradient {
         @Override
         public String name() {

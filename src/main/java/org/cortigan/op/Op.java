@@ -10,27 +10,28 @@ import org.cortigan.graph.Operation;
 import org.cortigan.graph.Value;
 
 /**
- * One operation, complete: shapes, derivative, cost, kernel and arguments. Implementations are records in this package.
- * One file holds an op, the ops of its derivative as nested records, and the cases from which {@link OpCases} derives
- * tests and benchmarks.
+ * One operation: shapes, gradient, cost, kernel and kernel arguments. Implementations are records in this package. One
+ * file holds an op, the ops of its gradient as nested records, and the cases from which tests and benchmarks are
+ * derived ({@link OpCases}).
  */
 public interface Op extends Operation {
-    /** The op of a node that is not a leaf. */
+    /** The op of a node; the node must not be a leaf. */
     static Op of(Node n) {
         return (Op) n.op();
     }
 
     /**
-     * Gradients with respect to the inputs, as new nodes.
+     * Adds nodes for the gradients with respect to the inputs.
      *
-     * @param dOut gradient of each output, null where nothing flows back
-     * @param wanted which inputs need one; others may be left null to save work
-     * @return one per input, null where there is none (indices, targets, statistics)
-     * @throws UnsupportedOperationException for a {@link NoGradient}, and for an output or a form of the op that has no
+     * @param dOut gradient of each output, null for an output that the loss does not depend on
+     * @param wanted which inputs need a gradient; the others may be null to save work
+     * @return one gradient per input, null for inputs without gradient (indices, targets, statistics)
+     * @throws UnsupportedOperationException for a {@link NoGradient}, and for an output or a form of the op without
      *     gradient
      */
     List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted);
 
+    /** Lower bound of the work that a node of this op does. */
     Cost cost(Node n);
 
     /** Name of the kernel in kernels/kernels.def. A {@link View} has none. */
@@ -38,7 +39,7 @@ public interface Op extends Operation {
         return name();
     }
 
-    /** Which column of the kernel table serves this node: by default the type of its first floating-point input. */
+    /** Column of the kernel table for this node: by default the type of its first floating-point input. */
     default DType variant(Node n) {
         for (Value v : n.inputs()) if (v.dtype().isFloat()) return v.dtype();
         return n.output(0).dtype();
@@ -47,31 +48,31 @@ public interface Op extends Operation {
     /** Writes the kernel's arguments. */
     void args(Node n, ArgWriter w);
 
-    /** Input whose storage this output may take over when nothing else needs it, or -1. Elementwise ops only. */
+    /** Input whose storage this output may reuse if no later node reads the input, or -1. For elementwise ops only. */
     default int inPlace(Node n, int output) {
         return -1;
     }
 
     /**
-     * Whether the backward pass may compute this output again, so that it need not be kept from the forward pass. This
-     * pays where the op is fast beside its neighbours and where {@link #again} needs only values that are kept anyway.
+     * Whether the backward pass may recompute this output, so that the forward pass need not keep it. This pays if the
+     * op is fast compared with its neighbours and {@link #again} reads only values that are kept anyway.
      */
     default boolean cheap(int output) {
         return false;
     }
 
     /**
-     * Computes a {@link #cheap} output again, in another graph.
+     * Adds nodes that recompute a {@link #cheap} output to another graph.
      *
-     * @param n the node whose output is wanted
-     * @param kept the copy in the other graph of an input or output of {@code n}
+     * @param n the node whose output is recomputed
+     * @param kept maps an input or output of {@code n} to its copy in the other graph
      */
     default Value again(Node n, UnaryOperator<Value> kept) {
         List<Value> in = n.inputs().stream().map(kept).toList();
         return in.get(0).graph().apply(this, in).output(0);
     }
 
-    /** The usual cost: given FLOPs, every input read and every output written once. */
+    /** The usual cost: the given FLOPs, every input read once and every output written once. */
     static Cost cost(Node n, double flops) {
         double r = 0, w = 0;
         for (Value v : n.inputs()) r += bytes(v);
@@ -79,11 +80,17 @@ public interface Op extends Operation {
         return new Cost(flops, r, w);
     }
 
+    /** Size of a value in bytes, in its named type. */
     static double bytes(Value v) {
         return (double) v.shape().elements() * v.dtype().bytes();
     }
 
-    /** Throws unless the condition holds; the message names the op, the inputs and the demand. */
+    /**
+     * Checks a condition on the inputs.
+     *
+     * @throws IllegalArgumentException if the condition does not hold; the message names the op, the types of the
+     *     inputs and the demand
+     */
     static void require(boolean ok, Operation op, List<Value> inputs, String demand) {
         if (ok) return;
         List<String> types = new ArrayList<>();
@@ -91,7 +98,7 @@ public interface Op extends Operation {
         throw new IllegalArgumentException(op.name() + " on " + String.join(", ", types) + ": " + demand);
     }
 
-    /** An op that nothing is differentiated through. */
+    /** An op without gradient. */
     interface NoGradient extends Op {
         @Override
         default List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
@@ -99,15 +106,15 @@ public interface Op extends Operation {
         }
     }
 
-    /** An op on gradients: what another op's {@link Op#gradient} adds to the graph, or what an update reads. */
+    /** An op on gradients: {@link Op#gradient} of another op adds it to the graph, or an update reads its output. */
     interface Gradient extends NoGradient {}
 
-    /** An op on data, such as photographs, that nobody asks a gradient of. */
+    /** An op on data, such as images, which need no gradient. */
     interface OfData extends NoGradient {}
 
     /**
-     * Overwrites variables with their next state: an optimizer's step, running statistics. Every output lives in the
-     * storage of an input. Derivatives end here: whoever reads the new state is not differentiated by the old one.
+     * Overwrites variables with their next state: an optimizer step, running statistics. Every output lives in the
+     * storage of an input. Back-propagation stops here: it does not pass from the new state to the old one.
      */
     interface Update extends NoGradient {
         @Override
@@ -119,7 +126,7 @@ public interface Op extends Operation {
         }
     }
 
-    /** Every output is the storage of an input, seen in another way. A view computes nothing and has no kernel. */
+    /** Every output shares the storage of an input. A view computes nothing and has no kernel. */
     interface View extends Op {
         @Override
         int storage(int output);

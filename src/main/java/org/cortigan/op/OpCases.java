@@ -14,14 +14,14 @@ import java.util.jar.JarFile;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 
-/** The ops of this package and all their cases. They are found by their class files, so that none is forgotten. */
+/** Finds the ops of this package and their cases by scanning the class files, so that no op is missed. */
 public final class OpCases {
     private static final String FOLDER = Op.class.getPackageName().replace('.', '/') + "/";
 
     private OpCases() {}
 
     /**
-     * The cases of all ops, op after op in the order of their names.
+     * The cases of all ops, sorted by the name of the op.
      *
      * @throws IllegalStateException if an op has no {@code static List<OpCase> cases()}
      */
@@ -31,9 +31,7 @@ public final class OpCases {
         return all;
     }
 
-    /**
-     * The classes of all ops, in the order of their names. An op that is nested in another shares the other's cases.
-     */
+    /** The classes of all ops, sorted by name. The cases of an op also cover the ops nested in it. */
     public static List<Class<?>> ops() {
         List<Class<?>> ops = new ArrayList<>();
         for (String name : classNames(location())) {
@@ -47,21 +45,22 @@ public final class OpCases {
         try {
             return Class.forName(name, false, Op.class.getClassLoader());
         } catch (ClassNotFoundException e) {
-            throw new IllegalStateException("the class file of " + name + " is there, but not the class", e);
+            throw new IllegalStateException(
+                    "the class " + name + " cannot be loaded although its class file exists", e);
         }
     }
 
-    /** The jar or the folder of classes that this package lies in. */
+    /** The jar or class folder that contains this package. */
     static Path location() {
         try {
             return Path.of(
                     Op.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         } catch (URISyntaxException e) {
-            throw new IllegalStateException("the classes lie in no file", e);
+            throw new IllegalStateException("the package org.cortigan.op is not in a jar or folder", e);
         }
     }
 
-    /** The names of this package's classes in a jar or a folder of classes, sorted. */
+    /** The names of this package's classes in a jar or class folder, sorted. */
     static List<String> classNames(Path location) {
         try {
             return (Files.isDirectory(location) ? filesOfFolder(location) : filesOfJar(location))

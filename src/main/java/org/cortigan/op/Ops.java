@@ -8,7 +8,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
 
-/** Short names for adding nodes to a graph. */
+/** Functions that add one op, or a few, to the graph of their operands. */
 public final class Ops {
     private Ops() {}
 
@@ -22,11 +22,13 @@ public final class Ops {
                 .output(0);
     }
 
+    /** A view of x with the given extents; x itself if it has them already. */
     public static Value reshape(Value x, int... dims) {
         Shape s = Shape.of(dims);
         return x.shape().equals(s) ? x : x.graph().apply(new Reshape(s), x).output(0);
     }
 
+    /** f(x); see {@link Activation}. */
     public static Value activation(Value x, Activation.Kind kind, double alpha) {
         return x.graph().apply(new Activation(kind, alpha), x).output(0);
     }
@@ -41,15 +43,17 @@ public final class Ops {
         return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
     }
 
+    /** a + b; see {@link Binary} for the shapes of b. */
     public static Value add(Value a, Value b) {
-        return x(Binary.Kind.ADD, a, b);
+        return binary(Binary.Kind.ADD, a, b);
     }
 
+    /** a * b, elementwise; see {@link Binary} for the shapes of b. */
     public static Value mul(Value a, Value b) {
-        return x(Binary.Kind.MUL, a, b);
+        return binary(Binary.Kind.MUL, a, b);
     }
 
-    private static Value x(Binary.Kind kind, Value a, Value b) {
+    private static Value binary(Binary.Kind kind, Value a, Value b) {
         return a.graph().apply(new Binary(kind, 1, 1), a, b).output(0);
     }
 
@@ -58,14 +62,14 @@ public final class Ops {
         return mul(x, x.graph().constant(factor, DType.F32, 1));
     }
 
-    /** Sum over the leading axes, in f32. */
+    /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
     public static Value sumLeading(Value x, Shape to) {
         return x.graph().apply(new SumLeading(to, 1), x).output(0);
     }
 
     /**
-     * A fused loss's own gradient times the gradient of its total. A total that is itself the end of the way has
-     * gradient 1: the product is then left out.
+     * The gradient that a fused loss has computed, times the gradient of its total. If the total is the root, its
+     * gradient is the constant 1 and the multiplication is skipped.
      */
     static Value chain(Value gradient, Value dTotal) {
         boolean one = dTotal.node().op() instanceof org.cortigan.graph.Leaf.Constant c && c.value() == 1;
@@ -75,7 +79,8 @@ public final class Ops {
     /** Elements [from, to) of an axis. */
     public static Value slice(Value x, int axis, int from, int to) {
         if (from < 0 || to > x.dim(axis) || from >= to)
-            throw new IllegalArgumentException("slice [" + from + ", " + to + ") of axis " + axis + " of " + x.type());
+            throw new IllegalArgumentException(
+                    "slice [" + from + ", " + to + ") is outside axis " + axis + " of " + x.type() + ", or empty");
         long outer = x.shape().elements(0, axis),
                 inner = x.shape().elements(axis + 1, x.shape().rank());
         if (to - from == x.dim(axis)) return x;
@@ -85,7 +90,7 @@ public final class Ops {
                 .output(0);
     }
 
-    /** The parts one behind the other along an axis; the other extents must agree. */
+    /** Concatenates the parts along an axis; their other extents must be equal. */
     public static Value concat(int axis, Value... parts) {
         if (parts.length == 1) return parts[0];
         List<Assemble.Piece> row = new ArrayList<>();
@@ -94,7 +99,7 @@ public final class Ops {
         for (Value v : parts) {
             if (!v.shape().with(axis, 1).equals(first.with(axis, 1)))
                 throw new IllegalArgumentException(
-                        "concat along axis " + axis + ": " + v.type() + " after " + parts[0].type());
+                        "concat along axis " + axis + ": " + v.type() + " does not match " + parts[0].type());
             long len = v.shape().elements(axis, v.shape().rank());
             row.add(new Assemble.Piece(row.size(), 0, len, len));
             n += v.dim(axis);
@@ -104,7 +109,7 @@ public final class Ops {
                 .output(0);
     }
 
-    /** Zeros before and after along an axis. */
+    /** Adds {@code before} and {@code after} zeros at the ends of an axis. */
     public static Value pad(Value x, int axis, int before, int after) {
         if (before == 0 && after == 0) return x;
         long inner = x.shape().elements(axis + 1, x.shape().rank()), len = x.dim(axis) * inner;
@@ -118,7 +123,7 @@ public final class Ops {
                 .output(0);
     }
 
-    /** [n, C] before the tokens of every element of x [B, T, C]: [B, n + T, C]. */
+    /** Prepends tokens [n, C] to every element of x [B, T, C], giving [B, n + T, C]. */
     public static Value prepend(Value tokens, Value x) {
         long a = tokens.shape().elements(), b = x.shape().elements(1, 3);
         List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, 0, a), new Assemble.Piece(1, 0, b, b));
@@ -131,16 +136,17 @@ public final class Ops {
         return qkv.graph().apply(new Attention(heads), qkv).output(0);
     }
 
-    /** See {@link Patchify}. */
+    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
     public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
         return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
     }
 
-    /** Photographs u8 [B, H, W, 3] as they lie, (x / 255 - mean) / std. */
+    /** (x / 255 - mean) / std of images u8 [B, H, W, 3], in the same layout. */
     public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
         return patchify(images, 0, mean, std, out);
     }
 
+    /** x in another floating-point type; x itself if it has the type already. */
     public static Value cast(Value x, DType to) {
         return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
     }
@@ -150,7 +156,7 @@ public final class Ops {
         return x.graph().apply(new MeanMiddle(), x).output(0);
     }
 
-    /** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]; a reshape where A or B is 1. */
+    /** Swaps the axes A and B of [A, B, C] or [N, A, B, C]. If A or B is 1, this is a reshape. */
     public static Value swapLeading(Value x) {
         SwapLeading op = new SwapLeading();
         if (x.dim(-3) == 1 || x.dim(-2) == 1)
@@ -158,7 +164,7 @@ public final class Ops {
         return x.graph().apply(op, x).output(0);
     }
 
-    /** Twice the side, every pixel repeated: [B, H, W, C] to [B, 2 H, 2 W, C]. */
+    /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */
     public static Value upsample(Value x) {
         int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
         Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
@@ -177,16 +183,18 @@ public final class Ops {
     }
 
     /**
-     * Columns of x [R, V] for each group, group after group as one flat value; see {@link GatherGroups}. A column may
-     * be in no group or in several.
+     * Gathers the columns of x [R, V] of each group into one flat value; see {@link GatherGroups}. A column may belong
+     * to no group or to several.
+     *
+     * @param groups column indices of each group, in [0, V)
      */
     public static Value gatherGroups(Value x, List<int[]> groups) {
         return GatherGroups.of(x, groups);
     }
 
     /**
-     * A linear layer for each group of a flat value of groups [rows, K_g]: flat groups of [rows, N_g]. One group is a
-     * plain {@link Matmul}.
+     * A linear layer for each group: flat groups [rows, K_g] to flat groups [rows, N_g]. A single group becomes a
+     * {@link Matmul}.
      *
      * @param weights [N_g, K_g] for each group
      * @param biases f32 [N_g] each, or null
@@ -198,7 +206,7 @@ public final class Ops {
         return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
     }
 
-    /** The same where all groups read x [rows, K]. */
+    /** A linear layer for each group, where all groups read x [rows, K]; the output is flat. */
     public static Value groupedLinear(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
         if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
         Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
@@ -224,10 +232,10 @@ public final class Ops {
     }
 
     /**
-     * A convolution along the vertices for each group of a flat value of groups [rows, n_g, C]: flat groups of [rows,
-     * n'_g, O], where {@link GroupedConv1d#length} gives n'_g. One group is a plain {@link Conv2d}.
+     * A convolution along the vertices for each group: flat groups [rows, n_g, C] to flat groups [rows, n'_g, O], where
+     * {@link GroupedConv1d#length} gives n'_g. A single group becomes a {@link Conv2d}.
      *
-     * @param sizes n_g
+     * @param sizes n_g, vertices of each group
      * @param weights [O, C, 1, k] for each group
      * @param biases f32 [O] each, or null
      * @param scales f32 [1] each, or null

@@ -10,8 +10,12 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Photographs u8 [B, H, W, 3] normalised as (x / 255 - mean) / std for each colour: as patches [B, T, 3 P P] with the
- * elements of a patch in the order colour, row, column; or, where {@code patch} is 0, as they lie, [B, H, W, 3].
+ * Normalises images u8 [B, H, W, 3] per colour as (x / 255 - mean) / std and divides them into patches of side P:
+ * output [B, T, 3 P P], the elements of a patch in the order colour, row, column. If {@code patch} is 0, the output
+ * keeps the layout [B, H, W, 3].
+ *
+ * @param patch side P in pixels, or 0
+ * @param out element type of the output
  */
 public record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op.OfData {
     @Override
@@ -22,7 +26,11 @@ public record Patchify(int patch, List<Double> mean, List<Double> std, DType out
     @Override
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
-        Op.require(x.dtype() == DType.U8 && x.shape().rank() == 4 && x.dim(3) == 3, this, in, "takes u8 [B, H, W, 3]");
+        Op.require(
+                x.dtype() == DType.U8 && x.shape().rank() == 4 && x.dim(3) == 3,
+                this,
+                in,
+                "the images must be u8 [B, H, W, 3]");
         if (patch == 0) return List.of(new Type(out, x.shape()));
         Op.require(
                 x.dim(1) % patch == 0 && x.dim(2) % patch == 0,

@@ -10,13 +10,13 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Pixel loss plus correlation loss, fused with their gradient. Inputs: prediction [B, V], target [B, V] (f32) and the
- * two weights [2] (f32); outputs total, pixel, corr (one f32 each; only the total is differentiable) and the gradient
- * of the total by the prediction. Formulas: kernels/pearson_loss/pearson_loss.h.
+ * Weighted sum of a pixel loss and a correlation loss, fused with its gradient. Inputs: prediction [B, V], target f32
+ * [B, V] and the two weights f32[2]. Outputs: total, pixel, corr (f32[1] each), and the gradient of the total with
+ * respect to the prediction. Only the total is differentiable. Formulas: kernels/pearson_loss/pearson_loss.h.
  *
- * @param pixel the pixel loss, a mean over all elements; the order is part of the kernel ABI
- * @param axis what r runs over: images gives one r per vertex, as the metric; vertices one per image
- * @param eps added to both sums of squares under r, so that a flat prediction has a bounded gradient; 0 for no guard
+ * @param pixel pixel loss, a mean over all elements
+ * @param axis axis along which r is computed: IMAGES gives one r per vertex, as the metric does; VERTICES one per image
+ * @param eps added to both sums of squares in r, so that a constant prediction has a bounded gradient; 0 adds nothing
  */
 public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     public enum Pixel {
@@ -43,7 +43,7 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
                 in.get(1).type().equals(new Type(DType.F32, p.shape())),
                 this,
                 in,
-                "the target must be f32 of its shape");
+                "the target must be f32 and have the shape of the prediction");
         Op.require(in.get(2).type().equals(Type.of(DType.F32, 2)), this, in, "the weights must be f32[2]");
         Type one = Type.of(DType.F32, 1);
         return List.of(one, one, one, p.type());
@@ -52,7 +52,7 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
         if (dOut.get(0) == null || dOut.get(1) != null || dOut.get(2) != null || dOut.get(3) != null)
-            throw new UnsupportedOperationException("of the pearson_loss only the total has a gradient");
+            throw new UnsupportedOperationException("pearson_loss: only the total has a gradient");
         return Arrays.asList(Ops.chain(n.output(3), dOut.get(0)), null, null);
     }
 

@@ -13,13 +13,15 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Moments for Pearson's r of each vertex over all images of a split, updated in place by a batch. Inputs: prediction
- * [B, V], target f32 [B, V], i32 [2] = {images in the moments before, 0 to begin anew; leading rows of this batch that
- * count}, and the moments, a variable f64 [5, V]: means of prediction and target, their sums of squared deviations, sum
- * of products; output the moments after the batch. Formulas: kernels/pearson_moments/pearson_moments.h.
+ * Moments for Pearson's r of each vertex over all images of a split, updated in place by a batch. Formulas:
+ * kernels/pearson_moments/pearson_moments.h.
+ *
+ * <p>Inputs: prediction [B, V]; target f32 [B, V]; rows i32[2] = {number of images already in the moments, 0 to start
+ * again; number of leading rows of this batch to add}; moments, a variable f64 [5, V]: means of prediction and target,
+ * sums of their squared deviations, sum of products. Output: the moments after the batch.
  */
 public record PearsonMoments() implements Op.Update {
-    /** Rows of the moments. */
+    /** Number of moments per vertex. */
     public static final int ROWS = 5;
 
     @Override
@@ -35,7 +37,7 @@ public record PearsonMoments() implements Op.Update {
                 in.get(1).type().equals(new Type(DType.F32, p.shape())),
                 this,
                 in,
-                "the target must be f32 of its shape");
+                "the target must be f32 and have the shape of the prediction");
         Op.require(in.get(2).type().equals(Type.of(DType.I32, 2)), this, in, "the rows must be i32[2]");
         Op.require(
                 in.get(3).type().equals(Type.of(DType.F64, ROWS, p.dim(1))),
@@ -73,11 +75,12 @@ public record PearsonMoments() implements Op.Update {
     }
 
     /**
-     * @param offset of prediction and target, with which single sums of squares in f32 would be wrong in their first
-     *     digit
+     * A case whose data have a mean of {@code offset}.
+     *
+     * @param offset at 1000, plain f32 sums of squares would be wrong in their first digit
      */
     private static OpCase of(int b, int v, int before, int n, double offset) {
-        // Sums are of double: what differs is the rounding to f32 of what is compared.
+        // Sums are in double: only the rounding of the compared values to f32 differs.
         return OpCase.of(
                         "pearson_moments " + b + "x" + v + " " + n + " after " + before
                                 + (offset == 0 ? "" : " at " + offset),
@@ -91,8 +94,7 @@ public record PearsonMoments() implements Op.Update {
                                     DType.F64,
                                     r -> {
                                         float[] m = shifted(CaseInputs.positive(r, ROWS * v), 0, 2 * v, offset);
-                                        if (before == 0)
-                                            Arrays.fill(m, Float.NaN); // nothing of what was before is taken
+                                        if (before == 0) Arrays.fill(m, Float.NaN); // old moments must not be read
                                         return m;
                                     },
                                     ROWS,

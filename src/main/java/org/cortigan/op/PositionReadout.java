@@ -10,10 +10,11 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Readout of maps at a learned point of each vertex (Lurz et al. 2021), over L layers at once: y[b, v] = sum_lc w[v, l
- * C + c] bilinear(x[b, l], position[v])[c] + bias[v]. Inputs x [B, L, H, W, C], position [V, 2] f32 (x then y, -1..1,
- * as torch's grid_sample with align_corners false and padding border), w [V, L * C] of x's type, bias [V] f32; output
- * [B, V]. Formulas: kernels/position_readout.
+ * Readout of the feature maps of L layers at a learned position of each vertex (Lurz et al. 2021): y[b, v] = sum_lc
+ * w[v, l C + c] bilinear(x[b, l], position[v])[c] + bias[v]. Formulas: kernels/position_readout.
+ *
+ * <p>Inputs: x [B, L, H, W, C]; position f32 [V, 2] (x then y in -1..1, as in torch's grid_sample with align_corners
+ * false and border padding); w [V, L * C] of x's type; bias f32[V]. Output: y [B, V].
  */
 public record PositionReadout() implements Op {
     @Override
@@ -21,7 +22,7 @@ public record PositionReadout() implements Op {
         return "position_readout";
     }
 
-    /** The extents B, L, H, W, C, V of the kernels. */
+    /** Writes the extents B, L, H, W, C, V of the kernels. */
     static void extents(ArgWriter w, Value x, Value position) {
         w.i64("B", x.dim(0))
                 .i64("L", x.dim(1))
@@ -63,7 +64,7 @@ public record PositionReadout() implements Op {
     }
 
     /**
-     * Gradients of {@link PositionReadout}. Inputs dY, x, position, w; outputs dX, and dPosition, dw and dbias in f32.
+     * Gradients of {@link PositionReadout}. Inputs: dY, x, position, w. Outputs: dX; dPosition, dw and dbias in f32.
      */
     record Grad() implements Op.Gradient {
         @Override
@@ -109,7 +110,7 @@ public record PositionReadout() implements Op {
 
     private static OpCase of(int[] s) {
         String name = "position_readout " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3] + "x" + s[4] + ", " + s[5];
-        // the place within a pixel has an error of the size of the place on the map: H and W count as terms
+        // The error of a position within a pixel scales with the position on the map: H and W count as terms.
         return OpCase.of(name, 4L * s[1] * s[4] * (s[2] + s[3]) + 8, g -> {
             Value x = g.normal(s[0], s[1], s[2], s[3], s[4]);
             Value p = g.moved(DType.F32, r -> points(r, s[5], s[3], s[2]), s[5], 2);
@@ -118,7 +119,7 @@ public record PositionReadout() implements Op {
         });
     }
 
-    /** Points in all pixels and beyond the border, at least a tenth of a pixel from where the derivative jumps. */
+    /** Positions in all pixels and beyond the border, at least a tenth of a pixel from any jump of the derivative. */
     private static float[] points(SplittableRandom r, int n, int width, int height) {
         float[] f = new float[2 * n];
         for (int i = 0; i < 2 * n; i++) {

@@ -9,9 +9,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Each vertex's own product: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. After a product of spatial masks [V, P] with
- * a map [P, B * K] this is the factorised readout of Klindt et al. 2017. Inputs t [V, B, K], w [V, K] of t's type, bias
- * [V] f32; output [B, V].
+ * One matrix-vector product per vertex: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. With t the product of spatial
+ * masks [V, P] and a feature map [P, B * K], this is the factorised readout of Klindt et al. 2017. Inputs: t [V, B, K],
+ * w [V, K] of t's type, bias f32[V]. Output: y [B, V].
  */
 public record Readout() implements Op {
     @Override
@@ -50,7 +50,7 @@ public record Readout() implements Op {
         w.i64("V", t.dim(0)).i64("B", t.dim(1)).i64("K", t.dim(2));
     }
 
-    /** Gradients of {@link Readout}. Inputs dY, t, w; outputs dt, and dw and dbias in f32. */
+    /** Gradients of {@link Readout}. Inputs: dY, t, w. Outputs: dt; dw and dbias in f32. */
     record Grad() implements Op.Gradient {
         @Override
         public String name() {

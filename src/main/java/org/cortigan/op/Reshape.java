@@ -7,7 +7,7 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** The same elements under another shape; a view, nothing is moved. */
+/** A view of the same elements with another shape. */
 public record Reshape(Shape shape) implements Op.View {
     @Override
     public String name() {

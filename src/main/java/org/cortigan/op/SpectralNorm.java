@@ -12,19 +12,19 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Spectral normalisation (Miyato et al. 2018) for any number of weights at once. Inputs for each: W [M, N], u [M], v
- * [N], s [1], all f32, u, v and s variables, and the weight that products use: W itself or its bf16 copy. Outputs for
- * each: the last (a view), u, v and s = 1/sigma (in place).
+ * Spectral normalisation (Miyato et al. 2018) of any number of weights in one node. Inputs for each weight: W [M, N];
+ * the variables u [M], v [N] and s [1], all f32; and the weight that products use, which is W or its bf16 copy. Outputs
+ * for each weight: a view of the weight that products use; u, v and s = 1/sigma, updated in place.
  *
- * <p>W/sigma is never made. A product takes the view and, as its scale, s; by contract the gradient that reaches the
- * view is that of W/sigma (f32), and this op turns it into that of W with u and v as constants, as torch does.
+ * <p>W/sigma is never stored. A product takes the view as its operand and s as its scale. By contract the gradient of
+ * the view is that of W/sigma (f32); this op converts it to the gradient of W with u and v as constants, as torch does.
  */
 public record SpectralNorm(Mode mode) implements Op {
-    /** What is done before the weight is used. */
+    /** Update of u, v and sigma before the weight is used. */
     public enum Mode {
-        /** One power iteration, from one read of W. */
+        /** One power iteration, with one read of W. */
         ADVANCE,
-        /** sigma = u^T W v with u and v as they are. */
+        /** sigma = u^T W v, with unchanged u and v. */
         MEASURE
     }
 
@@ -33,15 +33,23 @@ public record SpectralNorm(Mode mode) implements Op {
         return "spectral_norm";
     }
 
-    /** One normalised weight: give {@code weight} and {@code inverseSigma} to a product together. */
+    /** One normalised weight. A product needs both {@code weight} (operand) and {@code inverseSigma} (scale). */
     public record Normed(Value weight, Value u, Value v, Value inverseSigma) {}
 
-    /** Applies the op; {@code in} are its inputs. */
+    /**
+     * Adds the op.
+     *
+     * @param in the five inputs of each weight
+     */
     public static List<Normed> of(List<Value> in, Mode mode) {
         return normed(in.get(0).graph().apply(new SpectralNorm(mode), in));
     }
 
-    /** The weights with u, v and s as they were left: for a W that has not changed since. */
+    /**
+     * The weights with unchanged u, v and s, for weights that have not changed since s was computed.
+     *
+     * @param in the five inputs of each weight
+     */
     public static List<Normed> reuse(List<Value> in) {
         return normed(in.get(0).graph().apply(new Reuse(), in));
     }
@@ -59,7 +67,11 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     private static List<Type> types(Operation op, List<Value> in) {
-        Op.require(!in.isEmpty() && in.size() % 5 == 0, op, in, "takes W, u, v, s and the used weight for each");
+        Op.require(
+                !in.isEmpty() && in.size() % 5 == 0,
+                op,
+                in,
+                "takes five inputs for each weight: W, u, v, s and the used weight");
         List<Type> out = new ArrayList<>();
         for (int i = 0; i < in.size(); i += 5) {
             Value w = in.get(i);
@@ -67,7 +79,7 @@ public record SpectralNorm(Mode mode) implements Op {
             int m = w.dim(0), n = Math.toIntExact(w.shape().elements() / m);
             List<Type> state = List.of(Type.of(DType.F32, m), Type.of(DType.F32, n), Type.of(DType.F32, 1));
             for (int k = 0; k < 3; k++)
-                Op.require(in.get(i + 1 + k).type().equals(state.get(k)), op, in, "u, v, s must be " + state);
+                Op.require(in.get(i + 1 + k).type().equals(state.get(k)), op, in, "u, v and s must be " + state);
             Op.require(in.get(i + 4).shape().equals(w.shape()), op, in, "the used weight must have W's shape");
             out.add(in.get(i + 4).type());
             out.addAll(state);
@@ -96,30 +108,30 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     private static List<Value> gradients(Node n, List<Value> dOut, boolean[] wanted) {
-        List<Value> d = Arrays.asList(new Value[n.inputs().size()]), whole = new ArrayList<>(), in = new ArrayList<>();
-        List<Integer> of = new ArrayList<>();
+        List<Value> d = Arrays.asList(new Value[n.inputs().size()]);
+        List<Value> lambdaInputs = new ArrayList<>(), gradInputs = new ArrayList<>();
+        List<Integer> weights = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
             Value g = dOut.get(4 * i);
             if (g == null || !wanted[5 * i]) continue;
-            of.add(i);
-            whole.addAll(List.of(g, n.input(5 * i), n.output(4 * i + 3)));
+            weights.add(i);
+            lambdaInputs.addAll(List.of(g, n.input(5 * i), n.output(4 * i + 3)));
         }
-        if (of.isEmpty()) return d;
-        List<Value> lambda = n.graph().apply(new Lambda(), whole).outputs();
-        for (int k = 0; k < of.size(); k++) {
-            int i = of.get(k);
-            in.addAll(List.of(
+        if (weights.isEmpty()) return d;
+        List<Value> lambda = n.graph().apply(new Lambda(), lambdaInputs).outputs();
+        for (int k = 0; k < weights.size(); k++) {
+            int i = weights.get(k);
+            gradInputs.addAll(List.of(
                     dOut.get(4 * i), n.output(4 * i + 1), n.output(4 * i + 2), n.output(4 * i + 3), lambda.get(k)));
         }
-        List<Value> dW = n.graph().apply(new Grad(), in).outputs();
-        for (int k = 0; k < of.size(); k++) d.set(5 * of.get(k), dW.get(k));
+        List<Value> dW = n.graph().apply(new Grad(), gradInputs).outputs();
+        for (int k = 0; k < weights.size(); k++) d.set(5 * weights.get(k), dW.get(k));
         return d;
     }
 
     /**
-     * The parts of each gradient that {@link SpectralNorm} makes, so that an update can read them and need not have the
-     * gradient itself: G, u, v, 1/sigma and lambda. Any other gradient is its own only part. One node computes all
-     * lambdas.
+     * The factors of each gradient: G, u, v, 1/sigma and lambda for a spectral one, else the gradient itself. Updates
+     * read the factors, so that dW is never stored. One Lambda node serves all weights.
      */
     public static List<List<Value>> gradientParts(List<Value> gradients) {
         List<Value> in = new ArrayList<>();
@@ -129,16 +141,16 @@ public record SpectralNorm(Mode mode) implements Op {
                 parts.add(List.of(g));
                 continue;
             }
-            List<Value> of =
+            List<Value> factors =
                     new ArrayList<>(g.node().inputs().subList(Grad.PARTS * g.index(), Grad.PARTS * (g.index() + 1)));
-            Value lambda = of.remove(Grad.PARTS - 1);
+            Value lambda = factors.remove(Grad.PARTS - 1);
             in.addAll(lambda.node().inputs().subList(3 * lambda.index(), 3 * lambda.index() + 3));
-            parts.add(of);
+            parts.add(factors);
         }
         if (in.isEmpty()) return parts;
         List<Value> lambdas = in.get(0).graph().apply(new Lambda(), in).outputs();
         int k = 0;
-        for (List<Value> of : parts) if (of.size() > 1) of.add(lambdas.get(k++));
+        for (List<Value> factors : parts) if (factors.size() > 1) factors.add(lambdas.get(k++));
         return parts;
     }
 
@@ -169,9 +181,7 @@ public record SpectralNorm(Mode mode) implements Op {
         });
     }
 
-    /**
-     * Inputs and outputs of {@link SpectralNorm}, where nothing is computed: W, and with it u, v and s, is as before.
-     */
+    /** A view with the inputs and outputs of {@link SpectralNorm}, for weights whose W, u, v and s have not changed. */
     record Reuse() implements Op.View {
         @Override
         public String name() {
@@ -195,8 +205,9 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     /**
-     * What the gradient of {@link SpectralNorm} needs to know of a whole weight, for any number of weights. Inputs for
-     * each: G (the gradient of W/sigma), W and 1/sigma; output for each: lambda = &lt;G, W&gt; / sigma, f32[1].
+     * The sum over a whole weight that the gradient of {@link SpectralNorm} needs, for any number of weights. Inputs
+     * for each weight: G (the gradient of W/sigma), W and 1/sigma. Output for each: lambda = &lt;G, W&gt; / sigma,
+     * f32[1].
      */
     record Lambda() implements Op.Gradient {
         @Override
@@ -206,10 +217,18 @@ public record SpectralNorm(Mode mode) implements Op {
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(!in.isEmpty() && in.size() % 3 == 0, this, in, "takes G, W and 1/sigma for each");
+            Op.require(
+                    !in.isEmpty() && in.size() % 3 == 0,
+                    this,
+                    in,
+                    "takes three inputs for each weight: G, W and 1/sigma");
             List<Type> out = new ArrayList<>();
             for (int i = 0; i < in.size(); i += 3) {
-                Op.require(in.get(i).type().equals(in.get(i + 1).type()), this, in, "G and W must be alike");
+                Op.require(
+                        in.get(i).type().equals(in.get(i + 1).type()),
+                        this,
+                        in,
+                        "G and W must have the same type and shape");
                 out.add(Type.of(DType.F32, 1));
             }
             return out;
@@ -234,12 +253,12 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     /**
-     * Gradient of {@link SpectralNorm} for any number of weights: dW = (G - lambda u v^T) / sigma. Inputs for each: G
-     * (the gradient of W/sigma), u, v, 1/sigma and lambda ({@link Lambda}); output for each: dW. Updates do without dW:
-     * they take {@link #gradientParts}.
+     * Gradient of {@link SpectralNorm} for any number of weights: dW = (G - lambda u v^T) / sigma. Inputs for each
+     * weight: the factors G (the gradient of W/sigma), u, v, 1/sigma and lambda ({@link Lambda}). Output for each: dW.
+     * Optimizers never materialise dW; they read the factors (see {@link #gradientParts}).
      */
     record Grad() implements Op.Gradient {
-        /** Inputs for each weight. */
+        /** Number of factors: inputs per weight. */
         static final int PARTS = 5;
 
         @Override
@@ -247,7 +266,7 @@ public record SpectralNorm(Mode mode) implements Op {
             return "spectral_norm_grad";
         }
 
-        /** Checks the parts after G of a gradient that is not made. */
+        /** Checks the factors u, v, 1/sigma and lambda of a gradient, which are the inputs from {@code u} on. */
         static void requireParts(Operation op, List<Value> in, Value g, int u) {
             Op.require(
                     in.get(u).shape().elements() * in.get(u + 1).shape().elements()
@@ -261,8 +280,10 @@ public record SpectralNorm(Mode mode) implements Op {
         }
 
         /**
-         * Writes the members of struct Gradient (native/include/cg/gradient.h): G, and from input u on, if u >= 0, the
-         * other parts.
+         * Writes the members of struct Gradient (native/include/cg/gradient.h).
+         *
+         * @param g input index of G
+         * @param u input index of the first of the other factors, or -1 if G is the gradient itself
          */
         static void writeParts(Node n, ArgWriter w, String prefix, int g, int u) {
             String[] parts = {"u", "v", "inv_sigma", "lambda"};
@@ -274,7 +295,11 @@ public record SpectralNorm(Mode mode) implements Op {
 
         @Override
         public List<Type> infer(List<Value> in) {
-            Op.require(!in.isEmpty() && in.size() % PARTS == 0, this, in, "takes G, u, v, 1/sigma and lambda for each");
+            Op.require(
+                    !in.isEmpty() && in.size() % PARTS == 0,
+                    this,
+                    in,
+                    "takes five inputs for each weight: G, u, v, 1/sigma and lambda");
             List<Type> out = new ArrayList<>();
             for (int i = 0; i < in.size(); i += PARTS) {
                 requireParts(this, in, in.get(i), i + 1);
@@ -306,12 +331,12 @@ public record SpectralNorm(Mode mode) implements Op {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        // Central differences are those of the exact singular value: the check first iterates until u and v settle.
+        // Central differences follow the exact singular value, so the check first iterates until u and v converge.
         for (int[] s : new int[][] {{4, 1}, {1, 4}, {5, 3}}) c.add(product(s[0], s[1], Mode.ADVANCE));
         c.add(products());
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
-        // rows that a warp and that a block of the CUDA kernel takes, in vectors and one by one
+        // Rows for one warp and for one block of the CUDA kernel, read in vectors and element by element.
         for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}})
             c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
@@ -329,7 +354,7 @@ public record SpectralNorm(Mode mode) implements Op {
         return c;
     }
 
-    /** Two weights in one node, so that the gradient of several at once is tested. */
+    /** Two weights in one node, to test the gradient of several weights. */
     private static OpCase products() {
         return OpCase.of("spectral_norm of 5x3 and 4x2 in one", 16, s -> {
                     List<Value> in = new ArrayList<>(weight(s, 5, 3));
@@ -356,7 +381,7 @@ public record SpectralNorm(Mode mode) implements Op {
                 .scaled(4);
     }
 
-    /** One weight as a training step uses it: first normalised anew, then reused as it is. */
+    /** One weight as a training step uses it: a power iteration, then reuse. */
     private static List<Normed> advanceThenReuse(List<Value> in) {
         Normed w = of(in, Mode.ADVANCE).get(0);
         return reuse(List.of(in.get(0), w.u(), w.v(), w.inverseSigma(), in.get(4)));
@@ -372,7 +397,7 @@ public record SpectralNorm(Mode mode) implements Op {
                 w);
     }
 
-    /** x (W/sigma)^T, so that the contract between product and normalisation is what is tested. */
+    /** x (W/sigma)^T, to test the contract between product and normalisation. */
     private static OpCase product(int m, int n, Mode mode) {
         return product(m, n, mode.toString(), in -> of(in, mode));
     }

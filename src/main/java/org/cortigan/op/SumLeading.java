@@ -10,8 +10,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * y = scale * sum of x over its leading axes, down to a trailing shape (or to one element); always f32. The gradients
- * of biases and of everything that was repeated.
+ * y = scale * sum of x over its leading axes, down to the trailing shape {@code to} or to one element; y is always f32.
+ * Gradients of biases and of broadcast operands use it.
  */
 public record SumLeading(Shape to, double scale) implements Op {
     @Override
@@ -21,7 +21,11 @@ public record SumLeading(Shape to, double scale) implements Op {
 
     @Override
     public List<Type> infer(List<Value> in) {
-        Op.require(Binary.repeats(in.get(0).shape(), to), this, in, to + " must be a trailing part of the shape");
+        Op.require(
+                Binary.repeats(in.get(0).shape(), to),
+                this,
+                in,
+                to + " must be one element or a trailing part of the shape of x");
         return List.of(new Type(DType.F32, to));
     }
 
@@ -49,11 +53,11 @@ public record SumLeading(Shape to, double scale) implements Op {
     }
 
     /**
-     * Sums over the rows of each group of a flat value, f32 [columns] for each: gradients of all groups' biases at
-     * once.
+     * Sums over the rows of each group of a flat value: the bias gradients of all groups in one node. Outputs: f32
+     * [columns] for each group.
      *
-     * @param rows of each group
-     * @param columns of each group
+     * @param rows number of rows of each group
+     * @param columns number of columns of each group
      */
     record Grouped(List<Integer> rows, List<Integer> columns) implements Op.Gradient {
         @Override
@@ -65,7 +69,7 @@ public record SumLeading(Shape to, double scale) implements Op {
         public List<Type> infer(List<Value> in) {
             long all = 0;
             for (int i = 0; i < rows.size(); i++) all += (long) rows.get(i) * columns.get(i);
-            Op.require(in.get(0).shape().elements() == all, this, in, "must hold " + all + " numbers");
+            Op.require(in.get(0).shape().elements() == all, this, in, "x must have " + all + " elements");
             return columns.stream().map(c -> Type.of(DType.F32, c)).toList();
         }
 

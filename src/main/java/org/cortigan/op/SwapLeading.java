@@ -8,7 +8,7 @@ import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
-/** [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
+/** Swaps the axes A and B: [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
 public record SwapLeading() implements Op {
     @Override
     public String name() {
@@ -19,7 +19,11 @@ public record SwapLeading() implements Op {
     public List<Type> infer(List<Value> in) {
         Value x = in.get(0);
         int r = x.shape().rank();
-        Op.require((r == 3 || r == 4) && x.dtype().isFloat(), this, in, "takes [A, B, C] or [N, A, B, C]");
+        Op.require(
+                (r == 3 || r == 4) && x.dtype().isFloat(),
+                this,
+                in,
+                "x must be a floating-point [A, B, C] or [N, A, B, C]");
         return List.of(new Type(
                 x.dtype(),
                 r == 3 ? Shape.of(x.dim(1), x.dim(0), x.dim(2)) : Shape.of(x.dim(0), x.dim(2), x.dim(1), x.dim(3))));
@@ -27,7 +31,7 @@ public record SwapLeading() implements Op {
 
     @Override
     public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        // a product gives the gradient of its right operand in f32
+        // dY may be f32 although x is not: a product computes the gradient of its right operand in f32.
         return List.of(Ops.swapLeading(Ops.cast(dOut.get(0), n.input(0).dtype())));
     }
 

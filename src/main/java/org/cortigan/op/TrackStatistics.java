@@ -9,13 +9,13 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /**
- * Running statistics of BatchNorm, in place, as torch keeps them: exponential averages of the mean and of the unbiased
- * variance. Inputs runningMean, runningVar (variables), mean and rstd of {@link ChannelNorm}, all f32 [C]; outputs the
- * first two after the step.
+ * Updates the running statistics of BatchNorm in place, as torch does: exponential averages of the mean and of the
+ * unbiased variance. Inputs, all f32[C]: the variables runningMean and runningVar, then mean and rstd of
+ * {@link ChannelNorm}. Outputs: runningMean and runningVar after the step.
  *
  * @param momentum weight of the new statistics
- * @param count elements behind each; at least 2
- * @param eps ChannelNorm's
+ * @param count number of elements per channel in the statistics, at least 2
+ * @param eps epsilon of the {@link ChannelNorm}
  */
 public record TrackStatistics(double momentum, long count, double eps) implements Op.Update {
     @Override
@@ -27,9 +27,12 @@ public record TrackStatistics(double momentum, long count, double eps) implement
     public List<Type> infer(List<Value> in) {
         Type t = in.get(0).type();
         Op.require(t.dtype() == DType.F32 && t.shape().rank() == 1, this, in, "statistics must be f32[C]");
-        for (Value v : in) Op.require(v.type().equals(t), this, in, "statistics must be alike");
+        for (Value v : in) Op.require(v.type().equals(t), this, in, "the statistics must have the same type and shape");
         Op.require(
-                count >= 2, this, in, "the variance of " + count + " element is unknown; take a larger batch or map");
+                count >= 2,
+                this,
+                in,
+                "statistics of " + count + " element have no variance; use a larger batch or map");
         return List.of(t, t);
     }
 
@@ -64,7 +67,7 @@ public record TrackStatistics(double momentum, long count, double eps) implement
                         .apply(new TrackStatistics(0.1, 33, 1e-5), m, v, mean, rstd)
                         .outputs();
             });
-            // m mixes terms of a few standard deviations that may cancel
+            // The averages add terms of a few standard deviations, which may cancel.
             c.add(o.scaled(4).noGradient());
         }
         return c;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Operations: for each its shapes, gradient, cost, kernel arguments and test cases. It uses {@code graph} alone; the
- * kernels themselves are native code.
+ * Operations: the shapes, gradient, cost, kernel arguments and test cases of each. The kernels are native code. This
+ * package uses only {@code graph}.
  */
 package org.cortigan.op;
