@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Reverse-mode differentiation: adds the backward pass to a graph and recomputes cheap outputs in it. This package
- * uses {@code graph} and {@code op}.
+ * Reverse-mode differentiation: adds the backward pass to a graph and recomputes cheap outputs in it. This package uses
+ * {@code graph} and {@code op}.
  */
 package org.cortigan.grad;

@@ -112,7 +112,9 @@ public final class Graph {
         return enter(nested("backward"), true);
     }
 
-    /** Copies label and backward mark of {@code n}, usually a node of another graph, to the nodes added until closed. */
+    /**
+     * Copies label and backward mark of {@code n}, usually a node of another graph, to the nodes added until closed.
+     */
     public Scope scopeOf(Node n) {
         return enter(n.label(), n.backward());
     }

@@ -14,8 +14,8 @@ public interface Operation {
     /**
      * Types of the outputs.
      *
-     * @throws IllegalArgumentException if the inputs do not fit; the message names the op, the types of its inputs
-     *     and what it takes
+     * @throws IllegalArgumentException if the inputs do not fit; the message names the op, the types of its inputs and
+     *     what it takes
      */
     List<Type> infer(List<Value> inputs);
 

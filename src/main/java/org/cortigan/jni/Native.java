@@ -21,9 +21,7 @@ public final class Native {
     /** Schema of the library as text; {@link Schema#parse} describes its lines. */
     public static native String kernel_schema();
 
-    /**
-     * Loads the separate library of a backend (CUDA, SIM). Throws if the schemas of the two libraries differ.
-     */
+    /** Loads the separate library of a backend (CUDA, SIM). Throws if the schemas of the two libraries differ. */
     public static native void load_backend(int backend, String path);
 
     /** Address of a kernel function, 0 if the backend lacks the variant. */

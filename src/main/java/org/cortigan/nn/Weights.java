@@ -136,8 +136,9 @@ public final class Weights {
         if (old != null && !old.equals(s))
             throw new IllegalArgumentException("parameter " + s + " was already declared as " + old);
         if (old != null) return;
-        String from = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
-        variables(net.graph, s, from).forEach((name, v) -> net.current.put(name.substring(from.length()), v));
+        String averagePrefix = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
+        variables(net.graph, s, averagePrefix)
+                .forEach((name, v) -> net.current.put(name.substring(averagePrefix.length()), v));
     }
 
     /** The variables of a parameter by name: the parameter, its bf16 copy, and u, v and s of spectral norm. */
@@ -145,10 +146,10 @@ public final class Weights {
         return variables(g, s, "");
     }
 
-    private static Map<String, Value> variables(Graph g, Spec s, String from) {
+    private static Map<String, Value> variables(Graph g, Spec s, String averagePrefix) {
         Map<String, Value> m = new LinkedHashMap<>();
         int[] dims = s.shape.dims();
-        m.put(from + s.name, g.variable(from + s.name, DType.F32, dims));
+        m.put(averagePrefix + s.name, g.variable(averagePrefix + s.name, DType.F32, dims));
         if (s.copy) m.put(copyName(s.name), g.variable(copyName(s.name), DType.BF16, dims));
         if (s.spectral) {
             int rows = dims[0], columns = Math.toIntExact(s.shape.elements() / rows);
@@ -206,7 +207,7 @@ public final class Weights {
 
     /** The weights of the same layer in several networks; one node normalises those with spectral norm. */
     public static List<Weight> weights(List<Weights> networks, String name, List<Init> init, List<int[]> dims) {
-        List<Value> used = new ArrayList<>(), normed = new ArrayList<>();
+        List<Value> used = new ArrayList<>(), normInputs = new ArrayList<>();
         for (int i = 0; i < networks.size(); i++) {
             Weights w = networks.get(i);
             boolean copy = w.net.compute == DType.BF16;
@@ -214,11 +215,12 @@ public final class Weights {
             w.declare(s);
             used.add(w.now(copy ? copyName(s.name) : s.name));
             if (s.spectral)
-                normed.addAll(List.of(
+                normInputs.addAll(List.of(
                         w.now(s.name), w.now(s.name + ".u"), w.now(s.name + ".v"), w.now(s.name + ".s"), used.get(i)));
         }
-        if (normed.isEmpty()) return used.stream().map(v -> new Weight(v, null)).toList();
-        return SpectralNorm.reuse(normed).stream()
+        if (normInputs.isEmpty())
+            return used.stream().map(v -> new Weight(v, null)).toList();
+        return SpectralNorm.reuse(normInputs).stream()
                 .map(n -> new Weight(n.weight(), n.inverseSigma()))
                 .toList();
     }
