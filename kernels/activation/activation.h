@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise activations y = f(x) and dX = dY f'(x); x, y, dY, dX [n] in T, computed in float.
-//   GELU: x Phi(x) with the exact normal distribution function (torch's default, timm's ViT)
-//   LEAKY_RELU: x where x > 0, else alpha x;  TANH: tanh(x)
-// One read and one write (backward: two reads). Deterministic. dX may be dY or x.
+// Elementwise activations: y = f(x) and dX = dY f'(x).
+//   GELU        x Phi(x) with the exact normal distribution function Phi (torch's default; timm's ViT)
+//   LEAKY_RELU  x where x > 0, else alpha x
+//   TANH        tanh(x)
+// x, y, dY, dX [n] in T, computed in float. dX may alias dY or x.
+// One read and one write; backward two reads and one write. Deterministic.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// All tensors in one launch (up to 256; more take another): the table of rows travels as a kernel parameter, a block
-// takes 8192 elements of one row. Bias corrections are made once a block in double, by expm1 of a logarithm from the
-// host: pow would keep the block waiting for thousands of cycles. Floor: 28 bytes an element (30 with the bf16 copy)
-// over bandwidth. grad_norm: a double a block, summed in order by one block. A spectrally normalised weight's
-// correction adds three operations, v from the caches and one number of u for four elements where 4 divides N; else
-// each element looks up its own. Versions: only this one, not measured on a GPU yet.
+// One launch for all tensors (up to 256; further tensors take another launch). The table of rows is a kernel parameter;
+// a block takes 8192 elements of one row.
+// Each block computes the bias corrections once, in double, with expm1 of a logarithm from the host: pow would stall
+// the block for thousands of cycles.
+// A spectrally normalised weight's correction adds three operations an element. It reads v from cache and, where 4
+// divides N, one number of u for four elements; otherwise each element reads its own.
+// Floor: 28 bytes an element (30 with the bf16 copy) over bandwidth.
+// grad_norm: each block leaves a double, and one block adds them in order.
+// Versions: only this one.
 #include "gradient.cuh"
 #include "kernels_all.h"
 
@@ -40,7 +43,7 @@ __global__ void __launch_bounds__(kThreads)
         k[5] = a.decoupled ? (float)(1 - lr * r.decay) : 1.f;
     }
     __syncthreads();
-    const float c = k[0], rate = k[1], root = k[2], keep = k[3], move = k[4], shrink = k[5];
+    const float c = k[0], rate = k[1], root = k[2], ema_keep = k[3], ema_add = k[4], shrink = k[5];
     const float l2 = a.decoupled ? 0.f : (float)r.decay, eps = (float)a.eps;
     const float b1 = (float)a.beta1, b2 = (float)a.beta2, c1 = (float)(1 - a.beta1), c2 = (float)(1 - a.beta2);
     float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
@@ -75,24 +78,24 @@ __global__ void __launch_bounds__(kThreads)
             float e[4];
             load_vec(ema + i, e);
 #pragma unroll
-            for (int j = 0; j < 4; j++) e[j] = keep * e[j] + move * q[j];
+            for (int j = 0; j < 4; j++) e[j] = ema_keep * e[j] + ema_add * q[j];
             store_vec(ema + i, e);
         }
     }
-    for (; i < end; i++) {  // the last, incomplete four of the tensor
+    for (; i < end; i++) {  // fewer than four elements are left of the tensor
         one(p[i], g.one(), m[i], v[i]);
         if (p16) p16[i] = from_float<bf16>(p[i]);
-        if (ema) ema[i] = keep * ema[i] + move * p[i];
+        if (ema) ema[i] = ema_keep * ema[i] + ema_add * p[i];
     }
 }
 
 __global__ void __launch_bounds__(kThreads)
     square_sums(double* part, const Rows<Gradient, kRows> __grid_constant__ rows) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     int k;
     const Gradient& r = rows.row[rows.find((int)blockIdx.x, k)];
     const i64 begin = (i64)k * kChunk, end = begin + kChunk < r.n ? begin + kChunk : r.n;
-    float s = 0;  // of at most 32 squares
+    float s = 0;  // sum of at most 32 squares
     i64 i = begin + (i64)threadIdx.x * 4;
     GradientWalk g(r, i, kThreads * 4);
     for (; i + 4 <= end; i += kThreads * 4, g.next()) {
@@ -105,15 +108,15 @@ __global__ void __launch_bounds__(kThreads)
         const float x = g.one();
         s += x * x;
     }
-    const double sum = block_sum((double)s, room);
+    const double sum = block_sum((double)s, smem);
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
 __global__ void __launch_bounds__(1024) root_of_sum(const double* part, i64 n, float* norm) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     double s = 0;
     for (i64 i = threadIdx.x; i < n; i += 1024) s += part[i];
-    s = block_sum(s, room);
+    s = block_sum(s, smem);
     if (threadIdx.x == 0) *norm = (float)sqrt(s);
 }
 
@@ -135,7 +138,7 @@ void adam(const AdamArgs& a, Stream s) {
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         check(r.gradient);
-        CG_CHECK(aligned16(r.p, r.m, r.v, r.p16, r.ema), "tensors must lie on 16 bytes");
+        CG_CHECK(aligned16(r.p, r.m, r.v, r.p16, r.ema), "tensor addresses must be multiples of 16 bytes");
     }
     using Table = Rows<AdamRow, kRows>;
     for_rows<kRows>(

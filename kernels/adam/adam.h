@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Optimizer step over many tensors at once, in place, in torch's order of operations (Kingma and Ba 2015; Loshchilov
-// and Hutter 2019):
-//   g' = c g with c = min(1, clip / (norm + 1e-6)), 1 where clip is 0
+// One optimizer step for many tensors, in place, in torch's order of operations (Kingma and Ba 2015; Loshchilov and
+// Hutter 2019):
+//   g' = c g with c = min(1, clip / (norm + 1e-6)); c = 1 if clip is 0
 //   decoupled: p *= 1 - lr decay      otherwise: g' += decay p
 //   m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   ema = d ema + (1 - d) p with d = min(ema_decay, (1 + t) / (10 + t))    p16 = bf16(p)
-// The gradient is corrected while it is read where it belongs to a spectrally normalised weight (cg/gradient.h).
-// lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are one float each, by address. Where norm is infinite
-// or NaN nothing is written: one bad batch must not end a run. p, g, m, v, ema float; p16 and ema may be null. About 12
-// FLOPs and 28 bytes an element (+ 2 for p16, + 8 for ema), 3 FLOPs more with correction. Deterministic: elementwise.
+// p, g, m, v, ema in float; p16 and ema may be null. lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are
+// addresses of one float each.
+// The gradient of a spectrally normalised weight is corrected while it is read (cg/gradient.h).
+// If norm is infinite or NaN, the step writes nothing: one bad batch must not end a run.
+// About 12 FLOPs and 28 bytes an element (2 more with p16, 8 more with ema), 3 FLOPs more with the correction.
+// Deterministic: elementwise.
 //
-// grad_norm: norm = sqrt(sum of squares over all tensors, corrected ones as they are then), pieces of 4096 in float
-// lanes, their totals in double. 2 FLOPs (5 with correction) and 4 bytes an element; parts cut by position and summed
+// grad_norm: norm = sqrt(sum of squares over all tensors), of corrected gradients where a correction applies.
+// Pieces of 4096 elements are summed in float lanes, the pieces' totals in double.
+// 2 FLOPs (5 with the correction) and 4 bytes an element. Deterministic: parts depend on positions alone and are summed
 // in order.
 //
-// Bytes of a spectrally normalised weight's whole update, an element: lambda 8, norm 4, step 28, together 40. Until the
-// corrected gradient was no longer stored it was 48: 8 more to read G once more and to write dW.
+// A whole update of a spectrally normalised weight moves 40 bytes an element: lambda 8, norm 4, step 28. The earlier
+// version stored the corrected gradient and moved 48: 8 more to read G again and to write dW.
 #pragma once
 #include "cg/gradient.h"
 namespace cg {

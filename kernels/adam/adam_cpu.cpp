@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each tensor is cut over the threads; small ones run on the caller's. Memory-bound: seven floats move for an element.
-// Versions: 8 million parameters 2.6 ms on 2 Zen 5 cores, 86 GB/s of what a big cache and memory give together
+// Each tensor is split over the threads; the calling thread computes small ones. Memory-bound: seven floats an element.
+// Versions: 8 million parameters 2.6 ms on 2 Zen 5 cores, 86 GB/s, the combined rate of a big cache and memory
 // (bench/results/2026-11-24-cpu-kernels-jmh.md); within a ViT-B step 0.75 of the floor by measured bandwidth.
-// The update of two spectrally normalised weights (lambda, norm and step; floor by bytes 48 / 40 = 1.20 times less than
-// with a stored dW), processor time of one Zen 4 core, medians of three alternating runs with dW stored / corrected on
-// the way: 39548 x 512 and 512 x 256 25.7 / 19.4 ms, 42 GB/s; 512 x 39548 and 256 x 512 26.8 / 23.0 ms, where each row
-// reads its v from the second-level cache; 23.4 ms where the vectors of a row begin anywhere, not at multiples of their
-// width.
+// Update of two spectrally normalised weights (lambda, norm and step), processor time of one Zen 4 core, medians of
+// three alternating runs, with dW stored / corrected while reading (floor by bytes 48 / 40 = 1.20 times less):
+//   39548 x 512 and 512 x 256    25.7 / 19.4 ms, 42 GB/s
+//   512 x 39548 and 256 x 512    26.8 / 23.0 ms; each row reads its v from L2. 23.4 ms when the vectors of a row begin
+//                                anywhere instead of at multiples of their width
 #include "cg/threads.h"
 #include "gradient.h"
 #include "kernels_all.h"
@@ -29,7 +29,7 @@ void adam(const AdamArgs& a) {
     const vf c1 = splat((float)(1 - a.beta1)), c2 = splat((float)(1 - a.beta2)), eps = splat((float)a.eps);
     const vf rate = splat((float)(lr / (1 - std::pow(a.beta1, t))));
     const vf root = splat((float)(1 / std::sqrt(1 - std::pow(a.beta2, t))));
-    const vf keep = splat((float)d), move = splat((float)(1 - d));
+    const vf ema_keep = splat((float)d), ema_add = splat((float)(1 - d));
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
@@ -48,7 +48,7 @@ void adam(const AdamArgs& a) {
                 put(v, vi_);
                 put(p, q);
                 if (p16) full ? store(p16 + i, q) : store_n(p16 + i, q, n);
-                if (ema) put(ema, fma(keep, get(ema), move * q));
+                if (ema) put(ema, fma(ema_keep, get(ema), ema_add * q));
             });
         });
     }

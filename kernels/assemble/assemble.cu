@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread takes one vector of a row (of 16, 8 or 4 bytes, as every piece's borders allow it, else one element) and
-// looks for its piece among the few that are parameters of the kernel. Deterministic: a copy. Versions: 16 bytes or one
-// element; this one. Neither measured on a GPU yet.
+// A thread copies one vector of a row: 16, 8 or 4 bytes, the widest that every piece's bounds allow, else one element.
+// It searches the list of pieces, which is a kernel parameter. Deterministic: a copy.
+// Versions: 16 bytes or one element; this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -20,7 +20,7 @@ struct Pieces {
     int n;
 };
 
-/// All numbers in W's.
+/// All offsets, strides and lengths count elements of W.
 template <class W>
 __global__ void __launch_bounds__(256) assemble_rows(W* y, i64 width, const Pieces __grid_constant__ p) {
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, o = blockIdx.y;
@@ -51,7 +51,7 @@ void run(const AssembleArgs& g, i64 elements, Stream s) {
     }
 }
 
-/// Copies by W's if every piece begins and ends on one in every row.
+/// Copies in units of W if every piece begins and ends on a multiple of W in every row.
 template <class W, class T>
 bool run_by(const AssembleArgs& g, Stream s) {
     constexpr i64 n = sizeof(W) / sizeof(T);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows put together from pieces: concatenation, slices, zero padding and repetition along an axis are all this.
-//   y [outer, width], width = sum of len;  piece i fills len_i columns of row o from src_i[offset_i + o stride_i ...]
-//   src null: zeros;  stride 0: the same for every row. Offsets, strides and lengths in elements.
-// No FLOPs; every piece is read once and y written once. Deterministic.
+// Builds rows from pieces: concatenation, slices, zero padding and repetition along an axis.
+//   y [outer, width], width = sum of len_i;  piece i fills len_i columns of row o from src_i[offset_i + o stride_i ...]
+//   src null: zeros;  stride 0: every row gets the same elements. Offsets, strides and lengths count elements.
+// No FLOPs; each piece is read once and y written once. Deterministic.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows are cut over the threads; where there are few, each piece of a row is. Copies only. Versions: only this one; two
-// halves of [64, 20544] put together in 0.11 ms in f32 on 2 Zen 5 cores.
+// Rows are split over the threads; if there are few rows, each piece of a row is split. Copies only.
+// Versions: only this one; joining two halves of [64, 20544] takes 0.11 ms in f32 on 2 Zen 5 cores.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

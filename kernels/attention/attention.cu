@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp owns 16 rows of one (image, head) from beginning to
-// end. Forward, rows are queries: K and V come into shared memory once a block (up to 256 keys at a time), scores,
-// softmax and output stay in registers; P goes from the accumulators of one product straight into the operand of the
-// next. Backward are two kernels without atomics: rows are queries for dQ (and D_i, to scratch), then keys for dK and
-// dV, where S^T and dP^T come out so that again nothing is transposed. Token counts are padded to 16 in registers only.
-// Anything else: a warp a row, a lane a key, float sums; for comparison and odd sizes, not for speed.
-// No spills on sm_80, sm_90a and sm_100: tiles are as wide as registers allow (forward 32 keys; 64 and 48 spilled 20 to
-// 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208. Floor at B 128, T 197, 12
-// heads of 64: forward 36 us, backward 63 us on an H200 (bytes over 4.3 TB/s; the products take 20 and 50 us at 790
-// TFLOP/s). Versions: heads along y of the grid, at most 65,535 of them; this one, a head's blocks side by side along
-// x, the same work; attention_sm90.cu, which is taken on request. None measured on a GPU yet.
+// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp computes 16 rows of one (image, head).
+// Forward: rows are queries. A block stages K and V in shared memory, up to 256 keys at a time; scores, softmax and
+// output stay in registers. P goes from the accumulators of one product straight into the operand of the next.
+// Backward: two kernels without atomics. Rows are queries for dQ (and D_i, to scratch), then keys for dK and dV. The
+// second kernel computes S^T and dP^T, so neither kernel transposes.
+// Token counts are padded to 16 in registers only.
+//
+// Other types and head dimensions: a warp computes a row, a lane a key, sums in float; for comparison and odd sizes,
+// not for speed.
+//
+// Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
+// spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
+// Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 63 us (bytes over 4.3 TB/s; the products
+// take 20 and 50 us at 790 TFLOP/s).
+// Versions: heads along y of the grid, at most 65,535 of them; this one, with a head's blocks neighbours along x and
+// otherwise the same work; attention_sm90.cu, used on request.
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
@@ -19,12 +24,12 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kStage = 256;  // rows in shared memory at a time, where the card has room for them
+constexpr int kStage = 256;  // most rows in shared memory at a time
 constexpr int kMostWarps = 8;
 
 // ---- tensor cores
 
-/// Rows of one head as fragments of the left operand: registers [k][4], zero beyond T.
+/// Loads rows of one head as fragments of the left operand: registers [k][4], zero beyond T.
 template <int D>
 __device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int stride, int row, int T) {
     const int lane = (int)threadIdx.x & 31;
@@ -39,11 +44,11 @@ __device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int st
     }
 }
 
-/// Rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. Rows 16 bytes longer: ldmatrix without
-/// conflicts.
+/// Copies rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. The 16 bytes of padding a row keep
+/// ldmatrix free of bank conflicts.
 template <int D>
 __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
-#pragma unroll 1  // nothing waits for a copy, and unrolled the addresses make the accumulators spill
+#pragma unroll 1  // nothing waits for a copy; unrolling would spill the accumulators for addresses
     for (int i = (int)threadIdx.x; i < n * (D / 8); i += (int)blockDim.x) {
         const int r = i / (D / 8), c = i % (D / 8) * 8;
         const bool ok = first + r < T;
@@ -51,7 +56,7 @@ __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first
     }
 }
 
-/// c[N / 8] += a b^T for the rows at `b` (N of D, shared): scores, or what looks like them.
+/// c[N / 8] += a b^T, b being N rows of D in shared memory: the scores or dP.
 template <int D, int N>
 __device__ inline void times_rows(float (&c)[N / 8][4], const uint32_t (&a)[D / 16][4], const bf16* b) {
     const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
@@ -66,7 +71,7 @@ __device__ inline void times_rows(float (&c)[N / 8][4], const uint32_t (&a)[D / 
         }
 }
 
-/// c[D / 8] += p b, where p are accumulators [N / 8] rounded to bf16 and b rows (N of D, shared).
+/// c[D / 8] += p b, p being accumulators [N / 8] rounded to bf16 and b N rows of D in shared memory.
 template <int D, int N>
 __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 8][4], const bf16* b) {
     const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
@@ -85,7 +90,7 @@ __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 
     }
 }
 
-/// Accumulators times s to rows of y.
+/// Stores accumulators times s0 (rows 0 to 7) and s1 (rows 8 to 15) to rows of y.
 template <int D>
 __device__ inline void store_rows(bf16* y, int stride, int row, int T, const float (&c)[D / 8][4], float s0, float s1) {
     const int lane = (int)threadIdx.x & 31;
@@ -98,7 +103,7 @@ __device__ inline void store_rows(bf16* y, int stride, int row, int T, const flo
     }
 }
 
-/// Calls f(width, at) for tiles of N rows from 0 on, and of 16 where fewer are left: 197 rows cost 208, not 256.
+/// Calls f(width, at) for tiles of N rows, and of 16 rows at the end: 197 rows cost 208, not 256.
 template <int N, class F>
 __device__ inline void tiles(int rows, F&& f) {
     int at = 0;
@@ -109,7 +114,7 @@ __device__ inline void tiles(int rows, F&& f) {
         for (; at < rows; at += 16) f(std::integral_constant<int, 16>(), at);
 }
 
-/// N keys at a time.
+/// y and lse; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
     forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int stage, float scale2) {
@@ -130,7 +135,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
         copy_commit();
         copy_wait<0>();
         __syncthreads();
-        if (row >= T) continue;  // still takes part in copies and barriers
+        if (row >= T) continue;  // this warp still takes part in copies and barriers
         tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4];
@@ -281,7 +286,7 @@ __global__ void __launch_bounds__(32 * kMostWarps)
             float s[W / 8][4], dp[W / 8][4];
             zero(dp);
             zero(s);
-            if (D == 128) left_rows<D>(va, v, 3 * C, row, T);  // from cache every time: no room for them
+            if (D == 128) left_rows<D>(va, v, 3 * C, row, T);  // from cache each time: too few registers
             times_rows<D, W>(dp, va, sy + at * (D + 8));
             times_rows<D, W>(s, ka, sq + at * (D + 8));
 #pragma unroll
@@ -314,7 +319,7 @@ __device__ inline float dot(const T* x, const float* y, int D) {
     return s;
 }
 
-/// o[d] += sum over the lanes' rows of p row[d], rows one after another.
+/// o[d] += sum over 32 rows of p row[d], row after row; lane j holds the p of row first + j.
 template <class T>
 __device__ inline void add_rows(float* o, const T* x, i64 stride, i64 first, i64 rows, float p, int D) {
     const int lane = (int)threadIdx.x & 31;
@@ -361,11 +366,11 @@ __global__ void __launch_bounds__(32 * kWarps)
     if (lane == 0) lse[bh * Tn + i] = m + logf(l);
 }
 
-/// KEYS: a warp takes a key and gives dK and dV, else a query and dQ (and D_i).
+/// KEYS: a warp computes dK and dV of a key; otherwise dQ and D_i of a query.
 template <class T, bool KEYS>
 __global__ void __launch_bounds__(32 * kWarps) grad_any(const T* qkv, const T* y, const float* lse, const T* dY,
                                                         T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
-    CG_SHARED(float, shared);  // [warp][4][D]: own q and dY, dQ; or own k and v, dK, dV
+    CG_SHARED(float, shared);  // [warp][4][D]: the row's q, dY, dQ; or its k, v, dK, dV
     const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H,
               h = bh % H;
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
@@ -408,15 +413,15 @@ __global__ void __launch_bounds__(32 * kWarps) grad_any(const T* qkv, const T* y
 
 // ---- host
 
-/// Blocks along the rows of a head and threads of a block. A head's blocks are neighbours, so that its K and V stay in
-/// L2; the grid has one dimension, as the others end at 65,535, which heads of a batch exceed.
-void cut(i64 T, i64& parts, int& threads) {
+/// Sets the blocks (parts) per head and the threads of a block. A head's blocks are neighbours, so that its K and V
+/// stay in L2. The grid is one-dimensional: y and z end at 65,535, and a batch can have more heads.
+void split(i64 T, i64& parts, int& threads) {
     const i64 tiles = ceil_div(T, 16);
     parts = ceil_div(tiles, kMostWarps);
     threads = (int)ceil_div(tiles, parts) * 32;
 }
 
-/// Rows in shared memory at a time: all, if they are no more than kStage and the card has room for two such tensors.
+/// Rows staged at a time: all T, limited by kStage and by shared memory for two such tensors.
 int stage_of(i64 T, int D) {
     int n = (int)(align_up(T, 16) < kStage ? align_up(T, 16) : kStage);
     while (n > 64 && (size_t)n * ((D + 8) * 4 + 8) > most_shared()) n = n > 128 ? 128 : 64;
@@ -427,7 +432,7 @@ template <int D>
 void forward_bf16(const AttentionArgs& g, Stream st) {
     i64 parts;
     int threads;
-    cut(g.T, parts, threads);
+    split(g.T, parts, threads);
     const int stage = stage_of(g.T, D);
     CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * parts), threads, (size_t)stage * (D + 8) * 4, st,
               (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, (int)parts, stage,
@@ -438,7 +443,7 @@ template <int D>
 void grad_bf16(const AttentionGradArgs& g, Stream st) {
     i64 parts;
     int threads;
-    cut(g.T, parts, threads);
+    split(g.T, parts, threads);
     const int stage = stage_of(g.T, D);
     const size_t shared = (size_t)stage * (D + 8) * 4;
     const float scale = 1 / sqrtf((float)D);
@@ -456,14 +461,16 @@ constexpr bool kMma = sizeof(T) == 2;
 bool wgmma_chosen = false;
 
 void check(i64 D) {
-    CG_CHECK(D <= kMostD, "attention: head dimension " + std::to_string(D) + ", at most " + std::to_string(kMostD));
+    CG_CHECK(D <= kMostD,
+             "attention: head dimension " + std::to_string(D) + ", must be at most " + std::to_string(kMostD));
 }
 
 }  // namespace
 
 void choose_attention(const std::string& which) {
-    CG_CHECK(which == "mma" || which == "wgmma", "attention: mma or wgmma, not " + which);
-    CG_CHECK(which == "mma" || sm90::built(), "attention: wgmma was not built: sm_90a is not among the architectures");
+    CG_CHECK(which == "mma" || which == "wgmma", "attention: unknown kernel " + which + "; use mma or wgmma");
+    CG_CHECK(which == "mma" || sm90::built(),
+             "attention: wgmma is not in this build; add 90a to CG_CUDA_ARCHITECTURES");
     wgmma_chosen = which == "wgmma";
 }
 

@@ -5,9 +5,9 @@
 // Backward, with p recomputed from lse:
 //   D_i = dY_i . y_i;  dV_j = sum_i p_ij dY_i;  dS_ij = p_ij (dY_i . v_j - D_i)
 //   dQ_i = sum_j dS_ij k_j / sqrt(D);  dK_j = sum_i dS_ij q_i / sqrt(D);  dQKV [B, T, 3 H D] in T, packed like qkv
-// 4 B H T^2 D FLOPs forward, 10 B H T^2 D backward; every tensor is read and written once, scores stay in cache.
-// Sums are in float. In bf16, on processors with bf16 dot products, p and dS are rounded to bf16 before they are
-// multiplied. Deterministic: one thread takes a whole (image, head) pair.
+// Sums are in float. In bf16, on processors with bf16 dot products, p and dS are rounded to bf16 before the products.
+// 4 B H T^2 D FLOPs forward, 10 B H T^2 D backward. Every tensor is read and written once; scores stay in cache.
+// Deterministic: one thread computes a whole (image, head) pair.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

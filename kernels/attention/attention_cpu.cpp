@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread takes whole (image, head) pairs: it packs the head into scratch memory and then works in the caches.
+// A thread computes whole (image, head) pairs: it packs the head into scratch memory and then works in cache.
 //
-// All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a value of a broadcast, NV vectors of b, R
-// rows. k counts words of 4 bytes: one float, or in bf16, where the processor multiplies pairs (vdpbf16ps), two
-// consecutive bf16; elsewhere bf16 becomes float while it is packed. So the same loops serve both, and only packing
-// knows the difference:
-//   rows       [t][k over d]   the a of a product over d         (x as it is, tails zero)
+// All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a broadcast value of a, NV vectors of b, R
+// rows. k counts words of 4 bytes. A word is one float or, in bf16 on processors that multiply pairs (vdpbf16ps), two
+// consecutive bf16; on other processors packing converts bf16 to float. So the same loops serve both types, and only
+// packing differs:
+//   rows       [t][k over d]   the a of a product over d         (x unchanged, tails zero)
 //   transposed [k over d][t]   the b of a product over d         (words of rows, transposed)
 //   over_t     [k over t][d]   the b of a product over t         (pairs: rows 2k and 2k+1 interleaved)
-// Forward goes by R queries: scores, exact softmax over the whole row in the first-level cache, product with V.
-// Backward goes by R keys, so that P^T and dS^T come out as rows whose products with dY and Q give dV and dK at once;
-// only dS is kept for all keys (as the a of dQ = dS K) and dQ is a product at the end.
+// Forward takes R queries at a time: scores, exact softmax over the whole row in L1, product with V.
+// Backward takes R keys at a time, so that P^T and dS^T are rows whose products with dY and Q give dV and dK at once.
+// Only dS is kept for all keys (as the a of dQ = dS K); dQ is one product at the end.
 //
 // Versions, B 8, T 197, 12 heads of 64, on 2 cores of a Zen 5 server CPU (AVX-512; measured peak 573 f32 and 1144 bf16
 // GFLOP/s), forward / backward against PyTorch 2.13's scaled_dot_product_attention on the same packed input:
@@ -18,8 +18,7 @@
 //   2  exp2v, transposes in registers, words packed without memcpy, maxima of R rows before their exponentials: f32
 //      forward 10 %, bf16 forward 25 % faster than 1, backward alike
 //   3  next head prefetched: backward another 3 % in f32, 12 % in bf16 (in f32 the rows share too few cache sets to
-//   stay).
-//      Chosen: f32 2.6 / 2.5 times (370 GFLOP/s in both), bf16 4.6 / 5.8 times (670 / 770 GFLOP/s)
+//      stay). Chosen: f32 2.6 / 2.5 times (370 GFLOP/s in both), bf16 4.6 / 5.8 times (670 / 770 GFLOP/s)
 // The tiles run at 85-90 % of the peak; the rest is softmax, reading the head from memory, and packing.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -41,7 +40,7 @@ template <class T>
 constexpr bool kPairs = false;
 #endif
 
-/// What a word is made of.
+/// The element type of a word: bf16 for pairs, else float.
 template <bool P>
 struct Element {
     using type = float;
@@ -56,7 +55,9 @@ using El = typename Element<P>::type;
 inline i64 up(i64 n, i64 m) { return (n + m - 1) / m * m; }
 
 struct Dims {
-    i64 T, D, kd, kp, kt, Tr, Tp, Dp;  // words over d, and up to W; words over t; T up to R, and up to W; D up to W
+    i64 T, D;
+    i64 kd, kp, kt;  // words over d; kd rounded up to W; words over t
+    i64 Tr, Tp, Dp;  // T rounded up to R; Tr rounded up to W; D rounded up to W
     Dims(i64 t, i64 d, bool pairs) {
         T = t, D = d;
         kd = pairs ? (d + 1) / 2 : d;
@@ -96,7 +97,7 @@ inline void tile(const float* a, i64 row, i64 step, const float* b, i64 ldb, i64
         for (int v = 0; v < N; v++) done(r, (v0 + v) * W, acc[r][v]);
 }
 
-/// R rows of a times b, `columns` of them (a multiple of W): done(r, column, sums).
+/// R rows of a times `columns` columns of b (a multiple of W); calls done(r, column, sums).
 template <bool P, class Done>
 void product(const float* a, i64 row, i64 step, const float* b, i64 ldb, i64 K, i64 columns, Done&& done) {
     const i64 vectors = columns / W, blocks = (vectors + NV - 1) / NV;
@@ -121,7 +122,7 @@ inline void put(T* p, vf x, i64 n) {
     else if (n > 0) store_n(p, x, n);
 }
 
-/// Words k to k + W of a row of D numbers, zero beyond its end.
+/// Words k to k + W of a row of D elements, zero beyond its end.
 template <bool P, class T>
 inline vf words(const T* row, i64 k, i64 D) {
 #if defined(__AVX512BF16__)
@@ -133,7 +134,7 @@ inline vf words(const T* row, i64 k, i64 D) {
     return get(row + k, D - k);
 }
 
-/// [T rows, `stride` apart] to [rows][kp] words, rows from T on zero.
+/// Packs T rows, `stride` elements apart, to [rows][kp] words; rows from T on are zero.
 template <bool P, class T>
 void pack_rows(float* dst, const T* src, i64 stride, const Dims& m, i64 rows) {
     for (i64 t = 0; t < rows; t++)
@@ -141,12 +142,12 @@ void pack_rows(float* dst, const T* src, i64 stride, const Dims& m, i64 rows) {
             store(dst + t * m.kp + k, t < m.T ? words<P>(src + t * stride, k, m.D) : vf{});
 }
 
-/// Transposes W x W words: for every bit of the index, rows that differ in it exchange the halves in which it differs.
+/// Transposes W x W words: for each bit of the row index, rows that differ in that bit exchange half of their words.
 inline void transpose(vf* x) {
     vi low[5], high[5];
     for (int b = 0, n = 1; n < W; b++, n *= 2)
         for (int i = 0; i < W; i++) {
-            low[b][i] = i & n ? i - n + W : i;  // lanes of a, then those of the second row
+            low[b][i] = i & n ? i - n + W : i;  // lanes of the first row, then of the second
             high[b][i] = i & n ? i + W : i + n;
         }
     for (int b = 0, n = 1; n < W; b++, n *= 2)
@@ -158,7 +159,7 @@ inline void transpose(vf* x) {
             }
 }
 
-/// To [kp][Tp] words, columns from T on zero.
+/// Packs to [kp][Tp] words; columns from T on are zero.
 template <bool P, class T>
 void pack_transposed(float* dst, const T* src, i64 stride, const Dims& m) {
     for (i64 t = 0; t < m.Tp; t += W)
@@ -170,7 +171,7 @@ void pack_transposed(float* dst, const T* src, i64 stride, const Dims& m) {
         }
 }
 
-/// Two rows as words (a_i, b_i).
+/// Interleaves two rows to words (a_i, b_i).
 #if defined(__AVX512BF16__)
 inline vf interleaved(const bf16* a, const bf16* b, i64 n) {
     const __mmask16 k = n >= W ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
@@ -180,7 +181,7 @@ inline vf interleaved(const bf16* a, const bf16* b, i64 n) {
 }
 #endif
 
-/// To [kt][Dp] words, columns from D on zero.
+/// Packs to [kt][Dp] words; columns from D on are zero.
 template <bool P, class T>
 void pack_over_t(float* dst, const T* src, i64 stride, const Dims& m) {
     for (i64 k = 0; k < m.kt; k++)
@@ -196,7 +197,7 @@ void pack_over_t(float* dst, const T* src, i64 stride, const Dims& m) {
         }
 }
 
-/// Words of scratch memory of a thread, in the order in which the kernels lay them out, whole cache lines each.
+/// Words of scratch memory per thread: one term per array, in the order of the kernels, each in whole cache lines.
 i64 forward_words(const Dims& m) {
     return up(m.kp * m.Tp, 16) + up(m.kt * m.Dp, 16) + up(m.Tr * m.kp, 16) + 2 * up(R * m.Tp, 16);
 }
@@ -213,8 +214,8 @@ struct Words {
     }
 };
 
-/// Asks for rows t to t + R of the next head while this one is computed: they are too short and too far apart for the
-/// processor to see them coming.
+/// Prefetches rows t to t + R of the next head while this one is computed. The rows are too short and too far apart for
+/// the hardware prefetcher.
 template <class T>
 inline void prefetch(const T* p, i64 stride, i64 t, const Dims& m) {
     for (i64 i = t; i < t + R && i < m.T; i++)
@@ -297,7 +298,7 @@ void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
     pack_rows<P>(kr, q + C, stride, m, m.Tr);
     pack_rows<P>(vr, q + 2 * C, stride, m, m.Tr);
     for (i64 i = 0; i < m.Tp; i++) {
-        l[i] = INFINITY;  // columns that are no query: p = 0
+        l[i] = INFINITY;  // p is 0 in columns beyond the queries
         Di[i] = 0;
     }
     for (i64 i = 0; i < m.T; i++) {
@@ -329,7 +330,7 @@ void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
         product<P>(vr + j0 * m.kp, m.kp, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
             store((El<P>*)(d + r * m.Tp) + c, load(pe + r * m.Tp + c) * (x - load(Di + c)));
         });
-        // The key that fills up a pair has none of these, whatever exp(0 - lse) is.
+        // Set dS of rows beyond the last key to 0, whatever exp(0 - lse) gave there.
         for (i64 r = rows; r < R; r++) std::memset(d + r * m.Tp, 0, (size_t)m.Tp * 4);
         product<P>(p, m.Tp, 1, dyt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
             if (r < rows) put(dq + (j0 + r) * stride + 2 * C + c, x, m.D - c);
@@ -353,7 +354,7 @@ void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
 
 }  // namespace
 
-// Both element types get what float needs: the scratch functions do not know which will run.
+// Scratch for float, which bf16 fits too: the scratch functions do not know the variant.
 i64 attention_scratch(const AttentionArgs& g) { return threads() * 4 * forward_words(Dims(g.T, g.D, false)); }
 i64 attention_grad_scratch(const AttentionGradArgs& g) { return threads() * 4 * backward_words(Dims(g.T, g.D, false)); }
 

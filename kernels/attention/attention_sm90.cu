@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patch attention on Hopper's own instructions: bf16, D 64, T up to 208 (formulas: attention.h; all else, and all other
-// cards: attention.cu, the default). Taken by -Dcortigan.cuda.attention=wgmma. A block is one warpgroup and has one
-// (image, head), three blocks to a multiprocessor, so that one loads or takes exponentials while another multiplies.
-// Tiles of 64 rows one after another; what they are multiplied with stays in shared memory (cp.async, 128-byte
-// swizzle). Forward: a whole row of scores in registers, so the softmax is exact in one pass, and P goes from
-// accumulators to operand. Backward in one kernel without atomics or scratch: rows are queries for dQ, then keys for dK
-// and dV. Deterministic: one warpgroup adds up in a fixed order.
+// Patch attention on Hopper's wgmma: bf16, D 64, T up to 208 (formulas: attention.h). attention.cu is the default and
+// serves all other shapes and GPUs. -Dcortigan.cuda.attention=wgmma chooses this file.
+// A block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
+// takes exponentials while another multiplies. The block walks over tiles of 64 rows; their other operand stays in
+// shared memory (cp.async, 128-byte swizzle).
+// Forward: registers hold a whole row of scores, so the softmax is exact in one pass, and P goes from accumulators to
+// operand.
+// Backward: one kernel without atomics or scratch. Rows are queries for dQ, then keys for dK and dV.
+// Deterministic: one warpgroup adds up in a fixed order.
 //
-// What it takes, T 197, for one (image, head); clocks at N / 2 for m64nNk16 and 16 exp2, B 128, 12 heads, 132
-// multiprocessors at 1.75 GHz, bytes over 4.3 TB/s:
+// Cost of one (image, head) at T 197. wgmma takes N / 2 clocks for m64nNk16, a clock does 16 exp2; times for B 128, 12
+// heads on 132 multiprocessors at 1.75 GHz, bytes over 4.3 TB/s:
 //                         forward                      backward
 //   registers, shared     168, 59 KiB                  161, 70 KiB      no spills
 //   wgmma, mma            84, 0: 3264 clocks, 22 us    285, 728: 9752 clocks (mma at wgmma's rate), 65 us
 //   exp2                  51,200: 3200 clocks, 21 us   86,528: 5408 clocks, 36 us
 //   bytes                 101 KB: 36 us                202 KB with y: 72 us
-// The same of attention.cu:
+// attention.cu for comparison:
 //   mma                   2704: 2704 clocks, 18 us     9464: 9464 clocks, 63 us (both at wgmma's rate)
 //   ldmatrix.x4           1352: 5408 clocks, 36 us     4732: 18,928 clocks, 126 us (128 bytes a clock)
-// 197 rows are three tiles and 5 rows. Backward these go to mma.sync, columns divided among the warps: one warp for all
-// would hold its tensor core as long as a tile holds all four. Forward they are a fourth tile, as memory takes longer
-// anyway. Prediction, not a measurement: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170
-// (goals 44 and 90). Versions, by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks); A from
-// registers, or one accumulator of 200 or two of 104 columns, spilled at 168. Not measured on a GPU yet.
+//
+// 197 rows are three tiles and 5 rows. Backward computes these 5 with mma.sync, columns divided among the warps: a
+// single warp would hold its tensor core as long as a tile holds all four. Forward makes them a fourth tile, because
+// memory takes longer anyway.
+// Prediction: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170 (goals 44 and 90).
+// Versions, judged by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks a multiprocessor); A
+// from registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
 #include "attention_sm90.cuh"
 
 #include "wgmma.cuh"
@@ -35,7 +39,7 @@ namespace {
 constexpr int kD = 64;
 constexpr int kThreads = 128;
 
-/// Accumulators times s0 (rows 0 to 7) and s1 to 16 rows of y.
+/// Stores accumulators times s0 (rows 0 to 7) and s1 (rows 8 to 15) to 16 rows of y.
 __device__ inline void store_rows(bf16* y, int stride, int row, int T, const float (&c)[8][4], float s0, float s1) {
     const int lane = (int)threadIdx.x & 31;
 #pragma unroll
@@ -54,7 +58,7 @@ __device__ inline void store_rows(bf16* y, int stride, int row, int T, const flo
         }
 }
 
-/// Rows first .. first + n of x to swizzled shared memory, zero beyond T.
+/// Copies rows first .. first + n of x to swizzled shared memory, zero beyond T.
 __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
 #pragma unroll 1
     for (int i = (int)threadIdx.x; i < n * 8; i += kThreads) {
@@ -72,7 +76,7 @@ __device__ inline void across(float (&s)[N8][4], uint64_t a, uint64_t b) {
     if constexpr (rest > 0) wgmma<rest, false, SUM>(s + N8 - rest, a, b + (N8 - rest) * 64);
 }
 
-/// N keys, T of them true.
+/// y and lse. Scores have N columns, of which T are keys.
 template <int N>
 __global__ void __launch_bounds__(kThreads, 3)
     forward_wgmma(const bf16* qkv, bf16* y, float* lse, int T, int H, float scale2) {
@@ -101,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, 3)
             across<N / 8, true>(s, swizzled_rows(sq) + k * kAlongRow, swizzled_rows(sk) + k * kAlongRow);
         wgmma_commit();
         wgmma_wait<0>(s);
-        __syncthreads();  // everybody has read Q
+        __syncthreads();  // all warps have read Q
         if (first + 64 < T) stage_rows(sq, q, 3 * C, first + 64, 64, T);
         copy_commit();
 #pragma unroll
@@ -153,7 +157,7 @@ __global__ void __launch_bounds__(kThreads, 3)
     }
 }
 
-/// c [W] = rows a times rows b, over all of D.
+/// c [W] = products of rows of a with rows of b, over all of D.
 template <int W>
 __device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
     wgmma<W, false, false>(c, swizzled_rows(a), swizzled_rows(b));
@@ -162,7 +166,7 @@ __device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
         wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
 }
 
-/// Scores and dP of a tile: rows a0 times rows b0, rows a1 times rows b1.
+/// Scores s (rows of a0 by rows of b0) and dP (rows of a1 by rows of b1) of a tile.
 template <int W>
 __device__ inline void both_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0,
                                  const bf16* b1) {
@@ -180,7 +184,7 @@ __device__ inline void add_rows(float (&c)[8][4], const uint32_t (&a)[W / 2][4],
     for (int k = 0; k < W / 2; k++) wgmma<8, true, true>(c, a[k], swizzled_rows(b) + k * kAlongRows);
 }
 
-/// Sum over a row of y dY, in all lanes of its quad; 0 beyond T.
+/// D_i of a row: the sum of y dY, in all lanes of the row's quad; 0 beyond T.
 __device__ inline float row_dot(const bf16* y, const bf16* dY, int stride, int row, int T) {
     float s = 0;
     if (row < T)
@@ -198,8 +202,9 @@ __device__ inline float row_dot(const bf16* y, const bf16* dY, int stride, int r
 
 constexpr int kN = 208;  // rows that the backward pass keeps in shared memory
 
-/// A head's last 16 rows at most, on mma.sync: as a tile of 64 they would cost as much as 64. Rows at t0 and t1 meet
-/// those at s0 and s1, every warp a quarter of them, 16 at a time; the four sums meet in s0. KEYS: dK and dV, else dQ.
+/// Gradients of a head's last rows, 16 at most, on mma.sync: a wgmma tile would cost as much as 64 rows.
+/// The rows at t0 and t1 are multiplied by those at s0 and s1; each warp takes a quarter of the latter, 16 at a time,
+/// and the four partial sums meet in s0. KEYS: dK and dV, else dQ.
 template <bool KEYS>
 __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1,
                                  const float* se, const float* sd, int first, int T, float scale) {
@@ -258,12 +263,12 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
             }
         }
     }
-    __syncthreads();             // everybody has read s0
-    float4* room = (float4*)s0;  // [2][warp][n][lane]
+    __syncthreads();             // all warps have read s0
+    float4* smem = (float4*)s0;  // [2][warp][n][lane]
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-        room[(warp * 8 + n) * 32 + lane] = float4{g0[n][0], g0[n][1], g0[n][2], g0[n][3]};
-        if (KEYS) room[((4 + warp) * 8 + n) * 32 + lane] = float4{g1[n][0], g1[n][1], g1[n][2], g1[n][3]};
+        smem[(warp * 8 + n) * 32 + lane] = float4{g0[n][0], g0[n][1], g0[n][2], g0[n][3]};
+        if (KEYS) smem[((4 + warp) * 8 + n) * 32 + lane] = float4{g1[n][0], g1[n][1], g1[n][2], g1[n][3]};
     }
     __syncthreads();
 #pragma unroll
@@ -273,7 +278,7 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
             float sum[4] = {0, 0, 0, 0};
 #pragma unroll
             for (int w = 0; w < 4; w++) {
-                const float4 c = room[((4 * v + w) * 8 + n) * 32 + lane];
+                const float4 c = smem[((4 * v + w) * 8 + n) * 32 + lane];
                 sum[0] += c.x, sum[1] += c.y, sum[2] += c.z, sum[3] += c.w;
             }
             const float f = v ? 1 : scale;
@@ -287,8 +292,7 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
         }
 }
 
-/// dQ (rows are queries), then dK and dV (rows are keys): the second half finds in the second-level cache what the
-/// first read.
+/// dQ (rows are queries), then dK and dV (rows are keys). The second half reads again what the first read, from L2.
 __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const bf16* y, const float* lse,
                                                           const bf16* dY, bf16* dQKV, int T, int H, float scale) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
@@ -347,7 +351,7 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const
         keys(std::integral_constant<int, 8>(), 0);
         keys(std::integral_constant<int, 8>(), 64);
         keys(std::integral_constant<int, 10>(), 128);
-        __syncthreads();  // everybody has read Q and dY
+        __syncthreads();  // all warps have read Q and dY
         if (first + 64 < T) {
             stage_rows(t0, qkv, 3 * C, first + 64, 64, T);
             stage_rows(t1, dY, C, first + 64, 64, T);
@@ -397,10 +401,10 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const
             wgmma_commit();
             wgmma_wait<0>(dk, dv, p, ds);
         };
-#pragma unroll  // or registers spill
+#pragma unroll  // otherwise registers spill
         for (int at = 0; at < kN - 16; at += 64) queries(std::integral_constant<int, 8>(), at);
         queries(std::integral_constant<int, 2>(), kN - 16);
-        __syncthreads();  // everybody has read K and V
+        __syncthreads();  // all warps have read K and V
         if (first + 64 < T) {
             stage_rows(t0, qkv + C, 3 * C, first + 64, 64, T);
             stage_rows(t1, qkv + 2 * C, 3 * C, first + 64, 64, T);
@@ -442,8 +446,8 @@ void attention_grad(const AttentionGradArgs& g, Stream st) {
 
 bool built() { return false; }
 bool takes(i64, i64) { return false; }
-void attention(const AttentionArgs&, Stream) { CG_CHECK(false, "not built"); }
-void attention_grad(const AttentionGradArgs&, Stream) { CG_CHECK(false, "not built"); }
+void attention(const AttentionArgs&, Stream) { CG_CHECK(false, "attention: wgmma is not in this build"); }
+void attention_grad(const AttentionGradArgs&, Stream) { CG_CHECK(false, "attention: wgmma is not in this build"); }
 
 #endif
 

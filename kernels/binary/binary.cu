@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread takes 16 bytes of a. b is read as vectors where its period allows, as one number where it has one, else
-// element by element; it is small then and stays in cache. Deterministic: elementwise. Versions: only this one, not
-// measured on a GPU yet.
+// A thread takes 16 bytes of a. It reads b as vectors where b's period allows, as one number where b has one element,
+// else element by element; b is then small and stays in cache.
+// Deterministic: elementwise. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -15,7 +15,7 @@ __device__ inline float combine(float x, float z, BinaryOp op, float alpha, floa
     return op == BinaryOp::ADD ? x + z : op == BinaryOp::MUL ? x * z : alpha * x + beta * z;
 }
 
-/// HOW: 0 b has one element, 1 its period is a multiple of the vector, 2 any.
+/// HOW: 0 b has one element; 1 b's period is a multiple of the vector; 2 any period.
 template <class T, class U, int HOW>
 __global__ void __launch_bounds__(kThreads)
     combine_all(const T* a, const U* b, T* y, i64 n, i64 m, BinaryOp op, float alpha, float beta) {
@@ -53,7 +53,7 @@ void run(const BinaryArgs& g, Stream s) {
     const U* b = (const U*)g.b;
     const dim3 blocks = grid(ceil_div(g.n, (i64)kThreads * kVec<T>));
     const float al = (float)g.alpha, be = (float)g.beta;
-    // A vector of T's width is one or two of b's.
+    // One vector of a needs one or two vectors of b.
     if (g.m == 1) CG_LAUNCH((combine_all<T, U, 0>), blocks, kThreads, 0, s, a, b, (T*)g.y, g.n, g.m, g.op, al, be);
     else if (kVec<T> >= kVec<U> && g.m % kVec<T> == 0)
         CG_LAUNCH((combine_all<T, U, 1>), blocks, kThreads, 0, s, a, b, (T*)g.y, g.n, g.m, g.op, al, be);
@@ -65,9 +65,8 @@ void run(const BinaryArgs& g, Stream s) {
 template <class T>
 void binary(const BinaryArgs& g, Stream s) {
     CG_CHECK(g.op >= BinaryOp::ADD && g.op <= BinaryOp::AXPBY, "unknown operation");
-    CG_CHECK(aligned16(g.a) && aligned16(g.b) && aligned16(g.y), "tensors must lie on 16 bytes");
-    // b is f32 or has a's type.
-    CG_CHECK(g.type_b == Variant::F32 || sizeof(T) == 2, "f32 and bf16 do not fit");
+    CG_CHECK(aligned16(g.a) && aligned16(g.b) && aligned16(g.y), "tensor addresses must be multiples of 16 bytes");
+    CG_CHECK(g.type_b == Variant::F32 || sizeof(T) == 2, "b must be f32 or have the type of a");
     if (g.type_b == Variant::F32) run<T, float>(g, s);
     else run<T, T>(g, s);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread takes 8 elements: 16 bytes of the narrower side. Deterministic: elementwise. Versions: only this one, not
-// measured on a GPU yet.
+// A thread takes 8 elements: 16 bytes of the narrower type. Deterministic: elementwise. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 

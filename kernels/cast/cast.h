@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // y = x in another type: float to bf16 (to nearest, ties to even) or bf16 to float. x, y [n].
-// No FLOPs, one read, one write. The kernel's own type is that of x. Deterministic.
+// The kernel's variant is the type of x. No FLOPs, one read, one write. Deterministic.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

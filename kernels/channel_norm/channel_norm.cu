@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread owns a vector of channels (16 bytes; single ones where C is no multiple) and walks down rows: 256 threads as
-// (channels, rows), the part of the rows of one n that a block takes chosen so that the grid fills the card, for N = 1
-// too. Statistics: 8 rows of a thread in registers in two passes, put together by Chan's formula along the way, then
-// the block's rows in order, then a warp for each (n, group) over parts and channels. Backward: sums in the same cut,
-// then their merge for dGamma, dBeta and the group's two means, then dX. Floor: bytes over bandwidth, 3 tensors
-// forward, 5 backward. Versions: only this one, not measured on a GPU yet.
+// A thread owns a vector of channels (16 bytes; single channels where C is no multiple) and walks down rows. A block
+// has 256 threads as (channels, rows). Each n's rows are split over blocks so that the grid fills the GPU, for
+// N = 1 too.
+// Statistics: a thread holds 8 rows in registers, passes over them twice, and merges such tiles by Chan's formula. Then
+// the block merges its rows in order, and a warp for each (n, group) merges parts and channels.
+// Backward: sums over the same parts; their merge gives dGamma, dBeta and the group's two means; then dX.
+// Floor: bytes over bandwidth, 3 tensors forward, 5 backward. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -14,14 +15,15 @@ namespace {
 
 constexpr int kThreads = 256, kTile = 8;
 
-/// How the work on [N, S, C] is cut: x channels, y rows of a block; P parts of the rows.
-struct Cut {
+/// Split of the work on [N, S, C]: tx vectors of channels by ty rows a block, `columns` such blocks across the
+/// channels, and P parts of the rows.
+struct Split {
     int tx, ty;
     i64 columns, P;
 };
 
-Cut cut(i64 N, i64 S, i64 C, int V) {
-    Cut k;
+Split split(i64 N, i64 S, i64 C, int V) {
+    Split k;
     const i64 vectors = ceil_div(C, V);
     for (k.tx = 1; k.tx < 32 && k.tx < vectors;) k.tx *= 2;
     k.ty = kThreads / k.tx;
@@ -31,7 +33,7 @@ Cut cut(i64 N, i64 S, i64 C, int V) {
     return k;
 }
 
-/// Elements of a thread's vector.
+/// Length of a thread's vector.
 template <class T>
 int vector(i64 C) {
     return C % kVec<T> == 0 ? kVec<T> : 1;
@@ -50,10 +52,10 @@ __device__ inline void write(T* p, const float* v) {
 
 __device__ inline i64 row_of_part(i64 S, i64 p, i64 P) { return S * p / P; }
 
-/// part [N][P][2][C]: mean and sum of squared distances from it.
+/// part [N][P][2][C]: mean and sum of squared distances from the mean, over the rows of a part.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, i64 S, int C) {
-    CG_SHARED(float, room);  // [ty][2 V][tx], then the rows' counts
+    CG_SHARED(float, smem);  // [ty][2 V][tx], then the rows' counts
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -84,24 +86,24 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
         }
         count += (float)k;
     }
-    float* counts = room + 2 * V * X * Y;
+    float* counts = smem + 2 * V * X * Y;
 #pragma unroll
     for (int j = 0; j < V; j++) {
-        room[(ty * 2 * V + j) * X + tx] = mean[j];
-        room[(ty * 2 * V + V + j) * X + tx] = m2[j];
+        smem[(ty * 2 * V + j) * X + tx] = mean[j];
+        smem[(ty * 2 * V + V + j) * X + tx] = m2[j];
     }
     if (tx == 0) counts[ty] = c < C ? count : 0.f;
     __syncthreads();
     if (ty > 0 || c >= C) return;
     for (int r = 1; r < Y; r++) {
         const float k = counts[r];
-        if (k == 0.f) break;  // rows beyond have none either
+        if (k == 0.f) break;  // later rows are empty too
         const float share = k / (count + k), pair = count * share;
 #pragma unroll
         for (int j = 0; j < V; j++) {
-            const float d = room[(r * 2 * V + j) * X + tx] - mean[j];
+            const float d = smem[(r * 2 * V + j) * X + tx] - mean[j];
             mean[j] += d * share;
-            m2[j] += room[(r * 2 * V + V + j) * X + tx] + d * d * pair;
+            m2[j] += smem[(r * 2 * V + V + j) * X + tx] + d * d * pair;
         }
         count += k;
     }
@@ -113,7 +115,7 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
     }
 }
 
-/// A warp for each (n, group).
+/// mean and rstd from the parts; a warp for each (n, group).
 __global__ void __launch_bounds__(128)
     merge(const float* part, float* mean, float* rstd, i64 groups, i64 S, int C, int G, i64 P, float eps) {
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
@@ -138,10 +140,10 @@ __global__ void __launch_bounds__(128)
     }
 }
 
-/// The one way in which z is computed, so that backward finds forward's sign.
+/// Every kernel computes z by this function, so that backward finds the sign that forward had.
 __device__ inline float z_of(float x, float mean, float a, float beta) { return fmaf(x - mean, a, beta); }
 
-/// y from statistics [N, G], or, where `given`, from mean and variance [C].
+/// y from mean and rstd [N, G]; if `given`, from mean and variance [C], the latter in rstd.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     apply(const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y, i64 S, int C,
@@ -174,7 +176,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     sums(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
          float* part, i64 S, int C, int G, float slope) {
-    CG_SHARED(float, room);  // [ty][2 V][tx]
+    CG_SHARED(float, smem);  // [ty][2 V][tx]
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -207,8 +209,8 @@ __global__ void __launch_bounds__(kThreads)
     }
 #pragma unroll
     for (int j = 0; j < V; j++) {
-        room[(ty * 2 * V + j) * X + tx] = h[j];
-        room[(ty * 2 * V + V + j) * X + tx] = d[j];
+        smem[(ty * 2 * V + j) * X + tx] = h[j];
+        smem[(ty * 2 * V + V + j) * X + tx] = d[j];
     }
     __syncthreads();
     if (ty > 0 || c >= C) return;
@@ -216,15 +218,15 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int j = 0; j < V; j++) {
         for (int r = 1; r < Y; r++) {
-            h[j] += room[(r * 2 * V + j) * X + tx];
-            d[j] += room[(r * 2 * V + V + j) * X + tx];
+            h[j] += smem[(r * 2 * V + j) * X + tx];
+            d[j] += smem[(r * 2 * V + V + j) * X + tx];
         }
         out[j] = h[j];
         out[C + j] = d[j];
     }
 }
 
-/// less [N][G][2]: what dX subtracts, rstd mean(dh) and rstd^2 mean(dh h). A warp for each (n, group).
+/// less [N][G][2], the terms that dX subtracts: rstd mean(dh) and rstd^2 mean(dh h). A warp for each (n, group).
 __global__ void __launch_bounds__(128) merge_grad(const float* part, const float* gamma, const float* rstd, float* less,
                                                   i64 groups, i64 S, int C, int G, i64 P) {
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
@@ -246,15 +248,15 @@ __global__ void __launch_bounds__(128) merge_grad(const float* part, const float
 }
 
 __global__ void __launch_bounds__(256) merge_weights(const float* part, float* dGamma, float* dBeta, i64 parts, int C) {
-    __shared__ float room[8][32];
+    __shared__ float smem[8][32];
     const int c = (int)(blockIdx.x * 32 + threadIdx.x);
     float s = 0;
     if (c < C)
         for (i64 p = threadIdx.y; p < parts; p += 8) s += part[(p * 2 + blockIdx.y) * C + c];
-    room[threadIdx.y][threadIdx.x] = s;
+    smem[threadIdx.y][threadIdx.x] = s;
     __syncthreads();
     if (threadIdx.y > 0 || c >= C) return;
-    for (int i = 1; i < 8; i++) s += room[i][threadIdx.x];
+    for (int i = 1; i < 8; i++) s += smem[i][threadIdx.x];
     (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;
 }
 
@@ -306,10 +308,10 @@ void with_vector(i64 C, F&& f) {
 }  // namespace
 
 i64 channel_norm_scratch(const ChannelNormArgs& g) {
-    // single channels are cut into no fewer parts than vectors of them; which it will be depends on the type
+    // The vector's length depends on the type, which is unknown here: take the largest number of parts.
     i64 most = 0;
     for (int V : {1, kVec<float>, kVec<bf16>}) {
-        const i64 P = cut(g.N, g.S, g.C, V).P;
+        const i64 P = split(g.N, g.S, g.C, V).P;
         if (P > most) most = P;
     }
     return align_up(g.N * most * 2 * g.C * 4, 256);
@@ -320,7 +322,7 @@ void channel_norm(const ChannelNormArgs& g, Stream st) {
     const T* x = (const T*)g.x;
     float *mean = (float*)g.mean, *rstd = (float*)g.rstd, *part = (float*)g.scratch;
     const int C = (int)g.C, G = (int)g.G;
-    const Cut k = cut(g.N, g.S, g.C, vector<T>(g.C));
+    const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
     with_vector<T>(g.C, [&](auto v) {
         constexpr int V = decltype(v)::value;
@@ -344,7 +346,7 @@ void channel_norm_grad(const ChannelNormGradArgs& g, Stream st) {
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
                 *rstd = (const float*)g.rstd;
     const int C = (int)g.C, G = (int)g.G;
-    const Cut k = cut(g.N, g.S, g.C, vector<T>(g.C));
+    const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
     float *part = (float*)g.scratch, *less = part + g.N * k.P * 2 * g.C;
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
     with_vector<T>(g.C, [&](auto v) {
@@ -363,7 +365,7 @@ void channel_norm_grad(const ChannelNormGradArgs& g, Stream st) {
 template <class T>
 void channel_affine(const ChannelAffineArgs& g, Stream st) {
     const int C = (int)g.C;
-    const Cut k = cut(1, g.rows, g.C, vector<T>(g.C));
+    const Split k = split(1, g.rows, g.C, vector<T>(g.C));
     with_vector<T>(g.C, [&](auto v) {
         CG_LAUNCH((apply<T, decltype(v)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st, (const T*)g.x,
                   (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean, (const float*)g.var, (T*)g.y,

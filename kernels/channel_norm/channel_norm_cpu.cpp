@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of an n are cut into parts only where there are too few n for the threads; with n enough, a thread takes
-// whole n and finds most of x in its cache again when it writes. Sums go down tiles of rows that stay in L1, one vector
-// of channels at a time in registers, so that C/G need not fill a vector. Memory-bound. Versions: only this one, not
-// measured on a quiet machine.
+// If there are enough n, a thread takes whole n and finds most of x still in cache when it writes. If there are too few
+// n for the threads, the rows of each n are split into parts.
+// Sums run down tiles of rows that stay in L1, one vector of channels at a time in registers, so that C/G need not fill
+// a vector. Memory-bound. Versions: only this one, not measured on a quiet machine.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -33,7 +33,7 @@ struct Part {
     }
 };
 
-/// f(c, n, how) for every vector of n channels from c on.
+/// Calls f(c, n, how) for every vector of n channels from c on; `how` is Whole or Part.
 template <class F>
 void columns(i64 C, F&& f) {
     i64 c = 0;
@@ -47,16 +47,17 @@ i64 parts_of_n(i64 N, i64 S, i64 C) {
     return t < S ? t : S;
 }
 
-/// Rows of a tile of two tensors that L1 holds.
+/// Rows of a tile such that tiles of two tensors fit L1.
 template <class T>
 i64 tile_rows(i64 C) {
     const i64 r = 16384 / (C * (i64)sizeof(T));
     return r > 1 ? r : 1;
 }
 
-/// sums(n, unit, first row, last row), then merge(n) for all n, then write(n, unit, first row, last row).
+/// Calls sums(n, unit, first row, end row) for all units, merge(n) for all n, then write(n, unit, first row, end row).
+/// A unit is one part of the rows of an n.
 template <class Sums, class Merge, class Write>
-void three(i64 N, i64 S, i64 C, Sums&& sums, Merge&& merge, Write&& write) {
+void sum_merge_write(i64 N, i64 S, i64 C, Sums&& sums, Merge&& merge, Write&& write) {
     const i64 P = parts_of_n(N, S, C);
     if (P == 1) {
         parallel(N, 16384 / (S * C) + 1, [&](i64 b, i64 e, int) {
@@ -79,7 +80,7 @@ void three(i64 N, i64 S, i64 C, Sums&& sums, Merge&& merge, Write&& write) {
     });
 }
 
-/// Mean and sum of squared distances from it of every channel.
+/// Mean of every channel, and sum of squared distances from the mean.
 template <class T>
 void statistics(const T* x, i64 rows, i64 C, float* mean, float* m2) {
     const i64 tile = tile_rows<T>(C);
@@ -134,10 +135,10 @@ void channel_norm(const ChannelNormArgs& g) {
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
     T* y = (T*)g.y;
     float *mean = (float*)g.mean, *rstd = (float*)g.rstd,
-          *scratch = (float*)g.scratch;  // mean and m2 of C channels a unit
+          *scratch = (float*)g.scratch;  // per unit: mean [C], m2 [C]
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C);
     const vf slope = splat((float)g.slope);
-    three(
+    sum_merge_write(
         g.N, S, C,
         [&](i64 n, i64 u, i64 b, i64 e) {
             statistics(x + (n * S + b) * C, e - b, C, scratch + u * 2 * C, scratch + u * 2 * C + C);
@@ -158,7 +159,7 @@ void channel_norm(const ChannelNormArgs& g) {
             }
         },
         [&](i64 n, i64 u, i64 b, i64 e) {
-            // the unit's sums have been used: the same place holds mean and rstd * gamma of every channel
+            // The unit's sums are no longer needed: reuse their memory for mean and rstd * gamma of every channel.
             float *m = scratch + u * 2 * C, *a = m + C;
             for (i64 c = 0; c < C; c++) {
                 m[c] = mean[n * G + c / D];
@@ -184,11 +185,11 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                 *rstd = (const float*)g.rstd;
     T* dX = (T*)g.dX;
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C), units = g.N * P;
-    // of C floats each: for a unit the sums of dz h and dz, then mean, rstd and rstd * gamma; for an n what dX
-    // subtracts
+    // Arrays of C floats. Per unit: sums of dz h and of dz, mean, rstd, rstd * gamma. Per n: the two terms that dX
+    // subtracts.
     float *scratch = (float*)g.scratch, *less = scratch + units * 5 * C;
     const vf slope = splat((float)g.slope);
-    three(
+    sum_merge_write(
         g.N, S, C,
         [&](i64 n, i64 u, i64 b, i64 e) {
             float *sh = scratch + u * 5 * C, *sd = sh + C, *m = sd + C, *q = m + C, *a = q + C;
@@ -264,7 +265,7 @@ void channel_affine(const ChannelAffineArgs& g) {
     const i64 C = g.C;
     const vf slope = splat((float)g.slope), eps = splat((float)g.eps);
     parallel(g.rows, 16384 / C + 1, [&](i64 b, i64 e, int) {
-        const i64 tile = tile_rows<T>(C);  // the root of a vector of channels serves a tile
+        const i64 tile = tile_rows<T>(C);  // one square root per vector of channels and tile
         for (i64 r = b; r < e; r += tile)
             columns(C, [&](i64 c, i64 k, auto how) {
                 const vf m = how.get(mean + c, k), a = how.get(ga + c, k) / vsqrt(how.get(var + c, k) + eps),
@@ -281,8 +282,8 @@ template <class T>
 void track_statistics(const TrackStatisticsArgs& g) {
     const float *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
     float *m = (float*)g.runningMean, *v = (float*)g.runningVar;
-    for (i64 c = 0; c < g.C;
-         c++) {  // some hundreds of channels; the variance is a difference that may be small: double
+    // Double, because the variance is a difference that may be small; there are only some hundreds of channels.
+    for (i64 c = 0; c < g.C; c++) {
         const double r = rstd[c], var = (1 / (r * r) - g.eps) * g.count / (g.count - 1);
         m[c] = (float)(m[c] + g.momentum * (mean[c] - m[c]));
         v[c] = (float)(v[c] + g.momentum * (var - v[c]));

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions as implicit matrix products (native/cuda/gemm.cuh), 1-D ones over vertices (H = 1) included, with any
-// stride:            m            n          k
+// Convolutions as implicit matrix products (native/cuda/gemm.cuh), including 1-D ones over vertices (H = 1) with any
+// stride:
+//                    m            n          k
 //   forward          b, i, j      o          p, q, c
-//   by x             b, r, s      c          p, q, o
-//   by w             o            c, p, q    b, i, j
-// cuDNN takes the plain 2-D ones (org.cortigan.cuda.Cudnn) where it has them; 1-D and grouped ones are always these.
-// Grouped ones put the tiles of all groups into one grid. Versions: only this one, not
-// measured on a GPU yet, nor against cuDNN.
+//   gradient by x    b, r, s      c          p, q, o
+//   gradient by w    o            c, p, q    b, i, j
+// cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn); 1-D and grouped ones always run
+// here. Grouped convolutions put the tiles of all groups into one grid.
+// Versions: only this one.
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -140,7 +141,7 @@ void conv2d_grad_w(const Conv2dGradWArgs& g, Stream st) {
                  nullptr, nullptr, g.scratch, st);
 }
 
-// The same for many problems.
+// Grouped convolutions.
 namespace {
 
 auto extents(const GroupedConv2dArgs& g) {

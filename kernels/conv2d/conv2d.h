@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[b, i, j, o] = scale * sum over c, p, q of x[b, i sh + p - ph, j sw + q - pw, c] w[o, c, p, q] + bias[o]
-//   x [B, H, W, C] and y [B, OH, OW, O] channels innermost, w [O, C, KH, KW] as torch stores it, all in T; zeros
-//   outside x. bias (float, [O]) and scale (float, [1]; 1/sigma of spectral normalisation) may be null.
-// Backward: dX without the scale, which is a node of its own there; dW (float) is by contract the gradient of the
-// scaled weight. 2 B OH OW O C KH KW FLOPs each; two tensors read, one written. On oneDNN; plain layouts outside, its
-// own for the weight, reordered within the kernel.
+//   x [B, H, W, C] and y [B, OH, OW, O] channels innermost, w [O, C, KH, KW] as torch stores it, all in T.
+//   x is zero outside its bounds. bias [O] and scale [1] (1/sigma of spectral normalisation) are float and may be null.
+// Backward: dX leaves the scale out, which is a separate node of the graph; dW (float) is by contract the gradient of
+// the scaled weight.
+// 2 B OH OW O C KH KW FLOPs each. Two tensors are read, one is written.
+// CPU: oneDNN. Tensors keep plain layouts; the weight is reordered to oneDNN's own layout inside the kernel.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
@@ -37,8 +38,8 @@ struct Conv2dGradWArgs {
     i64 B, H, W, C, O, KH, KW, sh, sw, ph, pw;
     Variant type;
 };
-// Many convolutions as one kernel, one row each, all with the same type; state and scratch of the rows stay null. Here
-// dX is multiplied by the row's scale, which may be null.
+// Many convolutions of one type in one kernel, a row each; the rows' own state and scratch stay null.
+// The grouped dX is multiplied by the row's scale, which may be null.
 struct ScaledConv2dGradXArgs {
     Conv2dGradXArgs conv;
     const void* scale;

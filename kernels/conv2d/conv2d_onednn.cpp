@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution on oneDNN. Activations stay NHWC; the weight's layout is oneDNN's choice, reached by a reorder into
-// scratch (weights are small beside activations). Versions: only this one; 3x3, 64 to 64 channels, 112 x 112, batch 8,
-// with gradients 49 ms f32 and 23 ms bf16 on 2 Zen 5 cores, 1.3 and 1.0 times PyTorch
-// (bench/results/2026-11-24-cpu-kernels-jmh.md).
+// Convolution on oneDNN. Activations stay NHWC. oneDNN chooses the weight's layout; a reorder into scratch converts it
+// (weights are small beside activations).
+// Versions: only this one; 3x3, 64 to 64 channels, 112 x 112, batch 8, with gradients 49 ms f32 and 23 ms bf16 on 2
+// Zen 5 cores, 1.3 and 1.0 times as fast as PyTorch (bench/results/2026-11-24-cpu-kernels-jmh.md).
 #include <cstring>
 
 #include "cg/grouped.h"
@@ -14,7 +14,7 @@ using dnnl::memory;
 
 namespace {
 
-/// A convolution with, where the layouts differ, a reorder of its weight before or after it.
+/// A convolution and, if the layouts differ, a reorder of its weight before or after it.
 struct Conv {
     Fixed main;
     dnnl::primitive reorder;
@@ -34,7 +34,7 @@ struct Conv {
         reorder_bytes = align64((i64)pd.scratchpad_desc().get_size());
     }
     i64 scratch() const { return main.scratch_bytes + blocked_bytes + reorder_bytes; }
-    /// Sets the weight, by way of the blocked copy in scratch where there is one.
+    /// Sets the address of the weight; with a reorder the convolution uses the blocked copy in scratch.
     void bind(int arg, const void* user, void* scratch) {
         char* s = (char*)scratch;
         main.set(DNNL_ARG_SCRATCHPAD, s);
@@ -80,7 +80,7 @@ void* made(F&& f) {
     return c;
 }
 
-/// Factor `scale` on the result; its memory is [1, 1, 1, 1].
+/// Post-ops on the result: multiply by the scale, which is [1, 1, 1, 1], then add the bias.
 dnnl::primitive_attr scaled(bool scale, const memory::desc* bias) {
     auto attr = attributes();
     dnnl::post_ops ops;
@@ -182,7 +182,7 @@ void conv2d_grad_w_run(const Conv2dGradWArgs& g) {
     c.bind(DNNL_ARG_DIFF_WEIGHTS, g.dW, g.scratch);
     c.main.set(DNNL_ARG_SRC, g.x);
     c.main.set(DNNL_ARG_DIFF_DST, g.dY);
-    // In bf16 oneDNN adds to its scratch without clearing taps of the kernel that only ever meet padding.
+    // In bf16 oneDNN accumulates into scratch without clearing those kernel taps that only ever see padding.
     if (g.type == Variant::BF16) std::memset(g.scratch, 0, (size_t)c.scratch());
     c.main.run();
     c.move(true);
@@ -191,7 +191,7 @@ void conv2d_grad_w_release(void* state) { delete (Conv*)state; }
 
 namespace {
 
-/// A gradient by x and the product with its scale, in place.
+/// The gradient by x, then its product with the scale, in place.
 struct ScaledGradX {
     void* conv;
     Fixed scale;
@@ -215,7 +215,7 @@ void* scaled_prepare(ScaledConv2dGradXArgs& g) {
     }
     return f;
 }
-/// The gradient's own arguments, with its state.
+/// Arguments of the inner gradient kernel, with its state.
 Conv2dGradXArgs conv_of(const ScaledConv2dGradXArgs& g) {
     Conv2dGradXArgs c = g.conv;
     c.state = ((ScaledGradX*)g.conv.state)->conv;

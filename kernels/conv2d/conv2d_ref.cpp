@@ -4,7 +4,7 @@
 namespace cg::ref {
 
 namespace {
-/// Calls f(x index, w index, y index) for every product of the convolution.
+/// Calls f(x index, w index, y index) for every multiplication of the convolution.
 template <class Args, class F>
 void products(const Args& g, F&& f) {
     const i64 OH = (g.H + 2 * g.ph - g.KH) / g.sh + 1, OW = (g.W + 2 * g.pw - g.KW) / g.sw + 1;

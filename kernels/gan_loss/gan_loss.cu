@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of 256 threads over the logits of a group, their sums in double to scratch; one block adds them in a fixed
-// order, group after group, and then the groups (up to 512 at once). Tiny beside the step: the floor is two launches.
-// Versions: only this one, not measured on a GPU yet.
+// Blocks of 256 threads sum the logits of a group in double to scratch. One block then adds these sums in a fixed
+// order, group after group, and then the groups (up to 512 at once).
+// Floor: two launches; tiny beside the step. Versions: only this one.
 #include <vector>
 
 #include "device.cuh"
@@ -21,7 +21,7 @@ i64 blocks_of(i64 n) {
 __device__ inline float softplus(float x) { return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x)); }
 __device__ inline float sigmoid(float x) { return x >= 0 ? 1.f / (1.f + expf(-x)) : expf(x) / (1.f + expf(x)); }
 
-/// Loss of a logit and its slope; `up`: whether the logit should be high. gen: the hinge loss of a generator is -x.
+/// Loss of a logit and its slope. up: the target is "real". gen: the hinge loss of a generator is -x.
 __device__ inline float term(float x, GanKind kind, bool up, bool gen, float& slope) {
     if (kind == GanKind::LSGAN) {
         const float d = up ? x - 1.f : x;
@@ -51,7 +51,7 @@ struct Group {
 template <class T>
 __global__ void __launch_bounds__(kThreads) losses(const Rows<Group, kGroups> __grid_constant__ groups, const T* all,
                                                    const float* weight, T* dAll, GanKind kind, bool gen) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     int block;
     const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
     const T* x = all + g.off;
@@ -68,27 +68,27 @@ __global__ void __launch_bounds__(kThreads) losses(const Rows<Group, kGroups> __
         (is_real ? real : fake) += v;
         dX[i] = from_float<T>(w * slope);
     }
-    l = block_sum(l * share, room);
-    real = block_sum(real / (double)n, room);
-    fake = block_sum(fake / (double)n, room);
+    l = block_sum(l * share, smem);
+    real = block_sum(real / (double)n, smem);
+    fake = block_sum(fake / (double)n, smem);
     if (threadIdx.x == 0) {
         double* out = g.part + (i64)block * 3;
         out[0] = l, out[1] = real, out[2] = fake;
     }
 }
 
-/// The groups from `first` on; sums [all groups] keeps the weighted losses, of which the last of several calls makes
-/// the total.
+/// Losses of the groups from `first` on. sums [all groups] keeps the weighted losses; the last of several calls adds
+/// them up to the total.
 __global__ void __launch_bounds__(kThreads)
     add_up(const Rows<Group, kGroups> __grid_constant__ groups, i64 first, i64 all, double* sums, const float* weight,
            float* total, float* loss, float* real, float* fake) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     for (int g = 0; g < groups.n; g++) {
         const Group& r = groups.row[g];
         double s[3] = {0, 0, 0};
         for (i64 i = threadIdx.x; i < r.blocks; i += kThreads)
             for (int k = 0; k < 3; k++) s[k] += r.part[i * 3 + k];
-        for (double& x : s) x = block_sum(x, room);
+        for (double& x : s) x = block_sum(x, smem);
         if (threadIdx.x != 0) continue;
         loss[first + g] = (float)s[0];
         real[first + g] = (float)s[1];

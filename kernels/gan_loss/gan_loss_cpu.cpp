@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Halves of groups are cut into pieces, which the threads share out by position; sums of pieces are added in order.
-// e^-|x| serves loss and slope of BCE; log(1 + y), 0 < y <= 1, is 2 artanh(y / (2 + y)) by its series to the 13th power
-// (next term 9e-9). Versions: only this one; LSGAN of 25 groups, [128, 40992] in all, 1.5 ms f32 and 0.6 bf16 in
-// processor time of one Zen 4 core, PyTorch 2.13 with its gradient 30 and 12; BCE of 128 x 39548 logits, before there
-// were groups, 1.0 ms f32 and 1.1 bf16 on 2 cores (bench/results/2026-11-24-cpu-kernels-jmh.md).
+// Each half of a group (real, fake) is split into pieces, which are distributed over the threads by position. The
+// pieces' sums are added in order.
+// BCE: e^-|x| serves loss and slope; log(1 + y), 0 < y <= 1, is 2 artanh(y / (2 + y)) by its series to the 13th power
+// (next term 9e-9).
+// Versions: only this one; LSGAN of 25 groups, [128, 40992] in all, 1.5 ms f32 and 0.6 bf16 in processor time of one
+// Zen 4 core (PyTorch 2.13 with its gradient 30 and 12); BCE of 128 x 39548 logits, before there were groups, 1.0 ms
+// f32 and 1.1 bf16 on 2 cores (bench/results/2026-11-24-cpu-kernels-jmh.md).
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -29,7 +31,7 @@ inline vf log1p_of(vf y) {
 struct Term {
     vf loss, slope;
 };
-/// up: the logit is wanted at 1; plain: the generator's hinge, which has no margin.
+/// up: the target is 1 (real). plain: the generator's hinge loss, -x, which has no margin.
 template <GanKind K>
 inline Term term(vf x, bool up, bool plain) {
     const vf zero{}, one = splat(1.f);
@@ -53,7 +55,7 @@ inline Term term(vf x, bool up, bool plain) {
 i64 halves(const GanLossArgs& a) { return a.side == GanSide::DISCRIMINATOR ? 2 : 1; }
 i64 pieces(const GanGroup& g) { return (g.n + kGrain - 1) / kGrain; }
 
-/// Losses and logits of n logits summed to part[0] and part[1]; f times the slopes to d.
+/// Sums the losses of n logits to part[0] and the logits to part[1]; writes f times the slopes to d.
 template <class T, GanKind K>
 void piece(const T* x, T* d, i64 n, vf f, bool up, bool plain, double* part) {
     vf sl{}, sm{};

@@ -15,7 +15,7 @@ void gan_loss(const GanLossArgs& a) {
         double loss[2] = {0, 0}, mean[2] = {0, 0};
         for (i64 i = 0; i < (a.side == GanSide::DISCRIMINATOR ? 2 * p.n : p.n); i++) {
             const bool fake = a.side == GanSide::GENERATOR || i >= p.n;
-            // what the logit is to be: 1 for real ones and, in the generator's eyes, for fakes
+            // the target is 1 for real logits, and for fake ones in the generator's loss
             const bool up = a.side == GanSide::GENERATOR || !fake;
             double l = 0, d = 0, s = up ? -x[i] : x[i];
             switch (a.kind) {

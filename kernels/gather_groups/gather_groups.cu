@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward: blocks of 256 threads over the members of one group (x) and the rows (y): writes side by side, reads as near
-// as the members are. Backward: over columns and rows; a thread sums its column's places in order. Floor: bytes over
-// bandwidth. Versions: only this one, not measured on a GPU yet.
+// Forward: grid x runs over the members of the groups (256 threads a block, one group each), y over the rows. Writes
+// are contiguous; reads are as close as the members are.
+// Backward: grid over columns and rows; a thread sums its column's places in order.
+// Floor: bytes over bandwidth. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -35,8 +36,8 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/// Blocks side by side over the rows; each then takes several, so that the tables are read less often.
-i64 lanes(i64 R) { return R < 16 ? R : 16; }
+/// Blocks along the rows. Each takes several rows, so that the tables are read less often.
+i64 row_blocks(i64 R) { return R < 16 ? R : 16; }
 
 }  // namespace
 
@@ -45,14 +46,14 @@ void gather_groups(const GatherGroupsArgs& a, Stream s) {
     for_rows<kGroups>(
         a.rows, a.n, [](const GatherGroup& p) { return ceil_div(p.n, kThreads); },
         [&](const Rows<GatherGroup, kGroups>& groups, i64 blocks, i64) {
-            CG_LAUNCH((pick<T>), grid(blocks, lanes(a.R)), kThreads, 0, s, groups, (const T*)a.x, (const int*)a.index,
-                      (T*)a.flat, a.R, a.V);
+            CG_LAUNCH((pick<T>), grid(blocks, row_blocks(a.R)), kThreads, 0, s, groups, (const T*)a.x,
+                      (const int*)a.index, (T*)a.flat, a.R, a.V);
         });
 }
 
 template <class T>
 void gather_groups_grad(const GatherGroupsGradArgs& a, Stream s) {
-    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), lanes(a.R)), kThreads, 0, s, (const T*)a.dFlat,
+    CG_LAUNCH((add_up<T>), grid(ceil_div(a.V, kThreads), row_blocks(a.R)), kThreads, 0, s, (const T*)a.dFlat,
               (const int*)a.first, (const int*)a.place, (T*)a.dX, a.R, a.V);
 }
 

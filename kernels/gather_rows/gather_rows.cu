@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads over 16, 4 or 1 bytes of a row, whichever divides it; a block of y a part of one row. A row outside the table
-// cannot be reported from here: its output is filled with 0xFF (NaN as float), and callers check indices on the host.
-// Versions: only this one, not measured on a GPU yet.
+// A thread copies 16, 4 or 1 bytes of a row, the widest that divides it. Grid y runs over the rows; a block copies a
+// part of one.
+// A kernel cannot report a row outside the table: it fills the output with 0xFF (NaN as float). Callers check indices
+// on the host. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 

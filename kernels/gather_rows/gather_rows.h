@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[b] = table[index[b]]: rows picked from a table [N, C] of any type, for data that live beside the engine.
-//   index int32 [B]; rows of row_bytes bytes. In the reference, floating-point tables are double and row_bytes is
-//   theirs.
+// y[b] = table[index[b]]: picks rows of a table [N, C] of any type, for data that the engine does not compute with.
+//   index [B] int32. An element has `bytes` bytes; 0 means the size of the variant's type. The reference keeps
+//   floating-point tables as double, with bytes to match.
 // No FLOPs; B rows read and written. Deterministic. An index outside [0, N) is an error.
 #pragma once
 #include "cg/abi.h"
@@ -10,6 +10,6 @@ struct GatherRowsArgs {
     const void* table;
     const void* index;
     void* y;
-    i64 B, N, C, bytes;  // bytes of an element on this device's own storage, 0: the variant's
+    i64 B, N, C, bytes;  // bytes of a table element as this device stores it; 0: the variant's size
 };
 }  // namespace cg

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A warp takes a vertex, its lanes the features; every lane computes the softmax of the few logits itself.
-// Floor: bytes over bandwidth. Versions: only this one, not measured on a GPU yet.
+// A warp computes a vertex, its lanes the features. Every lane computes the softmax of the few logits itself.
+// Floor: bytes over bandwidth. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -10,11 +10,11 @@ namespace {
 
 constexpr int kWarps = 4;
 
-__device__ inline void softmax(const float* a, i64 L, float& most, float& inv) {
-    most = a[0];
-    for (i64 l = 1; l < L; l++) most = a[l] > most ? a[l] : most;
+__device__ inline void softmax(const float* a, i64 L, float& max_a, float& inv) {
+    max_a = a[0];
+    for (i64 l = 1; l < L; l++) max_a = a[l] > max_a ? a[l] : max_a;
     float sum = 0;
-    for (i64 l = 0; l < L; l++) sum += expf(a[l] - most);
+    for (i64 l = 0; l < L; l++) sum += expf(a[l] - max_a);
     inv = 1.f / sum;
 }
 
@@ -23,10 +23,10 @@ __global__ void __launch_bounds__(32 * kWarps) choose(const float* as, const flo
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const float* a = as + v * L;
-    float most, inv;
-    softmax(a, L, most, inv);
+    float max_a, inv;
+    softmax(a, L, max_a, inv);
     for (i64 l = 0; l < L; l++) {
-        const float p = expf(a[l] - most) * inv;
+        const float p = expf(a[l] - max_a) * inv;
         for (i64 c = threadIdx.x & 31; c < C; c += 32) w[(v * L + l) * C + c] = from_float<T>(p * f[v * C + c]);
     }
 }
@@ -38,10 +38,10 @@ __global__ void __launch_bounds__(32 * kWarps)
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
     const float* a = as + v * L;
-    float most, inv, mean = 0;
-    softmax(a, L, most, inv);
+    float max_a, inv, mean = 0;
+    softmax(a, L, max_a, inv);
     for (i64 l = 0; l < L; l++) {
-        const float p = expf(a[l] - most) * inv;
+        const float p = expf(a[l] - max_a) * inv;
         float t = 0;
         for (i64 c = lane; c < C; c += 32) {
             const float d = to_float(dW[(v * L + l) * C + c]);
@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(32 * kWarps)
         mean += p * t;
         if (lane == 0) da[v * L + l] = t;
     }
-    if (lane == 0)  // reads what this lane wrote
-        for (i64 l = 0; l < L; l++) da[v * L + l] = expf(a[l] - most) * inv * (da[v * L + l] - mean);
+    if (lane == 0)  // this lane wrote da
+        for (i64 l = 0; l < L; l++) da[v * L + l] = expf(a[l] - max_a) * inv * (da[v * L + l] - mean);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readout weights of every vertex over several layers, from a learned choice of layer:
-//   p[v] = softmax(a[v]);  w[v, l C + c] = p[v, l] f[v, c];  a [V, L], f [V, C] in float, w [V, L C] in T.
-// Backward, p computed again: t[l] = sum_c dW[v, l, c] f[v, c];  da[v, l] = p[l] (t[l] - sum_k p[k] t[k]);
-//   df[v, c] = sum_l p[l] dW[v, l, c].  dW in T (float where a product's weight gradient comes in), da, df in float.
-// V L C products and V L exponentials; w written once, dW read once (its row from L1 again). Deterministic: a vertex is
-// one thread's or one warp's.
+//   p[v] = softmax(a[v]);  w[v, l C + c] = p[v, l] f[v, c];  a [V, L], f [V, C] in float, w [V, L C] in T
+// Backward, with p recomputed:
+//   t[l] = sum_c dW[v, l, c] f[v, c];  da[v, l] = p[l] (t[l] - sum_k p[k] t[k]);  df[v, c] = sum_l p[l] dW[v, l, c]
+//   dW in T (float if it is the weight gradient of a product), da, df in float
+// V L C multiplications and V L exponentials. w is written once; dW is read once (its row again from L1).
+// Deterministic: one thread or one warp computes a vertex.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

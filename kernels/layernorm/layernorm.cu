@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A warp takes a row and keeps it in registers (C a multiple of 16 bytes, up to 1024): one read, one write, mean and
-// variance in two passes over the registers. Any other C goes through the cache instead: three passes over the row.
-// Backward: warps of a fixed grid walk over rows; each lane owns the same columns of every row, so dGamma and dBeta add
-// up in registers, then over the block's warps, then over the blocks in order: deterministic, no atomics.
-// Floor: bytes over bandwidth, forward 2-4 and backward 3-4 tensors of rows C.
-// Versions: only this one, not measured on a GPU yet.
+// Forward: a warp computes a row and keeps it in registers (C a multiple of 16 bytes, up to 1024): one read, one write,
+// mean and variance in two passes over the registers. Any other C takes three passes over the row, through the cache.
+// Backward: the warps of a fixed grid walk over rows. A lane owns the same columns of every row, so dGamma and dBeta
+// add up in registers, then over the block's warps, then over the blocks in order: deterministic, no atomics.
+// Floor: bytes over bandwidth; forward 2-4 and backward 3-4 tensors of rows*C. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -14,7 +13,7 @@ namespace {
 
 constexpr int kWarps = 4;
 
-/// Vectors of a row that a lane has at most: columns (k 32 + lane) V...
+/// Most vectors of a row in one lane; vector k holds the columns from (k 32 + lane) V on.
 template <class T>
 constexpr int kMost = 1024 / 32 / kVec<T>;
 
@@ -26,6 +25,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
+    // Load the row, adding the residual if there is one.
     float v[K][V], s = 0;
 #pragma unroll
     for (int k = 0; k < K; k++) {
@@ -43,18 +43,20 @@ __global__ void __launch_bounds__(32 * kWarps)
             for (int j = 0; j < V; j++) s += v[k][j];
         }
     }
-    const float m = warp_sum(s) / (float)C;
+    // Two-pass mean and variance.
+    const float mean_i = warp_sum(s) / (float)C;
     s = 0;
 #pragma unroll
     for (int k = 0; k < K; k++)
         if ((k * 32 + lane) * V < C)
 #pragma unroll
-            for (int j = 0; j < V; j++) s += (v[k][j] - m) * (v[k][j] - m);
-    const float q = rsqrtf(warp_sum(s) / (float)C + eps);
+            for (int j = 0; j < V; j++) s += (v[k][j] - mean_i) * (v[k][j] - mean_i);
+    const float rstd_i = rsqrtf(warp_sum(s) / (float)C + eps);
     if (lane == 0) {
-        mean[i] = m;
-        rstd[i] = q;
+        mean[i] = mean_i;
+        rstd[i] = rstd_i;
     }
+    // Scale, shift and write back.
 #pragma unroll
     for (int k = 0; k < K; k++) {
         const int c = (k * 32 + lane) * V;
@@ -66,13 +68,13 @@ __global__ void __launch_bounds__(32 * kWarps)
                 load_vec(beta + c + j, be + j);
             }
 #pragma unroll
-            for (int j = 0; j < V; j++) v[k][j] = (v[k][j] - m) * q * ga[j] + be[j];
+            for (int j = 0; j < V; j++) v[k][j] = (v[k][j] - mean_i) * rstd_i * ga[j] + be[j];
             store_vec(y + i * C + c, v[k]);
         }
     }
 }
 
-/// Any C; the row is read three times, twice from cache.
+/// For any C: reads the row three times, twice from cache.
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     normalise_any(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd,
@@ -81,20 +83,21 @@ __global__ void __launch_bounds__(32 * kWarps)
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
     const T* row = r ? sum + i * C : x + i * C;
-    if (r)  // a lane reads below only what it has written itself
+    if (r)  // below, a lane reads only elements that it wrote here
         for (int c = lane; c < C; c += 32)
             sum[i * C + c] = from_float<T>(to_float(x[i * C + c]) + to_float(r[i * C + c]));
     float s = 0;
     for (int c = lane; c < C; c += 32) s += to_float(row[c]);
-    const float m = warp_sum(s) / (float)C;
+    const float mean_i = warp_sum(s) / (float)C;
     s = 0;
-    for (int c = lane; c < C; c += 32) s += (to_float(row[c]) - m) * (to_float(row[c]) - m);
-    const float q = rsqrtf(warp_sum(s) / (float)C + eps);
+    for (int c = lane; c < C; c += 32) s += (to_float(row[c]) - mean_i) * (to_float(row[c]) - mean_i);
+    const float rstd_i = rsqrtf(warp_sum(s) / (float)C + eps);
     if (lane == 0) {
-        mean[i] = m;
-        rstd[i] = q;
+        mean[i] = mean_i;
+        rstd[i] = rstd_i;
     }
-    for (int c = lane; c < C; c += 32) y[i * C + c] = from_float<T>((to_float(row[c]) - m) * q * gamma[c] + beta[c]);
+    for (int c = lane; c < C; c += 32)
+        y[i * C + c] = from_float<T>((to_float(row[c]) - mean_i) * rstd_i * gamma[c] + beta[c]);
 }
 
 i64 grad_blocks(i64 rows) {
@@ -102,7 +105,7 @@ i64 grad_blocks(i64 rows) {
     return b < 2 * kBlocks ? b : 2 * kBlocks;
 }
 
-/// part [blocks][2][C]: sums of dY h and of dY over the block's rows.
+/// dS, and part [blocks][2][C]: sums of dY h and of dY over the block's rows.
 template <class T, int K>
 __global__ void __launch_bounds__(32 * kWarps)
     normalise_grad(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd,
@@ -115,7 +118,8 @@ __global__ void __launch_bounds__(32 * kWarps)
 #pragma unroll
         for (int j = 0; j < V; j++) dG[k][j] = dB[k][j] = 0;
     for (i64 i = (i64)blockIdx.x * kWarps + warp; i < rows; i += (i64)gridDim.x * kWarps) {
-        const float m = mean[i], q = rstd[i];
+        const float mean_i = mean[i], rstd_i = rstd[i];
+        // h in h[][], dh in d[][]; a, b: means of dh and dh h.
         float h[K][V], d[K][V], a = 0, b = 0;
 #pragma unroll
         for (int k = 0; k < K; k++) {
@@ -128,7 +132,7 @@ __global__ void __launch_bounds__(32 * kWarps)
                 for (int j = 0; j < V; j += 4) load_vec(gamma + c + j, ga + j);
 #pragma unroll
                 for (int j = 0; j < V; j++) {
-                    h[k][j] = (h[k][j] - m) * q;
+                    h[k][j] = (h[k][j] - mean_i) * rstd_i;
                     dG[k][j] += d[k][j] * h[k][j];
                     dB[k][j] += d[k][j];
                     d[k][j] *= ga[j];
@@ -146,12 +150,13 @@ __global__ void __launch_bounds__(32 * kWarps)
                 float e[V];
                 if (dSum) load_vec(dSum + i * C + c, e);
 #pragma unroll
-                for (int j = 0; j < V; j++) d[k][j] = q * (d[k][j] - a - h[k][j] * b) + (dSum ? e[j] : 0.f);
+                for (int j = 0; j < V; j++) d[k][j] = rstd_i * (d[k][j] - a - h[k][j] * b) + (dSum ? e[j] : 0.f);
                 store_vec(dS + i * C + c, d[k]);
             }
         }
     }
-    CG_SHARED(float, room);  // [kWarps][C]
+    // Sum dGamma (pass 0) and dBeta (pass 1) over the block's warps.
+    CG_SHARED(float, smem);  // [kWarps][C]
     float* out = part + (i64)blockIdx.x * 2 * C;
     for (int pass = 0; pass < 2; pass++) {
         __syncthreads();
@@ -159,11 +164,11 @@ __global__ void __launch_bounds__(32 * kWarps)
         for (int k = 0; k < K; k++)
             if ((k * 32 + lane) * V < C)
 #pragma unroll
-                for (int j = 0; j < V; j++) room[warp * C + (k * 32 + lane) * V + j] = pass == 0 ? dG[k][j] : dB[k][j];
+                for (int j = 0; j < V; j++) smem[warp * C + (k * 32 + lane) * V + j] = pass == 0 ? dG[k][j] : dB[k][j];
         __syncthreads();
         for (int c = (int)threadIdx.x; c < C; c += 32 * kWarps) {
             float x = 0;
-            for (int w = 0; w < kWarps; w++) x += room[w * C + c];
+            for (int w = 0; w < kWarps; w++) x += smem[w * C + c];
             out[pass * C + c] = x;
         }
     }
@@ -176,23 +181,23 @@ __global__ void __launch_bounds__(32 * kWarps)
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
-    const float m = mean[i], q = rstd[i];
+    const float mean_i = mean[i], rstd_i = rstd[i];
     float a = 0, b = 0;
     for (int c = lane; c < C; c += 32) {
         const float d = to_float(dY[i * C + c]) * gamma[c];
         a += d;
-        b += d * (to_float(s[i * C + c]) - m) * q;
+        b += d * (to_float(s[i * C + c]) - mean_i) * rstd_i;
     }
     a = warp_sum(a) / (float)C;
     b = warp_sum(b) / (float)C;
     for (int c = lane; c < C; c += 32) {
         const i64 k = i * C + c;
-        const float h = (to_float(s[k]) - m) * q;
-        dS[k] = from_float<T>(q * (to_float(dY[k]) * gamma[c] - a - h * b) + (dSum ? to_float(dSum[k]) : 0.f));
+        const float h = (to_float(s[k]) - mean_i) * rstd_i;
+        dS[k] = from_float<T>(rstd_i * (to_float(dY[k]) * gamma[c] - a - h * b) + (dSum ? to_float(dSum[k]) : 0.f));
     }
 }
 
-/// part [blocks][2][C] from rows b, b + blocks...; a thread a column.
+/// part [blocks][2][C]: block b sums rows b, b + blocks ...; a thread a column.
 template <class T>
 __global__ void __launch_bounds__(128)
     weights_grad_any(const T* dY, const T* s, const float* mean, const float* rstd, float* part, i64 rows, int C) {
@@ -208,7 +213,7 @@ __global__ void __launch_bounds__(128)
     part[((i64)blockIdx.y * 2 + 1) * C + c] = b;
 }
 
-/// Calls f with the number of vectors a lane has, if a warp can hold a row; false otherwise.
+/// Calls f with the number of vectors per lane if a warp can hold a row; otherwise returns false.
 template <class T, class F>
 bool in_registers(i64 C, bool aligned, F&& f) {
     if (C % kVec<T> != 0 || C > 1024 || !aligned) return false;
@@ -222,7 +227,7 @@ bool in_registers(i64 C, bool aligned, F&& f) {
     return true;
 }
 
-/// dGamma and dBeta from the blocks' parts [n][2][C].
+/// Sums the blocks' parts [n][2][C] to dGamma and dBeta.
 __global__ void __launch_bounds__(1024) weights_sum(const float* part, i64 n, float* dGamma, float* dBeta, int C) {
     const int c = (int)blockIdx.x * 32 + (int)threadIdx.x;
     const float s = column_sum(part + (i64)blockIdx.y * C, n, 2 * C, c, C);

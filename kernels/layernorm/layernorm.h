@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer normalisation over the last axis, with an optional residual sum in front of it:
-//   s = x + r (r may be null, then s = x and `sum` is null);  y = (s - mean) * rstd * gamma + beta
-//   x, r, sum, y [rows, C] in T; gamma, beta [C], mean, rstd [rows] in float. rstd = 1 / sqrt(var + eps), biased var.
+// Layer normalisation over the last axis, with an optional residual sum before it:
+//   s = x + r (r null: s = x, and `sum` is null too);  y = (s - mean) * rstd * gamma + beta
+//   x, r, sum, y [rows, C] in T; gamma, beta [C] and mean, rstd [rows] in float; rstd = 1 / sqrt(var + eps), biased var
 // Backward, with h = (s - mean) * rstd and dh = dY * gamma:
-//   dS = rstd * (dh - mean(dh) - h * mean(dh * h)) + dSum;  dGamma = sum_rows dY h;  dBeta = sum_rows dY
-//   (dSum may be null; dX = dR = dS).
+//   dS = rstd * (dh - mean(dh) - h * mean(dh * h)) + dSum (may be null);  dX = dR = dS
+//   dGamma = sum over rows of dY h;  dBeta = sum over rows of dY
 // Forward reads 1-2 and writes 1-2 tensors of rows*C; backward reads 2-3 and writes 1.
 // Deterministic: partial dGamma and dBeta are summed in the order of the parts.
 #pragma once

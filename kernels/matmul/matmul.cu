@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The product of native/cuda/gemm.cuh with a and b as stored. On a GPU cuBLASLt takes this op instead
-// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison. linear_grad, which cuBLASLt takes
-// too, is here a product and then sum_leading. The grouped product is always this one: the tiles of all groups in one
-// grid, up to 128 groups at once, and no group's product waits for another's. Versions: only this one, not measured on
-// a GPU yet.
+// The product of native/cuda/gemm.cuh with a and b as stored. cuBLASLt runs this op on a GPU
+// (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison.
+// linear_grad, on a GPU also cuBLASLt's, is here a product and sum_leading.
+// The grouped product always runs here: the tiles of all groups form one grid, up to 128 groups at once, so no group's
+// product waits for another's. Versions: only this one.
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -11,7 +11,7 @@ namespace cg::cuda {
 
 namespace {
 
-/// Element (row, column) of a stored matrix; BY_K: whether k runs along its rows, side by side in memory.
+/// Reads element (row, column) of a stored matrix. BY_K: k runs along the rows, contiguous in memory.
 template <class T, bool BY_K>
 struct A {
     static constexpr bool kByK = BY_K;
@@ -27,7 +27,7 @@ struct B {
     __device__ T operator()(i64 k, i64 n) const { return BY_K ? p[n * stride + k] : p[k * stride + n]; }
 };
 
-/// f(a's functor, b's functor) for the layouts of a product.
+/// Calls f(functor of a, functor of b) for the layouts of a product.
 template <class T, class F>
 void with_operands(const MatmulArgs& g, F&& f) {
     const T *a = (const T*)g.a, *b = (const T*)g.b;
@@ -96,7 +96,7 @@ MatmulArgs product_of(const LinearGradArgs& g) {
 i64 linear_grad_scratch(const LinearGradArgs& g) {
     const SumLeadingRow r = sums_of(g);
     const i64 a = gemm::scratch(g.M, g.N, g.K), b = sum_leading_scratch({nullptr, &r, 1});
-    return a > b ? a : b;  // one after the other
+    return a > b ? a : b;  // the two kernels share it, one after the other
 }
 
 template <class T>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[M,N] = scale * op(a)[M,K] op(b)[K,N] + bias[N]
-//   op(a) is a stored [M,K], or [K,M] when trans_a; op(b) is b stored [K,N], or [N,K] when trans_b (torch's Linear).
-//   bias (float, length N) and scale (float, one element; 1/sigma of spectral normalisation) may be null.
-// FLOPs 2 M N K. Bytes: a + b + y once.
+//   a is stored as [M,K], or as [K,M] with trans_a; b is stored as [K,N], or as [N,K] with trans_b (torch's Linear).
+//   bias [N] and scale [1] (1/sigma of spectral normalisation) are float and may be null.
+// 2 M N K FLOPs; a and b are read once, y is written once.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
@@ -18,9 +18,9 @@ struct MatmulArgs {
     i64 trans_a, trans_b;
     Variant type_a, type_b, type_y;
 };
-// Gradients of a linear layer by its weight and its bias in one pass over dY:
-//   dW[M,N] = dY^T x and db[m] = sum_k dY[k,m], with dY [K,M] and x [K,N] in one type; dW and db in float.
-// FLOPs 2 M N K + M K. Bytes: dY + x + dW once.
+// Weight and bias gradients of a linear layer in one pass over dY:
+//   dW[M,N] = dY^T x and db[m] = sum_k dY[k,m];  dY [K,M] and x [K,N] in one type, dW and db in float
+// 2 M N K + M K FLOPs; dY and x are read once, dW is written once.
 struct LinearGradArgs {
     void* state;
     const void* dY;
@@ -31,8 +31,8 @@ struct LinearGradArgs {
     i64 M, N, K;
     Variant type;  // of dY and x
 };
-// Many products as one kernel, one row each, all with the same types and transposes; what M, N, K, bias and scale are
-// is the row's own. state and scratch of the rows stay null.
+// Many products in one kernel, a row each. All rows share types and transposes; M, N, K, bias and scale may differ.
+// The rows' own state and scratch stay null.
 struct GroupedMatmulArgs {
     void* state;
     void* scratch;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix product on oneDNN. Plain layouts on both sides: the weights change every step, and oneDNN packs them inside
-// the primitive, which at the row counts of training costs less than a reorder of our own.
-// linear_grad is oneDNN's inner product by weights, whose sums of dY cost nothing beside the product.
+// Matrix product on oneDNN, with plain layouts on both sides: the weights change every step, and at the row counts of
+// training oneDNN's packing inside the primitive costs less than a reorder of our own.
+// linear_grad is oneDNN's inner product by weights, whose bias sums cost nothing beside the product.
 #include "cg/grouped.h"
 #include "kernels_all.h"
 
@@ -19,7 +19,7 @@ void* matmul_prepare(MatmulArgs& g) {
                      y = md(g.M, g.N, false, g.type_y);
         memory::desc bias({1, g.N}, memory::data_type::f32, memory::dims{g.N, 1});
         memory::desc one({1, 1}, memory::data_type::f32, memory::dims{1, 1});
-        // Whether bias and scale are there is known before their addresses are: a 1 stands for "bound later".
+        // At this point bias and scale are null or the placeholder 1, which means "bound later".
         bool has_bias = g.bias != nullptr, has_scale = g.scale != nullptr;
         auto attr = attributes();
         dnnl::post_ops ops;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[b, c] = mean over n of x[b, n, c];  backward dX[b, n, c] = dY[b, c] / N.  x, dX [B, N, C], y, dY [B, C] in T, sums
-// in float. B N C FLOPs; x read once, y written once, and the other way round. Deterministic.
+// y[b, c] = mean over n of x[b, n, c];  backward: dX[b, n, c] = dY[b, c] / N
+//   x, dX [B, N, C] and y, dY [B, C] in T; sums in float
+// B N C FLOPs; one read of the input, one write of the output. Deterministic.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One vector of columns of one b at a time, down all n. Memory-bound. Versions: only this one; 8 x 196 x 768
-// forward 0.05 ms in f32 on 2 Zen 5 cores.
+// Sums one vector of columns of one b at a time over all n. Memory-bound.
+// Versions: only this one; 8 x 196 x 768 forward 0.05 ms in f32 on 2 Zen 5 cores.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block takes one patch: its bytes go through shared memory, so that reads run along the photograph's rows and writes
-// along the patch's. With planar 0 and P = 1 (plain normalisation) bytes and values have one order and a thread takes
-// one. Versions: only this one, not measured on a GPU yet.
+// A block converts one patch. Its bytes go through shared memory, so that reads run along the image's rows and writes
+// along the patch's. With planar 0 and P = 1 (plain normalisation) bytes and values share one order, and a thread
+// converts one. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -13,7 +13,7 @@ struct Scale {
     float a[3], b[3];  // y = a x + b
 };
 
-/// SIDE: the patch's, known to the compiler, which makes multiplications of the divisions; 0: P.
+/// SIDE: the patch size as a constant, so that the compiler turns divisions into multiplications; 0: any size.
 template <class T, int SIDE>
 __global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, int H, int W, int side, int planar, Scale s) {
     CG_SHARED(uint8_t, patch);

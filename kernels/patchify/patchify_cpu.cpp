@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A colour has 256 values: one table of results for each, so that an element is one look-up and one store.
-// Rows of patches are cut over the threads. Versions: only this one; 8 photographs of 224 pixels 0.16 ms in f32 on 2
-// Zen 5 cores.
+// A byte has 256 values: a table of results per colour makes each element one look-up and one store. Rows of patches
+// are split over the threads.
+// Versions: only this one; 8 images of 224 pixels 0.16 ms in f32 on 2 Zen 5 cores.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -19,7 +19,7 @@ void patchify(const PatchifyArgs& g) {
     T* y = (T*)g.y;
     parallel(g.B * rows, 4096 / (g.W * P) + 1, [&](i64 first, i64 last, int) {
         for (i64 r = first; r < last; r++) {
-            const uint8_t* src = x + r * P * g.W * 3;  // rows of patches follow each other through the batch
+            const uint8_t* src = x + r * P * g.W * 3;  // r counts rows of patches over the whole batch
             T* dst = y + r * cols * 3 * P * P;
             for (i64 t = 0; t < cols; t++, dst += 3 * P * P)
                 for (i64 py = 0; py < P; py++) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Over images (axis 0): a block takes 32 vertices. Where V is a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes)
-// and B at most 256, a thread reads four vertices of every 32nd row and keeps them in registers (up to 80 at B 128:
-// three blocks a multiprocessor, no spills); otherwise all B rows lie in shared memory as float (B up to 640; beyond,
-// the columns are read from cache). Two passes over them give r, a third the gradient: pred and target come from device
-// memory once, dPred goes there once. Floor: B V (4 + 2 sizeof T) bytes over bandwidth. Over vertices (axis 1): an
-// image's row is longer than a block's memory, so means, centred sums and the gradient are three kernels over chunks of
-// rows; the tensors (40 MB at B = 128) stay in the second-level cache between them. Losses: two doubles a block, added
-// in order by one block. Deterministic. Never raw sums of squares. Versions: shared memory alone, a vertex a thread (4
-// bytes a load, in bf16 2); this one. Neither measured on a GPU yet.
+// IMAGES: a block computes 32 vertices. Two passes over their columns give r, a third the gradient; pred and target are
+// read from device memory once, dPred is written once. The columns stay in one of:
+//   registers      V a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes) and B up to 256: a thread reads four
+//                  vertices of every 32nd row (up to 80 registers at B 128: three blocks a multiprocessor, no spills)
+//   shared memory  as float, B up to 640
+//   cache          any other shape
+// Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
+// VERTICES: an image's row is longer than a block's memory, so means, centred sums and the gradient are three kernels
+// over chunks of rows. Between them the tensors (40 MB at B 128) stay in L2.
+// Losses: two doubles a block, added in order by one block. Deterministic. Never raw sums of squares.
+// Versions: shared memory alone, a vertex a thread (loads of 4 bytes, in bf16 2); this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -35,13 +37,13 @@ __device__ inline float pixel_term(float d, PixelKind kind, float& slope) {
 
 /// Sums over the 8 row groups of each column, in every thread of the column.
 template <int N>
-__device__ inline void column_sums(float (&v)[N], float (*room)[kGroups][kColumns]) {
+__device__ inline void column_sums(float (&v)[N], float (*smem)[kGroups][kColumns]) {
     __syncthreads();
-    for (int k = 0; k < N; k++) room[k][threadIdx.y][threadIdx.x] = v[k];
+    for (int k = 0; k < N; k++) smem[k][threadIdx.y][threadIdx.x] = v[k];
     __syncthreads();
     for (int k = 0; k < N; k++) {
         float s = 0;
-        for (int i = 0; i < kGroups; i++) s += room[k][i][threadIdx.x];
+        for (int i = 0; i < kGroups; i++) s += smem[k][i][threadIdx.x];
         v[k] = s;
     }
 }
@@ -50,7 +52,7 @@ template <class T, bool TILE>
 __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const float* target, const float* w, T* dPred,
                                                         double* part, i64 B, i64 V, PixelKind kind, float eps) {
     CG_SHARED(float, tile);  // [2][B][32]
-    __shared__ float room[3][kGroups][kColumns];
+    __shared__ float smem[3][kGroups][kColumns];
     __shared__ double sums[2][kThreads];
     const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x;
     const bool in = c < V;
@@ -68,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const flo
             float slope;
             pixel += pixel_term(p - t, kind, slope);
         }
-    column_sums(m, room);
+    column_sums(m, smem);
     const float mp = m[0] / (float)B, mt = m[1] / (float)B;
     float s[3] = {0, 0, 0};
     if (in)
@@ -78,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const flo
             s[1] += y * y;
             s[2] += x * y;
         }
-    column_sums(s, room);
+    column_sums(s, smem);
     const float a = s[0] + eps, D = sqrtf(a) * sqrtf(s[1] + eps), r = D > 0 ? s[2] / D : 0.f;
     const double n = (double)B * (double)V;
     if (in) {
@@ -118,10 +120,10 @@ __device__ inline void store4(bf16* p, const float* v) {
     *(int2*)p = x;
 }
 
-/// Sums over the 32 rows of threads of each of a thread's four columns, in every thread of the column: over the four
-/// rows of a warp by shuffles, then over the warps in order.
+/// Sums each of a thread's four columns over the 32 rows of threads; every thread of the column gets the sum. Shuffles
+/// sum the four rows of a warp, shared memory the warps in order.
 template <int N>
-__device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kColumns]) {
+__device__ inline void column_sums4(float (&v)[N][4], float (*smem)[kGroups][kColumns]) {
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, x = (int)threadIdx.x % 8 * 4;
     __syncthreads();
 #pragma unroll
@@ -130,27 +132,27 @@ __device__ inline void column_sums4(float (&v)[N][4], float (*room)[kGroups][kCo
         for (int j = 0; j < 4; j++) {
             v[k][j] += __shfl_xor_sync(0xffffffffu, v[k][j], 8);
             v[k][j] += __shfl_xor_sync(0xffffffffu, v[k][j], 16);
-            if (lane < 8) room[k][warp][x + j] = v[k][j];
+            if (lane < 8) smem[k][warp][x + j] = v[k][j];
         }
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < N; k++)
 #pragma unroll
-        for (int j = 0; j < 4; j++) v[k][j] = room[k][0][x + j];
+        for (int j = 0; j < 4; j++) v[k][j] = smem[k][0][x + j];
 #pragma unroll 1  // all at once would take 96 registers
     for (int i = 1; i < kGroups; i++)
 #pragma unroll
         for (int k = 0; k < N; k++)
 #pragma unroll
-            for (int j = 0; j < 4; j++) v[k][j] += room[k][i][x + j];
+            for (int j = 0; j < 4; j++) v[k][j] += smem[k][i][x + j];
 }
 
-/// The same for V a multiple of 4 and B up to 32 R: a thread has R rows of four vertices, which stay in its registers.
+/// over_images for V a multiple of 4 and B up to 32 R: a thread keeps R rows of four vertices in registers.
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
     over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V,
                  PixelKind kind, float eps, double inv_n, double inv_v) {
-    __shared__ __align__(16) float room[3][kGroups][kColumns];
+    __shared__ __align__(16) float smem[3][kGroups][kColumns];
     __shared__ double dbl[33];
     const int row = (int)threadIdx.x / 8;
     const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x % 8 * 4;
@@ -171,7 +173,7 @@ __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
                 m[1][j] += t[i][j];
                 pixel += pixel_term(p[i][j] - t[i][j], kind, slope);
             }
-    column_sums4(m, room);
+    column_sums4(m, smem);
 #pragma unroll
     for (int k = 0; k < 2; k++)
 #pragma unroll
@@ -186,7 +188,7 @@ __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
                 s[1][j] += y * y;
                 s[2][j] += x * y;
             }
-    column_sums4(s, room);
+    column_sums4(s, smem);
     const float w0 = (float)(w[0] * inv_n), w1 = (float)(w[1] * inv_v);
     double corr = 0;
     float iD[4], ra[4];
@@ -225,30 +227,30 @@ __device__ inline void publish(double pixel, double corr, const float* w, float*
 
 __global__ void __launch_bounds__(1024)
     add_up(const double* part, i64 n, const float* w, float* total, float* pixel_out, float* corr_out) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     double s[2] = {0, 0};
     for (i64 i = threadIdx.x; i < n; i += 1024)
         for (int k = 0; k < 2; k++) s[k] += part[i * 2 + k];
-    const double pixel = block_sum(s[0], room), corr = block_sum(s[1], room);
+    const double pixel = block_sum(s[0], smem), corr = block_sum(s[1], smem);
     if (threadIdx.x == 0) publish(pixel, corr, w, total, pixel_out, corr_out);
 }
 
-/// Of an image: sums of p and t, then of squares and products about the means, by chunk of its row.
+/// Sums over one chunk of an image: of p and t, then of squares and products about the means.
 struct Sums {
     double p, t, pp, tt, pt, pixel;
 };
 
-__device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what, double* room) {
+__device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what, double* smem) {
     double x = 0;
     for (i64 i = threadIdx.x; i < chunks; i += 256) x += s[i].*what;
-    return block_sum(x, room);
+    return block_sum(x, smem);
 }
 
-/// STEP 0: means' sums; 1: centred sums; 2: gradient and pixel loss.
+/// STEP 0: sums for the means; 1: centred sums; 2: gradient and pixel loss.
 template <class T, int STEP>
 __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float* target, const float* w, T* dPred,
                                                      Sums* sums, i64 B, i64 V, PixelKind kind, float eps) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk,
               end = begin + kChunk < V ? begin + kChunk : V;
     const T* p = pred + b * V;
@@ -256,8 +258,8 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
     Sums *row = sums + b * chunks, *mine = row + blockIdx.x;
     float mp = 0, mt = 0;
     if (STEP > 0) {
-        mp = (float)(row_sum(row, chunks, &Sums::p, room) / (double)V);
-        mt = (float)(row_sum(row, chunks, &Sums::t, room) / (double)V);
+        mp = (float)(row_sum(row, chunks, &Sums::p, smem) / (double)V);
+        mt = (float)(row_sum(row, chunks, &Sums::t, smem) / (double)V);
     }
     if (STEP == 0) {
         float x = 0, y = 0;
@@ -265,7 +267,7 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
             x += to_float(p[i]);
             y += t[i];
         }
-        const double sx = block_sum((double)x, room), sy = block_sum((double)y, room);
+        const double sx = block_sum((double)x, smem), sy = block_sum((double)y, smem);
         if (threadIdx.x == 0) mine->p = sx, mine->t = sy;
     } else if (STEP == 1) {
         float xx = 0, yy = 0, xy = 0;
@@ -275,11 +277,11 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
             yy += y * y;
             xy += x * y;
         }
-        const double a = block_sum((double)xx, room), c = block_sum((double)yy, room), d = block_sum((double)xy, room);
+        const double a = block_sum((double)xx, smem), c = block_sum((double)yy, smem), d = block_sum((double)xy, smem);
         if (threadIdx.x == 0) mine->pp = a, mine->tt = c, mine->pt = d;
     } else {
-        const double a = row_sum(row, chunks, &Sums::pp, room) + eps, c = row_sum(row, chunks, &Sums::tt, room) + eps;
-        const double pt = row_sum(row, chunks, &Sums::pt, room), D = sqrt(a * c), n = (double)B * (double)V;
+        const double a = row_sum(row, chunks, &Sums::pp, smem) + eps, c = row_sum(row, chunks, &Sums::tt, smem) + eps;
+        const double pt = row_sum(row, chunks, &Sums::pt, smem), D = sqrt(a * c), n = (double)B * (double)V;
         const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)B), iD = D > 0 ? (float)(1 / D) : 0.f,
                     ra = D > 0 ? (float)(pt / D / a) : 0.f;
         float pixel = 0;
@@ -289,14 +291,14 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
             pixel += pixel_term(x - y, kind, slope);
             dPred[b * V + i] = from_float<T>(w0 * slope - w1 * ((y - mt) * iD - (x - mp) * ra));
         }
-        const double sum = block_sum((double)pixel, room);
+        const double sum = block_sum((double)pixel, smem);
         if (threadIdx.x == 0) mine->pixel = sum;
     }
 }
 
 __global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps,
                                                      const float* w, float* total, float* pixel_out, float* corr_out) {
-    __shared__ double room[33];
+    __shared__ double smem[33];
     double pixel = 0, corr = 0;
     for (i64 b = threadIdx.x; b < B; b += 256) {
         double a = eps, c = eps, pt = 0;
@@ -307,8 +309,8 @@ __global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunk
         const double D = sqrt(a * c);
         corr += 1 - (D > 0 ? pt / D : 0);
     }
-    pixel = block_sum(pixel, room) / ((double)B * (double)V);
-    corr = block_sum(corr, room) / (double)B;
+    pixel = block_sum(pixel, smem) / ((double)B * (double)V);
+    corr = block_sum(corr, smem) / (double)B;
     if (threadIdx.x == 0) publish(pixel, corr, w, total, pixel_out, corr_out);
 }
 
@@ -330,7 +332,8 @@ void pearson_loss(const PearsonLossArgs& g, Stream st) {
         const i64 n = ceil_div(g.V, kColumns);
         double* part = (double*)g.scratch;
         const dim3 threads(kColumns, kGroups);
-        // Both ways compute the same; where the tile has no room (8 KiB are static), the columns are read from cache.
+        // All three kernels compute the same. If the tile does not fit beside 8 KiB of static shared memory, the
+        // columns are read from cache.
         const size_t tile = (size_t)(2 * g.B * kColumns * 4);
         auto four = [&](auto r) {
             CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(n), kThreads, 0, st, p, t, w, dP, part, (int)g.B, g.V,

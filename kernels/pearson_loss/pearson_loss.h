@@ -5,12 +5,13 @@
 //   corr = mean over groups of 1 - r. IMAGES: a group is a vertex, r is over the B images. VERTICES: a group is an
 //   image, r is over the V vertices.
 //   r = <pc, tc> / D,  D = sqrt((|pc|^2 + eps) (|tc|^2 + eps)),  pc, tc centred over the group
-//   d(1 - r)/dp = -(tc / D - r pc / (|pc|^2 + eps)), whose mean over the group is zero already.
-// The gradient is at most 2 / sqrt(eps) for each group, however flat the prediction; eps 0 leaves it unbounded. Where
-// D is 0 (eps 0 and a constant) r and its gradient are 0.
-// losses = {total, pixel, corr} (float). About 16 B V FLOPs; one read of pred and target, one write of dPred.
-// Never raw sums of squares (at offset 1000 they lose r altogether): two passes over a tile that stays in cache.
-// Deterministic: parts cut by position, their sums added in order in double.
+//   d(1 - r)/dp = -(tc / D - r pc / (|pc|^2 + eps)); its mean over the group is zero without centring
+// total, pixel and corr are one float each.
+// A group's gradient is at most 2 / sqrt(eps), however flat the prediction; eps 0 leaves it unbounded. If D is 0 (eps 0
+// and a constant group), r and its gradient are 0.
+// About 16 B V FLOPs; one read of pred and target, one write of dPred.
+// Two passes over a tile that stays in cache, because raw sums of squares lose r altogether at an offset of 1000.
+// Deterministic: parts depend on positions alone, and their sums are added in order in double.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Axis 0: a thread takes a run of vertices, one vector of them at a time through all images; the column (B rows of one
-// cache line) is read from memory once and passed over three times in cache. Axis 1: a thread takes whole images.
-// Versions: only this one; [64, 39548] f32 on 2 Zen 5 cores 12.4 times PyTorch over images, 15.4 over vertices
-// (bench/results/2026-11-24-cpu-kernels.md; goal 5); bf16 17 and 23 times
-// (2026-11-24-cpu-kernels-jmh.md).
+// IMAGES: a thread takes a run of vertices, one vector of them at a time through all images. The column (B rows of one
+// cache line) is read from memory once and passed over three times in cache. VERTICES: a thread takes whole images.
+// Versions: only this one; [64, 39548] on 2 Zen 5 cores: f32 12.4 times as fast as PyTorch over images, 15.4 over
+// vertices (bench/results/2026-11-24-cpu-kernels.md; goal 5); bf16 17 and 23 times (2026-11-24-cpu-kernels-jmh.md).
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -93,7 +92,7 @@ void vertices(const PearsonLossArgs& g) {
         for (i64 i = b0; i < b1; i++) {
             const T* pi = p + i * V;
             const float* ti = t + i * V;
-            // Long sums: pieces in vector lanes, their totals in double.
+            // Long sums: pieces in vector lanes, totals in double.
             double mpd = 0, mtd = 0, a = g.eps, b = g.eps, xy = 0;
             for (i64 c = 0; c < V; c += 2048) {
                 i64 e = V - c < 2048 ? V : c + 2048;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block takes 32 vertices with 8 threads each, and the batch in tiles of 64 rows: a thread has every eighth row of a
-// tile in its registers, so pred and target come from device memory once (3 blocks of 256 threads a multiprocessor, 16
-// loads of a thread in flight). Two passes over the tile, their sums through shared memory in order; the first thread
-// of a vertex merges the tile into the moments, which it loads at the start and stores at the end. At B 128 and V
-// 39,548 0.06 GFLOP of double and 20 million conversions behind 43.7 MB, the floor on most cards. No atomics. Rows
-// outside the batch cannot be reported from here: the moments become NaN. Versions: tiles of 128 rows take 80 registers
-// with a spill, or 2 blocks; sums of all 8 threads at once, or the moments in registers, spill too. This one has 71 to
-// 78 registers. Not measured on a GPU yet.
+// A block computes 32 vertices with 8 threads each, and takes the batch in tiles of 64 rows. A thread holds every
+// eighth row of a tile in registers, so pred and target are read from device memory once (3 blocks of 256 threads a
+// multiprocessor, 16 loads in flight a thread).
+// Two passes over the tile; their sums meet in shared memory in order. The first thread of a vertex merges the tile
+// into the moments, which it loads at the start and stores at the end. No atomics.
+// Floor: at B 128 and V 39,548 0.06 GFLOP of double and 20 million conversions hide behind 43.7 MB, which is the floor
+// on most GPUs.
+// A kernel cannot report rows outside the batch: the moments become NaN.
+// Versions: tiles of 128 rows take 80 registers with a spill, or 2 blocks; sums of all 8 threads at once, or the
+// moments in registers, spill too. This one has 71 to 78 registers.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -16,31 +18,31 @@ namespace {
 
 constexpr int kColumns = 32, kGroups = 8, kRows = 8, kTile = kGroups * kRows;
 
-/// Sums over the 8 threads of each column, in every one of them.
+/// Sums over the 8 threads of each column; all 8 get the sum.
 template <int N>
-__device__ inline void column_sums(double (&v)[N], double (*room)[kGroups][kColumns]) {
+__device__ inline void column_sums(double (&v)[N], double (*smem)[kGroups][kColumns]) {
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < N; k++) room[k][threadIdx.y][threadIdx.x] = v[k];
+    for (int k = 0; k < N; k++) smem[k][threadIdx.y][threadIdx.x] = v[k];
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < N; k++) v[k] = room[k][0][threadIdx.x];
+    for (int k = 0; k < N; k++) v[k] = smem[k][0][threadIdx.x];
 #pragma unroll 1  // all at once would take 48 registers
     for (int i = 1; i < kGroups; i++)
 #pragma unroll
-        for (int k = 0; k < N; k++) v[k] += room[k][i][threadIdx.x];
+        for (int k = 0; k < N; k++) v[k] += smem[k][i][threadIdx.x];
 }
 
 template <class T>
 __global__ void __launch_bounds__(kColumns* kGroups, 3)
     add_moments(const T* pred, const float* target, const int* rows, double* state, int B, int V) {
-    __shared__ double room[3][kGroups][kColumns], s[5][kColumns];  // s: in registers it would make the others spill
+    __shared__ double smem[3][kGroups][kColumns], s[5][kColumns];  // s in registers would spill others
     const int x = (int)threadIdx.x, y = (int)threadIdx.y;
     const int c = (int)blockIdx.x * kColumns + x;
     const int before = rows[0], n = rows[1];
-    const bool in = c < V, keeps = in && y == 0, ok = before >= 0 && n >= 0 && n <= B;
+    const bool in = c < V, owner = in && y == 0, ok = before >= 0 && n >= 0 && n <= B;
     double count = before;
-    if (keeps)
+    if (owner)
         for (int k = 0; k < 5; k++) s[k][x] = before > 0 ? state[(i64)k * V + c] : 0;
     for (int first = 0; ok && first < n; first += kTile) {
         const int left = n - first < kTile ? n - first : kTile, mine = in ? left : 0;
@@ -60,7 +62,7 @@ __global__ void __launch_bounds__(kColumns* kGroups, 3)
                 m[0] += a[i] - p0;
                 m[1] += b[i] - t0;
             }
-        column_sums(m, room);
+        column_sums(m, smem);
         const double part = 1.0 / left;
         m[0] *= part;
         m[1] *= part;
@@ -72,8 +74,8 @@ __global__ void __launch_bounds__(kColumns* kGroups, 3)
                 q[1] += w * w;
                 q[2] += u * w;
             }
-        column_sums(q, room);
-        if (keeps) {
+        column_sums(q, smem);
+        if (owner) {
             const double share = left / (count + left), weight = count * share, d = p0 + m[0] - s[0][x],
                          e = t0 + m[1] - s[1][x];
             s[0][x] += d * share;
@@ -84,7 +86,7 @@ __global__ void __launch_bounds__(kColumns* kGroups, 3)
             count += left;
         }
     }
-    if (keeps)
+    if (owner)
         for (int k = 0; k < 5; k++) state[(i64)k * V + c] = ok ? s[k][x] : (double)bits_to_float(0x7fc00000u);
 }
 
@@ -92,7 +94,8 @@ __global__ void __launch_bounds__(kColumns* kGroups, 3)
 
 template <class T>
 void pearson_moments(const PearsonMomentsArgs& g, Stream st) {
-    CG_CHECK(g.B < 1 << 30 && g.V < (1ll << 31) / kTile, "rows within a tile are told apart by 32 bits");
+    CG_CHECK(g.B < 1 << 30 && g.V < (1ll << 31) / kTile,
+             "B must be below 2^30 and V below 2^25: offsets within a tile have 32 bits");
     CG_LAUNCH((add_moments<T>), grid(ceil_div(g.V, kColumns)), dim3(kColumns, kGroups), 0, st, (const T*)g.pred,
               (const float*)g.target, (const int*)g.rows, (double*)g.state, (int)g.B, (int)g.V);
 }

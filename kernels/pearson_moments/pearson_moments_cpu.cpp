@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread takes a run of vertices, eight vectors of them at a time down all images for the means, then one after the
-// other for the sums about them: what is read (n rows of up to 512 bytes) comes from memory once. Sums of double in
-// registers, two vectors of them for one of floats. Floor at [64, 39548] f32: 23.4 MB, 0.4 to 0.65 ms at 57 to 36 GB/s.
-// Versions, CPU time of one thread at [64, 39548] on a Zen 4 core of a machine that others kept busy, so good for their
-// ratio alone: one vector at a time 3.9 to 4.3 ms, four 4.1 to 4.6, eight 3.2 to 4.0 (at V 2012, in the second-level
-// cache, 0.07 against 0.11 ms for one). Eight on both cores of a quiet one (JMH): 0.75 ms in f32, 31 GB/s, 0.82 with
-// bf16 predictions.
+// A thread takes a run of vertices, eight vectors at a time: first down all images for the means, then vector by vector
+// for the sums about the means. So the n rows of up to 512 bytes are read from memory once. Sums are double, in
+// registers, two vectors for one of floats.
+// Floor at [64, 39548] f32: 23.4 MB, 0.4 to 0.65 ms at 57 to 36 GB/s.
+// Versions, CPU time of one thread at [64, 39548] on a Zen 4 core of a busy machine, so only the ratios count: one
+// vector at a time 3.9 to 4.3 ms, four 4.1 to 4.6, eight 3.2 to 4.0 (at V 2012, in L2, 0.07 against 0.11 ms for one).
+// Eight on both cores of a quiet machine (JMH): 0.75 ms in f32, 31 GB/s, 0.82 with bf16 predictions.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -15,7 +15,7 @@ namespace CG_NS {
 
 namespace {
 
-/// As many bytes as a vector of floats: half of its elements.
+/// A vector of doubles, as many bytes as vf and so half its elements.
 typedef double vd __attribute__((vector_size(W * 4)));
 
 inline void widen(vf v, vd* to) {
@@ -36,15 +36,15 @@ inline void get(const T* p, i64 n, vd* to) {
     widen(n == W ? load(p) : load_n(p, n), to);
 }
 
-/// Vectors that a thread walks down at once: half a KiB of a row, so that few pages are touched for what is read.
+/// Vectors that a thread takes at once: half a KiB of a row, so that it touches few pages for the bytes it reads.
 constexpr int K = 8;
 
-/// First row and mean distance from it, of W vertices.
+/// First row of W vertices, and the mean distance of all rows from it.
 struct Shift {
     vd first[2], mean[2] = {};
 };
 
-/// Of N vectors of a tensor, the last of them with n elements.
+/// Computes the shifts of N vectors of a tensor; the last vector has n elements.
 template <int N, class T>
 inline void shifts(const T* p, i64 rows, i64 V, i64 n, Shift* s) {
     vd x[2];
@@ -56,11 +56,11 @@ inline void shifts(const T* p, i64 rows, i64 V, i64 n, Shift* s) {
         }
     for (int k = 0; k < N; k++)
         for (int h = 0; h < 2; h++)
-            // x - x is 0, or NaN for a value that is not finite, of which one row alone takes no difference
+            // Adding x - x, 0 or NaN, makes a first value that is not finite show even if there is only one row.
             s[k].mean[h] = (s[k].mean[h] + (s[k].first[h] - s[k].first[h])) / (double)rows;
 }
 
-/// Merges the rows of W vertices, of which n are there, into their moments; share of the rows, weight of the distances.
+/// Merges the rows of n <= W vertices into their moments. share and weight: the header's n / (N + n) and N n / (N + n).
 template <class T>
 inline void merge(const T* p, const float* t, i64 rows, i64 V, i64 n, Shift a, Shift b, double* state, double share,
                   double weight) {
@@ -97,7 +97,7 @@ inline void merge(const T* p, const float* t, i64 rows, i64 V, i64 n, Shift a, S
     for (int j = 0; j < 5; j++) std::memcpy(state + j * V, s[j], (size_t)n * 8);
 }
 
-/// N vectors of vertices, the last of them with n.
+/// Updates N vectors of vertices; the last has n vertices.
 template <int N, class T>
 inline void run(const T* p, const float* t, i64 rows, i64 V, i64 n, double* state, double share, double weight) {
     Shift a[N], b[N];
@@ -113,7 +113,7 @@ template <class T>
 void pearson_moments(const PearsonMomentsArgs& g) {
     const int32_t* count = (const int32_t*)g.rows;
     const i64 rows = count[1], V = g.V;
-    CG_CHECK(count[0] >= 0 && rows >= 0 && rows <= g.B, "rows outside the batch");
+    CG_CHECK(count[0] >= 0 && rows >= 0 && rows <= g.B, "rows = {N, n}: N must not be negative, n must be in 0..B");
     const double before = count[0], share = rows > 0 ? (double)rows / (before + (double)rows) : 0,
                  weight = before * share;
     parallel((V + K * W - 1) / (K * W), 8, [&](i64 b0, i64 b1, int) {

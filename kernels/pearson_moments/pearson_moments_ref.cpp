@@ -7,7 +7,7 @@ void pearson_moments(const PearsonMomentsArgs& g) {
     const double *p = (const double*)g.pred, *t = (const double*)g.target;
     const int32_t* rows = (const int32_t*)g.rows;
     const i64 n = rows[1], V = g.V;
-    CG_CHECK(rows[0] >= 0 && n >= 0 && n <= g.B, "rows outside the batch");
+    CG_CHECK(rows[0] >= 0 && n >= 0 && n <= g.B, "rows = {N, n}: N must not be negative, n must be in 0..B");
     for (i64 v = 0; v < V; v++) {
         double* s = (double*)g.state + v;
         if (rows[0] == 0) s[0] = s[V] = s[2 * V] = s[3 * V] = s[4 * V] = 0;

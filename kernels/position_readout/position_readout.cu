@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2. dX: vertices are
-// listed by cell (a block a cell scans all of them, twice: count, then place), then a block takes a pixel, 128 channels
-// and up to 8 images and walks down its four cells. Where points crowd, few blocks have most of the work. Floor:
-// forward bytes of w over bandwidth. Versions: only this one, not measured on a GPU yet.
+// Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2.
+// dX: vertices are listed by cell (a block per cell scans all vertices twice, to count and to place). Then a block
+// takes a pixel, 128 channels and up to 8 images, and sums over the pixel's four cells. If points crowd, few blocks do
+// most of the work.
+// Floor: forward bytes of w over bandwidth. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -91,8 +92,9 @@ __global__ void __launch_bounds__(32 * kWarps)
     cell[v] = ay.i[0] * W + ax.i[0];
 }
 
-/// Vertices in a block's cell: counted into count[cell], or, where `order`, listed from first[cell] on. A thread takes
-/// every 256th vertex, and its finds lie together: another order than the vertices', but always the same.
+/// Finds the vertices of a block's cell: counts them into count[cell] or, with `order`, lists them from first[cell] on.
+/// A thread scans every 256th vertex and lists its vertices together; this order differs from the vertices' but is
+/// always the same.
 __global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count, const int* first, int* order, int V) {
     __shared__ int found[kScan];
     const int me = (int)blockIdx.x, t = (int)threadIdx.x;
@@ -128,7 +130,7 @@ __global__ void __launch_bounds__(kScan) start_cells(const int* count, int* firs
     }
 }
 
-/// Grid: pixels, parts of 128 of the L C channels, images in eights.
+/// dX. Grid: pixels, 128 of the L C channels, 8 images.
 template <class T>
 __global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* position, const T* w, const int* order,
                                                   const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
@@ -138,7 +140,7 @@ __global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* posi
     float s[kImages];
 #pragma unroll
     for (int j = 0; j < kImages; j++) s[j] = 0;
-    for (int k = 3; k >= 0; k--) {  // the cell whose corner k the pixel is
+    for (int k = 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
         const int cy = y - k / 2, cx = x - k % 2;
         if (cy < 0 || cx < 0) continue;
         for (int i = first[cy * W + cx]; i < first[cy * W + cx + 1]; i++) {

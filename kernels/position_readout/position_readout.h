@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Readout of maps at a learned point for each vertex (Lurz et al. 2021), over L layers:
+// Reads maps at one learned point per vertex (Lurz et al. 2021), over L layers:
 //   y[b, v] = sum_l,c w[v, l C + c] sum_k q[v, k] x[b, l, pixel[v, k], c] + bias[v]
-//   x [B, L, H, W, C], w [V, L C], y [B, V] in T; position [V, 2], bias [V] in float.
-// Pixels and weights as torch's grid_sample, bilinear, align_corners false, padding border: position (x, y) in -1..1
-// lies at
-//   px = clamp(((x + 1) W - 1) / 2, 0, W - 1), and so py; corners k = 0..3 at floor(px) + k % 2, floor(py) + k / 2,
-//   weights q the products of the distances to the opposite sides. A position that is NaN makes its vertex NaN.
+//   x [B, L, H, W, C], w [V, L C], y [B, V] in T; position [V, 2], bias [V] in float
+// Interpolation as torch's grid_sample (bilinear, align_corners false, padding border), position (x, y) in -1..1:
+//   px = clamp(((x + 1) W - 1) / 2, 0, W - 1), py likewise; corners k = 0..3 at floor(px) + k % 2, floor(py) + k / 2
+//   q[k]: products of the distances to the opposite sides. A NaN position makes its vertex NaN.
 // Backward:
 //   dw[v, l C + c] = sum_k q[k] s[k],  s[k] = sum_b dY[b, v] x[b, l, pixel[k], c];  dbias[v] = sum_b dY[b, v]
 //   dposition[v] = sum_k dq[k]/dposition sum_l,c w s[k], 0 where the point is clamped;  all three in float
 //   dX[b, l, p, c] = sum over v and k with pixel[v, k] = p of q[v, k] dY[b, v] w[v, l C + c]  in T
-// dX is gathered, not scattered: vertices are sorted by their cell floor(py) W + floor(px), and a pixel takes its four
-// cells in order and the vertices of each in order. No atomics; deterministic. 10 B V L C FLOPs forward, 18 backward; w
-// read once forward, five times backward, dw written once.
+// dX is gathered, not scattered: vertices are sorted by cell floor(py) W + floor(px), and each pixel sums the vertices
+// of its four cells, both in a fixed order. No atomics; deterministic.
+// 10 B V L C FLOPs forward, 18 backward. w is read once forward and five times backward; dw is written once.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

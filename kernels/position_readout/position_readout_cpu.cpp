@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2. dX: a thread
-// owns two vectors of channels of all pixels, so that threads are equally busy however the points crowd; up to 8 images
-// of a pixel are summed in registers, and each vector of w loaded serves them all. Versions: only this one, not
-// measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
+// Forward: vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2.
+// dX: a thread owns two vectors of channels of all pixels, so that threads have equal work however points crowd.
+// Up to 8 images of a pixel are summed in registers, and one load of w serves them all.
+// Versions: only this one, not measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -28,7 +28,7 @@ inline Axis axis(float at, i64 n) {
     return a;
 }
 
-/// order [V]: vertices sorted by cell, else as they are; first [cells + 1].
+/// order [V]: the vertices, sorted by cell (stable); first [cells + 1]: where each cell begins in order.
 void sort(const float* position, i64 V, i64 H, i64 Wd, int32_t* order, int32_t* first) {
     const i64 cells = H * Wd;
     auto cell = [&](i64 v) { return axis(position[2 * v + 1], H).i[0] * Wd + axis(position[2 * v], Wd).i[0]; };
@@ -47,7 +47,7 @@ inline vf get(const T* p, i64 n) {
     return Full ? load(p) : load_n(p, n);
 }
 
-/// sum_c w sum_k q[k] at[k], the four pixels' channels.
+/// s plus sum_c w sum_k q[k] at[k], in vector lanes; at[k] are the channels of the four pixels.
 template <class T>
 inline vf point(const T* const* at, const T* w, const vf* q, i64 C, vf s) {
     i64 c = 0;
@@ -65,7 +65,7 @@ inline vf point(const T* const* at, const T* w, const vf* q, i64 C, vf s) {
     return s;
 }
 
-/// One vertex and one vector of channels of one layer: dw, and what the four pixels give to the derivative by the
+/// For one vertex and one vector of channels of one layer: dw, and the four pixels' parts (dots) of the gradient by the
 /// position.
 template <bool Full, class T>
 inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, const T* w, const vf* q, float* dw,
@@ -82,12 +82,12 @@ inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, 
     for (int k = 0; k < 4; k++) dots[k] = fma(vw, s[k], dots[k]);
 }
 
-/// N images from b on of one pixel and M vectors of channels, the last of n channels.
+/// dX of one pixel, for N images from b on and M vectors of channels, the last with n channels.
 template <int N, int M, bool Full, class T>
 inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
                        const float* q, i64 y, i64 x, i64 b, i64 l, i64 c, i64 n) {
     vf s[N][M] = {};
-    for (int k = 3; k >= 0; k--) {  // the cell whose corner k the pixel is
+    for (int k = 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
         const i64 cy = y - k / 2, cx = x - k % 2;
         if (cy < 0 || cx < 0) continue;
         for (i64 i = first[cy * g.W + cx]; i < first[cy * g.W + cx + 1]; i++) {
@@ -161,7 +161,7 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
     const i64 B = g.B, L = g.L, C = g.C, V = g.V, layer = g.H * g.W * C;
     int32_t *order = (int32_t*)g.scratch, *first = order + V;
     float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)),
-          *qs = dYt + B * V;  // [V, B] and [V, 4] in the order
+          *qs = dYt + B * V;  // [V, B] and [V, 4], sorted by order
     sort(position, V, g.H, g.W, order, first);
     parallel(V, 16384 / (B * L * C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {

@@ -8,7 +8,7 @@ namespace cg::ref {
 namespace {
 struct Axis {
     i64 i[2];
-    double q[2], dq;  // weights, and the derivative of the second by the position
+    double q[2], dq;  // weights, and the derivative of q[1] by the position
 };
 
 Axis axis(double at, i64 n) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A warp takes a vertex, its lanes the features. Floor: bytes of t (and dt) over bandwidth.
-// Versions: only this one, not measured on a GPU yet.
+// A warp computes a vertex, its lanes the features. Floor: bytes of t (and dt) over bandwidth. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each vertex's own product with its features, the second half of the factorised readout (Klindt et al. 2017):
-//   y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v];  t [V, B, K], w [V, K], y [B, V] in T, bias [V] in float.
-// Backward: dt[v, b, k] = dY[b, v] w[v, k] in T;  dw[v, k] = sum_b dY[b, v] t[v, b, k], dbias[v] = sum_b dY[b, v] in
-// float. w is in T as every weight of a product is: its float master belongs to the optimizer. 2 V B K FLOPs forward, 3
-// V B K backward; t read once, and dt written once. Deterministic: a vertex is one thread's or warp's.
+// A product of each vertex with its own features, the second half of the factorised readout (Klindt et al. 2017):
+//   y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v];  t [V, B, K], w [V, K], y [B, V] in T, bias [V] in float
+// Backward:
+//   dt[v, b, k] = dY[b, v] w[v, k] in T
+//   dw[v, k] = sum_b dY[b, v] t[v, b, k] and dbias[v] = sum_b dY[b, v] in float
+// w is in T like the weight of any product; the optimizer holds the float master copy.
+// 2 V B K FLOPs forward, 3 V B K backward; t is read once, dt written once.
+// Deterministic: one thread or one warp computes a vertex.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

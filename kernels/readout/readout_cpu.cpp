@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vertices are cut over the threads; y and dY, the other way round, are touched along neighbouring vertices, whose
-// lines stay in cache. Memory-bound by t and dt. Versions: only this one, not measured on a quiet machine.
+// Vertices are split over the threads. y and dY have vertices innermost: neighbouring vertices share their cache lines.
+// Memory-bound by t and dt. Versions: only this one, not measured on a quiet machine.
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

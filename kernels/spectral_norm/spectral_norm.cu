@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// All weights of all discriminators in three launches (up to 256 weights; more take another round). W is read from
-// device memory once: a block takes some rows; for each it makes s_i = W_i . v and adds s_i W_i to its own t, the
-// second look at the row hitting the cache; 512 threads with four vectors of 16 bytes under way each cover the memory's
-// latency (a number at a time could not: 4 KB under way where some 23 are needed). Rows of up to 1024 numbers belong to
-// a warp, which keeps its t in shared memory; longer ones to the block. Then t is summed over the blocks in order, and
-// u, v, sigma follow. Floor: W once over bandwidth (plus blocks x N of partial t, at most a quarter of it for [512,
-// 39548]). Versions: a number a load, 256 threads; this one. Neither measured on a GPU yet.
+// spectral_norm: three launches for the weights of all discriminators (up to 256; further weights take another round).
+// W is read from device memory once: a block takes some rows, computes s_i = W_i . v for each and adds s_i W_i to its
+// own t; the second read of the row hits the cache. 512 threads with four loads of 16 bytes in flight each cover the
+// memory latency (single-number loads keep 4 KB in flight where about 23 are needed).
+// A row of up to 1024 numbers belongs to a warp, which keeps its t in shared memory; a longer one to the block. Then t
+// is summed over the blocks in order, and u, v, sigma follow.
+// Floor: W once over bandwidth, plus blocks x N of partial t, which for [512, 39548] is at most a quarter of W.
+// Versions: single-number loads, 256 threads; this one.
 //
-// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products read by 16 bytes, one block
-// for each weight its blocks' sums in order. Floor: G and W once. spectral_norm_grad: a block takes 8192 elements.
-// Floor: G read, dW written. Versions: a number a load, lambda summed again by every block of the second pass; this
-// one. Not measured on a GPU yet.
+// spectral_norm_lambda: two launches for all weights. A block sums pieces of 8192 products with loads of 16 bytes; one
+// block per weight adds its blocks' sums in order. Floor: G and W once.
+//
+// spectral_norm_grad: a block takes 8192 elements. Floor: G read, dW written.
+// Versions of both: single-number loads, every block of the second pass summing lambda again; this one.
 #include <vector>
 
 #include "gradient.cuh"
@@ -26,8 +28,8 @@ constexpr i64 kSharedT = 160 << 10;
 struct Weight {
     SpectralNormRow r;
     float* t;    // [parts][N]
-    double* ss;  // [parts]: of s^2, or of u s
-    double* tt;  // [tiles]: of t^2
+    double* ss;  // [parts]: sums of s^2, or of u s
+    double* tt;  // [tiles]: sums of t^2
     i64 parts, tiles;
 };
 
@@ -39,7 +41,7 @@ i64 parts_of(const SpectralNormRow& r) {
 }
 i64 tiles_of(const SpectralNormRow& r) { return ceil_div(r.N, kThreads); }
 
-/// Bytes of scratch of a weight; with `at`, also its parts' addresses.
+/// Bytes of scratch of a weight; fills w, if not null, with its addresses from `at` on.
 i64 place(const SpectralNormRow& r, char* at, Weight* w) {
     const i64 parts = parts_of(r), tiles = tiles_of(r);
     const i64 t = align_up(parts * r.N * 4, 256), ss = align_up(parts * 8, 256), tt = align_up(tiles * 8, 256);
@@ -47,7 +49,7 @@ i64 place(const SpectralNormRow& r, char* at, Weight* w) {
     return t + ss + tt;
 }
 
-// A thread's columns of a row: vectors of VEC numbers, thread `at` of `of`.
+/// Calls f(j) for a thread's columns of a row: vectors of VEC numbers, for thread `at` of `of`.
 template <int VEC, class F>
 __device__ inline void own_columns(i64 N, int at, int of, F&& f) {
 #pragma unroll 4
@@ -64,8 +66,8 @@ __device__ inline void store_some(float* p, const float (&x)[VEC]) {
     else p[0] = x[0];
 }
 
-/// t += s W_i and the sum of s^2 (of u s) over the rows begin, begin + step ... of a warp or block of `of` threads,
-/// whose sum of its threads' parts is total().
+/// Adds s W_i to t and returns the sum of s^2 (or u s) over the rows begin, begin + step ... of a warp or block of `of`
+/// threads; total() sums over these threads.
 template <int VEC, class S>
 __device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, float* t, int at, int of, bool advance,
                               S&& total) {
@@ -106,21 +108,22 @@ __device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, flo
 
 __global__ void __launch_bounds__(kThreads, 1)
     sums(const Rows<Weight, kRows> __grid_constant__ rows, int advance, i64 shared_floats) {
-    CG_SHARED(float, room);
+    CG_SHARED(float, smem);
     __shared__ double dbl[33];
     __shared__ float one[33];
     int part;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, part)];
-    // In 32 bits: a division of 64 is a call, for which registers spill. The first M % parts blocks have one row more.
-    const int M = (int)w.r.M, parts = (int)w.parts, some = M / parts, more = M % parts;
-    const i64 N = w.r.N, begin = (i64)part * some + (part < more ? part : more),
-              end = begin + some + (part < more ? 1 : 0);
+    // 32 bits, because a 64-bit division is a call, which spills registers. The first M % parts blocks have one row
+    // more.
+    const int M = (int)w.r.M, parts = (int)w.parts, rows_each = M / parts, more = M % parts;
+    const i64 N = w.r.N, begin = (i64)part * rows_each + (part < more ? part : more),
+              end = begin + rows_each + (part < more ? 1 : 0);
     float* t_out = w.t + (i64)part * N;
     const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
     const bool vectors = N % 4 == 0 && (((uintptr_t)w.r.W | (uintptr_t)w.r.v_in) & 15) == 0;
     double ss;
     if (N <= kNarrow) {
-        float* t = room + (i64)warp * N;
+        float* t = smem + (i64)warp * N;
         auto total = [](float s) { return warp_sum(s); };
         ss = vectors ? walk<4>(w, begin + warp, end, kWarpsN, t, lane, 32, advance, total)
                      : walk<1>(w, begin + warp, end, kWarpsN, t, lane, 32, advance, total);
@@ -128,12 +131,12 @@ __global__ void __launch_bounds__(kThreads, 1)
         if (advance)
             for (i64 j = tid; j < N; j += kThreads) {
                 float x = 0;
-                for (int k = 0; k < kWarpsN; k++) x += room[k * N + j];
+                for (int k = 0; k < kWarpsN; k++) x += smem[k * N + j];
                 t_out[j] = x;
             }
         ss = block_sum(lane == 0 ? ss : 0, dbl);
     } else {
-        float* t = N <= shared_floats ? room : t_out;  // a thread's own columns either way
+        float* t = N <= shared_floats ? smem : t_out;  // a thread touches only its own columns of t
         auto total = [&](float s) { return block_sum(s, one); };
         ss = vectors ? walk<4>(w, begin, end, 1, t, tid, kThreads, advance, total)
                      : walk<1>(w, begin, end, 1, t, tid, kThreads, advance, total);
@@ -159,10 +162,10 @@ __global__ void __launch_bounds__(kThreads) sum_t(const Rows<Weight, kRows> __gr
     if (threadIdx.x == 0) w.tt[tile] = tt;
 }
 
-__device__ inline double ordered_sum(const double* x, i64 n, double* room) {
+__device__ inline double ordered_sum(const double* x, i64 n, double* smem) {
     double s = 0;
     for (i64 i = threadIdx.x; i < n; i += kThreads) s += x[i];
-    return block_sum(s, room);
+    return block_sum(s, smem);
 }
 
 __global__ void __launch_bounds__(kThreads) finish(const Rows<Weight, kRows> __grid_constant__ rows, int advance) {
@@ -193,22 +196,22 @@ i64 dot_blocks(i64 n) {
     return b < 4 * kBlocks ? b : 4 * kBlocks;
 }
 
-/// A weight of the backward pass with its sums of G W, one for each of its blocks.
-struct Back {
+/// A weight of spectral_norm_lambda and its partial sums of G W, one per block.
+struct DotRow {
     SpectralNormLambdaRow r;
     double* part;
     i64 blocks;
 };
 
-__global__ void __launch_bounds__(kThreads) dots(const Rows<Back, kRows> __grid_constant__ rows) {
-    __shared__ double room[33];
+__global__ void __launch_bounds__(kThreads) dots(const Rows<DotRow, kRows> __grid_constant__ rows) {
+    __shared__ double smem[33];
     int block;
-    const Back& w = rows.row[rows.find((int)blockIdx.x, block)];
+    const DotRow& w = rows.row[rows.find((int)blockIdx.x, block)];
     const float *G = (const float*)w.r.G, *W = (const float*)w.r.W;
     double sum = 0;
     for (i64 at = block * kChunk; at < w.r.n; at += w.blocks * kChunk) {
         const i64 end = at + kChunk < w.r.n ? at + kChunk : w.r.n;
-        float s = 0;  // of 16 products
+        float s = 0;  // sum of 16 products
         i64 i = at + (i64)threadIdx.x * 4;
 #pragma unroll 4
         for (; i + 4 <= end; i += kThreads * 4) {
@@ -221,14 +224,14 @@ __global__ void __launch_bounds__(kThreads) dots(const Rows<Back, kRows> __grid_
         for (; i < end; i++) s += G[i] * W[i];
         sum += s;
     }
-    sum = block_sum(sum, room);
+    sum = block_sum(sum, smem);
     if (threadIdx.x == 0) w.part[block] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads) lambdas(const Rows<Back, kRows> __grid_constant__ rows) {
-    __shared__ double room[33];
-    const Back& w = rows.row[blockIdx.x];
-    const double sum = ordered_sum(w.part, w.blocks, room);
+__global__ void __launch_bounds__(kThreads) lambdas(const Rows<DotRow, kRows> __grid_constant__ rows) {
+    __shared__ double smem[33];
+    const DotRow& w = rows.row[blockIdx.x];
+    const double sum = ordered_sum(w.part, w.blocks, smem);
     if (threadIdx.x == 0) *(float*)w.r.lambda = (float)(sum * *(const float*)w.r.inv_sigma);
 }
 
@@ -260,8 +263,8 @@ void spectral_norm(const SpectralNormArgs& g, Stream s) {
     std::vector<Weight> all((size_t)g.n);
     char* at = (char*)g.scratch;
     size_t shared = 0;
-    const i64 most =
-        (i64)most_shared() - (2 << 10);  // what is left beside the static ones; without, t lies in device memory
+    // Shared memory beside the static variables; a t that does not fit stays in device memory.
+    const i64 most = (i64)most_shared() - (2 << 10);
     for (i64 k = 0; k < g.n; k++) {
         const SpectralNormRow& r = g.rows[k];
         at += place(r, at, &all[(size_t)k]);
@@ -292,16 +295,16 @@ i64 spectral_norm_lambda_scratch(const SpectralNormLambdaArgs& g) {
 
 template <class T>
 void spectral_norm_lambda(const SpectralNormLambdaArgs& g, Stream s) {
-    std::vector<Back> all;
+    std::vector<DotRow> all;
     double* part = (double*)g.scratch;
     for (i64 k = 0; k < g.n; k++) {
-        CG_CHECK(aligned16(g.rows[k].G, g.rows[k].W), "tensors must lie on 16 bytes");
-        all.push_back(Back{g.rows[k], part, dot_blocks(g.rows[k].n)});
+        CG_CHECK(aligned16(g.rows[k].G, g.rows[k].W), "tensor addresses must be multiples of 16 bytes");
+        all.push_back(DotRow{g.rows[k], part, dot_blocks(g.rows[k].n)});
         part += all.back().blocks;
     }
     for_rows<kRows>(
-        all.data(), g.n, [](const Back& w) { return w.blocks; },
-        [&](const Rows<Back, kRows>& t, i64 blocks, i64) {
+        all.data(), g.n, [](const DotRow& w) { return w.blocks; },
+        [&](const Rows<DotRow, kRows>& t, i64 blocks, i64) {
             CG_LAUNCH((dots), grid(blocks), kThreads, 0, s, t);
             CG_LAUNCH((lambdas), grid(t.n), kThreads, 0, s, t);
         });
@@ -311,7 +314,7 @@ template <class T>
 void spectral_norm_grad(const SpectralNormGradArgs& g, Stream s) {
     for (i64 k = 0; k < g.n; k++) {
         check(g.rows[k].gradient);
-        CG_CHECK(aligned16(g.rows[k].dW), "tensors must lie on 16 bytes");
+        CG_CHECK(aligned16(g.rows[k].dW), "tensor addresses must be multiples of 16 bytes");
     }
     using Table = Rows<SpectralNormGradRow, kRows>;
     auto blocks_of = [](const SpectralNormGradRow& r) { return ceil_div(r.gradient.n, kChunk); };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of W are cut over the threads. Four rows at a time: their dot products with v, then their share of t while they
-// are still in the first-level cache, so that W comes from memory once and t is loaded once in four rows.
-// Versions: only this one; 39548 x 512 on 2 Zen 5 cores 1.8 ms, 5.8 times PyTorch
-// (bench/results/2026-11-24-cpu-kernels.md; goal 5). The gradient's times: kernels/adam/adam_cpu.cpp.
+// Rows of W are split over the threads. A thread takes four rows at a time: their dot products with v, then their share
+// of t while they are still in L1. So W is read from memory once, and t is loaded once for four rows.
+// Versions: only this one; 39548 x 512 on 2 Zen 5 cores 1.8 ms, 5.8 times as fast as PyTorch
+// (bench/results/2026-11-24-cpu-kernels.md; goal 5). For the times of the gradient see kernels/adam/adam_cpu.cpp.
 #include "cg/threads.h"
 #include "gradient.h"
 #include "kernels_all.h"
@@ -17,7 +17,7 @@ constexpr i64 kGrain = 32768;
 
 i64 grain(i64 N) { return kGrain / N + 1; }
 i64 up(i64 n) { return (n + 15) / 16 * 16; }
-// A dot product in float lanes; callers keep n small.
+// Dot product in float lanes; callers keep n small.
 inline double dot(const float* a, const float* b, i64 n) {
     vf s{};
     i64 i = 0;
@@ -25,13 +25,14 @@ inline double dot(const float* a, const float* b, i64 n) {
     if (i < n) s = fma(load_n(a + i, n - i), load_n(b + i, n - i), s);
     return hsum(s);
 }
-// Of any length: pieces of 4096 in float lanes, their totals in double.
+// Dot product of any length: pieces of 4096 in float lanes, totals in double.
 double long_dot(const float* a, const float* b, i64 n) {
     double s = 0;
     for (i64 i = 0; i < n; i += 4096) s += dot(a + i, b + i, n - i < 4096 ? n - i : 4096);
     return s;
 }
 double norm(const float* a, i64 n) { return std::sqrt(long_dot(a, a, n)); }
+// s[r] = W_r . v for R rows of W; if t is not null, also t += sum of s[r] W_r.
 template <int R>
 inline void rows_of(const float* w, i64 N, const float* v, float* s, float* t) {
     vf acc[R] = {};

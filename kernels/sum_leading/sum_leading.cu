@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two kernels: blocks sum parts of the rows of one x, 32 (or fewer, for narrow x) columns wide, and leave them in
-// scratch; then the parts are summed, 32 at a time, in an order that is fixed. The cut depends on the shape alone, so
-// the sum is the same every time. Versions: only this one, not measured on a GPU yet.
+// Two kernels. In the first, blocks 32 columns wide (fewer for a narrow x) sum parts of the rows of one x to scratch.
+// The second sums the parts, 32 at a time, in a fixed order. The parts depend on the shape alone, so the sum is the
+// same every time. Versions: only this one.
 #include <vector>
 
 #include "device.cuh"
@@ -18,7 +18,7 @@ struct Sum {
     float* y;
     float* part;  // [parts][C]
     i64 R, C, parts;
-    int width;  // columns side by side in a block
+    int width;  // columns of a block
     float scale;
 };
 
@@ -34,7 +34,7 @@ i64 parts_of(const SumLeadingRow& g) {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __grid_constant__ rows) {
-    __shared__ float room[kThreads];
+    __shared__ float smem[kThreads];
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
     const int w = g.width, h = kThreads / w, x = (int)threadIdx.x % w, y = (int)threadIdx.x / w;
@@ -42,12 +42,12 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __g
     float s = 0;
     if (c < g.C)
         for (i64 r = b + y; r < e; r += h) s += to_float(((const T*)g.x)[r * g.C + c]);
-    room[threadIdx.x] = s;
+    smem[threadIdx.x] = s;
     for (int d = h / 2; d > 0; d /= 2) {
         __syncthreads();
-        if (y < d) room[threadIdx.x] += room[threadIdx.x + d * w];
+        if (y < d) smem[threadIdx.x] += smem[threadIdx.x + d * w];
     }
-    if (y == 0 && c < g.C) g.part[p * g.C + c] = room[threadIdx.x];
+    if (y == 0 && c < g.C) g.part[p * g.C + c] = smem[threadIdx.x];
 }
 
 __global__ void __launch_bounds__(1024) sum_up(const Rows<Sum, kRows> __grid_constant__ rows) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float; for any number of x as rows of
-// one kernel. R C FLOPs, one read of x. Deterministic: parts cut by position, their sums added in order.
+// y[c] = scale * sum over r of x[r, c];  x [R, C] in T, y [C] in float, summed in float. One kernel sums any number of
+// tensors x, a row of the table each.
+// R C FLOPs, one read of x. Deterministic: parts depend on positions alone, and their sums are added in order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of a large x are cut over the threads, each with a row of partial sums; few columns (a full sum has one) are
-// summed W rows at a time in C vectors whose lanes belong to a column each. Small ones are taken whole by a thread.
+// The rows of a large x are split over the threads, each with a row of partial sums. An x with few columns (a full sum
+// has one) is summed W rows at a time in C vectors, each of whose lanes belongs to one column. One thread sums a small
+// x as a whole.
 // Versions: 1 row after row for every C > 1; 1576 x 3072 0.14 ms, 32 x 39548 0.07 ms in f32 on 2 Zen 5 cores.
-//           2 few columns by vectors: a profile of vanilla-patch-multi-tiny had a quarter of its time in sums to 4
+//           2 few columns by vectors: a profile of vanilla-patch-multi-tiny spent a quarter of its time in sums to 4
 //           columns.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -17,7 +18,7 @@ constexpr i64 kGrain = 16384, kNarrow = 32;
 i64 grain(const SumLeadingRow& g) { return kGrain / g.C + 1; }
 bool large(const SumLeadingRow& g) { return g.R > grain(g); }
 
-/// Rows [b, e) to s [C].
+/// Sums rows [b, e) to s [C].
 template <class T>
 void sum(const SumLeadingRow& g, i64 b, i64 e, float* s) {
     const T* x = (const T*)g.x;

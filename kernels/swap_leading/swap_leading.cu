@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread an element of the output (16 bytes where C allows it): neighbours write, and within a row of C read, side by
-// side. Small beside the step. Versions: only this one, not measured on a GPU yet.
+// A thread copies one element of the output (16 bytes where C allows). Neighbouring threads write neighbouring
+// elements, and read them too within a row of C. Small beside the step. Versions: only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 

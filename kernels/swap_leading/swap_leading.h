@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[n, b, a, c] = x[n, a, b, c].  x [N, A, B, C], y [N, B, A, C] in T. No FLOPs; one read, one write. Deterministic: a
-// copy.
+// y[n, b, a, c] = x[n, a, b, c];  x [N, A, B, C], y [N, B, A, C] in T
+// No FLOPs; one read, one write. Deterministic: a copy.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

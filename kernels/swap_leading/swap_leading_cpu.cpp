@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of C elements are copied whole, in the order of the output, cut over the threads. Where C is 1 that is a plain
+// Copies whole rows of C elements in the order of the output, split over the threads. With C = 1 this is a plain
 // transposition with strided reads. Versions: only this one.
 #include "cg/threads.h"
 #include "kernels_all.h"
