@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every kernel library has once: the schema of its arguments, and how a failed check is reported.
+// Linked once into every kernel library: the schema of the kernel arguments, and the error of a failed check.
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
@@ -8,8 +8,8 @@
 
 #include "kernels_all.h"
 
-// CG_EACH(f, S, a, b, ...) is f(S, a) f(S, b) ... for up to 60 names. Every CG_RESCAN lets the preprocessor read the
-// line once more, which expands one more name; a name that is left over does not compile.
+// CG_EACH(f, S, a, b, ...) expands to f(S, a) f(S, b) ... for up to 60 names. Each CG_RESCAN makes the preprocessor
+// rescan the line, which expands one more name; with too many names the build fails.
 #define CG_PARENS ()
 #define CG_EXPAND(...) CG_RESCAN16(CG_RESCAN16(CG_RESCAN16(CG_RESCAN16(__VA_ARGS__))))
 #define CG_RESCAN16(...) CG_RESCAN4(CG_RESCAN4(CG_RESCAN4(CG_RESCAN4(__VA_ARGS__))))
@@ -23,7 +23,7 @@ namespace cg {
 
 namespace {
 
-/// How the schema calls a member's type. Any other type in an argument struct does not compile.
+/// The schema's name of a member's type. Any other type in an argument struct fails the build.
 template <class T>
 struct TypeName;
 template <>
@@ -67,19 +67,19 @@ constexpr bool counted(const i64 (&numbers)[N]) {
 #define CG_NUMBER(E, c) (i64) E::c,
 #define CG_NAME(E, c) " " #c
 
-#define CG_ENUM(E, ...)                                                                            \
-    constexpr i64 E##Numbers[] = {CG_EACH(CG_NUMBER, E, __VA_ARGS__)};                             \
-    static_assert(counted(E##Numbers), #E ": kernels.def must list the constants in their order"); \
-    template <>                                                                                    \
-    struct TypeName<E> {                                                                           \
-        static constexpr const char* value = #E;                                                   \
+#define CG_ENUM(E, ...)                                                                      \
+    constexpr i64 E##Numbers[] = {CG_EACH(CG_NUMBER, E, __VA_ARGS__)};                       \
+    static_assert(counted(E##Numbers), #E ": kernels.def must list all constants in order"); \
+    template <>                                                                              \
+    struct TypeName<E> {                                                                     \
+        static constexpr const char* value = #E;                                             \
     };
-#define CG_ROWS(S, ...)                                                                                     \
-    constexpr Member S##Members[] = {CG_EACH(CG_MEMBER, S, __VA_ARGS__)};                                   \
-    static_assert(complete(S##Members, sizeof(S)), #S ": kernels.def must list every member in its order"); \
-    template <>                                                                                             \
-    struct TypeName<const S*> {                                                                             \
-        static constexpr const char* value = #S;                                                            \
+#define CG_ROWS(S, ...)                                                                                \
+    constexpr Member S##Members[] = {CG_EACH(CG_MEMBER, S, __VA_ARGS__)};                              \
+    static_assert(complete(S##Members, sizeof(S)), #S ": kernels.def must list all members in order"); \
+    template <>                                                                                        \
+    struct TypeName<const S*> {                                                                        \
+        static constexpr const char* value = #S;                                                       \
     };
 #define CG_KERNEL(k, Args, kind, ...) CG_ROWS(Args, __VA_ARGS__)
 #include "kernels.def"
@@ -115,5 +115,5 @@ void fail(const char* file, int line, const char* expr, const std::string& what)
 
 }  // namespace cg
 
-/// For a library that loads this one at run time and compares the schemas.
+/// The schema, for a library that loads this one at run time and compares it with its own.
 extern "C" __attribute__((visibility("default"))) const char* cg_schema() { return cg::schema().c_str(); }

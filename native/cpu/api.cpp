@@ -42,17 +42,17 @@ const Table& table(Backend b) {
         case Backend::CUDA:
         case Backend::SIM: break;
     }
-    CG_CHECK(known((int)b) && loaded[(int)b], "backend " + std::to_string((int)b) + " is not in this library");
+    CG_CHECK(known((int)b) && loaded[(int)b], "backend " + std::to_string((int)b) + " is not loaded");
     return *loaded[(int)b];
 }
 
 static const Entry& entry(int backend, int kernel) {
     const Table& t = table((Backend)backend);
-    CG_CHECK(kernel >= 0 && kernel < t.n, "kernel number " + std::to_string(kernel));
+    CG_CHECK(kernel >= 0 && kernel < t.n, "unknown kernel number " + std::to_string(kernel));
     return t.entries[kernel];
 }
 
-/// Refuses a library whose schema differs from this one's, naming the first line that does.
+/// Throws if another library's schema differs from this one's, naming the first line that differs.
 static void compare_schemas(const std::string& path, const char* theirs) {
     if (schema() == theirs) return;
     std::istringstream here(schema()), there(theirs);
@@ -61,17 +61,18 @@ static void compare_schemas(const std::string& path, const char* theirs) {
         a.clear(), b.clear();
         std::getline(here, a), std::getline(there, b);
     } while (a == b && (here || there));
-    CG_CHECK(false, path + " is of another build: its schema has \"" + b + "\", not \"" + a + "\"");
+    CG_CHECK(false, path + " is from another build: its schema has \"" + b + "\", not \"" + a + "\"");
 }
 
 void load_backend(int backend, const char* path) {
-    CG_CHECK(backend == (int)Backend::CUDA || backend == (int)Backend::SIM, "backend " + std::to_string(backend));
-    // Never closed: kernels of it may run until the process ends.
+    CG_CHECK(backend == (int)Backend::CUDA || backend == (int)Backend::SIM,
+             "backend " + std::to_string(backend) + " is no separate library; only CUDA and SIM are");
+    // Never closed: its kernels may run until the process ends.
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CG_CHECK(library, std::string(dlerror()));
     auto get_table = (const Table* (*)())dlsym(library, "cg_backend");
     auto get_schema = (const char* (*)())dlsym(library, "cg_schema");
-    CG_CHECK(get_table && get_schema, std::string(path) + " is no kernel library");
+    CG_CHECK(get_table && get_schema, std::string(path) + " is not a kernel library: it lacks cg_backend or cg_schema");
     compare_schemas(path, get_schema());
     loaded[backend] = get_table();
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
@@ -82,7 +83,7 @@ int kernel_count() { return ref::kTable.n; }
 const char* kernel_schema() { return schema().c_str(); }
 
 int64_t kernel_function(int backend, int kernel, int variant) {
-    CG_CHECK(variant >= 0 && variant < kVariants, "variant " + std::to_string(variant));
+    CG_CHECK(variant >= 0 && variant < kVariants, "unknown variant " + std::to_string(variant));
     return (int64_t)entry(backend, kernel).run[variant];
 }
 
@@ -151,8 +152,8 @@ const char* library_versions() {
 void set_threads(int n) { omp_set_num_threads(n); }
 
 int64_t alloc(int64_t bytes) {
-    CG_CHECK(bytes >= 0, std::to_string(bytes) + " bytes");
-    // Large blocks on 2 MiB boundaries, so that the system can back them with large pages.
+    CG_CHECK(bytes >= 0, "cannot allocate " + std::to_string(bytes) + " bytes");
+    // Align large blocks to 2 MiB, so that the system can back them with huge pages.
     size_t align = bytes >= (4 << 20) ? (2 << 20) : 256;
     size_t n = ((size_t)bytes + align - 1) / align * align;
     void* p = std::aligned_alloc(align, n ? n : align);

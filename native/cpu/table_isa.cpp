@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of the CPU kernels of one instruction set (CG_NS); compiled once per set. The oneDNN kernels choose their
-// instruction set themselves and are the same in every table.
+// The table of the CPU kernels for one instruction set (CG_NS); compiled once per set. oneDNN chooses its instruction
+// set itself, so its kernels are the same in every table.
 #include "cg/table.h"
 
 namespace cg {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The double references' table.
+// The table of the double references.
 #include "kernels_all.h"
 
 namespace cg {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one vector type that CPU kernels are written with: `vf`, as wide as the instruction set this file is compiled
-// for (CG_NS names it: portable 4 floats, avx2 8, avx512 16). Every kernel source is compiled once per set; nothing
-// here may have external linkage outside CG_NS, or the linker would mix the sets.
+// The vector type of the CPU kernels: `vf`, as wide as the instruction set that this file is compiled for (CG_NS:
+// portable 4 floats, avx2 8, avx512 16). Every kernel source is compiled once per set. Nothing here may have external
+// linkage outside CG_NS; otherwise the linker would mix the sets.
 #pragma once
 
 #include <immintrin.h>
@@ -40,7 +40,7 @@ inline vf load(const float* p) {
 }
 inline void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
-/// First n (0 <= n <= W) floats, the rest zero.
+/// Loads the first n (0 <= n <= W) elements; the rest are zero.
 inline vf load_n(const float* p, i64 n) {
 #if defined(__AVX512F__)
     return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -133,7 +133,7 @@ inline vf fma(vf a, vf b, vf c) {
 #endif
 }
 inline vf select(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
-// As the instructions do it, also where one is NaN: b.
+// Like the hardware instructions, vmax and vmin return b if either operand is NaN.
 inline vf vmax(vf a, vf b) {
 #if defined(__AVX512F__)
     return (vf)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b);
@@ -162,7 +162,7 @@ inline vf vsqrt(vf a) {
     return (vf)_mm_sqrt_ps((__m128)a);
 #endif
 }
-/// 1 / a within 1 ulp or so: an estimate of 14 bits and one step of Newton's where the instruction set has it.
+/// 1 / a within about 1 ulp: with AVX-512 a 14-bit estimate and one Newton step, otherwise a division.
 inline vf vreciprocal(vf a) {
 #if defined(__AVX512F__)
     vf r = (vf)_mm512_maskz_rcp14_ps((__mmask16)-1, (__m512)a);
@@ -171,7 +171,7 @@ inline vf vreciprocal(vf a) {
     return splat(1.f) / a;
 #endif
 }
-// Halves folded onto each other: a fixed order, so that a result never depends on anything but the data.
+// Horizontal reductions fold halves onto each other. The order is fixed, so a result depends on the data alone.
 typedef float v8f __attribute__((vector_size(32)));
 typedef float v4f __attribute__((vector_size(16)));
 template <class F>
@@ -197,7 +197,7 @@ inline float hmax(vf v) {
     return fold(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
-/// e^x, relative error below 2 ulp; x below -87.3 gives 0 and above 88.7 infinity's neighbourhood (clamped).
+/// e^x, relative error below 2 ulp. x below -87.3 gives 0; x above 88.4 is clamped, giving about 2.4e38.
 /// Range reduction by ln 2 in two parts, then the degree-6 Taylor polynomial on |r| <= ln2/2 (next term 1.3e-7 / 7!).
 inline vf vexp(vf x) {
     vf c = vmin(splat(88.37626f), vmax(splat(-87.33654f), x));  // this order keeps NaN
@@ -223,8 +223,8 @@ inline vf vexp(vf x) {
     return select(x < splat(-87.33654f), vf{}, y);
 }
 
-/// 2^x for x <= 127, 0 or nearly below -127, NaN kept: x = k + r exactly, |r| <= 1/2, and 2^r by interpolation at the
-/// Chebyshev nodes, degree 6, relative error 2.6e-9 before rounding.
+/// 2^x for x <= 127; below -127 about 0; keeps NaN. x = k + r exactly with |r| <= 1/2; 2^r interpolates at the
+/// Chebyshev nodes with degree 6, relative error 2.6e-9 before rounding.
 inline vf exp2v(vf x) {
     x = vmax(splat(-150.f), x);  // this order keeps NaN
 #if defined(__AVX512F__)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CUDA kernels share: launching, vectors of 16 bytes, conversions, reductions in a fixed order, tables of rows
-// as kernel parameters. The same files compile with g++ and CG_SIM (native/sim/cuda_sim.h), so nothing here or in
-// kernels/ uses more of CUDA than that header has; PTX sits in mma.cuh and wgmma.cuh behind functions with an emulated
-// twin.
+// Shared by the CUDA kernels: launching, 16-byte vectors, conversions, reductions in a fixed order, tables of rows as
+// kernel parameters.
+// The kernels also compile with g++ and CG_SIM (native/sim/cuda_sim.h), so this file and kernels/ use only the part of
+// CUDA that the simulation provides. PTX stays in mma.cuh and wgmma.cuh, behind functions that have an emulation.
 //
-// A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda; it may launch several
-// kernels and must neither allocate nor synchronise, as it is called while a CUDA graph is captured.
+// A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda. It may launch several
+// kernels. It must neither allocate nor synchronise, because it also runs while a CUDA graph is captured.
 #pragma once
 
 #ifdef CG_SIM
@@ -24,17 +24,17 @@ namespace cg::cuda {
 
 using Stream = void*;
 
-/// Multiprocessors of the smallest grid that should fill a large card; a constant, so that sums that depend on the cut
-/// are equal on every card.
+/// Blocks of a grid for reductions, enough to fill a large GPU. Constant, so that partial sums, and hence results, are
+/// the same on every GPU.
 constexpr int kBlocks = 264;
 
 __host__ __device__ constexpr i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
 __host__ __device__ constexpr i64 align_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
 
-/// Bytes that a launch may give its kernel as parameters.
+/// Most bytes of kernel parameters of a launch.
 constexpr size_t kMostParameters = 32764;
 
-/// Bytes of parameters of these types, each at its alignment.
+/// Bytes of kernel parameters of these types, each at its alignment.
 template <class... P>
 constexpr size_t parameter_bytes() {
     size_t n = 0;
@@ -44,7 +44,7 @@ constexpr size_t parameter_bytes() {
 
 #ifdef CG_SIM
 #define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
-/// Bytes of shared memory that a block may have, static ones included.
+/// Most bytes of shared memory of a block, static ones included.
 inline size_t most_shared() { return sim::launches.most_shared; }
 template <class... P, class... A>
 void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
@@ -69,15 +69,15 @@ template <class... P, class... A>
 void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
                   const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
-    // Beyond 48 KiB, the kernel's static shared memory included (none here has more than 16 KiB, which LaunchTest
-    // checks), a launch must opt in.
+    // A launch must opt in to more than 48 KiB of shared memory. Static shared memory counts too; LaunchTest checks
+    // that no kernel here has more than 16 KiB of it.
     if (shared > 32 << 10) {
         cudaError_t e =
             cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
                                        " bytes of shared memory: " + cudaGetErrorString(e));
     }
-    // clang-format off: it would take >>> apart
+    // clang-format off: it would split >>>
     kernel<<<grid, threads, shared, (cudaStream_t)stream>>>(args...);
     // clang-format on
     cudaError_t e = cudaGetLastError();
@@ -147,7 +147,7 @@ __device__ inline bf16 from_float<bf16>(float f) {
 template <class T>
 constexpr int kVec = 16 / (int)sizeof(T);
 
-/// 16 bytes from an address that is a multiple of 16.
+/// Loads 16 bytes; the address must be a multiple of 16.
 __device__ inline void load_vec(const float* p, float* v) {
     const float4 x = *(const float4*)p;
     v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
@@ -179,13 +179,13 @@ bool aligned16(const void* p, const P*... more) {
     return aligned16(p) && (aligned16(more) && ...);
 }
 
-/// i % m with one 32-bit division where both fit: a 64-bit one costs about a hundred instructions.
+/// i % m, with a 32-bit division if both fit: a 64-bit division costs about a hundred instructions.
 __device__ inline i64 remainder(i64 i, i64 m) {
     return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i % (uint32_t)m) : i % m;
 }
 __device__ inline i64 quotient(i64 i, i64 m) { return ((i | m) >> 32) == 0 ? (i64)((uint32_t)i / (uint32_t)m) : i / m; }
 
-/// Sum over the lanes, in every lane; the tree is fixed, so the result is.
+/// Sum over the lanes of a warp, returned in every lane. The fixed tree makes the result deterministic.
 template <class S>
 __device__ inline S warp_sum(S v) {
 #pragma unroll
@@ -193,47 +193,47 @@ __device__ inline S warp_sum(S v) {
     return v;
 }
 
-/// Sum over a block of whole warps, in every thread. `room` is shared memory of 33 S. Leaves the block synchronised.
+/// Sum over a block of whole warps, returned in every thread. `smem` is shared memory for 33 S. Synchronises the block.
 template <class S>
-__device__ inline S block_sum(S v, S* room) {
+__device__ inline S block_sum(S v, S* smem) {
     const int warps = (int)blockDim.x / 32, w = (int)threadIdx.x / 32, l = (int)threadIdx.x & 31;
     v = warp_sum(v);
-    __syncthreads();  // room may still be read from the sum before
-    if (l == 0) room[w] = v;
+    __syncthreads();  // an earlier sum may still be read from smem
+    if (l == 0) smem[w] = v;
     __syncthreads();
     if (w == 0) {
-        S x = l < warps ? room[l] : S(0);
+        S x = l < warps ? smem[l] : S(0);
         x = warp_sum(x);
-        if (l == 0) room[32] = x;
+        if (l == 0) smem[32] = x;
     }
     __syncthreads();
-    return room[32];
+    return smem[32];
 }
 
-/// Sum of part[p stride + c] over n parts, for a block of 32 columns and 32 warps: each warp adds up every 32nd part,
-/// then the first the warps' in order. The sum is the first warp's.
+/// Sum of part[p stride + c] over n parts, for a block of 32 columns and 32 warps. Each warp adds up every 32nd part;
+/// the first warp adds these sums in order, and only its threads return the total.
 template <class T>
 __device__ inline T column_sum(const T* part, i64 n, i64 stride, i64 c, i64 C) {
-    __shared__ T room[32][32];
+    __shared__ T smem[32][32];
     T s = 0;
     if (c < C)
 #pragma unroll 4
         for (i64 p = threadIdx.y; p < n; p += 32) s += part[p * stride + c];
-    room[threadIdx.y][threadIdx.x] = s;
+    smem[threadIdx.y][threadIdx.x] = s;
     __syncthreads();
     if (threadIdx.y == 0)
-        for (int i = 1; i < 32; i++) s += room[i][threadIdx.x];
+        for (int i = 1; i < 32; i++) s += smem[i][threadIdx.x];
     return s;
 }
 
-/// Rows of a multi-tensor kernel by value: `first` says at which block each begins.
+/// The rows of a multi-tensor kernel as a kernel parameter. first[i] is the first block of row i.
 template <class R, int N>
 struct Rows {
     R row[N];
     int first[N + 1];
     int n;
 
-    /// The row of a block, and which of the row's blocks it is.
+    /// Returns the row that a block works on, and sets `part` to the block's index within that row.
     __device__ int find(int block, int& part) const {
         int lo = 0, hi = n - 1;
         while (lo < hi) {
@@ -246,7 +246,8 @@ struct Rows {
     }
 };
 
-/// Calls each(rows, total number of blocks) for n rows, N at a time; blocks_of(row) may be 0.
+/// Calls each(rows, number of blocks, index of the first row) for n rows, N at a time. Skips rows with blocks_of(row)
+/// 0.
 template <int N, class R, class B, class F>
 void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
     static_assert(sizeof(Rows<R, N>) <= kMostParameters, "too many rows for a launch's parameters");
@@ -270,7 +271,7 @@ void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
 
 }  // namespace cg::cuda
 
-/// Host functions for both types, or for float alone.
+/// Instantiates a host function for float and bf16, or for float alone.
 #define CG_CUDA(k, A)                         \
     template void k<float>(const A&, Stream); \
     template void k<bf16>(const A&, Stream);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One matrix product for everything that is one: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n], where a and b are
-// read through small functors, so that plain products and all three convolutions (implicit GEMM) share it. Tiles of 64
-// x 64; bf16 through mma.sync m16n8k16, float by FMA. Few tiles and a long k are cut along k: parts go to scratch and
-// are summed in order, so the result is the same every time. run_groups does many such problems in one grid (grouped
-// discriminators): k is cut so that no block has more to do than an equal share of all of them, whatever their sizes.
-// cuBLASLt serves plain products on a GPU; this one needs no library, runs in the simulation, and is the base
-// for products that they lack (grouped discriminators, 1-D convolutions over vertices).
-// Versions: only this one, not measured on a GPU yet.
+// One matrix product: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n]. Functors read a and b, so that plain products
+// and all three convolutions (implicit GEMM) share it.
+// Tiles are 64 x 64; bf16 through mma.sync m16n8k16, float by FMA. A product with few tiles and a long k is split along
+// k: the parts go to scratch and are summed in order, so the result is the same every time.
+// run_groups computes many such problems in one grid (grouped discriminators). It splits k so that no block gets more
+// than an equal share of the total work, whatever the problems' sizes.
+// cuBLASLt runs plain products on a GPU. This product needs no library, runs in the simulation, and serves the products
+// that cuBLASLt and cuDNN lack (grouped discriminators, 1-D convolutions over vertices).
+// Versions: only this one.
 #pragma once
 
 #include <vector>
@@ -37,7 +38,7 @@ inline i64 scratch(i64 M, i64 N, i64 K) {
     return s > 1 ? align_up(s * M * N * 4, 256) : 0;
 }
 
-/// The tile of 64 rows and 64 columns of a block in its accumulators, given to each(row, column, value).
+/// The accumulators of a block's tile of 64 rows and 64 columns. each(f) calls f(row, column, value).
 template <class T>
 struct Tile;
 
@@ -59,7 +60,7 @@ struct Tile<bf16> {
         bf16(*sb)[kK + kPad] = sa + kM;
         const int tid = (int)threadIdx.x, lane = tid & 31, warp = tid / 32;
         const bf16 zero{0};
-        // Neighbouring threads read what lies side by side.
+        // Neighbouring threads read neighbouring elements.
         for (int i = tid; i < kM * kK; i += kThreads) {
             const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
             sa[m][k] = m0 + m < p.M && k0 + k < k_end ? a(m0 + m, k0 + k) : zero;
@@ -105,7 +106,7 @@ template <>
 struct Tile<float> {
     static constexpr int kK = 16, kPad = 4;
     static constexpr size_t kShared = (size_t)kK * (kM + kPad + kN + kPad) * 4;
-    float c[8][4];  // a thread has 8 rows, 16 apart by twos, and 4 columns side by side
+    float c[8][4];  // a thread has rows tm + 8 i and 4 neighbouring columns
 
     __device__ void clear() {
         for (auto& x : c)
@@ -150,11 +151,11 @@ struct Tile<float> {
     }
 };
 
-/// What one block does: the tile at m0, n0 of part z of k.
+/// The work of one block: the tile at m0, n0 of part z of k.
 template <class T, class Y, class A, class B>
 __device__ inline void block_product(const A& a, const B& b, Y* y, const Problem& p, i64 m0, i64 n0, i64 z,
                                      unsigned char* shared) {
-    // k is cut at multiples of the tile
+    // Parts of k begin at multiples of the tile.
     const i64 steps = ceil_div(p.K, Tile<T>::kK);
     const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
     const i64 k_end = end < p.K ? end : p.K;
@@ -190,7 +191,7 @@ __global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
     sum_split(y, p, (i64)blockIdx.x * 256 + threadIdx.x);
 }
 
-/// `scratch` as scratch() says.
+/// Launches one product; `scratch` has scratch(M, N, K) bytes.
 template <class T, class Y, class A, class B>
 void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch,
          Stream s) {
@@ -199,7 +200,7 @@ void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, co
     if (p.splits > 1) CG_LAUNCH((sum_splits<Y>), grid(ceil_div(M * N, 256)), 256, 0, s, y, p);
 }
 
-/// One of many problems, with its operands and its result.
+/// One of many problems: operands, result and sizes.
 template <class Y, class A, class B>
 struct Job {
     A a;
@@ -231,7 +232,7 @@ struct Extent {
     i64 M, N, K;
     i64 tiles() const { return ceil_div(M, kM) * ceil_div(N, kN); }
 };
-/// Into how many parts each of n problems is cut.
+/// The number of parts along k for each of n problems.
 template <class E>
 std::vector<i64> group_splits(i64 n, E&& extent) {
     i64 work = 0;
@@ -254,7 +255,7 @@ i64 group_scratch(i64 n, E&& extent) {
     return bytes;
 }
 
-/// job(i) gives a problem's operands, result, bias and scale; `scratch` as group_scratch() says.
+/// Launches n products. job(i) gives a problem's operands, result, bias and scale; `scratch` has group_scratch() bytes.
 template <class T, class E, class F>
 void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
     using J = decltype(job(0));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the CUDA kernels read a gradient (cg/gradient.h).
+// Reads a gradient in CUDA kernels (cg/gradient.h).
 #pragma once
 
 #include "cg/gradient.h"
@@ -8,12 +8,13 @@
 namespace cg::cuda {
 
 inline void check(const Gradient& r) {
-    CG_CHECK(aligned16(r.g, r.v), "a gradient must lie on 16 bytes");
-    CG_CHECK(!r.v || r.n < (1ll << 31), "a spectrally normalised weight of " + std::to_string(r.n) + " numbers");
+    CG_CHECK(aligned16(r.g, r.v), "addresses of gradients must be multiples of 16 bytes");
+    CG_CHECK(!r.v || r.n < (1ll << 31),
+             "a spectrally normalised weight has " + std::to_string(r.n) + " elements, must have fewer than 2^31");
 }
 
-/// A thread's way through a gradient, from element i in equal steps. Its row and column follow by additions: the one
-/// division is at the start and in 32 bits (one of 64 is a call, for which registers spill).
+/// A thread's walk through a gradient, from element i in equal steps. Row and column advance by additions. The only
+/// division is at the start, in 32 bits, because a 64-bit division is a call that spills registers.
 class GradientWalk {
   public:
     __device__ GradientWalk(const Gradient& r, i64 i, int step)
@@ -24,7 +25,7 @@ class GradientWalk {
         row_ = (uint32_t)i / N_, column_ = (uint32_t)i % N_;
         rows_ = (uint32_t)step / N_, columns_ = (uint32_t)step % N_;
     }
-    /// The four elements from here on.
+    /// Returns the next four elements without advancing.
     __device__ void four(float (&x)[4]) const {
         if (v_ && (N_ & 3)) {
             GradientWalk w = *this;
@@ -45,7 +46,7 @@ class GradientWalk {
         row_ += rows_, column_ += columns_;
         if (column_ >= N_) column_ -= N_, row_++;
     }
-    /// The element here, and on to the one after it.
+    /// Returns the current element and advances by one.
     __device__ float one() {
         float x = *g_++;
         if (!v_) return x;

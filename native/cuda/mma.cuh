@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor-core products of a warp: D = A B + C, m16n8k16, bf16 with float sums, and the loads that feed them. PTX on a
-// GPU, the same arithmetic lane by lane in the simulation (native/sim/cuda_sim.cpp; the order of the 16 products of a
-// sum is a guess there: hardware does not say its own).
+// Tensor-core products of a warp, D = A B + C, m16n8k16, bf16 with float sums, and the loads that feed them.
+// PTX on a GPU; in the simulation the same arithmetic lane by lane (native/sim/cuda_sim.cpp). The simulation guesses
+// the order of the 16 products of a sum, which the hardware does not document.
 //
 // Fragments, with g = lane / 4 and t = lane % 4 (PTX ISA, mma.m16n8k16):
 //   A [16][16]: a0 (g, 2t..)  a1 (g + 8, 2t..)  a2 (g, 2t + 8..)  a3 (g + 8, 2t + 8..)      two bf16 each
@@ -31,7 +31,7 @@ __device__ inline void zero(float (&c)[N][4]) {
         for (int e = 0; e < 4; e++) c[n][e] = 0;
 }
 
-/// Over the four lanes that share a row of accumulators.
+/// Sum and maximum over the four lanes that share a row of accumulators.
 __device__ inline float quad_sum(float v) {
     v += __shfl_xor_sync(0xffffffffu, v, 1);
     return v + __shfl_xor_sync(0xffffffffu, v, 2);
@@ -41,8 +41,9 @@ __device__ inline float quad_max(float v) {
     return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
 }
 
-/// Four 8x8 matrices of bf16 from shared memory, whose rows' addresses lanes 0-7, 8-15, 16-23, 24-31 give: register i
-/// takes elements (lane / 4, 2 (lane % 4)..) of matrix i, of its transpose if TRANS.
+/// Loads four 8x8 matrices of bf16 from shared memory (ldmatrix). Lanes 0-7, 8-15, 16-23, 24-31 pass the addresses of
+/// the rows of matrices 0-3. Register i gets elements (lane / 4, 2 (lane % 4)..) of matrix i, or of its transpose if
+/// TRANS.
 template <bool TRANS>
 __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
 #if defined(__CUDA_ARCH__)
@@ -62,7 +63,8 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
 #endif
 }
 
-/// 16 bytes from device to shared memory without passing through registers; both on 16 bytes. Zeros where !ok.
+/// Copies 16 bytes from device to shared memory, bypassing registers; both addresses must be multiples of 16. Writes
+/// zeros if !ok.
 __device__ inline void copy_async(void* to, const void* from, bool ok) {
 #if defined(__CUDA_ARCH__)
     const int n = ok ? 16 : 0;
@@ -80,7 +82,7 @@ __device__ inline void copy_commit() {
     sim::copy_commit();
 #endif
 }
-/// Waits until at most N of this thread's groups are under way; a barrier must follow before others read.
+/// Waits until at most N of this thread's copy groups are in flight. Other threads may read only after a barrier.
 template <int N>
 __device__ inline void copy_wait() {
 #if defined(__CUDA_ARCH__)
@@ -92,7 +94,7 @@ __device__ inline void copy_wait() {
 
 constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
 
-/// 2^x, as fast as the hardware has it.
+/// 2^x by the fast hardware instruction.
 __device__ inline float exp2_fast(float x) {
 #if defined(__CUDA_ARCH__)
     float y;

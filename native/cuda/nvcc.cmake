@@ -1,5 +1,6 @@
-# cmake -DLOG=file -P nvcc.cmake -- command...: runs it, keeps what it says in LOG, and shows what of it is not ptxas's report
-# of resources. Of the PTX, LOG gets the lines that tell how many threads each kernel is compiled for, as ptxas does not say.
+# cmake -DLOG=file -P nvcc.cmake -- command...
+# Runs the command and writes its output to LOG. Prints the output without ptxas's report of resources.
+# Adds to LOG the PTX lines with the number of threads that each kernel is compiled for, which ptxas does not report.
 set(command "")
 set(at 0)
 math(EXPR last "${CMAKE_ARGC} - 1")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel table of a library that api.cpp loads at run time: CUDA's (nvcc), or the simulation's (g++, CG_SIM).
+// The kernel table of a library that api.cpp loads at run time: CUDA (nvcc) or the simulation (g++, CG_SIM).
 #include <cstring>
 
 #include "attention/attention_sm90.cuh"
@@ -9,15 +9,15 @@
 #else
 #include <nvtx3/nvToolsExt.h>
 
-/// Begins a named range for NVIDIA's profilers, or ends the last one where the name is null.
+/// Begins a named range for NVIDIA's profilers; a null name ends the last range.
 extern "C" __attribute__((visibility("default"))) void cg_range(const char* name) {
     if (name) nvtxRangePushA(name);
     else nvtxRangePop();
 }
 #endif
 
-/// Takes one of a kernel's variants for all launches from now on. The simulation also takes a file in which it notes
-/// launches instead of running them, and how much shared memory a block may have.
+/// Chooses one of a kernel's variants for all later launches. In the simulation, "launches" names a file that records
+/// launches instead of running them, and "shared" sets the bytes of shared memory of a block.
 extern "C" __attribute__((visibility("default"))) void cg_choose(const char* what, const char* which) {
 #ifdef CG_SIM
     if (!std::strcmp(what, "launches")) return cg::sim::launches.note_in(which);
@@ -26,7 +26,7 @@ extern "C" __attribute__((visibility("default"))) void cg_choose(const char* wha
         return;
     }
 #endif
-    CG_CHECK(!std::strcmp(what, "attention"), std::string("no variants of ") + what);
+    CG_CHECK(!std::strcmp(what, "attention"), std::string(what) + " has no variants; only attention has");
     cg::cuda::choose_attention(which);
 }
 
@@ -41,7 +41,7 @@ using Stream = void*;
 #include "kernels.def"
 
 #ifdef CG_SIM_CUDART
-// The simulation behind a CUDA runtime of its own (native/sim/cudart): launches go through its streams.
+// The simulation with its own CUDA runtime (native/sim/cudart): launches go through that runtime's streams.
 extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args);
 #endif
 
@@ -65,7 +65,7 @@ void start(const Args& a, Stream s) {
     };
 #include "kernels.def"
 
-// Kernels have no state here: shapes are taken from the arguments of every launch.
+// CUDA kernels have no prepared state: each launch reads the shapes from its arguments.
 constexpr Entry entries[] = {
 #define CG_KERNEL(k, Args, KIND, ...) entry<Args, k##_functions, KIND & ~kState>(#k),
 #include "kernels.def"

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor-core products of a warpgroup (wgmma, sm_90a alone): C [64][N] += A [64][16] B [16][N], bf16 with float sums, A
-// from registers or shared memory, B from shared memory. PTX on a GPU; in the simulation the same arithmetic through
-// the same descriptors and swizzle, done at the wait: until then the accumulators hold NaN.
+// Tensor-core products of a warpgroup (wgmma, sm_90a only): C [64][N] += A [64][16] B [16][N], bf16 with float sums.
+// A comes from registers or shared memory, B from shared memory.
+// PTX on a GPU; in the simulation the same arithmetic through the same descriptors and swizzle. The simulation computes
+// at the wait; until then the accumulators hold NaN.
 //
-// Warp w of a warpgroup owns rows 16 w .. 16 w + 15 of A and C, with the fragments of mma.m16n8k16 (mma.cuh; PTX ISA,
-// wgmma.m64nNk16): N / 8 of C side by side.
-// In shared memory lie rows of 64 bf16 from a multiple of 1024 bytes on, with the 128-byte swizzle: 16 bytes number c
-// of row r at 8 r + (c ^ r % 8). Such rows are A's rows and B's columns (K-major: 64 of K in a row), or with TRANS B's
-// rows (N-major).
+// Registers: warp w of a warpgroup owns rows 16 w .. 16 w + 15 of A and C, with the fragments of mma.m16n8k16 (mma.cuh;
+// PTX ISA, wgmma.m64nNk16). C has N / 8 such fragments.
+//
+// Shared memory: rows of 64 bf16 with the 128-byte swizzle, from a multiple of 1024 bytes on. Unit c (16 bytes) of row
+// r is stored as unit 8 r + (c ^ r % 8). These rows are A's rows and B's columns (K-major: 64 of K in a row), or with
+// TRANS B's rows (N-major).
 #pragma once
 
 #include "mma.cuh"
 
 namespace cg::cuda {
 
-/// Dynamic shared memory where a swizzle's pattern begins.
+/// Declares dynamic shared memory that is aligned to the swizzle's pattern.
 #ifdef CG_SIM
 #define CG_SHARED_SWIZZLED(T, name) CG_SHARED(T, name)
 #else
@@ -23,11 +25,11 @@ namespace cg::cuda {
     T* name = (T*)cg_swizzled
 #endif
 
-/// Element of 16 bytes number c of row r.
+/// Index of the first element of unit c (16 bytes) of row r.
 __host__ __device__ constexpr int swizzled(int r, int c) { return r * 64 + (c ^ (r & 7)) * 8; }
 
-/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes from 8 rows to the next 8, 128-byte
-/// swizzle, all in 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
+/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes between groups of 8 rows, 128-byte swizzle;
+/// addresses in units of 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
 __device__ inline uint64_t swizzled_rows(const void* p) {
 #if defined(__CUDA_ARCH__)
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
@@ -39,14 +41,15 @@ __device__ inline uint64_t swizzled_rows(const void* p) {
 #endif
     return (at & 0x3ffff) >> 4 | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
-/// What one step of 16 along K adds to a descriptor: 32 bytes of each row, or 16 rows.
+/// Increment of a descriptor for 16 along K: 32 bytes of each row (kAlongRow), or 16 rows (kAlongRows).
 constexpr uint64_t kAlongRow = 2, kAlongRows = 128;
 
 #ifdef CG_SIM
-/// Element (n, k) of B by its descriptor (PTX ISA, wgmma shared memory layout; strides as in its canonical layouts).
+/// Address of element (n, k) of B, read through descriptor d (PTX ISA, wgmma shared memory layout; strides as in its
+/// canonical layouts).
 inline const uint16_t* operand(uint64_t d, bool trans, unsigned n, unsigned k) {
     const unsigned leading = (d >> 16 & 0x3fff) << 4, stride = (d >> 32 & 0x3fff) << 4, mode = d >> 62;
-    CG_CHECK(mode > 0 && (d >> 49 & 7) == 0, "descriptor of another kind");
+    CG_CHECK(mode > 0 && (d >> 49 & 7) == 0, "wgmma: the descriptor has an unsupported swizzle mode or base offset");
     const unsigned row = 256u >> mode;  // bytes: 128, 64, 32
     unsigned at = (d & 0x3fff) << 4;
     at += trans ? n / (row / 2) * leading + k / 8 * stride + k % 8 * row + n % (row / 2) * 2
@@ -59,7 +62,7 @@ inline float operand_value(uint64_t d, bool trans, unsigned n, unsigned k) {
     return bits_to_float((uint32_t)*operand(d, trans, n, k) << 16);
 }
 
-/// What accumulators hold until the wait.
+/// The NaN that accumulators hold until the wait.
 inline float in_flight() { return bits_to_float(0x7fc0dead); }
 #endif
 
@@ -69,8 +72,8 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
 #define CG_C1(n) CG_OUT(c[n][0]), CG_OUT(c[n][1]), CG_OUT(c[n][2]), CG_OUT(c[n][3])
 #define CG_C8(n) \
     CG_C1(n), CG_C1(n + 1), CG_C1(n + 2), CG_C1(n + 3), CG_C1(n + 4), CG_C1(n + 5), CG_C1(n + 6), CG_C1(n + 7)
-/// `list` names the accumulators, which are the first operands; A from registers and B are i0 to i4, or i0 and i1 both
-/// in shared memory.
+/// Operands of the asm: first the accumulators, named in `list`. Then, with A in registers, A is i0 to i3 and B is i4;
+/// with A in shared memory, A is i0 and B is i1.
 #define CG_REGISTERS(N, list, i0, i1, i2, i3, i4, ...)                                                               \
     asm volatile("{.reg .pred p; setp.ne.b32 p, " CG_SUM ", 0; wgmma.mma_async.sync.aligned.m64n" #N                 \
                  "k16.f32.bf16.bf16 {" list "}, {%" #i0 ",%" #i1 ",%" #i2 ",%" #i3 "}, %" #i4 ", p, 1, 1, " CG_TRANS \
@@ -82,7 +85,7 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
                  "k16.f32.bf16.bf16 {" list "}, %" #i0 ", %" #i1 ", p, 1, 1, 0, " CG_TRANS ";}"      \
                  : __VA_ARGS__                                                                       \
                  : "l"(a), "l"(b))
-/// A line for each width.
+/// One line per supported width.
 #define CG_WIDTHS(form)                                                                                           \
     if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));             \
     if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                              \
@@ -96,13 +99,14 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
         form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), \
              CG_C1(10), CG_C1(11), CG_C1(12), CG_C1(13));
 
-/// c [N8] = a b of 8 N8 columns, plus c where SUM; a is the descriptor of 64 rows (K-major), or a warp's fragment
-/// of 16. Between wgmma_begin and wgmma_wait nothing else touches c or a.
+/// c [N8] = a b with 8 N8 columns, plus the old c if SUM. a is the descriptor of 64 rows (K-major) or a warp's fragment
+/// of 16 rows. Between wgmma_begin and wgmma_wait nothing else may touch c or a.
 template <int N8, bool TRANS, bool SUM, class A>
 __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #if defined(__CUDA_ARCH__)
-    static_assert(N8 == 2 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14, "a width without a line");
-    // without SUM the accumulators are outputs alone, or they would be alive before
+    static_assert(N8 == 2 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14,
+                  "CG_WIDTHS has no line for this width");
+    // Without SUM the accumulators are outputs only; as inputs they would occupy registers before.
     if constexpr (!SUM) {
 #define CG_OUT(x) "=f"(x)
 #define CG_SUM "0"
@@ -145,7 +149,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #undef CG_TRANS
     }
 #elif defined(CG_SIM)
-    CG_CHECK(sim::self().fenced, "wgmma reads what was copied, and no wgmma_fence is between");
+    CG_CHECK(sim::self().fenced, "wgmma reads shared memory that this thread copied, without a wgmma_fence between");
     const sim::Quiet quiet;
     const unsigned g = sim::lane() / 4, t = sim::lane() % 4, warp = sim::self().index / 32 % 4;
     struct {
@@ -168,7 +172,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
     for (int n = 0; n < N8; n++)
         for (int e = 0; e < 4; e++) c[n][e] = in_flight();
     const sim::Begun begun = sim::begun();
-    // every byte once a warp, now and at the wait
+    // Each warp reports every byte it reads once, now and again at the wait.
     auto reads = [k, b, g, t, warp, begun] {
         for (unsigned i = 0; i < 16 && sim::kChecked; i++) {
             for (unsigned r = 0; r < 2 && sizeof(A) == 8; r++)
@@ -186,7 +190,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
         float x[2][16];
         for (unsigned r = 0; r < 2; r++)
             for (unsigned i = 0; i < 16; i++)
-                // a register: r + 2 (i / 8) of lane (g, (i % 8) / 2), as in mma_bf16
+                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2), as in mma_bf16
                 x[r][i] = sizeof(A) == 8 ? operand_value(k.rows, false, warp * 16 + g + 8 * r, i)
                                          : bits_to_float(k.a[i % 8 / 2][r + 2 * (i / 8)] >> (16 * (i % 2)) << 16);
         for (unsigned n = 0; n < N8; n++)
@@ -208,7 +212,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #undef CG_SHARED_A
 #undef CG_WIDTHS
 
-/// Ties registers to this place in the program.
+/// Keeps the compiler from moving these registers' uses across this point.
 __device__ inline void pin(float& x) {
 #if defined(__CUDA_ARCH__)
     asm volatile("" : "+f"(x)::"memory");
@@ -229,7 +233,7 @@ __device__ inline void pin(T (&x)[N]) {
     for (int i = 0; i < N; i++) pin(x[i]);
 }
 
-/// Before the first wgmma of some, with all the registers that they will use.
+/// Call before a sequence of wgmma, with all registers that the sequence uses.
 template <class... R>
 __device__ inline void wgmma_begin(R&... registers) {
     (pin(registers), ...);
@@ -244,7 +248,7 @@ __device__ inline void wgmma_commit() {
     sim::product_commit();
 #endif
 }
-/// Waits until at most LEAVE of the committed groups are under way; the registers are those of the others.
+/// Waits until at most LEAVE of the committed groups are in flight. Pass the registers of the finished groups.
 template <int LEAVE, class... R>
 __device__ inline void wgmma_wait(R&... registers) {
 #if defined(__CUDA_ARCH__)
@@ -254,8 +258,8 @@ __device__ inline void wgmma_wait(R&... registers) {
 #endif
     (pin(registers), ...);
 }
-/// What this thread wrote to shared memory (copy_async: waited for) becomes visible to wgmma, for others after a
-/// barrier.
+/// Makes this thread's writes to shared memory visible to wgmma; a copy_async must have been waited for. The wgmma of
+/// other threads sees them after a barrier.
 __device__ inline void wgmma_fence() {
 #if defined(__CUDA_ARCH__)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -264,7 +268,7 @@ __device__ inline void wgmma_fence() {
 #endif
 }
 
-/// 4 x 4 words of the four lanes of a quad, transposed: lane t's v[j] becomes lane j's v[t].
+/// Transposes the 4 x 4 words of the four lanes of a quad: lane t's v[j] becomes lane j's v[t].
 __device__ inline void quad_transpose(uint32_t (&v)[4]) {
     const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
 #pragma unroll

@@ -40,7 +40,8 @@ cg_sim_switch:
 
 namespace {
 
-/// The kernels' __shared__ variables are all that is thread_local in this library: its part of the thread's memory.
+/// The static shared memory of the kernels. Their __shared__ variables are this library's only thread_local variables,
+/// so it is the library's thread-local storage.
 struct Fixed {
     struct {
         unsigned long module, offset;
@@ -60,11 +61,11 @@ struct Fixed {
     }
 };
 
-/// Not thread_local, see Fixed.
+/// The block of each system thread. Not thread_local, see Fixed.
 struct Blocks {
     pthread_key_t key;
     Blocks() {
-        CG_CHECK(pthread_key_create(&key, [](void* b) { delete (Block*)b; }) == 0, "no key for a thread's own memory");
+        CG_CHECK(pthread_key_create(&key, [](void* b) { delete (Block*)b; }) == 0, "pthread_key_create failed");
     }
 };
 
@@ -87,7 +88,7 @@ Block& block() {
 
 namespace {
 
-/// The threads at the barrier go on.
+/// Releases the threads at the barrier.
 void release(Block& b) {
     b.at_barrier = 0;
     b.barrier_generation++;
@@ -107,7 +108,7 @@ void to_scheduler(Block& b, bool ends) {
 #endif
 }
 
-/// Where every fiber begins; it never returns.
+/// Entry point of every fiber; never returns.
 void entry() {
     Block& b = block();
 #if defined(__SANITIZE_ADDRESS__)
@@ -115,7 +116,7 @@ void entry() {
 #endif
     try {
         b.body(b.arg);
-        CG_CHECK(b.now->products.idle(), "a thread ends without having waited for its wgmma");
+        CG_CHECK(b.now->products.idle(), "a thread ends without waiting for its wgmma");
     } catch (const std::exception& e) {
         b.failure = e.what();
     }
@@ -152,7 +153,7 @@ void block_barrier() {
 }
 
 namespace {
-/// `synced` is added to the warp's count.
+/// Meets the lanes of `mask` at a barrier; the last one adds `synced` to the warp's count.
 void meet(uint32_t mask, unsigned synced) {
     Warp& w = warp();
     const int g = w.generation;
@@ -168,7 +169,7 @@ void meet(uint32_t mask, unsigned synced) {
 }  // namespace
 
 void warp_barrier(uint32_t mask) { meet(mask, 0); }
-// Part of a warp: nothing here takes it for a barrier.
+// Only a __syncwarp of the whole warp counts as a barrier.
 void sync_warp(uint32_t mask) { meet(mask, mask == 0xffffffffu); }
 
 uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
@@ -204,7 +205,7 @@ void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 }
 
 void load_matrices(bool trans, uint32_t (&r)[4], const void* row) {
-    CG_CHECK(((uintptr_t)row & 15) == 0, "ldmatrix wants rows on 16 bytes");
+    CG_CHECK(((uintptr_t)row & 15) == 0, "ldmatrix: addresses of rows must be multiples of 16 bytes");
     const uint64_t word = (uint64_t)row;
     const uint64_t (*s)[8] = exchange(0xffffffffu, &word, 1);
     const unsigned g = lane() / 4, t = lane() % 4;
@@ -220,7 +221,7 @@ void load_matrices(bool trans, uint32_t (&r)[4], const void* row) {
 }
 
 void copy_async(void* to, const void* from, bool ok) {
-    CG_CHECK((((uintptr_t)to | (uintptr_t)from) & 15) == 0, "cp.async wants both addresses on 16 bytes");
+    CG_CHECK((((uintptr_t)to | (uintptr_t)from) & 15) == 0, "cp.async: both addresses must be multiples of 16 bytes");
     Copy c{to, from, ok, block().backwards, CG_SIM_PLACE};
     if (ok) touch(from, 16, Access::kRead, c.place);
     touch(to, 16, Access::kCopyBegins, c.place);
@@ -259,7 +260,7 @@ void run_block(Block& b) {
         f.fenced = true;
         f.quiet = 0;
         f.begun = {};
-        // As after a call: the stack pointer is 8 off a multiple of 16, the return address is entry().
+        // As after a call: the stack pointer is 8 past a multiple of 16, and the return address is entry().
         void** sp = (void**)(f.stack + kStack - 64);
         *--sp = nullptr;
         *--sp = (void*)&entry;
@@ -267,7 +268,7 @@ void run_block(Block& b) {
         f.sp = sp;
     }
     while (b.alive > 0) {
-        // A warp runs until it waits for others: warps far apart show a missing barrier.
+        // A warp runs until it must wait for others: the distance between warps exposes a missing barrier.
         bool moved = false;
         bool again = false;
         for (size_t i = 0; i < n; i++) {
@@ -290,10 +291,10 @@ void run_block(Block& b) {
             if (again && (i % 32 == 31 || i == n - 1)) i = i / 32 * 32 - 1, again = false;
         }
         if (!moved) {
-            // The waiting fibers' stacks are simply made anew for the next block.
-            CG_CHECK(false, "of " + std::to_string(n) + " threads " + std::to_string(b.alive) + " wait for ever, " +
-                                std::to_string(b.at_barrier) +
-                                " at a barrier of the block, the others at one of their warp");
+            // The next block sets up the stacks of the waiting fibers anew.
+            CG_CHECK(false, std::to_string(b.alive) + " of " + std::to_string(n) +
+                                " threads wait for ever: " + std::to_string(b.at_barrier) +
+                                " at a barrier of the block, the others at a barrier of their warp");
         }
     }
 }

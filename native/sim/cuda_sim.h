@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA on the CPU: what the kernels in kernels/*/*.cu use of CUDA C++, so that g++ compiles the same files and tests
-// run them without a GPU. One fiber a thread of a block, the fibers of a block on one thread of the system, blocks over
-// OpenMP threads. Shared memory that a block did not write holds NaN; a barrier that not all threads reach is reported
-// instead of hanging; the order in which the fibers run can be reversed, so that a missing barrier changes the result
-// (`stream` 1: backwards). What a thread starts and later waits for happens at the wait, no earlier (wgmma; cp.async,
-// but backwards at once), so that reading or overwriting too early shows. races.h finds what changes no result. About 1
-// GFLOP/s.
+// CUDA on the CPU: the part of CUDA C++ that kernels/*/*.cu use, so that g++ compiles the same files and tests run them
+// without a GPU. Each thread of a block is a fiber. All fibers of a block run on one system thread; OpenMP threads
+// share the blocks. About 1 GFLOP/s.
 //
-// Not covered: bulk copies, streams that overlap. Blocks must be independent.
+// To expose faults:
+//   - Shared memory that a block did not write holds NaN.
+//   - A barrier that not all threads reach is reported instead of hanging.
+//   - Fibers can run in reverse order (`stream` = 1), so that a missing barrier changes the result.
+//   - Asynchronous copies and wgmma complete at the wait (cp.async: at once when stream = 1), to expose missing waits.
+// races.h finds faults that change no result.
+//
+// Not covered: bulk copies, overlapping streams. Blocks must be independent.
 #pragma once
 
 #include <omp.h>
@@ -39,7 +42,7 @@
 #define __constant__
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-// Kernels write it behind the parameter's type: a reference saves every thread a copy of up to 4 KiB.
+// Follows the parameter's type in kernels. A reference saves every thread a copy of up to 4 KiB.
 #define __grid_constant__ &
 
 struct dim3 {
@@ -61,18 +64,18 @@ struct alignas(8) float2 {
 
 namespace cg::sim {
 
-// Switches stacks: saves the callee-saved registers on the old one and takes them from the new one.
+// Switches stacks: saves the callee-saved registers on the old stack and restores them from the new one.
 extern "C" void cg_sim_switch(void** save_sp, void* load_sp);
 
 struct Warp {
     uint32_t arrived = 0;
     int generation = 0;
-    unsigned synced = 0;  // how often all lanes met at __syncwarp
-    /// What the lanes give each other, in two sets: a lane can be one exchange ahead of the slowest, not two.
+    unsigned synced = 0;  // number of __syncwarp of all lanes so far
+    /// The lanes' words in an exchange. Two sets, because a lane can be one exchange ahead of the slowest, but not two.
     alignas(16) uint64_t slot[2][32][8];
 };
 
-/// Work in groups, done when a thread waits for it.
+/// Asynchronous work in groups, which runs when the thread waits for it.
 template <class F>
 class Background {
     std::vector<F> open;
@@ -84,7 +87,7 @@ class Background {
         groups.push_back(std::move(open));
         open.clear();
     }
-    /// Whether there was something to do.
+    /// Runs all but the last `leave` groups. Returns true if there was work.
     bool wait(size_t leave) {
         bool any = false;
         for (; groups.size() > leave; groups.pop_front())
@@ -118,22 +121,22 @@ struct Fiber {
     void* sp = nullptr;
     char* stack = nullptr;
     void* fake = nullptr;
-    const int* wait = nullptr;  // runs again when *wait is no longer wait_value
+    const int* wait = nullptr;  // the fiber runs again when *wait differs from wait_value
     int wait_value = 0;
     bool done = false;
     unsigned index = 0;
     dim3 tid;
     Background<Copy> copies;
     Background<std::function<void()>> products;
-    bool fenced = true;  // wgmma may read all that this thread has copied to shared memory
+    bool fenced = true;  // true if wgmma may read all that this thread copied to shared memory
     int quiet = 0;
-    Begun begun;  // of the product that it computes
+    Begun begun;  // when and where the product began that this fiber is computing
 };
 
 constexpr size_t kStack = 128 << 10;
-constexpr size_t kDynamic = 232448;  // what one block may have on sm_90
+constexpr size_t kDynamic = 232448;  // most bytes of shared memory of a block on sm_90
 
-/// One block under way on this thread of the system.
+/// The block that runs on this system thread.
 struct Block {
     std::vector<Fiber> fibers;
     std::vector<Warp> warps;
@@ -141,7 +144,7 @@ struct Block {
     void* scheduler_fake = nullptr;
     const void* scheduler_bottom = nullptr;
     size_t scheduler_size = 0;
-    Fiber* now = nullptr;  // null while none runs
+    Fiber* now = nullptr;  // the running fiber, or null
     unsigned alive = 0, at_barrier = 0;
     int barrier_generation = 0;
     dim3 bid, bdim, gdim;
@@ -155,7 +158,7 @@ struct Block {
     size_t fixed_bytes = 0;
 
     Block();
-    /// NaN in what a block has asked for; what lies behind it is forbidden under AddressSanitizer.
+    /// Fills the block's shared memory with NaN. Under AddressSanitizer, forbids access to the memory beyond it.
     void fill_shared() {
 #if defined(__SANITIZE_ADDRESS__)
         __asan_unpoison_memory_region(shared(), kDynamic);
@@ -172,7 +175,7 @@ struct Block {
 
 Block& block();
 void yield(const int* wait, int value);
-/// Ends the running thread, and with it the launch, where no exception can be thrown; its stack is not unwound.
+/// Ends the running fiber, and with it the launch, without unwinding its stack. For code that cannot throw.
 [[noreturn]] void stop(const std::string& failure);
 void run_block(Block& b);
 
@@ -182,12 +185,12 @@ inline Warp& warp() { return block().warps[self().index >> 5]; }
 
 void block_barrier();
 void warp_barrier(uint32_t mask);
-/// warp_barrier, before which all that the lanes wrote is to be seen.
+/// A warp_barrier that also orders memory, as __syncwarp does.
 void sync_warp(uint32_t mask);
-/// All lanes of the warp give `words` and get everybody's: [lane][word].
+/// Each lane of the warp passes n words; returns the words of all lanes, [lane][word].
 uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8];
 
-// The twins of what mma.cuh and wgmma.cuh have in PTX.
+// Emulations of the PTX in mma.cuh and wgmma.cuh.
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 void load_matrices(bool trans, uint32_t (&r)[4], const void* row);
 void copy_async(void* to, const void* from, bool ok);
@@ -196,7 +199,7 @@ void copy_wait(size_t leave);
 void product(std::function<void()> f);
 void product_commit();
 void product_wait(size_t leave);
-/// wgmma may read what this thread has copied.
+/// wgmma_fence: from now on wgmma may read the copies of this thread.
 void fence();
 
 template <class T>

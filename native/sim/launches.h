@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host functions launch, noted instead of run. With a device that has no memory, steps of full size take
-// milliseconds, and a test can hold every launch against what ptxas says of its kernel (tools/ptxas-report).
+// Records the launches of the host functions instead of running them. On a device without memory a step of full size
+// takes milliseconds, and a test can compare every launch with ptxas's report of its kernel (tools/ptxas-report).
 #pragma once
 
 #include <cxxabi.h>
@@ -17,18 +17,18 @@ namespace cg::sim {
 template <auto KERNEL>
 struct Symbol {};
 
-/// The kernel with its template arguments and parameters, as c++filt shows what nvcc calls it.
+/// The kernel with its template arguments and parameters, in the form that c++filt shows for nvcc's symbol.
 template <auto KERNEL>
 std::string symbol() {
     char* s = abi::__cxa_demangle(typeid(Symbol<KERNEL>).name(), nullptr, nullptr, nullptr);
     std::string name = s ? s : "";
     std::free(s);
-    // A template: cg::sim::Symbol<&(void k<T>(int))>, a function: cg::sim::Symbol<&k>.
+    // s is cg::sim::Symbol<&(void k<T>(int))> for a template, cg::sim::Symbol<&k> for a function.
     const size_t first = name.find('&') + 1, skip = name.compare(first, 1, "(") == 0;
     return name.substr(first + skip, name.size() - first - 2 * skip - 1);
 }
 
-/// A launch in the source: how it is written there, the file that is compiled, and the kernel.
+/// A launch in the source: the kernel as written there, the compiled file, and the kernel's symbol.
 struct Site {
     const char* what;
     const char* file;
@@ -39,10 +39,10 @@ class Launches {
     std::ofstream to;
 
   public:
-    /// What a block may have of shared memory on the card that host functions see.
+    /// Bytes of shared memory of a block on the GPU that host functions see.
     size_t most_shared = kDynamic;
 
-    /// From now on launches are lines of this file and do not run; with an empty name they run again.
+    /// From now on, writes launches as lines of this file and does not run them; an empty name runs them again.
     void note_in(const std::string& file) {
         to.close();
         if (file.empty()) return;
@@ -50,7 +50,8 @@ class Launches {
         CG_CHECK(to.is_open(), "cannot write " + file);
     }
 
-    /// Whether the launch is noted: file, grid, threads, bytes of dynamic shared memory and of parameters, kernel.
+    /// Records a launch if recording is on: file, grid, threads, bytes of dynamic shared memory and of parameters,
+    /// kernel. Returns false if recording is off.
     bool note(const Site& s, dim3 grid, dim3 threads, size_t shared, size_t parameters) {
         if (!to.is_open()) return false;
         const std::string file = s.file;

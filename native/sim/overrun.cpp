@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that do what none may, for tools/sanitize, which wants AddressSanitizer to name each of them and its line:
+// Kernels with memory errors for tools/sanitize, which checks that AddressSanitizer names each kernel and its line:
 //   overrun 0  writes past the end of device memory      1  reads past it      2  writes past its dynamic shared memory
 #include "device.cuh"
 
@@ -13,10 +13,10 @@ __global__ void reads_past(const float* x, float* y, int n) {
     y[threadIdx.x] = warp_sum(v);
 }
 __global__ void leaves_shared(float* y) {
-    CG_SHARED(float, room);
-    room[threadIdx.x + 1] = 1;
+    CG_SHARED(float, smem);
+    smem[threadIdx.x + 1] = 1;
     __syncthreads();
-    y[threadIdx.x] = room[threadIdx.x];
+    y[threadIdx.x] = smem[threadIdx.x];
 }
 
 }  // namespace

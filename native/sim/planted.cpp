@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels with one fault each and the same without it, for RacesTest, which wants the first named and the second let
-// pass:
+// Kernels for RacesTest, each with one fault (wrong) and without it (right). The test expects a report of the wrong one
+// and none of the right one.
 //   planted NAME wrong|right
 #include <cstdio>
 
@@ -12,57 +12,57 @@ namespace cuda {
 namespace {
 
 __global__ void exchange_warps(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    room[threadIdx.x] = 0;
+    CG_SHARED(float, smem);
+    smem[threadIdx.x] = 0;
     __syncthreads();
-    room[threadIdx.x] = 1;
+    smem[threadIdx.x] = 1;
     if (!wrong) __syncthreads();
-    x[threadIdx.x] = room[threadIdx.x ^ 32];
+    x[threadIdx.x] = smem[threadIdx.x ^ 32];
 }
 __global__ void overwrite_read(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    room[threadIdx.x] = 1;
+    CG_SHARED(float, smem);
+    smem[threadIdx.x] = 1;
     __syncthreads();
-    const float v = room[threadIdx.x ^ 32];
+    const float v = smem[threadIdx.x ^ 32];
     if (!wrong) __syncthreads();
-    room[threadIdx.x] = 2;
+    smem[threadIdx.x] = 2;
     x[threadIdx.x] = v;
 }
 __global__ void exchange_lanes(float* x, bool wrong) {
-    __shared__ float room[32];
-    room[threadIdx.x] = 0;
+    __shared__ float smem[32];
+    smem[threadIdx.x] = 0;
     __syncwarp();
-    room[threadIdx.x] = 1;
+    smem[threadIdx.x] = 1;
     if (!wrong) __syncwarp();
-    x[threadIdx.x] = room[threadIdx.x ^ 1];
+    x[threadIdx.x] = smem[threadIdx.x ^ 1];
 }
-/// A shuffle makes lanes wait for each other, but orders no memory.
+/// A shuffle synchronises lanes but does not order memory.
 __global__ void shuffle_for_barrier(float* x, bool wrong) {
-    __shared__ float room[32];
-    room[threadIdx.x] = 1;
+    __shared__ float smem[32];
+    smem[threadIdx.x] = 1;
     const float v = warp_sum(1.f);
     if (!wrong) __syncwarp();
-    x[threadIdx.x] = v + room[threadIdx.x ^ 1];
+    x[threadIdx.x] = v + smem[threadIdx.x ^ 1];
 }
-/// Two threads write the halves of a word: right, where each has its own.
+/// Two threads write the two halves of a word. Right if each writes its own half.
 __global__ void share_word(float* x, bool wrong) {
-    __shared__ bf16 room[64];
-    room[threadIdx.x] = bf16{0};
-    if (wrong) room[threadIdx.x ^ 1] = bf16{0};
+    __shared__ bf16 smem[64];
+    smem[threadIdx.x] = bf16{0};
+    if (wrong) smem[threadIdx.x ^ 1] = bf16{0};
     __syncthreads();
-    x[threadIdx.x] = to_float(room[threadIdx.x]);
+    x[threadIdx.x] = to_float(smem[threadIdx.x]);
 }
 __global__ void read_unwritten(float* x, bool wrong) {
-    __shared__ float room[64];
-    if (!wrong || threadIdx.x != 40) room[threadIdx.x] = 1;
+    __shared__ float smem[64];
+    if (!wrong || threadIdx.x != 40) smem[threadIdx.x] = 1;
     __syncthreads();
-    x[64 * blockIdx.x + threadIdx.x] = room[threadIdx.x ^ 1];
+    x[64 * blockIdx.x + threadIdx.x] = smem[threadIdx.x ^ 1];
 }
 __global__ void read_unwritten_dynamic(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    if (!wrong || threadIdx.x != 40) room[threadIdx.x] = 1;
+    CG_SHARED(float, smem);
+    if (!wrong || threadIdx.x != 40) smem[threadIdx.x] = 1;
     __syncthreads();
-    x[64 * blockIdx.x + threadIdx.x] = room[threadIdx.x ^ 1];
+    x[64 * blockIdx.x + threadIdx.x] = smem[threadIdx.x ^ 1];
 }
 __global__ void load_misaligned(float* x, bool wrong) {
     float v[4];
@@ -81,7 +81,7 @@ __global__ void read_other_block(float* x, bool wrong) {
     const float v = x[wrong && blockIdx.x == 2 ? 64 + threadIdx.x : 64 * blockIdx.x + threadIdx.x];
     x[64 * blockIdx.x + threadIdx.x] = v + 1;
 }
-/// The block that reads comes first here, which no GPU promises.
+/// The simulation runs the reading block first; a GPU does not promise that order.
 __global__ void read_later_block(float* x, bool wrong) {
     const float v = x[wrong && blockIdx.x == 0 ? 64 + threadIdx.x : 64 * blockIdx.x + threadIdx.x];
     x[64 * blockIdx.x + threadIdx.x] = v + 1;
@@ -92,39 +92,39 @@ __global__ void exchange_in_device_memory(float* x, bool wrong) {
     x[64 + threadIdx.x] = x[threadIdx.x ^ 32];
 }
 __global__ void read_before_copy(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    copy_async(room + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
+    CG_SHARED(float, smem);
+    copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
     copy_commit();
     if (!wrong) copy_wait<0>();
-    x[4 * threadIdx.x] = room[4 * threadIdx.x] + 1;
+    x[4 * threadIdx.x] = smem[4 * threadIdx.x] + 1;
 }
 __global__ void read_anothers_copy(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    copy_async(room + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
+    CG_SHARED(float, smem);
+    copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
     copy_commit();
     copy_wait<0>();
     if (!wrong) __syncthreads();
-    x[4 * threadIdx.x + 1] = room[4 * (threadIdx.x ^ 32)];
+    x[4 * threadIdx.x + 1] = smem[4 * (threadIdx.x ^ 32)];
 }
 __global__ void copy_misaligned(float* x, bool wrong) {
-    CG_SHARED(float, room);
-    copy_async(room + 4 * threadIdx.x, x + 4 * threadIdx.x + (wrong && threadIdx.x == 7), true);
+    CG_SHARED(float, smem);
+    copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x + (wrong && threadIdx.x == 7), true);
     copy_commit();
     copy_wait<0>();
 }
-/// Rows that wgmma still reads are written anew behind a barrier, where only its wait would do.
+/// Overwrites rows that wgmma still reads: a barrier does not suffice, only the wait for the wgmma.
 __global__ void overwrite_operand(float* x, bool wrong) {
-    CG_SHARED_SWIZZLED(bf16, room);
-    for (int i = (int)threadIdx.x; i < 2 * 64 * 64; i += 128) room[i] = bf16{0};
+    CG_SHARED_SWIZZLED(bf16, smem);
+    for (int i = (int)threadIdx.x; i < 2 * 64 * 64; i += 128) smem[i] = bf16{0};
     wgmma_fence();
     __syncthreads();
     float c[8][4];
     wgmma_begin();
-    wgmma<8, false, false>(c, swizzled_rows(room), swizzled_rows(room + 64 * 64));
+    wgmma<8, false, false>(c, swizzled_rows(smem), swizzled_rows(smem + 64 * 64));
     wgmma_commit();
     if (!wrong) wgmma_wait<0>(c);
     __syncthreads();
-    room[threadIdx.x] = bf16{1};
+    smem[threadIdx.x] = bf16{1};
     if (wrong) wgmma_wait<0>(c);
     x[threadIdx.x] = c[0][0];
 }

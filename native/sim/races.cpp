@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// races.h. Compiled without -fsanitize: what happens here is no access of a kernel's.
+// Implements races.h. Compiled without -fsanitize, so that accesses here do not count as the kernel's.
 #include "races.h"
 
 #include <dlfcn.h>
@@ -16,16 +16,16 @@ namespace cg::sim {
 
 namespace {
 
-/// The history of a few bytes. Epochs count the barriers of blocks, the beginnings of blocks and of launches, all in
-/// one row: an epoch says which block of which launch it belongs to.
+/// The access history of a few bytes. One counter of epochs advances at every block barrier, block start and launch, so
+/// an epoch identifies the block and the launch that it belongs to.
 struct Cell {
     // the last write
     uint32_t epoch, synced, place;
     uint16_t thread;
-    bool in_flight;  // by cp.async, until its thread waits
-    // the reads of one epoch: the warps they came from; if from one alone, its lanes since its last __syncwarp
+    bool in_flight;  // written by cp.async whose thread has not waited yet
+    // the reads of one epoch: the reading warps; if only one warp read, its lanes since its last __syncwarp
     uint32_t read_epoch, warps, read_synced, lanes;
-    uint16_t reader, other_reader;  // the last one, and the last one of another warp
+    uint16_t reader, other_reader;  // the last reader, and the last reader of another warp
     uint32_t read_place, other_place;
     // the last read of an earlier block
     uint32_t earlier_epoch, earlier_place;
@@ -33,9 +33,9 @@ struct Cell {
 
 constexpr uintptr_t kPage = 4096;
 
-/// Cells of as many bytes as the smallest access so far: two halves of a word belong to two threads without a race.
+/// Cells are as small as the smallest access so far, so that two threads can own two halves of a word without a race.
 struct Page {
-    unsigned bytes = 4, shift = 2;  // of a cell
+    unsigned bytes = 4, shift = 2;  // size of a cell, and its log2
     std::vector<Cell> cells = std::vector<Cell>(kPage / 4);
 
     void refine(unsigned n) {
@@ -46,13 +46,13 @@ struct Page {
     }
 };
 
-constexpr size_t kMostPages = 1 << 12;  // about 50 KiB each; beyond, a launch begins with none
+constexpr size_t kMostPages = 1 << 12;  // about 50 KiB each; if there are more, a launch discards all
 
 struct History {
     std::mutex one_launch;
     Block* running = nullptr;
     uint32_t epoch = 1, launch = 1, block = 1;
-    std::vector<std::pair<uint32_t, dim3>> blocks;  // of this launch, by their first epochs
+    std::vector<std::pair<uint32_t, dim3>> blocks;  // the blocks of this launch and their first epochs
     std::unordered_map<uintptr_t, Page> pages;
     std::pair<uintptr_t, Page*> recent[64] = {};
 
@@ -67,13 +67,13 @@ struct History {
         return "block " + text((--after)->second);
     }
 };
-/// Never destroyed: a process may end while another thread still runs kernels.
+/// Never destroyed, because a process may end while another thread still runs kernels.
 History& history = *new History();
-/// The thread of the system that launches. Apart from the history, which is not there yet while the library's own data
-/// is made.
+/// The system thread that launches. Separate from the history, which does not exist yet while the library's static data
+/// are initialised.
 const void* launching = nullptr;
 
-/// The part of a thread's stack that its caller may have its arguments in.
+/// Bounds of a system thread's stack, which may hold a kernel's arguments.
 struct Stack {
     uintptr_t first = 0, last = 0;
     Stack() {
@@ -85,12 +85,12 @@ struct Stack {
         pthread_attr_destroy(&a);
     }
 };
-Stack host_stack;  // of the thread that launches
+Stack host_stack;  // of the launching thread
 
 extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start[];
 uintptr_t base() { return (uintptr_t)__ehdr_start; }
 
-/// File and line of a return address: the kernel's, and that of the helper that it calls, if one is in between.
+/// File and line of a return address: those of the kernel and, if a helper in a .cuh made the access, of the helper.
 std::string name(uint32_t place) {
     Dl_info i;
     std::vector<std::string> lines;
@@ -102,7 +102,7 @@ std::string name(uint32_t place) {
             while (std::fgets(line, sizeof line, f)) {
                 std::string s(line);
                 s = s.substr(0, s.find_first_of(" \n"));
-                // what belongs to the simulation or to the compiler is of no interest
+                // skip frames of the simulation and of the compiler's headers
                 if (s.find("cuda_sim.h") == s.npos && s.find("races.h") == s.npos &&
                     s.find("/include/c++/") == s.npos && s[0] != '?')
                     lines.push_back(s);
@@ -119,7 +119,7 @@ std::string name(uint32_t place) {
 }
 uint32_t offset(const void* place) { return (uint32_t)((uintptr_t)place - base()); }
 
-/// Where a byte is, for messages.
+/// Describes a byte's location for messages.
 std::string where(const Block& b, uintptr_t p) {
     const uintptr_t s = (uintptr_t)const_cast<Block&>(b).shared();
     if (p >= s && p < s + kDynamic) return "shared byte " + std::to_string(p - s);
@@ -129,7 +129,7 @@ std::string where(const Block& b, uintptr_t p) {
     return std::string("device byte ") + x;
 }
 
-/// One access, and what is wrong with it.
+/// Checks one access against the history.
 struct Check {
     Block& b;
     Fiber& f;
@@ -265,7 +265,7 @@ void touch(const void* p, size_t n, Access a, const void* place) {
 
 namespace {
 
-/// An access that g++ has found in a kernel.
+/// An access that g++ instrumented.
 inline void compiled(const void* p, size_t n, Access a, const void* place) {
     if (launching != __builtin_thread_pointer()) return;
     Fiber* f = history.running->now;
@@ -303,7 +303,7 @@ extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit() {}
 extern "C" void __tsan_init() {}
 
-/// What -fsanitize=alignment passes (UBSan's TypeMismatchData).
+/// Data that -fsanitize=alignment passes (UBSan's TypeMismatchData).
 struct Mismatch {
     const char* file;
     uint32_t line, column;

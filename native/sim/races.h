@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults that the order of the simulation hides, in a build of its own (CG_SIM_CHECKED; libcortigan_sim_checked.so):
-// g++ compiles the kernels with -fsanitize=thread, whose calls for every access come here instead of to its library,
-// and with -fsanitize=alignment, as only that sees a vector of 16 bytes before it is cut into what is used of it. Found
-// are
-//   - two threads of a block at one byte, one of them writing, with no barrier between them: __syncthreads, or
-//   __syncwarp of
-//     all lanes within a warp. Shuffles and products order no memory (CUDA C++ Programming Guide, warp shuffle
-//     functions).
+// Finds faults that the simulation's order of execution hides, in a separate build (CG_SIM_CHECKED;
+// libcortigan_sim_checked.so). g++ compiles the kernels with two sanitizers, whose calls come here instead of to their
+// libraries: -fsanitize=thread reports every access, and -fsanitize=alignment reports a 16-byte vector before it is
+// split into the parts that are used.
+// It finds
+//   - two threads of a block that access one byte, at least one of them writing, with no barrier between them:
+//     __syncthreads, or within a warp __syncwarp of all lanes. Shuffles and tensor-core products do not order memory
+//     (CUDA C++ Programming Guide, warp shuffle functions).
 //   - bytes of shared memory that the block reads and never wrote
 //   - bytes that cp.async has not been waited for, or that change while wgmma reads them
 //   - bytes of device memory that one block writes and another reads or writes in the same launch
 //   - vectors at addresses that are no multiple of their size
-// Blocks run one after another here. The bytes' history is that of their order in time, not of who ran first, so that
-// what is found does not depend on the order of threads. No kernel has atomics; they would need calls of their own
-// (__tsan_atomic*).
+// Blocks run one after another. The history of a byte records epochs, not which thread ran first, so the result does
+// not depend on the order of threads. No kernel has atomics; they would need hooks of their own (__tsan_atomic*).
 #pragma once
 
 #include <cstddef>
@@ -24,31 +23,31 @@ enum class Access { kRead, kWrite, kCopyBegins, kCopyEnds };
 
 #ifdef CG_SIM_CHECKED
 constexpr bool kChecked = true;
-/// A thread of the running block reads or writes n bytes; `place` is an address in the program. Does not return from a
-/// fault.
+/// Checks a read or write of n bytes by a thread of the running block. `place` is the code address of the access. Does
+/// not return if it finds a fault.
 void touch(const void* p, size_t n, Access a, const void* place);
-/// A barrier of the block lies behind, or it begins.
+/// Starts an epoch: the block has passed a barrier or, if `begins`, starts.
 void next_epoch(bool begins);
-/// Where the kernel calls the function that calls this.
+/// Code address in the kernel from which the current function was called.
 #define CG_SIM_PLACE __builtin_return_address(0)
 
-/// One launch at a time.
+/// A launch; only one runs at a time.
 struct Launch {
     Launch();
     ~Launch();
 };
-/// What the thread does meanwhile is the simulation's work, no access of the kernel's.
+/// While it lives, accesses of this thread are the simulation's own and are not checked.
 struct Quiet {
     Quiet();
     ~Quiet();
 };
-/// When and where in the kernel a product began.
+/// Epoch and code address at which a wgmma began.
 struct Begun {
     unsigned epoch = 0;
     const void* place = nullptr;
 };
 Begun begun();
-/// A product is computed.
+/// While it lives, this thread computes the wgmma that began there.
 struct Computing {
     explicit Computing(Begun);
     ~Computing();

@@ -1,10 +1,10 @@
-# The CUDA kernels compiled for the processor, and NVIDIA's libraries on the processor's memory: tests run the code that
-# calls CUDA without a GPU. Included by native/CMakeLists.txt when CORTIGAN_SIMULATORS is on.
+# The CUDA kernels compiled for the CPU, and simulated NVIDIA libraries: tests run the code that calls CUDA without a GPU.
+# native/CMakeLists.txt includes this file when CORTIGAN_SIMULATORS is on.
 set_source_files_properties(${CU} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
 add_library(sim OBJECT abi.cpp sim/cuda_sim.cpp ${CU})
 add_library(cortigan_sim SHARED cuda/table.cpp $<TARGET_OBJECTS:sim>)
 set_target_properties(cortigan_sim PROPERTIES SKIP_BUILD_RPATH ON LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
-# The same behind a CUDA runtime on the processor's memory (sim/cudart): tests run the code that calls CUDA without a GPU.
+# The same kernels behind a simulated CUDA runtime in CPU memory (sim/cudart).
 set(CUDART ${CMAKE_CURRENT_BINARY_DIR}/cudart)
 function(cg_simulated name library suffix source)
   add_library(sim_${name} SHARED sim/cudart/${source})
@@ -27,11 +27,11 @@ add_library(sim_kernels SHARED cuda/table.cpp $<TARGET_OBJECTS:sim>)
 target_compile_definitions(sim_kernels PRIVATE CG_SIM_CUDART)
 target_link_libraries(sim_kernels PRIVATE sim_cudart)
 set_target_properties(sim_kernels PROPERTIES SKIP_BUILD_RPATH ON LIBRARY_OUTPUT_DIRECTORY ${CUDART})
-# A library that must be refused.
+# A library that load_backend() must refuse.
 add_library(cortigan_drifted SHARED sim/drifted.cpp)
 target_include_directories(cortigan_drifted PRIVATE include)
 set_target_properties(cortigan_drifted PROPERTIES SKIP_BUILD_RPATH ON LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
-# The same with every access of a kernel seen (sim/races.h), for finding races, and kernels with such faults.
+# The kernels with every memory access checked for races (sim/races.h), and kernels with planted faults.
 set(SIM sim cortigan_sim sim_kernels)
 if(NOT CG_SANITIZE)
   add_library(sim_checker OBJECT sim/cuda_sim.cpp sim/races.cpp)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few functions that Java calls, all with raw addresses (org.cortigan.jni.Native).
+// The functions that Java calls (org.cortigan.jni.Native). Pointers are raw addresses.
 #pragma once
 
 #include <string>
@@ -10,19 +10,18 @@ namespace cg {
 #define CG_API __attribute__((visibility("default")))
 
 CG_API int kernel_count();
-/// The text of schema() in cg/abi.h.
+/// The schema of cg/abi.h.
 CG_API const char* kernel_schema();
 
-/// Loads the table of a backend that is a library of its own (CUDA, SIM). Throws unless its schema is this library's.
+/// Loads a backend that is a separate library (CUDA, SIM). Throws if its schema differs from this library's.
 CG_API void load_backend(int backend, const char* path);
 
-/// Address of a kernel's function, 0 where this backend lacks the variant.
+/// Address of a kernel's function; 0 if the backend lacks the variant.
 CG_API int64_t kernel_function(int backend, int kernel, int variant);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);
-/// Begins a range of that name for a profiler of the backend's; an empty name ends it. Does nothing where there is
-/// none.
+/// Begins a named range for the backend's profiler; an empty name ends it. Does nothing if the backend has no profiler.
 CG_API void range(int backend, const char* name);
-/// Takes one of a kernel's variants for everything launched or recorded from now on.
+/// Chooses one of a kernel's variants (`which` of `what`) for all later launches and graph captures.
 CG_API void choose(int backend, const char* what, const char* which);
 CG_API int64_t kernel_prepare(int backend, int kernel, int64_t args);
 CG_API void kernel_release(int backend, int kernel, int64_t state);

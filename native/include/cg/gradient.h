@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradient of one tensor as an optimizer reads it: G itself or, where G is the gradient of W/sigma of a spectrally
-// normalised W [n / N, N], that of W:  (G - lambda u v^T) / sigma  with lambda = <G, W> / sigma
-// (kernels/spectral_norm). It is made of what is at hand while G is read, element by element, so that it is never
-// stored. native/cpu/gradient.h and native/cuda/gradient.cuh read it.
+// The gradient of one tensor as an optimizer reads it. Usually it is G. If G is the gradient of W/sigma of a spectrally
+// normalised W [n / N, N], the gradient of W is  (G - lambda u v^T) / sigma  with lambda = <G, W> / sigma
+// (kernels/spectral_norm). The reader computes it element by element while reading G, so it is never stored.
+// Readers: native/cpu/gradient.h and native/cuda/gradient.cuh.
 #pragma once
 #include "cg/abi.h"
 namespace cg {
 struct Gradient {
     const void* g;
-    const void* u;  // this and the next three null: g itself
+    const void* u;  // u, v, inv_sigma and lambda are null if the gradient is g itself
     const void* v;
     const void* inv_sigma;
     const void* lambda;
     i64 n;
-    i64 N;  // n without correction
+    i64 N;  // columns of W; n if the gradient is g itself
 };
 
 namespace ref {

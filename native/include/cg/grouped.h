@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many problems of one kind as one kernel on the processor: each has its own oneDNN primitive. Small problems are dealt
-// out whole to the threads, the largest first to whoever has least, so that no thread waits at every one of them; a
-// problem with more than half of a thread's share goes to all threads. The deal is fixed when the plan is made: results
-// depend on shapes and the number of threads, never on timing. Measured in processor time of one Zen 4 core, forward
-// and all gradients: an MLP discriminator (256, 128, 1) of 64 rows over 25 regions of 40992 vertices 58 ms f32, 36
-// bf16, one of as many vertices and parameters 53 and 30; a patch discriminator (16, 32, 1 channels, kernel 9) of 8
-// rows 179 and 98, over one region 172 and 93.
+// Runs many problems of one kind as one CPU kernel; each problem has its own oneDNN primitive.
+// A problem with more than half of a thread's share of the work runs on all threads. Any other problem runs on one
+// thread, so that threads need not meet after every problem: the largest problem first goes to the thread with the
+// least work. The assignment is fixed when the plan is made, so results depend on shapes and the number of threads,
+// never on timing.
+// Processor time of one Zen 4 core, forward and all gradients, f32 / bf16:
+//   MLP discriminator (256, 128, 1), 64 rows, 25 regions of 40992 vertices in all         58 / 36 ms
+//   the same with one region of as many vertices and parameters                           53 / 30 ms
+//   patch discriminator (16, 32, 1 channels, kernel 9), 8 rows, the 25 regions            179 / 98 ms
+//   the same over one region                                                              172 / 93 ms
 #pragma once
 
 #include <algorithm>
@@ -17,7 +20,7 @@
 
 namespace cg::onednn {
 
-/// The four functions of a kernel for one problem.
+/// The functions of a kernel for one problem; work() estimates its cost.
 template <class Args>
 struct Kernel {
     void* (*prepare)(Args&);
@@ -43,7 +46,7 @@ class Group {
     Group(const Group&) = delete;
     ~Group() { release(); }
 
-    /// A slice for each thread; the first serves problems of all threads too, as they come before.
+    /// One slice per thread. Problems on all threads run before and use the same memory.
     i64 scratch() const { return std::max(wide_bytes_, slice_ * (i64)dealt_.size()); }
 
     void run(const Args* rows, void* scratch) {
@@ -79,7 +82,7 @@ class Group {
             const double w = kernel_.work(rows[i]);
             const bool wide = all > 1 && w * 2 * all > total;
             Args a = rows[i];
-            // A primitive for one thread is another than one for all, and oneDNN asks for the number when it makes it.
+            // oneDNN reads the number of threads when it creates a primitive.
             if (!wide) omp_set_num_threads(1);
             try {
                 state_[i] = kernel_.prepare(a);
@@ -112,12 +115,12 @@ class Group {
     }
 };
 
-/// What a problem costs beside its FLOPs: an element that moves takes about as long as 20 of them.
+/// Cost of a problem in FLOPs: moving an element takes about as long as 20 FLOPs.
 inline double work(double flops, double elements) { return flops + 20 * elements; }
 
 }  // namespace cg::onednn
 
-/// The four functions of a kernel of many problems.
+/// Defines the four functions of a kernel of many problems.
 #define CG_GROUPED(name, Args, Row, kernel)                                            \
     void* name##_prepare(Args& g) { return new Group<Row>(kernel, g.rows, g.n); }      \
     i64 name##_scratch(const Args& g) { return ((Group<Row>*)g.state)->scratch(); }    \

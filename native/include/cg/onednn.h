@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels built on oneDNN share: the engine, types, and a primitive with its fixed memory objects.
+// Shared by the oneDNN kernels: the engine, types, and a primitive with its fixed memory objects.
 #pragma once
 
 #include <unordered_map>
@@ -15,13 +15,13 @@ inline dnnl::engine& engine() {
 }
 
 inline dnnl::stream& stream() {
-    // In-order and blocking on the CPU; a stream is not for concurrent use, hence one a thread.
+    // In-order and blocking on the CPU. Threads must not share a stream, so each has its own.
     static thread_local dnnl::stream s(engine());
     return s;
 }
 
 inline dnnl::memory::data_type type(Variant variant) {
-    CG_CHECK(variant == Variant::F32 || variant == Variant::BF16, "oneDNN kernels take f32 and bf16");
+    CG_CHECK(variant == Variant::F32 || variant == Variant::BF16, "oneDNN kernels take only f32 and bf16");
     return variant == Variant::BF16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
@@ -48,7 +48,7 @@ class Fixed {
     void run() { primitive.execute(stream(), args); }
 };
 
-/// Attributes every primitive here has: scratch memory comes from the engine's plan, results are deterministic.
+/// Attributes of every primitive: the caller's plan provides scratch memory, and results are deterministic.
 inline dnnl::primitive_attr attributes() {
     dnnl::primitive_attr a;
     a.set_scratchpad_mode(dnnl::scratchpad_mode::user);

@@ -2,14 +2,14 @@
 // Builds a backend's table from kernels/kernels.def. A backend declares its functions and gives each kernel a struct F
 // of static functions that call them:
 //   run<T>(args, stream), scratch(args), prepare(args), release(state)
-// entry() takes the address of those alone that the kernel has, so that the others need no definition.
+// entry() uses only the functions that the kernel's kind has; the others need no definition.
 #pragma once
 
 #include "kernels_all.h"
 
 namespace cg {
 
-/// What a kernel has beside run<float>.
+/// Functions that a kernel has besides run<float>.
 constexpr unsigned kBf16 = 1, kScratch = 2, kState = 4;
 
 /// The kinds in kernels.def.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread policy: OpenMP, the pool that oneDNN uses too. Work is cut by position alone, so a result depends on the
-// data and the number of threads, never on timing.
+// All CPU kernels run on OpenMP, the thread pool that oneDNN uses too. Work is split by position alone, so a result
+// depends on the data and the number of threads, never on timing.
 #pragma once
 
 #include <omp.h>
@@ -11,7 +11,7 @@ namespace cg {
 
 inline int threads() { return omp_get_max_threads(); }
 
-/// Number of parts that parallel() cuts [0, n) into.
+/// Number of parts that parallel() splits [0, n) into.
 inline i64 parts_of(i64 n, i64 grain) {
     i64 parts = threads();
     return grain > 0 && (n + grain - 1) / grain < parts ? (n + grain - 1) / grain : parts;
@@ -28,7 +28,7 @@ inline void parallel(i64 n, i64 grain, F&& body) {
 #pragma omp parallel num_threads((int)parts)
     {
         i64 p = omp_get_thread_num(), np = omp_get_num_threads();
-        // When the runtime gave fewer threads, each takes several parts: the cut stays the same.
+        // If the runtime gave fewer threads, each takes several parts; the parts stay the same.
         for (i64 q = p; q < parts; q += np) {
             i64 b = n * q / parts, e = n * (q + 1) / parts;
             if (b < e) body(b, e, (int)q);

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt on the processor, for tests of the code that calls it: column-major products with what org.cortigan.cuda
-// uses of descriptors, layouts, epilogues and pointer modes, queued on the streams of cudart.cpp. Strict where the
-// documentation leaves room: no f32 bias beside a bf16 result, no sums of f32 matrices, no algorithm but those it gave,
-// all of the workspace overwritten, a bias's address at every question, every address on 256 bytes, which the heuristic
-// takes for granted. Rows off 16 bytes are slow. Errors on demand: a status of "cublasLtMatmul" or
-// "cublasLtMatmulAlgoGetHeuristic", "cublasLt kernel" that fails as it runs.
+// cuBLASLt on the CPU, for tests of the code that calls it: column-major products with the descriptors, layouts,
+// epilogues and pointer modes that org.cortigan.cuda uses, queued on the streams of cudart.cpp.
+// Stricter than the documentation:
+//   - no f32 bias with a bf16 result, no bias gradient of f32 matrices
+//   - no algorithms but those that the heuristic returned
+//   - every call overwrites the whole workspace
+//   - a bias needs its address in every query
+//   - every address is a multiple of 256 bytes, which the heuristic assumes
+// A leading dimension that is no multiple of 16 bytes makes a product slow.
+// Errors on demand: "cublasLtMatmul" and "cublasLtMatmulAlgoGetHeuristic" return a status, "cublasLt kernel" fails
+// while it runs.
 #include <initializer_list>
 
 #include "numbers.h"
@@ -17,7 +22,7 @@ namespace {
 constexpr int kF32 = 0, kBf16 = 14, kTf32 = 77, kInvalid = 7, kUnsupported = 15, kBias = 4, kSums = 512;
 struct Operation {
     int compute, trans_a = 0, trans_b = 0, device_scalars = 0, epilogue = 1, bias_type = -1;
-    const void* bias = nullptr;  // where the sums go, with kSums
+    const void* bias = nullptr;  // the bias to add; with kSums, the address of the bias gradient
 };
 struct Layout {
     int type;
@@ -43,6 +48,7 @@ struct Job {
     size_t bytes;
 };
 
+/// Runs a Job. Jobs stay until the process ends, because a recording may replay them.
 void run(void* data) {
     Job* j = (Job*)data;
     const Operation& o = j->op;
@@ -75,7 +81,6 @@ void run(void* data) {
             put(j->D, j->d.type == kBf16, at, v);
         }
 }
-// Jobs may be replayed, so they stay until the process ends.
 
 bool fits(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
     const uint64_t m = o.trans_a ? a.columns : a.rows, k = o.trans_a ? a.rows : a.columns;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CUDA runtime on the processor's memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda
-// uses, under the library's own name and version. One queue a stream, worked off only where somebody waits for it, so
-// that a host that reads or changes memory too early is found out, and so is a stream that does not wait for another;
-// recordings replay what was launched. Events' clock counts what was done, a microsecond each, so that no measurement
-// depends on the machine. Errors on demand: once, or as a card has them after a kernel's fault, for ever (`sticky`);
-// code -1 is a call that never returns. Calls that a card refuses while the thread records are refused, and end the
-// recording. Never part of the product.
+// A CUDA runtime on CPU memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda uses, under
+// the real library's name and version. Not shipped.
+//   - Each stream is a queue that runs only when a call waits for it. That exposes a host that reads or changes memory
+//     too early, and a stream that fails to wait for another.
+//   - Captured graphs replay their launches.
+//   - The clock of events counts tasks, a microsecond each, so that no measurement depends on the machine.
+//   - Errors on demand: once, or for ever (`sticky`), as on a GPU after a kernel's fault. Code -1 makes a call never
+//     return.
+//   - A call that a GPU refuses during capture is refused, and it ends the capture.
 //
-// The test shares a page with it, the file in CG_CUDART_PAGE: what it should do, and counts of what is open.
+// A test controls it through a shared page, the file named by CG_CUDART_PAGE, which also has counts of open resources.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -32,7 +34,7 @@
 
 namespace {
 
-/// The file that the test shares: numbers by name. The test writes the names (SimulatedCuda.Number).
+/// The shared page: numbers by name. The test writes the names (SimulatedCuda.Number).
 struct File {
     char call[64];  // the call that is to fail
     struct {
@@ -42,7 +44,7 @@ struct File {
 };
 enum { kDevice, kHost, kStream, kEvent, kGraph, kExec };
 
-/// The number of that name. A file of a test has it already; ours begins empty.
+/// The number with a name. A test's page must already have it; a private page starts empty and gets it.
 int64_t& find(File* f, const char* name, bool of_test) {
     for (auto& n : f->numbers) {
         if (!std::strcmp(n.name, name)) return n.value;
@@ -51,25 +53,25 @@ int64_t& find(File* f, const char* name, bool of_test) {
         std::strcpy(n.name, name);
         return n.value;
     }
-    std::fprintf(stderr, "cudart simulation: the test's page has no number %s\n", name);
+    std::fprintf(stderr, "cudart simulation: CG_CUDART_PAGE has no number named %s\n", name);
     std::abort();
 }
 
 struct Page {
     char* call;
     int64_t& memory;    // bytes of the device
-    int64_t& devices;   // how many there are
-    int64_t& code;      // error to give ...
-    int64_t& after;     // ... at the call of that name after so many good ones; counts down
+    int64_t& devices;   // number of devices
+    int64_t& code;      // error that ...
+    int64_t& after;     // ... `call` returns after this many successful calls; counts down
     int64_t& major;     // architecture
-    int64_t& sticky;    // whether an error stays with the process that met it
+    int64_t& sticky;    // 1: all later calls of the process return the error too
     int64_t& used;      // bytes in use
-    int64_t* live[6];   // what is open now
-    int64_t* made[2];   // blocks that were ever asked for
-    int64_t& launches;  // of graphs
-    int64_t& kernels;   // run
+    int64_t* live[6];   // open resources, by kind
+    int64_t* made[2];   // allocations so far
+    int64_t& launches;  // graph launches
+    int64_t& kernels;   // kernels run
     int64_t& waits;     // synchronisations
-    int64_t& copies;    // asked for
+    int64_t& copies;    // copies queued
 
     Page(File* f, bool of_test)
         : call(f->call),
@@ -129,7 +131,7 @@ int fault(const char* call) {
     std::lock_guard<std::recursive_mutex> lock(mutex); \
     if (int e_ = fault(#name)) return e_
 
-/// For calls that give something back: they do it all the same, as errors there are those of earlier work.
+/// For calls that free a resource: they free it even if they return an error, which is that of earlier work.
 #define LATE_FAULT(name)                               \
     std::lock_guard<std::recursive_mutex> lock(mutex); \
     int late = fault(#name)
@@ -142,25 +144,25 @@ struct Graph {
 };
 struct Event {
     double ms = -1;
-    int64_t asked = 0, done = 0;  // how often it has been recorded
+    int64_t asked = 0, done = 0;  // number of records queued and executed
 };
 struct Task {
     Work work;
-    Event* after = nullptr;  // waits until this event has been recorded so often
+    Event* after = nullptr;  // runs once this event has been recorded `times` times
     int64_t times = 0;
 };
 struct Stream {
     std::deque<Task> queue;
     std::unique_ptr<Graph> recording;
     std::thread::id recorder;  // the thread whose calls the recording restricts (cudaStreamCaptureModeThreadLocal)
-    bool spoilt = false;       // by a call that no recording allows
+    bool spoilt = false;       // a call that capture forbids has ended the recording
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
-int broken = 0;  // what a kernel ended with, reported at the next wait
-double now = 0;  // milliseconds on events' clock
+int broken = 0;  // error of a kernel, reported at the next wait
+double now = 0;  // clock of events in milliseconds
 
-/// Does the next task of a stream, if there is one that need not wait.
+/// Runs the next task of a stream. Returns false if there is none or it must wait for an event.
 bool advance(Stream* s) {
     if (s->queue.empty() || (s->queue.front().after && s->queue.front().after->done < s->queue.front().times))
         return false;
@@ -174,7 +176,7 @@ bool advance(Stream* s) {
     }
     return true;
 }
-/// All of a stream, and of others only what it waits for.
+/// Runs all tasks of a stream, and of other streams only those that it waits for.
 void work_off(Stream* s) {
     while (!s->queue.empty()) {
         if (advance(s)) continue;
@@ -198,20 +200,20 @@ int take_broken() {
     broken = 0;
     return e;
 }
-/// Whether the calling thread records; such a recording is then of no use.
+/// Returns true if the calling thread is capturing, and invalidates that capture.
 bool spoils() {
     bool any = false;
     for (Stream* s : streams)
         if (s->recording && s->recorder == std::this_thread::get_id()) any = s->spoilt = true;
     return any;
 }
-/// In calls that allocate, free or wait.
+/// For calls that allocate, free or wait.
 #define NOT_WHILE_RECORDING() \
     if (spoils()) return kCaptureUnsupported
 
 }  // namespace
 
-/// Where the kernels' library of the simulation puts its launches.
+/// Queues a launch of the simulated kernel library.
 CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
     if (fault("launch")) throw std::runtime_error("launch: no kernel image is available for execution on the device");
@@ -222,19 +224,19 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     });
 }
 
-/// The error that another simulated library's call of that name is to give, 0 for none.
+/// The error that a call in another simulated library should return; 0 for none.
 CG_CUDART int cg_cudart_fault(const char* call) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
     return fault(call);
 }
 
-/// Where other simulated libraries put theirs.
+/// Queues work of another simulated library.
 CG_CUDART int cg_cudart_ask(void* stream, void (*work)(void*), void* data) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
     return ask(stream, [=] { work(data); });
 }
 
-/// For work that is to look slower than it is.
+/// Advances the clock by ms, to make the current work look slower.
 CG_CUDART void cg_cudart_pass(double ms) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
     now += ms;
@@ -280,7 +282,7 @@ CG_CUDART const char* cudaGetErrorString(int e) {
     }
 }
 
-/// cudaDeviceProp as far as it is the same in every CUDA 13.
+/// The beginning of cudaDeviceProp, which is the same in every CUDA 13.
 struct Properties {
     char name[256];
     char uuid[16];
@@ -304,7 +306,7 @@ static int allocate(void** p, size_t bytes, int kind) {
     ++*page()->made[kind];
     if (kind == kDevice && page()->used + (int64_t)bytes > page()->memory) return kOutOfMemory;
     *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    std::memset(*p, 0xFF, bytes);  // what nobody wrote is NaN
+    std::memset(*p, 0xFF, bytes);  // unwritten memory holds NaN
     blocks[*p] = (int64_t)bytes;
     if (kind == kDevice) page()->used += (int64_t)bytes;
     ++*page()->live[kind];

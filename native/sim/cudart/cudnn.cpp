@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN 9 on the processor, for tests of the code that calls it: what org.cortigan.cuda uses of descriptors and of the
-// functions for convolutions, queued on the streams of cudart.cpp. Strict where the documentation leaves room: NHWC
-// alone, all tensors of one type with f32 sums, tensors on 256 bytes, the fused bias in y's type and by one algorithm,
-// none but deterministic direct sums run though others are offered first, nothing where the padding covers the kernel,
-// all of the workspace overwritten. Errors on demand: a status of "cudnnConvolution", "cudnn kernel" that fails as it
-// runs. The four libraries that the bindings need are this one source under each name.
+// cuDNN 9 on the CPU, for tests of the code that calls it: the descriptors and convolutions that org.cortigan.cuda
+// uses, queued on the streams of cudart.cpp. The bindings load four cuDNN libraries; each is built from this file.
+// Stricter than the documentation:
+//   - only NHWC, all tensors of one type, sums in f32, addresses multiples of 256 bytes
+//   - the fused bias has y's type and one algorithm
+//   - only deterministic direct sums run, although the heuristic offers others first
+//   - a padding that covers the kernel is not supported
+//   - every call overwrites the whole workspace
+// Errors on demand: "cudnnConvolution" returns a status, "cudnn kernel" fails while it runs.
 #include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))
@@ -43,6 +46,7 @@ struct Job {
     float alpha, beta;
 };
 
+/// Runs a Job. Jobs stay until the process ends, because a recording may replay them.
 void run(void* data) {
     const Job& j = *(Job*)data;
     if (j.bytes) memset(j.workspace, 0xFF, j.bytes);
@@ -78,7 +82,6 @@ void run(void* data) {
     }
     delete[] sum;
 }
-// Jobs may be replayed, so they stay until the process ends.
 
 int fits(const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y) {
     if (x.c != w.c || y.c != w.k || x.n != y.n) return kBad;
@@ -89,7 +92,7 @@ int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c,
               Perf* out) {
     *n = 0;
     if (const int e = fits(x, w, c, y)) return e;
-    // first what must not be taken: Winograd, or sums in any order
+    // Offer first what the caller must not take: Winograd, and sums in no fixed order.
     const int offered[3][4] = {{7, 1, 0, 1}, {0, 1, 5, 1}, {0, 3, 1, 1}};
     for (; *n < asked && *n < 4; ++*n) {
         const int a = offered[kind][*n];

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the simulated libraries share: numbers as they are stored, f32 or bf16, the queue of cudart.cpp, errors on
-// demand.
+// Shared by the simulated libraries: f32 and bf16 in memory, the queue of cudart.cpp, errors on demand.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -30,10 +29,10 @@ inline void put(void* p, bool half, int64_t i, double v) {
         ((uint16_t*)p)[i] = (u & 0x7fffffff) > 0x7f800000 ? 0x7fff : (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
     else ((float*)p)[i] = (float)v;
 }
-/// As TF32 has it.
+/// Rounds to TF32.
 inline float tf32(float f) { return number((bits(f) + 0x1000) & ~0x1fffu); }
 
-/// A call that fails on demand: so many times, as the error that is asked for is the status + 10000 x (times - 1).
+/// A call that fails on demand. The requested error is status + 10000 x (times - 1): it fails that many times.
 struct Fault {
     int status = 0, times = 0;
 
@@ -42,9 +41,9 @@ struct Fault {
         return times > 0 ? times--, status : 0;
     }
 };
-/// Work that ends the card's, as an illegal address does.
+/// A kernel that fails, as on an illegal address.
 inline void crash(void*) { throw std::runtime_error("a kernel of the library fails"); }
-/// All that is allocated, and all that stands in scratch memory, lies so; the library may take vectors from there.
+/// True for a multiple of 256, as all allocations and scratch tensors are; the real library may then use vector loads.
 inline bool aligned(const void* p) { return (uintptr_t)p % 256 == 0; }
 
 }  // namespace

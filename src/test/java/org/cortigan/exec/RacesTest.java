@@ -84,7 +84,7 @@ class RacesTest {
         PLANTED.put(
                 "read_anothers_copy",
                 "block 0x0x0: thread 0 reads shared byte 512 that no thread of its block has written");
-        PLANTED.put("copy_misaligned", "block 0x0x0: cp.async wants both addresses on 16 bytes");
+        PLANTED.put("copy_misaligned", "block 0x0x0: cp.async: both addresses must be multiples of 16 bytes");
         PLANTED.put(
                 "overwrite_operand",
                 "block 0x0x0: thread 0's wgmma reads shared byte 0 that thread 0 writes before the wait for it");
@@ -95,7 +95,7 @@ class RacesTest {
         return PLANTED.entrySet().stream()
                 .map(e -> dynamicTest(e.getKey(), () -> {
                     String said = planted(e.getKey(), "wrong");
-                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async wants).*"), said + " names no line");
+                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " names no line");
                     assertEquals(
                             e.getKey() + ", " + e.getValue(),
                             said.replaceAll(PLACE, "").replaceAll("0x[0-9a-f]{5,}", "X"));

@@ -153,7 +153,7 @@ class KernelsTest {
                 () -> Native.load_backend(
                         Backend.SIM.number(),
                         beside.resolveSibling("libcortigan_drifted.so").toString()));
-        says(e, "is of another build", "enum Backend REFERENCE SIM", "enum Backend REFERENCE PORTABLE");
+        says(e, "is from another build", "enum Backend REFERENCE SIM", "enum Backend REFERENCE PORTABLE");
     }
 
     private static ArgBuffer buffer() {
