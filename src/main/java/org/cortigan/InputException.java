@@ -2,9 +2,9 @@
 package org.cortigan;
 
 /**
- * Bad input from outside the engine: a file, a recipe value, a shape, a device. The message is one line that names
- * where (file and field), what is wrong, and the remedy; the command line prints it as it stands and exits with a
- * non-zero code. Readers of untrusted files throw this and nothing else.
+ * Wrong input: a file, a recipe value, a shape or a device. The message is one line: where (file and field), what is
+ * wrong, and the remedy. The command line prints the message unchanged and exits with a non-zero code. Readers of
+ * untrusted files throw no other exception.
  */
 public class InputException extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -18,7 +18,7 @@ public class InputException extends RuntimeException {
         super(where + ": " + problem + ". " + remedy);
     }
 
-    /** As {@link #InputException(String, String, String)}, keeping the cause chain. */
+    /** The same with a cause. */
     public InputException(String where, String problem, String remedy, Throwable cause) {
         super(where + ": " + problem + ". " + remedy, cause);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Training of GANs that predict fMRI responses from photographs. {@link org.cortigan.InputException} is what users are
- * told when their input is wrong; every package may throw it.
+ * Trains GANs that predict fMRI responses to photographs. Every package may throw
+ * {@link org.cortigan.InputException}, whose message tells the user what is wrong with the input.
  */
 package org.cortigan;

@@ -20,8 +20,8 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "Use it for checkpoints of one run, or of runs that began with the same weights (train.init). For other"
-                    + " runs, average the predictions instead: give several runs to evaluate or predict."
+            "Averaging works for checkpoints of one run, or of runs that started from the same weights (train.init)."
+                    + " For other runs, average the predictions: pass several runs to evaluate or predict."
         })
 final class Average implements Callable<Integer> {
     @Mixin
@@ -30,7 +30,7 @@ final class Average implements Callable<Integer> {
     @Parameters(
             paramLabel = "RUN|CHECKPOINT",
             arity = "2..*",
-            description = "Runs' folders (their best checkpoints are used) or checkpoints.")
+            description = "Run folders (the best checkpoint of each is used) or checkpoints.")
     private List<Path> checkpoints;
 
     @Option(
@@ -43,9 +43,9 @@ final class Average implements Callable<Integer> {
     @Override
     public Integer call() {
         if (!out.toString().endsWith(".safetensors"))
-            throw new InputException("--out " + out, "is not the name of a checkpoint", "End it with .safetensors");
+            throw new InputException("--out " + out, "is not a checkpoint name", "Use a name that ends in .safetensors");
         ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
-        Model.load(out); // checks that what was written can be read
+        Model.load(out); // Checks that the file can be read back.
         output.line("%s", out);
         return 0;
     }

@@ -46,14 +46,14 @@ final class Baseline implements Callable<Integer> {
             defaultValue = "pixels",
             paramLabel = "WHAT",
             description =
-                    "pixels; a run's folder or a checkpoint (the features that its head reads); or, with --recipe,"
-                            + " a safetensors file of a ViT (default ${DEFAULT-VALUE}).")
+                    "pixels; or a run folder or checkpoint, for the features that its head reads; or, with --recipe,"
+                            + " a ViT's safetensors file (default ${DEFAULT-VALUE}).")
     private String features;
 
     @Option(
             names = "--recipe",
             paramLabel = "RECIPE",
-            description = "The recipe whose shape the ViT of --features has.")
+            description = "Recipe that gives the shape of the ViT in --features.")
     private String recipe;
 
     @Option(
@@ -69,7 +69,7 @@ final class Baseline implements Callable<Integer> {
             description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
     private Path heldOut;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Folder for the evaluation's files.")
+    @Option(names = "--out", paramLabel = "DIR", description = "Folder to write the evaluation to.")
     private Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")

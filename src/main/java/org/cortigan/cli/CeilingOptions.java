@@ -4,13 +4,13 @@ package org.cortigan.cli;
 import org.cortigan.eval.NoiseCeiling;
 import picocli.CommandLine.Option;
 
-/** How the noise ceilings of the data are written. */
+/** The unit of the noise ceilings in the data. */
 final class CeilingOptions {
     @Option(
             names = "--noise-ceiling-unit",
             defaultValue = "FRACTION",
             paramLabel = "UNIT",
-            description = "Unit of {lh,rh}_noise_ceiling.npy in the subject's folder: fraction or percent"
+            description = "Unit of {lh,rh}_noise_ceiling.npy in the subject folder: fraction or percent"
                     + " (default ${DEFAULT-VALUE}).")
     private NoiseCeiling.Unit unit;
 

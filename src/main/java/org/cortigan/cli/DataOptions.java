@@ -5,13 +5,13 @@ import java.nio.file.Path;
 import org.cortigan.experiment.DataFolder;
 import picocli.CommandLine.Option;
 
-/** Options that name the data. */
+/** Options that locate the data. */
 class DataOptions {
     @Option(
             names = "--data",
             required = true,
             paramLabel = "DIR",
-            description = "Folder with the challenge's subj01 ... subj08, or a simulated one.")
+            description = "Folder with subj01 ... subj08, of the challenge or simulated.")
     private Path folder;
 
     @Option(

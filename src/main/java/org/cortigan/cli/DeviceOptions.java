@@ -19,7 +19,7 @@ final class DeviceOptions {
             names = "--threads",
             defaultValue = "0",
             paramLabel = "N",
-            description = "Threads of the processor; 0 for all cores (default).")
+            description = "CPU threads; 0 for all cores (default).")
     private int threads;
 
     Device open(Output output) {

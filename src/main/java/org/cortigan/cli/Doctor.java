@@ -12,10 +12,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
-/** What this machine offers. */
+/** Shows what this machine offers. */
 @Command(
         name = "doctor",
-        description = "Shows processor, libraries and versions, and why a device is unavailable.",
+        description = "Shows the processor, the libraries and their versions, and why a device is unavailable.",
         mixinStandardHelpOptions = true)
 final class Doctor implements Callable<Integer> {
     @Spec

@@ -38,7 +38,7 @@ final class Evaluate implements Callable<Integer> {
     @Parameters(
             paramLabel = "RUN|CHECKPOINT",
             arity = "1..*",
-            description = "A run's folder (its best checkpoint is used) or a checkpoint. The predictions of several are"
+            description = "Run folder (its best checkpoint is used) or checkpoint. With several, their predictions are"
                     + " averaged.")
     private List<Path> models;
 
@@ -46,22 +46,22 @@ final class Evaluate implements Callable<Integer> {
             names = "--split",
             defaultValue = "TEST",
             description =
-                    "test (needs the responses to the test images, which simulate writes) or validation (the images"
-                            + " that the run held out) (default ${DEFAULT-VALUE}).")
+                    "test (needs the responses to the test images, which simulate writes) or validation (the training"
+                            + " images that the run held out) (default ${DEFAULT-VALUE}).")
     private ModelEvaluator.Split split;
 
     @Option(
             names = "--held-out",
             paramLabel = "DIR",
-            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out beside the subject).")
+            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out in the data folder).")
     private Path heldOut;
 
     @Option(
             names = "--out",
             paramLabel = "DIR",
             description =
-                    "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv, metrics.json (default: evaluation"
-                            + " in the run).")
+                    "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv and metrics.json (default:"
+                            + " evaluation in the run folder).")
     private Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
@@ -71,7 +71,7 @@ final class Evaluate implements Callable<Integer> {
     public Integer call() {
         if (models.size() > 1 && out == null)
             throw new InputException(
-                    "evaluate", "the evaluation of several runs needs a folder of its own", "Name one by --out");
+                    "evaluate", "the evaluation of several runs has no default folder", "Name one with --out");
         List<Path> checkpoints = models.stream().map(Checkpoints::find).toList();
         Evaluation evaluation;
         try (Device opened = device.open(output);

@@ -30,7 +30,7 @@ import picocli.CommandLine.Command;
 public final class Main {
     private Main() {}
 
-    /** The command line. Bad input is reported in one line, with exit code 1; a bad option has exit code 2. */
+    /** The command line. Wrong input prints one line and exits with code 1; a wrong option exits with code 2. */
     public static CommandLine commandLine() {
         CommandLine c = new CommandLine(new Main()).setCaseInsensitiveEnumValuesAllowed(true);
         c.setExecutionExceptionHandler((e, cmd, parsed) -> {

@@ -7,7 +7,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
-/** Where a command prints. */
+/** Prints a command's results to standard output and its messages to standard error. */
 @Command
 final class Output {
     @Spec(Spec.Target.MIXEE)

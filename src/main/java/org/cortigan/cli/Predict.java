@@ -37,7 +37,7 @@ final class Predict implements Callable<Integer> {
     @Parameters(
             paramLabel = "RUN|CHECKPOINT",
             arity = "1..*",
-            description = "A run's folder (its best checkpoint is used) or a checkpoint. The predictions of several are"
+            description = "Run folder (its best checkpoint is used) or checkpoint. With several, their predictions are"
                     + " averaged.")
     private List<Path> models;
 
@@ -45,10 +45,10 @@ final class Predict implements Callable<Integer> {
     private Source source;
 
     static final class Source {
-        @Option(names = "--images", paramLabel = "DIR", description = "A folder of PNG or JPEG files.")
+        @Option(names = "--images", paramLabel = "DIR", description = "Folder of PNG or JPEG files.")
         Path images;
 
-        @Option(names = "--data", paramLabel = "DIR", description = "The challenge's data or a simulated data set.")
+        @Option(names = "--data", paramLabel = "DIR", description = "Folder with subj01 ... subj08, of the challenge or simulated.")
         Path data;
     }
 
@@ -56,14 +56,14 @@ final class Predict implements Callable<Integer> {
             names = "--subject",
             defaultValue = "1",
             paramLabel = "N",
-            description = "The subject of --data, and the one to predict for with a model of several subjects; 1 to 8"
+            description = "Subject in --data, 1 to 8. A model of several subjects predicts this subject's responses"
                     + " (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(
             names = "--split",
             defaultValue = "TEST",
-            description = "The images of --data; ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
+            description = "Which images of --data: ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
     private Split split;
 
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "Folder for the predictions.")
@@ -73,7 +73,7 @@ final class Predict implements Callable<Integer> {
             names = "--batch",
             defaultValue = "32",
             paramLabel = "N",
-            description = "Photographs at a time (default ${DEFAULT-VALUE}).")
+            description = "Batch size (default ${DEFAULT-VALUE}).")
     private int batch;
 
     @Override

@@ -21,12 +21,12 @@ import picocli.CommandLine.Option;
 @Command(
         name = "profile",
         description =
-                "Times every node of a training step beside its floor, the least time that it could take, on random"
-                        + " photographs and responses.",
+                "Times every node of a training step on random data, and compares each time with its floor, the least"
+                        + " time that the node could take.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "With NVIDIA's profilers, ranges named by op and node:",
+            "With --nvtx, NVIDIA's profilers show a range for every node, named by op and node:",
             "  nsys profile -t cuda,nvtx tools/cortigan profile -c vit-gan --device cuda:0 --nvtx",
             "  ncu --nvtx --nvtx-include 'regex:attention.*/' -c 20 --set full tools/cortigan profile -c vit-gan"
                     + " --device cuda:0 --nvtx"
@@ -48,37 +48,37 @@ final class ProfileCommand implements Callable<Integer> {
     @Option(
             names = {"-o", "--option"},
             paramLabel = "KEY=VALUE",
-            description = "Changes one value of the recipe.")
+            description = "Overrides one value of the recipe. Repeatable.")
     private List<String> options = List.of();
 
     @Option(
             names = "--subject",
             defaultValue = "1",
             paramLabel = "N",
-            description = "The subject whose numbers of vertices are used (default ${DEFAULT-VALUE}).")
+            description = "Subject whose vertex counts are used (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(
             names = "--repeats",
             defaultValue = "7",
             paramLabel = "N",
-            description = "Timed runs, of which the median is shown (default ${DEFAULT-VALUE}).")
+            description = "Timed runs; the median is shown (default ${DEFAULT-VALUE}).")
     private int repeats;
 
     @Option(
             names = "--top",
             defaultValue = "20",
             paramLabel = "N",
-            description = "How many of the slowest nodes to show (default ${DEFAULT-VALUE}).")
+            description = "Number of slowest nodes to show (default ${DEFAULT-VALUE}).")
     private int top;
 
     @Option(names = "--json", paramLabel = "FILE", description = "Also writes every node as JSON.")
     private Path json;
 
-    @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace for Perfetto.")
+    @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace that Perfetto opens.")
     private Path trace;
 
-    @Option(names = "--nvtx", description = "On a GPU, marks ranges with the nodes' names for nsys and ncu.")
+    @Option(names = "--nvtx", description = "On a GPU, marks an NVTX range with the name of each node, for nsys and ncu.")
     private boolean nvtx;
 
     @Override

@@ -8,7 +8,7 @@ import org.cortigan.io.Json;
 import org.cortigan.train.EpochResult;
 import org.cortigan.train.TrainerListener;
 
-/** Shows a run: a line that moves on a terminal and a line for each epoch, or a line of JSON for each epoch. */
+/** Shows a run: a progress line on a terminal and one line per epoch, or one line of JSON per epoch. */
 final class Progress implements TrainerListener {
     private final Output output;
     private final String name;
@@ -64,7 +64,7 @@ final class Progress implements TrainerListener {
         for (EpochResult.Metric m : r.metrics())
             if (m.kind() == EpochResult.Kind.PIXEL_LOSS || m.kind() == EpochResult.Kind.CORRELATION_LOSS)
                 s.append(String.format(Locale.ROOT, "  %s %.4f", m.name(), m.value()));
-        // Of several subjects there would be hundreds.
+        // Several subjects would add hundreds of losses.
         for (EpochResult.Metric m : r.metrics())
             if (m.kind() == EpochResult.Kind.ADVERSARIAL_LOSS && m.subject().isEmpty())
                 s.append(String.format(Locale.ROOT, "  %s %.3f", m.name(), m.value()));

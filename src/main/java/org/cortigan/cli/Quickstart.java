@@ -22,7 +22,7 @@ import picocli.CommandLine.Option;
 @Command(
         name = "quickstart",
         description =
-                "Simulates a subject with all 39,548 vertices, and trains and evaluates a ViT GAN on it, in minutes.",
+                "Simulates a subject with all 39,548 vertices, then trains and evaluates a ViT GAN on it, in minutes.",
         mixinStandardHelpOptions = true)
 final class Quickstart implements Callable<Integer> {
     @Mixin
@@ -35,7 +35,7 @@ final class Quickstart implements Callable<Integer> {
             names = "--out",
             defaultValue = "quickstart",
             paramLabel = "DIR",
-            description = "Folder for everything that is written (default ${DEFAULT-VALUE}).")
+            description = "Folder for all output (default ${DEFAULT-VALUE}).")
     private Path out;
 
     @Option(
@@ -61,7 +61,7 @@ final class Quickstart implements Callable<Integer> {
     @Option(
             names = {"-o", "--option"},
             paramLabel = "KEY=VALUE",
-            description = "Changes one value of the recipe.")
+            description = "Overrides one value of the recipe. Repeatable.")
     private List<String> assignments = List.of();
 
     @Override
@@ -72,7 +72,7 @@ final class Quickstart implements Callable<Integer> {
             for (String assignment : assignments) recipe = recipe.with(assignment);
             if (Files.exists(out))
                 throw new InputException(
-                        out.toString(), "exists already", "Remove it, or choose another folder by --out");
+                        out.toString(), "exists already", "Remove it, or choose another folder with --out");
             List<Path> files = photos != null ? Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
             QuickstartExperiment experiment = new QuickstartExperiment(
                     out, recipe, files, images, testImages, name -> new Progress(output, name, false), output::note);
@@ -84,15 +84,15 @@ final class Quickstart implements Callable<Integer> {
 
     private void explain(QuickstartExperiment experiment, int photographs, double seconds) {
         output.line(
-                "simulated data: crops of %d photographs, test crops of the same photographs at other places"
-                        + " where there are fewer than 20;%nreal photographs and real brains are harder."
-                        + " %.0f seconds in all.%n",
+                "The data are simulated: the images are crops of %d photographs. With fewer than 20 photographs, test"
+                        + " images are other crops%nof the training photographs. Real photographs and real brains are"
+                        + " harder. Total time: %.0f seconds.%n",
                 photographs, seconds);
         output.line("written to %s:", out);
-        output.line("  data/            the simulated subject in the challenge's layout");
-        output.line("  run/             recipe.yaml, metrics.csv, best.safetensors, last.safetensors, events for"
-                + " TensorBoard");
-        output.line("  evaluation/      for each of the three: r of every vertex (npy), by ROI (csv), json");
+        output.line("  data/            simulated subject in the challenge's layout");
+        output.line("  run/             recipe.yaml, metrics.csv, best.safetensors, last.safetensors, TensorBoard"
+                + " events");
+        output.line("  evaluation/      for each of the three models: r of every vertex (npy), by ROI (csv), summary (json)");
         output.line(
                 "next: tools/cortigan predict %s --images FOLDER_OF_PHOTOGRAPHS --out predictions", experiment.run());
         output.line(
@@ -103,7 +103,7 @@ final class Quickstart implements Callable<Integer> {
 
     private static String table(Map<String, Evaluation> results) {
         StringBuilder s = new StringBuilder(
-                "Pearson's r over held-out images for each vertex; mean (median) over the vertices named\n");
+                "Pearson's r of each vertex over the held-out images: mean (median) over the vertices of each row\n");
         s.append(String.format("%-4s %-14s %8s %8s", "", "", "vertices", "bound"));
         results.keySet().forEach(name -> s.append(String.format("  %24s", name)));
         s.append('\n');
@@ -125,7 +125,7 @@ final class Quickstart implements Callable<Integer> {
             }
             s.append('\n');
         }
-        return s.append("bound: mean of sqrt(noise ceiling), the most that mean r can reach\n")
+        return s.append("bound: mean of sqrt(noise ceiling), the highest mean r that a model can reach\n")
                 .toString();
     }
 }

@@ -16,10 +16,10 @@ final class Recipes implements Callable<Integer> {
     @Parameters(
             arity = "0..1",
             paramLabel = "NAME",
-            description = "A bundled recipe, 'defaults' (every key, explained) or a file.")
+            description = "Bundled recipe, 'defaults' (every key, explained) or YAML file.")
     private String name;
 
-    @Option(names = "--full", description = "Shows every value in force, not only those that the recipe sets.")
+    @Option(names = "--full", description = "Shows every value, not only those that the recipe sets.")
     private boolean full;
 
     @Override

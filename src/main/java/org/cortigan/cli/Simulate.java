@@ -24,7 +24,7 @@ final class Simulate implements Callable<Integer> {
             names = {"-o", "--out"},
             required = true,
             paramLabel = "DIR",
-            description = "Folder of the data set.")
+            description = "Folder to write the data set to.")
     private Path out;
 
     @Option(
@@ -37,28 +37,28 @@ final class Simulate implements Callable<Integer> {
             names = "--subject",
             defaultValue = "1",
             paramLabel = "N",
-            description = "1 to 8; sets the numbers of vertices and the ROIs (default ${DEFAULT-VALUE}).")
+            description = "1 to 8; sets the vertex counts and the ROIs (default ${DEFAULT-VALUE}).")
     private int subject;
 
     @Option(
             names = "--images",
             defaultValue = "0",
             paramLabel = "N",
-            description = "Training images (default: as many as the challenge has).")
+            description = "Training images (default: as in the challenge).")
     private int images;
 
     @Option(
             names = "--test-images",
             defaultValue = "0",
             paramLabel = "N",
-            description = "Test images (default: as many as the challenge has).")
+            description = "Test images (default: as in the challenge).")
     private int testImages;
 
     @Option(
             names = "--image-size",
             defaultValue = "425",
             paramLabel = "PIXELS",
-            description = "Side of an image (default ${DEFAULT-VALUE}).")
+            description = "Side of the square images (default ${DEFAULT-VALUE}).")
     private int imageSize;
 
     @Option(

@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import org.cortigan.cortex.AlgonautsSubject;
 import picocli.CommandLine.Option;
 
-/** Options that name the data of one subject. */
+/** Options that locate the data of one subject. */
 final class SubjectOptions extends DataOptions {
     @Option(
             names = "--subject",
@@ -23,7 +23,7 @@ final class SubjectOptions extends DataOptions {
         return data().open(number);
     }
 
-    /** The folder that the user names for the responses to the test images, or where they are by default. */
+    /** The folder of the responses to the test images: {@code named}, or the default one if that is null. */
     Path heldOut(Path named) {
         return named != null ? named : data().heldOut(number);
     }

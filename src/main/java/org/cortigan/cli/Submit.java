@@ -15,7 +15,7 @@ import picocli.CommandLine.Parameters;
 
 @Command(
         name = "submit",
-        description = "Checks predictions for the test splits and packs them in the challenge's format.",
+        description = "Checks predictions for the test split and packs them into the challenge's archive format.",
         mixinStandardHelpOptions = true)
 final class Submit implements Callable<Integer> {
     @Mixin
@@ -25,8 +25,8 @@ final class Submit implements Callable<Integer> {
             paramLabel = "N=DIR",
             arity = "1..*",
             description =
-                    "For each subject the folder that predict wrote, for example 1=predictions/subj01. The predictions"
-                            + " of several folders, 1=DIR,DIR, are averaged.")
+                    "Subject and folder that predict wrote, for example 1=predictions/subj01. With several folders,"
+                            + " 1=DIR,DIR, the predictions are averaged.")
     private Map<Integer, String> folders;
 
     @Option(

@@ -15,18 +15,18 @@ import picocli.CommandLine.Option;
 @Command(
         name = "table",
         description =
-                "Trains every recipe with every seed for every subject, and writes a comparison: table.md, table.csv,"
-                        + " table.html.",
+                "Trains every recipe with every seed for every subject, and writes a comparison to table.md,"
+                        + " table.csv and table.html.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "Each run has its folder in DIR/runs. Given again, the command keeps finished runs, goes on with"
-                    + " interrupted runs, tries failed runs again, and refuses a run whose recipe or data have changed"
-                    + " since. If a run fails, the table names it and the other runs go on; the exit code is then 1.",
+            "Each run has its own folder in DIR/runs. If you repeat the command, it keeps finished runs, resumes"
+                    + " interrupted runs and retries failed runs; it refuses to mix runs of different recipes or data."
+                    + " If a run fails, the other runs continue, the table names the failure, and the exit code is 1.",
             "",
-            "Models are evaluated on the test split by their best checkpoint if its responses are there"
-                    + " (subj0X_held_out). Otherwise they are evaluated on the validation split by their last"
-                    + " checkpoint, because the best one was chosen on that split."
+            "If the responses to the test images exist (subj0X_held_out), the best checkpoint of each model is"
+                    + " evaluated on the test split. Otherwise the last checkpoint is evaluated on the validation"
+                    + " split, because the best checkpoint was chosen on that split."
         })
 final class Table implements Callable<Integer> {
     @Mixin
@@ -45,14 +45,14 @@ final class Table implements Callable<Integer> {
             names = {"-o", "--out"},
             required = true,
             paramLabel = "DIR",
-            description = "Folder for the table and its runs.")
+            description = "Folder for the table and the runs.")
     private Path out;
 
     @Option(
             names = "--recipes",
             split = ",",
             paramLabel = "NAME,NAME...",
-            description = "Bundled names or YAML files (default: every bundled NAME-tiny).")
+            description = "Bundled recipes or YAML files (default: every bundled NAME-tiny).")
     private List<String> recipes =
             Recipe.BUNDLED.stream().filter(n -> n.endsWith("-tiny")).toList();
 
@@ -74,17 +74,17 @@ final class Table implements Callable<Integer> {
 
     @Option(
             names = "--ablation",
-            description = "Also trains each recipe with loss.gan_weight=0, and shows the differences, paired by seed.")
+            description = "Also trains each recipe with loss.gan_weight=0 and shows the differences, paired by seed.")
     private boolean ablation;
 
     @Option(
             names = "--compare",
             split = ",",
             paramLabel = "A=B,C=D...",
-            description = "Shows more differences of mean r, A less B, paired by seed; A and B are recipes' names.")
+            description = "Also shows the difference of mean r, recipe A minus recipe B, paired by seed.")
     private List<String> pairs = List.of();
 
-    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Changes one value of every recipe, by its path.")
+    @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Overrides one value of every recipe. Repeatable.")
     private List<String> assignments = List.of();
 
     @Option(

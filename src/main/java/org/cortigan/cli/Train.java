@@ -24,16 +24,16 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "train",
-        description = "Trains a model by a recipe.",
+        description = "Trains a model from a recipe.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
-            "Ctrl-C ends the run after the current step and writes a checkpoint; --resume auto goes on from it."
+            "Ctrl-C stops the run after the current step and writes a checkpoint; --resume auto continues from it."
         })
 final class Train implements Callable<Integer> {
     /** Exit code of a run that a signal stopped. */
     static final int STOPPED = 130;
-    /** Batches of images of --fast-dev-run; the recipe holds some of them out. */
+    /** Images of --fast-dev-run, in batches; the recipe holds some of these images out. */
     private static final int FAST_BATCHES = 5;
 
     @Mixin
@@ -49,13 +49,13 @@ final class Train implements Callable<Integer> {
             names = {"-c", "--recipe"},
             required = true,
             paramLabel = "RECIPE",
-            description = "Bundled name (see recipes) or YAML file.")
+            description = "Bundled recipe (see the command recipes) or YAML file.")
     private String recipe;
 
     @Option(
             names = {"-o", "--option"},
             paramLabel = "KEY=VALUE",
-            description = "Changes one value of the recipe, by its path.")
+            description = "Overrides one value of the recipe, for example train.epochs=5. Repeatable.")
     private List<String> assignments = List.of();
 
     @Option(
@@ -63,43 +63,43 @@ final class Train implements Callable<Integer> {
             split = ",",
             paramLabel = "N,N...",
             description =
-                    "Trains several subjects at once: a shared backbone, and a vector and a head for each; instead of"
-                            + " --subject.")
+                    "Trains several subjects together, instead of --subject: they share the backbone, and each has its"
+                            + " own vector and head.")
     private List<Integer> subjects = List.of();
 
-    @Option(names = "--run", paramLabel = "DIR", description = "The run's folder (default: runs/RECIPE-subj0X).")
+    @Option(names = "--run", paramLabel = "DIR", description = "Run folder (default: runs/RECIPE-subj0X).")
     private Path run;
 
     @Option(
             names = "--precision",
             paramLabel = "P",
-            description = "fp32, tf32 (NVIDIA GPUs) or bf16, instead of the recipe's.")
+            description = "fp32, tf32 (NVIDIA GPUs) or bf16; overrides the recipe.")
     private String precision;
 
-    @Option(names = "--seed", paramLabel = "N", description = "Seed, instead of the recipe's.")
+    @Option(names = "--seed", paramLabel = "N", description = "Seed; overrides the recipe.")
     private Long seed;
 
     @Option(
             names = "--resume",
             paramLabel = "auto|FILE",
-            description = "auto: from last.safetensors in the run's folder if it is there; or from a checkpoint.")
+            description = "Checkpoint to resume from; auto: last.safetensors in the run folder, if it exists.")
     private String resume;
 
     @Option(
             names = "--init",
             paramLabel = "FILE",
-            description = "Pre-trained ViT, safetensors with timm's or Hugging Face's names.")
+            description = "Pre-trained ViT: safetensors with the tensor names of timm or Hugging Face.")
     private Path init;
 
     @Option(
             names = "--dry-run",
-            description = "Checks data and shapes and prints the model and its memory, without training.")
+            description = "Checks data and shapes, prints the model and its memory, and does not train.")
     private boolean dryRun;
 
-    @Option(names = "--fast-dev-run", description = "Runs one epoch of 4 batches, to see whether everything works.")
+    @Option(names = "--fast-dev-run", description = "Runs one epoch of 4 batches, to check that everything works.")
     private boolean fast;
 
-    @Option(names = "--json", description = "Prints a line of JSON for each epoch on standard output.")
+    @Option(names = "--json", description = "Prints one line of JSON per epoch to standard output.")
     private boolean json;
 
     @Override
@@ -109,14 +109,14 @@ final class Train implements Callable<Integer> {
         int limit = fast ? FAST_BATCHES * r.section("train").integer("batch", 1) : Integer.MAX_VALUE;
         List<Integer> numbers = subjects.isEmpty() ? List.of(subjectOptions.number()) : subjects;
         if (numbers.stream().distinct().count() < numbers.size())
-            throw new InputException("--subjects " + numbers, "names one twice", "Name each once");
+            throw new InputException("--subjects " + numbers, "names a subject twice", "Name each subject once");
         try (Device opened = device.open(output);
                 TrainingSets sets = TrainingSets.open(subjectOptions.data(), numbers, imageSize, limit, output::note)) {
             return train(r, sets, opened, run != null ? run : defaultFolder(r, numbers));
         }
     }
 
-    /** The recipe with the values that the options change. */
+    /** The recipe with the overrides of the options. */
     private Recipe recipe() {
         Recipe r = Recipe.load(recipe);
         for (String assignment : assignments) r = r.with(assignment);
@@ -140,7 +140,7 @@ final class Train implements Callable<Integer> {
             throw new InputException(
                     folder.toString(),
                     "has a run already",
-                    "Go on with it by --resume auto, or choose another folder by --run");
+                    "Continue it with --resume auto, or choose another folder with --run");
         try (TrainingRun training =
                 new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
             describe(r, training.trainer());
@@ -153,7 +153,7 @@ final class Train implements Callable<Integer> {
                 output.note("resumed at " + training.position());
             }
             boolean complete = training.run(
-                    () -> output.note("stopped after " + training.position() + "; go on with --resume auto"),
+                    () -> output.note("stopped after " + training.position() + "; continue with --resume auto"),
                     new Progress(output, r.name(), json));
             if (!complete) return STOPPED;
         }
@@ -161,7 +161,7 @@ final class Train implements Callable<Integer> {
         return 0;
     }
 
-    /** The checkpoint that --resume names; null for a run that begins anew. */
+    /** The checkpoint to resume from; null for a new run. */
     private Path checkpointToResume(Path folder) {
         if (resume == null) return null;
         if (!resume.equals("auto")) return Path.of(resume);

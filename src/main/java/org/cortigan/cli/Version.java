@@ -7,7 +7,7 @@ import java.io.UncheckedIOException;
 import java.util.Properties;
 import picocli.CommandLine.IVersionProvider;
 
-/** The version that the build wrote into a resource. */
+/** Reads the version from the resource that the build writes. */
 final class Version implements IVersionProvider {
     private static final String RESOURCE = "/org/cortigan/version.properties";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The commands: options, output and exit codes. It may use everything but {@code cuda}; nothing uses it, and it alone
- * knows picocli.
+ * The commands: options, output and exit codes. This package may use every package but {@code cuda}; no package uses
+ * this one, and only this one uses picocli.
  */
 package org.cortigan.cli;

@@ -255,7 +255,7 @@ class CommandsTest {
         for (int i = 0; i < mean.length; i++) assertEquals((a[i] + b[i]) / 2, mean[i], 1e-5);
         Result r = ok("evaluate", run, small, "--data", data, "--out", p[3]);
         assertTrue(r.out.contains("mean of 2 models' predictions"), r.out);
-        refused(new String[] {"Name one by --out"}, "evaluate", run, small, "--data", data);
+        refused(new String[] {"Name one with --out"}, "evaluate", run, small, "--data", data);
         refused(
                 new String[] {"seed1/", "held out other images"},
                 "evaluate",
