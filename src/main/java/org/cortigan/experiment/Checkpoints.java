@@ -6,14 +6,15 @@ import java.nio.file.Path;
 import org.cortigan.InputException;
 import org.cortigan.train.RunFolder;
 
-/** Checkpoints that a user names. */
+/** Finds the checkpoint that a user names. */
 public final class Checkpoints {
     private Checkpoints() {}
 
     /**
-     * The checkpoint that a path names.
+     * Finds the checkpoint of a path: a file is the checkpoint itself; a run folder has its best checkpoint, or its last
+     * one if there is no best.
      *
-     * @param fileOrRun a checkpoint, or a run's folder for its best checkpoint, or its last one if it has no best
+     * @param fileOrRun checkpoint or run folder
      * @throws InputException if the folder has no checkpoint
      */
     public static Path find(Path fileOrRun) {
@@ -24,6 +25,6 @@ public final class Checkpoints {
         throw new InputException(
                 fileOrRun.toString(),
                 "has neither best.safetensors nor last.safetensors",
-                "Give a run's folder or a checkpoint");
+                "Give a run folder or a checkpoint");
     }
 }

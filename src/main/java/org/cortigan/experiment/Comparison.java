@@ -26,9 +26,9 @@ import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 
 /**
- * Trains every recipe with every seed for every subject, evaluates the models beside the ridge baseline, and keeps the
- * table in the folder up to date. It can be interrupted and called again: finished runs stay, interrupted ones go on,
- * failed ones are tried again. A run that fails does not stop the others.
+ * Trains every recipe with every seed for every subject, evaluates the models and the ridge baseline, and updates the
+ * table in the folder after each run. A comparison can be interrupted and started again: it keeps finished runs, resumes
+ * interrupted runs and retries failed runs. A failed run does not stop the other runs.
  */
 public final class Comparison {
     private final ComparisonOptions options;
@@ -37,8 +37,8 @@ public final class Comparison {
     private final ComparisonPlan plan;
 
     /**
-     * @param progress makes the listener of a training run from its name
-     * @param log takes messages for the user
+     * @param progress makes the listener of a training run from the run's name
+     * @param log receives messages for the user
      * @throws InputException if a recipe is wrong
      */
     public Comparison(ComparisonOptions options, Function<String, TrainerListener> progress, Consumer<String> log) {
@@ -48,7 +48,7 @@ public final class Comparison {
         this.plan = new ComparisonPlan(options);
     }
 
-    /** The table as far as it is known. */
+    /** The table of the results so far. */
     public ComparisonTable table() {
         return new ComparisonSummary(options, plan).table();
     }
@@ -59,9 +59,9 @@ public final class Comparison {
     }
 
     /**
-     * Does what is left to do.
+     * Does the runs that are not finished.
      *
-     * @return whether it is complete; false if a signal stopped it
+     * @return whether the comparison is complete; false if a signal stopped it
      * @throws InputException if the folder has runs of other recipes or other data
      */
     public boolean run(Device device) {
@@ -107,11 +107,11 @@ public final class Comparison {
     }
 
     private interface Work {
-        /** Returns whether it was done, and not stopped by a signal. */
+        /** Does the work; returns false if a signal stopped it. */
         boolean isDone();
     }
 
-    /** Does a run's work unless it is finished. An error is the run's own: it is noted, and the others go on. */
+    /** Does the work of a run unless it is finished. If it throws, the run is marked as failed and the others continue. */
     private boolean attempt(ComparisonRun r, Work work) {
         if (r.isFinished()) return true;
         try {
@@ -156,18 +156,21 @@ public final class Comparison {
             log.accept(r.label() + ": resumed at " + run.position());
         }
         return run.run(
-                () -> log.accept("stopped after " + run.position() + "; give the same command again to go on"),
+                () -> log.accept("stopped after " + run.position() + "; repeat the command to continue"),
                 progress.apply(r.label()));
     }
 
-    /** From the median speed: the first epochs read photographs that the system's file cache does not have yet. */
+    /** Uses the median speed, because the first epochs read photographs that are not in the system's file cache yet. */
     private static double secondsPerEpoch(Recipe recipe, Trainer trainer, EpochLog epochs) {
         return trainer.stepsPerEpoch()
                 * recipe.section("train").integer("batch", 1)
                 / Metrics.median(epochs.numbers("images_per_second"));
     }
 
-    /** On the test split by the best checkpoint; else by the last, because the best was chosen on the validation. */
+    /**
+     * Evaluates the best checkpoint on the test split. Without test responses, evaluates the last checkpoint on the
+     * validation split, because the best one was chosen on that split.
+     */
     private Evaluation evaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
         boolean test = options.data().hasHeldOut(r.subject());
         return new ModelEvaluator(device, options.data().cache(), options.unit(), log)

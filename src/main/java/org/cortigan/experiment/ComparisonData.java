@@ -13,18 +13,18 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.io.Json;
 import org.cortigan.train.HeldOut;
 
-/** Keeps runs on different data, splits or noise ceilings out of one table. */
+/** Ensures that all runs of a table have the same data, split and noise ceilings. */
 final class ComparisonData {
     private ComparisonData() {}
 
     /**
-     * Compares a subject's data with those of the runs that the folder has, and writes down what they are.
+     * Compares the data of a subject with the data that the runs in the folder used, and records them.
      *
-     * @throws InputException if the data are wrong or are not those of the folder's runs
+     * @throws InputException if the data are wrong or differ from those that the runs used
      */
     static void check(AlgonautsSubject subject, ComparisonOptions options) {
         subject.checkFinite();
-        HeldOut.ceiling(subject, options.unit()); // finds a wrong unit before hours of training
+        HeldOut.ceiling(subject, options.unit()); // Finds a wrong unit before hours of training.
         Map<String, Object> now = properties(subject, options);
         Path file = options.out().resolve(AlgonautsSubject.folderName(subject.number()) + ".json");
         if (Files.exists(file)) {
@@ -33,8 +33,8 @@ final class ComparisonData {
                 if (!value.equals(before.get(key)))
                     throw new InputException(
                             file + ", " + key,
-                            "the runs there are of '" + before.get(key) + "', the data are now '" + value + "'",
-                            "Give the data of the first time, or another folder by -o");
+                            "the runs in this folder used '" + before.get(key) + "', the data now have '" + value + "'",
+                            "Give the data that the runs used, or another folder with -o");
             });
         }
         Json.write(file, now);

@@ -9,12 +9,12 @@ import org.cortigan.eval.NoiseCeiling;
 /**
  * What a comparison trains and evaluates: every recipe with every seed for every subject.
  *
- * @param out folder of the table and its runs
+ * @param out folder of the table and the runs
  * @param recipes bundled names or YAML files, at least one
- * @param assignments KEY=VALUE, laid over every recipe
- * @param seeds at least one; one that is given twice counts once, as does a subject
- * @param ablation whether each recipe is also trained without its GAN loss
- * @param pairs A=B of recipes' names, whose differences are shown
+ * @param assignments KEY=VALUE, overrides of every recipe
+ * @param seeds at least one; duplicates are removed, also from subjects
+ * @param ablation whether to train each recipe also without its GAN loss
+ * @param pairs A=B, names of two recipes whose difference is shown
  * @param components principal components of the ridge baseline
  * @param unit of the subjects' noise ceilings
  */
@@ -32,7 +32,7 @@ public record ComparisonOptions(
     public ComparisonOptions {
         if (components < 1) throw new InputException("--components " + components, "is too small", "Give at least 1");
         if (recipes.isEmpty())
-            throw new InputException("--recipes", "names none", "Name bundled recipes or YAML files");
+            throw new InputException("--recipes", "names no recipe", "Name bundled recipes or YAML files");
         seeds = seeds.stream().distinct().toList();
         subjects = subjects.stream().distinct().toList();
     }

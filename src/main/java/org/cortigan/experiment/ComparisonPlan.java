@@ -14,22 +14,22 @@ final class ComparisonPlan {
     static final String RIDGE = "ridge baseline";
     private static final String WITHOUT_GAN = " without GAN";
 
-    /** Two rows whose difference is shown. */
+    /** Two rows whose difference the table shows. */
     record Pair(String first, String second) {}
 
-    /** By name; a recipe without its GAN loss follows the recipe itself. */
+    /** Recipes by name. The ablation of a recipe follows the recipe. */
     private final Map<String, Recipe> recipes = new LinkedHashMap<>();
 
     private final List<Pair> pairs = new ArrayList<>();
     private final List<ComparisonRun> runs = new ArrayList<>();
-    /** By subject: one on the test split, or one for each seed on the validation split, which differs by seed. */
+    /** By subject: one run on the test split, or one per seed on the validation split, which depends on the seed. */
     private final Map<Integer, List<ComparisonRun>> baselines = new TreeMap<>();
 
-    /** @throws InputException if a recipe is wrong or a pair names none */
+    /** @throws InputException if a recipe is wrong or a pair names an unknown recipe */
     ComparisonPlan(ComparisonOptions options) {
         for (String nameOrFile : options.recipes()) addRecipe(nameOrFile, options);
         for (String pair : options.pairs()) pairs.add(pair(pair));
-        // Seeds are the outermost loop, so that the table soon has every row.
+        // Seeds are the outermost loop, so that every row of the table gets a first result early.
         for (long seed : options.seeds())
             for (int subject : options.subjects())
                 recipes.forEach((name, r) ->
@@ -42,7 +42,7 @@ final class ComparisonPlan {
         for (String assignment : options.assignments()) r = r.with(assignment);
         if (recipes.put(r.name(), r) != null)
             throw new InputException(
-                    "--recipes", "has two of the name '" + r.name() + "'", "Give one of them another name");
+                    "--recipes", "names two recipes '" + r.name() + "'", "Rename one of them");
         if (options.ablation() && new RecipeSummary(r).hasGan()) {
             recipes.put(r.name() + WITHOUT_GAN, r.with("loss.gan_weight", 0));
             pairs.add(new Pair(r.name(), r.name() + WITHOUT_GAN));
@@ -54,7 +54,7 @@ final class ComparisonPlan {
         if (names.length != 2 || !recipes.containsKey(names[0]) || !recipes.containsKey(names[1]))
             throw new InputException(
                     "--compare " + text,
-                    "is no pair of rows",
+                    "is not a pair of recipes",
                     "Write A=B with two of " + String.join(", ", recipes.keySet()));
         return new Pair(names[0], names[1]);
     }
@@ -76,12 +76,12 @@ final class ComparisonPlan {
         return pairs;
     }
 
-    /** All training runs in the order in which they are run. */
+    /** All training runs, in the order of execution. */
     List<ComparisonRun> runs() {
         return runs;
     }
 
-    /** A row's training runs in the order of the seeds. */
+    /** The training runs of a row, in the order of the seeds. */
     List<ComparisonRun> runs(String name, int subject) {
         return runs.stream()
                 .filter(r -> r.name().equals(name) && r.subject() == subject)

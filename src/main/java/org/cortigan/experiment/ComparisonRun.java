@@ -14,7 +14,7 @@ import org.cortigan.io.Json;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 
-/** One run of a comparison and what came of it: its figures, its error, or neither as long as it is not run. */
+/** One run of a comparison with its result or its error; a run that has not ended has neither. */
 final class ComparisonRun {
     private final String name;
     private final Recipe recipe;
@@ -54,7 +54,7 @@ final class ComparisonRun {
         return folder;
     }
 
-    /** Name of the folder, which also names the run in messages. */
+    /** Name of the folder; messages use it to name the run. */
     String label() {
         return folder.getFileName().toString();
     }
@@ -67,7 +67,7 @@ final class ComparisonRun {
         return error != null;
     }
 
-    /** Why it failed, in one line. */
+    /** Why the run failed, in one line; null if it did not. */
     String error() {
         return error;
     }
@@ -88,22 +88,22 @@ final class ComparisonRun {
         return folder.resolve("result.json");
     }
 
-    /** Refuses a folder that holds a run of another recipe. */
+    /** Throws if the folder holds a run of another recipe. */
     void checkRecipe() {
         Path yaml = folder.resolve("recipe.yaml");
         if (Files.exists(yaml) && !values(Recipe.load(yaml.toString())).equals(values(recipe)))
             throw new InputException(
                     yaml.toString(),
-                    "is of another recipe than '" + name + "' with the values given now",
-                    "Give the values of the first time, remove that run's folder, or choose another folder by -o");
+                    "differs from recipe '" + name + "' with the current values",
+                    "Give the same values as before, remove the folder of that run, or choose another folder with -o");
     }
 
-    /** The values as text, in which a number looks the same whatever its type. */
+    /** The values as JSON, where equal numbers of different types have the same text. */
     private static String values(Recipe r) {
         return Json.compact(r.decisive());
     }
 
-    /** Takes the result of a run that is finished, if there is one. */
+    /** Reads the result, if the run is finished. */
     void readResult() {
         if (Files.exists(resultFile())) result = Settings.of(resultFile().toString(), Json.readObject(resultFile()));
     }
@@ -116,7 +116,7 @@ final class ComparisonRun {
         error = String.valueOf(e instanceof InputException ? e.getMessage() : e).replaceAll("\\s+", " ");
     }
 
-    /** Writes the evaluation's files, and last the result, whose file says that the run is finished. */
+    /** Writes the files of the evaluation, then the result, whose existence marks the run as finished. */
     void finish(Evaluation evaluation, Map<String, Object> more) {
         Path evaluationFolder = folder.resolve("evaluation");
         RunFolder.create(evaluationFolder);

@@ -9,7 +9,7 @@ import java.util.stream.IntStream;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Metric;
 
-/** Makes the table of a comparison from what is known of its runs. */
+/** Makes the table of a comparison from the results so far. */
 record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
     ComparisonTable table() {
         List<ComparisonTable.Row> rows = new ArrayList<>();
@@ -27,8 +27,8 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
         List<String> subjects = options.subjects().stream().map(String::valueOf).toList();
         lines.add("data: " + options.data().folder() + ", subjects " + subjects + ", seeds " + options.seeds());
         if (!options.assignments().isEmpty()) lines.add("in every recipe: " + String.join(", ", options.assignments()));
-        lines.add("test: responses that no training read, by each run's best checkpoint; validation: the part of the"
-                + " training images that a run holds out, by its last checkpoint");
+        lines.add("test: responses that no training read, predicted by each run's best checkpoint; validation: the"
+                + " training images that a run holds out, predicted by its last checkpoint");
         lines.add("time per epoch: training alone, median over epochs, on the device of each run (environment.json)");
         return lines;
     }

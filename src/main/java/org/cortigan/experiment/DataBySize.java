@@ -7,15 +7,15 @@ import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import org.cortigan.train.TrainingData;
 
-/** One data set at each image size that a group of models needs, opened when a size is first asked for. */
+/** Opens one data set at every image size that a group of models needs, at the first use of each size. */
 final class DataBySize<T extends TrainingData> implements IntFunction<T>, AutoCloseable {
     private final Map<Integer, T> bySize = new TreeMap<>();
     private final IntFunction<T> open;
     private final Consumer<T> close;
 
     /**
-     * @param open opens the data set for images of a side in pixels
-     * @param close closes what was opened
+     * @param open opens the data set for an image side in pixels
+     * @param close closes a data set
      */
     DataBySize(IntFunction<T> open, Consumer<T> close) {
         this.open = open;

@@ -9,11 +9,11 @@ import org.cortigan.simulate.SimulatedDataset;
 /**
  * A folder of subjects in the layout of the Algonauts 2023 challenge.
  *
- * @param folder that holds subj01 ... subj08
+ * @param folder folder that holds subj01 ... subj08
  * @param cache folder of decoded photographs; null for {@link #CACHE} in the data folder
  */
 public record DataFolder(Path folder, Path cache) {
-    /** Name of the cache in a data folder. */
+    /** Name of the cache folder in a data folder. */
     public static final String CACHE = ".cortigan-cache";
 
     public DataFolder {
@@ -25,12 +25,12 @@ public record DataFolder(Path folder, Path cache) {
         return AlgonautsSubject.open(folder, subject);
     }
 
-    /** Where the responses to a subject's test images are, if there are any. */
+    /** The folder of the responses to a subject's test images, which need not exist. */
     public Path heldOut(int subject) {
         return SimulatedDataset.heldOut(folder, subject);
     }
 
-    /** Whether the responses to a subject's test images are there. */
+    /** Whether the responses to a subject's test images exist. */
     public boolean hasHeldOut(int subject) {
         return Files.isDirectory(heldOut(subject));
     }

@@ -8,10 +8,10 @@ import java.util.List;
 import org.cortigan.InputException;
 
 /**
- * What a run has logged, from its metrics.csv.
+ * The metrics.csv of a run.
  *
- * @param columns names
- * @param epochs the cells of each epoch
+ * @param columns names of the columns
+ * @param epochs cells of each epoch
  */
 record EpochLog(List<String> columns, List<String[]> epochs) {
     static EpochLog read(Path runFolder) {
@@ -22,11 +22,11 @@ record EpochLog(List<String> columns, List<String[]> epochs) {
                     List.of(lines.get(0).split(",")),
                     lines.stream().skip(1).map(l -> l.split(",")).toList());
         } catch (IOException e) {
-            throw new InputException(file.toString(), "cannot be read: " + e, "Remove the run's folder", e);
+            throw new InputException(file.toString(), "cannot be read: " + e, "Remove the run folder", e);
         }
     }
 
-    /** A column's number in every epoch. */
+    /** The numbers of a column, one per epoch. */
     double[] numbers(String column) {
         int index = columns.indexOf(column);
         return epochs.stream()

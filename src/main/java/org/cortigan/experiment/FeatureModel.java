@@ -16,17 +16,17 @@ import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Weights;
 import org.cortigan.train.Recipe;
 
-/** Models that only compute features. */
+/** Makes models that only compute features. */
 public final class FeatureModel {
     private FeatureModel() {}
 
     /**
-     * A pre-trained ViT whose head is zero.
+     * Loads a pre-trained ViT. The head, which features do not need, is zero.
      *
-     * @param weights a safetensors file with the names of timm or Hugging Face
-     * @param recipe whose shape the ViT has
-     * @param subject whose vertices the head has
-     * @param log takes messages for the user
+     * @param weights safetensors file with the tensor names of timm or Hugging Face
+     * @param recipe gives the shape of the ViT
+     * @param subject gives the vertex counts of the head
+     * @param log receives messages for the user
      * @throws InputException if a weight of the ViT is missing
      */
     public static Model pretrained(Path weights, Recipe recipe, AlgonautsSubject subject, Consumer<String> log) {
@@ -38,7 +38,7 @@ public final class FeatureModel {
         for (Weights.Spec spec : config.generatorWeights(DType.F32).specs()) {
             if (values.containsKey(spec.name())) continue;
             if (!spec.name().startsWith(Generator.PREFIX + "head."))
-                throw new InputException(weights.toString(), "lacks " + spec.name(), "Features need the whole ViT");
+                throw new InputException(weights.toString(), "lacks " + spec.name(), "Give the weights of the whole ViT");
             values.put(spec.name(), new float[(int) spec.shape().elements()]);
         }
         return Model.of(config, values);

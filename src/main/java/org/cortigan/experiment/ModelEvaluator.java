@@ -21,17 +21,17 @@ import org.cortigan.train.Recipe;
 import org.cortigan.train.SubjectData;
 
 /**
- * Evaluates trained models by Pearson's r of every vertex.
+ * Evaluates trained models: Pearson's r of every vertex.
  *
  * @param cache folder of decoded photographs
  * @param unit of the subject's noise ceilings
- * @param log takes messages for the user
+ * @param log receives messages for the user
  */
 public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, Consumer<String> log) {
-    /** Images at a time. */
+    /** Images per batch. */
     private static final int BATCH = 32;
 
-    /** The images that a model is evaluated on. */
+    /** The images to evaluate a model on. */
     public enum Split {
         /** The test images, whose responses no training reads. */
         TEST,
@@ -40,10 +40,10 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
     }
 
     /**
-     * Evaluates the mean prediction of several models, or the prediction of a single one.
+     * Evaluates the prediction of a model, or the mean prediction of several models.
      *
-     * @param heldOut folder of the responses to the test images; read for {@link Split#TEST} only
-     * @throws InputException if a model is not of this subject, or if the runs held out no images or different ones
+     * @param heldOut folder of the responses to the test images; used for {@link Split#TEST} only
+     * @throws InputException if a model is for another subject, or if the runs held out no images or different images
      */
     public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
         String label = label(checkpoints, split);
@@ -67,7 +67,7 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
             throw new InputException(
                     checkpoint.toString(),
                     "is for " + trained + ", the subject has " + subject.left() + " + " + subject.right(),
-                    "Give the subject that it was trained on");
+                    "Give the subject that the model was trained on");
     }
 
     private Evaluation onTest(String label, Ensemble models, AlgonautsSubject subject, Path heldOut) {
@@ -98,8 +98,8 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
             if (images != null && !Arrays.equals(images, own))
                 throw new InputException(
                         checkpoint.toString(),
-                        "its run held out other images than that of " + checkpoints.get(0),
-                        "Evaluate on the test split, or runs of equal train.seed and train.validation");
+                        "its run held out other images than the run of " + checkpoints.get(0),
+                        "Evaluate on the test split, or give runs of equal train.seed and train.validation");
             images = own;
         }
         return images;

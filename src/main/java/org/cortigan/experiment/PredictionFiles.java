@@ -10,16 +10,16 @@ import org.cortigan.io.NpyWriter;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.RunFolder;
 
-/** Predicted responses as files. */
+/** Writes predicted responses to files. */
 public final class PredictionFiles {
     private PredictionFiles() {}
 
     /**
      * Predicts the responses to photographs and writes lh_pred_test.npy and rh_pred_test.npy (f32 [images, vertices])
-     * and images.txt (a file name a line).
+     * and images.txt (one file name per line).
      *
      * @param photographs PNG or JPEG files, at least one
-     * @param folder made if it does not exist
+     * @param folder created if it does not exist
      */
     public static void write(Ensemble models, List<Path> photographs, Path folder) {
         RunFolder.create(folder);

@@ -28,15 +28,15 @@ import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 
 /**
- * A small experiment from beginning to end: simulates a subject, trains a model, trains the same model on shuffled
- * pairs as a control, fits the ridge baseline, and evaluates all three on held-out images.
+ * A small experiment from start to end: simulates a subject, trains a model, trains the same model on shuffled pairs as
+ * a control, fits the ridge baseline, and evaluates all three on held-out images.
  *
- * @param out folder of everything that is written
- * @param photographs that the simulated images are crops of
+ * @param out folder of all output
+ * @param photographs photographs that the simulated images are crops of
  * @param images training images
  * @param testImages test images
- * @param progress makes the listener of a run from its name
- * @param log takes messages for the user
+ * @param progress makes the listener of a run from the run's name
+ * @param log receives messages for the user
  */
 public record QuickstartExperiment(
         Path out,
@@ -53,7 +53,7 @@ public record QuickstartExperiment(
         return out.resolve("data");
     }
 
-    /** Folder of the model's run. */
+    /** Folder of the training run. */
     public Path run() {
         return out.resolve("run");
     }
@@ -79,12 +79,12 @@ public record QuickstartExperiment(
                 HeldOut test = new HeldOut(subject, data.heldOut(SUBJECT), size, data.cache(), line -> {})) {
             log.accept("2/4 training a ViT GAN on " + subject.vertices() + " vertices");
             results.put("ViT GAN", trained(recipe, run(), training, test, subject, device));
-            log.accept("3/4 the control: the same with every photograph's response taken from another");
+            log.accept("3/4 training the control: the same model, each photograph paired with the response to another");
             Recipe shuffled = recipe.with("train.shuffle_pairs", true);
             results.put(
                     "control, shuffled pairs",
                     trained(shuffled, out.resolve("control"), training, test, subject, device));
-            log.accept("4/4 the yardstick: ridge regression on 100 principal components of pixels");
+            log.accept("4/4 fitting the baseline: ridge regression on 100 principal components of pixels");
             results.put("ridge on pixels", ridge(training, test, size));
         }
         return results;
@@ -100,7 +100,7 @@ public record QuickstartExperiment(
             trainer.addListener(progress.apply(name));
             trainer.run();
         }
-        // The last checkpoint, because choosing the control's best one on its validation images would flatter it.
+        // Evaluates the last checkpoint: the control's best one was chosen by its validation r, which would flatter it.
         try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, BATCH, "")) {
             int[] all = IntStream.range(0, test.count()).toArray();
             return HeldOut.summary(name, Ensemble.evaluate(p, test, all), subject, NoiseCeiling.Unit.FRACTION);

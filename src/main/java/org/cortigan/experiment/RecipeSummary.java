@@ -10,9 +10,9 @@ import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.train.Recipe;
 
-/** A recipe in a few words, for tables. */
+/** Describes a recipe in a few words, for tables. */
 record RecipeSummary(Recipe recipe) {
-    /** Whether discriminators are trained. */
+    /** Whether the recipe trains discriminators. */
     boolean hasGan() {
         return recipe.section("loss").number("gan_weight", 0) > 0
                 && !text("discriminator", "type").equals("none");
@@ -41,7 +41,7 @@ record RecipeSummary(Recipe recipe) {
         return !recipe.section("train").text("init").isEmpty();
     }
 
-    /** @param count how many there are; null as long as no run has told */
+    /** @param count number of discriminators; null before a run has finished */
     String discriminators(Long count) {
         if (!hasGan()) return "none";
         String type = text("discriminator", "type"), per = text("discriminator", "per");

@@ -19,7 +19,7 @@ import org.cortigan.train.TrainingData;
  * @see RidgeBaseline
  */
 public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCeiling.Unit unit) {
-    /** Side of the averaged images whose pixels are features. */
+    /** Side of the averaged images; their pixels are the features. */
     private static final int PIXELS = 32;
 
     /** Side of the images that {@link #onPixels} reads. */
@@ -28,9 +28,9 @@ public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCei
     /**
      * Fits and evaluates on pixels.
      *
-     * @param training images of side {@link #IMAGE_SIZE} to fit on
-     * @param test images of the same side to evaluate on
-     * @param split what the label calls the test images
+     * @param training images to fit on, of side {@link #IMAGE_SIZE}
+     * @param test images to evaluate on, of side {@link #IMAGE_SIZE}
+     * @param split name of the test images in the label
      */
     public Evaluation onPixels(TrainingData training, TrainingData test, String split) {
         return evaluate(
@@ -44,7 +44,7 @@ public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCei
     /**
      * Fits and evaluates on the features that a network computes.
      *
-     * @param name what the label calls the network
+     * @param name name of the network in the label
      */
     public Evaluation onFeatures(
             Predictor extractor, String name, TrainingData training, TrainingData test, String split) {

@@ -24,9 +24,9 @@ public final class TrainingRun implements AutoCloseable {
     /**
      * Makes the folder and builds the model.
      *
-     * @param data of each subject, by name; a single subject has the empty name
-     * @param folder of the run's files; null for a run that is only planned
-     * @param log takes messages for the user
+     * @param data data by subject name; a single subject has the empty name
+     * @param folder run folder; null for a dry run
+     * @param log receives messages for the user
      */
     public TrainingRun(
             Recipe recipe, Map<String, TrainingData> data, Device device, Path folder, Consumer<String> log) {
@@ -37,27 +37,27 @@ public final class TrainingRun implements AutoCloseable {
         trainer = new Trainer(recipe, data, device, folder, log);
     }
 
-    /** The trainer, for questions about the model and the data. */
+    /** The trainer, which knows the model and the data. */
     public Trainer trainer() {
         return trainer;
     }
 
-    /** Goes on from a checkpoint. */
+    /** Continues from a checkpoint. */
     public void resume(Path checkpoint) {
         trainer.resume(checkpoint);
     }
 
-    /** How far the run is, as "step 3 of 10". */
+    /** The progress of the run, such as "step 3 of 10". */
     public String position() {
         return "step " + trainer.step() + " of " + trainer.steps();
     }
 
     /**
-     * Trains to the end and writes the run's files. A signal to the JVM stops the run after the current step and writes
-     * a checkpoint.
+     * Trains to the end and writes the files of the run. A signal to the JVM stops the run after the current step and
+     * writes a checkpoint.
      *
-     * @param whenStopped called if a signal stopped the run, before the JVM ends
-     * @param listeners told about steps and epochs, after the run's files are written
+     * @param whenStopped called before the JVM exits, if a signal stopped the run
+     * @param listeners called for steps and epochs, after the files of the run are written
      * @return whether the run is complete
      */
     public boolean run(Runnable whenStopped, TrainerListener... listeners) {
@@ -98,7 +98,7 @@ public final class TrainingRun implements AutoCloseable {
         try {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException e) {
-            // The JVM is ending already: the hook has run.
+            // The JVM is shutting down: the hook is running or has run.
         }
     }
 

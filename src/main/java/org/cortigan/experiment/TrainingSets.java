@@ -25,8 +25,8 @@ public final class TrainingSets implements AutoCloseable {
      * Opens the data of several subjects and checks that all responses are finite.
      *
      * @param imageSize side of the images in pixels
-     * @param limit images of each subject at most
-     * @param log takes messages for the user
+     * @param limit maximum number of images of each subject
+     * @param log receives messages for the user
      * @throws org.cortigan.InputException if data are missing or wrong
      */
     public static TrainingSets open(
@@ -55,7 +55,7 @@ public final class TrainingSets implements AutoCloseable {
                 : new Subset(all, IntStream.range(0, limit).toArray());
     }
 
-    /** By the subjects' names, in the order in which they were given; a single subject has the empty name. */
+    /** Data by subject name, in the order of the subjects; a single subject has the empty name. */
     public Map<String, TrainingData> bySubject() {
         return Collections.unmodifiableMap(bySubject);
     }

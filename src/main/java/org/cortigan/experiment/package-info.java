@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Experiments from the recipe to the report: training, evaluation, baselines and the table of their results. It may use
- * everything but the commands and CUDA, and prints nothing of its own.
+ * Experiments from the recipe to the report: training, evaluation, baselines and the table of their results. This
+ * package may use every package but {@code cli} and {@code cuda}, and prints nothing.
  */
 package org.cortigan.experiment;

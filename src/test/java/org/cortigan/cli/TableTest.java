@@ -88,7 +88,7 @@ class TableTest {
 
         // interrupted within the first run
         String text = CommandsTest.terminated(command);
-        assertTrue(text.contains("give the same command again"), text);
+        assertTrue(text.contains("repeat the command to continue"), text);
         assertTrue(Files.readString(out.resolve("table.md")).contains("seed 0: not run yet; seed 1: not run yet"));
         assertTrue(Files.exists(runs.resolve("ridge-baseline-subj01-seed0/result.json")));
         assertFalse(Files.exists(runs.resolve("with-subj01-seed0/result.json")));
@@ -141,9 +141,9 @@ class TableTest {
         assertEquals(0, r.code, r.err);
 
         refused(with(command, "--set", "train.weight=1"), "train.weight");
-        refused(with(command, "--set", "train.epochs=3"), "with-subj01-seed0", "recipe.yaml", "another recipe");
+        refused(with(command, "--set", "train.epochs=3"), "with-subj01-seed0", "recipe.yaml", "differs from recipe");
         refused(with(two, dir + "/plain.yaml", "--compare", "plain=fancy"), "plain=fancy", "A=B");
-        refused(with(two, dir + "/plain.yaml," + dir + "/plain.yaml"), "two of the name 'plain'");
+        refused(with(two, dir + "/plain.yaml," + dir + "/plain.yaml"), "two recipes 'plain'");
         refused(
                 with(two, dir + "/plain.yaml", "--noise-ceiling-unit", "percent"),
                 "noise_ceiling.npy",

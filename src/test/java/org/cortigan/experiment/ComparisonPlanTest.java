@@ -76,7 +76,7 @@ class ComparisonPlanTest {
     @Test
     void wrongOptionsAreRefused() {
         refused("--recipes", List.of(), List.of(), 5);
-        refused("two of the name", List.of("vit-gan-tiny", "vit-gan-tiny"), List.of(), 5);
+        refused("two recipes 'vit-gan-tiny'", List.of("vit-gan-tiny", "vit-gan-tiny"), List.of(), 5);
         refused("--components 0", List.of("vit-gan-tiny"), List.of(), 0);
         refused("--compare vit-gan-tiny", List.of("vit-gan-tiny"), List.of("vit-gan-tiny"), 5);
         refused("--compare vit-gan-tiny=x", List.of("vit-gan-tiny"), List.of("vit-gan-tiny=x"), 5);
