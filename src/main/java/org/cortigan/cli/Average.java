@@ -43,7 +43,8 @@ final class Average implements Callable<Integer> {
     @Override
     public Integer call() {
         if (!out.toString().endsWith(".safetensors"))
-            throw new InputException("--out " + out, "is not a checkpoint name", "Use a name that ends in .safetensors");
+            throw new InputException(
+                    "--out " + out, "is not a checkpoint name", "Use a name that ends in .safetensors");
         ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
         Model.load(out); // Checks that the file can be read back.
         output.line("%s", out);

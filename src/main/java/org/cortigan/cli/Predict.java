@@ -48,7 +48,10 @@ final class Predict implements Callable<Integer> {
         @Option(names = "--images", paramLabel = "DIR", description = "Folder of PNG or JPEG files.")
         Path images;
 
-        @Option(names = "--data", paramLabel = "DIR", description = "Folder with subj01 ... subj08, of the challenge or simulated.")
+        @Option(
+                names = "--data",
+                paramLabel = "DIR",
+                description = "Folder with subj01 ... subj08, of the challenge or simulated.")
         Path data;
     }
 

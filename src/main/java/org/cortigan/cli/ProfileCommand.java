@@ -78,7 +78,7 @@ final class ProfileCommand implements Callable<Integer> {
     @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace that Perfetto opens.")
     private Path trace;
 
-    @Option(names = "--nvtx", description = "On a GPU, marks an NVTX range with the name of each node, for nsys and ncu.")
+    @Option(names = "--nvtx", description = "On a GPU, marks an NVTX range with the name of each node.")
     private boolean nvtx;
 
     @Override

@@ -38,7 +38,8 @@ public final class FeatureModel {
         for (Weights.Spec spec : config.generatorWeights(DType.F32).specs()) {
             if (values.containsKey(spec.name())) continue;
             if (!spec.name().startsWith(Generator.PREFIX + "head."))
-                throw new InputException(weights.toString(), "lacks " + spec.name(), "Give the weights of the whole ViT");
+                throw new InputException(
+                        weights.toString(), "lacks " + spec.name(), "Give the weights of the whole ViT");
             values.put(spec.name(), new float[(int) spec.shape().elements()]);
         }
         return Model.of(config, values);

@@ -10,18 +10,18 @@ import org.cortigan.exec.Device;
 import org.cortigan.jni.Memory;
 
 /**
- * Prepares the batches of a run ahead of it on a thread of its own. What is in a batch depends on seed and step alone:
- * every epoch goes through the photographs in a new order; what does not fill a batch at its end is left out.
+ * Prepares batches ahead of the training loop, on its own thread. The content of a batch depends on the seed and the step
+ * alone. Every epoch visits the photographs in a new random order and drops the last incomplete batch.
  */
 final class BatchLoader implements AutoCloseable {
-    /** A batch in memory from which the device is fed. */
+    /** A batch in host memory that the device copies from. */
     static final class Batch {
         final ByteBuffer images;
         final ByteBuffer responses;
-        /** Positions of the photographs among those trained on. */
+        /** Indices of the photographs among the training photographs. */
         final int[] imageRows;
 
-        /** Positions of their responses among those trained on. */
+        /** Indices of the responses among the training photographs; differ from imageRows for shuffled pairs. */
         final int[] responseRows;
 
         private final Memory memory;
@@ -36,22 +36,22 @@ final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * How batches are made of a data set.
+     * How a data set is divided into batches.
      *
      * @param images indices of the photographs to train on
-     * @param batch photographs in a batch
-     * @param imageBytes bytes of a photograph
-     * @param resident whether the data are on the device, so that a batch is its positions alone
-     * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
+     * @param batch photographs per batch
+     * @param imageBytes bytes per photograph
+     * @param resident whether the data are on the device, so that a batch consists of row indices only
+     * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
      */
     record Batching(int[] images, int batch, int imageBytes, boolean resident, boolean shufflePairs, long seed) {
-        /** Batches in an epoch; what does not fill one is left out. */
+        /** Batches per epoch, without the last incomplete one. */
         long stepsPerEpoch() {
             return images.length / batch;
         }
     }
 
-    /** Batches that are ready or under way. */
+    /** Batches that exist at a time: ready, being filled or in use. */
     private static final int AHEAD = 3;
 
     private final TrainingData data;
@@ -62,7 +62,12 @@ final class BatchLoader implements AutoCloseable {
     private final Thread thread;
     private volatile Throwable failure;
 
-    /** @param first step to begin with; @param last step to end before */
+    /**
+     * Starts the thread.
+     *
+     * @param first first step
+     * @param last step after the last one
+     */
     BatchLoader(Device device, TrainingData data, Batching batching, long first, long last) {
         this.data = data;
         this.batching = batching;
@@ -96,13 +101,18 @@ final class BatchLoader implements AutoCloseable {
                 full.put(b);
             }
         } catch (InterruptedException e) {
-            // closed
+            // close() interrupts the thread.
         } catch (Throwable t) {
             failure = t;
         }
     }
 
-    /** @param first position of the batch in the epoch's order; @param partner whose responses, or null: its own */
+    /**
+     * Fills a batch.
+     *
+     * @param first position of the batch in {@code order}
+     * @param partner for each photograph the one whose responses it gets; null for its own
+     */
     private void fill(Batch b, int[] order, int first, int[] partner) {
         b.images.clear();
         b.responses.clear();
@@ -118,7 +128,7 @@ final class BatchLoader implements AutoCloseable {
         b.responses.flip();
     }
 
-    /** The next batch; give it back with {@link #done}. */
+    /** Waits for the next batch. Return the batch with {@link #done}. */
     Batch next() {
         try {
             while (true) {
@@ -136,6 +146,7 @@ final class BatchLoader implements AutoCloseable {
         }
     }
 
+    /** Returns a batch, which is then filled again. */
     void done(Batch b) {
         free.add(b);
     }
@@ -149,7 +160,7 @@ final class BatchLoader implements AutoCloseable {
                 thread.join();
                 break;
             } catch (InterruptedException e) {
-                interrupted = true; // the thread still writes to memory that is to be freed
+                interrupted = true; // Keep waiting: the thread still writes to the memory that is freed below.
             }
         }
         for (Batch b : all) b.memory.close();

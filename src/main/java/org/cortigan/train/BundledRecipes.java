@@ -15,13 +15,13 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
 
-/** The YAML files of recipes that the jar has: every file of the folder of recipes, so that a new one needs no list. */
+/** The bundled recipes: every YAML file of the resource folder, so that a new recipe needs no registration. */
 final class BundledRecipes {
     private static final String FOLDER = "org/cortigan/recipes/";
     private static final String DEFAULTS = "defaults";
     private static final String SUFFIX = ".yaml";
 
-    /** The quickstart, the systems of the source in its order, then ours; other files follow by name. */
+    /** Order of the list: the quickstart, the models of the source study in its order, then our own. Others follow by name. */
     private static final List<String> ORDER = List.of(
             "quickstart",
             "vanilla-gan",
@@ -35,7 +35,7 @@ final class BundledRecipes {
 
     private BundledRecipes() {}
 
-    /** Names of the files, without the defaults. */
+    /** Names of the recipes, without the defaults. */
     static List<String> names() {
         List<String> found = files().stream()
                 .filter(f -> f.endsWith(SUFFIX))
@@ -49,7 +49,7 @@ final class BundledRecipes {
         return List.copyOf(names);
     }
 
-    /** Names in the folder, which is in a jar or, before packaging, on the disk. */
+    /** File names in the resource folder, which is in a jar or, before packaging, on disk. */
     private static List<String> files() {
         try {
             URLConnection c = url(DEFAULTS).openConnection();
@@ -73,7 +73,7 @@ final class BundledRecipes {
         return url;
     }
 
-    /** Text of a file, with its comments. */
+    /** Text of a recipe file, with its comments. */
     static String text(String name) {
         try (InputStream in = url(name).openStream()) {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);

@@ -8,17 +8,18 @@ import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.ImageCache;
 
-/** Photographs of a subject of the challenge, decoded once into a cache. */
+/** Photographs of a challenge subject, decoded once into a cache. */
 abstract class CachedSubject implements TrainingData, AutoCloseable {
-    /** Whose responses they have. */
+    /** The subject that saw the photographs. */
     protected final AlgonautsSubject subject;
 
     private final ImageCache images;
 
     /**
-     * @param files of the photographs
+     * @param files files of the photographs
      * @param size side of the photographs, in pixels
      * @param cache folder of the cache
+     * @param log receives messages for the user
      */
     CachedSubject(AlgonautsSubject subject, List<Path> files, int size, Path cache, Consumer<String> log) {
         this.subject = subject;

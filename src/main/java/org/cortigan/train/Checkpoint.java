@@ -16,9 +16,9 @@ import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 
 /**
- * The whole state of a run in one safetensors file: parameters, optimizer state, spectral-norm vectors, moving averages
- * (all f32, by the names of the graph's variables); in the metadata the model, the recipe and where the run is. bf16
- * copies are not kept: they are the parameters, rounded.
+ * The whole state of a run in one safetensors file. Tensors, all f32 and named as the graph's variables: parameters,
+ * optimizer state, spectral-norm vectors and moving averages. Metadata: the model, the recipe and the {@link RunState}.
+ * The bf16 copies are not stored, because they are the rounded parameters.
  */
 final class Checkpoint {
     static final String VERSION = "2";
@@ -26,7 +26,7 @@ final class Checkpoint {
 
     private Checkpoint() {}
 
-    /** Replaces the file, under its name only once it is complete. */
+    /** Writes the file atomically: an older file is replaced only once the new one is complete. */
     static void save(Path file, Variables vars, ModelConfig config, Recipe recipe, RunState state) {
         SafeTensors.Writer w = new SafeTensors.Writer(file)
                 .metadata("format", "pt")
@@ -42,11 +42,11 @@ final class Checkpoint {
     }
 
     /**
-     * Reads a run's state into variables that have been declared; fails before it changes any.
+     * Reads a checkpoint into declared variables. Checks the whole file before it changes a variable.
      *
-     * @param present state of the run that goes on, before its first step
-     * @return where the run was
-     * @throws InputException if the file is of another model or run
+     * @param present state of the resuming run before its first step
+     * @return state of the saved run
+     * @throws InputException if the checkpoint is of another model or run
      */
     static RunState load(Path file, ModelConfig config, Variables vars, RunState present) {
         try (SafeTensors t = SafeTensors.open(file)) {
@@ -60,7 +60,7 @@ final class Checkpoint {
         }
     }
 
-    /** The variables that a checkpoint keeps. */
+    /** The variables that a checkpoint stores. */
     private static Map<String, Type> kept(Variables vars) {
         Map<String, Type> kept = new LinkedHashMap<>(vars.types());
         kept.values().removeIf(type -> type.dtype() != DType.F32);
@@ -70,35 +70,35 @@ final class Checkpoint {
     private static void requireModel(SafeTensors t, ModelConfig config) {
         ModelConfig saved = Model.config(t);
         if (!saved.subjects().equals(config.subjects()))
-            throw other(t, "it is for " + saved.subjects() + ", the data are " + config.subjects());
+            throw mismatch(t, "it is for " + saved.subjects() + ", but the data are " + config.subjects());
         if (!saved.generator().equals(config.generator())
                 || !saved.discriminator().equals(config.discriminator()))
-            throw other(t, "its model is " + saved.networks() + "; the recipe's is " + config.networks());
+            throw mismatch(t, "its model is " + saved.networks() + ", but the recipe has " + config.networks());
     }
 
     private static void requireTensors(SafeTensors t, Map<String, Type> kept) {
         TreeSet<String> lacks = new TreeSet<>(kept.keySet());
         lacks.removeAll(t.names());
         if (!lacks.isEmpty())
-            throw other(t, "it lacks " + lacks.size() + " tensors, for example '" + lacks.first() + "'");
+            throw mismatch(t, "it lacks " + lacks.size() + " tensors, for example '" + lacks.first() + "'");
         kept.forEach((name, type) -> {
             SafeTensors.Entry e = t.entry(name);
             if (e.elements() != type.shape().elements() || e.dtype() != SafeTensors.DType.F32)
-                throw other(t, "tensor '" + name + "' is " + e + ", not " + type);
+                throw mismatch(t, "tensor '" + name + "' is " + e + ", not " + type);
         });
     }
 
     private static RunState state(SafeTensors t) {
         String json = t.metadata().get(STATE);
-        if (json == null) throw other(t, "its metadata have no '" + STATE + "'");
+        if (json == null) throw mismatch(t, "its metadata have no '" + STATE + "'");
         String where = t.path() + ", metadata '" + STATE + "'";
         return RunState.of(Json.object(Json.parse(json, where), where), where);
     }
 
-    private static InputException other(SafeTensors t, String what) {
+    private static InputException mismatch(SafeTensors t, String what) {
         return new InputException(
                 t.path().toString(),
                 "cannot be resumed: " + what,
-                "Resume with the recipe and data of that run, or begin a new one");
+                "Resume with the recipe and the data of that run, or start a new run");
     }
 }

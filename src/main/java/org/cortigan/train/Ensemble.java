@@ -15,25 +15,25 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 
 /**
- * Several models of the same vertices that predict together: the mean of their predictions, of one model its own. They
- * may see photographs of different sizes. Confined to the thread that made it.
+ * Averages the predictions of one or several models of the same vertices. The models may take photographs of different
+ * sizes. Confined to the thread that made it.
  */
 public final class Ensemble implements AutoCloseable {
     private final List<Predictor> members;
-    private final float[] own;
+    private final float[] memberPrediction;
 
-    /** @param members predictors of equal batch and columns, at least one; they end with this */
+    /** @param members at least one predictor, all of equal batch and columns; {@link #close} closes them */
     public Ensemble(List<Predictor> members) {
         this.members = List.copyOf(members);
-        own = new float[this.members.size() > 1 ? numbers() : 0];
+        memberPrediction = new float[this.members.size() > 1 ? valuesPerBatch() : 0];
     }
 
     /**
      * Loads models from checkpoints.
      *
-     * @param subject whose responses, where a model is of several
-     * @param evaluates whether they are to be evaluated, which one model does where it runs
-     * @throws InputException for one that has other vertices than the first
+     * @param subject subject to predict, for models of several subjects
+     * @param evaluates whether to prepare for {@link #evaluate}; a single model then sums the moments on the device
+     * @throws InputException if a model has other vertices than the first
      */
     public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject, boolean evaluates) {
         List<Predictor> members = new ArrayList<>();
@@ -46,7 +46,7 @@ public final class Ensemble implements AutoCloseable {
                 if (s.left() != first.left() || s.right() != first.right())
                     throw new InputException(
                             p.toString(),
-                            "is for " + s + ", " + checkpoints.get(0) + " for " + first,
+                            "is for " + s + ", but " + checkpoints.get(0) + " is for " + first,
                             "Give models of the same subject");
                 boolean alone = evaluates && checkpoints.size() == 1;
                 members.add(alone ? m.evaluator(device, batch, subject) : m.predictor(device, batch, subject));
@@ -58,40 +58,40 @@ public final class Ensemble implements AutoCloseable {
         }
     }
 
-    /** Whose responses it predicts. */
+    /** The subject whose responses the models predict. */
     public ModelConfig.Subject subject() {
         return members.get(0).subject();
     }
 
-    /** Photographs at a time. */
+    /** Maximum number of photographs per call of {@link #predict}. */
     public int batch() {
         return members.get(0).batch();
     }
 
-    /** Numbers for one photograph. */
+    /** Values predicted for one photograph. */
     public int columns() {
         return members.get(0).columns();
     }
 
-    private int numbers() {
+    private int valuesPerBatch() {
         return Math.multiplyExact(batch(), columns());
     }
 
-    /** Gives photographs at the size that a member sees. */
+    /** Supplies photographs at the size that a model takes. */
     public interface Photographs {
-        /** Puts photograph i, u8 [side, side, 3], at the buffer's position, which advances. */
+        /** Writes photograph i, u8 [side, side, 3], at the buffer's position, which advances. */
         void put(int i, int side, ByteBuffer into);
     }
 
-    /** Predicts n photographs, 1 to {@link #batch()}; mean predictions [n, columns] to the start of {@code into}. */
+    /** Predicts n photographs, 1 to {@link #batch()}, and writes the mean predictions [n, columns] to {@code into}. */
     public void predict(Photographs photographs, int n, float[] into) {
         for (int m = 0; m < members.size(); m++) {
             Predictor p = members.get(m);
             ByteBuffer x = p.imageBytesOfBatch();
             for (int k = 0; k < n; k++) photographs.put(k, side(p), x);
             p.run();
-            p.read(m == 0 ? into : own, 0, n);
-            if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += own[i];
+            p.read(m == 0 ? into : memberPrediction, 0, n);
+            if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += memberPrediction[i];
         }
         if (members.size() > 1) for (int i = 0; i < n * columns(); i++) into[i] /= members.size();
     }
@@ -101,11 +101,12 @@ public final class Ensemble implements AutoCloseable {
     }
 
     /**
-     * Pearson's r over the photographs listed: summed on the device for one model that evaluates, else here, from the
-     * means of the predictions.
+     * Accumulates Pearson's r over some photographs. A single model that was loaded for evaluation sums the moments on
+     * the device; otherwise the host sums them from the mean predictions.
      *
-     * @param data the same photographs at each size that a member sees
-     * @throws InputException for a prediction or response that is not finite
+     * @param data gives the photographs at the size that a model takes
+     * @param images indices of the photographs
+     * @throws InputException if a prediction or response is not finite
      */
     public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
         Predictor p = members.get(0);
@@ -121,11 +122,11 @@ public final class Ensemble implements AutoCloseable {
             p.evaluate(at, n);
         }
         PearsonAccumulator acc = new PearsonAccumulator(columns());
-        // Moments do not tell which image was not finite: the host finds it, and throws.
+        // Moments do not tell which image is not finite: onHost finds it and throws.
         return acc.merge(p.moments(), images.length) ? acc : onHost(data, images);
     }
 
-    /** Pearson's r over the photographs listed of one predictor, which stays open. */
+    /** Accumulates Pearson's r of one predictor over some photographs. The predictor stays open. */
     public static PearsonAccumulator evaluate(Predictor predictor, TrainingData data, int[] images) {
         return new Ensemble(List.of(predictor)).evaluate(side -> data, images);
     }
@@ -133,9 +134,9 @@ public final class Ensemble implements AutoCloseable {
     private PearsonAccumulator onHost(IntFunction<? extends TrainingData> data, int[] images) {
         int v = columns();
         PearsonAccumulator acc = new PearsonAccumulator(v);
-        float[] predicted = new float[numbers()], target = new float[numbers()];
+        float[] predicted = new float[valuesPerBatch()], target = new float[valuesPerBatch()];
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
-        TrainingData[] seen = new TrainingData[1]; // the responses are the same at every size
+        TrainingData[] seen = new TrainingData[1]; // The responses are the same at every size.
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at), first = at;
             predict(

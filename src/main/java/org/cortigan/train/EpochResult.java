@@ -6,16 +6,16 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What an epoch gave.
+ * The results of an epoch.
  *
- * @param epoch number from 1 on, of {@code epochs}
- * @param step steps done
- * @param metrics of the epoch: losses, logits and gradient norms as means over its steps, learning rates of its last
- *     step, and in a model of several subjects each one's validation
- * @param validationMeanR mean over vertices of Pearson's r over the held-out photographs; NaN without any
- * @param validationMedianR likewise the median
- * @param imagesPerSecond of this epoch's training
- * @param skipped updates left out in this epoch because gradients were not finite
+ * @param epoch number of the epoch, 1 to {@code epochs}
+ * @param step steps done so far
+ * @param metrics losses, logits and gradient norms as means over the steps of the epoch; learning rates of its last step;
+ *     with several subjects also the validation of each subject
+ * @param validationMeanR mean over vertices of Pearson's r over the held-out photographs; NaN if there are none
+ * @param validationMedianR median over vertices of the same r
+ * @param imagesPerSecond training speed in this epoch
+ * @param skipped steps of this epoch in which an update was skipped because its gradients were not finite
  */
 public record EpochResult(
         int epoch,
@@ -26,12 +26,12 @@ public record EpochResult(
         double validationMedianR,
         double imagesPerSecond,
         int skipped) {
-    /** What a metric tells. */
+    /** Kind of a metric. */
     public enum Kind {
         TOTAL_LOSS,
         PIXEL_LOSS,
         CORRELATION_LOSS,
-        /** The loss of a region's discriminator, or the generator's by it. */
+        /** The loss of a region's discriminator, or the generator's adversarial loss by that discriminator. */
         ADVERSARIAL_LOSS,
         LOGIT,
         GRADIENT_NORM,
@@ -41,7 +41,7 @@ public record EpochResult(
 
     /**
      * @param name unique within the epoch: the column of metrics.csv
-     * @param subject whose, or "" in a model of one subject and where it is of all
+     * @param subject name of the subject; "" in a model of one subject and for metrics of all subjects
      */
     public record Metric(String name, Kind kind, String subject, double value) {}
 
@@ -49,7 +49,7 @@ public record EpochResult(
         metrics = List.copyOf(metrics);
     }
 
-    /** The metrics' values by name, in their order. */
+    /** The values of the metrics by name, in order. */
     public Map<String, Double> means() {
         Map<String, Double> values = new LinkedHashMap<>();
         for (Metric m : metrics) values.put(m.name, m.value);

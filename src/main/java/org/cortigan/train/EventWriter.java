@@ -14,14 +14,15 @@ import java.util.zip.CRC32C;
 import org.cortigan.InputException;
 
 /**
- * Numbers for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C) that hold Event messages
- * in protocol buffers' encoding. Formats: TensorFlow's record_writer and event.proto. Every opening makes a new file,
- * as TensorFlow does; TensorBoard reads them all.
+ * Writes scalars for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C), each of which holds
+ * an Event message in the protocol buffer encoding. Formats: TensorFlow's record_writer and event.proto. Every instance
+ * creates a new file, as TensorFlow does; TensorBoard reads all files of a folder.
  */
 public final class EventWriter implements AutoCloseable {
     private final FileChannel file;
     private final Path path;
 
+    /** Creates a file in a folder, which is created if it does not exist. */
     public EventWriter(Path folder) {
         String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
         Path p = null;
@@ -44,10 +45,10 @@ public final class EventWriter implements AutoCloseable {
 
     private static InputException failed(Path p, IOException e) {
         return new InputException(
-                p.toString(), "cannot be written: " + e.getMessage(), "Make room or choose another folder", e);
+                p.toString(), "cannot be written: " + e.getMessage(), "Free disk space or choose another folder", e);
     }
 
-    /** One number at a step. */
+    /** Writes the value of a scalar at a step. */
     public void scalar(String tag, double value, long step) {
         byte[] v = new Message()
                 .bytes(1, tag.getBytes(StandardCharsets.UTF_8))
@@ -74,7 +75,7 @@ public final class EventWriter implements AutoCloseable {
         }
     }
 
-    /** TensorFlow's masked checksum. */
+    /** TensorFlow's masked CRC-32C of n bytes. */
     static int masked(byte[] data, int from, int n) {
         CRC32C c = new CRC32C();
         c.update(data, from, n);

@@ -14,13 +14,20 @@ import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
 
 /**
- * A subject's test split with responses that training never reads, as a simulated data set has them (those of the
- * challenge are not published).
+ * The test split of a subject with its responses, which training never reads. Simulated data sets have such responses;
+ * the challenge does not publish its own.
  */
 public final class HeldOut extends CachedSubject {
     private final float[] responses;
 
-    /** @param folder with {lh,rh}_test_fmri.npy */
+    /**
+     * Opens the test split.
+     *
+     * @param folder folder with {lh,rh}_test_fmri.npy
+     * @param size side of the photographs, in pixels
+     * @param cache folder of decoded photographs
+     * @param log receives messages for the user
+     */
     public HeldOut(AlgonautsSubject subject, Path folder, int size, Path cache, Consumer<String> log) {
         this(subject, testResponses(subject, folder), size, cache, log);
     }
@@ -34,8 +41,8 @@ public final class HeldOut extends CachedSubject {
         if (!Files.isDirectory(folder))
             throw new InputException(
                     folder.toString(),
-                    "is no folder with test responses",
-                    "The challenge's are not published: use the validation split, or a simulated data set");
+                    "is not a folder with test responses",
+                    "The challenge does not publish test responses: use the validation split, or a simulated data set");
         return subject.testResponses(folder);
     }
 
@@ -46,7 +53,12 @@ public final class HeldOut extends CachedSubject {
         into.position(into.position() + 4 * v);
     }
 
-    /** Noise ceilings of all vertices in the unit that their files have, or null where the subject has none. */
+    /**
+     * The noise ceilings of all vertices.
+     *
+     * @param unit unit of the values in the files
+     * @return null if the subject has no noise ceilings
+     */
     public static NoiseCeiling ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
         return s.noiseCeiling()
                 .map(c -> NoiseCeiling.concat(
@@ -55,16 +67,19 @@ public final class HeldOut extends CachedSubject {
                 .orElse(null);
     }
 
-    /** Summary of an accumulator for a subject's vertices. */
+    /** Summarises the correlations of a subject's vertices by hemisphere and ROI. */
     public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s, NoiseCeiling.Unit unit) {
         return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit));
     }
 
     /**
-     * The field's yardstick: features, standardised, principal components, ridge regression for each vertex.
+     * Fits the ridge baseline on training images and evaluates it on this split.
      *
-     * @param training features of the training images; @param test of the test images
-     * @param unit of the subject's noise ceilings, where it has them
+     * @param training features of the training images
+     * @param test features of the test images
+     * @param data responses to the training images
+     * @param unit unit of the subject's noise ceilings, if it has any
+     * @see RidgeBaseline
      */
     public Evaluation ridge(
             String label,
@@ -76,7 +91,7 @@ public final class HeldOut extends CachedSubject {
         return ridge(label, training, test, data, this, subject, o, unit);
     }
 
-    /** The same for any split of a subject's photographs. */
+    /** The same, evaluated on any split {@code testData} of a subject's photographs. */
     public static Evaluation ridge(
             String label,
             RowSource training,

@@ -6,11 +6,11 @@ import org.cortigan.eval.PixelFeatures;
 import org.cortigan.eval.RowSource;
 import org.cortigan.model.Predictor;
 
-/** Features of photographs for the ridge baseline, in memory. */
+/** Computes features of photographs for the ridge baseline, in memory. */
 public final class ImageFeatures {
     private ImageFeatures() {}
 
-    /** Pixels of the photographs, averaged to {@code small} x {@code small}. */
+    /** Pixels of photographs of side {@code size}, averaged to {@code small} x {@code small}. */
     public static RowSource pixels(TrainingData data, int size, int small) {
         int n = data.count(), f = PixelFeatures.length(small);
         float[] all = new float[Math.multiplyExact(n, f)];
@@ -23,7 +23,7 @@ public final class ImageFeatures {
         return RowSource.of(all, n, f);
     }
 
-    /** What a network's head would read. */
+    /** The features that the head of a network reads. */
     public static RowSource of(Predictor p, TrainingData data) {
         int n = data.count(), f = p.columns();
         float[] all = new float[Math.multiplyExact(n, f)];

@@ -5,19 +5,19 @@ import java.util.Arrays;
 import org.cortigan.config.Settings;
 
 /**
- * Which photographs of a data set a run trains on and which it holds out for validation.
+ * The split of a data set into training and validation photographs.
  *
  * @param training indices in ascending order
- * @param validation indices in ascending order; none where the recipe holds out none
+ * @param validation indices in ascending order; empty if the recipe holds out no photographs
  */
 public record ImageSplit(int[] training, int[] validation) {
-    /** Largest part of the photographs that a recipe may hold out. */
+    /** Largest share of the photographs that a recipe may hold out. */
     private static final double MAX_VALIDATION = 0.9;
 
-    /** Keeps the order of this split independent of the order of the epochs, which comes from the same seed. */
+    /** Makes the split independent of the order of the epochs, which uses the same seed. */
     private static final long SEED_MASK = 0x5EEDL;
 
-    /** The split of {@code count} photographs that a recipe's seed chooses. */
+    /** Splits {@code count} photographs at random, by the recipe's seed and validation share. */
     public static ImageSplit of(Recipe recipe, int count) {
         int[] shuffled = Permutations.order(count, seed(recipe) ^ SEED_MASK, -1);
         int heldOut = (int) Math.round(count * validationPart(recipe));
@@ -25,7 +25,7 @@ public record ImageSplit(int[] training, int[] validation) {
                 ascending(Arrays.copyOfRange(shuffled, heldOut, count)), ascending(Arrays.copyOf(shuffled, heldOut)));
     }
 
-    /** Whether two recipes hold out the same photographs of any data set. */
+    /** Whether two recipes hold out the same photographs of every data set. */
     static boolean isSame(Recipe a, Recipe b) {
         return seed(a) == seed(b) && validationPart(a) == validationPart(b);
     }

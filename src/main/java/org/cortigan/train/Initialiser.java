@@ -16,9 +16,9 @@ import org.cortigan.nn.Init;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
 
-/** Gives the variables of a run their first contents. */
+/** Sets the initial values of the variables of a run. */
 final class Initialiser {
-    /** torch.nn.utils.parametrizations.spectral_norm makes as many when it starts. */
+    /** Initial power iterations, as in torch.nn.utils.parametrizations.spectral_norm. */
     private static final int POWER_ITERATIONS = 15;
 
     private final Variables vars;
@@ -26,9 +26,9 @@ final class Initialiser {
     private final List<Weights.Spec> states;
 
     /**
-     * @param vars in which the variables have been declared
-     * @param parameters each once
-     * @param states what is kept but not trained
+     * @param vars where the variables are declared
+     * @param parameters trained variables, each once
+     * @param states variables that are kept but not trained
      */
     Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states) {
         this.vars = vars;
@@ -37,10 +37,11 @@ final class Initialiser {
     }
 
     /**
-     * Fills all variables from a seed, and parameters that {@code train.init} has from there.
+     * Initialises all variables: parameters that the file {@code train.init} contains from the file, all others from the
+     * seed.
      *
-     * @return what {@code train.init} gave, or null where it names no file
-     * @throws org.cortigan.InputException if its file does not fit the model
+     * @return the content of {@code train.init}, or null if it names no file
+     * @throws org.cortigan.InputException if the file does not fit the model
      */
     PretrainedVit initialise(ModelConfig model, TrainSettings train) {
         PretrainedVit pretrained = train.init().isEmpty() ? null : PretrainedVit.load(Path.of(train.init()), model);
@@ -69,14 +70,14 @@ final class Initialiser {
         }
     }
 
-    /** Rounds the parameters to the bf16 copies that products use. */
+    /** Rounds the parameters to the bf16 copies that matrix products read. */
     void copyToBf16() {
         for (Weights.Spec s : parameters)
             if (s.copy())
                 vars.find(Weights.copyName(s.name())).write(vars.find(s.name()).toFloats());
     }
 
-    /** Makes power iterations, so that u and v are near the greatest singular vectors. */
+    /** Runs power iterations, so that u and v approximate the leading singular vectors. */
     private void settleSpectralNorm() {
         Graph graph = new Graph();
         List<Value> in = new ArrayList<>();

@@ -6,8 +6,8 @@ import org.cortigan.op.GanLoss;
 import org.cortigan.op.PearsonLoss;
 
 /**
- * What the generator minimises: pixel loss, correlation loss and adversarial loss, each with a weight that rises from 0
- * over its first {@code warmup} epochs.
+ * The loss of the generator: the weighted sum of pixel loss, correlation loss and adversarial loss. Each weight rises from
+ * 0 over the first {@code warmup} epochs.
  */
 public record LossConfig(
         PearsonLoss.Pixel pixel,
@@ -17,7 +17,11 @@ public record LossConfig(
         Term correlationTerm,
         GanLoss.Kind gan,
         Term ganTerm) {
-    /** @param warmup epochs over which the weight rises linearly to its value */
+    /**
+     * The weight of a loss.
+     *
+     * @param warmup epochs over which the weight rises linearly to its value
+     */
     public record Term(double weight, double warmup) {
         /** The weight at a step (0, 1, ...). */
         public double at(long step, long stepsPerEpoch) {
@@ -26,7 +30,11 @@ public record LossConfig(
         }
     }
 
-    /** From the section {@code loss} of a recipe. */
+    /**
+     * Reads the section {@code loss} of a recipe.
+     *
+     * @throws org.cortigan.InputException if a value is wrong or all weights are 0
+     */
     public static LossConfig of(Settings s) {
         LossConfig c = new LossConfig(
                 s.choice("pixel", PearsonLoss.Pixel.class),
@@ -37,7 +45,7 @@ public record LossConfig(
                 s.choice("gan", GanLoss.Kind.class),
                 term(s, "gan"));
         if (c.pixelTerm.weight == 0 && c.correlationTerm.weight == 0 && c.ganTerm.weight == 0)
-            throw s.wrong("pixel_weight", "is 0 like all other weights", "Give one of the losses a weight");
+            throw s.wrong("pixel_weight", "is 0 like all other weights", "Set one of the weights above 0");
         return c;
     }
 

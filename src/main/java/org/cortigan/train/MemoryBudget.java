@@ -16,7 +16,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.model.Predictor;
 import org.cortigan.plan.Plan;
 
-/** Compares what a run takes of a device's memory with what is free, before anything is allocated. */
+/** Checks that a run fits into the free memory of a device, before it allocates any. */
 final class MemoryBudget {
     private final Device device;
     private final List<SubjectSetup> subjects;
@@ -29,9 +29,9 @@ final class MemoryBudget {
     }
 
     /**
-     * Whether the training data are to live in the device's memory.
+     * Whether to keep the training data in the device's memory.
      *
-     * @throws InputException if the recipe wants it of a device that has none
+     * @throws InputException if the recipe requires that on a device without memory of its own
      */
     boolean isDataResident() {
         TrainSettings.DataPlacement wanted = train.dataOnDevice();
@@ -52,7 +52,8 @@ final class MemoryBudget {
     /**
      * Checks that a run fits.
      *
-     * @throws InputException that says by how much the memory is too small, and what would fit
+     * @param resident whether the training data are in the device's memory
+     * @throws InputException if it does not fit; the message has the missing bytes and a setting that fits
      */
     void check(boolean resident) {
         if (!device.runtime().hasOwnMemory()) return;
@@ -61,13 +62,13 @@ final class MemoryBudget {
         if (need <= free) return;
         throw train.wrong(
                 "batch",
-                "a step of " + train.batch() + " photographs needs " + need + " bytes of " + device.name() + ", " + free
-                        + " are free: " + (need - free) + " short",
+                "a step of " + train.batch() + " photographs needs " + need + " bytes on " + device.name() + ", but "
+                        + free + " are free: " + (need - free) + " short",
                 remedy(resident, need, free));
     }
 
     private String remedy(boolean resident, long need, long free) {
-        // A plan without a device lacks the kernels' scratch memory: that of this batch is taken for all.
+        // A plan for NullDevice lacks the kernels' scratch memory: assume that every batch needs as much as this one.
         long scratch = need - bytesWithoutScratch(train.batch(), resident, train.recompute());
         int batch =
                 largest(train.batch() - 1, n -> bytesWithoutScratch(n, resident, train.recompute()) + scratch <= free);
@@ -85,7 +86,7 @@ final class MemoryBudget {
         return data > 0 ? remedy + "; train.data_on_device=no leaves " + data + " bytes free" : remedy;
     }
 
-    /** The largest number from 1 to {@code max} that fits, where all below one that fits do too; 0 for none. */
+    /** Bisects for the largest number from 1 to {@code max} that fits; 0 if none does. All numbers below it must fit. */
     private static int largest(int max, IntPredicate fits) {
         int low = 0, high = max;
         while (low < high) {
@@ -101,10 +102,10 @@ final class MemoryBudget {
     }
 
     /**
-     * Bytes of a step with its variables and inputs, and of the predictors that validate. Several subjects have one
-     * arena and share the backbone's variables.
+     * Bytes of the steps, their variables and inputs, and the validation predictors. All subjects share one arena and
+     * the variables of the backbone.
      *
-     * @param planned device for which the steps are planned; blocks are counted as this budget's device takes them
+     * @param planned device that the steps are planned for; block sizes are always those of this budget's device
      */
     private long bytes(Device planned, int batch, boolean resident, TrainSettings.Recomputation recompute) {
         DeviceRuntime memory = device.runtime();
@@ -126,8 +127,8 @@ final class MemoryBudget {
     }
 
     /**
-     * Whether a leaf has a block besides the one of all inputs: a variable that no other subject has had yet, or an
-     * input that is prefetched.
+     * Whether a leaf needs its own block, outside the block of all inputs: a variable that no earlier subject has, or a
+     * prefetched input.
      */
     private static boolean takesOwnBlock(Leaf leaf, Set<String> variables) {
         if (leaf instanceof Leaf.Variable) return variables.add(leaf.id());

@@ -17,18 +17,19 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 
 /**
- * The mean of the generators' parameters of several checkpoints of one model (Wortsman et al. 2022, "Model soups"), of
- * the moving averages where there are any. It helps where the checkpoints lie in one basin: of one run, or of runs from
- * the same initial weights; the mean of runs from different random weights is of no use, and only evaluation shows it.
+ * Averages the generator's parameters over several checkpoints of one model (Wortsman et al. 2022, "Model soups"). Uses
+ * the moving averages of a checkpoint if it has any. Averaging helps if the checkpoints lie in one basin of the loss:
+ * checkpoints of one run, or of runs from the same initial weights. The average of runs from different random weights is
+ * useless, which only evaluation shows.
  */
 public final class ModelSoup {
     private ModelSoup() {}
 
     /**
-     * Writes the mean as a checkpoint of the generator alone, from which no run can be resumed. It names its recipe
-     * only if all its members' runs held out the same images.
+     * Writes the average as a checkpoint of the generator alone, from which no run can resume. The checkpoint stores a
+     * recipe only if the runs of all checkpoints held out the same images.
      *
-     * @throws InputException for a checkpoint of another model than the first, by name
+     * @throws InputException if a checkpoint has another model than the first; names that checkpoint
      */
     public static void write(List<Path> checkpoints, Path out) {
         Path first = checkpoints.get(0);
@@ -69,13 +70,13 @@ public final class ModelSoup {
 
     private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {
         if (!config.generator().equals(want.generator()))
-            throw other(
-                    file, "its generator is " + config.generator() + ", that of " + first + " is " + want.generator());
+            throw mismatch(
+                    file, "its generator is " + config.generator() + ", but " + first + " has " + want.generator());
         if (!config.subjects().equals(want.subjects()))
-            throw other(file, "it is for " + config.subjects() + ", " + first + " for " + want.subjects());
+            throw mismatch(file, "it is for " + config.subjects() + ", but " + first + " is for " + want.subjects());
     }
 
-    /** The first recipe, if all members name one that holds out the same images. */
+    /** The first recipe, if all checkpoints have a recipe and all recipes hold out the same images. */
     private static Optional<Recipe> ofSameSplit(List<Optional<Recipe>> recipes) {
         Optional<Recipe> first = recipes.get(0);
         boolean same = recipes.stream().allMatch(r -> r.isPresent() && ImageSplit.isSame(r.get(), first.orElseThrow()));
@@ -87,7 +88,7 @@ public final class ModelSoup {
         for (int i = 0; i < values.length; i++) sum[i] += values[i];
     }
 
-    private static InputException other(Path file, String what) {
+    private static InputException mismatch(Path file, String what) {
         return new InputException(file.toString(), "cannot be averaged: " + what, "Give checkpoints of one model");
     }
 }

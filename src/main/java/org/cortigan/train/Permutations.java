@@ -3,14 +3,14 @@ package org.cortigan.train;
 
 import java.util.SplittableRandom;
 
-/** Random orders of the numbers 0 to n - 1, the same for the same seed in every process. */
+/** Random permutations of 0 to n - 1. The same seed gives the same permutation in every process. */
 final class Permutations {
-    /** The golden ratio in 64 bits: it makes seeds that differ by 1 differ in about half of their bits. */
+    /** The golden ratio in 64 bits. Multiplied by it, seeds that differ by 1 differ in about half of their bits. */
     private static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
 
     private Permutations() {}
 
-    /** The order of n photographs in an epoch. */
+    /** The order of the n photographs of an epoch. */
     static int[] order(int n, long seed, long epoch) {
         int[] order = new int[n];
         for (int i = 0; i < n; i++) order[i] = i;
@@ -28,7 +28,7 @@ final class Permutations {
         }
     }
 
-    /** A permutation that leaves no number in its place: one cycle through all of them in random order. */
+    /** A permutation without fixed points (for n above 1): one random cycle through all numbers. */
     static int[] derangement(int n, long seed) {
         int[] cycle = order(n, ~seed, 0), next = new int[n];
         for (int i = 0; i < n; i++) next[cycle[i]] = cycle[(i + 1) % n];

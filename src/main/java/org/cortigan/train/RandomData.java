@@ -11,16 +11,17 @@ import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 
 /**
- * Photographs of uniform noise, u8 [S, S, 3], and responses of standard normal noise, f32 [vertices], the same in every
- * process: for steps that are timed.
+ * Random data for timing steps, the same in every process: photographs of uniform noise, u8 [S, S, 3], and responses of
+ * standard normal noise, f32 [vertices].
  *
- * @param count of photographs
- * @param imageBytes of a photograph, 3 S S
+ * @param count number of photographs
+ * @param imageBytes bytes per photograph, 3 S S
  */
 public record RandomData(int count, int leftVertices, int rightVertices, int imageBytes) implements TrainingData {
-    /** Of a ROI class as many and as large as the challenge's functional ROIs with the remainder: 25. */
+    /** For ROI groupings: 25 equal regions, the number of the challenge's functional ROIs with the remainder. */
     @Override
-    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+    public List<Region> regions(
+            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
         if (grouping.equals(Regions.ALL) || grouping.equals(Regions.HEMISPHERE))
             return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
         int v = leftVertices + rightVertices, n = 25;

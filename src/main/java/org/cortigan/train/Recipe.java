@@ -25,19 +25,19 @@ import org.snakeyaml.engine.v2.common.FlowStyle;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 
 /**
- * Everything that decides a training run. {@link #defaults} lists all keys, each with a comment; a recipe names what
- * differs. Keys of version 0.1 are read too, see {@link FlatKeys}.
+ * All settings of a training run. {@link #defaults} lists every key with a comment; a recipe file sets the values that
+ * differ from the defaults. Keys of version 0.1 are still read, see {@link FlatKeys}.
  */
 public final class Recipe {
-    /** Key of a checkpoint's metadata under which its recipe is. */
+    /** Metadata key of the recipe in a checkpoint. */
     static final String METADATA = "cortigan.recipe";
 
     private static final String DEFAULTS = "defaults.yaml";
     private static final List<String> FILES = BundledRecipes.names();
 
     /**
-     * Bundled recipes: each as its file has it, and in the sizes that the file names ({@code NAME-workstation},
-     * {@code NAME-tiny}).
+     * Names of the bundled recipes: each recipe as in its file, and in every size that the file defines
+     * ({@code NAME-workstation}, {@code NAME-tiny}).
      */
     public static final List<String> BUNDLED;
 
@@ -63,8 +63,11 @@ public final class Recipe {
     }
 
     /**
-     * @param nameOrFile a bundled recipe's name, or a YAML file of what differs from the defaults or from the bundled
-     *     recipe {@code base}
+     * Loads a recipe.
+     *
+     * @param nameOrFile name of a bundled recipe, or a YAML file with the values that differ from the defaults or, if the
+     *     file has the key {@code base}, from that bundled recipe
+     * @throws InputException if the recipe is unknown, or a key or value is wrong
      */
     public static Recipe load(String nameOrFile) {
         if (BUNDLED.contains(nameOrFile)) return bundledRecipe(nameOrFile);
@@ -83,7 +86,7 @@ public final class Recipe {
             if (base == null) return of(name, values, file.toString());
             if (!BUNDLED.contains(base.toString()))
                 throw new InputException(
-                        file + ", key 'base'", "'" + base + "' is no bundled recipe", "Use one of " + BUNDLED);
+                        file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use one of " + BUNDLED);
             return new Recipe(name, FlatKeys.lay(bundledRecipe(base.toString()).settings, values, file.toString()));
         } catch (IOException e) {
             throw new InputException(
@@ -105,7 +108,7 @@ public final class Recipe {
                 name, r.settings.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where));
     }
 
-    /** The file that a bundled recipe is in. */
+    /** The name of the file that defines a bundled recipe, without its suffix. */
     public static String file(String name) {
         return FILES.stream()
                 .filter(f -> name.equals(f) || name.startsWith(f + "-") && !FILES.contains(name))
@@ -113,28 +116,32 @@ public final class Recipe {
                 .orElse(name);
     }
 
-    /** From values laid over the defaults. */
+    /**
+     * Makes a recipe from the defaults and the values that differ.
+     *
+     * @param where source of the values, for messages
+     */
     public static Recipe of(String name, Map<String, Object> values, String where) {
         Settings all = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
         return new Recipe(name, FlatKeys.lay(all, values, where));
     }
 
     /**
-     * The recipe by which a checkpoint was trained.
+     * The recipe that trained a checkpoint.
      *
-     * @throws InputException where the checkpoint names none
+     * @throws InputException if the checkpoint stores no recipe
      */
     public static Recipe ofCheckpoint(Path file) {
         try (SafeTensors t = SafeTensors.open(file)) {
             return storedIn(t)
                     .orElseThrow(() -> new InputException(
                             file.toString(),
-                            "names no recipe: it is an average of runs that held out different images",
+                            "stores no recipe: it is an average of runs that held out different images",
                             "Evaluate it on the test split"));
         }
     }
 
-    /** The recipe in a checkpoint's metadata; empty where it names none. */
+    /** The recipe in the metadata of a checkpoint; empty if there is none. */
     static Optional<Recipe> storedIn(SafeTensors t) {
         String json = t.metadata().get(METADATA);
         if (json == null) return Optional.empty();
@@ -178,11 +185,16 @@ public final class Recipe {
             return o == null ? Map.of() : Json.object(o, where);
         } catch (YamlEngineException e) {
             throw new InputException(
-                    where, "is not YAML: " + e.getMessage().replaceAll("\\s+", " "), "Mend the line named", e);
+                    where, "is not valid YAML: " + e.getMessage().replaceAll("\\s+", " "), "Correct that line", e);
         }
     }
 
-    /** This recipe with {@code key.path=value}, the value in YAML. */
+    /**
+     * This recipe with one value replaced.
+     *
+     * @param assignment {@code key.path=value}, the value in YAML
+     * @throws InputException if the key is unknown or the value is wrong
+     */
     public Recipe with(String assignment) {
         int eq = assignment.indexOf('=');
         String where = "option " + assignment;
@@ -208,18 +220,19 @@ public final class Recipe {
         return settings;
     }
 
+    /** The settings below a top-level key, such as {@code train}. */
     public Settings section(String key) {
         return settings.section(key);
     }
 
-    /** Values that decide a run: all but those of networks that the model does not use. */
+    /** The values that affect a run: all except the settings of networks that the model does not use. */
     public Map<String, Object> decisive() {
         Map<String, Object> all = new LinkedHashMap<>(settings.values());
         all.computeIfPresent("model", (k, v) -> ModelConfig.used(Json.object(v, k)));
         return all;
     }
 
-    /** All values that decide the run as YAML; loading it gives this recipe again. */
+    /** The values that affect the run, as YAML. Loading the YAML gives an equivalent recipe. */
     public String toYaml() {
         DumpSettings d =
                 DumpSettings.builder().setDefaultFlowStyle(FlowStyle.BLOCK).build();

@@ -17,7 +17,7 @@ import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 
 /**
- * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (a line an epoch), events for
+ * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events for
  * TensorBoard, and the checkpoints last.safetensors and best.safetensors.
  */
 public final class RunFolder implements TrainerListener, AutoCloseable {
@@ -26,7 +26,13 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     private final Path csv;
     private List<String> columns;
 
-    /** @param resumedAt step that the run goes on from; later lines of metrics.csv, and a torn last one, are dropped */
+    /**
+     * Creates or continues the files of a run.
+     *
+     * @param environment more entries of environment.json
+     * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line are removed from
+     *     metrics.csv.
+     */
     public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
         this.folder = folder;
         create(folder);
@@ -45,20 +51,26 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         events = new EventWriter(folder);
     }
 
-    /** Makes a folder, with a clear message where that fails. */
+    /**
+     * Creates a folder and its parents.
+     *
+     * @throws InputException if that fails
+     */
     public static void create(Path folder) {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
             throw new InputException(
-                    folder.toString(), "cannot be made: " + e, "Choose a folder that can be written", e);
+                    folder.toString(), "cannot be created: " + e, "Choose a writable folder", e);
         }
     }
 
+    /** The last checkpoint of a run. */
     public static Path last(Path folder) {
         return folder.resolve("last.safetensors");
     }
 
+    /** The checkpoint with the best validation so far; the last one without validation. */
     public static Path best(Path folder) {
         return folder.resolve("best.safetensors");
     }
@@ -80,7 +92,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
                 AtomicFiles.writeString(csv, String.join("\n", kept) + "\n");
             }
         } catch (IOException | RuntimeException e) {
-            throw new InputException(csv.toString(), "cannot be continued: " + e, "Move it away", e);
+            throw new InputException(csv.toString(), "cannot be continued: " + e, "Move the file away", e);
         }
     }
 
@@ -102,7 +114,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
             text += String.join(",", values) + "\n";
             Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         } catch (IOException e) {
-            throw new InputException(csv.toString(), "cannot be written: " + e, "Make room on the disk", e);
+            throw new InputException(csv.toString(), "cannot be written: " + e, "Free disk space", e);
         }
         r.means().forEach((k, v) -> events.scalar("train/" + k, v, r.step()));
         if (!Double.isNaN(r.validationMeanR())) {

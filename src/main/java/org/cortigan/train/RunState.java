@@ -11,18 +11,18 @@ import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.io.Json;
 
-/** Where a run is, besides its variables: what a checkpoint keeps of the run in its metadata. */
+/** The state of a run besides its variables. Checkpoints store it in their metadata. */
 final class RunState {
-    /** How many updates some parameters have had. */
+    /** Counts the updates of a group of parameters. */
     static final class UpdateCount {
         private long applied;
         private boolean lastUpdateSkipped;
 
         /**
-         * Number of the next update, from 1 on, for the optimizer's correction of its averages. On a device that runs
-         * asynchronously it must be given before it is known whether the update under way is skipped. There an update
-         * counts as applied until the one after it has been asked for, whether it is known by then or not, so that a
-         * run that pauses gives the same bits.
+         * Number of the next update, from 1 on, for the optimizer's bias correction. On an asynchronous device, the
+         * result of the previous update (applied or skipped) is not known yet when the next one is queued. So an update
+         * counts as applied until the next one is queued, even if its result is already known. This keeps resumed runs
+         * bitwise equal to uninterrupted ones.
          *
          * @param asynchronous whether the device runs asynchronously
          * @param pending whether the losses of the last update are not known yet
@@ -31,7 +31,7 @@ final class RunState {
             return applied + 1 + (asynchronous && (pending || lastUpdateSkipped) ? 1 : 0);
         }
 
-        /** Counts an update that was made, or was skipped because its gradients were not finite. */
+        /** Counts an update that was applied, or skipped because its gradients were not finite. */
         void count(boolean updated) {
             lastUpdateSkipped = !updated;
             if (updated) applied++;
@@ -49,20 +49,20 @@ final class RunState {
         }
     }
 
-    /** Where one subject's steps are. */
+    /** The state of the steps of one subject. */
     static final class SubjectState {
         /** Steps of this subject that are done. */
         long step;
 
-        /** Updates of what is the subject's own: its head, in a model of one subject the whole generator. */
+        /** Updates of the subject's own parameters: its head, or the whole generator in a model of one subject. */
         UpdateCount generator = new UpdateCount();
 
         UpdateCount discriminators = new UpdateCount();
 
-        /** Sums of the epoch's losses so far, in the order of {@link StepLosses}. */
+        /** Sums of the losses of the epoch so far, in the order of {@link StepLosses}. */
         final double[] sums;
 
-        /** Tells the regions that the discriminators see from others. */
+        /** Fingerprint of the discriminators' regions, see {@link SubjectSetup#fingerprint}. */
         private final long regions;
 
         SubjectState(int losses, long regions) {
@@ -109,7 +109,7 @@ final class RunState {
         this.subjects = List.copyOf(subjects);
     }
 
-    /** Steps done, or asked for where the device runs asynchronously. */
+    /** Steps done, or queued if the device runs asynchronously. */
     long step() {
         return step;
     }
@@ -122,12 +122,12 @@ final class RunState {
         return subjects.get(i);
     }
 
-    /** Updates of the generator, in a model of several subjects of what they share. */
+    /** Updates of the generator; in a model of several subjects, of the shared backbone. */
     UpdateCount generator() {
         return generator;
     }
 
-    /** Updates in a row that were skipped, of the generator or of the discriminators. */
+    /** Consecutive steps in which an update of the generator or of the discriminators was skipped. */
     int skippedInARow() {
         return skippedInARow;
     }
@@ -135,7 +135,7 @@ final class RunState {
     /**
      * Counts a step whose losses are known.
      *
-     * @param complete whether the discriminators, where there are some, were updated too
+     * @param complete whether all updates of the step were applied, including the discriminators' if there are any
      */
     void countStep(boolean generatorUpdated, boolean complete) {
         generator.count(generatorUpdated);
@@ -147,7 +147,7 @@ final class RunState {
         }
     }
 
-    /** Updates of the epoch that were skipped; begins to count anew. */
+    /** Returns the number of steps of the epoch with a skipped update, and resets it. */
     int takeSkippedInEpoch() {
         int n = skippedInEpoch;
         skippedInEpoch = 0;
@@ -155,10 +155,10 @@ final class RunState {
     }
 
     /**
-     * Takes the result of an epoch's validation.
+     * Records the validation of an epoch.
      *
-     * @param meanR NaN without validation: then the last epoch is the best
-     * @return whether it is the best so far
+     * @param meanR mean r; NaN without validation, and then every epoch counts as the best
+     * @return whether this epoch is the best so far
      */
     boolean updateBest(double meanR) {
         boolean validated = !Double.isNaN(meanR);
@@ -167,7 +167,7 @@ final class RunState {
         return true;
     }
 
-    /** For the metadata of a checkpoint. */
+    /** The state as metadata of a checkpoint. */
     Map<String, Object> toMap() {
         Map<String, Object> json = new LinkedHashMap<>();
         json.put("step", step);
@@ -182,7 +182,7 @@ final class RunState {
         return json;
     }
 
-    /** From the metadata of a checkpoint; @param where names them in messages */
+    /** Reads the state from the metadata of a checkpoint; @param where source, for messages */
     static RunState of(Map<String, Object> values, String where) {
         Settings json = Settings.of(where, values);
         List<SubjectState> subjects = new ArrayList<>();
@@ -202,25 +202,25 @@ final class RunState {
     }
 
     /**
-     * Checks that this is a state of a run with the same steps as another's.
+     * Checks that this state and another are of runs with the same steps.
      *
-     * @param file whence this state is, for the message
+     * @param file source of this state, for messages
      * @throws InputException if data, batch, seed or regions differ
      */
     void requireSameRun(Path file, RunState other) {
         if (stepsPerEpoch != other.stepsPerEpoch || seed != other.seed)
             throw new InputException(
                     file.toString(),
-                    "is of a run with " + stepsPerEpoch + " steps an epoch and seed " + seed + ", not "
+                    "is of a run with " + stepsPerEpoch + " steps per epoch and seed " + seed + ", not "
                             + other.stepsPerEpoch + " and " + other.seed,
-                    "Resume with the same data, batch, validation part and seed");
+                    "Resume with the same data, train.batch, train.validation and train.seed");
         for (int i = 0; i < other.subjects.size(); i++) {
             SubjectState mine = subjects.get(i), theirs = other.subjects.get(i);
             if (mine.regions != theirs.regions || mine.sums.length != theirs.sums.length)
                 throw new InputException(
                         file.toString(),
-                        "cannot be resumed: its discriminators judge other vertices, or in another order",
-                        "Resume with the ROI masks and meshes of that run, or begin a new one");
+                        "cannot be resumed: its discriminators see other vertices, or see them in another order",
+                        "Resume with the ROI masks and meshes of that run, or start a new run");
         }
     }
 }

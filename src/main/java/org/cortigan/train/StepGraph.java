@@ -24,9 +24,10 @@ import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
 
 /**
- * One whole training step on a batch of one subject as one graph: the generator forward once; the discriminators of all
- * regions on real and generated responses as one batch of 2 B; their update; the generator's way through the updated
- * discriminators; its update. {@link #inputs()} and {@link #outputs()} say what it takes and gives.
+ * One training step on a batch B of one subject, as one graph. The step runs, in order: the generator's forward pass; the
+ * discriminators of all regions on real and generated responses, as one batch of 2 B; the update of the discriminators;
+ * the updated discriminators on the generated responses; the update of the generator. {@link #inputs()} and
+ * {@link #outputs()} list the graph's inputs and outputs.
  */
 public final class StepGraph {
     private final Graph graph = new Graph();
@@ -41,9 +42,11 @@ public final class StepGraph {
     private final List<Weights> discriminators;
 
     /**
-     * @param regions what each discriminator sees; unused where the step has no discriminators
-     * @param residentImages number of photographs whose data are inputs as a whole and of which rows are picked as a
-     *     batch; 0: the batch itself is the input
+     * Builds the graph.
+     *
+     * @param regions vertices of each discriminator; ignored if the step has no discriminators
+     * @param residentImages number N of training photographs, if all data are inputs and the step gathers the rows of the
+     *     batch; 0 if the batch itself is the input
      */
     public StepGraph(
             StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch, int residentImages) {
@@ -73,7 +76,7 @@ public final class StepGraph {
         graph.output(output.key(), value);
     }
 
-    /** Computes a value that nothing within the step reads. */
+    /** Makes an updated variable an output, so that the graph keeps an update that no node of the step reads. */
     private void updated(String name, Value value) {
         graph.output("updated." + name, value);
     }
@@ -82,7 +85,7 @@ public final class StepGraph {
         Generator g = settings.model().generator();
         int side = g.image();
         if (resident())
-            return pick(input(StepInput.ALL_IMAGES, DType.U8, residentImages, side, side, 3), StepInput.IMAGE_ROWS);
+            return gather(input(StepInput.ALL_IMAGES, DType.U8, residentImages, side, side, 3), StepInput.IMAGE_ROWS);
         inputs.add(StepInput.IMAGES);
         return g.images(graph, batch);
     }
@@ -90,11 +93,11 @@ public final class StepGraph {
     private Value responses() {
         int vertices = subject.vertices();
         if (resident())
-            return pick(input(StepInput.ALL_RESPONSES, DType.F32, residentImages, vertices), StepInput.RESPONSE_ROWS);
+            return gather(input(StepInput.ALL_RESPONSES, DType.F32, residentImages, vertices), StepInput.RESPONSE_ROWS);
         return input(StepInput.RESPONSES, DType.F32, batch, vertices);
     }
 
-    private Value pick(Value table, StepInput rows) {
+    private Value gather(Value table, StepInput rows) {
         try (Graph.Scope s = graph.scope("data")) {
             return graph.apply(new GatherRows(), table, input(rows, DType.I32, batch))
                     .output(0);
@@ -107,7 +110,7 @@ public final class StepGraph {
         }
     }
 
-    /** Pixel loss and correlation loss, weighted. */
+    /** The weighted sum of pixel loss and correlation loss. */
     private Value responseLoss(Value prediction, Value responses, Value weights) {
         LossConfig loss = settings.loss();
         try (Graph.Scope s = graph.scope("loss")) {
@@ -119,7 +122,7 @@ public final class StepGraph {
         }
     }
 
-    /** The generator's loss by the updated discriminators, weighted. */
+    /** The generator's weighted adversarial loss, by the updated discriminators. */
     private Value adversarialLoss(Value images, Value prediction) {
         Discriminator d = discriminator();
         try (Graph.Scope s = graph.scope("discriminator/judge")) {
@@ -151,7 +154,7 @@ public final class StepGraph {
         return settings.trainedDiscriminator().orElseThrow();
     }
 
-    /** The discriminators after a step of their own. */
+    /** Updates the discriminators once. */
     private List<Weights> updatedDiscriminators(Value images, Value responses, Value prediction) {
         List<Weights> networks = discriminator().networks(graph, settings.compute(), subject.name(), regions);
         Value one = graph.constant(1, DType.F32, 1);
@@ -165,14 +168,14 @@ public final class StepGraph {
         Discriminator d = discriminator();
         Generator g = settings.model().generator();
         try (Graph.Scope s = graph.scope("discriminator")) {
-            // The weights are declared first, so that the power iteration knows them before they are used.
+            // Declare the weights first: the power iteration must run before the networks use them.
             List<Weights> declared = d.declare(settings.compute(), subject.name(), subject.vertices(), regions, g);
             for (int i = 0; i < networks.size(); i++)
                 networks.get(i).declare(declared.get(i).specs());
             if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(networks);
-            Value both = Ops.concat(0, Ops.cast(responses, settings.compute()), prediction);
-            Logits logits = d.logits(networks, both, regions, images, g);
-            // The networks share no parameter, so that each has its whole loss, whatever its region's share.
+            Value realAndGenerated = Ops.concat(0, Ops.cast(responses, settings.compute()), prediction);
+            Logits logits = d.logits(networks, realAndGenerated, regions, images, g);
+            // Discriminators share no parameters, so their losses need no region weights.
             List<Double> whole = Collections.nCopies(regions.size(), 1.0);
             Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, whole, one);
             output(StepOutput.DISCRIMINATOR_LOSS, l.output(1));
@@ -201,7 +204,7 @@ public final class StepGraph {
     }
 
     private void updateGenerator(List<Value> losses) {
-        // Each way back starts from its own total, so that the fused losses' gradients are taken as they are.
+        // Back-propagate each loss separately with gradient 1, so that a fused loss's gradient needs no scaling.
         List<Value> ones = new ArrayList<>();
         for (int i = 0; i < losses.size(); i++) ones.add(graph.constant(1, DType.F32, 1));
         List<Value> gradients = Gradients.of(losses, ones, generator.differentiable());
@@ -237,37 +240,37 @@ public final class StepGraph {
         return graph;
     }
 
-    /** What must be written before a step. */
+    /** The inputs that must be written before a step. */
     public Set<StepInput> inputs() {
         return Collections.unmodifiableSet(inputs);
     }
 
-    /** What can be read after a step, in the order of the columns of metrics.csv. */
+    /** The outputs that can be read after a step, in the order of the columns of metrics.csv. */
     public Set<StepOutput> outputs() {
         return Collections.unmodifiableSet(outputs);
     }
 
-    /** Whose step it is. */
+    /** The subject of the step. */
     public ModelConfig.Subject subject() {
         return subject;
     }
 
-    /** Whether it has discriminators. */
+    /** Whether the step trains discriminators. */
     public boolean adversarial() {
         return settings.adversarial();
     }
 
-    /** Whether the data are inputs as a whole, of which a batch is picked. */
+    /** Whether all training data are inputs and the step gathers its batch from them. */
     public boolean resident() {
         return residentImages > 0;
     }
 
-    /** Whether the model is of several subjects, so that the head's updates are fewer than the backbone's. */
+    /** Whether the model has several subjects, so that a head is updated less often than the backbone. */
     public boolean hasOwnHead() {
         return !subject.name().isEmpty();
     }
 
-    /** What each discriminator sees; none without discriminators. */
+    /** The vertices of each discriminator; empty without discriminators. */
     public List<Region> regions() {
         return regions;
     }
@@ -277,7 +280,7 @@ public final class StepGraph {
         return generator.specs();
     }
 
-    /** What the generator keeps but does not train. */
+    /** The generator's untrained state, such as running statistics. */
     public List<Weights.Spec> states() {
         return generator.states();
     }

@@ -5,38 +5,38 @@ import java.util.List;
 import org.cortigan.model.Generator;
 
 /**
- * An input of a {@link StepGraph}. B is the batch, V the subject's vertices, S the side of a photograph, N the number
- * of photographs trained on.
+ * An input of a {@link StepGraph}. B is the batch size, V the number of the subject's vertices, S the side of a
+ * photograph, N the number of training photographs.
  */
 public enum StepInput {
-    /** The batch's photographs, u8 [B, S, S, 3], where the data are not on the device. */
+    /** Photographs of the batch, u8 [B, S, S, 3], if the data are not resident on the device. */
     IMAGES(Generator.IMAGES),
-    /** Their responses, f32 [B, V]. */
+    /** Responses of the batch, f32 [B, V], if the data are not resident on the device. */
     RESPONSES("responses"),
-    /** All photographs trained on, u8 [N, S, S, 3], where the data are on the device. */
+    /** All training photographs, u8 [N, S, S, 3], if the data are resident on the device. */
     ALL_IMAGES("data.images"),
-    /** All their responses, f32 [N, V]. */
+    /** All training responses, f32 [N, V], if the data are resident on the device. */
     ALL_RESPONSES("data.responses"),
-    /** Rows of {@link #ALL_IMAGES} that are the batch, i32 [B]. */
+    /** Rows of {@link #ALL_IMAGES} in the batch, i32 [B]. */
     IMAGE_ROWS("index.images"),
-    /** Rows of {@link #ALL_RESPONSES} that are the batch, i32 [B]. */
+    /** Rows of {@link #ALL_RESPONSES} in the batch, i32 [B]. */
     RESPONSE_ROWS("index.responses"),
     /** Weights of the pixel loss and the correlation loss, f32 [2]. */
     LOSS_WEIGHTS("loss.weights"),
     /** The generator's learning rate, f32 [1]. */
     GENERATOR_RATE("lr.g"),
-    /** Number of the generator's update from 1 on, f32 [1]; in a model of several subjects of the backbone's update. */
+    /** Number of the generator's update, from 1 on, f32 [1]; with several subjects, of the backbone's update. */
     GENERATOR_UPDATE("t.g"),
-    /** In a model of several subjects: number of the update of what is the subject's own, f32 [1]. */
+    /** With several subjects: number of the update of the subject's own parameters, from 1 on, f32 [1]. */
     HEAD_UPDATE("t.head"),
     /** Weight of the adversarial loss, f32 [1]. */
     ADVERSARIAL_WEIGHT("gan.weight"),
     /** The discriminators' learning rate, f32 [1]. */
     DISCRIMINATOR_RATE("lr.d"),
-    /** Number of the discriminators' update from 1 on, f32 [1]. */
+    /** Number of the discriminators' update, from 1 on, f32 [1]. */
     DISCRIMINATOR_UPDATE("t.d");
 
-    /** Inputs that are sent to a device beside the step under way. */
+    /** Inputs that are copied to the device while the previous step runs. */
     static final List<StepInput> PREFETCHED = List.of(IMAGES, RESPONSES);
 
     private final String key;

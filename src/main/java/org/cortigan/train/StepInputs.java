@@ -8,14 +8,14 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 
 /**
- * The inputs of a step in its session. All of them are found when this is made, so that a step cannot lack one that is
- * written, nor have one that nobody writes. Writing allocates nothing.
+ * Writes the inputs of a step. The constructor binds every input and fails if the step lacks one, or has one that this
+ * class does not write. Writing allocates nothing.
  */
 final class StepInputs {
-    /** The batch itself is the input. */
+    /** Inputs if the batch itself is the input. */
     private record Batch(Storage images, Storage responses) {}
 
-    /** The data are on the device, and a batch is rows of them. */
+    /** Inputs if the data are resident on the device and a batch consists of row indices. */
     private record Resident(Storage images, Storage responses, Storage imageRows, Storage responseRows) {}
 
     private record Discriminators(Storage adversarialWeight, Storage rate, Storage update) {}
@@ -30,7 +30,7 @@ final class StepInputs {
     private final Storage headUpdate;
     private final Discriminators discriminators;
 
-    /** @throws IllegalStateException if the step's inputs are not those that are written here */
+    /** @throws IllegalStateException if the inputs of the step differ from those that this class writes */
     StepInputs(StepGraph step, Session session) {
         this.session = session;
         unbound = EnumSet.copyOf(step.inputs());
@@ -61,7 +61,7 @@ final class StepInputs {
         return session.input(input.key());
     }
 
-    /** Writes a batch, or its rows where the data are on the device. */
+    /** Writes a batch, or its row indices if the data are resident on the device. */
     void writeBatch(BatchLoader.Batch from) {
         if (resident != null) {
             resident.imageRows.write(from.imageRows);
@@ -73,16 +73,17 @@ final class StepInputs {
     }
 
     /**
-     * Writes a part of the data that live on the device.
+     * Writes a part of the resident data.
      *
-     * @param imageOffset bytes of all photographs before these; @param responseOffset of all responses likewise
+     * @param imageOffset position of the first photograph in all photographs, in bytes
+     * @param responseOffset position of the first response in all responses, in bytes
      */
     void writeResident(ByteBuffer images, long imageOffset, ByteBuffer responses, long responseOffset) {
         resident.images.write(images, imageOffset);
         resident.responses.write(responses, responseOffset);
     }
 
-    /** Writes the generator's weights of losses, learning rate and number of its update. */
+    /** Writes the generator's loss weights, learning rate and update number. */
     void writeGenerator(double pixelWeight, double correlationWeight, double rate, long update) {
         lossWeights.set(0, pixelWeight);
         lossWeights.set(1, correlationWeight);
@@ -90,12 +91,12 @@ final class StepInputs {
         generatorUpdate.set(0, update);
     }
 
-    /** Writes the number of the update of what is the subject's own, where the model is of several subjects. */
+    /** Writes the update number of the subject's own parameters, if the model has several subjects. */
     void writeHeadUpdate(long update) {
         if (headUpdate != null) headUpdate.set(0, update);
     }
 
-    /** Writes the discriminators' numbers, where there are discriminators. */
+    /** Writes the adversarial weight and the discriminators' learning rate and update number, if there are any. */
     void writeDiscriminators(double adversarialWeight, double rate, long update) {
         if (discriminators == null) return;
         discriminators.adversarialWeight.set(0, adversarialWeight);

@@ -7,7 +7,7 @@ import org.cortigan.cortex.Region;
 import org.cortigan.exec.Scalars;
 import org.cortigan.exec.Session;
 
-/** Reads the numbers that a subject's step gives: losses, logits, norms of gradients. Reading allocates nothing. */
+/** Reads the outputs of a subject's step: losses, logits and gradient norms. Reading allocates nothing. */
 final class StepLosses {
     private record Name(String name, StepOutput output) {}
 
@@ -39,26 +39,26 @@ final class StepLosses {
         throw new IllegalStateException("the step has no output " + output);
     }
 
-    /** How many numbers a step gives. */
+    /** Number of values per step. */
     int size() {
         return values.length;
     }
 
     /**
-     * Waits for a run of the session and takes its numbers.
+     * Waits for a run of the session and reads its values.
      *
-     * @param runsAgo 0 for the last run; 1 for the one before it, on a device with a stream
+     * @param runsAgo 0 for the last run; 1 for the run before it, on a device with a stream
      */
     void read(int runsAgo) {
         scalars.read(runsAgo, values);
     }
 
-    /** The generator's whole loss. */
+    /** The generator's total loss. */
     double loss() {
         return values[loss];
     }
 
-    /** Whether the generator was updated: its gradients were finite. */
+    /** Whether the generator was updated, that is, its gradients were finite. */
     boolean generatorUpdated() {
         return Double.isFinite(values[generatorNorm]);
     }
@@ -67,7 +67,7 @@ final class StepLosses {
         return discriminatorNorm >= 0;
     }
 
-    /** Whether the discriminators were updated; there must be some. */
+    /** Whether the discriminators were updated; only valid if the step has discriminators. */
     boolean discriminatorsUpdated() {
         return Double.isFinite(values[discriminatorNorm]);
     }
@@ -76,7 +76,7 @@ final class StepLosses {
         for (int i = 0; i < sums.length; i++) sums[i] += values[i];
     }
 
-    /** The means over {@code steps} steps whose numbers have been summed. */
+    /** The means over {@code steps} steps, from the sums of their values. */
     List<EpochResult.Metric> means(double[] sums, long steps) {
         List<EpochResult.Metric> means = new ArrayList<>();
         for (int i = 0; i < sums.length; i++) {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
-/** A number, or a number for each region, that a {@link StepGraph} gives besides its updates; f32 [1] or [regions]. */
+/** An output of a {@link StepGraph}: one value, f32 [1], or one value per region, f32 [regions]. */
 public enum StepOutput {
-    /** The generator's whole loss. */
+    /** The generator's total loss, weighted. */
     LOSS("loss", EpochResult.Kind.TOTAL_LOSS, false),
     PIXEL("pixel", EpochResult.Kind.PIXEL_LOSS, false),
     CORRELATION("correlation", EpochResult.Kind.CORRELATION_LOSS, false),
-    /** Norm of the generator's gradients before clipping; not finite where the update was left out. */
+    /** Norm of the generator's gradients before clipping; not finite if the update was skipped. */
     GENERATOR_NORM("norm.g", EpochResult.Kind.GRADIENT_NORM, false),
-    /** Norm of all discriminators' gradients, likewise. */
+    /** Norm of all discriminators' gradients before clipping; not finite if the update was skipped. */
     DISCRIMINATOR_NORM("norm.d", EpochResult.Kind.GRADIENT_NORM, false),
     DISCRIMINATOR_LOSS("d.loss", EpochResult.Kind.ADVERSARIAL_LOSS, true),
     /** Mean logit of the real responses. */
     REAL_LOGIT("d.real", EpochResult.Kind.LOGIT, true),
     /** Mean logit of the generated responses. */
     GENERATED_LOGIT("d.fake", EpochResult.Kind.LOGIT, true),
-    /** The generator's adversarial loss. */
+    /** The generator's adversarial loss, without its weight. */
     GENERATOR_LOSS("g.loss", EpochResult.Kind.ADVERSARIAL_LOSS, true);
 
     private final String key;
@@ -38,7 +38,7 @@ public enum StepOutput {
         return kind;
     }
 
-    /** Whether it has a number for each region. */
+    /** Whether the output has one value per region. */
     boolean perRegion() {
         return perRegion;
     }

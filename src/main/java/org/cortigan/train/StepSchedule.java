@@ -2,10 +2,10 @@
 package org.cortigan.train;
 
 /**
- * Learning rates and weights of the losses at every step (0, 1, ...) of a run.
+ * Learning rates and loss weights at every step (0, 1, ...) of a run.
  *
- * @param stepsPerEpoch of all subjects together
- * @param steps of the whole run
+ * @param stepsPerEpoch steps per epoch, of all subjects together
+ * @param steps steps of the whole run
  */
 record StepSchedule(StepSettings settings, long stepsPerEpoch, long steps) {
     double generatorRate(long step) {

@@ -9,9 +9,9 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Optimizer;
 
 /**
- * What a training step computes, the same for all subjects of a run.
+ * Settings of the training step that all subjects of a run share.
  *
- * @param compute type of the operands of matrix products
+ * @param compute element type of the operands of matrix products
  */
 public record StepSettings(
         ModelConfig model,
@@ -19,7 +19,11 @@ public record StepSettings(
         Optimizer generatorOptimizer,
         Optimizer discriminatorOptimizer,
         DType compute) {
-    /** @throws org.cortigan.InputException for a value of the recipe that does not fit */
+    /**
+     * Reads the settings from a recipe.
+     *
+     * @throws org.cortigan.InputException if a value of the recipe is wrong
+     */
     public static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, DType compute) {
         return new StepSettings(
                 ModelConfig.of(recipe.section("model"), subjects),
@@ -29,12 +33,12 @@ public record StepSettings(
                 compute);
     }
 
-    /** Whether discriminators are trained: there are some, and the adversarial loss has a weight. */
+    /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */
     public boolean adversarial() {
         return trainedDiscriminator().isPresent();
     }
 
-    /** The discriminators that are trained; empty where the step has none. */
+    /** The discriminators that are trained; empty if none are. */
     Optional<Discriminator> trainedDiscriminator() {
         return loss.ganTerm().weight() > 0 ? model.discriminator() : Optional.empty();
     }

@@ -9,11 +9,14 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 
-/** The training split of a subject of the challenge, its photographs decoded once into a cache. */
+/** The training split of a challenge subject. Its photographs are decoded once into a cache. */
 public final class SubjectData extends CachedSubject {
     /**
+     * Opens the training split.
+     *
      * @param size side of the photographs, in pixels
      * @param cache folder of the cache
+     * @param log receives messages for the user
      */
     public SubjectData(AlgonautsSubject subject, int size, Path cache, Consumer<String> log) {
         super(subject, subject.trainingImages(), size, cache, log);
@@ -25,7 +28,8 @@ public final class SubjectData extends CachedSubject {
     }
 
     @Override
-    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
-        return Regions.of(grouping, order, meshes, least, subject, log);
+    public List<Region> regions(
+            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+        return Regions.of(grouping, order, meshes, minVertices, subject, log);
     }
 }

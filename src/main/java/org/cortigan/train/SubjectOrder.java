@@ -2,8 +2,8 @@
 package org.cortigan.train;
 
 /**
- * Whose batch each step of a run is. An epoch has every subject as often as it has batches, in a random order that is
- * new in every epoch.
+ * Decides which subject each step of a run trains on. An epoch contains every subject as often as the subject has
+ * batches, in a new random order.
  */
 final class SubjectOrder {
     private final long[] batches;
@@ -12,7 +12,7 @@ final class SubjectOrder {
     private int[] order;
     private long orderedEpoch = -1;
 
-    /** @param batches of each subject in an epoch */
+    /** @param batches batches per epoch of each subject */
     SubjectOrder(long[] batches, long seed) {
         this.batches = batches.clone();
         this.seed = seed;
@@ -21,12 +21,12 @@ final class SubjectOrder {
         stepsPerEpoch = sum;
     }
 
-    /** Steps of all subjects in an epoch. */
+    /** Steps per epoch, of all subjects together. */
     long stepsPerEpoch() {
         return stepsPerEpoch;
     }
 
-    /** Index of the subject whose batch a step (0, 1, ...) is. Allocates nothing within an epoch. */
+    /** Index of the subject of a step (0, 1, ...). Allocates nothing within an epoch. */
     int subjectOfStep(long step) {
         if (batches.length == 1) return 0;
         long epoch = step / stepsPerEpoch;

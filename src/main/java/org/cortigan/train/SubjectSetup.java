@@ -12,15 +12,17 @@ import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
 
 /**
- * What a run knows of a subject before it takes any memory of the device.
+ * The data and settings of a subject, before the run allocates device memory.
  *
- * @param regions what each discriminator sees; none without discriminators
+ * @param regions vertices of each discriminator; empty without discriminators
  */
 record SubjectSetup(
         ModelConfig.Subject subject, TrainingData data, ImageSplit split, List<Region> regions, StepSettings settings) {
     /**
-     * @param log for what is worth knowing about the data
-     * @throws org.cortigan.InputException if a batch is more than the training images, or the data lack the regions
+     * Splits the data and finds the regions.
+     *
+     * @param log receives messages about the data
+     * @throws org.cortigan.InputException if a batch is larger than the training split, or the data lack the regions
      */
     static SubjectSetup of(
             Recipe recipe,
@@ -48,17 +50,17 @@ record SubjectSetup(
         return subject.vertices();
     }
 
-    /** The graph of a step, with the training data as a whole among its inputs where they are resident. */
+    /** The graph of a step; all training data are inputs if they are resident. */
     StepGraph step(int batch, boolean resident) {
         return new StepGraph(settings, subject, regions, batch, resident ? split.training().length : 0);
     }
 
-    /** What a session runs of a step's graph. */
+    /** The graph that a session runs for a step, with recomputation if that is on. */
     static Graph program(StepGraph step, TrainSettings.Recomputation recompute) {
         return recompute == TrainSettings.Recomputation.CHEAP ? Recompute.cheap(step.graph()) : step.graph();
     }
 
-    /** A number that tells these regions from others; exact as a number of JSON. */
+    /** A hash of the regions, of 48 bits, which a JSON number represents exactly. */
     long fingerprint() {
         long hash = 0;
         for (Region r : regions) hash = hash * 31 + r.name().hashCode() * 31L + Arrays.hashCode(r.vertices());

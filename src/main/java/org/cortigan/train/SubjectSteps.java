@@ -14,9 +14,9 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;
 
-/** The training steps of one subject on a device: their session, the batches that feed it, and where they are. */
+/** Runs the training steps of one subject: its session, its batches and its state. */
 final class SubjectSteps implements AutoCloseable {
-    /** Photographs that go to the device at a time where the data live there. */
+    /** Photographs per copy to the device, for resident data. */
     private static final int UPLOAD_IMAGES = 64;
 
     private final SubjectSetup setup;
@@ -27,17 +27,17 @@ final class SubjectSteps implements AutoCloseable {
     private final Session session;
     private final StepInputs inputs;
     private final StepLosses losses;
-    /** Batches of the steps under way, oldest first; the loader gets each back when its losses have been read. */
+    /** Batches of the queued steps, oldest first. Each returns to the loader when its losses have been read. */
     private final ArrayDeque<BatchLoader.Batch> inFlight = new ArrayDeque<>();
 
     private RunState.SubjectState state;
     private boolean uploaded;
     private BatchLoader loader;
 
-    /** Predicts the held-out photographs during a run; null where there are none. */
+    /** Predicts the validation photographs during a run; null without a validation split. */
     private Predictor predictor;
 
-    /** @param arena memory that the subjects' sessions share, as they never run at the same time */
+    /** @param arena memory that the sessions of all subjects share, because only one of them runs at a time */
     SubjectSteps(
             SubjectSetup setup, TrainSettings train, Device device, Variables vars, boolean resident, Arena arena) {
         this.setup = setup;
@@ -82,17 +82,17 @@ final class SubjectSteps implements AutoCloseable {
         return state;
     }
 
-    /** Goes on where another run of the same subject was. */
+    /** Continues from the state of another run of the same subject. */
     void resume(RunState.SubjectState saved) {
         state = saved;
     }
 
-    /** Steps of this subject in an epoch. */
+    /** Steps of this subject per epoch. */
     long stepsPerEpoch() {
         return batching.stepsPerEpoch();
     }
 
-    /** Brings the training data to the device, once, where they live there. */
+    /** Copies the training data to the device once, if they are resident. */
     private void upload() {
         if (!batching.resident() || uploaded) return;
         uploaded = true;
@@ -120,17 +120,17 @@ final class SubjectSteps implements AutoCloseable {
         return new BatchLoader(device, setup.data(), batching, first, last);
     }
 
-    /** Writes the inputs of the run's first step without running it; for a profile. */
+    /** Writes the inputs of the first step without running it, for profiling. */
     void fillInputs(StepSchedule schedule) {
         upload();
         try (BatchLoader first = loader(0, 1)) {
             write(first.next(), schedule, 0, 1, false);
-            // The loader frees what is still being copied.
+            // Closing the loader frees memory that the device may still be copying.
             device.runtime().synchronize();
         }
     }
 
-    /** Prepares for the steps up to the end of the last epoch. */
+    /** Starts loading batches, up to the last epoch, and prepares validation. */
     void begin(int epochs) {
         upload();
         boolean averaged = setup.settings().generatorOptimizer().ema() > 0;
@@ -147,7 +147,7 @@ final class SubjectSteps implements AutoCloseable {
         loader = loader(state.step, stepsPerEpoch() * epochs);
     }
 
-    /** Frees what {@link #begin} made. */
+    /** Frees the resources of {@link #begin}. */
     void end() {
         if (loader != null) loader.close();
         if (predictor != null) predictor.close();
@@ -157,12 +157,12 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     /**
-     * Runs the next step, on a device with a stream only asks for it. The losses of the step before it must be taken
-     * before the one after it.
+     * Runs the next step, or queues it on a device with a stream. The losses of the previous step must be taken before
+     * the next call.
      *
-     * @param step number of the step of the whole run, from 0 on
-     * @param update number of the update of the generator, from 1 on; of several subjects, of what they share
-     * @param pending whether the step before this one is this subject's too and its losses are not known yet
+     * @param step number of the step in the whole run, from 0 on
+     * @param update number of the generator's update, from 1 on; with several subjects, of the backbone's update
+     * @param pending whether the previous step of the run was also this subject's and its losses are not known yet
      */
     void run(StepSchedule schedule, long step, long update, boolean pending) {
         BatchLoader.Batch batch = loader.next();
@@ -188,9 +188,9 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     /**
-     * Takes the losses of the oldest step under way, which has run, and gives its batch back to the loader.
+     * Reads the losses of the oldest step whose losses have not been read, and returns its batch to the loader.
      *
-     * @param runsAgo 0 for the last run; 1 for the one before it
+     * @param runsAgo 0 for the last run; 1 for the run before it
      */
     void takeLosses(int runsAgo) {
         losses.read(runsAgo);
@@ -201,34 +201,34 @@ final class SubjectSteps implements AutoCloseable {
         losses.addTo(state.sums);
     }
 
-    /** Whether the generator was updated in the last step taken. */
+    /** Whether the generator was updated in the last step whose losses were taken. */
     boolean generatorUpdated() {
         return losses.generatorUpdated();
     }
 
-    /** Whether everything was updated in the last step taken. */
+    /** Whether all networks were updated in the last step whose losses were taken. */
     boolean allUpdated() {
         return losses.generatorUpdated() && (!losses.hasDiscriminators() || losses.discriminatorsUpdated());
     }
 
-    /** The generator's loss in the last step taken. */
+    /** The generator's loss in the last step whose losses were taken. */
     double loss() {
         return losses.loss();
     }
 
-    /** Means over an epoch that has ended; begins to sum anew. */
+    /** Returns the means over the finished epoch and resets the sums. */
     List<EpochResult.Metric> takeMeans() {
         List<EpochResult.Metric> means = losses.means(state.sums, stepsPerEpoch());
         Arrays.fill(state.sums, 0);
         return means;
     }
 
-    /** Whether there are held-out photographs. */
+    /** Whether the subject has validation photographs. */
     boolean validates() {
         return setup.split().validation().length > 0;
     }
 
-    /** Pearson's r of each vertex over the held-out photographs, during a run. */
+    /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
         return Ensemble.evaluate(predictor, setup.data(), setup.split().validation())
                 .r();

@@ -13,27 +13,26 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
 import org.cortigan.nn.Weights;
 
-/** The steps of all subjects of a run. They share variables and one arena. */
+/** The steps of all subjects of a run, which share the variables and one arena. */
 final class Subjects implements AutoCloseable {
     /**
-     * What an epoch's validation gave.
+     * The validation of an epoch.
      *
-     * @param meanR mean over vertices, then over subjects, of Pearson's r; NaN where a subject has no held-out
-     *     photographs
-     * @param medianR likewise the median over vertices
-     * @param perSubject the mean of each subject, where there are several
+     * @param meanR Pearson's r, mean over vertices, then over subjects; NaN if a subject has no validation photographs
+     * @param medianR Pearson's r, median over vertices, then mean over subjects; NaN likewise
+     * @param perSubject mean r of each subject; empty for one subject
      */
     record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject) {}
 
     private final Arena arena;
 
-    /** By size, the largest first. */
+    /** By number of vertices, the largest first. */
     private final List<SubjectSteps> opened = new ArrayList<>();
 
-    /** In the order of the data. */
+    /** In the order of the data sets. */
     private final List<SubjectSteps> all = new ArrayList<>();
 
-    /** Opens the sessions, the largest first, so that the others share its block of the arena. */
+    /** Opens the sessions, the largest first, so that the others fit into its block of the arena. */
     Subjects(List<SubjectSetup> setups, TrainSettings train, Device device, Variables vars, boolean resident) {
         arena = new Arena(device);
         List<SubjectSetup> bySize = new ArrayList<>(setups);
@@ -64,7 +63,7 @@ final class Subjects implements AutoCloseable {
         return opened.get(0);
     }
 
-    /** Specs of all subjects, each once. */
+    /** Collects the specs of all subjects, each once. */
     List<Weights.Spec> specs(Function<StepGraph, List<Weights.Spec>> ofStep) {
         Map<String, Weights.Spec> specs = new LinkedHashMap<>();
         for (SubjectSteps s : all) ofStep.apply(s.graph()).forEach(spec -> specs.put(spec.name(), spec));
@@ -78,32 +77,32 @@ final class Subjects implements AutoCloseable {
         return parameters;
     }
 
-    /** Steps of each subject in an epoch. */
+    /** Steps per epoch of each subject. */
     long[] stepsPerEpoch() {
         return all.stream().mapToLong(SubjectSteps::stepsPerEpoch).toArray();
     }
 
-    /** Where each subject's steps are. */
+    /** The state of each subject. */
     List<RunState.SubjectState> states() {
         return all.stream().map(SubjectSteps::state).toList();
     }
 
-    /** Goes on where another run was. */
+    /** Continues from the state of another run. */
     void resume(RunState saved) {
         for (int i = 0; i < all.size(); i++) all.get(i).resume(saved.subject(i));
     }
 
-    /** Prepares for the steps up to the end of the last epoch. */
+    /** Starts loading batches, up to the last epoch, and prepares validation. */
     void begin(int epochs) {
         for (SubjectSteps s : all) s.begin(epochs);
     }
 
-    /** Frees what {@link #begin} made. */
+    /** Frees the resources of {@link #begin}. */
     void end() {
         for (SubjectSteps s : all) s.end();
     }
 
-    /** Waits for what is under way after an error, to which it adds further ones. */
+    /** Waits for the queued work after an error; further errors become suppressed exceptions of {@code error}. */
     void synchronizeAfter(Throwable error) {
         for (SubjectSteps s : all)
             try {
@@ -113,14 +112,14 @@ final class Subjects implements AutoCloseable {
             }
     }
 
-    /** Means over an epoch that has ended; begins to sum anew. */
+    /** Returns the means over the finished epoch and resets the sums. */
     List<EpochResult.Metric> takeMeans() {
         List<EpochResult.Metric> means = new ArrayList<>();
         for (SubjectSteps s : all) means.addAll(s.takeMeans());
         return means;
     }
 
-    /** Predicts the held-out photographs of all subjects. */
+    /** Evaluates all subjects on their validation photographs. */
     Validation validate() {
         double mean = 0, median = 0;
         List<EpochResult.Metric> perSubject = new ArrayList<>();

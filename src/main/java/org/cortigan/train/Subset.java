@@ -9,9 +9,9 @@ import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 
 /**
- * Some photographs of a data set.
+ * A subset of a data set.
  *
- * @param images their indices in {@code all}, in the order in which they count here
+ * @param images indices in {@code all}; photograph i of the subset is {@code images[i]}
  */
 public record Subset(TrainingData all, int[] images) implements TrainingData {
     @Override
@@ -20,8 +20,9 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
     }
 
     @Override
-    public List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
-        return all.regions(grouping, order, meshes, least, log);
+    public List<Region> regions(
+            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+        return all.regions(grouping, order, meshes, minVertices, log);
     }
 
     @Override

@@ -8,12 +8,12 @@ import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;
 
 /**
- * The section {@code train} of a recipe, checked.
+ * The validated section {@code train} of a recipe.
  *
- * @param source the section itself, for messages that name its keys
- * @param batch photographs of a step
+ * @param source the section, for messages that name its keys
+ * @param batch photographs per step
  * @param checkpointSteps steps between checkpoints within an epoch; 0 for none
- * @param shufflePairs whether each photograph gets another one's responses, a new one's in every epoch
+ * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
  * @param init file of a pre-trained ViT, or "" for random weights
  */
 record TrainSettings(
@@ -27,15 +27,15 @@ record TrainSettings(
         Recomputation recompute,
         DataPlacement dataOnDevice,
         String init) {
-    /** Which intermediate results the backward pass computes again instead of keeping them. */
+    /** Which intermediate results the backward pass recomputes instead of keeping. */
     enum Recomputation {
         NONE,
         CHEAP
     }
 
-    /** Whether the training data live in the device's memory. */
+    /** Whether the training data are resident in the device's memory. */
     enum DataPlacement {
-        /** They do if they fit. */
+        /** Yes if the data fit. */
         AUTO,
         YES,
         NO
@@ -57,23 +57,23 @@ record TrainSettings(
     }
 
     /**
-     * The device with its products in this precision.
+     * The device, with matrix products in the recipe's precision.
      *
-     * @throws InputException if the device does not have it
+     * @throws InputException if the device does not support the precision
      */
     Device withPrecision(Device device) {
         if (device.supports(precision)) return device.with(precision);
         throw precision == Precision.TF32
-                ? wrong("precision", "tf32 is a format of NVIDIA's cards, not of " + device.name(), "Use fp32 or bf16")
-                : wrong("precision", "bf16 needs a processor with avx512bf16", "Use fp32");
+                ? wrong("precision", "tf32 needs an NVIDIA GPU, the device is " + device.name(), "Use fp32 or bf16")
+                : wrong("precision", "bf16 needs a CPU with avx512bf16", "Use fp32");
     }
 
-    /** Type of the operands of matrix products. */
+    /** Element type of the operands of matrix products. */
     DType compute() {
         return precision.compute();
     }
 
-    /** An error of one of the section's values, which fits its kind but not the rest. */
+    /** An error in a value that is valid by itself but does not fit the data, the device or other settings. */
     InputException wrong(String key, String problem, String remedy) {
         return source.wrong(key, problem, remedy);
     }

@@ -18,13 +18,13 @@ import org.cortigan.model.PretrainedVit;
 import org.cortigan.plan.PlanReport;
 
 /**
- * Trains a model by a recipe, on one subject's data or on several subjects' with a shared backbone: then every step is
- * a batch of one subject, and an epoch goes through all batches of all subjects in random order. Confined to the thread
- * that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal bits, also
- * across {@link #resume}.
+ * Trains a model from a recipe, for one subject or for several subjects with a shared backbone. With several subjects,
+ * every step trains on a batch of one subject, and an epoch visits all batches of all subjects in random order. Confined
+ * to the thread that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal
+ * bits, also across {@link #resume}.
  */
 public final class Trainer implements AutoCloseable {
-    /** A run ends when so many updates one after the other had gradients that were not finite. */
+    /** A run fails after this many consecutive steps with gradients that are not finite. */
     private static final int MAX_SKIPPED_IN_A_ROW = 20;
 
     private final Recipe recipe;
@@ -40,22 +40,28 @@ public final class Trainer implements AutoCloseable {
     private final List<TrainerListener> listeners = new ArrayList<>();
     private RunState state;
 
-    /** Whose step is under way, its losses not read yet, on a device with a stream. */
+    /** The subject of the last step, while the losses of that step are not read; null otherwise. */
     private SubjectSteps pending;
 
     private volatile boolean stopRequested;
 
     /**
-     * @param folder where checkpoints go, or null to keep none
-     * @throws InputException if recipe, data and device do not fit
+     * Prepares a run for one subject.
+     *
+     * @param folder folder of the checkpoints; null for no checkpoints
+     * @throws InputException if recipe, data and device do not fit together
      */
     public Trainer(Recipe recipe, TrainingData data, Device device, Path folder) {
         this(recipe, Map.of("", data), device, folder, s -> {});
     }
 
     /**
-     * @param sets data by subject; the name is "" where there is only one
-     * @param log for what is worth knowing about the data, for example regions that were left out
+     * Prepares a run for one or several subjects.
+     *
+     * @param sets data by subject name; a single subject has the name ""
+     * @param folder folder of the checkpoints; null for no checkpoints
+     * @param log receives messages about the data, for example regions that are left out
+     * @throws InputException if recipe, data and device do not fit together
      */
     public Trainer(
             Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
@@ -90,7 +96,7 @@ public final class Trainer implements AutoCloseable {
         return subjects;
     }
 
-    /** What {@code train.init} gave, or null. */
+    /** The content of the file {@code train.init}; null if the recipe names no file. */
     public PretrainedVit pretrained() {
         return pretrained;
     }
@@ -103,12 +109,12 @@ public final class Trainer implements AutoCloseable {
         return schedule.settings().model();
     }
 
-    /** Names of the regions that have a discriminator, the first subject's where there are several. */
+    /** Names of the regions that have a discriminator, for the first subject. */
     public List<String> regions() {
         return subjects.first().graph().regions().stream().map(Region::name).toList();
     }
 
-    /** Numbers that are trained: generator, then all discriminators. */
+    /** Numbers of trained parameters: {generator, all discriminators}. */
     public long[] parameters() {
         return new long[] {
             ModelConfig.count(subjects.specs(StepGraph::generatorSpecs)),
@@ -116,27 +122,27 @@ public final class Trainer implements AutoCloseable {
         };
     }
 
-    /** Memory of a step, of the largest subject's where there are several. */
+    /** Memory of a step, for the subject with the most vertices. */
     public PlanReport plan() {
         return session().plan().report();
     }
 
-    /** The session of a step, for a profile; of the subject with the most vertices. */
+    /** The session of a step, for profiling; that of the subject with the most vertices. */
     public Session session() {
         return subjects.largest().session();
     }
 
-    /** Puts the first batch into the session's inputs without training on it; for a profile. */
+    /** Writes the first batch to the inputs of the sessions without running a step, for profiling. */
     public void fillInputs() {
         for (SubjectSteps s : subjects.all()) s.fillInputs(schedule);
     }
 
-    /** Indices of the photographs that are trained on, of the first subject. */
+    /** Indices of the training photographs of the first subject. */
     public int[] trainingImages() {
         return subjects.first().setup().split().training().clone();
     }
 
-    /** Indices of the photographs held out for validation, of the first subject. */
+    /** Indices of the validation photographs of the first subject. */
     public int[] validationImages() {
         return subjects.first().setup().split().validation().clone();
     }
@@ -156,9 +162,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Goes on where a checkpoint of the same model, data and recipe ended.
+     * Continues from a checkpoint of the same model, data and recipe.
      *
-     * @throws InputException if the file is of another run; nothing has changed then
+     * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
      */
     public void resume(Path file) {
         state = Checkpoint.load(file, config(), vars, state);
@@ -166,13 +172,13 @@ public final class Trainer implements AutoCloseable {
         initialiser.copyToBf16();
     }
 
-    /** Ends the run after the step under way, with a checkpoint. Any thread may call it. */
+    /** Stops the run after the current step and writes a checkpoint. Any thread may call this method. */
     public void requestStop() {
         stopRequested = true;
     }
 
     /**
-     * Trains until the last epoch ends or a stop is asked for.
+     * Trains until the last epoch ends or a stop is requested.
      *
      * @return whether the run is complete
      * @throws InputException if gradients stay infinite or NaN
@@ -182,7 +188,7 @@ public final class Trainer implements AutoCloseable {
             subjects.begin(train.epochs());
             loop();
         } catch (RuntimeException | Error e) {
-            // Batches that are being copied to the device are about to be freed.
+            // end() frees batches that the device may still be copying.
             pending = null;
             subjects.synchronizeAfter(e);
             throw e;
@@ -201,14 +207,14 @@ public final class Trainer implements AutoCloseable {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));
             run(subject, asynchronous);
             boolean epochEnds = step() % stepsPerEpoch() == 0;
-            boolean saves = train.checkpointSteps() > 0 && step() % train.checkpointSteps() == 0;
-            if (!asynchronous || epochEnds || saves) takeLosses(step(), 0);
+            boolean checkpointDue = train.checkpointSteps() > 0 && step() % train.checkpointSteps() == 0;
+            if (!asynchronous || epochEnds || checkpointDue) takeLosses(step(), 0);
             if (epochEnds) {
                 double seconds = (System.nanoTime() - epochBegin) / 1e9;
                 endEpoch((step() - firstStep) * (double) train.batch() / seconds);
                 epochBegin = System.nanoTime();
                 firstStep = step();
-            } else if (saves) {
+            } else if (checkpointDue) {
                 save("last.safetensors");
             }
         }
@@ -219,15 +225,16 @@ public final class Trainer implements AutoCloseable {
         long update = state.generator().next(asynchronous, pending != null);
         subject.run(schedule, step(), update, pending == subject);
         state.nextStep();
-        // The losses of a step on a device are read while the next one runs, so that it has no gap between them.
+        // Read the losses of a step while the next step runs, so that the device never waits for the host.
         if (pending != null) takeLosses(step() - 1, pending == subject ? 1 : 0);
         pending = subject;
     }
 
     /**
-     * Takes the losses of the step under way, which has run, and gives its batch back. Allocates nothing.
+     * Waits for the pending step, reads its losses and returns its batch to the loader. Allocates nothing.
      *
-     * @param done number of the step, from 1 on; @param runsAgo how many runs of its session ago it was
+     * @param done number of the step, from 1 on
+     * @param runsAgo runs of the subject's session since that step
      */
     private void takeLosses(long done, int runsAgo) {
         SubjectSteps subject = pending;
@@ -237,9 +244,10 @@ public final class Trainer implements AutoCloseable {
         if (state.skippedInARow() >= MAX_SKIPPED_IN_A_ROW)
             throw new InputException(
                     "step " + done,
-                    "the gradients of " + MAX_SKIPPED_IN_A_ROW + " steps on end were infinite or NaN: the run diverged",
+                    "the gradients of " + MAX_SKIPPED_IN_A_ROW
+                            + " consecutive steps were infinite or NaN: the run diverged",
                     "Lower optimizer.learning_rate, set optimizer.clip_norm, or raise loss.correlation_eps");
-        // An iterator would be allocated.
+        // A for-each loop would allocate an iterator.
         for (int i = 0; i < listeners.size(); i++) listeners.get(i).step(done, steps(), subject.loss());
     }
 
@@ -271,7 +279,7 @@ public final class Trainer implements AutoCloseable {
         for (TrainerListener l : listeners) l.checkpoint(file);
     }
 
-    /** A parameter's or state's present contents by its name in checkpoints. */
+    /** The current values of a parameter or state, by its name in checkpoints. */
     public float[] variable(String name) {
         return storage(name).toFloats();
     }
@@ -291,7 +299,7 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
-        // They are null where the constructor failed to open them, and closed what it had.
+        // Null if the constructor failed before it had opened all sessions.
         if (subjects != null) subjects.close();
         vars.close();
     }

@@ -3,19 +3,19 @@ package org.cortigan.train;
 
 import java.nio.file.Path;
 
-/** Told about a run, on the thread that runs it; what it throws ends the run. */
+/** Receives the events of a run, on the training thread. An exception ends the run. */
 public interface TrainerListener {
     /**
-     * On a device with a stream told while the next step runs already.
+     * A step has ended. On a device with a stream, the next step is already running.
      *
-     * @param step number of steps done, of {@code steps}
-     * @param loss the generator's whole loss
+     * @param step steps done, of {@code steps}
+     * @param loss the generator's total loss
      */
     default void step(long step, long steps, double loss) {}
 
     /** An epoch has ended and been validated. */
     default void epoch(EpochResult result) {}
 
-    /** A file has been written. */
+    /** A checkpoint has been written. */
     default void checkpoint(Path file) {}
 }

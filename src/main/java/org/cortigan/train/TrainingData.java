@@ -8,7 +8,7 @@ import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 
-/** Photographs with their responses, by index. Implementations may be read by one other thread while a run goes on. */
+/** Photographs with their responses, by index. During a run, the batch loader reads the data on another thread. */
 public interface TrainingData {
     /** Number of photographs. */
     int count();
@@ -17,18 +17,19 @@ public interface TrainingData {
 
     int rightVertices();
 
-    /** Puts photograph i, u8 [S, S, 3], at the buffer's position, which advances; S is the side that was agreed on. */
+    /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. S is the model's image side. */
     void image(int i, ByteBuffer into);
 
-    /** Puts the responses of photograph i, f32 little-endian, left vertices then right, likewise. */
+    /** Writes the responses to photograph i, f32 little-endian, left vertices then right, at the buffer's position. */
     void responses(int i, ByteBuffer into);
 
     /**
-     * Vertices by region, for the discriminators; data without ROIs have {@code all} and {@code hemisphere}.
+     * The regions of the discriminators. Data without ROIs support {@code all} and {@code hemisphere} only.
      *
      * @see Regions#of
      */
-    default List<Region> regions(String grouping, Regions.Order order, Path meshes, int least, Consumer<String> log) {
+    default List<Region> regions(
+            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
         return Regions.of(grouping, order, leftVertices(), rightVertices());
     }
 }

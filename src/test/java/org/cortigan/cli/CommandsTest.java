@@ -455,7 +455,7 @@ class CommandsTest {
         String based = ok("recipes", yaml).out;
         assertTrue(based.contains("gan: hinge") && based.contains("patch: 512"), based);
         Files.writeString(yaml, "model: [\n");
-        refused(new String[] {"r.yaml", "is not YAML"}, "train", "-c", yaml, "--data", data);
+        refused(new String[] {"r.yaml", "is not valid YAML"}, "train", "-c", yaml, "--data", data);
         refused(
                 new String[] {"--device gpu", "is unknown", "auto, cpu, cuda, cuda:N"},
                 "evaluate",
@@ -488,7 +488,7 @@ class CommandsTest {
                 dir.resolve("p"));
         Path file = Files.writeString(dir.resolve("file"), "x");
         refused(
-                new String[] {"file/run", "cannot be made"},
+                new String[] {"file/run", "cannot be created"},
                 "train",
                 "-c",
                 "quickstart",
@@ -496,7 +496,14 @@ class CommandsTest {
                 data,
                 "--run",
                 file.resolve("run"));
-        refused(new String[] {"file/p", "cannot be made"}, "predict", run, "--data", data, "--out", file.resolve("p"));
+        refused(
+                new String[] {"file/p", "cannot be created"},
+                "predict",
+                run,
+                "--data",
+                data,
+                "--out",
+                file.resolve("p"));
         refused(
                 new String[] {"file/d", "Choose another folder"},
                 "simulate",
