@@ -22,8 +22,8 @@ import org.cortigan.io.NpyType;
 import org.cortigan.io.NumpyPickle;
 
 /**
- * One subject of the Algonauts 2023 challenge as its files lie on disk. Vertex counts come from the files. Beside the
- * challenge's own, {@code {lh,rh}_noise_ceiling.npy} (fractions) in the subject's folder is read where it is there.
+ * One subject of the Algonauts 2023 challenge, in the challenge's folder layout. Vertex counts come from the files. In
+ * addition to the challenge's files, {@code {lh,rh}_noise_ceiling.npy} in the subject folder is read if it exists.
  * Responses are memory-mapped; any number of threads may read.
  */
 public final class AlgonautsSubject implements AutoCloseable {
@@ -58,7 +58,7 @@ public final class AlgonautsSubject implements AutoCloseable {
         this.ceiling = ceiling;
     }
 
-    /** Name of a subject's folder. */
+    /** Name of a subject folder, such as {@code subj01}. */
     public static String folderName(int subject) {
         return String.format("subj%02d", subject);
     }
@@ -66,8 +66,8 @@ public final class AlgonautsSubject implements AutoCloseable {
     /**
      * Opens a subject and checks that its files fit together.
      *
-     * @param data the folder that holds subj01 .. subj08, or the subject's own
-     * @throws InputException naming the file that is missing or does not fit
+     * @param data folder that holds subj01 .. subj08, or the subject folder itself
+     * @throws InputException if a file is missing or does not fit; names the file
      */
     public static AlgonautsSubject open(Path data, int subject) {
         Path folder = data.resolve(folderName(subject));
@@ -78,7 +78,7 @@ public final class AlgonautsSubject implements AutoCloseable {
             throw new InputException(
                     data.toString(),
                     "has no folder " + folderName(subject),
-                    "Give the folder that holds the challenge's subjects, or make one with simulate");
+                    "Give the folder that holds the challenge's subjects, or create one with the command simulate");
         List<Path> training = images(folder.resolve("training_split/training_images"), "train", false);
         List<Path> test = images(folder.resolve("test_split/test_images"), "test", true);
         NpyFile l = responses(folder.resolve("training_split/training_fmri/lh_training_fmri.npy"), training.size());
@@ -113,11 +113,11 @@ public final class AlgonautsSubject implements AutoCloseable {
             if (!m.matches() || !m.group(1).equals(kind))
                 throw new InputException(
                         p.toString(),
-                        "has not a name like " + kind + "-0001_nsd-00013.png",
-                        "Leave only the challenge's images there");
+                        "is not named like " + kind + "-0001_nsd-00013.png",
+                        "Keep only the challenge's images in this folder");
             if (byNumber.put(Integer.parseInt(m.group(2)), p) != null)
                 throw new InputException(
-                        p.toString(), "another image has the number " + m.group(2) + " too", "Remove one");
+                        p.toString(), "has the same number as another image: " + m.group(2), "Remove one of them");
         }
         int want = 1;
         for (Map.Entry<Integer, Path> e : byNumber.entrySet())
@@ -137,7 +137,7 @@ public final class AlgonautsSubject implements AutoCloseable {
                 throw new InputException(
                         file.toString(),
                         "has responses to " + f.rows() + " images, but there are " + images + " training images",
-                        "Images and responses must be of the same subject and complete");
+                        "Give the images and the responses of one subject, both complete");
             return f;
         } catch (RuntimeException e) {
             f.close();
@@ -170,7 +170,7 @@ public final class AlgonautsSubject implements AutoCloseable {
                                 file.toString(),
                                 "has the shape " + java.util.Arrays.toString(f.shape()) + ", but that hemisphere has "
                                         + want + " vertices",
-                                "Masks and responses must be of the same subject");
+                                "Give the masks and the responses of one subject");
                     mask = f.toIntArray();
                 }
                 Map<Integer, List<Integer>> members = new LinkedHashMap<>();
@@ -183,7 +183,7 @@ public final class AlgonautsSubject implements AutoCloseable {
                         throw new InputException(
                                 file.toString(),
                                 "vertex " + v + " has the ROI id " + mask[v] + ", which mapping_" + c + ".npy lacks",
-                                "Masks and mappings must be of the same data set");
+                                "Give the masks and the mappings of one data set");
                     m.add(v);
                 }
                 members.forEach((id, m) -> groups.add(new VertexGroup(
@@ -205,12 +205,16 @@ public final class AlgonautsSubject implements AutoCloseable {
                 throw new InputException(
                         file.toString(),
                         "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + vertices + "]",
-                        "Give one number for each vertex of that hemisphere");
+                        "Give one value for each vertex of that hemisphere");
             return f.toFloatArray();
         }
     }
 
-    /** Reads all responses and refuses numbers that are infinite or NaN. */
+    /**
+     * Reads all responses.
+     *
+     * @throws InputException if a response is infinite or NaN
+     */
     public void checkFinite() {
         left.checkFinite("responses");
         right.checkFinite("responses");
@@ -238,28 +242,29 @@ public final class AlgonautsSubject implements AutoCloseable {
         return left() + right();
     }
 
-    /** Training photographs in the order of the responses' rows. */
+    /** Training photographs, in the order of the rows of the responses. */
     public List<Path> trainingImages() {
         return training;
     }
 
-    /** Test photographs; none if there is no test split. */
+    /** Test photographs; empty if there is no test split. */
     public List<Path> testImages() {
         return test;
     }
 
-    /** ROIs of both hemispheres, empty ones among them; none if there are no masks. */
+    /** ROIs of both hemispheres, including ROIs without vertices; empty if there are no masks. */
     public List<VertexGroup> groups() {
         return groups;
     }
 
-    /** Noise ceilings {left, right}, fractions, where the files are there. */
+    /** Noise ceilings {left, right} in the unit of the files; empty if there are no files. */
     public Optional<float[][]> noiseCeiling() {
         return Optional.ofNullable(ceiling);
     }
 
     /**
-     * Copies the responses to training image i, left vertices then right, f32 little-endian, to the buffer's position.
+     * Writes the responses to training image i, f32 little-endian, left vertices then right, at the buffer's position,
+     * which advances.
      */
     public void responses(int i, ByteBuffer into) {
         left.readRow(i, into);
@@ -267,10 +272,10 @@ public final class AlgonautsSubject implements AutoCloseable {
     }
 
     /**
-     * Responses to the test images that are kept apart, as {@code simulate} writes them: [images, vertices], left then
-     * right.
+     * Reads the responses to the test images, which {@code simulate} writes outside the subject folder.
      *
-     * @param heldOut the folder with {lh,rh}_test_fmri.npy
+     * @param heldOut folder with {lh,rh}_test_fmri.npy
+     * @return [images, vertices], left vertices then right
      */
     public float[] testResponses(Path heldOut) {
         float[] out = new float[Math.multiplyExact(test.size(), vertices())];
@@ -284,7 +289,7 @@ public final class AlgonautsSubject implements AutoCloseable {
                             file.toString(),
                             "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + test.size() + ", " + n
                                     + "]",
-                            "Test responses, images and vertices must belong together");
+                            "Give the test responses of this subject");
                 f.checkFinite("responses");
                 for (int i = 0; i < test.size(); i++) f.readRow(i, out, i * vertices() + at);
             }

@@ -19,9 +19,9 @@ import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 
 /**
- * Photographs decoded once: centred squares of one size in a memory-mapped npy file u8 [N, S, S, 3], beside it a JSON
- * file that says of which files. It is made again when names, sizes or times of the files have changed, or the npy file
- * is not what it should be. Any number of threads may read.
+ * A cache of decoded photographs: centred squares of one size in a memory-mapped npy file, u8 [N, S, S, 3], and a JSON
+ * file with the fingerprint of the source files. The cache is rebuilt if names, sizes or times of the source files have
+ * changed, or if the npy file is damaged. Any number of threads may read.
  */
 public final class ImageCache implements AutoCloseable {
     private static final int VERSION = 1, BLOCK = 256;
@@ -35,10 +35,12 @@ public final class ImageCache implements AutoCloseable {
     }
 
     /**
-     * @param folder where the cache is or will be
+     * Opens the cache and builds it if necessary.
+     *
+     * @param folder folder of the cache
      * @param files photographs in the order of their index
      * @param size side of the squares, in pixels
-     * @param log told when the cache is made
+     * @param log receives a message when the cache is built
      */
     public static ImageCache open(Path folder, List<Path> files, int size, Consumer<String> log) {
         Map<String, Object> want = fingerprint(files, size);
@@ -76,14 +78,14 @@ public final class ImageCache implements AutoCloseable {
                     && java.util.Arrays.equals(f.shape(), new long[] {n, size, size, 3})
                     && Json.readObject(json).toString().equals(want.toString());
         } catch (InputException e) {
-            return false; // damaged: it is only a cache
+            return false; // A damaged cache is rebuilt.
         }
     }
 
     private static void create(Path folder, Path npy, Path json, Map<String, Object> want, List<Path> files, int size) {
         try {
             Files.createDirectories(folder);
-            Files.deleteIfExists(json); // a cache that is being replaced is no longer valid
+            Files.deleteIfExists(json); // Without the JSON file, a half-written cache is invalid.
         } catch (IOException e) {
             throw new InputException(
                     folder.toString(), "cannot be written: " + e, "Choose another folder for the cache", e);
@@ -110,7 +112,7 @@ public final class ImageCache implements AutoCloseable {
         return size;
     }
 
-    /** Copies photograph i, u8 [S, S, 3], to the buffer's position, which advances. */
+    /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. */
     public void read(int i, ByteBuffer into) {
         file.readRow(i, into);
     }

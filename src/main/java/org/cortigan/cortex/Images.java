@@ -21,7 +21,7 @@ import org.cortigan.InputException;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.InputFiles;
 
-/** Photographs in PNG and JPEG files as RGB bytes, row by row. */
+/** Reads and writes photographs as RGB bytes, row by row. */
 public final class Images {
     private static final long MAX_PIXELS = 200_000_000;
 
@@ -35,7 +35,11 @@ public final class Images {
             return crop((width - s) / 2, (height - s) / 2, s, s);
         }
 
-        /** A rectangle that must lie inside. */
+        /**
+         * A rectangle of the image.
+         *
+         * @throws IllegalArgumentException if the rectangle does not lie inside the image
+         */
         public Rgb crop(int x, int y, int w, int h) {
             if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > width || y + h > height)
                 throw new IllegalArgumentException(
@@ -46,7 +50,7 @@ public final class Images {
             return new Rgb(out, h, w);
         }
 
-        /** Resampled with an antialiasing triangle filter, as Pillow's BILINEAR. */
+        /** Resamples with an antialiasing triangle filter, as Pillow's BILINEAR does. */
         public Rgb resize(int h, int w) {
             if (h == height && w == width) return this;
             Filter fx = new Filter(width, w), fy = new Filter(height, h);
@@ -81,7 +85,7 @@ public final class Images {
         }
     }
 
-    /** For each new position the old ones that it is made of. */
+    /** The input positions and weights of each output position. */
     private static final class Filter {
         final int[] first;
         final float[][] weights;
@@ -103,16 +107,16 @@ public final class Images {
     }
 
     /**
-     * Reads a photograph. Grey and palette images become RGB, transparency is dropped.
+     * Reads a photograph. Grey and palette images become RGB; transparency is dropped.
      *
-     * @throws InputException for a file that is missing, no image, truncated or damaged
+     * @throws InputException if the file is missing, not an image, too large, truncated or damaged
      */
     public static Rgb read(Path file) {
         InputFiles.check(file);
         try (ImageInputStream in = ImageIO.createImageInputStream(file.toFile())) {
             Iterator<ImageReader> readers = in == null ? null : ImageIO.getImageReaders(in);
             if (readers == null || !readers.hasNext())
-                throw new InputException(file.toString(), "is no image that can be read", "Give PNG or JPEG files");
+                throw new InputException(file.toString(), "is not an image that can be read", "Give PNG or JPEG files");
             ImageReader r = readers.next();
             List<String> warnings = new ArrayList<>();
             IIOReadWarningListener listener = (source, warning) -> warnings.add(warning);
@@ -123,9 +127,9 @@ public final class Images {
                     throw new InputException(
                             file.toString(),
                             "has " + r.getWidth(0) + " x " + r.getHeight(0) + " pixels",
-                            "Give images of at most " + MAX_PIXELS / 1_000_000 + " million");
+                            "Give images of at most " + MAX_PIXELS / 1_000_000 + " million pixels");
                 BufferedImage image = r.read(0);
-                // JPEG's reader fills what is missing with grey and only warns
+                // The JPEG reader fills missing parts with grey and only warns.
                 for (String w : warnings) if (w.contains("remature") || w.contains("orrupt")) throw new IOException(w);
                 return rgb(image);
             } finally {
@@ -137,7 +141,7 @@ public final class Images {
             throw new InputException(
                     file.toString(),
                     "is truncated or damaged: " + (e.getMessage() == null ? e : e.getMessage()),
-                    "Give the whole file again",
+                    "Copy or download the file again",
                     e);
         }
     }
@@ -147,7 +151,7 @@ public final class Images {
         byte[] out = new byte[Math.multiplyExact(w * h, 3)];
         ColorModel m = image.getColorModel();
         if (!(m instanceof IndexColorModel) && m.getNumColorComponents() == 1 && m.getComponentSize(0) == 8) {
-            // getRGB would take grey for linear light and brighten it
+            // getRGB would interpret grey as linear light and brighten it.
             Raster raster = image.getRaster();
             int[] row = new int[w];
             for (int y = 0; y < h; y++) {
@@ -191,15 +195,19 @@ public final class Images {
                 new javax.imageio.stream.MemoryCacheImageOutputStream(bytes)) {
             ImageIO.write(b, "png", out);
         } catch (IOException e) {
-            throw new IllegalStateException(e); // memory does not fail
+            throw new IllegalStateException(e); // Writing to memory does not fail.
         }
         AtomicFiles.write(file, bytes.toByteArray());
     }
 
-    /** The PNG and JPEG files of a folder by name. */
+    /**
+     * Lists the PNG and JPEG files of a folder, sorted by name.
+     *
+     * @throws InputException if the folder does not exist or has no such files
+     */
     public static List<Path> list(Path folder) {
         if (!Files.isDirectory(folder))
-            throw new InputException(folder.toString(), "is no folder", "Give a folder of PNG or JPEG files");
+            throw new InputException(folder.toString(), "is not a folder", "Give a folder of PNG or JPEG files");
         try (Stream<Path> s = Files.list(folder)) {
             List<Path> l = s.filter(p ->
                             p.getFileName().toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g)"))

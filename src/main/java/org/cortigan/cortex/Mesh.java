@@ -23,18 +23,18 @@ import org.cortigan.io.InputFiles;
 
 /**
  * A triangle mesh of a cortical surface, read from FreeSurfer's binary geometry (lh.white, lh.pial, ...) or from GIFTI
- * (.gii, also within gzip). Sources of the formats: FreeSurfer's wiki, FileFormats/TriangleSurfaces; GIFTI 1.0
- * (nitrc.org/projects/gifti).
+ * (.gii, optionally compressed with gzip). Sources of the formats: FreeSurfer's wiki, FileFormats/TriangleSurfaces; GIFTI
+ * 1.0 (nitrc.org/projects/gifti).
  *
  * @param points coordinates, [vertices][3], mm
  * @param triangles vertices of each triangle, [triangles][3]
  */
 public record Mesh(float[] points, int[] triangles) {
     private static final int MAX_BYTES = 1 << 28, MAX_ROWS = 1 << 24;
-    /** Packed files of noisy coordinates shrink to no less than a tenth; more than this is no mesh but an attack. */
+    /** Real meshes compress at most 10:1, because coordinates are noisy. A higher ratio than this is an attack. */
     private static final int MAX_EXPANSION = 100;
 
-    private static final String DAMAGED = "The file is damaged; get it again or write it anew from its source";
+    private static final String DAMAGED = "The file is damaged; copy it again or convert it again from its source";
 
     /** Number of vertices. */
     public int vertices() {
@@ -42,15 +42,15 @@ public record Mesh(float[] points, int[] triangles) {
     }
 
     /**
-     * Reads a mesh; the format is known by the file's first bytes.
+     * Reads a mesh. The first bytes of the file determine its format.
      *
-     * @throws InputException for a missing or damaged file, or one that is no triangle mesh
+     * @throws InputException if the file is missing, damaged or not a triangle mesh
      */
     public static Mesh read(Path file) {
         return parse(file, InputFiles.readAll(file, MAX_BYTES, "a surface mesh"));
     }
 
-    /** A whole file that is in memory already; {@code path} only names it. */
+    /** Parses a file that is already in memory; {@code path} only names it in messages. */
     public static Mesh parse(Path path, byte[] file) {
         if (file.length > 2 && (file[0] & 255) == 0x1f && (file[1] & 255) == 0x8b) {
             int max = (int) Math.min(MAX_BYTES, (1 << 16) + (long) MAX_EXPANSION * file.length);
@@ -75,7 +75,7 @@ public record Mesh(float[] points, int[] triangles) {
                 "Give a surface such as lh.white, or convert it with FreeSurfer's mris_convert");
     }
 
-    /** FF FF FE, two lines of text, counts of vertices and triangles, coordinates, triangles; big-endian. */
+    /** Format: FF FF FE, two lines of text, counts of vertices and triangles, coordinates, triangles; big-endian. */
     private static Mesh freeSurfer(Path path, byte[] file) {
         if (file[2] != (byte) 0xfe)
             throw new InputException(
@@ -113,7 +113,7 @@ public record Mesh(float[] points, int[] triangles) {
 
     private static Mesh gifti(Path path, Reader file) {
         XMLInputFactory factory = XMLInputFactory.newDefaultFactory();
-        factory.setProperty(XMLInputFactory.SUPPORT_DTD, false); // GIFTI names its DTD by a web address
+        factory.setProperty(XMLInputFactory.SUPPORT_DTD, false); // GIFTI files refer to a DTD on the web.
         factory.setProperty(XMLInputFactory.IS_SUPPORTING_EXTERNAL_ENTITIES, false);
         float[] points = null;
         int[] triangles = null;
@@ -148,7 +148,7 @@ public record Mesh(float[] points, int[] triangles) {
             } finally {
                 xml.close();
             }
-        } catch (XMLStreamException | MissingResourceException e) { // the latter: the JDK lacks some of its messages
+        } catch (XMLStreamException | MissingResourceException e) { // The JDK lacks some of its XML messages.
             throw bad(
                     path,
                     "not well-formed XML: "
@@ -159,7 +159,7 @@ public record Mesh(float[] points, int[] triangles) {
                     path.toString(),
                     "has no data array of intent "
                             + (points == null ? "NIFTI_INTENT_POINTSET" : "NIFTI_INTENT_TRIANGLE"),
-                    "Give a surface (.surf.gii), not data that lie on one");
+                    "Give a surface (.surf.gii), not data on a surface");
         return checked(path, points, triangles);
     }
 
@@ -173,10 +173,10 @@ public record Mesh(float[] points, int[] triangles) {
         return text.toString();
     }
 
-    /** What the attributes of a point set or a set of triangles say; its elements are 4 bytes. */
+    /** The attributes of a point set or a triangle set, whose elements have 4 bytes. */
     private record DataArray(
             Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
-        /** Null for arrays of other intents. */
+        /** Reads the attributes of a DataArray; null if its intent is neither points nor triangles. */
         static DataArray of(Path path, XMLStreamReader xml) {
             String intent = attribute(path, xml, "Intent");
             boolean points = intent.equals("NIFTI_INTENT_POINTSET");
@@ -192,7 +192,7 @@ public record Mesh(float[] points, int[] triangles) {
             boolean columns = one(path, xml, "ArrayIndexingOrder", "RowMajorOrder", "ColumnMajorOrder") == 1;
             String encoding = attribute(path, xml, "Encoding");
             one(path, xml, "Encoding", "ASCII", "Base64Binary", "GZipBase64Binary");
-            // Text has no byte order: its numbers are put into Java's.
+            // ASCII data have no byte order: ascii() writes big-endian.
             ByteOrder order = !encoding.equals("ASCII") && one(path, xml, "Endian", "BigEndian", "LittleEndian") == 1
                     ? ByteOrder.LITTLE_ENDIAN
                     : ByteOrder.BIG_ENDIAN;
@@ -211,12 +211,12 @@ public record Mesh(float[] points, int[] triangles) {
             if (i < 0)
                 throw new InputException(
                         path.toString(),
-                        name + " of a DataArray is " + InputFiles.quote(value) + ", which is not read here",
+                        name + " of a DataArray is " + InputFiles.quote(value) + ", which is not supported",
                         "Write the surface with " + name + " " + String.join(" or ", known));
             return i;
         }
 
-        /** The elements as bytes of this byte order, rows one after the other. */
+        /** The elements as row-major bytes in {@link #order}. */
         byte[] decode(String text) {
             byte[] data = encoding.equals("ASCII") ? ascii(text) : base64(text);
             if (!columnMajor) return data;
@@ -250,7 +250,7 @@ public record Mesh(float[] points, int[] triangles) {
 
         private byte[] ascii(String text) {
             if (text.length() < 6L * rows - 1)
-                throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // "1 " each
+                throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // At least "1 " each.
             ByteBuffer out = ByteBuffer.allocate(12 * rows);
             int at = 0;
             while (true) {
@@ -264,7 +264,7 @@ public record Mesh(float[] points, int[] triangles) {
                     if (points) out.putFloat(Float.parseFloat(number));
                     else out.putInt(Integer.parseInt(number));
                 } catch (NumberFormatException e) {
-                    throw bad(path, InputFiles.quote(number) + " is no number");
+                    throw bad(path, InputFiles.quote(number) + " is not a number");
                 }
             }
             if (out.hasRemaining()) throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers");

@@ -2,9 +2,9 @@
 package org.cortigan.cortex;
 
 /**
- * Vertices that one discriminator judges.
+ * The vertices of one discriminator.
  *
- * @param name of the region: {@code all}, {@code lh}, {@code rh}, an ROI's name, or {@code remainder}
- * @param vertices indices into left-then-right, in the order in which the discriminator sees them, each once
+ * @param name name of the region: {@code all}, {@code lh}, {@code rh}, an ROI's name, or {@code remainder}
+ * @param vertices indices into the left then the right vertices, each once, in the order of the discriminator's input
  */
 public record Region(String name, int[] vertices) {}

@@ -18,19 +18,20 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
 
 /**
- * Parts a subject's vertices into the regions that discriminators judge. Every vertex is in at least one region; where
- * ROIs overlap, in several.
+ * Divides a subject's vertices into the regions of the discriminators. Every vertex is in at least one region; a vertex
+ * in overlapping ROIs is in several.
  *
  * <p>Groupings: {@code all}; {@code hemisphere}; an ROI class such as {@code streams} or {@code floc-faces}; and
- * {@code classes}, the ROIs of all five functional classes. The region of an ROI has its vertices of both hemispheres.
- * Vertices in no ROI of the grouping are the region {@code remainder}.
+ * {@code classes}, the ROIs of all five functional classes. The region of an ROI contains its vertices in both
+ * hemispheres. The region {@code remainder} contains the vertices in no ROI of the grouping.
  */
 public final class Regions {
-    /** The groupings by name that every data set has. */
+    /** Groupings that every data set supports. */
     public static final String ALL = "all", HEMISPHERE = "hemisphere";
-    /** The grouping by the ROIs of the functional classes (population receptive fields and functional localisers). */
+    /** Grouping by the ROIs of the functional classes (population receptive fields and functional localisers). */
     public static final String CLASSES = "classes";
 
+    /** Name of the region of the vertices in no ROI. */
     public static final String REMAINDER = "remainder";
 
     private static final List<String> FUNCTIONAL =
@@ -41,11 +42,11 @@ public final class Regions {
 
     private Regions() {}
 
-    /** How the vertices of a region follow each other; the left hemisphere's always before the right's. */
+    /** Order of the vertices of a region. The left hemisphere always precedes the right. */
     public enum Order {
-        /** As the responses' files store them. */
+        /** As in the files of the responses. */
         STORED,
-        /** By functional ROI, each vertex where its first ROI stands; then those of none. */
+        /** By functional ROI: each vertex at its first ROI; vertices in no ROI follow. */
         ROI,
         /** By neighbourhood on the cortical surface, see {@link VertexOrder}. */
         SURFACE
@@ -54,13 +55,14 @@ public final class Regions {
     /**
      * The regions of a subject.
      *
-     * @param meshes folder of the fsaverage surface meshes; only read, and only needed, for {@link Order#SURFACE}
-     * @param least ROIs of fewer vertices are left out, and their vertices left to others or the remainder
-     * @param log takes one line where ROIs were left out
-     * @throws InputException for a class that this subject lacks, naming those that it has; for missing or unfit files
+     * @param meshes folder of the fsaverage surface meshes; used for {@link Order#SURFACE} only, null otherwise
+     * @param minVertices ROIs with fewer vertices are left out; their vertices go to other ROIs or the remainder
+     * @param log receives a message if ROIs are left out
+     * @throws InputException if the subject lacks the class (the message lists the classes that it has), or if files are
+     *     missing or do not fit
      */
     public static List<Region> of(
-            String grouping, Order order, Path meshes, int least, AlgonautsSubject s, Consumer<String> log) {
+            String grouping, Order order, Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
         List<Region> regions = new ArrayList<>();
         if (grouping.equals(ALL) || grouping.equals(HEMISPHERE)) {
             regions.addAll(of(grouping, Order.STORED, s.left(), s.right()));
@@ -69,7 +71,7 @@ public final class Regions {
             boolean[] covered = new boolean[s.vertices()];
             rois(grouping, grouping.equals(CLASSES) ? FUNCTIONAL : List.of(grouping), s)
                     .forEach((name, vertices) -> {
-                        if (vertices.length == 0 || vertices.length < least) {
+                        if (vertices.length == 0 || vertices.length < minVertices) {
                             out.add(name + " (" + (vertices.length == 0 ? "empty" : vertices.length + " vertices")
                                     + ")");
                             return;
@@ -81,8 +83,8 @@ public final class Regions {
                     IntStream.range(0, covered.length).filter(v -> !covered[v]).toArray();
             if (rest.length > 0) regions.add(new Region(REMAINDER, rest));
             if (!out.isEmpty())
-                log.accept("regions of " + grouping + ": " + regions.size() + "; left out, for being empty or below "
-                        + least + " vertices: " + String.join(", ", out));
+                log.accept("regions of " + grouping + ": " + regions.size() + "; left out because they are empty or"
+                        + " have fewer than " + minVertices + " vertices: " + String.join(", ", out));
         }
         if (order == Order.STORED) return List.copyOf(regions);
         if (order == Order.ROI) {
@@ -105,7 +107,7 @@ public final class Regions {
         }
         if (meshes == null)
             throw new InputException(
-                    "order surface", "needs the fsaverage surface meshes", "Name the folder that holds " + MESH_NAMES);
+                    "order surface", "needs the fsaverage surface meshes", "Give the folder that holds " + MESH_NAMES);
         Path[] files = meshFiles(meshes);
         Mesh[] mesh = new Mesh[2];
         int[][] where = new int[2][];
@@ -119,15 +121,15 @@ public final class Regions {
             if (all.length != mesh[h].vertices())
                 throw new InputException(
                         files[h].toString(),
-                        "has " + mesh[h].vertices() + " vertices, but " + mask + " is of " + all.length,
-                        "Give the meshes of the space that the masks are in: for the challenge fsaverage, 163842 vertices");
+                        "has " + mesh[h].vertices() + " vertices, but " + mask + " has " + all.length,
+                        "Give the meshes in the space of the masks: for the challenge fsaverage, 163842 vertices");
             where[h] = IntStream.range(0, all.length).filter(v -> all[v] != 0).toArray();
             int want = h == 0 ? s.left() : s.right();
             if (where[h].length != want)
                 throw new InputException(
                         mask.toString(),
                         "marks " + where[h].length + " vertices, but that hemisphere has " + want,
-                        "Masks and responses must be of the same subject");
+                        "Give the masks and the responses of one subject");
         }
         return ordered(
                 regions,
@@ -138,18 +140,18 @@ public final class Regions {
     }
 
     /**
-     * The regions of data that have no files of ROIs: {@code all} and {@code hemisphere} in stored order.
+     * The regions of data without ROI files: {@code all} and {@code hemisphere}, in stored order.
      *
      * @param left vertices of the left hemisphere
      * @param right vertices of the right hemisphere
-     * @throws InputException for another grouping or order
+     * @throws InputException for any other grouping or order
      */
     public static List<Region> of(String grouping, Order order, int left, int right) {
         if (order != Order.STORED)
             throw new InputException(
                     "order " + order.name().toLowerCase(java.util.Locale.ROOT),
                     "needs a subject's roi_masks, and these data have none",
-                    "Take the order stored");
+                    "Use the order stored");
         return switch (grouping) {
             case ALL ->
                 List.of(new Region("all", IntStream.range(0, left + right).toArray()));
@@ -165,11 +167,11 @@ public final class Regions {
                 throw new InputException(
                         "grouping " + InputFiles.quote(grouping),
                         "needs a subject's roi_masks, and these data have none",
-                        "Take " + ALL + " or " + HEMISPHERE);
+                        "Use " + ALL + " or " + HEMISPHERE);
         };
     }
 
-    /** Vertices by ROI, left then right, of these classes; empty ROIs among them. */
+    /** Vertices by ROI of these classes, left then right; includes ROIs without vertices. */
     private static Map<String, int[]> rois(String what, List<String> classes, AlgonautsSubject s) {
         List<String> has =
                 s.groups().stream().map(VertexGroup::roiClass).distinct().toList();
@@ -180,7 +182,7 @@ public final class Regions {
                         s.folder().resolve("roi_masks") + ", " + (what.equals(c) ? "grouping " : what + ": class ")
                                 + InputFiles.quote(c),
                         "subject " + s.number() + " has no such ROI class" + (has.isEmpty() ? ", nor any" : ""),
-                        "Take one of "
+                        "Use one of "
                                 + Stream.concat(Stream.of(ALL, HEMISPHERE), has.stream())
                                         .collect(Collectors.joining(", "))
                                 + (has.containsAll(FUNCTIONAL) ? ", " + CLASSES : ""));
@@ -199,7 +201,7 @@ public final class Regions {
         return out;
     }
 
-    /** An order of vertices of one hemisphere, which are counted from its first: indices into them. */
+    /** Orders vertices of one hemisphere, counted from its first vertex; returns indices into {@code vertices}. */
     private interface Within {
         int[] order(int hemisphere, int[] vertices);
     }
@@ -223,7 +225,7 @@ public final class Regions {
     }
 
     /**
-     * The left and the right mesh of the first kind of surface that is there, those that keep distances before others.
+     * Finds the left and the right mesh of the first available kind of surface. Kinds that preserve distances come first.
      */
     private static Path[] meshFiles(Path folder) {
         List<Path> files;
@@ -236,7 +238,7 @@ public final class Regions {
             Path[] pair = new Path[2];
             for (int h = 0; h < 2; h++) {
                 String hemi = h == 0 ? "l" : "r", side = h == 0 ? "left" : "right", letter = h == 0 ? "L" : "R";
-                String names = hemi + "h\\." + kind // FreeSurfer's own
+                String names = hemi + "h\\." + kind // FreeSurfer
                         + "|" + hemi + "h\\.(.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?"
                         + "|(.*[._-])?" + kind + "_" + side + "\\.gii(\\.gz)?"
                         + "|(.*[._-])?(hemi-)?" + letter + "[._-](.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?";
@@ -249,7 +251,7 @@ public final class Regions {
         }
         throw new InputException(
                 folder.toString(),
-                "has no surface mesh of both hemispheres",
-                "The names that are known: " + MESH_NAMES);
+                "has no pair of surface meshes for both hemispheres",
+                "Name the files as " + MESH_NAMES);
     }
 }

@@ -25,7 +25,7 @@ import org.cortigan.io.NpyWriter;
  * 300 MB.
  */
 public final class Submission {
-    /** Most bytes of the zip file. */
+    /** Size limit of the zip file, in bytes. */
     public static final long MAX_BYTES = 300_000_000L;
 
     private static final List<String> FILES = List.of("lh_pred_test.npy", "rh_pred_test.npy");
@@ -35,15 +35,15 @@ public final class Submission {
     /**
      * Checks the predictions and writes the zip file.
      *
-     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy, or several, of whose
-     *     predictions the mean is taken
-     * @return subjects of the challenge that are not in it
-     * @throws InputException for a prediction of the wrong type or shape or that is not finite, or a zip too large
+     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy; with several folders, their
+     *     predictions are averaged
+     * @return subjects of the challenge that the submission lacks
+     * @throws InputException if a prediction has the wrong type or shape or is not finite, or if the zip is too large
      */
     public static List<Integer> write(Path zip, Map<Integer, List<Path>> folders) {
         if (folders.isEmpty())
             throw new InputException(
-                    zip.toString(), "there are no predictions for it", "Give a folder for each subject");
+                    zip.toString(), "would contain no predictions", "Give a folder for each subject");
         for (Map.Entry<Integer, List<Path>> e : folders.entrySet()) {
             int s = e.getKey();
             if (s < 1 || s > 8)
@@ -59,7 +59,7 @@ public final class Submission {
                                 file.toString(),
                                 "has the shape [" + f.rows() + ", " + f.rowElements() + "], subject " + s + " needs ["
                                         + rows + ", " + columns + "]",
-                                "Predict the challenge's whole test split");
+                                "Predict the whole test split of the challenge");
                     f.checkFinite("predictions");
                 }
             }
@@ -71,7 +71,7 @@ public final class Submission {
             for (Map.Entry<Integer, List<Path>> e : new TreeMap<>(folders).entrySet())
                 for (String name : FILES) {
                     ZipEntry entry = new ZipEntry(AlgonautsSubject.folderName(e.getKey()) + "/" + name);
-                    entry.setTime(0); // equal predictions give equal files
+                    entry.setTime(0); // Equal predictions give equal files.
                     z.putNextEntry(entry);
                     copyMean(e.getValue().stream().map(f -> f.resolve(name)).toList(), z);
                     z.closeEntry();
@@ -80,8 +80,8 @@ public final class Submission {
             if (counted.bytes >= MAX_BYTES)
                 throw new InputException(
                         zip.toString(),
-                        "would have " + counted.bytes / 1_000_000 + " MB, the challenge takes less than 300",
-                        "Predictions rounded to fewer digits compress better");
+                        "would have " + counted.bytes / 1_000_000 + " MB, the challenge accepts less than 300",
+                        "Round the predictions to fewer digits, so that they compress better");
         });
         return java.util.stream.IntStream.rangeClosed(1, 8)
                 .filter(s -> !folders.containsKey(s))
@@ -89,7 +89,7 @@ public final class Submission {
                 .toList();
     }
 
-    /** One file as it is; of several, which have been checked, the mean. */
+    /** Copies a single file unchanged, or writes the mean of several files, whose shapes have been checked. */
     private static void copyMean(List<Path> files, OutputStream to) throws IOException {
         if (files.size() == 1) {
             Files.copy(files.get(0), to);

@@ -4,12 +4,12 @@ package org.cortigan.cortex;
 import java.util.Objects;
 
 /**
- * The vertices of one region in one hemisphere. Groups may overlap and may be empty.
+ * The vertices of one ROI in one hemisphere. Groups may overlap and may be empty.
  *
- * @param roiClass class of the region, for example {@code "floc-faces"}
- * @param name region, for example {@code "FFA-1"}
+ * @param roiClass class of the ROI, for example {@code "floc-faces"}
+ * @param name name of the ROI, for example {@code "FFA-1"}
  * @param hemisphere {@code "lh"} or {@code "rh"}
- * @param vertices indices into that hemisphere's vertices
+ * @param vertices indices into the vertices of that hemisphere
  */
 public record VertexGroup(String roiClass, String name, String hemisphere, int[] vertices) {
     public VertexGroup {

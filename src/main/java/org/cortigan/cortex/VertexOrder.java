@@ -6,25 +6,25 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * An order of vertices in which neighbours in the order are neighbours on the cortical surface, so that a window of
- * consecutive vertices is a patch of cortex: a space-filling curve made for this very mesh.
+ * Orders vertices so that neighbours in the order are neighbours on the cortical surface: a window of consecutive vertices
+ * is a patch of cortex. The order is a space-filling curve for the given mesh.
  *
- * <p>The set is halved again and again, down to single vertices. A set is cut across its long way: its ends a and b are
- * the far ends of a shortest path (two sweeps), and vertices are sorted by d(a) - d(b), distances along the mesh's
- * edges within the set. So pieces stay compact, as the quarters of a square do under Hilbert's curve. Which half comes
- * first is chosen for all pieces of a level at once, by dynamic programming, so that the way from each piece's last
- * half to the next piece's first half is shortest in sum. A set that is not connected is parted into its components
- * first. The same mesh and vertices give the same order. O(n log^2 n).
+ * <p>Algorithm: the set is halved recursively, down to single vertices. Each set is cut across its longest extent: a and b
+ * are the ends of a long shortest path, found by two sweeps, and the vertices are sorted by d(a) - d(b), where d is the
+ * distance along edges within the set. So pieces stay compact, as the quarters of a square do under Hilbert's curve. For
+ * all pieces of a level at once, dynamic programming chooses which half comes first, so that the sum of the distances from
+ * the last half of each piece to the first half of the next is minimal. A set that is not connected is first divided into
+ * its components. The same mesh and vertices give the same order. O(n log^2 n).
  */
 public final class VertexOrder {
-    /** Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1], with edge lengths. */
+    /** Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1]; {@link #length} likewise. */
     private final int[] first;
 
     private final int[] neighbour;
     private final float[] length;
     private final Mesh mesh;
     private final int[] vertices;
-    /** The piece that a vertex belongs to while distances are taken. */
+    /** Mark of each vertex, which tells its piece while distances are computed. */
     private final int[] mark;
 
     private int marks;
@@ -41,7 +41,7 @@ public final class VertexOrder {
         int[] t = mesh.triangles();
         long[] edges = new long[2 * t.length];
         int count = 0;
-        for (int i = 0; i < t.length; i++) { // both directions of each side, where its ends are in the set
+        for (int i = 0; i < t.length; i++) { // Both directions of each edge whose ends are in the set.
             int a = at[t[i]], b = at[t[i % 3 == 2 ? i - 2 : i + 1]];
             if (a < 0 || b < 0 || a == b) continue;
             edges[count++] = (long) a << 32 | b;
@@ -64,9 +64,9 @@ public final class VertexOrder {
     }
 
     /**
-     * Orders some of a mesh's vertices.
+     * Orders some vertices of a mesh.
      *
-     * @param vertices of the mesh, each at most once
+     * @param vertices vertices of the mesh, each at most once
      * @return indices into {@code vertices}, each once
      */
     public static int[] of(Mesh mesh, int[] vertices) {
@@ -87,7 +87,7 @@ public final class VertexOrder {
         return pieces.stream().mapToInt(p -> p[0]).toArray();
     }
 
-    /** The connected parts of a set, the one with the lowest vertex first. */
+    /** The connected components of a set, in the order of their lowest vertices. */
     private List<int[]> components(int[] set) {
         int in = ++marks, done = ++marks;
         for (int v : set) mark[v] = in;
@@ -109,7 +109,7 @@ public final class VertexOrder {
         return out;
     }
 
-    /** A connected set's halves, or an unconnected one's largest component and the rest. */
+    /** Splits a connected set into halves, any other set into its largest component and the rest. */
     private int[][] split(int[] set) {
         List<int[]> c = components(set);
         if (c.size() == 1) return halves(set);
@@ -134,7 +134,7 @@ public final class VertexOrder {
         distances(set, b);
         long[] sorted = new long[set.length];
         for (int i = 0; i < set.length; i++) {
-            int bits = Float.floatToIntBits(key[i] - distance[set[i]] + 0f); // to an int of the same order
+            int bits = Float.floatToIntBits(key[i] - distance[set[i]] + 0f); // The int sorts like the float.
             sorted[i] = (long) (bits ^ bits >> 31 & Integer.MAX_VALUE) << 32 | set[i];
         }
         Arrays.sort(sorted);
@@ -155,7 +155,8 @@ public final class VertexOrder {
     }
 
     /**
-     * Distances from one vertex to all of a set, along edges within it (Dijkstra 1959); infinite where there is no way.
+     * Distances from one vertex to all vertices of a set, along edges within the set (Dijkstra 1959); infinite if a
+     * vertex cannot be reached.
      */
     private void distances(int[] set, int from) {
         int in = ++marks;
@@ -178,13 +179,13 @@ public final class VertexOrder {
         }
     }
 
-    /** The halves in a row, each pair turned so that the ways between consecutive pairs are shortest in sum. */
+    /** Concatenates the pairs of halves. Swaps halves so that the sum of the distances between consecutive pairs is minimal. */
     private List<int[]> oriented(List<int[][]> split) {
         int n = split.size();
         int[][] centre = new int[n][];
         for (int i = 0; i < n; i++)
             centre[i] = Arrays.stream(split.get(i)).mapToInt(this::centre).toArray();
-        double[][] cost = new double[n][2]; // of the best row that ends with pair i, turned (1) or not (0)
+        double[][] cost = new double[n][2]; // Cost of the best order that ends with pair i, swapped (1) or not (0).
         int[][] from = new int[n][2];
         for (int i = 1; i < n; i++) {
             int turns = split.get(i).length, before = split.get(i - 1).length;
@@ -198,7 +199,7 @@ public final class VertexOrder {
                 distances(union, last);
                 for (int t = 0; t < turns; t++) {
                     int next = centre[i][t];
-                    // Where the pieces do not touch, the straight way, made worse than ways on the surface.
+                    // If the pieces do not touch: four times the straight distance, to prefer pieces that touch.
                     double way = distance[next] < Float.POSITIVE_INFINITY ? distance[next] : 4 * straight(last, next);
                     if (cost[i - 1][b] + way < cost[i][t]) {
                         cost[i][t] = cost[i - 1][b] + way;
@@ -219,7 +220,7 @@ public final class VertexOrder {
                 .collect(java.util.stream.Collectors.toCollection(ArrayList::new));
     }
 
-    /** The vertex nearest to the mean of a set's points. */
+    /** The vertex nearest to the mean position of a set. */
     private int centre(int[] set) {
         double[] mean = new double[3];
         for (int v : set) for (int k = 0; k < 3; k++) mean[k] += mesh.points()[3 * vertices[v] + k] / set.length;
@@ -243,7 +244,7 @@ public final class VertexOrder {
         return (float) Math.sqrt(d);
     }
 
-    /** A binary heap of vertices by distance whose keys may get less. */
+    /** A binary heap of vertices by distance, with decrease-key. */
     private static final class Heap {
         private final int[] item;
         private final int[] place;
@@ -255,7 +256,7 @@ public final class VertexOrder {
             Arrays.fill(place, -1);
         }
 
-        /** Takes a vertex in, or moves it after its distance has become less. */
+        /** Adds a vertex, or moves it up after its distance has decreased. */
         void push(int v, float[] key) {
             int i = place[v] >= 0 ? place[v] : size++;
             for (; i > 0 && key[v] < key[item[(i - 1) / 2]]; i = (i - 1) / 2) put(i, item[(i - 1) / 2]);

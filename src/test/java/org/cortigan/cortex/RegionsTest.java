@@ -117,7 +117,7 @@ class RegionsTest {
         List<Region> large = of("floc-faces", Order.STORED, least);
         assertEquals(1, log.size());
         for (String part :
-                new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " below " + least + " vertices"})
+                new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " fewer than " + least + " vertices"})
             assertTrue(log.get(0).contains(part), log.get(0));
         assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
         assertEquals("remainder", large.get(large.size() - 1).name());
@@ -186,7 +186,7 @@ class RegionsTest {
                 Arrays.stream(streams.get(0).vertices()).sorted().toArray());
 
         Path empty = Files.createDirectory(dir.resolve("empty"));
-        refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "empty", "no surface mesh", "lh.white");
+        refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "empty", "no pair of", "lh.white");
         refused(() -> Regions.of("all", Order.SURFACE, dir.resolve("none"), 1, s, log::add), "none", "no such file");
         refused(() -> Regions.of("all", Order.SURFACE, null, 1, s, log::add), "meshes", "lh.white");
         // nilearn's names, and a mesh of another space; FreeSurfer's lh.white.H is no mesh

@@ -193,7 +193,7 @@ class SubjectTest {
         Files.writeString(text, "no image");
         assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32))
                 .getMessage()
-                .contains("is no image"));
+                .contains("is not an image"));
         assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
         Files.createDirectories(dir.resolve("empty"));
         assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
