@@ -5,16 +5,18 @@ import java.util.Arrays;
 import java.util.Locale;
 
 /**
- * Confidence intervals for a metric that several training runs, differing in their seed, reached. The spread is that
- * over seeds alone; it says nothing about other images or subjects, and each interval's method says so.
+ * Confidence intervals of a metric over training runs with different seeds. An interval covers the variation over seeds
+ * only, as its method states; it says nothing about other images or subjects.
  */
 public final class Bootstrap {
     private Bootstrap() {}
 
     /**
-     * @param method full name of how the interval was made, to be printed with it
+     * A confidence interval.
+     *
+     * @param method full name of the method, to be printed with the interval
      * @param confidence for example 0.95
-     * @param n seeds
+     * @param n number of seeds
      */
     public record Interval(String method, double confidence, int n, double mean, double low, double high) {
         @Override
@@ -25,8 +27,8 @@ public final class Bootstrap {
     }
 
     /**
-     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. For few seeds
-     * this is the one to use.
+     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. This is
+     * the interval to use for few seeds.
      *
      * @param perSeed the metric of each seed, at least 2 finite values
      * @param confidence in (0, 1)
@@ -50,12 +52,12 @@ public final class Bootstrap {
         }
         for (double value : perSeed) {
             if (!Double.isFinite(value)) {
-                throw new IllegalArgumentException("a seed's value is " + value);
+                throw new IllegalArgumentException("the value of a seed is " + value);
             }
         }
     }
 
-    /** t with P(T <= t) = p for p > 1/2, by bisection of {@link #studentTail}. */
+    /** The t with P(T <= t) = p, for p > 1/2, by bisection of {@link #studentTail}. */
     static double studentQuantile(double p, int degrees) {
         double low = 0;
         double high = 1;
@@ -78,7 +80,7 @@ public final class Bootstrap {
     }
 
     /**
-     * P(T > t) for t of 0 or more and whole degrees of freedom: the finite trigonometric sums of Abramowitz and Stegun,
+     * P(T > t) for t >= 0 and integer degrees of freedom: the finite trigonometric sums of Abramowitz and Stegun,
      * 26.7.3 and 26.7.4, in theta = atan(t / sqrt(degrees)).
      */
     private static double studentTail(double t, int degrees) {

@@ -15,26 +15,26 @@ import java.util.stream.Stream;
 import org.cortigan.io.AtomicFiles;
 
 /**
- * The table of experiments: a row for each way of predicting and each subject, its figures over seeds with Student's t
- * intervals, and differences paired by seed. As Markdown, CSV and HTML.
+ * The table of a comparison, as Markdown, CSV and HTML. Each row has the figures of one model and one subject over seeds,
+ * with Student's t intervals. Differences between models are paired by seed.
  *
- * @param about what all rows have in common, a sentence each
- * @param rows in the order in which they are shown
+ * @param about sentences about all rows
+ * @param rows rows in display order
  */
 public record ComparisonTable(List<String> about, List<Row> rows, List<Difference> differences) {
     private static final double CONFIDENCE = 0.95;
-    /** Names in CSV of the ends of mean r's interval. */
+    /** CSV columns of the ends of the interval of mean r. */
     private static final String LOW = Metric.MEAN_R.key() + "_low", HIGH = Metric.MEAN_R.key() + "_high";
 
     /**
-     * One row. What is not known is null or without elements.
+     * One row. Unknown values are null or empty.
      *
-     * @param name of the recipe
+     * @param name name of the recipe
      * @param evaluatedOn the split and its size
-     * @param seeds of the finished runs; empty where no seed decides anything
-     * @param secondsPerEpoch of training alone, for each finished run
-     * @param figures by metric, for each finished run that has it
-     * @param notes runs that failed or are missing
+     * @param seeds seeds of the finished runs; empty if the result does not depend on a seed
+     * @param secondsPerEpoch training time without validation, for each finished run
+     * @param figures values of each metric, one for each finished run that has the metric
+     * @param notes runs that failed or have not run
      */
     public record Row(
             String name,
@@ -49,7 +49,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
             return figures.getOrDefault(metric, new double[0]);
         }
 
-        /** The mean over seeds, or the one figure of a metric that no seed changes; null where it is not known. */
+        /** The mean over seeds, or the single value of a metric that does not vary with the seed; null if unknown. */
         private Double figure(Metric metric) {
             double[] all = figures(metric);
             if (all.length == 0) return null;
@@ -70,15 +70,17 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
     /**
      * What was trained, in words.
      *
-     * @param parameters of the generator; null if not known, as are epochs and pretrained where nothing was trained
+     * @param parameters number of the generator's parameters; null if unknown
+     * @param epochs null if nothing was trained
+     * @param pretrained whether training started from a pre-trained model; null if nothing was trained
      */
     public record Setup(
             String model, Long parameters, String loss, Integer epochs, Boolean pretrained, String discriminators) {}
 
-    /** Mean r of {@code first} less that of {@code second}, for each seed that both have. */
+    /** Mean r of {@code first} minus mean r of {@code second}, for each seed that both have. */
     public record Difference(String first, String second, int subject, double[] meanR) {
         private String name() {
-            return first + " less " + second;
+            return first + " minus " + second;
         }
     }
 
@@ -120,7 +122,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 new Column<>("seeds", d -> Integer.toString(d.meanR.length)),
                 new Column<>("mean", d -> d.meanR.length == 0 ? "" : signed(Metrics.mean(d.meanR))),
                 new Column<>("95% interval", d -> interval(d.meanR, ComparisonTable::signed)),
-                new Column<>("says", ComparisonTable::conclusion));
+                new Column<>("conclusion", ComparisonTable::conclusion));
     }
 
     private static List<Column<Row, Object>> csvColumns() {
@@ -152,10 +154,10 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
 
     private static String conclusion(Difference d) {
         if (d.meanR.length == 0) return "not run yet";
-        if (d.meanR.length == 1) return "one seed says nothing";
+        if (d.meanR.length == 1) return "one seed is not enough";
         Bootstrap.Interval i = Bootstrap.meanInterval(d.meanR, CONFIDENCE);
         if (i.low() > 0) return "the first is better";
-        return i.high() < 0 ? "the second is better" : "no difference beyond the seeds'";
+        return i.high() < 0 ? "the second is better" : "no difference beyond the variation over seeds";
     }
 
     private static String interval(double[] figures, DoubleFunction<String> format) {
@@ -181,16 +183,16 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         List<String> lines = new ArrayList<>(about);
         for (Metric m : Metric.compared())
             if (m.comparison().explanation() != null) lines.add(m.comparison().explanation());
-        lines.add("intervals: Student's t, 95%, of the mean over seeds; of differences paired by seed. They say nothing"
-                + " about other images or subjects");
+        lines.add("intervals: 95% Student's t intervals of the mean over seeds; differences are paired by seed."
+                + " They say nothing about other images or subjects");
         for (Row r : rows)
             if (r.isAboveBound())
                 lines.add("warning: " + r.name + ", subject " + r.subject
-                        + ": mean r is above its bound: look for leaked images or a wrong noise ceiling");
+                        + ": mean r is above its bound: check for leaked images or a wrong noise ceiling");
         return lines;
     }
 
-    /** As Markdown. */
+    /** The table as Markdown, without empty columns. */
     public String markdown() {
         StringBuilder s = new StringBuilder();
         markdown(s, COLUMNS, rows);
@@ -214,7 +216,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         s.append("|\n");
     }
 
-    /** Columns that have something in them. */
+    /** The columns that are not empty in all rows. */
     private static <R> List<Column<R, String>> used(List<Column<R, String>> columns, List<R> rows) {
         return columns.stream()
                 .filter(c -> rows.isEmpty()
@@ -222,7 +224,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 .toList();
     }
 
-    /** As CSV, a line for each row and then each difference, with the figures of every seed. */
+    /** The table as CSV: a line for each row, then one for each difference, with the values of every seed. */
     public String csv() {
         StringBuilder s = new StringBuilder();
         csvLine(s, CSV_COLUMNS.stream().map(Column::heading));
@@ -234,7 +236,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         return s.toString();
     }
 
-    /** A difference stands in the columns of mean r. */
+    /** The CSV cells of a difference, whose values are in the columns of mean r. */
     private static Map<String, Object> csvCells(Difference d) {
         Map<String, Object> cells = new HashMap<>();
         cells.put("recipe", d.name());
@@ -294,7 +296,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
             .interval{stroke:var(--mark);stroke-width:2}.mean{fill:var(--mark)}
             li{color:var(--ink);opacity:.85}""";
 
-    /** As one HTML file that needs nothing else and follows the reader's light or dark theme. */
+    /** The table as one self-contained HTML file that follows the reader's light or dark theme. */
     public String html() {
         StringBuilder s = new StringBuilder("""
                 <!DOCTYPE html>
@@ -314,7 +316,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         return s.append("</ul>\n</body></html>\n").toString();
     }
 
-    /** The end of the pictures' scale. */
+    /** The largest mean r or bound, which sets the scale of the pictures. */
     private double largestFigure() {
         return Stream.concat(
                         Stream.of(0.1),
@@ -326,7 +328,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 .orElseThrow();
     }
 
-    /** @param picture in a last column; null for none */
+    /** @param picture content of an additional last column; null for none */
     private static <R> void html(
             StringBuilder s, List<Column<R, String>> columns, List<R> rows, Function<R, String> picture) {
         List<Column<R, String>> shown = used(columns, rows);
@@ -345,7 +347,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         s.append("</tbody></table></div>\n");
     }
 
-    /** A point with its interval on a line from 0, and where the bound is. */
+    /** An SVG picture: mean r with its interval on an axis from 0, and the bound. */
     private static String picture(Row r, double scale) {
         double[] meanR = r.figures(Metric.MEAN_R);
         if (meanR.length == 0) return "";
@@ -385,7 +387,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 .replace("\"", "&quot;");
     }
 
-    /** Writes table.md, table.csv and table.html, each complete or as it was. */
+    /** Writes table.md, table.csv and table.html, each atomically. */
     public void write(Path folder) {
         AtomicFiles.writeString(folder.resolve("table.md"), markdown());
         AtomicFiles.writeString(folder.resolve("table.csv"), csv());

@@ -16,21 +16,21 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyWriter;
 
 /**
- * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the noise ceiling
- * beside it where it is known (DOMAIN of the Algonauts 2023 challenge: r below 0 counts 0 in its score).
+ * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the bound and the score
+ * that follow from the noise ceilings if these are known.
  */
 public final class Evaluation {
     /**
      * The figures of a set of vertices.
      *
      * @param hemisphere lh, rh or both
-     * @param roiClass the mask file that the ROI is of; empty for all vertices
-     * @param vertices how many; 0 for an ROI that the subject lacks
-     * @param figures of the metrics in their order; NaN where a figure is unknown: without vertices all are, without
-     *     noise ceilings those that need them
+     * @param roiClass class of the ROI, which names its mask file; empty for all vertices
+     * @param vertices number of vertices; 0 for an ROI that the subject lacks
+     * @param figures one per {@link Metric}, in the order of the constants; NaN if unknown, that is, without vertices or
+     *     for a metric that needs noise ceilings, without noise ceilings
      */
     public record Row(String hemisphere, String roiClass, String roi, int vertices, double[] figures) {
-        /** The figure of a metric; NaN where it is unknown. */
+        /** The figure of a metric; NaN if unknown. */
         public double figure(Metric metric) {
             return figures[metric.ordinal()];
         }
@@ -45,11 +45,11 @@ public final class Evaluation {
         }
 
         private boolean isAboveBound() {
-            return figure(Metric.MEAN_R) > figure(Metric.BOUND); // false where the bound is unknown
+            return figure(Metric.MEAN_R) > figure(Metric.BOUND); // False for NaN: the bound is unknown.
         }
     }
 
-    /** The row of all vertices. */
+    /** Name of the rows of all vertices. */
     public static final String ALL = "all vertices";
 
     private static final Metric[] METRICS = Metric.values();
@@ -84,10 +84,13 @@ public final class Evaluation {
     }
 
     /**
-     * @param acc all images of the split; its vertices are the left hemisphere's, then the right's
-     * @param left vertices of the left hemisphere
+     * Summarises the correlations of a split.
+     *
+     * @param label name of the evaluation in reports
+     * @param acc correlations over all images of the split, left vertices then right
+     * @param left number of vertices of the left hemisphere
      * @param groups ROIs, with vertices counted within their hemisphere
-     * @param ceiling of all vertices, or null
+     * @param ceiling noise ceilings of all vertices, or null
      */
     public static Evaluation of(
             String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, NoiseCeiling ceiling) {
@@ -123,17 +126,17 @@ public final class Evaluation {
         return rows.get(0).figure(Metric.MEDIAN_R);
     }
 
-    /** r of every vertex, the left hemisphere's first. */
+    /** r of every vertex, left vertices then right. */
     public double[] r() {
         return r.clone();
     }
 
-    /** Images that the correlations are over. */
+    /** Number of images of the split. */
     public long images() {
         return images;
     }
 
-    /** Readable, every number with its metric's name in the head and the bound beside it. */
+    /** The summary as a text table, with explanations and warnings. */
     public String table() {
         StringBuilder s = new StringBuilder();
         s.append(String.format(
@@ -170,17 +173,17 @@ public final class Evaluation {
                 .collect(Collectors.joining("; "));
     }
 
-    /** Rows whose mean r is above what noise allows. */
+    /** Warnings about rows whose mean r is above the bound that noise allows. */
     public List<String> warnings() {
         return rows.stream()
                 .filter(Row::isAboveBound)
                 .map(row -> String.format(
-                        "%s %s: mean r %s is above its bound %s: look for leaked test images or a wrong noise ceiling",
+                        "%s %s: mean r %s is above its bound %s: check for leaked test images or a wrong noise ceiling",
                         row.hemisphere, row.roi, row.shown(Metric.MEAN_R), row.shown(Metric.BOUND)))
                 .toList();
     }
 
-    /** What metrics.json holds: label, images, constant_predictions, constant_targets, warnings and the rows. */
+    /** The content of metrics.json: label, images, constant_predictions, constant_targets, warnings and rows. */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("label", label);

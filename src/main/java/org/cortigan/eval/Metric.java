@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A figure of a set of vertices, from Pearson's r of each and its noise ceiling. Reports show the metrics in the order
- * of the constants: a new constant is a new column in every one of them.
+ * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the metrics
+ * in the order of the constants; a new constant adds a column to every report.
  */
 public enum Metric {
     /** Mean of r. */
@@ -22,7 +22,7 @@ public enum Metric {
                     "mean r over vertices",
                     "95% interval",
                     "mean_r_by_seed",
-                    "mean r over vertices: Pearson's r over the images for each vertex, mean over all vertices, mean"
+                    "mean r over vertices: Pearson's r of each vertex over the images, mean over all vertices, mean"
                             + " over seeds; its bound is the mean of sqrt(noise ceiling)")),
 
     /** Median of r. */
@@ -31,7 +31,7 @@ public enum Metric {
     /** Mean of r * r. */
     MEAN_R_SQUARED("mean_r_squared", "mean r^2", "", 8, 4, (r, ceiling) -> Metrics.meanSquared(r), null),
 
-    /** Mean of sqrt(NC), which bounds mean r. */
+    /** Mean of sqrt(noise ceiling), the upper bound of mean r. */
     BOUND(
             "mean_sqrt_noise_ceiling",
             "bound of r",
@@ -45,7 +45,7 @@ public enum Metric {
     SCORE(
             "challenge_score_percent",
             "score (%)",
-            "noise-normalised r^2, r < 0 as 0, in percent",
+            "noise-normalised r^2 (r < 0 counts as 0), in percent",
             10,
             2,
             (r, ceiling) -> ceiling == null ? Double.NaN : Metrics.mean(Metrics.challengeScores(r, ceiling)),
@@ -53,33 +53,33 @@ public enum Metric {
                     "score (%)",
                     "95% interval of score",
                     "challenge_score_by_seed",
-                    "score: noise-normalised r^2, r < 0 as 0, at most 100, mean over vertices, in percent; by the"
-                            + " challenge's rule a vertex of noise ceiling 0 counts 100 where r is above 0, so that"
-                            + " chance alone does not score 0"));
+                    "score: noise-normalised r^2 (r < 0 counts as 0, at most 100), mean over vertices, in percent; by"
+                            + " the challenge's rule a vertex of noise ceiling 0 counts 100 if r is above 0, so chance"
+                            + " scores above 0"));
 
-    /** What an evaluation's table says where the metrics that need noise ceilings are unknown. */
-    static final String WITHOUT_CEILINGS = "bound and score: not known, there are no noise ceilings";
+    /** Note below the table of an evaluation without noise ceilings. */
+    static final String WITHOUT_CEILINGS = "bound and score: unknown, because there are no noise ceilings";
 
     @FunctionalInterface
     private interface Function {
         /**
-         * @param r of each vertex, at least one
-         * @param ceiling of the same vertices, or null
-         * @return the figure, NaN where it is unknown
+         * @param r r of each vertex, at least one
+         * @param ceiling noise ceilings of the same vertices, or null
+         * @return the figure; NaN if unknown
          */
         double of(double[] r, NoiseCeiling ceiling);
     }
 
     /**
-     * How a metric stands in the comparison of runs.
+     * How the comparison of runs shows a metric.
      *
-     * @param heading of its mean over seeds
-     * @param intervalHeading of the interval over seeds; null for a metric of the data, which no seed changes
-     * @param bySeedKey key in CSV of the figures of every seed; null likewise
-     * @param explanation below the table; null for none
+     * @param heading heading of the mean over seeds
+     * @param intervalHeading heading of the interval over seeds; null for a metric that does not vary with the seed
+     * @param bySeedKey CSV column of the values of every seed; null for a metric that does not vary with the seed
+     * @param explanation note below the table; null for none
      */
     record Comparison(String heading, String intervalHeading, String bySeedKey, String explanation) {
-        /** Whether the figure differs from seed to seed. */
+        /** Whether the metric varies with the seed. */
         boolean variesWithSeed() {
             return intervalHeading != null;
         }
@@ -118,37 +118,37 @@ public enum Metric {
         return COMPARED;
     }
 
-    /** Name in JSON and CSV, with the unit where it has one. */
+    /** Name in JSON and CSV, with the unit if there is one. */
     public String key() {
         return key;
     }
 
-    /** Heading in tables, with the unit where it has one. */
+    /** Heading in tables, with the unit if there is one. */
     public String heading() {
         return heading;
     }
 
-    /** What an evaluation's table says below it, as "heading: meaning"; empty for a metric that explains itself. */
+    /** Note below the table of an evaluation, as "heading: meaning"; empty for a metric that explains itself. */
     String explanation() {
         return explanation.isEmpty() ? "" : heading.replaceFirst(" \\(.*", "") + ": " + explanation;
     }
 
-    /** Width of the column in an evaluation's table. */
+    /** Column width in the table of an evaluation. */
     int width() {
         return width;
     }
 
-    /** How a comparison of runs shows it; null where it does not. */
+    /** How the comparison of runs shows the metric; null if it does not. */
     Comparison comparison() {
         return comparison;
     }
 
-    /** The figure of some vertices; NaN where it is unknown. */
+    /** Computes the metric of some vertices; NaN if unknown. */
     double of(double[] r, NoiseCeiling ceiling) {
         return function.of(r, ceiling);
     }
 
-    /** A figure with the metric's decimals. */
+    /** Formats a figure with the metric's decimals. */
     String format(double figure) {
         return String.format(Locale.ROOT, "%." + decimals + "f", figure);
     }

@@ -3,17 +3,17 @@ package org.cortigan.eval;
 
 import java.util.Arrays;
 
-/** Aggregates over vertices of Pearson's r over images. All arrays hold one value per vertex and have at least one. */
+/** Aggregates Pearson's r over vertices. All arrays have one value per vertex and at least one vertex. */
 public final class Metrics {
-    /** What the challenge divides by where the noise ceiling is 0. */
+    /** The challenge replaces a noise ceiling of 0 by this value. */
     private static final double ZERO_CEILING = 1e-14;
 
     private Metrics() {}
 
     /**
-     * Mean over the vertices of all parts together (hemispheres, subjects), each vertex with the same weight.
+     * Mean over the vertices of all parts (hemispheres, subjects) together. Every vertex has the same weight.
      *
-     * @throws IllegalArgumentException if there is no value
+     * @throws IllegalArgumentException if there are no values
      */
     public static double mean(double[]... parts) {
         double sum = 0;
@@ -30,7 +30,7 @@ public final class Metrics {
         return sum / n;
     }
 
-    /** Median; of an even number of values the mean of the two in the middle. */
+    /** Median. For an even number of values, the mean of the middle two. */
     public static double median(double[] values) {
         if (values.length == 0) {
             throw new IllegalArgumentException("no values to take the median of");
@@ -41,22 +41,22 @@ public final class Metrics {
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }
 
-    /** Mean of sqrt(NC) over the vertices, which no model's expected mean r exceeds. */
+    /** Mean of sqrt(noise ceiling) over the vertices. No model's expected mean r exceeds it. */
     public static double boundOfMeanR(NoiseCeiling ceiling) {
         return mean(ceiling.sqrt());
     }
 
-    /** Mean of r * r; the sign of r is lost, unlike in {@link #challengeScores}. */
+    /** Mean of r * r. Ignores the sign of r, unlike {@link #challengeScores}. */
     public static double meanSquared(double[] r) {
         return mean(Arrays.stream(r).map(x -> x * x).toArray());
     }
 
     /**
-     * The Algonauts 2023 score of each vertex, in percent: r below 0 counts as 0, squared, divided by the noise ceiling
-     * (1e-14 where that is 0), times 100, at most 100. The challenge's score is the {@link #mean} of this over the
+     * The Algonauts 2023 score of each vertex, in percent: max(r, 0)^2 divided by the noise ceiling (1e-14 if it is 0),
+     * times 100, at most 100. The challenge's score is the {@link #mean} of these scores over the
      * vertices of both hemispheres and all subjects.
      *
-     * @throws IllegalArgumentException if the numbers of vertices differ
+     * @throws IllegalArgumentException if {@code r} and {@code ceiling} have different numbers of vertices
      */
     public static double[] challengeScores(double[] r, NoiseCeiling ceiling) {
         if (r.length != ceiling.vertices()) {

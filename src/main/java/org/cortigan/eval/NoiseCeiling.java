@@ -7,11 +7,11 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 
 /**
- * The noise ceiling NC of each vertex: the share of the variance of its measured response that the stimulus explains,
- * as a fraction in 0..1. No model's expected r exceeds sqrt(NC), so the mean of sqrt(NC) over vertices bounds mean r.
+ * The noise ceiling NC of each vertex: the fraction, in 0..1, of the variance of the vertex's measured response that the
+ * stimulus explains. No model's expected r exceeds sqrt(NC), so the mean of sqrt(NC) over vertices bounds mean r.
  */
 public final class NoiseCeiling {
-    /** Unit of the values in a file; never guessed. */
+    /** Unit of the values in a file. It is never guessed. */
     public enum Unit {
         /** 0..1 */
         FRACTION(1),
@@ -32,13 +32,13 @@ public final class NoiseCeiling {
     }
 
     /**
-     * Noise ceilings as given.
+     * Checks and converts noise ceilings.
      *
      * @param where file or source, for error messages
      * @param values one per vertex
-     * @param unit their unit
-     * @throws InputException if a value is not finite or outside the unit's range, or if no value in percent is above
-     *     1, which means fractions given as percent
+     * @param unit unit of the values
+     * @throws InputException if a value is not finite or outside the unit's range, or if the unit is percent but no
+     *     value is above 1, which indicates fractions
      */
     public static NoiseCeiling of(String where, float[] values, Unit unit) {
         Objects.requireNonNull(unit);
@@ -51,7 +51,7 @@ public final class NoiseCeiling {
                 throw new InputException(
                         where + ", vertex " + v,
                         "noise ceiling " + value + " is outside 0.." + (int) unit.full + " of unit " + unit,
-                        likelyPercent ? "The values are probably percent: state the unit PERCENT" : "Check the file");
+                        likelyPercent ? "The values are probably in percent: use the unit PERCENT" : "Check the file");
             }
             fractions[v] = value / unit.full;
             max = Math.max(max, value);
@@ -60,12 +60,12 @@ public final class NoiseCeiling {
             throw new InputException(
                     where,
                     "the largest of " + values.length + " noise ceilings is " + max + " percent",
-                    "The values are probably fractions: state the unit FRACTION");
+                    "The values are probably fractions: use the unit FRACTION");
         }
         return new NoiseCeiling(fractions);
     }
 
-    /** Vertices. */
+    /** Number of vertices. */
     public int vertices() {
         return fractions.length;
     }
@@ -80,13 +80,13 @@ public final class NoiseCeiling {
         return Arrays.stream(fractions).map(Math::sqrt).toArray();
     }
 
-    /** The noise ceilings of the vertices listed. */
+    /** The noise ceilings of some vertices. */
     NoiseCeiling of(int[] vertices) {
         return new NoiseCeiling(
                 IntStream.of(vertices).mapToDouble(v -> fractions[v]).toArray());
     }
 
-    /** The vertices of {@code left} followed by those of {@code right}. */
+    /** The noise ceilings of {@code left} followed by those of {@code right}. */
     public static NoiseCeiling concat(NoiseCeiling left, NoiseCeiling right) {
         double[] both = Arrays.copyOf(left.fractions, left.vertices() + right.vertices());
         System.arraycopy(right.fractions, 0, both, left.vertices(), right.vertices());

@@ -3,7 +3,7 @@ package org.cortigan.eval;
 
 import java.util.stream.IntStream;
 
-/** Splits a range over the cores. A tile's work must not depend on other tiles, so results do not depend on threads. */
+/** Splits a range over the cores. Tiles must be independent, so that results do not depend on the number of threads. */
 final class Parallel {
     private Parallel() {}
 

@@ -8,18 +8,18 @@ import java.util.Objects;
 import org.cortigan.InputException;
 
 /**
- * Pearson's r of every vertex over all images of a split, fed in blocks of images. It is the r of the whole split and
- * never an average of per-batch values: each block gets its own exact mean and co-moments (two passes, in double),
- * which are then merged into the running ones by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and
- * a pairwise algorithm for computing sample variances" (1979).
+ * Accumulates Pearson's r of every vertex over all images of a split, in blocks of images. The result is the r of the
+ * whole split, not an average of r per batch: each block's exact means and co-moments (two passes, in double) are merged
+ * into the running moments by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm
+ * for computing sample variances" (1979).
  *
- * <p>A vertex whose prediction or target is the same in all images has r = 0 and is counted. Constancy is detected
- * exactly: a block is shifted by its first row, so equal values contribute exactly 0 and unequal ones more than 0.
+ * <p>A vertex whose prediction or target is the same for all images has r = 0 and is counted as constant. The detection is
+ * exact: a block is shifted by its first row, so equal values contribute exactly 0 and unequal values more than 0.
  *
- * <p>Not safe for use by several threads at once; give each thread its own and {@link #merge} them.
+ * <p>Not thread-safe. Give each thread its own instance and {@link #merge} them.
  */
 public final class PearsonAccumulator {
-    /** Vertices a task owns: the ten double rows it touches stay in the first-level cache. */
+    /** Vertices per task. The ten rows of doubles that a task touches stay in the L1 cache. */
     private static final int TILE = 512;
 
     private final int nVertices;
@@ -30,7 +30,7 @@ public final class PearsonAccumulator {
     private final double[] squaresT;
     private final double[] products; // sum of products of deviations
 
-    /** @param nVertices vertices V of a row, at least 1 */
+    /** @param nVertices number V of vertices, at least 1 */
     public PearsonAccumulator(int nVertices) {
         if (nVertices < 1) {
             throw new IllegalArgumentException("nVertices must be at least 1, not " + nVertices);
@@ -43,12 +43,12 @@ public final class PearsonAccumulator {
         products = new double[nVertices];
     }
 
-    /** Vertices V of a row. */
+    /** Number V of vertices. */
     public int vertices() {
         return nVertices;
     }
 
-    /** Images added so far. */
+    /** Number of images added so far. */
     public long images() {
         return nImages;
     }
@@ -56,11 +56,11 @@ public final class PearsonAccumulator {
     /**
      * Adds a block of images.
      *
-     * @param prediction [rows, V] row-major; may be longer, the rest is ignored
-     * @param target [rows, V] row-major, as {@code prediction}
+     * @param prediction [rows, V] row-major; the array may be longer
+     * @param target [rows, V] row-major; the array may be longer
      * @param rows images in the block, 0 or more
-     * @throws InputException if a value is not finite; names the image row (counted over all blocks) and the vertex,
-     *     and nothing of the block has been added
+     * @throws InputException if a value is not finite; the message names the image row (counted over all blocks) and
+     *     the vertex, and the accumulator is unchanged
      */
     public void add(float[] prediction, float[] target, int rows) {
         if (rows < 0 || prediction.length < (long) rows * nVertices || target.length < (long) rows * nVertices) {
@@ -72,7 +72,7 @@ public final class PearsonAccumulator {
         }
         double[] shiftP = new double[nVertices];
         double[] shiftT = new double[nVertices];
-        // All block means come before any change of state, so that a bad value leaves the accumulator as it was.
+        // Compute all block means before any change of state, so that a bad value leaves the accumulator unchanged.
         Parallel.tiles(nVertices, TILE, (from, to) -> {
             blockMean(prediction, rows, from, to, shiftP);
             blockMean(target, rows, from, to, shiftT);
@@ -84,7 +84,7 @@ public final class PearsonAccumulator {
     }
 
     /** mean[v] = mean over rows of (x[row, v] - x[0, v]). */
-    @SuppressWarnings("IdentityBinaryExpression") // x - x carries a NaN or an infinity on
+    @SuppressWarnings("IdentityBinaryExpression") // x - x is NaN if x is NaN or infinite
     private void blockMean(float[] x, int rows, int from, int to, double[] mean) {
         for (int row = 1; row < rows; row++) {
             int at = row * nVertices;
@@ -93,7 +93,7 @@ public final class PearsonAccumulator {
             }
         }
         for (int v = from; v < to; v++) {
-            // With one row no difference was taken; x - x is 0, or NaN for a value that is not finite.
+            // The loop takes no difference for a single row. x - x is 0, or NaN if x is not finite.
             mean[v] = (mean[v] + (x[v] - x[v])) / rows;
         }
     }
@@ -158,7 +158,7 @@ public final class PearsonAccumulator {
                         throw new InputException(
                                 what + ", image row " + (nImages + row) + ", vertex " + v,
                                 "the value is " + value + ", not a finite number",
-                                "Check the file or model that it comes from (rows and vertices count from 0)");
+                                "Check the file or model that the value comes from (rows and vertices count from 0)");
                     }
                 }
             }
@@ -166,9 +166,9 @@ public final class PearsonAccumulator {
     }
 
     /**
-     * Adds all images of another accumulator, as if its blocks had been added here.
+     * Adds all images of another accumulator, as if its blocks had been added to this one.
      *
-     * @throws IllegalArgumentException if it has another number of vertices
+     * @throws IllegalArgumentException if the numbers of vertices differ
      */
     public void merge(PearsonAccumulator other) {
         Objects.requireNonNull(other);
@@ -191,12 +191,12 @@ public final class PearsonAccumulator {
     }
 
     /**
-     * Adds images whose moments a device has summed (kernels/pearson_moments), as {@link #merge}.
+     * Adds images whose moments a device has summed (kernels/pearson_moments).
      *
      * @param moments [5, V]: means of prediction and target, their sums of squared deviations, sum of products of
      *     deviations
-     * @param images how many they are of, at least 1
-     * @return whether all are finite; if not, nothing has been added
+     * @param images number of images that the moments cover, at least 1
+     * @return whether all moments are finite; if not, the accumulator is unchanged
      */
     public boolean merge(DoubleBuffer moments, long images) {
         PearsonAccumulator other = new PearsonAccumulator(nVertices);
@@ -211,7 +211,7 @@ public final class PearsonAccumulator {
         return true;
     }
 
-    /** Pearson's r of each vertex over all images added, in -1..1; 0 where the prediction or the target is constant. */
+    /** Pearson's r of each vertex over all images, in -1..1; 0 if the prediction or the target is constant. */
     public double[] r() {
         double[] r = new double[nVertices];
         Arrays.setAll(
@@ -222,12 +222,12 @@ public final class PearsonAccumulator {
         return r;
     }
 
-    /** Vertices whose prediction is the same for all images. */
+    /** Number of vertices whose prediction is the same for all images. */
     public int constantPredictions() {
         return zeros(squaresP);
     }
 
-    /** Vertices whose target is the same for all images. */
+    /** Number of vertices whose target is the same for all images. */
     public int constantTargets() {
         return zeros(squaresT);
     }

@@ -2,25 +2,27 @@
 package org.cortigan.eval;
 
 /**
- * Pixels as features: an RGB image averaged down to size x size. Each output value is the mean over the area that its
- * cell covers, pixels at the edge of a cell counted by the part inside, so any image size works without aliasing.
+ * Computes pixel features: an RGB image averaged to size x size. Each feature is the mean over the area of its cell;
+ * pixels on the edge of a cell count by the part inside. So any image size works without aliasing.
  */
 public final class PixelFeatures {
     private PixelFeatures() {}
 
-    /** Features of an image of {@code size}: size * size * 3. */
+    /** Number of features: size * size * 3. */
     public static int length(int size) {
         return size * size * 3;
     }
 
     /**
+     * Computes the features of one image.
+     *
      * @param rgb image [height, width, 3], unsigned bytes
-     * @param rgbAt index of its first byte
+     * @param rgbAt index of the image's first byte
      * @param height pixels
      * @param width pixels
      * @param size cells along each side, at least 1
      * @param out features [size, size, 3], each in 0..1
-     * @param outAt index of the first
+     * @param outAt index of the first feature
      */
     public static void compute(byte[] rgb, int rgbAt, int height, int width, int size, float[] out, int outAt) {
         if (height < 1

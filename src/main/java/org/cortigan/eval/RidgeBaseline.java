@@ -10,34 +10,37 @@ import org.ejml.interfaces.decomposition.EigenDecomposition_F64;
 import org.ejml.interfaces.decomposition.QRDecomposition;
 
 /**
- * The baseline of the field: features -> standardise -> PCA -> ridge regression for each vertex.
+ * The standard baseline of the field: features -> standardisation -> PCA -> ridge regression for each vertex.
  *
- * <p>Standardisation uses the training images' mean and standard deviation (constant features drop out). The principal
+ * <p>Standardisation uses the mean and standard deviation of the training images; constant features drop out. The principal
  * components come from a randomised subspace iteration with a seeded Gaussian sketch (Halko, Martinsson and Tropp 2011,
  * algorithm 4.4, on X'X) and a final Rayleigh-Ritz step, so that the training scores Z are orthogonal and Z'Z is
  * diagonal. The ridge problem min |y - mean - Z w|^2 + lambda |w|^2 then splits into one division per component, and
- * generalised cross validation (Golub, Heath and Wahba 1979) of the whole lambda grid costs next to nothing per vertex.
+ * generalised cross-validation (Golub, Heath and Wahba 1979) of the whole lambda grid is cheap.
  *
- * <p>Features and targets are read in blocks of rows; memory is about 40 bytes * components * (features + vertices)
- * plus 8 bytes * images * components, whatever the number of images. Sums run in a fixed order in double: same input
- * and seed, same bits, on any number of threads. A fitted instance is immutable and safe for many threads.
+ * <p>Features and targets are read in blocks of rows. Memory: about 40 bytes * components * (features + vertices) plus 8
+ * bytes * images * components. Sums run in double in a fixed order, so that equal input and seed give equal bits on any
+ * number of threads. A fitted instance is immutable and thread-safe.
  */
 public final class RidgeBaseline {
-    /** Extra sketch columns, which speed up convergence of the last components. */
+    /** Additional sketch columns, which speed up the convergence of the last components. */
     private static final int OVERSAMPLE = 10;
-    /** Values of a block of rows in double: 16 MiB. */
+    /** Values in a block of rows: 16 MiB of doubles. */
     private static final int BLOCK_VALUES = 1 << 21;
 
     private static final int TILE = 512;
-    /** Components below this share of the largest eigenvalue are rounding noise of a rank-deficient matrix. */
+    /** Components with a smaller share of the largest eigenvalue are rounding noise of a rank-deficient matrix. */
     private static final double RANK_TOLERANCE = 1e-12;
 
     /**
-     * @param components principal components, at most; fewer if the rank of the features is lower
-     * @param lambdas penalties to choose from, each above 0, in units of the scores' sum of squares; or null for 25
+     * Options of the fit.
+     *
+     * @param components maximum number of principal components; fewer if the rank of the features is lower
+     * @param lambdas penalties to choose from, each above 0, in units of the scores' sum of squares; null for 25
      *     logarithmic steps from 1e-4 to 1e4 times the mean sum of squares of a component. One value fixes lambda.
-     * @param powerIterations of the subspace iteration; 6 settles the leading components of natural-image features
-     * @param seed of the Gaussian sketch
+     * @param powerIterations steps of the subspace iteration; 6 are enough for the leading components of natural-image
+     *     features
+     * @param seed seed of the Gaussian sketch
      */
     public record Options(int components, double[] lambdas, int powerIterations, long seed) {
         public Options {
@@ -53,7 +56,7 @@ public final class RidgeBaseline {
             }
         }
 
-        /** 100 components, default grid, 6 power iterations. */
+        /** 100 components, the default grid, 6 power iterations, seed 0. */
         public static Options defaults() {
             return new Options(100, null, 6, 0);
         }
@@ -109,7 +112,7 @@ public final class RidgeBaseline {
         if (k == 0) {
             throw new InputException(
                     "features",
-                    "all " + nFeatures + " are the same for all " + nTrainingImages + " training images",
+                    "all " + nFeatures + " features are constant over the " + nTrainingImages + " training images",
                     "Check that the features belong to the images");
         }
         nComponents = k;
@@ -130,8 +133,8 @@ public final class RidgeBaseline {
      *
      * @param features training features [N, F], read several times
      * @param targets training responses [N, V], read once
-     * @throws InputException if the images differ in number, are fewer than 3, or a value is not finite (row and column
-     *     named)
+     * @throws InputException if features and targets have different numbers of images, or fewer than 3, or if a value
+     *     is not finite (the message names row and column)
      */
     public static RidgeBaseline fit(RowSource features, RowSource targets, Options options) {
         if (features.rows() != targets.rows() || features.rows() < 3) {
@@ -146,7 +149,7 @@ public final class RidgeBaseline {
     }
 
     private void standardise(RowSource features) {
-        double[] shift = new double[nFeatures]; // first row: keeps sums small and constant features exactly 0
+        double[] shift = new double[nFeatures]; // The first row: keeps sums small and constant features exactly 0.
         double[] sum = new double[nFeatures];
         double[] squares = new double[nFeatures];
         forEachBlock(features, "features", (first, rows, x) -> {
@@ -176,7 +179,7 @@ public final class RidgeBaseline {
     /** An orthonormal basis [F, nSketch] near the leading right singular vectors of the standardised features. */
     private double[] subspace(RowSource features, int nSketch, Options options) {
         double[] q = new double[nFeatures * nSketch];
-        Random random = new Random(options.seed); // its nextGaussian is specified to the bit
+        Random random = new Random(options.seed); // The Java API specifies nextGaussian exactly.
         for (int i = 0; i < q.length; i++) {
             q[i] = random.nextGaussian();
         }
@@ -203,7 +206,7 @@ public final class RidgeBaseline {
                 features,
                 (first, rows, x) -> System.arraycopy(multiply(x, rows, basis, k), 0, scores, first * k, rows * k));
 
-        float[] shift = new float[nVertices]; // as in standardise
+        float[] shift = new float[nVertices]; // The first row, as in standardise.
         double[] sum = new double[nVertices];
         double[] squares = new double[nVertices];
         weights = new double[Math.multiplyExact(k, nVertices)];
@@ -245,7 +248,7 @@ public final class RidgeBaseline {
         });
     }
 
-    /** The penalty of the grid with the least error of generalised cross validation on the training images. */
+    /** The penalty of the grid with the smallest generalised cross-validation error on the training images. */
     private double bestPenalty(int v, double total, double[] grid) {
         double best = grid[0];
         double least = crossValidation(v, total, best);
@@ -267,7 +270,8 @@ public final class RidgeBaseline {
     }
 
     /**
-     * N * RSS / (N - degrees of freedom)^2, the intercept taking one degree. {@link #weights} still holds z_j'y.
+     * The generalised cross-validation error N * RSS / (N - degrees of freedom)^2, where the intercept takes one degree.
+     * {@link #weights} must still hold z_j'y.
      *
      * @param total sum of squares of the centred responses of the vertex
      */
@@ -284,7 +288,7 @@ public final class RidgeBaseline {
     }
 
     /**
-     * Responses that the baseline predicts.
+     * Predicts responses.
      *
      * @param features [rows, F] row-major
      * @return [rows, V] row-major
@@ -301,16 +305,16 @@ public final class RidgeBaseline {
     }
 
     /**
-     * As {@link #predict(float[], int)}, for features read in blocks; the result [rows, V] must fit one array.
+     * Predicts responses from features that are read in blocks. The result [rows, V] must fit into one array.
      *
-     * @throws InputException if a feature is not finite or the number of features is not that of the training
+     * @throws InputException if a feature is not finite, or if the number of features differs from the training
      */
     public float[] predict(RowSource features) {
         if (features.columns() != nFeatures) {
             throw new InputException(
                     "features",
-                    "an image has " + features.columns() + ", the baseline was fitted on " + nFeatures,
-                    "Compute them with the same settings");
+                    "an image has " + features.columns() + ", but the baseline was fitted on " + nFeatures,
+                    "Compute the features with the same settings");
         }
         float[] predicted = new float[Math.multiplyExact(features.rows(), nVertices)];
         forEachStandardisedBlock(features, (first, rows, x) -> {
@@ -332,7 +336,7 @@ public final class RidgeBaseline {
         return predicted;
     }
 
-    /** Principal components in use. */
+    /** Number of principal components in use. */
     public int components() {
         return nComponents;
     }
@@ -364,7 +368,7 @@ public final class RidgeBaseline {
                     throw new InputException(
                             what + ", image row " + (first + i / columns) + ", column " + i % columns,
                             "the value is " + block[i] + ", not a finite number",
-                            "Check the file or model that it comes from (rows and columns count from 0)");
+                            "Check the file or model that the value comes from (rows and columns count from 0)");
                 }
             }
             body.accept(first, rows, block);
@@ -409,8 +413,9 @@ public final class RidgeBaseline {
     }
 
     /**
-     * c [m, n] += a [m, inner] b [inner, n], where rows of b and c are contiguous. Each element of c takes its terms in
-     * ascending order of the inner index, in groups of four, whatever the tiles: the result does not depend on threads.
+     * c [m, n] += a [m, inner] b [inner, n], where rows of b and c are contiguous. Each element of c adds its terms in
+     * ascending order of the inner index, in groups of four. The order does not depend on the tiles, so the result does
+     * not depend on the number of threads.
      */
     private static void addProduct(
             double[] a,
@@ -426,7 +431,7 @@ public final class RidgeBaseline {
             int m,
             int inner,
             int n) {
-        int block = 32; // rows of b that stay in the second-level cache while all rows of c pass
+        int block = 32; // Rows of b that stay in the L2 cache during the loop over all rows of c.
         for (int from = 0; from < inner; from += block) {
             int to = Math.min(inner, from + block);
             for (int i = 0; i < m; i++) {
@@ -452,7 +457,7 @@ public final class RidgeBaseline {
         }
     }
 
-    /** Own small method: the JIT compiler turns exactly this shape of loop into vector instructions. */
+    /** A separate small method, because the JIT compiler vectorises a loop of exactly this shape. */
     private static void axpy4(
             double a0, double a1, double a2, double a3, double[] b, int b0, int bRow, double[] c, int cAt, int n) {
         int b1 = b0 + bRow;

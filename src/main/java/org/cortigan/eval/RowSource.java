@@ -3,21 +3,20 @@ package org.cortigan.eval;
 
 import java.util.Objects;
 
-/** A matrix [rows, columns] of finite floats that is read in blocks of rows, so that it need not be in memory. */
+/** A matrix [rows, columns] of floats that is read in blocks of rows, so that it need not fit into memory. */
 public interface RowSource {
-    /** Rows (images). */
+    /** Number of rows (images). */
     int rows();
 
-    /** Columns (features or vertices). */
+    /** Number of columns (features or vertices). */
     int columns();
 
     /**
-     * Copies {@code count} rows from {@code first} on into {@code into}, row-major from index 0; {@code into} may be
-     * longer.
+     * Copies {@code count} rows, starting with row {@code first}, to the start of {@code into}, row-major.
      */
     void read(int first, int count, float[] into);
 
-    /** A matrix in memory, row-major [rows, columns]; the array is not copied. */
+    /** A matrix in memory, row-major [rows, columns]. The array is not copied. */
     static RowSource of(float[] values, int rows, int columns) {
         if (rows < 0 || columns < 1 || values.length != (long) rows * columns) {
             throw new IllegalArgumentException(values.length + " values are not [" + rows + ", " + columns + "]");

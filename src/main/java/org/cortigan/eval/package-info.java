@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Metrics, noise ceilings, baselines and tables of results, on plain arrays. It uses {@code data} alone, so that
- * predictions of any origin can be judged.
+ * Metrics, noise ceilings, baselines and tables of results, on plain arrays. This package uses only {@code io} and
+ * {@code cortex}, so that it can evaluate predictions from any source.
  */
 package org.cortigan.eval;

@@ -122,9 +122,9 @@ class TableTest {
                         && !md.contains("plain without GAN"),
                 md);
         assertTrue(md.contains("| ridge baseline |") && md.contains("10 components of pixels, ridge"), md);
-        assertTrue(md.contains("seed 0: failed: ") && md.contains("| with less with without GAN | 1 | 2 |"), md);
+        assertTrue(md.contains("seed 0: failed: ") && md.contains("| with minus with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
-        assertTrue(md.contains(String.format(Locale.ROOT, "| with less plain | 1 | 2 | %+.4f |", difference)), md);
+        assertTrue(md.contains(String.format(Locale.ROOT, "| with minus plain | 1 | 2 | %+.4f |", difference)), md);
         // a line for: head, with, its twin, plain, large and its twin, ridge, three differences
         assertEquals(1 + 3 + 2 + 1 + 3, csv.lines().count(), csv);
         assertTrue(html.contains("prefers-color-scheme") && html.contains("<svg") && !html.contains("http"), html);

@@ -107,7 +107,7 @@ class GoldenMetricsTest {
             assertNull(Json.object(((List<?>) j.get("rows")).get(5), "row").get("mean_r"));
             Evaluation without = Evaluation.of("test", accumulated(t), 25, groups, null);
             assertFalse(without.rows().get(0).has(Metric.BOUND));
-            assertTrue(without.table().contains("not known"));
+            assertTrue(without.table().contains("unknown"));
         }
     }
 }
