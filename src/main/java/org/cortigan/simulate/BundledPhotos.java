@@ -10,13 +10,13 @@ import java.util.List;
 import org.cortigan.InputException;
 import org.cortigan.io.AtomicFiles;
 
-/** Four photographs in the public domain or under CC0 that come with the product (photos/ATTRIBUTION.txt). */
+/** Four bundled photographs, in the public domain or under CC0 (photos/ATTRIBUTION.txt). */
 public final class BundledPhotos {
     private static final List<String> NAMES = List.of("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg");
 
     private BundledPhotos() {}
 
-    /** Writes them into a folder. */
+    /** Writes the photographs into a folder and returns the files. */
     public static List<Path> extract(Path folder) {
         List<Path> files = new ArrayList<>();
         try {

@@ -9,15 +9,16 @@ import java.util.Map;
 import java.util.SplittableRandom;
 
 /**
- * A simulated visual cortex: responses that are no linear map of pixels. What a vertex sees is fixed by the seed.
+ * A simulated visual cortex, whose responses are not a linear function of pixels. The seed determines what each vertex
+ * responds to.
  *
  * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
  * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8
- * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field in the opposite
- * half of the visual field that grows with area and eccentricity, compressed by a power (Kay et al. 2013), less the
- * energy of the whole field. A vertex of a higher area reads conjunctions: products of rectified, pooled features, some
- * shared by its region. Vertices in no region are driven weakly by a few of all conjunctions. Signal variance is a
- * vertex's own: noise ceilings run from 0 to 0.8.
+ * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field, compresses the
+ * sum by a power (Kay et al. 2013) and subtracts the energy of the whole field. The receptive field lies in the opposite
+ * half of the visual field and grows with area and eccentricity. A vertex of a higher area reads conjunctions: products of
+ * rectified, pooled features, some of which its region shares. Vertices in no region respond weakly to a few conjunctions.
+ * Every vertex has its own signal variance; noise ceilings run from 0 to about 0.8.
  */
 final class SimulatedCortex {
     static final int SIDE = 64;
@@ -26,7 +27,7 @@ final class SimulatedCortex {
     private static final int FEATURES = ORIENTATIONS * (32 * 32 + 16 * 16 + 8 * 8) + 3 * COLOUR_GRID * COLOUR_GRID;
     private static final int POOLED = POOL * POOL * (ORIENTATIONS * SCALES + 3);
 
-    /** Classes with their ROIs in the order of their ids (DOMAIN: the challenge's mappings). */
+    /** Classes with their ROIs in the order of the ids in the challenge's mappings. */
     static final Map<String, List<String>> CLASSES = new LinkedHashMap<>();
 
     static {
@@ -40,7 +41,7 @@ final class SimulatedCortex {
                 List.of("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"));
     }
 
-    /** Where on the line of a hemisphere's vertices an ROI lies, as parts of it: its region and its width. */
+    /** Place of each ROI: start and end, as fractions of the line of a hemisphere's vertices. */
     private static final Map<String, double[]> PLACE = new LinkedHashMap<>();
 
     static {
@@ -79,21 +80,21 @@ final class SimulatedCortex {
             });
     }
 
-    /** A hemisphere: its masks by class, and for every vertex what it reads. */
+    /** A hemisphere: its masks by class, and the inputs of every vertex. */
     static final class Hemisphere {
         final boolean isLeft;
         final int vertices;
         final Map<String, int[]> masks = new LinkedHashMap<>();
-        /** Taps: into the features for early vertices, into the units for others; weight 0 where unused. */
+        /** Indices of the inputs: features for early vertices, units for others. Unused taps have weight 0. */
         final short[] tap;
 
         final float[] weight;
         final boolean[] early;
-        /** Sum of an early vertex's weights. */
+        /** Sum of the weights of each early vertex. */
         final float[] gain;
 
         final float[] ceiling;
-        /** Calibration: mean and reciprocal deviation of the raw signal. */
+        /** Calibration: mean and reciprocal standard deviation of the raw signal. */
         final float[] mean;
 
         final float[] scale;
@@ -112,7 +113,7 @@ final class SimulatedCortex {
         }
     }
 
-    /** A nonlinear conjunction: product of two rectified pooled features. */
+    /** Nonlinear conjunctions: each is the product of two rectified pooled features. */
     private final int[][] unit = new int[UNITS][2];
 
     private final float[][] threshold = new float[UNITS][2];
@@ -152,7 +153,7 @@ final class SimulatedCortex {
                         sum += e[i];
                         norm += g;
                     }
-                for (int i = 0; i < e.length; i++) { // no answer to even light
+                for (int i = 0; i < e.length; i++) { // Remove the response to uniform light.
                     int y = i / w - n, x = i % w - n;
                     e[i] -= (float) (sum / norm * StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)));
                     e[i] /= (float) norm;
@@ -173,7 +174,8 @@ final class SimulatedCortex {
     private Hemisphere hemisphere(
             boolean isLeft, int n, SplittableRandom r, java.util.function.BiPredicate<String, Integer> present) {
         Hemisphere h = new Hemisphere(isLeft, n);
-        // 5350 of 19004 vertices of the challenge's first subject lie in no functional ROI: the line's end is free here
+        // The end of the line has no ROI, because 5350 of 19004 vertices of the challenge's first subject lie in no
+        // functional ROI.
         Map<String, int[]> units = new LinkedHashMap<>();
         String[] region = new String[n];
         for (Map.Entry<String, List<String>> c : CLASSES.entrySet()) {
@@ -186,7 +188,7 @@ final class SimulatedCortex {
                 if (!present.test(roi, isLeft ? 0 : 1)) continue;
                 double[] p = PLACE.get(roi);
                 for (int v = (int) (p[0] * n); v < (int) (p[1] * n); v++) {
-                    // ROIs have ragged edges and holes, streams do not
+                    // ROIs have ragged edges and holes; streams do not.
                     if (!c.getKey().equals("streams") && r.nextInt(12) == 0) continue;
                     if (mask[v] == 0) mask[v] = i + 1;
                     if (region[v] == null || !c.getKey().equals("streams")) region[v] = roi;
@@ -202,7 +204,7 @@ final class SimulatedCortex {
         boolean primary = region != null && region.matches("V[123][vd]|early");
         h.early[v] = primary;
         double u = r.nextDouble(), t = r.nextDouble();
-        // fractions: early areas about 0.5, higher regions 0.35, the rest 0.15, each widely spread, some 0
+        // Mean ceilings: early areas about 0.5, higher regions 0.35, the rest 0.15; each varies widely, some are 0.
         double top = primary ? 0.85 : region != null ? 0.75 : 0.45;
         h.ceiling[v] = r.nextInt(25) == 0
                 ? 0
@@ -214,7 +216,7 @@ final class SimulatedCortex {
                 boolean shared = own != null && k < 7;
                 h.tap[at + k] =
                         (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
-                // half of the conjunctions suppress: a region prefers some contents over others, not contents over none
+                // Half of the conjunctions suppress: a region prefers some contents over others, not any over none.
                 double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
                 h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
             }
@@ -223,9 +225,9 @@ final class SimulatedCortex {
         int area = region.charAt(0) == 'V' ? region.charAt(1) - '0' : 2;
         double eccentricity = 0.04 + 0.44 * r.nextDouble() * r.nextDouble() + 0.02 * r.nextDouble();
         double angle = Math.PI * (r.nextDouble() - 0.5);
-        if (region.endsWith("v")) angle = Math.abs(angle); // ventral areas see above the horizon
+        if (region.endsWith("v")) angle = Math.abs(angle); // Ventral areas see above the horizon.
         if (region.endsWith("d")) angle = -Math.abs(angle);
-        double side = h.isLeft ? 1 : -1; // the left hemisphere sees the right half
+        double side = h.isLeft ? 1 : -1; // The left hemisphere sees the right half.
         double x = 0.5 + side * eccentricity * StrictMath.cos(angle), y = 0.5 - eccentricity * StrictMath.sin(angle);
         double sigma = (0.02 + 0.12 * eccentricity) * area;
         int s = Math.min(SCALES - 1, (int) (r.nextDouble() * 1.4 + eccentricity * 3)),
@@ -239,7 +241,7 @@ final class SimulatedCortex {
             for (int j = 0; j < span; j++) {
                 double dx = (x0 + j + 0.5) / g - x, dy = (y0 + i + 0.5) / g - y;
                 double w = StrictMath.exp(-(dx * dx + dy * dy) / (2 * sigma * sigma + 1.0 / (g * g)));
-                for (int k = 0; k < 2; k++) { // the preferred orientation and, weaker, its neighbour
+                for (int k = 0; k < 2; k++) { // The preferred orientation and, weaker, its neighbour.
                     int f = base(s) + ((o + k) % ORIENTATIONS * g + y0 + i) * g + x0 + j;
                     taps.add(new float[] {f, (float) (w * (k == 0 ? 1 : 0.4))});
                 }
@@ -252,11 +254,11 @@ final class SimulatedCortex {
         }
     }
 
-    private static int clamp(int v, int most) {
-        return Math.max(0, Math.min(most, v));
+    private static int clamp(int v, int max) {
+        return Math.max(0, Math.min(max, v));
     }
 
-    /** Features of a photograph u8 [64, 64, 3], then its units; a task of its own for each photograph. */
+    /** Features of a photograph u8 [64, 64, 3], then its units, then the mean energy. Thread-safe. */
     float[] features(byte[] rgb) {
         float[] grey = new float[SIDE * SIDE];
         for (int i = 0; i < grey.length; i++)
@@ -266,7 +268,7 @@ final class SimulatedCortex {
         float[] f = new float[FEATURES + UNITS + 1];
         for (int s = 0; s < SCALES; s++) {
             int g = GRID[s], n = 4 << s, w = 2 * n + 1, stride = SIDE / g, at = base(s);
-            // edges repeat: pad once
+            // Pad once, with repeated edges.
             int side = SIDE + 2 * n;
             float[] p = new float[side * side];
             for (int y = 0; y < side; y++)
@@ -323,7 +325,7 @@ final class SimulatedCortex {
         return f;
     }
 
-    /** Every map averaged over a 4 x 4 grid. */
+    /** Averages every feature map to a 4 x 4 grid. */
     private static float[] pool(float[] f) {
         float[] p = new float[POOLED];
         int out = 0;
@@ -345,9 +347,9 @@ final class SimulatedCortex {
         return out;
     }
 
-    /** The signal of all vertices of a hemisphere, standardised once calibrated, to {@code out[at...]}. */
+    /** Writes the signal of all vertices of a hemisphere to {@code out[at...]}; standardised after {@link #calibrate}. */
     void signal(Hemisphere h, float[] features, float[] out, int at) {
-        // suppression by the surround, here the whole field's energy
+        // Suppression by the surround: the energy of the whole field.
         float surround = (float) Math.sqrt(features[FEATURES + UNITS]);
         for (int v = 0; v < h.vertices; v++) {
             int base = h.early[v] ? 0 : FEATURES;
@@ -359,7 +361,8 @@ final class SimulatedCortex {
     }
 
     /**
-     * Sets mean and deviation of every vertex from the features of example photographs; flat vertices get no signal.
+     * Sets mean and standard deviation of every vertex from the features of example photographs. Vertices with constant
+     * responses get no signal.
      */
     void calibrate(List<float[]> examples) {
         for (Hemisphere h : hemispheres) {
@@ -370,7 +373,7 @@ final class SimulatedCortex {
             for (float[] f : examples) {
                 signal(h, f, s, 0);
                 for (int v = 0; v < h.vertices; v++) {
-                    double d = s[v] - first[v]; // about the first: no cancellation
+                    double d = s[v] - first[v]; // Relative to the first response, to avoid cancellation.
                     sum[v] += d;
                     squares[v] += d * d;
                 }

@@ -25,21 +25,24 @@ import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
 
 /**
- * Writes a simulated subject in exactly the challenge's layout, from any photographs. Three repeats of each image are
- * averaged; before that signal and noise of a vertex together have unit variance. Beside the challenge's files:
- * {@code {lh,rh}_noise_ceiling.npy} (fractions, of the averaged responses), {@code dataset.json}, and outside the
- * subject's folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal bytes,
- * whatever the number of threads; memory does not grow with the number of images.
+ * Writes a simulated subject in exactly the challenge's layout, from any photographs. The response to an image is the mean
+ * of three repeats; in one repeat, signal and noise of a vertex together have unit variance. In addition to the
+ * challenge's files: {@code {lh,rh}_noise_ceiling.npy} (fractions, of the mean responses), {@code dataset.json}, and
+ * outside the subject folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal
+ * bytes, for any number of threads. Memory does not grow with the number of images.
  */
 public final class SimulatedDataset {
-    /** Images of the challenge: training and test of subjects 1 to 8. */
+    /** Vertices of a hemisphere in fsaverage space; images per block; images for calibration; repeats of an image. */
     private static final int FSAVERAGE = 163842, BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
 
     /**
+     * Options of a simulated data set.
+     *
      * @param out folder of the data set
-     * @param subject 1 to 8: decides vertex counts and which ROIs there are
-     * @param photographs files to take images from
-     * @param training number of training images; @param test of test images
+     * @param subject 1 to 8; determines the vertex counts and the ROIs
+     * @param photographs files to crop images from
+     * @param training number of training images
+     * @param test number of test images
      * @param imageSize side of an image, in pixels; 425 in the challenge
      */
     public record Options(
@@ -48,10 +51,10 @@ public final class SimulatedDataset {
             if (subject < 1 || subject > 8)
                 throw new InputException("subject " + subject, "does not exist", "Choose 1 to 8");
             if (training < 2 || test < 2)
-                throw new InputException("number of images", "is too small", "Ask for at least 2 of each split");
+                throw new InputException("number of images", "is too small", "Give at least 2 for each split");
             if (training > 9999 || test > 9999)
                 throw new InputException(
-                        "number of images", "is too large for the challenge's file names", "Ask for at most 9999");
+                        "number of images", "is too large for the challenge's file names", "Give at most 9999");
             if (imageSize < 32)
                 throw new InputException("image size " + imageSize, "is too small", "Choose at least 32 pixels");
             photographs = List.copyOf(photographs);
@@ -60,15 +63,19 @@ public final class SimulatedDataset {
 
     private SimulatedDataset() {}
 
-    /** Writes the data set; a subject's folder that is there already is refused. */
+    /**
+     * Writes the data set.
+     *
+     * @throws InputException if the subject folder already exists
+     */
     public static void write(Options o, Consumer<String> log) {
         write(o, Challenge.vertices(o.subject), log);
     }
 
     /**
-     * Writes a data set of another size than the challenge's.
+     * Writes a data set with other vertex counts than the challenge.
      *
-     * @param vertices of the left and the right hemisphere
+     * @param vertices {left, right}
      */
     public static void write(Options o, int[] vertices, Consumer<String> log) {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
@@ -114,11 +121,11 @@ public final class SimulatedDataset {
         try {
             Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be given its name: " + e, "Choose another folder", e);
+            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose another folder", e);
         }
     }
 
-    /** Where the responses to the test images are, apart from what training sees. */
+    /** The folder of the responses to the test images, outside the subject folder, so that training never reads them. */
     public static Path heldOut(Path data, int subject) {
         return data.resolve(AlgonautsSubject.folderName(subject) + "_held_out");
     }
@@ -136,7 +143,7 @@ public final class SimulatedDataset {
         return image.resize(SimulatedCortex.SIDE, SimulatedCortex.SIDE).pixels();
     }
 
-    /** Crops of the photographs: which, from where and how large is decided by seed, split and index. */
+    /** Crops of the photographs. Seed, split and index determine photograph, position and size of a crop. */
     private static final class Photos {
         private static final int DISJOINT = 20;
         private final List<Path> files;
@@ -146,7 +153,7 @@ public final class SimulatedDataset {
 
         Photos(List<Path> files, long seed) {
             if (files.isEmpty())
-                throw new InputException("photographs", "there are none", "Give a folder of PNG or JPEG files");
+                throw new InputException("photographs", "the list is empty", "Give a folder of PNG or JPEG files");
             this.files = files;
             this.seed = seed;
             order = IntStream.range(0, files.size()).toArray();
@@ -156,11 +163,11 @@ public final class SimulatedDataset {
                 order[i] = order[j];
                 order[j] = t;
             }
-            // a few photographs that serve many images stay in memory
+            // A few photographs with many crops stay in memory.
             kept = shared() ? files.stream().map(Images::read).toArray(Images.Rgb[]::new) : null;
         }
 
-        /** Whether training and test images come from the same photographs, at other places. */
+        /** Whether training and test images are different crops of the same photographs. */
         boolean shared() {
             return files.size() < DISJOINT;
         }
@@ -170,10 +177,11 @@ public final class SimulatedDataset {
             int forTest = shared() ? 0 : Math.max(1, files.size() / 10), n = files.size();
             int pick = shared() ? i % n : training ? i % (n - forTest) : n - forTest + i % forTest;
             Images.Rgb photo = kept != null ? kept[order[pick]] : Images.read(files.get(order[pick]));
-            int least = Math.min(photo.height(), photo.width());
-            // the first image of a photograph is its centre, the others are crops anywhere
+            int shorter = Math.min(photo.height(), photo.width());
+            // The first image of a photograph is its centre, further images are random crops.
             boolean whole = !shared() && i < (training ? n - forTest : forTest);
-            int side = whole ? least : Math.max(Math.min(least, 24), (int) (least * (0.2 + 0.5 * r.nextDouble())));
+            int side =
+                    whole ? shorter : Math.max(Math.min(shorter, 24), (int) (shorter * (0.2 + 0.5 * r.nextDouble())));
             int x = whole ? (photo.width() - side) / 2 : r.nextInt(photo.width() - side + 1);
             int y = whole ? (photo.height() - side) / 2 : r.nextInt(photo.height() - side + 1);
             return photo.crop(x, y, side, side).resize(o.imageSize, o.imageSize);
@@ -202,7 +210,7 @@ public final class SimulatedDataset {
                 IntStream.range(0, count).parallel().forEach(k -> {
                     int i = from + k;
                     Images.Rgb image = photos.image(o, training, i);
-                    // image numbers of the Natural Scenes Dataset run from 0 to 72999: here any that are not used twice
+                    // Image numbers of the Natural Scenes Dataset run from 0 to 72999; any distinct numbers will do.
                     Images.writePng(
                             images.resolve(
                                     String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))),
@@ -225,8 +233,8 @@ public final class SimulatedDataset {
     }
 
     /**
-     * With x the part of the signal in the variance of one presentation, the ceiling of three averaged ones is NC = x /
-     * (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
+     * Adds noise to the signal. Let x be the fraction of the variance of one repeat that is signal. The noise ceiling of
+     * the mean of three repeats is NC = x / (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
      */
     private static void respond(
             SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {
@@ -264,7 +272,7 @@ public final class SimulatedDataset {
         }
     }
 
-    /** Which ROIs a subject of the challenge has: {left, right} by name. */
+    /** Whether a challenge subject has an ROI: {left, right} by ROI name. */
     private static Map<String, boolean[]> presence(int subject) {
         Map<String, boolean[]> m = new LinkedHashMap<>();
         try (BufferedReader in = new BufferedReader(new InputStreamReader(

@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Simulated subjects in the challenge's layout, with responses that are a known function of the photographs. */
+/** Simulated subjects in the challenge's layout, whose responses are a known function of the photographs plus noise. */
 package org.cortigan.simulate;
