@@ -19,20 +19,20 @@ import java.util.concurrent.ThreadLocalRandom;
 import org.cortigan.InputException;
 
 /**
- * Whole-file writes that a reader sees complete or not at all, whenever the process dies: bytes go to a temporary name
- * in the target's folder, are forced to the disk, and take the target's name in one atomic move. A failure deletes the
- * temporary file, leaves an older target as it was, and throws {@link InputException} naming path and remedy.
+ * Writes whole files atomically: readers see the complete file or none, even if the process dies. The bytes go to a
+ * temporary file in the target's folder, are forced to disk, and get the target's name in one atomic move. A failure
+ * deletes the temporary file, keeps an older target unchanged, and throws {@link InputException} with path and remedy.
  */
 public final class AtomicFiles {
     private AtomicFiles() {}
 
-    /** A consumer that may fail with an IOException. */
+    /** A consumer that may throw an IOException. */
     @FunctionalInterface
     public interface IOConsumer<T> {
         void accept(T t) throws IOException;
     }
 
-    /** Opens the temporary file; tests replace it to reach a full disk. */
+    /** Opens the temporary file. Tests replace it to simulate a full disk. */
     @FunctionalInterface
     interface Opener {
         Opener NEW_FILE = p -> FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
@@ -40,7 +40,7 @@ public final class AtomicFiles {
         FileChannel open(Path temp) throws IOException;
     }
 
-    /** Replaces {@code target} with what {@code body} writes to a buffered stream; the stream is closed for it. */
+    /** Replaces {@code target} with what {@code body} writes to a buffered stream, which {@code body} need not close. */
     public static void write(Path target, IOConsumer<OutputStream> body) {
         write(target, body, Opener.NEW_FILE);
     }
@@ -71,7 +71,7 @@ public final class AtomicFiles {
         write(target, text.getBytes(StandardCharsets.UTF_8));
     }
 
-    /** A file on its way: {@link #commit} gives it its name; closed without that, it is deleted. */
+    /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
     static final class Pending implements AutoCloseable {
         final FileChannel channel;
         private final Path target;
@@ -79,7 +79,7 @@ public final class AtomicFiles {
         private final long needBytes;
         private boolean done;
 
-        /** @param needBytes the file's final size, or -1 where it is not known */
+        /** @param needBytes final size of the file; -1 if unknown */
         Pending(Path target, long needBytes, Opener opener) {
             this.target = target;
             this.needBytes = needBytes;
@@ -87,7 +87,7 @@ public final class AtomicFiles {
             if (folder == null || Files.isDirectory(target)) {
                 throw new InputException(
                         target.toString(),
-                        "this is a folder; a file is to be written here",
+                        "is a folder, but a file is to be written",
                         "Choose another name or remove the folder");
             }
             temp = folder.resolve("." + target.getFileName() + "."
@@ -95,7 +95,7 @@ public final class AtomicFiles {
             FileChannel opened = null;
             try {
                 if (needBytes > 0) {
-                    // Files.getFileStore fails for a missing folder with the same exception as opening would.
+                    // For a missing folder, Files.getFileStore throws the same exception as opening the file.
                     long free = Files.getFileStore(folder).getUsableSpace();
                     if (free < needBytes) {
                         throw full(free, null);
@@ -130,8 +130,8 @@ public final class AtomicFiles {
             try (FileChannel folder = FileChannel.open(temp.getParent(), StandardOpenOption.READ)) {
                 folder.force(true);
             } catch (IOException e) {
-                // Not every system opens folders (Windows does not). The file is complete; only how soon its new
-                // name is durable is then the system's affair.
+                // Some systems cannot open folders (Windows). The file is complete; the system decides when its new
+                // name is durable.
             }
         }
 
@@ -148,7 +148,7 @@ public final class AtomicFiles {
                 throw new InputException(
                         temp.toString(),
                         "the unfinished file cannot be deleted: " + InputFiles.reason(e),
-                        "Delete it by hand",
+                        "Delete the file by hand",
                         e);
             }
         }
@@ -190,7 +190,7 @@ public final class AtomicFiles {
             return new InputException(
                     target.toString(),
                     "the disk is full" + figures,
-                    "Free space on it or choose a folder on another disk",
+                    "Free disk space or choose a folder on another disk",
                     e);
         }
     }

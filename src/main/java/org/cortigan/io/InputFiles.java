@@ -12,13 +12,17 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import org.cortigan.InputException;
 
-/** Opening of input files with one clear message for each way it can fail. */
+/** Opens input files, with a clear message for each way in which that can fail. */
 public final class InputFiles {
     private static final int MAX_QUOTED = 80;
 
     private InputFiles() {}
 
-    /** A missing file, a folder or a refused access is an InputException. */
+    /**
+     * Checks that a file can be read.
+     *
+     * @throws InputException if the file is missing, a folder or not readable
+     */
     public static void check(Path path) {
         try (FileChannel c = open(path)) {
             c.size();
@@ -27,10 +31,14 @@ public final class InputFiles {
         }
     }
 
-    /** Opens a regular file for reading; a missing file, a folder or a refused access is an InputException. */
+    /**
+     * Opens a regular file for reading.
+     *
+     * @throws InputException if the file is missing, a folder or not readable
+     */
     public static FileChannel open(Path path) {
         if (Files.isDirectory(path)) {
-            throw new InputException(path.toString(), "this is a folder, not a file", "Name a file");
+            throw new InputException(path.toString(), "is a folder, not a file", "Give a file");
         }
         try {
             return FileChannel.open(path, StandardOpenOption.READ);
@@ -39,7 +47,13 @@ public final class InputFiles {
         }
     }
 
-    /** The whole file; one longer than {@code maxBytes} is refused before anything is allocated. */
+    /**
+     * Reads a whole file.
+     *
+     * @param maxBytes size limit, checked before anything is allocated
+     * @param what what the file should be, for messages
+     * @throws InputException if the file cannot be read or exceeds the limit
+     */
     public static byte[] readAll(Path path, int maxBytes, String what) {
         try (FileChannel channel = open(path)) {
             long size = channel.size();
@@ -55,7 +69,7 @@ public final class InputFiles {
         }
     }
 
-    /** The first {@code n} bytes of a channel, fewer only where the file shrank meanwhile. */
+    /** Reads the first {@code n} bytes of a channel; fewer if the file has become shorter. */
     public static byte[] read(FileChannel channel, int n) throws IOException {
         ByteBuffer buffer = ByteBuffer.allocate(n);
         int got = 0;
@@ -65,22 +79,24 @@ public final class InputFiles {
         return buffer.hasRemaining() ? java.util.Arrays.copyOf(buffer.array(), buffer.position()) : buffer.array();
     }
 
+    /** The exception for a file that cannot be read. */
     public static InputException unreadable(Path path, IOException e) {
         if (e instanceof NoSuchFileException) {
             return new InputException(path.toString(), "no such file", "Check the path", e);
         }
         if (e instanceof AccessDeniedException) {
-            return new InputException(path.toString(), "no permission to read it", "Change its permissions", e);
+            return new InputException(path.toString(), "no permission to read this file", "Change its permissions", e);
         }
         return new InputException(path.toString(), "cannot be read: " + reason(e), "Check the file and its disk", e);
     }
 
+    /** The reason of an exception, in one line. */
     public static String reason(IOException e) {
         String reason = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : e.getMessage();
         return reason == null || reason.isEmpty() ? e.getClass().getSimpleName() : reason.replaceAll("\\R", " ");
     }
 
-    /** Text from an untrusted file made fit for a one-line message: quoted, shortened, control characters escaped. */
+    /** Quotes text from an untrusted file for a one-line message: shortens it and escapes characters beyond ASCII. */
     public static String quote(String text) {
         StringBuilder out = new StringBuilder("'");
         for (int i = 0; i < text.length() && i < MAX_QUOTED; i++) {

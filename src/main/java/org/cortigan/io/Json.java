@@ -25,9 +25,9 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * JSON as plain Java values: Map (in the text's order), List, String, Boolean, null, and Number (Long, Double, or
- * BigInteger beyond 64 bits). Reading bounds depth, number length and text size, and refuses duplicate keys; writing
- * gives null for numbers that are not finite, since JSON has none.
+ * Reads and writes JSON as plain Java values: Map (in the order of the text), List, String, Boolean, null, and Number
+ * (Long, Double, or BigInteger beyond 64 bits). Reading limits depth, number length and text size, and rejects duplicate
+ * keys. Writing turns numbers that are not finite into null, because JSON cannot represent them.
  */
 public final class Json {
     private static final int MAX_DEPTH = 64;
@@ -35,7 +35,7 @@ public final class Json {
 
     private static final JsonFactory FACTORY = JsonFactory.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            // Keys come from untrusted files: no shared symbol table to be flooded.
+            // Keys come from untrusted files, which could flood a shared symbol table.
             .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
             .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
             .streamReadConstraints(StreamReadConstraints.builder()
@@ -52,13 +52,13 @@ public final class Json {
      * Parses one JSON text.
      *
      * @param where names the source in messages, for example a path
-     * @throws InputException for malformed, too deep or too long text, or a key that comes twice
+     * @throws InputException if the text is malformed, too deep or too long, or has a duplicate key
      */
     public static Object parse(String text, String where) {
         return parse(text.getBytes(StandardCharsets.UTF_8), where);
     }
 
-    /** As {@link #parse(String, String)}, from UTF-8. */
+    /** The same from UTF-8 bytes. */
     public static Object parse(byte[] utf8, String where) {
         if (utf8.length > MAX_BYTES) {
             throw new InputException(
@@ -66,7 +66,7 @@ public final class Json {
                     utf8.length + " bytes of JSON are too many (limit " + MAX_BYTES + ")",
                     "Check that this is the right file");
         }
-        // A string, not bytes, goes to the parser: it guesses no encoding then.
+        // Give the parser a string: with bytes, it would guess the encoding.
         try (JsonParser p = FACTORY.createParser(new String(utf8, StandardCharsets.UTF_8))) {
             if (p.nextToken() == null) {
                 throw new InputException(where, "the JSON is empty", "Check the file");
@@ -79,7 +79,7 @@ public final class Json {
         } catch (JsonProcessingException e) {
             throw new InputException(
                     where,
-                    "no valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
+                    "not valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
                             + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()) + ")",
                     "Repair the JSON",
                     e);
@@ -93,7 +93,12 @@ public final class Json {
         return object(parse(InputFiles.readAll(path, MAX_BYTES, "a JSON file"), path.toString()), path.toString());
     }
 
-    /** {@code value} as an object, or an InputException naming {@code where}. */
+    /**
+     * Casts a value to a JSON object.
+     *
+     * @param where source of the value, for messages
+     * @throws InputException if the value is not an object
+     */
     public static Map<String, Object> object(Object value, String where) {
         if (!(value instanceof Map<?, ?>)) {
             throw new InputException(where, "a JSON object ({...}) is needed", "Repair the JSON");
@@ -158,12 +163,12 @@ public final class Json {
         return s.length() > 200 ? s.substring(0, 200) + "..." : s;
     }
 
-    /** One line of JSON. */
+    /** JSON in one line. */
     public static String compact(Object value) {
         return text(value, false);
     }
 
-    /** Indented JSON, ending in a newline; the same text on every system. */
+    /** Indented JSON that ends in a newline; the same text on every system. */
     public static String pretty(Object value) {
         return text(value, true) + "\n";
     }
@@ -220,7 +225,7 @@ public final class Json {
         } else if (value instanceof Boolean b) {
             g.writeBoolean(b);
         } else if (value instanceof Float || value instanceof Double) {
-            // As text of its own type: the float 0.1 is 0.1, not 0.10000000149.
+            // Write a float as a float: 0.1, not 0.10000000149.
             double v = ((Number) value).doubleValue();
             g.writeRawValue(Double.isFinite(v) ? value.toString() : "null");
         } else if (value instanceof Number) {

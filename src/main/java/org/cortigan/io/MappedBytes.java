@@ -8,11 +8,11 @@ import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
 
 /**
- * Read-only bytes of a file with 64-bit positions, as a row of maps because one Java map ends at 2 GiB. All reads are
- * absolute, so that threads share an instance, and allocate nothing. Little-endian.
+ * Read-only little-endian bytes of a file with 64-bit positions. The file is mapped in segments, because a Java map is
+ * limited to 2 GiB. All reads are absolute, so that threads can share an instance, and allocate nothing.
  */
 final class MappedBytes {
-    /** A multiple of every element size: an element at a multiple of its size never straddles two maps. */
+    /** A multiple of every element size, so that aligned elements never straddle two segments. */
     static final int SEGMENT = 1 << 30;
 
     private final ByteBuffer[] segments;
@@ -40,7 +40,7 @@ final class MappedBytes {
         return new MappedBytes(maps, segment, size);
     }
 
-    /** Bytes that are in memory already. */
+    /** Wraps bytes that are already in memory. */
     static MappedBytes of(ByteBuffer bytes) {
         return new MappedBytes(new ByteBuffer[] {bytes.slice()}, Integer.MAX_VALUE, bytes.remaining());
     }
@@ -49,7 +49,7 @@ final class MappedBytes {
         return size;
     }
 
-    /** Copies {@code n} bytes to {@code dst} at its position, which advances. */
+    /** Copies {@code n} bytes to the position of {@code dst}, which advances. */
     void get(long pos, ByteBuffer dst, int n) {
         while (n > 0) {
             ByteBuffer from = segments[(int) (pos / segment)];

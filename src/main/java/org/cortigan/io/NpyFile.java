@@ -12,13 +12,12 @@ import org.cortigan.InputException;
 import org.cortigan.graph.Half;
 
 /**
- * A numpy array on disk (npy format 1.0, 2.0 and 3.0), read-only by memory map, of any size; C order and little-endian
- * only. A row is one index of the first axis: one image's responses where the shape is (images, vertices); a 0-d array
- * is one row of one element. Reads allocate nothing and may come from many threads. Source of the format:
- * numpy.lib.format.
+ * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map; C order and little-endian only.
+ * A row is one index of the first axis, for example the responses to one image if the shape is (images, vertices). A 0-d
+ * array is one row of one element. Row reads allocate nothing. Thread-safe. Source of the format: numpy.lib.format.
  *
- * <p>{@link #close} forbids further reads; the operating system's map goes when the garbage collector finds it (Java
- * has no safe explicit unmap), which matters only for replacing a file on Windows.
+ * <p>{@link #close} forbids further reads. The memory map itself remains until the garbage collector frees it, because
+ * Java has no safe explicit unmap; this matters only for replacing a file on Windows.
  */
 public final class NpyFile implements AutoCloseable {
     private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
@@ -31,7 +30,7 @@ public final class NpyFile implements AutoCloseable {
     private final int rowElements;
     private volatile MappedBytes data;
 
-    /** What a npy header says. @param offset of the first byte behind the header */
+    /** The content of a npy header. @param offset position of the first byte after the header */
     record Header(NpyType type, long[] shape, int offset) {}
 
     private NpyFile(Path path, Header header, int rowElements, MappedBytes data) {
@@ -42,9 +41,9 @@ public final class NpyFile implements AutoCloseable {
     }
 
     /**
-     * Opens a file and checks it: magic, version, header, and that the declared size is the file's size.
+     * Opens a file and checks magic, version, header, and that the declared size equals the size of the file.
      *
-     * @throws InputException for a missing or malformed file, Fortran order, big-endian or unknown element types
+     * @throws InputException if the file is missing or malformed, in Fortran order, big-endian or of an unknown type
      */
     public static NpyFile open(Path path) {
         return open(path, MappedBytes.SEGMENT);
@@ -63,7 +62,7 @@ public final class NpyFile implements AutoCloseable {
         }
     }
 
-    /** A whole file that is in memory already; {@code path} only names it. */
+    /** Parses a file that is already in memory; {@code path} only names it in messages. */
     public static NpyFile parse(Path path, ByteBuffer file) {
         Header header = header(path, file);
         int rowElements = checkSize(path, header, file.limit());
@@ -113,12 +112,12 @@ public final class NpyFile implements AutoCloseable {
         return new HeaderParser(path, dict).parse(start + text.length);
     }
 
-    /** The elements of a row, after the check that header and file size agree. */
+    /** Checks that header and file size agree, and returns the number of elements per row. */
     private static int checkSize(Path path, Header header, long fileBytes) {
         if (header.type == NpyType.OBJECT) {
             throw new InputException(
                     path.toString(),
-                    "this array holds pickled Python objects, not numbers",
+                    "holds pickled Python objects, not numbers",
                     "Save it with a numeric dtype, for example a.astype('float32')");
         }
         String shape = Arrays.toString(header.shape);
@@ -186,7 +185,11 @@ public final class NpyFile implements AutoCloseable {
         return path;
     }
 
-    /** This file, when it has the type and number of axes named. */
+    /**
+     * Checks element type and number of axes, and returns this file.
+     *
+     * @throws InputException if they differ
+     */
     public NpyFile require(NpyType type, int rank) {
         if (header.type != type) {
             throw new InputException(
@@ -213,25 +216,27 @@ public final class NpyFile implements AutoCloseable {
         data().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
     }
 
-    /** Copies the raw little-endian bytes of row {@code row} to {@code dst} at its position, which advances. */
+    /** Copies the raw little-endian bytes of row {@code row} to the position of {@code dst}, which advances. */
     public void readRow(long row, ByteBuffer dst) {
         int n = rowElements * header.type.bytes();
         if (dst.remaining() < n) {
-            throw new IllegalArgumentException("a row has " + n + " bytes, the buffer has room for " + dst.remaining());
+            throw new IllegalArgumentException(
+                    "a row has " + n + " bytes, but the buffer has " + dst.remaining() + " left");
         }
         data().get(java.util.Objects.checkIndex(row, rows()) * n, dst, n);
     }
 
     /**
-     * A one-dimensional array of any integer or boolean width, as ROI masks are.
+     * Reads a one-dimensional array of any integer or boolean type, such as an ROI mask.
      *
-     * @throws InputException for floats, another number of axes, or a value outside the range of int
+     * @throws InputException if the elements are floats, the array is not one-dimensional, or a value exceeds int
      */
     public int[] toIntArray() {
         if (!header.type.isInteger() || header.shape.length != 1) {
             throw new InputException(
                     path.toString(),
-                    header.type + " of shape " + Arrays.toString(header.shape) + " is no one-dimensional integer array",
+                    header.type + " of shape " + Arrays.toString(header.shape)
+                            + " is not a one-dimensional integer array",
                     "Save it with a.astype('int32').ravel()");
         }
         MappedBytes in = data();
@@ -244,14 +249,14 @@ public final class NpyFile implements AutoCloseable {
                         "element " + i + " is "
                                 + (header.type == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
                                 + ", outside the range of a 32-bit integer",
-                        "ROI ids are small integers; check the file");
+                        "Check the file: ROI ids are small integers");
             }
             out[i] = (int) v;
         }
         return out;
     }
 
-    /** The whole array in C order, every numeric type converted (float64 is rounded). */
+    /** Reads the whole array in C order and converts any numeric type (float64 is rounded). */
     public float[] toFloatArray() {
         MappedBytes in = data();
         float[] out = new float[elements()];
@@ -265,7 +270,7 @@ public final class NpyFile implements AutoCloseable {
         return out;
     }
 
-    /** The whole array in C order, every numeric type converted. */
+    /** Reads the whole array in C order and converts any numeric type. */
     public double[] toDoubleArray() {
         MappedBytes in = data();
         double[] out = new double[elements()];
@@ -276,9 +281,10 @@ public final class NpyFile implements AutoCloseable {
     }
 
     /**
-     * Reads the whole array once in bounded memory and refuses NaN and infinity.
+     * Reads the whole array in bounded memory and checks that all values are finite.
      *
-     * @param what names the content in the message, for example {@code "fMRI responses"}
+     * @param what content of the array, for messages, for example {@code "fMRI responses"}
+     * @throws InputException if a value is NaN or infinite
      */
     public void checkFinite(String what) {
         if (!header.type.isFloat()) {
@@ -328,7 +334,7 @@ public final class NpyFile implements AutoCloseable {
             throw new InputException(
                     path.toString(),
                     n + " elements do not fit in one Java array",
-                    "This file is expected to be small; check that it is the right one");
+                    "Check that this is the right file: it should be small");
         }
         return (int) n;
     }
@@ -354,14 +360,14 @@ public final class NpyFile implements AutoCloseable {
             case F64 -> Double.longBitsToDouble(in.longAt(8 * i));
             case U64 -> {
                 long v = in.longAt(8 * i);
-                // Half with the lost bit kept as sticky bit, then doubled: correctly rounded above 2^63.
+                // For v >= 2^63: halve, keep the lost bit as a sticky bit, and double, which rounds correctly.
                 yield v >= 0 ? v : 2.0 * (v >>> 1 | v & 1);
             }
             default -> integer(in, i);
         };
     }
 
-    /** The header is a Python dictionary literal with exactly the keys descr, fortran_order and shape. */
+    /** Parses a header: a Python dictionary literal with exactly the keys descr, fortran_order and shape. */
     private static final class HeaderParser {
         private final Path path;
         private final String s;
@@ -427,7 +433,7 @@ public final class NpyFile implements AutoCloseable {
             if (type == null) {
                 throw new InputException(
                         path.toString(),
-                        "header field 'descr' " + InputFiles.quote(descr) + " is no element type that is read here",
+                        "header field 'descr' " + InputFiles.quote(descr) + " is not a supported element type",
                         "Save it with a.astype('float32') or an integer type");
             }
             if (fortran) {
@@ -499,7 +505,7 @@ public final class NpyFile implements AutoCloseable {
                     throw bad("a length expected at character " + i);
                 }
                 out[n++] = v;
-                if (peek() == 'L') { // Python 2 wrote long integers so
+                if (peek() == 'L') { // Python 2 long integers end in L
                     i++;
                 }
                 if (n == 1 || peek() != ')') { // (3,) is a tuple, (3) is not

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
-/** Element types of a npy file that the engine reads or writes; multi-byte types are little-endian. */
+/** Supported element types of npy files; multi-byte types are little-endian. */
 public enum NpyType {
     F16("<f2", 2),
     F32("<f4", 4),
@@ -15,7 +15,7 @@ public enum NpyType {
     I32("<i4", 4),
     U64("<u8", 8),
     I64("<i8", 8),
-    /** Pickled Python objects: no fixed size; only {@link NumpyPickle} reads them. */
+    /** Pickled Python objects, which have no fixed size. Only {@link NumpyPickle} reads them. */
     OBJECT("|O", 0);
 
     private final String descr;
@@ -26,7 +26,7 @@ public enum NpyType {
         this.bytes = bytes;
     }
 
-    /** numpy's type string, for example {@code <f4}. */
+    /** The type string of numpy, for example {@code <f4}. */
     public String descr() {
         return descr;
     }
@@ -46,7 +46,7 @@ public enum NpyType {
         return !isFloat() && this != OBJECT;
     }
 
-    /** The type of a descr string, or null where the engine has none (byte order is judged by the caller). */
+    /** The type of a descr string; null if unsupported, which includes big-endian types. */
     static NpyType of(String descr) {
         for (NpyType t : values()) {
             if (t.descr.equals(descr)

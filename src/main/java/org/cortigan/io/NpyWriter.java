@@ -10,12 +10,12 @@ import java.util.Arrays;
 import org.cortigan.InputException;
 
 /**
- * Streams an array to a npy file (format 1.0, C order, little-endian; the bytes that numpy.save writes). The data goes
- * to a temporary name in the same folder; {@link #commit} checks that it is complete and gives the file its name;
+ * Streams an array to a npy file (format 1.0, C order, little-endian), with the same bytes as numpy.save. The data go to a
+ * temporary file in the same folder. {@link #commit} checks that the file is complete and gives it its name;
  * {@link #close} without commit deletes it. Not thread-safe.
  */
 public final class NpyWriter implements AutoCloseable {
-    /** numpy leaves room in the header for the first axis to grow to this many digits. */
+    /** numpy reserves space in the header for the first axis to grow to this many digits. */
     private static final int GROWTH_DIGITS = 21;
 
     private final AtomicFiles.Pending file;
@@ -53,7 +53,7 @@ public final class NpyWriter implements AutoCloseable {
     /**
      * Starts a file of exactly this shape.
      *
-     * @throws InputException where the folder is missing or not writable, or the disk has too little room
+     * @throws InputException if the folder is missing or not writable, or the disk has too little free space
      */
     public static NpyWriter create(Path path, NpyType type, long... shape) {
         return create(path, type, AtomicFiles.Opener.NEW_FILE, shape);
@@ -66,7 +66,7 @@ public final class NpyWriter implements AutoCloseable {
         return new NpyWriter(path, type, opener, shape);
     }
 
-    /** The header bytes numpy itself writes, magic to padding. */
+    /** The header bytes that numpy writes, from magic to padding. */
     public static byte[] header(NpyType type, long... shape) {
         StringBuilder dict =
                 new StringBuilder("{'descr': '").append(type.descr()).append("', 'fortran_order': False, 'shape': (");
@@ -91,7 +91,7 @@ public final class NpyWriter implements AutoCloseable {
                 .array();
     }
 
-    /** Appends whole rows of a float32 array ({@code len} is a multiple of the row's elements). */
+    /** Appends whole rows of a float32 array; {@code len} is a multiple of the elements of a row. */
     public void writeRow(float[] src, int off, int len) {
         if (type != NpyType.F32 || len != 0 && (rowElements == 0 || len % rowElements != 0)) {
             throw new IllegalArgumentException(
@@ -123,7 +123,11 @@ public final class NpyWriter implements AutoCloseable {
         missingBytes -= bytes;
     }
 
-    /** Completes the file under its name. @throws IllegalStateException when rows are missing */
+    /**
+     * Completes the file and gives it its name.
+     *
+     * @throws IllegalStateException if rows are missing
+     */
     public void commit() {
         if (missingBytes != 0) {
             throw new IllegalStateException(path + ": " + missingBytes + " bytes of the declared shape are missing");

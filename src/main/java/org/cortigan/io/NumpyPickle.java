@@ -12,13 +12,13 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * The challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which numpy.save stores
- * as a 0-d object array, that is, as a pickle.
+ * Reads and writes the challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which
+ * numpy.save stores as a 0-d object array, that is, as a pickle.
  *
- * <p>A pickle is a program. This reader runs it on a virtual machine of its own that knows only the instructions and
- * the five names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) which
- * numpy 1 and 2 emit for such an array; anything else is refused by name. It runs no code, follows no recursion, and
- * bounds file, steps and therefore memory.
+ * <p>A pickle is a program. This reader interprets it on a virtual machine that knows only the instructions and the five
+ * names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) that numpy 1 and 2
+ * emit for such an array. It rejects anything else and names it in the message. It runs no foreign code, does not recurse,
+ * and limits file size and steps, and therefore memory.
  */
 public final class NumpyPickle {
     private static final int MAX_FILE_BYTES = 1 << 20;
@@ -29,7 +29,7 @@ public final class NumpyPickle {
      * Reads a mapping, in the file's order.
      *
      * @return ROI id to name, unmodifiable
-     * @throws InputException for a missing or malformed file, or one that holds anything but such a dict
+     * @throws InputException if the file is missing, malformed or holds anything but such a dict
      */
     public static Map<Integer, String> readMapping(Path path) {
         return parse(path, InputFiles.readAll(path, MAX_FILE_BYTES, "a pickled ROI mapping"));
@@ -40,7 +40,7 @@ public final class NumpyPickle {
         if (header.type() != NpyType.OBJECT || header.shape().length != 0) {
             throw new InputException(
                     path.toString(),
-                    "no pickled dict in a 0-d object array",
+                    "is not a pickled dict in a 0-d object array",
                     "Give a mapping_<class>.npy of the challenge");
         }
         Object value = new Unpickler(path, file, header.offset()).run();
@@ -65,8 +65,8 @@ public final class NumpyPickle {
     }
 
     /**
-     * Writes a mapping that {@code numpy.load(path, allow_pickle=True).item()} gives back as a dict, under numpy 1 and
-     * 2 (protocol 3 and numpy 1's module names, which numpy 2 keeps for old files).
+     * Writes a mapping that {@code numpy.load(path, allow_pickle=True).item()} returns as a dict, under numpy 1 and 2
+     * (protocol 3 and the module names of numpy 1, which numpy 2 still accepts).
      */
     public static void writeMapping(Path path, Map<Integer, String> mapping) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();

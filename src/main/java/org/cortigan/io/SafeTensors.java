@@ -21,11 +21,11 @@ import org.cortigan.InputException;
 import org.cortigan.graph.Half;
 
 /**
- * Named tensors in one file, the safetensors format: an 8-byte little-endian header length, a JSON header, and the
- * tensors' little-endian bytes without a gap. Opening verifies everything the header claims: length, JSON, dtypes,
- * shapes, that offsets agree with sizes, and that the tensors cover the data exactly, without overlap. Reads come from
- * a memory map and may come from many threads; {@link #close} forbids further reads. Source of the format: the
- * safetensors project's README and reference implementation.
+ * Named tensors in one file, in the safetensors format: an 8-byte little-endian header length, a JSON header, and the
+ * little-endian bytes of the tensors without gaps. Opening verifies the header: length, JSON, dtypes, shapes, that offsets
+ * agree with sizes, and that the tensors cover the data exactly, without overlap. The file is memory-mapped. Thread-safe;
+ * {@link #close} forbids further reads. Source of the format: the safetensors project's README and reference
+ * implementation.
  */
 public final class SafeTensors implements AutoCloseable {
     private static final int MAX_HEADER_BYTES = 1 << 25;
@@ -33,7 +33,7 @@ public final class SafeTensors implements AutoCloseable {
     private static final int CHUNK_BYTES = 1 << 16;
     private static final String METADATA = "__metadata__";
 
-    /** Element types by their names in the format, in the order in which the reference implementation lays them out. */
+    /** Element types by their names in the format, in the order in which the reference implementation stores them. */
     public enum DType {
         U64(8),
         I64(8),
@@ -66,8 +66,8 @@ public final class SafeTensors implements AutoCloseable {
     /**
      * A tensor in the file.
      *
-     * @param offset of its first byte, from the start of the file
-     * @param bytes its size
+     * @param offset position of the first byte in the file
+     * @param bytes size in bytes
      */
     public record Entry(String name, DType dtype, long[] shape, long offset, long bytes) {
         /** Number of elements: the product of the shape. */
@@ -95,7 +95,7 @@ public final class SafeTensors implements AutoCloseable {
     /**
      * Opens and verifies a file.
      *
-     * @throws InputException for a missing file or anything in it that is not as the format says
+     * @throws InputException if the file is missing or violates the format
      */
     public static SafeTensors open(Path path) {
         return open(path, MappedBytes.SEGMENT);
@@ -120,7 +120,7 @@ public final class SafeTensors implements AutoCloseable {
         }
     }
 
-    /** A whole file that is in memory already; {@code path} only names it. */
+    /** Parses a file that is already in memory; {@code path} only names it in messages. */
     static SafeTensors parse(Path path, byte[] file) {
         int length = headerLength(path, file, file.length);
         Header header = header(path, Arrays.copyOfRange(file, 8, 8 + length), file.length);
@@ -136,8 +136,8 @@ public final class SafeTensors implements AutoCloseable {
         if (length < 2 || length > fileBytes - 8) {
             throw bad(
                     path,
-                    "the header claims " + Long.toUnsignedString(length) + " bytes, the file has " + (fileBytes - 8)
-                            + " behind that number");
+                    "the header claims " + Long.toUnsignedString(length) + " bytes, but the file has "
+                            + (fileBytes - 8) + " after the header length");
         }
         if (length > MAX_HEADER_BYTES) {
             throw bad(path, "a header of " + length + " bytes is not plausible (limit " + MAX_HEADER_BYTES + ")");
@@ -155,7 +155,7 @@ public final class SafeTensors implements AutoCloseable {
         if (root.containsKey(METADATA)) {
             Json.object(root.remove(METADATA), where + ", " + METADATA).forEach((key, value) -> {
                 if (!(value instanceof String s)) {
-                    throw bad(path, METADATA + " field " + InputFiles.quote(key) + " is no string");
+                    throw bad(path, METADATA + " field " + InputFiles.quote(key) + " is not a string");
                 }
                 metadata.put(key, s);
             });
@@ -188,7 +188,7 @@ public final class SafeTensors implements AutoCloseable {
     private static Entry entry(Path path, String name, Object value, long dataOffset, long dataBytes) {
         String tensor = "tensor " + InputFiles.quote(name);
         if (!(value instanceof Map<?, ?> map) || !map.keySet().equals(Set.of("dtype", "shape", "data_offsets"))) {
-            throw bad(path, tensor + " has not exactly the fields dtype, shape, data_offsets");
+            throw bad(path, tensor + " must have exactly the fields dtype, shape, data_offsets");
         }
         DType dtype = null;
         for (DType d : DType.values()) {
@@ -198,7 +198,7 @@ public final class SafeTensors implements AutoCloseable {
             throw bad(
                     path,
                     tensor + " has the unknown dtype "
-                            + (map.get("dtype") instanceof String s ? InputFiles.quote(s) : "(no string)"));
+                            + (map.get("dtype") instanceof String s ? InputFiles.quote(s) : "(not a string)"));
         }
         long[] shape = sizes(path, tensor + " field shape", map.get("shape"));
         long[] range = sizes(path, tensor + " field data_offsets", map.get("data_offsets"));
@@ -226,12 +226,12 @@ public final class SafeTensors implements AutoCloseable {
 
     private static long[] sizes(Path path, String what, Object value) {
         if (!(value instanceof List<?> list) || list.size() > MAX_RANK) {
-            throw bad(path, what + " is no list of at most " + MAX_RANK + " integers");
+            throw bad(path, what + " is not a list of at most " + MAX_RANK + " integers");
         }
         long[] out = new long[list.size()];
         for (int i = 0; i < out.length; i++) {
             if (!(list.get(i) instanceof Long v) || v < 0) {
-                throw bad(path, what + " holds something that is no size");
+                throw bad(path, what + " holds a value that is not a size");
             }
             out[i] = v;
         }
@@ -240,27 +240,31 @@ public final class SafeTensors implements AutoCloseable {
 
     private static InputException bad(Path path, String problem) {
         return new InputException(
-                path.toString(), "no valid safetensors file: " + problem, "Copy or download the file again");
+                path.toString(), "is not a valid safetensors file: " + problem, "Copy or download the file again");
     }
 
-    /** Names in the order of the file's data. */
+    /** Names of the tensors, in the order of the data in the file. */
     public Set<String> names() {
         return entries.keySet();
     }
 
-    /** @throws InputException where there is no tensor of this name */
+    /**
+     * The tensor of a name.
+     *
+     * @throws InputException if there is no such tensor
+     */
     public Entry entry(String name) {
         Entry e = entries.get(name);
         if (e == null) {
             throw new InputException(
                     path.toString(),
-                    "there is no tensor " + InputFiles.quote(name) + " among its " + entries.size(),
+                    "has no tensor " + InputFiles.quote(name) + " among its " + entries.size(),
                     "Check that the file belongs to this model");
         }
         return e;
     }
 
-    /** The file's own notes, name to text. */
+    /** The metadata of the file, by key. */
     public Map<String, String> metadata() {
         return metadata;
     }
@@ -270,9 +274,10 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /**
-     * A tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
+     * Reads a tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
      *
-     * @throws InputException for another dtype, an unknown name, or more elements than an array can have
+     * @throws InputException if the dtype is another, the name is unknown, or the tensor has too many elements for an
+     *     array
      */
     public float[] floats(String name) {
         Entry e = entry(name);
@@ -309,12 +314,12 @@ public final class SafeTensors implements AutoCloseable {
         return out;
     }
 
-    /** Copies a tensor's raw little-endian bytes to {@code dst} at its position, which advances. */
+    /** Copies the raw little-endian bytes of a tensor to the position of {@code dst}, which advances. */
     public void read(String name, ByteBuffer dst) {
         Entry e = entry(name);
         if (dst.remaining() < e.bytes) {
             throw new IllegalArgumentException(
-                    "tensor " + name + " has " + e.bytes + " bytes, the buffer has room for " + dst.remaining());
+                    "tensor " + name + " has " + e.bytes + " bytes, but the buffer has " + dst.remaining() + " left");
         }
         data().get(e.offset - dataOffset, dst, (int) e.bytes);
     }
@@ -333,9 +338,9 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /**
-     * Collects tensors and writes them in one {@link #commit}. The bytes depend only on what was added, not on the
-     * order of adding: by dtype, larger ones first (which aligns every tensor), then by name; metadata by key; the
-     * header is padded so that the data starts at a multiple of 8. So the reference implementation does it.
+     * Collects tensors and writes them in one {@link #commit}. The bytes do not depend on the order of the calls: as in
+     * the reference implementation, tensors are sorted by dtype, larger ones first (which aligns every tensor), then by
+     * name; metadata are sorted by key; the header is padded so that the data start at a multiple of 8.
      */
     public static final class Writer {
         private record Pending(DType dtype, long[] shape, int bytes, Supplier<ByteBuffer> data) {}
@@ -358,12 +363,12 @@ public final class SafeTensors implements AutoCloseable {
             return this;
         }
 
-        /** Adds a tensor whose little-endian bytes lie between the buffer's position and limit at commit time. */
+        /** Adds a tensor whose little-endian bytes are between position and limit of the buffer at commit. */
         public Writer add(String name, DType dtype, long[] shape, ByteBuffer data) {
             return add(name, dtype, shape, () -> data);
         }
 
-        /** Adds a tensor whose bytes are asked for at commit, one tensor at a time; at most 2 GiB. */
+        /** Adds a tensor of at most 2 GiB. Its bytes are requested at commit, one tensor at a time. */
         public Writer add(String name, DType dtype, long[] shape, Supplier<ByteBuffer> data) {
             long bytes = dtype.bytes;
             for (long n : shape) {
@@ -390,9 +395,9 @@ public final class SafeTensors implements AutoCloseable {
         }
 
         /**
-         * Writes the file: to a temporary name, forced to the disk, then renamed.
+         * Writes the file atomically, see {@link AtomicFiles}.
          *
-         * @throws InputException where it cannot be written; an older file of that name is then untouched
+         * @throws InputException if the file cannot be written; an older file of that name is then unchanged
          */
         public void commit() {
             commit(AtomicFiles.Opener.NEW_FILE);
@@ -400,7 +405,7 @@ public final class SafeTensors implements AutoCloseable {
 
         void commit(AtomicFiles.Opener opener) {
             List<Map.Entry<String, Pending>> order = new ArrayList<>(tensors.entrySet());
-            order.sort(Comparator.comparing(e -> e.getValue().dtype)); // stable: names stay sorted
+            order.sort(Comparator.comparing(e -> e.getValue().dtype)); // The sort is stable: names stay sorted.
             Map<String, Object> header = new LinkedHashMap<>();
             if (!metadata.isEmpty()) {
                 header.put(METADATA, metadata);
@@ -408,7 +413,7 @@ public final class SafeTensors implements AutoCloseable {
             long end = 0;
             for (Map.Entry<String, Pending> e : order) {
                 Pending t = e.getValue();
-                Map<String, Object> fields = new LinkedHashMap<>(); // Map.of has another order in every run
+                Map<String, Object> fields = new LinkedHashMap<>(); // The order of Map.of differs in every run.
                 fields.put("dtype", t.dtype.name());
                 fields.put("shape", t.shape);
                 fields.put("data_offsets", new long[] {end, end + t.bytes});
@@ -428,7 +433,7 @@ public final class SafeTensors implements AutoCloseable {
                     ByteBuffer data = e.getValue().data.get().duplicate();
                     if (data.remaining() != e.getValue().bytes) {
                         throw new IllegalStateException("tensor " + e.getKey() + " has " + data.remaining()
-                                + " bytes, its shape needs " + e.getValue().bytes);
+                                + " bytes, but its shape needs " + e.getValue().bytes);
                     }
                     file.write(data);
                 }

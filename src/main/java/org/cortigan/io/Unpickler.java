@@ -16,19 +16,20 @@ import java.util.Map;
 import org.cortigan.InputException;
 
 /**
- * Virtual machine for the pickle of one 0-d numpy object array, protocols 0 to 5 (source: Python's pickletools and
- * numpy's {@code __reduce__} methods). Values are null, Boolean, Long, Double, String, byte[], Tuple, List, Map, and
- * the four numpy things below.
+ * Virtual machine for the pickle of one 0-d numpy object array, protocols 0 to 5 (sources: Python's pickletools and
+ * numpy's {@code __reduce__} methods). Values are null, Boolean, Long, Double, String, byte[], Tuple, List, Map,
+ * {@link Name}, {@link DType} and {@link NdArray}.
  *
- * <p>Bounds: a step consumes at least one byte of the file and makes at most one object; steps are limited; byte
- * strings are copied only as they are consumed, and conversions take at most {@link #MAX_SCALAR_BYTES}. Values are
- * never walked recursively (no hashing or printing of containers), so that cycles and shared references are harmless.
+ * <p>Limits: a step consumes at least one byte of the file and creates at most one object, and the number of steps is
+ * limited. Byte strings are copied only when they are consumed, and conversions take at most {@link #MAX_SCALAR_BYTES}.
+ * Values are never traversed recursively (containers are neither hashed nor printed), so that cycles and shared references
+ * are harmless.
  */
 final class Unpickler {
     private static final int MAX_STEPS = 100_000;
     private static final int MAX_SCALAR_BYTES = 256;
 
-    /** The only names a file may refer to. */
+    /** The only names that a file may refer to. */
     private enum Name {
         RECONSTRUCT,
         SCALAR,
@@ -48,7 +49,7 @@ final class Unpickler {
 
     private record Tuple(Object[] items) {}
 
-    /** A dtype such as O8, i8, U5. */
+    /** A dtype such as O8, i8 or U5. */
     private static final class DType {
         final char kind;
         final int bytes;
@@ -77,7 +78,7 @@ final class Unpickler {
         in = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).position(offset);
     }
 
-    /** Runs the program to its end. @return what the 0-d array holds */
+    /** Runs the program and returns the element of the 0-d array. */
     Object run() {
         for (int steps = 0; steps < MAX_STEPS; steps++) {
             opAt = in.position();
@@ -181,7 +182,7 @@ final class Unpickler {
                 Object attribute = pop();
                 Object module = pop();
                 if (!(module instanceof String m) || !(attribute instanceof String a)) {
-                    throw bad("STACK_GLOBAL with a name that is no string");
+                    throw bad("STACK_GLOBAL with a name that is not a string");
                 }
                 stack.add(name(m, a));
             }
@@ -221,8 +222,8 @@ final class Unpickler {
         Object[] a = tuple.items;
         switch (name) {
             case RECONSTRUCT -> {
-                // (ndarray, (0,), b'b'): an empty array whose state follows; what shape and type it starts with is
-                // of no effect.
+                // (ndarray, (0,), b'b'): an empty array. BUILD sets its state later, so its initial shape and type
+                // have no effect.
                 if (a.length == 3 && a[0] == Name.NDARRAY && a[1] instanceof Tuple && isB(a[2])) {
                     return new NdArray();
                 }
@@ -261,7 +262,7 @@ final class Unpickler {
             }
             default -> {}
         }
-        throw bad("the arguments for " + name + " are not those that numpy writes");
+        throw bad("the arguments of " + name + " are not what numpy writes");
     }
 
     private static boolean isB(Object o) {
@@ -356,7 +357,7 @@ final class Unpickler {
         if (!(top() instanceof Map<?, ?>) || items.length % 2 != 0) {
             throw bad("dictionary entries without a dictionary or without a value");
         }
-        @SuppressWarnings("unchecked") // this machine makes no other maps
+        @SuppressWarnings("unchecked") // this machine creates no other maps
         Map<Object, Object> map = (Map<Object, Object>) top();
         for (int i = 0; i < items.length; i += 2) {
             if (!(items[i] instanceof Long || items[i] instanceof String)) {
@@ -370,7 +371,7 @@ final class Unpickler {
         if (!(top() instanceof List<?>)) {
             throw bad("list items without a list");
         }
-        @SuppressWarnings("unchecked") // this machine makes no other lists
+        @SuppressWarnings("unchecked") // this machine creates no other lists
         List<Object> list = (List<Object>) top();
         return list;
     }
@@ -410,7 +411,7 @@ final class Unpickler {
         return items;
     }
 
-    /** The position of the next {@code n} bytes, which are consumed. */
+    /** Consumes the next {@code n} bytes and returns their position. */
     private int need(int n) {
         int at = in.position();
         if (n > in.remaining()) {
@@ -446,7 +447,7 @@ final class Unpickler {
         return n == 0 ? 0 : (Long) scalar(new DType('i', n), raw);
     }
 
-    /** Up to the next newline, which is consumed. */
+    /** Consumes a line including its newline, and returns the text before the newline. */
     private String line() {
         int start = in.position();
         int end = start;
@@ -517,7 +518,7 @@ final class Unpickler {
         return out.toString();
     }
 
-    /** What a value is, for messages; never its content where that could be deep. */
+    /** Describes a value for messages, without the content of containers. */
     static String describe(Object value) {
         if (value == null) {
             return "None";
@@ -540,7 +541,7 @@ final class Unpickler {
     private InputException refused(String what) {
         return new InputException(
                 path + ", byte " + opAt,
-                "the pickle contains what no ROI mapping needs and is " + "refused: " + what,
+                "the pickle is refused, because no ROI mapping needs this: " + what,
                 "Do not trust this file; take the mapping from the original data set");
     }
 

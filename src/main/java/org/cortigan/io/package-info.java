@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: Apache-2.0
-/** File formats: npy, pickle, safetensors, JSON, and files that are written whole or not at all. */
+/** File formats: npy, pickle, safetensors and JSON; and atomic writes of files. */
 package org.cortigan.io;

@@ -66,7 +66,7 @@ class AtomicFilesTest {
                 "a.npy",
                 "disk is full",
                 "4128 bytes are needed",
-                "Free space");
+                "Free disk space");
         SafeTensors.Writer tensors = new SafeTensors.Writer(p).add("w", new float[1000], 1000);
         refused(() -> tensors.commit(FULL_DISK), "a.npy", "disk is full", "bytes are needed");
         refused(() -> AtomicFiles.write(p, out -> out.write(new byte[1 << 20]), FULL_DISK), "a.npy", "disk is full");

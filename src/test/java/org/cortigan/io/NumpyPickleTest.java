@@ -91,7 +91,7 @@ class NumpyPickleTest {
     void refusesOtherFiles() throws IOException {
         refused(() -> NumpyPickle.readMapping(dir.resolve("absent.npy")), "absent.npy", "no such file");
         refused(() -> NumpyPickle.readMapping(dir), "folder");
-        refused(() -> NumpyPickle.readMapping(goldenFile(dir, "array_f4.npy")), "array_f4.npy", "no pickled dict");
+        refused(() -> NumpyPickle.readMapping(goldenFile(dir, "array_f4.npy")), "array_f4.npy", "not a pickled dict");
         Files.write(dir.resolve("large.npy"), new byte[(1 << 20) + 1]);
         refused(() -> NumpyPickle.readMapping(dir.resolve("large.npy")), "too many");
     }

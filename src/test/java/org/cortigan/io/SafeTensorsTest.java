@@ -150,7 +150,7 @@ class SafeTensorsTest {
         bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"b\":" + t("F32", "[1]", 2, 6) + "}", 6, "'b' overlaps tensor 'a'");
         bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"b\":" + t("F32", "[1]", 0, 4) + "}", 4, "overlaps");
         bad("{\"a\":" + t("F32", "[1]", 0, 4) + ",\"a\":" + t("F32", "[1]", 4, 8) + "}", 8, "JSON", "uplicate");
-        bad("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__", "no string");
+        bad("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__", "not a string");
         bad("{\"__metadata__\":null}", 0, "__metadata__");
         bad("{\"a\\n\\u001b\":1}", 0, "'a\\u000a\\u001b'");
     }
