@@ -53,7 +53,7 @@ final class MemoryBudget {
      * Checks that a run fits.
      *
      * @param resident whether the training data are in the device's memory
-     * @throws InputException if it does not fit; the message has the missing bytes and a setting that fits
+     * @throws InputException if it does not fit; the message says how many bytes are missing and what would fit
      */
     void check(boolean resident) {
         if (!device.runtime().hasOwnMemory()) return;

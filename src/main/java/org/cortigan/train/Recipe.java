@@ -212,10 +212,12 @@ public final class Recipe {
         return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where));
     }
 
+    /** The bundled name, the name of the YAML file without its suffix, or the file name of the checkpoint. */
     public String name() {
         return name;
     }
 
+    /** All values, including the defaults. */
     public Settings settings() {
         return settings;
     }

@@ -236,6 +236,7 @@ public final class StepGraph {
                 .orElseThrow();
     }
 
+    /** The graph, without recomputation. */
     public Graph graph() {
         return graph;
     }

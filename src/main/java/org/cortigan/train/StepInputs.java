@@ -96,7 +96,7 @@ final class StepInputs {
         if (headUpdate != null) headUpdate.set(0, update);
     }
 
-    /** Writes the adversarial weight and the discriminators' learning rate and update number, if there are any. */
+    /** Writes the adversarial weight, learning rate and update number, if the step has discriminators. */
     void writeDiscriminators(double adversarialWeight, double rate, long update) {
         if (discriminators == null) return;
         discriminators.adversarialWeight.set(0, adversarialWeight);

@@ -101,10 +101,12 @@ public final class Trainer implements AutoCloseable {
         return pretrained;
     }
 
+    /** Adds a listener. Listeners are called in the order in which they were added. */
     public void addListener(TrainerListener l) {
         listeners.add(l);
     }
 
+    /** The model that the recipe describes, with the subjects of the data. */
     public ModelConfig config() {
         return schedule.settings().model();
     }
@@ -147,6 +149,7 @@ public final class Trainer implements AutoCloseable {
         return subjects.first().setup().split().validation().clone();
     }
 
+    /** Steps per epoch, of all subjects together. */
     public long stepsPerEpoch() {
         return schedule.stepsPerEpoch();
     }
