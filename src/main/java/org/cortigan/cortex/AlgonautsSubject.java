@@ -224,6 +224,7 @@ public final class AlgonautsSubject implements AutoCloseable {
         return folder;
     }
 
+    /** Number of the subject, 1 to 8. */
     public int number() {
         return number;
     }
@@ -238,6 +239,7 @@ public final class AlgonautsSubject implements AutoCloseable {
         return right.rowElements();
     }
 
+    /** Vertices of both hemispheres. */
     public int vertices() {
         return left() + right();
     }

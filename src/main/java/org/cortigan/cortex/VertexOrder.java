@@ -17,7 +17,10 @@ import java.util.List;
  * its components. The same mesh and vertices give the same order. O(n log^2 n).
  */
 public final class VertexOrder {
-    /** Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1]; {@link #length} likewise. */
+    /**
+     * Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1]. {@link #length} has the length
+     * of each edge in the same places.
+     */
     private final int[] first;
 
     private final int[] neighbour;
