@@ -349,10 +349,12 @@ public final class SafeTensors implements AutoCloseable {
         private final Map<String, String> metadata = new TreeMap<>();
         private final Map<String, Pending> tensors = new TreeMap<>();
 
+        /** Starts a file, which {@link #commit} writes. */
         public Writer(Path path) {
             this.path = path;
         }
 
+        /** Adds an entry to the metadata, or replaces it. */
         public Writer metadata(String key, String value) {
             metadata.put(key, value);
             return this;

@@ -118,7 +118,7 @@ class SafeTensorsTest {
         refused(() -> SafeTensors.open(dir), "folder");
         lie(-1, "{}", 0, "claims 18446744073709551615");
         lie(Long.MAX_VALUE, "{}", 0, "claims 9223372036854775807");
-        lie(3, "{}", 0, "claims 3 bytes, the file has 2");
+        lie(3, "{}", 0, "claims 3 bytes, but the file has 2");
         lie(0, "{}", 0, "claims 0");
         good("{}", 0);
         good("{\"a\":" + t("F32", "[2,1]", 0, 8) + "}  ", 8);
