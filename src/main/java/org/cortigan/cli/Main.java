@@ -43,6 +43,7 @@ public final class Main {
         return c;
     }
 
+    /** Runs a command and exits with its code; without arguments, prints the usage and exits with 2. */
     public static void main(String[] args) {
         CommandLine c = commandLine();
         if (args.length == 0) {

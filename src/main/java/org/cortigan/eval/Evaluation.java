@@ -112,6 +112,7 @@ public final class Evaluation {
         return label;
     }
 
+    /** Rows of all vertices (both hemispheres, lh, rh), then one row per ROI and hemisphere. */
     public List<Row> rows() {
         return rows;
     }
