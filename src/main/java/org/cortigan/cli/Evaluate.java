@@ -59,9 +59,8 @@ final class Evaluate implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description =
-                    "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv and metrics.json (default:"
-                            + " evaluation in the run folder).")
+            description = "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv and metrics.json (default:"
+                    + " evaluation in the run folder).")
     private Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")

@@ -14,9 +14,8 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "table",
-        description =
-                "Trains every recipe with every seed for every subject, and writes a comparison to table.md,"
-                        + " table.csv and table.html.",
+        description = "Trains every recipe with every seed for every subject, and writes a comparison to table.md,"
+                + " table.csv and table.html.",
         mixinStandardHelpOptions = true,
         footer = {
             "",

@@ -23,8 +23,8 @@ import org.cortigan.io.InputFiles;
 
 /**
  * A triangle mesh of a cortical surface, read from FreeSurfer's binary geometry (lh.white, lh.pial, ...) or from GIFTI
- * (.gii, optionally compressed with gzip). Sources of the formats: FreeSurfer's wiki, FileFormats/TriangleSurfaces; GIFTI
- * 1.0 (nitrc.org/projects/gifti).
+ * (.gii, optionally compressed with gzip). Sources of the formats: FreeSurfer's wiki, FileFormats/TriangleSurfaces;
+ * GIFTI 1.0 (nitrc.org/projects/gifti).
  *
  * @param points coordinates, [vertices][3], mm
  * @param triangles vertices of each triangle, [triangles][3]

@@ -58,8 +58,8 @@ public final class Regions {
      * @param meshes folder of the fsaverage surface meshes; used for {@link Order#SURFACE} only, null otherwise
      * @param minVertices ROIs with fewer vertices are left out; their vertices go to other ROIs or the remainder
      * @param log receives a message if ROIs are left out
-     * @throws InputException if the subject lacks the class (the message lists the classes that it has), or if files are
-     *     missing or do not fit
+     * @throws InputException if the subject lacks the class (the message lists the classes that it has), or if files
+     *     are missing or do not fit
      */
     public static List<Region> of(
             String grouping, Order order, Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
@@ -225,7 +225,8 @@ public final class Regions {
     }
 
     /**
-     * Finds the left and the right mesh of the first available kind of surface. Kinds that preserve distances come first.
+     * Finds the left and the right mesh of the first available kind of surface. Kinds that preserve distances come
+     * first.
      */
     private static Path[] meshFiles(Path folder) {
         List<Path> files;

@@ -35,15 +35,14 @@ public final class Submission {
     /**
      * Checks the predictions and writes the zip file.
      *
-     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy; with several folders, their
-     *     predictions are averaged
+     * @param folders for each subject the folder with lh_pred_test.npy and rh_pred_test.npy; with several folders,
+     *     their predictions are averaged
      * @return subjects of the challenge that the submission lacks
      * @throws InputException if a prediction has the wrong type or shape or is not finite, or if the zip is too large
      */
     public static List<Integer> write(Path zip, Map<Integer, List<Path>> folders) {
         if (folders.isEmpty())
-            throw new InputException(
-                    zip.toString(), "would contain no predictions", "Give a folder for each subject");
+            throw new InputException(zip.toString(), "would contain no predictions", "Give a folder for each subject");
         for (Map.Entry<Integer, List<Path>> e : folders.entrySet()) {
             int s = e.getKey();
             if (s < 1 || s > 8)

@@ -6,20 +6,20 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Orders vertices so that neighbours in the order are neighbours on the cortical surface: a window of consecutive vertices
- * is a patch of cortex. The order is a space-filling curve for the given mesh.
+ * Orders vertices so that neighbours in the order are neighbours on the cortical surface: a window of consecutive
+ * vertices is a patch of cortex. The order is a space-filling curve for the given mesh.
  *
- * <p>Algorithm: the set is halved recursively, down to single vertices. Each set is cut across its longest extent: a and b
- * are the ends of a long shortest path, found by two sweeps, and the vertices are sorted by d(a) - d(b), where d is the
- * distance along edges within the set. So pieces stay compact, as the quarters of a square do under Hilbert's curve. For
- * all pieces of a level at once, dynamic programming chooses which half comes first, so that the sum of the distances from
- * the last half of each piece to the first half of the next is minimal. A set that is not connected is first divided into
- * its components. The same mesh and vertices give the same order. O(n log^2 n).
+ * <p>Algorithm: the set is halved recursively, down to single vertices. Each set is cut across its longest extent: a
+ * and b are the ends of a long shortest path, found by two sweeps, and the vertices are sorted by d(a) - d(b), where d
+ * is the distance along edges within the set. So pieces stay compact, as the quarters of a square do under Hilbert's
+ * curve. For all pieces of a level at once, dynamic programming chooses which half comes first, so that the sum of the
+ * distances from the last half of each piece to the first half of the next is minimal. A set that is not connected is
+ * first divided into its components. The same mesh and vertices give the same order. O(n log^2 n).
  */
 public final class VertexOrder {
     /**
-     * Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1]. {@link #length} has the length
-     * of each edge in the same places.
+     * Neighbours of vertex v of the set: neighbour[first[v]] .. neighbour[first[v + 1] - 1]. {@link #length} has the
+     * length of each edge in the same places.
      */
     private final int[] first;
 
@@ -182,7 +182,10 @@ public final class VertexOrder {
         }
     }
 
-    /** Concatenates the pairs of halves. Swaps halves so that the sum of the distances between consecutive pairs is minimal. */
+    /**
+     * Concatenates the pairs of halves. Swaps halves so that the sum of the distances between consecutive pairs is
+     * minimal.
+     */
     private List<int[]> oriented(List<int[][]> split) {
         int n = split.size();
         int[][] centre = new int[n][];

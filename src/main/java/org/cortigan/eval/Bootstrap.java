@@ -27,8 +27,8 @@ public final class Bootstrap {
     }
 
     /**
-     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. This is
-     * the interval to use for few seeds.
+     * Student's t interval of the mean: mean -+ t(n-1) * s / sqrt(n), s with n - 1 degrees of freedom. This is the
+     * interval to use for few seeds.
      *
      * @param perSeed the metric of each seed, at least 2 finite values
      * @param confidence in (0, 1)

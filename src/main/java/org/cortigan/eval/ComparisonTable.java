@@ -15,8 +15,8 @@ import java.util.stream.Stream;
 import org.cortigan.io.AtomicFiles;
 
 /**
- * The table of a comparison, as Markdown, CSV and HTML. Each row has the figures of one model and one subject over seeds,
- * with Student's t intervals. Differences between models are paired by seed.
+ * The table of a comparison, as Markdown, CSV and HTML. Each row has the figures of one model and one subject over
+ * seeds, with Student's t intervals. Differences between models are paired by seed.
  *
  * @param about sentences about all rows
  * @param rows rows in display order

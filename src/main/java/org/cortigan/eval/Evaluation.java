@@ -16,8 +16,8 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyWriter;
 
 /**
- * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the bound and the score
- * that follow from the noise ceilings if these are known.
+ * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the bound and the
+ * score that follow from the noise ceilings if these are known.
  */
 public final class Evaluation {
     /**
@@ -26,8 +26,8 @@ public final class Evaluation {
      * @param hemisphere lh, rh or both
      * @param roiClass class of the ROI, which names its mask file; empty for all vertices
      * @param vertices number of vertices; 0 for an ROI that the subject lacks
-     * @param figures one per {@link Metric}, in the order of the constants; NaN if unknown, that is, without vertices or
-     *     for a metric that needs noise ceilings, without noise ceilings
+     * @param figures one per {@link Metric}, in the order of the constants; NaN if unknown, that is, without vertices
+     *     or for a metric that needs noise ceilings, without noise ceilings
      */
     public record Row(String hemisphere, String roiClass, String roi, int vertices, double[] figures) {
         /** The figure of a metric; NaN if unknown. */

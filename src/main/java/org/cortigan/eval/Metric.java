@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the metrics
- * in the order of the constants; a new constant adds a column to every report.
+ * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the
+ * metrics in the order of the constants; a new constant adds a column to every report.
  */
 public enum Metric {
     /** Mean of r. */

@@ -53,8 +53,8 @@ public final class Metrics {
 
     /**
      * The Algonauts 2023 score of each vertex, in percent: max(r, 0)^2 divided by the noise ceiling (1e-14 if it is 0),
-     * times 100, at most 100. The challenge's score is the {@link #mean} of these scores over the
-     * vertices of both hemispheres and all subjects.
+     * times 100, at most 100. The challenge's score is the {@link #mean} of these scores over the vertices of both
+     * hemispheres and all subjects.
      *
      * @throws IllegalArgumentException if {@code r} and {@code ceiling} have different numbers of vertices
      */

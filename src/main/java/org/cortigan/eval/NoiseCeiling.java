@@ -7,8 +7,8 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 
 /**
- * The noise ceiling NC of each vertex: the fraction, in 0..1, of the variance of the vertex's measured response that the
- * stimulus explains. No model's expected r exceeds sqrt(NC), so the mean of sqrt(NC) over vertices bounds mean r.
+ * The noise ceiling NC of each vertex: the fraction, in 0..1, of the variance of the vertex's measured response that
+ * the stimulus explains. No model's expected r exceeds sqrt(NC), so the mean of sqrt(NC) over vertices bounds mean r.
  */
 public final class NoiseCeiling {
     /** Unit of the values in a file. It is never guessed. */

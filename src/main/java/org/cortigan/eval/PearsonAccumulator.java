@@ -9,12 +9,12 @@ import org.cortigan.InputException;
 
 /**
  * Accumulates Pearson's r of every vertex over all images of a split, in blocks of images. The result is the r of the
- * whole split, not an average of r per batch: each block's exact means and co-moments (two passes, in double) are merged
- * into the running moments by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm
- * for computing sample variances" (1979).
+ * whole split, not an average of r per batch: each block's exact means and co-moments (two passes, in double) are
+ * merged into the running moments by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise
+ * algorithm for computing sample variances" (1979).
  *
- * <p>A vertex whose prediction or target is the same for all images has r = 0 and is counted as constant. The detection is
- * exact: a block is shifted by its first row, so equal values contribute exactly 0 and unequal values more than 0.
+ * <p>A vertex whose prediction or target is the same for all images has r = 0 and is counted as constant. The detection
+ * is exact: a block is shifted by its first row, so equal values contribute exactly 0 and unequal values more than 0.
  *
  * <p>Not thread-safe. Give each thread its own instance and {@link #merge} them.
  */

@@ -12,15 +12,15 @@ import org.ejml.interfaces.decomposition.QRDecomposition;
 /**
  * The standard baseline of the field: features -> standardisation -> PCA -> ridge regression for each vertex.
  *
- * <p>Standardisation uses the mean and standard deviation of the training images; constant features drop out. The principal
- * components come from a randomised subspace iteration with a seeded Gaussian sketch (Halko, Martinsson and Tropp 2011,
- * algorithm 4.4, on X'X) and a final Rayleigh-Ritz step, so that the training scores Z are orthogonal and Z'Z is
- * diagonal. The ridge problem min |y - mean - Z w|^2 + lambda |w|^2 then splits into one division per component, and
- * generalised cross-validation (Golub, Heath and Wahba 1979) of the whole lambda grid is cheap.
+ * <p>Standardisation uses the mean and standard deviation of the training images; constant features drop out. The
+ * principal components come from a randomised subspace iteration with a seeded Gaussian sketch (Halko, Martinsson and
+ * Tropp 2011, algorithm 4.4, on X'X) and a final Rayleigh-Ritz step, so that the training scores Z are orthogonal and
+ * Z'Z is diagonal. The ridge problem min |y - mean - Z w|^2 + lambda |w|^2 then splits into one division per component,
+ * and generalised cross-validation (Golub, Heath and Wahba 1979) of the whole lambda grid is cheap.
  *
- * <p>Features and targets are read in blocks of rows. Memory: about 40 bytes * components * (features + vertices) plus 8
- * bytes * images * components. Sums run in double in a fixed order, so that equal input and seed give equal bits on any
- * number of threads. A fitted instance is immutable and thread-safe.
+ * <p>Features and targets are read in blocks of rows. Memory: about 40 bytes * components * (features + vertices) plus
+ * 8 bytes * images * components. Sums run in double in a fixed order, so that equal input and seed give equal bits on
+ * any number of threads. A fitted instance is immutable and thread-safe.
  */
 public final class RidgeBaseline {
     /** Additional sketch columns, which speed up the convergence of the last components. */
@@ -270,8 +270,8 @@ public final class RidgeBaseline {
     }
 
     /**
-     * The generalised cross-validation error N * RSS / (N - degrees of freedom)^2, where the intercept takes one degree.
-     * {@link #weights} must still hold z_j'y.
+     * The generalised cross-validation error N * RSS / (N - degrees of freedom)^2, where the intercept takes one
+     * degree. {@link #weights} must still hold z_j'y.
      *
      * @param total sum of squares of the centred responses of the vertex
      */

@@ -11,9 +11,7 @@ public interface RowSource {
     /** Number of columns (features or vertices). */
     int columns();
 
-    /**
-     * Copies {@code count} rows, starting with row {@code first}, to the start of {@code into}, row-major.
-     */
+    /** Copies {@code count} rows, starting with row {@code first}, to the start of {@code into}, row-major. */
     void read(int first, int count, float[] into);
 
     /** A matrix in memory, row-major [rows, columns]. The array is not copied. */

@@ -11,8 +11,8 @@ public final class Checkpoints {
     private Checkpoints() {}
 
     /**
-     * Finds the checkpoint of a path: a file is the checkpoint itself; a run folder has its best checkpoint, or its last
-     * one if there is no best.
+     * Finds the checkpoint of a path: a file is the checkpoint itself; a run folder has its best checkpoint, or its
+     * last one if there is no best.
      *
      * @param fileOrRun checkpoint or run folder
      * @throws InputException if the folder has no checkpoint

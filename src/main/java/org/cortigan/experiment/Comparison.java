@@ -27,8 +27,8 @@ import org.cortigan.train.TrainerListener;
 
 /**
  * Trains every recipe with every seed for every subject, evaluates the models and the ridge baseline, and updates the
- * table in the folder after each run. A comparison can be interrupted and started again: it keeps finished runs, resumes
- * interrupted runs and retries failed runs. A failed run does not stop the other runs.
+ * table in the folder after each run. A comparison can be interrupted and started again: it keeps finished runs,
+ * resumes interrupted runs and retries failed runs. A failed run does not stop the other runs.
  */
 public final class Comparison {
     private final ComparisonOptions options;
@@ -111,7 +111,9 @@ public final class Comparison {
         boolean isDone();
     }
 
-    /** Does the work of a run unless it is finished. If it throws, the run is marked as failed and the others continue. */
+    /**
+     * Does the work of a run unless it is finished. If it throws, the run is marked as failed and the others continue.
+     */
     private boolean attempt(ComparisonRun r, Work work) {
         if (r.isFinished()) return true;
         try {

@@ -41,8 +41,7 @@ final class ComparisonPlan {
         Recipe r = Recipe.load(nameOrFile);
         for (String assignment : options.assignments()) r = r.with(assignment);
         if (recipes.put(r.name(), r) != null)
-            throw new InputException(
-                    "--recipes", "names two recipes '" + r.name() + "'", "Rename one of them");
+            throw new InputException("--recipes", "names two recipes '" + r.name() + "'", "Rename one of them");
         if (options.ablation() && new RecipeSummary(r).hasGan()) {
             recipes.put(r.name() + WITHOUT_GAN, r.with("loss.gan_weight", 0));
             pairs.add(new Pair(r.name(), r.name() + WITHOUT_GAN));

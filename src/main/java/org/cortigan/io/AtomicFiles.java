@@ -40,7 +40,9 @@ public final class AtomicFiles {
         FileChannel open(Path temp) throws IOException;
     }
 
-    /** Replaces {@code target} with what {@code body} writes to a buffered stream, which {@code body} need not close. */
+    /**
+     * Replaces {@code target} with what {@code body} writes to a buffered stream, which {@code body} need not close.
+     */
     public static void write(Path target, IOConsumer<OutputStream> body) {
         write(target, body, Opener.NEW_FILE);
     }

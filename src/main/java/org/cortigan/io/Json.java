@@ -26,8 +26,8 @@ import org.cortigan.InputException;
 
 /**
  * Reads and writes JSON as plain Java values: Map (in the order of the text), List, String, Boolean, null, and Number
- * (Long, Double, or BigInteger beyond 64 bits). Reading limits depth, number length and text size, and rejects duplicate
- * keys. Writing turns numbers that are not finite into null, because JSON cannot represent them.
+ * (Long, Double, or BigInteger beyond 64 bits). Reading limits depth, number length and text size, and rejects
+ * duplicate keys. Writing turns numbers that are not finite into null, because JSON cannot represent them.
  */
 public final class Json {
     private static final int MAX_DEPTH = 64;

@@ -12,9 +12,10 @@ import org.cortigan.InputException;
 import org.cortigan.graph.Half;
 
 /**
- * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map; C order and little-endian only.
- * A row is one index of the first axis, for example the responses to one image if the shape is (images, vertices). A 0-d
- * array is one row of one element. Row reads allocate nothing. Thread-safe. Source of the format: numpy.lib.format.
+ * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map; C order and little-endian
+ * only. A row is one index of the first axis, for example the responses to one image if the shape is (images,
+ * vertices). A 0-d array is one row of one element. Row reads allocate nothing. Thread-safe. Source of the format:
+ * numpy.lib.format.
  *
  * <p>{@link #close} forbids further reads. The memory map itself remains until the garbage collector frees it, because
  * Java has no safe explicit unmap; this matters only for replacing a file on Windows.

@@ -10,8 +10,8 @@ import java.util.Arrays;
 import org.cortigan.InputException;
 
 /**
- * Streams an array to a npy file (format 1.0, C order, little-endian), with the same bytes as numpy.save. The data go to a
- * temporary file in the same folder. {@link #commit} checks that the file is complete and gives it its name;
+ * Streams an array to a npy file (format 1.0, C order, little-endian), with the same bytes as numpy.save. The data go
+ * to a temporary file in the same folder. {@link #commit} checks that the file is complete and gives it its name;
  * {@link #close} without commit deletes it. Not thread-safe.
  */
 public final class NpyWriter implements AutoCloseable {

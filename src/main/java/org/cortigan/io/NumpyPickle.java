@@ -15,10 +15,10 @@ import org.cortigan.InputException;
  * Reads and writes the challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which
  * numpy.save stores as a 0-d object array, that is, as a pickle.
  *
- * <p>A pickle is a program. This reader interprets it on a virtual machine that knows only the instructions and the five
- * names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) that numpy 1 and 2
- * emit for such an array. It rejects anything else and names it in the message. It runs no foreign code, does not recurse,
- * and limits file size and steps, and therefore memory.
+ * <p>A pickle is a program. This reader interprets it on a virtual machine that knows only the instructions and the
+ * five names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) that numpy
+ * 1 and 2 emit for such an array. It rejects anything else and names it in the message. It runs no foreign code, does
+ * not recurse, and limits file size and steps, and therefore memory.
  */
 public final class NumpyPickle {
     private static final int MAX_FILE_BYTES = 1 << 20;

@@ -22,10 +22,10 @@ import org.cortigan.graph.Half;
 
 /**
  * Named tensors in one file, in the safetensors format: an 8-byte little-endian header length, a JSON header, and the
- * little-endian bytes of the tensors without gaps. Opening verifies the header: length, JSON, dtypes, shapes, that offsets
- * agree with sizes, and that the tensors cover the data exactly, without overlap. The file is memory-mapped. Thread-safe;
- * {@link #close} forbids further reads. Source of the format: the safetensors project's README and reference
- * implementation.
+ * little-endian bytes of the tensors without gaps. Opening verifies the header: length, JSON, dtypes, shapes, that
+ * offsets agree with sizes, and that the tensors cover the data exactly, without overlap. The file is memory-mapped.
+ * Thread-safe; {@link #close} forbids further reads. Source of the format: the safetensors project's README and
+ * reference implementation.
  */
 public final class SafeTensors implements AutoCloseable {
     private static final int MAX_HEADER_BYTES = 1 << 25;
@@ -136,8 +136,8 @@ public final class SafeTensors implements AutoCloseable {
         if (length < 2 || length > fileBytes - 8) {
             throw bad(
                     path,
-                    "the header claims " + Long.toUnsignedString(length) + " bytes, but the file has "
-                            + (fileBytes - 8) + " after the header length");
+                    "the header claims " + Long.toUnsignedString(length) + " bytes, but the file has " + (fileBytes - 8)
+                            + " after the header length");
         }
         if (length > MAX_HEADER_BYTES) {
             throw bad(path, "a header of " + length + " bytes is not plausible (limit " + MAX_HEADER_BYTES + ")");

@@ -22,8 +22,8 @@ import org.cortigan.InputException;
  *
  * <p>Limits: a step consumes at least one byte of the file and creates at most one object, and the number of steps is
  * limited. Byte strings are copied only when they are consumed, and conversions take at most {@link #MAX_SCALAR_BYTES}.
- * Values are never traversed recursively (containers are neither hashed nor printed), so that cycles and shared references
- * are harmless.
+ * Values are never traversed recursively (containers are neither hashed nor printed), so that cycles and shared
+ * references are harmless.
  */
 final class Unpickler {
     private static final int MAX_STEPS = 100_000;

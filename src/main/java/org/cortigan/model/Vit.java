@@ -61,7 +61,8 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
 
     /** Refuses layers where another network is chosen: a recipe that names layers means a ViT. */
     static void refuseLayers(Settings s) {
-        if (!s.integers("layers").isEmpty()) throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
+        if (!s.integers("layers").isEmpty())
+            throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
     }
 
     /** From the section {@code model.generator.vit} of a recipe. */

@@ -15,10 +15,10 @@ import java.util.SplittableRandom;
  * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
  * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8
  * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field, compresses the
- * sum by a power (Kay et al. 2013) and subtracts the energy of the whole field. The receptive field lies in the opposite
- * half of the visual field and grows with area and eccentricity. A vertex of a higher area reads conjunctions: products of
- * rectified, pooled features, some of which its region shares. Vertices in no region respond weakly to a few conjunctions.
- * Every vertex has its own signal variance; noise ceilings run from 0 to about 0.8.
+ * sum by a power (Kay et al. 2013) and subtracts the energy of the whole field. The receptive field lies in the
+ * opposite half of the visual field and grows with area and eccentricity. A vertex of a higher area reads conjunctions:
+ * products of rectified, pooled features, some of which its region shares. Vertices in no region respond weakly to a
+ * few conjunctions. Every vertex has its own signal variance; noise ceilings run from 0 to about 0.8.
  */
 final class SimulatedCortex {
     static final int SIDE = 64;
@@ -347,7 +347,9 @@ final class SimulatedCortex {
         return out;
     }
 
-    /** Writes the signal of all vertices of a hemisphere to {@code out[at...]}; standardised after {@link #calibrate}. */
+    /**
+     * Writes the signal of all vertices of a hemisphere to {@code out[at...]}; standardised after {@link #calibrate}.
+     */
     void signal(Hemisphere h, float[] features, float[] out, int at) {
         // Suppression by the surround: the energy of the whole field.
         float surround = (float) Math.sqrt(features[FEATURES + UNITS]);

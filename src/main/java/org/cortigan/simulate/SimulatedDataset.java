@@ -25,8 +25,8 @@ import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
 
 /**
- * Writes a simulated subject in exactly the challenge's layout, from any photographs. The response to an image is the mean
- * of three repeats; in one repeat, signal and noise of a vertex together have unit variance. In addition to the
+ * Writes a simulated subject in exactly the challenge's layout, from any photographs. The response to an image is the
+ * mean of three repeats; in one repeat, signal and noise of a vertex together have unit variance. In addition to the
  * challenge's files: {@code {lh,rh}_noise_ceiling.npy} (fractions, of the mean responses), {@code dataset.json}, and
  * outside the subject folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal
  * bytes, for any number of threads. Memory does not grow with the number of images.
@@ -125,7 +125,9 @@ public final class SimulatedDataset {
         }
     }
 
-    /** The folder of the responses to the test images, outside the subject folder, so that training never reads them. */
+    /**
+     * The folder of the responses to the test images, outside the subject folder, so that training never reads them.
+     */
     public static Path heldOut(Path data, int subject) {
         return data.resolve(AlgonautsSubject.folderName(subject) + "_held_out");
     }
@@ -233,8 +235,8 @@ public final class SimulatedDataset {
     }
 
     /**
-     * Adds noise to the signal. Let x be the fraction of the variance of one repeat that is signal. The noise ceiling of
-     * the mean of three repeats is NC = x / (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
+     * Adds noise to the signal. Let x be the fraction of the variance of one repeat that is signal. The noise ceiling
+     * of the mean of three repeats is NC = x / (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
      */
     private static void respond(
             SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {

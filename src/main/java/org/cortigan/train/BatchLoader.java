@@ -10,8 +10,8 @@ import org.cortigan.exec.Device;
 import org.cortigan.jni.Memory;
 
 /**
- * Prepares batches ahead of the training loop, on its own thread. The content of a batch depends on the seed and the step
- * alone. Every epoch visits the photographs in a new random order and drops the last incomplete batch.
+ * Prepares batches ahead of the training loop, on its own thread. The content of a batch depends on the seed and the
+ * step alone. Every epoch visits the photographs in a new random order and drops the last incomplete batch.
  */
 final class BatchLoader implements AutoCloseable {
     /** A batch in host memory that the device copies from. */

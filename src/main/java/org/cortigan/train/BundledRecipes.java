@@ -22,8 +22,8 @@ final class BundledRecipes {
     private static final String SUFFIX = ".yaml";
 
     /**
-     * Order of the list: the quickstart, the models of the source study in its order, then our own. Other files follow by
-     * name.
+     * Order of the list: the quickstart, the models of the source study in its order, then our own. Other files follow
+     * by name.
      */
     private static final List<String> ORDER = List.of(
             "quickstart",

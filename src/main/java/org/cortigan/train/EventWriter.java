@@ -14,9 +14,9 @@ import java.util.zip.CRC32C;
 import org.cortigan.InputException;
 
 /**
- * Writes scalars for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C), each of which holds
- * an Event message in the protocol buffer encoding. Formats: TensorFlow's record_writer and event.proto. Every instance
- * creates a new file, as TensorFlow does; TensorBoard reads all files of a folder.
+ * Writes scalars for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C), each of which
+ * holds an Event message in the protocol buffer encoding. Formats: TensorFlow's record_writer and event.proto. Every
+ * instance creates a new file, as TensorFlow does; TensorBoard reads all files of a folder.
  */
 public final class EventWriter implements AutoCloseable {
     private final FileChannel file;

@@ -37,8 +37,8 @@ final class Initialiser {
     }
 
     /**
-     * Initialises all variables: parameters that the file {@code train.init} contains from the file, all others from the
-     * seed.
+     * Initialises all variables: parameters that the file {@code train.init} contains from the file, all others from
+     * the seed.
      *
      * @return the content of {@code train.init}, or null if it names no file
      * @throws org.cortigan.InputException if the file does not fit the model

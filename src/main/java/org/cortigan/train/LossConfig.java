@@ -6,8 +6,8 @@ import org.cortigan.op.GanLoss;
 import org.cortigan.op.PearsonLoss;
 
 /**
- * The loss of the generator: the weighted sum of pixel loss, correlation loss and adversarial loss. Each weight rises from
- * 0 over the first {@code warmup} epochs.
+ * The loss of the generator: the weighted sum of pixel loss, correlation loss and adversarial loss. Each weight rises
+ * from 0 over the first {@code warmup} epochs.
  */
 public record LossConfig(
         PearsonLoss.Pixel pixel,

@@ -86,7 +86,9 @@ final class MemoryBudget {
         return data > 0 ? remedy + "; train.data_on_device=no leaves " + data + " bytes free" : remedy;
     }
 
-    /** Bisects for the largest number from 1 to {@code max} that fits; 0 if none does. All numbers below it must fit. */
+    /**
+     * Bisects for the largest number from 1 to {@code max} that fits; 0 if none does. All numbers below it must fit.
+     */
     private static int largest(int max, IntPredicate fits) {
         int low = 0, high = max;
         while (low < high) {

@@ -19,8 +19,8 @@ import org.cortigan.nn.Weights;
 /**
  * Averages the generator's parameters over several checkpoints of one model (Wortsman et al. 2022, "Model soups"). Uses
  * the moving averages of a checkpoint if it has any. Averaging helps if the checkpoints lie in one basin of the loss:
- * checkpoints of one run, or of runs from the same initial weights. The average of runs from different random weights is
- * useless, which only evaluation shows.
+ * checkpoints of one run, or of runs from the same initial weights. The average of runs from different random weights
+ * is useless, which only evaluation shows.
  */
 public final class ModelSoup {
     private ModelSoup() {}

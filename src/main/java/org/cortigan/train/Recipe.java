@@ -65,8 +65,8 @@ public final class Recipe {
     /**
      * Loads a recipe.
      *
-     * @param nameOrFile name of a bundled recipe, or a YAML file with the values that differ from the defaults or, if the
-     *     file has the key {@code base}, from that bundled recipe
+     * @param nameOrFile name of a bundled recipe, or a YAML file with the values that differ from the defaults or, if
+     *     the file has the key {@code base}, from that bundled recipe
      * @throws InputException if the recipe is unknown, or a key or value is wrong
      */
     public static Recipe load(String nameOrFile) {

@@ -17,8 +17,8 @@ import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 
 /**
- * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events for
- * TensorBoard, and the checkpoints last.safetensors and best.safetensors.
+ * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events
+ * for TensorBoard, and the checkpoints last.safetensors and best.safetensors.
  */
 public final class RunFolder implements TrainerListener, AutoCloseable {
     private final Path folder;
@@ -30,8 +30,8 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
      * Creates or continues the files of a run.
      *
      * @param environment more entries of environment.json
-     * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line are removed from
-     *     metrics.csv.
+     * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line are removed
+     *     from metrics.csv.
      */
     public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
         this.folder = folder;
@@ -60,8 +60,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw new InputException(
-                    folder.toString(), "cannot be created: " + e, "Choose a writable folder", e);
+            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose a writable folder", e);
         }
     }
 

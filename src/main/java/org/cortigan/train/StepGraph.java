@@ -24,10 +24,10 @@ import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
 
 /**
- * One training step on a batch B of one subject, as one graph. The step runs, in order: the generator's forward pass; the
- * discriminators of all regions on real and generated responses, as one batch of 2 B; the update of the discriminators;
- * the updated discriminators on the generated responses; the update of the generator. {@link #inputs()} and
- * {@link #outputs()} list the graph's inputs and outputs.
+ * One training step on a batch B of one subject, as one graph. The step runs, in order: the generator's forward pass;
+ * the discriminators of all regions on real and generated responses, as one batch of 2 B; the update of the
+ * discriminators; the updated discriminators on the generated responses; the update of the generator. {@link #inputs()}
+ * and {@link #outputs()} list the graph's inputs and outputs.
  */
 public final class StepGraph {
     private final Graph graph = new Graph();
@@ -45,8 +45,8 @@ public final class StepGraph {
      * Builds the graph.
      *
      * @param regions vertices of each discriminator; ignored if the step has no discriminators
-     * @param residentImages number N of training photographs, if all data are inputs and the step gathers the rows of the
-     *     batch; 0 if the batch itself is the input
+     * @param residentImages number N of training photographs, if all data are inputs and the step gathers the rows of
+     *     the batch; 0 if the batch itself is the input
      */
     public StepGraph(
             StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch, int residentImages) {

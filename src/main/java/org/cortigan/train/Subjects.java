@@ -19,7 +19,8 @@ final class Subjects implements AutoCloseable {
      * The validation of an epoch.
      *
      * @param meanR Pearson's r, mean over vertices, then over subjects; NaN if a subject has no validation photographs
-     * @param medianR Pearson's r, median over vertices, then mean over subjects; NaN if a subject has no validation photographs
+     * @param medianR Pearson's r, median over vertices, then mean over subjects; NaN if a subject has no validation
+     *     photographs
      * @param perSubject mean r of each subject; empty for one subject
      */
     record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject) {}

@@ -19,9 +19,9 @@ import org.cortigan.plan.PlanReport;
 
 /**
  * Trains a model from a recipe, for one subject or for several subjects with a shared backbone. With several subjects,
- * every step trains on a batch of one subject, and an epoch visits all batches of all subjects in random order. Confined
- * to the thread that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads give equal
- * bits, also across {@link #resume}.
+ * every step trains on a batch of one subject, and an epoch visits all batches of all subjects in random order.
+ * Confined to the thread that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads
+ * give equal bits, also across {@link #resume}.
  */
 public final class Trainer implements AutoCloseable {
     /** A run fails after this many consecutive steps with gradients that are not finite. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Training: recipes, the graph of a step, the training loop, checkpoints and the evaluation of models. This package joins
- * models, data and devices; only {@code experiment} and {@code cli} use it.
+ * Training: recipes, the graph of a step, the training loop, checkpoints and the evaluation of models. This package
+ * joins models, data and devices; only {@code experiment} and {@code cli} use it.
  */
 package org.cortigan.train;

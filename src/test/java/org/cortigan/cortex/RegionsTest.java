@@ -116,9 +116,9 @@ class RegionsTest {
         int least = all.get(0).vertices().length + 1;
         List<Region> large = of("floc-faces", Order.STORED, least);
         assertEquals(1, log.size());
-        for (String part :
-                new String[] {all.get(0).name() + " (" + (least - 1) + " vertices)", " fewer than " + least + " vertices"})
-            assertTrue(log.get(0).contains(part), log.get(0));
+        for (String part : new String[] {
+            all.get(0).name() + " (" + (least - 1) + " vertices)", " fewer than " + least + " vertices"
+        }) assertTrue(log.get(0).contains(part), log.get(0));
         assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
         assertEquals("remainder", large.get(large.size() - 1).name());
         assertEquals(820, union(large).size());
