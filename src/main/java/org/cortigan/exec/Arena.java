@@ -6,8 +6,8 @@ import java.util.List;
 import org.cortigan.jni.Memory;
 
 /**
- * Memory for what the nodes of a graph compute. Sessions that never run at the same time may share one: a run of one
- * then overwrites the outputs of the others. Close it after all of them.
+ * Memory for the values that a graph's nodes compute. Sessions that never run at the same time may share an arena; a
+ * run of one session then overwrites the outputs of the others. Close the arena after its sessions.
  */
 public final class Arena implements AutoCloseable {
     private final Device device;
@@ -21,7 +21,7 @@ public final class Arena implements AutoCloseable {
         return device;
     }
 
-    /** A block of at least so many bytes: one that is there, else a new one. */
+    /** A block of at least {@code bytes} bytes: an existing one if it is large enough, otherwise a new one. */
     Memory block(long bytes) {
         for (Memory b : blocks) if (b.bytes() >= bytes) return b;
         Memory b = device.allocate(bytes);

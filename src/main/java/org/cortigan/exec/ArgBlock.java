@@ -9,9 +9,9 @@ import org.cortigan.jni.ArgBuffer;
 import org.cortigan.op.ArgWriter;
 import org.cortigan.op.Op;
 
-/** Writes a node's kernel arguments, with the addresses of its tensors, into memory. */
+/** Writes a node's kernel arguments, with the addresses of its tensors, into an argument block. */
 final class ArgBlock implements ArgWriter {
-    /** Where a node's memory lies. */
+    /** Addresses of a node's tensors, scratch memory and native state. */
     interface Addresses {
         long in(int i, long element);
 
@@ -22,7 +22,7 @@ final class ArgBlock implements ArgWriter {
         /** What the kernel's prepare function returned. */
         long state();
 
-        /** For preparing: kernels see which tensors are there, as their addresses are not null, but not yet where. */
+        /** Placeholders for preparing a kernel: a non-null address only says that the tensor exists. */
         Addresses BOUND_LATER = new Addresses() {
             @Override
             public long in(int i, long element) {
@@ -54,7 +54,7 @@ final class ArgBlock implements ArgWriter {
         this.at = at;
     }
 
-    /** Bytes of a node's arguments. */
+    /** Size of a node's arguments in bytes. */
     static int bytes(Node n) {
         return write(n, null, 0, Addresses.BOUND_LATER);
     }
@@ -62,9 +62,9 @@ final class ArgBlock implements ArgWriter {
     /**
      * Writes a node's arguments.
      *
-     * @param buffer of {@link #bytes}; null to count alone
+     * @param buffer of {@link #bytes} bytes; null to only count them
      * @param base the buffer's address
-     * @return bytes of the arguments
+     * @return size of the arguments in bytes
      */
     static int write(Node n, ByteBuffer buffer, long base, Addresses at) {
         ArgBuffer to = new ArgBuffer(Op.of(n).kernel(), buffer, base);

@@ -14,7 +14,9 @@ import org.cortigan.graph.Value;
 import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
-/** Gives a planned graph its memory: leaves, arena and outputs. Binds every kernel to its addresses. */
+/**
+ * Allocates a planned graph's leaves and arena, finds its outputs, and binds every kernel to the tensors' addresses.
+ */
 final class Binding {
     private final Graph graph;
     private final Plan plan;
@@ -48,7 +50,7 @@ final class Binding {
         graph.outputs().forEach((name, v) -> outputs.put(name, output(v)));
     }
 
-    /** Bytes of the block in which a session of the plan has inputs and constants. */
+    /** Bytes of the memory block that holds a session's inputs and constants. */
     static long inputBytes(Plan plan, Device device) {
         long n = 0;
         for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
@@ -83,8 +85,8 @@ final class Binding {
     }
 
     /**
-     * Inputs and constants. Inputs that no output depends on are among them, so that callers may write them. Mirrored
-     * inputs come first: side by side, they travel in one copy.
+     * Inputs and constants, also inputs that no output depends on, so that callers may write them. Mirrored inputs come
+     * first: they are adjacent, so that one copy uploads them all.
      */
     private List<Map.Entry<Leaf, Value>> ownLeaves() {
         List<Map.Entry<Leaf, Value>> own = new ArrayList<>();

@@ -2,7 +2,8 @@
 package org.cortigan.exec;
 
 /**
- * Architecture of an NVIDIA card: 9.0 is Hopper, 10.0 is Blackwell (CUDA C Programming Guide, Compute Capabilities).
+ * Compute capability of an NVIDIA GPU: 9.0 is Hopper, 10.0 is Blackwell (CUDA C Programming Guide, Compute
+ * Capabilities).
  */
 public record ComputeCapability(int major, int minor) {
     public static final ComputeCapability HOPPER = new ComputeCapability(9, 0);

@@ -8,11 +8,11 @@ import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
 
-/** The processor, with the kernels of one instruction set. */
+/** The CPU, with the kernels of one instruction set. */
 public final class CpuDevice implements Device {
-    /** Kernel sets from the least to the best, named as their {@link Backend}. */
+    /** Sets of kernels, the slowest first, named like their {@link Backend}. */
     public enum Isa {
-        /** Double references; slow, for tests. */
+        /** Reference kernels in double precision; slow, for tests. */
         REFERENCE,
         PORTABLE,
         AVX2,
@@ -30,8 +30,8 @@ public final class CpuDevice implements Device {
     }
 
     /**
-     * The best instruction set of this processor; the system property {@code cortigan.isa} or the variable CORTIGAN_ISA
-     * asks for a lesser one.
+     * The best instruction set of this CPU, unless the system property {@code cortigan.isa} or the environment variable
+     * CORTIGAN_ISA names a lesser one.
      *
      * @param threads number of threads, 0 for all cores
      */
@@ -46,24 +46,24 @@ public final class CpuDevice implements Device {
         }
     }
 
-    /** A named instruction set; fails if the processor lacks it. */
+    /** @throws InputException if the CPU lacks the instruction set */
     public static CpuDevice of(Isa isa, int threads) {
         NativeLoader.load();
         Isa best = bestIsa();
         if (isa.compareTo(best) > 0)
             throw new InputException(
                     "instruction set " + isa.name().toLowerCase(Locale.ROOT),
-                    "this processor has " + Native.cpu_features(),
-                    "The best kernels for it are " + best.name().toLowerCase(Locale.ROOT));
+                    "this CPU lacks it and has " + Native.cpu_features(),
+                    "Use the best kernels for this CPU, " + best.name().toLowerCase(Locale.ROOT));
         return new CpuDevice(isa, threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
     }
 
-    /** The best instruction set of this processor. */
+    /** The best instruction set of this CPU. */
     private static Isa bestIsa() {
         return Isa.valueOf(Backend.values()[Native.cpu_best_backend()].name());
     }
 
-    /** The double references on one thread. */
+    /** The reference kernels in double precision, on one thread. */
     public static CpuDevice doubleReference() {
         return of(Isa.REFERENCE, 1);
     }
@@ -72,7 +72,7 @@ public final class CpuDevice implements Device {
         return isa;
     }
 
-    /** Whether products in bf16 run on this processor. */
+    /** Whether this CPU has kernels for bf16 products. */
     public boolean supportsBf16() {
         return bestIsa() == Isa.AVX512;
     }

@@ -5,7 +5,7 @@ import java.util.Optional;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.Memory;
 
-/** Where a session runs. */
+/** A device that sessions run on. */
 @SuppressWarnings("exports") // devices and their memory are made inside this module
 public interface Device extends AutoCloseable {
     /** For messages and records, for example {@code cpu (avx512, 2 threads)}. */
@@ -18,20 +18,22 @@ public interface Device extends AutoCloseable {
      */
     int backend();
 
-    /** The device's memory and its queue of work. */
+    /** The device's memory and its stream of work. */
     DeviceRuntime runtime();
 
-    /** Whether the device has kernels; without them it serves for plans alone. */
+    /** Whether the device has kernels; a device without kernels only plans. */
     default boolean computes() {
         return true;
     }
 
-    /** Whether kernels compute in double on double storage. */
+    /** Whether kernels compute in double precision on f64 storage. */
     default boolean reference() {
         return false;
     }
 
-    /** The type in which tensors of a type are stored: f64 for floating-point tensors of a reference. */
+    /**
+     * Element type in memory of a tensor of type t: f64 for floating-point types on a reference device, otherwise t.
+     */
     default DType storedAs(DType t) {
         return reference() && t.isFloat() ? DType.F64 : t;
     }
@@ -41,27 +43,28 @@ public interface Device extends AutoCloseable {
         return storedAs(t).bytes();
     }
 
-    /** Whether products run on operands of this type. */
+    /** Whether matrix products and convolutions run on operands of this type. */
     default boolean supports(DType compute) {
         return true;
     }
 
-    /** Whether products run in this precision. */
+    /** Whether matrix products and convolutions run in this precision. */
     default boolean supports(Precision p) {
         return p != Precision.TF32 && supports(p.compute());
     }
 
     /**
-     * This device with its products in that precision. Both share memory and queue; closing this one closes both.
+     * This device with matrix products and convolutions in precision {@code p}. Both devices share memory and stream;
+     * closing this one closes both.
      *
-     * @throws IllegalArgumentException if the device does not support it
+     * @throws IllegalArgumentException if the device does not support the precision
      */
     default Device with(Precision p) {
         if (!supports(p)) throw new IllegalArgumentException(name() + " has no products in " + p);
         return this;
     }
 
-    /** The architecture of an NVIDIA card; empty for all other devices. */
+    /** The compute capability of an NVIDIA GPU; empty for all other devices. */
     default Optional<ComputeCapability> capability() {
         return Optional.empty();
     }
@@ -71,12 +74,12 @@ public interface Device extends AutoCloseable {
         return runtime().allocate(bytes);
     }
 
-    /** A zeroed block of the host's memory from which the device is fed. */
+    /** A zeroed block of host memory that inputs are uploaded from. */
     default Memory allocateHost(long bytes) {
         return runtime().allocateHost(bytes);
     }
 
-    /** Gives back what the device holds; sessions and variables on it must be closed before. */
+    /** Releases the device's memory and handles. Close its sessions and variables first. */
     @Override
     default void close() {}
 }

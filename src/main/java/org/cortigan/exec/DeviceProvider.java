@@ -5,23 +5,25 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 
-/** A kind of device that is found by {@link java.util.ServiceLoader} and touched only when it is asked for. */
+/**
+ * A kind of device. {@link java.util.ServiceLoader} finds the providers; a provider loads its libraries only when its
+ * device is asked for.
+ */
 public interface DeviceProvider {
     /** The name before the colon, for example {@code cuda}. */
     String kind();
 
-    /** Why there is surely no such device here, found without loading anything; empty if there may be one. */
+    /** Why this machine certainly has no such device, found without loading a library; empty if it may have one. */
     Optional<String> absent();
 
     /**
-     * Opens the device of that number, from 0 on.
+     * Opens a device by its number, counted from 0.
      *
-     * @param note takes lines for the user
-     * @throws org.cortigan.InputException saying which of driver, library, architecture or device is missing, and the
-     *     remedy
+     * @param note receives lines for the user
+     * @throws org.cortigan.InputException naming the missing driver, library, architecture or device, and the remedy
      */
     Device open(int number, Consumer<String> note);
 
-    /** Versions and devices with what they offer, a line each; where something is missing, what. Never throws. */
+    /** Versions and devices, one a line, and whatever is missing. Never throws. */
     List<String> report();
 }

@@ -5,74 +5,74 @@ import java.nio.ByteBuffer;
 import org.cortigan.jni.Memory;
 
 /**
- * Memory and one stream of work of a device. The stream does everything in the order of the calls; only a
- * {@link PrefetchBuffer} is filled beside it, and only {@link #synchronize()} waits. A runtime serves one thread at a
- * time; another thread must call {@link #use()} first.
+ * A device's memory and its one stream of work. The stream executes everything in the order of the calls; only uploads
+ * into a {@link PrefetchBuffer} run in parallel. Only {@link #synchronize()} and {@link Events#await} wait for the
+ * stream. A runtime serves one thread at a time; another thread must call {@link #use()} first.
  */
 @SuppressWarnings("exports") // devices and their memory are made inside this module
 public interface DeviceRuntime {
-    /** Whether tensors lie in memory that the host does not see. */
+    /** Whether tensors lie in memory that the host cannot access. */
     boolean hasOwnMemory();
 
-    /** Whether calls only queue work: its results are there after {@link #synchronize()}. */
+    /** Whether calls only queue work, whose results are valid after {@link #synchronize()}. */
     boolean isAsynchronous();
 
     /** A zeroed block of the device's memory. */
     Memory allocate(long bytes);
 
-    /** A zeroed block of the host's memory from which the device copies by itself. */
+    /** A zeroed block of host memory that the device can copy asynchronously; pinned on a GPU. */
     Memory allocateHost(long bytes);
 
-    /** Bytes of {@link #staging()}. */
+    /** Size of {@link #staging()} in bytes. */
     long STAGING = 4 << 20;
 
     /**
-     * Memory of {@link #allocateHost}, {@value #STAGING} bytes, through which contents pass to and from the device. The
-     * first call allocates it and the runtime keeps it, because allocating such memory takes longer than copying a few
-     * megabytes.
+     * A block of {@link #allocateHost}, {@value #STAGING} bytes long, through which contents pass to and from the
+     * device. The first call allocates it. The runtime keeps it, because allocating such memory takes longer than
+     * copying a few megabytes.
      */
     Memory staging();
 
-    /** Makes this the calling thread's device. */
+    /** Makes this device current for the calling thread. */
     void use();
 
-    /** What kernels are launched on, for {@link org.cortigan.jni.Native#launch}. */
+    /** Handle of the stream, for {@link org.cortigan.jni.Native#launch}. */
     long stream();
 
-    /** Copies to the device. Memory of {@link #allocateHost} must not change until the copy is done. */
+    /** Queues a copy to the device. A source from {@link #allocateHost} must not change until the copy is done. */
     void upload(long device, long host, long bytes);
 
-    /** Copies from the device; the bytes are there after {@link #synchronize()}. */
+    /** Queues a copy from the device; the bytes are valid after {@link #synchronize()}. */
     void download(long host, long device, long bytes);
 
-    /** A second buffer, in the device's memory, for the tensor of so many bytes at {@code device}. */
+    /** A second buffer in device memory for the tensor of {@code bytes} bytes at address {@code device}. */
     PrefetchBuffer prefetchBuffer(long device, long bytes);
 
-    /** Waits until all queued work is done, and throws what went wrong. */
+    /** Waits until all queued work is done and throws its error, if any. */
     void synchronize();
 
-    /** What a block of so many bytes takes of the device's memory. */
+    /** Bytes of device memory that a block of {@code bytes} occupies, rounded as the allocator does. */
     default long blockBytes(long bytes) {
         return bytes;
     }
 
-    /** Bytes of the device's memory that are free now. */
+    /** Bytes of device memory that are free now. */
     long freeBytes();
 
-    /** Records the launches of {@code work}, to be replayed; recording does not execute them. */
+    /** Records the launches of {@code work} for replay, without executing them. */
     Recorded record(Runnable work);
 
-    /** So many events on the stream. */
+    /** Creates {@code n} events on the stream. */
     Events events(int n);
 
     /**
-     * Chooses what computes a node on this device: a library's call or the project's own kernel.
+     * Chooses what computes a node on this device: a library call or CortiGAN's own kernel.
      *
-     * @param args the kernel's arguments, whose addresses are not yet known
+     * @param args the kernel's arguments; their addresses are placeholders
      */
     Service service(String kernel, ByteBuffer args);
 
-    /** Every node of a session has its {@link #service}: gives back what choosing it took. */
+    /** Called once every node of a session has its {@link #service}; frees the memory used for choosing. */
     default void prepared() {}
 
     /** Recorded launches. */
@@ -83,27 +83,27 @@ public interface DeviceRuntime {
         void close();
     }
 
-    /** Takes the next contents of a tensor while the stream still works on the present ones. */
+    /** Receives the next contents of a tensor while the stream still works on the current ones. */
     interface PrefetchBuffer extends AutoCloseable {
         /**
-         * Copies contents into the buffer, beside the stream. The host's memory must not change until the work queued
-         * after {@link #deliver()} is done.
+         * Starts copying contents into the buffer, in parallel with the stream. The host memory must not change until
+         * the work queued after {@link #deliver()} is done.
          */
         void send(long host);
 
-        /** Queues the copy of what was sent last from the buffer to the tensor. */
+        /** Queues the copy of the last sent contents from the buffer to the tensor. */
         void deliver();
 
         @Override
         void close();
     }
 
-    /** Points in the stream's work. */
+    /** Events that mark points in the stream's work, numbered from 0. */
     interface Events extends AutoCloseable {
         /** Queues event i. */
         void record(int i);
 
-        /** Waits until the stream has reached event i, and throws what went wrong before it. */
+        /** Waits until the stream has reached event i and throws the error of earlier work, if any. */
         void await(int i);
 
         /** Nanoseconds from event a to event b; valid after a synchronisation. */
@@ -116,7 +116,7 @@ public interface DeviceRuntime {
     /**
      * What computes a node.
      *
-     * @param call takes the kernel's place; null where the project's own kernel serves
+     * @param call the library call that replaces the kernel; null for CortiGAN's own kernel
      */
     record Service(LibraryKernel call, Served served) {
         public static Service own(Served served) {
@@ -124,11 +124,11 @@ public interface DeviceRuntime {
         }
     }
 
-    /** A library's primitive, made once for its shapes. */
+    /** A library call that is prepared once for fixed shapes. */
     interface LibraryKernel extends AutoCloseable {
         long scratchBytes();
 
-        /** Launches with the addresses in the arguments. */
+        /** Launches the call on the addresses in {@code args}. */
         void launch(ByteBuffer args);
 
         @Override

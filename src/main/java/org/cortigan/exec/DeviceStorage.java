@@ -9,7 +9,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 
-/** A tensor in a device's own memory. Contents pass through the runtime's staging memory, block by block. */
+/** A tensor in device memory. Contents pass through the runtime's staging memory, block by block. */
 final class DeviceStorage extends Storage {
     private final DeviceRuntime runtime;
     private Optional<DeviceRuntime.PrefetchBuffer> prefetch = Optional.empty();
@@ -57,7 +57,7 @@ final class DeviceStorage extends Storage {
                 (at, buf) -> buf.put(0, src, from + (int) (at - offset), buf.remaining()));
     }
 
-    /** The tile goes to the staging memory once, so that gigabytes are filled as fast as they are copied. */
+    /** Writes the tile to the staging memory once, so that filling gigabytes is as fast as copying them. */
     @Override
     void writeCopies(ByteBuffer tile) {
         runtime.use();
@@ -79,15 +79,15 @@ final class DeviceStorage extends Storage {
     @Override
     public double get(int i) {
         double[] v = new double[1];
-        long one = stored().bytes();
-        download(i * one, (i + 1) * one, (at, buf) -> v[0] = Elements.get(stored(), buf, 0));
+        long size = stored().bytes();
+        download(i * size, (i + 1) * size, (at, buf) -> v[0] = Elements.get(stored(), buf, 0));
         return v[0];
     }
 
     @Override
     public void set(int i, double value) {
-        long one = stored().bytes();
-        upload(i * one, (i + 1) * one, (at, buf) -> Elements.put(stored(), buf, 0, value));
+        long size = stored().bytes();
+        upload(i * size, (i + 1) * size, (at, buf) -> Elements.put(stored(), buf, 0, value));
     }
 
     @Override
@@ -142,7 +142,7 @@ final class DeviceStorage extends Storage {
         prefetch = Optional.empty();
     }
 
-    /** Number of the element at a byte of the tensor. */
+    /** Index of the element at byte {@code at} of the tensor. */
     private int index(long at) {
         return (int) (at / stored().bytes());
     }
@@ -152,7 +152,7 @@ final class DeviceStorage extends Storage {
     }
 
     private interface Block {
-        /** @param buf little-endian, at position 0 the tensor's byte {@code at} */
+        /** @param buf the tensor's bytes from byte {@code at} on, little-endian */
         void accept(long at, ByteBuffer buf);
     }
 

@@ -9,20 +9,20 @@ import java.util.function.Consumer;
 import org.cortigan.InputException;
 
 /**
- * Devices by name: {@code cpu}, {@code cuda}, {@code cuda:1}, {@code auto}. A device asked for is used or the call
- * fails saying what is missing; only {@code auto} chooses, and says what and why.
+ * Opens devices by name: {@code cpu}, {@code cuda}, {@code cuda:1}, {@code auto}. A device that is named is opened, or
+ * the call fails and says what is missing. Only {@code auto} chooses, and it reports its choice and the reason.
  */
 public final class Devices {
     private Devices() {}
 
-    /** {@link #open(String, int, Consumer)} without a reader for its lines. */
+    /** {@link #open(String, int, Consumer)} that discards the lines for the user. */
     public static Device open(String name, int threads) {
         return open(name, threads, s -> {});
     }
 
     /**
-     * @param threads threads of a processor, 0 for all cores
-     * @param note takes lines for the user; the first says what {@code auto} chose and why
+     * @param threads threads of a CPU device, 0 for all cores
+     * @param note receives lines for the user; the first says what {@code auto} chose and why
      * @throws InputException if the name is unknown or the device is not available
      */
     public static Device open(String name, int threads, Consumer<String> note) {
@@ -45,7 +45,7 @@ public final class Devices {
                 reasons.add(absent.get());
                 continue;
             }
-            DeferredNotes notes = new DeferredNotes(); // the choice comes first
+            DeferredNotes notes = new DeferredNotes(); // the line about the choice comes first
             Device d;
             try {
                 d = p.open(0, notes);
@@ -53,7 +53,7 @@ public final class Devices {
                 reasons.add(e.getMessage());
                 continue;
             }
-            note.accept("device: " + d.name() + ", chosen because it is there and its kernels run");
+            note.accept("device: " + d.name() + ", chosen because it is available and its kernels run");
             notes.forwardTo(note);
             return d;
         }
@@ -62,7 +62,9 @@ public final class Devices {
         return d;
     }
 
-    /** Keeps a device's lines until it is known who reads them, and then forwards all that follow. */
+    /**
+     * Collects a device's lines until {@link #forwardTo} names their reader, who then gets these and all later lines.
+     */
     private static final class DeferredNotes implements Consumer<String> {
         private final List<String> lines = new ArrayList<>();
         private Consumer<String> reader = lines::add;
@@ -84,12 +86,12 @@ public final class Devices {
             int n = Integer.parseInt(name.substring(kind.length() + 1));
             if (n >= 0) return n;
         } catch (NumberFormatException e) {
-            // said below
+            // reported below
         }
         throw new InputException("--device " + name, "names no device", "Use " + kind + ":0 for the first");
     }
 
-    /** All kinds besides the processor. */
+    /** All kinds of device except the CPU. */
     public static List<DeviceProvider> providers() {
         List<DeviceProvider> all = new ArrayList<>();
         ServiceLoader.load(DeviceProvider.class, DeviceProvider.class.getClassLoader())

@@ -9,7 +9,7 @@ import org.cortigan.graph.Half;
 final class Elements {
     private Elements() {}
 
-    /** Rounds to the stored type. */
+    /** Writes element i, rounded to the stored type. */
     static void put(DType stored, ByteBuffer bytes, int i, double value) {
         switch (stored) {
             case F32 -> bytes.putFloat(4 * i, (float) value);

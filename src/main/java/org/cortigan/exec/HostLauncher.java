@@ -18,7 +18,7 @@ final class HostLauncher extends Launcher {
     @Override
     void synchronize() {}
 
-    /** Does nothing: what is written to an input is in its place at once. */
+    /** Does nothing, because writes to an input take effect at once. */
     @Override
     void prefetch(Storage input) {}
 

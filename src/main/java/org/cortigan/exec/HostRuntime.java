@@ -5,12 +5,12 @@ import java.nio.ByteBuffer;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
-/** The processor as a runtime: tensors lie in the host's memory, and work is done when its call returns. */
+/** The CPU as a runtime: tensors lie in host memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {
     private final int threads;
     private Memory staging;
 
-    /** @param threads how many threads a kernel uses */
+    /** @param threads threads that a kernel uses */
     HostRuntime(int threads) {
         this.threads = threads;
     }
@@ -51,7 +51,7 @@ class HostRuntime implements DeviceRuntime {
         return 0;
     }
 
-    /** Copies within the memory; every other copy of this runtime goes through here. */
+    /** Copies within host memory; every other copy of this runtime calls this one. */
     void copy(long to, long from, long bytes) {
         Native.copy(to, from, bytes);
     }
@@ -90,7 +90,7 @@ class HostRuntime implements DeviceRuntime {
     @Override
     public void synchronize() {}
 
-    /** Unlimited: the operating system pages. */
+    /** Unlimited, because the operating system pages. */
     @Override
     public long freeBytes() {
         return Long.MAX_VALUE;

@@ -10,16 +10,19 @@ import org.cortigan.graph.Half;
 import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 
-/** A tensor whose bytes the host sees: the tensor itself, or the copy of a small input that travels with every run. */
+/**
+ * A tensor whose bytes the host accesses directly: the tensor itself, or the host copy of a small input or output
+ * ({@link Mirror}).
+ */
 class HostStorage extends Storage {
     private final ByteBuffer bytes;
     private final FloatBuffer floats;
     private final IntBuffer ints;
 
     /**
-     * @param address where the device has the tensor
-     * @param memory block of the bytes that the host sees
-     * @param offset where they begin in the block
+     * @param address address of the tensor on the device
+     * @param memory block that contains the bytes on the host
+     * @param offset offset of these bytes in the block
      */
     HostStorage(Type type, DType stored, long address, Memory memory, long offset) {
         super(type, stored, address);
@@ -28,7 +31,7 @@ class HostStorage extends Storage {
         ints = bytes.asIntBuffer();
     }
 
-    /** Makes the bytes current before they are read or written. */
+    /** Brings the bytes up to date before they are read or written. */
     void refresh() {}
 
     @Override

@@ -7,13 +7,13 @@ import java.util.function.LongFunction;
 import org.cortigan.jni.Memory;
 
 /**
- * Where the host puts the next contents of an input, in the input's own type: the tensor itself where the host sees it
- * in that type, otherwise memory that {@link #send()} copies.
+ * A buffer for the next contents of an input, in the input's own type. It is the tensor itself if the host accesses the
+ * tensor directly and in that type, otherwise separate memory that {@link #send()} copies.
  */
 public abstract class InputBuffer implements AutoCloseable {
     private InputBuffer() {}
 
-    /** All bytes, little-endian; a live view with a position of its own. */
+    /** All bytes, little-endian; a live view with its own position. */
     public abstract ByteBuffer contents();
 
     /** Writes the contents to the input. They must not change until a result of the next run has been read. */
@@ -42,13 +42,13 @@ public abstract class InputBuffer implements AutoCloseable {
         public void close() {}
     }
 
-    /** Memory of its own. */
+    /** Separate memory that is copied to the input. */
     static final class Copied extends InputBuffer {
         private final Storage input;
         private final Memory memory;
         private final ByteBuffer all;
 
-        /** @param allocate gives memory from which the input's device copies */
+        /** @param allocate allocates host memory that the input's device can copy */
         Copied(Storage input, LongFunction<Memory> allocate) {
             this.input = input;
             memory = allocate.apply(

@@ -26,12 +26,12 @@ abstract class Launcher implements AutoCloseable {
     /** Waits until the last run is done. */
     abstract void synchronize();
 
-    /** From now on direct buffers written to the input are sent while earlier runs are under way. */
+    /** From now on uploads direct buffers that are written to the input while earlier runs execute. */
     abstract void prefetch(Storage input);
 
     abstract Scalars scalars(Runnable check, List<Storage> outputs);
 
-    /** Makes the device ready for a timed run, its inputs in place. */
+    /** Prepares the device for a timed run and uploads pending inputs. */
     abstract void beginTimed();
 
     @Override
@@ -45,19 +45,19 @@ abstract class Launcher implements AutoCloseable {
         return kernels.length == 0;
     }
 
-    /** What the kernels compute, in order. */
+    /** The kernels' nodes, in launch order. */
     final Node[] nodes() {
         Node[] n = new Node[kernels.length];
         for (int i = 0; i < n.length; i++) n[i] = kernels[i].node();
         return n;
     }
 
-    /** From now on a profiler sees a range of the node's op and label around its launches. */
+    /** From now on wraps each launch in a profiler range that is named after the node's op and label. */
     final void nameRanges() {
         ranges = true;
     }
 
-    /** @param wait whether to wait after every kernel, so that an error of the device names the node that made it */
+    /** @param wait whether to wait after every kernel, so that a device error names the node that caused it */
     final void launchAll(boolean wait) {
         int i = 0;
         try {
@@ -77,7 +77,7 @@ abstract class Launcher implements AutoCloseable {
         if (ranges) Native.range(backend, "");
     }
 
-    /** Runs every kernel once and adds its nanoseconds to {@code nanos}; {@code starts} takes when it began. */
+    /** Runs every kernel once. Adds its nanoseconds to {@code nanos} and sets {@code starts} to when it began. */
     final void runTimed(long[] nanos, long[] starts) {
         beginTimed();
         try (DeviceRuntime.Events events = runtime.events(kernels.length + 1)) {

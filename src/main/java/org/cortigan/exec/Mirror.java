@@ -9,15 +9,15 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
 /**
- * Copies on the host of a session's small inputs and outputs on a device. They travel with every run: the inputs, which
- * lie side by side on the device, by one copy, each output by one. Two sets of blocks take turns, so that a run can be
- * queued while the one before is under way.
+ * Host copies of a session's small inputs and outputs on a device. Every run transfers them: all inputs, which are
+ * adjacent in device memory, in one copy, and each output in its own. Two sets of host blocks alternate, so that a run
+ * can be queued while the previous run executes.
  */
 final class Mirror {
-    /** Tensors of at most so many bytes are mirrored. */
+    /** Size of the largest mirrored tensor in bytes. */
     static final long LIMIT_BYTES = 1024;
 
-    /** An output, and where the blocks of outputs have it. */
+    /** An output: its offset in the blocks of outputs, its device address and its size. */
     private record Output(long offset, long device, long bytes) {}
 
     private final DeviceRuntime runtime;
@@ -31,7 +31,7 @@ final class Mirror {
     private int lastSet;
     private boolean stale;
 
-    /** @param inputsOnDevice address of the block of small inputs */
+    /** @param inputsOnDevice device address of the block of small inputs */
     Mirror(DeviceRuntime runtime, SessionMemory memory, long inputsOnDevice, long inputBytes, long outputBytes) {
         this.runtime = runtime;
         this.inputsOnDevice = inputsOnDevice;
@@ -43,12 +43,12 @@ final class Mirror {
         }
     }
 
-    /** The input at that offset in the block of inputs. */
+    /** The input at {@code offset} in the block of inputs. */
     Storage input(Type type, DType stored, long offset) {
         return new HostStorage(type, stored, inputsOnDevice + offset, inputs, offset);
     }
 
-    /** The next output. */
+    /** Adds the output at the device address {@code device}. */
     Storage output(Type type, DType stored, long device) {
         Storage s = new MirroredStorage(type, stored, device, this, usedOutputBytes);
         results.add(new Output(usedOutputBytes, device, s.sizeBytes()));
@@ -56,17 +56,17 @@ final class Mirror {
         return s;
     }
 
-    /** The outputs as the host sees them. */
+    /** The outputs that the host reads; {@link #refresh()} brings them up to date. */
     Memory outputs() {
         return outputs;
     }
 
-    /** The outputs of the last run of that set, once it is done. */
+    /** The outputs of the set's last run, valid once that run is done. */
     Memory received(int set) {
         return received[set];
     }
 
-    /** Takes what the host wrote to the inputs; the host may then write the next run's. */
+    /** Copies the host's inputs into the set's block; the host may then write the inputs of the next run. */
     void stage(int set) {
         if (inputs.bytes() > 0) Native.copy(sent[set].address(), inputs.address(), inputs.bytes());
     }
@@ -84,13 +84,13 @@ final class Mirror {
         }
     }
 
-    /** A run of that set has been queued: {@link #outputs()} are those of an earlier one. */
+    /** Notes that a run of the set has been queued, so that {@link #outputs()} are out of date. */
     void launched(int set) {
         lastSet = set;
         stale = true;
     }
 
-    /** Waits for the run under way, if any, and takes its outputs. */
+    /** Waits for the queued runs, if any, and copies the last run's outputs to {@link #outputs()}. */
     void refresh() {
         if (!stale) return;
         stale = false;
@@ -98,7 +98,7 @@ final class Mirror {
         if (outputs.bytes() > 0) Native.copy(outputs.address(), received[lastSet].address(), outputs.bytes());
     }
 
-    /** Whether a run may be under way. */
+    /** Whether a run may still be executing. */
     boolean isStale() {
         return stale;
     }

@@ -3,7 +3,7 @@ package org.cortigan.exec;
 
 import org.cortigan.jni.Memory;
 
-/** Plans graphs ({@link Session#plan}) without memory and without the native library. It runs nothing. */
+/** A device that only plans graphs ({@link Session#plan}), without memory and without the native library. */
 public final class NullDevice implements Device {
     private static final DeviceRuntime RUNTIME = new HostRuntime(1) {
         @Override
@@ -20,7 +20,7 @@ public final class NullDevice implements Device {
         public void use() {}
     };
 
-    /** A device for plans alone. */
+    /** Creates a device that only plans; several may exist. */
     public NullDevice() {}
 
     private static UnsupportedOperationException refused() {

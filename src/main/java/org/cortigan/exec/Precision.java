@@ -3,11 +3,11 @@ package org.cortigan.exec;
 
 import org.cortigan.graph.DType;
 
-/** Arithmetic of matrix products and convolutions; sums are f32 in all of them. */
+/** Precision of matrix products and convolutions. All of them accumulate in f32. */
 public enum Precision {
     /** f32 operands. */
     FP32(DType.F32),
-    /** f32 operands, rounded to NVIDIA's TF32 (10 bits of mantissa) as they are multiplied. */
+    /** f32 operands, rounded to NVIDIA's TF32 (10 bits of mantissa) for the multiplication. */
     TF32(DType.F32),
     /** bf16 operands. */
     BF16(DType.BF16);
@@ -18,7 +18,7 @@ public enum Precision {
         this.compute = compute;
     }
 
-    /** Type of the operands in memory. */
+    /** Element type of the operands in memory. */
     public DType compute() {
         return compute;
     }

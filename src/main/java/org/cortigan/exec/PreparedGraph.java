@@ -9,14 +9,14 @@ import org.cortigan.graph.Node;
 import org.cortigan.op.Op;
 import org.cortigan.plan.Plan;
 
-/** A graph's plan, and its kernels in the order of the plan. The plan needs the scratch memory of prepared kernels. */
+/** A graph's plan and its prepared kernels. Planning prepares the kernels, because it needs their scratch sizes. */
 final class PreparedGraph {
     private final Device device;
     private final Resources resources;
     private final Map<Node, PreparedKernel> kernels = new HashMap<>();
     private final Plan plan;
 
-    /** @param resources takes the kernels */
+    /** @param resources owns the kernels' arguments and native state */
     PreparedGraph(Graph graph, Device device, Session.Options options, Resources resources) {
         this.device = device;
         this.resources = resources;

@@ -10,8 +10,8 @@ import org.cortigan.jni.Native;
 import org.cortigan.op.Op;
 
 /**
- * One node's kernel with its argument block. The kernel is prepared before the plan, which needs its scratch memory,
- * and bound to addresses after it.
+ * One node's kernel and its argument block. The kernel is prepared before planning, which needs the size of its scratch
+ * memory, and bound to addresses afterwards.
  */
 final class PreparedKernel {
     private final Node node;
@@ -20,13 +20,13 @@ final class PreparedKernel {
     private final ByteBuffer args;
     private final long address;
     private final Served served;
-    /** A library's call in the kernel's place, or null. */
+    /** The library call that replaces the kernel, or null. */
     private final DeviceRuntime.LibraryKernel library;
 
     private final long state;
     private long function;
 
-    /** @param resources takes what the kernel needs until it is launched for the last time */
+    /** @param resources owns the kernel's arguments and native state */
     PreparedKernel(Node node, Device device, Resources resources) {
         this.node = node;
         this.device = device;
@@ -70,7 +70,7 @@ final class PreparedKernel {
         return state;
     }
 
-    /** Writes the final arguments; from then on the kernel may be launched. */
+    /** Writes the final arguments. The kernel may be launched afterwards. */
     void bind(ArgBlock.Addresses at) {
         ArgBlock.write(node, args, address, at);
         if (library == null) function = function();

@@ -5,7 +5,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import org.cortigan.jni.Memory;
 
-/** What a session owns, closed in reverse order. All of it is closed, and then the first failure is thrown. */
+/** A session's resources, closed in reverse order. All of them are closed before the first failure is thrown. */
 final class Resources implements AutoCloseable {
     private final Deque<Runnable> closers = new ArrayDeque<>();
 

@@ -5,7 +5,7 @@ import java.nio.FloatBuffer;
 import java.util.List;
 import org.cortigan.graph.DType;
 
-/** Reads all elements of a session's small outputs, of the last run or the one before it. Reading allocates nothing. */
+/** Reads all elements of a session's small outputs after the last run or the run before. Reading allocates nothing. */
 public abstract class Scalars {
     private final Runnable check;
 
@@ -15,10 +15,10 @@ public abstract class Scalars {
     }
 
     /**
-     * Waits for that run alone.
+     * Waits for one run, not for later ones, and reads its outputs.
      *
-     * @param back 0 for the last run; 1 for the one before it, on a device that queues its work
-     * @param into takes the outputs one after the other in the order of their names
+     * @param back 0 for the last run; 1 for the run before it, only on a device with a stream
+     * @param into receives the outputs one after the other, in the order of the names given to {@link Session#scalars}
      */
     public final void read(int back, double[] into) {
         check.run();
@@ -27,7 +27,7 @@ public abstract class Scalars {
 
     abstract void readRun(int back, double[] into);
 
-    /** Of the last run, in the outputs themselves. */
+    /** Reads the last run's outputs in place. */
     static final class Current extends Scalars {
         private final Storage[] outputs;
 
@@ -38,18 +38,20 @@ public abstract class Scalars {
 
         @Override
         void readRun(int back, double[] into) {
-            if (back != 0) throw new IllegalArgumentException("a processor keeps the last run alone");
+            if (back != 0) throw new IllegalArgumentException("a CPU session keeps only the outputs of the last run");
             int n = 0;
             for (Storage s : outputs) for (int k = 0, m = s.elements(); k < m; k++) into[n++] = s.get(k);
         }
     }
 
-    /** Of the two runs whose outputs the mirror has. */
+    /** Reads either of the last two runs, whose outputs the mirror keeps. */
     static final class Mirrored extends Scalars {
         private final StreamLauncher launcher;
         private final FloatBuffer[][] received;
 
-        /** @throws IllegalArgumentException if an output is a variable, has over 1024 bytes, or is not f32 */
+        /**
+         * @throws IllegalArgumentException if an output is an input or a variable, has over 1024 bytes, or is not f32
+         */
         Mirrored(Runnable check, StreamLauncher launcher, List<Storage> outputs) {
             super(check);
             this.launcher = launcher;
@@ -57,7 +59,8 @@ public abstract class Scalars {
             for (int i = 0; i < outputs.size(); i++) {
                 if (!(outputs.get(i) instanceof MirroredStorage s) || s.stored() != DType.F32)
                     throw new IllegalArgumentException(
-                            outputs.get(i).type() + " is no small f32 output of which two runs are kept");
+                            outputs.get(i).type() + " cannot be read as scalars: only an f32 output of at most "
+                                    + Mirror.LIMIT_BYTES + " bytes, neither input nor variable, is kept for two runs");
                 for (int set = 0; set < 2; set++) received[set][i] = s.received(set);
             }
         }

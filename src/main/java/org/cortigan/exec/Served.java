@@ -8,54 +8,58 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * Who computes a node.
+ * Which library or kernel computes a node.
  *
  * @param by the library's name, or {@link #OWN}
  * @param form how the library is called: algorithm, workspace, conversions and copies around it; empty for own kernels
- * @param why why an own kernel computes a product or convolution on a device that has a library for those; empty for
- *     all others
- * @param refused whether the library was asked and has nothing that runs; false where it is not asked, by design
+ * @param why why CortiGAN's own kernel computes a product or convolution although the device has a library for it;
+ *     otherwise empty
+ * @param refused whether the library was asked and offered no algorithm that runs; false if it is not asked, by design
  */
 public record Served(String by, String form, String why, boolean refused) {
     public static final String OWN = "CortiGAN";
 
     private static final Served KERNEL = new Served(OWN, "", "", false);
 
-    /** A node for which no library is thought of. */
+    /** CortiGAN's own kernel, for an op that no library is asked to compute. */
     public static Served kernel() {
         return KERNEL;
     }
 
+    /** A call of the library {@code name}. */
     public static Served library(String name, String form) {
         return new Served(name, form, "", false);
     }
 
+    /** CortiGAN's own kernel, because the library is not asked for this kind of product or convolution. */
     public static Served byDesign(String why) {
         return new Served(OWN, "", why, false);
     }
 
+    /** CortiGAN's own kernel, because the library offered no algorithm that runs. */
     public static Served refused(String why) {
         return new Served(OWN, "", why, true);
     }
 
+    /** Whether CortiGAN's own kernel computes the node. */
     public boolean own() {
         return by.equals(OWN);
     }
 
-    /** Whether it is a product or convolution on a device that has a library for those. */
+    /** Whether the node is a product or convolution on a device that has a library for these. */
     public boolean libraryWork() {
         return !own() || !why.isEmpty();
     }
 
-    /** For a line of a table; empty where there is nothing to say. */
+    /** Text for a row of a table; empty if there is nothing to report. */
     public String text() {
         if (!own()) return by + (form.isEmpty() ? "" : ": " + form);
         return why.isEmpty() ? "" : OWN + "'s own" + (refused ? ", refused: " : ", by design: ") + why;
     }
 
     /**
-     * How many products and convolutions each computes, and the reasons of own kernels, a line each; empty if there are
-     * none.
+     * How many products and convolutions each library and CortiGAN compute, then one line for each reason of an own
+     * kernel. Empty if there is no product or convolution.
      */
     public static List<String> summary(Collection<Served> all) {
         Map<String, Integer> libraries = new TreeMap<>(), refused = new TreeMap<>(), design = new TreeMap<>();

@@ -9,13 +9,13 @@ import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
 /**
- * Runs the named outputs of one graph on one device, again and again. The constructor prepares everything; a run
- * allocates nothing. Confined to the thread that made it.
+ * Computes the named outputs of one graph on one device, as often as asked. The constructor prepares everything; a run
+ * allocates nothing. A session is confined to the thread that created it.
  */
 public final class Session implements AutoCloseable {
     /**
-     * @param guardBytes free space after every buffer, for tests
-     * @param inPlace whether nodes may reuse the storage of inputs that nothing reads any more
+     * @param guardBytes unused bytes after every buffer; tests check that no kernel writes them
+     * @param inPlace whether a node may write its outputs over inputs that no later node reads
      */
     public record Options(int guardBytes, boolean inPlace) {
         public static final Options DEFAULT = new Options(0, true);
@@ -29,20 +29,20 @@ public final class Session implements AutoCloseable {
     private final Launcher launcher;
     private boolean open = true;
 
-    /** @param variables where the graph's variables live; of the same device */
+    /** @param variables storage of the graph's variables, on the same device */
     public Session(Graph graph, Device device, Variables variables) {
         this(graph, device, variables, Options.DEFAULT);
     }
 
-    /** @param variables where the graph's variables live; of the same device */
+    /** @param variables storage of the graph's variables, on the same device */
     public Session(Graph graph, Device device, Variables variables, Options options) {
         this(graph, device, variables, options, new Arena(device), true);
     }
 
     /**
-     * @param variables where the graph's variables live; of the same device
-     * @param arena memory for values between nodes, shared with sessions that never run at the same time; it stays the
-     *     caller's
+     * @param variables storage of the graph's variables, on the same device
+     * @param arena memory for the values that nodes compute; sessions that never run at the same time may share it. The
+     *     caller closes it
      */
     public Session(Graph graph, Device device, Variables variables, Arena arena) {
         this(graph, device, variables, Options.DEFAULT, arena, false);
@@ -79,14 +79,17 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** The plan of a graph alone. Kernels are prepared and let go again; tensors get no memory. */
+    /**
+     * Plans a graph without allocating its tensors. Kernels are prepared, because the plan needs their scratch sizes,
+     * and then released.
+     */
     public static Plan plan(Graph graph, Device device) {
         try (Resources resources = new Resources()) {
             return new PreparedGraph(graph, device, Options.DEFAULT, resources).plan();
         }
     }
 
-    /** Bytes of the block in which a session of the plan has inputs and constants. */
+    /** Bytes of the memory block that holds a session's inputs and constants. */
     public static long inputBytes(Plan plan, Device device) {
         return Binding.inputBytes(plan, device);
     }
@@ -100,9 +103,9 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * Storage of an input, to be written before a run.
+     * Storage of an input. Write it before a run.
      *
-     * @throws IllegalArgumentException if there is no input of that name
+     * @throws IllegalArgumentException if the graph has no such input
      */
     public Storage input(String name) {
         return find(binding.inputs(), name, "input");
@@ -113,20 +116,20 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * From now on direct buffers written to this input travel to the device while earlier runs are under way. For
-     * contents that are new in every run; takes the input's size once more of the device's memory. Where the host sees
-     * the input, nothing changes.
+     * From now on uploads direct buffers that are written to this input while earlier runs still execute. Meant for
+     * contents that change in every run. Takes a second buffer of the input's size in device memory. Does nothing for
+     * an input that the host accesses directly.
      *
-     * @throws IllegalArgumentException if there is no input of that name
+     * @throws IllegalArgumentException if the graph has no such input
      */
     public void prefetch(String input) {
         launcher.prefetch(input(input));
     }
 
     /**
-     * Storage of an output, to be read after a run; the next run overwrites it.
+     * Storage of an output. Read it after a run; the next run overwrites it.
      *
-     * @throws IllegalArgumentException if there is no output of that name
+     * @throws IllegalArgumentException if the graph has no such output
      */
     public Storage output(String name) {
         return find(binding.outputs(), name, "output");
@@ -138,9 +141,10 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * A reader of outputs of at most some hundred floats that are not variables.
+     * A reader of small outputs. On a device with a stream each output must be f32, at most {@value Mirror#LIMIT_BYTES}
+     * bytes long, and neither an input nor a variable.
      *
-     * @throws IllegalArgumentException if there is no such output
+     * @throws IllegalArgumentException if the graph has no such output, or an output exceeds these limits
      */
     public Scalars scalars(List<String> names) {
         return launcher.scalars(this::check, names.stream().map(this::output).toList());
@@ -159,7 +163,7 @@ public final class Session implements AutoCloseable {
             throw new IllegalStateException("a session is confined to the thread that made it, " + owner.getName());
     }
 
-    /** Runs every node once. On a device with a stream this only queues the work: reading an output waits for it. */
+    /** Runs every node once. On a device with a stream this only queues the work; reading an output waits for it. */
     public void run() {
         check();
         if (!launcher.isEmpty()) launcher.run();
@@ -172,32 +176,32 @@ public final class Session implements AutoCloseable {
     }
 
     /**
-     * Runs every node once and measures it by the device's clock.
+     * Runs every node once and times each node with the device's clock.
      *
-     * @param nanos each node's nanoseconds are added to it, in the order of {@link #launched}
-     * @param starts takes the nanoseconds from the run's begin to each node's
+     * @param nanos each node's nanoseconds are added to its element, in the order of {@link #launched}
+     * @param starts receives the nanoseconds from the start of the run to the start of each node
      */
     public void runTimed(long[] nanos, long[] starts) {
         check();
         launcher.runTimed(nanos, starts);
     }
 
-    /** From now on a profiler of the device (NVTX) sees a range of the node's op and label around its launches. */
+    /** From now on wraps each launch in a profiler range (NVTX) that is named after the node's op and label. */
     public void nameRanges() {
         launcher.nameRanges();
     }
 
-    /** Nodes that a run launches, in order. */
+    /** The nodes that a run launches, in launch order. */
     public Node[] launched() {
         return launcher.nodes();
     }
 
-    /** What computes a node of {@link #launched}. */
+    /** Which library or kernel computes a node of {@link #launched}. */
     public Served served(Node n) {
         return prepared.served(n);
     }
 
-    /** The memory of values between nodes; for tests that watch what nobody may write. */
+    /** Memory of the values that nodes compute; tests check its guard bytes. */
     Memory arena() {
         return binding.arena();
     }

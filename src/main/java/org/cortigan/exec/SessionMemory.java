@@ -6,40 +6,40 @@ import org.cortigan.InputException;
 import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
 
-/** Allocates a session's memory, and says what the session needs where the device has too little. */
+/** Allocates a session's memory. If the device has too little, the error says how much the session needs. */
 final class SessionMemory {
     private final Device device;
     private final Plan plan;
     private final Resources resources;
 
-    /** @param resources takes what is allocated */
+    /** @param resources owns the allocated blocks */
     SessionMemory(Device device, Plan plan, Resources resources) {
         this.device = device;
         this.plan = plan;
         this.resources = resources;
     }
 
-    /** Bytes up to the next place for a tensor. */
+    /** {@code bytes} rounded up to the alignment of tensors. */
     static long aligned(long bytes) {
         return (bytes + Plan.ALIGNMENT - 1) / Plan.ALIGNMENT * Plan.ALIGNMENT;
     }
 
-    /** The device's memory. */
+    /** A block of device memory. */
     Memory device(long bytes) {
         return resources.own(within(() -> device.allocate(bytes)));
     }
 
-    /** Memory of the host from which the device copies by itself. */
+    /** A block of host memory that the device can copy asynchronously. */
     Memory host(long bytes) {
         return resources.own(within(() -> device.allocateHost(bytes)));
     }
 
-    /** Memory of the host alone. */
+    /** A block of plain host memory. */
     Memory plain(long bytes) {
         return resources.own(Memory.allocate(bytes));
     }
 
-    /** Allocates; the result stays the caller's. */
+    /** Runs an allocation and explains its failure; the caller owns the result. */
     <T> T within(Supplier<T> allocation) {
         try {
             return allocation.get();
@@ -47,7 +47,7 @@ final class SessionMemory {
             throw new InputException(
                     device.name(),
                     e.getMessage() + "; " + plan.report() + ", held now: " + Memory.liveBytes() + " bytes",
-                    "Set train.batch lower: all but the parameters and their state shrinks with it");
+                    "Lower train.batch: all memory but that of the parameters and their state shrinks with it");
         }
     }
 }

@@ -8,9 +8,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 
 /**
- * A tensor as the host reads and writes it, with conversion from and to float. On the processor these are the tensor's
- * own bytes and no call allocates. On a device with memory of its own every call copies, in order with the device's
- * work; the small inputs and outputs of a session have a copy on the host that travels with its runs.
+ * Host access to a tensor, with conversion from and to float. On a CPU the calls access the tensor's own bytes, without
+ * allocation. On a device with its own memory every call copies, in order with the device's work; only a session's
+ * small inputs and outputs have a host copy that every run transfers.
  */
 public abstract class Storage {
     private final Type type;
@@ -19,8 +19,8 @@ public abstract class Storage {
     private final long elements;
 
     /**
-     * @param stored type of the elements in memory
-     * @param address where the device has the tensor
+     * @param stored element type in memory
+     * @param address address of the tensor on the device
      */
     Storage(Type type, DType stored, long address) {
         this.type = type;
@@ -29,7 +29,7 @@ public abstract class Storage {
         elements = type.shape().elements();
     }
 
-    /** A tensor of that device in its memory, {@code offset} bytes from the block's begin. */
+    /** A tensor in a block of the device's memory, {@code offset} bytes from the block's start. */
     static Storage in(Memory memory, long offset, Type type, Device device) {
         DType stored = device.storedAs(type.dtype());
         long address = memory.address() + offset;
@@ -42,12 +42,12 @@ public abstract class Storage {
         return type;
     }
 
-    /** Type of the elements in memory: that of the tensor, or f64 on a double reference. */
+    /** Element type in memory: the tensor's own, or f64 for floating-point tensors on a reference device. */
     final DType stored() {
         return stored;
     }
 
-    /** Where the device has the tensor. */
+    /** Address of the tensor on the device. */
     public final long address() {
         return address;
     }
@@ -57,7 +57,7 @@ public abstract class Storage {
         return elements * stored.bytes();
     }
 
-    /** Number of elements, for contents that fit into an array. */
+    /** Number of elements; throws if an array cannot hold them. */
     final int elements() {
         return Math.toIntExact(elements);
     }
@@ -65,14 +65,14 @@ public abstract class Storage {
     /**
      * Sets all elements of a floating-point tensor, rounding to its type.
      *
-     * @throws IllegalArgumentException for another number of elements, or a tensor of integers
+     * @throws IllegalArgumentException if the number of elements differs, or the tensor holds integers
      */
     public final void write(float[] src) {
         check(src.length);
         write(src, 0);
     }
 
-    /** Sets all elements from {@code src[off...]}, otherwise as {@link #write(float[])}. */
+    /** Sets all elements from {@code src[off...]}; otherwise like {@link #write(float[])}. */
     public final void write(float[] src, int off) {
         if (!type.dtype().isFloat() && type.dtype() != DType.F64)
             throw new IllegalArgumentException("floats given for " + type);
@@ -82,7 +82,7 @@ public abstract class Storage {
     /**
      * Sets all elements of an i32 tensor.
      *
-     * @throws IllegalArgumentException for another number of elements, or a tensor of another type
+     * @throws IllegalArgumentException if the number of elements differs, or the tensor is not i32
      */
     public final void write(int[] src) {
         check(src.length);
@@ -91,32 +91,33 @@ public abstract class Storage {
     }
 
     /**
-     * Sets the raw bytes, in the tensor's own type, from {@code src}'s position on; the position does not move. A
-     * direct buffer of {@link Device#allocateHost} must not change until a result of the next run has been read.
+     * Sets all raw bytes, in the tensor's own type, from {@code src}'s position on; the position does not move. A
+     * direct buffer from {@link Device#allocateHost} must not change until a result of the next run has been read.
      *
-     * @throws IllegalArgumentException for another number of bytes
+     * @throws IllegalArgumentException if the number of bytes differs
      */
     public final void write(ByteBuffer src) {
         long want = elements * type.dtype().bytes();
         if (src.remaining() != want)
-            throw new IllegalArgumentException(src.remaining() + " bytes given for " + type + " of " + want);
+            throw new IllegalArgumentException(src.remaining() + " bytes given for " + type + ", which has " + want);
         writeBytes(src);
     }
 
     /**
-     * Sets the raw bytes of a part of the tensor, from byte {@code offset} of it on, otherwise as
-     * {@link #write(ByteBuffer)}.
+     * Sets some raw bytes, starting at the tensor's byte {@code offset}; otherwise like {@link #write(ByteBuffer)}.
      *
-     * @throws IllegalArgumentException if the tensor has no such part, or is stored in another type than its own
+     * @throws IllegalArgumentException if the tensor ends before the bytes do, or is stored in another type than its
+     *     own
      */
     public final void write(ByteBuffer src, long offset) {
         if (stored != type.dtype() || offset + src.remaining() > sizeBytes())
-            throw new IllegalArgumentException("no such part of " + type);
+            throw new IllegalArgumentException(
+                    src.remaining() + " bytes do not fit " + type + " stored as " + stored + " from byte " + offset);
         writeBytes(src, offset);
     }
 
     /**
-     * Sets the raw bytes to copies of {@code tile}, one after the other, the last one cut off. Waits until they are in
+     * Fills the tensor with repeated copies of {@code tile}; the last copy is truncated. Returns when all bytes are in
      * place.
      *
      * @param tile at most {@value DeviceRuntime#STAGING} bytes from its position on, in the tensor's own type
@@ -129,7 +130,7 @@ public abstract class Storage {
         writeCopies(tile);
     }
 
-    /** Sets one number everywhere. */
+    /** Sets all elements to one value. */
     public abstract void fill(double value);
 
     /** Element i in row-major order; allocates on a device. */
@@ -156,13 +157,13 @@ public abstract class Storage {
         return f;
     }
 
-    /** All elements as doubles, those of a double reference unrounded. */
+    /** All elements as doubles; those of a reference device are not rounded. */
     public abstract double[] toDoubles();
 
-    /** All bytes, little-endian: a view of them where the host sees them, otherwise a copy. */
+    /** All bytes, little-endian: a live view where the host accesses them directly, otherwise a copy. */
     public abstract ByteBuffer snapshot();
 
-    /** Where the host puts the tensor's next contents; the caller closes it. */
+    /** A buffer for the tensor's next contents; the caller closes it. */
     public abstract InputBuffer inputBuffer();
 
     abstract void writeFloats(float[] src, int off);
@@ -175,10 +176,12 @@ public abstract class Storage {
 
     abstract void writeCopies(ByteBuffer tile);
 
-    /** From now on direct buffers are sent beside the device's work. Nothing changes where the host sees the bytes. */
+    /**
+     * From now on uploads direct buffers in parallel with the device's work. Does nothing if the host sees the bytes.
+     */
     void prefetch() {}
 
-    /** Queues the copy of the contents sent since the last call, if any, to the tensor. */
+    /** Queues the copy of the prefetched contents to the tensor, if any were sent since the last call. */
     void deliver() {}
 
     /** Ends {@link #prefetch()}. */

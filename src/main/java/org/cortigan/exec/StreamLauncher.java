@@ -5,9 +5,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Queues kernels on a device's stream. The first run launches them one by one, the next two record the launches as one
- * graph each, one for each set of the mirror, and from then on these are replayed in turn. A run waits for the one
- * before the last.
+ * Queues kernels on a device's stream. The first run launches the kernels one by one. Each of the next two runs records
+ * its launches as a graph, one for each set of the mirror; later runs replay the two graphs alternately. Run n waits
+ * for run n - 2, which used the same set.
  */
 final class StreamLauncher extends Launcher {
     /** Whether the first run waits after every kernel; for debugging. */
@@ -25,7 +25,7 @@ final class StreamLauncher extends Launcher {
         done = device.runtime().events(2);
     }
 
-    /** The set that a run takes, counted from 0. */
+    /** The mirror's set that a run uses; runs count from 0. */
     private static int set(long run) {
         return (int) (run & 1);
     }
@@ -38,7 +38,7 @@ final class StreamLauncher extends Launcher {
         deliver();
         mirror.stage(set);
         if (runs == 0) {
-            // Libraries load what they need at their first call, which a recording would not survive.
+            // Libraries load code at their first call, which would make a recording fail.
             launch(set, SYNCHRONOUS);
         } else {
             if (recorded[set] == null) recorded[set] = runtime().record(() -> launch(set, false));
@@ -56,7 +56,7 @@ final class StreamLauncher extends Launcher {
     }
 
     private void deliver() {
-        for (int i = 0; i < prefetched.size(); i++) prefetched.get(i).deliver(); // no iterator: nothing allocated
+        for (int i = 0; i < prefetched.size(); i++) prefetched.get(i).deliver(); // no iterator, so no allocation
     }
 
     @Override
@@ -64,7 +64,7 @@ final class StreamLauncher extends Launcher {
         mirror.refresh();
     }
 
-    /** Waits for the last run, or for the one {@code back} runs before it, and gives its set. */
+    /** Waits for the last run, or the run {@code back} runs before it, and returns the mirror's set that it used. */
     int await(int back) {
         int set = set(runs - 1 - back);
         done.await(set);

@@ -8,8 +8,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 
 /**
- * Storage that outlives runs: parameters, optimizer state, spectral-norm vectors, by name. Sessions that share one see
- * each other's updates; they must then run on one thread. New variables are zero.
+ * Named storage that outlives runs: parameters, optimizer state, spectral-norm vectors. Sessions that share this object
+ * see each other's updates and must run on one thread. New variables are zero.
  */
 public final class Variables implements AutoCloseable {
     private record Slot(Memory memory, Storage storage) {}
@@ -25,7 +25,11 @@ public final class Variables implements AutoCloseable {
         return device;
     }
 
-    /** The variable of that name, made if it is not there; the type must agree. */
+    /**
+     * The variable of that name, created if it does not exist.
+     *
+     * @throws IllegalArgumentException if the variable exists with another type
+     */
     public Storage get(String name, Type type) {
         Slot s = slots.get(name);
         if (s == null) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Runs a planned graph on a device: sessions, variables, storage, and the devices themselves. It uses plans and native
- * code; it finds the CUDA device by a service and never names its classes.
+ * Runs planned graphs on devices: sessions, variables, storage, and the devices themselves. The package uses plans and
+ * native code. It finds the CUDA device through {@link java.util.ServiceLoader} and never names its classes.
  */
 package org.cortigan.exec;
