@@ -20,23 +20,26 @@ import org.cortigan.InputException;
 import org.cortigan.io.Json;
 
 /**
- * Which algorithm was the fastest for a problem, by card, library version and problem: one JSON file that processes
- * share. Beneath it lie the findings that come with the product and those of the file in the property {@value #MORE}.
- * What was found is added to what others have written meanwhile, under a lock, some seconds after it was found and at
- * {@link #close}: a process that is killed loses the last seconds' findings. A file that cannot be read, or is not of
- * this format, is left out with a line to the user.
+ * The fastest algorithm for each GPU, library version and problem, in one JSON file that processes share. Entries of
+ * this file override those of the file that the property {@value #MORE} names, which override those that ship with
+ * CortiGAN. New entries are merged into the file under a lock, some seconds after they were found and at {@link
+ * #close}: a process that is killed loses the entries of the last seconds. A file that cannot be read, or has another
+ * format, is ignored with a line to the user.
  */
 final class AlgorithmCache implements AutoCloseable {
-    /** Names a file with further findings, to be read only. */
+    /** Property that names a file with further entries, which is only read. */
     static final String MORE = "cortigan.cuda.algorithms";
 
-    private static final String OURS = "/org/cortigan/cuda/algorithms.json";
+    private static final String BUNDLED = "/org/cortigan/cuda/algorithms.json";
     private static final long FORMAT = 2, DELAY_MILLIS = 5000;
-    /** File locks are a process's, so that two caches of one need this beside them. */
+    /** A file lock belongs to the whole process, so two caches in one process need this lock too. */
     private static final Object WRITING = new Object();
 
     /**
-     * @param words the algorithm as the library gave it; @param form what is done around it, of the caller's meaning
+     * An algorithm.
+     *
+     * @param words the algorithm as the library describes it
+     * @param form what surrounds the library call; the caller defines its meaning
      */
     record Entry(long[] words, long workspaceBytes, int form) {
         private static Entry parse(String text) {
@@ -53,7 +56,7 @@ final class AlgorithmCache implements AutoCloseable {
             return s.append(workspaceBytes).append(' ').append(form).toString();
         }
 
-        /** The words, without zeros at the end. */
+        /** The words in hexadecimal, without trailing zeros. */
         String text() {
             StringBuilder s = new StringBuilder();
             for (long w : words) s.append(s.isEmpty() ? "" : ".").append(Long.toHexString(w));
@@ -66,7 +69,7 @@ final class AlgorithmCache implements AutoCloseable {
     private final long delayMillis;
     private final Map<String, Entry> known = new HashMap<>();
     private final Map<String, Entry> found = new HashMap<>();
-    private final ScheduledThreadPoolExecutor later = new ScheduledThreadPoolExecutor(1, work -> {
+    private final ScheduledThreadPoolExecutor writer = new ScheduledThreadPoolExecutor(1, work -> {
         Thread t = new Thread(work, "algorithms.json");
         t.setDaemon(true);
         return t;
@@ -78,8 +81,8 @@ final class AlgorithmCache implements AutoCloseable {
         this.file = file;
         this.delayMillis = delayMillis;
         this.note = note;
-        try (InputStream in = AlgorithmCache.class.getResourceAsStream(OURS)) {
-            if (in != null) known.putAll(entries(Json.object(Json.parse(in.readAllBytes(), OURS), OURS)));
+        try (InputStream in = AlgorithmCache.class.getResourceAsStream(BUNDLED)) {
+            if (in != null) known.putAll(entries(Json.object(Json.parse(in.readAllBytes(), BUNDLED), BUNDLED)));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -93,7 +96,7 @@ final class AlgorithmCache implements AutoCloseable {
         known.putAll(read(file, note));
     }
 
-    /** In the folder of the property {@code cortigan.cuda.cache}, or XDG's cache folder. */
+    /** The cache in the folder that the property {@code cortigan.cuda.cache} names, or in XDG's cache folder. */
     static AlgorithmCache standard(Consumer<String> note) {
         String folder = System.getProperty("cortigan.cuda.cache"), xdg = System.getenv("XDG_CACHE_HOME");
         Path home = xdg == null || xdg.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
@@ -103,7 +106,7 @@ final class AlgorithmCache implements AutoCloseable {
 
     private static Map<String, Entry> entries(Map<String, Object> m) {
         if (!(m.get("format") instanceof Number f) || f.longValue() != FORMAT)
-            throw new IllegalArgumentException("it has another format");
+            throw new IllegalArgumentException("its format is not " + FORMAT);
         Map<String, Entry> all = new LinkedHashMap<>();
         Json.object(m.get("algorithms"), "algorithms").forEach((k, v) -> all.put(k, Entry.parse((String) v)));
         return all;
@@ -114,7 +117,7 @@ final class AlgorithmCache implements AutoCloseable {
         try {
             return entries(Json.readObject(file));
         } catch (RuntimeException e) {
-            note.accept(file + " is not used, algorithms are measured anew: " + e.getMessage());
+            note.accept(file + " is not used, so algorithms are measured again: " + e.getMessage());
             return Map.of();
         }
     }
@@ -123,13 +126,13 @@ final class AlgorithmCache implements AutoCloseable {
         return known.get(problem);
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // write() deals with its own errors
+    @SuppressWarnings("FutureReturnValueIgnored") // write() handles its own errors
     synchronized void put(String problem, Entry e) {
         known.put(problem, e);
         found.put(problem, e);
         if (scheduled) return;
         scheduled = true;
-        later.schedule(this::write, delayMillis, TimeUnit.MILLISECONDS);
+        writer.schedule(this::write, delayMillis, TimeUnit.MILLISECONDS);
     }
 
     /** How often the file was written. */
@@ -155,7 +158,7 @@ final class AlgorithmCache implements AutoCloseable {
             writes++;
             found.clear();
         } catch (IOException | RuntimeException x) {
-            note.accept(file + " cannot be written, algorithms are measured anew next time: " + x.getMessage());
+            note.accept(file + " cannot be written, so algorithms are measured again next time: " + x.getMessage());
         }
     }
 
@@ -171,7 +174,7 @@ final class AlgorithmCache implements AutoCloseable {
 
     @Override
     public void close() {
-        later.shutdownNow();
+        writer.shutdownNow();
         write();
     }
 }

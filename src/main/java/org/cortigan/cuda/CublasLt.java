@@ -33,43 +33,43 @@ import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 
 /**
- * Products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) by cuBLASLt. Row-major y is
- * column-major y^T = op(b)^T op(a)^T, so b goes first and a second, each as it is stored. f32 accumulation; scale =
- * 1/sigma is the alpha, read from the device (pointer mode DEVICE, with a zero of the device's for beta); the bias is
- * the epilogue's. Where the library takes no f32 bias beside a bf16 result, the bias is rounded to bf16 first, which is
- * off by at most 2^-9 of it, half of what rounding the result is. The sums of dY that are a bias's gradient are the
- * epilogue's of the product by dY, or a kernel of their own where that is faster.
+ * Computes products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) with cuBLASLt. A
+ * row-major y is a column-major y^T = op(b)^T op(a)^T, so b is the library's first operand and a its second, each as
+ * stored. Accumulation is f32. scale = 1/sigma is alpha, read from device memory (pointer mode DEVICE, with a zero in
+ * device memory for beta). The epilogue adds the bias. Where the library supports no f32 bias beside a bf16 result, the
+ * bias is rounded to bf16 first, with a relative error of at most 2^-8, like the rounding of the result. The bias
+ * gradient, the sums of dY over its rows, comes from the epilogue of the product with dY, or from a separate kernel
+ * where that is faster.
  *
- * <p>Only schemes whose sums have a fixed order are asked for. The candidates of the library's heuristic are timed once
- * for each problem, outside any recording, and the fastest is kept in a file ({@link AlgorithmCache}).
+ * <p>Only reduction schemes with a fixed order of summation are requested. The candidates of the library's heuristic
+ * are timed once for each problem, outside any recording, and the fastest is stored in a file ({@link AlgorithmCache}).
  *
- * <p>The library's fast kernels want all rows on 16 bytes, and those of 39,548 vertices in bf16 lie on 8. Such matrices
- * may be copied to rows of a multiple of 16 bytes (39,552 vertices) before the product, and the result from there after
- * it; with and without are timed, copies included. So the padding is nobody else's concern: neither tensors nor losses
- * know of it.
+ * <p>The library's fast kernels need rows aligned to 16 bytes; bf16 rows of 39,548 vertices are aligned to 8 bytes.
+ * Such matrices may be copied to rows padded to a multiple of 16 bytes (39,552 vertices) before the product, and the
+ * result copied back after it. Both variants are timed, copies included. Padding is local to this class: tensors and
+ * losses never see it.
  *
- * <p>GELU stays a kernel of its own: the library's epilogue approximates it by tanh, which is off from the exact GELU
- * that models are trained with by up to 5e-4, more than bf16 rounds.
- *
- * <p>Not measured on a GPU yet.
+ * <p>GELU is not fused into the product: the library's epilogue approximates it by tanh, which differs from the exact
+ * GELU that models are trained with by up to 5e-4, more than bf16 rounding.
  */
 final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
     private static final long WORKSPACE = 32 << 20;
     private static final int CANDIDATES = 8;
-    /** Kernels whose place it takes. */
+    /** CortiGAN's own kernels that this class replaces. */
     static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
 
     /**
-     * Forms of a product ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows off 16 bytes are
-     * padded; sums are taken by a kernel of their own.
+     * Bits of a product's form ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows that are not
+     * aligned to 16 bytes are padded; a separate kernel computes the sums.
      */
-    private static final int BF16_BIAS = 1, PADDED = 2, SUMS_APART = 4;
+    private static final int BF16_BIAS = 1, PADDED = 2, SEPARATE_SUMS = 4;
 
     /**
      * A product y = op(a) op(b) as a kernel's arguments describe it.
      *
-     * @param sums whether the sums of a, which is stored transposed, go to the vector; otherwise it is an optional bias
+     * @param sums whether the vector receives the sums of a, which is stored transposed; otherwise the vector is an
+     *     optional bias
      * @param tf32 whether the product may be computed in TF32
      */
     private record Problem(
@@ -84,11 +84,11 @@ final class CublasLt implements AutoCloseable {
             boolean bias,
             boolean scale,
             boolean tf32,
-            Places at) {
+            Offsets offsets) {
 
         static Problem of(String kernel, ByteBuffer args, boolean tf32) {
             ArgStruct s = Kernels.args(kernel);
-            Places at = Places.of(kernel, s);
+            Offsets offsets = Offsets.of(kernel, s);
             boolean sums = kernel.equals("linear_grad");
             boolean in16 = bf16(args, s, sums ? "type" : "type_a");
             return new Problem(
@@ -100,10 +100,10 @@ final class CublasLt implements AutoCloseable {
                     in16,
                     !sums && bf16(args, s, "type_y"),
                     sums,
-                    !sums && args.getLong(at.vector) != 0,
-                    at.scale >= 0 && args.getLong(at.scale) != 0,
+                    !sums && args.getLong(offsets.vector) != 0,
+                    offsets.scale >= 0 && args.getLong(offsets.scale) != 0,
                     tf32 && !in16,
-                    at);
+                    offsets);
         }
 
         private static boolean bf16(ByteBuffer args, ArgStruct s, String type) {
@@ -118,7 +118,7 @@ final class CublasLt implements AutoCloseable {
             return out16 ? DType.BF16 : DType.F32;
         }
 
-        /** For messages and the cache of algorithms. */
+        /** The problem as text, for messages and for keys of the cache. */
         String text() {
             return String.format(
                     "%d x %d x %d%s%s%s%s, %s to %s%s",
@@ -136,17 +136,17 @@ final class CublasLt implements AutoCloseable {
     }
 
     /**
-     * Where the addresses are in a kernel's arguments, in bytes.
+     * Byte offsets of the addresses in a kernel's arguments.
      *
-     * @param vector the bias, or where the sums go
-     * @param scale negative where the kernel has none
+     * @param vector offset of the bias, or of the address for the sums
+     * @param scale negative if the kernel has no scale
      */
-    private record Places(int a, int b, int y, int vector, int scale, int scratch) {
-        static Places of(String kernel, ArgStruct s) {
+    private record Offsets(int a, int b, int y, int vector, int scale, int scratch) {
+        static Offsets of(String kernel, ArgStruct s) {
             if (kernel.equals("linear_grad"))
-                return new Places(
+                return new Offsets(
                         s.offset("dY"), s.offset("x"), s.offset("dW"), s.offset("db"), -1, s.offset("scratch"));
-            return new Places(
+            return new Offsets(
                     s.offset("a"),
                     s.offset("b"),
                     s.offset("y"),
@@ -156,7 +156,7 @@ final class CublasLt implements AutoCloseable {
         }
     }
 
-    private final CudaRuntime r;
+    private final CudaRuntime runtime;
     private final String card;
     private final Consumer<String> note;
     private final AlgorithmCache cache;
@@ -166,14 +166,14 @@ final class CublasLt implements AutoCloseable {
     private final Memory deviceZero;
     private final Trials trials;
     private final Set<Integer> invalid = new HashSet<>();
-    /** Problems whose algorithm of the cache has run in this process. */
+    /** Keys of the problems whose cached algorithm has run in this process. */
     private final Set<String> proven = new HashSet<>();
-    /** Of the product under way: why forms were refused, and how algorithms failed. */
+    /** For the product being prepared: why the library refused forms, and how algorithms failed. */
     private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
 
-    /** @param card its name */
-    CublasLt(CudaRuntime r, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
-        this.r = r;
+    /** @param card the GPU's name */
+    CublasLt(CudaRuntime runtime, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
+        this.runtime = runtime;
         this.card = card;
         this.cache = cache;
         this.trials = trials;
@@ -185,7 +185,7 @@ final class CublasLt implements AutoCloseable {
             throw CudaLibraries.missing("cuBLAS", e);
         }
         try {
-            deviceZero = r.allocate(4);
+            deviceZero = runtime.allocate(4);
         } catch (RuntimeException | Error e) {
             cublasLtDestroy(handle);
             throw e;
@@ -204,13 +204,14 @@ final class CublasLt implements AutoCloseable {
     }
 
     /**
-     * An algorithm of the cache is run once, one that is measured several times, both before the session relies on it.
+     * Chooses an algorithm and tries it before the session relies on it: an algorithm from the cache runs once, the
+     * candidates of a measurement several times.
      *
      * @param tf32 whether f32 products may be computed in TF32
-     * @return the project's own kernel where the library has no such product, which is said
+     * @return CortiGAN's own kernel, with a line to the user, if the library has no algorithm that runs
      */
     DeviceRuntime.Service product(String kernel, ByteBuffer args, boolean tf32) {
-        r.use();
+        runtime.use();
         refusals.clear();
         failures.clear();
         Problem problem = Problem.of(kernel, args, tf32);
@@ -234,12 +235,12 @@ final class CublasLt implements AutoCloseable {
     }
 
     /**
-     * Null if the library no longer agrees, or the algorithm fails.
+     * Null if the library no longer accepts the algorithm, or the algorithm fails.
      *
-     * @param tried whether it is to be run
+     * @param tried whether to run the algorithm once
      */
     private Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
-        if ((e.form() & ~(BF16_BIAS | PADDED | SUMS_APART)) != 0) return null;
+        if ((e.form() & ~(BF16_BIAS | PADDED | SEPARATE_SUMS)) != 0) return null;
         Product p = new Product(problem, e.form());
         try {
             if (p.use(e) && (!tried || p.runs(args))) return p;
@@ -255,10 +256,10 @@ final class CublasLt implements AutoCloseable {
     private Trials.Timed measure(Problem problem, ByteBuffer args) {
         boolean mayRound = problem.bias && problem.out16;
         Trials.Timed best = null;
-        for (int form = 0; form <= (BF16_BIAS | PADDED | SUMS_APART); form++) {
+        for (int form = 0; form <= (BF16_BIAS | PADDED | SEPARATE_SUMS); form++) {
             if ((form & BF16_BIAS) != 0
                     && (!mayRound || best != null && (best.entry().form() & BF16_BIAS) == 0)) continue;
-            if ((form & SUMS_APART) != 0 && !problem.sums) continue;
+            if ((form & SEPARATE_SUMS) != 0 && !problem.sums) continue;
             try (Product p = new Product(problem, form)) {
                 Trials.Timed t = (form & PADDED) != 0 && !p.pads() ? null : p.fastest(args);
                 if (t != null && (best == null || t.nanos() < best.nanos())) best = t;
@@ -273,9 +274,9 @@ final class CublasLt implements AutoCloseable {
         private final cublasLtMatrixLayoutOpaque_t first, second, result;
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
         private final Problem problem;
-        private final Places places;
+        private final Offsets offsets;
         private final int form;
-        /** Whether the vector is the epilogue's. */
+        /** Whether the epilogue handles the vector: it adds the bias or computes the sums. */
         private final boolean bias;
 
         private final Sums sums;
@@ -286,9 +287,9 @@ final class CublasLt implements AutoCloseable {
         Product(Problem problem, int form) {
             this.problem = problem;
             this.form = form;
-            places = problem.at;
+            offsets = problem.offsets;
             long m = problem.m, n = problem.n, k = problem.k;
-            sums = (form & SUMS_APART) == 0 ? null : new Sums(k, m, problem.in());
+            sums = (form & SEPARATE_SUMS) == 0 ? null : new Sums(k, m, problem.in());
             bias = problem.bias || problem.sums && sums == null;
             boolean ta = problem.transA, tb = problem.transB;
             int in = problem.in16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -312,10 +313,10 @@ final class CublasLt implements AutoCloseable {
                 set(CUBLASLT_MATMUL_DESC_EPILOGUE, problem.sums ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
-            // The library decides by the address whether it can; the launch brings the real one, which lies on 256
-            // bytes as this does.
+            // The heuristic takes the address's alignment into account. The launch sets the real address, which is
+            // aligned to 256 bytes like this one.
             if (bias) bias(deviceZero.address());
-            castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(r, n, DType.F32, DType.BF16);
+            castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(runtime, n, DType.F32, DType.BF16);
         }
 
         private Padded pad(long rows, long columns, DType type, boolean in) {
@@ -328,7 +329,7 @@ final class CublasLt implements AutoCloseable {
             return padA != null || padB != null || padY != null;
         }
 
-        /** Column-major: {@code rows} is the length of a stored row. */
+        /** A column-major layout; {@code rows} is the length of a stored row. */
         private static cublasLtMatrixLayoutOpaque_t layout(
                 PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
             check(
@@ -351,7 +352,7 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Takes an algorithm if the library still agrees. */
+        /** Selects an algorithm; false if the library no longer accepts it. */
         boolean use(AlgorithmCache.Entry e) {
             for (int i = 0; i < 8; i++) algorithm.data(i, e.words()[i]);
             try (cublasLtMatmulHeuristicResult_t need = new cublasLtMatmulHeuristicResult_t()) {
@@ -362,7 +363,7 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Times the heuristic's candidates, with all that this form adds to them; null if none runs. */
+        /** Times the heuristic's candidates, including this form's copies and sums; null if none runs. */
         Trials.Timed fastest(ByteBuffer args) {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
@@ -370,13 +371,13 @@ final class CublasLt implements AutoCloseable {
                 ByteBuffer at = trial(args, WORKSPACE);
                 return trials.fastest(found, this::use, () -> run(at), CublasLt::name, failures);
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time products; the library's first choice is taken, not tried: "
+                note.accept("too little memory to time products; using the library's first choice untested: "
                         + e.getMessage());
                 return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
         }
 
-        /** Whether the algorithm in use does. */
+        /** Whether the selected algorithm runs. */
         boolean runs(ByteBuffer args) {
             try {
                 ByteBuffer at = trial(args, workspace);
@@ -384,25 +385,26 @@ final class CublasLt implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a product's algorithm, which is taken all the same: "
+                note.accept("too little memory to try a product's algorithm; using it untested: "
                         + e.getMessage());
                 return true;
             }
         }
 
-        /** Arguments with operands for a trial. */
+        /** Arguments that hold the addresses of a trial's operands. */
         private ByteBuffer trial(ByteBuffer args, long workspace) {
             long m = problem.m, n = problem.n, k = problem.k;
             long in = problem.in().bytes(), out = problem.out().bytes();
-            long[] room = trials.room(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
+            long[] addresses =
+                    trials.memory(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
             ByteBuffer operands = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
-                    .putLong(places.a, room[0])
-                    .putLong(places.b, room[1])
-                    .putLong(places.y, room[2])
-                    .putLong(places.vector, room[3])
-                    .putLong(places.scratch, room[4]);
-            return places.scale < 0 ? operands : operands.putLong(places.scale, room[3]);
+                    .putLong(offsets.a, addresses[0])
+                    .putLong(offsets.b, addresses[1])
+                    .putLong(offsets.y, addresses[2])
+                    .putLong(offsets.vector, addresses[3])
+                    .putLong(offsets.scratch, addresses[4]);
+            return offsets.scale < 0 ? operands : operands.putLong(offsets.scale, addresses[3]);
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -431,11 +433,11 @@ final class CublasLt implements AutoCloseable {
                 }
                 if (status != CUBLAS_STATUS_SUCCESS) {
                     refusals.add(name(status));
-                    // Not "there is none": the library takes the description for a wrong one. It is said once a form.
+                    // The library considers the description invalid, which is not the same as having no algorithm.
+                    // Reported once per form.
                     if (status == CUBLAS_STATUS_INVALID_VALUE && invalid.add(form))
-                        note.accept("cuBLASLt calls CortiGAN's description of the product " + problem.text()
-                                + formText() + " invalid (" + name(status)
-                                + "), which is a fault of CortiGAN's; please report it");
+                        note.accept("cuBLASLt rejects the description of the product " + problem.text() + formText()
+                                + " as invalid (" + name(status) + "): this is a bug in CortiGAN, please report it");
                     return found;
                 }
                 for (int i = 0; i < count[0]; i++) {
@@ -449,7 +451,7 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Bytes of the copies, which lie in scratch behind the library's workspace. */
+        /** Bytes of scratch memory that this form needs after the library's workspace. */
         private long copies() {
             long bytes = castBias == null ? 0 : align(2 * problem.n);
             for (Padded p : new Padded[] {padA, padB, padY}) bytes += p == null ? 0 : p.bytes();
@@ -459,10 +461,10 @@ final class CublasLt implements AutoCloseable {
         private String formText() {
             return ((form & BF16_BIAS) != 0 ? ", bf16 bias" : "")
                     + ((form & PADDED) != 0 ? ", padded" : "")
-                    + ((form & SUMS_APART) != 0 ? ", sums apart" : "");
+                    + ((form & SEPARATE_SUMS) != 0 ? ", separate sums" : "");
         }
 
-        /** As {@link Served#form}. */
+        /** Text for {@link Served#form}. */
         String form(AlgorithmCache.Entry e) {
             return "algorithm " + e.text() + ", workspace " + workspace + " bytes" + formText();
         }
@@ -477,36 +479,36 @@ final class CublasLt implements AutoCloseable {
             check(run(args), "cublasLtMatmul");
         }
 
-        /** The library's status. */
+        /** Queues the product and returns the library's status. */
         private int run(ByteBuffer args) {
-            long scratch = args.getLong(places.scratch), room = scratch + workspace;
-            long vector = args.getLong(places.vector);
+            long scratch = args.getLong(offsets.scratch), next = scratch + workspace;
+            long vector = args.getLong(offsets.vector);
             if (castBias != null) {
-                castBias.launch(vector, room);
-                vector = room;
-                room += align(2 * problem.n);
+                castBias.launch(vector, next);
+                vector = next;
+                next += align(2 * problem.n);
             }
             if (bias) bias(vector);
-            long a = args.getLong(places.a), b = args.getLong(places.b), y = args.getLong(places.y);
+            long a = args.getLong(offsets.a), b = args.getLong(offsets.b), y = args.getLong(offsets.y);
             if (sums != null) {
-                sums.add(a, vector, room);
-                room += sums.bytes();
+                sums.add(a, vector, next);
+                next += sums.bytes();
             }
             if (padA != null) {
-                padA.copy.launch(a, room);
-                a = room;
-                room += padA.bytes();
+                padA.copy.launch(a, next);
+                a = next;
+                next += padA.bytes();
             }
             if (padB != null) {
-                padB.copy.launch(b, room);
-                b = room;
-                room += padB.bytes();
+                padB.copy.launch(b, next);
+                b = next;
+                next += padB.bytes();
             }
-            long to = padY == null ? y : room;
+            long to = padY == null ? y : next;
             int status = cublasLtMatmul(
                     handle,
                     operation,
-                    problem.scale ? at(args.getLong(places.scale)) : one,
+                    problem.scale ? at(args.getLong(offsets.scale)) : one,
                     at(b),
                     first,
                     at(a),
@@ -519,7 +521,7 @@ final class CublasLt implements AutoCloseable {
                     algorithm,
                     at(scratch),
                     workspace,
-                    r.cudaStream());
+                    runtime.cudaStream());
             if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy.launch(to, y);
             return status;
         }
@@ -537,21 +539,21 @@ final class CublasLt implements AutoCloseable {
         }
     }
 
-    /** A stored matrix with the width of rows on 16 bytes, to or from which the kernel of assemble copies. */
+    /** A matrix with rows padded to a multiple of 16 bytes; the kernel {@code assemble} copies to or from it. */
     private final class Padded {
         private final long rows, width;
         private final DType type;
         private final OwnKernel.Copy copy;
 
-        /** @param in whether copies go to the padded rows, not from them */
+        /** @param in whether the kernel copies to the padded rows; otherwise it copies from them */
         Padded(long rows, long columns, DType type, boolean in) {
             this.rows = rows;
             this.type = type;
-            int one = 16 / type.bytes();
-            width = (columns + one - 1) / one * one;
-            long[] lengths = {columns, in ? width - columns : 0}; // a stored row, and zeros behind it
+            int unit = 16 / type.bytes();
+            width = (columns + unit - 1) / unit * unit;
+            long[] lengths = {columns, in ? width - columns : 0}; // a stored row, then zeros
             OwnKernel k = new OwnKernel(
-                    r,
+                    runtime,
                     "assemble",
                     type,
                     w -> w.output("y", 0)
@@ -573,7 +575,7 @@ final class CublasLt implements AutoCloseable {
         }
     }
 
-    /** Sums over the rows of a stored matrix, by the kernel of sum_leading. */
+    /** Sums of a matrix over its rows, by the kernel {@code sum_leading}. */
     private final class Sums {
         private final OwnKernel kernel;
         private final int x, y, scratch;
@@ -581,7 +583,7 @@ final class CublasLt implements AutoCloseable {
 
         Sums(long rows, long columns, DType type) {
             kernel = new OwnKernel(
-                    r,
+                    runtime,
                     "sum_leading",
                     type,
                     w -> w.output("scratch", 0)
@@ -604,8 +606,8 @@ final class CublasLt implements AutoCloseable {
             return bytes;
         }
 
-        void add(long matrix, long sums, long room) {
-            kernel.set(x, matrix).set(y, sums).set(scratch, room).launch();
+        void add(long matrix, long sums, long scratchAddress) {
+            kernel.set(x, matrix).set(y, sums).set(scratch, scratchAddress).launch();
         }
     }
 

@@ -19,15 +19,15 @@ import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Ops;
 
-/** A card of NVIDIA's with one stream. Close it after everything on it. */
+/** An NVIDIA GPU with one stream. Close its sessions and variables first. */
 public final class CudaDevice implements Device {
-    /** Oldest architecture that the kernels are built for; all later ones run them, by their own code or PTX. */
+    /** Major version of the oldest architecture that the kernels are built for; later ones run native code or PTX. */
     static final int OLDEST_MAJOR = 8;
 
     private final String name;
     private final ComputeCapability capability;
     private final CudaRuntime runtime;
-    /** The card with exact products of f32, and with products in TF32; one of the two is this. */
+    /** The GPU with f32 products, and the GPU with TF32 products; one of the two is this device. */
     private final CudaDevice exact;
 
     private final CudaDevice tf32;
@@ -49,10 +49,10 @@ public final class CudaDevice implements Device {
     }
 
     /**
-     * Opens a card and runs a kernel on it.
+     * Opens a GPU and tests it with a kernel.
      *
-     * @param note takes lines for the user
-     * @throws InputException saying which of driver, runtime, library, architecture or card is missing, and the remedy
+     * @param note receives lines for the user
+     * @throws InputException naming the missing driver, runtime, library, architecture or GPU, and the remedy
      */
     static CudaDevice open(int number, Consumer<String> note) {
         String what = "device cuda:" + number;
@@ -89,8 +89,8 @@ public final class CudaDevice implements Device {
             CudaRuntime r = new CudaRuntime(number);
             d = new CudaDevice(name, capability, r);
             d.selfTest();
-            // Without them the project's own kernels compute products and convolutions: for comparison, and where CUDA
-            // is simulated.
+            // Without the libraries CortiGAN's own kernels compute products and convolutions: for comparison, and where
+            // CUDA is simulated.
             if (!Boolean.getBoolean(CudaLibraries.OWN)) r.libraries(new VendorKernels(r, product, note));
             return d;
         } catch (RuntimeException | Error e) {
@@ -111,13 +111,13 @@ public final class CudaDevice implements Device {
     }
 
     /**
-     * Attention's kernels: on mma.sync, which all cards have, or with cortigan.cuda.attention=wgmma on Hopper's own
-     * instructions.
+     * Chooses the attention kernels: with mma.sync, which all supported GPUs have, or, with
+     * -Dcortigan.cuda.attention=wgmma, with Hopper's own instructions.
      */
     private static void chooseAttention(String what, String product, ComputeCapability capability) {
         String which = System.getProperty("cortigan.cuda.attention", "mma");
         if (!which.equals("mma") && !which.equals("wgmma"))
-            throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Take mma or wgmma");
+            throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Use mma or wgmma");
         if (which.equals("wgmma") && !capability.equals(ComputeCapability.HOPPER))
             throw new InputException(
                     what,
@@ -134,7 +134,11 @@ public final class CudaDevice implements Device {
         }
     }
 
-    /** Number of cards. */
+    /**
+     * Number of GPUs.
+     *
+     * @throws InputException if there is none, or no driver for them
+     */
     static int count(String what) {
         int[] n = new int[1], driver = new int[1], runtime = new int[1];
         int e = cudaGetDeviceCount(n);
@@ -152,12 +156,12 @@ public final class CudaDevice implements Device {
             throw new InputException(
                     what,
                     "the driver sees no card (cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions + ")",
-                    "See nvidia-smi, and that CUDA_VISIBLE_DEVICES does not hide it");
+                    "Check nvidia-smi, and that CUDA_VISIBLE_DEVICES does not hide the card");
         throw new InputException(
-                what, "cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions, "See nvidia-smi and dmesg");
+                what, "cudaGetDeviceCount: " + CudaRuntime.text(e) + "; " + versions, "Check nvidia-smi and dmesg");
     }
 
-    /** The card's name. Of cudaDeviceProp only the first members are the same in every CUDA 13. */
+    /** The GPU's name. Only the first members of cudaDeviceProp are the same in every CUDA 13. */
     static String product(int number) {
         try (cudaDeviceProp p = new cudaDeviceProp()) {
             check(cudaGetDeviceProperties(p, number), "cudaGetDeviceProperties");
@@ -188,7 +192,7 @@ public final class CudaDevice implements Device {
         if (error != cudaSuccess) throw new IllegalStateException(call + ": " + CudaRuntime.text(error));
     }
 
-    /** Adds two numbers, launched and recorded, as every session is. */
+    /** Adds two numbers twice: the first run is launched, the second is recorded, as in every session. */
     private void selfTest() {
         Graph g = new Graph();
         g.output("sum", Ops.add(g.input("a", DType.F32, 1), g.input("b", DType.F32, 1)));

@@ -10,17 +10,17 @@ import org.cortigan.InputException;
 import org.cortigan.jni.NativeLoader;
 
 /**
- * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN. They come from the machine (the system's loader,
- * /usr/local/cuda), or from the folders in the system property {@value #PATH}, which are asked first.
+ * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN. The folders in the system property {@value #PATH}
+ * are searched first, then the machine (the system's loader, /usr/local/cuda).
  */
 final class CudaLibraries {
     /** Folders with NVIDIA's libraries, separated by colons. */
     static final String PATH = "cortigan.cuda.path";
 
-    /** Takes the project's own kernels for products and convolutions where it is true. */
+    /** If true, CortiGAN's own kernels compute products and convolutions. */
     static final String OWN = "cortigan.cuda.ownProducts";
 
-    private static final String TOOLKIT = "Install the CUDA 13 toolkit, or name the folder that has the library by -D"
+    private static final String TOOLKIT = "Install the CUDA 13 toolkit, or name the folder of the library with -D"
             + PATH + "=FOLDER or LD_LIBRARY_PATH";
     private static boolean loaded;
     private static InputException failure;
@@ -43,8 +43,8 @@ final class CudaLibraries {
     }
 
     /**
-     * From the folders of {@link #PATH}, in that order, what is there; whatever is not, the system's loader is asked
-     * for.
+     * Loads each library from the first folder of {@link #PATH} that has it. The system's loader finds the others
+     * later.
      */
     static void preload(String... names) {
         String path = System.getProperty(PATH, "");
@@ -70,23 +70,23 @@ final class CudaLibraries {
         return new InputException("device cuda", "the bindings do not load (" + why + ")", TOOLKIT);
     }
 
-    /** Says which library would not load. */
+    /** An error that names the library that did not load. */
     static InputException missing(String what, Throwable t) {
         return new InputException("device cuda", what + " does not load (" + NativeLoader.chain(t) + ")", TOOLKIT);
     }
 
-    /** The first reason, as Java names the library only once. */
+    /** An error for a missing cuDNN. Always the first one, because Java names the library only at the first attempt. */
     static synchronized InputException noCudnn(Throwable t) {
         if (cudnn == null)
             cudnn = new InputException(
                     "device cuda",
                     "cuDNN, which computes 2-D convolutions, does not load (" + NativeLoader.chain(t) + ")",
-                    "Install cuDNN 9 for CUDA 13, or name the folder that has it by -D" + PATH
-                            + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN + "=true takes CortiGAN's own kernels");
+                    "Install cuDNN 9 for CUDA 13, or name its folder with -D" + PATH
+                            + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN + "=true uses CortiGAN's own kernels");
         return cudnn;
     }
 
-    /** The kernels' library, unpacked from the jar; the property {@code cortigan.cuda.kernels} names another file. */
+    /** Path of the kernel library, unpacked from the jar, or the file that -Dcortigan.cuda.kernels names. */
     static String kernels() {
         String given = System.getProperty("cortigan.cuda.kernels");
         if (given != null) return given;
@@ -106,7 +106,7 @@ final class CudaLibraries {
                 "Build with nvcc of CUDA 13 on the PATH");
     }
 
-    /** 13000 as 13.0. */
+    /** Formats CUDA's version number: 13000 as 13.0. */
     static String version(int v) {
         return v / 1000 + "." + v % 1000 / 10;
     }

@@ -11,7 +11,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceProvider;
 import org.cortigan.jni.NativeLoader;
 
-/** NVIDIA cards. This class knows no binding, so that it loads where there is none. */
+/** NVIDIA GPUs. This class uses no CUDA bindings, so that it loads where they are missing. */
 public final class CudaProvider implements DeviceProvider {
     @Override
     public String kind() {

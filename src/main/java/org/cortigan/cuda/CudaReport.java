@@ -13,7 +13,7 @@ import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.jni.NativeLoader;
 
-/** What {@code doctor} says about CUDA. */
+/** The lines about CUDA that {@code doctor} prints. */
 final class CudaReport {
     private CudaReport() {}
 

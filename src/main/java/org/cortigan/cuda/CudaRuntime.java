@@ -20,12 +20,12 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
 /**
- * Memory and the one stream of a card, and a second one for uploads beside it. An error names the call, CUDA's name for
- * it and its text. An error found in a {@code close} method is rethrown by the next call, because CUDA reports a failed
- * kernel at whatever call comes next.
+ * A GPU's memory and its one stream, with a second stream for parallel uploads. An error message names the call, then
+ * CUDA's name and text of the error. An error found in a {@code close} method is rethrown by the next call, because
+ * CUDA reports a failed kernel at whatever call comes next.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
-    /** A pointer that is aimed anew for every call, so that a step makes none. */
+    /** A pointer that every call reuses with another address, so that a step allocates none. */
     private static final class At extends Pointer {
         At at(long a) {
             address = a;
@@ -37,7 +37,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final CUstream_st stream;
     private final At to = new At();
     private final At from = new At();
-    /** The runtime that owns what both share: this one, or the f32 one of which this is the TF32 view. */
+    /** The runtime that owns the shared resources: this one or, if this is a TF32 view, its f32 runtime. */
     private final CudaRuntime main;
 
     private VendorKernels libraries;
@@ -59,12 +59,12 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         stream = fp32.stream;
     }
 
-    /** The same stream with products in TF32. */
+    /** A view of this runtime whose products run in TF32. */
     CudaRuntime tf32() {
         return new CudaRuntime(this);
     }
 
-    /** What takes the place of the project's own kernels; null for those alone. It is closed with this. */
+    /** Sets the libraries that replace CortiGAN's own kernels; {@link #close} closes them. */
     void libraries(VendorKernels v) {
         libraries = v;
     }
@@ -89,11 +89,11 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     private static IllegalStateException failed(int error, String call) {
-        cudaGetLastError(); // it has been reported
+        cudaGetLastError(); // clears the error that is reported here
         return new IllegalStateException(call + ": " + text(error));
     }
 
-    /** Keeps an error of a call that frees something, for the next call to throw. */
+    /** Keeps the error of a call that frees something; the next {@link #check} throws it. */
     private void deferError(int error, String call) {
         if (error == cudaSuccess) return;
         if (main.pendingError == null) main.pendingError = call + ": " + text(error);
@@ -128,7 +128,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     private OutOfMemoryError outOfMemory(String call, int e) {
         cudaGetLastError();
-        return new OutOfMemoryError(call + ": " + text(e) + "; " + freeBytes() + " bytes are free on it");
+        return new OutOfMemoryError(call + ": " + text(e) + "; " + freeBytes() + " bytes are free on the card");
     }
 
     private void free(long address) {
@@ -193,8 +193,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     /**
-     * Two events order the streams: an upload waits until the delivery before it has read the buffer, and a delivery
-     * waits for the upload before it.
+     * Two events order the streams: an upload waits until the previous delivery has read the buffer, and a delivery
+     * waits for the previous upload.
      */
     private final class Prefetch implements PrefetchBuffer {
         private final CUstream_st uploads;
@@ -212,7 +212,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
             try {
                 check(cudaEventCreateWithFlags(sent, cudaEventDisableTiming), "cudaEventCreateWithFlags");
                 check(cudaEventCreateWithFlags(delivered, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-                check(cudaEventRecord(delivered, stream), "cudaEventRecord"); // the stream has cleared the buffer
+                check(cudaEventRecord(delivered, stream), "cudaEventRecord"); // reached once the buffer is zeroed
             } catch (RuntimeException e) {
                 close();
                 throw e;
@@ -239,7 +239,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
         @Override
         public void close() {
-            deferError(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the host's memory may go next
+            deferError(cudaStreamSynchronize(uploads), "cudaStreamSynchronize"); // the caller may free its memory next
             for (CUevent_st e : List.of(sent, delivered))
                 if (!e.isNull()) deferError(cudaEventDestroy(e), "cudaEventDestroy");
             buffer.close();
@@ -253,7 +253,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
     }
 
-    /** Small blocks share pages of 2 MiB, larger ones take whole pages. */
+    /** Blocks of up to 1 MiB share pages of 2 MiB; larger blocks take whole pages. */
     @Override
     public long blockBytes(long bytes) {
         long unit = bytes > 1 << 20 ? 2 << 20 : 512;
@@ -278,7 +278,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         try {
             work.run();
         } catch (RuntimeException | Error e) {
-            // The stream must leave its recording, whatever became of it.
+            // End the recording in any case, so that the stream stays usable.
             if (cudaStreamEndCapture(stream, graph) == cudaSuccess && !graph.isNull()) cudaGraphDestroy(graph);
             cudaGetLastError();
             throw e;
@@ -342,17 +342,17 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         };
     }
 
-    /** A pointer to an address of the device's. */
+    /** A pointer to an address of device memory. */
     static Pointer at(long address) {
         return new At().at(address);
     }
 
-    /** Bytes up to the next place in scratch memory. */
+    /** {@code bytes} rounded up to the alignment of blocks in scratch memory. */
     static long align(long bytes) {
         return (bytes + 255) / 256 * 256;
     }
 
-    /** Launches a kernel of the project's with the arguments at that address of the host's. */
+    /** Launches one of CortiGAN's own kernels with the arguments at address {@code args} in host memory. */
     void launch(String kernel, DType type, long args) {
         Native.launch(
                 Native.kernel_function(Backend.CUDA.number(), Kernels.id(kernel), type.variant()), args, stream());

@@ -33,34 +33,34 @@ import org.cortigan.jni.Kernels;
 import org.cortigan.op.Binary;
 
 /**
- * 2-D convolutions and their gradients (kernels/conv2d) by cuDNN 9, through its functions of fixed shape: deprecated
- * since 9.0, yet documented and exported by every 9.x for CUDA 13, forward compatible to later cards, and in need of no
- * compiler at run time, as the graph interface's fused engines are.
+ * Computes 2-D convolutions and their gradients (kernels/conv2d) with the legacy API of cuDNN 9, one function for each
+ * kind of convolution. The API is deprecated since 9.0, yet every 9.x for CUDA 13 documents and exports it. It is
+ * forward compatible to later GPUs and, unlike the fused engines of the graph API, needs no compiler at run time.
  *
- * <p>Activations lie as NHWC, so the weight must be [O, KH, KW, C]: it is reordered in scratch, and dW back, by
- * swap_leading. Types, as these functions have them:
+ * <p>Activations are NHWC, so cuDNN needs the weight as [O, KH, KW, C]: {@code swap_leading} reorders the weight into
+ * scratch memory, and dW back. The API's types:
  *
  * <ul>
  *   <li>f32: FMA_MATH, because the default math type may use TF32 from architecture 8.0 on; tf32: TENSOR_OP_MATH.
  *   <li>bf16 x, weight and y with f32 sums (cuDNN's PSEUDO_BFLOAT16_CONFIG).
- *   <li>dW: they give it in the type of x, so that bf16 would round it. x and dY are converted to f32 in scratch
- *       instead and multiplied as TF32, whose 11 bits hold those 8 exactly: the sums and dW are f32.
+ *   <li>dW: the API returns it in the type of x, so bf16 would round it. Instead x and dY are converted to f32 in
+ *       scratch memory and multiplied as TF32, whose 11 bits hold the 8 bits of bf16 exactly. The sums and dW are f32.
  * </ul>
  *
- * <p>The bias is cuDNN's (identity activation, IMPLICIT_PRECOMP_GEMM alone; beside bf16 it is rounded to bf16, which is
- * off by at most 2^-9 of it) or the kernel {@code binary}'s, whichever is faster. cuDNN's alpha lies on the host, so
- * scale = 1/sigma is multiplied into y by that kernel, before the bias; the models' 2-D convolutions have none.
+ * <p>Either cuDNN adds the bias (identity activation, only with IMPLICIT_PRECOMP_GEMM; in bf16 the bias is rounded
+ * first, with a relative error of at most 2^-8) or the kernel {@code binary} does, whichever is faster. cuDNN reads
+ * alpha from host memory, so {@code binary} multiplies y by scale = 1/sigma, before the bias; the models' 2-D
+ * convolutions have no scale.
  *
- * <p>Only algorithms that the library calls deterministic and that add products directly: FFT and Winograd have other
- * errors. The candidates of its heuristic are timed once for each problem and the fastest is kept
- * ({@link AlgorithmCache}: algorithm, math type, whether the bias is cuDNN's). Convolutions over vertices (H = 1) and
- * grouped ones stay the project's own: few channels, bound by memory, with 1/sigma in the same pass.
- *
- * <p>Not measured on a GPU yet.
+ * <p>Only algorithms that cuDNN calls deterministic and that add products directly are used; FFT and Winograd have
+ * other rounding errors. The candidates of cuDNN's heuristic are timed once for each problem, and the fastest is stored
+ * ({@link AlgorithmCache}: algorithm, math type, whether cuDNN adds the bias). Convolutions over vertices (H = 1) and
+ * grouped convolutions use CortiGAN's own kernels: they have few channels, are bound by memory, and apply 1/sigma in
+ * the same pass.
  */
-@SuppressWarnings("deprecation") // of the functions of fixed shape, for the reason above
+@SuppressWarnings("deprecation") // the legacy API, for the reason above
 final class Cudnn implements AutoCloseable {
-    /** What the bindings name; libcudnn.so.9 itself is a shim over these. */
+    /** The libraries that the bindings link; libcudnn.so.9 itself is a shim over these. */
     static final String[] LIBRARIES = {
         "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"
     };
@@ -68,7 +68,9 @@ final class Cudnn implements AutoCloseable {
     private static final long WORKSPACE = 256 << 20;
     private static final int CANDIDATES = 16;
 
-    /** Which of the three, with the names of its operands and its result among the kernel's arguments. */
+    /**
+     * The kinds of convolution, each with its kernel and the names of operands and result in the kernel's arguments.
+     */
     enum Kind {
         FORWARD("conv2d", "x", "w", "y"),
         BY_X("conv2d_grad_x", "dY", "w", "dX"),
@@ -82,14 +84,14 @@ final class Cudnn implements AutoCloseable {
             this.result = result;
         }
 
-        /** Null for other kernels. */
+        /** The kind that a kernel computes; null for other kernels. */
         static Kind of(String kernel) {
             for (Kind k : values()) if (k.kernel.equals(kernel)) return k;
             return null;
         }
     }
 
-    /** Of x [b, h, w, c] and the weight [o, c, kh, kw], strides and padding; in16: whether both are bf16. */
+    /** Shapes of x [b, h, w, c] and the weight [o, c, kh, kw], strides and padding; in16: whether both are bf16. */
     private record Shape(
             int b, int h, int w, int c, int o, int kh, int kw, int sh, int sw, int ph, int pw, boolean in16) {
         static Shape of(Kind kind, ByteBuffer args) {
@@ -111,15 +113,15 @@ final class Cudnn implements AutoCloseable {
     }
 
     /**
-     * Where the addresses are in a kernel's arguments, in bytes.
+     * Byte offsets of the addresses in a kernel's arguments.
      *
-     * @param bias negative, as scale, for the gradients, which have none
+     * @param bias negative, like scale, for gradients, which have neither
      */
-    private record Places(int first, int second, int result, int bias, int scale, int scratch) {
-        static Places of(Kind kind) {
+    private record Offsets(int first, int second, int result, int bias, int scale, int scratch) {
+        static Offsets of(Kind kind) {
             ArgStruct s = Kernels.args(kind.kernel);
             boolean forward = kind == Kind.FORWARD;
-            return new Places(
+            return new Offsets(
                     s.offset(kind.first),
                     s.offset(kind.second),
                     s.offset(kind.result),
@@ -129,26 +131,26 @@ final class Cudnn implements AutoCloseable {
         }
     }
 
-    private final CudaRuntime r;
+    private final CudaRuntime runtime;
     private final String card;
     private final Consumer<String> note;
     private final AlgorithmCache cache;
     private final Trials trials;
-    /** Problems whose algorithm of the cache has run in this process. */
+    /** Keys of the problems whose cached algorithm has run in this process. */
     private final Set<String> proven = new HashSet<>();
 
     private final cudnnContext handle = new cudnnContext();
     private final FloatPointer one = new FloatPointer(1f);
     private final FloatPointer zero = new FloatPointer(0f);
 
-    /** @param card its name */
-    Cudnn(CudaRuntime r, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
-        this.r = r;
+    /** @param card the GPU's name */
+    Cudnn(CudaRuntime runtime, String card, AlgorithmCache cache, Trials trials, Consumer<String> note) {
+        this.runtime = runtime;
         this.card = card;
         this.cache = cache;
         this.trials = trials;
         this.note = note;
-        r.use();
+        runtime.use();
         try {
             CudaLibraries.preload(LIBRARIES);
             check(cudnnCreate(handle), "cudnnCreate");
@@ -156,7 +158,7 @@ final class Cudnn implements AutoCloseable {
             throw CudaLibraries.noCudnn(e);
         }
         try {
-            check(cudnnSetStream(handle, r.cudaStream()), "cudnnSetStream");
+            check(cudnnSetStream(handle, runtime.cudaStream()), "cudnnSetStream");
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -177,13 +179,14 @@ final class Cudnn implements AutoCloseable {
     }
 
     /**
-     * An algorithm of the cache is run once, one that is measured several times, both before the session relies on it.
+     * Chooses an algorithm and tries it before the session relies on it: an algorithm from the cache runs once, the
+     * candidates of a measurement several times.
      *
      * @param tf32 whether f32 products may be computed in TF32
-     * @return the project's own kernel where the library has no such convolution, which is said
+     * @return CortiGAN's own kernel, with a line to the user, if the library has no algorithm that runs
      */
     DeviceRuntime.Service convolution(Kind kind, ByteBuffer args, boolean tf32) {
-        r.use();
+        runtime.use();
         Convolution c = new Convolution(kind, args, tf32);
         try {
             String key = card + ", cuDNN " + cudnnGetVersion() + ": " + c.problem;
@@ -208,7 +211,7 @@ final class Cudnn implements AutoCloseable {
         return VendorKernels.refused("cuDNN", c.problem, c.refusals, note);
     }
 
-    /** The kernel {@code binary} in place, with the places of its addresses. */
+    /** The kernel {@code binary}, applied in place, with the offsets of its addresses. */
     private record Update(OwnKernel kernel, int a, int b, int y) {
         void launch(long tensor, long by) {
             kernel.set(a, tensor).set(b, by).set(y, tensor).launch();
@@ -216,11 +219,12 @@ final class Cudnn implements AutoCloseable {
     }
 
     /**
-     * A convolution of fixed shapes. Scratch: the weight reordered, the bias or x and dY converted, the library's own.
+     * A convolution of fixed shapes. Scratch memory holds the reordered weight, then the converted bias or x and dY,
+     * then the library's workspace.
      */
     private final class Convolution implements DeviceRuntime.LibraryKernel {
         private final Kind kind;
-        private final Places places;
+        private final Offsets offsets;
         private final boolean in16, exact, bias, scale, converts, reorders;
         private final int channels, outputs, taps;
         private final long inputElements, outputElements, weightBytes, convertedBytes;
@@ -230,7 +234,7 @@ final class Cudnn implements AutoCloseable {
         private final cudnnFilterStruct w = new cudnnFilterStruct();
         private final cudnnConvolutionStruct operation = new cudnnConvolutionStruct();
         private final cudnnActivationStruct identity = new cudnnActivationStruct();
-        /** Launched around the library's call; null where the convolution has no use for one. */
+        /** Kernels that are launched around the library call; null if the convolution does not need them. */
         private OwnKernel.Copy reorder, castFirst, castSecond, castBias;
 
         private Update multiply, add;
@@ -243,7 +247,7 @@ final class Cudnn implements AutoCloseable {
 
         Convolution(Kind kind, ByteBuffer args, boolean tf32) {
             this.kind = kind;
-            places = Places.of(kind);
+            offsets = Offsets.of(kind);
             Shape s = Shape.of(kind, args);
             int oh = s.outputHeight(), ow = s.outputWidth();
             channels = s.c;
@@ -251,8 +255,8 @@ final class Cudnn implements AutoCloseable {
             taps = s.kh * s.kw;
             in16 = s.in16;
             exact = !in16 && !tf32;
-            bias = kind == Kind.FORWARD && args.getLong(places.bias) != 0;
-            scale = kind == Kind.FORWARD && args.getLong(places.scale) != 0;
+            bias = kind == Kind.FORWARD && args.getLong(offsets.bias) != 0;
+            scale = kind == Kind.FORWARD && args.getLong(offsets.scale) != 0;
             converts = in16 && kind == Kind.BY_W;
             reorders = channels > 1 && taps > 1;
             inputElements = (long) s.b * s.h * s.w * channels;
@@ -325,7 +329,7 @@ final class Cudnn implements AutoCloseable {
             };
         }
 
-        /** Takes an algorithm if the library agrees. */
+        /** Selects an algorithm; false if the library does not accept it. */
         boolean use(AlgorithmCache.Entry e) {
             int a = (int) e.words()[0], type = (int) e.words()[1];
             fused = e.words()[2] != 0;
@@ -350,18 +354,18 @@ final class Cudnn implements AutoCloseable {
 
         /** Times the candidates; null if none runs. */
         Trials.Timed fastest(ByteBuffer args) {
-            long most = 0;
+            long scratch = 0;
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             for (AlgorithmCache.Entry e : candidates())
                 if (use(e)) {
                     found.add(e);
-                    most = Math.max(most, scratchBytes());
+                    scratch = Math.max(scratch, scratchBytes());
                 }
             if (found.isEmpty()) return null;
             try {
-                ByteBuffer at = trial(args, most);
+                ByteBuffer at = trial(args, scratch);
                 Trials.Timed t = trials.fastest(found, this::use, () -> run(at), Cudnn::name, failures);
-                // The heuristic offers some that do not fit: with one that does, nothing has failed.
+                // The heuristic also offers unsupported algorithms, which count as refused and not as failed.
                 List<String> unsupported = failures.stream()
                         .filter(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED"))
                         .toList();
@@ -369,13 +373,13 @@ final class Cudnn implements AutoCloseable {
                 unsupported.forEach(failures::remove);
                 return t;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to time convolutions; the library's first choice is taken, not tried: "
+                note.accept("too little memory to time convolutions; using the library's first choice untested: "
                         + e.getMessage());
                 return new Trials.Timed(found.get(0), Long.MAX_VALUE);
             }
         }
 
-        /** Whether the algorithm in use does. */
+        /** Whether the selected algorithm runs. */
         boolean runs(ByteBuffer args) {
             try {
                 ByteBuffer at = trial(args, scratchBytes());
@@ -383,17 +387,17 @@ final class Cudnn implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a convolution's algorithm, which is taken all the same: "
+                note.accept("too little memory to try a convolution's algorithm; using it untested: "
                         + e.getMessage());
                 return true;
             }
         }
 
-        /** Arguments with operands for a trial. */
+        /** Arguments that hold the addresses of a trial's operands. */
         private ByteBuffer trial(ByteBuffer args, long scratch) {
             boolean byW = kind == Kind.BY_W, byX = kind == Kind.BY_X;
             long in = in16 ? 2 : 4, weights = (long) outputs * channels * taps;
-            long[] room = trials.room(
+            long[] addresses = trials.memory(
                     scratch,
                     in * (byX ? outputElements : inputElements),
                     in * (byW ? outputElements : weights),
@@ -401,10 +405,10 @@ final class Cudnn implements AutoCloseable {
                     4L * outputs);
             ByteBuffer at = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
-                    .putLong(places.first, room[0])
-                    .putLong(places.second, room[1]);
-            if (kind == Kind.FORWARD) at.putLong(places.bias, room[3]).putLong(places.scale, room[3]);
-            return at.putLong(places.result, room[2]).putLong(places.scratch, room[4]);
+                    .putLong(offsets.first, addresses[0])
+                    .putLong(offsets.second, addresses[1]);
+            if (kind == Kind.FORWARD) at.putLong(offsets.bias, addresses[3]).putLong(offsets.scale, addresses[3]);
+            return at.putLong(offsets.result, addresses[2]).putLong(offsets.scratch, addresses[4]);
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -459,7 +463,7 @@ final class Cudnn implements AutoCloseable {
             found.add(new AlgorithmCache.Entry(words, bytes, 0));
         }
 
-        /** As {@link Served#form}. */
+        /** Text for {@link Served#form}. */
         String form() {
             return "algorithm " + algorithm + ", math type " + mathType + ", workspace " + workspace + " bytes"
                     + (fused ? ", fused bias" : "") + (reorders ? ", weight reordered" : "")
@@ -477,9 +481,9 @@ final class Cudnn implements AutoCloseable {
         }
 
         private int run(ByteBuffer args) {
-            long first = args.getLong(places.first), second = args.getLong(places.second);
-            long result = args.getLong(places.result);
-            long weight = args.getLong(places.scratch), converted = weight + weightBytes;
+            long first = args.getLong(offsets.first), second = args.getLong(offsets.second);
+            long result = args.getLong(offsets.result);
+            long weight = args.getLong(offsets.scratch), converted = weight + weightBytes;
             Pointer space = at(converted + convertedBytes);
             if (kind == Kind.BY_W) {
                 if (converts) {
@@ -523,7 +527,7 @@ final class Cudnn implements AutoCloseable {
                         zero,
                         x,
                         at(result));
-            long b = args.getLong(places.bias);
+            long b = args.getLong(offsets.bias);
             if (fused) {
                 if (in16) {
                     castBias.launch(b, converted);
@@ -564,7 +568,7 @@ final class Cudnn implements AutoCloseable {
                     y,
                     at(result));
             if (status != CUDNN_STATUS_SUCCESS) return status;
-            if (scale) multiply.launch(result, args.getLong(places.scale));
+            if (scale) multiply.launch(result, args.getLong(offsets.scale));
             if (bias) add.launch(result, b);
             return status;
         }
@@ -574,18 +578,18 @@ final class Cudnn implements AutoCloseable {
             boolean byW = kind == Kind.BY_W;
             if (reorders) reorder = byW ? swap(taps, channels, DType.F32) : swap(channels, taps, type);
             if (converts) {
-                castFirst = own(OwnKernel.Copy.cast(r, inputElements, DType.BF16, DType.F32));
-                castSecond = own(OwnKernel.Copy.cast(r, outputElements, DType.BF16, DType.F32));
+                castFirst = own(OwnKernel.Copy.cast(runtime, inputElements, DType.BF16, DType.F32));
+                castSecond = own(OwnKernel.Copy.cast(runtime, outputElements, DType.BF16, DType.F32));
             }
-            if (in16 && bias) castBias = own(OwnKernel.Copy.cast(r, outputs, DType.F32, DType.BF16));
+            if (in16 && bias) castBias = own(OwnKernel.Copy.cast(runtime, outputs, DType.F32, DType.BF16));
             if (scale) multiply = binary(1, Binary.Kind.MUL, type);
             if (bias) add = binary(outputs, Binary.Kind.ADD, type);
         }
 
-        /** [outputs, a, b] to [outputs, b, a]. */
+        /** A transposition of [outputs, a, b] to [outputs, b, a]. */
         private OwnKernel.Copy swap(long a, long b, DType type) {
             OwnKernel k = new OwnKernel(
-                    r,
+                    runtime,
                     "swap_leading",
                     type,
                     w -> w.input("x", 0)
@@ -602,10 +606,10 @@ final class Cudnn implements AutoCloseable {
             return c;
         }
 
-        /** y op= m floats, which are repeated. */
+        /** y op= m floats, which are repeated along y. */
         private Update binary(long m, Binary.Kind op, DType type) {
             OwnKernel k = new OwnKernel(
-                    r,
+                    runtime,
                     "binary",
                     type,
                     w -> w.input("a", 0)

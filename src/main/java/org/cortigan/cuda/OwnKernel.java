@@ -12,12 +12,12 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
 /**
- * One of the project's own kernels, launched before or after a library's call. Shapes are written once and by name;
- * launches set addresses alone. Launches that may be in the queue at once need an object each, since they read its
- * memory when they run.
+ * One of CortiGAN's own kernels, launched before or after a library call. The constructor writes the shapes by name;
+ * launches only set addresses. Launches that may be queued at the same time need separate objects, because a launch
+ * reads the object's memory when it runs.
  */
 final class OwnKernel implements AutoCloseable {
-    private final CudaRuntime r;
+    private final CudaRuntime runtime;
     private final String kernel;
     private final DType type;
     private final ArgStruct struct;
@@ -25,8 +25,8 @@ final class OwnKernel implements AutoCloseable {
     private final ByteBuffer args;
 
     /** @param write writes all arguments; addresses that launches will set are 0 */
-    OwnKernel(CudaRuntime r, String kernel, DType type, Consumer<ArgBuffer> write) {
-        this.r = r;
+    OwnKernel(CudaRuntime runtime, String kernel, DType type, Consumer<ArgBuffer> write) {
+        this.runtime = runtime;
         this.kernel = kernel;
         this.type = type;
         struct = Kernels.args(kernel);
@@ -39,12 +39,12 @@ final class OwnKernel implements AutoCloseable {
         all.finish();
     }
 
-    /** Where an address is in the arguments, for {@link #set}. */
+    /** Byte offset of an address in the arguments, for {@link #set}. */
     int offset(String member) {
         return struct.offset(member);
     }
 
-    /** Where an address is in a row of a table, for {@link #set}. */
+    /** Byte offset of an address in a row of a table, for {@link #set}. */
     int offset(String table, int row, String member) {
         ArgStruct rows = struct.rows(table);
         int begin = Math.toIntExact(args.getLong(struct.offset(table)) - memory.address());
@@ -61,7 +61,7 @@ final class OwnKernel implements AutoCloseable {
     }
 
     void launch() {
-        r.launch(kernel, type, memory.address());
+        runtime.launch(kernel, type, memory.address());
     }
 
     @Override
@@ -71,10 +71,10 @@ final class OwnKernel implements AutoCloseable {
 
     /** A kernel that reads one tensor and writes another. */
     record Copy(OwnKernel kernel, int from, int to) implements AutoCloseable {
-        /** Of n elements into another type. */
-        static Copy cast(CudaRuntime r, long n, DType from, DType to) {
+        /** Converts n elements to another type. */
+        static Copy cast(CudaRuntime runtime, long n, DType from, DType to) {
             OwnKernel k = new OwnKernel(
-                    r,
+                    runtime,
                     "cast",
                     from,
                     w -> w.input("x", 0).output("y", 0).i64("n", n).choice("type_y", to.name()));

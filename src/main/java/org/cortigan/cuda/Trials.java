@@ -15,29 +15,32 @@ import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.jni.Memory;
 
 /**
- * Runs the candidates of NVIDIA's libraries before a session relies on one. A library may offer an algorithm that fails
- * when it runs: that one is left out. An error of the card itself, after which nothing runs any more, is thrown.
+ * Runs the algorithms that NVIDIA's libraries offer before a session relies on one. An algorithm that fails when it
+ * runs is left out. An error of the GPU itself, after which nothing runs any more, is thrown.
  *
- * <p>Operands are noise, since products of zeros take less power and so rank differently. They lie in one block of the
- * device's memory, which a session's whole preparation shares.
+ * <p>Operands are noise: products of zeros take less power, which would rank the algorithms differently. The operands
+ * lie in one block of device memory that all trials of a session share.
  */
 final class Trials implements AutoCloseable {
-    /** A time in nanoseconds; {@link Long#MAX_VALUE} where there was too little memory to measure. */
+    /**
+     * An algorithm and its time in nanoseconds; {@link Long#MAX_VALUE} if there was too little memory to measure it.
+     */
     record Timed(AlgorithmCache.Entry entry, long nanos) {
-        /** Whether it is worth keeping. */
+        /** Whether the time is a measurement, which is worth storing. */
         boolean measured() {
             return nanos < Long.MAX_VALUE;
         }
     }
 
     private static final int ROUNDS = 3;
-    /** The block grows by so many bytes. */
+    /** The size of the block is a multiple of this many bytes. */
     private static final long UNIT = 8 << 20;
-    /** Bytes of noise that the host sends. 4,099 is prime, so that no matrix has equal rows. */
+    /** Bytes of noise that the host sends and the device repeats. 4,099 is prime, so that no matrix has equal rows. */
     private static final int NOISE = 4099 * 256;
 
     /**
-     * Errors after which the process has no card any more (CUDA Runtime API, cudaError_t); all others concern one call.
+     * Errors after which the process can no longer use the GPU (CUDA Runtime API, cudaError_t); all others concern one
+     * call.
      */
     private static final Set<Integer> FATAL = Set.of(
             cudaErrorIllegalAddress,
@@ -58,29 +61,31 @@ final class Trials implements AutoCloseable {
             cudaErrorNoDevice,
             cudaErrorUnknown);
 
-    private final CudaRuntime r;
+    private final CudaRuntime runtime;
     private Memory block, noise;
     private long filled;
 
-    Trials(CudaRuntime r) {
-        this.r = r;
+    Trials(CudaRuntime runtime) {
+        this.runtime = runtime;
     }
 
     /**
-     * Addresses of so many bytes each, of noise between -1 and 1 in bf16 as in f32, then of scratch memory; valid until
-     * the next call.
+     * Provides memory for a trial. The operands hold noise that reads as numbers between -1 and 1 in bf16 and in f32.
      *
-     * @throws OutOfMemoryError if the device has not so much
+     * @param scratch bytes of scratch memory
+     * @param operands bytes of each operand
+     * @return addresses of the operands, then of the scratch memory; valid until the next call
+     * @throws OutOfMemoryError if the device has too little memory
      */
-    long[] room(long scratch, long... operands) {
+    long[] memory(long scratch, long... operands) {
         long[] at = new long[operands.length + 1];
         for (int i = 0; i < operands.length; i++) at[i + 1] = at[i] + CudaRuntime.align(operands[i]);
-        long noise = at[operands.length], all = noise + scratch;
+        long noiseBytes = at[operands.length], all = noiseBytes + scratch;
         if (block == null || block.bytes() < all) {
             release();
-            block = r.allocate((all + UNIT - 1) / UNIT * UNIT);
+            block = runtime.allocate((all + UNIT - 1) / UNIT * UNIT);
         }
-        fill(noise);
+        fill(noiseBytes);
         for (int i = 0; i < at.length; i++) at[i] += block.address();
         return at;
     }
@@ -95,21 +100,21 @@ final class Trials implements AutoCloseable {
         if (filled >= bytes) return;
         long at = block.address();
         filled = Math.min(NOISE, bytes);
-        r.upload(at, noise.address(), filled);
+        runtime.upload(at, noise.address(), filled);
         for (long n; filled < bytes; filled += n) {
             n = Math.min(filled, bytes - filled);
-            r.check(
+            runtime.check(
                     cudaMemcpyAsync(
                             CudaRuntime.at(at + filled),
                             CudaRuntime.at(at),
                             n,
                             cudaMemcpyDeviceToDevice,
-                            r.cudaStream()),
+                            runtime.cudaStream()),
                     "cudaMemcpyAsync on the device");
         }
     }
 
-    /** Gives the block back; the next {@link #room} takes another. */
+    /** Frees the block; the next {@link #memory} allocates another. */
     void release() {
         if (block != null) block.close();
         block = null;
@@ -117,30 +122,33 @@ final class Trials implements AutoCloseable {
     }
 
     /**
-     * @param launch gives the library's status, 0 for success
-     * @param name of a status
+     * Runs a library call and waits for it.
+     *
+     * @param launch returns the library's status, 0 for success
+     * @param name returns the name of a status
      * @return why the call failed, null if it ran
-     * @throws IllegalStateException for an error of the card, not of this call alone
+     * @throws IllegalStateException if the error concerns the GPU and not only this call
      */
     String failure(IntSupplier launch, IntFunction<String> name) {
         int status = launch.getAsInt();
-        int error = cudaStreamSynchronize(r.cudaStream()), left = cudaGetLastError();
-        // What an earlier call left behind is no failure of this one.
-        if (error == cudaSuccess && (status != 0 || !passes(left))) error = left;
-        if (!passes(error)) throw new IllegalStateException("cudaStreamSynchronize: " + CudaRuntime.text(error));
+        int error = cudaStreamSynchronize(runtime.cudaStream()), left = cudaGetLastError();
+        // An error that an earlier call left behind is not a failure of this call.
+        if (error == cudaSuccess && (status != 0 || !concernsOneCall(left))) error = left;
+        if (!concernsOneCall(error))
+            throw new IllegalStateException("cudaStreamSynchronize: " + CudaRuntime.text(error));
         return status != 0 ? name.apply(status) : error != cudaSuccess ? CudaRuntime.text(error) : null;
     }
 
-    /** Whether it concerns one call alone. */
-    private static boolean passes(int error) {
+    /** Whether the error concerns only one call, or is none. */
+    private static boolean concernsOneCall(int error) {
         return !FATAL.contains(error);
     }
 
     /**
      * The fastest of the candidates.
      *
-     * @param use makes {@code launch} that candidate's; false if the library no longer agrees
-     * @param failures takes the reasons of those that fail
+     * @param use selects the candidate that {@code launch} runs; false if the library no longer accepts it
+     * @param failures receives the reasons of candidates that fail
      * @return null if none runs
      */
     Timed fastest(
@@ -151,13 +159,13 @@ final class Trials implements AutoCloseable {
             Set<String> failures) {
         Timed best = null;
         Set<AlgorithmCache.Entry> failed = new HashSet<>();
-        // Twice through all: the first ones would otherwise be timed while the card's clocks still rise.
+        // Two rounds over all candidates, because the GPU's clocks still rise while the first ones are timed.
         for (int k = 0; k < 2 * candidates.size(); k++) {
             AlgorithmCache.Entry e = candidates.get(k % candidates.size());
             if (failed.contains(e) || !use.test(e)) continue;
             String failure = k < candidates.size() ? failure(launch, name) : null;
             if (failure == null) {
-                try (DeviceRuntime.Events events = r.events(2)) {
+                try (DeviceRuntime.Events events = runtime.events(2)) {
                     failure = failure(
                             () -> {
                                 int status = 0;

@@ -8,10 +8,11 @@ import org.cortigan.exec.DeviceRuntime.Service;
 import org.cortigan.exec.Served;
 
 /**
- * NVIDIA's libraries in place of the project's own kernels: cuBLASLt at once, cuDNN from the first 2-D convolution on.
+ * NVIDIA's libraries, which replace CortiGAN's own kernels for products and 2-D convolutions. cuBLASLt is loaded at
+ * once, cuDNN with the first 2-D convolution.
  */
 final class VendorKernels implements AutoCloseable {
-    private final CudaRuntime r;
+    private final CudaRuntime runtime;
     private final String card;
     private final Consumer<String> note;
     private final AlgorithmCache cache;
@@ -19,39 +20,39 @@ final class VendorKernels implements AutoCloseable {
     private final CublasLt cublas;
     private Cudnn cudnn;
 
-    /** @param card its name */
-    VendorKernels(CudaRuntime r, String card, Consumer<String> note) {
-        this.r = r;
+    /** @param card the GPU's name */
+    VendorKernels(CudaRuntime runtime, String card, Consumer<String> note) {
+        this.runtime = runtime;
         this.card = card;
         this.note = note;
         cache = AlgorithmCache.standard(note);
-        trials = new Trials(r);
-        cublas = new CublasLt(r, card, cache, trials, note);
+        trials = new Trials(runtime);
+        cublas = new CublasLt(runtime, card, cache, trials, note);
     }
 
     /** @see org.cortigan.exec.DeviceRuntime#service */
     Service kernel(String name, ByteBuffer args, boolean tf32) {
         if (CublasLt.KERNELS.contains(name)) return cublas.product(name, args, tf32);
         Cudnn.Kind kind = Cudnn.Kind.of(name);
-        if (kind == null) return Service.own(work(name) ? Served.byDesign("grouped") : Served.kernel());
+        if (kind == null) return Service.own(libraryWork(name) ? Served.byDesign("grouped") : Served.kernel());
         if (Cudnn.oneDimensional(kind, args)) return Service.own(Served.byDesign("1-D convolution"));
-        if (cudnn == null) cudnn = new Cudnn(r, card, cache, trials, note);
+        if (cudnn == null) cudnn = new Cudnn(runtime, card, cache, trials, note);
         return cudnn.convolution(kind, args, tf32);
     }
 
-    /** Who computes a kernel's node where the libraries are not wanted. */
+    /** What computes a kernel's node when the libraries are switched off. */
     static Served absent(String kernel) {
-        return work(kernel) ? Served.byDesign("-D" + CudaLibraries.OWN + "=true") : Served.kernel();
+        return libraryWork(kernel) ? Served.byDesign("-D" + CudaLibraries.OWN + "=true") : Served.kernel();
     }
 
-    /** Whether it is a product or a convolution. */
-    private static boolean work(String kernel) {
+    /** Whether the kernel computes a product or a convolution. */
+    private static boolean libraryWork(String kernel) {
         return kernel.contains("conv") || kernel.equals("grouped_matmul") || CublasLt.KERNELS.contains(kernel);
     }
 
     /**
-     * The project's kernel it is, which the user learns; some of what the library offered failed when tried, or it
-     * refuses all.
+     * Falls back to CortiGAN's own kernel and tells the user, because the library refuses the problem or its algorithms
+     * failed when tried.
      */
     static Service refused(String library, String problem, Set<String> why, Consumer<String> note) {
         String reason = library + " has no deterministic algorithm that runs"

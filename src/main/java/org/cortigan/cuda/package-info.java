@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The CUDA device: runtime, cuBLASLt and cuDNN behind the interfaces of {@code exec}. No other package names its
- * classes, so that nothing of NVIDIA is loaded without need.
+ * The CUDA device: CUDA runtime, cuBLASLt and cuDNN behind the interfaces of {@code exec}. No other package names these
+ * classes, so that NVIDIA's libraries are loaded only when needed.
  */
 package org.cortigan.cuda;

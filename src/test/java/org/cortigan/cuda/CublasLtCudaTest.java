@@ -295,7 +295,7 @@ class CublasLtCudaTest extends VendorCudaTest {
             product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
         }
         assertTrue(
-                said.size() == 1 && said.get(0).contains("the library's first choice is taken, not tried"),
+                said.size() == 1 && said.get(0).contains("using the library's first choice untested"),
                 said.toString());
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
     }
@@ -334,7 +334,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         assertTrue(attempt(said).refused());
         assertEquals(2, said.size(), said.toString());
         assertTrue(
-                said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE), which is a fault of CortiGAN's"),
+                said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE): this is a bug in CortiGAN"),
                 said.get(0));
     }
 
@@ -409,7 +409,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         try (CudaRuntime r = new CudaRuntime(0);
                 Trials t = new Trials(r)) {
             long used = SimulatedCuda.usedBytes();
-            long[] at = t.room(1000, 100, 5 << 20);
+            long[] at = t.memory(1000, 100, 5 << 20);
             assertEquals(5 << 20, at[2] - at[1]);
             assertEquals(256, at[1] - at[0]);
             ByteBuffer b = ByteBuffer.allocateDirect(5 << 20).order(ByteOrder.LITTLE_ENDIAN);
@@ -425,9 +425,9 @@ class CublasLtCudaTest extends VendorCudaTest {
             // of numbers between -1 and 1: 1/3
             for (double s : squares) assertEquals(1 / 3.0, s / (b.capacity() / 4.0), 0.01);
             long one = SimulatedCuda.usedBytes() - used;
-            t.room(0, 200, 6 << 20);
+            t.memory(0, 200, 6 << 20);
             assertEquals(one, SimulatedCuda.usedBytes() - used, "the same block");
-            t.room(2 * one, one);
+            t.memory(2 * one, one);
             assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "instead of the first");
             t.release();
             assertEquals(used, SimulatedCuda.usedBytes());
