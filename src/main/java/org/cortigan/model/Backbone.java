@@ -7,9 +7,10 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 
 /**
- * The network of a generator from photographs to the features that its readout sees. A new one needs two files: its
- * own, with its keys and their documentation, and this one, which names it in {@code permits} and in {@link #types}.
- * Every recipe can then choose it by {@code model.generator.type}; a bundled recipe that does so is one file more.
+ * The part of a generator that turns photographs into the features that its readout reads. To add a backbone, write its
+ * class, with its recipe keys and their documentation, and name the class here in {@code permits} and in {@link
+ * #types}. Every recipe can then choose it by {@code model.generator.type}; a bundled recipe that does so is one more
+ * file.
  */
 public sealed interface Backbone permits Vit, Cnn, UNet {
     /** All backbones. */
@@ -17,14 +18,14 @@ public sealed interface Backbone permits Vit, Cnn, UNet {
         return new NetworkTypes<>(List.of(Vit.TYPE, Cnn.TYPE, UNet.TYPE));
     }
 
-    /** How recipes and tables name it. */
+    /** The backbone's names in recipes and tables, and its keys. */
     NetworkType<Backbone> type();
 
     /**
      * Refuses photographs that the network cannot read.
      *
-     * @param side of the photographs, in pixels
-     * @param s the network's own section, for the message
+     * @param side side of the photographs in pixels
+     * @param s the network's own section of the recipe, for the message
      * @throws org.cortigan.InputException naming the key that does not fit
      */
     void checkImage(int side, Settings s);
@@ -32,9 +33,9 @@ public sealed interface Backbone permits Vit, Cnn, UNet {
     /**
      * Features of photographs, in the compute type.
      *
-     * @param w parameters of the generator
+     * @param w the generator's parameters
      * @param images u8 [B, S, S, 3]
-     * @param subject whose own vector is added within the network; "" in a model of one subject
+     * @param subject subject whose vector the network adds; "" in a model of one subject
      * @param form what the readout needs
      */
     Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form);

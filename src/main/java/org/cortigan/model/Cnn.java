@@ -12,13 +12,13 @@ import org.cortigan.op.Ops;
 /**
  * A shallow CNN: 4x4 convolutions with stride 2 and LeakyReLU.
  *
- * @param channels of each convolution
- * @param hidden width of the features that a dense readout sees
+ * @param channels output channels of each convolution
+ * @param hidden width of the features that a dense readout reads
  */
 public record Cnn(List<Integer> channels, int hidden) implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("cnn", "shallow CNN", """
             channels: [64, 128, 256] # 4x4 convolutions with stride 2
-            hidden: 512            # width of the features that a dense readout sees
+            hidden: 512            # width of the features that a dense readout reads
             """, Cnn::of);
 
     /** From the section {@code model.generator.cnn} of a recipe. */

@@ -10,13 +10,13 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * Convolutions along the vertices of a region, with LeakyReLU, and one logit or, as a patch discriminator, one for each
- * position. With stride 1 the latter gives as many logits as the region has vertices, each judging the vertices around
- * one; with a larger stride it is PatchGAN (Isola et al. 2017) along the vertices. The photograph's embedding is a
- * linear term of the one logit.
+ * Convolutions along the vertices of a region, with LeakyReLU. The network gives one logit or, as a patch
+ * discriminator, one logit for each position. A patch discriminator with stride 1 gives one logit for each vertex,
+ * computed from the vertices around it; with a larger stride it is PatchGAN (Isola et al. 2017) along the vertices. The
+ * photograph's embedding adds a linear term to the single logit.
  *
  * @param patches whether each position has a logit
- * @param channels of each convolution
+ * @param channels output channels of each convolution
  * @param kernel width of the convolutions, odd
  * @param stride of the convolutions
  */
@@ -26,7 +26,7 @@ public record ConvDiscriminator(boolean patches, List<Integer> channels, int ker
     private static final String KEYS = """
             channels: [16, 32, 64] # conv and patch: convolutions along the vertices
             kernel: 9              # their width, odd
-            stride: 4              # their stride; 1 for a patch discriminator with one decision for each vertex
+            stride: 4              # their stride; 1 gives a patch discriminator one logit for each vertex
             """;
     static final NetworkType<DiscriminatorNetwork> CONV =
             new NetworkType<>("conv", "convolutional", SECTION, KEYS, s -> of(s, false));
@@ -52,7 +52,9 @@ public record ConvDiscriminator(boolean patches, List<Integer> channels, int ker
     public void checkConditioned(Settings s) {
         if (patches)
             throw s.wrong(
-                    "condition", "image does not fit a patch discriminator", "Use none, or type conv, mlp or vit");
+                    "condition",
+                    "image is not supported by a patch discriminator",
+                    "Use none, or type conv, mlp or vit");
     }
 
     @Override
@@ -69,17 +71,17 @@ public record ConvDiscriminator(boolean patches, List<Integer> channels, int ker
                         Layers.groupedConv(Regional.sub(ws, "conv." + i), x, rows, n, channels.get(i), kernel, stride));
                 n = n.stream().map(k -> (k - 1) / stride + 1).toList();
             }
-        return patches ? everywhere(ws, x, rows, n) : once(ws, x, rows, n, image);
+        return patches ? logitPerPosition(ws, x, rows, n) : singleLogit(ws, x, rows, n, image);
     }
 
     /** @param n positions of each region */
-    private Logits everywhere(List<Weights> ws, Value x, int rows, List<Integer> n) {
+    private Logits logitPerPosition(List<Weights> ws, Value x, int rows, List<Integer> n) {
         try (Graph.Scope s = x.graph().scope("decision")) {
             return new Logits(Layers.groupedConv(Regional.sub(ws, "decision"), x, rows, n, 1, kernel, 1), n);
         }
     }
 
-    private Logits once(List<Weights> ws, Value x, int rows, List<Integer> n, Value image) {
+    private Logits singleLogit(List<Weights> ws, Value x, int rows, List<Integer> n, Value image) {
         int last = channels.get(channels.size() - 1);
         Value y = Regional.decision(ws, x, rows, n.stream().map(k -> k * last).toList());
         if (image != null)

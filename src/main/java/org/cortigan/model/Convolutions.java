@@ -9,7 +9,7 @@ import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
-/** What the convolutional backbones share: 4x4 convolutions with stride 2, and the features of the map behind them. */
+/** Parts that the convolutional backbones share: 4x4 convolutions with stride 2, and the features of their last map. */
 final class Convolutions {
     static final int[] FOUR = {4, 4};
     static final int[] THREE = {3, 3};
@@ -18,14 +18,14 @@ final class Convolutions {
 
     private Convolutions() {}
 
-    /** The key {@code channels}: one number for each convolution, at least one. */
+    /** The key {@code channels}: output channels of each convolution, at least one. */
     static List<Integer> channels(Settings s) {
         List<Integer> channels = s.integers("channels");
         if (channels.isEmpty()) throw s.wrong("channels", "is empty", "Give at least one convolution");
         return channels;
     }
 
-    /** Refuses a side that n convolutions do not halve n times. */
+    /** Refuses a side in pixels that n convolutions with stride 2 cannot halve n times. */
     static void checkImage(int n, int side, Settings s) {
         if (side % (1 << n) != 0)
             throw s.wrong(
@@ -35,7 +35,7 @@ final class Convolutions {
     }
 
     /**
-     * Features from a map [B, H, W, C]: maps by a linear layer, vectors by flattening and one hidden layer.
+     * Features of a map [B, H, W, C]: a linear layer gives maps, flattening and one hidden layer give vectors.
      *
      * @param hidden width of the vectors
      */

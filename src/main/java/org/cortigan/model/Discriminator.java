@@ -15,16 +15,16 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * Judges of responses [R, V], one network for each region of the cortex, weights spectrally normalised if wanted. The
- * networks of all regions are of one form and run as grouped kernels over one ragged batch (see
+ * Discriminators of responses [R, V], one network for each region of the cortex, optionally with spectral
+ * normalisation. The networks of all regions have the same form and run as grouped kernels over one ragged batch (see
  * {@link Ops#gatherGroups}), except those of {@link VitDiscriminator}.
  *
- * @param regions which grouping, see {@link Regions}
- * @param order of the vertices within a region
- * @param mesh folder of the surface meshes for an order by neighbourhood
- * @param least vertices of a region that has a network of its own
- * @param weighting of the regions' adversarial losses for the generator
- * @param condition whether the networks see the photograph too: its patches, embedded, GELU, averaged
+ * @param regions name of the grouping of vertices into regions, see {@link Regions}
+ * @param order order of the vertices within a region
+ * @param mesh folder of the surface meshes, for {@link Regions.Order#SURFACE}
+ * @param least vertices that a region needs to have its own network
+ * @param weighting weighting of the regions in the generator's adversarial loss
+ * @param condition whether the networks also see the photograph: its patches, embedded, GELU, averaged
  */
 public record Discriminator(
         DiscriminatorNetwork network,
@@ -38,25 +38,28 @@ public record Discriminator(
     /** The type of a model without discriminators. */
     private static final String NONE = "none";
 
-    /** Share of a region in the generator's adversarial loss: equal, or by its vertices. */
+    /** Share of a region in the generator's adversarial loss: equal, or proportional to its vertices. */
     public enum Weighting {
         EQUAL,
         VERTICES
     }
 
-    /** When the power iteration advances: never (no normalisation), at every pass as torch, or once a step. */
+    /**
+     * When the power iteration advances: never (no normalisation), in every forward pass like torch, or once a step.
+     */
     public enum Spectral {
         NONE,
         TORCH,
         STEP
     }
 
+    /** What the networks see besides the responses. */
     public enum Condition {
         NONE,
         IMAGE
     }
 
-    /** From the section {@code model.discriminator} of a recipe; empty where its type is {@code none}. */
+    /** From the section {@code model.discriminator} of a recipe; empty if its type is {@code none}. */
     static Optional<Discriminator> of(Settings s) {
         NetworkTypes<DiscriminatorNetwork> types = DiscriminatorNetwork.types();
         List<String> names =
@@ -75,11 +78,12 @@ public record Discriminator(
         return Optional.of(d);
     }
 
+    /** Whether the weights are spectrally normalised. */
     public boolean normalised() {
         return spectral != Spectral.NONE;
     }
 
-    /** Names of all parameters of one subject's discriminator for a region begin so. */
+    /** Prefix of the names of all parameters of a subject's discriminator for a region. */
     public static String prefix(String subject, Region region) {
         return "discriminator." + (subject.isEmpty() ? "" : subject + ".") + region.name() + ".";
     }
@@ -92,7 +96,7 @@ public record Discriminator(
                 .toList();
     }
 
-    /** The networks' parameters, region by region. */
+    /** Declares the networks' parameters, region by region. */
     public List<Weights> declare(DType compute, String subject, int vertices, List<Region> regions, Generator g) {
         Graph graph = new Graph();
         List<Weights> ws = networks(graph, compute, subject, regions);
@@ -100,7 +104,7 @@ public record Discriminator(
         return ws;
     }
 
-    /** The networks in a graph, nothing declared yet. */
+    /** The networks' weights in a graph, without any declared parameter. */
     public List<Weights> networks(Graph graph, DType compute, String subject, List<Region> regions) {
         return regions.stream()
                 .map(r -> Weights.in(graph, compute, prefix(subject, r), normalised()))
@@ -111,7 +115,8 @@ public record Discriminator(
      * Logits of responses [R, V] in the compute type.
      *
      * @param ws a network for each region
-     * @param images photographs of the responses, u8 [B, S, S, 3], where R is B or 2 B; read only if conditioned
+     * @param images photographs that belong to the responses, u8 [B, S, S, 3], with R = B or 2 B; read only if
+     *     conditioned
      */
     public Logits logits(List<Weights> ws, Value responses, List<Region> regions, Value images, Generator g) {
         int rows = responses.dim(0);
@@ -121,19 +126,19 @@ public record Discriminator(
         return network.logits(ws, x, rows, vertices, image);
     }
 
-    /** Each region's vertices in its order. */
+    /** The responses of each region's vertices, in the region's order, region after region. */
     private static Value gather(Value responses, List<Region> regions) {
         int rows = responses.dim(0), v = responses.dim(1);
-        boolean all = regions.size() == 1 && regions.get(0).vertices().length == v;
-        for (int i = 0; all && i < v; i++) all = regions.get(0).vertices()[i] == i;
-        if (all) return Ops.reshape(responses, Math.multiplyExact(rows, v));
+        boolean identity = regions.size() == 1 && regions.get(0).vertices().length == v;
+        for (int i = 0; identity && i < v; i++) identity = regions.get(0).vertices()[i] == i;
+        if (identity) return Ops.reshape(responses, Math.multiplyExact(rows, v));
         return Ops.gatherGroups(
                 responses, regions.stream().map(Region::vertices).toList());
     }
 
     /**
-     * What each network sees of the photographs: region after region [R, F]; one photograph serves the real and the
-     * generated response.
+     * Embeddings of the photographs for each network: region after region [R, F]. One embedding serves both the real
+     * and the generated response.
      */
     private Value embed(List<Weights> ws, Value images, Generator g, int rows) {
         Graph graph = images.graph();

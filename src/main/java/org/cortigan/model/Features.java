@@ -4,17 +4,18 @@ package org.cortigan.model;
 import org.cortigan.graph.Value;
 
 /**
- * What a backbone gives a readout, in the compute type: vectors [B, L C], or maps [B, L, H, W, C] of L layers.
+ * The features that a backbone passes to a readout, in the compute type: vectors [B, L C], or maps [B, L, H, W, C], of
+ * L layers.
  *
  * @param height height of the maps; 1 for vectors
  * @param width width of the maps; 1 for vectors
  */
 public record Features(Value value, int layers, int height, int width, int channels) {
     /**
-     * What a readout needs.
+     * The form of features that a readout needs.
      *
-     * @param maps maps if true, vectors otherwise
-     * @param channels C of maps, and of the vectors of each of several layers
+     * @param maps true for maps, false for vectors
+     * @param channels C of maps, and of each layer's vectors if there are several layers
      */
     public record Form(boolean maps, int channels) {}
 

@@ -10,9 +10,9 @@ import org.cortigan.config.Settings;
 import org.cortigan.io.Json;
 
 /**
- * Keys of version 0.1, whose generator and discriminator had the keys of all networks on one level. Such a key means
- * the same key of every network that had it then. Recipes, options and checkpoints may still use them. To be removed
- * with version 0.3.
+ * Translates the flat keys of version 0.1, which had the keys of all networks on one level of the generator's and the
+ * discriminator's section. A flat key sets the key of that name in the section of every network that had it then.
+ * Recipes, options and checkpoints may still use flat keys. To be removed with version 0.3.
  */
 public final class FlatKeys {
     private static final String MODEL = "model";
@@ -21,7 +21,7 @@ public final class FlatKeys {
      * A key that has moved.
      *
      * @param part {@code generator} or {@code discriminator}
-     * @param networks sections that have it now
+     * @param networks sections that have the key now
      */
     private record Move(String part, String key, List<String> networks) {
         String before() {
@@ -51,11 +51,11 @@ public final class FlatKeys {
     }
 
     /**
-     * Values laid over a recipe's, as {@link Settings#with(Map, String)} does; flat keys among them are laid where they
-     * are now.
+     * Lays values over a recipe's, like {@link Settings#with(Map, String)}; flat keys among them set the keys that
+     * replaced them.
      *
      * @param source where the values come from
-     * @throws InputException for what does not fit, and for a key that is given in both places
+     * @throws InputException for an invalid value, and for a key that is given in both forms
      */
     public static Settings lay(Settings base, Map<String, Object> values, String source) {
         Settings s = base;
@@ -67,7 +67,7 @@ public final class FlatKeys {
                     throw new InputException(
                             source + ", key '" + m.before() + "'",
                             "is given again as '" + m.now(n) + "'",
-                            "Keep the latter: the other is its name in version 0.1");
+                            "Keep the latter; the former is its name in version 0.1");
                 s = s.with(m.now(n), v, source + ", old key '" + m.before() + "'");
             }
         }
@@ -82,7 +82,7 @@ public final class FlatKeys {
         return all;
     }
 
-    /** A checkpoint's section {@code model} with its flat keys where they are now; unchanged if it has none. */
+    /** A checkpoint's section {@code model} with its flat keys replaced by today's; unchanged if it has none. */
     static Map<String, Object> moved(Map<String, Object> model) {
         Map<String, Object> all = copy(model);
         for (Move m : MOVES) {
@@ -97,7 +97,7 @@ public final class FlatKeys {
         return all;
     }
 
-    /** Whether all but the last of the names are sections within each other, and the last is there. */
+    /** Whether the path exists: every name but the last names a nested section, and the last a key there. */
     private static boolean has(Map<String, Object> values, String... path) {
         Object at = values;
         for (String k : path) {
@@ -111,7 +111,7 @@ public final class FlatKeys {
         return Json.object(values.get(key), "section '" + key + "'");
     }
 
-    /** A deep copy that can be changed. */
+    /** A deep copy that may be modified. */
     private static Map<String, Object> copy(Map<String, Object> values) {
         Map<String, Object> all = new LinkedHashMap<>(values);
         all.replaceAll((k, v) -> v instanceof Map<?, ?> ? copy(section(values, k)) : v);

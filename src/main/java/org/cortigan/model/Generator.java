@@ -9,21 +9,21 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * From photographs u8 [B, S, S, 3] to responses [B, V] of all vertices, the left hemisphere's first: a backbone, and a
- * readout that any backbone may have.
+ * The network from photographs, u8 [B, S, S, 3], to the responses [B, V] of all vertices, the left hemisphere's first.
+ * Any backbone combines with any readout.
  *
- * @param image side S of the photographs, in pixels
- * @param normalisation of the photographs' colours
- * @param features channels C of the maps that a spatial readout sees, and of every layer where there are several
+ * @param image side S of the photographs in pixels
+ * @param normalisation normalisation of the photographs' colours
+ * @param features channels C of the maps that a spatial readout reads, and of every layer if there are several
  */
 public record Generator(int image, Normalisation normalisation, Backbone backbone, ReadoutHead readout, int features) {
-    /** Names of all its parameters begin so. */
+    /** Prefix of the names of all parameters of the generator. */
     public static final String PREFIX = "generator.";
 
-    /** Name of the input for photographs. */
+    /** Name of the graph's input for photographs. */
     public static final String IMAGES = "images";
 
-    /** Below {@link #PREFIX}: the readout's parameters, and a subject's vector in the backbone. */
+    /** Names below {@link #PREFIX} of the readout's parameters, and of a subject's vector in the backbone. */
     static final String HEAD = "head", SUBJECT = "subject";
 
     /** From the section {@code model.generator} of a recipe. */
@@ -45,9 +45,9 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
     }
 
     /**
-     * Features [B, F] of the photographs, flattened where they are maps.
+     * Features [B, F] of the photographs; maps are flattened.
      *
-     * @param subject whose own vector the backbone adds, or "" for a model of one subject
+     * @param subject subject whose vector the backbone adds; "" in a model of one subject
      */
     public Value features(Weights w, Value images, String subject) {
         Value f = read(w, images, subject).value();
@@ -55,7 +55,7 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
                 f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
     }
 
-    /** Responses [B, vertices] in the compute type of one subject; the head is {@code head} or {@code head.SUBJECT}. */
+    /** Responses [B, vertices] of one subject in the compute type. The head is {@code head} or {@code head.SUBJECT}. */
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = read(w, images, subject);
         try (Graph.Scope s = images.graph().scope("head")) {
@@ -67,13 +67,13 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
         return backbone.features(w, images, subject, normalisation, new Features.Form(readout.spatial(), features));
     }
 
-    /** Whether a parameter is one subject's own, in a model of several: its head, or its vector in the backbone. */
+    /** Whether a parameter belongs to one subject of several: to its head, or its vector in the backbone. */
     public static boolean isSubjectsOwn(Weights.Spec parameter) {
         return parameter.name().startsWith(PREFIX + HEAD + ".")
                 || parameter.name().startsWith(PREFIX + SUBJECT + ".");
     }
 
-    /** The input that a graph takes photographs by. */
+    /** Adds the input for photographs, u8 [batch, S, S, 3], to a graph. */
     public Value images(Graph g, int batch) {
         return g.input(IMAGES, DType.U8, batch, image, image, 3);
     }

@@ -5,8 +5,8 @@ import java.util.List;
 import org.cortigan.graph.Value;
 
 /**
- * What the discriminators of all regions say: a ragged batch, region after region [R, m].
+ * The logits of all regions' discriminators: a ragged batch, region after region [R, m].
  *
- * @param perRow m of every region
+ * @param perRow m of every region, the logits of one row
  */
 public record Logits(Value value, List<Integer> perRow) {}

@@ -10,8 +10,8 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * An MLP over all vertices of a region, with LeakyReLU and one logit. The photograph's embedding is added before the
- * first activation.
+ * An MLP over all vertices of a region, with LeakyReLU and one logit. The photograph's embedding is added to the first
+ * layer's output before its activation.
  *
  * @param hidden width of each hidden layer
  */

@@ -14,9 +14,9 @@ import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.nn.Weights;
 
-/** A trained generator. Immutable, and safe to share between threads; each thread makes its own {@link Predictor}. */
+/** A trained generator. Immutable and safe to share between threads; each thread creates its own {@link Predictor}. */
 public final class Model {
-    /** Keys of a checkpoint's metadata. */
+    /** Keys of a checkpoint's metadata: the version of its format, and the model as JSON. */
     public static final String FORMAT = "cortigan.format", CONFIG = "cortigan.model";
 
     private final ModelConfig config;
@@ -28,9 +28,9 @@ public final class Model {
     }
 
     /**
-     * Loads the generator of a checkpoint, its moving average where there is one.
+     * Loads the generator of a checkpoint: its moving average if the file has one.
      *
-     * @throws InputException if the file is no checkpoint, or its tensors are not those that it describes
+     * @throws InputException if the file is no checkpoint, or its tensors do not match the model that it describes
      */
     public static Model load(Path file) {
         try (SafeTensors t = SafeTensors.open(file)) {
@@ -45,27 +45,33 @@ public final class Model {
         }
     }
 
-    /** What a checkpoint says about its model. */
+    /** The model that a checkpoint describes. */
     public static ModelConfig config(SafeTensors t) {
         String json = t.metadata().get(CONFIG);
         if (json == null)
             throw new InputException(
-                    t.path() + ", metadata", "has no '" + CONFIG + "'", "Give a checkpoint that train has written");
+                    t.path() + ", metadata", "has no '" + CONFIG + "'", "Give a checkpoint written by train");
         String where = t.path() + ", metadata '" + CONFIG + "'";
         return ModelConfig.of(Json.object(Json.parse(json, where), where), where);
     }
 
-    /** A tensor of a checkpoint, which must have the parameter's size. */
+    /**
+     * A tensor of a checkpoint.
+     *
+     * @throws InputException if the tensor is missing or has another number of elements than the parameter
+     */
     public static float[] floats(SafeTensors t, String name, Weights.Spec s) {
         if (!t.names().contains(name))
             throw new InputException(
-                    t.path().toString(), "has no tensor '" + name + "'", "It is damaged or another model's");
+                    t.path().toString(),
+                    "has no tensor '" + name + "'",
+                    "The file is damaged or belongs to another model");
         if (t.entry(name).elements() != s.shape().elements())
             throw new InputException(
                     t.path() + ", tensor '" + name + "'",
                     "has " + t.entry(name).elements() + " elements, the model needs "
                             + s.shape().elements(),
-                    "It is damaged or another model's");
+                    "The file is damaged or belongs to another model");
         return t.floats(name);
     }
 
@@ -73,27 +79,27 @@ public final class Model {
         return config;
     }
 
-    /** Numbers in the generator. */
+    /** Total number of elements of the generator's parameters and states. */
     public long parameters() {
         return weights.values().stream().mapToLong(f -> f.length).sum();
     }
 
-    /** A predictor of the only subject for the calling thread, with its own copy of the parameters. */
+    /** A predictor of the model's only subject, for the calling thread, with its own copy of the parameters. */
     public Predictor predictor(Device device, int batch) {
         return predictor(device, batch, "");
     }
 
-    /** The same for one of several subjects. */
+    /** A predictor of one of several subjects. */
     public Predictor predictor(Device device, int batch, String subject) {
         return predictor(device, batch, config.subject(subject), Predictor.Form.RESPONSES);
     }
 
-    /** The same, able to evaluate: it correlates predictions with targets where they are computed. */
+    /** A predictor that evaluates: it correlates predictions with targets on the device. */
     public Predictor evaluator(Device device, int batch, String subject) {
         return predictor(device, batch, config.subject(subject), Predictor.Form.EVALUATION);
     }
 
-    /** The same for the features [F] that the readout sees; the first subject's, where there are several. */
+    /** A predictor of the features [F] that the readout reads; of the first subject if there are several. */
     public Predictor featureExtractor(Device device, int batch) {
         return predictor(device, batch, config.subjects().get(0), Predictor.Form.FEATURES);
     }
@@ -111,7 +117,7 @@ public final class Model {
         return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, form);
     }
 
-    /** A model from parameters in memory, by name; for features of a pre-trained ViT before any training. */
+    /** A model from parameters in memory, by name; used for features of a pre-trained ViT before any training. */
     public static Model of(ModelConfig config, Map<String, float[]> weights) {
         Weights all = config.generatorWeights(DType.F32);
         List<Weights.Spec> specs = new ArrayList<>(all.specs());

@@ -14,18 +14,19 @@ import org.cortigan.io.Json;
 import org.cortigan.nn.Weights;
 
 /**
- * A generator with its discriminators, for one subject or for several that share the backbone.
+ * A generator and its discriminators, for one subject or for several subjects that share the backbone.
  *
  * @param discriminator empty in a model without discriminators
- * @param settings the section {@code model} that it was made from; checkpoints keep it
+ * @param settings the recipe's section {@code model} that describes the model; checkpoints store it
  */
 public record ModelConfig(
         Generator generator, Optional<Discriminator> discriminator, Settings settings, List<Subject> subjects) {
     /**
-     * Whose vertices a head predicts.
+     * A subject, whose vertices one head predicts.
      *
-     * @param name "" in a model of one subject, else for example {@code subj01}
-     * @param left vertices of the left hemisphere; @param right of the right
+     * @param name "" in a model of one subject, otherwise for example {@code subj01}
+     * @param left vertices of the left hemisphere
+     * @param right vertices of the right hemisphere
      */
     public record Subject(String name, int left, int right) {
         public int vertices() {
@@ -51,27 +52,31 @@ public record ModelConfig(
                 subjects);
     }
 
-    /** The subject of that name; the only one, whatever its name, of a model of one subject. */
+    /**
+     * The subject of that name. A model of one subject returns its subject for every name.
+     *
+     * @throws InputException if the model has no such subject
+     */
     public Subject subject(String name) {
         if (subjects.size() == 1 && subjects.get(0).name.isEmpty()) return subjects.get(0);
         for (Subject s : subjects) if (s.name.equals(name)) return s;
         throw new InputException(
                 "subject '" + name + "'",
-                "is none of the model's: "
+                "is not in the model, which has "
                         + subjects.stream().map(Subject::name).toList(),
                 "Choose one of them");
     }
 
-    /** The generator's parameters and states, all heads among them. */
+    /** The generator's parameters and states, including the heads of all subjects. */
     public Weights generatorWeights(DType compute) {
         return Weights.declaredBy(compute, Generator.PREFIX, false, w -> {
-            // every subject's graph asks for the same backbone, and for its own head; batch statistics want two images
+            // Every subject declares the same backbone and its own head. Batch statistics need two images.
             Value images = generator.images(w.graph(), 2);
             for (Subject s : subjects) generator.responses(w, images, s.name, s.vertices());
         });
     }
 
-    /** Numbers in these parameters. */
+    /** Total number of elements of these parameters. */
     public static long count(List<Weights.Spec> specs) {
         return specs.stream().mapToLong(s -> s.shape().elements()).sum();
     }
@@ -82,8 +87,8 @@ public record ModelConfig(
     }
 
     /**
-     * Values of a recipe's section {@code model} that decide something: those of networks that it does not choose are
-     * left out.
+     * The values of a recipe's section {@code model} that have an effect: without the sections of networks that the
+     * recipe does not choose.
      */
     public static Map<String, Object> used(Map<String, Object> model) {
         Map<String, Object> used = new LinkedHashMap<>(model);
@@ -93,9 +98,9 @@ public record ModelConfig(
         return used;
     }
 
-    /** For a checkpoint. */
+    /** The model as a map, which a checkpoint stores as JSON. */
     public Map<String, Object> toMap() {
-        Map<String, Object> m = new LinkedHashMap<>(); // equal models give equal files
+        Map<String, Object> m = new LinkedHashMap<>(); // ordered, so that equal models give equal files
         m.put("model", settings.values());
         List<Object> all = new ArrayList<>();
         for (Subject s : subjects) {
@@ -109,14 +114,18 @@ public record ModelConfig(
         return m;
     }
 
-    /** From a checkpoint's text; @param where for messages */
+    /**
+     * From the map that a checkpoint stores; keys of version 0.1 are accepted ({@link FlatKeys}).
+     *
+     * @param where file and field, for messages
+     */
     public static ModelConfig of(Map<String, Object> m, String where) {
         Map<String, Object> now = new LinkedHashMap<>(m);
         now.computeIfPresent("model", (k, v) -> FlatKeys.moved(Json.object(v, where + ", model")));
         Settings s = Settings.of(where, now);
         if (!(m.get("subjects") instanceof List<?> list) || list.isEmpty())
             throw new InputException(
-                    where, "names no subjects", "It is damaged, or of a version before 0.1: train again");
+                    where, "names no subjects", "The file is damaged, or older than version 0.1: train again");
         List<Subject> subjects = new ArrayList<>();
         for (Object o : list) {
             Settings one = Settings.of(where + ", subjects", Json.object(o, where + ", subjects"));

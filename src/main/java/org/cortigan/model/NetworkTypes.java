@@ -6,7 +6,10 @@ import java.util.List;
 import java.util.Map;
 import org.cortigan.config.Settings;
 
-/** The networks that a section of a recipe can choose by its key {@code type}, in the order of the documentation. */
+/**
+ * The types of network that a section of a recipe can choose by its key {@code type}, in the order of the
+ * documentation.
+ */
 public final class NetworkTypes<T> {
     private final List<NetworkType<T>> types;
 
@@ -14,12 +17,12 @@ public final class NetworkTypes<T> {
         this.types = List.copyOf(types);
     }
 
-    /** Values of the key {@code type}. */
+    /** The allowed values of the key {@code type}. */
     public List<String> names() {
         return types.stream().map(NetworkType::name).toList();
     }
 
-    /** A type's name for people; the name itself where there is no such type. */
+    /** The label of a type, or {@code name} itself if there is no such type. */
     public String label(String name) {
         return types.stream()
                 .filter(t -> t.name().equals(name))
@@ -28,7 +31,7 @@ public final class NetworkTypes<T> {
                 .orElse(name);
     }
 
-    /** The network that the section's key {@code type} names, made from that network's own section. */
+    /** Creates the network that the key {@code type} names from the network's own section. */
     T of(Settings s) {
         String name = s.choice("type", names());
         NetworkType<T> type =
@@ -36,14 +39,14 @@ public final class NetworkTypes<T> {
         return type.factory().apply(s.section(type.section()));
     }
 
-    /** The networks' sections in YAML, with the default and the documentation of every key. */
+    /** The sections of all networks in YAML, with default and documentation of every key. */
     public String defaults() {
         StringBuilder yaml = new StringBuilder();
         sections().forEach((section, keys) -> yaml.append(section).append(":\n").append(keys.indent(2)));
         return yaml.toString();
     }
 
-    /** Values of a section without the sections of the networks that it does not choose: they decide nothing. */
+    /** The values of a section, without the sections of networks that it does not choose and that have no effect. */
     Map<String, Object> used(Map<String, Object> values) {
         Map<String, Object> used = new LinkedHashMap<>(values);
         used.keySet().removeAll(sections().keySet());
@@ -53,7 +56,7 @@ public final class NetworkTypes<T> {
         return used;
     }
 
-    /** Keys in YAML by section; types may share a section. */
+    /** The keys in YAML by section; several types may share a section. */
     private Map<String, String> sections() {
         Map<String, String> all = new LinkedHashMap<>();
         for (NetworkType<T> t : types) all.put(t.section(), t.keys());

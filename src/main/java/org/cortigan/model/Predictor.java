@@ -18,23 +18,22 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.PearsonMoments;
 
 /**
- * The generator alone, in f32, ready to run on batches of photographs. Confined to the thread that made it; several may
- * be made from one {@link Model}, one a thread. A prediction allocates nothing.
+ * The generator alone, in f32, ready to run on batches of photographs. A predictor is confined to the thread that
+ * created it; each thread creates its own from the shared {@link Model}. A prediction allocates nothing.
  */
 public final class Predictor implements AutoCloseable {
-    /** What it gives. */
+    /** What a predictor computes. */
     public enum Form {
         RESPONSES,
         /** The features that the readout sees. */
         FEATURES,
         /**
-         * Responses, and the moments for their correlation with targets over many batches, summed where they are
-         * computed.
+         * Responses, and the moments for their correlation with targets over many batches, accumulated on the device.
          */
         EVALUATION
     }
 
-    /** The variable of an evaluation's sums: neither a parameter nor a state of the model. */
+    /** Name of the variable of an evaluation's moments, which is neither a parameter nor a state of the model. */
     public static final String MOMENTS = "evaluation.moments";
 
     private final ModelConfig config;
@@ -45,15 +44,15 @@ public final class Predictor implements AutoCloseable {
     private final InputBuffer images;
     private final ByteBuffer pixels;
     private final Storage output;
-    // Where it evaluates; null otherwise.
+    // Only for an evaluation; otherwise null.
     private final Storage rows;
     private final InputBuffer targets;
 
     /**
-     * @param subject whose responses
-     * @param variables where the parameters live
+     * @param subject subject whose responses are predicted
+     * @param variables storage of the parameters
      * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
-     * @param own whether the variables end with this
+     * @param own whether {@link #close} closes the variables
      */
     public Predictor(
             ModelConfig config,
@@ -127,24 +126,24 @@ public final class Predictor implements AutoCloseable {
         return all;
     }
 
-    /** Whose responses it predicts. */
+    /** The subject whose responses are predicted. */
     public ModelConfig.Subject subject() {
         return subject;
     }
 
-    /** Bytes of each block of the device's memory that a predictor which evaluates takes besides the parameters. */
+    /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
     public static long[] blocks(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
         var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION), device);
         long moments = (long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes();
         return new long[] {p.report().arenaBytes(), Session.inputBytes(p, device), moments};
     }
 
-    /** Photographs in a batch: the most that one call takes. */
+    /** Photographs per batch, the most that one call accepts. */
     public int batch() {
         return batch;
     }
 
-    /** Numbers for one photograph: vertices, the left hemisphere's first, or features. */
+    /** Numbers per photograph: vertices, with the left hemisphere's first, or features. */
     public int columns() {
         return output.type().shape().dim(1);
     }
@@ -171,56 +170,58 @@ public final class Predictor implements AutoCloseable {
     }
 
     /**
-     * Predicts from and into direct buffers, on a processor without allocating.
+     * Predicts from and into direct buffers; on a CPU it allocates nothing.
      *
-     * @param rgb from its position to its limit n photographs, u8 [n, S, S, 3]; the position does not move
-     * @param responses takes [n, columns] from its position on, which advances
+     * @param rgb n photographs, u8 [n, S, S, 3], from its position to its limit; the position does not move
+     * @param responses receives [n, columns] from its position on, which advances
      */
     public void predict(ByteBuffer rgb, FloatBuffer responses) {
         check(rgb.remaining());
         int n = rgb.remaining() / imageBytes(), count = n * columns();
         if (responses.remaining() < count)
-            throw new IllegalArgumentException(responses.remaining() + " floats have room, " + count + " are needed");
+            throw new IllegalArgumentException(
+                    "the buffer has room for " + responses.remaining() + " floats, " + count + " are needed");
         pixels.put(0, rgb, rgb.position(), rgb.remaining());
         run();
         output.read(responses, count);
     }
 
     private void check(int bytes) {
-        int one = imageBytes();
-        if (bytes == 0 || bytes % one != 0 || bytes / one > batch)
+        int size = imageBytes();
+        if (bytes == 0 || bytes % size != 0 || bytes / size > batch)
             throw new IllegalArgumentException(
-                    bytes + " bytes given; a photograph has " + one + ", a call takes 1 to " + batch);
+                    bytes + " bytes given; a photograph has " + size + " bytes, a call takes 1 to " + batch
+                            + " photographs");
     }
 
-    /** Where a batch of photographs is put before {@link #run()}. */
+    /** The buffer for a batch of photographs, u8 [batch, S, S, 3]; fill it before {@link #run()}. */
     public ByteBuffer imageBytesOfBatch() {
-        session.synchronize(); // the photographs of the last run have been read
+        session.synchronize(); // the last run may still read its photographs
         return images.contents();
     }
 
-    /** Runs what was put there. */
+    /** Predicts the photographs in {@link #imageBytesOfBatch}. */
     public void run() {
         images.send();
         session.run();
     }
 
-    /** Whether it takes targets and sums moments. */
+    /** Whether the predictor takes targets and accumulates moments. */
     public boolean evaluates() {
         return targets != null;
     }
 
-    /** Where the targets of a batch are put before {@link #evaluate}, f32 [batch, columns]. */
+    /** The buffer for the targets of a batch, f32 [batch, columns]; fill it before {@link #evaluate}. */
     public ByteBuffer targetsOfBatch() {
         session.synchronize();
         return targets.contents();
     }
 
     /**
-     * Runs what was put there and adds it to the moments.
+     * Predicts the batch and adds predictions and targets to the moments.
      *
-     * @param before photographs in them; 0 begins anew
-     * @param n how many of the batch count, the first ones
+     * @param before photographs already in the moments; 0 resets them
+     * @param n how many photographs of the batch count, from the first on
      */
     public void evaluate(int before, int n) {
         rows.set(0, before);
@@ -234,7 +235,7 @@ public final class Predictor implements AutoCloseable {
         return session.output("moments").snapshot().asDoubleBuffer();
     }
 
-    /** Copies the first n rows of the last run. */
+    /** Copies the first n rows of the last run's output to {@code into[at...]}. */
     public void read(float[] into, int at, int n) {
         output.read(into, at, n * columns());
     }

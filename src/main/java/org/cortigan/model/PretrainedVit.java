@@ -18,21 +18,21 @@ import org.cortigan.nn.Weights;
  * (ViTModel, with or without the prefix {@code vit.}). Position embeddings of another grid are interpolated as timm's
  * {@code resample_abs_pos_embed} does: bicubic, antialiased, corners not aligned.
  *
- * @param values contents by parameter name, for those that the file has
- * @param missing parameters that the file lacks; they keep their own start (readout and head always do)
- * @param unexpected tensors of the file that have no place
+ * @param values contents by parameter name, for the parameters that the file has
+ * @param missing parameters that the file lacks; they keep their initial values, as readout and head always do
+ * @param unexpected tensors of the file that no parameter uses
  */
 public record PretrainedVit(Map<String, float[]> values, List<String> missing, List<String> unexpected) {
-    /** What no ViT elsewhere has: the readout, and what is of a subject. */
+    /** Prefixes of parameters that pre-trained files lack: the readout and the parameters of a subject. */
     private static final List<String> OWN = List.of("head.", "readout.", "norms.", "subject.");
 
-    /** @throws InputException if the file has none of the names, or a tensor of another shape */
+    /** @throws InputException if the generator is no ViT, or the file has no tensor of a ViT or one of another size */
     public static PretrainedVit load(Path file, ModelConfig model) {
         Backbone b = model.generator().backbone();
         if (!(b instanceof Vit vit))
             throw new InputException(
                     file.toString(),
-                    "is for a ViT, the generator is of type " + b.type().name(),
+                    "holds a ViT, but the generator is of type " + b.type().name(),
                     "Set model.generator.type to vit");
         int grid = model.generator().image() / vit.patch();
         try (SafeTensors t = SafeTensors.open(file)) {
@@ -57,18 +57,18 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
             if (values.isEmpty())
                 throw new InputException(
                         file.toString(),
-                        "has none of a ViT's tensors, but for example "
+                        "has no tensor of a ViT; it has for example "
                                 + unused.stream().limit(3).toList(),
-                        "Give the weights of a ViT as timm or Hugging Face name them");
+                        "Give the weights of a ViT with the names of timm or Hugging Face");
             return new PretrainedVit(values, missing, List.copyOf(unused));
         }
     }
 
     /**
-     * The tensors one behind the other.
+     * Reads tensors and concatenates them.
      *
-     * @param grid side of the grid that position embeddings are resampled to; 0 for other tensors
-     * @param width E of a token
+     * @param grid side of the grid that position embeddings are interpolated to; 0 for other tensors
+     * @param width E, the width of a token
      */
     private static float[] read(SafeTensors t, List<String> from, Weights.Spec s, int grid, int width) {
         List<float[]> parts = new ArrayList<>();
@@ -97,7 +97,11 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         return all;
     }
 
-    /** @param released names of the published files; otherwise those that version 5 has in memory */
+    /**
+     * Hugging Face's tensors that make up a parameter.
+     *
+     * @param released whether to use the names of the published files; otherwise the names of transformers 5 in memory
+     */
     private static List<String> huggingFace(String p, boolean released, String name) {
         switch (name) {
             case "cls_token":
@@ -130,20 +134,22 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
         };
     }
 
-    /** Position embeddings [1 + n * n, E] to a grid of side {@code to}; the class token's comes first and stays. */
+    /**
+     * Interpolates position embeddings [1 + n * n, E] to a grid of side {@code to}; row 0, the class token's, is kept.
+     */
     private static float[] positions(SafeTensors t, String name, float[] x, int to, int e) {
-        if (x.length % e != 0) return x; // the caller says what does not fit
+        if (x.length % e != 0) return x; // the caller reports the wrong size
         int tokens = x.length / e, from = (int) Math.round(Math.sqrt(tokens - 1.0));
         if (from * from + 1 != tokens)
             throw new InputException(
                     t.path() + ", tensor '" + name + "'",
-                    tokens + " positions are no class token and a square grid",
+                    tokens + " positions are not one class token and a square grid",
                     "Only square grids with one class token can be read");
         if (from == to) return x;
         float[] out = new float[(to * to + 1) * e];
         System.arraycopy(x, 0, out, 0, e);
         double[][] w = bicubic(from, to);
-        double[] rows = new double[to * from * e]; // resampled along y
+        double[] rows = new double[to * from * e]; // interpolated along y
         for (int i = 0; i < to; i++)
             for (int k = 0; k < from; k++)
                 if (w[i][k] != 0)

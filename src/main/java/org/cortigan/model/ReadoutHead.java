@@ -11,24 +11,22 @@ import org.cortigan.op.Ops;
 import org.cortigan.op.PositionReadout;
 import org.cortigan.op.Readout;
 
-/** How features become the response of each vertex. */
+/** The last part of a generator, which turns features into the response of each vertex. */
 public enum ReadoutHead {
-    /** A weight for each feature: one linear layer. */
+    /** One linear layer: a weight for each feature and vertex. */
     DENSE {
         @Override
         Value read(Weights w, Features f, Value weight, Value bias) {
             return Ops.matmul(f.value(), weight, false, true, bias, null, w.compute());
         }
     },
-    /**
-     * What and where, factorised (Klindt et al. 2017): a spatial mask and a weight for each feature, for each vertex.
-     */
+    /** A factorised readout (Klindt et al. 2017): each vertex has a spatial mask and a weight for each feature. */
     FACTORISED {
         @Override
         Value read(Weights w, Features f, Value weight, Value bias) {
             Value x = f.value();
             int b = x.dim(0), l = f.layers(), c = f.channels(), points = f.height() * f.width(), v = weight.dim(0);
-            // every vertex starts with the mean of the map
+            // initially every vertex reads the mean of the map
             Value mask = Ops.cast(w.matrix("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), v, points), w.compute());
             Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
             Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, w.compute());
@@ -38,8 +36,8 @@ public enum ReadoutHead {
         }
     },
     /**
-     * A learned point of the map for each vertex, read bilinearly (Lurz et al. 2021), and a weight for each feature:
-     * the point is the vertex's retinotopic position.
+     * A point readout (Lurz et al. 2021): each vertex has a learned point of the map, read bilinearly, and a weight for
+     * each feature. The point models the vertex's retinotopic position.
      */
     POSITION {
         @Override
@@ -53,14 +51,14 @@ public enum ReadoutHead {
         }
     };
 
-    /** Whether it reads maps; vectors otherwise. */
+    /** Whether the readout reads maps; otherwise it reads vectors. */
     public boolean spatial() {
         return this != DENSE;
     }
 
     /**
-     * Responses [B, V] in the compute type. Where the features are of several layers, each vertex chooses among them by
-     * a softmax of its own and has one weight for each feature.
+     * Responses [B, V] in the compute type. If the features have several layers, each vertex weighs the layers with its
+     * own softmax and has one weight for each feature, shared by the layers.
      *
      * @param w parameters of the head: {@code weight} [V, C], {@code bias} [V], {@code layers} [V, L] if L > 1, and
      *     {@code mask} [V, H W] or {@code position} [V, 2] (arctanh of x and y in -1..1)
@@ -81,6 +79,6 @@ public enum ReadoutHead {
         return read(w, f, weight, bias);
     }
 
-    /** Responses from features and the weights [V, L C] and bias [V] in force. */
+    /** Responses from features and the effective weights [V, L C] and bias [V]. */
     abstract Value read(Weights w, Features f, Value weight, Value bias);
 }

@@ -7,16 +7,16 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 
-/** What networks of several regions share; each region has its own weights. */
+/** Helpers for the networks of several regions, each with its own weights. */
 final class Regional {
     private Regional() {}
 
-    /** The weights of every region below a name. */
+    /** Every region's weights below {@code name}. */
     static List<Weights> sub(List<Weights> ws, String name) {
         return ws.stream().map(w -> w.sub(name)).toList();
     }
 
-    /** n for every region. */
+    /** A list of {@code n} for every region. */
     static List<Integer> each(List<Weights> ws, int n) {
         return ws.stream().map(w -> n).toList();
     }

@@ -12,23 +12,24 @@ import org.cortigan.op.Ops;
 
 /**
  * A U-Net: an encoder of 4x4 convolutions with stride 2 and a decoder of nearest-neighbour upsampling with 3x3
- * convolutions, joined by skip connections (Ronneberger et al. 2015, Isola et al. 2017); normalised, LeakyReLU.
+ * convolutions, joined by skip connections (Ronneberger et al. 2015, Isola et al. 2017). Normalisation, if any, and
+ * LeakyReLU follow each convolution.
  *
- * @param channels of each convolution of the encoder
- * @param hidden width of the features that a dense readout sees
- * @param groups of channels of the group norm
- * @param decoder upsamplings
+ * @param channels output channels of each convolution of the encoder
+ * @param hidden width of the features that a dense readout reads
+ * @param groups groups of channels in a group norm
+ * @param decoder number of upsamplings
  */
 public record UNet(List<Integer> channels, int hidden, Norm norm, int groups, int decoder) implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("unet", "U-Net", """
             channels: [64, 128, 256] # 4x4 convolutions with stride 2
-            hidden: 512            # width of the features that a dense readout sees
+            hidden: 512            # width of the features that a dense readout reads
             norm: group            # none | group | batch
-            groups: 8              # groups of channels of the group norm
-            decoder: 2             # upsamplings; the map that is read has a side of image / 2^(convolutions - decoder)
+            groups: 8              # groups of channels in a group norm
+            decoder: 2             # upsamplings; the readout's map has side image / 2^(convolutions - decoder)
             """, UNet::of);
 
-    /** Normalisation behind each convolution. */
+    /** Normalisation after each convolution. */
     public enum Norm {
         NONE,
         GROUP,
@@ -52,8 +53,8 @@ public record UNet(List<Integer> channels, int hidden, Norm norm, int groups, in
         if (decoder >= n)
             throw s.wrong(
                     "decoder",
-                    decoder + " does not fit",
-                    "Give 1 to " + (n - 1) + ": the encoder has " + n + " convolutions");
+                    decoder + " upsamplings are too many for " + n + " convolutions of the encoder",
+                    "Give 1 to " + (n - 1));
         if (norm != Norm.GROUP) return;
         for (int c : channels)
             if (c % Math.min(groups, c) != 0)

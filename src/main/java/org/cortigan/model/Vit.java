@@ -14,13 +14,13 @@ import org.cortigan.op.Ops;
 /**
  * A Vision Transformer (Dosovitskiy et al. 2021); its parameters have timm's names.
  *
- * @param patch side of a patch, in pixels
- * @param width E of a token
- * @param depth blocks
- * @param heads of the attention; they divide the width
- * @param mlpRatio hidden width of a block's MLP over E
- * @param pool what a dense readout sees
- * @param layers blocks whose tokens are read, 1 to depth, ascending; empty: the last block
+ * @param patch side of a patch in pixels
+ * @param width E, the width of a token
+ * @param depth number of blocks
+ * @param heads number of attention heads; divides the width
+ * @param mlpRatio hidden width of a block's MLP divided by E
+ * @param pool what a dense readout reads
+ * @param layers blocks whose tokens the readout reads, 1 to depth, ascending; if empty, the last block
  */
 public record Vit(int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers)
         implements Backbone {
@@ -31,11 +31,11 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
             depth: 12
             heads: 3
             mlp_ratio: 4
-            pool: cls              # cls | mean, what a dense readout sees
-            layers: []             # blocks whose tokens are read, 1 to depth; each vertex chooses among them. []: the last
+            pool: cls              # what a dense readout reads: cls | mean
+            layers: []             # blocks that the readout reads, 1 to depth; each vertex weighs them. []: the last
             """, Vit::of);
 
-    /** What a dense readout sees: the class token, or the mean of the patch tokens. */
+    /** What a dense readout reads: the class token, or the mean of the patch tokens. */
     public enum Pool {
         CLS,
         MEAN
@@ -59,7 +59,7 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         }
     }
 
-    /** Refuses layers where another network is chosen: a recipe that names layers means a ViT. */
+    /** Refuses layers if the recipe chooses another network, because a recipe that names layers means a ViT. */
     static void refuseLayers(Settings s) {
         if (!s.integers("layers").isEmpty())
             throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
@@ -85,7 +85,8 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         if (width % heads != 0) throw s.wrong("heads", heads + " do not divide the width " + width, "Choose a divisor");
         for (int i = 0; i < layers.size(); i++)
             if (layers.get(i) > depth || i > 0 && layers.get(i) <= layers.get(i - 1))
-                throw s.wrong("layers", layers + " does not fit", "Give blocks from 1 to " + depth + ", ascending");
+                throw s.wrong(
+                        "layers", layers + " is not an ascending list of blocks", "Give blocks from 1 to " + depth);
     }
 
     @Override
@@ -123,7 +124,7 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         return Features.maps(Ops.reshape(all, x.dim(0), read.size(), side, side, form.channels()));
     }
 
-    /** The class token and the embedded patches with their positions, [B, 1 + T, E]. */
+    /** The class token and the embedded patches, plus their position embeddings, [B, 1 + T, E]. */
     private Value tokens(Weights w, Value images, String subject, Normalisation normalisation) {
         Graph graph = images.graph();
         Value x;
@@ -138,7 +139,7 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         }
     }
 
-    /** One vector of each photograph, [B, E]. */
+    /** One vector for each photograph, [B, E]. */
     private Value pooled(Value tokens) {
         return pool == Pool.CLS
                 ? Ops.reshape(Ops.slice(tokens, 1, 0, 1), tokens.dim(0), width)

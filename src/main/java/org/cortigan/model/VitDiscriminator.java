@@ -12,19 +12,19 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * A Vision Transformer over patches of a region's vertices, with one logit from the class token. The regions' networks
- * run one after the other. The photograph's embedding is one more token.
+ * A Vision Transformer over patches of a region's vertices. The class token gives one logit. The networks of several
+ * regions run one after the other. The photograph's embedding is an additional token.
  *
- * @param patch vertices in a patch
- * @param width E of a token
- * @param depth blocks
- * @param heads of the attention; they divide the width
- * @param mlpRatio hidden width of a block's MLP over E
+ * @param patch vertices per patch
+ * @param width E, the width of a token
+ * @param depth number of blocks
+ * @param heads number of attention heads; divides the width
+ * @param mlpRatio hidden width of a block's MLP divided by E
  */
 public record VitDiscriminator(int patch, int width, int depth, int heads, double mlpRatio)
         implements DiscriminatorNetwork {
     static final NetworkType<DiscriminatorNetwork> TYPE = new NetworkType<>("vit", "ViT", """
-            patch: 128             # vertices in a patch
+            patch: 128             # vertices per patch
             width: 192
             depth: 4
             heads: 3

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Generators and discriminators, and a trained generator that predicts. It uses layers and runs them by {@code exec};
- * training is above it.
+ * Generators, discriminators, and trained generators that predict. The package builds networks from the layers of
+ * {@code nn} and runs them with {@code exec}; {@code train} builds on it.
  */
 package org.cortigan.model;
