@@ -13,8 +13,8 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 
 /**
- * A tree of named values, read with their types. Every tree starts from one that has all keys; what is laid over it may
- * only name keys that exist, with values of the same kind. Immutable.
+ * An immutable tree of named values with typed readers. A tree starts with all keys and their defaults; values laid
+ * over it must name existing keys and be of the same kind.
  */
 public final class Settings {
     private final String where;
@@ -27,7 +27,7 @@ public final class Settings {
         this.values = values;
     }
 
-    /** @param where for messages: the file the values come from */
+    /** @param where the file that the values come from, for messages */
     public static Settings of(String where, Map<String, Object> values) {
         return new Settings(where, "", deepCopy(values));
     }
@@ -43,10 +43,10 @@ public final class Settings {
     }
 
     /**
-     * These settings with others laid over them.
+     * These settings with other values laid over them.
      *
-     * @param source where the others come from
-     * @throws InputException for a key that does not exist, naming the nearest that does, or a value of another kind
+     * @param source where the other values come from, for messages
+     * @throws InputException for an unknown key, naming the most similar known one, or a value of another kind
      */
     public Settings with(Map<String, Object> over, String source) {
         return new Settings(source, path, merge(values, over, source, path));
@@ -75,12 +75,12 @@ public final class Settings {
         return Collections.unmodifiableMap(out);
     }
 
-    /** Sets one value by its path, as {@code -o key.path=value} does. */
+    /** These settings with one value replaced, named by its path, like {@code -o key.path=value}. */
     public Settings with(String keyPath, Object value, String source) {
         return with(at(keyPath, value), source);
     }
 
-    /** A tree of one value, for example {@code {a: {b: value}}} at {@code a.b}. */
+    /** A tree with one value, for example {@code {a: {b: value}}} for the path {@code a.b}. */
     public static Map<String, Object> at(String keyPath, Object value) {
         int dot = keyPath.indexOf('.');
         Map<String, Object> m = new LinkedHashMap<>(); // the value may be null
@@ -114,26 +114,26 @@ public final class Settings {
                 source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
     }
 
-    /** What an unknown key may have meant: a key there, or one of a section there. */
+    /** A remedy for an unknown key: the most similar key of this section or its subsections, or all known keys. */
     private static String nearest(String key, String path, Map<String, Object> known) {
         List<String> candidates = new ArrayList<>(known.keySet());
         known.forEach((section, v) -> {
             if (v instanceof Map<?, ?> m) for (Object k : m.keySet()) candidates.add(section + "." + k);
         });
         String best = null;
-        int least = Integer.MAX_VALUE;
+        int bestDistance = Integer.MAX_VALUE;
         for (String c : candidates) {
             int d = distance(key.toLowerCase(Locale.ROOT), c.substring(c.lastIndexOf('.') + 1));
-            if (d < least) {
-                least = d;
+            if (d < bestDistance) {
+                bestDistance = d;
                 best = c;
             }
         }
-        if (best != null && least <= Math.max(2, key.length() / 3)) return "Did you mean '" + path + best + "'?";
+        if (best != null && bestDistance <= Math.max(2, key.length() / 3)) return "Did you mean '" + path + best + "'?";
         return "Known there: " + String.join(", ", new TreeSet<>(known.keySet()));
     }
 
-    /** Levenshtein's distance. */
+    /** The Levenshtein distance. */
     static int distance(String a, String b) {
         int[] row = new int[b.length() + 1];
         for (int j = 0; j <= b.length(); j++) row[j] = j;
@@ -150,13 +150,14 @@ public final class Settings {
         return row[b.length()];
     }
 
+    /** The section {@code key}; messages name its keys by their whole path. */
     public Settings section(String key) {
         return new Settings(where, path + key + ".", Json.object(get(key), path + key));
     }
 
     private Object get(String key) {
         Object v = values.get(key);
-        if (v == null) throw new InputException(name(key), "is missing", "Give it");
+        if (v == null) throw new InputException(name(key), "is missing", "Add the key");
         return v;
     }
 
@@ -164,35 +165,37 @@ public final class Settings {
         return where + ", key '" + path + key + "'";
     }
 
-    /** A whole number of at least {@code least}. */
-    public int integer(String key, int least) {
+    /** A whole number from {@code min} to 2^31 - 1. */
+    public int integer(String key, int min) {
         Object v = get(key);
         if (v instanceof Number n
                 && n.doubleValue() == Math.rint(n.doubleValue())
-                && n.doubleValue() >= least
+                && n.doubleValue() >= min
                 && n.doubleValue() <= Integer.MAX_VALUE) return n.intValue();
-        throw new InputException(name(key), v + " does not fit", "Give a whole number of at least " + least);
+        throw new InputException(name(key), v + " does not fit", "Give a whole number of at least " + min);
     }
 
+    /** A whole number. */
     public long whole(String key) {
         Object v = get(key);
         if (v instanceof Number n && n.doubleValue() == Math.rint(n.doubleValue())) return n.longValue();
         throw new InputException(name(key), v + " does not fit", "Give a whole number");
     }
 
-    /** A number in [least, most]. */
-    public double number(String key, double least, double most) {
+    /** A number in [min, max]. */
+    public double number(String key, double min, double max) {
         Object v = get(key);
-        if (v instanceof Number n && n.doubleValue() >= least && n.doubleValue() <= most) return n.doubleValue();
+        if (v instanceof Number n && n.doubleValue() >= min && n.doubleValue() <= max) return n.doubleValue();
         throw new InputException(
                 name(key),
                 v + " does not fit",
                 "Give a number "
-                        + (most == Double.MAX_VALUE ? "of at least " + least : "from " + least + " to " + most));
+                        + (max == Double.MAX_VALUE ? "of at least " + min : "from " + min + " to " + max));
     }
 
-    public double number(String key, double least) {
-        return number(key, least, Double.MAX_VALUE);
+    /** A number of at least {@code min}. */
+    public double number(String key, double min) {
+        return number(key, min, Double.MAX_VALUE);
     }
 
     public boolean flag(String key) {
@@ -203,7 +206,7 @@ public final class Settings {
         return (String) get(key);
     }
 
-    /** One of the constants of an enum, written in small letters. */
+    /** One of the constants of an enum, written in lower case. */
     public <E extends Enum<E>> E choice(String key, Class<E> type) {
         List<E> all = List.of(type.getEnumConstants());
         List<String> names =
@@ -211,7 +214,7 @@ public final class Settings {
         return all.get(names.indexOf(choice(key, names)));
     }
 
-    /** One of these names. */
+    /** One of {@code names}. */
     public String choice(String key, List<String> names) {
         String v = text(key);
         if (names.contains(v)) return v;
@@ -219,7 +222,7 @@ public final class Settings {
                 name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
     }
 
-    /** Whole numbers of at least 1. */
+    /** A list of whole numbers of at least 1. */
     public List<Integer> integers(String key) {
         List<Integer> out = new ArrayList<>();
         for (Object o : (List<?>) get(key)) {
@@ -231,7 +234,7 @@ public final class Settings {
         return out;
     }
 
-    /** Exactly n numbers. */
+    /** A list of exactly n numbers. */
     public List<Double> numbers(String key, int n) {
         List<?> l = (List<?>) get(key);
         if (l.size() != n) throw new InputException(name(key), "has " + l.size() + " numbers", "Give " + n);
@@ -240,7 +243,7 @@ public final class Settings {
         return out;
     }
 
-    /** For a value that fits its kind but not the rest. */
+    /** An error for a value of the right kind that is invalid for another reason. */
     public InputException wrong(String key, String problem, String remedy) {
         return new InputException(name(key), problem, remedy);
     }
