@@ -10,24 +10,25 @@ import org.cortigan.op.Binary;
 import org.cortigan.op.Ops;
 
 /**
- * What a device can do at most, as measured: floating-point operations a second of a large matrix product, bytes a
- * second of a large sum a + b. Floors are computed from these.
+ * Measured ceilings of a device: floating-point operations per second of a large matrix product, and bytes per second
+ * of a large sum a + b. Floors are computed from them.
  *
- * @param flopsF32, flopsBf16 operations a second; bf16 is 0 where the device has none
- * @param bandwidth bytes a second
+ * @param flopsF32 f32 operations per second
+ * @param flopsBf16 bf16 operations per second; 0 if the device has no bf16 products
+ * @param bandwidth bytes per second
  */
 public record Ceilings(String device, double flopsF32, double flopsBf16, double bandwidth) {
-    /** Measures; takes a second or two. */
+    /** Measures a device in a second or two. */
     public static Ceilings measure(Device d) {
-        boolean card = d.runtime().hasOwnMemory(); // and with it many more units to keep busy
+        boolean card = d.runtime().hasOwnMemory(); // a GPU has many more units to keep busy
         return measure(d, card ? 8192 : 1536, card ? 1 << 26 : 1 << 24);
     }
 
     /**
-     * Measures by pieces of work of that size.
+     * Measures a device with work of a given size.
      *
-     * @param n rows and columns of the matrices, of noise in f32 and bf16
-     * @param m elements of the sum, f32
+     * @param n rows and columns of the matrices, which hold noise, in f32 and bf16
+     * @param m f32 elements of the sum
      */
     public static Ceilings measure(Device d, int n, int m) {
         return new Ceilings(
@@ -37,6 +38,7 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
                 bandwidth(d, m));
     }
 
+    /** Operations per second on operands of type t: flopsBf16 for bf16 if it is above 0, otherwise flopsF32. */
     public double flops(DType t) {
         return t == DType.BF16 && flopsBf16 > 0 ? flopsBf16 : flopsF32;
     }
@@ -44,7 +46,7 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
     private static double flops(Device d, DType t, int n) {
         Graph g = new Graph();
         g.output("y", Ops.matmul(g.input("a", t, n, n), g.input("b", t, n, n), false, true, null, null, t));
-        return 2.0 * n * n * n / least(g, d, 12);
+        return 2.0 * n * n * n / fastest(g, d, 12);
     }
 
     private static double bandwidth(Device d, int n) {
@@ -53,10 +55,11 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
                 "y",
                 g.apply(new Binary(Binary.Kind.ADD, 1, 1), g.input("a", DType.F32, n), g.input("b", DType.F32, n))
                         .output(0));
-        return 12.0 * n / least(g, d, 12);
+        return 12.0 * n / fastest(g, d, 12);
     }
 
-    private static double least(Graph g, Device d, int runs) {
+    /** Seconds of the fastest of several runs of a graph with the inputs a and b. */
+    private static double fastest(Graph g, Device d, int runs) {
         try (Variables v = new Variables(d);
                 Session s = new Session(g, d, v)) {
             double best = Double.MAX_VALUE;

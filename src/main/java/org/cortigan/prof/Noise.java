@@ -9,9 +9,9 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Half;
 
 /**
- * Contents for what is timed: products of zeros run faster than those of data, because they switch fewer transistors.
- * One tile of standard normal numbers is repeated, so that gigabytes on a device are filled as fast as they are copied
- * there.
+ * Random contents for tensors that are timed: products of zeros run faster than products of data, because they switch
+ * fewer transistors. One tile of standard normal numbers is repeated, so that filling gigabytes on a device is as fast
+ * as copying them there.
  */
 public final class Noise {
     private static final int TILE = 1 << 20;
@@ -25,9 +25,9 @@ public final class Noise {
     private Noise() {}
 
     /**
-     * Fills a tensor of f32 or bf16.
+     * Fills an f32 or bf16 tensor.
      *
-     * @param positive whether the numbers' magnitudes are taken, for second moments and scales
+     * @param positive whether to use the numbers' absolute values, for second moments and scales
      * @throws IllegalArgumentException for another type
      */
     public static void fill(Storage x, boolean positive) {

@@ -18,13 +18,14 @@ import org.cortigan.io.Json;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
 
-/** Time of every node of a session against its floor. */
+/** The time of every node of a session, compared with its floor. */
 public final class Profile {
     /**
-     * One node.
+     * One node, or the sum over several.
      *
-     * @param seconds median over the runs; @param floor the larger of FLOPs and bytes at the device's ceilings
-     * @param served who computes it
+     * @param seconds median over the runs
+     * @param floor seconds that the device needs at its ceilings for the FLOPs or the bytes, whichever takes longer
+     * @param served which library or kernel computes the node
      */
     public record Line(
             String op,
@@ -35,7 +36,7 @@ public final class Profile {
             double bytes,
             double floor,
             Served served) {
-        /** Time over floor; 1 is perfect, below 1 means data that stayed in a cache. */
+        /** Time divided by floor. 1 is perfect; below 1 data stayed in a cache. */
         public double ratio() {
             return floor > 0 ? seconds / floor : Double.NaN;
         }
@@ -51,7 +52,7 @@ public final class Profile {
         this.ceilings = ceilings;
     }
 
-    /** Runs the session and measures; its inputs should be set. */
+    /** Runs and times a session; set its inputs first. */
     public static Profile of(Session s, Ceilings c, int warmups, int repeats) {
         for (int i = 0; i < warmups; i++) s.run();
         Node[] nodes = s.launched();
@@ -90,12 +91,12 @@ public final class Profile {
         return lines;
     }
 
-    /** Seconds of one run: the sum over the nodes. */
+    /** Seconds of one run, the sum over the nodes. */
     public double seconds() {
         return lines.stream().mapToDouble(Line::seconds).sum();
     }
 
-    /** Sums by op. */
+    /** Sums over the nodes of each op, the slowest op first. */
     public List<Line> byOp() {
         return sums(Line::op);
     }
@@ -120,12 +121,12 @@ public final class Profile {
         return all;
     }
 
-    /** Who computes the products and convolutions, a line each; empty on a device without libraries for those. */
+    /** Lines that say what computes the products and convolutions; empty on a device without libraries for these. */
     public List<String> served() {
         return Served.summary(lines.stream().map(Line::served).toList());
     }
 
-    /** Sums by op, then the slowest nodes. */
+    /** A table of the sums by op, then of the {@code top} slowest nodes. */
     public String table(int top) {
         StringBuilder s = new StringBuilder();
         double total = seconds(),
@@ -178,7 +179,7 @@ public final class Profile {
                 l.ratio());
     }
 
-    /** Ceilings, total, and every node in order of running. */
+    /** Ceilings, total, and every node in launch order. */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("device", ceilings.device());
@@ -207,7 +208,7 @@ public final class Profile {
         return m;
     }
 
-    /** The last run as a trace for chrome://tracing or Perfetto, in microseconds. */
+    /** Writes the last run as a trace for chrome://tracing or Perfetto, in microseconds. */
     public void writeTrace(Path file) {
         List<Object> events = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Measures where a step spends its time and what the device could do at best. It uses {@code exec} and what lies below
- * it.
+ * Measures the time that a step spends in each node and the best that the device can do. The package uses {@code exec}
+ * and the packages below it.
  */
 package org.cortigan.prof;
