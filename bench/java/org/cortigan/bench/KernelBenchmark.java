@@ -35,8 +35,8 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
 
 /**
- * Every op's benchmark cases, forward, and with the gradients of all inputs where the op has them. tools/bench [PART OF
- * A CASE'S NAME] runs them; the cases are those of the ops' files.
+ * Times every op's benchmark cases: forward and, for ops with gradients, forward with the gradients of all inputs. Run
+ * it with tools/bench [PART OF A CASE'S NAME]; the cases come from the ops' files.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -57,7 +57,7 @@ public class KernelBenchmark {
     private Variables vars;
     private Session session;
 
-    /** All benchmark cases by their names. */
+    /** Names of the benchmark cases whose name contains {@code part}. */
     public static String[] names(String part) {
         return OpCases.all().stream()
                 .filter(c -> c.bench() && c.name().contains(part))
@@ -92,7 +92,7 @@ public class KernelBenchmark {
         int k = 0;
         for (Value v : outs) g.output("y" + k++, v);
         if (pass.endsWith("backward")) {
-            // one number as the upstream gradient of every output, repeated by the engine
+            // the upstream gradient of every output is the constant 1: one stored number that the engine repeats
             var seeds = outs.stream()
                     .map(o -> g.constant(1, o.dtype(), o.shape().dims()))
                     .toList();
@@ -127,15 +127,15 @@ public class KernelBenchmark {
     public static void main(String[] args) throws RunnerException {
         String[] names = names(args.length > 0 ? args[0] : "");
         if (names.length == 0)
-            throw new IllegalArgumentException("no benchmark case has " + Arrays.toString(args) + " in its name");
+            throw new IllegalArgumentException("no benchmark case's name contains " + Arrays.toString(args));
         for (String pass : new String[] {"forward", "forward+backward"}) {
-            String[] some = pass.equals("forward")
+            String[] selected = pass.equals("forward")
                     ? names
                     : Arrays.stream(names).filter(KernelBenchmark::hasGradient).toArray(String[]::new);
-            if (some.length == 0) continue;
+            if (selected.length == 0) continue;
             ChainedOptionsBuilder o = new OptionsBuilder()
                     .include(KernelBenchmark.class.getSimpleName())
-                    .param("name", some)
+                    .param("name", selected)
                     .param("pass", pass);
             if (args.length > 1) o = o.measurementTime(TimeValue.milliseconds(Long.parseLong(args[1])));
             new Runner(o.build()).run();

@@ -16,8 +16,8 @@ import java.util.Map;
 import java.util.TreeSet;
 
 /**
- * What nvidia-smi says of the card: once what it is, and all the time clocks, power and temperature. Its settings stay
- * as they are.
+ * Queries nvidia-smi: a description of the card once, and clocks, power and temperature all the time. Changes none of
+ * the card's settings.
  */
 final class Card implements AutoCloseable {
     private static final String[] SAMPLED = {"sm_mhz", "memory_mhz", "power_w", "temperature_c"};
@@ -33,7 +33,7 @@ final class Card implements AutoCloseable {
     }
 
     private String query(String what) {
-        return Driver.said("nvidia-smi", "-i", number, "--query-gpu=" + what, "--format=csv,noheader");
+        return Driver.output("nvidia-smi", "-i", number, "--query-gpu=" + what, "--format=csv,noheader");
     }
 
     private Process sample() {
@@ -65,19 +65,19 @@ final class Card implements AutoCloseable {
                     samples.add(s);
                 }
         } catch (IOException e) {
-            // it has been ended
+            // the sampler has been stopped
         }
     }
 
     void describe(Map<String, Object> m) {
         m.put("gpu", here ? query("name,driver_version,memory.total,power.limit,clocks.max.sm") : "none");
-        m.put("toolkit", Driver.said("nvcc", "--version").replaceFirst("(?s).*release ([0-9.]+).*", "$1"));
+        m.put("toolkit", Driver.output("nvcc", "--version").replaceFirst("(?s).*release ([0-9.]+).*", "$1"));
         m.put("processors", Runtime.getRuntime().availableProcessors());
         try {
             for (String s : Files.readAllLines(Path.of("/proc/cpuinfo")))
                 if (s.startsWith("model name")) m.putIfAbsent("processor", s.replaceFirst(".*: ", ""));
         } catch (IOException e) {
-            // another system
+            // not Linux
         }
     }
 
@@ -88,7 +88,7 @@ final class Card implements AutoCloseable {
     }
 
     /**
-     * Least, median and most of what was sampled since {@link #begin}, and why clocks were held back; null without
+     * Minimum, median and maximum of the samples since {@link #begin}, and the reasons for reduced clocks; null without
      * samples.
      */
     Map<String, Object> end() {
@@ -121,7 +121,7 @@ final class Card implements AutoCloseable {
         return m;
     }
 
-    /** A program of the CUDA toolkit's, or null. */
+    /** The path of a CUDA toolkit program, or null. */
     static Path tool(String name) {
         List<String> folders =
                 new ArrayList<>(List.of(System.getenv().getOrDefault("PATH", "").split(":")));

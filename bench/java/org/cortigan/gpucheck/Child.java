@@ -14,43 +14,44 @@ import org.cortigan.InputException;
 import org.cortigan.io.Json;
 
 /**
- * A process that works through items and says so on its standard output, which also holds what it prints for people:
+ * A process that runs items and reports on its standard output, mixed with its log:
  *
  * <pre>
- * &#64;begin NAME   an item begins; a process that ends or stays silent before the next of these lines did so in this item
+ * &#64;begin NAME   an item begins; a process that dies or hangs before the next protocol line did so in this item
  * &#64;line {...}   a result, one line of JSON
- * &#64;fatal NAME   the item has ended the device's context: the process exits, another must do the rest
+ * &#64;fatal NAME   the item destroyed the device's context: the process exits and another one runs the rest
  * </pre>
  *
- * Exit status 0 means that all items were gone through, whatever their results.
+ * Exit status 0 means that every item was run, whatever the results.
  */
 final class Child {
-    /** Seconds that a process may take until its first item, with libraries that come from a cold disk. */
+    /** Seconds that a process may take until its first item; its libraries may come from a cold disk. */
     private static final double START = 45;
 
     /** How a process ended; in an item, or before the first. */
     enum End {
         DONE,
-        /** It exited, or was killed, or said {@code @fatal}. */
+        /** It failed, was killed or printed {@code @fatal}. */
         DIED,
-        /** It said nothing for as long as an item may take. */
+        /** It printed no protocol line for as long as an item may take. */
         HUNG,
-        /** The time of the stage was over. */
-        CUT
+        /** The stage ran out of time. */
+        OUT_OF_TIME
     }
 
     /**
-     * @param item in which it ended, or null
-     * @param why for people
-     * @param summary the last line with "ERROR SUMMARY" or "RACECHECK SUMMARY", as compute-sanitizer prints it, or null
+     * @param item the item in which the process ended, or null
+     * @param why the reason, as text
+     * @param summary the last line with "ERROR SUMMARY" or "RACECHECK SUMMARY", as compute-sanitizer prints it, or
+     *     null
      */
     record Outcome(End end, String item, String why, String summary) {}
 
     private final List<String> command;
     private final Results results;
-    private volatile long heard = System.nanoTime();
+    private volatile long lastProtocolLine = System.nanoTime();
     private volatile String item;
-    private volatile String last = "";
+    private volatile String lastText = "";
     private volatile String summary;
 
     private Child(List<String> command, Results results) {
@@ -59,9 +60,10 @@ final class Child {
     }
 
     /**
-     * Runs a process until it ends, and ends it where it takes too long.
+     * Runs a process until it ends, or kills it when it takes too long.
      *
-     * @param patience seconds without a line of the protocol, once the first item has begun
+     * @param patience seconds without a protocol line after which the process counts as hung, once its first item has
+     *     begun
      * @param deadline {@link System#nanoTime} of the stage's end
      */
     static Outcome run(
@@ -90,20 +92,20 @@ final class Child {
         } finally {
             if (p.isAlive()) kill(p, end == End.HUNG);
         }
-        reader.join(2000); // longer only if something of it lives on and holds the pipe
-        if (end == End.CUT) return new Outcome(end, item, "cut off at the end of the stage's time", summary);
+        reader.join(2000); // takes longer only if a surviving child process holds the pipe
+        if (end == End.OUT_OF_TIME) return new Outcome(end, item, "the stage ran out of time", summary);
         if (end == End.HUNG)
-            return new Outcome(end, item, "nothing happened for " + Math.round(patience(patience)) + " s", summary);
+            return new Outcome(end, item, "no progress for " + Math.round(patience(patience)) + " s", summary);
         int status = p.exitValue();
         if (status == 0) return new Outcome(End.DONE, null, "", summary);
-        return new Outcome(End.DIED, item, "exit " + status + ": " + last, summary);
+        return new Outcome(End.DIED, item, "exit " + status + ": " + lastText, summary);
     }
 
     private End await(Process p, double patience, long deadline) throws InterruptedException {
         while (!p.waitFor(20, TimeUnit.MILLISECONDS)) {
             long now = System.nanoTime();
-            if (now - deadline > 0) return End.CUT;
-            if (now - heard > patience(patience) * 1e9) return End.HUNG;
+            if (now - deadline > 0) return End.OUT_OF_TIME;
+            if (now - lastProtocolLine > patience(patience) * 1e9) return End.HUNG;
         }
         return End.DIED;
     }
@@ -117,17 +119,17 @@ final class Child {
                 new BufferedReader(new InputStreamReader(p.getInputStream(), StandardCharsets.UTF_8))) {
             for (String s = in.readLine(); s != null; s = in.readLine()) take(s);
         } catch (IOException | UncheckedIOException e) {
-            results.log("reading the process: " + e + "\n");
+            results.log("cannot read the process's output: " + e + "\n");
         }
     }
 
     private void take(String s) {
         if (s.startsWith("@begin ")) {
-            heard = System.nanoTime();
+            lastProtocolLine = System.nanoTime();
             item = s.substring(7);
             results.log(s + "\n");
         } else if (s.startsWith("@line ")) {
-            heard = System.nanoTime();
+            lastProtocolLine = System.nanoTime();
             try {
                 results.add(Json.object(Json.parse(s.substring(6), "line"), "line"));
             } catch (InputException e) {
@@ -138,22 +140,22 @@ final class Child {
                         "name",
                         "protocol",
                         "why",
-                        "a line that is no JSON, see log.txt: " + e.getMessage()));
+                        "a line is not JSON, see log.txt: " + e.getMessage()));
             }
         } else {
-            if (s.startsWith("@fatal ")) last = "the device's context is lost";
+            if (s.startsWith("@fatal ")) lastText = "the device's context is lost";
             else if (!s.isBlank() && !s.matches("\\s+(at |\\.\\.\\. ).*"))
-                last = s.length() > 300 ? s.substring(0, 300) : s;
+                lastText = s.length() > 300 ? s.substring(0, 300) : s;
             if (s.contains("ERROR SUMMARY") || s.contains("RACECHECK SUMMARY")) summary = s;
             results.log(s + "\n");
         }
     }
 
-    /** With all that it has started; a JVM says before where its threads stand. */
-    private static void kill(Process p, boolean ask) throws InterruptedException {
+    /** Kills a process and its descendants; with {@code dumpThreads}, JVMs first print their threads' stacks. */
+    private static void kill(Process p, boolean dumpThreads) throws InterruptedException {
         List<ProcessHandle> all = new ArrayList<>(p.descendants().toList());
         all.add(p.toHandle());
-        if (ask)
+        if (dumpThreads)
             try {
                 for (ProcessHandle h : all)
                     if (h.info().command().orElse("").endsWith("/java"))
@@ -162,9 +164,9 @@ final class Child {
                                 .waitFor();
                 Thread.sleep(500);
             } catch (IOException e) {
-                // then without
+                // then without the stacks
             }
         all.forEach(ProcessHandle::destroyForcibly);
-        p.waitFor(3, TimeUnit.SECONDS); // a kernel that never ends may hold it
+        p.waitFor(3, TimeUnit.SECONDS); // a kernel that never ends may keep it alive
     }
 }

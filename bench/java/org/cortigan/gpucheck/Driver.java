@@ -23,32 +23,33 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 
 /**
- * Runs a call's stages one after the other under one deadline. A stage's share of the time that is left is what it
- * should take of what all stages from it on should take: one that is fast leaves its time to the others, one that hangs
- * loses its own alone. A process that dies or hangs in an item is replaced by one that goes on behind the item. After
- * every stage the report is written.
+ * Runs a call's stages in order under one deadline. Each stage gets a share of the remaining time: its expected seconds
+ * over those of all remaining stages. A fast stage leaves its time to the later ones; a hanging stage loses only its
+ * own. If a process dies or hangs in an item, a new process continues after that item. The report is written after
+ * every stage.
  */
 final class Driver {
     static final String GOLDEN = "gan_20_steps.safetensors";
     private static final int RESTARTS = 15;
 
     /**
-     * @param restarts whether another process can go on behind an item; it is told so by {@code --after ITEM}
-     * @param ours whether it is a piece of ours, which finds NVIDIA's libraries where tools/gpu-check has looked
+     * @param restarts whether a new process can continue after an item, given by {@code --after ITEM}
+     * @param ours whether the process is a {@link Piece}, which uses the NVIDIA libraries that tools/gpu-check found;
+     *     else it is PyTorch
      */
     private record Command(List<String> words, boolean restarts, boolean ours) {}
 
     /**
-     * @param name stage of the lines about its processes
-     * @param seconds that it should take on a card
-     * @param patience seconds that one item may take
-     * @param lanes how many of its processes run at a time
+     * @param name the name in the report and in the result lines about its processes
+     * @param seconds expected on a GPU
+     * @param patience seconds that one item may take before its process counts as hung
+     * @param lanes number of its processes that run at a time
      */
     private record Stage(String name, double seconds, double patience, int lanes, Commands commands) {}
 
-    /** A stage's processes, made when it begins. */
+    /** Lists a stage's processes when the stage begins. */
     private interface Commands {
-        /** @param seconds that the stage has */
+        /** @param seconds the stage's time limit */
         List<Command> of(double seconds);
     }
 
@@ -65,7 +66,7 @@ final class Driver {
         Files.createDirectories(cache);
     }
 
-    /** @return whether all went well and everything was right */
+    /** @return whether no line reports a failure */
     boolean run() throws Exception {
         try (Card card = new Card(options)) {
             peers = new Peers(options);
@@ -76,8 +77,7 @@ final class Driver {
                     throw new InputException(
                             "gpu-check --stages",
                             "'" + name + "' is unknown",
-                            "Take of "
-                                    + stages.stream()
+                            "Use one or more of " + stages.stream()
                                             .map(Stage::name)
                                             .distinct()
                                             .collect(Collectors.joining(", ")));
@@ -100,7 +100,7 @@ final class Driver {
     private void stage(Stage s, double share, Card card) throws Exception {
         double most = left() * share;
         if (left() < 1) {
-            ended(s.name, null, "not begun: the call's time was over");
+            ended(s.name, null, "not started: the call ran out of time");
             publish();
             return;
         }
@@ -140,9 +140,9 @@ final class Driver {
         try {
             results.publish(cache.resolve("algorithms.json"));
         } catch (RuntimeException e) {
-            // the lines are kept; the next stage's report may do
-            results.log("the report: " + e + "\n");
-            System.err.println("the report: " + e);
+            // the lines are kept, so a later stage may still write the report
+            results.log("report not written: " + e + "\n");
+            System.err.println("report not written: " + e);
         }
     }
 
@@ -152,7 +152,7 @@ final class Driver {
             List<String> words = new ArrayList<>(c.words);
             if (after != null) words.addAll(List.of("--after", after));
             if (System.nanoTime() - deadline > 0) {
-                ended(s.name, after == null ? null : "what follows " + after, "not begun: the stage's time was over");
+                ended(s.name, after == null ? null : "items after " + after, "not started: the stage ran out of time");
                 return null;
             }
             Child.Outcome o = Child.run(words, variables(c.ours), s.patience, deadline, results);
@@ -165,12 +165,12 @@ final class Driver {
                         "result",
                         o.summary().replaceFirst("^=+ *", "")));
             if (o.end() == Child.End.DONE) return null;
-            // a peer that has no time left is no failure
-            ended(s.name, o.item(), !c.ours && o.end() == Child.End.CUT ? "not measured: " + o.why() : o.why());
-            if (o.item() == null || !c.restarts || o.end() == Child.End.CUT) return null;
+            // PyTorch running out of time is not a failure
+            ended(s.name, o.item(), !c.ours && o.end() == Child.End.OUT_OF_TIME ? "not measured: " + o.why() : o.why());
+            if (o.item() == null || !c.restarts || o.end() == Child.End.OUT_OF_TIME) return null;
             after = o.item();
         }
-        ended(s.name, "what follows " + after, "not begun: " + RESTARTS + " processes have died before it");
+        ended(s.name, "items after " + after, "not started: " + RESTARTS + " restarts are used up");
         return null;
     }
 
@@ -184,13 +184,13 @@ final class Driver {
     private Map<String, String> variables(boolean ours) {
         Map<String, String> m = new HashMap<>();
         if (ours) {
-            // Several processes check ops at a time: one that waits must not keep a core from another.
+            // Several processes check ops at once: waiting OpenMP threads must not hold a core.
             m.put("OMP_WAIT_POLICY", "passive");
             return m;
         }
         m.put("TORCHINDUCTOR_CACHE_DIR", options.work().resolve("inductor").toString());
         m.put("TRITON_CACHE_DIR", options.work().resolve("triton").toString());
-        // PyTorch brings libraries of its own, before which none of the toolkit's may come.
+        // PyTorch ships its own CUDA libraries: the toolkit's must not come before them.
         m.put(
                 "LD_LIBRARY_PATH",
                 System.getenv()
@@ -232,7 +232,7 @@ final class Driver {
         return w;
     }
 
-    /** A process of ours. */
+    /** A process that runs a {@link Piece}. */
     private Command piece(String what, String... more) {
         return new Command(words(java(), what, more), true, true);
     }
@@ -255,11 +255,11 @@ final class Driver {
         return w;
     }
 
-    /** Whether it runs, where the time goes, whether it is right. */
+    /** The stages of {@code smoke}: whether the product runs, where the time goes, whether it is right. */
     private List<Stage> smoke() {
         int lanes = Math.max(1, Math.min(4, Runtime.getRuntime().availableProcessors() / 4));
         List<String> families = options.families().isEmpty() ? Piece.families() : options.families();
-        // what is tried at odd shapes, several at a time, is nothing to be kept
+        // algorithms timed at odd shapes, by several processes at once, stay out of the cache that is kept
         List<String> java = java("cortigan.cuda.cache=" + options.work().resolve("ops"));
         List<Stage> s = new ArrayList<>();
         s.add(new Stage("libraries", 15, 20, 1, t -> List.of(piece("libraries"))));
@@ -283,8 +283,8 @@ final class Driver {
     }
 
     /**
-     * Beside PyTorch: what costs least and says most comes first, and what matters most is measured before and after
-     * theirs. NVIDIA's checkers come last and have what is left.
+     * The stages of {@code measure}. Cheap and informative stages come first; the most important measurements run
+     * before and after PyTorch's. NVIDIA's checkers come last and get the remaining time.
      */
     private List<Stage> measure() {
         List<Stage> s = new ArrayList<>();
@@ -352,14 +352,15 @@ final class Driver {
         else ended(name, null, "not measured: no PyTorch in " + options.python());
     }
 
-    /** Names of the peer's items. */
+    /** Names of the PyTorch script's items. */
     private static String items(String mode, String... gans) {
         return Stream.of(gans).map(g -> "step " + g + " " + mode).collect(Collectors.joining(","));
     }
 
     /**
-     * Without NVIDIA's products, whose modules would be patched too: they are not what is looked at. It ends early
-     * enough to sum up.
+     * Runs a compute-sanitizer tool. Matrix products use own kernels, because the tool would also instrument NVIDIA's
+     * library modules, which are not under test. The process gets 8 s less than the stage, which leaves time for the
+     * tool's summary.
      */
     private Stage sanitizer(String tool, double seconds) {
         return new Stage("sanitizer", seconds, 60, 1, most -> {
@@ -388,12 +389,12 @@ final class Driver {
         }
         List<String> w =
                 new ArrayList<>(List.of(program.toString(), "--set", "basic", "--clock-control", "none", "-c", "40"));
-        w.addAll(words(java(), "kernels", "--once", "--items", String.join(",", OwnKernels.LOOKED_AT)));
+        w.addAll(words(java(), "kernels", "--once", "--items", String.join(",", OwnKernels.PROFILED)));
         return List.of(new Command(w, false, true));
     }
 
-    /** What a program prints, stripped; empty if it does not run. */
-    static String said(String... command) {
+    /** The standard output of a program, stripped; empty if it fails or takes more than 20 s. */
+    static String output(String... command) {
         try {
             Process p = new ProcessBuilder(command)
                     .redirectError(ProcessBuilder.Redirect.DISCARD)

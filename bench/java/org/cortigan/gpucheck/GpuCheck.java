@@ -4,14 +4,16 @@ package org.cortigan.gpucheck;
 import org.cortigan.InputException;
 
 /**
- * Correctness and speed on a GPU, in two calls (tools/gpu-check): {@code smoke} says whether the product runs there,
- * whether it is right and where the time goes; {@code measure} sets it beside PyTorch. Both run their stages in
- * processes of their own ({@link Driver}), of which those of ours are this class again ({@link Piece}).
+ * Checks correctness and speed on a GPU in two calls (tools/gpu-check). {@code smoke} checks that the product runs and
+ * is right, and shows where the time goes; {@code measure} compares it with PyTorch. The {@link Driver} runs every
+ * stage in separate processes: this class again, as a {@link Piece}, or a PyTorch script.
  */
 public final class GpuCheck {
     private GpuCheck() {}
 
-    /** {@code smoke} or {@code measure} with the options of {@link Options}; or a piece, for the driver. */
+    /**
+     * Runs {@code smoke} or {@code measure} with the options of {@link Options}, or one piece on behalf of the driver.
+     */
     public static void main(String[] args) throws Exception {
         try {
             if (args.length > 0 && args[0].equals("piece")) Piece.main(args);

@@ -9,20 +9,19 @@ import java.util.Locale;
 import org.cortigan.InputException;
 
 /**
- * What a call was asked for.
+ * The command line of a call.
  *
- * @param call which of the two
- * @param out folder of the results
- * @param work folder for caches and whatever else need not come back; a second call on the same machine finds them
- *     there
- * @param files folder with the golden run and the peers' scripts
- * @param device as {@code --device} of every command has it
- * @param python with PyTorch, for the peers
- * @param seconds after which the call has ended
- * @param small shapes that a processor computes in seconds
- * @param stages those to run, empty for all
- * @param families ops to check, empty for all
- * @param plant faults to be tried, as {@code dies:ITEM} and {@code hangs:ITEM}, handed to the pieces
+ * @param call smoke or measure
+ * @param out folder for the results
+ * @param work folder for caches that need not be kept; a second call on the same machine reuses them
+ * @param files folder with the golden run and the PyTorch scripts
+ * @param device a device name, as for {@code --device} of every command
+ * @param python Python interpreter that has PyTorch
+ * @param seconds time limit of the whole call
+ * @param small whether to use shapes that a CPU computes in seconds
+ * @param stages stages to run, empty for all
+ * @param families op families to check, empty for all
+ * @param plant faults to inject, {@code dies:ITEM} or {@code hangs:ITEM}, passed on to the pieces
  */
 record Options(
         Call call,
@@ -56,7 +55,7 @@ record Options(
         for (Call c : Call.values()) if (a.length > 0 && a[0].equals(c.text())) call = c;
         if (call == null)
             throw new InputException(
-                    "gpu-check", a.length == 0 ? "which call?" : "'" + a[0] + "' is unknown", "Take smoke or measure");
+                    "gpu-check", a.length == 0 ? "no call is given" : "'" + a[0] + "' is unknown", "Use smoke or measure");
         String out = "gpu-check-results",
                 work = System.getProperty("java.io.tmpdir") + "/cortigan-gpu-check",
                 files = ".";
@@ -69,7 +68,7 @@ record Options(
                 continue;
             }
             String option = a[i];
-            if (++i == a.length) throw new InputException("gpu-check " + option, "has no value", "Give one");
+            if (++i == a.length) throw new InputException("gpu-check " + option, "has no value", "Give it a value");
             switch (option) {
                 case "--out" -> out = a[i];
                 case "--work" -> work = a[i];
@@ -88,24 +87,24 @@ record Options(
             limit = Double.parseDouble(seconds);
         } catch (NumberFormatException e) {
             throw new InputException(
-                    "gpu-check --seconds", "'" + seconds + "' is no number", "Give seconds, for example 200", e);
+                    "gpu-check --seconds", "'" + seconds + "' is not a number", "Give seconds, for example 200", e);
         }
         if (!(limit > 0))
             throw new InputException(
                     "gpu-check --seconds", "'" + seconds + "' is not above 0", "Give seconds, for example 200");
         for (String p : plant)
             if (!p.matches("(dies|hangs):.+"))
-                throw new InputException("gpu-check --plant", "'" + p + "' is unknown", "Take dies:ITEM or hangs:ITEM");
+                throw new InputException("gpu-check --plant", "'" + p + "' is unknown", "Use dies:ITEM or hangs:ITEM");
         for (String x : families)
             if (!Piece.families().contains(x))
                 throw new InputException(
                         "gpu-check --families",
                         "'" + x + "' is unknown",
-                        "Take of " + String.join(", ", Piece.families()));
+                        "Use one or more of " + String.join(", ", Piece.families()));
         Path f = Path.of(files);
         if (!Files.exists(f.resolve(Driver.GOLDEN)))
             throw new InputException(
-                    f.resolve(Driver.GOLDEN).toString(), "is missing", "Name the bundle's folder by --files");
+                    f.resolve(Driver.GOLDEN).toString(), "is missing", "Pass the folder of the unpacked bundle with --files");
         return new Options(call, Path.of(out), Path.of(work), f, device, python, limit, small, stages, families, plant);
     }
 

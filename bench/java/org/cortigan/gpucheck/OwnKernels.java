@@ -31,13 +31,13 @@ import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Noise;
 
 /**
- * Single kernels, under the names of tools/gpu_peer_kernels.py. Copies of a piece of work lie in one replayed graph, so
- * that launches do not count, and take turns with the data of some sets, so that the cache holds none of them; events
- * on the device's stream tell the time.
+ * Times single kernels under the names of tools/gpu_peer_kernels.py. One replayed graph holds copies of the work, so
+ * that launch overhead does not count. The copies rotate over {@link #SETS} sets of data, so that the cache holds none
+ * of them. Events on the device's stream measure the time.
  */
 final class OwnKernels {
-    /** What a profiler of NVIDIA's is to look at. */
-    static final List<String> LOOKED_AT = List.of(
+    /** Kernels to profile with ncu. */
+    static final List<String> PROFILED = List.of(
             "attention forward+backward",
             "layernorm forward+backward",
             "gelu forward+backward",
@@ -45,7 +45,7 @@ final class OwnKernels {
             "spectral norm",
             "adamw");
 
-    /** What is measured again when the peers have been: so much lies between that clocks may have changed. */
+    /** Kernels measured again after PyTorch, because clocks may have changed in between. */
     static final List<String> AGAIN = List.of(
             "attention forward",
             "attention forward+backward",
@@ -58,7 +58,7 @@ final class OwnKernels {
 
     private OwnKernels() {}
 
-    /** A graph of copies, and the inputs that they share. */
+    /** A graph of copies and the inputs that they share. */
     private static final class Work {
         final Graph g = new Graph();
         private final Map<String, Value> inputs = new HashMap<>();
@@ -82,8 +82,8 @@ final class OwnKernels {
         }
 
         /**
-         * The result, or the gradients by what it is made of, for a gradient of noise by itself; a loss is
-         * differentiated by itself.
+         * Adds the result and, with {@code back}, its gradients with respect to {@code wrt} for an upstream gradient of
+         * noise. A loss gets only the gradients, for an upstream gradient of 1.
          */
         void out(Value y, List<Value> wrt, boolean back) {
             boolean loss = y.shape().elements() == 1;
@@ -136,7 +136,7 @@ final class OwnKernels {
             });
         item(p, "spectral norm", "mma", DType.F32, SETS, w -> {
             List<Value> in = new ArrayList<>();
-            for (int[] s : normed(vertices)) {
+            for (int[] s : spectralShapes(vertices)) {
                 Value x = w.in(DType.F32, s[0], s[1]);
                 in.addAll(List.of(
                         x, w.variable(DType.F32, s[0]), w.variable(DType.F32, s[1]), w.variable(DType.F32, 1), x));
@@ -176,8 +176,10 @@ final class OwnKernels {
         w.out(Ops.matmul(x, k, false, true, be, null, t), List.of(x, k, be), back);
     }
 
-    /** Weights of an MLP of two hemispheres and of the ViT-S that judges responses. */
-    private static List<int[]> normed(int vertices) {
+    /**
+     * Shapes of the spectrally normalised weights: an MLP discriminator for each hemisphere and a ViT-S discriminator.
+     */
+    private static List<int[]> spectralShapes(int vertices) {
         List<int[]> s = new ArrayList<>();
         for (int i = 0; i < 2; i++) s.addAll(List.of(new int[] {512, vertices / 2}, new int[] {256, 512}));
         int[][] block = {{1152, 384}, {384, 384}, {1536, 384}, {384, 1536}};
@@ -263,7 +265,7 @@ final class OwnKernels {
         }
     }
 
-    /** Milliseconds of one run, by the device's events. */
+    /** Milliseconds of one run, measured by the device's events. */
     private static double run(Piece p, Session s) {
         try (DeviceRuntime.Events e = p.device.runtime().events(2)) {
             e.record(0);

@@ -16,9 +16,9 @@ import org.cortigan.op.OpCase;
 import org.cortigan.op.OpCases;
 import org.cortigan.train.Trajectory;
 
-/** Every op's cases against the double reference, and the golden training run: whether the device is right. */
+/** Checks that the device is right: every op's cases against the double reference, and the golden training run. */
 final class OwnOps {
-    /** Elements of the inputs of what is checked under compute-sanitizer. */
+    /** Maximum number of input elements of the cases that run under compute-sanitizer. */
     private static final int SAMPLE = 10_000;
 
     private OwnOps() {}
@@ -28,8 +28,9 @@ final class OwnOps {
     }
 
     /**
-     * The cases of the families asked for, each in both types and with every variant of attention's kernels; with
-     * {@code --sample}, for the slow checkers of NVIDIA's, of each family one: the largest that is small.
+     * Adds the cases of the requested families, each in both types and with every attention kernel variant. With {@code
+     * --sample}, for NVIDIA's slow checkers, adds one case for each family: the largest of at most {@link #SAMPLE}
+     * input elements.
      */
     static void add(Piece p) {
         Map<String, OpCase> sample = new HashMap<>();
@@ -56,7 +57,7 @@ final class OwnOps {
         }
     }
 
-    /** In place with guard words and out of place, which must give the same bits. */
+    /** Runs a case in place with guard words and again out of place; both must give the same bits. */
     private static void check(Piece p, OpCase c, DType t, String name) {
         boolean backward = OpCheck.hasGradient(c);
         Map<String, float[]> want =
@@ -69,7 +70,7 @@ final class OwnOps {
         try {
             line.put("error", OpCheck.compare(c, t, want, got, p.device.name()));
             for (String k : got.keySet())
-                if (!Arrays.equals(got.get(k), again.get(k))) line.put("failure", k + ": in place or twice differs");
+                if (!Arrays.equals(got.get(k), again.get(k))) line.put("failure", k + ": the second, out-of-place run differs");
         } catch (AssertionError e) {
             line.put("failure", e.getMessage());
         }
@@ -83,8 +84,8 @@ final class OwnOps {
             p.item(name, map("stage", "train"), () -> {
                 Trajectory.Outcome o = Trajectory.run(p.device, t, golden);
                 double first = o.losses()[0], last = o.losses()[o.losses().length - 1];
-                // the bounds of TrajectoryTest, which gives their reasons
-                boolean good = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
+                // the bounds of TrajectoryTest, which explains them
+                boolean passed = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
                 Map<String, Object> line = map(
                         "stage",
                         "train",
@@ -98,7 +99,7 @@ final class OwnOps {
                         last,
                         "parameters",
                         o.parameters());
-                if (!good) line.put("failure", "further from PyTorch's than TrajectoryTest allows");
+                if (!passed) line.put("failure", "differs from PyTorch's run by more than TrajectoryTest allows");
                 Piece.line(line);
             });
         }

@@ -21,15 +21,15 @@ import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
 
 /**
- * Whole training steps, under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional one,
- * with a ViT.
+ * Times whole training steps under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional
+ * one and with a ViT.
  */
 final class OwnSteps {
     private OwnSteps() {}
 
     static void add(Piece p) {
         for (String name : p.asked()) {
-            String[] w = name.split(" "); // step, discriminator, kernels of attention
+            String[] w = name.split(" "); // "step", discriminator, attention kernel variant
             String attention = w.length > 2 ? w[2] : "mma";
             if (!p.attentions().contains(attention)) continue;
             p.item(
@@ -63,7 +63,7 @@ final class OwnSteps {
             begin = System.nanoTime();
             for (int i = 0; i < n; i++) s.run();
             s.synchronize();
-            double together = (System.nanoTime() - begin) / 1e6 / n;
+            double inARow = (System.nanoTime() - begin) / 1e6 / n;
             Ceilings c = p.ceilings();
             double flops = 0, bytes = 0, floor = 0;
             for (Node node : s.launched()) {
@@ -90,7 +90,7 @@ final class OwnSteps {
                     "ms_least",
                     ms[0],
                     "ms_unsynchronised",
-                    together,
+                    inARow,
                     "runs",
                     n,
                     "batch",

@@ -7,7 +7,7 @@ import java.util.Map;
 
 /** PyTorch on this machine, and the scripts that measure it (tools/gpu_peer_*.py). */
 final class Peers {
-    /** Versions without importing anything: that takes seconds, and half a minute on a cold disk. */
+    /** Prints versions without importing the packages, which takes seconds, or half a minute from a cold disk. */
     private static final String VERSIONS = String.join(
             "\n",
             "import importlib.metadata as m, platform",
@@ -21,18 +21,18 @@ final class Peers {
 
     Peers(Options o) {
         options = o;
-        versions = Driver.said(o.python(), "-c", VERSIONS);
+        versions = Driver.output(o.python(), "-c", VERSIONS);
     }
 
     void describe(Map<String, Object> m) {
-        m.put("peers", versions.isEmpty() ? "no " + options.python() : versions);
+        m.put("peers", versions.isEmpty() ? options.python() + " does not run" : versions);
     }
 
     boolean torch() {
         return versions.contains(", torch ");
     }
 
-    /** @param script steps or kernels */
+    /** @param script {@code steps} or {@code kernels} */
     List<String> command(String script, String... more) {
         List<String> w = new ArrayList<>(List.of(
                 options.python(),

@@ -32,9 +32,12 @@ import org.cortigan.jni.Native;
 import org.cortigan.op.OpCases;
 import org.cortigan.prof.Ceilings;
 
-/** A process of ours: opens the device, goes through items and says their results in the lines of {@link Child}. */
+/**
+ * A process that checks or measures this product: opens the device, runs items one by one and prints their results in
+ * the protocol of {@link Child}.
+ */
 final class Piece implements AutoCloseable {
-    /** Something to be measured or checked. */
+    /** One thing to check or measure. */
     interface Item {
         void run() throws Exception;
     }
@@ -44,7 +47,7 @@ final class Piece implements AutoCloseable {
     private final Map<String, String> arguments = new LinkedHashMap<>();
     private final List<String> plant = new ArrayList<>();
     private final Map<String, Item> items = new LinkedHashMap<>();
-    private final Map<String, Map<String, Object>> about = new LinkedHashMap<>();
+    private final Map<String, Map<String, Object>> failureFields = new LinkedHashMap<>();
     private final long begin = System.nanoTime();
 
     private Piece(String[] a) {
@@ -70,7 +73,7 @@ final class Piece implements AutoCloseable {
                 default -> throw new IllegalArgumentException("no piece " + a[1]);
             }
             int status = p.work();
-            if (status != 0) Runtime.getRuntime().halt(status); // the device can give nothing back
+            if (status != 0) Runtime.getRuntime().halt(status); // the context is lost: closing the device would fail
         } catch (InputException e) {
             System.out.println(e.getMessage());
             System.exit(2);
@@ -78,8 +81,8 @@ final class Piece implements AutoCloseable {
     }
 
     /**
-     * Names of the ops' families, a process each: what the cases' names begin with. Those that steps spend their time
-     * in are first.
+     * The op families: the first words of the case names. Each family is checked in its own process; the families that
+     * dominate a training step come first.
      */
     static List<String> families() {
         Set<String> all = new LinkedHashSet<>(List.of(
@@ -102,16 +105,16 @@ final class Piece implements AutoCloseable {
         return arguments.containsKey(option);
     }
 
-    /** Names that were asked for, with commas; empty for all. */
+    /** The names given by {@code --items}; empty for all. */
     List<String> asked() {
         String s = arguments.getOrDefault("--items", "");
         return s.isEmpty() ? List.of() : List.of(s.split(","));
     }
 
-    /** @param fields of the line that is said if the item fails, besides its name */
+    /** @param fields of the result line if the item fails, besides its name */
     void item(String name, Map<String, Object> fields, Item what) {
         items.put(name, what);
-        about.put(name, fields);
+        failureFields.put(name, fields);
     }
 
     static void line(Map<String, Object> m) {
@@ -129,18 +132,18 @@ final class Piece implements AutoCloseable {
                 continue;
             }
             if ((System.nanoTime() - begin) / 1e9 > Double.parseDouble(arguments.getOrDefault("--seconds", "1e9"))) {
-                System.out.println(name + " and what follows are not begun: the time is over");
+                System.out.println(name + " and the items after it were not started: the time limit is reached");
                 return 0;
             }
             System.out.println("@begin " + name);
             System.out.flush();
             try {
-                planted(name);
+                injectFault(name);
                 e.getValue().run();
             } catch (Throwable t) {
                 Map<String, Object> failed = map("stage", "", "name", name, "device", device.name());
-                failed.putAll(about.get(name));
-                failed.put("failure", said(t));
+                failed.putAll(failureFields.get(name));
+                failed.put("failure", firstLine(t));
                 line(failed);
                 t.printStackTrace(System.out);
                 if (!alive()) {
@@ -153,22 +156,22 @@ final class Piece implements AutoCloseable {
         return 0;
     }
 
-    static String said(Throwable t) {
+    static String firstLine(Throwable t) {
         String s = t.getMessage() == null ? t.toString() : t.getMessage();
         return s.lines().findFirst().orElse(t.toString());
     }
 
-    private void planted(String name) throws InterruptedException {
+    private void injectFault(String name) throws InterruptedException {
         if (plant.contains("dies:" + name)) Runtime.getRuntime().halt(134);
         if (plant.contains("hangs:" + name)) Thread.sleep(Long.MAX_VALUE);
     }
 
-    /** Whether the device still does what it is asked: after a kernel's fault it never does again in this process. */
+    /** Whether the device still works. After a kernel fault it does not for the rest of the process. */
     private boolean alive() {
         try {
             device.runtime().synchronize();
         } catch (RuntimeException e) {
-            // may have been kept from something earlier; the next call tells
+            // may be the error of earlier work; the next calls decide
         }
         try {
             device.allocate(1 << 20).close();
@@ -179,14 +182,14 @@ final class Piece implements AutoCloseable {
         }
     }
 
-    /** Kernels of attention that the device has; the first are the default. */
+    /** The device's attention kernel variants, the default first. */
     List<String> attentions() {
         return device.capability().filter(ComputeCapability.HOPPER::equals).isPresent()
                 ? List.of("mma", "wgmma")
                 : List.of("mma");
     }
 
-    /** Does something with a variant of attention's kernels. */
+    /** Runs an item with an attention kernel variant, then restores the default. */
     void withAttention(String which, Item what) throws Exception {
         if (!which.equals("mma")) Native.choose(Backend.CUDA.number(), "attention", which);
         try {
@@ -202,7 +205,7 @@ final class Piece implements AutoCloseable {
 
     private void libraries() throws IOException {
         List<String> versions = new ArrayList<>();
-        Devices.providers().forEach(p -> versions.addAll(p.report())); // loads them all
+        Devices.providers().forEach(p -> versions.addAll(p.report())); // makes every provider load its libraries
         TreeSet<String> files = new TreeSet<>();
         for (String s : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.UTF_8)) {
             int at = s.indexOf('/');
@@ -227,8 +230,8 @@ final class Piece implements AutoCloseable {
     }
 
     /**
-     * Whether NVIDIA's libraries have every function that is called: one that is missing ends the process when it is
-     * called.
+     * Checks that NVIDIA's libraries export every function that the classes call: calling a missing one ends the
+     * process.
      */
     private void exported(Set<String> files) throws IOException {
         Map<String, Object> missing = new TreeMap<>();
@@ -252,7 +255,7 @@ final class Piece implements AutoCloseable {
             throw new IOException(e);
         }
         Map<String, Object> l = map("stage", "libraries", "name", "exported", "device", device.name(), "functions", n);
-        if (!missing.isEmpty()) l.put("failure", "not exported by the libraries loaded: " + missing);
+        if (!missing.isEmpty()) l.put("failure", "the loaded libraries do not export " + missing);
         line(l);
     }
 
@@ -273,7 +276,7 @@ final class Piece implements AutoCloseable {
                 c.bandwidth()));
     }
 
-    /** Those of the stage before; measured here where it has left none. */
+    /** The ceilings that the ceilings stage measured, or measures them if it left none. */
     Ceilings ceilings() throws IOException {
         Ceilings found = null;
         Path file = Path.of(arguments.get("--measured"));
@@ -292,7 +295,8 @@ final class Piece implements AutoCloseable {
     }
 
     /**
-     * Who computes a session's nodes: products and convolutions by each, and why own kernels where a library was asked.
+     * Counts a session's nodes by who computes them: each library, own kernels by design, own kernels after a library
+     * refused (with its reasons), and all other kernels.
      */
     Map<String, Object> served(Session s) {
         Map<String, Integer> by = new TreeMap<>();

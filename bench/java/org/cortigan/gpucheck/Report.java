@@ -16,7 +16,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import org.cortigan.io.Json;
 
-/** What the lines of a call say, as tables. What no line tells of is "not measured". */
+/** Renders the lines of a call as tables. Whatever has no line is "not measured". */
 final class Report {
     private static final String NONE = "not measured";
     private static final int SLOWEST = 15;
@@ -26,14 +26,14 @@ final class Report {
     private final Map<String, Object> profiles;
     private final StringBuilder md = new StringBuilder();
 
-    /** @param profiles by step */
+    /** @param profiles node profiles by the name of the step */
     Report(String call, List<Map<String, Object>> lines, Map<String, Object> profiles) {
         this.call = call;
         this.lines = lines;
         this.profiles = profiles;
     }
 
-    /** Whether a line says that something failed; what was not there to be measured is no failure. */
+    /** Whether a line reports a failure. What could not be measured is not a failure. */
     static boolean wrong(Map<String, Object> l) {
         if (l.get("stage").equals("ended")) return !("" + l.get("why")).startsWith(NONE);
         if (l.get("stage").equals("sanitizer"))
@@ -49,10 +49,10 @@ final class Report {
                 .append(LocalDate.now(ZoneId.systemDefault()))
                 .append("\n\n");
         for (String stage : List.of("environment", "libraries", "ceilings"))
-            for (Map<String, Object> l : of(stage))
-                md.append("- ").append(stage).append(": ").append(rest(l)).append('\n');
-        if (of("ceilings").isEmpty()) md.append("- ceilings: ").append(NONE).append('\n');
-        wrongs();
+            for (Map<String, Object> l : linesOf(stage))
+                md.append("- ").append(stage).append(": ").append(otherFields(l)).append('\n');
+        if (linesOf("ceilings").isEmpty()) md.append("- ceilings: ").append(NONE).append('\n');
+        failures();
         notes();
         if (call.equals("smoke")) {
             ops();
@@ -68,7 +68,7 @@ final class Report {
         return md.toString();
     }
 
-    /** The same, to be read by programs. */
+    /** The report for programs. */
     Map<String, Object> json() {
         List<Object> rows = new ArrayList<>();
         for (String stage : List.of("steps", "kernels")) for (String name : names(stage)) rows.add(row(stage, name));
@@ -85,8 +85,8 @@ final class Report {
                 rows);
     }
 
-    private void wrongs() {
-        md.append("\n## What went wrong\n\n");
+    private void failures() {
+        md.append("\n## Failures\n\n");
         int n = 0;
         for (Map<String, Object> l : lines) {
             if (!wrong(l)) continue;
@@ -100,24 +100,24 @@ final class Report {
             md.append(l.getOrDefault("failure", l.getOrDefault("why", l.get("result"))))
                     .append('\n');
         }
-        if (n == 0) md.append("Nothing that was measured.\n");
+        if (n == 0) md.append("No measured item failed.\n");
     }
 
     private void notes() {
         Set<String> all = new LinkedHashSet<>();
         int ops = 0;
-        for (Map<String, Object> l : of("note"))
+        for (Map<String, Object> l : linesOf("note"))
             if ("ops".equals(l.get("name"))) ops++;
             else all.add(l.get("name") + ": " + l.get("text"));
         if (all.isEmpty() && ops == 0) return;
-        md.append("\n## Notes of the product\n\n");
+        md.append("\n## Notes\n\n");
         for (String s : all) md.append("- ").append(s).append('\n');
         if (ops > 0) md.append("- ops: ").append(ops).append(" notes on odd shapes, in measured.jsonl\n");
     }
 
     private Map<String, Map<String, Object>> families() {
         Map<String, Map<String, Object>> all = new TreeMap<>();
-        for (Map<String, Object> l : of("ops")) {
+        for (Map<String, Object> l : linesOf("ops")) {
             Map<String, Object> f = family(all, (String) l.get("family"));
             f.put("cases", (Integer) f.get("cases") + 1);
             if (l.containsKey("failure")) f.put("failed", (Integer) f.get("failed") + 1);
@@ -126,7 +126,7 @@ final class Report {
                 f.put("of", l.get("name"));
             }
         }
-        for (Map<String, Object> l : of("ended"))
+        for (Map<String, Object> l : linesOf("ended"))
             if ("ops".equals(l.get("name")) && l.containsKey("item")) {
                 Map<String, Object> f = family(all, l.get("item").toString().split(" ")[0]);
                 f.put("ended", (Integer) f.get("ended") + 1);
@@ -140,9 +140,9 @@ final class Report {
     }
 
     private void ops() {
-        md.append("\n## Ops against the double reference\n\nEnded: cases that ended their process or hung; ")
-                .append("worst: the greatest error as a part of what the case allows.\n\n")
-                .append("| family | cases | failed | ended | worst | in |\n|---|---|---|---|---|---|\n");
+        md.append("\n## Ops against the double reference\n\nEnded: cases that killed their process or hung; ")
+                .append("worst: the largest error, as a fraction of the tolerance of the case.\n\n")
+                .append("| family | cases | failed | ended | worst | worst case |\n|---|---|---|---|---|---|\n");
         Map<String, Map<String, Object>> all = families();
         int cases = 0, failed = 0;
         for (Map<String, Object> f : all.values()) {
@@ -166,17 +166,17 @@ final class Report {
 
     private void train() {
         md.append("\n## The golden training run\n\n");
-        for (Map<String, Object> l : of("train"))
-            md.append("- ").append(l.get("name")).append(": ").append(rest(l)).append('\n');
-        if (of("train").isEmpty()) md.append(NONE).append('\n');
+        for (Map<String, Object> l : linesOf("train"))
+            md.append("- ").append(l.get("name")).append(": ").append(otherFields(l)).append('\n');
+        if (linesOf("train").isEmpty()) md.append(NONE).append('\n');
     }
 
     private void steps() {
         md.append(
-                "\n## Whole steps, milliseconds\n\nOurs and PyTorch's synchronised after every step, in brackets ten steps in a row; "
-                        + "floor: operations and bytes over the ceilings measured here.\n\n");
+                "\n## Training steps, milliseconds\n\nMedian with a synchronisation after every step; in brackets, the mean of steps in a row. "
+                        + "Floor: FLOPs or bytes over the measured ceilings, the larger for each node.\n\n");
         comparison("steps", List.of("step none", "step vit", "step conv"));
-        for (Map<String, Object> l : of("steps"))
+        for (Map<String, Object> l : linesOf("steps"))
             if ("ours".equals(l.get("who")))
                 md.append(String.format(
                         "%n- %s: %s, %s nodes, served by %s",
@@ -185,8 +185,8 @@ final class Report {
     }
 
     private void kernels() {
-        md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, by events; the median. Ours in ")
-                .append(of("kernels").stream()
+        md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, timed by events; median per copy. Our precision: ")
+                .append(linesOf("kernels").stream()
                         .filter(l -> l.containsKey("precision"))
                         .map(l -> "" + l.get("precision"))
                         .findFirst()
@@ -197,7 +197,7 @@ final class Report {
 
     private void comparison(String stage, List<String> expected) {
         md.append(
-                        "| work | ours | ours again | PyTorch, eager | PyTorch, best | which | floor | best / ours | ours / floor |\n")
+                        "| work | ours | ours again | PyTorch eager | PyTorch best | best mode | floor | best / ours | ours / floor |\n")
                 .append("|---|---|---|---|---|---|---|---|---|\n");
         Set<String> all = new LinkedHashSet<>(expected);
         all.addAll(names(stage));
@@ -218,19 +218,19 @@ final class Report {
         }
     }
 
-    /** Names of a stage that ours or theirs were measured under, in the order of measuring. */
+    /** Names measured in a stage, by us or by PyTorch, in the order of measurement. */
     private Set<String> names(String stage) {
         Set<String> n = new LinkedHashSet<>();
-        for (Map<String, Object> l : of(stage)) n.add((String) l.get("name"));
+        for (Map<String, Object> l : linesOf(stage)) n.add((String) l.get("name"));
         return n;
     }
 
-    /** One piece of work: ours the first time and again, theirs eager and at best. */
+    /** One row of a comparison: our first and second time, PyTorch's eager and best time. */
     private Map<String, Object> row(String stage, String name) {
-        // variants of ours have the same peers
+        // all variants of our kernels have the same PyTorch peer
         String peer = name.replace(", wgmma", "").replace(" wgmma", "");
         Map<String, Object> r = map("stage", stage, "name", name);
-        for (Map<String, Object> l : of(stage)) {
+        for (Map<String, Object> l : linesOf(stage)) {
             if (!l.containsKey("ms")) continue;
             if ("ours".equals(l.get("who")) && name.equals(l.get("name"))) {
                 String key = r.containsKey("ours") ? "again" : "ours";
@@ -238,14 +238,14 @@ final class Report {
                 if (l.containsKey("ms_unsynchronised")) r.put(key + "_row", number(l, "ms_unsynchronised"));
                 r.put("floor", number(l, "floor_ms"));
             } else if ("PyTorch".equals(l.get("who")) && peer.equals(l.get("name"))) {
-                if ("eager".equals(l.get("mode"))) least(r, "eager", l);
-                if (least(r, "best", l)) r.put("which", l.get("mode") + ", " + l.getOrDefault("variant", ""));
+                if ("eager".equals(l.get("mode"))) keepFaster(r, "eager", l);
+                if (keepFaster(r, "best", l)) r.put("which", l.get("mode") + ", " + l.getOrDefault("variant", ""));
             }
         }
         return r;
     }
 
-    private static boolean least(Map<String, Object> r, String key, Map<String, Object> l) {
+    private static boolean keepFaster(Map<String, Object> r, String key, Map<String, Object> l) {
         if (r.containsKey(key) && (Double) r.get(key) <= number(l, "ms")) return false;
         r.put(key, number(l, "ms"));
         r.remove(key + "_row");
@@ -267,7 +267,7 @@ final class Report {
                 : NONE;
     }
 
-    /** Where a step's time goes: sums over nodes of one op, output and library, the slowest first. */
+    /** Where a step's time goes: sums over the nodes with the same op, output and library, slowest first. */
     private void profiles() {
         md.append("\n## Where the time goes\n");
         if (profiles.isEmpty()) md.append('\n').append(NONE).append('\n');
@@ -287,10 +287,10 @@ final class Report {
             }
             md.append(String.format(
                             Locale.ROOT,
-                            "%n**%s**: %.2f ms, node by node with an event between any two%n%n",
+                            "%n**%s**: %.2f ms, measured node by node with events between nodes%n%n",
                             e.getKey(),
                             total))
-                    .append("| work | kernels of | nodes | ms | % | floor | ratio |\n|---|---|---|---|---|---|---|\n");
+                    .append("| work | computed by | nodes | ms | % | floor | ratio |\n|---|---|---|---|---|---|---|\n");
             List<Map<String, Object>> all = new ArrayList<>(sums.values());
             all.sort(Comparator.comparingDouble(s -> -(Double) s.get("ms")));
             for (Map<String, Object> s : all.subList(0, Math.min(SLOWEST, all.size()))) {
@@ -310,28 +310,28 @@ final class Report {
 
     private void sanitizer() {
         md.append("\n## compute-sanitizer\n\n");
-        for (Map<String, Object> l : of("sanitizer"))
+        for (Map<String, Object> l : linesOf("sanitizer"))
             md.append("- ")
                     .append(l.get("name"))
                     .append(": ")
                     .append(l.get("result"))
                     .append('\n');
-        if (of("sanitizer").isEmpty()) md.append(NONE).append('\n');
+        if (linesOf("sanitizer").isEmpty()) md.append(NONE).append('\n');
     }
 
     private void stages() {
         md.append(
-                "\n## Stages\n\n| stage | seconds | of at most | clocks, power, temperature: least, median, most |\n|---|---|---|---|\n");
-        List<Map<String, Object>> clocks = of("clocks");
-        for (Map<String, Object> l : of("took")) {
+                "\n## Stages\n\n| stage | seconds | limit | clocks, power, temperature: minimum, median, maximum |\n|---|---|---|---|\n");
+        List<Map<String, Object>> clocks = linesOf("clocks");
+        for (Map<String, Object> l : linesOf("took")) {
             String c = NONE;
-            for (Map<String, Object> k : clocks) if (k.get("name").equals(l.get("name"))) c = rest(k);
+            for (Map<String, Object> k : clocks) if (k.get("name").equals(l.get("name"))) c = otherFields(k);
             md.append(String.format("| %s | %s | %s | %s |%n", l.get("name"), l.get("seconds"), l.get("share"), c));
         }
-        for (Map<String, Object> l : of("ended"))
+        for (Map<String, Object> l : linesOf("ended"))
             if (!wrong(l))
                 md.append(String.format(
-                        "| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "all of it"), l.get("why")));
+                        "| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "whole stage"), l.get("why")));
         for (Map<String, Object> l : lines)
             if ("PyTorch".equals(l.get("who")) && !l.containsKey("ms"))
                 md.append(String.format(
@@ -340,14 +340,14 @@ final class Report {
                         l.get("mode"),
                         l.getOrDefault("variant", ""),
                         l.getOrDefault("failure", NONE + ": " + l.get("not_measured"))));
-        md.append("\nWhat ncu and the checkers print is in log.txt.\n");
+        md.append("\nThe output of ncu and compute-sanitizer is in log.txt.\n");
     }
 
-    private List<Map<String, Object>> of(String stage) {
+    private List<Map<String, Object>> linesOf(String stage) {
         return lines.stream().filter(l -> stage.equals(l.get("stage"))).toList();
     }
 
-    private static String rest(Map<String, Object> l) {
+    private static String otherFields(Map<String, Object> l) {
         Map<String, Object> m = new LinkedHashMap<>(l);
         m.keySet().removeAll(List.of("stage", "name"));
         return Json.compact(m);

@@ -16,9 +16,9 @@ import org.cortigan.InputException;
 import org.cortigan.io.Json;
 
 /**
- * The folder of a call's results: six files, flat, because no more than eight come back from a lent machine.
- * measured.jsonl grows line by line and log.txt with every process, so that a call that is cut off leaves what it had;
- * the others are written anew after every stage. May be used by several threads.
+ * The results folder of a call: six files without subfolders, because the machine that runs the check may return at
+ * most eight files. measured.jsonl grows line by line and log.txt with every process, so an interrupted call leaves
+ * what it had; the other files are rewritten after every stage. Thread-safe.
  */
 final class Results {
     private final Path out;
@@ -26,7 +26,7 @@ final class Results {
     private final List<Map<String, Object>> lines = new ArrayList<>();
     private final Map<String, Object> profiles = new LinkedHashMap<>();
 
-    /** @param call its name, for the report's title; an earlier call's lines in the folder stay */
+    /** @param call the call's name, for the report's title; lines of an earlier call in the folder are kept */
     Results(Path out, String call) throws IOException {
         this.out = out;
         this.call = call;
@@ -36,7 +36,7 @@ final class Results {
             try {
                 lines.add(Json.object(Json.parse(s, "measured.jsonl"), "measured.jsonl"));
             } catch (InputException e) {
-                log("measured.jsonl has half a line: " + s + "\n");
+                log("measured.jsonl has an incomplete line: " + s + "\n");
             }
         if (Files.exists(out.resolve("profile.json"))) profiles.putAll(Json.readObject(out.resolve("profile.json")));
     }
@@ -45,7 +45,7 @@ final class Results {
         return out.resolve("measured.jsonl");
     }
 
-    /** A map of these keys and values, in that order. */
+    /** A map of alternating keys and values that keeps their order. */
     static Map<String, Object> map(Object... pairs) {
         Map<String, Object> m = new LinkedHashMap<>();
         for (int i = 0; i < pairs.length; i += 2) m.put((String) pairs[i], pairs[i + 1]);
@@ -77,7 +77,7 @@ final class Results {
         return List.copyOf(lines);
     }
 
-    /** Writes the report and the profiles, and takes over the cache of algorithms. */
+    /** Writes the report and the profiles, and copies the algorithm cache. */
     synchronized void publish(Path algorithms) {
         Report r = new Report(call, lines, profiles);
         String text = r.markdown();

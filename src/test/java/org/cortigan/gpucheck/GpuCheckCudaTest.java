@@ -2,7 +2,7 @@
 package org.cortigan.gpucheck;
 
 import static org.cortigan.gpucheck.GpuCheckTest.call;
-import static org.cortigan.gpucheck.GpuCheckTest.of;
+import static org.cortigan.gpucheck.GpuCheckTest.linesWith;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** tools/gpu-check on the simulated card, whose faults are those of a real one. */
+/** Runs tools/gpu-check on the simulated card, which fails as a real one does. */
 @Tag("cuda")
 class GpuCheckCudaTest {
     private static final String[] OPS = {"smoke", "--stages", "ops", "--families", "slice", "--device", "cuda:0"};
@@ -39,7 +39,7 @@ class GpuCheckCudaTest {
     }
 
     @Test
-    void aKernelsFaultEndsItsProcessAndTheNextGoesOnBehindIt() throws Exception {
+    void afterAKernelFaultANewProcessContinuesWithTheNextItem() throws Exception {
         List<Object> names = names(call(folder.resolve("whole"), true, OPS));
         SimulatedCuda.sticky(true);
         SimulatedCuda.fail("kernel", 12, 700);
@@ -47,38 +47,38 @@ class GpuCheckCudaTest {
         assertFalse(SimulatedCuda.pending());
         Map<String, Object> failed =
                 lines.stream().filter(l -> l.containsKey("failure")).findFirst().orElseThrow();
-        Map<String, Object> ended = of(lines, "stage", "ended").get(0);
+        Map<String, Object> ended = linesWith(lines, "stage", "ended").get(0);
         assertTrue(failed.get("failure").toString().contains("cudaErrorIllegalAddress"), "" + failed);
         assertEquals("ops", failed.get("stage"));
         assertEquals(failed.get("name"), ended.get("item"));
         assertTrue(ended.get("why").toString().contains("the device's context is lost"), "" + ended);
         List<Object> left = new ArrayList<>(names);
         left.remove(failed.get("name"));
-        assertEquals(left, names(lines), "all others were checked");
+        assertEquals(left, names(lines), "all other cases were checked");
     }
 
     @Test
-    void aCallThatNeverReturnsIsEnded() throws Exception {
+    void aHungCudaCallIsKilled() throws Exception {
         List<Object> names = names(call(folder.resolve("whole"), true, OPS));
         SimulatedCuda.fail("cudaStreamSynchronize", 9, -1);
         List<Map<String, Object>> lines = call(folder.resolve("out"), false, OPS);
-        Map<String, Object> ended = of(lines, "stage", "ended").get(0);
-        assertEquals("nothing happened for 6 s", ended.get("why"));
+        Map<String, Object> ended = linesWith(lines, "stage", "ended").get(0);
+        assertEquals("no progress for 6 s", ended.get("why"));
         List<Object> left = new ArrayList<>(names);
         left.remove(ended.get("item"));
-        assertEquals(left, names(lines), "all others were checked");
+        assertEquals(left, names(lines), "all other cases were checked");
     }
 
     @Test
-    void stepsAndKernelsAreMeasuredByTheCardsClock() throws Exception {
+    void stepsAndKernelsAreTimedByDeviceEvents() throws Exception {
         Path measured = folder.resolve("measured.jsonl");
         Files.writeString(
                 measured,
                 "{\"stage\":\"ceilings\",\"name\":\"ceilings\",\"device\":\"cuda:0 (Simulated card, sm_90)\","
                         + "\"flops_f32\":1e9,\"flops_bf16\":2e9,\"bytes_per_second\":1e9}\n");
         Map<String, Object> adamw = piece(measured, "kernels", "adamw").get(0);
-        // four launches, by the simulation's clock of a microsecond for whatever is done, the launch and the copies
-        // beside it
+        // four launches; the simulation's clock advances a microsecond for every operation, here the launch of the
+        // graph and the copies around it
         assertTrue(((Number) adamw.get("ms")).doubleValue() < 0.02, "" + adamw);
         assertEquals("{other kernels=4}", "" + adamw.get("served"));
         List<Map<String, Object>> step = piece(measured, "steps", "step conv");
@@ -94,7 +94,7 @@ class GpuCheckCudaTest {
                 "" + libraries);
     }
 
-    /** A piece in this process; its lines. */
+    /** Runs one item of a piece in this process and returns its result lines. */
     private static List<Map<String, Object>> piece(Path measured, String what, String item) throws Exception {
         PrintStream out = System.out;
         ByteArrayOutputStream said = new ByteArrayOutputStream();
@@ -123,7 +123,7 @@ class GpuCheckCudaTest {
     }
 
     private static List<Object> names(List<Map<String, Object>> lines) {
-        return of(lines, "stage", "ops").stream()
+        return linesWith(lines, "stage", "ops").stream()
                 .filter(l -> !l.containsKey("failure"))
                 .map(l -> l.get("name"))
                 .toList();

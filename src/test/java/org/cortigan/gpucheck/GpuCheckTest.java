@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Both calls of tools/gpu-check on the processor, with the faults that a first run on a card may meet. */
+/** Runs both calls of tools/gpu-check on the CPU, with the faults that a first run on a GPU may meet. */
 @Tag("slow")
 class GpuCheckTest {
     private static final Path FILES = Path.of("src/test/resources/models");
@@ -27,14 +27,14 @@ class GpuCheckTest {
     @TempDir
     Path folder;
 
-    /** A call with its driver in this process; its pieces are processes. */
-    static List<Map<String, Object>> call(Path out, boolean good, String... options) throws Exception {
+    /** Runs a call with its driver in this process and its pieces in child processes; returns the result lines. */
+    static List<Map<String, Object>> call(Path out, boolean succeeds, String... options) throws Exception {
         List<String> a = new ArrayList<>(List.of(options));
         a.addAll(List.of(
                 "--out", out.toString(), "--work", out.resolveSibling("work").toString(), "--small"));
         if (!a.contains("--files")) a.addAll(List.of("--files", FILES.toString()));
         if (!a.contains("--device")) a.addAll(List.of("--device", "cpu"));
-        assertEquals(good, new Driver(Options.parse(a.toArray(new String[0]))).run(), "all went well");
+        assertEquals(succeeds, new Driver(Options.parse(a.toArray(new String[0]))).run(), "the call succeeds");
         Set<String> files = new TreeSet<>();
         try (var s = Files.list(out)) {
             s.forEach(f -> files.add(f.getFileName().toString()));
@@ -49,7 +49,7 @@ class GpuCheckTest {
         return lines;
     }
 
-    static List<Map<String, Object>> of(List<Map<String, Object>> lines, String key, Object value) {
+    static List<Map<String, Object>> linesWith(List<Map<String, Object>> lines, String key, Object value) {
         return lines.stream().filter(l -> value.equals(l.get(key))).toList();
     }
 
@@ -58,20 +58,20 @@ class GpuCheckTest {
     }
 
     @Test
-    void smokeSaysWhetherItIsRightAndWhereTheTimeGoes() throws Exception {
+    void smokeReportsCorrectnessAndWhereTheTimeGoes() throws Exception {
         Path out = folder.resolve("out");
         List<Map<String, Object>> lines =
                 call(out, true, "smoke", "--families", "layernorm,slice", "--python", "no-such-python");
         for (String stage : List.of("environment", "libraries", "ceilings", "steps", "ops", "train", "took"))
-            assertFalse(of(lines, "stage", stage).isEmpty(), stage);
+            assertFalse(linesWith(lines, "stage", stage).isEmpty(), stage);
         assertEquals(
                 Set.of("step none", "step vit", "step conv"),
                 Json.readObject(out.resolve("profile.json")).keySet());
-        for (Map<String, Object> l : of(lines, "stage", "ops")) {
+        for (Map<String, Object> l : linesWith(lines, "stage", "ops")) {
             assertTrue(((Number) l.get("error")).doubleValue() <= 1, "" + l);
             assertTrue(Set.of("layernorm", "slice").contains(l.get("family")));
         }
-        for (Map<String, Object> l : of(lines, "stage", "steps")) {
+        for (Map<String, Object> l : linesWith(lines, "stage", "steps")) {
             assertTrue(((Number) l.get("ms")).doubleValue() > 0);
             assertEquals(
                     ((Number) l.get("nodes")).longValue(),
@@ -80,21 +80,21 @@ class GpuCheckTest {
                             .sum());
         }
         String md = report(out);
-        assertTrue(md.contains("Nothing that was measured.") && md.contains("| matmul | not measured |"), md);
+        assertTrue(md.contains("No measured item failed.") && md.contains("| matmul | not measured |"), md);
         assertTrue(
                 md.contains("**step conv**: ")
                         && md.contains("golden trajectory F32")
-                        && md.contains("\"peers\":\"no no-such-python\""),
+                        && md.contains("\"peers\":\"no-such-python does not run\""),
                 md);
         assertEquals("smoke", Json.readObject(out.resolve("report.json")).get("call"));
     }
 
     @Test
-    void aCaseThatEndsItsProcessOrHangsCostsItselfAlone() throws Exception {
+    void aCaseThatKillsItsProcessOrHangsLosesOnlyItself() throws Exception {
         Path out = folder.resolve("out");
         List<Map<String, Object>> whole =
                 call(folder.resolve("whole"), true, "smoke", "--stages", "ops", "--families", "slice");
-        List<String> names = of(whole, "stage", "ops").stream()
+        List<String> names = linesWith(whole, "stage", "ops").stream()
                 .map(l -> (String) l.get("name"))
                 .toList();
         List<Map<String, Object>> lines = call(
@@ -112,40 +112,40 @@ class GpuCheckTest {
         List<String> left = new ArrayList<>(names);
         left.removeAll(List.of(names.get(0), names.get(2)));
         assertEquals(
-                left, of(lines, "stage", "ops").stream().map(l -> l.get("name")).toList(), "all others were checked");
-        List<Map<String, Object>> ended = of(lines, "stage", "ended");
+                left, linesWith(lines, "stage", "ops").stream().map(l -> l.get("name")).toList(), "all other cases were checked");
+        List<Map<String, Object>> ended = linesWith(lines, "stage", "ended");
         assertEquals(
                 List.of(names.get(0), names.get(2)),
                 ended.stream().map(l -> l.get("item")).toList());
         assertTrue(ended.get(0).get("why").toString().startsWith("exit 134"), "" + ended);
-        assertEquals("nothing happened for 6 s", ended.get(1).get("why"));
+        assertEquals("no progress for 6 s", ended.get(1).get("why"));
         String md = report(out);
         assertTrue(
                 md.contains("- ended, ops: " + names.get(0) + ": exit 134")
-                        && md.contains(": nothing happened for 6 s"),
+                        && md.contains(": no progress for 6 s"),
                 md);
         assertTrue(
-                Files.readString(out.resolve("log.txt")).contains("Full thread dump"), "where the one that hung stood");
+                Files.readString(out.resolve("log.txt")).contains("Full thread dump"), "the hung process printed its threads' stacks");
     }
 
     @Test
-    void aDeadlineThatComesEarlyLeavesWhatWasMeasured() throws Exception {
+    void anEarlyDeadlineKeepsWhatWasMeasured() throws Exception {
         Path out = folder.resolve("out");
         long t = System.nanoTime();
         List<Map<String, Object>> lines = call(out, false, "smoke", "--seconds", "9", "--plant", "hangs:step none");
         double seconds = (System.nanoTime() - t) / 1e9;
-        assertTrue(seconds < 9 + 8, seconds + " s"); // and what it takes to end processes on a busy machine
-        assertFalse(of(lines, "stage", "libraries").isEmpty()
-                && of(lines, "stage", "ended").isEmpty());
+        assertTrue(seconds < 9 + 8, seconds + " s"); // 8 s to kill processes on a busy machine
+        assertFalse(linesWith(lines, "stage", "libraries").isEmpty()
+                && linesWith(lines, "stage", "ended").isEmpty());
         String md = report(out);
         assertTrue(md.contains("| step none | not measured | not measured |"), md);
-        assertTrue(md.contains("cut off at the end of the stage's time") || md.contains("nothing happened for"), md);
+        assertTrue(md.contains("the stage ran out of time") || md.contains("no progress for"), md);
     }
 
     @Test
-    void measureSetsOursBesideWhatThePeersSay() throws Exception {
+    void measureComparesOurTimesWithPyTorchs() throws Exception {
         Path out = folder.resolve("out"), python = folder.resolve("python");
-        // PyTorch's part: versions, then lines of the protocol; one variant fails, one hangs, one dies
+        // stands for PyTorch: prints versions, then protocol lines; one variant fails, one item kills its process
         Files.writeString(python, """
                 #!/bin/sh
                 case "$*" in
@@ -169,8 +169,8 @@ class GpuCheckTest {
                 call(out, false, "measure", "--python", python.toString(), "--files", FILES.toString());
         String md = report(out);
         String ours = "[0-9.]+ \\([0-9.]+\\)",
-                theirs = "40.50 \\(39.00\\)",
-                row = String.join(" \\| ", ours, ours, theirs, theirs);
+                pyTorch = "40.50 \\(39.00\\)",
+                row = String.join(" \\| ", ours, ours, pyTorch, pyTorch);
         assertTrue(md.matches("(?s).*\\| step none \\| " + row + " \\| eager, autocast \\|.*"), md);
         assertTrue(
                 md.matches(
@@ -181,11 +181,11 @@ class GpuCheckTest {
         assertTrue(md.contains("| step none, PyTorch, eager, cudnn | | | no kernel |"), md);
         assertTrue(md.contains("torch 2.11.0") && md.contains("## compute-sanitizer\n\nnot measured"), md);
         assertEquals(
-                2, of(of(lines, "name", "layernorm forward"), "who", "ours").size(), "before and after the peers'");
+                2, linesWith(linesWith(lines, "name", "layernorm forward"), "who", "ours").size(), "measured before and after PyTorch");
     }
 
     @Test
-    void whatIsWrongIsSaidInOneLine() {
+    void badOptionsAreRefusedInOneLine() {
         for (String[] bad : new String[][] {
             {},
             {"both"},
@@ -204,6 +204,6 @@ class GpuCheckTest {
         String m = assertThrows(
                         InputException.class, () -> call(folder.resolve("out"), true, "smoke", "--stages", "op"))
                 .getMessage();
-        assertTrue(m.contains("'op' is unknown. Take of libraries, ceilings, steps, ops, train"), m);
+        assertTrue(m.contains("'op' is unknown. Use one or more of libraries, ceilings, steps, ops, train"), m);
     }
 }
