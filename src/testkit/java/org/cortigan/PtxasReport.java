@@ -8,15 +8,15 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Assumptions;
 
-/** What tools/ptxas-report wrote when the CUDA kernels were built. */
+/** Reads the report that tools/ptxas-report wrote when the CUDA kernels were built. */
 public final class PtxasReport {
     /**
-     * @param registers of a thread
+     * @param registers registers per thread
      * @param shared bytes of static shared memory
-     * @param stack bytes of a thread
-     * @param spills bytes stored and loaded for want of registers
-     * @param threads the most that a block may have
-     * @param file the source that was compiled
+     * @param stack bytes of stack per thread
+     * @param spills bytes of spill stores and spill loads
+     * @param threads maximum threads of a block
+     * @param file name of the source file
      */
     public record Kernel(
             String arch, int registers, int shared, int stack, int spills, String name, int threads, String file) {
@@ -30,11 +30,11 @@ public final class PtxasReport {
 
     private PtxasReport() {}
 
-    /** Every kernel on every architecture; aborts the test, and says why, where there was no nvcc. */
+    /** Every kernel on every architecture. If the build had no nvcc, aborts the test with that reason. */
     public static List<Kernel> read() {
         Path report = Path.of("target/native/ptxas-report.txt");
         if (!Files.exists(report)) {
-            String why = "the CUDA kernels were not built (no nvcc): nothing is known of their registers";
+            String why = "the CUDA kernels were not built (no nvcc): their register use is unknown";
             System.out.println(why);
             Assumptions.abort(why);
         }

@@ -9,7 +9,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Recipe;
 
-/** Small models as recipes describe them: the defaults and what differs. */
+/** Makes small models from recipes: the defaults plus the given options. */
 public final class TestModels {
     private TestModels() {}
 
@@ -36,7 +36,7 @@ public final class TestModels {
                 .orElseThrow();
     }
 
-    /** One subject's. */
+    /** A model of one subject. */
     public static ModelConfig model(Generator g, Discriminator d, int left, int right) {
         return new ModelConfig(
                 g, Optional.of(d), recipe().section("model"), List.of(new ModelConfig.Subject("", left, right)));

@@ -22,19 +22,21 @@ import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.annotation.Name;
 
-/** What shared libraries export and need, and what classes call of NVIDIA's bindings. */
+/**
+ * Finds the symbols that shared libraries export and import, and the functions of NVIDIA's bindings that classes call.
+ */
 public final class Exported {
     private static final String BINDINGS = "org/bytedeco/cuda/global/";
     private static final int SYMTAB = 11, ENTRY = 24;
 
     private Exported() {}
 
-    /** Names of the functions and variables that a library defines for others. */
+    /** Names of the functions and variables that a library exports. */
     public static Set<String> of(Path library) throws IOException {
         return symbols(library, true);
     }
 
-    /** Names that a library takes from others. */
+    /** Names that a library imports. */
     public static Set<String> needed(Path library) throws IOException {
         return symbols(library, false);
     }
@@ -43,7 +45,7 @@ public final class Exported {
     private static Set<String> symbols(Path library, boolean defined) throws IOException {
         ByteBuffer b = read(library, 0, 64);
         if (b.getInt(0) != 0x464c457f || b.get(4) != 2 || b.get(5) != 1)
-            throw new IOException(library + " is no ELF file of 64 bits");
+            throw new IOException(library + " is not a 64-bit ELF file");
         int size = b.getShort(0x3a), count = b.getShort(0x3c);
         ByteBuffer sections = read(library, b.getLong(0x28), size * count);
         Set<String> names = new TreeSet<>();
@@ -79,9 +81,9 @@ public final class Exported {
     }
 
     /**
-     * By binding ({@code cudart}, {@code cublas}, {@code cudnn}), the native functions that the classes of
-     * org.cortigan.cuda in a folder or jar call, under the library's names. What the bindings have in Java, constants
-     * for instance, is not among them.
+     * The native functions that the classes of org.cortigan.cuda in a folder or jar call, by binding ({@code cudart},
+     * {@code cublas}, {@code cudnn}) and under the library's names. Members that the bindings define in Java, such as
+     * constants, are left out.
      */
     public static Map<String, Set<String>> called(Path classes) throws IOException {
         Map<String, Set<String>> methods = new TreeMap<>();
@@ -106,7 +108,7 @@ public final class Exported {
         }
     }
 
-    /** Adds the methods of bindings that a class file's constants refer to. */
+    /** Adds the binding methods that a class file's constant pool refers to. */
     private static void constants(byte[] file, Map<String, Set<String>> methods) throws IOException {
         DataInputStream in = new DataInputStream(new ByteArrayInputStream(file));
         in.skipBytes(8);
@@ -126,7 +128,7 @@ public final class Exported {
                     in.readLong();
                     i++;
                 }
-                default -> throw new IOException("a constant of kind " + tags[i]);
+                default -> throw new IOException("unknown constant pool tag " + tags[i]);
             }
         }
         for (int i = 1; i < n; i++) {
@@ -138,7 +140,7 @@ public final class Exported {
         }
     }
 
-    /** The library's names of a binding's native methods. */
+    /** Maps a binding's native methods to the library's function names. */
     private static Map<String, String> names(String binding) throws IOException {
         try {
             Map<String, String> names = new HashMap<>();
@@ -155,7 +157,7 @@ public final class Exported {
         }
     }
 
-    /** The files that have a binding's functions. */
+    /** The library files that hold a binding's functions. */
     public static List<String> libraries(String binding) {
         return switch (binding) {
             case "cudart" -> List.of("libcudart.so.13");

@@ -12,11 +12,11 @@ import java.nio.file.StandardOpenOption;
 import java.util.EnumSet;
 
 /**
- * What the CUDA runtime of native/sim/cudart is to do, and what is open in it. Only for tests that run in the JVM where
- * that runtime stands for the real one (tagged {@code cuda}).
+ * Controls the simulated CUDA runtime (native/sim/cudart) and counts its open resources. Only for tests in the JVM
+ * where that runtime replaces the real one (tagged {@code cuda}).
  */
 public final class SimulatedCuda {
-    /** What the page holds, by the names that the simulation looks for. */
+    /** The numbers in the shared page, by the names that the simulation looks up. */
     private enum Number {
         MEMORY,
         DEVICES,
@@ -51,10 +51,10 @@ public final class SimulatedCuda {
         }
     }
 
-    /** What is open: all of them are 0 when everything is closed. */
+    /** Counts of open resources; all are 0 when everything is closed. */
     private static final EnumSet<Number> OPEN = EnumSet.range(Number.DEVICE_BLOCKS, Number.GRAPH_INSTANCES);
 
-    // The file (native/sim/cudart/cudart.cpp, File): the name of a call, then a name and a number each.
+    // Layout of the file (native/sim/cudart/cudart.cpp, File): the name of a call, then pairs of a name and a number.
     private static final int CALL = 64, NAME = 24, SLOT = NAME + 8, SLOTS = 24;
     private static final ByteBuffer PAGE = page();
 
@@ -76,7 +76,7 @@ public final class SimulatedCuda {
         }
     }
 
-    /** One card of architecture 9.0 with 1 GiB and no errors to come. */
+    /** Simulates one card of architecture 9.0 with 1 GiB and no pending error. */
     public static void reset() {
         memory(1L << 30);
         devices(1);
@@ -85,7 +85,7 @@ public final class SimulatedCuda {
         Number.ERROR.set(0);
     }
 
-    /** Whether an error stays with the process that met it, as on a card after a kernel's fault. */
+    /** Sets whether an error persists in the process that met it, as on a real card after a kernel fault. */
     public static void sticky(boolean stays) {
         Number.STICKY.set(stays ? 1 : 0);
     }
@@ -103,11 +103,12 @@ public final class SimulatedCuda {
     }
 
     /**
-     * Lets a call fail once with that error, after so many good ones.
+     * Makes a call fail once, after a number of successful calls.
      *
-     * @param call a function's name; {@code launch} for a kernel that is not launched, {@code kernel} for one that
-     *     fails as it runs
-     * @param error CUDA's number; -1: the call never returns
+     * @param call a function's name; {@code launch} for a failing kernel launch, {@code kernel} for a kernel that fails
+     *     while it runs
+     * @param after successful calls before the failure
+     * @param error CUDA's error number; -1 for a call that never returns
      */
     public static void fail(String call, int after, int error) {
         byte[] name = new byte[CALL];
@@ -118,7 +119,7 @@ public final class SimulatedCuda {
         Number.ERROR.set(error);
     }
 
-    /** Whether the error asked for has not been met. */
+    /** Whether the requested error has not occurred yet. */
     public static boolean pending() {
         return Number.ERROR.get() != 0;
     }
@@ -127,12 +128,12 @@ public final class SimulatedCuda {
         return Number.USED_BYTES.get();
     }
 
-    /** Blocks of the device and of the host, streams, events, graphs and their instances that are open. */
+    /** The number of open device blocks, host blocks, streams, events, graphs and graph instances. */
     public static int live() {
         return OPEN.stream().mapToInt(n -> (int) n.get()).sum();
     }
 
-    /** Forgets what processes that were killed had open; this one must have nothing open. */
+    /** Resets the counts after processes were killed; this process must have nothing open. */
     public static void processesEnded() {
         Number.USED_BYTES.set(0);
         OPEN.forEach(n -> n.set(0));
@@ -150,17 +151,17 @@ public final class SimulatedCuda {
         return Number.WAITS.get();
     }
 
-    /** Blocks of the device that were ever asked for. */
+    /** Device blocks allocated so far. */
     public static long deviceAllocations() {
         return Number.DEVICE_ALLOCATIONS.get();
     }
 
-    /** Blocks of pinned memory that were ever asked for. */
+    /** Blocks of pinned memory allocated so far. */
     public static long hostAllocations() {
         return Number.HOST_ALLOCATIONS.get();
     }
 
-    /** Copies that were ever asked for. */
+    /** Copies requested so far. */
     public static long copies() {
         return Number.COPIES.get();
     }

@@ -13,18 +13,17 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
 /**
- * A CUDA card without memory on which nothing runs: addresses are only numbers, and the simulation notes launches
- * instead of running them. Graphs of full size take milliseconds. What is sent to it is lost, and what comes from it is
- * zero.
+ * A CUDA card without memory that executes nothing: addresses are plain numbers, and the simulation records launches
+ * instead of running them, so graphs of full size take milliseconds. Uploads are discarded; downloads are zero.
  */
 public final class DryDevice extends TestDevice {
-    /** Shared memory of a block on compute capabilities 9.0 and 10.0, on 8.0, and on 8.6, 8.9 and 12.0. */
+    /** Bytes of shared memory of a block on compute capabilities 9.0 and 10.0, on 8.0, and on 8.6, 8.9 and 12.0. */
     public static final int HOPPER = 232_448, AMPERE = 166_912, SMALL = 101_376;
 
     private final int shared;
     private final Path file;
 
-    /** @param shared bytes of shared memory that a block of the card may have, static ones included */
+    /** @param shared bytes of shared memory that a block may have, static memory included */
     public DryDevice(int shared) {
         super("CUDA card of " + shared + " bytes of shared memory, dry", new DryRuntime());
         this.shared = shared;
@@ -36,7 +35,7 @@ public final class DryDevice extends TestDevice {
         file.toFile().deleteOnExit();
     }
 
-    /** What a run of the graph would launch, a line each as native/sim/launches.h has it. */
+    /** The launches of one run of the graph, one line each in the format of native/sim/launches.h. */
     public List<String> launches(Graph g) {
         return launches(() -> {
             try (Variables vars = new Variables(this);
@@ -46,7 +45,7 @@ public final class DryDevice extends TestDevice {
         });
     }
 
-    /** What the work would launch on this device. */
+    /** The launches of the given work on this device. */
     public List<String> launches(Runnable work) {
         Native.choose(Backend.SIM.number(), "shared", "" + shared);
         Native.choose(Backend.SIM.number(), "launches", file.toString());

@@ -16,17 +16,23 @@ import org.cortigan.jni.Memory;
 import org.cortigan.op.CaseInputs;
 import org.cortigan.op.OpCase;
 
-/** A case on a device against the double reference: for {@link OpTest}, and for tools/gpu-check, which has no JUnit. */
+/**
+ * Compares a case on a device with the double reference. Shared by {@link OpTest} and tools/gpu-check, which has no
+ * JUnit.
+ */
 public final class OpCheck {
-    /** Bytes behind every buffer that nobody may write. */
+    /** Bytes after every buffer that no kernel may write. */
     public static final int GUARD = 256;
 
-    /** NaN in every floating-point type, so that reading what nobody wrote shows. */
+    /** A byte pattern that is NaN in every floating-point type, so that a read of unwritten memory shows. */
     private static final byte PATTERN = (byte) 0xFF;
 
     private OpCheck() {}
 
-    /** Outputs of a case's graph; with gradients, for random upstream gradients of all outputs that have one. */
+    /**
+     * Runs a case and returns the outputs of its graph; with {@code backward}, also the gradients for random upstream
+     * gradients of its outputs.
+     */
     public static Map<String, float[]> run(
             OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
         CaseInputs s = new CaseInputs(compute);
@@ -54,7 +60,7 @@ public final class OpCheck {
         }
     }
 
-    /** All of a tensor at once: on a device every call is a copy. */
+    /** Writes the whole tensor at once: on a device every call is a copy. */
     private static void write(Storage in, float[] f) {
         switch (in.type().dtype()) {
             case I32 -> {
@@ -75,7 +81,10 @@ public final class OpCheck {
         return s.data().get(name).apply(new SplittableRandom(c.name().hashCode() * 31L + name.hashCode()));
     }
 
-    /** Adds the outputs and, if asked, gradients of sum(out * random) by every differentiable input. */
+    /**
+     * Adds the outputs and, with {@code backward}, the gradients of sum(out * random) with respect to every
+     * differentiable input.
+     */
     public static void build(OpCase c, CaseInputs s, boolean backward) {
         List<Value> outs = c.body().apply(s);
         for (int i = 0; i < outs.size(); i++) s.graph().output("y" + i, outs.get(i));
@@ -118,7 +127,7 @@ public final class OpCheck {
         ByteBuffer view = readArena(s);
         for (long[] b : s.plan().intervals()) {
             for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
-                boolean inside = false; // another buffer may lie here at another time
+                boolean inside = false; // another buffer may use these bytes at another time
                 for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
                 if (!inside && view.get((int) at) != PATTERN)
                     throw new AssertionError(
@@ -128,9 +137,9 @@ public final class OpCheck {
     }
 
     /**
-     * Fails where an output is further from the reference's than the case allows.
+     * Fails if an output differs from the reference by more than the case allows.
      *
-     * @return the greatest error as a part of what is allowed, 0 to 1
+     * @return the largest error as a fraction of the tolerance, 0 to 1
      */
     public static double compare(OpCase c, DType t, Map<String, float[]> want, Map<String, float[]> got, String what) {
         double worst = 0;
@@ -138,17 +147,17 @@ public final class OpCheck {
             float[] w = want.get(k), g = got.get(k);
             double scale = c.scale();
             for (float x : w) scale = Math.max(scale, Math.abs(x));
-            // sums of products whose factors reach a few standard deviations: terms * eps * scale; gradients sum over
-            // the outputs as well
+            // Sums of products whose factors reach a few standard deviations: tolerance terms * eps * scale. Gradients
+            // also sum over the outputs.
             double n = k.startsWith("d") ? c.terms() + (double) w.length + maxOther(want) : c.terms() + 4;
             double tol = n * 0x1p-24 * scale + (t == DType.BF16 ? c.bf16Roundings() * 0x1p-8 * scale : 0);
             for (int i = 0; i < w.length; i++) {
-                double part = w[i] == g[i] ? 0 : Math.abs(w[i] - g[i]) / tol;
-                if (!(part <= 1))
+                double fraction = w[i] == g[i] ? 0 : Math.abs(w[i] - g[i]) / tol;
+                if (!(fraction <= 1))
                     throw new AssertionError(String.format(
-                            "%s %s %s[%d]: reference %g, %s %g, tolerance %g, %.3g of it",
-                            c.name(), t, k, i, w[i], what, g[i], tol, part));
-                worst = Math.max(worst, part);
+                            "%s %s %s[%d]: reference %g, %s %g, tolerance %g, error / tolerance %.3g",
+                            c.name(), t, k, i, w[i], what, g[i], tol, fraction));
+                worst = Math.max(worst, fraction);
             }
         }
         return worst;
@@ -161,7 +170,7 @@ public final class OpCheck {
         return n;
     }
 
-    /** Elements of a case's inputs, variables and constants together. */
+    /** Total number of elements of a case's inputs, variables and constants. */
     public static long elements(OpCase c) {
         CaseInputs s = new CaseInputs(DType.F32);
         build(c, s, false);
@@ -171,7 +180,7 @@ public final class OpCheck {
                 .sum();
     }
 
-    /** Whether a case has inputs to differentiate by. */
+    /** Whether a case has gradients with respect to any input. */
     public static boolean hasGradient(OpCase c) {
         CaseInputs s = new CaseInputs(DType.F32);
         try {

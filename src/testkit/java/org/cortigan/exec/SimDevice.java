@@ -6,13 +6,13 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
 /**
- * Runs the simulated kernels: a device with memory of its own as far as sessions can tell, without a GPU. Recording
- * replays the launches.
+ * Runs the simulated kernels without a GPU. To sessions it is a device with its own memory. A recording replays its
+ * launches.
  */
 public final class SimDevice extends TestDevice {
     private final SimRuntime runtime;
 
-    /** @param backwards whether the threads of a block run in reverse order, which shows missing barriers */
+    /** @param backwards whether the threads of a block run in reverse order, which exposes missing barriers */
     public SimDevice(boolean backwards) {
         this(new SimRuntime(backwards));
     }
@@ -22,17 +22,17 @@ public final class SimDevice extends TestDevice {
         this.runtime = runtime;
     }
 
-    /** Takes the kernels of a variant ({@code mma}, {@code wgmma}) for attention in this process. */
+    /** Selects attention's kernel variant ({@code mma} or {@code wgmma}) for this process. */
     public static void attention(String which) {
         Native.choose(Backend.SIM.number(), "attention", which);
     }
 
-    /** What the device says to have free. */
+    /** Sets the free memory that the device reports. */
     public void freeBytes(long n) {
         runtime.freeBytes = n;
     }
 
-    /** How many runs were replays of a recording. */
+    /** The number of runs that replayed a recording. */
     public int replays() {
         return runtime.replays;
     }
@@ -46,14 +46,14 @@ public final class SimDevice extends TestDevice {
             this.backwards = backwards;
         }
 
-        /** Memory that the host may not view. */
+        /** Allocates memory that the host may not view. */
         @Override
         public Memory allocate(long bytes) {
             Memory m = Memory.allocate(Math.max(1, bytes));
             return Memory.of(m.address(), bytes, a -> m.close(), false);
         }
 
-        /** The simulation takes the order of threads from the stream. */
+        /** The stream's number tells the simulation the order of threads. */
         @Override
         public long stream() {
             return backwards ? 1 : 0;

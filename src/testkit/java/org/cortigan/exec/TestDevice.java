@@ -6,9 +6,9 @@ import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
 
-/** The CUDA kernels compiled for the processor (native/sim), as a device with a stream and memory of its own. */
+/** A device with its own memory and stream that has the CUDA kernels, compiled for the CPU (native/sim). */
 abstract class TestDevice implements Device {
-    /** What sessions see as a device's memory and stream. */
+    /** A host runtime that sessions treat as a device with its own memory and stream. */
     abstract static class StreamRuntime extends HostRuntime {
         StreamRuntime() {
             super(2);

@@ -16,7 +16,7 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.junit.jupiter.api.function.Executable;
 
-/** What the format tests share: golden files and the check of an error message. */
+/** Shared by the format tests: golden files and the check of an error message. */
 public final class Formats {
     public static final List<String> MAPPINGS = List.of(
             "saved",
@@ -49,7 +49,7 @@ public final class Formats {
         return Files.write(folder.resolve(name), golden(name));
     }
 
-    /** Asserts an InputException of one line that contains all these parts. */
+    /** Asserts that the action throws an InputException whose message is one line and contains all parts. */
     public static void refused(Executable action, String... parts) {
         String message = assertThrows(InputException.class, action).getMessage();
         for (String part : parts) {
@@ -59,7 +59,7 @@ public final class Formats {
         assertTrue(message.length() < 1000, message);
     }
 
-    /** Names in a folder, hidden ones included, so that left-over temporary files show. */
+    /** Names of the files in a folder, including hidden ones, so that left-over temporary files show. */
     public static List<String> names(Path folder) throws IOException {
         try (Stream<Path> files = Files.list(folder)) {
             return files.map(p -> p.getFileName().toString()).sorted().collect(Collectors.toList());

@@ -21,8 +21,8 @@ import org.cortigan.nn.Optimizer;
 import org.cortigan.nn.Weights;
 
 /**
- * Steps of tiny GANs against PyTorch's in double: for {@link TrajectoryTest} and {@link GanTrajectoryTest}, and for
- * tools/gpu-check, which has no JUnit.
+ * Trains tiny GANs for a few steps and compares them with PyTorch's steps in double. Shared by {@link TrajectoryTest},
+ * {@link GanTrajectoryTest} and tools/gpu-check, which has no JUnit.
  */
 public final class Trajectory {
     static final int LEFT = 10, RIGHT = 13, BATCH = 6;
@@ -30,7 +30,7 @@ public final class Trajectory {
 
     private Trajectory() {}
 
-    /** Of a model and a recipe's losses, with AdamW as in the golden files. */
+    /** Settings for a model with a recipe's losses, and AdamW as in the golden files. */
     static StepSettings settings(ModelConfig m, Recipe r, DType compute) {
         return new StepSettings(m, LossConfig.of(r.section("loss")), adamw(1e-3, 0.9), adamw(2e-3, 0.5), compute);
     }
@@ -39,11 +39,14 @@ public final class Trajectory {
         return new Optimizer(true, rate, beta1, 0.999, 1e-8, 0.05, 1, 0, Optimizer.Schedule.CONSTANT, 0, 1);
     }
 
-    /** Greatest relative differences of the losses step by step, and of parameters and states at the end. */
+    /**
+     * Largest relative difference of the losses in each step, and largest absolute difference of the parameters and
+     * states at the end.
+     */
     public record Outcome(double[] losses, double parameters) {}
 
     /**
-     * A ViT GAN with a discriminator for each hemisphere (tools/golden_models.py).
+     * Trains a ViT GAN with a discriminator for each hemisphere (tools/golden_models.py).
      *
      * @param golden gan_20_steps.safetensors
      */
@@ -72,9 +75,9 @@ public final class Trajectory {
     }
 
     /**
-     * Goes through a golden file's batches from its parameters.
+     * Trains on a golden file's batches, starting from its parameters.
      *
-     * @param losses of a session that has run, in the file's order
+     * @param losses reads the losses of a session that has run, in the file's order
      */
     static Outcome run(
             StepSettings settings,
@@ -140,7 +143,7 @@ public final class Trajectory {
         }
     }
 
-    /** The greatest difference. */
+    /** The largest absolute difference. */
     private static double worst(double[] want, Storage x) {
         double most = 0;
         double[] got = x.toDoubles();
