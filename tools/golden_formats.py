@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of the format tests: python tools/golden_formats.py [folder].
 
-Needs numpy 2; with the package safetensors also made.safetensors. The files are kept in the repository under
+Needs numpy 2; makes made.safetensors only if the package safetensors is installed. The files are kept in the repository under
 src/test/resources/formats; building and testing needs no Python.
 """
 import os
@@ -50,7 +50,7 @@ def main():
     scalars = {np.int64(0): np.str_("Unknown"), np.uint8(7): np.str_("parietal"), np.int16(-3): np.str_("V1v")}
     for protocol in (2, 3, 4, 5):
         object_file(f"mapping_scalars_p{protocol}.npy", pickle.dumps(np.array(scalars, dtype=object), protocol=protocol))
-    # What Python 2 wrote: its str is a byte string. Written out by hand.
+    # A pickle as Python 2 wrote it, by hand: a Python 2 str is a byte string.
     object_file("mapping_python2.npy",
                 b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85U\x01b\x87R"
                 b"(K\x01)cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb"

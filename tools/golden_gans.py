@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/test/resources/models/gan_*.safetensors from PyTorch in double: tiny GANs of every kind of generator, readout
-and discriminator, with their parameters before and after some steps, the batches and the losses of every step.
+"""Writes src/test/resources/models/gan_*.safetensors from PyTorch in double: tiny GANs with every kind of generator, readout
+and discriminator: their parameters before and after some steps, the batches, and the losses of every step.
 
 usage: golden_gans.py [name ...]
 """
@@ -15,14 +15,14 @@ from torch.nn import functional as F
 out = pathlib.Path(__file__).parent.parent / "src/test/resources/models"
 LEFT, RIGHT, BATCH, STEPS = 10, 13, 6, 8
 V = LEFT + RIGHT
-# overlapping, of one vertex, in no order; some vertices in none
+# regions that overlap, that have one vertex, and whose vertices are not sorted; some vertices are in no region
 REGIONS = {"a": [3, 4, 5, 6, 7, 15, 16], "b": [22, 0, 5, 4, 19], "c": [11], "remainder": [1, 2, 8, 9, 10, 12, 13, 14, 17, 18, 20]}
 HEMISPHERES = {"lh": list(range(LEFT)), "rh": list(range(LEFT, V))}
 leaky = lambda x: F.leaky_relu(x, 0.2)
 
 
 class Params(nn.Module):
-    """Parameters by the engine's names, random."""
+    """Random parameters under the engine's names."""
 
     def __init__(self):
         super().__init__()
@@ -194,7 +194,7 @@ def run(name, case):
     images = torch.randint(0, 256, (STEPS * BATCH, 16, 16, 3), dtype=torch.uint8)
     responses = torch.randn(STEPS * BATCH, V).float().double()
     judge = lambda x: {r: case["d"](d, sn, r, x[:, i]) for r, i in case["regions"].items()}
-    with torch.no_grad():  # declares everything
+    with torch.no_grad():  # the first pass declares all parameters
         judge(case["g"](g, images[:BATCH]))
         g.b.clear()
         sn.advance()

@@ -33,7 +33,7 @@ def icosahedron():
 
 
 def save(name, points, triangles, encoding, big_endian=False, columns=False):
-    """nibabel writes the machine's byte order, by rows; for others the bytes and the attribute are changed here."""
+    """nibabel writes rows in the machine's byte order; for other forms this changes the bytes and the attribute."""
     arrays = []
     for data, intent in ((points, "NIFTI_INTENT_POINTSET"), (triangles, "NIFTI_INTENT_TRIANGLE")):
         raw = np.ascontiguousarray(data.T).reshape(data.shape) if columns else data
@@ -62,7 +62,7 @@ def main():
     save("mesh_gzip.gii.gz", points, triangles, "GIFTI_ENCODING_B64GZ")
     save("mesh_big_endian.gii", points, triangles, "GIFTI_ENCODING_B64GZ", big_endian=True)
     save("mesh_columns.gii", points, triangles, "GIFTI_ENCODING_B64BIN", columns=True)
-    # nibabel writes text with six decimals: coordinates that these hold exactly
+    # nibabel writes text with six decimals: use coordinates that six decimals hold exactly
     save("mesh_ascii.gii", np.round(points * 16) / 16, triangles, "GIFTI_ENCODING_ASCII")
 
 

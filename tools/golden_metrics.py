@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes src/test/resources/metrics/metrics.safetensors from numpy and scipy: predictions and responses with offsets and
-constant columns, scipy's Pearson r, noise ceilings and the challenge's score; features, responses and what PCA + ridge in
-numpy predicts for new features."""
+constant columns, scipy's Pearson r, noise ceilings and the challenge's score; features, responses, and the predictions of PCA + ridge in
+numpy for new features."""
 import pathlib
 
 import numpy as np
@@ -14,7 +14,7 @@ rng = np.random.default_rng(4)
 n, v = 57, 40
 target = rng.normal(size=(n, v)).astype(np.float32)
 prediction = (0.6 * target + rng.normal(size=(n, v))).astype(np.float32)
-prediction[:, 5] += 1000  # float sums of squares would lose r here
+prediction[:, 5] += 1000  # sums of squares in float32 would lose r here
 target[:, 6] -= 3000
 prediction[:, 7] = 2.5
 target[:, 8] = -1

@@ -101,7 +101,7 @@ def golden_hf():
     with torch.no_grad():
         t = m(pixel_values=(u8.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).last_hidden_state
         golden = {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}
-        with tempfile.TemporaryDirectory() as folder:  # names in files are not those in memory
+        with tempfile.TemporaryDirectory() as folder:  # the names in the file differ from those in memory
             m.save_pretrained(folder)
             save_file(load_file(pathlib.Path(folder) / "model.safetensors") | golden, out / "vit_hf.safetensors")
 
@@ -140,7 +140,7 @@ def golden_gan():
     g = Vit(16, 8, 16, 2, 2, left + right)
     randomise(g)
     ds = {"lh": discriminator(left), "rh": discriminator(right)}
-    # as they are stored: rounded to float
+    # round to float, as the file stores them
     with torch.no_grad():
         for m in (g, *ds.values()):
             for x in (*m.parameters(), *m.buffers()):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/test/resources/models/readouts.safetensors from PyTorch in double: normalisation of channels and the readouts.
-Of each case NAME the inputs NAME.in.I, the outputs NAME.out.I, what their gradient is NAME.seed.I, and the gradients of the
-inputs NAME.grad.I. Inputs are floats, so that single precision holds them exactly.
+"""Writes src/test/resources/models/readouts.safetensors from PyTorch in double: channel normalisation and the readouts.
+Each case NAME has the inputs NAME.in.I, the outputs NAME.out.I, the outputs' gradients NAME.seed.I and the inputs' gradients
+NAME.grad.I. Single precision holds the inputs exactly.
 """
 import pathlib
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's times for the kernels stage of tools/gpu-check, under the same names; see gpu_peers.py for what is printed.
+"""Times PyTorch in the kernels stage of tools/gpu-check, under the same names; gpu_peers.py describes the output.
 
-Each work is recorded some times over in one CUDA graph, whose inputs and results rotate among copies that exceed the cache; events
-around a replay, median of the replays, divided by the copies. On the CPU the same loop, wall time. Modes: eager; max-autotune,
-torch.compile with products and convolutions from cuBLAS and cuDNN alone.
+One CUDA graph holds several copies of a piece of work. Their inputs and results rotate over several sets of data that exceed the
+cache. The time is the median of several replays, measured by events, divided by the number of copies. On the CPU, the same loop is
+timed by the wall clock. Modes: eager; max-autotune, which is torch.compile with products and convolutions from cuBLAS and cuDNN only.
 """
 import functools
 import statistics
@@ -23,7 +23,7 @@ passes = "forward", "forward+backward"
 
 
 def measure(works, times, compiled=False, variant=""):
-    """Times `times` rounds of the works, each of which returns what must outlive the next ones. Fields of a line."""
+    """Runs the works in turn, `times` in all, and returns the fields of a line. Each work's result lives until its next run."""
     kept = [None] * len(works)
 
     def all_copies():
@@ -44,7 +44,7 @@ def measure(works, times, compiled=False, variant=""):
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(warm):  # compiles, tunes and makes the optimiser's state, none of which may happen while recording
+        for _ in range(warm):  # compiles, tunes and makes the optimizer's state: none of this may happen during recording
             for i, work in enumerate(works):
                 kept[i] = work()
         stream.synchronize()
@@ -89,7 +89,7 @@ def make(*shape, dtype=None):
 
 
 def pass_of(back, inputs, forward, variant, compiled=False, context=None):
-    """Measures forward, or forward with the gradients of all inputs."""
+    """Measures the forward pass, alone or with the gradients of all inputs."""
     import contextlib
     if compiled:
         forward = compile(forward)
@@ -122,7 +122,7 @@ def attention(backend, back, compiled):
 
 
 def layernorm(how, back, compiled):
-    """bf16: weights in bf16; autocast: weights, sums and the result in f32; f32 weights: sums in f32, the result in bf16, as ours."""
+    """bf16: weights in bf16. autocast: weights, sums and result in f32. f32 weights: sums in f32, result in bf16, as ours."""
     dtype = torch.bfloat16 if how == "bf16" else torch.float32
 
     def forward(x, w, c):
@@ -132,7 +132,7 @@ def layernorm(how, back, compiled):
 
     context = (lambda: torch.autocast(a.device.split(":")[0], torch.bfloat16)) if how == "autocast" else None
     inputs = lambda: (make(rows, width), make(width, dtype=dtype), make(width, dtype=dtype))
-    if how == "autocast" and not cuda:  # the CPU's autocast leaves the layer norm in bf16, which the weights do not fit
+    if how == "autocast" and not cuda:  # the CPU's autocast leaves the layer norm in bf16, which does not match the weights
         forward = lambda x, w, c: F.layer_norm(x.float(), (width,), w, c, 1e-6)
     variant = dict(bf16="bf16, weights bf16", autocast="bf16 under autocast, weights and result f32")
     return pass_of(back, inputs, forward, variant.get(how, "bf16, weights f32, result bf16"), compiled, context)
@@ -173,7 +173,7 @@ def pearson(dim, compiled):
 
 
 def norms(how, compiled):
-    """One power iteration of all weights: one after the other, or equal shapes kept together as one tensor."""
+    """One power iteration of all weights: one weight after the other, or weights of equal shape stacked in one tensor."""
     shapes = [(512, vertices // 2)] * 2 + [(256, 512)] * 2 + [(1152, 384), (384, 384), (1536, 384), (384, 1536)] * (2 if a.small else 12)
     if how == "mv":
         weights = [[make(*s, dtype=torch.float32) for s in (s, s[:1], s[1:])] for s in shapes]

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's times for the training steps of tools/gpu-check, with its best options; see gpu_peers.py for what is printed.
+"""Times PyTorch on the training steps of tools/gpu-check, with its best options; gpu_peers.py describes the output.
 
-A ViT-B/16 with a head over the vertices, L1 + correlation over images, AdamW with clipping by global norm; "step conv" and "step vit"
-with a spectrally normalised discriminator D, LSGAN. Modes: eager searches options one by one and keeps what is faster, in --state;
-graph records the best of them in one CUDA graph; reduce-overhead and max-autotune are torch.compile's, each also with the whole step
-in one CUDA graph, of wholly compiled networks or of networks whose blocks are compiled (once for all, in a fraction of the time). The first prediction and loss of each must be those of autocast in eager mode.
+The step: a ViT-B/16 with a head over the vertices, L1 + correlation over images, AdamW with clipping by global norm. "step conv" and
+"step vit" add a spectrally normalised discriminator D, LSGAN. Modes:
 
-ms: median of steps that are each waited for; ms_unsynchronised: of as many in a row.
+  eager             tries options one by one and keeps the faster ones, in --state
+  graph             records the best eager options in one CUDA graph
+  reduce-overhead,  the modes of torch.compile, each also with the whole step in one CUDA graph, for wholly compiled networks and for
+  max-autotune      networks whose blocks are compiled (one compilation serves all blocks, in a fraction of the time)
+
+The first prediction and loss of each variant must agree with those of autocast in eager mode.
+
+ms: median of steps with a synchronisation after each; ms_unsynchronised: mean of as many steps in a row.
 """
 import functools
 import json
@@ -18,16 +23,16 @@ import time
 import gpu_peers
 
 parser = gpu_peers.arguments(__doc__, "eager,graph,reduce-overhead,max-autotune")
-parser.add_argument("--steps", default="none,vit,conv", help="with commas, in this order")
-parser.add_argument("--state", help="JSON: the best options so far, read and written")
+parser.add_argument("--steps", default="none,vit,conv", help="comma-separated, run in this order")
+parser.add_argument("--state", help="JSON file with the best options so far; read and written")
 a = parser.parse_args()
 cuda = a.device.startswith("cuda")
 batch, vertices, image, patch, runs = (2, 640, 32, 16, 2) if a.small else (128, 19008 + 20544, 224, 16, 10)
 width, depth, heads = (64, 2, 1) if a.small else (768, 12, 12)
 channels, d_patch, d_vit = ((8, 16), 192, (64, 2, 1)) if a.small else ((64, 128, 256), 192, (384, 12, 6))
 
-# What is searched in eager mode, in this order: name, change of the best options so far, whether it needs CUDA. The loss is compiled
-# in the compiled modes alone: that takes longer than all of this.
+# The options that eager mode tries, in this order: name, change of the best options so far, whether it needs CUDA. Only the compiled
+# modes compile the loss: compiling takes longer than all of these trials.
 GENERATOR = [("autocast flash", dict(precision="autocast", attention="flash"), False), ("bf16 flash", dict(precision="bf16"), False),
              ("best cudnn", dict(attention="cudnn"), True), ("best conv patches", dict(patches="conv"), False)]
 DISCRIMINATOR = [("best two passes", dict(judge="two passes"), False), ("best one pass", dict(judge="one pass"), False),
@@ -68,7 +73,7 @@ def items():
 
 
 class State:
-    """The best options of each step in eager mode, and what has been measured, in a file that outlives a process."""
+    """The best eager options of each step and all times measured so far, in a file that outlives the process."""
 
     def __init__(self):
         self.best, self.ms = {}, {}
@@ -78,7 +83,7 @@ class State:
             self.best, self.ms = both["best"], both["ms"]
 
     def options(self, gan):
-        """The best for this step so far, else the best generator with the default discriminator, else the default."""
+        """The best options of this step so far, else those of the generator alone, else the default."""
         found = self.best.get(gan) or self.best.get("none")
         return {**DEFAULT, **(found["options"] if found else {})}
 
@@ -100,11 +105,11 @@ def search(change, item, gan):
 
 
 def best_of(mode, how, item, gan):
-    """The best options of the eager mode, compiled in a mode or not at all; how: the end of the item's name."""
+    """Measures the best eager options, compiled in a mode or not compiled; how: the end of the item's name."""
     if how == "D without graphs" and f"step {gan} {mode}" in state.ms:
-        raise gpu_peers.Skip("the discriminator is fit for graphs")
+        raise gpu_peers.Skip("the discriminator works in CUDA graphs")
     options = state.options(gan)
-    if mode:  # parametrisations do not compile well
+    if mode:  # parametrizations do not compile well
         options.update(loss="compiled", judge="stacked")
     line = measure(gan, options, mode, how)
     state.put(item, gan, mode or "graph", options, line["ms"])
@@ -151,7 +156,7 @@ class Generator(nn.Module):
     def __init__(self, patches):
         super().__init__()
         self.patches = patches
-        self.embed = nn.Linear(3 * patch * patch, width)  # of a patch's rows, columns, channels
+        self.embed = nn.Linear(3 * patch * patch, width)  # input: rows, columns, channels of a patch
         self.cls = nn.Parameter(torch.zeros(1, 1, width))
         self.pos = nn.Parameter(torch.randn(1, (image // patch) ** 2 + 1, width) * 0.02)
         self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(depth)])
@@ -162,7 +167,7 @@ class Generator(nn.Module):
         if self.patches == "unfold":
             x = x.reshape(b, n, patch, n, patch, 3).transpose(2, 3).reshape(b, n * n, -1)
             x = self.embed(((x.float() - 127.5) / 127.5).to(w.dtype))
-        else:  # NHWC seen as NCHW: channels_last, of the weight too
+        else:  # NHWC viewed as NCHW is channels_last, for the weight too
             x = ((x.float() - 127.5) / 127.5).to(w.dtype).permute(0, 3, 1, 2)
             w = w.view(width, patch, patch, 3).permute(0, 3, 1, 2)
             x = F.conv2d(x, w, self.embed.bias, stride=patch).flatten(2).transpose(1, 2)
@@ -189,7 +194,7 @@ class Conv(nn.Module):
         for conv in self.convs:
             w = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
             x = F.leaky_relu(F.conv2d(x, w, conv.bias, stride=(1, 4), padding=(0, 4)), 0.2)
-        w = self.decision.weight.reshape(self.last).t().reshape(1, -1)  # the small weight is turned, not the maps
+        w = self.decision.weight.reshape(self.last).t().reshape(1, -1)  # transpose the small weight, not the maps
         return F.linear(x.permute(0, 2, 3, 1).flatten(1), w, self.decision.bias)
 
 
@@ -210,8 +215,8 @@ class Patches(nn.Module):
 
 
 class Parametrized:
-    """Judges with PyTorch's own spectral norm under autocast: real and generated responses in two passes with an iteration at
-    each, or in one batch with an iteration a step, after the update of the weights, as ours has it."""
+    """A discriminator with PyTorch's own spectral norm under autocast. Real and generated responses go through in two passes with a
+    power iteration in each, or in one batch with one power iteration a step, after the weight update, as in our engine."""
 
     def __init__(self, network, one_pass):
         self.network, self.one_pass, self.cast = network, one_pass, autocast(True)
@@ -234,8 +239,8 @@ class Parametrized:
                 x, y = self.network(real).float(), self.network(fake).float()
         return d_loss(x, y)
 
-    def judge(self, p):
-        for q in self.network.parameters():  # their gradients are not asked for here
+    def adversarial_loss(self, p):
+        for q in self.network.parameters():  # the generator step needs no gradients of the discriminator
             q.requires_grad_(False)
         with self.cast:
             y = self.network(p)
@@ -245,12 +250,12 @@ class Parametrized:
 
 
 class Stacked(nn.Module):
-    """The same in bf16 from f32 parameters, of which those of equal shape lie in one tensor: all their power iterations are two
-    products, and one cast makes all their bf16 copies. One batch, one iteration a step, after the update."""
+    """A discriminator in bf16 with f32 parameters. Parameters of equal shape are stacked in one tensor, so that two batched products
+    do all their power iterations and one cast makes all their bf16 copies. One batch, one power iteration a step, after the update."""
 
     def __init__(self, network, twin):
         super().__init__()
-        self.twin = [twin]  # has the form, not the parameters; so it is kept from the module's own
+        self.twin = [twin]  # gives the structure; the list hides its parameters from nn.Module
         groups = {}
         for name, p in network.named_parameters():
             own = name.replace(".parametrizations.weight.original", ".weight")
@@ -286,7 +291,7 @@ class Stacked(nn.Module):
     def loss(self, real, fake):
         return d_loss(*self.logits(torch.cat([real.to(torch.bfloat16), fake.to(torch.bfloat16)]), self.weights(False)).chunk(2))
 
-    def judge(self, p):
+    def adversarial_loss(self, p):
         with torch.no_grad():
             weights = self.weights(True)
         return g_loss(self.logits(p.to(torch.bfloat16), weights))
@@ -312,7 +317,7 @@ def autocast(enabled):
 
 
 class Masters:
-    """f32 parameters of a network that computes in bf16; all copies between them in one call."""
+    """f32 master parameters of a network that computes in bf16; one call copies all of them."""
 
     def __init__(self, network):
         self.full = [nn.Parameter(p.detach().clone()) for p in network.parameters()]
@@ -333,10 +338,11 @@ class Masters:
 
 
 class Step:
-    """One training step. compiled: None or a mode of torch.compile, for the discriminator d_compiled; blocks: of the blocks alone."""
+    """One training step. compiled, d_compiled: None or a mode of torch.compile, for the generator and for the discriminator; blocks:
+    whether only the blocks are compiled."""
 
     def __init__(self, gan, o, compiled=None, d_compiled=None, recorded=False, blocks=False):
-        torch.manual_seed(0)  # the same parameters for all
+        torch.manual_seed(0)  # the same parameters for all variants
         with torch.device(a.device):
             g = Generator(o["patches"])
             network = Conv(o["channels_last"], spectral_norm) if gan == "conv" else Patches(spectral_norm) if gan == "vit" else None
@@ -352,7 +358,7 @@ class Step:
         elif compiled:
             self.generate = torch.compile(g, dynamic=False, mode=compiled)
         options = dict(fused=True, capturable=recorded and cuda)
-        self.og = torch.optim.AdamW(self.own, lr=1e-4, weight_decay=0.05, **options)
+        self.g_optimizer = torch.optim.AdamW(self.own, lr=1e-4, weight_decay=0.05, **options)
         self.d = None
         if network:
             if o["judge"] == "stacked":
@@ -362,80 +368,83 @@ class Step:
             else:
                 self.d = Parametrized(network, o["judge"] == "one pass")
             self.d_own = list(self.d.parameters())
-            self.od = torch.optim.AdamW(self.d_own, lr=1e-4, **options)
-            self.d_loss, self.judge = self.d.loss, self.d.judge
+            self.d_optimizer = torch.optim.AdamW(self.d_own, lr=1e-4, **options)
+            self.d_loss, self.adversarial_loss = self.d.loss, self.d.adversarial_loss
             if d_compiled and blocks and gan == "vit":
                 for b in twin.blocks:
                     b.compile(dynamic=False, mode=d_compiled)
             elif d_compiled:
-                self.d_loss, self.judge = (torch.compile(f, dynamic=False, mode=d_compiled) for f in (self.d_loss, self.judge))
+                self.d_loss, self.adversarial_loss = (torch.compile(f, dynamic=False, mode=d_compiled)
+                                                      for f in (self.d_loss, self.adversarial_loss))
 
     def __call__(self):
-        """The losses of the generator and of the discriminator, the norm of the generator's gradients, the prediction."""
+        """Runs the step. Returns both losses, the norm of the generator's gradients and the prediction."""
         images, target = data()
         torch.compiler.cudagraph_mark_step_begin()
         with self.cast:
             p = self.generate(images)
-        judged = torch.zeros(())
+        d_loss = torch.zeros(())
         if self.d:
-            judged = self.d_loss(target, p.detach())
-            judged.backward()
+            d_loss = self.d_loss(target, p.detach())
+            d_loss.backward()
             torch.nn.utils.clip_grad_norm_(self.d_own, 1.0, foreach=True)
-            self.od.step()
-            self.od.zero_grad(set_to_none=True)
+            self.d_optimizer.step()
+            self.d_optimizer.zero_grad(set_to_none=True)
         loss = self.loss_of(p, target)
         if self.d:
-            loss = loss + self.judge(p)
+            loss = loss + self.adversarial_loss(p)
         loss.backward()
         if self.masters:
             self.masters.take_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.own, 1.0, foreach=True)
-        self.og.step()
+        self.g_optimizer.step()
         if self.masters:
             self.masters.give_parameters()
         else:
-            self.og.zero_grad(set_to_none=True)
-        return loss.detach(), judged.detach(), norm, p.detach()
+            self.g_optimizer.zero_grad(set_to_none=True)
+        return loss.detach(), d_loss.detach(), norm, p.detach()
 
 
 @functools.cache
 def data():
-    """Photographs and responses, the same for all."""
+    """Photographs and responses, the same for all variants."""
     torch.manual_seed(1)
     return (torch.randint(0, 256, (batch, image, image, 3), dtype=torch.uint8, device=a.device),
             torch.randn(batch, vertices, device=a.device))
 
 
 def numbers(out):
-    loss, judged, norm, p = out
-    return dict(loss=loss.item(), d_loss=judged.item(), norm=norm.item(), p=p.float().clone())
+    loss, discriminator_loss, norm, p = out
+    return dict(loss=loss.item(), d_loss=discriminator_loss.item(), norm=norm.item(), p=p.float().clone())
 
 
 @functools.cache
 def reference(gan):
-    """The first step of autocast in eager mode."""
+    """The results of the first step of autocast in eager mode, against which all variants are checked."""
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         return numbers(Step(gan, {**DEFAULT, "precision": "autocast", "judge": "one pass"})())
 
 
 def check(first, want):
     """
-    The first prediction and losses against those of autocast. bf16 rounds to 2^-9, 0.0011 rms; some ten roundings in each of 12
-    blocks, in either of the two, add up to 0.0011 sqrt(2 * 120) = 0.017 rms of the prediction, and 0.04 leaves room. The L1 loss
-    moves at most by the mean error. A prediction that knows nothing of the responses has a mean correlation of
-    0 +- 1 / sqrt(vertices (batch - 1)), of which the rounding may change all: three deviations of a difference of two. D's logits
-    differ by rounding and by one power iteration more or less.
+    Compares the first prediction and losses with those of autocast. bf16 rounds to 2^-9, 0.0011 rms. About ten roundings in each of
+    12 blocks, in both runs, add up to 0.0011 sqrt(2 * 120) = 0.017 rms of the prediction; the bound is 0.04. The L1 loss changes at
+    most by the mean error. The untrained prediction is unrelated to the responses and has a mean correlation of
+    0 +- 1 / sqrt(vertices (batch - 1)), all of which rounding may change: the bound is three deviations of a difference of two such
+    values. D's logits differ by rounding and by one power iteration more or less.
     """
     rms = want["p"].square().mean().sqrt().item()
-    apart = (first["p"] - want["p"]).square().mean().sqrt().item() / rms
+    difference = (first["p"] - want["p"]).square().mean().sqrt().item() / rms
     bounds = dict(loss=0.04 * rms + 4.3 / (vertices * (batch - 1)) ** 0.5, d_loss=0.1 * (1 + want["d_loss"]))
-    if not apart < 0.04:
-        raise AssertionError(f"the first prediction differs from that of eager autocast by {apart:.3g}, more than bf16 explains")
+    if not difference < 0.04:
+        raise AssertionError(f"the first prediction differs from eager autocast's by {difference:.3g} rms, "
+                             "more than bf16 rounding explains (0.04)")
     for k, bound in bounds.items():
         if not abs(first[k] - want[k]) < bound:
-            raise AssertionError(f"the first {k} is {first[k]:.5g}, that of eager autocast {want[k]:.5g}; more than bf16 explains")
+            raise AssertionError(f"the first {k} is {first[k]:.5g}, eager autocast's is {want[k]:.5g}: "
+                                 "they differ by more than bf16 rounding explains")
     return dict(loss_first=first["loss"], loss_first_autocast=want["loss"], d_loss_first=first["d_loss"], norm_first=first["norm"],
-                prediction_differs=apart)
+                prediction_differs=difference)
 
 
 def wait():
@@ -444,7 +453,7 @@ def wait():
 
 
 def measure(gan, o, mode, how):
-    """Fields of the line for a step with these options; mode: of torch.compile, or None; how: see best_of."""
+    """Times a step with these options and returns the fields of its line; mode: a mode of torch.compile, or None; how: see best_of."""
     recorded = how == "one graph" or how == "blocks" and cuda
     blocks, d_graphs = how == "blocks", how != "D without graphs"
     without = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs", None: None}[mode]

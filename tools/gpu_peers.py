@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What gpu_peer_steps.py and gpu_peer_kernels.py share: the items of a call, the lines they print, the options of PyTorch.
+"""Shared by gpu_peer_steps.py and gpu_peer_kernels.py: the items of a call, the lines they print, PyTorch's options.
 
-An item is one measured thing. Standard output is the protocol with tools/gpu-check:
+An item is one measurement. The scripts talk to tools/gpu-check on standard output:
 
   @begin NAME     before each item
-  @line {...}     a result, JSON; with "failure" if the item failed, with "not_measured" if it could not be tried
-  @fatal NAME     the CUDA context does not survive the item; exit status 3 follows. --after NAME goes on behind it
+  @line {...}     a result as JSON; has "failure" if the item failed, "not_measured" if it could not be tried
+  @fatal NAME     the item destroyed the CUDA context; exit status 3 follows. --after NAME continues after this item
 
-Everything else that is printed is log. PyTorch is imported only once items run, so that --list is quick.
+All other output is log. PyTorch is imported only when items run, so that --list is quick.
 """
 import argparse
 import gc
@@ -24,30 +24,30 @@ START = time.perf_counter()
 
 def arguments(doc, modes):
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda:0", help="cuda:0, cpu")
+    parser.add_argument("--device", default="cuda:0", help="cuda:0 or cpu")
     parser.add_argument("--small", action="store_true", help="small shapes, to try the script")
-    parser.add_argument("--modes", default=modes, help="with commas, in this order; default " + modes)
-    parser.add_argument("--items", help="only these, with commas")
-    parser.add_argument("--from", dest="first", help="this item and those behind it")
-    parser.add_argument("--after", help="the items behind this one")
-    parser.add_argument("--seconds", type=float, default=1e9, help="nothing new is begun after that")
-    parser.add_argument("--list", action="store_true", help="prints the names of the items and ends")
+    parser.add_argument("--modes", default=modes, help="comma-separated, run in this order; default " + modes)
+    parser.add_argument("--items", help="run only these items, comma-separated")
+    parser.add_argument("--from", dest="first", help="run this item and the later ones")
+    parser.add_argument("--after", help="run only the items after this one")
+    parser.add_argument("--seconds", type=float, default=1e9, help="start no item after this many seconds")
+    parser.add_argument("--list", action="store_true", help="print the names of the items and exit")
     return parser
 
 
 class Item:
-    """Something to measure: work() gives the fields of its line."""
+    """One measurement; work() returns the fields of its result line."""
 
     def __init__(self, name, fields, work, cuda=False):
         self.name, self.fields, self.work, self.cuda = name, fields, work, cuda
 
 
 class Skip(Exception):
-    """An item is not needed."""
+    """Raised by an item that is not needed."""
 
 
 def select(items, a):
-    """The items that the arguments ask for; ends the process with status 2 where there is no such item."""
+    """The items that the arguments select; exits if there is no such item."""
     names = [i.name for i in items]
     for name in (a.items.split(",") if a.items else []) + [n for n in (a.first, a.after) if n]:
         if name not in names:
@@ -62,16 +62,16 @@ def select(items, a):
 
 
 def start(device):
-    """PyTorch with the options that both scripts use, the same for every item."""
-    # read when Inductor is imported: products and convolutions by the vendor's libraries alone, as ours are
+    """Imports PyTorch and sets the options that both scripts use for every item."""
+    # Inductor reads these when it is imported. Products and convolutions use only the vendor's libraries, as ours do.
     os.environ["TORCHINDUCTOR_MAX_AUTOTUNE_GEMM_BACKENDS"] = "ATEN"
     os.environ["TORCHINDUCTOR_MAX_AUTOTUNE_CONV_BACKENDS"] = "ATEN"
     import torch
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")  # TF32; only f32 leftovers are concerned, such as the spectral norm's products
-    gc.disable()  # run() collects between items, not amid a timed step
+    torch.set_float32_matmul_precision("high")  # TF32; affects only what is left in f32, such as the spectral norm's products
+    gc.disable()  # run() collects between items, not during a timed step
     print(f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, {device_name(device)}, "
           f"C compiler {shutil.which('cc') or shutil.which('gcc')}, {time.perf_counter() - START:.1f} s", flush=True)
 
@@ -82,7 +82,7 @@ def device_name(device):
 
 
 def run(items, a):
-    """Runs items, prints their lines; ends the process with status 3 where the context is dead."""
+    """Runs the items and prints their lines; exits with status 3 if the CUDA context is lost."""
     import torch
     cuda = a.device.startswith("cuda")
     for item in items:
@@ -90,7 +90,7 @@ def run(items, a):
         line = dict(item.fields, who="PyTorch", item=item.name, device=device_name(a.device))
         begun, dead = time.perf_counter(), False
         if begun - START > a.seconds:
-            line["not_measured"] = f"not begun within {a.seconds:g} s"
+            line["not_measured"] = f"not started within {a.seconds:g} s"
         elif item.cuda and not cuda:
             line["not_measured"] = "needs CUDA"
         else:
@@ -98,7 +98,7 @@ def run(items, a):
                 line.update(item.work())
             except Skip as e:
                 line["not_measured"] = str(e)
-            except Exception as e:  # the failure of one must not hide the others
+            except Exception as e:  # one failure must not hide the other items
                 traceback.print_exc()
                 line["failure"] = f"{type(e).__name__}: {e}".splitlines()[0]
             dead = cuda and not alive(a.device)
@@ -113,15 +113,15 @@ def run(items, a):
         print("@line " + json.dumps(line), flush=True)
         if dead:
             print("@fatal " + item.name, flush=True)
-            os._exit(3)  # nothing that ends in the ordinary way may wait for the dead context
+            os._exit(3)  # a normal exit could wait forever for the lost context
 
 
 def alive(device):
-    """Whether the context still works after what ran last."""
+    """Whether the CUDA context still works."""
     import torch
     try:
         torch.cuda.synchronize()
         return torch.ones(1, device=device).item() == 1
     except Exception as e:
-        print("the context is dead: " + str(e).splitlines()[0], flush=True)
+        print("the CUDA context is lost: " + str(e).splitlines()[0], flush=True)
         return False

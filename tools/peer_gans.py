@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's rate for the training steps of the U-Net, patch and position recipes in their workstation sizes, as
-`cortigan profile -c RECIPE-workstation` times them on noise: whole GAN steps, AdamW or Adam with clipping by global norm,
-spectral norm, LSGAN, L1 or smooth L1 + correlation. Random photographs and responses; median of the steps.
+"""Times PyTorch on the training steps of the U-Net, patch and position recipes in their workstation sizes, the counterpart of
+`cortigan profile -c RECIPE-workstation`: whole GAN steps, AdamW or Adam with clipping by global norm, spectral norm, LSGAN,
+L1 or smooth L1 + correlation. Photographs and responses are random; prints the median of the steps.
 
 usage: peer_gans.py {unet-corr-2d | vanilla-patch-multi | vit-patch-multi | vit-position} [steps [batch]]
 """
@@ -37,7 +37,7 @@ class Block(nn.Module):
 
 
 class Vit(nn.Module):
-    """ViT-Ti/16 at 224: tokens after the layers listed."""
+    """ViT-Ti/16 at 224 pixels; returns the tokens after the given layers."""
     image, width = 224, 192
 
     def __init__(self, layers):
@@ -70,7 +70,7 @@ class Dense(nn.Module):
 
 
 class Position(nn.Module):
-    """Maps [B, L, C, H, W] read at a point for each vertex, with a choice among the layers."""
+    """Reads maps [B, L, C, H, W] at one point for each vertex, with a learned weight for each layer."""
 
     def __init__(self, layers, c):
         super().__init__()
@@ -153,7 +153,7 @@ G, make, parts = {
 }[recipe]
 g, ds = G(), nn.ModuleList([make(p.stop - p.start) for p in parts])
 adam = torch.optim.Adam if recipe.startswith(("unet", "vanilla")) else torch.optim.AdamW
-og, od = adam(g.parameters(), 2e-4), adam(ds.parameters(), 2e-4) if parts else None
+g_optimizer, d_optimizer = adam(g.parameters(), 2e-4), adam(ds.parameters(), 2e-4) if parts else None
 images = torch.randint(0, 256, (batch, 3, g.image, g.image), dtype=torch.uint8)
 target = torch.randn(batch, V)
 pixel = F.smooth_l1_loss if recipe == "vit-position" else F.l1_loss
@@ -168,21 +168,21 @@ def step():
     p = g((images.float() / 255 - 0.5) / 0.5)
     if parts:
         both = torch.cat([target, p.detach()])
-        od.zero_grad(set_to_none=True)
+        d_optimizer.zero_grad(set_to_none=True)
         loss = 0
         for d, r in zip(ds, parts):
             y = d(both[:, r])
             loss = loss + 0.5 * ((y[:batch] - 1).square().mean() + y[batch:].square().mean())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(ds.parameters(), 1.0)
-        od.step()
-    og.zero_grad(set_to_none=True)
+        d_optimizer.step()
+    g_optimizer.zero_grad(set_to_none=True)
     loss = pixel(p, target) + correlation(p, target)
     for d, r in zip(ds, parts):
         loss = loss + 0.01 / len(parts) * (d(p[:, r]) - 1).square().mean()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
-    og.step()
+    g_optimizer.step()
 
 
 step()

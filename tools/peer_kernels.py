@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's times for the benchmark cases of tools/bench, under the same names: least of some runs, f32 and bf16.
+"""Times PyTorch on the benchmark cases of tools/bench, under the same names: minimum of 15 runs, f32 and bf16.
 
-On the CPU; gpu_peer_kernels.py is that of tools/gpu-check.
+Runs on the CPU; tools/gpu-check uses gpu_peer_kernels.py.
 """
 import argparse
 import time
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("threads", type=int, nargs="?", default=2)
-parser.add_argument("part", nargs="?", default="", help="of a case's name")
+parser.add_argument("part", nargs="?", default="", help="time only the cases whose name contains this")
 a = parser.parse_args()
 torch.set_num_threads(a.threads)
 part, normalize = a.part, F.normalize
@@ -28,7 +28,7 @@ def least(work, runs=15):
 
 
 def case(name, inputs, forward):
-    """Times forward, and forward with the gradients of all inputs; inputs are made in each type."""
+    """Times the forward pass alone and with the gradients of all inputs, for each type."""
     if part not in name:
         return
     for dtype in (torch.float32, torch.bfloat16):
@@ -92,14 +92,14 @@ case("conv2d [8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1]", lambda: (randn(8, 64, 112
                                                                  randn(64, 64, 3, 3), randn(64)), lambda x, w, b: F.conv2d(x, w, b, padding=1))
 case("pearson_loss 64x39548 L1 IMAGES eps 1.0E-6", lambda: (randn(64, 39548),), pearson(0))
 case("pearson_loss 64x39548 L1 VERTICES eps 1.0E-6", lambda: (randn(64, 39548),), pearson(1))
-# Groups as PyTorch users write them: a loop.
+# Groups the way PyTorch users write them: in a loop.
 sizes = [20, 31, 67, 101, 180, 290, 440, 640, 800, 950, 1100, 1270, 1400, 1510, 1650, 1800, 1950, 2150, 2300, 2450, 2600, 2900, 3400,
          5000, 5993]
 groups = [(torch.arange(n) + sum(sizes[:i])) % 39548 for i, n in enumerate(sizes)]
 
 
 def layers(x, parts, k, layer, activate=True):
-    """One layer of all groups: parts is weight, bias, weight, bias, ..."""
+    """One layer of all groups; parts is weight, bias, weight, bias, ..."""
     y = [layer(x[i], parts[2 * i], parts[2 * i + 1]) for i in range(k)]
     return [F.leaky_relu(o, 0.2) for o in y] if activate else y
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's rate for the training step that `cortigan profile` times: a ViT with a head over the vertices, L1 + correlation
-over images, AdamW with clipping by global norm; with --gan a spectrally normalised MLP discriminator for each hemisphere,
-LSGAN. Random photographs and responses; median of the steps.
+"""Times PyTorch on the training step that `cortigan profile` times: a ViT with a head over the vertices, L1 + correlation over
+images, AdamW with clipping by global norm; with --gan also a spectrally normalised MLP discriminator for each hemisphere,
+LSGAN. Photographs and responses are random; prints the median of the steps.
 
   --precision fp32        everything in float
   --precision bf16        torch.autocast on the CPU with bfloat16, fp32 master weights
   --compile               torch.compile of the generator
 
-On the CPU; gpu_peer_steps.py is that of tools/gpu-check.
+Runs on the CPU; tools/gpu-check uses gpu_peer_steps.py.
 """
 import argparse
 import statistics
@@ -79,8 +79,8 @@ g = Vit()
 forward = torch.compile(g) if a.compile else g
 sizes = [a.left, a.right] if a.gan else []
 ds = [discriminator(n) for n in sizes]
-og = torch.optim.AdamW(g.parameters(), lr=1e-4, weight_decay=0.05)
-od = torch.optim.AdamW([p for d in ds for p in d.parameters()], lr=1e-4) if ds else None
+g_optimizer = torch.optim.AdamW(g.parameters(), lr=1e-4, weight_decay=0.05)
+d_optimizer = torch.optim.AdamW([p for d in ds for p in d.parameters()], lr=1e-4) if ds else None
 images = torch.randint(0, 256, (a.batch, 3, a.image, a.image), dtype=torch.uint8)
 target = torch.randn(a.batch, vertices)
 cast = torch.autocast("cpu", torch.bfloat16, enabled=a.precision == "bf16")
@@ -90,15 +90,15 @@ def step():
     with cast:
         p = forward((images.float() / 255 - 0.5) / 0.5)
     if ds:
-        od.zero_grad(set_to_none=True)
+        d_optimizer.zero_grad(set_to_none=True)
         with cast:
             loss = 0
             for d, (x, y) in zip(ds, zip(target.split(sizes, 1), p.detach().split(sizes, 1))):
                 loss = loss + 0.5 * ((d(x) - 1).square().mean() + d(y).square().mean())
         loss.backward()
         torch.nn.utils.clip_grad_norm_([q for d in ds for q in d.parameters()], 1.0)
-        od.step()
-    og.zero_grad(set_to_none=True)
+        d_optimizer.step()
+    g_optimizer.zero_grad(set_to_none=True)
     f = p.float()
     loss = F.l1_loss(f, target) + correlation(f, target)
     if ds:
@@ -107,7 +107,7 @@ def step():
                 loss = loss + 0.005 * (d(y) - 1).square().mean()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
-    og.step()
+    g_optimizer.step()
 
 
 times = []
