@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 
 class DevicesTest {
     @Test
-    void aProcessorHasNoTf32() {
+    void cpusRefuseTf32() {
         Device cpu = CpuDevice.best(1);
         assertSame(cpu, cpu.with(Precision.FP32));
         assertFalse(cpu.supports(Precision.TF32));
@@ -25,7 +25,7 @@ class DevicesTest {
     }
 
     @Test
-    void aReferenceStoresFloatsAsDoubles() {
+    void theReferenceDeviceStoresFloatsAsDoubles() {
         Device reference = CpuDevice.doubleReference(), cpu = CpuDevice.best(1);
         assertEquals(DType.F64, reference.storedAs(DType.BF16));
         assertEquals(8, reference.elementBytes(DType.F32));
@@ -34,7 +34,7 @@ class DevicesTest {
     }
 
     @Test
-    void onlyAStreamHasMemoryOfItsOwn() {
+    void onlyStreamDevicesHaveTheirOwnMemory() {
         for (Device d : new Device[] {CpuDevice.best(1), new NullDevice()}) {
             assertFalse(d.runtime().hasOwnMemory(), d.name());
             assertFalse(d.runtime().isAsynchronous(), d.name());

@@ -25,7 +25,7 @@ import org.cortigan.op.Readout;
 import org.cortigan.op.TrackStatistics;
 import org.junit.jupiter.api.Test;
 
-/** Normalisation of channels and readouts against PyTorch in double (tools/golden_readouts.py). */
+/** Compares channel normalisation and readouts with PyTorch in double (tools/golden_readouts.py). */
 class GoldenReadoutsTest {
     private static final Path FILE = Path.of("src/test/resources/models/readouts.safetensors");
 
@@ -77,13 +77,13 @@ class GoldenReadoutsTest {
     }
 
     @Test
-    void normalisationOfChannelsIsTorchs() {
+    void channelNormMatchesPyTorch() {
         check("group", 3, in -> apply(new ChannelNorm(3, false, 1e-5, 0.2), in));
         check("batch", 3, in -> apply(new ChannelNorm(6, true, 1e-5, 0.2), in));
     }
 
     @Test
-    void readoutsAreTorchs() {
+    void readoutsMatchPyTorch() {
         check("choice", 2, in -> apply(new LayerChoice(DType.F32), in));
         check("factorised", 4, in -> {
             Value t = Ops.matmul(in.get(0), in.get(1), false, false, null, null, DType.F32);
@@ -93,7 +93,7 @@ class GoldenReadoutsTest {
     }
 
     @Test
-    void runningStatisticsAndEvaluationAreTorchs() {
+    void runningStatisticsAndEvaluationMatchPyTorch() {
         CpuDevice ref = CpuDevice.doubleReference();
         try (SafeTensors t = SafeTensors.open(FILE);
                 Variables vars = new Variables(ref)) {

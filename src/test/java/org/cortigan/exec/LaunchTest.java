@@ -42,28 +42,29 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * Whether cards can launch what the host functions ask for: every case of every op, the benchmarks' too, and training
- * steps of the recipes at full size are launched on a {@link DryDevice} and held against the limits of the hardware and
- * against what ptxas says of each kernel.
+ * Checks that GPUs can launch what the host functions request. Launches every case of every op, including the benchmark
+ * cases, and training steps of the recipes at full size on a {@link DryDevice}, and compares each launch with the
+ * limits of the hardware and with ptxas's report of its kernel.
  */
 @Tag("slow")
 class LaunchTest {
     /**
-     * Limits of every card: threads of a block, registers and bytes of parameters of a launch, blocks along x, y and z.
+     * Limits of every card: threads of a block, registers of a block, bytes of parameters of a launch, blocks along x,
+     * and blocks along y and z.
      */
     private static final long THREADS = 1024, REGISTERS = 65_536, PARAMETERS = 32_764, X = (1L << 31) - 1, YZ = 65_535;
 
     /**
-     * Shared memory, static and dynamic, that a launch has without asking for more, and from where on launch_named
-     * asks.
+     * Bytes of static and dynamic shared memory that a launch gets without opting in, and the dynamic size above which
+     * launch_named opts in.
      */
-    private static final int PLAIN_SHARED = 48 << 10, ASKED = 32 << 10;
+    private static final int SHARED_WITHOUT_OPT_IN = 48 << 10, OPT_IN_ABOVE = 32 << 10;
 
     private static final int LEFT = 19_004, RIGHT = 20_544;
 
     /**
-     * Cards by their shared memory, with the architectures of the report that run there; PTX of 8.0 has 8.0's
-     * registers.
+     * The architectures of the report that run on a card, by the card's shared memory. Cards that run PTX of 8.0 are
+     * checked with 8.0's registers.
      */
     private static final Map<Integer, List<String>> CARDS = Map.of(
             DryDevice.HOPPER,
@@ -82,7 +83,7 @@ class LaunchTest {
             String kernel,
             int card,
             String where) {
-        /** @param line of native/sim/launches.h, the kernel's name as in the report */
+        /** @param line a line of native/sim/launches.h, with the kernel named as in the report */
         static Launch of(String line, int card, String where) {
             String[] f = line.split("\t");
             long[] n =
@@ -126,7 +127,7 @@ class LaunchTest {
         for (int i = 0; i < lines.size(); i++) launches.add(Launch.of(named.get(i), cards.get(i), where.get(i)));
     }
 
-    /** The lines with their kernels named as in the report. */
+    /** Rewrites the kernel names in the lines as the report has them. */
     private static List<String> names(List<String> lines) throws Exception {
         Path file = Files.createTempFile("launches", ".txt");
         Files.write(file, lines);
@@ -158,7 +159,7 @@ class LaunchTest {
         return s.graph();
     }
 
-    /** More heads or vectors than a grid has blocks along y. */
+    /** Cases with more heads or vectors than a grid may have blocks along y. */
     private static List<OpCase> wide() {
         List<OpCase> c = new ArrayList<>();
         for (int d : new int[] {16, 32, 64, 128})
@@ -171,7 +172,8 @@ class LaunchTest {
     }
 
     /**
-     * Layouts, types and lengths of products that ops allow and no model has; on a card cuBLASLt takes most of them.
+     * Cases with layouts, types and lengths of matrix products that ops allow but no model uses; on a GPU cuBLASLt
+     * computes most of them.
      */
     private static List<OpCase> products() {
         List<OpCase> c = new ArrayList<>();
@@ -220,7 +222,7 @@ class LaunchTest {
         return c;
     }
 
-    /** What nothing is differentiated by. */
+    /** An input without a gradient. */
     private static Value data(CaseInputs s, int... dims) {
         return s.filled(s.compute(), r -> CaseInputs.gaussian(r, CaseInputs.elements(dims)), dims);
     }
@@ -242,7 +244,7 @@ class LaunchTest {
             to.put("step of " + r + " " + t, step(r, t, 0, 9000, ""));
     }
 
-    /** What validates a run. */
+    /** Adds the launches of the evaluations that validate a run. */
     private static void evaluations(DryDevice card, Map<String, String> seen) {
         for (String r : List.of("vit-corr-2d", "unet-corr-2d", "vit-position")) {
             ModelConfig m = model(Recipe.load(r));
@@ -268,7 +270,10 @@ class LaunchTest {
         return ModelConfig.of(r.section("model"), List.of(new ModelConfig.Subject("", LEFT, RIGHT)));
     }
 
-    /** @param batch 0: the recipe's; @param gan the discriminator's settings */
+    /**
+     * @param batch images of a batch, 0 for the recipe's
+     * @param gan the discriminator's settings
+     */
     private static Graph step(String recipe, DType t, int batch, int resident, String gan) {
         Recipe r = Recipe.load(recipe);
         for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z.]+=)"))
@@ -282,7 +287,7 @@ class LaunchTest {
         return new StepGraph(settings, settings.model().subject(""), regions, images, resident).graph();
     }
 
-    /** 36 regions of 20 to some thousand vertices, like the ROIs of the functional classes. */
+    /** 36 regions of 20 to 2,470 vertices, like the ROIs of the functional classes. */
     private static List<Region> classes() {
         List<Region> all = new ArrayList<>();
         for (int i = 0, at = 0; i < 36; i++) {
@@ -294,7 +299,7 @@ class LaunchTest {
     }
 
     @Test
-    void everyLaunchIsWithinTheHardwaresLimits() {
+    void everyLaunchIsWithinTheHardwareLimits() {
         List<String> wrong = new ArrayList<>();
         for (Launch l : launches) {
             if (l.threads < 1 || l.threads > THREADS) wrong.add(l + ": at most " + THREADS + " threads");
@@ -304,10 +309,10 @@ class LaunchTest {
             if (l.grid[0] < 1 || l.grid[0] > X || l.grid[1] < 1 || l.grid[1] > YZ || l.grid[2] < 1 || l.grid[2] > YZ)
                 wrong.add(l + ": at most " + X + " blocks along x, " + YZ + " along y and z");
         }
-        none(wrong, "launches that no card takes");
+        assertNone(wrong, "launches that exceed the limits of a card");
         assertTrue(
                 launches.stream().anyMatch(l -> l.parameters > 20_000),
-                "the tables of rows are not among the launches");
+                "no launch passes a large table of rows");
     }
 
     @Test
@@ -318,7 +323,7 @@ class LaunchTest {
         report.values().forEach(k -> built.add(k.arch()));
         List<String> wrong = new ArrayList<>();
         for (Launch l : launches) {
-            // wgmma is sm_90a's alone
+            // only sm_90a has wgmma
             List<String> archs = l.kernel.startsWith("sm90::") ? List.of("sm_90a") : CARDS.get(l.card);
             for (String a : archs) {
                 if (!built.contains(a)) continue;
@@ -336,13 +341,13 @@ class LaunchTest {
             }
         }
         for (Kernel k : report.values())
-            if (k.shared() > PLAIN_SHARED - ASKED)
-                wrong.add(k + ": with " + ASKED
-                        + " bytes of dynamic shared memory, for which launch_named does not ask, it has too much");
-        none(wrong, "launches that fail");
+            if (k.shared() > SHARED_WITHOUT_OPT_IN - OPT_IN_ABOVE)
+                wrong.add(k + ": with " + OPT_IN_ABOVE
+                        + " bytes of dynamic shared memory, for which launch_named does not opt in, the launch exceeds 48 KiB");
+        assertNone(wrong, "launches that fail");
     }
 
-    private static void none(Collection<String> wrong, String what) {
+    private static void assertNone(Collection<String> wrong, String what) {
         assertTrue(
                 wrong.isEmpty(),
                 () -> wrong.size() + " " + what + ", among them\n"
@@ -355,7 +360,7 @@ class LaunchTest {
         launches.forEach(l -> seen.add(key("", l.file, l.kernel)));
         for (Kernel k : PtxasReport.read())
             if (!seen.contains(key("", k.file(), k.name()))) never.add(k.name() + " of " + k.file());
-        none(never, "kernels that no case and no step launches");
+        assertNone(never, "kernels that no case and no step launches");
     }
 
     private static String key(String arch, String file, String kernel) {

@@ -30,9 +30,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
-/** Everything that is derived from {@link OpCases}: one description per op, all tests. */
+/** Derives all tests of the ops from {@link OpCases}: one description of an op serves every test. */
 class OpTest {
-    /** The CUDA kernels, simulated: threads in order, and backwards. */
+    /** The simulated CUDA kernels, with the threads of a block in order and in reverse order. */
     private static final Device SIM = new SimDevice(false), SIM_BACKWARDS = new SimDevice(true);
 
     private static List<Device> devices() {
@@ -44,7 +44,7 @@ class OpTest {
         return d;
     }
 
-    /** All cases; while working on a kernel, those whose name has the property {@code cortigan.cases} in it. */
+    /** All cases, or those whose name contains the system property {@code cortigan.cases}, for work on one kernel. */
     private static List<OpCase> cases() {
         String part = System.getProperty("cortigan.cases", "");
         return OpCases.all().stream().filter(c -> c.name().contains(part)).toList();
@@ -54,22 +54,22 @@ class OpTest {
         return !c.bench();
     }
 
-    /** Elements of the inputs of cases that the inner loop runs. */
-    private static final int INNER = 30_000;
+    /** Maximum number of input elements of the cases that ./mvnw test runs. */
+    private static final int DEFAULT_TIER_ELEMENTS = 30_000;
 
-    /** The inner loop: small cases on the instruction set that this processor runs by default. */
+    /** Runs in ./mvnw test: small cases on the default instruction set of this CPU. */
     @TestFactory
-    Stream<DynamicTest> theBestKernelsAgreeWithTheDoubleReference() {
-        return agreement(c -> OpCheck.elements(c) <= INNER, List.of(CpuDevice.best(2)));
+    Stream<DynamicTest> defaultKernelsAgreeWithTheDoubleReference() {
+        return agreement(c -> OpCheck.elements(c) <= DEFAULT_TIER_ELEMENTS, List.of(CpuDevice.best(2)));
     }
 
     @Tag("slow")
     @TestFactory
-    Stream<DynamicTest> fastKernelsAgreeWithTheDoubleReference() {
+    Stream<DynamicTest> allFastKernelsAgreeWithTheDoubleReference() {
         return agreement(c -> true, devices());
     }
 
-    /** Each device against the reference, which is computed once, and against itself out of place. */
+    /** Compares each device with the reference, which runs once for all devices, and with itself out of place. */
     private static Stream<DynamicTest> agreement(Predicate<OpCase> which, List<Device> devices) {
         CpuDevice ref = CpuDevice.doubleReference();
         List<DynamicTest> tests = new ArrayList<>();
@@ -79,7 +79,7 @@ class OpTest {
                 tests.add(dynamicTest(c.name() + " " + t, () -> {
                     boolean backward = OpCheck.hasGradient(c);
                     Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
-                    // Not every processor has bf16; the CUDA kernels are checked all the same.
+                    // Not every CPU has bf16; the CUDA kernels are checked in any case.
                     for (Device d : devices) if (d.supports(t)) check(c, t, d, backward, want);
                 }));
         }
@@ -92,10 +92,13 @@ class OpTest {
         Device other = d == SIM ? SIM_BACKWARDS : d;
         Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
         for (String k : got.keySet())
-            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": in place or twice differs");
+            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": the second, out-of-place run differs");
     }
 
-    /** Attention on wgmma, wherever it takes the shape, beside its sibling on mma.sync. */
+    /**
+     * Checks the attention kernels on wgmma for the shapes that they support; the kernels on mma.sync compute the
+     * others.
+     */
     @TestFactory
     @Tag("slow")
     Stream<DynamicTest> hopperAttentionAgreesWithTheDoubleReference() {
@@ -112,7 +115,7 @@ class OpTest {
                         Map<String, float[]> again =
                                 OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
                         for (String k : got.keySet())
-                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": twice differs");
+                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": the second run differs");
                     } finally {
                         SimDevice.attention("mma");
                     }
@@ -129,7 +132,7 @@ class OpTest {
         CaseInputs s = new CaseInputs(DType.F32);
         List<Value> outs = c.body().apply(s);
         List<Value> wrt = List.copyOf(s.differentiable());
-        assertTrue(!wrt.isEmpty(), "nothing to differentiate by");
+        assertTrue(!wrt.isEmpty(), "the case has no differentiable input");
         Value loss = null;
         for (Value o : outs) {
             Value part = Ops.sumLeading(Ops.mul(o, OpCheck.seed(s, o)), org.cortigan.graph.Shape.of(1));
@@ -145,7 +148,8 @@ class OpTest {
                 Storage x = session.hasInput(name) ? session.input(name) : vars.find(name);
                 for (int i = 0; i < f.length; i++) x.set(i, f[i]);
             });
-            // State in variables (power iterations) settles first, so that differences see a function of the inputs.
+            // State in variables (power iterations) converges first, so that the outputs are a function of the inputs
+            // alone.
             for (int i = 0; i < (vars.types().isEmpty() ? 1 : 3000); i++) session.run();
             double h = 1e-5;
             SplittableRandom pick = new SplittableRandom(7);
@@ -191,13 +195,13 @@ class OpTest {
     }
 
     @Test
-    void everyCaseHasANameOfItsOwn() {
+    void everyCaseHasAUniqueName() {
         Set<String> names = new HashSet<>();
         for (OpCase c : OpCases.all()) assertTrue(names.add(c.name()), c.name());
     }
 
     @Test
-    void everyOpIsInACaseAndEveryDifferentiableOneInAGradientCheck() {
+    void everyOpHasACaseAndEveryDifferentiableOpAGradientCheck() {
         Set<Class<?>> seen = new HashSet<>(), checked = new HashSet<>();
         for (OpCase c : OpCases.all()) {
             CaseInputs s = new CaseInputs(DType.F32);

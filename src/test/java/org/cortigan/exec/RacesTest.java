@@ -20,17 +20,17 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
 
 /**
- * All CUDA kernels with every access watched (native/sim/races.h): races within a block and between blocks, shared
- * memory that nobody wrote, misaligned vectors. In a JVM of their own, as a process has one library of simulated
- * kernels.
+ * Runs all CUDA kernels with every memory access watched (native/sim/races.h), to find races within a block and between
+ * blocks, reads of unwritten shared memory, and misaligned vectors. Runs in a separate JVM, because a process has one
+ * library of simulated kernels.
  */
 @Tag("races")
 class RacesTest {
     private static final Path LIBRARY = Path.of(System.getProperty("cortigan.sim"));
 
-    private static final String PLACE = " \\([^)]*[.](cpp|cuh):[^)]*\\)";
+    private static final String LOCATION = " \\([^)]*[.](cpp|cuh):[^)]*\\)";
 
-    /** The faults of native/sim/planted.cpp and what must be said of each; lines and addresses are left out. */
+    /** The faults of native/sim/planted.cpp and the expected report of each, without lines and addresses. */
     private static final Map<String, String> PLANTED = new LinkedHashMap<>();
 
     static {
@@ -91,14 +91,15 @@ class RacesTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> plantedFaultsAreNamed() {
+    Stream<DynamicTest> plantedFaultsAreReported() {
         return PLANTED.entrySet().stream()
                 .map(e -> dynamicTest(e.getKey(), () -> {
                     String said = planted(e.getKey(), "wrong");
-                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " names no line");
+                    assertTrue(
+                            said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " does not name a line");
                     assertEquals(
                             e.getKey() + ", " + e.getValue(),
-                            said.replaceAll(PLACE, "").replaceAll("0x[0-9a-f]{5,}", "X"));
+                            said.replaceAll(LOCATION, "").replaceAll("0x[0-9a-f]{5,}", "X"));
                     assertEquals("", planted(e.getKey(), "right"));
                 }));
     }
@@ -113,15 +114,15 @@ class RacesTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> kernelsHaveNone() {
-        assertTrue(LIBRARY.endsWith("libcortigan_sim_checked.so"), LIBRARY + " does not watch");
+    Stream<DynamicTest> kernelsHaveNoFaults() {
+        assertTrue(LIBRARY.endsWith("libcortigan_sim_checked.so"), LIBRARY + " does not watch accesses");
         String part = System.getProperty("cortigan.cases", "");
         SimDevice device = new SimDevice(false);
         List<DynamicTest> tests = new ArrayList<>();
         for (OpCase c : OpCases.all()) {
             if (c.bench() || !c.name().contains(part)) continue;
-            // These take as long as all other cases together, whose shapes reach the same kernels;
-            // -Dcortigan.cases=39548 has them.
+            // These cases take as long as all others together, and the others reach the same kernels.
+            // -Dcortigan.cases=39548 runs them.
             if (part.isEmpty() && c.name().matches(".*(39548|2x197).*")) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 tests.add(dynamicTest(c.name() + " " + t, () -> run(c, t, device)));

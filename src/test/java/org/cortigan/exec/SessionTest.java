@@ -27,7 +27,7 @@ import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
 
 class SessionTest {
-    /** variable += x, in place. */
+    /** Adds x to a variable in place. */
     private record Increment() implements Op.Update {
         @Override
         public String name() {
@@ -66,7 +66,7 @@ class SessionTest {
     }
 
     @Test
-    void readersOfTheOldContentsRunBeforeTheUpdateWhereverTheyWereWritten() {
+    void readersOfTheOldContentsRunBeforeTheUpdate() {
         CpuDevice cpu = CpuDevice.best(2);
         Graph g = new Graph();
         Value v = g.variable("v", DType.F32, 3), x = g.input("x", DType.F32, 3);
@@ -87,7 +87,7 @@ class SessionTest {
     }
 
     @Test
-    void twoUpdatesOfOneContentsAreRefused() {
+    void twoUpdatesOfOneVariableAreRefused() {
         Graph g = new Graph();
         Value v = g.variable("v", DType.F32, 3), x = g.input("x", DType.F32, 3);
         g.output("a", g.apply(new Increment(), v, x).output(0));
@@ -98,7 +98,7 @@ class SessionTest {
     }
 
     @Test
-    void tablesAreFilledOnEveryDeviceAndEqualOnesAreOne() {
+    void tablesAreFilledOnEveryDeviceAndEqualTablesAreShared() {
         for (Device d : List.of(CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false))) {
             Graph g = new Graph();
             Value t = g.table(new int[] {2, 0, 1, 2}, 4), x = g.input("x", DType.F32, 3, 1);
@@ -130,7 +130,7 @@ class SessionTest {
 
     @Test
     void aRunAllocatesNothing() {
-        // One thread: what is asked is Java's heap, and two would wait for each other thousands of times.
+        // One thread: the test is about Java's heap, and two threads would wait for each other thousands of times.
         CpuDevice cpu = CpuDevice.best(1);
         try (Variables vars = new Variables(cpu);
                 Session s = new Session(mlp(), cpu, vars)) {
@@ -138,21 +138,21 @@ class SessionTest {
             var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
             long live = Memory.liveBytes();
             threads.getCurrentThreadAllocatedBytes();
-            // The virtual machine itself now and then charges a few hundred bytes to a thread; what a run allocates
-            // would show in every round.
-            long least = Long.MAX_VALUE;
+            // Now and then the JVM itself charges a few hundred bytes to a thread; allocations of a run would show in
+            // every round.
+            long fewestBytes = Long.MAX_VALUE;
             for (int round = 0; round < 5; round++) {
                 long before = threads.getCurrentThreadAllocatedBytes();
                 for (int i = 0; i < 1000; i++) s.run();
-                least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+                fewestBytes = Math.min(fewestBytes, threads.getCurrentThreadAllocatedBytes() - before);
             }
-            assertEquals(0, least, "bytes on the heap in 1000 runs");
+            assertEquals(0, fewestBytes, "bytes on the heap in 1000 runs");
             assertEquals(live, Memory.liveBytes());
         }
     }
 
     @Test
-    void everythingIsGivenBackAtClose() {
+    void closeFreesAllMemory() {
         long blocks = Memory.live();
         CpuDevice cpu = CpuDevice.best(2);
         for (int i = 0; i < 3; i++)
@@ -170,7 +170,7 @@ class SessionTest {
         Graph g = mlp();
         var report = Session.plan(g, new NullDevice()).report();
         assertEquals(8, report.steps());
-        // a chain whose activations work in place: two activations alive at once
+        // a chain with in-place activations: two tensors are alive at once
         assertEquals(2 * 32 * 64 * 4, report.arenaBytes());
         assertTrue(report.fragmentation() <= 1.15);
         assertEquals(blocks, Memory.live());
@@ -202,16 +202,16 @@ class SessionTest {
                     assertEquals(42, s.output("y").get(299), d.name());
                 }
                 try (Session larger = new Session(doubled(9000), d, vars, arena)) {
-                    assertNotSame(large.arena(), larger.arena(), "the first block is too small");
+                    assertNotSame(large.arena(), larger.arena(), "the larger session needs a larger block");
                 }
             }
-            assertEquals(blocks, Memory.live() - (d instanceof SimDevice ? 1 : 0), "but for the staging memory");
+            assertEquals(blocks, Memory.live() - (d instanceof SimDevice ? 1 : 0), "everything but the staging memory is freed");
             d.close();
         }
     }
 
     @Test
-    void anotherDevicesVariablesAndArenaAreRefused() {
+    void variablesAndArenaOfAnotherDeviceAreRefused() {
         CpuDevice a = CpuDevice.best(1), b = CpuDevice.best(1);
         try (Variables ofA = new Variables(a);
                 Variables ofB = new Variables(b);
@@ -231,7 +231,7 @@ class SessionTest {
     }
 
     @Test
-    void scalarsAreThoseOfTheLastRunAndOnAStreamOfTheOneBefore() {
+    void scalarsComeFromTheLastRunAndOnAStreamAlsoFromTheRunBefore() {
         double[] got = new double[5];
         for (Device d : List.of(CpuDevice.best(1), CpuDevice.doubleReference(), new SimDevice(false)))
             try (Variables vars = new Variables(d);
@@ -253,7 +253,7 @@ class SessionTest {
     }
 
     @Test
-    void onAStreamLargeOutputsAreNoScalars() {
+    void onAStreamLargeOutputsAreRefusedAsScalars() {
         try (Device d = new SimDevice(false);
                 Variables vars = new Variables(d);
                 Session s = new Session(doubled(257), d, vars)) {
@@ -264,7 +264,7 @@ class SessionTest {
     }
 
     @Test
-    void anotherThreadIsRefused() throws InterruptedException {
+    void useByAnotherThreadIsRefused() throws InterruptedException {
         CpuDevice cpu = CpuDevice.best(1);
         try (Variables vars = new Variables(cpu);
                 Session s = new Session(mlp(), cpu, vars)) {
@@ -283,7 +283,7 @@ class SessionTest {
     }
 
     @Test
-    void shapesThatDoNotFitAreNamed() {
+    void mismatchedShapesAreNamed() {
         Graph g = new Graph();
         Value a = g.input("a", DType.F32, 3, 4), b = g.input("b", DType.F32, 5, 6);
         String m = assertThrows(

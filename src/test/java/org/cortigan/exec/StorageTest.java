@@ -17,9 +17,9 @@ import org.cortigan.graph.Type;
 import org.cortigan.jni.Memory;
 import org.junit.jupiter.api.Test;
 
-/** What the host writes to a tensor it reads again, wherever the tensor lies. */
+/** The host reads back what it wrote to a tensor, on every device. */
 class StorageTest {
-    /** More than one block of staging memory. */
+    /** Floats that need more than one block of staging memory. */
     private static final int MANY = (int) (DeviceRuntime.STAGING / 4) + 1000;
 
     private static void onEveryDevice(DType t, int n, BiConsumer<Device, Storage> test) {
@@ -41,18 +41,18 @@ class StorageTest {
     }
 
     @Test
-    void floats() {
+    void floatsAreWrittenAndRead() {
         float[] f = numbers(MANY);
         onEveryDevice(DType.F32, MANY, (d, x) -> {
             x.write(f);
             assertArrayEquals(f, x.toFloats(), d.name());
             assertEquals(f[MANY - 1], x.get(MANY - 1));
             x.set(MANY - 2, 0.5);
-            FloatBuffer some = FloatBuffer.allocate(MANY + 3).position(2);
-            x.read(some, MANY - 1);
-            assertEquals(MANY + 1, some.position());
-            assertEquals(f[0], some.get(2));
-            assertEquals(0.5f, some.get(MANY));
+            FloatBuffer target = FloatBuffer.allocate(MANY + 3).position(2);
+            x.read(target, MANY - 1);
+            assertEquals(MANY + 1, target.position());
+            assertEquals(f[0], target.get(2));
+            assertEquals(0.5f, target.get(MANY));
             float[] last = new float[4];
             x.write(f, 0);
             x.read(last, 1, 2);
@@ -65,7 +65,7 @@ class StorageTest {
     }
 
     @Test
-    void bf16IsRoundedToItsOwnBits() {
+    void floatsAreRoundedToBf16() {
         float[] f = numbers(1000);
         onEveryDevice(DType.BF16, f.length, (d, x) -> {
             x.write(f);
@@ -80,7 +80,7 @@ class StorageTest {
     }
 
     @Test
-    void integers() {
+    void integersAreWrittenAndRead() {
         onEveryDevice(DType.I32, 3, (d, x) -> {
             x.write(new int[] {1, -2, 3});
             assertArrayEquals(new double[] {1, -2, 3}, x.toDoubles(), d.name());
@@ -95,7 +95,7 @@ class StorageTest {
     }
 
     @Test
-    void referencesKeepDoubles() {
+    void theReferenceDeviceKeepsDoubles() {
         Device d = CpuDevice.doubleReference();
         try (Variables v = new Variables(d)) {
             Storage x = v.get("x", new Type(DType.F32, Shape.of(2)));
@@ -105,7 +105,7 @@ class StorageTest {
     }
 
     @Test
-    void rawBytesAndTheirParts() {
+    void rawBytesAreWrittenWholeOrInParts() {
         float[] f = numbers(MANY);
         ByteBuffer all = bytes(4 * MANY), part = bytes(8).putFloat(0, 5).putFloat(4, 6);
         all.asFloatBuffer().put(f);
@@ -127,7 +127,7 @@ class StorageTest {
     }
 
     @Test
-    void aTileIsRepeatedAndCutOff() {
+    void aTileIsRepeatedToTheEndOfTheTensor() {
         ByteBuffer tile = bytes(12).putFloat(0, 1).putFloat(4, 2).putFloat(8, 3);
         onEveryDevice(DType.F32, 8, (d, x) -> {
             if (d.reference()) {
@@ -141,7 +141,7 @@ class StorageTest {
     }
 
     @Test
-    void inputBuffersAreTheTensorWherePossible() {
+    void inputBuffersShareTheTensorsMemoryWherePossible() {
         onEveryDevice(DType.F32, 2, (d, x) -> {
             long blocks = Memory.live();
             try (InputBuffer in = x.inputBuffer()) {

@@ -15,7 +15,7 @@ import org.cortigan.graph.DType;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
-/** Arguments of kernels by name: what is written, and everything that is refused. */
+/** Writes kernel arguments by name; checks where they are written and what is refused. */
 class KernelsTest {
     private enum Size {
         SMALL,
@@ -34,7 +34,7 @@ class KernelsTest {
     }
 
     @Test
-    void argumentsAreWrittenWhereTheLibraryHasThem() {
+    void argumentsAreWrittenAtTheLibrarysOffsets() {
         ByteBuffer b = ByteBuffer.allocate(200).order(ByteOrder.LITTLE_ENDIAN);
         ArgBuffer w = new ArgBuffer("assemble", b, 4096);
         w.i64("outer", 7)
@@ -65,7 +65,7 @@ class KernelsTest {
     }
 
     @Test
-    void constantsAreTakenByName() {
+    void constantsAreWrittenByName() {
         for (BinaryOp op : BinaryOp.values()) {
             ByteBuffer b = ByteBuffer.allocate(100).order(ByteOrder.LITTLE_ENDIAN);
             new ArgBuffer("binary", b, 0).choice("op", op).choice("type_b", "BF16");
@@ -79,7 +79,7 @@ class KernelsTest {
     }
 
     @Test
-    void typesHaveTheNumbersOfTheTable() {
+    void typesHaveTheLibrarysNumbers() {
         for (DType t : DType.values())
             if (t.isFloat()) assertEquals(Kernels.Variant.valueOf(t.name()).ordinal(), t.variant());
     }

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 class OpCasesTest {
     private static final Path SOURCES = Path.of("src/main/java/org/cortigan/op");
 
-    /** The sources say independently of the class files which ops have cases. */
+    /** Compares the ops found by class files with the sources that declare cases. */
     @Test
     void everySourceFileWithCasesIsFound() throws IOException {
         Set<String> declared = new TreeSet<>();
@@ -38,7 +38,7 @@ class OpCasesTest {
     }
 
     @Test
-    void everyOpAddsItsCases() {
+    void everyOpContributesItsCases() {
         Set<String> all = OpCases.all().stream().map(OpCase::name).collect(Collectors.toSet());
         for (OpCase c : SumLeading.cases()) assertTrue(all.contains(c.name()), c.name());
         for (OpCase c : Adam.cases()) assertTrue(all.contains(c.name()), c.name());
