@@ -14,13 +14,11 @@ import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 import org.cortigan.train.TrainingData;
 
-/** How another JVM system trains a model on its own data and predicts with it: everything here is public API. */
+/** Shows how another JVM program trains a model on its own data and predicts with it. Uses public API only. */
 public final class EmbeddingExample {
     private EmbeddingExample() {}
 
-    /**
-     * Photographs and responses from wherever the host has them; here 64 random ones of a brain with 5 + 7 vertices.
-     */
+    /** The host program's photographs and responses; here 64 random ones of a brain with 5 + 7 vertices. */
     private static final class MyData implements TrainingData {
         @Override
         public int count() {
@@ -55,7 +53,7 @@ public final class EmbeddingExample {
         Path folder = args.length > 0 ? Path.of(args[0]) : Files.createTempDirectory("cortigan");
         CpuDevice cpu = CpuDevice.best(0);
 
-        // Train: a bundled recipe, some values changed.
+        // Train a bundled recipe with some values changed.
         Recipe recipe = Recipe.load("quickstart")
                 .with("model.generator.image=32")
                 .with("train.epochs=2")
@@ -72,7 +70,7 @@ public final class EmbeddingExample {
             trainer.run();
         }
 
-        // Predict: a Model may be shared by threads, each with a Predictor of its own.
+        // Predict. Threads may share a Model; each thread needs its own Predictor.
         Model model = Model.load(folder.resolve("best.safetensors"));
         try (Predictor predictor = model.predictor(cpu, 1)) {
             byte[] photograph = new byte[predictor.imageBytes()];

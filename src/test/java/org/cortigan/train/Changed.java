@@ -3,44 +3,44 @@ package org.cortigan.train;
 
 import java.nio.ByteBuffer;
 
-/** Data whose responses are not as they were. */
-record Changed(TrainingData of, Change change) implements TrainingData {
+/** Training data with changed responses. */
+record Changed(TrainingData original, Change change) implements TrainingData {
     interface Change {
-        /** @param at where the photograph's first response lies, f32 */
+        /** @param at byte offset of the photograph's first response, f32 */
         void to(int photograph, ByteBuffer responses, int at);
     }
 
-    /** One vertex' response to one photograph is not finite. */
-    static Changed hole(TrainingData of, int photograph, int vertex) {
-        return new Changed(of, (i, r, at) -> {
+    /** Makes the response of one vertex to one photograph NaN. */
+    static Changed withNan(TrainingData original, int photograph, int vertex) {
+        return new Changed(original, (i, r, at) -> {
             if (i == photograph) r.putFloat(at + 4 * vertex, Float.NaN);
         });
     }
 
     @Override
     public int count() {
-        return of.count();
+        return original.count();
     }
 
     @Override
     public int leftVertices() {
-        return of.leftVertices();
+        return original.leftVertices();
     }
 
     @Override
     public int rightVertices() {
-        return of.rightVertices();
+        return original.rightVertices();
     }
 
     @Override
     public void image(int i, ByteBuffer into) {
-        of.image(i, into);
+        original.image(i, into);
     }
 
     @Override
     public void responses(int i, ByteBuffer into) {
         int at = into.position();
-        of.responses(i, into);
+        original.responses(i, into);
         change.to(i, into, at);
     }
 }

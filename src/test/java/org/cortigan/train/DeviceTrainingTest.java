@@ -28,13 +28,13 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training on a device with memory and a stream of its own, here the simulation. */
+/** Trains on a device with its own memory and stream, here the simulation. */
 @Tag("slow")
 class DeviceTrainingTest {
-    /** What a run gave: losses as a listener heard them, and all variables. */
+    /** The results of a run: the losses that a listener received, all variables, and the epochs' means. */
     record Outcome(List<Double> losses, Map<String, float[]> state, List<Map<String, Double>> epochs) {}
 
-    /** Small: the simulation takes some milliseconds for every launch. */
+    /** A small data set, because the simulation takes some milliseconds for every launch. */
     static final TrainingData TOY = new TrainerTest.Toy(15, 5, 6, 16);
 
     static Recipe recipe(String... options) {
@@ -60,7 +60,7 @@ class DeviceTrainingTest {
                 if (step == stopAt) t.requestStop();
             }));
             t.addListener(Listeners.onEpoch(e -> {
-                assertEquals(e.step(), before + losses.size(), "the epoch's losses were all told before");
+                assertEquals(e.step(), before + losses.size(), "the listener received all losses before the end of the epoch");
                 epochs.add(e.means());
             }));
             t.run();
@@ -82,7 +82,7 @@ class DeviceTrainingTest {
     }
 
     @Test
-    void dataOnTheDeviceGiveTheSameBatches() {
+    void dataOnTheDeviceGivesTheSameBatches() {
         for (String shuffle : new String[] {"false", "true"}) {
             Recipe r = recipe("train.shuffle_pairs=" + shuffle, "loss.gan_weight=0", "train.validation=0.2");
             SimDevice d = new SimDevice(false);
@@ -115,10 +115,10 @@ class DeviceTrainingTest {
     }
 
     @Test
-    void spectralGradientsAreNeverMade() {
+    void spectralGradientsStayFactored() {
         for (String mode : new String[] {"step", "torch"}) {
             Graph g = step(Recipe.load("vit-gan").with("model.discriminator.spectral_norm=" + mode), 2);
-            List<String> made = g.nodes().stream()
+            List<String> inGraph = g.nodes().stream()
                     .map(n -> n.op().name())
                     .filter("spectral_norm_grad"::equals)
                     .toList();
@@ -126,13 +126,13 @@ class DeviceTrainingTest {
                     .map(n -> n.op().name())
                     .filter(n -> n.startsWith("spectral_norm_"))
                     .toList();
-            assertTrue(!made.isEmpty(), mode);
+            assertTrue(!inGraph.isEmpty(), mode);
             assertEquals(List.of("spectral_norm_lambda"), run, mode);
         }
     }
 
     @Test
-    void recomputationTakesAThirdOfTheArenaOfVitB() {
+    void recomputationSavesAQuarterOfTheArenaOfVitB() {
         Graph g = step(Recipe.load("vit-gan"), 32);
         long kept = Session.plan(g, new NullDevice()).report().arenaBytes();
         long again = Session.plan(Recompute.cheap(g), new NullDevice()).report().arenaBytes();
@@ -143,29 +143,29 @@ class DeviceTrainingTest {
     void checkpointsMoveBetweenDevices(@TempDir Path dir) {
         Recipe r = recipe("train.epochs=2");
         Device cpu = CpuDevice.best(2), sim = new SimDevice(false);
-        for (Device[] way : new Device[][] {{cpu, sim}, {sim, cpu}}) {
-            Path folder = dir.resolve(way[0].name().substring(0, 3));
+        for (Device[] devices : new Device[][] {{cpu, sim}, {sim, cpu}}) {
+            Path folder = dir.resolve(devices[0].name().substring(0, 3));
             RunFolder.create(folder);
-            Outcome whole = run(r, way[0]);
-            run(r, TOY, way[0], folder, null, 1);
-            Outcome rest = run(r, TOY, way[1], null, RunFolder.last(folder), -1);
+            Outcome whole = run(r, devices[0]);
+            run(r, TOY, devices[0], folder, null, 1);
+            Outcome rest = run(r, TOY, devices[1], null, RunFolder.last(folder), -1);
             double last = whole.losses.get(whole.losses.size() - 1), got = rest.losses.get(rest.losses.size() - 1);
-            assertEquals(whole.losses.size(), rest.losses.size() + (way[0] == sim ? 2 : 1));
-            // the kernels' sums differ in their order: after a handful of updates by little
+            assertEquals(whole.losses.size(), rest.losses.size() + (devices[0] == sim ? 2 : 1));
+            // the kernels sum in different orders, so results differ slightly after a handful of updates
             assertEquals(last, got, 0.01 * Math.abs(last));
         }
     }
 
     @Test
-    void updatesLeftOutAreCountedAndAPausedRunGivesTheSameBits(@TempDir Path dir) {
+    void skippedUpdatesAreCountedAndAResumedRunGivesTheSameBits(@TempDir Path dir) {
         Recipe r = recipe("train.epochs=2", "model.discriminator.spectral_norm=none");
-        TrainingData data = Changed.hole(TOY, 7, 0);
+        TrainingData data = Changed.withNan(TOY, 7, 0);
         Outcome whole = run(r, data, new SimDevice(false), null, null, -1);
         int bad = -1;
         for (int i = 0; i < whole.losses.size() && bad < 0; i++) if (Double.isNaN(whole.losses.get(i))) bad = i + 1;
-        assertTrue(bad > 0, "the hole was met");
+        assertTrue(bad > 0, "a batch had the NaN");
         for (float f : whole.state.get("generator.head.weight")) assertTrue(Float.isFinite(f));
-        // the step under way when the stop is asked for is the one whose update is left out, or the one after it
+        // when the stop is requested, the step in flight is the one whose update is skipped, or the one after it
         for (int stop : new int[] {bad - 1, bad}) {
             if (stop < 1) continue;
             Path folder = dir.resolve("stop" + stop);
@@ -180,7 +180,7 @@ class DeviceTrainingTest {
     }
 
     @Test
-    void tooLittleMemorySaysHowMuchAndWhatFits() {
+    void tooLittleMemoryNamesTheShortageAndWhatFits() {
         SimDevice d = new SimDevice(false);
         Recipe r = recipe("train.batch=8", "train.data_on_device=no");
         String none = tooLittle(r, d, 1);
@@ -195,7 +195,7 @@ class DeviceTrainingTest {
         new Trainer(r.with("train.batch", fits), TOY, d, null).close();
         d.freeBytes(need);
         new Trainer(r, TOY, d, null).close();
-        // the data do not fit beside the step: auto leaves them on the host, yes says so
+        // the data do not fit next to the step: auto leaves them on the host, yes is refused
         Recipe two = r.with("train.batch", 2);
         long small = needed(tooLittle(two, d, 1));
         d.freeBytes(small);

@@ -31,9 +31,9 @@ import org.cortigan.op.PearsonMoments;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Correlation where the predictions are made, against the host's. */
+/** Compares the correlation computed on the device of the predictions with the host's. */
 class EvaluationTest {
-    /** A batch of its responses is more than the inputs that travel with every run. */
+    /** Data of which a batch of responses is larger than the inputs that are copied with every run. */
     static final TrainingData WIDE = new TrainerTest.Toy(15, 40, 41, 16);
 
     static Model trained(Path folder, Device device) {
@@ -45,12 +45,15 @@ class EvaluationTest {
         return Model.load(RunFolder.last(folder));
     }
 
-    /** Over batches of 4 of which the last has fewer; twice, as a predictor evaluates after every epoch. */
+    /**
+     * Evaluates in batches of 4, the last of which is smaller; repeatedly, because a predictor evaluates after every
+     * epoch.
+     */
     static void agrees(Model m, Device d) {
         TrainingData data =
                 new Changed(WIDE, (i, responses, at) -> responses.putFloat(at, 0.1f)); // one vertex is constant
         int[] all = IntStream.range(0, data.count()).toArray();
-        double tolerance = d.reference() ? 1e-6 : 1e-12; // the host has the reference's predictions rounded to f32
+        double tolerance = d.reference() ? 1e-6 : 1e-12; // the host gets the reference's predictions rounded to f32
         try (Predictor plain = m.predictor(d, 4);
                 Predictor p = m.evaluator(d, 4, "")) {
             PearsonAccumulator want = Ensemble.evaluate(plain, data, all), got = Ensemble.evaluate(p, data, all);
@@ -69,15 +72,15 @@ class EvaluationTest {
             assertEquals(0, Ensemble.evaluate(p, data, new int[0]).images());
             for (Predictor x : List.of(plain, p)) {
                 InputException e =
-                        assertThrows(InputException.class, () -> Ensemble.evaluate(x, Changed.hole(data, 6, 1), all));
+                        assertThrows(InputException.class, () -> Ensemble.evaluate(x, Changed.withNan(data, 6, 1), all));
                 assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
             }
-            assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), "what was not finite is forgotten");
+            assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), "the refused batch left no trace");
         }
     }
 
     @Test
-    void momentsOfADeviceGiveTheHostsCorrelation(@TempDir Path dir) {
+    void momentsOfADeviceMatchTheHostsCorrelation(@TempDir Path dir) {
         long live = Memory.live();
         Model m = trained(dir, CpuDevice.best(2));
         for (Device d : new Device[] {CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false)})
@@ -95,9 +98,12 @@ class EvaluationTest {
         return d;
     }
 
-    /** In double, to its rounding: of these blocks, prediction and target about 1000, column 2 constant in both. */
+    /**
+     * Checks the moments to the rounding of double. Predictions and targets are near 1000; column 2 is constant in
+     * both.
+     */
     @Test
-    void momentsAreExactInDoubleAndConstantColumnsAreExactlyConstant() {
+    void momentsAreExactAndConstantColumnsAreExactlyConstant() {
         int b = 70, v = 37;
         int[] blocks = {70, 1, 0, 64, 33};
         for (Device d : devices()) {
@@ -131,7 +137,7 @@ class EvaluationTest {
                         else if (i == 2) assertEquals(0, m.get(row * v + i), d.name());
                         else assertNotEquals(0, m.get(row * v + i));
                 assertTrue(got.merge(m, want.images()));
-                // a sum of 168 squares, each the difference of numbers a thousand times as large as itself
+                // a sum of 168 squares of differences; the numbers are a thousand times as large as their differences
                 assertArrayEquals(want.r(), got.r(), 168 * 1000 * 0x1p-52, d.name());
                 assertEquals(1, got.constantPredictions());
                 s.input("rows").set(1, 1);

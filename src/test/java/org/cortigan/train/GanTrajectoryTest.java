@@ -24,7 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Eight steps of tiny GANs of every kind of generator, readout and discriminator against PyTorch
+ * Compares eight steps of tiny GANs with PyTorch's, for every kind of generator, readout and discriminator
  * (tools/golden_gans.py).
  */
 @Tag("slow")
@@ -132,7 +132,7 @@ class GanTrajectoryTest {
                 s -> losses(s, c.regions.size()));
     }
 
-    /** In the golden file's order. */
+    /** The losses in the golden file's order. */
     private static double[] losses(Session s, int regions) {
         List<Double> all = new ArrayList<>();
         List<StepOutput> order = List.of(
@@ -151,19 +151,20 @@ class GanTrajectoryTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void theDoubleReferenceGoesTorchsWay(Case c) {
+    void theDoubleReferenceMatchesPyTorch(Case c) {
         Trajectory.Outcome o = run(c, CpuDevice.doubleReference(), DType.F32);
-        // both in double; rates and weights are the same decimals, so that eight updates differ by rounding alone
+        // both sides compute in double from the same decimal rates and weights, so eight updates differ only by
+        // rounding
         for (double e : o.losses()) assertTrue(e < 1e-9, "losses differ by " + e);
         assertEquals(0, o.parameters(), 1e-9);
     }
 
     @ParameterizedTest
     @MethodSource("cases")
-    void floatKernelsStayNearIt(Case c) {
+    void floatKernelsStayNearPyTorch(Case c) {
         for (Device d : List.of(CpuDevice.best(2), new SimDevice(false))) {
             Trajectory.Outcome o = run(c, d, DType.F32);
-            // the bounds of TrajectoryTest, which gives their reasons
+            // the bounds of TrajectoryTest, which explains them
             assertTrue(o.losses()[0] < 1e-5, d.name() + ": first losses differ by " + o.losses()[0]);
             assertTrue(o.losses()[STEPS - 1] < 1e-2, d.name() + ": last losses differ by " + o.losses()[STEPS - 1]);
             assertTrue(o.parameters() < STEPS * 2e-3, d.name() + ": parameters differ by " + o.parameters());
@@ -172,9 +173,9 @@ class GanTrajectoryTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void bf16ProductsStayNearIt(Case c) {
+    void bf16ProductsStayNearPyTorch(Case c) {
         CpuDevice cpu = CpuDevice.best(2);
-        Assumptions.assumeTrue(cpu.supportsBf16(), "no avx512bf16 here");
+        Assumptions.assumeTrue(cpu.supportsBf16(), "this CPU has no avx512bf16");
         Trajectory.Outcome o = run(c, cpu, DType.BF16);
         // bf16 has 8 bits: products of a few layers are off by a few 2^-8
         assertTrue(o.losses()[0] < 0.1, "first losses differ by " + o.losses()[0]);

@@ -23,7 +23,7 @@ class ImageSplitTest {
     }
 
     @Test
-    void seedAndPartDecide() {
+    void seedAndValidationShareDecideTheSplit() {
         Recipe r = TrainerTest.recipe();
         assertTrue(ImageSplit.isSame(r, r.with("train.batch=4")));
         assertFalse(ImageSplit.isSame(r, r.with("train.seed=7")));
@@ -31,7 +31,7 @@ class ImageSplitTest {
     }
 
     @Test
-    void anEpochHasEachSubjectAsOftenAsItHasBatches() {
+    void anEpochHasOneStepForEachBatchOfEachSubject() {
         SubjectOrder order = new SubjectOrder(new long[] {5, 3}, 1);
         assertEquals(8, order.stepsPerEpoch());
         int[][] epochs = new int[2][];

@@ -18,13 +18,13 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** kill -9 at any moment loses no more than the steps since the last checkpoint, and changes no bit of the result. */
+/** kill -9 at any moment loses at most the steps since the last checkpoint and changes no bit of the result. */
 @Tag("slow")
 class KillTest {
     private static final Recipe RECIPE =
             TrainerTest.recipe("train.epochs=60", "train.checkpoint_steps=1", "optimizer.ema=0.9");
 
-    /** Begins or goes on with the run in the folder args[0]. */
+    /** Starts or resumes the run in the folder args[0]. */
     public static final class Worker {
         public static void main(String[] args) {
             Path folder = Path.of(args[0]);
@@ -57,7 +57,7 @@ class KillTest {
     }
 
     @Test
-    void killedAgainAndAgainARunEndsWithTheSameBits(@TempDir Path dir) throws Exception {
+    void aRunKilledRepeatedlyEndsWithTheSameBits(@TempDir Path dir) throws Exception {
         Path whole = dir.resolve("whole"), killed = dir.resolve("killed");
         Process p = start(whole);
         assertTrue(p.waitFor(2, TimeUnit.MINUTES));
@@ -90,12 +90,12 @@ class KillTest {
                     .filter(n -> !n.startsWith("events.")
                             && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"))
                     .collect(Collectors.toList());
-            // a temporary file of a writer that was killed may be left; never more than one for each kill
+            // a killed writer may leave a temporary file: at most one for each kill
             assertTrue(left.size() <= kills, "left behind: " + left);
         }
     }
 
-    /** metrics.csv without the rate, which is a matter of the clock. */
+    /** The rows of metrics.csv without the last column, the rate, which depends on the clock. */
     private static List<String> table(Path folder) throws Exception {
         return Files.readAllLines(folder.resolve("metrics.csv")).stream()
                 .map(l -> l.substring(0, l.lastIndexOf(',')))

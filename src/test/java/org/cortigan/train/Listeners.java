@@ -3,7 +3,7 @@ package org.cortigan.train;
 
 import java.util.function.Consumer;
 
-/** Listeners that are told of one thing. */
+/** Listeners of a single kind of event. */
 final class Listeners {
     interface OnStep {
         /** @param step number of steps done */
@@ -30,7 +30,7 @@ final class Listeners {
         };
     }
 
-    /** Asks a run to stop after a step. */
+    /** Requests a stop after the given step. */
     static TrainerListener stopAt(Trainer t, long last) {
         return onStep((step, loss) -> {
             if (step == last) t.requestStop();

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Checkpoints of version 0.1, of runs of two epochs on {@link TrainerTest#TOY}, go on working. */
+/** Checkpoints of version 0.1, from runs of two epochs on {@link TrainerTest#TOY}, still work. */
 class OldCheckpointTest {
     private static final CpuDevice CPU = CpuDevice.best(2);
     private static final int EPOCHS = 2;
@@ -36,7 +36,7 @@ class OldCheckpointTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"vit-patch", "unet-vit", "cnn-conv"})
-    void predictsAsWellAsWhenItWasWritten(String name) {
+    void anOldCheckpointPredictsAsWellAsWhenItWasWritten(String name) {
         Path file = checkpoint(name);
         int[] heldOut = ImageSplit.of(Recipe.ofCheckpoint(file), TrainerTest.TOY.count())
                 .validation();
@@ -45,14 +45,14 @@ class OldCheckpointTest {
             assertEquals(TrainerTest.TOY.leftVertices() + TrainerTest.TOY.rightVertices(), p.columns());
             double now =
                     Metrics.mean(Ensemble.evaluate(p, TrainerTest.TOY, heldOut).r());
-            // f32 sums in another order on another processor
+            // another CPU sums f32 in another order
             assertEquals(then, now, 1e-4);
         }
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"vit-patch", "unet-vit", "cnn-conv"})
-    void aRunResumesFromItAndReachesItsEnd(String name, @TempDir Path folder) {
+    void aRunResumesFromAnOldCheckpointAndReachesItsEnd(String name, @TempDir Path folder) {
         Path file = checkpoint(name);
         Recipe longer = Recipe.ofCheckpoint(file).with("train.epochs", EPOCHS + 2);
         List<EpochResult> epochs = new ArrayList<>();

@@ -27,12 +27,12 @@ class RunFolderTest {
     }
 
     @Test
-    void aResumedRunDropsWhatCameAfterItsCheckpoint(@TempDir Path dir) throws Exception {
+    void aResumedRunDropsTheEpochsAfterItsCheckpoint(@TempDir Path dir) throws Exception {
         Recipe r = TrainerTest.recipe();
         try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 0)) {
             for (int i = 1; i <= 3; i++) f.epoch(epoch(i));
         }
-        Files.writeString(dir.resolve("metrics.csv"), "4,40,0.2", StandardOpenOption.APPEND); // torn
+        Files.writeString(dir.resolve("metrics.csv"), "4,40,0.2", StandardOpenOption.APPEND); // an incomplete line
         try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 20)) {
             f.epoch(epoch(3));
         }
@@ -41,14 +41,14 @@ class RunFolderTest {
                 List.of("epoch", "1", "2", "3"),
                 lines.stream().map(l -> l.split(",")[0]).toList());
         assertFalse(lines.get(3).contains("NaN"));
-        // what was written as the recipe is the recipe
+        // recipe.yaml holds the recipe
         assertEquals(
                 r.settings().values(),
                 Recipe.load(dir.resolve("recipe.yaml").toString()).settings().values());
     }
 
     @Test
-    void eventFilesAreFramedAsTensorFlowFramesThem(@TempDir Path dir) throws Exception {
+    void eventFilesHaveTensorFlowsFraming(@TempDir Path dir) throws Exception {
         try (EventWriter w = new EventWriter(dir)) {
             w.scalar("train/loss", 0.25, 300);
         }
@@ -70,8 +70,7 @@ class RunFolderTest {
         }
         assertEquals(2, records.size());
         assertTrue(new String(records.get(0), StandardCharsets.ISO_8859_1).endsWith("brain.Event:2"));
-        // wall time (field 1, fixed64), step 300 (field 2, varint), summary (field 5) { value (1) { tag (1), number (2)
-        // } }
+        // field 1: wall time (fixed64); 2: step 300 (varint); 5: summary { 1: value { 1: tag, 2: number } }
         ByteBuffer e = ByteBuffer.wrap(records.get(1)).order(ByteOrder.LITTLE_ENDIAN);
         assertEquals(1 << 3 | 1, e.get());
         assertEquals(System.currentTimeMillis() / 1000.0, e.getDouble(), 60);

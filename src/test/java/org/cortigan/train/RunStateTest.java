@@ -13,7 +13,7 @@ import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
 
 class RunStateTest {
-    /** As version 0.1 wrote it, with updates that were skipped. */
+    /** A state as version 0.1 wrote it, with skipped updates. */
     private static final String JSON = "{\"step\":7,\"steps_per_epoch\":4,\"seed\":3,\"applied_g\":6,\"missed_g\":true,"
             + "\"skipped\":2,\"skipped_in_a_row\":1,\"best\":\"0.25\",\"subjects\":[{\"step\":7,\"applied\":6,"
             + "\"applied_d\":5,\"missed\":true,\"missed_d\":true,\"regions\":99,\"sums\":[\"1.5\",\"NaN\"]}]}";
@@ -27,7 +27,7 @@ class RunStateTest {
     }
 
     @Test
-    void isWrittenAsItWasRead() {
+    void aStateIsWrittenAsItWasRead() {
         assertEquals(JSON, Json.compact(read(JSON).toMap()));
         String begin = Json.compact(fresh(4, 3, 2, 99).toMap());
         assertFalse(begin.contains("missed"), begin);
@@ -44,7 +44,7 @@ class RunStateTest {
     }
 
     @Test
-    void anUpdateUnderWayCountsAsAppliedOnlyWhereItMayBeUnknown() {
+    void anUpdateInFlightCountsAsAppliedOnlyOnAsynchronousDevices() {
         RunState.UpdateCount updates = new RunState.UpdateCount();
         assertEquals(1, updates.next(false, false));
         assertEquals(1, updates.next(true, false));
@@ -52,14 +52,15 @@ class RunStateTest {
         updates.count(true);
         assertEquals(2, updates.next(true, false));
         updates.count(false);
-        // A run that pauses here knows that the update was skipped, one that goes on did not: both count it.
+        // A run that pauses here knows that the update was skipped; a run that goes on did not know. Both count the
+        // update.
         assertEquals(3, updates.next(true, false));
         assertEquals(3, updates.next(true, true));
         assertEquals(2, updates.next(false, false));
     }
 
     @Test
-    void stepsThatAreSkippedAreCountedUntilOneIsComplete() {
+    void skippedStepsAreCountedUntilAStepIsComplete() {
         RunState s = fresh(4, 3, 2, 99);
         s.countStep(false, false);
         s.countStep(true, false);

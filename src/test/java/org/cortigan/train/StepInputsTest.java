@@ -52,7 +52,7 @@ class StepInputsTest {
     }
 
     @Test
-    void everyOutputThatIsNoUpdateIsNamed() {
+    void everyOutputExceptUpdatesIsNamed() {
         Set<StepOutput> seen = EnumSet.noneOf(StepOutput.class);
         for (StepGraph step : kinds()) {
             List<String> inGraph = step.graph().outputs().keySet().stream()
@@ -65,7 +65,7 @@ class StepInputsTest {
     }
 
     @Test
-    void everyKindOfStepHasAllThatIsWritten() {
+    void everyKindOfStepHasTheInputsThatAreWritten() {
         for (StepGraph step : kinds())
             try (Variables vars = new Variables(CPU);
                     Session s = new Session(step.graph(), CPU, vars)) {

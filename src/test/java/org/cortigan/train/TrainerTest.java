@@ -45,7 +45,7 @@ import org.junit.jupiter.api.io.TempDir;
 class TrainerTest {
     private static final CpuDevice CPU = CpuDevice.best(2);
 
-    /** Responses that are smooth functions of the photograph's brightness in four quarters. */
+    /** Data whose responses are smooth functions of the photograph's brightness in four quarters. */
     record Toy(int count, int leftVertices, int rightVertices, int size) implements TrainingData {
         @Override
         public void image(int i, ByteBuffer into) {
@@ -82,7 +82,7 @@ class TrainerTest {
         return r;
     }
 
-    /** Options that make a network small, by its section; others are trained as their defaults make them. */
+    /** Options that make a network small, by its section. Networks without an entry have their default size. */
     private static final Map<String, List<String>> SMALL = Map.of(
             "model.generator.cnn", List.of("channels=[4, 8]", "hidden=12"),
             "model.generator.unet", List.of("channels=[4, 8, 8]", "decoder=2", "hidden=12"),
@@ -108,7 +108,7 @@ class TrainerTest {
         a.forEach((k, v) -> assertArrayEquals(v, b.get(k), k));
     }
 
-    private static Map<String, float[]> whole(Recipe r) {
+    private static Map<String, float[]> stateAfterRun(Recipe r) {
         try (Trainer t = new Trainer(r, TOY, CPU, null)) {
             assertTrue(t.run());
             return state(t);
@@ -116,13 +116,13 @@ class TrainerTest {
     }
 
     @Test
-    void learnsAndIsTheSameTwice() {
+    void trainingLearnsAndIsReproducible() {
         List<EpochResult> seen = new ArrayList<>();
         Recipe r = recipe("train.epochs=30");
         try (Trainer t = new Trainer(r, TOY, CPU, null)) {
             t.addListener(Listeners.onEpoch(seen::add));
             t.run();
-            same(state(t), whole(r));
+            same(state(t), stateAfterRun(r));
         }
         assertEquals(30, seen.size());
         assertTrue(
@@ -211,7 +211,7 @@ class TrainerTest {
 
     @Test
     @Tag("slow")
-    void everyGeneratorTakesEveryReadout(@TempDir Path dir) {
+    void everyGeneratorTrainsWithEveryReadout(@TempDir Path dir) {
         for (String type : Backbone.types().names())
             for (ReadoutHead readout : ReadoutHead.values()) {
                 String[] g = small("model.generator.", type);
@@ -238,7 +238,7 @@ class TrainerTest {
     }
 
     @Test
-    void resumedIsUninterruptedBitForBit(@TempDir Path dir) {
+    void aResumedRunEqualsAnUninterruptedRunBitForBit(@TempDir Path dir) {
         String[] unet = {
             "model.generator.type=unet",
             "model.generator.unet.channels=[4, 8]",
@@ -250,7 +250,7 @@ class TrainerTest {
             Recipe r = recipe(o, "model.discriminator.spectral_norm=torch");
             if (o.contains("ema")) for (String u : unet) r = r.with(u);
             Recipe used = r;
-            Map<String, float[]> want = whole(r);
+            Map<String, float[]> want = stateAfterRun(r);
             Path folder = dir.resolve(Integer.toHexString(o.hashCode()));
             RunFolder.create(folder);
             for (int stopAt : new int[] {3, 10, 12, 23}) {
@@ -294,7 +294,7 @@ class TrainerTest {
     }
 
     @Test
-    void aCheckpointOfFlatKeysIsResumedByTheSameModelWhateverOtherNetworksAre() {
+    void aCheckpointWithFlatKeysResumesWhateverTheUnusedNetworksAre() {
         Recipe same = recipe(
                 "train.epochs=2",
                 "model.generator.type=cnn",
@@ -331,7 +331,7 @@ class TrainerTest {
         try (Predictor p = m.predictor(CPU, 8)) {
             double[] r = Ensemble.evaluate(p, TOY, held).r();
             assertEquals(validated[0], Metrics.mean(r), 1e-12);
-            // arrays and direct buffers give the same
+            // arrays and direct buffers give the same predictions
             ByteBuffer rgb = ByteBuffer.allocateDirect(3 * p.imageBytes());
             for (int i = 0; i < 3; i++) TOY.image(i, rgb);
             rgb.flip();
@@ -434,12 +434,12 @@ class TrainerTest {
             long[] at = new long[2];
             long per = t.stepsPerEpoch();
             t.addListener(Listeners.onStep((step, loss) -> {
-                // two steps of one epoch, long after everything has been compiled
+                // two steps of one epoch, long after the JIT has compiled everything
                 if (step == 36 * per + 1) at[0] = threads.getThreadAllocatedBytes(me);
                 if (step == 36 * per + per - 1) at[1] = threads.getThreadAllocatedBytes(me);
             }));
             t.run();
-            // an iterator over the listeners and the queue's locks: nothing that grows with the model
+            // allowed are an iterator over the listeners and the queue's locks, but nothing that grows with the model
             assertTrue(
                     at[1] - at[0] <= 512 * (per - 2), "bytes allocated in " + (per - 2) + " steps: " + (at[1] - at[0]));
         }
@@ -451,8 +451,8 @@ class TrainerTest {
     }
 
     @Test
-    void withoutTheGuardTheCorrelationLossDivergesWithItItDoesNot() {
-        // A head that starts near 0 predicts nearly the same for all photographs: r's gradient has no bound there.
+    void theCorrelationLossDivergesOnlyWithoutTheGuard() {
+        // A head that starts near 0 predicts nearly the same for all photographs. There the gradient of r is unbounded.
         String[] flat = {
             "loss.pixel_weight=0",
             "loss.gan_weight=0",
@@ -506,7 +506,7 @@ class TrainerTest {
         }
     }
 
-    private static final ModelConfig.Subject SUBJECT_1 = new ModelConfig.Subject("", 19004, 20544);
+    private static final ModelConfig.Subject CHALLENGE_SUBJECT = new ModelConfig.Subject("", 19004, 20544);
 
     @Test
     void everyBundledRecipeFits() {
@@ -514,11 +514,11 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             TrainSettings train = TrainSettings.of(r);
-            StepSettings.of(r, List.of(SUBJECT_1), train.compute());
+            StepSettings.of(r, List.of(CHALLENGE_SUBJECT), train.compute());
         }
     }
 
-    /** Regions as many and as large as a recipe's grouping would have: 25 for the functional ROIs. */
+    /** Regions in the number and sizes that a recipe's grouping has: 25 for the functional ROIs. */
     private static List<Region> regions(Recipe r) {
         String per = r.section("model").section("discriminator").text("per");
         if (!per.equals("classes")) return Regions.of(per, Regions.Order.STORED, 19004, 20544);
@@ -535,9 +535,9 @@ class TrainerTest {
     void everyRecipesArenaIsNearItsLowerBound() {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
-            StepSettings settings = StepSettings.of(r, List.of(SUBJECT_1), DType.F32);
+            StepSettings settings = StepSettings.of(r, List.of(CHALLENGE_SUBJECT), DType.F32);
             int batch = TrainSettings.of(r).batch();
-            StepGraph g = new StepGraph(settings, SUBJECT_1, regions(r), batch, 0);
+            StepGraph g = new StepGraph(settings, CHALLENGE_SUBJECT, regions(r), batch, 0);
             PlanReport report = Session.plan(g.graph(), new NullDevice()).report();
             assertTrue(report.fragmentation() <= 1.15, name + ": " + report);
         }

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training through the CUDA device's own code on a simulated CUDA runtime. */
+/** Trains with the CUDA device's own code on a simulated CUDA runtime. */
 @Tag("cuda")
 class TrainingCudaTest {
     @BeforeEach
@@ -32,7 +32,7 @@ class TrainingCudaTest {
     }
 
     @Test
-    void stepsHaveTheSimulationsBitsAndNothingLeaks() {
+    void stepsMatchTheSimulationBitForBitAndNothingLeaks() {
         long memory = Memory.live();
         for (String where : new String[] {"yes", "no"}) {
             Recipe r = DeviceTrainingTest.recipe("train.epochs=2", "train.data_on_device=" + where);
@@ -44,7 +44,7 @@ class TrainingCudaTest {
             try (Device d = Devices.open("cuda:0", 0)) {
                 DeviceTrainingTest.same(want, DeviceTrainingTest.run(r, d));
             }
-            assertTrue(SimulatedCuda.graphLaunches() - launches >= 5, "replayed");
+            assertTrue(SimulatedCuda.graphLaunches() - launches >= 5, "the step was replayed");
             assertEquals(0, SimulatedCuda.live());
             assertEquals(0, SimulatedCuda.usedBytes());
         }
@@ -52,7 +52,7 @@ class TrainingCudaTest {
     }
 
     @Test
-    void anErrorInTheMiddleEndsTheRunAndGivesEverythingBack() {
+    void anErrorDuringARunEndsItAndFreesEverything() {
         long memory = Memory.live();
         for (String call :
                 new String[] {"cudaGraphLaunch", "cudaEventSynchronize", "cudaMemcpyAsync", "cudaStreamWaitEvent"}) {
@@ -78,7 +78,7 @@ class TrainingCudaTest {
     }
 
     @Test
-    void theDevicesFreeMemoryIsComparedBeforeTheFirstStep() {
+    void freeMemoryIsCheckedBeforeTheFirstStep() {
         SimulatedCuda.memory(100_000);
         try (Device d = Devices.open("cuda:0", 0)) {
             InputException e = assertThrows(
@@ -90,14 +90,14 @@ class TrainingCudaTest {
     }
 
     @Test
-    void evaluationOnTheCardIsTheProcessors(@TempDir Path dir) {
+    void evaluationOnTheCardMatchesTheCpus(@TempDir Path dir) {
         int[] all = IntStream.range(0, EvaluationTest.WIDE.count()).toArray();
         try (Device d = Devices.open("cuda:0", 0)) {
             Model m = EvaluationTest.trained(dir, d);
             EvaluationTest.agrees(m, d);
             try (Predictor card = m.evaluator(d, 4, "");
                     Predictor cpu = m.evaluator(CpuDevice.best(2), 4, "")) {
-                // predictions of f32 whose sums are in another order
+                // f32 predictions that sum in another order
                 double[] want = Ensemble.evaluate(cpu, EvaluationTest.WIDE, all).r();
                 assertArrayEquals(
                         want, Ensemble.evaluate(card, EvaluationTest.WIDE, all).r(), 1e-3);
@@ -107,7 +107,7 @@ class TrainingCudaTest {
     }
 
     @Test
-    void aRunThatValidatesNeedsNoMoreMemoryThanWasSaid() {
+    void aValidatingRunNeedsNoMoreMemoryThanAnnounced() {
         Recipe r = DeviceTrainingTest.recipe("train.validation=0.4", "train.data_on_device=no");
         try (Device d = Devices.open("cuda:0", 0)) {
             SimulatedCuda.memory(1);
@@ -121,7 +121,7 @@ class TrainingCudaTest {
     }
 
     @Test
-    void aStepAsksForItsGraphAndNothingElse() {
+    void aStepLaunchesItsGraphAndNothingElse() {
         try (Device d = Devices.open("cuda:0", 0);
                 Trainer t = new Trainer(DeviceTrainingTest.recipe(), DeviceTrainingTest.TOY, d, null)) {
             long host = SimulatedCuda.hostAllocations();
@@ -133,16 +133,16 @@ class TrainingCudaTest {
             for (int i = 0; i < 4; i++) s.run();
             s.synchronize();
             long launches = SimulatedCuda.graphLaunches();
-            long[] before = asked();
+            long[] before = runtimeCalls();
             for (int i = 0; i < 10; i++) s.run();
             assertEquals(10, SimulatedCuda.graphLaunches() - launches);
-            assertArrayEquals(before, asked(), "allocations, copies and waits besides the graph's");
+            assertArrayEquals(before, runtimeCalls(), "allocations, copies and waits outside the graph");
             s.synchronize();
         }
         assertEquals(0, SimulatedCuda.live());
     }
 
-    private static long[] asked() {
+    private static long[] runtimeCalls() {
         return new long[] {
             SimulatedCuda.deviceAllocations(),
             SimulatedCuda.hostAllocations(),

@@ -20,11 +20,11 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training with NVIDIA's libraries, simulated: strict about addresses, descriptions and workspaces. */
+/** Trains with simulated NVIDIA libraries, which are strict about addresses, descriptors and workspaces. */
 @Tag("cuda")
 class VendorTrainingCudaTest {
     @Test
-    void librariesTakeAllProductsOfAStep(@TempDir Path cache) {
+    void librariesComputeAllProductsOfAStep(@TempDir Path cache) {
         SimulatedCuda.reset();
         String own = System.setProperty("cortigan.cuda.ownProducts", "false");
         String folder = System.setProperty("cortigan.cuda.cache", cache.toString());
