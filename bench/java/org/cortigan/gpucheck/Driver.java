@@ -98,19 +98,19 @@ final class Driver {
     }
 
     private void stage(Stage s, double share, Card card) throws Exception {
-        double most = left() * share;
+        double limit = left() * share;
         if (left() < 1) {
             ended(s.name, null, "not started: the call ran out of time");
             publish();
             return;
         }
-        System.out.printf("== %s, at most %.0f s of %.0f%n", s.name, most, left());
-        long t = System.nanoTime(), deadline = t + (long) (most * 1e9);
+        System.out.printf("== %s, at most %.0f s of %.0f%n", s.name, limit, left());
+        long t = System.nanoTime(), deadline = t + (long) (limit * 1e9);
         card.begin();
         ExecutorService pool = Executors.newFixedThreadPool(s.lanes);
         try {
             List<Future<?>> all = new ArrayList<>();
-            for (Command c : s.commands.of(most)) all.add(pool.submit(() -> work(s, c, deadline)));
+            for (Command c : s.commands.of(limit)) all.add(pool.submit(() -> work(s, c, deadline)));
             for (Future<?> f : all) f.get();
         } catch (ExecutionException e) {
             ended(s.name, null, "" + e.getCause());
@@ -128,7 +128,7 @@ final class Driver {
                 "seconds",
                 Math.round(seconds * 10) / 10.0,
                 "share",
-                Math.round(most)));
+                Math.round(limit)));
         if (clocks != null) {
             clocks.put("name", s.name);
             results.add(clocks);
@@ -363,7 +363,7 @@ final class Driver {
      * tool's summary.
      */
     private Stage sanitizer(String tool, double seconds) {
-        return new Stage("sanitizer", seconds, 60, 1, most -> {
+        return new Stage("sanitizer", seconds, 60, 1, limit -> {
             Path program = Card.tool("compute-sanitizer");
             if (program == null) {
                 ended("sanitizer", tool, "not measured: no compute-sanitizer on the PATH or in /usr/local/cuda/bin");
@@ -376,7 +376,7 @@ final class Driver {
                     "ops",
                     "--sample",
                     "--seconds",
-                    "" + Math.max(1, Math.round(most - 8))));
+                    "" + Math.max(1, Math.round(limit - 8))));
             return List.of(new Command(w, false, true));
         });
     }

@@ -126,12 +126,13 @@ public final class OpCheck {
     static void checkGuards(Session s, OpCase c) {
         ByteBuffer view = readArena(s);
         for (long[] b : s.plan().intervals()) {
-            for (long at = b[0] + b[1]; at < b[0] + b[1] + GUARD; at++) {
+            long offset = b[0], bytes = b[1], end = offset + bytes;
+            for (long at = end; at < end + GUARD; at++) {
                 boolean inside = false; // another buffer may use these bytes at another time
                 for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
                 if (!inside && view.get((int) at) != PATTERN)
                     throw new AssertionError(
-                            c.name() + ": written past the end of the buffer at " + b[0] + "+" + b[1] + ", byte " + at);
+                            c.name() + ": written past the end of the buffer at " + offset + "+" + bytes + ", byte " + at);
             }
         }
     }

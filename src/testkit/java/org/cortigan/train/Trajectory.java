@@ -145,10 +145,10 @@ public final class Trajectory {
 
     /** The largest absolute difference. */
     private static double worst(double[] want, Storage x) {
-        double most = 0;
+        double largest = 0;
         double[] got = x.toDoubles();
-        for (int i = 0; i < want.length; i++) most = Math.max(most, Math.abs(want[i] - got[i]));
-        return most;
+        for (int i = 0; i < want.length; i++) largest = Math.max(largest, Math.abs(want[i] - got[i]));
+        return largest;
     }
 
     private static double[] doubles(SafeTensors t, String name) {
