@@ -40,7 +40,7 @@ class AlgorithmCacheTest {
     }
 
     @Test
-    void manyFindingsCostFewWrites() {
+    void manyEntriesAreSavedByFewWrites() {
         try (AlgorithmCache c = open(5000)) {
             for (int i = 0; i < 500; i++) c.put("problem " + i, entry(i));
             assertEquals(0, c.writes());
@@ -56,7 +56,7 @@ class AlgorithmCacheTest {
     }
 
     @Test
-    void findingsAreWrittenSomeTimeAfterwardsWithoutFurtherOnes() throws Exception {
+    void entriesAreSavedAfterADelayEvenIfNoMoreFollow() throws Exception {
         try (AlgorithmCache c = open(50)) {
             c.put("a", entry(1));
             for (int i = 0; i < 200 && c.writes() == 0; i++) Thread.sleep(50);
@@ -72,7 +72,7 @@ class AlgorithmCacheTest {
     }
 
     @Test
-    void whatOthersWroteMeanwhileStays() {
+    void entriesOfOtherProcessesAreKept() {
         try (AlgorithmCache a = open(5000);
                 AlgorithmCache b = open(5000)) {
             a.put("both", entry(1));
@@ -82,11 +82,11 @@ class AlgorithmCacheTest {
         }
         try (AlgorithmCache c = open(5000)) {
             for (String k : List.of("a", "b")) assertNotNull(c.get(k), k);
-            same(entry(1), c.get("both"), "the last that was written");
+            same(entry(1), c.get("both"), "the entry written last");
         }
     }
 
-    /** Writes one finding at a time, every few milliseconds. */
+    /** A process that adds one entry every few milliseconds. */
     static final class Writer {
         public static void main(String[] a) throws Exception {
             try (AlgorithmCache c = new AlgorithmCache(Path.of(a[0]), 1, s -> {
@@ -106,7 +106,7 @@ class AlgorithmCacheTest {
 
     @Test
     @Tag("slow")
-    void processesThatWriteAtOnceLoseNothing() throws Exception {
+    void concurrentProcessesLoseNoEntries() throws Exception {
         Path file = folder.resolve("sub/algorithms.json");
         List<Process> all = new ArrayList<>();
         for (String name : List.of("one ", "two ", "killed "))
@@ -130,7 +130,7 @@ class AlgorithmCacheTest {
     }
 
     @Test
-    void aNamedFileLiesBeneathTheUsers() throws Exception {
+    void theUsersEntriesOverrideThoseOfANamedFile() throws Exception {
         try (AlgorithmCache c = open(5000)) {
             c.put("a", entry(1));
             c.put("b", entry(2));
@@ -147,8 +147,8 @@ class AlgorithmCacheTest {
                 same(entry(7), c.get("a"), "a");
                 same(entry(2), c.get("b"), "b");
             }
-            assertEquals(text, Files.readString(more), "it is only read");
-            assertTrue(!Files.readString(folder.resolve("sub/algorithms.json")).contains("\"b\""), "nor copied");
+            assertEquals(text, Files.readString(more), "the named file is only read");
+            assertTrue(!Files.readString(folder.resolve("sub/algorithms.json")).contains("\"b\""), "entries of the named file are not copied");
             Files.writeString(more, "{");
             try (AlgorithmCache c = open(5000)) {
                 assertNull(c.get("b"));

@@ -43,7 +43,7 @@ import org.cortigan.prof.Ceilings;
 import org.cortigan.prof.Profile;
 import org.junit.jupiter.api.Test;
 
-/** Products through cuBLASLt's interface, computed by a simulation of it. */
+/** Matrix products through cuBLASLt's interface, computed by a simulation of the library. */
 class CublasLtCudaTest extends VendorCudaTest {
     private static float[] numbers(int n, int seed) {
         float[] f = new float[n];
@@ -51,7 +51,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         return f;
     }
 
-    /** Three runs, so that launched, recorded and replayed products are seen; the last one's result. */
+    /** Runs a product three times (launched, recorded and replayed) and returns the result of the last run. */
     private static float[] product(
             Device d, int m, int n, int k, boolean ta, boolean tb, boolean bias, boolean scale, DType in, DType out) {
         Graph g = new Graph();
@@ -77,7 +77,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void everyCombinationGivesTheProduct() {
+    void everyCombinationMatchesTheCpu() {
         List<String> said = new ArrayList<>();
         int[][] shapes = {{1, 1, 1}, {3, 5, 7}, {17, 33, 20}, {2, 301, 3}};
         DType[][] types = {
@@ -91,27 +91,28 @@ class CublasLtCudaTest extends VendorCudaTest {
                         boolean ta = (t & 1) != 0, tb = (t & 2) != 0, bias = (t & 4) != 0, scale = (t & 8) != 0;
                         if (ty[0] != ty[1] && ty[0] == DType.F32 && t > 3
                                 || ty[0] == DType.BF16 && !own.supports(DType.BF16)) continue;
-                        float[] want = product(own, s[0], s[1], s[2], ta, tb, bias, scale, ty[0], ty[1]);
-                        float[] got = product(d, s[0], s[1], s[2], ta, tb, bias, scale, ty[0], ty[1]);
+                        int m = s[0], n = s[1], k = s[2];
+                        float[] want = product(own, m, n, k, ta, tb, bias, scale, ty[0], ty[1]);
+                        float[] got = product(d, m, n, k, ta, tb, bias, scale, ty[0], ty[1]);
                         double largest = 1;
                         for (float w : want) largest = Math.max(largest, Math.abs(w));
-                        // sums of k products; a bf16 result is rounded once more, and its bias before that
-                        double tol = (s[2] + 4) * 0x1p-23 * largest + (ty[1] == DType.BF16 ? 2 * 0x1p-8 * largest : 0);
+                        // sums of k products; a bf16 result is rounded twice: before and after its bias is added
+                        double tol = (k + 4) * 0x1p-23 * largest + (ty[1] == DType.BF16 ? 2 * 0x1p-8 * largest : 0);
                         for (int i = 0; i < want.length; i++)
                             assertEquals(
                                     want[i],
                                     got[i],
                                     tol,
-                                    s[0] + "x" + s[1] + "x" + s[2] + " case " + t + " " + ty[0] + " " + ty[1]);
+                                    m + "x" + n + "x" + k + " case " + t + " " + ty[0] + " " + ty[1]);
                     }
         }
-        // the library has no product of f32 to bf16: that is said, once a problem
+        // the library has no product of f32 to bf16: one message for each problem says so
         assertTrue(
                 said.stream().allMatch(x -> x.contains("own kernel") && x.contains("f32 to bf16")) && !said.isEmpty(),
                 said.toString());
     }
 
-    /** Three runs of both gradients of a linear layer; the last one's dW and db. */
+    /** Runs both gradients of a linear layer three times and returns dW and db of the last run. */
     private static float[][] gradients(Device d, int rows, int m, int n, DType t) {
         Graph g = new Graph();
         Value w = g.input("w", t, m, n), bias = g.input("bias", DType.F32, m);
@@ -131,36 +132,37 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void gradientsOfLinearLayersAreProductsWithSums() throws Exception {
+    void gradientsOfLinearLayersMatchTheCpu() throws Exception {
         List<String> said = new ArrayList<>();
         try (Device own = Devices.open("cpu", 1);
                 Device d = open(said)) {
             for (DType t : new DType[] {DType.F32, DType.BF16})
                 for (int[] s : new int[][] {{1, 1, 1}, {9, 5, 7}, {40, 16, 24}}) {
                     if (!own.supports(t)) continue;
-                    float[][] want = gradients(own, s[0], s[1], s[2], t), got = gradients(d, s[0], s[1], s[2], t);
+                    int rows = s[0];
+                    float[][] want = gradients(own, rows, s[1], s[2], t), got = gradients(d, rows, s[1], s[2], t);
                     // sums of rows products of numbers up to 1, in float on both sides
                     for (int k = 0; k < 2; k++)
-                        assertArrayEquals(want[k], got[k], (s[0] + 2) * 0x1p-23f * s[0], t + " " + s[0]);
+                        assertArrayEquals(want[k], got[k], (rows + 2) * 0x1p-23f * rows, t + " " + rows);
                 }
         }
         assertEquals(List.of(), said);
         String text = Files.readString(cache.resolve("algorithms.json"));
-        // this library sums bf16 alone
+        // the simulated library has sums for bf16 only
         assertTrue(text.matches("(?s).*5 x 7 x 9, a transposed, sums, f32 to f32\"[^\"]*\"[^\"]* 6\".*"), text);
     }
 
     @Test
-    void tf32IsADeviceOfItsOwnOnTheSameStream() {
+    void tf32IsASeparateDeviceOnTheSameStream() {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
             Device fast = d.with(Precision.TF32);
             assertEquals(d.name() + ", tf32", fast.name());
             float[] exact = product(d, 4, 4, 64, false, false, false, false, DType.F32, DType.F32);
             float[] rounded = product(fast, 4, 4, 64, false, false, false, false, DType.F32, DType.F32);
-            double most = 0;
-            for (int i = 0; i < exact.length; i++) most = Math.max(most, Math.abs(exact[i] - rounded[i]));
-            assertTrue(most > 1e-5 && most < 64 * 0x1p-10, "difference " + most);
+            double largest = 0;
+            for (int i = 0; i < exact.length; i++) largest = Math.max(largest, Math.abs(exact[i] - rounded[i]));
+            assertTrue(largest > 1e-5 && largest < 64 * 0x1p-10, "difference " + largest);
         }
     }
 
@@ -177,7 +179,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         Files.delete(file);
         waits = SimulatedCuda.waits();
         measure(new ArrayList<>());
-        assertTrue(SimulatedCuda.waits() - waits > again, "without the file it is measured again");
+        assertTrue(SimulatedCuda.waits() - waits > again, "without the file, algorithms are measured again");
         for (String bad :
                 new String[] {"{", "{\"format\": 99, \"algorithms\": {}}", text.replaceAll("c0ffee0\\d", "12"), "[]"}) {
             Files.writeString(file, bad);
@@ -195,10 +197,10 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void rowsOff16BytesArePaddedWhereThatIsFaster() throws Exception {
+    void unalignedRowsArePaddedWhereThatIsFaster() throws Exception {
         try (Device d = open(new ArrayList<>())) {
-            // as stored: a [7, 24], b [10, 24], y [7, 10], which alone is off; then all of them are; f32 rows of 4 are
-            // on 16 bytes
+            // As stored: first a [7, 24], b [10, 24] and y [7, 10], of which only y has unaligned rows; then all three
+            // have. Rows of a multiple of 4 f32 are aligned.
             product(d, 7, 10, 24, false, true, false, false, DType.BF16, DType.BF16);
             product(d, 7, 9, 10, true, false, true, false, DType.BF16, DType.F32);
             product(d, 7, 12, 20, false, true, false, true, DType.F32, DType.F32);
@@ -215,7 +217,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     /**
-     * Who computes a product of f32 in one form, of which the library offers two algorithms; what its result is off by.
+     * Runs an f32 product for which the library offers two algorithms, checks the result and returns who computed it.
      */
     private static Served attempt(List<String> said) {
         Graph g = new Graph();
@@ -264,7 +266,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void oneThatIsSeenToFailOnlyWhenItIsDoneIsLeftOutToo() {
+    void anAlgorithmThatFailsAsynchronouslyIsLeftOut() {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
             SimulatedCuda.fail("cudaStreamSynchronize", 0, 98);
@@ -278,17 +280,18 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void oneOfTheCacheThatFailsIsReplaced() {
+    void aCachedAlgorithmThatFailsIsReplaced() {
         List<String> said = new ArrayList<>();
         Served first = attempt(said);
-        SimulatedCuda.fail("cublasLtMatmul", 0, 14 + 10000); // as the cache has it, then among all
+        // fails as the cached algorithm, then again among all candidates
+        SimulatedCuda.fail("cublasLtMatmul", 0, 14 + 10000);
         Served next = attempt(said);
         assertTrue(first.form().contains("c0ffee00") && next.form().contains("c0ffee01"), first + " " + next);
         assertTrue(said.size() == 1 && said.get(0).contains("(CUBLAS_STATUS_INTERNAL_ERROR)"), said.toString());
     }
 
     @Test
-    void whatWasNeverTimedIsNotKept() {
+    void anAlgorithmThatWasNeverTimedIsNotCached() {
         List<String> said = new ArrayList<>();
         try (Device d = open(said)) {
             SimulatedCuda.fail("cudaMalloc", 0, 2);
@@ -301,7 +304,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void oneOfTheCacheIsTriedOnceAProcess() {
+    void aCachedAlgorithmIsTriedOncePerProcess() {
         attempt(new ArrayList<>());
         try (Device d = open(new ArrayList<>())) {
             long[] blocks = new long[3];
@@ -310,13 +313,13 @@ class CublasLtCudaTest extends VendorCudaTest {
                 product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
                 blocks[i] = SimulatedCuda.deviceAllocations() - before;
             }
-            assertEquals(blocks[0] - 1, blocks[1], "without the trials' block");
+            assertEquals(blocks[0] - 1, blocks[1], "the second run allocates no block for trials");
             assertEquals(blocks[1], blocks[2]);
         }
     }
 
     @Test
-    void whereAllFailTheOwnKernelComputesAndThatIsSeen() {
+    void ifAllAlgorithmsFailTheOwnKernelComputesAndAMessageSaysSo() {
         List<String> said = new ArrayList<>();
         SimulatedCuda.fail("cublasLtMatmul", 0, 13 + 10000);
         Served s = attempt(said);
@@ -324,11 +327,11 @@ class CublasLtCudaTest extends VendorCudaTest {
         assertEquals(Served.refused(why), s);
         assertEquals(
                 List.of(why + " for the product 8 x 16 x 12, f32 to f32: CortiGAN's own kernel computes it"), said);
-        assertTrue(attempt(said).by().equals("cuBLASLt"), "nothing of it is kept");
+        assertTrue(attempt(said).by().equals("cuBLASLt"), "the failure is not cached");
     }
 
     @Test
-    void aDescriptionCalledInvalidIsSaidToBeOurFault() {
+    void anInvalidDescriptionIsReportedAsOurFault() {
         List<String> said = new ArrayList<>();
         SimulatedCuda.fail("cublasLtMatmulAlgoGetHeuristic", 0, 7);
         assertTrue(attempt(said).refused());
@@ -357,9 +360,9 @@ class CublasLtCudaTest extends VendorCudaTest {
         }
     }
 
-    /** Auto opens the card before it says so; what is said later must come through as well. */
+    /** Device auto opens the card before it reports its choice; later messages must arrive too. */
     @Test
-    void autoGoesOnSayingThings() {
+    void messagesArriveAfterDeviceAutoHasOpened() {
         List<String> said = new ArrayList<>();
         try (Device d = Devices.open("auto", 0, said::add)) {
             product(d, 4, 4, 4, false, false, false, false, DType.F32, DType.BF16);
@@ -368,33 +371,36 @@ class CublasLtCudaTest extends VendorCudaTest {
         assertTrue(said.get(0).startsWith("device: cuda:0") && said.get(1).contains("own kernel"), said.toString());
     }
 
-    /** The library takes it for granted that matrices lie on 256 bytes, as tensors do. */
+    /**
+     * The library assumes that matrices are aligned to 256 bytes, as tensors are: operands must start at the beginning
+     * of a tensor.
+     */
     @Test
-    void operandsOfLibrariesBeginTheirTensors() {
+    void operandsOfLibrariesStartAtTheBeginningOfTheirTensors() {
         Set<String> seen = new TreeSet<>();
         for (OpCase c : OpCases.all()) {
-            CaseInputs sketch = new CaseInputs(DType.F32);
-            List<Value> out = c.body().apply(sketch), by = List.copyOf(sketch.differentiable());
+            CaseInputs inputs = new CaseInputs(DType.F32);
+            List<Value> out = c.body().apply(inputs), by = List.copyOf(inputs.differentiable());
             if (c.gradient())
                 Gradients.of(
                         out,
                         out.stream()
-                                .map(v -> sketch.normal(v.dtype(), v.shape().dims()))
+                                .map(v -> inputs.normal(v.dtype(), v.shape().dims()))
                                 .toList(),
                         by);
-            for (Node n : sketch.graph().nodes()) {
+            for (Node n : inputs.graph().nodes()) {
                 if (n.op() instanceof Leaf) continue;
                 if (n.op() instanceof Op.View) continue;
                 String kernel = Op.of(n).kernel();
                 if (!CublasLt.KERNELS.contains(kernel) && Cudnn.Kind.of(kernel) == null) continue;
                 seen.add(kernel);
-                Op.of(n).args(n, begins(kernel));
+                Op.of(n).args(n, requireZeroOffsets(kernel));
             }
         }
         assertEquals(Set.of("matmul", "linear_grad", "conv2d", "conv2d_grad_x", "conv2d_grad_w"), seen);
     }
 
-    private static ArgWriter begins(String kernel) {
+    private static ArgWriter requireZeroOffsets(String kernel) {
         return (ArgWriter) Proxy.newProxyInstance(
                 ArgWriter.class.getClassLoader(), new Class<?>[] {ArgWriter.class}, (self, m, a) -> {
                     if (m.isDefault()) return InvocationHandler.invokeDefault(self, m, a);
@@ -404,7 +410,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void trialsAreOfNoiseInOneBlockThatGrows() {
+    void trialsRunOnNoiseInOneGrowingBlock() {
         CudaLibraries.load();
         try (CudaRuntime r = new CudaRuntime(0);
                 Trials t = new Trials(r)) {
@@ -422,21 +428,21 @@ class CublasLtCudaTest extends VendorCudaTest {
                 squares[0] += f32 * f32;
                 squares[1] += bf16 * bf16;
             }
-            // of numbers between -1 and 1: 1/3
+            // the mean square of uniform numbers between -1 and 1 is 1/3
             for (double s : squares) assertEquals(1 / 3.0, s / (b.capacity() / 4.0), 0.01);
             long one = SimulatedCuda.usedBytes() - used;
             t.memory(0, 200, 6 << 20);
-            assertEquals(one, SimulatedCuda.usedBytes() - used, "the same block");
+            assertEquals(one, SimulatedCuda.usedBytes() - used, "the block is reused");
             t.memory(2 * one, one);
-            assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "instead of the first");
+            assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "a larger block replaces the first");
             t.release();
             assertEquals(used, SimulatedCuda.usedBytes());
         }
     }
 
-    /** The first block that a session asks for is the trials', the second its inputs'. */
+    /** The first block that a session allocates is for the trials, the second for its inputs. */
     @Test
-    void trialsOfASessionShareABlockThatIsGoneBeforeItsTensorsCome() {
+    void trialsOfASessionShareABlockThatIsFreedBeforeItsTensorsAreAllocated() {
         List<String> said = new ArrayList<>();
         Graph g = new Graph();
         for (int i = 0; i < 3; i++)
@@ -462,7 +468,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void aProfileSaysWhoComputesWhat() throws Exception {
+    void aProfileNamesWhoComputesEachNode() throws Exception {
         Graph g = new Graph();
         Value a = g.input("a", DType.F32, 8, 12), b = g.input("b", DType.F32, 12, 16);
         g.output("y", Ops.activation(Ops.matmul(a, b, false, false, null, null, DType.F32), Activation.Kind.GELU, 0));

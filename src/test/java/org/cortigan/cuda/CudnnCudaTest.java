@@ -10,7 +10,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -33,45 +32,62 @@ import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
 
-/** Convolutions through cuDNN's interface, computed by a simulation of it. */
+/** Convolutions through cuDNN's interface, computed by a simulation of the library. */
 class CudnnCudaTest extends VendorCudaTest {
-    // B, H, W, C; O, KH, KW; strides; padding
-    private static final int[][] SHAPES = {
-        {1, 1, 2, 1, 1, 1, 1, 1, 1, 0, 0},
-        {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
-        {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
-        {2, 6, 7, 1, 8, 3, 2, 2, 1, 0, 1},
-        {3, 4, 4, 16, 8, 1, 1, 1, 1, 0, 0},
-        {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0}
+    private record Convolution(
+            int batch,
+            int height,
+            int width,
+            int channels,
+            int outputs,
+            int kernelHeight,
+            int kernelWidth,
+            int strideY,
+            int strideX,
+            int padY,
+            int padX) {}
+
+    private static final Convolution[] SHAPES = {
+        new Convolution(1, 1, 2, 1, 1, 1, 1, 1, 1, 0, 0),
+        new Convolution(2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1),
+        new Convolution(1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1),
+        new Convolution(2, 6, 7, 1, 8, 3, 2, 2, 1, 0, 1),
+        new Convolution(3, 4, 4, 16, 8, 1, 1, 1, 1, 0, 0),
+        new Convolution(1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0)
     };
 
-    /** @param steps of 1: 64 are exact in bf16 */
+    /** A 1-D convolution over 19 vertices. */
+    private static final Convolution OVER_VERTICES = new Convolution(2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2);
+
+    /** @param steps number of values between 0 and 1; 64 steps are exact in bf16 */
     private static float[] numbers(long n, int seed, int steps) {
         float[] f = new float[Math.toIntExact(n)];
         for (int i = 0; i < f.length; i++) f[i] = (float) Math.rint(steps * Math.cos(seed * 77 + 1.7 * i)) / steps;
         return f;
     }
 
-    /** y, dX and dW of three runs, so that launched, recorded and replayed work is seen; the last one's results. */
-    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t) {
-        return convolve(d, s, bias, scale, t, 1 << 20);
+    /** Runs a convolution three times (launched, recorded and replayed) and returns y, dX and dW of the last run. */
+    private static List<float[]> convolve(Device d, Convolution c, boolean bias, boolean scale, DType t) {
+        return convolve(d, c, bias, scale, t, 1 << 20);
     }
 
-    private static List<float[]> convolve(Device d, int[] s, boolean bias, boolean scale, DType t, int steps) {
-        return convolve(d, s, bias, scale, t, steps, new ArrayList<>());
+    private static List<float[]> convolve(Device d, Convolution c, boolean bias, boolean scale, DType t, int steps) {
+        return convolve(d, c, bias, scale, t, steps, new ArrayList<>());
     }
 
-    /** @param served takes who computes y, dX and dW */
+    /** @param served receives who computes y, dX and dW */
     private static List<float[]> convolve(
-            Device d, int[] s, boolean bias, boolean scale, DType t, int steps, List<Served> served) {
+            Device d, Convolution c, boolean bias, boolean scale, DType t, int steps, List<Served> served) {
         Graph g = new Graph();
-        Value x = g.input("x", t, s[0], s[1], s[2], s[3]), w = g.input("w", t, s[4], s[3], s[5], s[6]);
-        Value b = bias ? g.input("bias", DType.F32, s[4]) : null, sc = scale ? g.input("scale", DType.F32, 1) : null;
-        Value y = Ops.conv2d(x, w, b, sc, s[7], s[8], s[9], s[10]);
+        Value x = g.input("x", t, c.batch, c.height, c.width, c.channels),
+                w = g.input("w", t, c.outputs, c.channels, c.kernelHeight, c.kernelWidth);
+        Value b = bias ? g.input("bias", DType.F32, c.outputs) : null,
+                sc = scale ? g.input("scale", DType.F32, 1) : null;
+        Value y = Ops.conv2d(x, w, b, sc, c.strideY, c.strideX, c.padY, c.padX);
         Shape out = y.shape();
         Value dY = g.input("dY", t, out.dim(0), out.dim(1), out.dim(2), out.dim(3));
         g.output("y", y);
-        Value plain = Ops.conv2d(x, w, null, null, s[7], s[8], s[9], s[10]);
+        Value plain = Ops.conv2d(x, w, null, null, c.strideY, c.strideX, c.padY, c.padX);
         List<Value> grad = Gradients.of(List.of(plain), List.of(dY), List.of(x, w));
         g.output("dX", grad.get(0));
         g.output("dW", grad.get(1));
@@ -81,7 +97,7 @@ class CudnnCudaTest extends VendorCudaTest {
                 session.input("x").write(numbers(x.shape().elements(), i, steps));
                 session.input("w").write(numbers(w.shape().elements(), 10 + i, steps));
                 session.input("dY").write(numbers(out.elements(), 20 + i, steps));
-                if (bias) session.input("bias").write(numbers(s[4], 30 + i, steps));
+                if (bias) session.input("bias").write(numbers(c.outputs, 30 + i, steps));
                 if (scale) session.input("scale").set(0, 0.3 + i);
                 session.run();
             }
@@ -100,22 +116,22 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void everyCombinationGivesTheConvolution() throws IOException {
+    void everyCombinationMatchesTheCpu() throws IOException {
         List<String> said = new ArrayList<>();
         try (Device cpu = Devices.open("cpu", 1);
                 Device d = open(said)) {
-            for (int[] s : SHAPES)
+            for (Convolution c : SHAPES)
                 for (DType t : new DType[] {DType.F32, DType.BF16}) {
                     for (int o = 0; o < 4; o++) {
                         boolean bias = (o & 1) != 0, scale = (o & 2) != 0;
-                        List<float[]> want = convolve(cpu, s, bias, scale, DType.F32, 64);
-                        List<float[]> got = convolve(d, s, bias, scale, t, 64);
+                        List<float[]> want = convolve(cpu, c, bias, scale, DType.F32, 64);
+                        List<float[]> got = convolve(d, c, bias, scale, t, 64);
                         for (int k = 0; k < 3; k++) {
                             double largest = 1;
                             for (float f : want.get(k)) largest = Math.max(largest, Math.abs(f));
-                            int terms = k == 2 ? want.get(0).length / s[4] : Math.max(s[3], s[4]) * s[5] * s[6];
-                            // sums of f32; y and dX are rounded to bf16, the scaled y before its bias too; dW is f32
-                            // throughout
+                            int terms = k == 2 ? want.get(0).length / c.outputs : Math.max(c.channels, c.outputs) * c.kernelHeight * c.kernelWidth;
+                            // sums of f32; y and dX are rounded to bf16, a scaled y also before its bias is added; dW
+                            // is f32 throughout
                             double tol = (terms + 4) * 0x1p-23 * largest;
                             if (t == DType.BF16 && k < 2) tol += (scale ? 3 : 2) * 0x1p-8 * largest;
                             for (int i = 0; i < want.get(k).length; i++)
@@ -123,7 +139,7 @@ class CudnnCudaTest extends VendorCudaTest {
                                         want.get(k)[i],
                                         got.get(k)[i],
                                         tol,
-                                        Arrays.toString(s) + t + " case " + o + " of " + k);
+                                        c + " " + t + " case " + o + " of " + k);
                         }
                     }
                 }
@@ -139,15 +155,15 @@ class CudnnCudaTest extends VendorCudaTest {
 
     @Test
     void f32IsExactAndTf32IsNot() {
-        int[] s = {1, 6, 6, 16, 4, 3, 3, 1, 1, 1, 1};
+        Convolution c = new Convolution(1, 6, 6, 16, 4, 3, 3, 1, 1, 1, 1);
         try (Device d = open(new ArrayList<>())) {
-            List<float[]> exact = convolve(d, s, true, false, DType.F32),
-                    fast = convolve(d.with(Precision.TF32), s, true, false, DType.F32);
+            List<float[]> exact = convolve(d, c, true, false, DType.F32),
+                    fast = convolve(d.with(Precision.TF32), c, true, false, DType.F32);
             for (int k = 0; k < 3; k++) {
-                double most = 0;
+                double largest = 0;
                 for (int i = 0; i < exact.get(k).length; i++)
-                    most = Math.max(most, Math.abs(exact.get(k)[i] - fast.get(k)[i]));
-                assertTrue(most > 1e-5 && most < 144 * 0x1p-10, "difference " + most);
+                    largest = Math.max(largest, Math.abs(exact.get(k)[i] - fast.get(k)[i]));
+                assertTrue(largest > 1e-5 && largest < 144 * 0x1p-10, "difference " + largest);
             }
         }
     }
@@ -160,15 +176,15 @@ class CudnnCudaTest extends VendorCudaTest {
         long waits = SimulatedCuda.waits();
         measure(new ArrayList<>());
         long again = SimulatedCuda.waits() - waits;
-        // what the library would not take is measured anew: another algorithm, TF32 for exact products
+        // entries that the library would refuse are measured again: an unknown algorithm, TF32 for exact products
         for (String taken : new String[] {"7 3", "1 1"}) {
             String bad = text.replaceAll("\": \"[01] 3 ", "\": \"" + taken + " ");
             assertTrue(!bad.equals(text), text);
             Files.writeString(file, bad);
             waits = SimulatedCuda.waits();
             measure(new ArrayList<>());
-            assertTrue(SimulatedCuda.waits() - waits > again, "measured again");
-            assertTrue(!Files.readString(file).equals(bad), "replaced");
+            assertTrue(SimulatedCuda.waits() - waits > again, "algorithms are measured again");
+            assertTrue(!Files.readString(file).equals(bad), "the bad entries are replaced");
         }
     }
 
@@ -179,12 +195,12 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void whatTheLibraryLacksIsSaidAndOurs() {
-        int[] s = {1, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1};
+    void whatTheLibraryLacksIsReportedAndComputedByOwnKernels() {
+        Convolution c = new Convolution(1, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1);
         List<String> said = new ArrayList<>();
         try (Device cpu = Devices.open("cpu", 1);
                 Device d = open(said)) {
-            List<float[]> want = convolve(cpu, s, true, false, DType.F32), got = convolve(d, s, true, false, DType.F32);
+            List<float[]> want = convolve(cpu, c, true, false, DType.F32), got = convolve(d, c, true, false, DType.F32);
             for (int k = 0; k < 3; k++)
                 for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-5);
         }
@@ -198,29 +214,28 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void convolutionsOverVerticesStayOurs() {
-        int[] s = {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2};
+    void convolutionsOverVerticesUseOwnKernels() {
         List<Served> served = new ArrayList<>();
         try (Device d = open(new ArrayList<>())) {
-            convolve(d, s, true, true, DType.F32, 64, served);
+            convolve(d, OVER_VERTICES, true, true, DType.F32, 64, served);
         }
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
         assertEquals(Collections.nCopies(3, Served.byDesign("1-D convolution")), served);
     }
 
-    /** A call of cuDNN's that fails so many times, as often as there are candidates of y's shape or one less. */
+    /** Lets a cuDNN call fail once (another candidate computes y) or three times (no candidate is left). */
     @Test
-    void whatFailsWhenItRunsIsLeftOut() throws IOException {
-        int[] s = SHAPES[1];
+    void aFormThatFailsAtRunTimeIsLeftOut() throws IOException {
+        Convolution c = SHAPES[1];
         for (int fails = 1; fails <= 3; fails += 2) {
             List<String> said = new ArrayList<>();
             List<Served> served = new ArrayList<>();
             Files.deleteIfExists(cache.resolve("algorithms.json"));
             try (Device cpu = Devices.open("cpu", 1);
                     Device d = open(said)) {
-                List<float[]> want = convolve(cpu, s, true, false, DType.F32);
+                List<float[]> want = convolve(cpu, c, true, false, DType.F32);
                 SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000 * (fails - 1));
-                List<float[]> got = convolve(d, s, true, false, DType.F32, 1 << 20, served);
+                List<float[]> got = convolve(d, c, true, false, DType.F32, 1 << 20, served);
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-4);
             }
@@ -229,7 +244,7 @@ class CudnnCudaTest extends VendorCudaTest {
                     said.get(0).contains("CUDNN_STATUS_EXECUTION_FAILED")
                             && said.get(0).contains(" conv2d of 2 x 5 x 6 x 3"),
                     said.get(0));
-            // the fused bias is tried first
+            // the fused bias is the first candidate
             if (fails == 1)
                 assertTrue(
                         served.get(0).by().equals("cuDNN")
@@ -245,10 +260,11 @@ class CudnnCudaTest extends VendorCudaTest {
     }
 
     @Test
-    void whatTheCacheHasIsTriedToo() throws IOException {
+    void aCachedFormIsTriedToo() throws IOException {
         measure(new ArrayList<>());
         List<String> said = new ArrayList<>();
-        SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000); // in the cache's form, then among all
+        // fails as the cached form, then again among all candidates
+        SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000);
         measure(said);
         assertEquals(1, said.size(), said.toString());
         assertTrue(
@@ -283,13 +299,13 @@ class CudnnCudaTest extends VendorCudaTest {
                 said.toString());
     }
 
-    /** In a JVM of its own, with a folder that has all but cuDNN. */
+    /** Runs in a separate JVM, with a folder that has all libraries except cuDNN. */
     @Test
-    void withoutCudnnProductsRunAndAConvolutionSaysWhatToDo() throws Exception {
-        Path some = Files.createDirectory(cache.resolve("some"));
+    void withoutCudnnProductsRunAndConvolutionsNameTheRemedy() throws Exception {
+        Path folder = Files.createDirectory(cache.resolve("some"));
         try (var files = Files.list(Path.of(System.getProperty(CudaLibraries.PATH)))) {
             for (Path f : files.toList())
-                if (!f.getFileName().toString().contains("cudnn")) Files.copy(f, some.resolve(f.getFileName()));
+                if (!f.getFileName().toString().contains("cudnn")) Files.copy(f, folder.resolve(f.getFileName()));
         }
         List<String> command = new ArrayList<>(
                 List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp"));
@@ -297,7 +313,7 @@ class CudnnCudaTest extends VendorCudaTest {
         for (String p : new String[] {"cortigan.cuda.kernels", "cortigan.cuda.cache"})
             command.add("-D" + p + "=" + System.getProperty(p));
         command.addAll(List.of(
-                "-D" + CudaLibraries.PATH + "=" + some,
+                "-D" + CudaLibraries.PATH + "=" + folder,
                 "-Dcortigan.cuda.ownProducts=false",
                 WithoutCudnn.class.getName()));
         File out = cache.resolve("out").toFile();
@@ -305,7 +321,7 @@ class CudnnCudaTest extends VendorCudaTest {
                 .redirectErrorStream(true)
                 .redirectOutput(out)
                 .start();
-        assertTrue(p.waitFor(60, TimeUnit.SECONDS), "it ends");
+        assertTrue(p.waitFor(60, TimeUnit.SECONDS), "the process ends");
         assertEquals(0, p.exitValue(), Files.readString(out.toPath()));
         SimulatedCuda.reset();
     }
@@ -324,7 +340,7 @@ class CudnnCudaTest extends VendorCudaTest {
                                     && !s.contains("\n"),
                             s);
                 }
-                convolve(d, new int[] {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2}, true, false, DType.F32);
+                convolve(d, OVER_VERTICES, true, false, DType.F32);
             }
         }
     }

@@ -32,7 +32,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/** The CUDA device's own code, with the true bindings, on a simulated CUDA runtime. */
+/** Runs the CUDA device's own code, with the real bindings, on a simulated CUDA runtime. */
 @Tag("cuda")
 class DeviceCudaTest {
     private long memoryBefore;
@@ -45,7 +45,7 @@ class DeviceCudaTest {
 
     @AfterEach
     void nothingIsLeftOpen() {
-        assertEquals(0, SimulatedCuda.live(), "open in the runtime");
+        assertEquals(0, SimulatedCuda.live(), "resources open in the runtime");
         assertEquals(0, SimulatedCuda.usedBytes());
         assertEquals(memoryBefore, Memory.live());
     }
@@ -99,14 +99,14 @@ class DeviceCudaTest {
     }
 
     @Test
-    void sessionsLaunchRecordAndReplayWithTheSimulationsBits() {
+    void launchedRecordedAndReplayedRunsMatchTheSimulationBitForBit() {
         long launches = SimulatedCuda.graphLaunches();
         try (Device d = Devices.open("cuda:0", 0)) {
             assertEquals("cuda:0 (Simulated card, sm_90)", d.name());
-            long proof = SimulatedCuda.graphLaunches() - launches;
-            assertEquals(1, proof);
+            long launchesOfOpening = SimulatedCuda.graphLaunches() - launches;
+            assertEquals(1, launchesOfOpening);
             assertArrayEquals(simulated(4), run(d, 4));
-            assertEquals(3, SimulatedCuda.graphLaunches() - launches - proof);
+            assertEquals(3, SimulatedCuda.graphLaunches() - launches - launchesOfOpening);
         }
     }
 
@@ -119,18 +119,18 @@ class DeviceCudaTest {
             s.synchronize();
             var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
             threads.getCurrentThreadAllocatedBytes();
-            long least = Long.MAX_VALUE;
+            long fewestBytes = Long.MAX_VALUE;
             for (int round = 0; round < 5; round++) {
                 long before = threads.getCurrentThreadAllocatedBytes();
                 for (int i = 0; i < 200; i++) s.run();
-                least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+                fewestBytes = Math.min(fewestBytes, threads.getCurrentThreadAllocatedBytes() - before);
             }
-            assertEquals(0, least, "bytes on the heap in 200 runs");
+            assertEquals(0, fewestBytes, "bytes on the heap in 200 runs");
         }
     }
 
     @Test
-    void whatIsSentAheadArrivesInOrderWithoutWaiting() {
+    void prefetchedInputsArriveInOrderWithoutWaiting() {
         int n = 1000, runs = 7;
         Graph g = new Graph();
         g.output("sum", Ops.sumLeading(g.input("x", DType.F32, n, 1), org.cortigan.graph.Shape.of(1)));
@@ -141,7 +141,7 @@ class DeviceCudaTest {
             s.prefetch("x");
             Scalars sums = s.scalars(List.of("sum"));
             double[] got = new double[1];
-            s.run(); // with nothing sent
+            s.run(); // without input sent
             long waits = SimulatedCuda.waits();
             for (int i = 1; i <= runs; i++) {
                 ByteBuffer x = host.view(4L * n * (i - 1), 4L * n);
@@ -154,7 +154,7 @@ class DeviceCudaTest {
             sums.read(0, got);
             assertEquals(runs * n, got[0]);
             assertEquals(waits, SimulatedCuda.waits());
-            // a heap buffer and a part go the ordinary way
+            // heap buffers and parts are copied the ordinary way
             s.input("x").write(new float[n]);
             s.run();
             assertEquals(0, s.scalar("sum"));
@@ -174,8 +174,8 @@ class DeviceCudaTest {
     }
 
     @Test
-    void everyCallThatFailsIsNamedAndNothingLeaks() {
-        // Which call, after how many good ones once the device is open, and what the message must have.
+    void everyFailingCallIsNamedAndNothingLeaks() {
+        // The call that fails, and the number of successful calls before it, counted from the opening of the device.
         Object[][] faults = {
             {"cudaMalloc", 0},
             {"cudaMalloc", 3},
@@ -205,18 +205,18 @@ class DeviceCudaTest {
     }
 
     @Test
-    void aLaunchThatFailsWhileItIsRecordedEndsTheRecording() {
+    void aLaunchThatFailsDuringARecordingEndsTheRecording() {
         try (Device d = Devices.open("cuda", 0)) {
-            int kernels = 8; // of the first, unrecorded run
+            int kernels = 8; // launches of the first, unrecorded run
             SimulatedCuda.fail("launch", kernels + 2, 209);
             RuntimeException e = assertThrows(RuntimeException.class, () -> run(d, 4));
             assertTrue(e.getMessage().contains("no kernel image"), e.getMessage());
-            assertArrayEquals(simulated(3), run(d, 3), "the device is as good as before");
+            assertArrayEquals(simulated(3), run(d, 3), "the device works as before");
         }
     }
 
     @Test
-    void whatNoRecordingAllowsEndsIt() {
+    void callsThatARecordingForbidsEndTheRecording() {
         try (Device d = Devices.open("cuda", 0)) {
             DeviceRuntime r = d.runtime();
             Map<String, Runnable> calls = Map.of(
@@ -234,12 +234,12 @@ class DeviceCudaTest {
                         e.getMessage().contains(name) && e.getMessage().contains("cudaErrorStreamCaptureUnsupported"),
                         e.getMessage());
             });
-            assertArrayEquals(simulated(3), run(d, 3), "the device is as good as before");
+            assertArrayEquals(simulated(3), run(d, 3), "the device works as before");
         }
     }
 
     @Test
-    void aKernelsFaultStaysWithTheProcess() {
+    void aKernelFaultPersistsInTheProcess() {
         SimulatedCuda.sticky(true);
         Device d = Devices.open("cuda", 0);
         SimulatedCuda.fail("kernel", 3, 700);
@@ -255,12 +255,12 @@ class DeviceCudaTest {
         assertTrue(e.getMessage().contains(fault), e.getMessage());
         SimulatedCuda.reset();
         try (Device next = Devices.open("cuda", 0)) {
-            assertArrayEquals(simulated(2), run(next, 2), "another process would have a card again");
+            assertArrayEquals(simulated(2), run(next, 2), "another process could use the card");
         }
     }
 
     @Test
-    void contentsPassThroughOneBlockOfPinnedMemory() {
+    void transfersUseOneBlockOfPinnedMemory() {
         int n = 3_000_000;
         Graph g = new Graph();
         g.output("y", Ops.scale(g.input("x", DType.F32, n), 2));
@@ -276,7 +276,7 @@ class DeviceCudaTest {
             assertEquals(2 * numbers(n, 1)[n - 1], y[n - 1]);
             assertEquals(2 * numbers(6, 1)[5], s.output("y").get(5));
             assertEquals(host, SimulatedCuda.hostAllocations());
-            // 12 MB in pieces of 4 MiB, twice; five elements there and one back
+            // two transfers of 12 MB in pieces of 4 MiB; five elements written and one read
             assertEquals(2 * 3 + 6, SimulatedCuda.copies() - copies);
         }
     }
@@ -293,7 +293,7 @@ class DeviceCudaTest {
     }
 
     @Test
-    void tooLittleMemorySaysHowMuch() {
+    void tooLittleMemoryNamesTheFreeBytes() {
         SimulatedCuda.memory(40_000);
         try (Device d = Devices.open("cuda", 0)) {
             InputException e = assertThrows(InputException.class, () -> run(d, 1));
@@ -307,7 +307,7 @@ class DeviceCudaTest {
     }
 
     @Test
-    void whatIsMissingIsSaid() {
+    void missingDevicesDriversAndKernelsAreNamed() {
         SimulatedCuda.devices(0);
         refused(
                 "cuda:0",
@@ -330,14 +330,14 @@ class DeviceCudaTest {
     }
 
     @Test
-    void attentionOnWgmmaIsTakenByNameAndOnlyOnHopper() {
+    void attentionOnWgmmaIsChosenByNameAndOnlyOnHopper() {
         String property = "cortigan.cuda.attention";
         try {
             float[] mma = attention(), again = attention();
             assertArrayEquals(mma, again);
             System.setProperty(property, "wgmma");
             float[] wgmma = attention();
-            assertFalse(java.util.Arrays.equals(mma, wgmma), "sums of another order: other bits");
+            assertFalse(java.util.Arrays.equals(mma, wgmma), "sums in another order give other bits");
             for (int i = 0; i < mma.length; i++) assertEquals(mma[i], wgmma[i], 0x1p-6, "element " + i);
             SimulatedCuda.architecture(8);
             refused(
@@ -375,7 +375,7 @@ class DeviceCudaTest {
     }
 
     @Test
-    void autoSaysWhatItChoseAndWhy() {
+    void deviceAutoReportsItsChoiceAndTheReason() {
         List<String> said = new ArrayList<>();
         try (Device d = Devices.open("auto", 0, said::add)) {
             assertTrue(d.name().startsWith("cuda:0"));

@@ -18,7 +18,7 @@ import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** NVIDIA's libraries, and their simulations, have every function that is called. */
+/** NVIDIA's libraries and their simulations export every function that our classes call. */
 class ExportedTest {
     private static Map<String, Set<String>> called() throws Exception {
         return Exported.called(Path.of(CublasLt.class
@@ -52,7 +52,7 @@ class ExportedTest {
                 .orElse(null);
     }
 
-    /** What a binding's libraries lack of these functions; null where one of the libraries is not there. */
+    /** The functions that a binding's libraries do not export; null if one of the libraries is not found. */
     private static Set<String> missing(String binding, Set<String> functions, List<Path> folders) throws IOException {
         Set<String> left = new TreeSet<>(functions);
         for (String library : Exported.libraries(binding)) {
@@ -67,7 +67,7 @@ class ExportedTest {
     }
 
     @Test
-    void whatIsCalledIsFound() throws Exception {
+    void theCalledFunctionsAreFound() throws Exception {
         Map<String, Set<String>> called = called();
         assertEquals(Set.of("cudart", "cublas", "cudnn"), called.keySet());
         assertTrue(
@@ -80,7 +80,7 @@ class ExportedTest {
     }
 
     @Test
-    void theSimulationExportsAllThatIsCalled() throws Exception {
+    void theSimulationExportsAllCalledFunctions() throws Exception {
         List<Path> built = List.of(Path.of(System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so"))
                 .resolveSibling("cudart"));
         Map<String, Set<String>> missing = new LinkedHashMap<>();
@@ -89,7 +89,7 @@ class ExportedTest {
     }
 
     @Test
-    void nvidiasLibrariesExportAllThatIsCalled() throws Exception {
+    void nvidiasLibrariesExportAllCalledFunctions() throws Exception {
         int seen = 0;
         for (var e : called().entrySet()) {
             Set<String> missing = missing(e.getKey(), e.getValue(), folders());
@@ -98,19 +98,19 @@ class ExportedTest {
             System.out.println(e.getKey() + ": " + e.getValue().size() + " functions called");
             assertEquals(Set.of(), missing, e.getKey());
         }
-        assumeTrue(seen == 3, "not all of NVIDIA's libraries are at hand");
+        assumeTrue(seen == 3, "not all of NVIDIA's libraries are installed");
     }
 
-    /** The kernels are linked against a toolkit that may be newer than the machine's. */
+    /** The kernels are linked against a toolkit that may be newer than the machine's runtime. */
     @Test
-    void nvidiasRuntimeExportsAllThatTheKernelsNeed() throws Exception {
+    void nvidiasRuntimeExportsAllFunctionsThatTheKernelsNeed() throws Exception {
         var kernels = CublasLt.class.getResource("/org/cortigan/jni/linux-x86_64/libcortigan_cuda.so");
         assumeTrue(kernels != null && kernels.getProtocol().equals("file"), "the kernels are not built");
         Set<String> needed = new TreeSet<>(Exported.needed(Path.of(kernels.toURI())));
         needed.removeIf(f -> !f.matches("_*cuda.*"));
         assertTrue(needed.contains("__cudaRegisterFatBinary"), needed.toString());
         Set<String> missing = missing("cudart", needed, folders());
-        assumeTrue(missing != null, "libcudart.so.13 is not at hand");
+        assumeTrue(missing != null, "libcudart.so.13 is not installed");
         System.out.println("kernels: " + needed.size() + " functions needed of the runtime");
         assertEquals(Set.of(), missing);
     }

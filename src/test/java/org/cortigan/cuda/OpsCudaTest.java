@@ -20,14 +20,14 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
 
 /**
- * Every op as tools/gpu-check runs it, on a simulated CUDA runtime: it agrees with the double reference, and it asks
- * the runtime for few things. On a card a pinned allocation or a wait takes some 10 to 200 us, so that one for each
- * element is hours.
+ * Runs every op as tools/gpu-check does, on a simulated CUDA runtime. Each op must agree with the double reference and
+ * make few calls of the runtime: on a GPU a pinned allocation or a wait takes about 10 to 200 us, so one for each
+ * element would take hours.
  */
 @Tag("cuda")
 class OpsCudaTest {
     @TestFactory
-    Stream<DynamicTest> agreeWithTheReferenceByFewCalls() {
+    Stream<DynamicTest> opsAgreeWithTheReferenceAndMakeFewCalls() {
         SimulatedCuda.reset();
         CpuDevice ref = CpuDevice.doubleReference();
         Device card = Devices.open("cuda:0", 0);
@@ -36,7 +36,7 @@ class OpsCudaTest {
                 .filter(c -> !c.bench())
                 .map(c -> dynamicTest(c.name(), () -> {
                     check(c, DType.F32, ref, card);
-                    assertTrue(SimulatedCuda.live() <= before + 1, "left open, besides the staging memory");
+                    assertTrue(SimulatedCuda.live() <= before + 1, "nothing but the staging memory is left open");
                 }))
                 .onClose(card::close);
     }
@@ -49,8 +49,9 @@ class OpsCudaTest {
                 waits = SimulatedCuda.waits();
         Map<String, float[]> got = OpCheck.run(c, t, card, new Session.Options(OpCheck.GUARD, true), backward, true);
         OpCheck.compare(c, t, want, got, card.name());
-        // Inputs, variables, results, and a gradient's seeds: each is moved once and may have a block of its own. A
-        // session has a few besides; pinned are two sets of what travels with a run, and the staging memory.
+        // Inputs, variables, results and the gradients' seeds are each copied once and may each have a block; a session
+        // has a few more. Pinned memory holds two sets of the inputs that are copied with a run, and the staging
+        // memory.
         CaseInputs s = new CaseInputs(t);
         OpCheck.build(c, s, false);
         int tensors = s.data().size() + 2 * want.size() + 12;

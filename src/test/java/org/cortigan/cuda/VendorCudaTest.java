@@ -10,7 +10,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A simulated card with NVIDIA's libraries, simulated too, and a cache of its own; nothing may be left open on it. */
+/**
+ * Sets up a simulated card with simulated NVIDIA libraries and a separate algorithm cache, and checks that each test
+ * leaves nothing open.
+ */
 @Tag("cuda")
 abstract class VendorCudaTest {
     @TempDir
