@@ -26,7 +26,7 @@ import org.cortigan.io.NpyFile;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/** Surface meshes against nibabel's files; the order of vertices on them against the best patches. */
+/** Compares surface meshes with nibabel's files, and the order of vertices with the best possible patches. */
 class MeshTest {
     private static final Path FSAVERAGE5 =
             Path.of(System.getProperty("cortigan.shared", "../shared"), "data/fsaverage5");
@@ -109,7 +109,8 @@ class MeshTest {
     }
 
     /**
-     * Windows of consecutive vertices are patches: their geodesic diameters beside those of disks and of stored order.
+     * Checks that windows of consecutive vertices are patches: compares their geodesic diameters with those of disks
+     * and of the stored order.
      */
     @Test
     @Tag("slow")
@@ -121,12 +122,12 @@ class MeshTest {
         Mesh mesh = Mesh.read(file);
         assertEquals(10_242, mesh.vertices());
         assertEquals(3 * 20_480, mesh.triangles().length);
-        // about the part of the cortex that the challenge has: one end, and a part elsewhere that does not touch it
-        int[] some = IntStream.range(0, mesh.vertices())
+        // about the challenge's part of the cortex: one end, and a separate part elsewhere
+        int[] challengePart = IntStream.range(0, mesh.vertices())
                 .filter(v -> mesh.points()[3 * v + 1] < -40 || mesh.points()[3 * v + 1] > 50)
                 .toArray();
         int[] whole = IntStream.range(0, mesh.vertices()).toArray();
-        for (int[] set : new int[][] {whole, some}) {
+        for (int[] set : new int[][] {whole, challengePart}) {
             long start = System.nanoTime();
             int[] order =
                     Arrays.stream(VertexOrder.of(mesh, set)).map(i -> set[i]).toArray();
@@ -150,7 +151,7 @@ class MeshTest {
         }
     }
 
-    /** Distances along the edges of a whole mesh, written independently of what it judges. */
+    /** Distances along the edges of a whole mesh, implemented independently of the tested code. */
     private static final class Geodesic {
         private final Mesh mesh;
         private final List<Set<Integer>> next = new ArrayList<>();
@@ -167,7 +168,7 @@ class MeshTest {
                 }
         }
 
-        /** Mean over some windows of the greatest distance between two of their vertices. */
+        /** Mean diameter of random windows: the largest distance between two of their vertices. */
         double meanDiameter(int[] order, int n) {
             int windows = n == 9 ? 60 : 4;
             double sum = 0;
@@ -186,9 +187,9 @@ class MeshTest {
         }
 
         private double diameter(int[] window) {
-            double most = 0;
-            for (int v : window) most = Math.max(most, farthest(v, window));
-            return most;
+            double largest = 0;
+            for (int v : window) largest = Math.max(largest, farthest(v, window));
+            return largest;
         }
 
         private double last;
@@ -199,8 +200,8 @@ class MeshTest {
         }
 
         /**
-         * The n vertices nearest to one, or as many as it takes to reach all of a set; {@code last} is the last one's
-         * distance.
+         * The n vertices nearest to a vertex, or as many as it takes to reach all vertices of a set. Sets {@code last}
+         * to the distance of the last vertex.
          */
         private int[] nearest(int from, int n, int[] until) {
             boolean[] wanted = new boolean[mesh.vertices()];
@@ -221,11 +222,11 @@ class MeshTest {
                 last = a.d;
                 if (wanted[a.v]) missing--;
                 for (int w : next.get(a.v)) {
-                    double way = 0;
+                    double squares = 0;
                     for (int k = 0; k < 3; k++)
-                        way += Math.pow(mesh.points()[3 * a.v + k] - mesh.points()[3 * w + k], 2);
-                    if (a.d + Math.sqrt(way) < d[w]) {
-                        d[w] = a.d + Math.sqrt(way);
+                        squares += Math.pow(mesh.points()[3 * a.v + k] - mesh.points()[3 * w + k], 2);
+                    if (a.d + Math.sqrt(squares) < d[w]) {
+                        d[w] = a.d + Math.sqrt(squares);
                         queue.add(new At(d[w], w));
                     }
                 }

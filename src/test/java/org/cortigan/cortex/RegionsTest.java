@@ -27,7 +27,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Regions of a small simulated subject, whose ROIs overlap, are empty or tiny, and leave vertices uncovered. */
+/** Regions of a small simulated subject. Its ROIs overlap, some are empty or tiny, and some vertices are in none. */
 class RegionsTest {
     private static final int LEFT = 400, RIGHT = 420;
 
@@ -52,11 +52,11 @@ class RegionsTest {
         s.close();
     }
 
-    private List<Region> of(String grouping, Order order, int least) {
-        return Regions.of(grouping, order, null, least, s, log::add);
+    private List<Region> of(String grouping, Order order, int minimum) {
+        return Regions.of(grouping, order, null, minimum, s, log::add);
     }
 
-    /** Vertices of an ROI from the mask files' ids, left then right. */
+    /** Vertices of an ROI by the ids in the mask files, left hemisphere first. */
     private int[] roi(String roiClass, String name) {
         return s.groups().stream()
                 .filter(g -> g.roiClass().equals(roiClass) && g.name().equals(name))
@@ -73,7 +73,7 @@ class RegionsTest {
     }
 
     @Test
-    void groupings() {
+    void groupingsHaveTheirRegions() {
         assertArrayEquals(
                 IntStream.range(0, 820).toArray(),
                 of("all", Order.STORED, 50).get(0).vertices());
@@ -113,24 +113,26 @@ class RegionsTest {
     void emptyAndTinyRoisGoToTheRemainder() {
         List<Region> all = of("floc-faces", Order.STORED, 1);
         log.clear();
-        int least = all.get(0).vertices().length + 1;
-        List<Region> large = of("floc-faces", Order.STORED, least);
+        int minimum = all.get(0).vertices().length + 1;
+        List<Region> large = of("floc-faces", Order.STORED, minimum);
         assertEquals(1, log.size());
-        for (String part : new String[] {
-            all.get(0).name() + " (" + (least - 1) + " vertices)", " fewer than " + least + " vertices"
-        }) assertTrue(log.get(0).contains(part), log.get(0));
+        for (String part :
+                new String[] {
+                    all.get(0).name() + " (" + (minimum - 1) + " vertices)", " fewer than " + minimum + " vertices"
+                })
+            assertTrue(log.get(0).contains(part), log.get(0));
         assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
         assertEquals("remainder", large.get(large.size() - 1).name());
         assertEquals(820, union(large).size());
-        assertTrue(large.stream().allMatch(r -> r.name().equals("remainder") || r.vertices().length >= least));
-        // where nothing is left the remainder is all
+        assertTrue(large.stream().allMatch(r -> r.name().equals("remainder") || r.vertices().length >= minimum));
+        // if all ROIs are too small, the remainder has all vertices
         List<Region> none = of("floc-faces", Order.STORED, 821);
         assertEquals(List.of("remainder"), none.stream().map(Region::name).toList());
         assertEquals(820, none.get(0).vertices().length);
     }
 
     @Test
-    void orderByRoi() {
+    void verticesAreOrderedByRoi() {
         int[] order = of("hemisphere", Order.ROI, 1).get(1).vertices();
         assertArrayEquals(
                 IntStream.range(400, 820).toArray(),
@@ -140,20 +142,21 @@ class RegionsTest {
                 .toArray();
         assertArrayEquals(v1, Arrays.copyOf(order, v1.length));
         int[] whole = of("all", Order.ROI, 1).get(0).vertices();
-        assertArrayEquals(order, Arrays.copyOfRange(whole, LEFT, 820), "left before right");
+        assertArrayEquals(order, Arrays.copyOfRange(whole, LEFT, 820), "the left hemisphere comes first");
         Set<Integer> functional = union(of("classes", Order.STORED, 1).stream()
                 .filter(r -> !r.name().equals("remainder"))
                 .toList());
         boolean rest = false;
         for (int v : order) {
-            assertTrue(!rest || !functional.contains(v), "remainder last");
+            assertTrue(!rest || !functional.contains(v), "the remainder comes last");
             rest |= !functional.contains(v);
         }
     }
 
     @Test
-    void orderBySurface() throws Exception {
-        // a sheet of 30 x 30 vertices, 1 mm apart, stored in a scattered order; the subject has about half of it
+    void verticesAreOrderedAlongTheSurface() throws Exception {
+        // a sheet of 30 x 30 vertices at distances of 1 mm, stored in scattered order; about half of them are the
+        // subject's
         int n = 30;
         for (int h = 0; h < 2; h++) {
             int[] at = IntStream.range(0, n * n).map(i -> i * 7 % (n * n)).toArray(), mask = new int[n * n];
@@ -169,17 +172,17 @@ class RegionsTest {
                 .vertices();
         assertArrayEquals(
                 IntStream.range(0, LEFT).toArray(), Arrays.stream(left).sorted().toArray());
-        int[] place = IntStream.range(0, n * n)
+        int[] position = IntStream.range(0, n * n)
                 .map(i -> i * 7 % (n * n))
                 .filter(p -> p < LEFT)
                 .toArray();
-        double way = 0, stored = 0;
+        double bySurface = 0, stored = 0;
         for (int i = 1; i < LEFT; i++) {
-            way += Math.hypot(place[left[i]] % n - place[left[i - 1]] % n, place[left[i]] / n - place[left[i - 1]] / n)
+            bySurface += Math.hypot(position[left[i]] % n - position[left[i - 1]] % n, position[left[i]] / n - position[left[i - 1]] / n)
                     / (LEFT - 1);
-            stored += Math.hypot(place[i] % n - place[i - 1] % n, place[i] / n - place[i - 1] / n) / (LEFT - 1);
+            stored += Math.hypot(position[i] % n - position[i - 1] % n, position[i] / n - position[i - 1] / n) / (LEFT - 1);
         }
-        assertTrue(way < 2 && stored > 2.5 * way, way + " mm by surface, " + stored + " as stored");
+        assertTrue(bySurface < 2 && stored > 2.5 * bySurface, bySurface + " mm by surface, " + stored + " as stored");
         List<Region> streams = Regions.of("streams", Order.SURFACE, dir, 1, s, log::add);
         assertArrayEquals(
                 roi("streams", "early"),
@@ -189,7 +192,7 @@ class RegionsTest {
         refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "empty", "no pair of", "lh.white");
         refused(() -> Regions.of("all", Order.SURFACE, dir.resolve("none"), 1, s, log::add), "none", "no such file");
         refused(() -> Regions.of("all", Order.SURFACE, null, 1, s, log::add), "meshes", "lh.white");
-        // nilearn's names, and a mesh of another space; FreeSurfer's lh.white.H is no mesh
+        // nilearn's file names and a mesh of another space; FreeSurfer's lh.white.H is not a mesh
         Files.writeString(empty.resolve("lh.white.H"), "curvature");
         Files.writeString(empty.resolve("rh.white.H"), "curvature");
         sheet(empty.resolve("pial_left.gii"), 5, IntStream.range(0, 25).toArray());
@@ -198,7 +201,7 @@ class RegionsTest {
     }
 
     @Test
-    void whatIsNotThereIsRefused() throws Exception {
+    void missingClassesAndMeshesAreRefused() throws Exception {
         refused(() -> of("floc-cats", Order.STORED, 1), "'floc-cats'", "subject 1", "streams", "classes");
         for (String f : Formats.names(s.folder().resolve("roi_masks")))
             if (f.contains("floc-words"))
@@ -216,7 +219,10 @@ class RegionsTest {
         refused(() -> Regions.of("all", Order.SURFACE, 3, 4), "order surface", "stored");
     }
 
-    /** FreeSurfer geometry of a flat sheet of n x n vertices; vertex i lies at place at[i], row by row. */
+    /**
+     * Writes the FreeSurfer geometry of a flat sheet of n x n vertices. Vertex i lies at position at[i], counted row by
+     * row.
+     */
     private static void sheet(Path file, int n, int[] at) throws Exception {
         int triangles = 2 * (n - 1) * (n - 1);
         ByteBuffer b = ByteBuffer.allocate(3 + 7 + 8 + 12 * n * n + 12 * triangles);

@@ -29,7 +29,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Photographs, their cache, simulated subjects and what is refused about a subject's files. */
+/** Photographs, their cache, simulated subjects, and the faults in a subject's files that are refused. */
 class SubjectTest {
     @TempDir
     Path dir;
@@ -54,7 +54,7 @@ class SubjectTest {
 
     @Test
     @Tag("slow")
-    void equalOptionsGiveEqualBytesOtherSeedsOthers() throws Exception {
+    void equalOptionsGiveEqualBytesAndOtherSeedsOtherBytes() throws Exception {
         Map<String, byte[]> a = files(simulate("a", 70, 6, 1)),
                 b = files(simulate("b", 70, 6, 1)),
                 c = files(simulate("c", 70, 6, 2));
@@ -88,12 +88,12 @@ class SubjectTest {
             assertEquals(
                     Set.of("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams"),
                     classes);
-            assertTrue(empty, "no ROI is empty");
+            assertTrue(empty, "one ROI must be empty");
             assertTrue(
                     Arrays.stream(owners).anyMatch(n -> n == 0)
                             && Arrays.stream(owners).anyMatch(n -> n > 1),
-                    "overlap and rest");
-            // responses are near 0 with about the variance that averaging three repeats leaves
+                    "some vertices are in no ROI, some in several");
+            // responses have a mean near 0 and about the variance that is left after averaging three repeats
             float[] row = new float[820];
             ByteBuffer b = ByteBuffer.allocate(4 * 820).order(java.nio.ByteOrder.LITTLE_ENDIAN);
             double sum = 0, squares = 0;
@@ -117,7 +117,7 @@ class SubjectTest {
     }
 
     @Test
-    void whatDoesNotFitIsRefusedByName() throws Exception {
+    void inconsistentFilesAreRefusedByName() throws Exception {
         Path data = simulate("e", 8, 3, 4),
                 s = data.resolve("subj01"),
                 fmri = s.resolve("training_split/training_fmri/lh_training_fmri.npy");
@@ -159,10 +159,10 @@ class SubjectTest {
         refused(data, "rh.streams_challenge_space.npy", "99", "mapping_streams.npy");
         Files.write(mask, m);
         Path mapping = s.resolve("roi_masks/mapping_streams.npy");
-        byte[] keep = Files.readAllBytes(mapping);
+        byte[] intact = Files.readAllBytes(mapping);
         Files.delete(mapping);
         refused(data, "mapping_streams.npy");
-        Files.write(mapping, keep);
+        Files.write(mapping, intact);
         Path image = s.resolve("training_split/training_images/train-0003_nsd-00014.png");
         Path away = dir.resolve("away.png");
         Files.move(image, away);
@@ -197,7 +197,7 @@ class SubjectTest {
         assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
         Files.createDirectories(dir.resolve("empty"));
         assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
-        // one damaged file among good ones: no cache is left behind
+        // one damaged file among good ones: no partial cache remains
         Path folder = Files.createDirectories(dir.resolve("some"));
         List<Path> mixed = new ArrayList<>(photos);
         mixed.add(text);
@@ -226,7 +226,7 @@ class SubjectTest {
     }
 
     @Test
-    void theCacheIsMadeAgainWhenItIsStale() throws Exception {
+    void aStaleCacheIsRebuilt() throws Exception {
         List<Path> photos = BundledPhotos.extract(dir.resolve("p"));
         List<String> log = new ArrayList<>();
         Path cache = dir.resolve("cache");
@@ -245,7 +245,7 @@ class SubjectTest {
             assertArrayEquals(Images.decode(photos.get(0), 24), first);
         }
         assertEquals(3, log.size());
-        try (Stream<Path> s = Files.list(cache)) { // a damaged cache is no error
+        try (Stream<Path> s = Files.list(cache)) { // a damaged cache is rebuilt
             for (Path p : s.filter(x -> x.toString().endsWith(".npy")).toList()) Files.write(p, new byte[50]);
         }
         ImageCache.open(cache, photos, 24, log::add).close();
@@ -274,7 +274,7 @@ class SubjectTest {
             Arrays.fill(one, 1);
             NpyWriter.save(ones.resolve(h == 0 ? "lh_pred_test.npy" : "rh_pred_test.npy"), one, 395, v[h]);
         }
-        Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // the mean of several
+        Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // writes the mean of several predictions
         try (ZipFile z = new ZipFile(zip.toFile())) {
             byte[] mean =
                     z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
