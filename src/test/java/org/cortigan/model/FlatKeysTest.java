@@ -22,11 +22,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Recipes, options and checkpoints of version 0.1 mean what they meant. */
+/** Recipes, options and checkpoints of version 0.1 keep their meaning. */
 class FlatKeysTest {
     private static final Path CHECKPOINTS = Path.of("src/test/resources/checkpoints");
 
-    /** The same model by the keys of 0.1 and by those of now, in options. */
+    /** Options that describe the same model: with the keys of version 0.1, and with the current keys. */
     private static final String[][] PAIRS = {
         {"generator.size=small", "generator.vit.size=small"},
         {"generator.patch=8", "generator.vit.patch=8"},
@@ -62,7 +62,7 @@ class FlatKeysTest {
     }
 
     @Test
-    void everyFlatKeyMeansTheKeyThatTookItsPlace() {
+    void everyFlatKeyMeansTheKeyThatReplacedIt() {
         ModelConfig defaults = model("generator.type=vit");
         for (String[] p : PAIRS) {
             ModelConfig before = model(p[0]), now = model(p[1]);
@@ -73,7 +73,7 @@ class FlatKeysTest {
     }
 
     @Test
-    void aFileMayUseThemOverARecipeInTheNewForm(@TempDir Path dir) throws IOException {
+    void aFileMayUseFlatKeysOverARecipeInTheNewForm(@TempDir Path dir) throws IOException {
         Path file = dir.resolve("mine.yaml");
         Files.writeString(
                 file, "base: vit-gan-tiny\nmodel: {generator: {heads: 2, image: 32}, discriminator: {patch: 64}}");
@@ -97,7 +97,7 @@ class FlatKeysTest {
             assertEquals(trained.generator(), saved.generator());
             assertEquals(trained.discriminator(), saved.discriminator());
             assertTrue(t.metadata().get("cortigan.recipe").contains("\"hidden\":"));
-            // what would be stored now is in the new form, and means the same
+            // a checkpoint stored now has the new form and the same meaning
             Map<String, Object> stored = saved.toMap();
             assertFalse(
                     Json.object(Json.object(stored.get("model"), "").get("generator"), "")
@@ -110,7 +110,7 @@ class FlatKeysTest {
     }
 
     @Test
-    void networksAreComparedByWhatTheyAre() {
+    void networksAreComparedByMeaningNotByKeys() {
         assertEquals(
                 model("generator.type=vit").generator(),
                 model("generator.groups=3").generator());
@@ -126,7 +126,7 @@ class FlatKeysTest {
     }
 
     @Test
-    void whatDoesNotFitIsRefusedByBothNames(@TempDir Path dir) throws IOException {
+    void badValuesOfFlatKeysAreRefusedByBothKeys(@TempDir Path dir) throws IOException {
         Path twice = dir.resolve("twice.yaml"), text = dir.resolve("text.yaml");
         Files.writeString(twice, "model: {generator: {width: 96, vit: {width: 64}}}");
         Files.writeString(text, "model: {generator: {width: wide}}");
@@ -142,7 +142,7 @@ class FlatKeysTest {
     }
 
     @Test
-    void whatDoesNotFitANetworkIsRefusedByItsKey() {
+    void badValuesOfANetworkAreRefusedByKey() {
         String[][] refused = {
             {"generator.type=rnn", "'model.generator.type'", "Use one of vit, cnn, unet"},
             {"generator.vit.patch=15", "'model.generator.vit.patch'", "15 does not divide the image's 224 pixels"},

@@ -23,7 +23,7 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.Test;
 
-/** The CNN generator and every discriminator against PyTorch (tools/golden_models.py). */
+/** Compares the CNN generator and every discriminator with PyTorch (tools/golden_models.py). */
 class NetworksTest {
     private static final Generator CNN =
             TestModels.generator("type=cnn", "image=16", "cnn.channels=[4, 6]", "cnn.hidden=8");
@@ -51,7 +51,7 @@ class NetworksTest {
         Value build(Weights w, Value responses, Value images);
     }
 
-    /** Our names for the golden file's. */
+    /** Translates the engine's tensor name into the golden file's. */
     private static String golden(String name) {
         Map<String, String> other = new TreeMap<>(Map.of(
                 "conv.0.",
@@ -94,24 +94,24 @@ class NetworksTest {
             for (Weights.Spec p : w.specs()) vars.find(p.name()).write(t.floats(which + "." + golden(p.name())));
             long tensors =
                     t.names().stream().filter(n -> n.startsWith(which + ".")).count();
-            assertEquals(tensors - 1, w.specs().size(), "every tensor has its place");
+            assertEquals(tensors - 1, w.specs().size(), "every tensor of the file is used");
             ByteBuffer rgb = ByteBuffer.allocate(3 * 16 * 16 * 3);
             t.read("images", rgb);
             s.input("images").write(rgb.flip());
             s.input("responses").write(t.floats("responses"));
             s.run();
-            // sums of up to 768 terms near 1 in floats, in two orders
+            // sums of up to 768 float terms near 1, in two different orders
             assertArrayEquals(t.floats(which + ".golden"), s.output("y").toFloats(), 2 * 768 * 0x1p-24f);
         }
     }
 
     @Test
-    void theCnnIsTorchs() {
+    void theCnnMatchesPyTorch() {
         check("cnn", (w, x, images) -> CNN.responses(w, images, "", 9));
     }
 
     @Test
-    void theDiscriminatorsAreTorchs() {
+    void theDiscriminatorsMatchPyTorch() {
         check("mlp", discriminator("mlp"));
         check("conv", discriminator("conv"));
         check("vit", discriminator("vit"));

@@ -20,7 +20,7 @@ import org.cortigan.nn.Weights;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Features against PyTorch's (tools/golden_models.py). */
+/** Compares the features of pretrained ViTs with PyTorch's (tools/golden_models.py). */
 class PretrainedVitTest {
     private static final Path GOLDEN = Path.of("src/test/resources/models");
 
@@ -55,17 +55,17 @@ class PretrainedVitTest {
             ByteBuffer rgb = ByteBuffer.allocate(3 * 32 * 32 * 3);
             t.read("golden.images", rgb);
             float[] want = t.floats(expected), got = f.predict(rgb.array());
-            // two blocks of float sums of up to 192 terms behind norms that keep everything near 1: 2 * 192 * 2^-24 of
+            // two blocks of float sums of up to 192 terms, after norms that keep values near 1: 2 * 192 * 2^-24, times
             // a few
             assertArrayEquals(want, got, 2 * 192 * 0x1p-24f * 4);
             double size = 0;
             for (float x : want) size += x * x;
-            assertTrue(size > 1, "the golden features say something");
+            assertTrue(size > 1, "the golden features are not zero");
         }
     }
 
     @Test
-    void featuresOfTimmsNamesAreTorchs() {
+    void featuresOfTimmFilesMatchPyTorch() {
         check(
                 "vit_timm.safetensors",
                 generator(Vit.Pool.CLS),
@@ -79,17 +79,17 @@ class PretrainedVitTest {
     }
 
     @Test
-    void featuresOfHuggingFacesNamesAreTorchs() {
+    void featuresOfHuggingFaceFilesMatchPyTorch() {
         check("vit_hf.safetensors", generator(Vit.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
     }
 
     @Test
-    void positionsOfAnotherGridAreInterpolatedAsTorchDoes() {
+    void positionsOfAnotherGridAreInterpolatedAsInPyTorch() {
         check("vit_timm_48.safetensors", generator(Vit.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
     }
 
     @Test
-    void aFileThatDoesNotFitIsRefusedByName(@TempDir Path dir) {
+    void aMismatchedFileIsRefusedByName(@TempDir Path dir) {
         ModelConfig wide = model(generator(48, Vit.Pool.CLS));
         InputException e = assertThrows(
                 InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), wide));
