@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
-/** Figures of the table against hand calculation, and text that has to be escaped. */
+/** Compares the figures of the table with hand calculation; checks the escaping of text. */
 class ComparisonTableTest {
     private static ComparisonTable.Row row(String name, double[] r, double[] bound, String note) {
         List<Long> seeds =
@@ -29,7 +29,7 @@ class ComparisonTableTest {
     }
 
     @Test
-    void figures() {
+    void figuresMatchHandCalculationAndTextIsEscaped() {
         ComparisonTable t = new ComparisonTable(
                 List.of("data: d"),
                 List.of(
@@ -46,7 +46,7 @@ class ComparisonTableTest {
         assertTrue(md.contains("the first is better"), md);
         assertTrue(md.contains("no difference beyond the variation over seeds"), md);
         assertTrue(md.contains("warning: b, subject 1: mean r is above its bound"), md);
-        assertFalse(md.contains("score (%)"), "a column of which nothing is known");
+        assertFalse(md.contains("score (%)"), "a column without values is left out");
         assertTrue(t.html().contains("x &lt; y | &quot;z&quot;"), t.html());
         assertTrue(t.csv().contains("\"seed 1: x < y | \"\"z\"\"\""), t.csv());
         assertTrue(t.csv().contains(",0.32,0.27") && t.csv().contains("0.3 0.32 0.34"), t.csv());

@@ -11,7 +11,7 @@ import java.util.SplittableRandom;
 import org.cortigan.InputException;
 import org.junit.jupiter.api.Test;
 
-/** Metrics against values worked by hand and against properties that hold for any data. */
+/** Compares metrics with hand calculation and checks properties that hold for any data. */
 class EvalTest {
     private static float[] gaussian(int n, long seed, double offset) {
         SplittableRandom r = new SplittableRandom(seed);
@@ -20,7 +20,7 @@ class EvalTest {
         return f;
     }
 
-    /** The textbook formula in double, one vertex. */
+    /** The textbook formula in double for one vertex. */
     private static double pearson(float[] p, float[] t, int images, int vertices, int v) {
         double mp = 0, mt = 0, a = 0, b = 0, c = 0;
         for (int i = 0; i < images; i++) {
@@ -50,7 +50,7 @@ class EvalTest {
     }
 
     @Test
-    void streamedPearsonIsThatOfTheWholeSplitAlsoFarFromZero() {
+    void streamedPearsonEqualsThatOfTheWholeSplitEvenFarFromZero() {
         for (double offset : new double[] {0, 1000}) {
             float[] p = gaussian(37 * 11, 1, offset), t = gaussian(37 * 11, 2, -offset);
             double[] whole = r(p, t, 11, 37), blocks = r(p, t, 11, 1, 16, 20);
@@ -62,9 +62,10 @@ class EvalTest {
     }
 
     @Test
-    void theMeanOfPerBatchValuesIsSomethingElse() {
+    void theMeanOfBatchCorrelationsDiffersFromTheCorrelation() {
         float[] p = {0, 1, 10, 11}, t = {0, 1, 1, 0};
-        // first batch r = 1, second r = -1, mean 0; over all four images cov = 0 as well, so shift one response
+        // The first batch has r = 1, the second r = -1: mean 0. Over all four images the covariance would be 0 too, so
+        // the second batch's responses are shifted.
         t[2] = 5;
         t[3] = 4;
         double whole = r(p, t, 1, 4)[0];
@@ -80,7 +81,7 @@ class EvalTest {
     }
 
     @Test
-    void constantsCountAsZeroAndAreCounted() {
+    void constantVerticesHaveRZeroAndAreCounted() {
         PearsonAccumulator acc = new PearsonAccumulator(3);
         acc.add(new float[] {1, 1, 1, 1, 2, 3}, new float[] {1, 5, 2, 2, 5, 4}, 2);
         assertArrayEquals(new double[] {0, 0, 1}, acc.r(), 1e-12);
@@ -89,7 +90,7 @@ class EvalTest {
     }
 
     @Test
-    void challengeScoreByHand() {
+    void challengeScoreMatchesHandCalculation() {
         NoiseCeiling nc = NoiseCeiling.of("nc", new float[] {0.5f, 0.25f, 0, 0.5f}, NoiseCeiling.Unit.FRACTION);
         // 0.25/0.5 -> 50; 0.81/0.25 > 1 -> 100; any r at ceiling 0 -> 100; negative r -> 0
         assertArrayEquals(
@@ -103,7 +104,7 @@ class EvalTest {
     }
 
     @Test
-    void ridgeRecoversALinearMapAndPrefersNothingElse() {
+    void ridgeRecoversALinearMap() {
         int n = 80, f = 6, v = 9;
         float[] x = gaussian(n * f, 3, 2), w = gaussian(f * v, 4, 0), y = new float[n * v];
         for (int i = 0; i < n; i++)
@@ -120,7 +121,7 @@ class EvalTest {
     }
 
     @Test
-    void ridgeShrinksAsTheClosedFormOfOneFeature() {
+    void ridgeMatchesTheClosedFormForOneFeature() {
         // one standardised feature z with sum z^2 = n: slope = (z.y) / (n + lambda)
         float[] x = {-1, 1, -1, 1}, y = {0, 4, 2, 6};
         double lambda = 4;
@@ -133,7 +134,7 @@ class EvalTest {
     }
 
     @Test
-    void studentIntervalByHand() {
+    void studentIntervalMatchesHandCalculation() {
         // mean 2, s = 1, n = 3, t(2) at 95 % = 4.302653
         Bootstrap.Interval i = Bootstrap.meanInterval(new double[] {1, 2, 3}, 0.95);
         assertEquals(2, i.mean(), 1e-12);

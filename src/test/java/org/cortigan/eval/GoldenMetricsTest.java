@@ -21,7 +21,7 @@ import org.cortigan.io.SafeTensors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Metrics against scipy's and numpy's (tools/golden_metrics.py). */
+/** Compares metrics with scipy's and numpy's (tools/golden_metrics.py). */
 class GoldenMetricsTest {
     private static final Path FILE = Path.of("src/test/resources/metrics/metrics.safetensors");
     private static final int N = 57, V = 40;
@@ -45,12 +45,12 @@ class GoldenMetricsTest {
     }
 
     @Test
-    void correlationAndScoreAreScipys() {
+    void correlationAndScoreMatchScipy() {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             PearsonAccumulator acc = accumulated(t);
             double[] r = acc.r();
-            // at offset 1000 and 3000 a float has 2^-13 of absolute precision, but both sides start from the same
-            // floats: what is left is double rounding of centred sums, 57 * 2^-52 * (3000 / 1)^2
+            // At offsets of 1000 and 3000 a float has an absolute precision of 2^-13, but both sides start from the
+            // same floats. They differ only by double rounding of centred sums, 57 * 2^-52 * (3000 / 1)^2.
             assertArrayEquals(doubles(t, "r"), r, 57 * 0x1p-52 * 9e6);
             assertEquals(1, acc.constantPredictions());
             assertEquals(1, acc.constantTargets());
@@ -60,7 +60,7 @@ class GoldenMetricsTest {
     }
 
     @Test
-    void ridgeOnPrincipalComponentsIsNumpys() {
+    void ridgeOnPrincipalComponentsMatchesNumpy() {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double penalty = doubles(t, "penalty")[0];
             RidgeBaseline fit = RidgeBaseline.fit(
@@ -89,7 +89,7 @@ class GoldenMetricsTest {
                     none = e.rows().get(5);
             assertEquals((r[0] + r[1] + r[2]) / 3, one.figure(Metric.MEAN_R), 1e-6);
             assertEquals(
-                    r[29], right.figure(Metric.MEDIAN_R), 1e-6); // the right hemisphere's vertex 4 is the 29th of all
+                    r[29], right.figure(Metric.MEDIAN_R), 1e-6); // vertex 4 of the right hemisphere has index 25 + 4
             assertEquals(0, none.vertices());
             assertFalse(none.has(Metric.MEAN_R));
             assertTrue(

@@ -21,7 +21,7 @@ class MetricTest {
     }
 
     @Test
-    void figuresByHand() {
+    void figuresMatchHandCalculation() {
         NoiseCeiling ceiling = NoiseCeiling.of("test", new float[] {0.25f, 0.25f, 1}, NoiseCeiling.Unit.FRACTION);
         assertEquals(0.2, Metric.MEAN_R.of(R, ceiling), 1e-12);
         assertEquals(0.2, Metric.MEDIAN_R.of(R, ceiling), 1e-12);
@@ -32,7 +32,7 @@ class MetricTest {
     }
 
     @Test
-    void whatNeedsNoiseCeilingsIsUnknownWithoutThem() {
+    void metricsThatNeedNoiseCeilingsAreNanWithoutThem() {
         for (Metric m : Metric.values()) {
             boolean needsCeilings = m == Metric.BOUND || m == Metric.SCORE;
             assertEquals(needsCeilings, Double.isNaN(m.of(R, null)), m.key());

@@ -15,7 +15,10 @@ import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Every format of an evaluation and of a comparison, byte for byte: scripts outside this project read them. */
+/**
+ * Checks every format of an evaluation and of a comparison byte for byte, because scripts outside this project read
+ * them.
+ */
 class ReportsTest {
     private static final Path EXPECTED = Path.of("src/test/resources/reports");
 
