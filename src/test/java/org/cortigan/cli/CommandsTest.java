@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
-/** The commands from end to end on a small simulated subject with all vertices. */
+/** Runs the commands from end to end on a small simulated subject with all vertices. */
 @Tag("slow")
 class CommandsTest {
     @TempDir
@@ -45,7 +45,7 @@ class CommandsTest {
         return r;
     }
 
-    /** One line that names all of these, exit code 1, no stack trace. */
+    /** Asserts exit code 1, no stack trace, and a last line that contains all names. */
     private static void refused(String[] names, Object... args) {
         Result r = run(args);
         assertEquals(1, r.code, r.out + r.err);
@@ -54,7 +54,7 @@ class CommandsTest {
         for (String n : names) assertTrue(last.contains(n), last);
     }
 
-    /** Runs a command in a JVM of its own and ends it by SIGTERM in its second epoch; what it printed. */
+    /** Runs a command in a separate JVM, ends it with SIGTERM in its second epoch and returns its output. */
     static String terminated(List<String> command) throws Exception {
         List<String> process = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -167,7 +167,7 @@ class CommandsTest {
     }
 
     @Test
-    void averagesAndEnsembles() {
+    void averagesAndEnsemblesPredictTheMean() {
         Path seed1 = dir.resolve("seed1"), small = dir.resolve("small"), soup = dir.resolve("soup.safetensors");
         Path[] p = new Path[4];
         for (int i = 0; i < p.length; i++) p[i] = dir.resolve("ensemble" + i);
@@ -243,11 +243,11 @@ class CommandsTest {
                 "-o",
                 dir.resolve("n.safetensors"));
         refused(new String[] {"soup.npy", ".safetensors"}, "average", run, seed1, "-o", dir.resolve("soup.npy"));
-        // a soup of one run keeps its validation split
+        // an average of checkpoints of one run keeps its validation split
         ok("average", run, last, "-o", dir.resolve("one.safetensors"));
         ok("evaluate", dir.resolve("one.safetensors"), last, "--data", data, "--split", "validation", "--out", p[0]);
 
-        // models that see photographs of different sizes
+        // models with photographs of different sizes
         ok("predict", run, "--data", data, "--out", p[1]);
         ok("predict", small, "--data", data, "--out", p[2]);
         ok("predict", run, small, "--data", data, "--out", p[3], "--batch", 3);
@@ -270,7 +270,7 @@ class CommandsTest {
     }
 
     @Test
-    void baselines() {
+    void baselinesUsePixelsOrFeatures() {
         assertTrue(ok("baseline", "--data", data, "--components", 10).out.contains("ridge on 10 components of pixels"));
         assertTrue(ok("baseline", "--data", data, "--components", 10, "--features", run, "--out", dir.resolve("b"))
                 .out
@@ -418,7 +418,7 @@ class CommandsTest {
     }
 
     @Test
-    void badInputIsOneLineThatNamesWhere() throws Exception {
+    void badInputIsReportedInOneLineThatNamesThePlace() throws Exception {
         refused(
                 new String[] {"subj02", "simulate"},
                 "train",

@@ -38,7 +38,7 @@ class DoctorCudaTest {
     }
 
     @Test
-    void aCardThatIsNotThereIsOneLine() {
+    void aMissingCardIsReportedInOneLine() {
         assertEquals(1, run("profile", "-c", "quickstart", "--device", "cuda:3"));
         String s = err.toString();
         assertTrue(

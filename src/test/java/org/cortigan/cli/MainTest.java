@@ -25,7 +25,7 @@ class MainTest {
     }
 
     @Test
-    void versionIsThatOfTheBuild() throws Exception {
+    void theVersionIsThatOfThePom() throws Exception {
         Matcher pom = Pattern.compile("<artifactId>cortigan</artifactId>\\s*<version>(.*)</version>")
                 .matcher(Files.readString(Path.of("pom.xml")));
         assertTrue(pom.find());

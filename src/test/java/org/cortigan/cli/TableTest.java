@@ -20,7 +20,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
-/** The command table on a small simulated subject: a failing row, an interruption, going on, and what is refused. */
+/**
+ * Runs the command table on a small simulated subject: with a failing row, an interruption, a resumption, and options
+ * that are refused.
+ */
 @Tag("slow")
 class TableTest {
     @TempDir
@@ -55,7 +58,7 @@ class TableTest {
     }
 
     @Test
-    void rowByRow() throws Exception {
+    void aTableIsFilledRowByRow() throws Exception {
         Path data = dir.resolve("data"), out = dir.resolve("out"), runs = out.resolve("runs");
         SmallSubject.write(data, 48, 8);
         String generator =
@@ -86,14 +89,14 @@ class TableTest {
                 "--compare",
                 "with=plain");
 
-        // interrupted within the first run
+        // interrupt the first run
         String text = CommandsTest.terminated(command);
         assertTrue(text.contains("repeat the command to continue"), text);
         assertTrue(Files.readString(out.resolve("table.md")).contains("seed 0: not run yet; seed 1: not run yet"));
         assertTrue(Files.exists(runs.resolve("ridge-baseline-subj01-seed0/result.json")));
         assertFalse(Files.exists(runs.resolve("with-subj01-seed0/result.json")));
 
-        // goes on, past the row that fails
+        // resume, past the row that fails
         Result r = run(command);
         assertEquals(1, r.code, r.err);
         assertTrue(r.err.contains("with-subj01-seed0: resumed at step"), r.err);
@@ -125,11 +128,11 @@ class TableTest {
         assertTrue(md.contains("seed 0: failed: ") && md.contains("| with minus with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
         assertTrue(md.contains(String.format(Locale.ROOT, "| with minus plain | 1 | 2 | %+.4f |", difference)), md);
-        // a line for: head, with, its twin, plain, large and its twin, ridge, three differences
+        // one line each for the head; with, its twin without GAN, plain; large and its twin; ridge; three differences
         assertEquals(1 + 3 + 2 + 1 + 3, csv.lines().count(), csv);
         assertTrue(html.contains("prefers-color-scheme") && html.contains("<svg") && !html.contains("http"), html);
 
-        // again: what is finished stays
+        // run again: finished runs stay
         Path last = runs.resolve("with-subj01-seed1/last.safetensors");
         FileTime before = Files.getLastModifiedTime(last);
         r = run(command);
@@ -149,7 +152,7 @@ class TableTest {
                 "noise_ceiling.npy",
                 "probably fractions");
 
-        // no test responses: the validation part, by the last checkpoint
+        // without test responses, the last checkpoint is evaluated on the validation split
         Path held = data.resolve("subj01_held_out");
         Files.move(held, dir.resolve("away"));
         refused(with(two, dir + "/plain.yaml"), "subj01.json, evaluated_on", "'test'", "'validation'");
