@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class AtomicFilesTest {
-    /** Makes the temporary file, then writes to the device on which every write fails for lack of space. */
+    /** Creates the temporary file, then opens /dev/full, on which every write fails for lack of space. */
     private static final AtomicFiles.Opener FULL_DISK = temp -> {
         Files.createFile(temp);
         return FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
@@ -28,7 +28,7 @@ class AtomicFilesTest {
     Path dir;
 
     @Test
-    void replacesAFileAndLeavesNoOther() throws IOException {
+    void aWriteReplacesTheFileAndLeavesNoOther() throws IOException {
         Path p = dir.resolve("a.txt");
         AtomicFiles.writeString(p, "one");
         AtomicFiles.writeString(p, "caf\u00e9");
@@ -39,7 +39,7 @@ class AtomicFilesTest {
     }
 
     @Test
-    void aBodyThatFailsKeepsTheOldFile() throws IOException {
+    void aFailingWriteKeepsTheOldFile() throws IOException {
         Path p = Files.writeString(dir.resolve("a.txt"), "old");
         refused(
                 () -> AtomicFiles.write(p, out -> {
@@ -58,7 +58,7 @@ class AtomicFilesTest {
     }
 
     @Test
-    void aFullDiskIsNamedWithTheSpaceNeeded() throws IOException {
+    void aFullDiskIsReportedWithTheNeededSpace() throws IOException {
         assumeTrue(Files.exists(Path.of("/dev/full")), "this system has no /dev/full");
         Path p = Files.writeString(dir.resolve("a.npy"), "old");
         refused(
@@ -76,7 +76,7 @@ class AtomicFilesTest {
     }
 
     @Test
-    void aFileThatCannotFitIsRefusedBeforeItIsBegun() throws IOException {
+    void aFileThatCannotFitIsRefusedAtOnce() throws IOException {
         refused(
                 () -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, 1L << 40, 1L << 20),
                 "disk is full",
@@ -107,7 +107,7 @@ class AtomicFilesTest {
         }
     }
 
-    /** The same path as above for a privileged user, by the exceptions that the system throws. */
+    /** Checks the same code as the test above for a privileged user, by throwing the exceptions of the system. */
     @Test
     void refusedAccessNamesTheFolder() throws IOException {
         refused(

@@ -24,8 +24,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * Seeded mutations of valid files: a reader either accepts the result or throws InputException, and allocates at most a
- * stated multiple of the file's size. No other exception, no error, no hang.
+ * Reads seeded mutations of valid files. A reader must accept the file or throw InputException, and allocate at most a
+ * stated multiple of the file's size. Any other exception, an error or a hang fails the test.
  */
 @Tag("slow")
 class FormatFuzzTest {
@@ -34,7 +34,7 @@ class FormatFuzzTest {
     };
 
     @Test
-    void npy() {
+    void mutatedNpyFilesAreReadOrRefused() {
         List<byte[]> seeds = new ArrayList<>();
         for (String name : new String[] {
             "array_f4",
@@ -88,7 +88,7 @@ class FormatFuzzTest {
     }
 
     @Test
-    void pickle() {
+    void mutatedPicklesAreReadOrRefused() {
         List<byte[]> seeds = new ArrayList<>();
         for (String name : Formats.MAPPINGS) {
             seeds.add(Formats.golden("mapping_" + name + ".npy"));
@@ -121,7 +121,7 @@ class FormatFuzzTest {
     }
 
     @Test
-    void safetensors() {
+    void mutatedSafetensorsAreReadOrRefused() {
         List<byte[]> seeds = new ArrayList<>();
         seeds.add(Formats.golden("made.safetensors"));
         for (String json : new String[] {
@@ -170,7 +170,7 @@ class FormatFuzzTest {
     }
 
     @Test
-    void mesh() {
+    void mutatedMeshesAreReadOrRefused() {
         List<byte[]> seeds = new ArrayList<>();
         for (String name : new String[] {
             "mesh.white",
@@ -224,14 +224,14 @@ class FormatFuzzTest {
     }
 
     /**
-     * @param focus where the interesting part begins: half of all mutations happen behind it
-     * @param factor bytes a reader may allocate for a byte of file, on top of a constant
+     * @param focus offset of the interesting part; half of all mutations happen after it
+     * @param factor bytes that a reader may allocate per byte of the file, in addition to a constant
      */
     private static void fuzz(List<byte[]> seeds, byte[][] words, int focus, int factor, Consumer<byte[]> reader) {
         com.sun.management.ThreadMXBean memory = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         long thread = Thread.currentThread().getId();
         SplittableRandom random = new SplittableRandom(20_230_814);
-        for (byte[] seed : seeds) { // loads classes, so that their memory is not counted
+        for (byte[] seed : seeds) { // loads the classes, whose memory must not count
             outcome(seed, reader);
         }
         int[] accepted = {0};
@@ -252,18 +252,21 @@ class FormatFuzzTest {
                 }
             }
         });
-        // So that the mutations are known to get past the first checks.
+        // Make sure that mutations get past the first checks.
         assertTrue(accepted[0] >= MUTATIONS / 100, "only " + accepted[0] + " mutated files were readable");
     }
 
-    /** Whether the reader accepts the file; anything but InputException fails the test with the file in hex. */
+    /**
+     * Whether the reader accepts the file. Any exception except InputException fails the test and prints the file in
+     * hex.
+     */
     private static boolean outcome(byte[] file, Consumer<byte[]> reader) {
         try {
             reader.accept(file);
             return true;
         } catch (InputException e) {
             if (e.getMessage().indexOf('\n') >= 0 || e.getMessage().length() > 2000) {
-                fail("message of more than one short line: " + e.getMessage());
+                fail("the message is not one short line: " + e.getMessage());
             }
             return false;
         } catch (Throwable e) {
@@ -311,7 +314,7 @@ class FormatFuzzTest {
                 byte[] word = words[random.nextInt(words.length)];
                 out = replace(file, at, Math.min(file.length, at + word.length), word);
             }
-            default -> { // cut out or repeat a stretch
+            default -> { // delete or repeat a stretch
                 int end = Math.min(file.length, at + random.nextInt(1, 40));
                 byte[] stretch = Arrays.copyOfRange(file, at, end);
                 out = random.nextBoolean() ? replace(file, at, end, new byte[0]) : replace(file, at, at, stretch);
@@ -320,14 +323,17 @@ class FormatFuzzTest {
         return out;
     }
 
-    /** Makes the length field of a npy or safetensors header end at the last brace, so that what it says is read. */
+    /**
+     * Sets the length field of a npy or safetensors header so that the header ends at the last brace and gets parsed.
+     */
     private static void repairLength(byte[] file) {
         int end = file.length;
         while (end > 0 && file[end - 1] != '}') {
             end--;
         }
         ByteBuffer b = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
-        if (end > 12 && file[1] == 'N' && file[6] == 1 && file[8] != 'v') { // 'v', 118: a pickle's npy header is whole
+        // a length of 'v' (118) belongs to the intact npy header of a pickle
+        if (end > 12 && file[1] == 'N' && file[6] == 1 && file[8] != 'v') {
             b.putShort(8, (short) (end - 10));
         } else if (end > 8 && file[8] == '{') {
             b.putLong(0, end - 8);

@@ -32,7 +32,7 @@ class JsonTest {
     }
 
     @Test
-    void refusesWhatIsNoJson() {
+    void refusesWhatIsNotJson() {
         for (String text : new String[] {
             "",
             " ",

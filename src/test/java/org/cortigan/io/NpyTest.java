@@ -84,7 +84,7 @@ class NpyTest {
     }
 
     @Test
-    void refusesMasksThatAreNone() throws IOException {
+    void refusesMasksThatAreNotIntegers() throws IOException {
         NpyFile floats = NpyFile.open(goldenFile(dir, "array_f4.npy"));
         refused(floats::toIntArray, "array_f4.npy", "F32", "integer");
         NpyFile large = NpyFile.open(goldenFile(dir, "mask_u4_too_large.npy"));
@@ -152,7 +152,7 @@ class NpyTest {
         assertEquals(List.of("kept.npy"), names(dir));
     }
 
-    /** Segments of 8 and 16 bytes: rows of 12 bytes straddle maps in every way. */
+    /** With segments of 8 and 16 bytes, rows of 12 bytes straddle the maps in every way. */
     @ParameterizedTest
     @ValueSource(ints = {8, 16, 4096})
     void rowsStraddleMaps(int segment) throws IOException {
@@ -177,7 +177,7 @@ class NpyTest {
         }
     }
 
-    /** A sparse file of 3 GiB: positions need more than 31 bits, and the file more than one map. */
+    /** Reads a sparse file of 3 GiB: positions need more than 31 bits, the file more than one map. */
     @Test
     void readsBeyondTwoGibibytes() throws IOException {
         int width = 4099;
@@ -195,7 +195,7 @@ class NpyTest {
                         .array());
             }
         } catch (IOException e) {
-            assumeTrue(false, "no sparse file of 3 GiB can be made here: " + e);
+            assumeTrue(false, "this system cannot create a sparse file of 3 GiB: " + e);
         }
         try (NpyFile f = NpyFile.open(p).require(NpyType.F32, 2)) {
             float[] row = new float[width];
@@ -271,7 +271,7 @@ class NpyTest {
     }
 
     @Test
-    void python2LongsAndOtherSpacingAreRead() {
+    void headersWithPython2LongsAndOtherSpacingAreRead() {
         assertArrayEquals(
                 new long[] {1, 1},
                 parse("{\"shape\":(1L,1L,),'fortran_order':False,'descr':'<f4'}\n", 4)
@@ -279,7 +279,7 @@ class NpyTest {
     }
 
     @Test
-    void closedFilesSaySo() throws IOException {
+    void closedFilesRefuseReads() throws IOException {
         NpyFile f = NpyFile.open(goldenFile(dir, "array_f4.npy"));
         f.close();
         assertThrows(IllegalStateException.class, () -> f.readRow(0, new float[3], 0));

@@ -56,12 +56,12 @@ class NumpyPickleTest {
     }
 
     @Test
-    void readsPython2() throws IOException {
+    void readsPicklesOfPython2() throws IOException {
         assertEquals(Map.of(0, "Unknown", 1, "V1v"), NumpyPickle.readMapping(goldenFile(dir, "mapping_python2.npy")));
     }
 
     @Test
-    void writesWhatTheGoldenScriptHasLoadedWithNumpy() throws IOException {
+    void writesTheBytesThatNumpyLoadedInTheGoldenScript() throws IOException {
         Map<Integer, String> mapping = new LinkedHashMap<>();
         for (int i = 0; i < 6; i++) {
             mapping.put(i, FLOC_FACES.get(i));
@@ -83,7 +83,7 @@ class NumpyPickleTest {
     }
 
     @Test
-    void aHandMadePickleOfTheTestsBelowIsReadable() {
+    void theHandMadePicklesOfTheTestsBelowAreReadable() {
         assertEquals(Map.of(1, "a"), run(array("}K\1U\1as")));
     }
 
@@ -126,7 +126,7 @@ class NumpyPickleTest {
         refused(() -> run("\u0096\1\0\0\0\0\0\0\0x."), "0x96");
         refused(() -> run("\u00ff."), "0xff");
         refused(() -> run("cos\u001b[2J\u00e9\nsystem\n."), "os\\u001b[2J\\u00e9.system");
-        // Hidden among the values of an otherwise good mapping.
+        // A call hidden among the values of an otherwise valid mapping.
         refused(() -> run(array("}K\1cposix\nsystem\n(U\1atRs")), "'posix.system'");
     }
 
@@ -145,7 +145,7 @@ class NumpyPickleTest {
     }
 
     @Test
-    void buildTricksAreRefused() {
+    void abusesOfBuildAreRefused() {
         refused(() -> run("}}b."), "state set on a dict");
         refused(() -> run("cnumpy\ndtype\n}U\4evalNsb."), "state set on DTYPE");
         refused(() -> run(ARRAY + "}b."), "state of an array");
@@ -176,7 +176,7 @@ class NumpyPickleTest {
     }
 
     @Test
-    void lengthsThatLieAreRefusedWithoutAllocation() {
+    void falseLengthsAreRefusedWithoutAllocation() {
         refused(() -> run("X\u00ff\u00ff\u00ff\177."), "2147483647");
         refused(() -> run("X\u00ff\u00ff\u00ff\u00ff."), "-1");
         refused(() -> run("B\u00ff\u00ff\u00ff\177."), "2147483647");
@@ -190,7 +190,7 @@ class NumpyPickleTest {
     }
 
     @Test
-    void stackTricksAreRefused() {
+    void abusesOfTheStackAreRefused() {
         for (String program : new String[] {
             ".",
             "0.",
@@ -237,7 +237,7 @@ class NumpyPickleTest {
         }
     }
 
-    /** Bombs: each is a small file whose naive reading needs unbounded memory, stack or time. */
+    /** Each bomb is a small file whose naive reading needs unbounded memory, stack or time. */
     @Test
     void bombsAreRefusedQuickly() {
         // Lists in lists in lists, tuples in tuples, dicts in dicts.
@@ -254,7 +254,7 @@ class NumpyPickleTest {
         // A list and a dict that contain themselves.
         refused(() -> run(array("]q\0h\0a")), "a list, not a dict");
         refused(() -> run(array("}q\0K\1h\0s")), "maps 1 to a dict");
-        // A long string that is converted again and again.
+        // A long string that is converted repeatedly.
         refused(
                 () -> run("c_codecs\nencode\nq\0(X\0\20\0\0" + "a".repeat(4096) + "X\6\0\0\0latin1tq\1"
                         + "h\0h\1R".repeat(30_000) + "."),
@@ -263,7 +263,7 @@ class NumpyPickleTest {
         refused(() -> run("N" + "2".repeat(500_000) + "."), "100000 instructions");
     }
 
-    /** A 0-d array that holds what the program {@code item} leaves on the stack. */
+    /** A pickle program for a 0-d array that holds the value that {@code item} leaves on the stack. */
     private static String array(String item) {
         return ARRAY + "(K\1)" + DTYPE + "\u0089(" + item + "ltb.";
     }

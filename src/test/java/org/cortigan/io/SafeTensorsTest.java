@@ -54,7 +54,7 @@ class SafeTensorsTest {
     }
 
     @Test
-    void writesTheReferenceImplementationsBytesInAnyOrderOfAdding() throws IOException {
+    void writesTheReferenceImplementationsBytesWhateverTheOrderOfAdding() throws IOException {
         byte[] want = golden("made.safetensors");
         Path p = dir.resolve("out.safetensors");
         SafeTensors.Writer w = new SafeTensors.Writer(p).metadata("note", "caf\u00e9");
@@ -113,7 +113,7 @@ class SafeTensorsTest {
     }
 
     @Test
-    void headersThatLieAreRefused() {
+    void falseHeadersAreRefused() {
         refused(() -> SafeTensors.open(dir.resolve("absent.safetensors")), "absent.safetensors", "no such file");
         refused(() -> SafeTensors.open(dir), "folder");
         lie(-1, "{}", 0, "claims 18446744073709551615");
