@@ -27,20 +27,23 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * Which package may use which. The class files are read, not the sources, so that a fully qualified name counts like an
- * import. Only constants of primitive types and strings escape: the compiler copies them.
+ * Checks which package uses which. Reads the class files, not the sources, so that a fully qualified name counts like
+ * an import. Only constants of primitive types and strings escape, because the compiler copies them.
  */
 class ArchitectureTest {
     private static final String ROOT = "org.cortigan";
 
-    /** A package and the packages of this project that its classes may use; {@link InputException} is free to all. */
+    /**
+     * A package and the packages of this project that its classes may use; every package may use {@link
+     * InputException}.
+     */
     private record Rule(String name, List<String> may) {
         static Rule of(String name, String... may) {
             return new Rule(name, List.of(may));
         }
     }
 
-    /** From the bottom to the top: a package uses those above it in this list alone. */
+    /** The packages from the bottom to the top: a package may use only packages earlier in this list. */
     private static final List<Rule> PACKAGES = List.of(
             Rule.of("graph"),
             Rule.of("op", "graph"),
@@ -87,13 +90,16 @@ class ArchitectureTest {
                     "io",
                     "jni"));
 
-    /** Libraries that only some packages may use: the beginning of a package's name, and who may. */
+    /**
+     * Libraries that only some packages may use: the beginning of the library's package names, and the packages that
+     * may use it.
+     */
     private static final Map<String, List<String>> LIBRARIES = Map.of(
             "org.bytedeco.cuda", List.of("cuda"),
             "org.bytedeco", List.of("jni", "cuda"),
             "picocli", List.of("cli"));
 
-    /** Circles of classes that stay, each with its reason; a longer or another one fails. */
+    /** The known circles of classes, each with the reason why it stays; any other circle fails. */
     private static final Map<Set<String>, String> CIRCLES = Map.of(
             Set.of("graph.Graph", "graph.Leaf", "graph.Node", "graph.Operation", "graph.Value"),
             "a graph has nodes, which have values, which know their node",
@@ -124,13 +130,16 @@ class ArchitectureTest {
                     "model.VitDiscriminator"),
             "a sealed type permits its kinds");
 
-    /** In the middle of a circle that every new op joins: {@code Ops} makes ops, whose gradients are built by it. */
+    /**
+     * The centre of a circle that every new op joins: {@code Ops} makes ops, whose gradients are built with {@code
+     * Ops}.
+     */
     private static final String OPS = "op.Ops";
 
     private static final JavaClasses CLASSES = read();
 
     private static JavaClasses read() {
-        // Names are enough of what lies outside; reading the JDK's classes as well takes ten times as long.
+        // Names of outside classes are enough: reading the JDK's classes takes ten times as long.
         ArchConfiguration.get().setResolveMissingDependenciesFromClassPath(false);
         try {
             return new ClassFileImporter()
@@ -145,10 +154,10 @@ class ArchitectureTest {
     }
 
     @Test
-    void packagesUseThoseBelowThem() {
+    void packagesUseOnlyPackagesBelowThem() {
         Map<String, Rule> rules = new HashMap<>();
         for (Rule r : PACKAGES) {
-            for (String below : r.may) assertTrue(rules.containsKey(below), r.name + " stands below " + below);
+            for (String below : r.may) assertTrue(rules.containsKey(below), r.name + " must come after " + below);
             rules.put(r.name, r);
         }
         Set<String> wrong = new TreeSet<>();
@@ -174,7 +183,7 @@ class ArchitectureTest {
     }
 
     @Test
-    void librariesStayWhereTheyBelong() {
+    void librariesAreUsedOnlyByTheirPackages() {
         Set<String> wrong = new TreeSet<>();
         for (JavaClass c : CLASSES)
             for (Dependency d : c.getDirectDependenciesFromSelf())
@@ -190,7 +199,7 @@ class ArchitectureTest {
     }
 
     @Test
-    void classesFormNoCirclesButTheKnownOnes() {
+    void classesFormOnlyTheKnownCircles() {
         Map<String, Set<String>> uses = new TreeMap<>();
         for (JavaClass c : CLASSES) {
             Set<String> to = uses.computeIfAbsent(nameOf(c), k -> new TreeSet<>());
@@ -203,12 +212,12 @@ class ArchitectureTest {
         gone.removeAll(found);
         found.removeAll(CIRCLES.keySet());
         assertEquals(Set.of(), found, "new circles of classes");
-        assertEquals(Set.of(), gone, "circles that are no more: take them out of CIRCLES");
+        assertEquals(Set.of(), gone, "circles that no longer exist: take them out of CIRCLES");
     }
 
-    /** The table of docs/ARCHITECTURE.md, from the top to the bottom, is made of PACKAGES. */
+    /** The table of docs/ARCHITECTURE.md lists PACKAGES from the top to the bottom. */
     @Test
-    void theDocumentHasTheSameTable() throws IOException {
+    void theDocumentationHasTheSameTable() throws IOException {
         StringBuilder table = new StringBuilder("| package | may use |\n|---|---|\n");
         for (int i = PACKAGES.size() - 1; i >= 0; i--) {
             Rule r = PACKAGES.get(i);
@@ -223,7 +232,7 @@ class ArchitectureTest {
     }
 
     @Test
-    void everyPackageSaysWhatItIsFor() throws IOException {
+    void everyPackageHasADescription() throws IOException {
         Path sources = Path.of("src/main/java/org/cortigan");
         List<Path> without;
         try (Stream<Path> all = Files.walk(sources)) {
@@ -253,7 +262,7 @@ class ArchitectureTest {
                 .toList();
     }
 
-    /** Strongly connected components of two classes and more. */
+    /** Strongly connected components of at least two classes. */
     private static Set<Set<String>> circles(Map<String, Set<String>> uses) {
         Map<String, Set<String>> reach = new HashMap<>();
         for (String from : uses.keySet()) {

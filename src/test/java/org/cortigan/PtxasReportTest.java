@@ -14,11 +14,11 @@ import java.util.TreeSet;
 import org.cortigan.PtxasReport.Kernel;
 import org.junit.jupiter.api.Test;
 
-/** What ptxas said of the CUDA kernels when they were built (tools/ptxas-report). */
+/** Checks ptxas's report of the CUDA kernels from the build (tools/ptxas-report). */
 class PtxasReportTest {
     /**
-     * Kernels that make up a step's own time: attention, layer norm, Pearson loss and moments, spectral norm, AdamW,
-     * the product.
+     * Own kernels that dominate a training step: attention, layer norm, Pearson loss and moments, spectral norm, AdamW,
+     * the matrix product.
      */
     private static final List<String> HOT = List.of(
             "forward_mma<",
@@ -39,7 +39,7 @@ class PtxasReportTest {
             "gemm::product<",
             "add_moments<");
 
-    /** Those on instructions that sm_90a alone has. */
+    /** Hot kernels on instructions that only sm_90a has. */
     private static final List<String> HOPPER = List.of("sm90::forward_wgmma<", "sm90::grad_wgmma");
 
     @Test
@@ -49,22 +49,22 @@ class PtxasReportTest {
         all.forEach(k -> archs.add(k.arch()));
         List<String> spill = new ArrayList<>();
         for (String hot : HOT) {
-            List<Kernel> some =
+            List<Kernel> kernels =
                     all.stream().filter(k -> k.name().startsWith(hot)).toList();
             for (String a : archs)
-                assertTrue(some.stream().anyMatch(k -> k.arch().equals(a)), hot + " is not in the report for " + a);
-            some.stream().filter(k -> k.spills() > 0).forEach(k -> spill.add(k.toString()));
+                assertTrue(kernels.stream().anyMatch(k -> k.arch().equals(a)), hot + " is not in the report for " + a);
+            kernels.stream().filter(k -> k.spills() > 0).forEach(k -> spill.add(k.toString()));
         }
         for (String hot : HOPPER) {
-            List<Kernel> some =
+            List<Kernel> kernels =
                     all.stream().filter(k -> k.name().startsWith(hot)).toList();
-            assertEquals(archs.contains("sm_90a"), !some.isEmpty(), hot);
-            some.stream()
+            assertEquals(archs.contains("sm_90a"), !kernels.isEmpty(), hot);
+            kernels.stream()
                     .filter(k -> k.spills() > 0 || !k.arch().equals("sm_90a"))
                     .forEach(k -> spill.add(k.toString()));
         }
         String log = Files.readString(Path.of("target/native/cuda/attention_sm90.o.log"));
-        assertFalse(log.contains("serialized"), "ptxas waits after every wgmma: " + log);
+        assertFalse(log.contains("serialized"), "ptxas serialised the wgmma instructions: " + log);
         assertEquals(List.of(), spill, "kernels that spill registers");
     }
 }

@@ -17,14 +17,14 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The jar with its libraries, in an empty folder, away from the build. */
+/** Uses the jar and its libraries from an empty folder, without the build. */
 class ShippedJarIT {
     @TempDir
     Path dir;
 
     private record Run(Process process, Path output) {
         String text() throws Exception {
-            assertTrue(process.waitFor(2, TimeUnit.MINUTES), "does not end");
+            assertTrue(process.waitFor(2, TimeUnit.MINUTES), "the process does not end");
             return Files.readString(output);
         }
     }
@@ -64,7 +64,7 @@ class ShippedJarIT {
     }
 
     @Test
-    void severalJvmsAtOnceUnpackAndLoadIt() throws Exception {
+    void severalJvmsUnpackAndLoadItAtOnce() throws Exception {
         List<Run> runs = new ArrayList<>();
         for (int i = 0; i < 3; i++)
             runs.add(java(dir.resolve("cache").toString(), classPath(true), "org.cortigan.cli.Main", "doctor"));
@@ -76,14 +76,14 @@ class ShippedJarIT {
     }
 
     @Test
-    void withoutTheBindingsOfCudaOnlyCudaIsMissing() throws Exception {
+    void withoutTheCudaBindingsOnlyCudaIsMissing() throws Exception {
         List<String> with = List.of(classPath(true).split(":"));
         String cp = String.join(
                 ":",
                 with.stream()
                         .filter(p -> !Path.of(p).getFileName().toString().startsWith("cuda-"))
                         .toList());
-        assertEquals(with.size() - 2, cp.split(":").length, "the two jars of the bindings are left out");
+        assertEquals(with.size() - 2, cp.split(":").length, "exactly the two jars of the bindings are left out");
         Run doctor = java(dir.resolve("cache4").toString(), cp, "org.cortigan.cli.Main", "doctor");
         String text = doctor.text();
         assertEquals(0, doctor.process.exitValue(), text);
@@ -103,7 +103,7 @@ class ShippedJarIT {
     }
 
     @Test
-    void processorsNeverLoadTheClassesOfCuda() throws Exception {
+    void aCpuRunLoadsNoCudaClasses() throws Exception {
         Run r = java(
                 dir.resolve("cache5").toString(),
                 classPath(true),
@@ -146,7 +146,7 @@ class ShippedJarIT {
     }
 
     @Test
-    void aLibraryThatWillNotLoadSaysWhy() throws Exception {
+    void aLibraryThatDoesNotLoadNamesTheReason() throws Exception {
         String cp = classPath(true);
         try (FileSystem jar = FileSystems.newFileSystem(dir.resolve("home/cortigan.jar"))) {
             Files.writeString(jar.getPath("/org/cortigan/jni/linux-x86_64/libcortigan_cpu.so"), "no library");
@@ -170,7 +170,7 @@ class ShippedJarIT {
                 Files.write(lib, z.getInputStream(e).readAllBytes());
                 String text = Files.readString(lib, StandardCharsets.ISO_8859_1);
                 assertFalse(
-                        text.contains(Path.of("").toAbsolutePath().toString()), name + " has the build folder in it");
+                        text.contains(Path.of("").toAbsolutePath().toString()), name + " contains the path of the build folder");
             }
         }
     }

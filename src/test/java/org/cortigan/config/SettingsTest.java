@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 
 class SettingsTest {
     @Test
-    void settingsFindTheNearestKey() {
+    void unknownKeysAndWrongTypesAreRefused() {
         assertEquals(1, Settings.distance("widht", "width") - 1);
         Settings s = Settings.of("d", Map.of("a", Map.of("width", 3, "on", true), "list", List.of(1, 2)));
         assertEquals(5, s.with("a.width", 5, "x").section("a").integer("width", 1));

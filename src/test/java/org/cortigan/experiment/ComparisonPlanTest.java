@@ -14,7 +14,7 @@ import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.NoiseCeiling;
 import org.junit.jupiter.api.Test;
 
-/** The runs that a comparison plans, without any data. */
+/** Checks the runs that a comparison plans; needs no data. */
 class ComparisonPlanTest {
     private static ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
         return new ComparisonOptions(
@@ -31,7 +31,7 @@ class ComparisonPlanTest {
     }
 
     @Test
-    void seedsAreOutermostAndARecipeIsFollowedByItselfWithoutGan() {
+    void seedsAreTheOuterLoopAndARecipeIsFollowedByItsVariantWithoutGan() {
         ComparisonPlan plan = new ComparisonPlan(options(
                 List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"),
                 List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny"),
@@ -54,7 +54,7 @@ class ComparisonPlanTest {
     }
 
     @Test
-    void aTableOfRunsThatAreStillToDoSaysSo() {
+    void aTableNamesTheRunsThatAreNotRunYet() {
         ComparisonOptions options = options(List.of("vit-gan-tiny"), List.of(), 5);
         ComparisonTable table = new ComparisonSummary(options, new ComparisonPlan(options)).table();
         assertEquals(3, table.rows().size());

@@ -29,7 +29,7 @@ class GradientsTest {
     }
 
     @Test
-    void nodesOfTheDerivativeAreMarkedAndLabelled() {
+    void nodesOfTheBackwardPassAreMarkedAndLabelled() {
         Value x = graph.input("x", DType.F32, 3, 4), loss;
         try (Graph.Scope s = graph.scope("head")) {
             loss = total(Ops.activation(x, Activation.Kind.TANH, 0));
@@ -46,7 +46,7 @@ class GradientsTest {
     }
 
     @Test
-    void aScopeEndsWithItsMark() {
+    void aScopeMarksOnlyTheNodesInIt() {
         Value x = graph.input("x", DType.F32, 2);
         Node inside, after;
         try (Graph.Scope b = graph.backwardScope();
@@ -71,9 +71,9 @@ class GradientsTest {
         assertEquals(List.of(false, true), tanh.stream().map(Node::backward).toList());
     }
 
-    /** Statistics of a batch depend on x, but what is tracked of them is new state. */
+    /** A batch's statistics depend on x, but the tracked statistics are new state, not differentiable. */
     @Test
-    void derivativesEndAtUpdates() {
+    void updatesHaveNoGradient() {
         Value x = graph.input("x", DType.F32, 8, 4);
         Value scale = graph.input("scale", DType.F32, 4), shift = graph.input("shift", DType.F32, 4);
         Node norm = graph.apply(new ChannelNorm(4, true, 1e-5, 1), x, scale, shift);
@@ -88,7 +88,7 @@ class GradientsTest {
     }
 
     @Test
-    void dataHasNoGradientAndAViewNoKernel() {
+    void opsWithoutGradientAndViewsWithoutKernelAreRefused() {
         Value table = graph.input("table", DType.F32, 5, 4), index = graph.input("index", DType.I32, 2);
         Value loss = total(graph.apply(new GatherRows(), table, index).output(0));
         assertEquals(

@@ -42,7 +42,7 @@ class HalfTest {
     }
 
     @Test
-    void everyF16HasTheValueOfItsDefinition() {
+    void everyF16ConvertsToItsDefinedValue() {
         for (int h = 0; h < 1 << 16; h++) {
             int exponent = h >> 10 & 31;
             int mantissa = h & 1023;

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 
 class ArenaPlannerTest {
     @Test
-    void buffersThatLiveTogetherNeverOverlapAndOffsetsAreAligned() {
+    void buffersAliveTogetherNeverOverlapAndOffsetsAreAligned() {
         SplittableRandom r = new SplittableRandom(11);
         for (int trial = 0; trial < 200; trial++) {
             List<ArenaPlanner.Life> lives = new ArrayList<>();
