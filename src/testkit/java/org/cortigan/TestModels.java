@@ -13,6 +13,7 @@ import org.cortigan.train.Recipe;
 public final class TestModels {
     private TestModels() {}
 
+    /** The default recipe with options such as {@code train.epochs=2}. */
     public static Recipe recipe(String... options) {
         Recipe r = Recipe.of("test", Map.of(), "test");
         for (String o : options) r = r.with(o);
@@ -30,6 +31,7 @@ public final class TestModels {
         return Generator.of(in("model.generator.", options).section("model").section("generator"));
     }
 
+    /** @param options for example {@code type=mlp} */
     public static Discriminator discriminator(String... options) {
         return ModelConfig.of(in("model.discriminator.", options).section("model"), List.of())
                 .discriminator()

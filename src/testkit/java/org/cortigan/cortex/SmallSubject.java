@@ -9,6 +9,7 @@ import org.cortigan.simulate.SimulatedDataset;
 public final class SmallSubject {
     private SmallSubject() {}
 
+    /** Writes subject 1 with its photographs of 64 x 64 pixels into a folder. */
     public static void write(Path data, int images, int testImages) {
         SimulatedDataset.write(
                 new SimulatedDataset.Options(

@@ -90,14 +90,17 @@ public final class SimulatedCuda {
         Number.STICKY.set(stays ? 1 : 0);
     }
 
+    /** Sets the memory of each card. */
     public static void memory(long bytes) {
         Number.MEMORY.set(bytes);
     }
 
+    /** Sets the number of cards. */
     public static void devices(int n) {
         Number.DEVICES.set(n);
     }
 
+    /** Sets the major architecture of the cards; 9 is sm_90. */
     public static void architecture(int major) {
         Number.ARCHITECTURE.set(major);
     }
@@ -124,6 +127,7 @@ public final class SimulatedCuda {
         return Number.ERROR.get() != 0;
     }
 
+    /** Bytes of device memory in use. */
     public static long usedBytes() {
         return Number.USED_BYTES.get();
     }
@@ -139,14 +143,17 @@ public final class SimulatedCuda {
         OPEN.forEach(n -> n.set(0));
     }
 
+    /** Graphs launched so far. */
     public static long graphLaunches() {
         return Number.GRAPH_LAUNCHES.get();
     }
 
+    /** Kernels run so far. */
     public static long kernels() {
         return Number.KERNELS.get();
     }
 
+    /** Waits of the host so far. */
     public static long waits() {
         return Number.WAITS.get();
     }

@@ -45,6 +45,7 @@ public final class Formats {
         }
     }
 
+    /** Copies a golden file into a folder and returns its path. */
     public static Path goldenFile(Path folder, String name) throws IOException {
         return Files.write(folder.resolve(name), golden(name));
     }
