@@ -34,7 +34,6 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
                 Backbone.types().of(s),
                 s.choice("readout", ReadoutHead.class),
                 s.integer("features", 1));
-        if (!(g.backbone instanceof Vit)) Vit.refuseLayers(s.section(Vit.TYPE.section()));
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
     }

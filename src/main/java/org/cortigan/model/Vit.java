@@ -59,12 +59,6 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         }
     }
 
-    /** Refuses layers if the recipe chooses another network, because a recipe that names layers means a ViT. */
-    static void refuseLayers(Settings s) {
-        if (!s.integers("layers").isEmpty())
-            throw s.wrong("layers", "is for a ViT", "Leave it empty, or set type to vit");
-    }
-
     /** From the section {@code model.generator.vit} of a recipe. */
     static Vit of(Settings s) {
         Size size = s.choice("size", Size.class);

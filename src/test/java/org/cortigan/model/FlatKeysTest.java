@@ -151,7 +151,6 @@ class FlatKeysTest {
             {"generator.vit.size=huge", "'model.generator.vit.size'", "custom, tiny, small, base"},
             {"generator.vit.groups=5", "'model.generator.vit.groups'", "is unknown"},
             {"generator.std=[1, 0, 1]", "'model.generator.std'", "above 0"},
-            {"generator.type=cnn generator.layers=[1]", "'model.generator.vit.layers'", "is for a ViT"},
             {"generator.type=cnn generator.cnn.channels=[]", "'model.generator.cnn.channels'", "is empty"},
             {"generator.type=cnn generator.image=30", "'model.generator.cnn.channels'", "a multiple of 8"},
             {"generator.type=unet generator.unet.decoder=3", "'model.generator.unet.decoder'", "Give 1 to 2"},

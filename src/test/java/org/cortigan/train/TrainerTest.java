@@ -496,7 +496,7 @@ class TrainerTest {
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
             {"train.precision=fp16", "train.precision", "fp32, tf32, bf16"},
-            {"train.precision=tf32", "train.precision", "not of cpu"},
+            {"train.precision=tf32", "train.precision", "needs an NVIDIA GPU, the device is cpu"},
             {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
         };
         for (String[] b : bad) {
