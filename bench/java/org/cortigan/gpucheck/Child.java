@@ -42,8 +42,7 @@ final class Child {
     /**
      * @param item the item in which the process ended, or null
      * @param why the reason, as text
-     * @param summary the last line with "ERROR SUMMARY" or "RACECHECK SUMMARY", as compute-sanitizer prints it, or
-     *     null
+     * @param summary the last line with "ERROR SUMMARY" or "RACECHECK SUMMARY", as compute-sanitizer prints it, or null
      */
     record Outcome(End end, String item, String why, String summary) {}
 

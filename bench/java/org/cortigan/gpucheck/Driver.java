@@ -77,7 +77,8 @@ final class Driver {
                     throw new InputException(
                             "gpu-check --stages",
                             "'" + name + "' is unknown",
-                            "Use one or more of " + stages.stream()
+                            "Use one or more of "
+                                    + stages.stream()
                                             .map(Stage::name)
                                             .distinct()
                                             .collect(Collectors.joining(", ")));

@@ -55,7 +55,9 @@ record Options(
         for (Call c : Call.values()) if (a.length > 0 && a[0].equals(c.text())) call = c;
         if (call == null)
             throw new InputException(
-                    "gpu-check", a.length == 0 ? "no call is given" : "'" + a[0] + "' is unknown", "Use smoke or measure");
+                    "gpu-check",
+                    a.length == 0 ? "no call is given" : "'" + a[0] + "' is unknown",
+                    "Use smoke or measure");
         String out = "gpu-check-results",
                 work = System.getProperty("java.io.tmpdir") + "/cortigan-gpu-check",
                 files = ".";
@@ -104,7 +106,9 @@ record Options(
         Path f = Path.of(files);
         if (!Files.exists(f.resolve(Driver.GOLDEN)))
             throw new InputException(
-                    f.resolve(Driver.GOLDEN).toString(), "is missing", "Pass the folder of the unpacked bundle with --files");
+                    f.resolve(Driver.GOLDEN).toString(),
+                    "is missing",
+                    "Pass the folder of the unpacked bundle with --files");
         return new Options(call, Path.of(out), Path.of(work), f, device, python, limit, small, stages, families, plant);
     }
 

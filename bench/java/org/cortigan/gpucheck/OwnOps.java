@@ -28,9 +28,9 @@ final class OwnOps {
     }
 
     /**
-     * Adds the cases of the requested families, each in both types and with every attention kernel variant. With {@code
-     * --sample}, for NVIDIA's slow checkers, adds one case for each family: the largest of at most {@link #SAMPLE}
-     * input elements.
+     * Adds the cases of the requested families, each in both types and with every attention kernel variant. With
+     * {@code --sample}, for NVIDIA's slow checkers, adds one case for each family: the largest of at most
+     * {@link #SAMPLE} input elements.
      */
     static void add(Piece p) {
         Map<String, OpCase> sample = new HashMap<>();
@@ -70,7 +70,8 @@ final class OwnOps {
         try {
             line.put("error", OpCheck.compare(c, t, want, got, p.device.name()));
             for (String k : got.keySet())
-                if (!Arrays.equals(got.get(k), again.get(k))) line.put("failure", k + ": the second, out-of-place run differs");
+                if (!Arrays.equals(got.get(k), again.get(k)))
+                    line.put("failure", k + ": the second, out-of-place run differs");
         } catch (AssertionError e) {
             line.put("failure", e.getMessage());
         }
@@ -85,7 +86,8 @@ final class OwnOps {
                 Trajectory.Outcome o = Trajectory.run(p.device, t, golden);
                 double first = o.losses()[0], last = o.losses()[o.losses().length - 1];
                 // the bounds of TrajectoryTest, which explains them
-                boolean passed = t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
+                boolean passed =
+                        t == DType.F32 ? first < 1e-5 && last < 1e-2 && o.parameters() < 20 * 2e-3 : first < 0.1;
                 Map<String, Object> line = map(
                         "stage",
                         "train",

@@ -50,8 +50,13 @@ final class Report {
                 .append("\n\n");
         for (String stage : List.of("environment", "libraries", "ceilings"))
             for (Map<String, Object> l : linesOf(stage))
-                md.append("- ").append(stage).append(": ").append(otherFields(l)).append('\n');
-        if (linesOf("ceilings").isEmpty()) md.append("- ceilings: ").append(NONE).append('\n');
+                md.append("- ")
+                        .append(stage)
+                        .append(": ")
+                        .append(otherFields(l))
+                        .append('\n');
+        if (linesOf("ceilings").isEmpty())
+            md.append("- ceilings: ").append(NONE).append('\n');
         failures();
         notes();
         if (call.equals("smoke")) {
@@ -167,7 +172,11 @@ final class Report {
     private void train() {
         md.append("\n## The golden training run\n\n");
         for (Map<String, Object> l : linesOf("train"))
-            md.append("- ").append(l.get("name")).append(": ").append(otherFields(l)).append('\n');
+            md.append("- ")
+                    .append(l.get("name"))
+                    .append(": ")
+                    .append(otherFields(l))
+                    .append('\n');
         if (linesOf("train").isEmpty()) md.append(NONE).append('\n');
     }
 
@@ -185,7 +194,8 @@ final class Report {
     }
 
     private void kernels() {
-        md.append("\n## Kernels, milliseconds\n\nCopies in one replayed graph, timed by events; median per copy. Our precision: ")
+        md.append(
+                        "\n## Kernels, milliseconds\n\nCopies in one replayed graph, timed by events; median per copy. Our precision: ")
                 .append(linesOf("kernels").stream()
                         .filter(l -> l.containsKey("precision"))
                         .map(l -> "" + l.get("precision"))

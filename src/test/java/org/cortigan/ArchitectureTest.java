@@ -34,8 +34,8 @@ class ArchitectureTest {
     private static final String ROOT = "org.cortigan";
 
     /**
-     * A package and the packages of this project that its classes may use; every package may use {@link
-     * InputException}.
+     * A package and the packages of this project that its classes may use; every package may use
+     * {@link InputException}.
      */
     private record Rule(String name, List<String> may) {
         static Rule of(String name, String... may) {
@@ -131,8 +131,8 @@ class ArchitectureTest {
             "a sealed type permits its kinds");
 
     /**
-     * The centre of a circle that every new op joins: {@code Ops} makes ops, whose gradients are built with {@code
-     * Ops}.
+     * The centre of a circle that every new op joins: {@code Ops} makes ops, whose gradients are built with
+     * {@code Ops}.
      */
     private static final String OPS = "op.Ops";
 

@@ -170,7 +170,8 @@ class ShippedJarIT {
                 Files.write(lib, z.getInputStream(e).readAllBytes());
                 String text = Files.readString(lib, StandardCharsets.ISO_8859_1);
                 assertFalse(
-                        text.contains(Path.of("").toAbsolutePath().toString()), name + " contains the path of the build folder");
+                        text.contains(Path.of("").toAbsolutePath().toString()),
+                        name + " contains the path of the build folder");
             }
         }
     }

@@ -189,8 +189,7 @@ public final class Settings {
         throw new InputException(
                 name(key),
                 v + " does not fit",
-                "Give a number "
-                        + (max == Double.MAX_VALUE ? "of at least " + min : "from " + min + " to " + max));
+                "Give a number " + (max == Double.MAX_VALUE ? "of at least " + min : "from " + min + " to " + max));
     }
 
     /** A number of at least {@code min}. */

@@ -22,9 +22,9 @@ import org.cortigan.io.Json;
 /**
  * The fastest algorithm for each GPU, library version and problem, in one JSON file that processes share. Entries of
  * this file override those of the file that the property {@value #MORE} names, which override those that ship with
- * CortiGAN. New entries are merged into the file under a lock, some seconds after they were found and at {@link
- * #close}: a process that is killed loses the entries of the last seconds. A file that cannot be read, or has another
- * format, is ignored with a line to the user.
+ * CortiGAN. New entries are merged into the file under a lock, some seconds after they were found and at
+ * {@link #close}: a process that is killed loses the entries of the last seconds. A file that cannot be read, or has
+ * another format, is ignored with a line to the user.
  */
 final class AlgorithmCache implements AutoCloseable {
     /** Property that names a file with further entries, which is only read. */

@@ -385,8 +385,7 @@ final class CublasLt implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a product's algorithm; using it untested: "
-                        + e.getMessage());
+                note.accept("too little memory to try a product's algorithm; using it untested: " + e.getMessage());
                 return true;
             }
         }

@@ -81,8 +81,8 @@ final class CudaLibraries {
             cudnn = new InputException(
                     "device cuda",
                     "cuDNN, which computes 2-D convolutions, does not load (" + NativeLoader.chain(t) + ")",
-                    "Install cuDNN 9 for CUDA 13, or name its folder with -D" + PATH
-                            + "=FOLDER or LD_LIBRARY_PATH; -D" + OWN + "=true uses CortiGAN's own kernels");
+                    "Install cuDNN 9 for CUDA 13, or name its folder with -D" + PATH + "=FOLDER or LD_LIBRARY_PATH; -D"
+                            + OWN + "=true uses CortiGAN's own kernels");
         return cudnn;
     }
 

@@ -387,8 +387,7 @@ final class Cudnn implements AutoCloseable {
                 if (failure != null) failures.add(failure);
                 return failure == null;
             } catch (OutOfMemoryError e) {
-                note.accept("too little memory to try a convolution's algorithm; using it untested: "
-                        + e.getMessage());
+                note.accept("too little memory to try a convolution's algorithm; using it untested: " + e.getMessage());
                 return true;
             }
         }

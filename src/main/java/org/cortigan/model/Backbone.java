@@ -8,9 +8,9 @@ import org.cortigan.nn.Weights;
 
 /**
  * The part of a generator that turns photographs into the features that its readout reads. To add a backbone, write its
- * class, with its recipe keys and their documentation, and name the class here in {@code permits} and in {@link
- * #types}. Every recipe can then choose it by {@code model.generator.type}; a bundled recipe that does so is one more
- * file.
+ * class, with its recipe keys and their documentation, and name the class here in {@code permits} and in
+ * {@link #types}. Every recipe can then choose it by {@code model.generator.type}; a bundled recipe that does so is one
+ * more file.
  */
 public sealed interface Backbone permits Vit, Cnn, UNet {
     /** All backbones. */

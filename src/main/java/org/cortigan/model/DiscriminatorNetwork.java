@@ -8,9 +8,9 @@ import org.cortigan.nn.Weights;
 
 /**
  * The network of a discriminator, from the responses of a region's vertices to logits. To add a network, write its
- * class, with its recipe keys and their documentation, and name the class here in {@code permits} and in {@link
- * #types}. Every recipe can then choose it by {@code model.discriminator.type}; a bundled recipe that does so is one
- * more file.
+ * class, with its recipe keys and their documentation, and name the class here in {@code permits} and in
+ * {@link #types}. Every recipe can then choose it by {@code model.discriminator.type}; a bundled recipe that does so is
+ * one more file.
  */
 public sealed interface DiscriminatorNetwork permits MlpDiscriminator, ConvDiscriminator, VitDiscriminator {
     /** All networks. */

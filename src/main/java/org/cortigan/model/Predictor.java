@@ -189,9 +189,8 @@ public final class Predictor implements AutoCloseable {
     private void check(int bytes) {
         int size = imageBytes();
         if (bytes == 0 || bytes % size != 0 || bytes / size > batch)
-            throw new IllegalArgumentException(
-                    bytes + " bytes given; a photograph has " + size + " bytes, a call takes 1 to " + batch
-                            + " photographs");
+            throw new IllegalArgumentException(bytes + " bytes given; a photograph has " + size
+                    + " bytes, a call takes 1 to " + batch + " photographs");
     }
 
     /** The buffer for a batch of photographs, u8 [batch, S, S, 3]; fill it before {@link #run()}. */

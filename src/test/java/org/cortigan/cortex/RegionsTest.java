@@ -116,11 +116,9 @@ class RegionsTest {
         int minimum = all.get(0).vertices().length + 1;
         List<Region> large = of("floc-faces", Order.STORED, minimum);
         assertEquals(1, log.size());
-        for (String part :
-                new String[] {
-                    all.get(0).name() + " (" + (minimum - 1) + " vertices)", " fewer than " + minimum + " vertices"
-                })
-            assertTrue(log.get(0).contains(part), log.get(0));
+        for (String part : new String[] {
+            all.get(0).name() + " (" + (minimum - 1) + " vertices)", " fewer than " + minimum + " vertices"
+        }) assertTrue(log.get(0).contains(part), log.get(0));
         assertTrue(large.stream().noneMatch(r -> r.name().equals(all.get(0).name())));
         assertEquals("remainder", large.get(large.size() - 1).name());
         assertEquals(820, union(large).size());
@@ -178,9 +176,12 @@ class RegionsTest {
                 .toArray();
         double bySurface = 0, stored = 0;
         for (int i = 1; i < LEFT; i++) {
-            bySurface += Math.hypot(position[left[i]] % n - position[left[i - 1]] % n, position[left[i]] / n - position[left[i - 1]] / n)
+            bySurface += Math.hypot(
+                            position[left[i]] % n - position[left[i - 1]] % n,
+                            position[left[i]] / n - position[left[i - 1]] / n)
                     / (LEFT - 1);
-            stored += Math.hypot(position[i] % n - position[i - 1] % n, position[i] / n - position[i - 1] / n) / (LEFT - 1);
+            stored += Math.hypot(position[i] % n - position[i - 1] % n, position[i] / n - position[i - 1] / n)
+                    / (LEFT - 1);
         }
         assertTrue(bySurface < 2 && stored > 2.5 * bySurface, bySurface + " mm by surface, " + stored + " as stored");
         List<Region> streams = Regions.of("streams", Order.SURFACE, dir, 1, s, log::add);

@@ -148,7 +148,9 @@ class AlgorithmCacheTest {
                 same(entry(2), c.get("b"), "b");
             }
             assertEquals(text, Files.readString(more), "the named file is only read");
-            assertTrue(!Files.readString(folder.resolve("sub/algorithms.json")).contains("\"b\""), "entries of the named file are not copied");
+            assertTrue(
+                    !Files.readString(folder.resolve("sub/algorithms.json")).contains("\"b\""),
+                    "entries of the named file are not copied");
             Files.writeString(more, "{");
             try (AlgorithmCache c = open(5000)) {
                 assertNull(c.get("b"));

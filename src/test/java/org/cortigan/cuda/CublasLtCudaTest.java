@@ -298,8 +298,7 @@ class CublasLtCudaTest extends VendorCudaTest {
             product(d, 8, 16, 12, false, false, false, false, DType.F32, DType.F32);
         }
         assertTrue(
-                said.size() == 1 && said.get(0).contains("using the library's first choice untested"),
-                said.toString());
+                said.size() == 1 && said.get(0).contains("using the library's first choice untested"), said.toString());
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
     }
 
@@ -337,8 +336,7 @@ class CublasLtCudaTest extends VendorCudaTest {
         assertTrue(attempt(said).refused());
         assertEquals(2, said.size(), said.toString());
         assertTrue(
-                said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE): this is a bug in CortiGAN"),
-                said.get(0));
+                said.get(0).contains("invalid (CUBLAS_STATUS_INVALID_VALUE): this is a bug in CortiGAN"), said.get(0));
     }
 
     @Test

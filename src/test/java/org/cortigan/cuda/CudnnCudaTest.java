@@ -129,17 +129,16 @@ class CudnnCudaTest extends VendorCudaTest {
                         for (int k = 0; k < 3; k++) {
                             double largest = 1;
                             for (float f : want.get(k)) largest = Math.max(largest, Math.abs(f));
-                            int terms = k == 2 ? want.get(0).length / c.outputs : Math.max(c.channels, c.outputs) * c.kernelHeight * c.kernelWidth;
+                            int terms = k == 2
+                                    ? want.get(0).length / c.outputs
+                                    : Math.max(c.channels, c.outputs) * c.kernelHeight * c.kernelWidth;
                             // sums of f32; y and dX are rounded to bf16, a scaled y also before its bias is added; dW
                             // is f32 throughout
                             double tol = (terms + 4) * 0x1p-23 * largest;
                             if (t == DType.BF16 && k < 2) tol += (scale ? 3 : 2) * 0x1p-8 * largest;
                             for (int i = 0; i < want.get(k).length; i++)
                                 assertEquals(
-                                        want.get(k)[i],
-                                        got.get(k)[i],
-                                        tol,
-                                        c + " " + t + " case " + o + " of " + k);
+                                        want.get(k)[i], got.get(k)[i], tol, c + " " + t + " case " + o + " of " + k);
                         }
                     }
                 }

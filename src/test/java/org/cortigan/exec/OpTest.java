@@ -115,7 +115,8 @@ class OpTest {
                         Map<String, float[]> again =
                                 OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
                         for (String k : got.keySet())
-                            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": the second run differs");
+                            assertArrayEquals(
+                                    got.get(k), again.get(k), c.name() + " " + k + ": the second run differs");
                     } finally {
                         SimDevice.attention("mma");
                     }

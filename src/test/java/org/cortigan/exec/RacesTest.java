@@ -95,8 +95,7 @@ class RacesTest {
         return PLANTED.entrySet().stream()
                 .map(e -> dynamicTest(e.getKey(), () -> {
                     String said = planted(e.getKey(), "wrong");
-                    assertTrue(
-                            said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " does not name a line");
+                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " does not name a line");
                     assertEquals(
                             e.getKey() + ", " + e.getValue(),
                             said.replaceAll(LOCATION, "").replaceAll("0x[0-9a-f]{5,}", "X"));

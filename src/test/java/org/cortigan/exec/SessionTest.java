@@ -205,7 +205,10 @@ class SessionTest {
                     assertNotSame(large.arena(), larger.arena(), "the larger session needs a larger block");
                 }
             }
-            assertEquals(blocks, Memory.live() - (d instanceof SimDevice ? 1 : 0), "everything but the staging memory is freed");
+            assertEquals(
+                    blocks,
+                    Memory.live() - (d instanceof SimDevice ? 1 : 0),
+                    "everything but the staging memory is freed");
             d.close();
         }
     }

@@ -112,7 +112,11 @@ class GpuCheckTest {
         List<String> left = new ArrayList<>(names);
         left.removeAll(List.of(names.get(0), names.get(2)));
         assertEquals(
-                left, linesWith(lines, "stage", "ops").stream().map(l -> l.get("name")).toList(), "all other cases were checked");
+                left,
+                linesWith(lines, "stage", "ops").stream()
+                        .map(l -> l.get("name"))
+                        .toList(),
+                "all other cases were checked");
         List<Map<String, Object>> ended = linesWith(lines, "stage", "ended");
         assertEquals(
                 List.of(names.get(0), names.get(2)),
@@ -121,11 +125,11 @@ class GpuCheckTest {
         assertEquals("no progress for 6 s", ended.get(1).get("why"));
         String md = report(out);
         assertTrue(
-                md.contains("- ended, ops: " + names.get(0) + ": exit 134")
-                        && md.contains(": no progress for 6 s"),
+                md.contains("- ended, ops: " + names.get(0) + ": exit 134") && md.contains(": no progress for 6 s"),
                 md);
         assertTrue(
-                Files.readString(out.resolve("log.txt")).contains("Full thread dump"), "the hung process printed its threads' stacks");
+                Files.readString(out.resolve("log.txt")).contains("Full thread dump"),
+                "the hung process printed its threads' stacks");
     }
 
     @Test
@@ -181,7 +185,10 @@ class GpuCheckTest {
         assertTrue(md.contains("| step none, PyTorch, eager, cudnn | | | no kernel |"), md);
         assertTrue(md.contains("torch 2.11.0") && md.contains("## compute-sanitizer\n\nnot measured"), md);
         assertEquals(
-                2, linesWith(linesWith(lines, "name", "layernorm forward"), "who", "ours").size(), "measured before and after PyTorch");
+                2,
+                linesWith(linesWith(lines, "name", "layernorm forward"), "who", "ours")
+                        .size(),
+                "measured before and after PyTorch");
     }
 
     @Test

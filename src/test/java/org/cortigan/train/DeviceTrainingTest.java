@@ -60,7 +60,10 @@ class DeviceTrainingTest {
                 if (step == stopAt) t.requestStop();
             }));
             t.addListener(Listeners.onEpoch(e -> {
-                assertEquals(e.step(), before + losses.size(), "the listener received all losses before the end of the epoch");
+                assertEquals(
+                        e.step(),
+                        before + losses.size(),
+                        "the listener received all losses before the end of the epoch");
                 epochs.add(e.means());
             }));
             t.run();

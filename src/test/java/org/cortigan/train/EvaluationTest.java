@@ -71,8 +71,8 @@ class EvaluationTest {
             assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), d.name());
             assertEquals(0, Ensemble.evaluate(p, data, new int[0]).images());
             for (Predictor x : List.of(plain, p)) {
-                InputException e =
-                        assertThrows(InputException.class, () -> Ensemble.evaluate(x, Changed.withNan(data, 6, 1), all));
+                InputException e = assertThrows(
+                        InputException.class, () -> Ensemble.evaluate(x, Changed.withNan(data, 6, 1), all));
                 assertTrue(e.getMessage().contains("target, image row 6, vertex 1"), e.getMessage());
             }
             assertArrayEquals(got.r(), Ensemble.evaluate(p, data, all).r(), "the refused batch left no trace");

@@ -131,8 +131,8 @@ public final class OpCheck {
                 boolean inside = false; // another buffer may use these bytes at another time
                 for (long[] o : s.plan().intervals()) inside |= o != b && at >= o[0] && at < o[0] + o[1];
                 if (!inside && view.get((int) at) != PATTERN)
-                    throw new AssertionError(
-                            c.name() + ": written past the end of the buffer at " + offset + "+" + bytes + ", byte " + at);
+                    throw new AssertionError(c.name() + ": written past the end of the buffer at " + offset + "+"
+                            + bytes + ", byte " + at);
             }
         }
     }
