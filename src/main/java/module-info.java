@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A training engine for GANs that predict fMRI responses from natural images. Exported is what an application embeds;
- * graphs, ops, plans and the native bindings are internal.
+ * A training engine for GANs that predict fMRI responses from natural images. Exported is what an application embeds,
+ * with the packages whose types its signatures name. {@code cli}, {@code cuda}, {@code grad} and {@code jni} are
+ * internal.
  */
 module org.cortigan {
     requires com.fasterxml.jackson.core;

@@ -234,23 +234,8 @@ final class OwnKernels {
                 bytes += c.bytes() / copies;
             }
             Ceilings c = p.ceilings();
-            Map<String, Object> line = map(
-                    "stage",
-                    "kernels",
-                    "name",
-                    name,
-                    "who",
-                    "ours",
-                    "device",
-                    p.device.name(),
-                    "precision",
-                    p.half(),
-                    "ms",
-                    ms[ms.length / 2],
-                    "ms_least",
-                    ms[0],
-                    "runs",
-                    ms.length,
+            Map<String, Object> line = p.measured("kernels", name, ms);
+            line.putAll(map(
                     "copies",
                     copies,
                     "floor_ms",
@@ -260,7 +245,7 @@ final class OwnKernels {
                     "mb",
                     bytes / 1e6,
                     "served",
-                    p.served(s));
+                    p.served(s)));
             Piece.line(line);
         }
     }

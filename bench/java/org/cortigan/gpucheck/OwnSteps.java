@@ -11,7 +11,6 @@ import java.util.Map;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
-import org.cortigan.graph.Value;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
 import org.cortigan.prof.Ceilings;
@@ -68,31 +67,14 @@ final class OwnSteps {
             double flops = 0, bytes = 0, floor = 0;
             for (Node node : s.launched()) {
                 Cost k = Op.of(node).cost(node);
-                DType type = DType.F32;
-                for (Value v : node.inputs()) if (v.dtype() == DType.BF16) type = DType.BF16;
                 flops += k.flops();
                 bytes += k.bytes();
-                floor += Math.max(k.flops() / c.flops(type), k.bytes() / c.bandwidth());
+                floor += c.floorSeconds(node);
             }
-            Piece.line(map(
-                    "stage",
-                    "steps",
-                    "name",
-                    name,
-                    "who",
-                    "ours",
-                    "device",
-                    p.device.name(),
-                    "precision",
-                    p.half(),
-                    "ms",
-                    ms[n / 2],
-                    "ms_least",
-                    ms[0],
+            Map<String, Object> line = p.measured("steps", name, ms);
+            line.putAll(map(
                     "ms_unsynchronised",
                     inARow,
-                    "runs",
-                    n,
                     "batch",
                     batch,
                     "nodes",
@@ -105,6 +87,7 @@ final class OwnSteps {
                     bytes / 1e6,
                     "served",
                     p.served(s)));
+            Piece.line(line);
             if (!p.has("--profile")) return;
             Map<String, Object> profile = map("stage", "profile", "name", name);
             profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());

@@ -117,6 +117,31 @@ final class Piece implements AutoCloseable {
         failureFields.put(name, fields);
     }
 
+    /**
+     * The beginning of a result line: what ran, where, and its times.
+     *
+     * @param ms times of all runs in milliseconds, ascending
+     */
+    Map<String, Object> measured(String stage, String name, double[] ms) {
+        return map(
+                "stage",
+                stage,
+                "name",
+                name,
+                "who",
+                "ours",
+                "device",
+                device.name(),
+                "precision",
+                half(),
+                "ms",
+                ms[ms.length / 2],
+                "ms_least",
+                ms[0],
+                "runs",
+                ms.length);
+    }
+
     static void line(Map<String, Object> m) {
         System.out.println("@line " + Json.compact(m));
         System.out.flush();

@@ -2,7 +2,6 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
-import java.util.List;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Challenge;
@@ -38,18 +37,8 @@ final class ProfileCommand implements Callable<Integer> {
     @Mixin
     private DeviceOptions device;
 
-    @Option(
-            names = {"-c", "--recipe"},
-            required = true,
-            paramLabel = "RECIPE",
-            description = "Bundled name or YAML file.")
-    private String recipe;
-
-    @Option(
-            names = {"-o", "--option"},
-            paramLabel = "KEY=VALUE",
-            description = "Overrides one value of the recipe. Repeatable.")
-    private List<String> options = List.of();
+    @Mixin
+    private RecipeOptions recipe;
 
     @Option(
             names = "--subject",
@@ -86,8 +75,7 @@ final class ProfileCommand implements Callable<Integer> {
         if (subject < 1 || subject > 8)
             throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
         if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
-        Recipe r = Recipe.load(recipe);
-        for (String o : options) r = r.with(o);
+        Recipe r = recipe.load();
         Generator g = Generator.of(r.section("model").section("generator"));
         int[] v = Challenge.vertices(subject);
         int batch = r.section("train").integer("batch", 1);

@@ -45,18 +45,8 @@ final class Train implements Callable<Integer> {
     @Mixin
     private DeviceOptions device;
 
-    @Option(
-            names = {"-c", "--recipe"},
-            required = true,
-            paramLabel = "RECIPE",
-            description = "Bundled recipe (see the command recipes) or YAML file.")
-    private String recipe;
-
-    @Option(
-            names = {"-o", "--option"},
-            paramLabel = "KEY=VALUE",
-            description = "Overrides one value of the recipe, for example train.epochs=5. Repeatable.")
-    private List<String> assignments = List.of();
+    @Mixin
+    private RecipeOptions recipeOptions;
 
     @Option(
             names = "--subjects",
@@ -118,8 +108,7 @@ final class Train implements Callable<Integer> {
 
     /** The recipe with the overrides of the options. */
     private Recipe recipe() {
-        Recipe r = Recipe.load(recipe);
-        for (String assignment : assignments) r = r.with(assignment);
+        Recipe r = recipeOptions.load();
         if (precision != null) r = r.with("train.precision", precision);
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The commands: options, output and exit codes. This package may use every package but {@code cuda}; no package uses
- * this one, and only this one uses picocli.
+ * The commands: options, output and exit codes. Only this package uses picocli, and no package uses this one;
+ * docs/ARCHITECTURE.md lists the packages that it may use.
  */
 package org.cortigan.cli;

@@ -238,6 +238,7 @@ public final class CudaDevice implements Device {
         return Optional.of(capability);
     }
 
+    /** Frees the GPU's resources; does nothing on a view made by {@link #with}. */
     @Override
     public void close() {
         runtime.close();

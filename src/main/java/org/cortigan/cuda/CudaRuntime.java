@@ -253,7 +253,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
     }
 
-    /** Blocks of up to 1 MiB share pages of 2 MiB; larger blocks take whole pages. */
+    /** An estimate: assumes that blocks of up to 1 MiB share pages of 2 MiB and that larger blocks take whole pages. */
     @Override
     public long blockBytes(long bytes) {
         long unit = bytes > 1 << 20 ? 2 << 20 : 512;

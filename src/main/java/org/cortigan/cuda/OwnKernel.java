@@ -13,8 +13,8 @@ import org.cortigan.jni.Native;
 
 /**
  * One of CortiGAN's own kernels, launched before or after a library call. The constructor writes the shapes by name;
- * launches only set addresses. Launches that may be queued at the same time need separate objects, because a launch
- * reads the object's memory when it runs.
+ * launches only set addresses. A launch reads the arguments before it returns, so an object may be launched again with
+ * other addresses at once.
  */
 final class OwnKernel implements AutoCloseable {
     private final CudaRuntime runtime;

@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
@@ -167,10 +168,10 @@ public final class Evaluation {
     }
 
     private String explanations() {
-        if (!rows.get(0).has(Metric.BOUND)) return Metric.WITHOUT_CEILINGS;
-        return Arrays.stream(METRICS)
-                .map(Metric::explanation)
-                .filter(e -> !e.isEmpty())
+        Row all = rows.get(0);
+        Stream<String> known =
+                Arrays.stream(METRICS).filter(all::has).map(Metric::explanation).filter(e -> !e.isEmpty());
+        return Stream.concat(known, all.has(Metric.BOUND) ? Stream.of() : Stream.of(Metric.WITHOUT_CEILINGS))
                 .collect(Collectors.joining("; "));
     }
 

@@ -7,7 +7,8 @@ import java.util.Locale;
 
 /**
  * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the
- * metrics in the order of the constants; a new constant adds a column to every report.
+ * metrics in the order of the constants; a new constant adds a column to every evaluation, and to the comparison of
+ * runs if it has a {@link Comparison}.
  */
 public enum Metric {
     /** Mean of r. */

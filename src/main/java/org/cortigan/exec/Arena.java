@@ -13,6 +13,7 @@ public final class Arena implements AutoCloseable {
     private final Device device;
     private final List<Memory> blocks = new ArrayList<>();
 
+    /** An arena that takes its memory when the first session asks for it. */
     public Arena(Device device) {
         this.device = device;
     }

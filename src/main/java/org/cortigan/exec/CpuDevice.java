@@ -68,6 +68,7 @@ public final class CpuDevice implements Device {
         return of(Isa.REFERENCE, 1);
     }
 
+    /** The instruction set of the kernels. */
     public Isa isa() {
         return isa;
     }

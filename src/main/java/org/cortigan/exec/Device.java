@@ -54,8 +54,8 @@ public interface Device extends AutoCloseable {
     }
 
     /**
-     * This device with matrix products and convolutions in precision {@code p}. Both devices share memory and stream;
-     * closing this one closes both.
+     * This device with matrix products and convolutions in precision {@code p}. The returned device shares memory and
+     * stream with this one. Close the device that was opened; closing another view of it does nothing.
      *
      * @throws IllegalArgumentException if the device does not support the precision
      */

@@ -41,7 +41,7 @@ class HostStorage extends Storage {
             floats.put(0, src, off, elements());
             return;
         }
-        boolean round = type().dtype() == DType.BF16;
+        boolean round = type().dtype() == DType.BF16 && stored() != DType.BF16;
         for (int i = 0; i < elements(); i++)
             Elements.put(stored(), bytes, i, round ? Half.fromBf16(Half.toBf16(src[off + i])) : src[off + i]);
     }
@@ -73,7 +73,8 @@ class HostStorage extends Storage {
     void writeCopies(ByteBuffer tile) {
         refresh();
         int n = tile.remaining(), size = bytes.capacity();
-        for (int at = 0; at < size; at += n) bytes.put(at, tile, tile.position(), Math.min(n, size - at));
+        for (long at = 0; at < size; at += n) // a tile near the end of 2 GiB would overflow an int
+        bytes.put((int) at, tile, tile.position(), (int) Math.min(n, size - at));
     }
 
     @Override

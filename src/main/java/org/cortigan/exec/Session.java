@@ -94,10 +94,12 @@ public final class Session implements AutoCloseable {
         return Binding.inputBytes(plan, device);
     }
 
+    /** Order and memory of the nodes. */
     public Plan plan() {
         return prepared.plan();
     }
 
+    /** Where the session runs. */
     public Device device() {
         return device;
     }
@@ -111,6 +113,7 @@ public final class Session implements AutoCloseable {
         return find(binding.inputs(), name, "input");
     }
 
+    /** Whether the graph has an input of this name. */
     public boolean hasInput(String name) {
         return binding.inputs().containsKey(name);
     }

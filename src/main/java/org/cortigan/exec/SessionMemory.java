@@ -47,7 +47,8 @@ final class SessionMemory {
             throw new InputException(
                     device.name(),
                     e.getMessage() + "; " + plan.report() + ", held now: " + Memory.liveBytes() + " bytes",
-                    "Lower train.batch: all memory but that of the parameters and their state shrinks with it");
+                    "Lower train.batch: all memory but that of the parameters and their state shrinks with it",
+                    e);
         }
     }
 }

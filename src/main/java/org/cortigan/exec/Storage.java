@@ -38,6 +38,7 @@ public abstract class Storage {
                 : new DeviceStorage(type, stored, address, device.runtime());
     }
 
+    /** Type and shape of the tensor. */
     public final Type type() {
         return type;
     }

@@ -66,6 +66,7 @@ final class StreamLauncher extends Launcher {
 
     /** Waits for the last run, or the run {@code back} runs before it, and returns the mirror's set that it used. */
     int await(int back) {
+        if (back < 0 || back > 1 || back >= runs) throw new IllegalArgumentException("no run " + back + " runs ago");
         int set = set(runs - 1 - back);
         done.await(set);
         return set;

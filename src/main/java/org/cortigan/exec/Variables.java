@@ -17,10 +17,12 @@ public final class Variables implements AutoCloseable {
     private final Device device;
     private final Map<String, Slot> slots = new LinkedHashMap<>();
 
+    /** An empty set of variables. */
     public Variables(Device device) {
         this.device = device;
     }
 
+    /** Where the variables live. */
     public Device device() {
         return device;
     }

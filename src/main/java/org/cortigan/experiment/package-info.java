@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Experiments from the recipe to the report: training, evaluation, baselines and the table of their results. This
- * package may use every package but {@code cli} and {@code cuda}, and prints nothing.
+ * Experiments from the recipe to the report: training, evaluation, baselines and the table of their results. Only
+ * {@code cli} uses this package, which prints nothing; docs/ARCHITECTURE.md lists the packages that it may use.
  */
 package org.cortigan.experiment;

@@ -107,13 +107,17 @@ public final class Graph {
         return enter(nested(name), backward);
     }
 
-    /** Labels the nodes added until the scope is closed {@code backward} and sets {@link Node#backward()}. */
+    /**
+     * Until the scope is closed, adds {@code backward} to the labels of new nodes and marks them as
+     * {@link Node#backward()}.
+     */
     public Scope backwardScope() {
         return enter(nested("backward"), true);
     }
 
     /**
-     * Copies label and backward mark of {@code n}, usually a node of another graph, to the nodes added until closed.
+     * Until the scope is closed, gives new nodes the label and the backward mark of {@code n}, usually a node of
+     * another graph.
      */
     public Scope scopeOf(Node n) {
         return enter(n.label(), n.backward());

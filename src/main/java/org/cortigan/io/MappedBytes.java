@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Path;
 
 /**
  * Read-only little-endian bytes of a file with 64-bit positions. The file is mapped in segments, because a Java map is
@@ -89,5 +90,27 @@ final class MappedBytes {
 
     long longAt(long pos) {
         return segments[(int) (pos / segment)].getLong((int) (pos % segment));
+    }
+
+    /** The bytes of an open file; threads may share it. Closing drops the mapping, which the collector then removes. */
+    static final class Handle {
+        private final Path path;
+        private volatile MappedBytes bytes;
+
+        Handle(Path path, MappedBytes bytes) {
+            this.path = path;
+            this.bytes = bytes;
+        }
+
+        /** @throws IllegalStateException if the file is closed */
+        MappedBytes get() {
+            MappedBytes b = bytes;
+            if (b == null) throw new IllegalStateException(path + " is closed");
+            return b;
+        }
+
+        void close() {
+            bytes = null;
+        }
     }
 }

@@ -29,7 +29,7 @@ public final class NpyFile implements AutoCloseable {
     private final Path path;
     private final Header header;
     private final int rowElements;
-    private volatile MappedBytes data;
+    private final MappedBytes.Handle data;
 
     /** The content of a npy header. @param offset position of the first byte after the header */
     record Header(NpyType type, long[] shape, int offset) {}
@@ -38,7 +38,7 @@ public final class NpyFile implements AutoCloseable {
         this.path = path;
         this.header = header;
         this.rowElements = rowElements;
-        this.data = data;
+        this.data = new MappedBytes.Handle(path, data);
     }
 
     /**
@@ -214,7 +214,7 @@ public final class NpyFile implements AutoCloseable {
             throw new IllegalStateException(path + " holds " + header.type + ", not F32; call require first");
         }
         java.util.Objects.checkFromIndexSize(off, rowElements, dst.length);
-        data().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
+        data.get().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
     }
 
     /** Copies the raw little-endian bytes of row {@code row} to the position of {@code dst}, which advances. */
@@ -224,7 +224,7 @@ public final class NpyFile implements AutoCloseable {
             throw new IllegalArgumentException(
                     "a row has " + n + " bytes, but the buffer has " + dst.remaining() + " left");
         }
-        data().get(java.util.Objects.checkIndex(row, rows()) * n, dst, n);
+        data.get().get(java.util.Objects.checkIndex(row, rows()) * n, dst, n);
     }
 
     /**
@@ -240,7 +240,7 @@ public final class NpyFile implements AutoCloseable {
                             + " is not a one-dimensional integer array",
                     "Save it with a.astype('int32').ravel()");
         }
-        MappedBytes in = data();
+        MappedBytes in = data.get();
         int[] out = new int[elements()];
         for (int i = 0; i < out.length; i++) {
             long v = integer(in, i);
@@ -259,7 +259,7 @@ public final class NpyFile implements AutoCloseable {
 
     /** Reads the whole array in C order and converts any numeric type (float64 is rounded). */
     public float[] toFloatArray() {
-        MappedBytes in = data();
+        MappedBytes in = data.get();
         float[] out = new float[elements()];
         if (header.type == NpyType.F32) {
             in.get(0, out, 0, out.length);
@@ -273,7 +273,7 @@ public final class NpyFile implements AutoCloseable {
 
     /** Reads the whole array in C order and converts any numeric type. */
     public double[] toDoubleArray() {
-        MappedBytes in = data();
+        MappedBytes in = data.get();
         double[] out = new double[elements()];
         for (int i = 0; i < out.length; i++) {
             out[i] = number(in, i);
@@ -291,7 +291,7 @@ public final class NpyFile implements AutoCloseable {
         if (!header.type.isFloat()) {
             return;
         }
-        MappedBytes in = data();
+        MappedBytes in = data.get();
         long n = in.size() / header.type.bytes();
         float[] chunk = new float[(int) Math.min(n, CHUNK)];
         for (long from = 0; from < n; from += CHUNK) {
@@ -318,19 +318,11 @@ public final class NpyFile implements AutoCloseable {
 
     @Override
     public void close() {
-        data = null;
-    }
-
-    private MappedBytes data() {
-        MappedBytes d = data;
-        if (d == null) {
-            throw new IllegalStateException(path + " is closed");
-        }
-        return d;
+        data.close();
     }
 
     private int elements() {
-        long n = data().size() / header.type.bytes();
+        long n = data.get().size() / header.type.bytes();
         if (n > Integer.MAX_VALUE - 8) {
             throw new InputException(
                     path.toString(),

@@ -80,14 +80,14 @@ public final class SafeTensors implements AutoCloseable {
     private final Map<String, Entry> entries;
     private final Map<String, String> metadata;
     private final long dataOffset;
-    private volatile MappedBytes data;
+    private final MappedBytes.Handle data;
 
     private SafeTensors(Path path, Header header, MappedBytes data) {
         this.path = path;
         this.entries = header.entries;
         this.metadata = header.metadata;
         this.dataOffset = header.dataOffset;
-        this.data = data;
+        this.data = new MappedBytes.Handle(path, data);
     }
 
     private record Header(Map<String, Entry> entries, Map<String, String> metadata, long dataOffset) {}
@@ -296,7 +296,7 @@ public final class SafeTensors implements AutoCloseable {
         float[] out = new float[(int) e.elements()];
         ByteBuffer chunk =
                 ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);
-        MappedBytes in = data();
+        MappedBytes in = data.get();
         int i = 0;
         for (long done = 0; done < e.bytes; done += chunk.limit()) {
             chunk.clear().limit((int) Math.min(CHUNK_BYTES, e.bytes - done));
@@ -321,20 +321,12 @@ public final class SafeTensors implements AutoCloseable {
             throw new IllegalArgumentException(
                     "tensor " + name + " has " + e.bytes + " bytes, but the buffer has " + dst.remaining() + " left");
         }
-        data().get(e.offset - dataOffset, dst, (int) e.bytes);
+        data.get().get(e.offset - dataOffset, dst, (int) e.bytes);
     }
 
     @Override
     public void close() {
-        data = null;
-    }
-
-    private MappedBytes data() {
-        MappedBytes d = data;
-        if (d == null) {
-            throw new IllegalStateException(path + " is closed");
-        }
-        return d;
+        data.close();
     }
 
     /**

@@ -109,7 +109,13 @@ public final class Layers {
         return product.of(m.stream().map(Weights.Weight::value).toList(), b, scales);
     }
 
-    /** Convolution of x [B, H, W, C] to [B, H', W', out] with the initialisation of torch; weight [out, C, kh, kw]. */
+    /**
+     * Convolution of x [B, H, W, C] to [B, H', W', out] with the initialisation of torch; weight [out, C, kh, kw].
+     *
+     * @param kernel {kh, kw}
+     * @param stride {vertical, horizontal}
+     * @param pad zeros on each side, {vertical, horizontal}
+     */
     public static Value conv(Weights w, Value x, int out, int[] kernel, int[] stride, int[] pad) {
         int in = x.dim(3), fan = in * kernel[0] * kernel[1];
         Weights.Weight m = w.weight("weight", Init.torch(fan), out, in, kernel[0], kernel[1]);

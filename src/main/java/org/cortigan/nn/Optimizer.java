@@ -21,9 +21,13 @@ import org.cortigan.op.SpectralNorm;
  *
  * @param decoupled true for AdamW, false for Adam
  * @param rate highest learning rate
+ * @param beta1 decay of the first moment m
+ * @param beta2 decay of the second moment v
+ * @param eps added to the denominator of the update
  * @param decay weight decay
  * @param clip largest global gradient norm, 0 for no clipping
  * @param ema decay of the moving average of the parameters, 0 for no average
+ * @param schedule course of the rate after the warm-up
  * @param warmup epochs over which the rate rises linearly
  * @param finalRate rate at the end of the schedule, as a fraction of {@code rate}
  */

@@ -108,11 +108,6 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
     }
 
     @Override
-    public DType variant(Node n) {
-        return DType.F32;
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.in("lr", 0).in("t", 1).in("norm", 2);
         w.f64("beta1", beta1)

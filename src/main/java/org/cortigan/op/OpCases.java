@@ -93,7 +93,9 @@ public final class OpCases {
             List<OpCase> list = new ArrayList<>();
             for (Object c : (List<?>) cases.invoke(null)) list.add((OpCase) c);
             return list;
-        } catch (NoSuchMethodException | IllegalAccessException | InvocationTargetException e) {
+        } catch (InvocationTargetException e) {
+            throw new IllegalStateException("cases() of " + op.getName() + " failed", e.getCause());
+        } catch (NoSuchMethodException | IllegalAccessException e) {
             throw new IllegalStateException(op.getName() + " has no static List<OpCase> cases()", e);
         }
     }

@@ -167,11 +167,6 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     @Override
-    public DType variant(Node n) {
-        return DType.F32;
-    }
-
-    @Override
     public void args(Node n, ArgWriter w) {
         w.scratch("scratch").flag("advance", mode == Mode.ADVANCE);
         w.rows("rows", "n", n.inputs().size() / 5, i -> {

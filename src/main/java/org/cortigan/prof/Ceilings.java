@@ -6,7 +6,11 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
 import org.cortigan.op.Binary;
+import org.cortigan.op.Cost;
+import org.cortigan.op.Op;
 import org.cortigan.op.Ops;
 
 /**
@@ -41,6 +45,21 @@ public record Ceilings(String device, double flopsF32, double flopsBf16, double 
     /** Operations per second on operands of type t: flopsBf16 for bf16 if it is above 0, otherwise flopsF32. */
     public double flops(DType t) {
         return t == DType.BF16 && flopsBf16 > 0 ? flopsBf16 : flopsF32;
+    }
+
+    /**
+     * The least seconds that a node can take: its FLOPs at the peak of its first floating-point input's type, or its
+     * bytes at the full bandwidth, whichever is longer.
+     */
+    public double floorSeconds(Node n) {
+        DType type = DType.F32;
+        for (Value v : n.inputs())
+            if (v.dtype().isFloat()) {
+                type = v.dtype();
+                break;
+            }
+        Cost cost = Op.of(n).cost(n);
+        return Math.max(cost.flops() / flops(type), cost.bytes() / bandwidth);
     }
 
     private static double flops(Device d, DType t, int n) {

@@ -11,9 +11,7 @@ import java.util.Map;
 import java.util.function.Function;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
-import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
-import org.cortigan.graph.Value;
 import org.cortigan.io.Json;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
@@ -67,7 +65,6 @@ public final class Profile {
             Arrays.sort(t);
             Node n = nodes[i];
             Cost cost = Op.of(n).cost(n);
-            double floor = Math.max(cost.flops() / c.flops(type(n)), cost.bytes() / c.bandwidth());
             lines.add(new Line(
                     n.op().name(),
                     n.label(),
@@ -75,18 +72,14 @@ public final class Profile {
                     t[repeats / 2] / 1e9,
                     cost.flops(),
                     cost.bytes(),
-                    floor,
+                    c.floorSeconds(n),
                     s.served(n)));
             spans.add(new long[] {starts[i] - starts[0], times[repeats - 1][i]});
         }
         return new Profile(lines, spans, c);
     }
 
-    private static DType type(Node n) {
-        for (Value v : n.inputs()) if (v.dtype().isFloat()) return v.dtype();
-        return DType.F32;
-    }
-
+    /** One line for each node, in the order of the launches. */
     public List<Line> lines() {
         return lines;
     }

@@ -61,6 +61,7 @@ final class BundledRecipes {
                         .map(e -> e.getName())
                         .filter(n -> n.startsWith(FOLDER))
                         .map(n -> n.substring(FOLDER.length()))
+                        .filter(n -> !n.contains("/"))
                         .toList();
             try (Stream<Path> files = Files.list(Path.of(url(DEFAULTS).toURI()).getParent())) {
                 return files.map(f -> f.getFileName().toString()).toList();
@@ -81,7 +82,7 @@ final class BundledRecipes {
         try (InputStream in = url(name).openStream()) {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {
-            throw new IllegalStateException(e);
+            throw new IllegalStateException("the recipe " + name + " cannot be read", e);
         }
     }
 }

@@ -8,6 +8,14 @@ import org.cortigan.op.PearsonLoss;
 /**
  * The loss of the generator: the weighted sum of pixel loss, correlation loss and adversarial loss. Each weight rises
  * from 0 over the first {@code warmup} epochs.
+ *
+ * @param pixel kind of the pixel loss
+ * @param pixelTerm weight of the pixel loss
+ * @param axis axis over which Pearson's r is taken: images, as in the metric, or vertices
+ * @param eps added to both sums of squares under r
+ * @param correlationTerm weight of the correlation loss
+ * @param gan kind of the adversarial loss
+ * @param ganTerm weight of the adversarial loss
  */
 public record LossConfig(
         PearsonLoss.Pixel pixel,

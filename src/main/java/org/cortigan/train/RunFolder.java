@@ -127,6 +127,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         return Double.isNaN(d) ? "" : Double.toString(d);
     }
 
+    /** The folder itself. */
     public Path folder() {
         return folder;
     }

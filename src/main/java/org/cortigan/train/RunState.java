@@ -182,7 +182,11 @@ final class RunState {
         return json;
     }
 
-    /** Reads the state from the metadata of a checkpoint; @param where source, for messages */
+    /**
+     * Reads the state from the metadata of a checkpoint.
+     *
+     * @param where source, for messages
+     */
     static RunState of(Map<String, Object> values, String where) {
         Settings json = Settings.of(where, values);
         List<SubjectState> subjects = new ArrayList<>();

@@ -157,8 +157,8 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     /**
-     * Runs the next step, or queues it on a device with a stream. The losses of the previous step must be taken before
-     * the next call.
+     * Runs the next step, or queues it on a device with a stream. At most one earlier step of this subject may still
+     * have losses that are not taken.
      *
      * @param step number of the step in the whole run, from 0 on
      * @param update number of the generator's update, from 1 on; with several subjects, of the backbone's update

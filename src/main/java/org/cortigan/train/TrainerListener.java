@@ -6,7 +6,7 @@ import java.nio.file.Path;
 /** Receives the events of a run, on the training thread. An exception ends the run. */
 public interface TrainerListener {
     /**
-     * A step has ended. On a device with a stream, the next step is already running.
+     * A step has ended. On a device with a stream, the next step may already be running.
      *
      * @param step steps done, of {@code steps}
      * @param loss the generator's total loss

@@ -13,8 +13,10 @@ public interface TrainingData {
     /** Number of photographs. */
     int count();
 
+    /** Vertices of the left hemisphere. */
     int leftVertices();
 
+    /** Vertices of the right hemisphere. */
     int rightVertices();
 
     /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. S is the model's image side. */

@@ -23,10 +23,10 @@ class StorageTest {
     private static final int MANY = (int) (DeviceRuntime.STAGING / 4) + 1000;
 
     private static void onEveryDevice(DType t, int n, BiConsumer<Device, Storage> test) {
-        for (Device d : List.of(CpuDevice.best(1), CpuDevice.doubleReference(), new SimDevice(false)))
-            try (Variables v = new Variables(d)) {
+        for (Device each : List.of(CpuDevice.best(1), CpuDevice.doubleReference(), new SimDevice(false)))
+            try (Device d = each;
+                    Variables v = new Variables(d)) {
                 test.accept(d, v.get("x", new Type(t, Shape.of(n))));
-                d.close();
             }
     }
 

@@ -13,13 +13,17 @@ import org.cortigan.InputException;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.NoiseCeiling;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Checks the runs that a comparison plans; needs no data. */
 class ComparisonPlanTest {
-    private static ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
+    @TempDir
+    private Path dir;
+
+    private ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
         return new ComparisonOptions(
                 new DataFolder(Path.of("no-data"), null),
-                Path.of("out"),
+                dir.resolve("out"),
                 recipes,
                 List.of("train.epochs=1"),
                 List.of(3L, 1L, 3L),
@@ -67,7 +71,7 @@ class ComparisonPlanTest {
         assertEquals(0, table.differences().get(0).meanR().length);
     }
 
-    private static void refused(String part, List<String> recipes, List<String> pairs, int components) {
+    private void refused(String part, List<String> recipes, List<String> pairs, int components) {
         InputException e =
                 assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs, components)));
         assertTrue(e.getMessage().contains(part), e.getMessage());

@@ -42,6 +42,7 @@ class ImageSplitTest {
             assertEquals(3, IntStream.of(epochs[e]).sum());
         }
         // a run that resumes in the middle asks for a later step first
-        assertEquals(epochs[1][3], new SubjectOrder(new long[] {5, 3}, 1).subjectOfStep(11));
+        for (int i = 7; i >= 0; i--)
+            assertEquals(epochs[1][i], new SubjectOrder(new long[] {5, 3}, 1).subjectOfStep(8 + i));
     }
 }
