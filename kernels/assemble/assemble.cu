@@ -2,6 +2,7 @@
 // A thread copies one vector of a row: 16, 8 or 4 bytes, the widest that every piece's bounds allow, else one element.
 // It searches the list of pieces, which is a kernel parameter. Deterministic: a copy.
 // Versions: 16 bytes or one element; this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

@@ -23,7 +23,8 @@
 // 197 rows are three tiles and 5 rows. Backward computes these 5 with mma.sync, columns divided among the warps: a
 // single warp would hold its tensor core as long as a tile holds all four. Forward makes them a fourth tile, because
 // memory takes longer anyway.
-// Prediction: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170 (goals 44 and 90).
+// Predictions, of attention.cu too: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170
+// (goals 44 and 90).
 // Versions, judged by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks a multiprocessor); A
 // from registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
 #include "attention_sm90.cuh"

@@ -2,6 +2,7 @@
 // A thread takes 16 bytes of a. It reads b as vectors where b's period allows, as one number where b has one element,
 // else element by element; b is then small and stays in cache.
 // Deterministic: elementwise. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

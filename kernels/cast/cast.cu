@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread takes 8 elements: 16 bytes of the narrower type. Deterministic: elementwise. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

@@ -8,6 +8,7 @@
 // cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn); 1-D and grouped ones always run
 // here. Grouped convolutions put the tiles of all groups into one grid.
 // Versions: only this one.
+// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #include "gemm.cuh"
 #include "kernels_all.h"
 

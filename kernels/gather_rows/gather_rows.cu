@@ -3,6 +3,7 @@
 // part of one.
 // A kernel cannot report a row outside the table: it fills the output with 0xFF (NaN as float). Callers check indices
 // on the host. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

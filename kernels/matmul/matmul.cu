@@ -4,6 +4,7 @@
 // linear_grad, on a GPU also cuBLASLt's, is here a product and sum_leading.
 // The grouped product always runs here: the tiles of all groups form one grid, up to 128 groups at once, so no group's
 // product waits for another's. Versions: only this one.
+// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #include "gemm.cuh"
 #include "kernels_all.h"
 

@@ -2,6 +2,7 @@
 // Matrix product on oneDNN, with plain layouts on both sides: the weights change every step, and at the row counts of
 // training oneDNN's packing inside the primitive costs less than a reorder of our own.
 // linear_grad is oneDNN's inner product by weights, whose bias sums cost nothing beside the product.
+// Versions: only this one.
 #include "cg/grouped.h"
 #include "kernels_all.h"
 

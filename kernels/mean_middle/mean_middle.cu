@@ -2,6 +2,7 @@
 // Forward: a block computes 32 channels of one b. 8 threads a channel walk over n in steps of 8; their sums are added
 // in order. Backward: a thread an element. Small beside the step.
 // Versions: b along y of the grid, at most 65,535; this one, all along x.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

@@ -2,6 +2,7 @@
 // A block converts one patch. Its bytes go through shared memory, so that reads run along the image's rows and writes
 // along the patch's. With planar 0 and P = 1 (plain normalisation) bytes and values share one order, and a thread
 // converts one. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

@@ -3,8 +3,8 @@
 //   pred [B, V] (T), target [B, V] (float)
 //   rows [2] (int32) = {N, n}: the moments hold N images already; the first n images of this batch are added
 //   state [5, V] (double), in place: means of prediction and target, sums of squared deviations of both, sum of
-//   products ments of the batch, shifted by its first row, so that a constant vertex gets exactly 0 and any other more
-//   than 0:
+//   products
+// Moments of the batch, shifted by its first row, so that a constant vertex gets exactly 0 and any other more than 0:
 //   x_i = pred_i - pred_0, mx = mean x_i, likewise y of the target;  Sxx = sum (x_i - mx)^2, Syy, Sxy
 // Merged by the pairwise update of Chan, Golub and LeVeque (1979), with d = pred_0 + mx - mean and e the target's d:
 //   mean += d n / (N + n);  squares += Sxx + d^2 N n / (N + n);  products += Sxy + d e N n / (N + n)

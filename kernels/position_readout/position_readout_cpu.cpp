@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward: vertices in the order of their cells, so that neighbours find the same four pixels of all images in L2.
+// Forward and the gradients of a vertex: vertices in the order of their cells, so that neighbours find the same four
+// pixels of all images in L2.
 // dX: a thread owns two vectors of channels of all pixels, so that threads have equal work however points crowd.
 // Up to 8 images of a pixel are summed in registers, and one load of w serves them all.
 // Versions: only this one, not measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.

@@ -2,6 +2,7 @@
 // Two kernels. In the first, blocks 32 columns wide (fewer for a narrow x) sum parts of the rows of one x to scratch.
 // The second sums the parts, 32 at a time, in a fixed order. The parts depend on the shape alone, so the sum is the
 // same every time. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include <vector>
 
 #include "device.cuh"

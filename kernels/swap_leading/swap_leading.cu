@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread copies one element of the output (16 bytes where C allows). Neighbouring threads write neighbouring
 // elements, and read them too within a row of C. Small beside the step. Versions: only this one.
+// Floor: bytes over bandwidth.
 #include "device.cuh"
 #include "kernels_all.h"
 

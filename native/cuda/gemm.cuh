@@ -8,6 +8,7 @@
 // cuBLASLt runs plain products on a GPU. This product needs no library, runs in the simulation, and serves the products
 // that cuBLASLt and cuDNN lack (grouped discriminators, 1-D convolutions over vertices).
 // Versions: only this one.
+// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #pragma once
 
 #include <vector>
