@@ -3,4 +3,7 @@
  * The boundary to native code: loads the library, checks its schema, calls kernels, and allocates off-heap memory. This
  * package uses no other package. Only this package and {@code cuda} use JavaCPP.
  */
+@NullMarked
 package org.cortigan.jni;
+
+import org.jspecify.annotations.NullMarked;
