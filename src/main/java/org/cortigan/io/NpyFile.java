@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import org.cortigan.InputException;
 import org.cortigan.graph.Half;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map; C order and little-endian
@@ -29,7 +30,8 @@ public final class NpyFile implements AutoCloseable {
     private final Path path;
     private final Header header;
     private final int rowElements;
-    private volatile MappedBytes data;
+    /** Null once the file is closed. */
+    private volatile @Nullable MappedBytes data;
 
     /** The content of a npy header. @param offset position of the first byte after the header */
     record Header(NpyType type, long[] shape, int offset) {}

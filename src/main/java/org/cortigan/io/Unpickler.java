@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Virtual machine for the pickle of one 0-d numpy object array, protocols 0 to 5 (sources: Python's pickletools and
@@ -47,7 +48,7 @@ final class Unpickler {
             "numpy.dtype", Name.DTYPE,
             "_codecs.encode", Name.ENCODE);
 
-    private record Tuple(Object[] items) {}
+    private record Tuple(@Nullable Object[] items) {}
 
     /** A dtype such as O8, i8 or U5. */
     private static final class DType {
@@ -63,14 +64,16 @@ final class Unpickler {
 
     private static final class NdArray {
         boolean built;
+
+        @Nullable
         Object item;
     }
 
     private final Path path;
     private final ByteBuffer in;
-    private final List<Object> stack = new ArrayList<>();
+    private final List<@Nullable Object> stack = new ArrayList<>();
     private final List<Integer> marks = new ArrayList<>();
-    private final Map<Long, Object> memo = new HashMap<>();
+    private final Map<Long, @Nullable Object> memo = new HashMap<>();
     private int opAt;
 
     Unpickler(Path path, byte[] file, int offset) {
@@ -79,6 +82,7 @@ final class Unpickler {
     }
 
     /** Runs the program and returns the element of the 0-d array. */
+    @Nullable
     Object run() {
         for (int steps = 0; steps < MAX_STEPS; steps++) {
             opAt = in.position();
@@ -153,12 +157,12 @@ final class Unpickler {
                 list().add(item);
             }
             case 'e' -> {
-                Object[] items = popMark();
+                @Nullable Object[] items = popMark();
                 list().addAll(Arrays.asList(items));
             }
             case '}' -> stack.add(new LinkedHashMap<>());
             case 'd' -> {
-                Object[] items = popMark();
+                @Nullable Object[] items = popMark();
                 stack.add(new LinkedHashMap<>());
                 putAll(items);
             }
@@ -215,11 +219,11 @@ final class Unpickler {
         return name;
     }
 
-    private Object reduce(Object function, Object args) {
+    private Object reduce(@Nullable Object function, @Nullable Object args) {
         if (!(function instanceof Name name) || !(args instanceof Tuple tuple)) {
             throw bad("REDUCE of " + describe(function) + " with " + describe(args));
         }
-        Object[] a = tuple.items;
+        @Nullable Object[] a = tuple.items;
         switch (name) {
             case RECONSTRUCT -> {
                 // (ndarray, (0,), b'b'): an empty array. BUILD sets its state later, so its initial shape and type
@@ -265,7 +269,7 @@ final class Unpickler {
         throw bad("the arguments of " + name + " are not what numpy writes");
     }
 
-    private static boolean isB(Object o) {
+    private static boolean isB(@Nullable Object o) {
         return o instanceof byte[] b && b.length == 1 && b[0] == 'b' || o instanceof String s && s.equals("b");
     }
 
@@ -297,8 +301,8 @@ final class Unpickler {
         return type.kind == 'u' ? v : v << unused >> unused;
     }
 
-    private void build(Object target, Object state) {
-        Object[] s = state instanceof Tuple t ? t.items : new Object[0];
+    private void build(@Nullable Object target, @Nullable Object state) {
+        @Nullable Object[] s = state instanceof Tuple t ? t.items : new Object[0];
         if (target instanceof DType type && !type.built) {
             // (version, byte order, subdtype, names, fields, size, alignment, flags[, metadata])
             if (s.length >= 8
@@ -346,19 +350,19 @@ final class Unpickler {
     }
 
     private void tuple(int n) {
-        Object[] items = new Object[n];
+        @Nullable Object[] items = new Object[n];
         for (int i = n - 1; i >= 0; i--) {
             items[i] = pop();
         }
         stack.add(new Tuple(items));
     }
 
-    private void putAll(Object[] items) {
+    private void putAll(@Nullable Object[] items) {
         if (!(top() instanceof Map<?, ?>) || items.length % 2 != 0) {
             throw bad("dictionary entries without a dictionary or without a value");
         }
         @SuppressWarnings("unchecked") // this machine creates no other maps
-        Map<Object, Object> map = (Map<Object, Object>) top();
+        Map<Object, @Nullable Object> map = (Map<Object, @Nullable Object>) top();
         for (int i = 0; i < items.length; i += 2) {
             if (!(items[i] instanceof Long || items[i] instanceof String)) {
                 throw bad("a dictionary key is " + describe(items[i]));
@@ -367,12 +371,12 @@ final class Unpickler {
         }
     }
 
-    private List<Object> list() {
+    private List<@Nullable Object> list() {
         if (!(top() instanceof List<?>)) {
             throw bad("list items without a list");
         }
         @SuppressWarnings("unchecked") // this machine creates no other lists
-        List<Object> list = (List<Object>) top();
+        List<@Nullable Object> list = (List<@Nullable Object>) top();
         return list;
     }
 
@@ -380,14 +384,14 @@ final class Unpickler {
         return marks.isEmpty() ? 0 : marks.get(marks.size() - 1);
     }
 
-    private Object top() {
+    private @Nullable Object top() {
         if (stack.size() <= bottom()) {
             throw bad("the stack is empty");
         }
         return stack.get(stack.size() - 1);
     }
 
-    private Object pop() {
+    private @Nullable Object pop() {
         Object top = top();
         stack.remove(stack.size() - 1);
         return top;
@@ -401,12 +405,12 @@ final class Unpickler {
         }
     }
 
-    private Object[] popMark() {
+    private @Nullable Object[] popMark() {
         if (marks.isEmpty()) {
             throw bad("no mark on the stack");
         }
-        List<Object> above = stack.subList(marks.remove(marks.size() - 1), stack.size());
-        Object[] items = above.toArray();
+        List<@Nullable Object> above = stack.subList(marks.remove(marks.size() - 1), stack.size());
+        @Nullable Object[] items = above.toArray();
         above.clear();
         return items;
     }
@@ -519,7 +523,7 @@ final class Unpickler {
     }
 
     /** Describes a value for messages, without the content of containers. */
-    static String describe(Object value) {
+    static String describe(@Nullable Object value) {
         if (value == null) {
             return "None";
         }
