@@ -16,6 +16,7 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Divides a subject's vertices into the regions of the discriminators. Every vertex is in at least one region; a vertex
@@ -62,7 +63,12 @@ public final class Regions {
      *     are missing or do not fit
      */
     public static List<Region> of(
-            String grouping, Order order, Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
+            String grouping,
+            Order order,
+            @Nullable Path meshes,
+            int minVertices,
+            AlgonautsSubject s,
+            Consumer<String> log) {
         List<Region> regions = new ArrayList<>();
         if (grouping.equals(ALL) || grouping.equals(HEMISPHERE)) {
             regions.addAll(of(grouping, Order.STORED, s.left(), s.right()));

@@ -6,7 +6,9 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A simulated visual cortex, whose responses are not a linear function of pixels. The seed determines what each vertex
@@ -27,11 +29,13 @@ final class SimulatedCortex {
     private static final int FEATURES = ORIENTATIONS * (32 * 32 + 16 * 16 + 8 * 8) + 3 * COLOUR_GRID * COLOUR_GRID;
     private static final int POOLED = POOL * POOL * (ORIENTATIONS * SCALES + 3);
 
+    private static final List<String> VISUAL = List.of("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4");
+
     /** Classes with their ROIs in the order of the ids in the challenge's mappings. */
     static final Map<String, List<String>> CLASSES = new LinkedHashMap<>();
 
     static {
-        CLASSES.put("prf-visualrois", List.of("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"));
+        CLASSES.put("prf-visualrois", VISUAL);
         CLASSES.put("floc-bodies", List.of("EBA", "FBA-1", "FBA-2", "mTL-bodies"));
         CLASSES.put("floc-faces", List.of("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"));
         CLASSES.put("floc-places", List.of("OPA", "PPA", "RSC"));
@@ -46,7 +50,7 @@ final class SimulatedCortex {
 
     static {
         double at = 0;
-        for (String r : CLASSES.get("prf-visualrois")) {
+        for (String r : VISUAL) {
             double w = r.startsWith("V1") ? 0.045 : r.equals("hV4") ? 0.025 : 0.035;
             PLACE.put(r, new double[] {at, at + w});
             at += w;
@@ -177,7 +181,7 @@ final class SimulatedCortex {
         // The end of the line has no ROI, because 5350 of 19004 vertices of the challenge's first subject lie in no
         // functional ROI.
         Map<String, int[]> units = new LinkedHashMap<>();
-        String[] region = new String[n];
+        @Nullable String[] region = new String[n];
         for (Map.Entry<String, List<String>> c : CLASSES.entrySet()) {
             int[] mask = new int[n];
             for (int i = 0; i < c.getValue().size(); i++) {
@@ -186,7 +190,7 @@ final class SimulatedCortex {
                 for (int k = 0; k < own.length; k++) own[k] = r.nextInt(UNITS);
                 units.put(roi, own);
                 if (!present.test(roi, isLeft ? 0 : 1)) continue;
-                double[] p = PLACE.get(roi);
+                double[] p = Objects.requireNonNull(PLACE.get(roi), "no place of ROI " + roi);
                 for (int v = (int) (p[0] * n); v < (int) (p[1] * n); v++) {
                     // ROIs have ragged edges and holes; streams do not.
                     if (!c.getKey().equals("streams") && r.nextInt(12) == 0) continue;
@@ -200,7 +204,7 @@ final class SimulatedCortex {
         return h;
     }
 
-    private void vertex(Hemisphere h, int v, String region, Map<String, int[]> units, SplittableRandom r) {
+    private void vertex(Hemisphere h, int v, @Nullable String region, Map<String, int[]> units, SplittableRandom r) {
         boolean primary = region != null && region.matches("V[123][vd]|early");
         h.early[v] = primary;
         double u = r.nextDouble(), t = r.nextDouble();
@@ -210,10 +214,10 @@ final class SimulatedCortex {
                 ? 0
                 : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
         int at = v * TAPS;
-        if (!primary) {
-            int[] own = region == null ? null : units.get(region);
+        if (region == null || !primary) {
+            int[] own = units.getOrDefault(region, new int[0]); // empty outside the ROIs
             for (int k = 0; k < 10; k++) {
-                boolean shared = own != null && k < 7;
+                boolean shared = own.length > 0 && k < 7;
                 h.tap[at + k] =
                         (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
                 // Half of the conjunctions suppress: a region prefers some contents over others, not any over none.
