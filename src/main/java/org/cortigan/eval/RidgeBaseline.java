@@ -8,6 +8,7 @@ import org.ejml.data.DMatrixRMaj;
 import org.ejml.dense.row.factory.DecompositionFactory_DDRM;
 import org.ejml.interfaces.decomposition.EigenDecomposition_F64;
 import org.ejml.interfaces.decomposition.QRDecomposition;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The standard baseline of the field: features -> standardisation -> PCA -> ridge regression for each vertex.
@@ -42,7 +43,7 @@ public final class RidgeBaseline {
      *     features
      * @param seed seed of the Gaussian sketch
      */
-    public record Options(int components, double[] lambdas, int powerIterations, long seed) {
+    public record Options(int components, double @Nullable [] lambdas, int powerIterations, long seed) {
         public Options {
             if (components < 1 || powerIterations < 0) {
                 throw new IllegalArgumentException("components must be at least 1 and powerIterations at least 0, not "
@@ -75,9 +76,9 @@ public final class RidgeBaseline {
     private final double[] basis; // [F, k]
     private final double[] eigenvalues; // [k] of X'X: sums of squares of the scores
     private final int nTrainingImages;
-    private double[] intercept; // [V]
-    private double[] weights; // [k, V]
-    private double[] lambda; // [V]
+    private final double[] intercept; // [V]
+    private final double[] weights; // [k, V]
+    private final double[] lambda; // [V]
 
     private RidgeBaseline(RowSource features, int nVertices, Options options) {
         nFeatures = features.columns();
@@ -126,6 +127,9 @@ public final class RidgeBaseline {
             }
         }
         basis = multiply(sketch, nFeatures, rotation, k, nSketch);
+        weights = new double[Math.multiplyExact(k, nVertices)];
+        intercept = new double[nVertices];
+        lambda = new double[nVertices];
     }
 
     /**
@@ -209,7 +213,6 @@ public final class RidgeBaseline {
         float[] shift = new float[nVertices]; // The first row, as in standardise.
         double[] sum = new double[nVertices];
         double[] squares = new double[nVertices];
-        weights = new double[Math.multiplyExact(k, nVertices)];
         forEachBlock(targets, "responses", (first, rows, y) -> {
             if (first == 0) {
                 System.arraycopy(y, 0, shift, 0, nVertices);
@@ -230,8 +233,6 @@ public final class RidgeBaseline {
         });
 
         double[] grid = options.lambdas != null ? options.lambdas.clone() : defaultGrid();
-        intercept = new double[nVertices];
-        lambda = new double[nVertices];
         for (int v = 0; v < nVertices; v++) {
             intercept[v] = shift[v] + sum[v] / nTrainingImages;
             squares[v] = Math.max(0, squares[v] - sum[v] * sum[v] / nTrainingImages);
