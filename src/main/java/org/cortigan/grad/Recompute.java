@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -35,7 +36,8 @@ public final class Recompute {
                 for (Value v : n.outputs()) copies.put(v, copy.output(v.index()));
             }
         }
-        g.outputs().forEach((name, v) -> to.output(name, copies.get(v)));
+        g.outputs()
+                .forEach((name, v) -> to.output(name, Objects.requireNonNull(copies.get(v), "no copy of the output")));
         return to;
     }
 

@@ -59,14 +59,17 @@ final class NodeOrder {
             for (Value out : n.outputs()) {
                 int s = n.op().storage(out.index());
                 if (s >= 0 && n.op().overwrites(out.index()))
-                    for (Node r : readers.get(contents.get(n.input(s)))) if (r != n) predecessors.add(r);
+                    for (Node r : readers.getOrDefault(contents.get(n.input(s)), Set.of()))
+                        if (r != n) predecessors.add(r);
             }
             pending.put(n, predecessors.size());
             for (Node p : predecessors)
                 successors.computeIfAbsent(p, k -> new ArrayList<>()).add(n);
         }
         PriorityQueue<Node> ready = new PriorityQueue<>((a, b) -> Integer.compare(a.id(), b.id()));
-        for (Node n : nodes) if (pending.get(n) == 0) ready.add(n);
+        pending.forEach((n, count) -> {
+            if (count == 0) ready.add(n);
+        });
         List<Node> order = new ArrayList<>();
         while (!ready.isEmpty()) {
             Node n = ready.poll();

@@ -16,6 +16,7 @@ import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
 import org.cortigan.op.Op;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The decisions made before a session's first step: the order of the nodes, which values share storage, and the offset
@@ -37,12 +38,15 @@ public final class Plan {
             ToIntFunction<DType> elementBytes, ToLongFunction<Node> scratchBytes, int guardBytes, boolean inPlace) {}
 
     private static final class Buffer {
+        /** Null for a buffer of the arena. */
+        @Nullable
         Leaf leaf;
+
         long bytes;
         int first = Integer.MAX_VALUE;
         int last = -1;
         long offset = -1;
-        String label;
+        String label = "";
     }
 
     private final List<Node> steps = new ArrayList<>();
@@ -85,7 +89,7 @@ public final class Plan {
                 if (s < 0 && o.inPlace) s = takeOver(n, op, out, i);
                 Buffer b;
                 if (s >= 0) {
-                    b = buffers.get(n.input(s));
+                    b = buffer(n.input(s));
                 } else {
                     b = new Buffer();
                     b.bytes = bytes(out);
@@ -147,7 +151,7 @@ public final class Plan {
     private int takeOver(Node n, Op op, Value out, int step) {
         int s = op.inPlace(n, out.index());
         if (s < 0) return -1;
-        Buffer b = buffers.get(n.input(s));
+        Buffer b = buffer(n.input(s));
         if (b.leaf != null || b.bytes != bytes(out) || b.last > step) return -1;
         for (int k = 0; k < n.inputs().size(); k++) if (k != s && buffers.get(n.input(k)) == b) return -1;
         for (Value other : n.outputs()) if (other.index() < out.index() && buffers.get(other) == b) return -1;
@@ -169,7 +173,7 @@ public final class Plan {
     }
 
     /** The leaf whose storage a value shares, or null if the value lives in the arena. */
-    public Leaf leafOf(Value v) {
+    public @Nullable Leaf leafOf(Value v) {
         return buffer(v).leaf;
     }
 
