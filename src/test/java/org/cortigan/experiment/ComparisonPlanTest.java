@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 class ComparisonPlanTest {
     private static ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
         return new ComparisonOptions(
-                new DataFolder(Path.of("no-data"), null),
+                new DataFolder(Path.of("no-data")),
                 Path.of("out"),
                 recipes,
                 List.of("train.epochs=1"),
