@@ -31,6 +31,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Computes products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) with cuBLASLt. A
@@ -221,15 +222,17 @@ final class CublasLt implements AutoCloseable {
         Product p = e == null ? null : product(problem, args, e, !proven.contains(key));
         if (p == null) {
             Trials.Timed t = measure(problem, args);
-            e = t == null ? null : t.entry();
-            p = e == null ? null : product(problem, args, e, false);
-            if (p != null && t.measured()) cache.put(key, e);
+            if (t != null) {
+                e = t.entry();
+                p = product(problem, args, e, false);
+                if (p != null && t.measured()) cache.put(key, e);
+            }
         }
         if (p != null && cache.get(key) != null) proven.add(key);
         if (!failures.isEmpty() && p != null)
             note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + text + " ("
                     + String.join("; ", failures) + ")");
-        if (p != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
+        if (p != null && e != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
         refusals.addAll(failures);
         return VendorKernels.refused("cuBLASLt", "the product " + text, refusals, note);
     }
@@ -239,7 +242,7 @@ final class CublasLt implements AutoCloseable {
      *
      * @param tried whether to run the algorithm once
      */
-    private Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
+    private @Nullable Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
         if ((e.form() & ~(BF16_BIAS | PADDED | SEPARATE_SUMS)) != 0) return null;
         Product p = new Product(problem, e.form());
         try {
@@ -253,7 +256,7 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private Trials.Timed measure(Problem problem, ByteBuffer args) {
+    private Trials.@Nullable Timed measure(Problem problem, ByteBuffer args) {
         boolean mayRound = problem.bias && problem.out16;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SEPARATE_SUMS); form++) {
@@ -279,9 +282,9 @@ final class CublasLt implements AutoCloseable {
         /** Whether the epilogue handles the vector: it adds the bias or computes the sums. */
         private final boolean bias;
 
-        private final Sums sums;
-        private final OwnKernel.Copy castBias;
-        private final Padded padA, padB, padY;
+        private final @Nullable Sums sums;
+        private final OwnKernel.@Nullable Copy castBias;
+        private final @Nullable Padded padA, padB, padY;
         private long workspace;
 
         Product(Problem problem, int form) {
@@ -319,7 +322,7 @@ final class CublasLt implements AutoCloseable {
             castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(runtime, n, DType.F32, DType.BF16);
         }
 
-        private Padded pad(long rows, long columns, DType type, boolean in) {
+        private @Nullable Padded pad(long rows, long columns, DType type, boolean in) {
             return (form & PADDED) == 0 || columns * type.bytes() % 16 == 0
                     ? null
                     : new Padded(rows, columns, type, in);
@@ -331,7 +334,7 @@ final class CublasLt implements AutoCloseable {
 
         /** A column-major layout; {@code rows} is the length of a stored row. */
         private static cublasLtMatrixLayoutOpaque_t layout(
-                PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
+                PointerPointer<Pointer> at, int type, long rows, long columns, @Nullable Padded pad) {
             check(
                     cublasLtMatrixLayoutCreate(at, type, rows, columns, pad == null ? rows : pad.width),
                     "cublasLtMatrixLayoutCreate");
@@ -364,7 +367,7 @@ final class CublasLt implements AutoCloseable {
         }
 
         /** Times the heuristic's candidates, including this form's copies and sums; null if none runs. */
-        Trials.Timed fastest(ByteBuffer args) {
+        Trials.@Nullable Timed fastest(ByteBuffer args) {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             try {

@@ -31,6 +31,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
 import org.cortigan.op.Binary;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Computes 2-D convolutions and their gradients (kernels/conv2d) with the legacy API of cuDNN 9, one function for each
@@ -85,7 +86,7 @@ final class Cudnn implements AutoCloseable {
         }
 
         /** The kind that a kernel computes; null for other kernels. */
-        static Kind of(String kernel) {
+        static @Nullable Kind of(String kernel) {
             for (Kind k : values()) if (k.kernel.equals(kernel)) return k;
             return null;
         }
@@ -195,7 +196,7 @@ final class Cudnn implements AutoCloseable {
             if (!taken) {
                 Trials.Timed t = c.fastest(args);
                 taken = t != null && c.use(t.entry());
-                if (taken && t.measured()) cache.put(key, t.entry());
+                if (t != null && taken && t.measured()) cache.put(key, t.entry());
             }
             if (taken && cache.get(key) != null) proven.add(key);
             if (taken && !c.failures.isEmpty())
@@ -235,9 +236,9 @@ final class Cudnn implements AutoCloseable {
         private final cudnnConvolutionStruct operation = new cudnnConvolutionStruct();
         private final cudnnActivationStruct identity = new cudnnActivationStruct();
         /** Kernels that are launched around the library call; null if the convolution does not need them. */
-        private OwnKernel.Copy reorder, castFirst, castSecond, castBias;
+        private OwnKernel.@Nullable Copy reorder, castFirst, castSecond, castBias;
 
-        private Update multiply, add;
+        private @Nullable Update multiply, add;
         private final List<OwnKernel> own = new ArrayList<>();
         private final String problem;
         private final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
@@ -353,7 +354,7 @@ final class Cudnn implements AutoCloseable {
         }
 
         /** Times the candidates; null if none runs. */
-        Trials.Timed fastest(ByteBuffer args) {
+        Trials.@Nullable Timed fastest(ByteBuffer args) {
             long scratch = 0;
             List<AlgorithmCache.Entry> found = new ArrayList<>();
             for (AlgorithmCache.Entry e : candidates())
@@ -486,7 +487,7 @@ final class Cudnn implements AutoCloseable {
             long weight = args.getLong(offsets.scratch), converted = weight + weightBytes;
             Pointer space = at(converted + convertedBytes);
             if (kind == Kind.BY_W) {
-                if (converts) {
+                if (castFirst != null && castSecond != null) {
                     castFirst.launch(first, converted);
                     first = converted;
                     converted += align(4 * inputElements);
@@ -507,10 +508,10 @@ final class Cudnn implements AutoCloseable {
                         zero,
                         w,
                         at(reorders ? weight : result));
-                if (status == CUDNN_STATUS_SUCCESS && reorders) reorder.launch(weight, result);
+                if (status == CUDNN_STATUS_SUCCESS && reorder != null) reorder.launch(weight, result);
                 return status;
             }
-            if (reorders) reorder.launch(second, weight);
+            if (reorder != null) reorder.launch(second, weight);
             else weight = second;
             if (kind == Kind.BY_X)
                 return cudnnConvolutionBackwardData(
@@ -529,7 +530,7 @@ final class Cudnn implements AutoCloseable {
                         at(result));
             long b = args.getLong(offsets.bias);
             if (fused) {
-                if (in16) {
+                if (castBias != null) {
                     castBias.launch(b, converted);
                     b = converted;
                 }
@@ -568,8 +569,8 @@ final class Cudnn implements AutoCloseable {
                     y,
                     at(result));
             if (status != CUDNN_STATUS_SUCCESS) return status;
-            if (scale) multiply.launch(result, args.getLong(offsets.scale));
-            if (bias) add.launch(result, b);
+            if (multiply != null) multiply.launch(result, args.getLong(offsets.scale));
+            if (add != null) add.launch(result, b);
             return status;
         }
 
