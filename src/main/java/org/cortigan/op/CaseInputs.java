@@ -38,11 +38,11 @@ public final class CaseInputs {
 
     /** An input of standard normal numbers in the given type, which the gradient check perturbs. */
     public Value normal(DType t, int... dims) {
-        return moved(t, r -> gaussian(r, elements(dims)), dims);
+        return perturbed(t, r -> gaussian(r, elements(dims)), dims);
     }
 
     /** An input with the given contents, which the gradient check perturbs. */
-    public Value moved(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
+    public Value perturbed(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         Value v = filled(t, fill, dims);
         differentiable.add(v);
         return v;

@@ -69,7 +69,7 @@ public record LayerNorm(double eps, boolean residual) implements Op {
     }
 
     @Override
-    public Value again(Node n, UnaryOperator<Value> kept) {
+    public Value recompute(Node n, UnaryOperator<Value> kept) {
         Value sum = kept.apply(residual ? n.output(3) : n.input(0));
         return sum.graph()
                 .apply(new LayerNorm(eps, false), sum, kept.apply(n.input(1)), kept.apply(n.input(2)))

@@ -55,7 +55,7 @@ public interface Op extends Operation {
 
     /**
      * Whether the backward pass may recompute this output, so that the forward pass need not keep it. This pays if the
-     * op is fast compared with its neighbours and {@link #again} reads only values that are kept anyway.
+     * op is fast compared with its neighbours and {@link #recompute} reads only values that are kept anyway.
      */
     default boolean cheap(int output) {
         return false;
@@ -67,7 +67,7 @@ public interface Op extends Operation {
      * @param n the node whose output is recomputed
      * @param kept maps an input or output of {@code n} to its copy in the other graph
      */
-    default Value again(Node n, UnaryOperator<Value> kept) {
+    default Value recompute(Node n, UnaryOperator<Value> kept) {
         List<Value> in = n.inputs().stream().map(kept).toList();
         return in.get(0).graph().apply(this, in).output(0);
     }

@@ -113,7 +113,7 @@ public record PositionReadout() implements Op {
         // The error of a position within a pixel scales with the position on the map: H and W count as terms.
         return OpCase.of(name, 4L * s[1] * s[4] * (s[2] + s[3]) + 8, g -> {
             Value x = g.normal(s[0], s[1], s[2], s[3], s[4]);
-            Value p = g.moved(DType.F32, r -> points(r, s[5], s[3], s[2]), s[5], 2);
+            Value p = g.perturbed(DType.F32, r -> points(r, s[5], s[3], s[2]), s[5], 2);
             Value w = g.normal(s[5], s[1] * s[4]), bias = g.normal(DType.F32, s[5]);
             return List.of(g.graph().apply(new PositionReadout(), x, p, w, bias).output(0));
         });
