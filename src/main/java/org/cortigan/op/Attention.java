@@ -14,7 +14,7 @@ import org.cortigan.graph.Value;
  * layer. Outputs: y [B, T, H D] and the log-sum-exp of each row [B, H, T] (f32). Formulas:
  * kernels/attention/attention.h.
  */
-public record Attention(int heads) implements Op {
+record Attention(int heads) implements Op {
     @Override
     public String name() {
         return "attention";

@@ -15,7 +15,7 @@ import org.cortigan.graph.Value;
  * f32[O] if {@code hasBias}, then scale f32[1] if {@code hasScale}; {@link Matmul} describes the contract of the scale.
  * A convolution in one dimension has H = KH = 1.
  */
-public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
+record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
     @Override
     public String name() {
         return "conv2d";

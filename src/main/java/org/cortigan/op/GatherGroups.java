@@ -18,7 +18,7 @@ import org.cortigan.graph.Value;
  *
  * @param sizes number of members n_g of each group
  */
-public record GatherGroups(List<Integer> sizes) implements Op {
+record GatherGroups(List<Integer> sizes) implements Op {
     static Value of(Value x, List<int[]> groups) {
         if (x.shape().rank() != 2 || groups.isEmpty())
             throw new IllegalArgumentException(

@@ -21,10 +21,9 @@ import org.cortigan.graph.Value;
  * @param rows R
  * @param sizes n_g, vertices of each group
  */
-public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale)
-        implements Op {
+record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale) implements Op {
     /** Output length n'_g of a group of n vertices; below 1 if a kernel of even width k is too wide. */
-    public static int length(int n, int k, int stride) {
+    static int length(int n, int k, int stride) {
         return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
     }
 

@@ -16,7 +16,7 @@ import org.cortigan.graph.Value;
  * [C] and, if {@code residual}, r of x's type and shape. Outputs: y, mean [rows], rstd [rows] and, if {@code residual},
  * s. Statistics and parameters are f32.
  */
-public record LayerNorm(double eps, boolean residual) implements Op {
+record LayerNorm(double eps, boolean residual) implements Op {
     @Override
     public String name() {
         return "layernorm";

@@ -21,7 +21,7 @@ import org.cortigan.graph.Value;
  * @param transB whether b is stored [N, K], as the weight of torch's Linear
  * @param out element type of y
  */
-public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
+record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
     @Override
     public String name() {
         return "matmul";

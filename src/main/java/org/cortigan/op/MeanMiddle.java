@@ -9,7 +9,7 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /** Mean over the middle axis, [B, N, C] to [B, C], for pooling tokens or pixels. Sums are f32. */
-public record MeanMiddle() implements Op {
+record MeanMiddle() implements Op {
     @Override
     public String name() {
         return "mean_middle";

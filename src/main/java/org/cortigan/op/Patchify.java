@@ -17,7 +17,7 @@ import org.cortigan.graph.Value;
  * @param patch side P in pixels, or 0
  * @param out element type of the output
  */
-public record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op.OfData {
+record Patchify(int patch, List<Double> mean, List<Double> std, DType out) implements Op.OfData {
     @Override
     public String name() {
         return patch == 0 ? "normalize" : "patchify";

@@ -8,7 +8,7 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /** A view of the same elements with another shape. */
-public record Reshape(Shape shape) implements Op.View {
+record Reshape(Shape shape) implements Op.View {
     @Override
     public String name() {
         return "reshape";

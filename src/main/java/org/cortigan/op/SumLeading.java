@@ -13,7 +13,7 @@ import org.cortigan.graph.Value;
  * y = scale * sum of x over its leading axes, down to the trailing shape {@code to} or to one element; y is always f32.
  * Gradients of biases and of broadcast operands use it.
  */
-public record SumLeading(Shape to, double scale) implements Op {
+record SumLeading(Shape to, double scale) implements Op {
     @Override
     public String name() {
         return "sum_leading";

@@ -9,7 +9,7 @@ import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 
 /** Swaps the axes A and B: [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
-public record SwapLeading() implements Op {
+record SwapLeading() implements Op {
     @Override
     public String name() {
         return "swap_leading";
