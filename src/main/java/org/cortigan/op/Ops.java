@@ -218,16 +218,7 @@ public final class Ops {
         var extents = weights.stream()
                 .map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1)))
                 .toList();
-        GroupedMatmul op = new GroupedMatmul(
-                extents,
-                where,
-                GroupedMatmul.Where.EACH,
-                false,
-                true,
-                biases != null,
-                scales != null,
-                false,
-                x.dtype());
+        GroupedMatmul op = GroupedMatmul.linear(extents, where, biases != null, scales != null, x.dtype());
         return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
     }
 
