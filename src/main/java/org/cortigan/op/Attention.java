@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
@@ -87,24 +86,23 @@ record Attention(int heads) implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}})
-            c.add(of(s[0], s[1], s[2], s[3]));
-        // Head widths for tensor cores. Token counts of one and two stages of the CUDA kernel, and at the ends of wgmma
-        // tiles.
-        for (int[] s : new int[][] {
-            {2, 197, 3, 64},
-            {1, 40, 2, 32},
-            {1, 300, 1, 32},
-            {1, 70, 1, 128},
-            {1, 1, 1, 64},
-            {1, 64, 1, 64},
-            {1, 129, 1, 64},
-            {1, 207, 1, 64},
-            {1, 209, 1, 64}
-        }) c.add(of(s[0], s[1], s[2], s[3]).noGradient());
-        c.add(of(8, 197, 12, 64).benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1, 1),
+                of(2, 5, 3, 4),
+                of(1, 17, 2, 8),
+                of(1, 33, 1, 20),
+                // Head widths for tensor cores. Token counts of one and two stages of the CUDA kernel, and at the ends
+                // of wgmma tiles.
+                of(2, 197, 3, 64).noGradient(),
+                of(1, 40, 2, 32).noGradient(),
+                of(1, 300, 1, 32).noGradient(),
+                of(1, 70, 1, 128).noGradient(),
+                of(1, 1, 1, 64).noGradient(),
+                of(1, 64, 1, 64).noGradient(),
+                of(1, 129, 1, 64).noGradient(),
+                of(1, 207, 1, 64).noGradient(),
+                of(1, 209, 1, 64).noGradient(),
+                of(8, 197, 12, 64).benchmark());
     }
 
     private static OpCase of(int b, int t, int h, int d) {

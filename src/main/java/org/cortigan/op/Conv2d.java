@@ -171,31 +171,38 @@ record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boo
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        // x [B, H, W, C]; O, KH, KW; strides; padding
-        for (int[] s : new int[][] {
-            {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
-            {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
-            {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
-            {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2},
-            {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0},
-            {16, 1, 9, 1, 3, 1, 9, 1, 4, 0, 4},
-            {16, 1, 3, 3, 4, 1, 3, 1, 4, 0, 1}
-        }) {
+        for (Sizes s : List.of(
+                new Sizes(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+                new Sizes(2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1),
+                new Sizes(1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1),
+                new Sizes(2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2),
+                new Sizes(1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0),
+                new Sizes(16, 1, 9, 1, 3, 1, 9, 1, 4, 0, 4),
+                new Sizes(16, 1, 3, 3, 4, 1, 3, 1, 4, 0, 1))) {
             c.add(of(s, true, false));
             c.add(of(s, true, true).noGradient());
             c.add(of(s, false, true).noGradient());
         }
-        c.add(of(new int[] {2, 32, 32, 3, 64, 4, 4, 2, 2, 1, 1}, true, false).noGradient());
-        c.add(of(new int[] {8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1}, true, false).benchmark());
+        c.add(of(new Sizes(2, 32, 32, 3, 64, 4, 4, 2, 2, 1, 1), true, false).noGradient());
+        c.add(of(new Sizes(8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1), true, false).benchmark());
         return c;
     }
 
-    private static OpCase of(int[] s, boolean bias, boolean scale) {
-        String name = "conv2d " + Arrays.toString(s) + (bias ? " bias" : "") + (scale ? " scale" : "");
-        return OpCase.of(name, (long) s[3] * s[5] * s[6] + 2, g -> {
-                    Value x = g.normal(s[0], s[1], s[2], s[3]), w = g.normal(s[4], s[3], s[5], s[6]);
-                    Value b = bias ? g.normal(DType.F32, s[4]) : null;
-                    return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s[7], s[8], s[9], s[10]));
+    /** Sizes of a case: x [b, h, w, c], weight [o, c, kh, kw], strides and padding. */
+    private record Sizes(int b, int h, int w, int c, int o, int kh, int kw, int sh, int sw, int ph, int pw) {
+        /** All sizes in a list, as part of the case's name. */
+        @Override
+        public String toString() {
+            return List.of(b, h, w, c, o, kh, kw, sh, sw, ph, pw).toString();
+        }
+    }
+
+    private static OpCase of(Sizes s, boolean bias, boolean scale) {
+        String name = "conv2d " + s + (bias ? " bias" : "") + (scale ? " scale" : "");
+        return OpCase.of(name, (long) s.c * s.kh * s.kw + 2, g -> {
+                    Value x = g.normal(s.b, s.h, s.w, s.c), w = g.normal(s.o, s.c, s.kh, s.kw);
+                    Value b = bias ? g.normal(DType.F32, s.o) : null;
+                    return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s.sh, s.sw, s.ph, s.pw));
                 })
                 // With a scale, the gradient with respect to x is rounded before and after the multiplication.
                 .roundings(scale ? 2 : 1);

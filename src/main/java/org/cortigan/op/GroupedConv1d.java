@@ -283,13 +283,14 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
                     ? Ops.gatherGroups(g.normal(8, 39548), GatherGroups.groups(39548, GatherGroups.REGIONS))
                     : g.normal(8 * n);
             for (int[] l : new int[][] {{1, 16}, {16, 32}, {32, 1}}) {
+                int in = l[0], out = l[1];
                 List<Value> w = new ArrayList<>(), b = new ArrayList<>();
                 for (int i = 0; i < sizes.size(); i++) {
-                    w.add(g.normal(l[1], l[0], 1, 9));
-                    b.add(g.normal(DType.F32, l[1]));
+                    w.add(g.normal(out, in, 1, 9));
+                    b.add(g.normal(DType.F32, out));
                 }
                 x = Ops.groupedConv1d(x, 8, sizes, w, b, null, 1);
-                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+                if (out > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
             }
             return List.of(x);
         });

@@ -258,13 +258,14 @@ public record GroupedMatmul(
                     ? Ops.gatherGroups(g.normal(64, 39548), GatherGroups.groups(39548, sizes))
                     : Ops.reshape(g.normal(64, sizes[0]), 64 * sizes[0]);
             for (int[] l : new int[][] {{0, first}, {first, 128}, {128, 1}}) {
+                int inputs = l[0], units = l[1];
                 List<Value> w = new ArrayList<>(), b = new ArrayList<>();
                 for (int s : sizes) {
-                    w.add(g.normal(l[1], l[0] == 0 ? s : l[0]));
-                    b.add(g.normal(DType.F32, l[1]));
+                    w.add(g.normal(units, inputs == 0 ? s : inputs));
+                    b.add(g.normal(DType.F32, units));
                 }
                 x = Ops.groupedLinear(x, 64, w, b, null);
-                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+                if (units > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
             }
             return List.of(x);
         });

@@ -141,16 +141,30 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {3, 5, 7}, {17, 33, 20}, {2, 39548, 3}, {197, 64, 96}})
-            for (int t = 0; t < 4; t++) c.add(product(s[0], s[1], s[2], (t & 1) != 0, (t & 2) != 0, false, false));
+        c.addAll(transposes(1, 1, 1));
+        c.addAll(transposes(3, 5, 7));
+        c.addAll(transposes(17, 33, 20));
+        c.addAll(transposes(2, 39548, 3));
+        c.addAll(transposes(197, 64, 96));
         c.add(product(5, 9, 4, false, true, true, false));
         c.add(product(5, 9, 4, false, true, true, true).noGradient());
         c.add(product(5, 9, 4, false, true, false, true).noGradient());
         c.add(product(1576, 768, 768, false, true, true, false).benchmark());
         c.add(product(8, 39548, 768, false, true, true, false).benchmark());
-        for (int[] s : new int[][] {{1, 1, 1}, {5, 9, 4}, {33, 17, 70}, {130, 65, 257}, {3, 39548, 2}, {2, 3, 39548}})
-            c.add(linearGrad(s[0], s[1], s[2]).noGradient());
+        c.add(linearGrad(1, 1, 1).noGradient());
+        c.add(linearGrad(5, 9, 4).noGradient());
+        c.add(linearGrad(33, 17, 70).noGradient());
+        c.add(linearGrad(130, 65, 257).noGradient());
+        c.add(linearGrad(3, 39548, 2).noGradient());
+        c.add(linearGrad(2, 3, 39548).noGradient());
         c.add(linearGrad(1576, 768, 768).benchmark());
+        return c;
+    }
+
+    private static List<OpCase> transposes(int m, int n, int k) {
+        List<OpCase> c = new ArrayList<>();
+        for (boolean tb : new boolean[] {false, true})
+            for (boolean ta : new boolean[] {false, true}) c.add(product(m, n, k, ta, tb, false, false));
         return c;
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
@@ -64,12 +63,15 @@ record MeanMiddle() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {3, 7, 33}, {8, 196, 192}})
-            c.add(OpCase.of(
-                    "mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
-        c.add(OpCase.of("mean_middle 8x196x768", 196, g -> List.of(Ops.meanMiddle(g.normal(8, 196, 768))))
-                .benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(2, 5, 3),
+                of(3, 7, 33),
+                of(8, 196, 192),
+                of(8, 196, 768).benchmark());
+    }
+
+    private static OpCase of(int b, int n, int c) {
+        return OpCase.of("mean_middle " + b + "x" + n + "x" + c, n, g -> List.of(Ops.meanMiddle(g.normal(b, n, c))));
     }
 }

@@ -332,13 +332,16 @@ public record SpectralNorm(Mode mode) implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         // Central differences follow the exact singular value, so the check first iterates until u and v converge.
-        for (int[] s : new int[][] {{4, 1}, {1, 4}, {5, 3}}) c.add(product(s[0], s[1], Mode.ADVANCE));
+        c.add(product(4, 1, Mode.ADVANCE));
+        c.add(product(1, 4, Mode.ADVANCE));
+        c.add(product(5, 3, Mode.ADVANCE));
         c.add(products());
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
         // Rows for one warp and for one block of the CUDA kernel, read in vectors and element by element.
-        for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}})
-            c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
+        c.add(product(33, 64, Mode.ADVANCE).noGradient());
+        c.add(product(7, 1100, Mode.ADVANCE).noGradient());
+        c.add(product(300, 1030, Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
         c.add(product(5, 7, "REUSE", SpectralNorm::reuse).noGradient());
         c.add(product(5, 3, "ADVANCE, REUSE", SpectralNorm::advanceThenReuse));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
@@ -49,17 +50,19 @@ record SwapLeading() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
-            c.add(OpCase.of(
-                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
-        for (int[] s : new int[][] {{3, 5, 2, 3}, {1, 4, 3, 2}, {2, 1, 3, 5}})
-            c.add(OpCase.of(
-                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3],
-                    1,
-                    g -> List.of(Ops.swapLeading(g.normal(s)))));
-        c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64))))
-                .benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(2, 5, 3),
+                of(7, 3, 1),
+                of(5, 13, 16),
+                of(3, 5, 2, 3),
+                of(1, 4, 3, 2),
+                of(2, 1, 3, 5),
+                of(32, 256, 64).benchmark());
+    }
+
+    private static OpCase of(int... dims) {
+        String extents = Arrays.stream(dims).mapToObj(Integer::toString).collect(Collectors.joining("x"));
+        return OpCase.of("swap_leading " + extents, 1, g -> List.of(Ops.swapLeading(g.normal(dims))));
     }
 }
