@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Assembles each row of the output from pieces of the inputs: concatenation, slices, zero padding, repetition (see
@@ -65,7 +66,7 @@ record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dY = dOut.get(0);
         Value[] d = new Value[n.inputs().size()];
         long at = 0;

@@ -7,6 +7,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input: qkv [B, T, 3 H D] in the layout of timm's qkv
@@ -33,7 +34,7 @@ record Attention(int heads) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         if (dOut.get(1) != null) throw new UnsupportedOperationException("attention: the log-sum-exp has no gradient");
         return n.graph()
                 .apply(new Grad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))

@@ -10,6 +10,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Elementwise y = a op b. b has the shape of a, a trailing part of that shape (b is repeated over the leading axes), or
@@ -57,7 +58,7 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
         Value da = null, db = null;
         switch (kind) {

@@ -8,6 +8,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Formulas: kernels/channel_norm.
@@ -55,7 +56,7 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dY = dOut.get(0);
         if (dY == null) throw new UnsupportedOperationException("channel_norm: its statistics have no gradient");
         return n.graph()

@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Convolution of x [B, H, W, C] with w [O, C, KH, KW] to [B, OH, OW, O], with zero padding. Inputs: x, w, then bias
@@ -45,9 +46,10 @@ record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boo
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value x = n.input(0), w = n.input(1), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             Value dx = n.graph()
                     .apply(new GradX(x.shape(), strideH, strideW, padH, padW), dY, w)

@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Convolutions along the vertices of many groups in one node. A group of x [R, n_g, C] with its own weight [O, C, 1, k]
@@ -94,10 +95,11 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         int count = sizes.size();
         Value dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             List<Value> in = new ArrayList<>(List.of(dY));
             in.addAll(weights(n.inputs()));
@@ -264,8 +266,8 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
                             s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < sizes.size(); i++) {
                         w.add(g.normal(out, in, 1, k));
-                        if (bias) b.add(g.normal(DType.F32, out));
-                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                        if (b != null) b.add(g.normal(DType.F32, out));
+                        if (s != null) s.add(g.scalar(0.37 + 0.1 * i));
                     }
                     Value x =
                             g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());

@@ -11,6 +11,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups in one node, each with its own extents. A
@@ -131,13 +132,14 @@ public record GroupedMatmul(
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         if (a.transposed || a.where == Where.EACH || !b.equals(Operand.transposed(Where.EACH)) || y == Where.EACH)
             throw new UnsupportedOperationException(
                     name() + " has a gradient only for a b^T with a FLAT or SHARED, b EACH and a flat output");
         int count = groups.size();
         Value x = n.input(0), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             List<Value> in = new ArrayList<>(List.of(dY));
             in.addAll(n.inputs().subList(1, 1 + count));
@@ -236,8 +238,8 @@ public record GroupedMatmul(
                             s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < k.length; i++) {
                         w.add(g.normal(n[i], shared ? k[0] : k[i]));
-                        if (bias) b.add(g.normal(DType.F32, n[i]));
-                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                        if (b != null) b.add(g.normal(DType.F32, n[i]));
+                        if (s != null) s.add(g.scalar(0.37 + 0.1 * i));
                     }
                     if (shared) return List.of(Ops.groupedLinear(g.normal(rows, k[0]), w, b, s));
                     return List.of(

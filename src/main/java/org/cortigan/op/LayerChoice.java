@@ -6,6 +6,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Readout weights of every vertex over L layers of C features: w[v, l C + c] = softmax_l(a[v])[l] f[v, c], a learned
@@ -30,7 +31,7 @@ public record LayerChoice(DType out) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(), dOut.get(0), n.input(0), n.input(1)).outputs();
     }
 

@@ -10,6 +10,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), of x or of s = x + r. Inputs: x, gamma [C], beta
@@ -41,7 +42,7 @@ record LayerNorm(double eps, boolean residual) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value s = residual ? n.output(3) : n.input(0);
         Value dSum = residual ? dOut.get(3) : null;
         if (dOut.get(0) == null) {

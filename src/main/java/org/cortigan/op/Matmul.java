@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs: a, b, then bias f32[N] if {@code hasBias}, then
@@ -54,9 +55,10 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             // dA = scale dY op(b)^T, transposed if a is stored transposed.
             Value s = hasScale ? n.input(n.inputs().size() - 1) : null;

@@ -6,6 +6,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Mean over the middle axis, [B, N, C] to [B, C], for pooling tokens or pixels. Sums are f32. */
 record MeanMiddle() implements Op {
@@ -22,7 +23,7 @@ record MeanMiddle() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(n.input(0).dim(1)), dOut.get(0)).outputs();
     }
 

@@ -8,6 +8,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Operation;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One operation: shapes, gradient, cost, kernel and kernel arguments. Implementations are records in this package. One
@@ -29,7 +30,7 @@ public interface Op extends Operation {
      * @throws UnsupportedOperationException for a {@link NoGradient}, and for an output or a form of the op without
      *     gradient
      */
-    List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted);
+    List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted);
 
     /** Lower bound of the work that a node of this op does. */
     Cost cost(Node n);
@@ -101,7 +102,7 @@ public interface Op extends Operation {
     /** An op without gradient. */
     interface NoGradient extends Op {
         @Override
-        default List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        default List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
             throw new UnsupportedOperationException(name() + " has no gradient");
         }
     }

@@ -7,13 +7,15 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Functions that add one op, or a few, to the graph of their operands. */
 public final class Ops {
     private Ops() {}
 
     /** scale * op(a) op(b) + bias; bias and scale may be null. See {@link Matmul}. */
-    public static Value matmul(Value a, Value b, boolean transA, boolean transB, Value bias, Value scale, DType out) {
+    public static Value matmul(
+            Value a, Value b, boolean transA, boolean transB, @Nullable Value bias, @Nullable Value scale, DType out) {
         List<Value> in = new ArrayList<>(List.of(a, b));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
@@ -173,7 +175,8 @@ public final class Ops {
     }
 
     /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
-    public static Value conv2d(Value x, Value w, Value bias, Value scale, int sh, int sw, int ph, int pw) {
+    public static Value conv2d(
+            Value x, Value w, @Nullable Value bias, @Nullable Value scale, int sh, int sw, int ph, int pw) {
         List<Value> in = new ArrayList<>(List.of(x, w));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
@@ -201,20 +204,26 @@ public final class Ops {
      * @param scales f32 [1] each, or null
      */
     public static Value groupedLinear(
-            Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+            Value flat, int rows, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
         if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
         return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
     }
 
     /** A linear layer for each group, where all groups read x [rows, K]; the output is flat. */
-    public static Value groupedLinear(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+    public static Value groupedLinear(
+            Value x, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
         if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
         Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
         return flatten(matmul(x, weights.get(0), false, true, bias, scale, x.dtype()));
     }
 
     private static Value groupedLinear(
-            GroupedMatmul.Where where, Value x, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
+            GroupedMatmul.Where where,
+            Value x,
+            int rows,
+            List<Value> weights,
+            @Nullable List<Value> biases,
+            @Nullable List<Value> scales) {
         var extents = weights.stream()
                 .map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1)))
                 .toList();
@@ -236,8 +245,8 @@ public final class Ops {
             int rows,
             List<Integer> sizes,
             List<Value> weights,
-            List<Value> biases,
-            List<Value> scales,
+            @Nullable List<Value> biases,
+            @Nullable List<Value> scales,
             int stride) {
         if (weights.size() > 1) {
             GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
@@ -256,7 +265,8 @@ public final class Ops {
         return reshape(x, Math.toIntExact(x.shape().elements()));
     }
 
-    private static List<Value> grouped(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
+    private static List<Value> grouped(
+            Value x, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
         List<Value> in = new ArrayList<>(List.of(x));
         in.addAll(weights);
         if (biases != null) in.addAll(biases);

@@ -8,6 +8,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Weighted sum of a pixel loss and a correlation loss, fused with its gradient. Inputs: prediction [B, V], target f32
@@ -50,7 +51,7 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         if (dOut.get(0) == null || dOut.get(1) != null || dOut.get(2) != null || dOut.get(3) != null)
             throw new UnsupportedOperationException("pearson_loss: only the total has a gradient");
         return Arrays.asList(Ops.chain(n.output(3), dOut.get(0)), null, null);

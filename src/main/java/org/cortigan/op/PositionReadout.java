@@ -7,6 +7,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Readout of the feature maps of L layers at a learned position of each vertex (Lurz et al. 2021): y[b, v] = sum_lc
@@ -45,7 +46,7 @@ public record PositionReadout() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph()
                 .apply(new Grad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
                 .outputs();

@@ -6,6 +6,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One matrix-vector product per vertex: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. With t the product of spatial
@@ -33,7 +34,7 @@ public record Readout() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(), dOut.get(0), n.input(0), n.input(1)).outputs();
     }
 

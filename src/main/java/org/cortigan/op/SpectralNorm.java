@@ -10,6 +10,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Operation;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Spectral normalisation (Miyato et al. 2018) of any number of weights in one node. Inputs for each weight: W [M, N];
@@ -103,12 +104,12 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return gradients(n, dOut, wanted);
     }
 
-    private static List<Value> gradients(Node n, List<Value> dOut, boolean[] wanted) {
-        List<Value> d = Arrays.asList(new Value[n.inputs().size()]);
+    private static List<@Nullable Value> gradients(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
+        List<@Nullable Value> d = Arrays.asList(new Value[n.inputs().size()]);
         List<Value> lambdaInputs = new ArrayList<>(), gradInputs = new ArrayList<>();
         List<Integer> weights = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
@@ -199,7 +200,7 @@ public record SpectralNorm(Mode mode) implements Op {
         }
 
         @Override
-        public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
             return gradients(n, dOut, wanted);
         }
     }

@@ -7,6 +7,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * y = scale * sum of x over its leading axes, down to the trailing shape {@code to} or to one element; y is always f32.
@@ -29,7 +30,7 @@ record SumLeading(Shape to, double scale) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value x = n.input(0);
         Value zero = x.graph().constant(0, x.dtype(), x.shape().dims());
         return List.of(x.graph()

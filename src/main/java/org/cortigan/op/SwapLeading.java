@@ -8,6 +8,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Swaps the axes A and B: [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
 record SwapLeading() implements Op {
@@ -31,7 +32,7 @@ record SwapLeading() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         // dY may be f32 although x is not: a product computes the gradient of its right operand in f32.
         return List.of(Ops.swapLeading(Ops.cast(dOut.get(0), n.input(0).dtype())));
     }
