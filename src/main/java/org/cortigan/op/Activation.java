@@ -40,6 +40,7 @@ public record Activation(Kind kind, double alpha) implements Op {
                 n.graph().apply(new Grad(kind, alpha), n.input(0), dOut.get(0)).output(0));
     }
 
+    /** FLOPs per element. */
     static double flops(Kind kind) {
         return kind == Kind.GELU || kind == Kind.TANH ? 25 : 2;
     }

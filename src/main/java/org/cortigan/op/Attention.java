@@ -82,6 +82,7 @@ record Attention(int heads) implements Op {
         }
     }
 
+    /** Writes the extents B, T, H, D of both kernels. */
     static void extents(ArgWriter w, Value qkv, int heads) {
         w.i64("B", qkv.dim(0)).i64("T", qkv.dim(1)).i64("H", heads).i64("D", qkv.dim(2) / (3 * heads));
     }

@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param beta factor of b, for {@code AXPBY}
  */
 public record Binary(Kind kind, double alpha, double beta) implements Op {
+    /** a + b, a b, or alpha a + beta b. */
     public enum Kind {
         ADD,
         MUL,

@@ -23,10 +23,12 @@ public final class CaseInputs {
         this.compute = compute;
     }
 
+    /** The graph to which the inputs and the op belong. */
     public Graph graph() {
         return graph;
     }
 
+    /** Type of activations: f32 or bf16. */
     public DType compute() {
         return compute;
     }

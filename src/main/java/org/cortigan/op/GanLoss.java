@@ -39,12 +39,14 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
         this(kind, side, List.of());
     }
 
+    /** Least squares, binary cross-entropy of logits, or hinge. */
     public enum Kind {
         LSGAN,
         BCE,
         HINGE
     }
 
+    /** The network that the loss trains. */
     public enum Side {
         DISCRIMINATOR,
         GENERATOR

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param sizes number of members n_g of each group
  */
 record GatherGroups(List<Integer> sizes) implements Op {
+    /** Adds the op and its tables; see {@link Ops#gatherGroups}. */
     static Value of(Value x, List<int[]> groups) {
         if (x.shape().rank() != 2 || groups.isEmpty())
             throw new IllegalArgumentException(

@@ -33,14 +33,17 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
         return "grouped_conv2d";
     }
 
+    /** Input of a group of n vertices, as images of height 1. */
     static Shape x(int rows, int n, Shape w) {
         return Shape.of(rows, 1, n, w.dim(1));
     }
 
+    /** Output of a group of n vertices, as images of height 1. */
     static Shape y(int rows, int n, Shape w, int stride) {
         return Shape.of(rows, 1, length(n, w.dim(3), stride), w.dim(0));
     }
 
+    /** FLOPs of all groups, and of each of the two gradients. */
     static double flops(int rows, List<Integer> sizes, List<Shape> w, int stride) {
         double f = 0;
         for (int i = 0; i < sizes.size(); i++) f += Conv2d.flops(y(rows, sizes.get(i), w.get(i), stride), w.get(i));
@@ -153,6 +156,7 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
         });
     }
 
+    /** Writes the arguments of one group that all three kernels share. */
     static void shape(ArgWriter a, String prefix, int rows, int n, Shape w, int stride, DType t) {
         Conv2d.shape(a, prefix, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
     }

@@ -23,6 +23,7 @@ record LayerNorm(double eps, boolean residual) implements Op {
         return "layernorm";
     }
 
+    /** Number of rows that are normalised. */
     static int rows(Value x) {
         return Math.toIntExact(x.shape().elements() / x.dim(-1));
     }

@@ -20,12 +20,14 @@ import org.jspecify.annotations.Nullable;
  * @param eps added to both sums of squares in r, so that a constant prediction has a bounded gradient; 0 adds nothing
  */
 public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
+    /** Loss of one element: absolute error, squared error, or smooth L1 with beta 1. */
     public enum Pixel {
         L1,
         MSE,
         SMOOTH_L1
     }
 
+    /** The axis along which r is computed. */
     public enum Axis {
         IMAGES,
         VERTICES
