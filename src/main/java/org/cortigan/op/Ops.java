@@ -4,6 +4,7 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
@@ -24,157 +25,14 @@ public final class Ops {
                 .output(0);
     }
 
-    /** A view of x with the given extents; x itself if it has them already. */
-    public static Value reshape(Value x, int... dims) {
-        Shape s = Shape.of(dims);
-        return x.shape().equals(s) ? x : x.graph().apply(new Reshape(s), x).output(0);
-    }
-
-    /** f(x); see {@link Activation}. */
-    public static Value activation(Value x, Activation.Kind kind, double alpha) {
-        return x.graph().apply(new Activation(kind, alpha), x).output(0);
-    }
-
-    /** Outputs y, mean, rstd. */
-    public static Node layerNorm(Value x, Value gamma, Value beta, double eps) {
-        return x.graph().apply(new LayerNorm(eps, false), x, gamma, beta);
-    }
-
-    /** Normalises x + residual; outputs y, mean, rstd, x + residual. */
-    public static Node layerNormResidual(Value x, Value residual, Value gamma, Value beta, double eps) {
-        return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
-    }
-
-    /** a + b; see {@link Binary} for the shapes of b. */
-    public static Value add(Value a, Value b) {
-        return binary(Binary.Kind.ADD, a, b);
-    }
-
-    /** a * b, elementwise; see {@link Binary} for the shapes of b. */
-    public static Value mul(Value a, Value b) {
-        return binary(Binary.Kind.MUL, a, b);
-    }
-
-    private static Value binary(Binary.Kind kind, Value a, Value b) {
-        return a.graph().apply(new Binary(kind, 1, 1), a, b).output(0);
-    }
-
-    /** x times a number. */
-    public static Value scale(Value x, double factor) {
-        return mul(x, x.graph().constant(factor, DType.F32, 1));
-    }
-
-    /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
-    public static Value sumLeading(Value x, Shape to) {
-        return x.graph().apply(new SumLeading(to, 1), x).output(0);
-    }
-
     /**
-     * The gradient that a fused loss has computed, times the gradient of its total. If the total is the root, its
-     * gradient is the constant 1 and the multiplication is skipped.
+     * scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}.
+     *
+     * @param sh stride along the height
+     * @param sw stride along the width
+     * @param ph zero padding at the top and at the bottom
+     * @param pw zero padding at the left and at the right
      */
-    static Value chain(Value gradient, Value dTotal) {
-        boolean one = dTotal.node().op() instanceof org.cortigan.graph.Leaf.Constant c && c.value() == 1;
-        return one ? gradient : mul(gradient, dTotal);
-    }
-
-    /** Elements [from, to) of an axis. */
-    public static Value slice(Value x, int axis, int from, int to) {
-        if (from < 0 || to > x.dim(axis) || from >= to)
-            throw new IllegalArgumentException(
-                    "slice [" + from + ", " + to + ") is outside axis " + axis + " of " + x.type() + ", or empty");
-        long outer = x.shape().elements(0, axis),
-                inner = x.shape().elements(axis + 1, x.shape().rank());
-        if (to - from == x.dim(axis)) return x;
-        Assemble.Piece p = new Assemble.Piece(0, from * inner, x.dim(axis) * inner, (to - from) * inner);
-        return x.graph()
-                .apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x)
-                .output(0);
-    }
-
-    /** Concatenates the parts along an axis; their other extents must be equal. */
-    public static Value concat(int axis, Value... parts) {
-        if (parts.length == 1) return parts[0];
-        List<Assemble.Piece> row = new ArrayList<>();
-        Shape first = parts[0].shape();
-        int n = 0;
-        for (Value v : parts) {
-            if (!v.shape().with(axis, 1).equals(first.with(axis, 1)))
-                throw new IllegalArgumentException(
-                        "concat along axis " + axis + ": " + v.type() + " does not match " + parts[0].type());
-            long len = v.shape().elements(axis, v.shape().rank());
-            row.add(new Assemble.Piece(row.size(), 0, len, len));
-            n += v.dim(axis);
-        }
-        return parts[0].graph()
-                .apply(new Assemble(first.elements(0, axis), row, first.with(axis, n)), parts)
-                .output(0);
-    }
-
-    /** Adds {@code before} and {@code after} zeros at the ends of an axis. */
-    public static Value pad(Value x, int axis, int before, int after) {
-        if (before == 0 && after == 0) return x;
-        long inner = x.shape().elements(axis + 1, x.shape().rank()), len = x.dim(axis) * inner;
-        List<Assemble.Piece> row = List.of(
-                Assemble.Piece.zeros(before * inner),
-                new Assemble.Piece(0, 0, len, len),
-                Assemble.Piece.zeros(after * inner));
-        Shape to = x.shape().with(axis, before + x.dim(axis) + after);
-        return x.graph()
-                .apply(new Assemble(x.shape().elements(0, axis), row, to), x)
-                .output(0);
-    }
-
-    /** Prepends tokens [n, C] to every element of x [B, T, C], giving [B, n + T, C]. */
-    public static Value prepend(Value tokens, Value x) {
-        long a = tokens.shape().elements(), b = x.shape().elements(1, 3);
-        List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, 0, a), new Assemble.Piece(1, 0, b, b));
-        Shape to = x.shape().with(1, tokens.dim(0) + x.dim(1));
-        return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
-    }
-
-    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
-    public static Value attention(Value qkv, int heads) {
-        return qkv.graph().apply(new Attention(heads), qkv).output(0);
-    }
-
-    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
-    public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
-        return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
-    }
-
-    /** (x / 255 - mean) / std of images u8 [B, H, W, 3], in the same layout. */
-    public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
-        return patchify(images, 0, mean, std, out);
-    }
-
-    /** x in another floating-point type; x itself if it has the type already. */
-    public static Value cast(Value x, DType to) {
-        return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
-    }
-
-    /** Mean over the middle axis of [B, N, C]. */
-    public static Value meanMiddle(Value x) {
-        return x.graph().apply(new MeanMiddle(), x).output(0);
-    }
-
-    /** Swaps the axes A and B of [A, B, C] or [N, A, B, C]. If A or B is 1, this is a reshape. */
-    public static Value swapLeading(Value x) {
-        SwapLeading op = new SwapLeading();
-        if (x.dim(-3) == 1 || x.dim(-2) == 1)
-            return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
-        return x.graph().apply(op, x).output(0);
-    }
-
-    /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */
-    public static Value upsample(Value x) {
-        int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
-        Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
-        Value rows = reshape(wide, b * h, 2 * w * c);
-        return reshape(concat(1, rows, rows), b, 2 * h, 2 * w, c);
-    }
-
-    /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
     public static Value conv2d(
             Value x, Value w, @Nullable Value bias, @Nullable Value scale, int sh, int sw, int ph, int pw) {
         List<Value> in = new ArrayList<>(List.of(x, w));
@@ -183,16 +41,6 @@ public final class Ops {
         return x.graph()
                 .apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in)
                 .output(0);
-    }
-
-    /**
-     * Gathers the columns of x [R, V] of each group into one flat value; see {@link GatherGroups}. A column may belong
-     * to no group or to several.
-     *
-     * @param groups column indices of each group, in [0, V)
-     */
-    public static Value gatherGroups(Value x, List<int[]> groups) {
-        return GatherGroups.of(x, groups);
     }
 
     /**
@@ -261,10 +109,6 @@ public final class Ops {
         return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
     }
 
-    private static Value flatten(Value x) {
-        return reshape(x, Math.toIntExact(x.shape().elements()));
-    }
-
     private static List<Value> grouped(
             Value x, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
         List<Value> in = new ArrayList<>(List.of(x));
@@ -272,5 +116,169 @@ public final class Ops {
         if (biases != null) in.addAll(biases);
         if (scales != null) in.addAll(scales);
         return in;
+    }
+
+    private static Value flatten(Value x) {
+        return reshape(x, Math.toIntExact(x.shape().elements()));
+    }
+
+    /** f(x); see {@link Activation}. */
+    public static Value activation(Value x, Activation.Kind kind, double alpha) {
+        return x.graph().apply(new Activation(kind, alpha), x).output(0);
+    }
+
+    /** a + b; see {@link Binary} for the shapes of b. */
+    public static Value add(Value a, Value b) {
+        return binary(Binary.Kind.ADD, a, b);
+    }
+
+    /** a * b, elementwise; see {@link Binary} for the shapes of b. */
+    public static Value mul(Value a, Value b) {
+        return binary(Binary.Kind.MUL, a, b);
+    }
+
+    private static Value binary(Binary.Kind kind, Value a, Value b) {
+        return a.graph().apply(new Binary(kind, 1, 1), a, b).output(0);
+    }
+
+    /** x times a number. */
+    public static Value scale(Value x, double factor) {
+        return mul(x, x.graph().constant(factor, DType.F32, 1));
+    }
+
+    /**
+     * The gradient that a fused loss has computed, times the gradient of its total. If the total is the root, its
+     * gradient is the constant 1 and the multiplication is skipped.
+     */
+    static Value chain(Value gradient, Value dTotal) {
+        boolean one = dTotal.node().op() instanceof Leaf.Constant c && c.value() == 1;
+        return one ? gradient : mul(gradient, dTotal);
+    }
+
+    /** x in another floating-point type; x itself if it has the type already. */
+    public static Value cast(Value x, DType to) {
+        return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
+    }
+
+    /** Outputs y, mean, rstd. */
+    public static Node layerNorm(Value x, Value gamma, Value beta, double eps) {
+        return x.graph().apply(new LayerNorm(eps, false), x, gamma, beta);
+    }
+
+    /** Normalises x + residual; outputs y, mean, rstd, x + residual. */
+    public static Node layerNormResidual(Value x, Value residual, Value gamma, Value beta, double eps) {
+        return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
+    }
+
+    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
+    public static Value attention(Value qkv, int heads) {
+        return qkv.graph().apply(new Attention(heads), qkv).output(0);
+    }
+
+    /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
+    public static Value sumLeading(Value x, Shape to) {
+        return x.graph().apply(new SumLeading(to, 1), x).output(0);
+    }
+
+    /** Mean over the middle axis of [B, N, C]. */
+    public static Value meanMiddle(Value x) {
+        return x.graph().apply(new MeanMiddle(), x).output(0);
+    }
+
+    /** A view of x with the given extents; x itself if it has them already. */
+    public static Value reshape(Value x, int... dims) {
+        Shape s = Shape.of(dims);
+        return x.shape().equals(s) ? x : x.graph().apply(new Reshape(s), x).output(0);
+    }
+
+    /** Swaps the axes A and B of [A, B, C] or [N, A, B, C]. If A or B is 1, this is a reshape. */
+    public static Value swapLeading(Value x) {
+        SwapLeading op = new SwapLeading();
+        if (x.dim(-3) == 1 || x.dim(-2) == 1)
+            return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
+        return x.graph().apply(op, x).output(0);
+    }
+
+    /** Elements [from, to) of an axis. */
+    public static Value slice(Value x, int axis, int from, int to) {
+        if (from < 0 || to > x.dim(axis) || from >= to)
+            throw new IllegalArgumentException(
+                    "slice [" + from + ", " + to + ") is outside axis " + axis + " of " + x.type() + ", or empty");
+        long outer = x.shape().elements(0, axis),
+                inner = x.shape().elements(axis + 1, x.shape().rank());
+        if (to - from == x.dim(axis)) return x;
+        Assemble.Piece p = new Assemble.Piece(0, from * inner, x.dim(axis) * inner, (to - from) * inner);
+        return x.graph()
+                .apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x)
+                .output(0);
+    }
+
+    /** Concatenates the parts along an axis; their other extents must be equal. */
+    public static Value concat(int axis, Value... parts) {
+        if (parts.length == 1) return parts[0];
+        List<Assemble.Piece> row = new ArrayList<>();
+        Shape first = parts[0].shape();
+        int n = 0;
+        for (Value v : parts) {
+            if (!v.shape().with(axis, 1).equals(first.with(axis, 1)))
+                throw new IllegalArgumentException(
+                        "concat along axis " + axis + ": " + v.type() + " does not match " + parts[0].type());
+            long len = v.shape().elements(axis, v.shape().rank());
+            row.add(new Assemble.Piece(row.size(), 0, len, len));
+            n += v.dim(axis);
+        }
+        return parts[0].graph()
+                .apply(new Assemble(first.elements(0, axis), row, first.with(axis, n)), parts)
+                .output(0);
+    }
+
+    /** Adds {@code before} and {@code after} zeros at the ends of an axis. */
+    public static Value pad(Value x, int axis, int before, int after) {
+        if (before == 0 && after == 0) return x;
+        long inner = x.shape().elements(axis + 1, x.shape().rank()), len = x.dim(axis) * inner;
+        List<Assemble.Piece> row = List.of(
+                Assemble.Piece.zeros(before * inner),
+                new Assemble.Piece(0, 0, len, len),
+                Assemble.Piece.zeros(after * inner));
+        Shape to = x.shape().with(axis, before + x.dim(axis) + after);
+        return x.graph()
+                .apply(new Assemble(x.shape().elements(0, axis), row, to), x)
+                .output(0);
+    }
+
+    /** Prepends tokens [n, C] to every element of x [B, T, C], giving [B, n + T, C]. */
+    public static Value prepend(Value tokens, Value x) {
+        long a = tokens.shape().elements(), b = x.shape().elements(1, 3);
+        List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, 0, a), new Assemble.Piece(1, 0, b, b));
+        Shape to = x.shape().with(1, tokens.dim(0) + x.dim(1));
+        return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
+    }
+
+    /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */
+    public static Value upsample(Value x) {
+        int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
+        Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
+        Value rows = reshape(wide, b * h, 2 * w * c);
+        return reshape(concat(1, rows, rows), b, 2 * h, 2 * w, c);
+    }
+
+    /**
+     * Gathers the columns of x [R, V] of each group into one flat value; see {@link GatherGroups}. A column may belong
+     * to no group or to several.
+     *
+     * @param groups column indices of each group, in [0, V)
+     */
+    public static Value gatherGroups(Value x, List<int[]> groups) {
+        return GatherGroups.of(x, groups);
+    }
+
+    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
+    public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
+        return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
+    }
+
+    /** (x / 255 - mean) / std of images u8 [B, H, W, 3], in the same layout. */
+    public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
+        return patchify(images, 0, mean, std, out);
     }
 }
