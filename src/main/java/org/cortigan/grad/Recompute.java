@@ -64,7 +64,7 @@ public final class Recompute {
         if (known != null) return known;
         Node n = v.node();
         boolean view = n.op() instanceof Op.View;
-        Value result = Op.of(n).again(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
+        Value result = Op.of(n).recompute(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
         recomputed.put(v, result);
         return result;
     }

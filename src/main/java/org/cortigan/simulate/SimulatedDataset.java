@@ -147,7 +147,7 @@ public final class SimulatedDataset {
     }
 
     private static byte[] small(Images.Rgb image) {
-        return image.resize(SimulatedCortex.SIDE, SimulatedCortex.SIDE).pixels();
+        return image.resize(PhotoFeatures.SIDE, PhotoFeatures.SIDE).pixels();
     }
 
     /** Crops of the photographs. Seed, split and index determine photograph, position and size of a crop. */

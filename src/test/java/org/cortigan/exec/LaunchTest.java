@@ -194,13 +194,11 @@ class LaunchTest {
                                 out))));
                 GroupedMatmul two = new GroupedMatmul(
                         Collections.nCopies(2, new GroupedMatmul.Extent(64, 64, 4096)),
+                        new GroupedMatmul.Operand(GroupedMatmul.Where.FLAT, ta),
+                        new GroupedMatmul.Operand(GroupedMatmul.Where.FLAT, tb),
+                        false,
+                        false,
                         GroupedMatmul.Where.FLAT,
-                        GroupedMatmul.Where.FLAT,
-                        ta,
-                        tb,
-                        false,
-                        false,
-                        false,
                         out);
                 c.add(OpCase.of(
                         "grouped_matmul 2 of " + name,
@@ -310,9 +308,7 @@ class LaunchTest {
                 wrong.add(l + ": at most " + X + " blocks along x, " + YZ + " along y and z");
         }
         assertNone(wrong, "launches that exceed the limits of a card");
-        assertTrue(
-                launches.stream().anyMatch(l -> l.parameters > 20_000),
-                "no launch passes a large table of rows");
+        assertTrue(launches.stream().anyMatch(l -> l.parameters > 20_000), "no launch passes a large table of rows");
     }
 
     @Test
@@ -342,8 +338,9 @@ class LaunchTest {
         }
         for (Kernel k : report.values())
             if (k.shared() > SHARED_WITHOUT_OPT_IN - OPT_IN_ABOVE)
-                wrong.add(k + ": with " + OPT_IN_ABOVE
-                        + " bytes of dynamic shared memory, for which launch_named does not opt in, the launch exceeds 48 KiB");
+                wrong.add(
+                        k + ": with " + OPT_IN_ABOVE
+                                + " bytes of dynamic shared memory, for which launch_named does not opt in, the launch exceeds 48 KiB");
         assertNone(wrong, "launches that fail");
     }
 
