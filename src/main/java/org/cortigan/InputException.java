@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Wrong input: a file, a recipe value, a shape or a device. The message is one line: where (file and field), what is
  * wrong, and the remedy. The command line prints the message unchanged and exits with a non-zero code. Readers of
@@ -18,8 +20,8 @@ public class InputException extends RuntimeException {
         super(where + ": " + problem + ". " + remedy);
     }
 
-    /** The same with a cause. */
-    public InputException(String where, String problem, String remedy, Throwable cause) {
+    /** The same with a cause; null for none. */
+    public InputException(String where, String problem, String remedy, @Nullable Throwable cause) {
         super(where + ": " + problem + ". " + remedy, cause);
     }
 }

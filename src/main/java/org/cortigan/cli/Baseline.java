@@ -17,6 +17,7 @@ import org.cortigan.train.HeldOut;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -54,7 +55,7 @@ final class Baseline implements Callable<Integer> {
             names = "--recipe",
             paramLabel = "RECIPE",
             description = "Recipe that gives the shape of the ViT in --features.")
-    private String recipe;
+    private @Nullable String recipe;
 
     @Option(
             names = "--components",
@@ -67,10 +68,10 @@ final class Baseline implements Callable<Integer> {
             names = "--held-out",
             paramLabel = "DIR",
             description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
-    private Path heldOut;
+    private @Nullable Path heldOut;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Folder to write the evaluation to.")
-    private Path out;
+    private @Nullable Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
     private boolean json;

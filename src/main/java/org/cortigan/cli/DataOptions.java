@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import java.nio.file.Path;
 import org.cortigan.experiment.DataFolder;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Options that locate the data. */
@@ -18,9 +19,9 @@ class DataOptions {
             names = "--cache",
             paramLabel = "DIR",
             description = "Folder for decoded photographs (default: " + DataFolder.CACHE + " in the data folder).")
-    private Path cache;
+    private @Nullable Path cache;
 
     DataFolder data() {
-        return new DataFolder(folder, cache);
+        return cache == null ? new DataFolder(folder) : new DataFolder(folder, cache);
     }
 }

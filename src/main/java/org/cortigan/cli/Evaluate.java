@@ -12,6 +12,7 @@ import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.io.Json;
 import org.cortigan.train.RunFolder;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -54,14 +55,14 @@ final class Evaluate implements Callable<Integer> {
             names = "--held-out",
             paramLabel = "DIR",
             description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out in the data folder).")
-    private Path heldOut;
+    private @Nullable Path heldOut;
 
     @Option(
             names = "--out",
             paramLabel = "DIR",
             description = "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv and metrics.json (default:"
                     + " evaluation in the run folder).")
-    private Path out;
+    private @Nullable Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
     private boolean json;

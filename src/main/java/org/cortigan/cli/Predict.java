@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -11,6 +12,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.PredictionFiles;
 import org.cortigan.train.Ensemble;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -46,12 +48,14 @@ final class Predict implements Callable<Integer> {
 
     static final class Source {
         @Option(names = "--images", paramLabel = "DIR", description = "Folder of PNG or JPEG files.")
+        @Nullable
         Path images;
 
         @Option(
                 names = "--data",
                 paramLabel = "DIR",
                 description = "Folder with subj01 ... subj08, of the challenge or simulated.")
+        @Nullable
         Path data;
     }
 
@@ -96,7 +100,7 @@ final class Predict implements Callable<Integer> {
     }
 
     private List<Path> imagesOfSubject() {
-        try (AlgonautsSubject s = AlgonautsSubject.open(source.data, subject)) {
+        try (AlgonautsSubject s = AlgonautsSubject.open(Objects.requireNonNull(source.data, "no --data"), subject)) {
             List<Path> images = split == Split.TEST ? s.testImages() : s.trainingImages();
             if (images.isEmpty())
                 throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");

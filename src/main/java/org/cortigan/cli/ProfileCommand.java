@@ -13,6 +13,7 @@ import org.cortigan.prof.Profile;
 import org.cortigan.train.RandomData;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -62,10 +63,10 @@ final class ProfileCommand implements Callable<Integer> {
     private int top;
 
     @Option(names = "--json", paramLabel = "FILE", description = "Also writes every node as JSON.")
-    private Path json;
+    private @Nullable Path json;
 
     @Option(names = "--trace", paramLabel = "FILE", description = "Also writes a trace that Perfetto opens.")
-    private Path trace;
+    private @Nullable Path trace;
 
     @Option(names = "--nvtx", description = "On a GPU, marks an NVTX range with the name of each node.")
     private boolean nvtx;

@@ -15,6 +15,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.experiment.QuickstartExperiment;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.train.Recipe;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -42,7 +43,7 @@ final class Quickstart implements Callable<Integer> {
             names = "--photos",
             paramLabel = "DIR",
             description = "Folder of PNG or JPEG files (default: four bundled photographs).")
-    private Path photos;
+    private @Nullable Path photos;
 
     @Option(
             names = "--images",

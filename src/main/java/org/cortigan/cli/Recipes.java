@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import java.util.concurrent.Callable;
 import org.cortigan.train.Recipe;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -17,7 +18,7 @@ final class Recipes implements Callable<Integer> {
             arity = "0..1",
             paramLabel = "NAME",
             description = "Bundled recipe, 'defaults' (every key, explained) or YAML file.")
-    private String name;
+    private @Nullable String name;
 
     @Option(names = "--full", description = "Shows every value, not only those that the recipe sets.")
     private boolean full;

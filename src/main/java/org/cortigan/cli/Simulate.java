@@ -8,6 +8,7 @@ import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -31,7 +32,7 @@ final class Simulate implements Callable<Integer> {
             names = "--photos",
             paramLabel = "DIR",
             description = "Folder of PNG or JPEG files (default: four bundled photographs).")
-    private Path photos;
+    private @Nullable Path photos;
 
     @Option(
             names = "--subject",

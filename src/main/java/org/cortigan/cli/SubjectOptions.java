@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import java.nio.file.Path;
 import org.cortigan.cortex.AlgonautsSubject;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Options that locate the data of one subject. */
@@ -24,7 +25,7 @@ final class SubjectOptions extends DataOptions {
     }
 
     /** The folder of the responses to the test images: {@code named}, or the default one if that is null. */
-    Path heldOut(Path named) {
+    Path heldOut(@Nullable Path named) {
         return named != null ? named : data().heldOut(number);
     }
 }

@@ -18,6 +18,7 @@ import org.cortigan.model.PretrainedVit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.Trainer;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -58,28 +59,28 @@ final class Train implements Callable<Integer> {
     private List<Integer> subjects = List.of();
 
     @Option(names = "--run", paramLabel = "DIR", description = "Run folder (default: runs/RECIPE-subj0X).")
-    private Path run;
+    private @Nullable Path run;
 
     @Option(
             names = "--precision",
             paramLabel = "P",
             description = "fp32, tf32 (NVIDIA GPUs) or bf16; overrides the recipe.")
-    private String precision;
+    private @Nullable String precision;
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed; overrides the recipe.")
-    private Long seed;
+    private @Nullable Long seed;
 
     @Option(
             names = "--resume",
             paramLabel = "auto|FILE",
             description = "Checkpoint to resume from; auto: last.safetensors in the run folder, if it exists.")
-    private String resume;
+    private @Nullable String resume;
 
     @Option(
             names = "--init",
             paramLabel = "FILE",
             description = "Pre-trained ViT: safetensors with the tensor names of timm or Hugging Face.")
-    private Path init;
+    private @Nullable Path init;
 
     @Option(
             names = "--dry-run",
@@ -151,7 +152,7 @@ final class Train implements Callable<Integer> {
     }
 
     /** The checkpoint to resume from; null for a new run. */
-    private Path checkpointToResume(Path folder) {
+    private @Nullable Path checkpointToResume(Path folder) {
         if (resume == null) return null;
         if (!resume.equals("auto")) return Path.of(resume);
         Path last = RunFolder.last(folder);

@@ -11,6 +11,7 @@ import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An immutable tree of named values with typed readers. A tree starts with all keys and their defaults; values laid
@@ -76,12 +77,12 @@ public final class Settings {
     }
 
     /** These settings with one value replaced, named by its path, like {@code -o key.path=value}. */
-    public Settings with(String keyPath, Object value, String source) {
+    public Settings with(String keyPath, @Nullable Object value, String source) {
         return with(at(keyPath, value), source);
     }
 
     /** A tree with one value, for example {@code {a: {b: value}}} for the path {@code a.b}. */
-    public static Map<String, Object> at(String keyPath, Object value) {
+    public static Map<String, Object> at(String keyPath, @Nullable Object value) {
         int dot = keyPath.indexOf('.');
         Map<String, Object> m = new LinkedHashMap<>(); // the value may be null
         if (dot < 0) m.put(keyPath, value);
@@ -89,7 +90,7 @@ public final class Settings {
         return m;
     }
 
-    private static Object fit(Object base, Object v, String source, String key) {
+    private static Object fit(@Nullable Object base, @Nullable Object v, String source, String key) {
         if (base instanceof Number) {
             if (v instanceof Number n && Double.isFinite(n.doubleValue())) return n;
             throw kind(source, key, v, "a number");
@@ -109,7 +110,7 @@ public final class Settings {
         throw kind(source, key, v, "text");
     }
 
-    private static InputException kind(String source, String key, Object v, String want) {
+    private static InputException kind(String source, String key, @Nullable Object v, String want) {
         return new InputException(
                 source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
     }

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -20,6 +21,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NumpyPickle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One subject of the Algonauts 2023 challenge, in the challenge's folder layout. Vertex counts come from the files. In
@@ -37,7 +39,8 @@ public final class AlgonautsSubject implements AutoCloseable {
     private final NpyFile left;
     private final NpyFile right;
     private final List<VertexGroup> groups;
-    private final float[][] ceiling;
+    /** By hemisphere; null if there are no noise ceilings. */
+    private final float @Nullable [][] ceiling;
 
     private AlgonautsSubject(
             Path folder,
@@ -47,7 +50,7 @@ public final class AlgonautsSubject implements AutoCloseable {
             NpyFile left,
             NpyFile right,
             List<VertexGroup> groups,
-            float[][] ceiling) {
+            float @Nullable [][] ceiling) {
         this.folder = folder;
         this.number = number;
         this.training = training;
@@ -187,13 +190,16 @@ public final class AlgonautsSubject implements AutoCloseable {
                     m.add(v);
                 }
                 members.forEach((id, m) -> groups.add(new VertexGroup(
-                        c, mapping.get(id), h, m.stream().mapToInt(i -> i).toArray())));
+                        c,
+                        Objects.requireNonNull(mapping.get(id), "no name of ROI id " + id),
+                        h,
+                        m.stream().mapToInt(i -> i).toArray())));
             }
         }
         return groups;
     }
 
-    private static float[][] ceiling(Path folder, int left, int right) {
+    private static float @Nullable [][] ceiling(Path folder, int left, int right) {
         Path l = folder.resolve("lh_noise_ceiling.npy"), r = folder.resolve("rh_noise_ceiling.npy");
         if (!Files.exists(l) && !Files.exists(r)) return null;
         return new float[][] {ceilingOf(l, left), ceilingOf(r, right)};

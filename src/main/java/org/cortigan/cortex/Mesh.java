@@ -20,6 +20,7 @@ import javax.xml.stream.XMLStreamException;
 import javax.xml.stream.XMLStreamReader;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A triangle mesh of a cortical surface, read from FreeSurfer's binary geometry (lh.white, lh.pial, ...) or from GIFTI
@@ -177,7 +178,7 @@ public record Mesh(float[] points, int[] triangles) {
     private record DataArray(
             Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
         /** Reads the attributes of a DataArray; null if its intent is neither points nor triangles. */
-        static DataArray of(Path path, XMLStreamReader xml) {
+        static @Nullable DataArray of(Path path, XMLStreamReader xml) {
             String intent = attribute(path, xml, "Intent");
             boolean points = intent.equals("NIFTI_INTENT_POINTSET");
             if (!points && !intent.equals("NIFTI_INTENT_TRIANGLE")) return null;

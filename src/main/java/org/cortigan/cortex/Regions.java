@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,7 +14,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
-import org.cortigan.io.NpyFile;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Divides a subject's vertices into the regions of the discriminators. Every vertex is in at least one region; a vertex
@@ -36,9 +35,6 @@ public final class Regions {
 
     private static final List<String> FUNCTIONAL =
             List.of("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words");
-    private static final List<String> SURFACES = List.of("white", "midthickness", "pial", "infl(?:ated)?", "sphere");
-    private static final String MESH_NAMES =
-            "lh.white and rh.white (or pial, inflated, sphere), lh.white.surf.gii, or white_left.gii(.gz)";
 
     private Regions() {}
 
@@ -62,81 +58,53 @@ public final class Regions {
      *     are missing or do not fit
      */
     public static List<Region> of(
-            String grouping, Order order, Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
+            String grouping, Order order, @Nullable Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
+        List<Region> regions = grouping.equals(ALL) || grouping.equals(HEMISPHERE)
+                ? of(grouping, Order.STORED, s.left(), s.right())
+                : roiRegions(grouping, minVertices, s, log);
+        return switch (order) {
+            case STORED -> List.copyOf(regions);
+            case ROI -> ordered(regions, s.left(), byRoi(s));
+            case SURFACE -> ordered(regions, s.left(), SubjectMeshes.read(meshes, s)::order);
+        };
+    }
+
+    /** One region for each ROI that is large enough, then the remainder. */
+    private static List<Region> roiRegions(String grouping, int minVertices, AlgonautsSubject s, Consumer<String> log) {
         List<Region> regions = new ArrayList<>();
-        if (grouping.equals(ALL) || grouping.equals(HEMISPHERE)) {
-            regions.addAll(of(grouping, Order.STORED, s.left(), s.right()));
-        } else {
-            List<String> out = new ArrayList<>();
-            boolean[] covered = new boolean[s.vertices()];
-            rois(grouping, grouping.equals(CLASSES) ? FUNCTIONAL : List.of(grouping), s)
-                    .forEach((name, vertices) -> {
-                        if (vertices.length == 0 || vertices.length < minVertices) {
-                            out.add(name + " (" + (vertices.length == 0 ? "empty" : vertices.length + " vertices")
-                                    + ")");
-                            return;
-                        }
-                        regions.add(new Region(name, vertices));
-                        for (int v : vertices) covered[v] = true;
-                    });
-            int[] rest =
-                    IntStream.range(0, covered.length).filter(v -> !covered[v]).toArray();
-            if (rest.length > 0) regions.add(new Region(REMAINDER, rest));
-            if (!out.isEmpty())
-                log.accept("regions of " + grouping + ": " + regions.size() + "; left out because they are empty or"
-                        + " have fewer than " + minVertices + " vertices: " + String.join(", ", out));
+        List<String> out = new ArrayList<>();
+        boolean[] covered = new boolean[s.vertices()];
+        rois(grouping, grouping.equals(CLASSES) ? FUNCTIONAL : List.of(grouping), s)
+                .forEach((name, vertices) -> {
+                    if (vertices.length == 0 || vertices.length < minVertices) {
+                        out.add(name + " (" + (vertices.length == 0 ? "empty" : vertices.length + " vertices") + ")");
+                        return;
+                    }
+                    regions.add(new Region(name, vertices));
+                    for (int v : vertices) covered[v] = true;
+                });
+        int[] rest = IntStream.range(0, covered.length).filter(v -> !covered[v]).toArray();
+        if (rest.length > 0) regions.add(new Region(REMAINDER, rest));
+        if (!out.isEmpty())
+            log.accept("regions of " + grouping + ": " + regions.size() + "; left out because they are empty or"
+                    + " have fewer than " + minVertices + " vertices: " + String.join(", ", out));
+        return regions;
+    }
+
+    /** The order of {@link Order#ROI}. */
+    private static Within byRoi(AlgonautsSubject s) {
+        int[] rank = new int[s.vertices()];
+        Arrays.fill(rank, Integer.MAX_VALUE);
+        int n = 0;
+        for (int[] roi : rois("order roi", FUNCTIONAL, s).values()) {
+            for (int v : roi) rank[v] = Math.min(rank[v], n);
+            n++;
         }
-        if (order == Order.STORED) return List.copyOf(regions);
-        if (order == Order.ROI) {
-            int[] rank = new int[s.vertices()];
-            Arrays.fill(rank, Integer.MAX_VALUE);
-            int n = 0;
-            for (int[] roi : rois("order roi", FUNCTIONAL, s).values()) {
-                for (int v : roi) rank[v] = Math.min(rank[v], n);
-                n++;
-            }
-            return ordered(
-                    regions,
-                    s.left(),
-                    (hemisphere, vertices) -> IntStream.range(0, vertices.length)
-                            .boxed()
-                            .sorted(java.util.Comparator.comparingInt(
-                                    i -> rank[vertices[i] + (hemisphere == 0 ? 0 : s.left())]))
-                            .mapToInt(i -> i)
-                            .toArray());
-        }
-        if (meshes == null)
-            throw new InputException(
-                    "order surface", "needs the fsaverage surface meshes", "Give the folder that holds " + MESH_NAMES);
-        Path[] files = meshFiles(meshes);
-        Mesh[] mesh = new Mesh[2];
-        int[][] where = new int[2][];
-        for (int h = 0; h < 2; h++) {
-            mesh[h] = Mesh.read(files[h]);
-            Path mask = s.folder().resolve("roi_masks/" + (h == 0 ? "lh" : "rh") + ".all-vertices_fsaverage_space.npy");
-            int[] all;
-            try (NpyFile f = NpyFile.open(mask)) {
-                all = f.toIntArray();
-            }
-            if (all.length != mesh[h].vertices())
-                throw new InputException(
-                        files[h].toString(),
-                        "has " + mesh[h].vertices() + " vertices, but " + mask + " has " + all.length,
-                        "Give the meshes in the space of the masks: for the challenge fsaverage, 163842 vertices");
-            where[h] = IntStream.range(0, all.length).filter(v -> all[v] != 0).toArray();
-            int want = h == 0 ? s.left() : s.right();
-            if (where[h].length != want)
-                throw new InputException(
-                        mask.toString(),
-                        "marks " + where[h].length + " vertices, but that hemisphere has " + want,
-                        "Give the masks and the responses of one subject");
-        }
-        return ordered(
-                regions,
-                s.left(),
-                (hemisphere, vertices) -> VertexOrder.of(
-                        mesh[hemisphere],
-                        Arrays.stream(vertices).map(v -> where[hemisphere][v]).toArray()));
+        return (hemisphere, vertices) -> IntStream.range(0, vertices.length)
+                .boxed()
+                .sorted(Comparator.comparingInt(i -> rank[vertices[i] + (hemisphere == 0 ? 0 : s.left())]))
+                .mapToInt(i -> i)
+                .toArray();
     }
 
     /**
@@ -222,37 +190,5 @@ public final class Regions {
                                 })
                                 .toArray()))
                 .toList();
-    }
-
-    /**
-     * Finds the left and the right mesh of the first available kind of surface. Kinds that preserve distances come
-     * first.
-     */
-    private static Path[] meshFiles(Path folder) {
-        List<Path> files;
-        try (Stream<Path> s = Files.list(folder)) {
-            files = s.sorted().toList();
-        } catch (IOException e) {
-            throw InputFiles.unreadable(folder, e);
-        }
-        for (String kind : SURFACES) {
-            Path[] pair = new Path[2];
-            for (int h = 0; h < 2; h++) {
-                String hemi = h == 0 ? "l" : "r", side = h == 0 ? "left" : "right", letter = h == 0 ? "L" : "R";
-                String names = hemi + "h\\." + kind // FreeSurfer
-                        + "|" + hemi + "h\\.(.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?"
-                        + "|(.*[._-])?" + kind + "_" + side + "\\.gii(\\.gz)?"
-                        + "|(.*[._-])?(hemi-)?" + letter + "[._-](.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?";
-                pair[h] = files.stream()
-                        .filter(p -> p.getFileName().toString().matches(names))
-                        .findFirst()
-                        .orElse(null);
-            }
-            if (pair[0] != null && pair[1] != null) return pair;
-        }
-        throw new InputException(
-                folder.toString(),
-                "has no pair of surface meshes for both hemispheres",
-                "Name the files as " + MESH_NAMES);
     }
 }

@@ -12,12 +12,14 @@ import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.io.Json;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The fastest algorithm for each GPU, library version and problem, in one JSON file that processes share. Entries of
@@ -122,7 +124,7 @@ final class AlgorithmCache implements AutoCloseable {
         }
     }
 
-    synchronized Entry get(String problem) {
+    synchronized @Nullable Entry get(String problem) {
         return known.get(problem);
     }
 
@@ -144,7 +146,7 @@ final class AlgorithmCache implements AutoCloseable {
         scheduled = false;
         if (found.isEmpty()) return;
         try {
-            Path folder = file.toAbsolutePath().getParent();
+            Path folder = Objects.requireNonNull(file.toAbsolutePath().getParent(), "the file has no folder");
             Files.createDirectories(folder);
             synchronized (WRITING) {
                 try (FileChannel c = FileChannel.open(

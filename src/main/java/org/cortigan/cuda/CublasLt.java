@@ -31,6 +31,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Computes products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) with cuBLASLt. A
@@ -221,15 +222,17 @@ final class CublasLt implements AutoCloseable {
         Product p = e == null ? null : product(problem, args, e, !proven.contains(key));
         if (p == null) {
             Trials.Timed t = measure(problem, args);
-            e = t == null ? null : t.entry();
-            p = e == null ? null : product(problem, args, e, false);
-            if (p != null && t.measured()) cache.put(key, e);
+            if (t != null) {
+                e = t.entry();
+                p = product(problem, args, e, false);
+                if (p != null && t.measured()) cache.put(key, e);
+            }
         }
         if (p != null && cache.get(key) != null) proven.add(key);
         if (!failures.isEmpty() && p != null)
             note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + text + " ("
                     + String.join("; ", failures) + ")");
-        if (p != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
+        if (p != null && e != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
         refusals.addAll(failures);
         return VendorKernels.refused("cuBLASLt", "the product " + text, refusals, note);
     }
@@ -239,7 +242,7 @@ final class CublasLt implements AutoCloseable {
      *
      * @param tried whether to run the algorithm once
      */
-    private Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
+    private @Nullable Product product(Problem problem, ByteBuffer args, AlgorithmCache.Entry e, boolean tried) {
         if ((e.form() & ~(BF16_BIAS | PADDED | SEPARATE_SUMS)) != 0) return null;
         Product p = new Product(problem, e.form());
         try {
@@ -253,7 +256,7 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** The fastest algorithm in the fastest form; null if there is none. */
-    private Trials.Timed measure(Problem problem, ByteBuffer args) {
+    private Trials.@Nullable Timed measure(Problem problem, ByteBuffer args) {
         boolean mayRound = problem.bias && problem.out16;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SEPARATE_SUMS); form++) {
@@ -271,40 +274,33 @@ final class CublasLt implements AutoCloseable {
     /** A product of fixed shapes. */
     private final class Product implements DeviceRuntime.LibraryKernel {
         private final cublasLtMatmulDescOpaque_t operation;
-        private final cublasLtMatrixLayoutOpaque_t first, second, result;
+        private final Matrix a, b, y;
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
         private final Problem problem;
-        private final Offsets offsets;
         private final int form;
         /** Whether the epilogue handles the vector: it adds the bias or computes the sums. */
         private final boolean bias;
 
-        private final Sums sums;
-        private final OwnKernel.Copy castBias;
-        private final Padded padA, padB, padY;
+        private final @Nullable Sums sums;
+        private final OwnKernel.@Nullable Copy castBias;
         private long workspace;
 
         Product(Problem problem, int form) {
             this.problem = problem;
             this.form = form;
-            offsets = problem.offsets;
             long m = problem.m, n = problem.n, k = problem.k;
             sums = (form & SEPARATE_SUMS) == 0 ? null : new Sums(k, m, problem.in());
             bias = problem.bias || problem.sums && sums == null;
             boolean ta = problem.transA, tb = problem.transB;
-            int in = problem.in16 ? CUDA_R_16BF : CUDA_R_32F;
             try (PointerPointer<Pointer> at = new PointerPointer<>(1)) {
                 check(
                         cublasLtMatmulDescCreate(
                                 at, problem.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "cublasLtMatmulDescCreate");
                 operation = new cublasLtMatmulDescOpaque_t(at.get(0));
-                padA = ta ? pad(k, m, problem.in(), true) : pad(m, k, problem.in(), true);
-                padB = tb ? pad(n, k, problem.in(), true) : pad(k, n, problem.in(), true);
-                padY = pad(m, n, problem.out(), false);
-                first = tb ? layout(at, in, k, n, padB) : layout(at, in, n, k, padB);
-                second = ta ? layout(at, in, m, k, padA) : layout(at, in, k, m, padA);
-                result = layout(at, problem.out16 ? CUDA_R_16BF : CUDA_R_32F, n, m, padY);
+                a = matrix(at, ta ? k : m, ta ? m : k, problem.in(), true);
+                b = matrix(at, tb ? n : k, tb ? k : n, problem.in(), true);
+                y = matrix(at, m, n, problem.out(), false);
             }
             set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N);
             set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -319,23 +315,27 @@ final class CublasLt implements AutoCloseable {
             castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(runtime, n, DType.F32, DType.BF16);
         }
 
-        private Padded pad(long rows, long columns, DType type, boolean in) {
-            return (form & PADDED) == 0 || columns * type.bytes() % 16 == 0
-                    ? null
-                    : new Padded(rows, columns, type, in);
+        /**
+         * A row-major matrix, which is column-major to the library.
+         *
+         * @param operand whether the product reads the matrix; otherwise it writes the matrix
+         */
+        private Matrix matrix(PointerPointer<Pointer> at, long rows, long columns, DType type, boolean operand) {
+            boolean pads = (form & PADDED) != 0 && columns * type.bytes() % 16 != 0;
+            Padded padded = pads ? new Padded(rows, columns, type, operand) : null;
+            check(
+                    cublasLtMatrixLayoutCreate(
+                            at,
+                            type == DType.BF16 ? CUDA_R_16BF : CUDA_R_32F,
+                            columns,
+                            rows,
+                            padded == null ? columns : padded.width),
+                    "cublasLtMatrixLayoutCreate");
+            return new Matrix(new cublasLtMatrixLayoutOpaque_t(at.get(0)), padded);
         }
 
         boolean pads() {
-            return padA != null || padB != null || padY != null;
-        }
-
-        /** A column-major layout; {@code rows} is the length of a stored row. */
-        private static cublasLtMatrixLayoutOpaque_t layout(
-                PointerPointer<Pointer> at, int type, long rows, long columns, Padded pad) {
-            check(
-                    cublasLtMatrixLayoutCreate(at, type, rows, columns, pad == null ? rows : pad.width),
-                    "cublasLtMatrixLayoutCreate");
-            return new cublasLtMatrixLayoutOpaque_t(at.get(0));
+            return a.padded != null || b.padded != null || y.padded != null;
         }
 
         private void set(int attribute, int value) {
@@ -356,7 +356,8 @@ final class CublasLt implements AutoCloseable {
         boolean use(AlgorithmCache.Entry e) {
             for (int i = 0; i < 8; i++) algorithm.data(i, e.words()[i]);
             try (cublasLtMatmulHeuristicResult_t need = new cublasLtMatmulHeuristicResult_t()) {
-                int status = cublasLtMatmulAlgoCheck(handle, operation, first, second, result, result, algorithm, need);
+                int status = cublasLtMatmulAlgoCheck(
+                        handle, operation, b.layout, a.layout, y.layout, y.layout, algorithm, need);
                 workspace = align(need.workspaceSize());
                 if (status != CUBLAS_STATUS_SUCCESS) refusals.add("cublasLtMatmulAlgoCheck: " + name(status));
                 return status == CUBLAS_STATUS_SUCCESS && need.workspaceSize() <= WORKSPACE;
@@ -364,7 +365,7 @@ final class CublasLt implements AutoCloseable {
         }
 
         /** Times the heuristic's candidates, including this form's copies and sums; null if none runs. */
-        Trials.Timed fastest(ByteBuffer args) {
+        Trials.@Nullable Timed fastest(ByteBuffer args) {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             try {
@@ -392,6 +393,7 @@ final class CublasLt implements AutoCloseable {
 
         /** Arguments that hold the addresses of a trial's operands. */
         private ByteBuffer trial(ByteBuffer args, long workspace) {
+            Offsets offsets = problem.offsets;
             long m = problem.m, n = problem.n, k = problem.k;
             long in = problem.in().bytes(), out = problem.out().bytes();
             long[] addresses =
@@ -426,7 +428,16 @@ final class CublasLt implements AutoCloseable {
                                     preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes, 4),
                             "cublasLtMatmulPreferenceSetAttribute");
                     status = cublasLtMatmulAlgoGetHeuristic(
-                            handle, operation, first, second, result, result, preference, CANDIDATES, results, count);
+                            handle,
+                            operation,
+                            b.layout,
+                            a.layout,
+                            y.layout,
+                            y.layout,
+                            preference,
+                            CANDIDATES,
+                            results,
+                            count);
                 } finally {
                     cublasLtMatmulPreferenceDestroy(preference);
                 }
@@ -453,7 +464,7 @@ final class CublasLt implements AutoCloseable {
         /** Bytes of scratch memory that this form needs after the library's workspace. */
         private long copies() {
             long bytes = castBias == null ? 0 : align(2 * problem.n);
-            for (Padded p : new Padded[] {padA, padB, padY}) bytes += p == null ? 0 : p.bytes();
+            bytes += a.paddedBytes() + b.paddedBytes() + y.paddedBytes();
             return bytes + (sums == null ? 0 : sums.bytes());
         }
 
@@ -480,6 +491,7 @@ final class CublasLt implements AutoCloseable {
 
         /** Queues the product and returns the library's status. */
         private int run(ByteBuffer args) {
+            Offsets offsets = problem.offsets;
             long scratch = args.getLong(offsets.scratch), next = scratch + workspace;
             long vector = args.getLong(offsets.vector);
             if (castBias != null) {
@@ -488,53 +500,70 @@ final class CublasLt implements AutoCloseable {
                 next += align(2 * problem.n);
             }
             if (bias) bias(vector);
-            long a = args.getLong(offsets.a), b = args.getLong(offsets.b), y = args.getLong(offsets.y);
+            long atA = args.getLong(offsets.a), atB = args.getLong(offsets.b), atY = args.getLong(offsets.y);
             if (sums != null) {
-                sums.add(a, vector, next);
+                sums.add(atA, vector, next);
                 next += sums.bytes();
             }
-            if (padA != null) {
-                padA.copy.launch(a, next);
-                a = next;
-                next += padA.bytes();
-            }
-            if (padB != null) {
-                padB.copy.launch(b, next);
-                b = next;
-                next += padB.bytes();
-            }
-            long to = padY == null ? y : next;
+            atA = a.operand(atA, next);
+            next += a.paddedBytes();
+            atB = b.operand(atB, next);
+            next += b.paddedBytes();
+            long to = y.padded == null ? atY : next;
             int status = cublasLtMatmul(
                     handle,
                     operation,
                     problem.scale ? at(args.getLong(offsets.scale)) : one,
-                    at(b),
-                    first,
-                    at(a),
-                    second,
+                    at(atB),
+                    b.layout,
+                    at(atA),
+                    a.layout,
                     problem.scale ? at(deviceZero.address()) : zero,
                     at(to),
-                    result,
+                    y.layout,
                     at(to),
-                    result,
+                    y.layout,
                     algorithm,
                     at(scratch),
                     workspace,
                     runtime.cudaStream());
-            if (status == CUBLAS_STATUS_SUCCESS && padY != null) padY.copy.launch(to, y);
+            if (status == CUBLAS_STATUS_SUCCESS && y.padded != null) y.padded.copy.launch(to, atY);
             return status;
         }
 
         @Override
         public void close() {
-            cublasLtMatrixLayoutDestroy(first);
-            cublasLtMatrixLayoutDestroy(second);
-            cublasLtMatrixLayoutDestroy(result);
+            a.close();
+            b.close();
+            y.close();
             cublasLtMatmulDescDestroy(operation);
             algorithm.close();
             if (castBias != null) castBias.close();
-            for (Padded p : new Padded[] {padA, padB, padY}) if (p != null) p.copy.close();
             if (sums != null) sums.kernel.close();
+        }
+    }
+
+    /**
+     * A matrix of a product.
+     *
+     * @param padded null if the library reads or writes the rows as stored
+     */
+    private record Matrix(cublasLtMatrixLayoutOpaque_t layout, @Nullable Padded padded) implements AutoCloseable {
+        /** Copies the matrix to padded rows at {@code space} if it needs them; returns the library's operand. */
+        long operand(long address, long space) {
+            if (padded == null) return address;
+            padded.copy.launch(address, space);
+            return space;
+        }
+
+        long paddedBytes() {
+            return padded == null ? 0 : padded.bytes();
+        }
+
+        @Override
+        public void close() {
+            cublasLtMatrixLayoutDestroy(layout);
+            if (padded != null) padded.copy.close();
         }
     }
 

@@ -128,7 +128,7 @@ public final class CudaDevice implements Device {
         } catch (RuntimeException e) {
             throw new InputException(
                     what,
-                    e.getMessage(),
+                    String.valueOf(e.getMessage()),
                     "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention",
                     e);
         }

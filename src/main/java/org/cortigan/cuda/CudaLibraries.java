@@ -8,6 +8,7 @@ import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.Loader;
 import org.cortigan.InputException;
 import org.cortigan.jni.NativeLoader;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN. The folders in the system property {@value #PATH}
@@ -23,8 +24,8 @@ final class CudaLibraries {
     private static final String TOOLKIT = "Install the CUDA 13 toolkit, or name the folder of the library with -D"
             + PATH + "=FOLDER or LD_LIBRARY_PATH";
     private static boolean loaded;
-    private static InputException failure;
-    private static InputException cudnn;
+    private static @Nullable InputException failure;
+    private static @Nullable InputException cudnn;
 
     private CudaLibraries() {}
 

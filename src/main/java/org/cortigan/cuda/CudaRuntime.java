@@ -18,6 +18,7 @@ import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A GPU's memory and its one stream, with a second stream for parallel uploads. An error message names the call, then
@@ -40,10 +41,10 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** The runtime that owns the shared resources: this one or, if this is a TF32 view, its f32 runtime. */
     private final CudaRuntime main;
 
-    private VendorKernels libraries;
-    private CUstream_st uploads;
-    private Memory staging;
-    private String pendingError;
+    private @Nullable VendorKernels libraries;
+    private @Nullable CUstream_st uploads;
+    private @Nullable Memory staging;
+    private @Nullable String pendingError;
 
     CudaRuntime(int number) {
         this.number = number;

@@ -13,6 +13,7 @@ import java.util.function.IntSupplier;
 import java.util.function.Predicate;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.jni.Memory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Runs the algorithms that NVIDIA's libraries offer before a session relies on one. An algorithm that fails when it
@@ -62,7 +63,7 @@ final class Trials implements AutoCloseable {
             cudaErrorUnknown);
 
     private final CudaRuntime runtime;
-    private Memory block, noise;
+    private @Nullable Memory block, noise;
     private long filled;
 
     Trials(CudaRuntime runtime) {
@@ -85,12 +86,12 @@ final class Trials implements AutoCloseable {
             release();
             block = runtime.allocate((all + UNIT - 1) / UNIT * UNIT);
         }
-        fill(noiseBytes);
+        fill(block.address(), noiseBytes);
         for (int i = 0; i < at.length; i++) at[i] += block.address();
         return at;
     }
 
-    private void fill(long bytes) {
+    private void fill(long at, long bytes) {
         if (noise == null) {
             noise = Memory.allocate(NOISE);
             ShortBuffer b = noise.view(0, NOISE).asShortBuffer();
@@ -98,7 +99,6 @@ final class Trials implements AutoCloseable {
             while (b.hasRemaining()) b.put((short) (Float.floatToRawIntBits((float) random.nextDouble(-1, 1)) >>> 16));
         }
         if (filled >= bytes) return;
-        long at = block.address();
         filled = Math.min(NOISE, bytes);
         runtime.upload(at, noise.address(), filled);
         for (long n; filled < bytes; filled += n) {
@@ -129,6 +129,7 @@ final class Trials implements AutoCloseable {
      * @return why the call failed, null if it ran
      * @throws IllegalStateException if the error concerns the GPU and not only this call
      */
+    @Nullable
     String failure(IntSupplier launch, IntFunction<String> name) {
         int status = launch.getAsInt();
         int error = cudaStreamSynchronize(runtime.cudaStream()), left = cudaGetLastError();
@@ -151,6 +152,7 @@ final class Trials implements AutoCloseable {
      * @param failures receives the reasons of candidates that fail
      * @return null if none runs
      */
+    @Nullable
     Timed fastest(
             List<AlgorithmCache.Entry> candidates,
             Predicate<AlgorithmCache.Entry> use,

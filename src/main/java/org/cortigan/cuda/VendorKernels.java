@@ -6,6 +6,7 @@ import java.util.Set;
 import java.util.function.Consumer;
 import org.cortigan.exec.DeviceRuntime.Service;
 import org.cortigan.exec.Served;
+import org.jspecify.annotations.Nullable;
 
 /**
  * NVIDIA's libraries, which replace CortiGAN's own kernels for products and 2-D convolutions. cuBLASLt is loaded at
@@ -18,7 +19,7 @@ final class VendorKernels implements AutoCloseable {
     private final AlgorithmCache cache;
     private final Trials trials;
     private final CublasLt cublas;
-    private Cudnn cudnn;
+    private @Nullable Cudnn cudnn;
 
     /** @param card the GPU's name */
     VendorKernels(CudaRuntime runtime, String card, Consumer<String> note) {

@@ -13,6 +13,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.io.AtomicFiles;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The table of a comparison, as Markdown, CSV and HTML. Each row has the figures of one model and one subject over
@@ -50,7 +51,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         }
 
         /** The mean over seeds, or the single value of a metric that does not vary with the seed; null if unknown. */
-        private Double figure(Metric metric) {
+        private @Nullable Double figure(Metric metric) {
             double[] all = figures(metric);
             if (all.length == 0) return null;
             return metric.comparison().variesWithSeed() ? Metrics.mean(all) : all[0];
@@ -75,7 +76,12 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
      * @param pretrained whether training started from a pre-trained model; null if nothing was trained
      */
     public record Setup(
-            String model, Long parameters, String loss, Integer epochs, Boolean pretrained, String discriminators) {}
+            String model,
+            @Nullable Long parameters,
+            String loss,
+            @Nullable Integer epochs,
+            @Nullable Boolean pretrained,
+            String discriminators) {}
 
     /** Mean r of {@code first} minus mean r of {@code second}, for each seed that both have. */
     public record Difference(String first, String second, int subject, double[] meanR) {
@@ -84,11 +90,11 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         }
     }
 
-    private record Column<R, C>(String heading, Function<R, C> cell) {}
+    private record Column<R, C extends @Nullable Object>(String heading, Function<R, C> cell) {}
 
     private static final List<Column<Row, String>> COLUMNS = columns();
     private static final List<Column<Difference, String>> DIFFERENCE_COLUMNS = differenceColumns();
-    private static final List<Column<Row, Object>> CSV_COLUMNS = csvColumns();
+    private static final List<Column<Row, @Nullable Object>> CSV_COLUMNS = csvColumns();
 
     private static List<Column<Row, String>> columns() {
         List<Column<Row, String>> c = new ArrayList<>();
@@ -108,8 +114,8 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         c.add(new Column<>("seeds", r -> r.seeds.stream().map(String::valueOf).collect(Collectors.joining(", "))));
         for (Metric m : Metric.compared()) {
             c.add(new Column<>(m.comparison().heading(), r -> r.shown(m)));
-            if (m.comparison().variesWithSeed())
-                c.add(new Column<>(m.comparison().intervalHeading(), r -> interval(r.figures(m), m::format)));
+            String interval = m.comparison().intervalHeading();
+            if (interval != null) c.add(new Column<>(interval, r -> interval(r.figures(m), m::format)));
         }
         c.add(new Column<>("notes", r -> String.join("; ", r.notes)));
         return c;
@@ -125,8 +131,8 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 new Column<>("conclusion", ComparisonTable::conclusion));
     }
 
-    private static List<Column<Row, Object>> csvColumns() {
-        List<Column<Row, Object>> c = new ArrayList<>();
+    private static List<Column<Row, @Nullable Object>> csvColumns() {
+        List<Column<Row, @Nullable Object>> c = new ArrayList<>();
         c.add(new Column<>("recipe", Row::name));
         c.add(new Column<>("subject", Row::subject));
         c.add(new Column<>("model", r -> r.setup.model));
@@ -145,9 +151,10 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
                 c.add(new Column<>(HIGH, r -> high(r.figures(m))));
             }
         }
-        for (Metric m : Metric.compared())
-            if (m.comparison().variesWithSeed())
-                c.add(new Column<>(m.comparison().bySeedKey(), r -> spaced(r.figures(m))));
+        for (Metric m : Metric.compared()) {
+            String bySeed = m.comparison().bySeedKey();
+            if (bySeed != null) c.add(new Column<>(bySeed, r -> spaced(r.figures(m))));
+        }
         c.add(new Column<>("notes", r -> String.join("; ", r.notes)));
         return c;
     }
@@ -170,7 +177,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         return String.format(Locale.ROOT, "%+.4f", difference);
     }
 
-    private static String text(Object value) {
+    private static String text(@Nullable Object value) {
         return value == null ? "" : value.toString();
     }
 
@@ -230,15 +237,15 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         csvLine(s, CSV_COLUMNS.stream().map(Column::heading));
         for (Row r : rows) csvLine(s, CSV_COLUMNS.stream().map(c -> c.cell.apply(r)));
         for (Difference d : differences) {
-            Map<String, Object> cells = csvCells(d);
+            Map<String, @Nullable Object> cells = csvCells(d);
             csvLine(s, CSV_COLUMNS.stream().map(c -> cells.get(c.heading)));
         }
         return s.toString();
     }
 
     /** The CSV cells of a difference, whose values are in the columns of mean r. */
-    private static Map<String, Object> csvCells(Difference d) {
-        Map<String, Object> cells = new HashMap<>();
+    private static Map<String, @Nullable Object> csvCells(Difference d) {
+        Map<String, @Nullable Object> cells = new HashMap<>();
         cells.put("recipe", d.name());
         cells.put("subject", d.subject);
         cells.put("model", "difference of mean r");
@@ -249,17 +256,17 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         return cells;
     }
 
-    private static Double meanOrNull(double[] figures) {
+    private static @Nullable Double meanOrNull(double[] figures) {
         return figures.length == 0 ? null : (Double) Metrics.mean(figures);
     }
 
-    private static Double low(double[] figures) {
+    private static @Nullable Double low(double[] figures) {
         return figures.length < 2
                 ? null
                 : (Double) Bootstrap.meanInterval(figures, CONFIDENCE).low();
     }
 
-    private static Double high(double[] figures) {
+    private static @Nullable Double high(double[] figures) {
         return figures.length < 2
                 ? null
                 : (Double) Bootstrap.meanInterval(figures, CONFIDENCE).high();
@@ -330,7 +337,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
 
     /** @param picture content of an additional last column; null for none */
     private static <R> void html(
-            StringBuilder s, List<Column<R, String>> columns, List<R> rows, Function<R, String> picture) {
+            StringBuilder s, List<Column<R, String>> columns, List<R> rows, @Nullable Function<R, String> picture) {
         List<Column<R, String>> shown = used(columns, rows);
         s.append("<div><table>\n<thead><tr>");
         for (Column<R, String> c : shown)

@@ -15,6 +15,7 @@ import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyWriter;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the bound and the
@@ -63,7 +64,8 @@ public final class Evaluation {
     private final int constantTargets;
     private final List<Row> rows = new ArrayList<>();
 
-    private Evaluation(String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, NoiseCeiling nc) {
+    private Evaluation(
+            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, @Nullable NoiseCeiling nc) {
         this.label = label;
         this.images = acc.images();
         this.left = left;
@@ -94,11 +96,11 @@ public final class Evaluation {
      * @param ceiling noise ceilings of all vertices, or null
      */
     public static Evaluation of(
-            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, NoiseCeiling ceiling) {
+            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, @Nullable NoiseCeiling ceiling) {
         return new Evaluation(label, acc, left, groups, ceiling);
     }
 
-    private Row row(String hemisphere, String roiClass, String roi, int[] vertices, NoiseCeiling ceilings) {
+    private Row row(String hemisphere, String roiClass, String roi, int[] vertices, @Nullable NoiseCeiling ceilings) {
         double[] figures = new double[METRICS.length];
         Arrays.fill(figures, Double.NaN);
         if (vertices.length > 0) {

@@ -4,6 +4,8 @@ package org.cortigan.eval;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the
@@ -68,7 +70,7 @@ public enum Metric {
          * @param ceiling noise ceilings of the same vertices, or null
          * @return the figure; NaN if unknown
          */
-        double of(double[] r, NoiseCeiling ceiling);
+        double of(double[] r, @Nullable NoiseCeiling ceiling);
     }
 
     /**
@@ -79,7 +81,11 @@ public enum Metric {
      * @param bySeedKey CSV column of the values of every seed; null for a metric that does not vary with the seed
      * @param explanation note below the table; null for none
      */
-    record Comparison(String heading, String intervalHeading, String bySeedKey, String explanation) {
+    record Comparison(
+            String heading,
+            @Nullable String intervalHeading,
+            @Nullable String bySeedKey,
+            @Nullable String explanation) {
         /** Whether the metric varies with the seed. */
         boolean variesWithSeed() {
             return intervalHeading != null;
@@ -95,7 +101,7 @@ public enum Metric {
     private final int width;
     private final int decimals;
     private final Function function;
-    private final Comparison comparison;
+    private final @Nullable Comparison comparison;
 
     Metric(
             String key,
@@ -104,7 +110,7 @@ public enum Metric {
             int width,
             int decimals,
             Function function,
-            Comparison comparison) {
+            @Nullable Comparison comparison) {
         this.key = key;
         this.heading = heading;
         this.explanation = explanation;
@@ -139,13 +145,13 @@ public enum Metric {
         return width;
     }
 
-    /** How the comparison of runs shows the metric; null if it does not. */
+    /** How the comparison of runs shows the metric, one of {@link #compared}. */
     Comparison comparison() {
-        return comparison;
+        return Objects.requireNonNull(comparison, "the comparison of runs does not show " + key);
     }
 
     /** Computes the metric of some vertices; NaN if unknown. */
-    double of(double[] r, NoiseCeiling ceiling) {
+    double of(double[] r, @Nullable NoiseCeiling ceiling) {
         return function.of(r, ceiling);
     }
 

@@ -8,6 +8,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.jni.ArgBuffer;
 import org.cortigan.op.ArgWriter;
 import org.cortigan.op.Op;
+import org.jspecify.annotations.Nullable;
 
 /** Writes a node's kernel arguments, with the addresses of its tensors, into an argument block. */
 final class ArgBlock implements ArgWriter {
@@ -66,7 +67,7 @@ final class ArgBlock implements ArgWriter {
      * @param base the buffer's address
      * @return size of the arguments in bytes
      */
-    static int write(Node n, ByteBuffer buffer, long base, Addresses at) {
+    static int write(Node n, @Nullable ByteBuffer buffer, long base, Addresses at) {
         ArgBuffer to = new ArgBuffer(Op.of(n).kernel(), buffer, base);
         Op.of(n).args(n, new ArgBlock(to, at));
         to.finish();

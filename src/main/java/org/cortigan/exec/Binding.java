@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalLong;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
@@ -13,6 +14,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
 import org.cortigan.jni.Memory;
 import org.cortigan.plan.Plan;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Allocates a planned graph's leaves and arena, finds its outputs, and binds every kernel to the tensors' addresses.
@@ -47,7 +49,10 @@ final class Binding {
                 device.runtime(), memory, block.address(), mirroredInputBytes(leaves), mirroredOutputBytes());
         placeLeaves(leaves, block);
         for (PreparedKernel k : prepared.kernels()) bind(k);
-        graph.outputs().forEach((name, v) -> outputs.put(name, output(v)));
+        graph.outputs().forEach((name, v) -> {
+            Storage s = output(v);
+            if (s != null) outputs.put(name, s);
+        });
     }
 
     /** Bytes of the memory block that holds a session's inputs and constants. */
@@ -114,7 +119,8 @@ final class Binding {
         }
     }
 
-    private Storage output(Value v) {
+    /** The storage of an output; null for a constant or a table, which cannot be read. */
+    private @Nullable Storage output(Value v) {
         Leaf leaf = plan.leafOf(v);
         if (leaf instanceof Leaf.Variable x) return variables.get(x.id(), x.type());
         if (leaf != null) return inputs.get(leaf.id());
@@ -152,7 +158,9 @@ final class Binding {
 
     private long address(Value v, long element) {
         Leaf leaf = plan.leafOf(v);
-        long at = leaf != null ? leafAddresses.get(leaf) : arena.address() + plan.offset(v);
+        long at = leaf != null
+                ? Objects.requireNonNull(leafAddresses.get(leaf), "the leaf has no storage")
+                : arena.address() + plan.offset(v);
         return at + element * device.elementBytes(v.dtype());
     }
 

@@ -3,6 +3,7 @@ package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
 import org.cortigan.jni.Memory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A device's memory and its one stream of work. The stream executes everything in the order of the calls; only uploads
@@ -118,7 +119,7 @@ public interface DeviceRuntime {
      *
      * @param call the library call that replaces the kernel; null for CortiGAN's own kernel
      */
-    record Service(LibraryKernel call, Served served) {
+    record Service(@Nullable LibraryKernel call, Served served) {
         public static Service own(Served served) {
             return new Service(null, served);
         }

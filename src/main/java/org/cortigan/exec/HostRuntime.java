@@ -4,11 +4,12 @@ package org.cortigan.exec;
 import java.nio.ByteBuffer;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
+import org.jspecify.annotations.Nullable;
 
 /** The CPU as a runtime: tensors lie in host memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {
     private final int threads;
-    private Memory staging;
+    private @Nullable Memory staging;
 
     /** @param threads threads that a kernel uses */
     HostRuntime(int threads) {

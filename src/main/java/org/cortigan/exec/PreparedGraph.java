@@ -4,6 +4,7 @@ package org.cortigan.exec;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.op.Op;
@@ -53,6 +54,6 @@ final class PreparedGraph {
     }
 
     Served served(Node n) {
-        return kernels.get(n).served();
+        return Objects.requireNonNull(kernels.get(n), "the node has no kernel").served();
     }
 }

@@ -8,6 +8,7 @@ import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Op;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One node's kernel and its argument block. The kernel is prepared before planning, which needs the size of its scratch
@@ -21,7 +22,7 @@ final class PreparedKernel {
     private final long address;
     private final Served served;
     /** The library call that replaces the kernel, or null. */
-    private final DeviceRuntime.LibraryKernel library;
+    private final DeviceRuntime.@Nullable LibraryKernel library;
 
     private final long state;
     private long function;

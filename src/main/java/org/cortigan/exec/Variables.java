@@ -44,10 +44,20 @@ public final class Variables implements AutoCloseable {
         return s.storage;
     }
 
-    /** The variable of that name, or null. */
+    /** Whether there is a variable of that name. */
+    public boolean has(String name) {
+        return slots.containsKey(name);
+    }
+
+    /**
+     * The variable of that name.
+     *
+     * @throws IllegalArgumentException if there is none
+     */
     public Storage find(String name) {
         Slot s = slots.get(name);
-        return s == null ? null : s.storage;
+        if (s == null) throw new IllegalArgumentException("no variable '" + name + "'");
+        return s.storage;
     }
 
     /** All names with their types, in order of creation. */

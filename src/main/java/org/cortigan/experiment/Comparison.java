@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -96,14 +97,18 @@ public final class Comparison {
     private boolean runBaselines(Map<Integer, AlgonautsSubject> subjects) {
         for (int number : options.subjects())
             for (ComparisonRun r : plan.baselines(number))
-                if (!attempt(r, () -> evaluateBaseline(r, subjects.get(number)))) return false;
+                if (!attempt(r, () -> evaluateBaseline(r, subject(subjects, number)))) return false;
         return true;
     }
 
     private boolean runModels(Map<Integer, AlgonautsSubject> subjects, Device device) {
         for (ComparisonRun r : plan.runs())
-            if (!attempt(r, () -> trainAndEvaluate(r, subjects.get(r.subject()), device))) return false;
+            if (!attempt(r, () -> trainAndEvaluate(r, subject(subjects, r.subject()), device))) return false;
         return true;
+    }
+
+    private static AlgonautsSubject subject(Map<Integer, AlgonautsSubject> subjects, int number) {
+        return Objects.requireNonNull(subjects.get(number), "the subject is not open");
     }
 
     private interface Work {

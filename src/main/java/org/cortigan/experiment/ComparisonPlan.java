@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import org.cortigan.InputException;
 import org.cortigan.train.Recipe;
@@ -88,6 +89,6 @@ final class ComparisonPlan {
     }
 
     List<ComparisonRun> baselines(int subject) {
-        return baselines.get(subject);
+        return Objects.requireNonNull(baselines.get(subject), "the subject has no baseline");
     }
 }

@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -13,6 +14,7 @@ import org.cortigan.eval.Metric;
 import org.cortigan.io.Json;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
+import org.jspecify.annotations.Nullable;
 
 /** One run of a comparison with its result or its error; a run that has not ended has neither. */
 final class ComparisonRun {
@@ -21,8 +23,8 @@ final class ComparisonRun {
     private final int subject;
     private final long seed;
     private final Path folder;
-    private Settings result;
-    private String error;
+    private @Nullable Settings result;
+    private @Nullable String error;
 
     /** @param recipe with the seed of this run */
     ComparisonRun(String name, Recipe recipe, int subject, long seed, Path out) {
@@ -68,20 +70,25 @@ final class ComparisonRun {
     }
 
     /** Why the run failed, in one line; null if it did not. */
+    @Nullable
     String error() {
         return error;
     }
 
     boolean has(String key) {
-        return result.values().containsKey(key);
+        return result().values().containsKey(key);
     }
 
     double number(String key) {
-        return result.number(key, Double.NEGATIVE_INFINITY);
+        return result().number(key, Double.NEGATIVE_INFINITY);
     }
 
     long whole(String key) {
-        return result.whole(key);
+        return result().whole(key);
+    }
+
+    private Settings result() {
+        return Objects.requireNonNull(result, "the run is not finished");
     }
 
     private Path resultFile() {

@@ -10,14 +10,15 @@ import org.cortigan.simulate.SimulatedDataset;
  * A folder of subjects in the layout of the Algonauts 2023 challenge.
  *
  * @param folder folder that holds subj01 ... subj08
- * @param cache folder of decoded photographs; null for {@link #CACHE} in the data folder
+ * @param cache folder of decoded photographs
  */
 public record DataFolder(Path folder, Path cache) {
     /** Name of the cache folder in a data folder. */
     public static final String CACHE = ".cortigan-cache";
 
-    public DataFolder {
-        if (cache == null) cache = folder.resolve(CACHE);
+    /** The folder with the cache {@link #CACHE} in it. */
+    public DataFolder(Path folder) {
+        this(folder, folder.resolve(CACHE));
     }
 
     /** Opens a subject, 1 to 8; the caller closes it. */

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -102,6 +103,6 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
                         "Evaluate on the test split, or give runs of equal train.seed and train.validation");
             images = own;
         }
-        return images;
+        return Objects.requireNonNull(images, "no checkpoints");
     }
 }

@@ -71,7 +71,7 @@ public record QuickstartExperiment(
     }
 
     private Map<String, Evaluation> evaluations(Device device) {
-        DataFolder data = new DataFolder(data(), null);
+        DataFolder data = new DataFolder(data());
         int size = Generator.of(recipe.section("model").section("generator")).image();
         Map<String, Evaluation> results = new LinkedHashMap<>();
         try (AlgonautsSubject subject = data.open(SUBJECT);

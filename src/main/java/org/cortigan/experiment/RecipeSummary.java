@@ -9,6 +9,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.train.Recipe;
+import org.jspecify.annotations.Nullable;
 
 /** Describes a recipe in a few words, for tables. */
 record RecipeSummary(Recipe recipe) {
@@ -42,7 +43,7 @@ record RecipeSummary(Recipe recipe) {
     }
 
     /** @param count number of discriminators; null before a run has finished */
-    String discriminators(Long count) {
+    String discriminators(@Nullable Long count) {
         if (!hasGan()) return "none";
         String type = text("discriminator", "type"), per = text("discriminator", "per");
         return (count == null ? "" : count + " ")

@@ -4,6 +4,7 @@ package org.cortigan.experiment;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.function.Consumer;
 import org.cortigan.exec.Device;
@@ -13,12 +14,13 @@ import org.cortigan.train.RunFolder;
 import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 import org.cortigan.train.TrainingData;
+import org.jspecify.annotations.Nullable;
 
 /** A training run with its folder: recipe, environment, metrics and checkpoints. */
 public final class TrainingRun implements AutoCloseable {
     private final Recipe recipe;
     private final Device device;
-    private final Path folder;
+    private final @Nullable Path folder;
     private final Trainer trainer;
 
     /**
@@ -29,7 +31,7 @@ public final class TrainingRun implements AutoCloseable {
      * @param log receives messages for the user
      */
     public TrainingRun(
-            Recipe recipe, Map<String, TrainingData> data, Device device, Path folder, Consumer<String> log) {
+            Recipe recipe, Map<String, TrainingData> data, Device device, @Nullable Path folder, Consumer<String> log) {
         this.recipe = recipe;
         this.device = device;
         this.folder = folder;
@@ -61,11 +63,12 @@ public final class TrainingRun implements AutoCloseable {
      * @return whether the run is complete
      */
     public boolean run(Runnable whenStopped, TrainerListener... listeners) {
+        Path own = Objects.requireNonNull(folder, "a dry run writes no files");
         CountDownLatch done = new CountDownLatch(1);
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));
         Map<String, Object> environment = environment();
-        try (RunFolder files = new RunFolder(folder, recipe, device, environment, trainer.step())) {
+        try (RunFolder files = new RunFolder(own, recipe, device, environment, trainer.step())) {
             trainer.addListener(files);
             for (TrainerListener l : listeners) trainer.addListener(l);
             Runtime.getRuntime().addShutdownHook(hook);

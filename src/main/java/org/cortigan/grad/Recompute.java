@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -35,7 +36,8 @@ public final class Recompute {
                 for (Value v : n.outputs()) copies.put(v, copy.output(v.index()));
             }
         }
-        g.outputs().forEach((name, v) -> to.output(name, copies.get(v)));
+        g.outputs()
+                .forEach((name, v) -> to.output(name, Objects.requireNonNull(copies.get(v), "no copy of the output")));
         return to;
     }
 
@@ -62,7 +64,7 @@ public final class Recompute {
         if (known != null) return known;
         Node n = v.node();
         boolean view = n.op() instanceof Op.View;
-        Value result = Op.of(n).again(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
+        Value result = Op.of(n).recompute(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
         recomputed.put(v, result);
         return result;
     }

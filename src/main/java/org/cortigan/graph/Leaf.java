@@ -9,6 +9,7 @@ public sealed interface Leaf extends Operation {
     /** Name of an input or variable; a description of a constant or table. */
     String id();
 
+    /** Type of the one output. */
     Type type();
 
     @Override

@@ -26,6 +26,7 @@ public final class Node {
         this.outputs = List.copyOf(outs);
     }
 
+    /** The graph that contains this node. */
     public Graph graph() {
         return graph;
     }
@@ -35,10 +36,12 @@ public final class Node {
         return id;
     }
 
+    /** What the node computes. */
     public Operation op() {
         return op;
     }
 
+    /** The operands, in the order that the operation defines. */
     public List<Value> inputs() {
         return inputs;
     }
@@ -47,6 +50,7 @@ public final class Node {
         return inputs.get(i);
     }
 
+    /** The results, one for each type from {@link Operation#infer}. */
     public List<Value> outputs() {
         return outputs;
     }

@@ -11,6 +11,11 @@ public final class Shape {
         this.dims = dims;
     }
 
+    /**
+     * The shape with the given extents.
+     *
+     * @throws IllegalArgumentException if an extent is below 1
+     */
     public static Shape of(int... dims) {
         for (int d : dims)
             if (d < 1)
@@ -18,6 +23,7 @@ public final class Shape {
         return new Shape(dims.clone());
     }
 
+    /** Number of axes. */
     public int rank() {
         return dims.length;
     }
@@ -27,10 +33,12 @@ public final class Shape {
         return dims[axis < 0 ? axis + dims.length : axis];
     }
 
+    /** A copy of the extents. */
     public int[] dims() {
         return dims.clone();
     }
 
+    /** Product of all extents. */
     public long elements() {
         return elements(0, dims.length);
     }

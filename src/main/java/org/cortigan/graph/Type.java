@@ -3,6 +3,11 @@ package org.cortigan.graph;
 
 /** Element type and shape of a value. */
 public record Type(DType dtype, Shape shape) {
+    /**
+     * The type with the given element type and extents.
+     *
+     * @throws IllegalArgumentException if an extent is below 1
+     */
     public static Type of(DType dtype, int... dims) {
         return new Type(dtype, Shape.of(dims));
     }

@@ -15,6 +15,7 @@ public final class Value {
         this.type = Objects.requireNonNull(type);
     }
 
+    /** The node that computes this value. */
     public Node node() {
         return node;
     }

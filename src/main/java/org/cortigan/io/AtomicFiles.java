@@ -17,6 +17,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 import java.util.concurrent.ThreadLocalRandom;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes whole files atomically: readers see the complete file or none, even if the process dies. The bytes go to a
@@ -185,7 +186,7 @@ public final class AtomicFiles {
                     e);
         }
 
-        private InputException full(long freeBytes, IOException e) {
+        private InputException full(long freeBytes, @Nullable IOException e) {
             String figures = needBytes < 0
                     ? ""
                     : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");

@@ -23,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads and writes JSON as plain Java values: Map (in the order of the text), List, String, Boolean, null, and Number
@@ -54,12 +55,12 @@ public final class Json {
      * @param where names the source in messages, for example a path
      * @throws InputException if the text is malformed, too deep or too long, or has a duplicate key
      */
-    public static Object parse(String text, String where) {
+    public static @Nullable Object parse(String text, String where) {
         return parse(text.getBytes(StandardCharsets.UTF_8), where);
     }
 
     /** The same from UTF-8 bytes. */
-    public static Object parse(byte[] utf8, String where) {
+    public static @Nullable Object parse(byte[] utf8, String where) {
         if (utf8.length > MAX_BYTES) {
             throw new InputException(
                     where,
@@ -99,7 +100,7 @@ public final class Json {
      * @param where source of the value, for messages
      * @throws InputException if the value is not an object
      */
-    public static Map<String, Object> object(Object value, String where) {
+    public static Map<String, Object> object(@Nullable Object value, String where) {
         if (!(value instanceof Map<?, ?>)) {
             throw new InputException(where, "a JSON object ({...}) is needed", "Repair the JSON");
         }
@@ -108,7 +109,7 @@ public final class Json {
         return map;
     }
 
-    private static Object value(JsonParser p, String where) throws IOException {
+    private static @Nullable Object value(JsonParser p, String where) throws IOException {
         JsonToken token = p.currentToken();
         switch (token) {
             case START_OBJECT -> {
@@ -158,27 +159,27 @@ public final class Json {
         }
     }
 
-    private static String oneLine(String message) {
+    private static String oneLine(@Nullable String message) {
         String s = message == null ? "" : message.replaceAll("\\s+", " ");
         return s.length() > 200 ? s.substring(0, 200) + "..." : s;
     }
 
     /** JSON in one line. */
-    public static String compact(Object value) {
+    public static String compact(@Nullable Object value) {
         return text(value, false);
     }
 
     /** Indented JSON that ends in a newline; the same text on every system. */
-    public static String pretty(Object value) {
+    public static String pretty(@Nullable Object value) {
         return text(value, true) + "\n";
     }
 
     /** Replaces a file with indented JSON, atomically. */
-    public static void write(Path path, Object value) {
+    public static void write(Path path, @Nullable Object value) {
         AtomicFiles.writeString(path, pretty(value));
     }
 
-    private static String text(Object value, boolean pretty) {
+    private static String text(@Nullable Object value, boolean pretty) {
         try (Writer out = new StringWriter()) {
             try (JsonGenerator g = FACTORY.createGenerator(out)) {
                 if (pretty) {
@@ -197,7 +198,7 @@ public final class Json {
         }
     }
 
-    private static void write(JsonGenerator g, Object value, int depth) throws IOException {
+    private static void write(JsonGenerator g, @Nullable Object value, int depth) throws IOException {
         if (depth > MAX_DEPTH) {
             throw new IllegalArgumentException("values nested deeper than " + MAX_DEPTH);
         }

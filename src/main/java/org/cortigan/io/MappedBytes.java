@@ -7,6 +7,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Read-only little-endian bytes of a file with 64-bit positions. The file is mapped in segments, because a Java map is
@@ -95,7 +96,8 @@ final class MappedBytes {
     /** The bytes of an open file; threads may share it. Closing drops the mapping, which the collector then removes. */
     static final class Handle {
         private final Path path;
-        private volatile MappedBytes bytes;
+        /** Null once the file is closed. */
+        private volatile @Nullable MappedBytes bytes;
 
         Handle(Path path, MappedBytes bytes) {
             this.path = path;

@@ -3,9 +3,7 @@ package org.cortigan.io;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.cortigan.InputException;
@@ -21,20 +19,14 @@ import org.cortigan.graph.Half;
  * Java has no safe explicit unmap; this matters only for replacing a file on Windows.
  */
 public final class NpyFile implements AutoCloseable {
-    private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
-    private static final int MAX_HEADER_BYTES = 1 << 16;
-    private static final int MAX_RANK = 32;
     private static final int CHUNK = 1 << 14;
 
     private final Path path;
-    private final Header header;
+    private final NpyHeader header;
     private final int rowElements;
     private final MappedBytes.Handle data;
 
-    /** The content of a npy header. @param offset position of the first byte after the header */
-    record Header(NpyType type, long[] shape, int offset) {}
-
-    private NpyFile(Path path, Header header, int rowElements, MappedBytes data) {
+    private NpyFile(Path path, NpyHeader header, int rowElements, MappedBytes data) {
         this.path = path;
         this.header = header;
         this.rowElements = rowElements;
@@ -53,11 +45,14 @@ public final class NpyFile implements AutoCloseable {
     static NpyFile open(Path path, int segment) {
         try (FileChannel channel = InputFiles.open(path)) {
             long size = channel.size();
-            byte[] start = InputFiles.read(channel, (int) Math.min(size, MAX_HEADER_BYTES + 12));
-            Header header = header(path, ByteBuffer.wrap(start));
+            byte[] start = InputFiles.read(channel, (int) Math.min(size, NpyHeader.MAX_BYTES));
+            NpyHeader header = NpyHeader.read(path, ByteBuffer.wrap(start));
             int rowElements = checkSize(path, header, size);
             return new NpyFile(
-                    path, header, rowElements, MappedBytes.map(channel, header.offset, size - header.offset, segment));
+                    path,
+                    header,
+                    rowElements,
+                    MappedBytes.map(channel, header.offset(), size - header.offset(), segment));
         } catch (IOException e) {
             throw InputFiles.unreadable(path, e);
         }
@@ -65,88 +60,46 @@ public final class NpyFile implements AutoCloseable {
 
     /** Parses a file that is already in memory; {@code path} only names it in messages. */
     public static NpyFile parse(Path path, ByteBuffer file) {
-        Header header = header(path, file);
+        NpyHeader header = NpyHeader.read(path, file);
         int rowElements = checkSize(path, header, file.limit());
         return new NpyFile(
-                path, header, rowElements, MappedBytes.of(file.slice(header.offset, file.limit() - header.offset)));
-    }
-
-    /** Reads magic, version and header dictionary from the start of a file. */
-    static Header header(Path path, ByteBuffer file) {
-        ByteBuffer in = file.duplicate().order(ByteOrder.LITTLE_ENDIAN);
-        int n = Math.min(MAGIC.length, in.limit());
-        for (int i = 0; i < n; i++) {
-            if (in.get(i) != MAGIC[i]) {
-                throw new InputException(
-                        path.toString(),
-                        "not a npy file (it does not start with \\x93NUMPY)",
-                        "Give a file written by numpy.save");
-            }
-        }
-        if (in.limit() < 10) {
-            throw truncated(path, "the file has only " + in.limit() + " bytes");
-        }
-        int version = in.get(6);
-        if (version < 1 || version > 3 || in.get(7) != 0) {
-            throw new InputException(
-                    path.toString(),
-                    "npy format version " + version + "." + in.get(7) + " is unknown",
-                    "Save it again with numpy.save (versions 1.0, 2.0 and 3.0 are read)");
-        }
-        int start = version == 1 ? 10 : 12;
-        if (in.limit() < start) {
-            throw truncated(path, "the file has only " + in.limit() + " bytes");
-        }
-        long length = version == 1 ? in.getShort(8) & 0xffff : in.getInt(8) & 0xffffffffL;
-        if (length > MAX_HEADER_BYTES) {
-            throw new InputException(
-                    path.toString(),
-                    "a header of " + length + " bytes is not plausible",
-                    "The file is damaged or hostile; save it again with numpy.save");
-        }
-        if (start + length > in.limit()) {
-            throw truncated(path, "the header needs " + length + " bytes");
-        }
-        byte[] text = new byte[(int) length];
-        in.get(start, text);
-        String dict = new String(text, version == 3 ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1);
-        return new HeaderParser(path, dict).parse(start + text.length);
+                path, header, rowElements, MappedBytes.of(file.slice(header.offset(), file.limit() - header.offset())));
     }
 
     /** Checks that header and file size agree, and returns the number of elements per row. */
-    private static int checkSize(Path path, Header header, long fileBytes) {
-        if (header.type == NpyType.OBJECT) {
+    private static int checkSize(Path path, NpyHeader header, long fileBytes) {
+        if (header.type() == NpyType.OBJECT) {
             throw new InputException(
                     path.toString(),
                     "holds pickled Python objects, not numbers",
                     "Save it with a numeric dtype, for example a.astype('float32')");
         }
-        String shape = Arrays.toString(header.shape);
+        String shape = Arrays.toString(header.shape());
         long row = 1;
         long elements = 1;
         try {
-            for (int i = header.shape.length - 1; i >= 0; i--) {
-                row = i > 0 ? Math.multiplyExact(row, header.shape[i]) : row;
-                elements = Math.multiplyExact(elements, header.shape[i]);
+            for (int i = header.shape().length - 1; i >= 0; i--) {
+                row = i > 0 ? Math.multiplyExact(row, header.shape()[i]) : row;
+                elements = Math.multiplyExact(elements, header.shape()[i]);
             }
-            if (Math.multiplyExact(row, header.type.bytes()) > Integer.MAX_VALUE) {
+            if (Math.multiplyExact(row, header.type().bytes()) > Integer.MAX_VALUE) {
                 throw new InputException(
                         path.toString(),
                         "one row of shape " + shape + " is 2 GiB or more",
                         "Save it as (rows, elements) with shorter rows");
             }
-            long declared = Math.multiplyExact(elements, header.type.bytes());
-            long present = fileBytes - header.offset;
+            long declared = Math.multiplyExact(elements, header.type().bytes());
+            long present = fileBytes - header.offset();
             if (present < declared) {
-                throw truncated(
+                throw NpyHeader.truncated(
                         path,
-                        "shape " + shape + " of " + header.type + " needs " + declared + " bytes of data, the file has "
-                                + present);
+                        "shape " + shape + " of " + header.type() + " needs " + declared
+                                + " bytes of data, the file has " + present);
             }
             if (present > declared) {
                 throw new InputException(
                         path.toString(),
-                        "shape " + shape + " of " + header.type + " is " + declared
+                        "shape " + shape + " of " + header.type() + " is " + declared
                                 + " bytes of data, but the file has " + present,
                         "Save it again with numpy.save");
             }
@@ -160,21 +113,17 @@ public final class NpyFile implements AutoCloseable {
         return (int) row;
     }
 
-    private static InputException truncated(Path path, String detail) {
-        return new InputException(path.toString(), "the file is truncated: " + detail, "Copy or download it again");
-    }
-
     public NpyType type() {
-        return header.type;
+        return header.type();
     }
 
     public long[] shape() {
-        return header.shape.clone();
+        return header.shape().clone();
     }
 
     /** Length of the first axis; 1 for a 0-d array. */
     public long rows() {
-        return header.shape.length == 0 ? 1 : header.shape[0];
+        return header.shape().length == 0 ? 1 : header.shape()[0];
     }
 
     /** Elements of one row: the product of all axes but the first. */
@@ -192,16 +141,16 @@ public final class NpyFile implements AutoCloseable {
      * @throws InputException if they differ
      */
     public NpyFile require(NpyType type, int rank) {
-        if (header.type != type) {
+        if (header.type() != type) {
             throw new InputException(
                     path.toString(),
-                    "the elements are " + header.type + ", but " + type + " is needed",
+                    "the elements are " + header.type() + ", but " + type + " is needed",
                     "Save it with a.astype('" + type.descr() + "')");
         }
-        if (header.shape.length != rank) {
+        if (header.shape().length != rank) {
             throw new InputException(
                     path.toString(),
-                    "the shape is " + Arrays.toString(header.shape) + ", but " + rank
+                    "the shape is " + Arrays.toString(header.shape()) + ", but " + rank
                             + (rank == 1 ? " axis is" : " axes are") + " needed",
                     "Reshape the array and save it again");
         }
@@ -210,8 +159,8 @@ public final class NpyFile implements AutoCloseable {
 
     /** Copies row {@code row} of a float32 array to {@code dst[off..]}. */
     public void readRow(long row, float[] dst, int off) {
-        if (header.type != NpyType.F32) {
-            throw new IllegalStateException(path + " holds " + header.type + ", not F32; call require first");
+        if (header.type() != NpyType.F32) {
+            throw new IllegalStateException(path + " holds " + header.type() + ", not F32; call require first");
         }
         java.util.Objects.checkFromIndexSize(off, rowElements, dst.length);
         data.get().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
@@ -219,7 +168,7 @@ public final class NpyFile implements AutoCloseable {
 
     /** Copies the raw little-endian bytes of row {@code row} to the position of {@code dst}, which advances. */
     public void readRow(long row, ByteBuffer dst) {
-        int n = rowElements * header.type.bytes();
+        int n = rowElements * header.type().bytes();
         if (dst.remaining() < n) {
             throw new IllegalArgumentException(
                     "a row has " + n + " bytes, but the buffer has " + dst.remaining() + " left");
@@ -233,10 +182,10 @@ public final class NpyFile implements AutoCloseable {
      * @throws InputException if the elements are floats, the array is not one-dimensional, or a value exceeds int
      */
     public int[] toIntArray() {
-        if (!header.type.isInteger() || header.shape.length != 1) {
+        if (!header.type().isInteger() || header.shape().length != 1) {
             throw new InputException(
                     path.toString(),
-                    header.type + " of shape " + Arrays.toString(header.shape)
+                    header.type() + " of shape " + Arrays.toString(header.shape())
                             + " is not a one-dimensional integer array",
                     "Save it with a.astype('int32').ravel()");
         }
@@ -244,11 +193,11 @@ public final class NpyFile implements AutoCloseable {
         int[] out = new int[elements()];
         for (int i = 0; i < out.length; i++) {
             long v = integer(in, i);
-            if (v != (int) v || header.type == NpyType.U64 && v < 0) {
+            if (v != (int) v || header.type() == NpyType.U64 && v < 0) {
                 throw new InputException(
                         path.toString(),
                         "element " + i + " is "
-                                + (header.type == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
+                                + (header.type() == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
                                 + ", outside the range of a 32-bit integer",
                         "Check the file: ROI ids are small integers");
             }
@@ -261,7 +210,7 @@ public final class NpyFile implements AutoCloseable {
     public float[] toFloatArray() {
         MappedBytes in = data.get();
         float[] out = new float[elements()];
-        if (header.type == NpyType.F32) {
+        if (header.type() == NpyType.F32) {
             in.get(0, out, 0, out.length);
             return out;
         }
@@ -288,24 +237,24 @@ public final class NpyFile implements AutoCloseable {
      * @throws InputException if a value is NaN or infinite
      */
     public void checkFinite(String what) {
-        if (!header.type.isFloat()) {
+        if (!header.type().isFloat()) {
             return;
         }
         MappedBytes in = data.get();
-        long n = in.size() / header.type.bytes();
+        long n = in.size() / header.type().bytes();
         float[] chunk = new float[(int) Math.min(n, CHUNK)];
         for (long from = 0; from < n; from += CHUNK) {
             int k = (int) Math.min(CHUNK, n - from);
-            if (header.type == NpyType.F32) {
+            if (header.type() == NpyType.F32) {
                 in.get(from * Float.BYTES, chunk, 0, k);
             }
             for (int i = 0; i < k; i++) {
-                double v = header.type == NpyType.F32 ? chunk[i] : number(in, from + i);
+                double v = header.type() == NpyType.F32 ? chunk[i] : number(in, from + i);
                 if (!(Math.abs(v) <= Double.MAX_VALUE)) {
                     long at = from + i;
-                    String where = header.shape.length < 2
+                    String where = header.shape().length < 2
                             ? "element " + at
-                            : "row " + at / rowElements + ", " + (header.shape.length == 2 ? "vertex " : "element ")
+                            : "row " + at / rowElements + ", " + (header.shape().length == 2 ? "vertex " : "element ")
                                     + at % rowElements;
                     throw new InputException(
                             path.toString(),
@@ -322,7 +271,7 @@ public final class NpyFile implements AutoCloseable {
     }
 
     private int elements() {
-        long n = data.get().size() / header.type.bytes();
+        long n = data.get().size() / header.type().bytes();
         if (n > Integer.MAX_VALUE - 8) {
             throw new InputException(
                     path.toString(),
@@ -333,7 +282,7 @@ public final class NpyFile implements AutoCloseable {
     }
 
     private long integer(MappedBytes in, long i) {
-        return switch (header.type) {
+        return switch (header.type()) {
             case BOOL -> in.byteAt(i) != 0 ? 1 : 0;
             case U8 -> in.byteAt(i) & 0xff;
             case I8 -> in.byteAt(i);
@@ -342,12 +291,12 @@ public final class NpyFile implements AutoCloseable {
             case U32 -> in.intAt(4 * i) & 0xffffffffL;
             case I32 -> in.intAt(4 * i);
             case U64, I64 -> in.longAt(8 * i);
-            default -> throw new IllegalStateException(header.type.toString());
+            default -> throw new IllegalStateException(header.type().toString());
         };
     }
 
     private double number(MappedBytes in, long i) {
-        return switch (header.type) {
+        return switch (header.type()) {
             case F16 -> Half.fromF16(in.shortAt(2 * i));
             case F32 -> Float.intBitsToFloat(in.intAt(4 * i));
             case F64 -> Double.longBitsToDouble(in.longAt(8 * i));
@@ -358,159 +307,5 @@ public final class NpyFile implements AutoCloseable {
             }
             default -> integer(in, i);
         };
-    }
-
-    /** Parses a header: a Python dictionary literal with exactly the keys descr, fortran_order and shape. */
-    private static final class HeaderParser {
-        private final Path path;
-        private final String s;
-        private int i;
-
-        HeaderParser(Path path, String s) {
-            this.path = path;
-            this.s = s;
-        }
-
-        Header parse(int offset) {
-            String descr = null;
-            Boolean fortran = null;
-            long[] shape = null;
-            expect('{');
-            while (peek() != '}') {
-                String key = string();
-                expect(':');
-                boolean fresh;
-                switch (key) {
-                    case "descr" -> {
-                        fresh = descr == null;
-                        if (peek() == '[' || peek() == '(') {
-                            throw new InputException(
-                                    path.toString(),
-                                    "header field 'descr' is a structured type",
-                                    "Save one field as a plain array");
-                        }
-                        descr = string();
-                    }
-                    case "fortran_order" -> {
-                        fresh = fortran == null;
-                        fortran = bool();
-                    }
-                    case "shape" -> {
-                        fresh = shape == null;
-                        shape = tuple();
-                    }
-                    default -> throw bad("unknown field " + InputFiles.quote(key));
-                }
-                if (!fresh) {
-                    throw bad("field '" + key + "' comes twice");
-                }
-                if (peek() != '}') {
-                    expect(',');
-                }
-            }
-            expect('}');
-            skip();
-            if (i < s.length()) {
-                throw bad("text after the dictionary");
-            }
-            if (descr == null || fortran == null || shape == null) {
-                throw bad("a field of descr, fortran_order, shape is missing");
-            }
-            NpyType type = NpyType.of(descr);
-            if (type == null && descr.startsWith(">")) {
-                throw new InputException(
-                        path.toString(),
-                        "header field 'descr' " + InputFiles.quote(descr) + " is big-endian",
-                        "Save it with a.astype(a.dtype.newbyteorder('<'))");
-            }
-            if (type == null) {
-                throw new InputException(
-                        path.toString(),
-                        "header field 'descr' " + InputFiles.quote(descr) + " is not a supported element type",
-                        "Save it with a.astype('float32') or an integer type");
-            }
-            if (fortran) {
-                throw new InputException(
-                        path.toString(),
-                        "the array is in Fortran (column-major) order",
-                        "Save it with numpy.ascontiguousarray(a)");
-            }
-            return new Header(type, shape, offset);
-        }
-
-        private char peek() {
-            skip();
-            return i < s.length() ? s.charAt(i) : 0;
-        }
-
-        private void skip() {
-            while (i < s.length() && (s.charAt(i) == ' ' || s.charAt(i) == '\n')) {
-                i++;
-            }
-        }
-
-        private void expect(char c) {
-            if (peek() != c) {
-                throw bad("'" + c + "' expected at character " + i);
-            }
-            i++;
-        }
-
-        private String string() {
-            char quote = peek();
-            int end = quote == '\'' || quote == '"' ? s.indexOf(quote, i + 1) : -1;
-            if (end < 0) {
-                throw bad("a string expected at character " + i);
-            }
-            String value = s.substring(i + 1, end);
-            i = end + 1;
-            return value;
-        }
-
-        private boolean bool() {
-            skip();
-            for (String word : new String[] {"True", "False"}) {
-                if (s.startsWith(word, i)) {
-                    i += word.length();
-                    return word.equals("True");
-                }
-            }
-            throw bad("True or False expected at character " + i);
-        }
-
-        private long[] tuple() {
-            long[] out = new long[MAX_RANK];
-            int n = 0;
-            expect('(');
-            while (peek() != ')') {
-                if (n == MAX_RANK) {
-                    throw bad("more than " + MAX_RANK + " axes");
-                }
-                int start = i;
-                long v = 0;
-                for (; i < s.length() && s.charAt(i) >= '0' && s.charAt(i) <= '9'; i++) {
-                    if (i - start == 18) {
-                        throw bad("an axis of more than 18 digits");
-                    }
-                    v = 10 * v + s.charAt(i) - '0';
-                }
-                if (i == start) {
-                    throw bad("a length expected at character " + i);
-                }
-                out[n++] = v;
-                if (peek() == 'L') { // Python 2 long integers end in L
-                    i++;
-                }
-                if (n == 1 || peek() != ')') { // (3,) is a tuple, (3) is not
-                    expect(',');
-                }
-            }
-            expect(')');
-            return Arrays.copyOf(out, n);
-        }
-
-        private InputException bad(String problem) {
-            return new InputException(path + ", header", problem, "The file is damaged; save it again with numpy.save");
-        }
     }
 }

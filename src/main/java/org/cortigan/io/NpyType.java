@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
+import org.jspecify.annotations.Nullable;
+
 /** Supported element types of npy files; multi-byte types are little-endian. */
 public enum NpyType {
     F16("<f2", 2),
@@ -47,7 +49,7 @@ public enum NpyType {
     }
 
     /** The type of a descr string; null if unsupported, which includes big-endian types. */
-    static NpyType of(String descr) {
+    static @Nullable NpyType of(String descr) {
         for (NpyType t : values()) {
             if (t.descr.equals(descr)
                     || t.bytes == 1

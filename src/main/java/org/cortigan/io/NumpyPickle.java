@@ -36,7 +36,7 @@ public final class NumpyPickle {
     }
 
     static Map<Integer, String> parse(Path path, byte[] file) {
-        NpyFile.Header header = NpyFile.header(path, ByteBuffer.wrap(file));
+        NpyHeader header = NpyHeader.read(path, ByteBuffer.wrap(file));
         if (header.type() != NpyType.OBJECT || header.shape().length != 0) {
             throw new InputException(
                     path.toString(),

@@ -19,6 +19,7 @@ import java.util.TreeMap;
 import java.util.function.Supplier;
 import org.cortigan.InputException;
 import org.cortigan.graph.Half;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Named tensors in one file, in the safetensors format: an 8-byte little-endian header length, a JSON header, and the
@@ -224,7 +225,7 @@ public final class SafeTensors implements AutoCloseable {
         return new Entry(name, dtype, shape, dataOffset + range[0], bytes);
     }
 
-    private static long[] sizes(Path path, String what, Object value) {
+    private static long[] sizes(Path path, String what, @Nullable Object value) {
         if (!(value instanceof List<?> list) || list.size() > MAX_RANK) {
             throw bad(path, what + " is not a list of at most " + MAX_RANK + " integers");
         }

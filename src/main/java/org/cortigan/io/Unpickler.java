@@ -3,8 +3,6 @@ package org.cortigan.io;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Virtual machine for the pickle of one 0-d numpy object array, protocols 0 to 5 (sources: Python's pickletools and
@@ -47,7 +46,7 @@ final class Unpickler {
             "numpy.dtype", Name.DTYPE,
             "_codecs.encode", Name.ENCODE);
 
-    private record Tuple(Object[] items) {}
+    private record Tuple(@Nullable Object[] items) {}
 
     /** A dtype such as O8, i8 or U5. */
     private static final class DType {
@@ -63,29 +62,25 @@ final class Unpickler {
 
     private static final class NdArray {
         boolean built;
-        Object item;
+        @Nullable Object item;
     }
 
-    private final Path path;
-    private final ByteBuffer in;
-    private final List<Object> stack = new ArrayList<>();
+    private final PickleInput in;
+    private final List<@Nullable Object> stack = new ArrayList<>();
     private final List<Integer> marks = new ArrayList<>();
-    private final Map<Long, Object> memo = new HashMap<>();
-    private int opAt;
+    private final Map<Long, @Nullable Object> memo = new HashMap<>();
 
     Unpickler(Path path, byte[] file, int offset) {
-        this.path = path;
-        in = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).position(offset);
+        in = new PickleInput(path, file, offset);
     }
 
     /** Runs the program and returns the element of the 0-d array. */
-    Object run() {
+    @Nullable Object run() {
         for (int steps = 0; steps < MAX_STEPS; steps++) {
-            opAt = in.position();
-            int op = in.get(need(1)) & 0xff;
+            int op = in.opcode();
             if (op == '.') {
                 Object result = pop();
-                if (!stack.isEmpty() || !marks.isEmpty() || in.hasRemaining()) {
+                if (!stack.isEmpty() || !marks.isEmpty() || in.remaining() > 0) {
                     throw bad("the pickle ends with values or bytes left over");
                 }
                 if (!(result instanceof NdArray array) || !array.built) {
@@ -99,48 +94,101 @@ final class Unpickler {
     }
 
     private void step(int op) {
+        boolean known = frame(op)
+                || constant(op)
+                || string(op)
+                || manipulateStack(op)
+                || tupleOrList(op)
+                || dict(op)
+                || useMemo(op)
+                || object(op);
+        if (!known) {
+            throw refused(unwanted(op));
+        }
+    }
+
+    // Groups of instructions, as in Python's pickletools. Each method returns false for an instruction of other groups.
+
+    private boolean frame(int op) {
         switch (op) {
             case 0x80 -> { // PROTO
-                int protocol = in.get(need(1)) & 0xff;
+                int protocol = in.u8();
                 if (protocol > 5) {
                     throw bad("pickle protocol " + protocol + " is unknown");
                 }
             }
             case 0x95 -> { // FRAME
-                long length = in.getLong(need(8));
+                long length = in.i64();
                 if (length < 0 || length > in.remaining()) {
                     throw bad("a frame of " + Long.toUnsignedString(length) + " bytes, but " + in.remaining()
                             + " are left");
                 }
             }
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** None, booleans and numbers. */
+    private boolean constant(int op) {
+        switch (op) {
             case 'N' -> stack.add(null);
             case 0x88 -> stack.add(true);
             case 0x89 -> stack.add(false);
-            case 'K' -> stack.add((long) (in.get(need(1)) & 0xff));
-            case 'M' -> stack.add((long) (in.getShort(need(2)) & 0xffff));
-            case 'J' -> stack.add((long) in.getInt(need(4)));
-            case 0x8a -> stack.add(littleEndian(in.get(need(1)) & 0xff));
-            case 0x8b -> stack.add(littleEndian(in.getInt(need(4))));
+            case 'K' -> stack.add((long) in.u8());
+            case 'M' -> stack.add((long) in.u16());
+            case 'J' -> stack.add((long) in.i32());
+            case 0x8a -> stack.add(littleEndian(in.u8()));
+            case 0x8b -> stack.add(littleEndian(in.i32()));
             case 'I' -> intLine();
             case 'L' -> {
-                String line = line();
-                stack.add(number(line.endsWith("L") ? line.substring(0, line.length() - 1) : line));
+                String line = in.line();
+                stack.add(in.number(line.endsWith("L") ? line.substring(0, line.length() - 1) : line));
             }
-            case 'G' -> stack.add(Double.longBitsToDouble(Long.reverseBytes(in.getLong(need(8)))));
-            case 'X' -> stack.add(text(in.getInt(need(4)), StandardCharsets.UTF_8));
-            case 0x8c -> stack.add(text(in.get(need(1)) & 0xff, StandardCharsets.UTF_8));
-            case 0x8d -> stack.add(text(in.getLong(need(8)), StandardCharsets.UTF_8));
-            case 'T' -> stack.add(text(in.getInt(need(4)), StandardCharsets.US_ASCII)); // Python 2's str
-            case 'U' -> stack.add(text(in.get(need(1)) & 0xff, StandardCharsets.US_ASCII));
-            case 'C' -> stack.add(bytes(in.get(need(1)) & 0xff));
-            case 'B' -> stack.add(bytes(in.getInt(need(4))));
-            case 0x8e -> stack.add(bytes(in.getLong(need(8))));
-            case 'V' -> stack.add(unescape(line(), false));
+            case 'G' -> stack.add(Double.longBitsToDouble(Long.reverseBytes(in.i64())));
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean string(int op) {
+        switch (op) {
+            case 'X' -> stack.add(in.text(in.i32(), StandardCharsets.UTF_8));
+            case 0x8c -> stack.add(in.text(in.u8(), StandardCharsets.UTF_8));
+            case 0x8d -> stack.add(in.text(in.i64(), StandardCharsets.UTF_8));
+            case 'T' -> stack.add(in.text(in.i32(), StandardCharsets.US_ASCII)); // Python 2's str
+            case 'U' -> stack.add(in.text(in.u8(), StandardCharsets.US_ASCII));
+            case 'C' -> stack.add(in.bytes(in.u8()));
+            case 'B' -> stack.add(in.bytes(in.i32()));
+            case 0x8e -> stack.add(in.bytes(in.i64()));
+            case 'V' -> stack.add(in.unescape(in.line(), false));
             case 'S' -> quotedLine();
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean manipulateStack(int op) {
+        switch (op) {
             case '(' -> marks.add(stack.size());
             case '0' -> popOrMark();
             case '1' -> popMark();
             case '2' -> stack.add(top());
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean tupleOrList(int op) {
+        switch (op) {
             case ')' -> stack.add(new Tuple(new Object[0]));
             case 0x85 -> tuple(1);
             case 0x86 -> tuple(2);
@@ -153,12 +201,21 @@ final class Unpickler {
                 list().add(item);
             }
             case 'e' -> {
-                Object[] items = popMark();
+                @Nullable Object[] items = popMark();
                 list().addAll(Arrays.asList(items));
             }
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean dict(int op) {
+        switch (op) {
             case '}' -> stack.add(new LinkedHashMap<>());
             case 'd' -> {
-                Object[] items = popMark();
+                @Nullable Object[] items = popMark();
                 stack.add(new LinkedHashMap<>());
                 putAll(items);
             }
@@ -167,16 +224,35 @@ final class Unpickler {
                 putAll(new Object[] {pop(), value});
             }
             case 'u' -> putAll(popMark());
-            case 'p' -> memo.put(number(line()), top());
-            case 'q' -> memo.put((long) (in.get(need(1)) & 0xff), top());
-            case 'r' -> memo.put(in.getInt(need(4)) & 0xffffffffL, top());
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean useMemo(int op) {
+        switch (op) {
+            case 'p' -> memo.put(in.number(in.line()), top());
+            case 'q' -> memo.put((long) in.u8(), top());
+            case 'r' -> memo.put(in.i32() & 0xffffffffL, top());
             case 0x94 -> memo.put((long) memo.size(), top());
-            case 'g' -> recall(number(line()));
-            case 'h' -> recall(in.get(need(1)) & 0xff);
-            case 'j' -> recall(in.getInt(need(4)) & 0xffffffffL);
+            case 'g' -> recall(in.number(in.line()));
+            case 'h' -> recall(in.u8());
+            case 'j' -> recall(in.i32() & 0xffffffffL);
+            default -> {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Names, calls and states. */
+    private boolean object(int op) {
+        switch (op) {
             case 'c' -> {
-                String module = line();
-                stack.add(name(module, line()));
+                String module = in.line();
+                stack.add(name(module, in.line()));
             }
             case 0x93 -> { // STACK_GLOBAL
                 Object attribute = pop();
@@ -194,17 +270,27 @@ final class Unpickler {
                 Object state = pop();
                 build(top(), state);
             }
-            case 'i' -> {
-                String module = line();
-                throw refused("instance of " + InputFiles.quote(module + "." + line()));
+            default -> {
+                return false;
             }
-            case 'o' -> throw refused("instruction OBJ");
-            case 0x81 -> throw refused("instruction NEWOBJ");
-            case 0x92 -> throw refused("instruction NEWOBJ_EX");
-            case 'P', 'Q' -> throw refused("persistent reference");
-            case 0x82, 0x83, 0x84 -> throw refused("reference to Python's extension registry");
-            default -> throw refused(String.format("instruction 0x%02x", op));
         }
+        return true;
+    }
+
+    /** Describes an instruction that no ROI mapping needs. */
+    private String unwanted(int op) {
+        return switch (op) {
+            case 'i' -> {
+                String module = in.line();
+                yield "instance of " + InputFiles.quote(module + "." + in.line());
+            }
+            case 'o' -> "instruction OBJ";
+            case 0x81 -> "instruction NEWOBJ";
+            case 0x92 -> "instruction NEWOBJ_EX";
+            case 'P', 'Q' -> "persistent reference";
+            case 0x82, 0x83, 0x84 -> "reference to Python's extension registry";
+            default -> String.format("instruction 0x%02x", op);
+        };
     }
 
     private Name name(String module, String attribute) {
@@ -215,11 +301,11 @@ final class Unpickler {
         return name;
     }
 
-    private Object reduce(Object function, Object args) {
+    private Object reduce(@Nullable Object function, @Nullable Object args) {
         if (!(function instanceof Name name) || !(args instanceof Tuple tuple)) {
             throw bad("REDUCE of " + describe(function) + " with " + describe(args));
         }
-        Object[] a = tuple.items;
+        @Nullable Object[] a = tuple.items;
         switch (name) {
             case RECONSTRUCT -> {
                 // (ndarray, (0,), b'b'): an empty array. BUILD sets its state later, so its initial shape and type
@@ -265,7 +351,7 @@ final class Unpickler {
         throw bad("the arguments of " + name + " are not what numpy writes");
     }
 
-    private static boolean isB(Object o) {
+    private static boolean isB(@Nullable Object o) {
         return o instanceof byte[] b && b.length == 1 && b[0] == 'b' || o instanceof String s && s.equals("b");
     }
 
@@ -297,8 +383,8 @@ final class Unpickler {
         return type.kind == 'u' ? v : v << unused >> unused;
     }
 
-    private void build(Object target, Object state) {
-        Object[] s = state instanceof Tuple t ? t.items : new Object[0];
+    private void build(@Nullable Object target, @Nullable Object state) {
+        @Nullable Object[] s = state instanceof Tuple t ? t.items : new Object[0];
         if (target instanceof DType type && !type.built) {
             // (version, byte order, subdtype, names, fields, size, alignment, flags[, metadata])
             if (s.length >= 8
@@ -346,19 +432,19 @@ final class Unpickler {
     }
 
     private void tuple(int n) {
-        Object[] items = new Object[n];
+        @Nullable Object[] items = new Object[n];
         for (int i = n - 1; i >= 0; i--) {
             items[i] = pop();
         }
         stack.add(new Tuple(items));
     }
 
-    private void putAll(Object[] items) {
+    private void putAll(@Nullable Object[] items) {
         if (!(top() instanceof Map<?, ?>) || items.length % 2 != 0) {
             throw bad("dictionary entries without a dictionary or without a value");
         }
         @SuppressWarnings("unchecked") // this machine creates no other maps
-        Map<Object, Object> map = (Map<Object, Object>) top();
+        Map<Object, @Nullable Object> map = (Map<Object, @Nullable Object>) top();
         for (int i = 0; i < items.length; i += 2) {
             if (!(items[i] instanceof Long || items[i] instanceof String)) {
                 throw bad("a dictionary key is " + describe(items[i]));
@@ -367,12 +453,12 @@ final class Unpickler {
         }
     }
 
-    private List<Object> list() {
+    private List<@Nullable Object> list() {
         if (!(top() instanceof List<?>)) {
             throw bad("list items without a list");
         }
         @SuppressWarnings("unchecked") // this machine creates no other lists
-        List<Object> list = (List<Object>) top();
+        List<@Nullable Object> list = (List<@Nullable Object>) top();
         return list;
     }
 
@@ -380,14 +466,14 @@ final class Unpickler {
         return marks.isEmpty() ? 0 : marks.get(marks.size() - 1);
     }
 
-    private Object top() {
+    private @Nullable Object top() {
         if (stack.size() <= bottom()) {
             throw bad("the stack is empty");
         }
         return stack.get(stack.size() - 1);
     }
 
-    private Object pop() {
+    private @Nullable Object pop() {
         Object top = top();
         stack.remove(stack.size() - 1);
         return top;
@@ -401,125 +487,45 @@ final class Unpickler {
         }
     }
 
-    private Object[] popMark() {
+    private @Nullable Object[] popMark() {
         if (marks.isEmpty()) {
             throw bad("no mark on the stack");
         }
-        List<Object> above = stack.subList(marks.remove(marks.size() - 1), stack.size());
-        Object[] items = above.toArray();
+        List<@Nullable Object> above = stack.subList(marks.remove(marks.size() - 1), stack.size());
+        @Nullable Object[] items = above.toArray();
         above.clear();
         return items;
-    }
-
-    /** Consumes the next {@code n} bytes and returns their position. */
-    private int need(int n) {
-        int at = in.position();
-        if (n > in.remaining()) {
-            throw new InputException(
-                    path + ", byte " + opAt, "the pickle is truncated", "Copy or download the file again");
-        }
-        in.position(at + n);
-        return at;
-    }
-
-    private byte[] bytes(long n) {
-        if (n < 0 || n > in.remaining()) {
-            throw bad("a string of " + n + " bytes, but " + in.remaining() + " are left");
-        }
-        byte[] out = new byte[(int) n];
-        in.get(out);
-        return out;
-    }
-
-    private String text(long n, Charset charset) {
-        try {
-            return charset.newDecoder().decode(ByteBuffer.wrap(bytes(n))).toString();
-        } catch (CharacterCodingException e) {
-            throw bad("a string that is not " + charset);
-        }
     }
 
     private long littleEndian(int n) {
         if (n < 0 || n > 8) {
             throw bad("an integer of " + n + " bytes");
         }
-        byte[] raw = bytes(n);
+        byte[] raw = in.bytes(n);
         return n == 0 ? 0 : (Long) scalar(new DType('i', n), raw);
     }
 
-    /** Consumes a line including its newline, and returns the text before the newline. */
-    private String line() {
-        int start = in.position();
-        int end = start;
-        while (end < in.limit() && in.get(end) != '\n') {
-            end++;
-        }
-        need(end + 1 - start);
-        byte[] raw = new byte[end - start];
-        in.get(start, raw);
-        return new String(raw, StandardCharsets.ISO_8859_1);
-    }
-
     private void intLine() {
-        String line = line();
+        String line = in.line();
         stack.add(
                 switch (line) {
                     case "00" -> (Object) false;
                     case "01" -> true;
-                    default -> number(line);
+                    default -> in.number(line);
                 });
     }
 
-    private long number(String digits) {
-        if (!digits.matches("-?[0-9]{1,18}")) {
-            throw bad("the integer " + InputFiles.quote(digits));
-        }
-        return Long.parseLong(digits);
-    }
-
     private void quotedLine() {
-        String line = line();
+        String line = in.line();
         int n = line.length();
         if (n < 2 || line.charAt(0) != line.charAt(n - 1) || line.charAt(0) != '\'' && line.charAt(0) != '"') {
             throw bad("a string without quotes");
         }
-        stack.add(unescape(line.substring(1, n - 1), true));
-    }
-
-    /** Undoes the escapes of text instructions: {@code \\uXXXX} of UNICODE, or those of a Python 2 string. */
-    private String unescape(String s, boolean python) {
-        StringBuilder out = new StringBuilder(s.length());
-        for (int i = 0; i < s.length(); i++) {
-            char c = s.charAt(i);
-            char kind = c == '\\' && i + 1 < s.length() ? s.charAt(i + 1) : 0;
-            int digits = python ? kind == 'x' ? 2 : 0 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
-            if (digits > 0) {
-                if (i + 2 + digits > s.length()
-                        || !s.substring(i + 2, i + 2 + digits).matches("[0-9a-fA-F]+")) {
-                    throw bad("a damaged escape in a string");
-                }
-                long code = Long.parseLong(s.substring(i + 2, i + 2 + digits), 16);
-                if (code > Character.MAX_CODE_POINT) {
-                    throw bad("a damaged escape in a string");
-                }
-                out.appendCodePoint((int) code);
-                i += 1 + digits;
-            } else if (python && c == '\\') {
-                int known = "nrt\\'\"".indexOf(kind);
-                if (kind == 0 || known < 0) {
-                    throw bad("a damaged escape in a string");
-                }
-                out.append("\n\r\t\\'\"".charAt(known));
-                i++;
-            } else {
-                out.append(c);
-            }
-        }
-        return out.toString();
+        stack.add(in.unescape(line.substring(1, n - 1), true));
     }
 
     /** Describes a value for messages, without the content of containers. */
-    static String describe(Object value) {
+    static String describe(@Nullable Object value) {
         if (value == null) {
             return "None";
         }
@@ -539,14 +545,10 @@ final class Unpickler {
     }
 
     private InputException refused(String what) {
-        return new InputException(
-                path + ", byte " + opAt,
-                "the pickle is refused, because no ROI mapping needs this: " + what,
-                "Do not trust this file; take the mapping from the original data set");
+        return in.refused(what);
     }
 
     private InputException bad(String problem) {
-        return new InputException(
-                path + ", byte " + opAt, "the pickle is malformed: " + problem, "Copy or download the file again");
+        return in.bad(problem);
     }
 }

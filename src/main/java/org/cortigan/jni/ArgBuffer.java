@@ -10,6 +10,7 @@ import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.jni.ArgStruct.Kind;
 import org.cortigan.jni.ArgStruct.Member;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a kernel's arguments by name: the struct, followed by its tables of rows. The caller must write each member
@@ -19,7 +20,7 @@ import org.cortigan.jni.ArgStruct.Member;
  * builds. A member that is written twice or not at all throws {@link IllegalStateException}.
  */
 public final class ArgBuffer {
-    private final ByteBuffer buffer;
+    private final @Nullable ByteBuffer buffer;
     private final long base;
     private Frame frame;
     private int bytes;
@@ -31,7 +32,7 @@ public final class ArgBuffer {
      * @param base address of the buffer's first byte
      * @throws InputException if the library does not have the kernel
      */
-    public ArgBuffer(String kernel, ByteBuffer buffer, long base) {
+    public ArgBuffer(String kernel, @Nullable ByteBuffer buffer, long base) {
         this.buffer = buffer;
         this.base = base;
         frame = new Frame("kernel '" + kernel + "'", Kernels.args(kernel), 0);
@@ -106,14 +107,15 @@ public final class ArgBuffer {
      */
     public ArgBuffer rows(String table, String count, int n, IntConsumer row) {
         Member m = frame.claim(table, Kind.ROWS);
+        ArgStruct struct = frame.struct.rows(table);
         Frame outer = frame;
         int begin = bytes;
-        bytes += n * m.rows().bytes();
+        bytes += n * struct.bytes();
         put(m, base + begin);
         i64(count, n);
         for (int i = 0; i < n; i++) {
             String where = outer.where + ", row " + i + " of '" + table + "'";
-            frame = new Frame(where, m.rows(), begin + i * m.rows().bytes());
+            frame = new Frame(where, struct, begin + i * struct.bytes());
             row.accept(i);
             frame.requireAll();
         }

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Layout of a kernel's argument struct, or of a row of a table that the kernel reads, as the loaded library declares
@@ -41,7 +42,12 @@ public final class ArgStruct {
      * @param choices constants of the enum in the order of their numbers for {@link Kind#CHOICE}, else empty
      * @param rows struct of a row for {@link Kind#ROWS}, else null
      */
-    record Member(String name, int index, Kind kind, List<String> choices, ArgStruct rows) {
+    record Member(
+            String name,
+            int index,
+            Kind kind,
+            List<String> choices,
+            @Nullable ArgStruct rows) {
         /** Offset in the struct, in bytes. */
         int offset() {
             return WORD * index;

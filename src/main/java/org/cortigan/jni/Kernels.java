@@ -41,7 +41,7 @@ public final class Kernels {
      */
     public static int id(String name) {
         Integer id = numbers.get(name);
-        if (id == null) throw Schema.drifted("kernel '" + name + "'", "the native library does not have it");
+        if (id == null) throw missing(name);
         return id;
     }
 
@@ -51,7 +51,12 @@ public final class Kernels {
      * @throws InputException if the library does not have it
      */
     public static ArgStruct args(String name) {
-        id(name);
-        return schema.kernels().get(name);
+        ArgStruct args = schema.kernels().get(name);
+        if (args == null) throw missing(name);
+        return args;
+    }
+
+    private static InputException missing(String kernel) {
+        return Schema.drifted("kernel '" + kernel + "'", "the native library does not have it");
     }
 }

@@ -4,6 +4,7 @@ package org.cortigan.jni;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Loads the native library from the jar, once. JavaCPP unpacks the library into a cache folder, which the system
@@ -12,7 +13,7 @@ import org.cortigan.InputException;
 public final class NativeLoader {
     private static final String CACHE = "org.bytedeco.javacpp.cachedir";
     private static volatile boolean loaded;
-    private static InputException failure;
+    private static @Nullable InputException failure;
 
     private NativeLoader() {}
 
@@ -51,9 +52,10 @@ public final class NativeLoader {
     /** The messages of a cause chain, outermost first, in one line. */
     public static String chain(Throwable t) {
         StringBuilder s = new StringBuilder();
-        for (int depth = 0; t != null && depth < 10; t = t.getCause(), depth++) {
-            String m = t.getClass().getSimpleName()
-                    + (t.getMessage() == null ? "" : ": " + t.getMessage().strip());
+        Throwable cause = t;
+        for (int depth = 0; cause != null && depth < 10; cause = cause.getCause(), depth++) {
+            String message = cause.getMessage();
+            String m = cause.getClass().getSimpleName() + (message == null ? "" : ": " + message.strip());
             s.append(depth == 0 ? "" : "; caused by ").append(m);
         }
         return s.toString();

@@ -4,4 +4,7 @@
  * package uses only {@link org.cortigan.InputException} from the rest of the engine. Only this package and {@code cuda}
  * use JavaCPP.
  */
+@NullMarked
 package org.cortigan.jni;
+
+import org.jspecify.annotations.NullMarked;

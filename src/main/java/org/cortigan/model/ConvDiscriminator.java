@@ -8,6 +8,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Convolutions along the vertices of a region, with LeakyReLU. The network gives one logit or, as a patch
@@ -63,7 +64,7 @@ public record ConvDiscriminator(boolean patches, List<Integer> channels, int ker
     }
 
     @Override
-    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, Value image) {
+    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, @Nullable Value image) {
         List<Integer> n = vertices;
         for (int i = 0; i < channels.size(); i++)
             try (Graph.Scope s = x.graph().scope("conv." + i)) {
@@ -81,7 +82,7 @@ public record ConvDiscriminator(boolean patches, List<Integer> channels, int ker
         }
     }
 
-    private Logits singleLogit(List<Weights> ws, Value x, int rows, List<Integer> n, Value image) {
+    private Logits singleLogit(List<Weights> ws, Value x, int rows, List<Integer> n, @Nullable Value image) {
         int last = channels.get(channels.size() - 1);
         Value y = Regional.decision(ws, x, rows, n.stream().map(k -> k * last).toList());
         if (image != null)

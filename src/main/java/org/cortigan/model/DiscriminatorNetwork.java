@@ -5,6 +5,7 @@ import java.util.List;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The network of a discriminator, from the responses of a region's vertices to logits. To add a network, write its
@@ -41,5 +42,5 @@ public sealed interface DiscriminatorNetwork permits MlpDiscriminator, ConvDiscr
      * @param vertices number of vertices of each region
      * @param image embeddings of the photographs, region after region [rows, F]; null for an unconditioned network
      */
-    Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, Value image);
+    Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, @Nullable Value image);
 }

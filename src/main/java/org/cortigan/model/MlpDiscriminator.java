@@ -8,6 +8,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An MLP over all vertices of a region, with LeakyReLU and one logit. The photograph's embedding is added to the first
@@ -38,7 +39,7 @@ public record MlpDiscriminator(List<Integer> hidden) implements DiscriminatorNet
     }
 
     @Override
-    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, Value image) {
+    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, @Nullable Value image) {
         List<Integer> in = vertices;
         for (int i = 0; i < hidden.size(); i++)
             try (Graph.Scope s = x.graph().scope("layers." + i)) {

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
@@ -109,7 +110,7 @@ public final class Model {
         try {
             Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32)
                     .forEach(s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape()))
-                            .write(weights.get(s.name())));
+                            .write(Objects.requireNonNull(weights.get(s.name()), "the model lacks a weight")));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;

@@ -6,6 +6,7 @@ import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
@@ -16,6 +17,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.PearsonMoments;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The generator alone, in f32, ready to run on batches of photographs. A predictor is confined to the thread that
@@ -36,17 +38,21 @@ public final class Predictor implements AutoCloseable {
     /** Name of the variable of an evaluation's moments, which is neither a parameter nor a state of the model. */
     public static final String MOMENTS = "evaluation.moments";
 
+    /** Inputs of an evaluation. */
+    private record Evaluation(Storage rows, InputBuffer targets) {}
+
     private final ModelConfig config;
     private final ModelConfig.Subject subject;
     private final int batch;
-    private final Variables owned;
+    /** Variables that {@link #close} closes; null if they are another's. */
+    private final @Nullable Variables owned;
+
     private final Session session;
     private final InputBuffer images;
     private final ByteBuffer pixels;
     private final Storage output;
-    // Only for an evaluation; otherwise null.
-    private final Storage rows;
-    private final InputBuffer targets;
+    /** Null unless the predictor evaluates. */
+    private final @Nullable Evaluation evaluation;
 
     /**
      * @param subject subject whose responses are predicted
@@ -73,8 +79,9 @@ public final class Predictor implements AutoCloseable {
             s = new Session(graph(config, subject, use, batch, form), device, variables);
             images = s.input(Generator.IMAGES).inputBuffer();
             output = s.output("y");
-            rows = evaluates(form) ? s.input("rows") : null;
-            targets = evaluates(form) ? s.input("targets").inputBuffer() : null;
+            evaluation = evaluates(form)
+                    ? new Evaluation(s.input("rows"), s.input("targets").inputBuffer())
+                    : null;
         } catch (RuntimeException | Error e) {
             if (s != null) s.close();
             if (own) variables.close();
@@ -207,13 +214,13 @@ public final class Predictor implements AutoCloseable {
 
     /** Whether the predictor takes targets and accumulates moments. */
     public boolean evaluates() {
-        return targets != null;
+        return evaluation != null;
     }
 
     /** The buffer for the targets of a batch, f32 [batch, columns]; fill it before {@link #evaluate}. */
     public ByteBuffer targetsOfBatch() {
         session.synchronize();
-        return targets.contents();
+        return evaluation().targets.contents();
     }
 
     /**
@@ -223,10 +230,15 @@ public final class Predictor implements AutoCloseable {
      * @param n how many photographs of the batch count, from the first on
      */
     public void evaluate(int before, int n) {
-        rows.set(0, before);
-        rows.set(1, n);
-        targets.send();
+        Evaluation e = evaluation();
+        e.rows.set(0, before);
+        e.rows.set(1, n);
+        e.targets.send();
         run();
+    }
+
+    private Evaluation evaluation() {
+        return Objects.requireNonNull(evaluation, "the predictor does not evaluate");
     }
 
     /** The moments after the last run, f64 [{@link PearsonMoments#ROWS}, columns]. */
@@ -243,7 +255,7 @@ public final class Predictor implements AutoCloseable {
     public void close() {
         session.close();
         images.close();
-        if (targets != null) targets.close();
+        if (evaluation != null) evaluation.targets.close();
         if (owned != null) owned.close();
     }
 }

@@ -10,6 +10,7 @@ import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A Vision Transformer over patches of a region's vertices. The class token gives one logit. The networks of several
@@ -55,7 +56,7 @@ public record VitDiscriminator(int patch, int width, int depth, int heads, doubl
     }
 
     @Override
-    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, Value image) {
+    public Logits logits(List<Weights> ws, Value x, int rows, List<Integer> vertices, @Nullable Value image) {
         List<Value> all = new ArrayList<>();
         int at = 0;
         for (int i = 0; i < ws.size(); i++) {
@@ -74,7 +75,7 @@ public record VitDiscriminator(int patch, int width, int depth, int heads, doubl
      * @param x responses [R, vertices]
      * @param image [R, 1, E], or null
      */
-    private Value decision(Weights w, Value x, Value image) {
+    private Value decision(Weights w, Value x, @Nullable Value image) {
         int b = x.dim(0), tokens = (x.dim(1) + patch - 1) / patch;
         try (Graph.Scope s = x.graph().scope("patch_embed")) {
             x = Ops.reshape(Ops.pad(x, 1, 0, tokens * patch - x.dim(1)), b, tokens, patch);

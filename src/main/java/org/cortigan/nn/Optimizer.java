@@ -151,11 +151,11 @@ public record Optimizer(
             networks.add(w);
             specs.add(s);
             slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy(), gradient.size() > 1));
-            in.add(w.now(s.name()));
+            in.add(w.current(s.name()));
             in.add(gradient.get(0));
             in.add(g.variable(M + s.name(), DType.F32, dims));
             in.add(g.variable(V + s.name(), DType.F32, dims));
-            if (s.copy()) in.add(w.now(Weights.copyName(s.name())));
+            if (s.copy()) in.add(w.current(Weights.copyName(s.name())));
             if (ema > 0) in.add(g.variable(Weights.AVERAGE + s.name(), DType.F32, dims));
             in.addAll(gradient.subList(1, gradient.size()));
         }

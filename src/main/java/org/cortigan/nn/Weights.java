@@ -168,13 +168,13 @@ public final class Weights {
     /** An f32 parameter without weight decay: a bias, norm or embedding. */
     public Value vector(String name, Init init, int... dims) {
         declare(new Spec(prefix + name, Shape.of(dims), init, false, false, false));
-        return now(prefix + name);
+        return current(prefix + name);
     }
 
     /** An f32 parameter with weight decay that no product reads directly: other ops derive the operand from it. */
     public Value matrix(String name, Init init, int... dims) {
         declare(new Spec(prefix + name, Shape.of(dims), init, false, false, true));
-        return now(prefix + name);
+        return current(prefix + name);
     }
 
     /** An f32 variable that is kept from step to step but not trained. It has no moving average. */
@@ -182,7 +182,7 @@ public final class Weights {
         Spec s = new Spec(prefix + name, Shape.of(dims), init, false, false, false);
         if (net.states.putIfAbsent(s.name, s) == null)
             net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
-        return now(s.name);
+        return current(s.name);
     }
 
     /** Makes {@code v} the current value of the state {@code name} below this prefix. */
@@ -194,7 +194,7 @@ public final class Weights {
     public Value token(String name, Init init, int... dims) {
         boolean copy = net.compute == DType.BF16;
         declare(new Spec(prefix + name, Shape.of(dims), init, copy, false, false));
-        return now(copy ? copyName(prefix + name) : prefix + name);
+        return current(copy ? copyName(prefix + name) : prefix + name);
     }
 
     /** A weight as products read it, and its factor 1/sigma [1], which is null without spectral norm. */
@@ -213,10 +213,14 @@ public final class Weights {
             boolean copy = w.net.compute == DType.BF16;
             Spec s = new Spec(w.prefix + name, Shape.of(dims.get(i)), init.get(i), copy, w.net.spectral, true);
             w.declare(s);
-            used.add(w.now(copy ? copyName(s.name) : s.name));
+            used.add(w.current(copy ? copyName(s.name) : s.name));
             if (s.spectral)
                 normInputs.addAll(List.of(
-                        w.now(s.name), w.now(s.name + ".u"), w.now(s.name + ".v"), w.now(s.name + ".s"), used.get(i)));
+                        w.current(s.name),
+                        w.current(s.name + ".u"),
+                        w.current(s.name + ".v"),
+                        w.current(s.name + ".s"),
+                        used.get(i)));
         }
         if (normInputs.isEmpty())
             return used.stream().map(v -> new Weight(v, null)).toList();
@@ -230,7 +234,7 @@ public final class Weights {
      *
      * @throws IllegalArgumentException if no parameter or state has that name
      */
-    public Value now(String variable) {
+    public Value current(String variable) {
         Value v = net.current.get(variable);
         if (v == null) throw new IllegalArgumentException("the parameter '" + variable + "' has not been declared");
         return v;
@@ -238,7 +242,7 @@ public final class Weights {
 
     /** Makes {@code v} the current value of a variable. */
     public void replace(String variable, Value v) {
-        now(variable);
+        current(variable);
         net.current.put(variable, v);
     }
 
@@ -248,7 +252,7 @@ public final class Weights {
      */
     public List<Value> differentiable() {
         List<Value> d = new ArrayList<>();
-        for (Spec s : specs()) d.add(now(s.copy && !s.spectral ? copyName(s.name) : s.name));
+        for (Spec s : specs()) d.add(current(s.copy && !s.spectral ? copyName(s.name) : s.name));
         return d;
     }
 
@@ -260,8 +264,8 @@ public final class Weights {
         List<Value> in = new ArrayList<>();
         for (Weights w : networks)
             for (Spec s : w.normed()) {
-                for (String part : List.of("", ".u", ".v", ".s")) in.add(w.now(s.name + part));
-                in.add(w.now(s.name));
+                for (String part : List.of("", ".u", ".v", ".s")) in.add(w.current(s.name + part));
+                in.add(w.current(s.name));
             }
         if (in.isEmpty()) return;
         List<Value> out = in.get(0)

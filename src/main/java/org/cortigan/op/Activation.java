@@ -7,6 +7,7 @@ import java.util.Locale;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Elementwise y = f(x).
@@ -34,11 +35,12 @@ public record Activation(Kind kind, double alpha) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return List.of(
                 n.graph().apply(new Grad(kind, alpha), n.input(0), dOut.get(0)).output(0));
     }
 
+    /** FLOPs per element. */
     static double flops(Kind kind) {
         return kind == Kind.GELU || kind == Kind.TANH ? 25 : 2;
     }

@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Assembles each row of the output from pieces of the inputs: concatenation, slices, zero padding, repetition (see
@@ -18,7 +19,7 @@ import org.cortigan.graph.Value;
  * @param pieces of a row, from left to right
  * @param shape of the output, with outer times the sum of the pieces' lengths elements
  */
-public record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
+record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
     /**
      * Adjacent columns of every row.
      *
@@ -27,13 +28,13 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
      * @param stride between rows in the input, in elements; 0 repeats the same elements in every row
      * @param len number of columns
      */
-    public record Piece(int input, long offset, long stride, long len) {
+    record Piece(int input, long offset, long stride, long len) {
         static Piece zeros(long len) {
             return new Piece(-1, 0, 0, len);
         }
     }
 
-    public Assemble {
+    Assemble {
         pieces = pieces.stream().filter(p -> p.len > 0).toList();
     }
 
@@ -65,7 +66,7 @@ public record Assemble(long outer, List<Piece> pieces, Shape shape) implements O
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dY = dOut.get(0);
         Value[] d = new Value[n.inputs().size()];
         long at = 0;

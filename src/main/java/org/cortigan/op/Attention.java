@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Multi-head self-attention (Vaswani et al. 2017) without a mask. Input: qkv [B, T, 3 H D] in the layout of timm's qkv
  * layer. Outputs: y [B, T, H D] and the log-sum-exp of each row [B, H, T] (f32). Formulas:
  * kernels/attention/attention.h.
  */
-public record Attention(int heads) implements Op {
+record Attention(int heads) implements Op {
     @Override
     public String name() {
         return "attention";
@@ -34,7 +34,7 @@ public record Attention(int heads) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         if (dOut.get(1) != null) throw new UnsupportedOperationException("attention: the log-sum-exp has no gradient");
         return n.graph()
                 .apply(new Grad(heads), n.input(0), n.output(0), n.output(1), dOut.get(0))
@@ -82,29 +82,29 @@ public record Attention(int heads) implements Op {
         }
     }
 
+    /** Writes the extents B, T, H, D of both kernels. */
     static void extents(ArgWriter w, Value qkv, int heads) {
         w.i64("B", qkv.dim(0)).i64("T", qkv.dim(1)).i64("H", heads).i64("D", qkv.dim(2) / (3 * heads));
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 17, 2, 8}, {1, 33, 1, 20}})
-            c.add(of(s[0], s[1], s[2], s[3]));
-        // Head widths for tensor cores. Token counts of one and two stages of the CUDA kernel, and at the ends of wgmma
-        // tiles.
-        for (int[] s : new int[][] {
-            {2, 197, 3, 64},
-            {1, 40, 2, 32},
-            {1, 300, 1, 32},
-            {1, 70, 1, 128},
-            {1, 1, 1, 64},
-            {1, 64, 1, 64},
-            {1, 129, 1, 64},
-            {1, 207, 1, 64},
-            {1, 209, 1, 64}
-        }) c.add(of(s[0], s[1], s[2], s[3]).noGradient());
-        c.add(of(8, 197, 12, 64).benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1, 1),
+                of(2, 5, 3, 4),
+                of(1, 17, 2, 8),
+                of(1, 33, 1, 20),
+                // Head widths for tensor cores. Token counts of one and two stages of the CUDA kernel, and at the ends
+                // of wgmma tiles.
+                of(2, 197, 3, 64).noGradient(),
+                of(1, 40, 2, 32).noGradient(),
+                of(1, 300, 1, 32).noGradient(),
+                of(1, 70, 1, 128).noGradient(),
+                of(1, 1, 1, 64).noGradient(),
+                of(1, 64, 1, 64).noGradient(),
+                of(1, 129, 1, 64).noGradient(),
+                of(1, 207, 1, 64).noGradient(),
+                of(1, 209, 1, 64).noGradient(),
+                of(8, 197, 12, 64).benchmark());
     }
 
     private static OpCase of(int b, int t, int h, int d) {

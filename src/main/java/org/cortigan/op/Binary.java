@@ -10,6 +10,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Elementwise y = a op b. b has the shape of a, a trailing part of that shape (b is repeated over the leading axes), or
@@ -20,6 +21,7 @@ import org.cortigan.graph.Value;
  * @param beta factor of b, for {@code AXPBY}
  */
 public record Binary(Kind kind, double alpha, double beta) implements Op {
+    /** a + b, a b, or alpha a + beta b. */
     public enum Kind {
         ADD,
         MUL,
@@ -57,7 +59,7 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
         Value da = null, db = null;
         switch (kind) {
@@ -106,22 +108,22 @@ public record Binary(Kind kind, double alpha, double beta) implements Op {
             {{1}, {1}}, {{3, 5}, {5}}, {{3, 5}, {3, 5}}, {{7, 11}, {1}}, {{2, 3, 17}, {3, 17}}, {{2, 39548}, {39548}}
         };
         for (Kind k : Kind.values())
-            for (int[][] s : shapes)
-                for (boolean f : new boolean[] {false, true})
-                    c.add(OpCase.of(
-                            k + " " + Arrays.toString(s[0]) + Arrays.toString(s[1]) + (f ? " b f32" : ""),
-                            4,
-                            g -> List.of(g.graph()
-                                    .apply(
-                                            new Binary(k, 0.7, -1.3),
-                                            g.normal(s[0]),
-                                            f ? g.normal(DType.F32, s[1]) : g.normal(s[1]))
-                                    .output(0))));
+            for (int[][] s : shapes) for (boolean f32 : new boolean[] {false, true}) c.add(of(k, s[0], s[1], f32));
         c.add(OpCase.of(
                         "add [8, 197, 768][197, 768]",
                         4,
                         g -> List.of(Ops.add(g.normal(8, 197, 768), g.normal(DType.F32, 197, 768))))
                 .benchmark());
         return c;
+    }
+
+    /** A case with the shapes of a and b; b is f32 for every compute type if {@code f32}. */
+    private static OpCase of(Kind kind, int[] a, int[] b, boolean f32) {
+        String name = kind + " " + Arrays.toString(a) + Arrays.toString(b) + (f32 ? " b f32" : "");
+        return OpCase.of(name, 4, g -> {
+            Value left = g.normal(a), right = f32 ? g.normal(DType.F32, b) : g.normal(b);
+            return List.of(
+                    g.graph().apply(new Binary(kind, 0.7, -1.3), left, right).output(0));
+        });
     }
 }

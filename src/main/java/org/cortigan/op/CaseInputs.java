@@ -23,10 +23,12 @@ public final class CaseInputs {
         this.compute = compute;
     }
 
+    /** The graph to which the inputs and the op belong. */
     public Graph graph() {
         return graph;
     }
 
+    /** Type of activations: f32 or bf16. */
     public DType compute() {
         return compute;
     }
@@ -38,11 +40,11 @@ public final class CaseInputs {
 
     /** An input of standard normal numbers in the given type, which the gradient check perturbs. */
     public Value normal(DType t, int... dims) {
-        return moved(t, r -> gaussian(r, elements(dims)), dims);
+        return perturbed(t, r -> gaussian(r, elements(dims)), dims);
     }
 
     /** An input with the given contents, which the gradient check perturbs. */
-    public Value moved(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
+    public Value perturbed(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         Value v = filled(t, fill, dims);
         differentiable.add(v);
         return v;

@@ -6,6 +6,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** The same numbers in another floating-point type, rounded to nearest. */
 public record Cast(DType to) implements Op {
@@ -21,7 +22,7 @@ public record Cast(DType to) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return List.of(Ops.cast(dOut.get(0), n.input(0).dtype()));
     }
 

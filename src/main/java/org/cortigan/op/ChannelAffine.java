@@ -48,11 +48,12 @@ public record ChannelAffine(double eps, double slope) implements Op.NoGradient {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1}, {7, 5}, {131, 67}, {39548, 3}})
-            c.add(of(s[0], s[1]).noGradient());
-        c.add(of(8 * 112 * 112, 64).benchmark());
-        return c;
+        return List.of(
+                of(1, 1).noGradient(),
+                of(7, 5).noGradient(),
+                of(131, 67).noGradient(),
+                of(39548, 3).noGradient(),
+                of(8 * 112 * 112, 64).benchmark());
     }
 
     private static OpCase of(int rows, int width) {

@@ -8,6 +8,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Normalisation of groups of neighbouring channels, followed by a leaky ReLU. Formulas: kernels/channel_norm.
@@ -55,7 +56,7 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dY = dOut.get(0);
         if (dY == null) throw new UnsupportedOperationException("channel_norm: its statistics have no gradient");
         return n.graph()
@@ -109,38 +110,44 @@ public record ChannelNorm(int groups, boolean batch, double eps, double slope) i
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        // x [B, S, C], groups
-        int[][] shapes = {
-            {1, 1, 1, 1},
-            {1, 2, 1, 1},
-            {2, 5, 6, 3},
-            {3, 7, 15, 5},
-            {2, 37, 33, 1},
-            {1, 131, 20, 4},
-            {4, 64, 32, 8},
-            {3, 1031, 24, 2},
-            {1, 39548, 2, 1}
-        };
-        for (int[] s : shapes)
-            for (boolean batch : new boolean[] {false, true}) {
-                OpCase o = of(s, batch ? s[2] : s[3], batch, s[1] % 2 == 0 ? 1 : 0.2);
-                // One element: the variance is 0, and rstd = 1/sqrt(eps) = 316 multiplies terms that cancel.
-                // Two elements: y is the sign of their difference, and the terms of dX, rstd gamma dY, cancel; with
-                // these inputs they are below 1.
-                if (s[0] * s[1] <= 2) o = o.scaled(s[1] == 1 ? 316 : 1);
-                c.add(s[1] > 1000 || s[1] == 1 ? o.noGradient() : o);
-            }
-        c.add(of(new int[] {8, 112 * 112, 64}, 8, false, 0.2).benchmark());
-        c.add(of(new int[] {8, 112 * 112, 64}, 64, true, 0.2).benchmark());
-        c.add(of(new int[] {8, 14 * 14, 512}, 32, false, 0.2).benchmark());
+        c.addAll(groupAndBatch(1, 1, 1, 1));
+        c.addAll(groupAndBatch(1, 2, 1, 1));
+        c.addAll(groupAndBatch(2, 5, 6, 3));
+        c.addAll(groupAndBatch(3, 7, 15, 5));
+        c.addAll(groupAndBatch(2, 37, 33, 1));
+        c.addAll(groupAndBatch(1, 131, 20, 4));
+        c.addAll(groupAndBatch(4, 64, 32, 8));
+        c.addAll(groupAndBatch(3, 1031, 24, 2));
+        c.addAll(groupAndBatch(1, 39548, 2, 1));
+        c.add(of(8, 112 * 112, 64, 8, false, 0.2).benchmark());
+        c.add(of(8, 112 * 112, 64, 64, true, 0.2).benchmark());
+        c.add(of(8, 14 * 14, 512, 32, false, 0.2).benchmark());
         return c;
     }
 
-    private static OpCase of(int[] s, int groups, boolean batch, double slope) {
-        String name = "channel_norm " + s[0] + "x" + s[1] + "x" + s[2] + " groups " + groups + (batch ? " batch" : "");
-        long terms = (long) (batch ? s[0] : 1) * s[1] * s[2] / groups + 8;
-        return OpCase.of(name + (slope == 1 ? "" : " leaky"), terms, g -> {
-            Value x = g.normal(s[0], s[1], s[2]), ga = g.normal(DType.F32, s[2]), be = g.normal(DType.F32, s[2]);
+    /** GroupNorm with the given number of groups, and BatchNorm. */
+    private static List<OpCase> groupAndBatch(int images, int pixels, int channels, int groups) {
+        double slope = pixels % 2 == 0 ? 1 : 0.2;
+        List<OpCase> c = new ArrayList<>();
+        for (OpCase o : List.of(
+                of(images, pixels, channels, groups, false, slope),
+                of(images, pixels, channels, channels, true, slope))) {
+            // One element: the variance is 0, and rstd = 1/sqrt(eps) = 316 multiplies terms that cancel.
+            // Two elements: y is the sign of their difference, and the terms of dX, rstd gamma dY, cancel; with
+            // these inputs they are below 1.
+            OpCase scaled = images * pixels <= 2 ? o.scaled(pixels == 1 ? 316 : 1) : o;
+            c.add(pixels > 1000 || pixels == 1 ? scaled.noGradient() : scaled);
+        }
+        return c;
+    }
+
+    private static OpCase of(int images, int pixels, int channels, int groups, boolean batch, double slope) {
+        String name = "channel_norm " + images + "x" + pixels + "x" + channels + " groups " + groups
+                + (batch ? " batch" : "") + (slope == 1 ? "" : " leaky");
+        long terms = (long) (batch ? images : 1) * pixels * channels / groups + 8;
+        return OpCase.of(name, terms, g -> {
+            Value x = g.normal(images, pixels, channels);
+            Value ga = g.normal(DType.F32, channels), be = g.normal(DType.F32, channels);
             return List.of(g.graph()
                     .apply(new ChannelNorm(groups, batch, 1e-5, slope), x, ga, be)
                     .output(0));

@@ -9,13 +9,14 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Convolution of x [B, H, W, C] with w [O, C, KH, KW] to [B, OH, OW, O], with zero padding. Inputs: x, w, then bias
  * f32[O] if {@code hasBias}, then scale f32[1] if {@code hasScale}; {@link Matmul} describes the contract of the scale.
  * A convolution in one dimension has H = KH = 1.
  */
-public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
+record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
     @Override
     public String name() {
         return "conv2d";
@@ -45,9 +46,10 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value x = n.input(0), w = n.input(1), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             Value dx = n.graph()
                     .apply(new GradX(x.shape(), strideH, strideW, padH, padW), dY, w)
@@ -171,31 +173,38 @@ public record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBi
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        // x [B, H, W, C]; O, KH, KW; strides; padding
-        for (int[] s : new int[][] {
-            {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
-            {2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1},
-            {1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1},
-            {2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2},
-            {1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0},
-            {16, 1, 9, 1, 3, 1, 9, 1, 4, 0, 4},
-            {16, 1, 3, 3, 4, 1, 3, 1, 4, 0, 1}
-        }) {
+        for (Sizes s : List.of(
+                new Sizes(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+                new Sizes(2, 5, 6, 3, 2, 3, 3, 1, 1, 1, 1),
+                new Sizes(1, 8, 8, 2, 5, 4, 4, 2, 2, 1, 1),
+                new Sizes(2, 1, 19, 1, 3, 1, 5, 1, 4, 0, 2),
+                new Sizes(1, 7, 7, 5, 7, 3, 3, 2, 2, 0, 0),
+                new Sizes(16, 1, 9, 1, 3, 1, 9, 1, 4, 0, 4),
+                new Sizes(16, 1, 3, 3, 4, 1, 3, 1, 4, 0, 1))) {
             c.add(of(s, true, false));
             c.add(of(s, true, true).noGradient());
             c.add(of(s, false, true).noGradient());
         }
-        c.add(of(new int[] {2, 32, 32, 3, 64, 4, 4, 2, 2, 1, 1}, true, false).noGradient());
-        c.add(of(new int[] {8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1}, true, false).benchmark());
+        c.add(of(new Sizes(2, 32, 32, 3, 64, 4, 4, 2, 2, 1, 1), true, false).noGradient());
+        c.add(of(new Sizes(8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1), true, false).benchmark());
         return c;
     }
 
-    private static OpCase of(int[] s, boolean bias, boolean scale) {
-        String name = "conv2d " + Arrays.toString(s) + (bias ? " bias" : "") + (scale ? " scale" : "");
-        return OpCase.of(name, (long) s[3] * s[5] * s[6] + 2, g -> {
-                    Value x = g.normal(s[0], s[1], s[2], s[3]), w = g.normal(s[4], s[3], s[5], s[6]);
-                    Value b = bias ? g.normal(DType.F32, s[4]) : null;
-                    return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s[7], s[8], s[9], s[10]));
+    /** Sizes of a case: x [b, h, w, c], weight [o, c, kh, kw], strides and padding. */
+    private record Sizes(int b, int h, int w, int c, int o, int kh, int kw, int sh, int sw, int ph, int pw) {
+        /** All sizes in a list, as part of the case's name. */
+        @Override
+        public String toString() {
+            return List.of(b, h, w, c, o, kh, kw, sh, sw, ph, pw).toString();
+        }
+    }
+
+    private static OpCase of(Sizes s, boolean bias, boolean scale) {
+        String name = "conv2d " + s + (bias ? " bias" : "") + (scale ? " scale" : "");
+        return OpCase.of(name, (long) s.c * s.kh * s.kw + 2, g -> {
+                    Value x = g.normal(s.b, s.h, s.w, s.c), w = g.normal(s.o, s.c, s.kh, s.kw);
+                    Value b = bias ? g.normal(DType.F32, s.o) : null;
+                    return List.of(Ops.conv2d(x, w, b, scale ? g.scalar(0.37) : null, s.sh, s.sw, s.ph, s.pw));
                 })
                 // With a scale, the gradient with respect to x is rounded before and after the multiplication.
                 .roundings(scale ? 2 : 1);

@@ -8,6 +8,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Adversarial losses of G groups of logits, fused with their gradient. Formulas and sources:
@@ -38,12 +39,14 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
         this(kind, side, List.of());
     }
 
+    /** Least squares, binary cross-entropy of logits, or hinge. */
     public enum Kind {
         LSGAN,
         BCE,
         HINGE
     }
 
+    /** The network that the loss trains. */
     public enum Side {
         DISCRIMINATOR,
         GENERATOR
@@ -79,7 +82,7 @@ public record GanLoss(Kind kind, Side side, List<Group> groups) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         if (dOut.get(0) == null
                 || dOut.get(1) != null
                 || dOut.get(2) != null

@@ -9,6 +9,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Gathers columns of x [R, V] for groups, for example the vertices of brain regions. Output: flat [R * N], the dense
@@ -18,7 +19,8 @@ import org.cortigan.graph.Value;
  *
  * @param sizes number of members n_g of each group
  */
-public record GatherGroups(List<Integer> sizes) implements Op {
+record GatherGroups(List<Integer> sizes) implements Op {
+    /** Adds the op and its tables; see {@link Ops#gatherGroups}. */
     static Value of(Value x, List<int[]> groups) {
         if (x.shape().rank() != 2 || groups.isEmpty())
             throw new IllegalArgumentException(
@@ -81,7 +83,7 @@ public record GatherGroups(List<Integer> sizes) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dX = n.graph()
                 .apply(new Grad(n.input(0).dim(0)), dOut.get(0), n.input(2), n.input(3))
                 .output(0);

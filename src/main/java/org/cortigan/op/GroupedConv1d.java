@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Convolutions along the vertices of many groups in one node. A group of x [R, n_g, C] with its own weight [O, C, 1, k]
@@ -21,10 +22,9 @@ import org.cortigan.graph.Value;
  * @param rows R
  * @param sizes n_g, vertices of each group
  */
-public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale)
-        implements Op {
+record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale) implements Op {
     /** Output length n'_g of a group of n vertices; below 1 if a kernel of even width k is too wide. */
-    public static int length(int n, int k, int stride) {
+    static int length(int n, int k, int stride) {
         return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
     }
 
@@ -33,14 +33,17 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         return "grouped_conv2d";
     }
 
+    /** Input of a group of n vertices, as images of height 1. */
     static Shape x(int rows, int n, Shape w) {
         return Shape.of(rows, 1, n, w.dim(1));
     }
 
+    /** Output of a group of n vertices, as images of height 1. */
     static Shape y(int rows, int n, Shape w, int stride) {
         return Shape.of(rows, 1, length(n, w.dim(3), stride), w.dim(0));
     }
 
+    /** FLOPs of all groups, and of each of the two gradients. */
     static double flops(int rows, List<Integer> sizes, List<Shape> w, int stride) {
         double f = 0;
         for (int i = 0; i < sizes.size(); i++) f += Conv2d.flops(y(rows, sizes.get(i), w.get(i), stride), w.get(i));
@@ -95,10 +98,11 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         int count = sizes.size();
         Value dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             List<Value> in = new ArrayList<>(List.of(dY));
             in.addAll(weights(n.inputs()));
@@ -152,6 +156,7 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
         });
     }
 
+    /** Writes the arguments of one group that all three kernels share. */
     static void shape(ArgWriter a, String prefix, int rows, int n, Shape w, int stride, DType t) {
         Conv2d.shape(a, prefix, x(rows, n, w), w, 1, stride, 0, (w.dim(3) - 1) / 2, t);
     }
@@ -265,8 +270,8 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                             s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < sizes.size(); i++) {
                         w.add(g.normal(out, in, 1, k));
-                        if (bias) b.add(g.normal(DType.F32, out));
-                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                        if (b != null) b.add(g.normal(DType.F32, out));
+                        if (s != null) s.add(g.scalar(0.37 + 0.1 * i));
                     }
                     Value x =
                             g.normal(rows * in * sizes.stream().mapToInt(i -> i).sum());
@@ -284,13 +289,14 @@ public record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean h
                     ? Ops.gatherGroups(g.normal(8, 39548), GatherGroups.groups(39548, GatherGroups.REGIONS))
                     : g.normal(8 * n);
             for (int[] l : new int[][] {{1, 16}, {16, 32}, {32, 1}}) {
+                int in = l[0], out = l[1];
                 List<Value> w = new ArrayList<>(), b = new ArrayList<>();
                 for (int i = 0; i < sizes.size(); i++) {
-                    w.add(g.normal(l[1], l[0], 1, 9));
-                    b.add(g.normal(DType.F32, l[1]));
+                    w.add(g.normal(out, in, 1, 9));
+                    b.add(g.normal(DType.F32, out));
                 }
                 x = Ops.groupedConv1d(x, 8, sizes, w, b, null, 1);
-                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+                if (out > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
             }
             return List.of(x);
         });

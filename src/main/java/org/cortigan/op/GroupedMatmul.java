@@ -4,37 +4,60 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Products y_g [M, N] = scale_g * op(a_g) op(b_g) + bias_g of many groups in one node, each with its own extents. A
  * flat operand is one rank-1 value that holds the groups' matrices one after another. Inputs: a, b, the biases (f32[N]
- * each), the scales (f32[1] each); an operand with {@link Where#EACH} has one input per group. Output: flat, or one
- * output per group if {@code outputEach}. {@link Matmul} describes the transposes and the contract of the scales.
+ * each), the scales (f32[1] each); an operand with {@link Where#EACH} has one input per group. Output: one flat value,
+ * or one output per group. {@link Matmul} describes the transposes and the contract of the scales.
+ *
+ * @param y FLAT or EACH
+ * @param out element type of y
  */
 public record GroupedMatmul(
-        List<Extent> groups,
-        Where a,
-        Where b,
-        boolean transA,
-        boolean transB,
-        boolean hasBias,
-        boolean hasScale,
-        boolean outputEach,
-        DType out)
+        List<Extent> groups, Operand a, Operand b, boolean hasBias, boolean hasScale, Where y, DType out)
         implements Op {
     /** Extents of one group's product: op(a) is [m, k], op(b) is [k, n]. */
     public record Extent(int m, int n, int k) {}
 
-    /** Location of an operand: one flat value, one matrix that all groups share, or one matrix for each group. */
+    /** Location of matrices: one flat value, one matrix that all groups share, or one matrix for each group. */
     public enum Where {
         FLAT,
         SHARED,
         EACH
+    }
+
+    /**
+     * Storage of a or b.
+     *
+     * @param transposed whether each matrix is stored transposed
+     */
+    public record Operand(Where where, boolean transposed) {
+        private static Operand plain(Where where) {
+            return new Operand(where, false);
+        }
+
+        private static Operand transposed(Where where) {
+            return new Operand(where, true);
+        }
+
+        private int inputs(int groups) {
+            return where == Where.EACH ? groups : 1;
+        }
+    }
+
+    /** A product with the groups' weights [N, K], as a linear layer takes them. */
+    static GroupedMatmul linear(List<Extent> groups, Where x, boolean hasBias, boolean hasScale, DType out) {
+        return new GroupedMatmul(
+                groups, Operand.plain(x), Operand.transposed(Where.EACH), hasBias, hasScale, Where.FLAT, out);
     }
 
     @Override
@@ -42,46 +65,49 @@ public record GroupedMatmul(
         return "grouped_matmul";
     }
 
-    private int inputs(Where w) {
-        return w == Where.EACH ? groups.size() : 1;
-    }
-
     private int firstBias() {
-        return inputs(a) + inputs(b);
+        return a.inputs(groups.size()) + b.inputs(groups.size());
     }
 
     private int firstScale() {
         return firstBias() + (hasBias ? groups.size() : 0);
     }
 
-    /** Checks the shapes of an operand; {@code stored} gives [rows, columns] of a group's matrix as stored. */
-    private void check(List<Value> in, int at, Where w, java.util.function.Function<Extent, int[]> stored) {
+    /**
+     * Checks the shapes of an operand.
+     *
+     * @param first index of its first input
+     * @param matrix [rows, columns] of a group's matrix before it is transposed for storage
+     */
+    private void check(List<Value> in, int first, Operand operand, Function<Extent, Shape> matrix) {
         long all = 0;
         for (int i = 0; i < groups.size(); i++) {
-            int[] s = stored.apply(groups.get(i));
-            all += (long) s[0] * s[1];
-            Value v = in.get(at + (w == Where.EACH ? i : 0));
-            if (w != Where.FLAT)
+            Shape m = matrix.apply(groups.get(i));
+            Shape stored = operand.transposed ? Shape.of(m.dim(1), m.dim(0)) : m;
+            all += stored.elements();
+            Value v = in.get(first + (operand.where == Where.EACH ? i : 0));
+            if (operand.where != Where.FLAT)
                 Op.require(
-                        v.shape().rank() == 2 && v.dim(0) == s[0] && v.dim(1) == s[1],
+                        v.shape().equals(stored),
                         this,
                         in,
-                        "operand of group " + i + " is " + v.type() + " but must be " + Arrays.toString(s));
+                        "operand of group " + i + " is " + v.type() + " but must be " + stored);
         }
-        if (w == Where.FLAT)
+        if (operand.where == Where.FLAT)
             Op.require(
-                    in.get(at).shape().rank() == 1 && in.get(at).shape().elements() == all,
+                    in.get(first).shape().rank() == 1 && in.get(first).shape().elements() == all,
                     this,
                     in,
-                    "the flat operand is " + in.get(at).type() + " but must be [" + all + "]");
+                    "the flat operand is " + in.get(first).type() + " but must be [" + all + "]");
     }
 
     @Override
     public List<Type> infer(List<Value> in) {
         int n = groups.size();
         Op.require(n > 0 && in.size() == firstScale() + (hasScale ? n : 0), this, in, "wrong number of inputs");
-        check(in, 0, a, e -> transA ? new int[] {e.k, e.m} : new int[] {e.m, e.k});
-        check(in, inputs(a), b, e -> transB ? new int[] {e.n, e.k} : new int[] {e.k, e.n});
+        Op.require(y != Where.SHARED, this, in, "the output must be FLAT or EACH");
+        check(in, 0, a, e -> Shape.of(e.m, e.k));
+        check(in, a.inputs(n), b, e -> Shape.of(e.k, e.n));
         for (Value v : in.subList(0, firstBias()))
             Op.require(v.dtype() == in.get(0).dtype() && v.dtype().isFloat(), this, in, "operands must have one type");
         for (int i = 0; i < n; i++) {
@@ -98,31 +124,33 @@ public record GroupedMatmul(
                         in,
                         "scale must be f32[1]");
         }
-        if (outputEach) return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
+        if (y == Where.EACH)
+            return groups.stream().map(e -> Type.of(out, e.m, e.n)).toList();
         return List.of(Type.of(
                 out,
                 Math.toIntExact(groups.stream().mapToLong(e -> (long) e.m * e.n).sum())));
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
-        if (transA || !transB || a == Where.EACH || b != Where.EACH || outputEach)
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
+        if (a.transposed || a.where == Where.EACH || !b.equals(Operand.transposed(Where.EACH)) || y == Where.EACH)
             throw new UnsupportedOperationException(
                     name() + " has a gradient only for a b^T with a FLAT or SHARED, b EACH and a flat output");
         int count = groups.size();
         Value x = n.input(0), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             List<Value> in = new ArrayList<>(List.of(dY));
             in.addAll(n.inputs().subList(1, 1 + count));
             if (hasScale) in.addAll(n.inputs().subList(firstScale(), firstScale() + count));
             List<Extent> e = groups.stream().map(g -> new Extent(g.m, g.k, g.n)).toList();
             // The gradients of a shared x are summed over the groups in f32.
-            DType t = a == Where.SHARED ? DType.F32 : x.dtype();
-            Value dx = n.graph()
-                    .apply(new GroupedMatmul(e, Where.FLAT, Where.EACH, false, false, false, hasScale, false, t), in)
-                    .output(0);
-            if (a == Where.SHARED)
+            DType t = a.where == Where.SHARED ? DType.F32 : x.dtype();
+            GroupedMatmul product = new GroupedMatmul(
+                    e, Operand.plain(Where.FLAT), Operand.plain(Where.EACH), false, hasScale, Where.FLAT, t);
+            Value dx = n.graph().apply(product, in).output(0);
+            if (a.where == Where.SHARED)
                 dx = Ops.cast(Ops.sumLeading(Ops.reshape(dx, count, x.dim(0), x.dim(1)), x.shape()), x.dtype());
             d.set(0, dx);
         }
@@ -133,8 +161,9 @@ public record GroupedMatmul(
         }
         if (weights) {
             List<Extent> e = groups.stream().map(g -> new Extent(g.n, g.k, g.m)).toList();
-            Node w = n.graph()
-                    .apply(new GroupedMatmul(e, Where.FLAT, a, true, false, false, false, true, DType.F32), dY, x);
+            GroupedMatmul product =
+                    new GroupedMatmul(e, Operand.transposed(Where.FLAT), a, false, false, Where.EACH, DType.F32);
+            Node w = n.graph().apply(product, dY, x);
             for (int i = 0; i < count; i++) d.set(1 + i, w.output(i));
         }
         if (biases) {
@@ -163,11 +192,15 @@ public record GroupedMatmul(
         w.rows("rows", "n", groups.size(), g -> {
             Extent e = groups.get(g);
             w.none("state").none("scratch");
-            w.in("a", a == Where.EACH ? g : 0, a == Where.FLAT ? at[0] : 0);
-            w.in("b", inputs(a) + (b == Where.EACH ? g : 0), b == Where.FLAT ? at[1] : 0);
+            w.in("a", a.where == Where.EACH ? g : 0, a.where == Where.FLAT ? at[0] : 0);
+            w.in("b", a.inputs(groups.size()) + (b.where == Where.EACH ? g : 0), b.where == Where.FLAT ? at[1] : 0);
             w.inOrNone("bias", hasBias ? firstBias() + g : -1).inOrNone("scale", hasScale ? firstScale() + g : -1);
-            w.out("y", outputEach ? g : 0, outputEach ? 0 : at[2]);
-            w.i64("M", e.m).i64("N", e.n).i64("K", e.k).flag("trans_a", transA).flag("trans_b", transB);
+            w.out("y", y == Where.EACH ? g : 0, y == Where.EACH ? 0 : at[2]);
+            w.i64("M", e.m)
+                    .i64("N", e.n)
+                    .i64("K", e.k)
+                    .flag("trans_a", a.transposed)
+                    .flag("trans_b", b.transposed);
             w.type("type_a", t).type("type_b", t).type("type_y", out);
             at[0] += (long) e.m * e.k;
             at[1] += (long) e.k * e.n;
@@ -205,8 +238,8 @@ public record GroupedMatmul(
                             s = scale ? new ArrayList<>() : null;
                     for (int i = 0; i < k.length; i++) {
                         w.add(g.normal(n[i], shared ? k[0] : k[i]));
-                        if (bias) b.add(g.normal(DType.F32, n[i]));
-                        if (scale) s.add(g.scalar(0.37 + 0.1 * i));
+                        if (b != null) b.add(g.normal(DType.F32, n[i]));
+                        if (s != null) s.add(g.scalar(0.37 + 0.1 * i));
                     }
                     if (shared) return List.of(Ops.groupedLinear(g.normal(rows, k[0]), w, b, s));
                     return List.of(
@@ -227,13 +260,14 @@ public record GroupedMatmul(
                     ? Ops.gatherGroups(g.normal(64, 39548), GatherGroups.groups(39548, sizes))
                     : Ops.reshape(g.normal(64, sizes[0]), 64 * sizes[0]);
             for (int[] l : new int[][] {{0, first}, {first, 128}, {128, 1}}) {
+                int inputs = l[0], units = l[1];
                 List<Value> w = new ArrayList<>(), b = new ArrayList<>();
                 for (int s : sizes) {
-                    w.add(g.normal(l[1], l[0] == 0 ? s : l[0]));
-                    b.add(g.normal(DType.F32, l[1]));
+                    w.add(g.normal(units, inputs == 0 ? s : inputs));
+                    b.add(g.normal(DType.F32, units));
                 }
                 x = Ops.groupedLinear(x, 64, w, b, null);
-                if (l[1] > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
+                if (units > 1) x = Ops.activation(x, Activation.Kind.LEAKY_RELU, 0.2);
             }
             return List.of(x);
         });

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Readout weights of every vertex over L layers of C features: w[v, l C + c] = softmax_l(a[v])[l] f[v, c], a learned
@@ -31,7 +31,7 @@ public record LayerChoice(DType out) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(), dOut.get(0), n.input(0), n.input(1)).outputs();
     }
 
@@ -90,17 +90,19 @@ public record LayerChoice(DType out) implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        // V, L, C
-        for (int[] s : new int[][] {{1, 1, 1}, {3, 4, 5}, {37, 3, 33}, {131, 2, 16}}) c.add(of(s));
-        c.add(of(new int[] {39548, 3, 2}).noGradient());
-        c.add(of(new int[] {39548, 4, 128}).benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(3, 4, 5),
+                of(37, 3, 33),
+                of(131, 2, 16),
+                of(39548, 3, 2).noGradient(),
+                of(39548, 4, 128).benchmark());
     }
 
-    private static OpCase of(int[] s) {
-        return OpCase.of("layer_choice " + s[0] + "x" + s[1] + "x" + s[2], (long) s[1] * s[2] + 16, g -> {
-            Value a = g.normal(DType.F32, s[0], s[1]), f = g.normal(DType.F32, s[0], s[2]);
+    private static OpCase of(int vertices, int layers, int features) {
+        String name = "layer_choice " + vertices + "x" + layers + "x" + features;
+        return OpCase.of(name, (long) layers * features + 16, g -> {
+            Value a = g.normal(DType.F32, vertices, layers), f = g.normal(DType.F32, vertices, features);
             return List.of(g.graph().apply(new LayerChoice(g.compute()), a, f).output(0));
         });
     }

@@ -9,6 +9,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs: a, b, then bias f32[N] if {@code hasBias}, then
@@ -21,7 +22,7 @@ import org.cortigan.graph.Value;
  * @param transB whether b is stored [N, K], as the weight of torch's Linear
  * @param out element type of y
  */
-public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
+record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
     @Override
     public String name() {
         return "matmul";
@@ -54,9 +55,10 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value a = n.input(0), b = n.input(1), dY = dOut.get(0);
-        List<Value> d = new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
+        List<@Nullable Value> d =
+                new ArrayList<>(Arrays.asList(new Value[n.inputs().size()]));
         if (wanted[0]) {
             // dA = scale dY op(b)^T, transposed if a is stored transposed.
             Value s = hasScale ? n.input(n.inputs().size() - 1) : null;
@@ -141,16 +143,30 @@ public record Matmul(boolean transA, boolean transB, boolean hasBias, boolean ha
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {3, 5, 7}, {17, 33, 20}, {2, 39548, 3}, {197, 64, 96}})
-            for (int t = 0; t < 4; t++) c.add(product(s[0], s[1], s[2], (t & 1) != 0, (t & 2) != 0, false, false));
+        c.addAll(transposes(1, 1, 1));
+        c.addAll(transposes(3, 5, 7));
+        c.addAll(transposes(17, 33, 20));
+        c.addAll(transposes(2, 39548, 3));
+        c.addAll(transposes(197, 64, 96));
         c.add(product(5, 9, 4, false, true, true, false));
         c.add(product(5, 9, 4, false, true, true, true).noGradient());
         c.add(product(5, 9, 4, false, true, false, true).noGradient());
         c.add(product(1576, 768, 768, false, true, true, false).benchmark());
         c.add(product(8, 39548, 768, false, true, true, false).benchmark());
-        for (int[] s : new int[][] {{1, 1, 1}, {5, 9, 4}, {33, 17, 70}, {130, 65, 257}, {3, 39548, 2}, {2, 3, 39548}})
-            c.add(linearGrad(s[0], s[1], s[2]).noGradient());
+        c.add(linearGrad(1, 1, 1).noGradient());
+        c.add(linearGrad(5, 9, 4).noGradient());
+        c.add(linearGrad(33, 17, 70).noGradient());
+        c.add(linearGrad(130, 65, 257).noGradient());
+        c.add(linearGrad(3, 39548, 2).noGradient());
+        c.add(linearGrad(2, 3, 39548).noGradient());
         c.add(linearGrad(1576, 768, 768).benchmark());
+        return c;
+    }
+
+    private static List<OpCase> transposes(int m, int n, int k) {
+        List<OpCase> c = new ArrayList<>();
+        for (boolean tb : new boolean[] {false, true})
+            for (boolean ta : new boolean[] {false, true}) c.add(product(m, n, k, ta, tb, false, false));
         return c;
     }
 

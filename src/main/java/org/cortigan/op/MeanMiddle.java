@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Mean over the middle axis, [B, N, C] to [B, C], for pooling tokens or pixels. Sums are f32. */
-public record MeanMiddle() implements Op {
+record MeanMiddle() implements Op {
     @Override
     public String name() {
         return "mean_middle";
@@ -23,7 +23,7 @@ public record MeanMiddle() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(n.input(0).dim(1)), dOut.get(0)).outputs();
     }
 
@@ -64,12 +64,15 @@ public record MeanMiddle() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {3, 7, 33}, {8, 196, 192}})
-            c.add(OpCase.of(
-                    "mean_middle " + s[0] + "x" + s[1] + "x" + s[2], s[1], g -> List.of(Ops.meanMiddle(g.normal(s)))));
-        c.add(OpCase.of("mean_middle 8x196x768", 196, g -> List.of(Ops.meanMiddle(g.normal(8, 196, 768))))
-                .benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(2, 5, 3),
+                of(3, 7, 33),
+                of(8, 196, 192),
+                of(8, 196, 768).benchmark());
+    }
+
+    private static OpCase of(int b, int n, int c) {
+        return OpCase.of("mean_middle " + b + "x" + n + "x" + c, n, g -> List.of(Ops.meanMiddle(g.normal(b, n, c))));
     }
 }

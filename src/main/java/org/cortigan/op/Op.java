@@ -8,6 +8,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Operation;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One operation: shapes, gradient, cost, kernel and kernel arguments. Implementations are records in this package. One
@@ -29,7 +30,7 @@ public interface Op extends Operation {
      * @throws UnsupportedOperationException for a {@link NoGradient}, and for an output or a form of the op without
      *     gradient
      */
-    List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted);
+    List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted);
 
     /** Lower bound of the work that a node of this op does. */
     Cost cost(Node n);
@@ -55,7 +56,7 @@ public interface Op extends Operation {
 
     /**
      * Whether the backward pass may recompute this output, so that the forward pass need not keep it. This pays if the
-     * op is fast compared with its neighbours and {@link #again} reads only values that are kept anyway.
+     * op is fast compared with its neighbours and {@link #recompute} reads only values that are kept anyway.
      */
     default boolean cheap(int output) {
         return false;
@@ -67,7 +68,7 @@ public interface Op extends Operation {
      * @param n the node whose output is recomputed
      * @param kept maps an input or output of {@code n} to its copy in the other graph
      */
-    default Value again(Node n, UnaryOperator<Value> kept) {
+    default Value recompute(Node n, UnaryOperator<Value> kept) {
         List<Value> in = n.inputs().stream().map(kept).toList();
         return in.get(0).graph().apply(this, in).output(0);
     }
@@ -101,7 +102,7 @@ public interface Op extends Operation {
     /** An op without gradient. */
     interface NoGradient extends Op {
         @Override
-        default List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        default List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
             throw new UnsupportedOperationException(name() + " has no gradient");
         }
     }

@@ -4,16 +4,19 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Functions that add one op, or a few, to the graph of their operands. */
 public final class Ops {
     private Ops() {}
 
     /** scale * op(a) op(b) + bias; bias and scale may be null. See {@link Matmul}. */
-    public static Value matmul(Value a, Value b, boolean transA, boolean transB, Value bias, Value scale, DType out) {
+    public static Value matmul(
+            Value a, Value b, boolean transA, boolean transB, @Nullable Value bias, @Nullable Value scale, DType out) {
         List<Value> in = new ArrayList<>(List.of(a, b));
         if (bias != null) in.add(bias);
         if (scale != null) in.add(scale);
@@ -22,25 +25,106 @@ public final class Ops {
                 .output(0);
     }
 
-    /** A view of x with the given extents; x itself if it has them already. */
-    public static Value reshape(Value x, int... dims) {
-        Shape s = Shape.of(dims);
-        return x.shape().equals(s) ? x : x.graph().apply(new Reshape(s), x).output(0);
+    /**
+     * scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}.
+     *
+     * @param sh stride along the height
+     * @param sw stride along the width
+     * @param ph zero padding at the top and at the bottom
+     * @param pw zero padding at the left and at the right
+     */
+    public static Value conv2d(
+            Value x, Value w, @Nullable Value bias, @Nullable Value scale, int sh, int sw, int ph, int pw) {
+        List<Value> in = new ArrayList<>(List.of(x, w));
+        if (bias != null) in.add(bias);
+        if (scale != null) in.add(scale);
+        return x.graph()
+                .apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in)
+                .output(0);
+    }
+
+    /**
+     * A linear layer for each group: flat groups [rows, K_g] to flat groups [rows, N_g]. A single group becomes a
+     * {@link Matmul}.
+     *
+     * @param weights [N_g, K_g] for each group
+     * @param biases f32 [N_g] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedLinear(
+            Value flat, int rows, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
+        return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
+    }
+
+    /** A linear layer for each group, where all groups read x [rows, K]; the output is flat. */
+    public static Value groupedLinear(
+            Value x, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
+        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
+        Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
+        return flatten(matmul(x, weights.get(0), false, true, bias, scale, x.dtype()));
+    }
+
+    private static Value groupedLinear(
+            GroupedMatmul.Where where,
+            Value x,
+            int rows,
+            List<Value> weights,
+            @Nullable List<Value> biases,
+            @Nullable List<Value> scales) {
+        var extents = weights.stream()
+                .map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1)))
+                .toList();
+        GroupedMatmul op = GroupedMatmul.linear(extents, where, biases != null, scales != null, x.dtype());
+        return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
+    }
+
+    /**
+     * A convolution along the vertices for each group: flat groups [rows, n_g, C] to flat groups [rows, n'_g, O], where
+     * {@link GroupedConv1d#length} gives n'_g. A single group becomes a {@link Conv2d}.
+     *
+     * @param sizes n_g, vertices of each group
+     * @param weights [O, C, 1, k] for each group
+     * @param biases f32 [O] each, or null
+     * @param scales f32 [1] each, or null
+     */
+    public static Value groupedConv1d(
+            Value flat,
+            int rows,
+            List<Integer> sizes,
+            List<Value> weights,
+            @Nullable List<Value> biases,
+            @Nullable List<Value> scales,
+            int stride) {
+        if (weights.size() > 1) {
+            GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
+            return flat.graph()
+                    .apply(op, grouped(flat, weights, biases, scales))
+                    .output(0);
+        }
+        Value w = weights.get(0),
+                bias = biases == null ? null : biases.get(0),
+                scale = scales == null ? null : scales.get(0);
+        Value x = reshape(flat, rows, 1, sizes.get(0), w.dim(1));
+        return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
+    }
+
+    private static List<Value> grouped(
+            Value x, List<Value> weights, @Nullable List<Value> biases, @Nullable List<Value> scales) {
+        List<Value> in = new ArrayList<>(List.of(x));
+        in.addAll(weights);
+        if (biases != null) in.addAll(biases);
+        if (scales != null) in.addAll(scales);
+        return in;
+    }
+
+    private static Value flatten(Value x) {
+        return reshape(x, Math.toIntExact(x.shape().elements()));
     }
 
     /** f(x); see {@link Activation}. */
     public static Value activation(Value x, Activation.Kind kind, double alpha) {
         return x.graph().apply(new Activation(kind, alpha), x).output(0);
-    }
-
-    /** Outputs y, mean, rstd. */
-    public static Node layerNorm(Value x, Value gamma, Value beta, double eps) {
-        return x.graph().apply(new LayerNorm(eps, false), x, gamma, beta);
-    }
-
-    /** Normalises x + residual; outputs y, mean, rstd, x + residual. */
-    public static Node layerNormResidual(Value x, Value residual, Value gamma, Value beta, double eps) {
-        return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
     }
 
     /** a + b; see {@link Binary} for the shapes of b. */
@@ -62,18 +146,57 @@ public final class Ops {
         return mul(x, x.graph().constant(factor, DType.F32, 1));
     }
 
-    /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
-    public static Value sumLeading(Value x, Shape to) {
-        return x.graph().apply(new SumLeading(to, 1), x).output(0);
-    }
-
     /**
      * The gradient that a fused loss has computed, times the gradient of its total. If the total is the root, its
      * gradient is the constant 1 and the multiplication is skipped.
      */
     static Value chain(Value gradient, Value dTotal) {
-        boolean one = dTotal.node().op() instanceof org.cortigan.graph.Leaf.Constant c && c.value() == 1;
+        boolean one = dTotal.node().op() instanceof Leaf.Constant c && c.value() == 1;
         return one ? gradient : mul(gradient, dTotal);
+    }
+
+    /** x in another floating-point type; x itself if it has the type already. */
+    public static Value cast(Value x, DType to) {
+        return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
+    }
+
+    /** Outputs y, mean, rstd. */
+    public static Node layerNorm(Value x, Value gamma, Value beta, double eps) {
+        return x.graph().apply(new LayerNorm(eps, false), x, gamma, beta);
+    }
+
+    /** Normalises x + residual; outputs y, mean, rstd, x + residual. */
+    public static Node layerNormResidual(Value x, Value residual, Value gamma, Value beta, double eps) {
+        return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
+    }
+
+    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
+    public static Value attention(Value qkv, int heads) {
+        return qkv.graph().apply(new Attention(heads), qkv).output(0);
+    }
+
+    /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
+    public static Value sumLeading(Value x, Shape to) {
+        return x.graph().apply(new SumLeading(to, 1), x).output(0);
+    }
+
+    /** Mean over the middle axis of [B, N, C]. */
+    public static Value meanMiddle(Value x) {
+        return x.graph().apply(new MeanMiddle(), x).output(0);
+    }
+
+    /** A view of x with the given extents; x itself if it has them already. */
+    public static Value reshape(Value x, int... dims) {
+        Shape s = Shape.of(dims);
+        return x.shape().equals(s) ? x : x.graph().apply(new Reshape(s), x).output(0);
+    }
+
+    /** Swaps the axes A and B of [A, B, C] or [N, A, B, C]. If A or B is 1, this is a reshape. */
+    public static Value swapLeading(Value x) {
+        SwapLeading op = new SwapLeading();
+        if (x.dim(-3) == 1 || x.dim(-2) == 1)
+            return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
+        return x.graph().apply(op, x).output(0);
     }
 
     /** Elements [from, to) of an axis. */
@@ -131,55 +254,12 @@ public final class Ops {
         return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
     }
 
-    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
-    public static Value attention(Value qkv, int heads) {
-        return qkv.graph().apply(new Attention(heads), qkv).output(0);
-    }
-
-    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
-    public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
-        return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
-    }
-
-    /** (x / 255 - mean) / std of images u8 [B, H, W, 3], in the same layout. */
-    public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
-        return patchify(images, 0, mean, std, out);
-    }
-
-    /** x in another floating-point type; x itself if it has the type already. */
-    public static Value cast(Value x, DType to) {
-        return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
-    }
-
-    /** Mean over the middle axis of [B, N, C]. */
-    public static Value meanMiddle(Value x) {
-        return x.graph().apply(new MeanMiddle(), x).output(0);
-    }
-
-    /** Swaps the axes A and B of [A, B, C] or [N, A, B, C]. If A or B is 1, this is a reshape. */
-    public static Value swapLeading(Value x) {
-        SwapLeading op = new SwapLeading();
-        if (x.dim(-3) == 1 || x.dim(-2) == 1)
-            return reshape(x, op.infer(List.of(x)).get(0).shape().dims());
-        return x.graph().apply(op, x).output(0);
-    }
-
     /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */
     public static Value upsample(Value x) {
         int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
         Value wide = concat(1, reshape(x, b * h * w, c), reshape(x, b * h * w, c));
         Value rows = reshape(wide, b * h, 2 * w * c);
         return reshape(concat(1, rows, rows), b, 2 * h, 2 * w, c);
-    }
-
-    /** scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}. */
-    public static Value conv2d(Value x, Value w, Value bias, Value scale, int sh, int sw, int ph, int pw) {
-        List<Value> in = new ArrayList<>(List.of(x, w));
-        if (bias != null) in.add(bias);
-        if (scale != null) in.add(scale);
-        return x.graph()
-                .apply(new Conv2d(sh, sw, ph, pw, bias != null, scale != null), in)
-                .output(0);
     }
 
     /**
@@ -192,84 +272,13 @@ public final class Ops {
         return GatherGroups.of(x, groups);
     }
 
-    /**
-     * A linear layer for each group: flat groups [rows, K_g] to flat groups [rows, N_g]. A single group becomes a
-     * {@link Matmul}.
-     *
-     * @param weights [N_g, K_g] for each group
-     * @param biases f32 [N_g] each, or null
-     * @param scales f32 [1] each, or null
-     */
-    public static Value groupedLinear(
-            Value flat, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
-        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.FLAT, flat, rows, weights, biases, scales);
-        return groupedLinear(reshape(flat, rows, weights.get(0).dim(1)), weights, biases, scales);
+    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
+    public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
+        return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
     }
 
-    /** A linear layer for each group, where all groups read x [rows, K]; the output is flat. */
-    public static Value groupedLinear(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
-        if (weights.size() > 1) return groupedLinear(GroupedMatmul.Where.SHARED, x, x.dim(0), weights, biases, scales);
-        Value bias = biases == null ? null : biases.get(0), scale = scales == null ? null : scales.get(0);
-        return flatten(matmul(x, weights.get(0), false, true, bias, scale, x.dtype()));
-    }
-
-    private static Value groupedLinear(
-            GroupedMatmul.Where where, Value x, int rows, List<Value> weights, List<Value> biases, List<Value> scales) {
-        var extents = weights.stream()
-                .map(w -> new GroupedMatmul.Extent(rows, w.dim(0), w.dim(1)))
-                .toList();
-        GroupedMatmul op = new GroupedMatmul(
-                extents,
-                where,
-                GroupedMatmul.Where.EACH,
-                false,
-                true,
-                biases != null,
-                scales != null,
-                false,
-                x.dtype());
-        return x.graph().apply(op, grouped(x, weights, biases, scales)).output(0);
-    }
-
-    /**
-     * A convolution along the vertices for each group: flat groups [rows, n_g, C] to flat groups [rows, n'_g, O], where
-     * {@link GroupedConv1d#length} gives n'_g. A single group becomes a {@link Conv2d}.
-     *
-     * @param sizes n_g, vertices of each group
-     * @param weights [O, C, 1, k] for each group
-     * @param biases f32 [O] each, or null
-     * @param scales f32 [1] each, or null
-     */
-    public static Value groupedConv1d(
-            Value flat,
-            int rows,
-            List<Integer> sizes,
-            List<Value> weights,
-            List<Value> biases,
-            List<Value> scales,
-            int stride) {
-        if (weights.size() > 1) {
-            GroupedConv1d op = new GroupedConv1d(rows, List.copyOf(sizes), stride, biases != null, scales != null);
-            return flat.graph()
-                    .apply(op, grouped(flat, weights, biases, scales))
-                    .output(0);
-        }
-        Value w = weights.get(0),
-                bias = biases == null ? null : biases.get(0),
-                scale = scales == null ? null : scales.get(0);
-        Value x = reshape(flat, rows, 1, sizes.get(0), w.dim(1));
-        return flatten(conv2d(x, w, bias, scale, 1, stride, 0, (w.dim(3) - 1) / 2));
-    }
-
-    private static Value flatten(Value x) {
-        return reshape(x, Math.toIntExact(x.shape().elements()));
-    }
-
-    private static List<Value> grouped(Value x, List<Value> weights, List<Value> biases, List<Value> scales) {
-        List<Value> in = new ArrayList<>(List.of(x));
-        in.addAll(weights);
-        if (biases != null) in.addAll(biases);
-        if (scales != null) in.addAll(scales);
-        return in;
+    /** (x / 255 - mean) / std of images u8 [B, H, W, 3], in the same layout. */
+    public static Value normalize(Value images, List<Double> mean, List<Double> std, DType out) {
+        return patchify(images, 0, mean, std, out);
     }
 }

@@ -65,12 +65,24 @@ public record PearsonMoments() implements Op.Update {
 
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1}, {2, 3}, {7, 5}, {13, 101}, {64, 33}, {65, 31}, {130, 70}})
-            for (int before : new int[] {0, 10})
-                for (int n : new TreeSet<>(List.of(0, 1, s[0] - 1, s[0]))) c.add(of(s[0], s[1], before, n, 0));
+        c.addAll(partialBatches(1, 1));
+        c.addAll(partialBatches(2, 3));
+        c.addAll(partialBatches(7, 5));
+        c.addAll(partialBatches(13, 101));
+        c.addAll(partialBatches(64, 33));
+        c.addAll(partialBatches(65, 31));
+        c.addAll(partialBatches(130, 70));
         for (int before : new int[] {0, 10}) c.add(of(70, 45, before, 70, 1000));
         c.add(of(5, 39548, 10, 4, 0));
         c.add(of(64, 39548, 64, 64, 0).benchmark());
+        return c;
+    }
+
+    /** First and later batches of which no row, one row, all rows but one or all rows count. */
+    private static List<OpCase> partialBatches(int b, int v) {
+        List<OpCase> c = new ArrayList<>();
+        for (int before : new int[] {0, 10})
+            for (int n : new TreeSet<>(List.of(0, 1, b - 1, b))) c.add(of(b, v, before, n, 0));
         return c;
     }
 

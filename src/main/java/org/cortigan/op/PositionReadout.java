@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Readout of the feature maps of L layers at a learned position of each vertex (Lurz et al. 2021): y[b, v] = sum_lc
@@ -46,7 +46,7 @@ public record PositionReadout() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph()
                 .apply(new Grad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
                 .outputs();
@@ -98,23 +98,23 @@ public record PositionReadout() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        // B, L, H, W, C, V
-        for (int[] s :
-                new int[][] {{1, 1, 1, 1, 1, 1}, {3, 2, 2, 3, 5, 7}, {2, 1, 5, 4, 33, 37}, {13, 3, 3, 3, 48, 19}})
-            c.add(of(s));
-        c.add(of(new int[] {2, 1, 7, 7, 3, 39548}).noGradient());
-        c.add(of(new int[] {8, 4, 14, 14, 128, 39548}).benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1, 1, 1, 1),
+                of(3, 2, 2, 3, 5, 7),
+                of(2, 1, 5, 4, 33, 37),
+                of(13, 3, 3, 3, 48, 19),
+                of(2, 1, 7, 7, 3, 39548).noGradient(),
+                of(8, 4, 14, 14, 128, 39548).benchmark());
     }
 
-    private static OpCase of(int[] s) {
-        String name = "position_readout " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3] + "x" + s[4] + ", " + s[5];
+    private static OpCase of(int batch, int layers, int height, int width, int channels, int vertices) {
+        String name = "position_readout " + batch + "x" + layers + "x" + height + "x" + width + "x" + channels + ", "
+                + vertices;
         // The error of a position within a pixel scales with the position on the map: H and W count as terms.
-        return OpCase.of(name, 4L * s[1] * s[4] * (s[2] + s[3]) + 8, g -> {
-            Value x = g.normal(s[0], s[1], s[2], s[3], s[4]);
-            Value p = g.moved(DType.F32, r -> points(r, s[5], s[3], s[2]), s[5], 2);
-            Value w = g.normal(s[5], s[1] * s[4]), bias = g.normal(DType.F32, s[5]);
+        return OpCase.of(name, 4L * layers * channels * (height + width) + 8, g -> {
+            Value x = g.normal(batch, layers, height, width, channels);
+            Value p = g.perturbed(DType.F32, r -> points(r, vertices, width, height), vertices, 2);
+            Value w = g.normal(vertices, layers * channels), bias = g.normal(DType.F32, vertices);
             return List.of(g.graph().apply(new PositionReadout(), x, p, w, bias).output(0));
         });
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One matrix-vector product per vertex: y[b, v] = sum_k t[v, b, k] w[v, k] + bias[v]. With t the product of spatial
@@ -34,7 +34,7 @@ public record Readout() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph().apply(new Grad(), dOut.get(0), n.input(0), n.input(1)).outputs();
     }
 
@@ -82,17 +82,18 @@ public record Readout() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        // V, B, K
-        for (int[] s : new int[][] {{1, 1, 1}, {5, 3, 7}, {37, 2, 33}, {131, 5, 16}}) c.add(of(s));
-        c.add(of(new int[] {39548, 2, 3}).noGradient());
-        c.add(of(new int[] {39548, 8, 64}).benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(5, 3, 7),
+                of(37, 2, 33),
+                of(131, 5, 16),
+                of(39548, 2, 3).noGradient(),
+                of(39548, 8, 64).benchmark());
     }
 
-    private static OpCase of(int[] s) {
-        return OpCase.of("readout " + s[0] + "x" + s[1] + "x" + s[2], s[2] + 8L, g -> {
-            Value t = g.normal(s[0], s[1], s[2]), w = g.normal(s[0], s[2]), bias = g.normal(DType.F32, s[0]);
+    private static OpCase of(int vertices, int batch, int k) {
+        return OpCase.of("readout " + vertices + "x" + batch + "x" + k, k + 8L, g -> {
+            Value t = g.normal(vertices, batch, k), w = g.normal(vertices, k), bias = g.normal(DType.F32, vertices);
             return List.of(g.graph().apply(new Readout(), t, w, bias).output(0));
         });
     }

@@ -6,9 +6,10 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** A view of the same elements with another shape. */
-public record Reshape(Shape shape) implements Op.View {
+record Reshape(Shape shape) implements Op.View {
     @Override
     public String name() {
         return "reshape";
@@ -26,7 +27,7 @@ public record Reshape(Shape shape) implements Op.View {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return List.of(Ops.reshape(dOut.get(0), n.input(0).shape().dims()));
     }
 

@@ -10,6 +10,7 @@ import org.cortigan.graph.Node;
 import org.cortigan.graph.Operation;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Spectral normalisation (Miyato et al. 2018) of any number of weights in one node. Inputs for each weight: W [M, N];
@@ -103,12 +104,12 @@ public record SpectralNorm(Mode mode) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return gradients(n, dOut, wanted);
     }
 
-    private static List<Value> gradients(Node n, List<Value> dOut, boolean[] wanted) {
-        List<Value> d = Arrays.asList(new Value[n.inputs().size()]);
+    private static List<@Nullable Value> gradients(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
+        List<@Nullable Value> d = Arrays.asList(new Value[n.inputs().size()]);
         List<Value> lambdaInputs = new ArrayList<>(), gradInputs = new ArrayList<>();
         List<Integer> weights = new ArrayList<>();
         for (int i = 0; i < n.inputs().size() / 5; i++) {
@@ -194,7 +195,7 @@ public record SpectralNorm(Mode mode) implements Op {
         }
 
         @Override
-        public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+        public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
             return gradients(n, dOut, wanted);
         }
     }
@@ -327,13 +328,16 @@ public record SpectralNorm(Mode mode) implements Op {
     public static List<OpCase> cases() {
         List<OpCase> c = new ArrayList<>();
         // Central differences follow the exact singular value, so the check first iterates until u and v converge.
-        for (int[] s : new int[][] {{4, 1}, {1, 4}, {5, 3}}) c.add(product(s[0], s[1], Mode.ADVANCE));
+        c.add(product(4, 1, Mode.ADVANCE));
+        c.add(product(1, 4, Mode.ADVANCE));
+        c.add(product(5, 3, Mode.ADVANCE));
         c.add(products());
         c.add(product(131, 67, Mode.ADVANCE).noGradient());
         c.add(product(39548, 3, Mode.ADVANCE).noGradient());
         // Rows for one warp and for one block of the CUDA kernel, read in vectors and element by element.
-        for (int[] s : new int[][] {{33, 64}, {7, 1100}, {300, 1030}})
-            c.add(product(s[0], s[1], Mode.ADVANCE).noGradient());
+        c.add(product(33, 64, Mode.ADVANCE).noGradient());
+        c.add(product(7, 1100, Mode.ADVANCE).noGradient());
+        c.add(product(300, 1030, Mode.ADVANCE).noGradient());
         c.add(product(33, 65, Mode.MEASURE).noGradient());
         c.add(product(5, 7, "REUSE", SpectralNorm::reuse).noGradient());
         c.add(product(5, 3, "ADVANCE, REUSE", SpectralNorm::advanceThenReuse));

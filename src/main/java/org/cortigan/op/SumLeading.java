@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /**
  * y = scale * sum of x over its leading axes, down to the trailing shape {@code to} or to one element; y is always f32.
  * Gradients of biases and of broadcast operands use it.
  */
-public record SumLeading(Shape to, double scale) implements Op {
+record SumLeading(Shape to, double scale) implements Op {
     @Override
     public String name() {
         return "sum_leading";
@@ -30,7 +30,7 @@ public record SumLeading(Shape to, double scale) implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value x = n.input(0);
         Value zero = x.graph().constant(0, x.dtype(), x.shape().dims());
         return List.of(x.graph()
@@ -90,20 +90,21 @@ public record SumLeading(Shape to, double scale) implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1}, {5, 3}, {39548, 1}, {3, 39548}, {1009, 33}})
-            c.add(OpCase.of(
-                    "sum_leading " + s[0] + "x" + s[1],
-                    s[0],
-                    g -> List.of(g.graph()
-                            .apply(new SumLeading(Shape.of(s[1]), 0.5), g.normal(s[0], s[1]))
-                            .output(0))));
-        for (int[] s : new int[][] {{1576, 3072}, {32, 39548}})
-            c.add(OpCase.of(
-                            "sum_leading " + s[0] + "x" + s[1],
-                            s[0],
-                            g -> List.of(Ops.sumLeading(g.normal(s[0], s[1]), Shape.of(s[1]))))
-                    .benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 0.5),
+                of(5, 3, 0.5),
+                of(39548, 1, 0.5),
+                of(3, 39548, 0.5),
+                of(1009, 33, 0.5),
+                of(1576, 3072, 1).benchmark(),
+                of(32, 39548, 1).benchmark());
+    }
+
+    private static OpCase of(int rows, int columns, double scale) {
+        SumLeading op = new SumLeading(Shape.of(columns), scale);
+        return OpCase.of(
+                "sum_leading " + rows + "x" + columns,
+                rows,
+                g -> List.of(g.graph().apply(op, g.normal(rows, columns)).output(0)));
     }
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Swaps the axes A and B: [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
-public record SwapLeading() implements Op {
+record SwapLeading() implements Op {
     @Override
     public String name() {
         return "swap_leading";
@@ -30,7 +32,7 @@ public record SwapLeading() implements Op {
     }
 
     @Override
-    public List<Value> gradient(Node n, List<Value> dOut, boolean[] wanted) {
+    public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         // dY may be f32 although x is not: a product computes the gradient of its right operand in f32.
         return List.of(Ops.swapLeading(Ops.cast(dOut.get(0), n.input(0).dtype())));
     }
@@ -49,17 +51,19 @@ public record SwapLeading() implements Op {
     }
 
     public static List<OpCase> cases() {
-        List<OpCase> c = new ArrayList<>();
-        for (int[] s : new int[][] {{1, 1, 1}, {2, 5, 3}, {7, 3, 1}, {5, 13, 16}})
-            c.add(OpCase.of(
-                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2], 1, g -> List.of(Ops.swapLeading(g.normal(s)))));
-        for (int[] s : new int[][] {{3, 5, 2, 3}, {1, 4, 3, 2}, {2, 1, 3, 5}})
-            c.add(OpCase.of(
-                    "swap_leading " + s[0] + "x" + s[1] + "x" + s[2] + "x" + s[3],
-                    1,
-                    g -> List.of(Ops.swapLeading(g.normal(s)))));
-        c.add(OpCase.of("swap_leading 32x256x64", 1, g -> List.of(Ops.swapLeading(g.normal(32, 256, 64))))
-                .benchmark());
-        return c;
+        return List.of(
+                of(1, 1, 1),
+                of(2, 5, 3),
+                of(7, 3, 1),
+                of(5, 13, 16),
+                of(3, 5, 2, 3),
+                of(1, 4, 3, 2),
+                of(2, 1, 3, 5),
+                of(32, 256, 64).benchmark());
+    }
+
+    private static OpCase of(int... dims) {
+        String extents = Arrays.stream(dims).mapToObj(Integer::toString).collect(Collectors.joining("x"));
+        return OpCase.of("swap_leading " + extents, 1, g -> List.of(Ops.swapLeading(g.normal(dims))));
     }
 }

@@ -3,4 +3,7 @@
  * Operations: the shapes, gradient, cost, kernel arguments and test cases of each. The kernels are native code. This
  * package uses only {@code graph}.
  */
+@NullMarked
 package org.cortigan.op;
+
+import org.jspecify.annotations.NullMarked;

@@ -6,32 +6,32 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A simulated visual cortex, whose responses are not a linear function of pixels. The seed determines what each vertex
  * responds to.
  *
- * <p>Features of a photograph at 64 x 64 pixels: energy of quadrature Gabor pairs at three scales and six orientations
- * (Adelson and Bergen 1985), divided by the local energy over orientations (Heeger 1992), and colour opponency on an 8
- * x 8 grid. A vertex of V1 to V3 sums a few orientations of one scale under a Gaussian receptive field, compresses the
- * sum by a power (Kay et al. 2013) and subtracts the energy of the whole field. The receptive field lies in the
- * opposite half of the visual field and grows with area and eccentricity. A vertex of a higher area reads conjunctions:
- * products of rectified, pooled features, some of which its region shares. Vertices in no region respond weakly to a
- * few conjunctions. Every vertex has its own signal variance; noise ceilings run from 0 to about 0.8.
+ * <p>Every vertex reads {@link PhotoFeatures}. A vertex of V1 to V3 sums a few orientations of one scale under a
+ * Gaussian receptive field, compresses the sum by a power (Kay et al. 2013) and subtracts the energy of the whole
+ * field. The receptive field lies in the opposite half of the visual field and grows with area and eccentricity. A
+ * vertex of a higher area reads conjunctions: products of rectified, pooled features, some of which its region shares.
+ * Vertices in no region respond weakly to a few conjunctions. Every vertex has its own signal variance; noise ceilings
+ * run from 0 to about 0.8.
  */
 final class SimulatedCortex {
-    static final int SIDE = 64;
-    private static final int ORIENTATIONS = 6, SCALES = 3, COLOUR_GRID = 8, POOL = 4, UNITS = 384, TAPS = 20;
-    private static final int[] GRID = {32, 16, 8};
-    private static final int FEATURES = ORIENTATIONS * (32 * 32 + 16 * 16 + 8 * 8) + 3 * COLOUR_GRID * COLOUR_GRID;
-    private static final int POOLED = POOL * POOL * (ORIENTATIONS * SCALES + 3);
+    private static final int ORIENTATIONS = PhotoFeatures.ORIENTATIONS, SCALES = PhotoFeatures.SCALES;
+    private static final int FEATURES = PhotoFeatures.FEATURES, UNITS = 384, TAPS = 20;
+
+    private static final List<String> VISUAL = List.of("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4");
 
     /** Classes with their ROIs in the order of the ids in the challenge's mappings. */
     static final Map<String, List<String>> CLASSES = new LinkedHashMap<>();
 
     static {
-        CLASSES.put("prf-visualrois", List.of("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"));
+        CLASSES.put("prf-visualrois", VISUAL);
         CLASSES.put("floc-bodies", List.of("EBA", "FBA-1", "FBA-2", "mTL-bodies"));
         CLASSES.put("floc-faces", List.of("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"));
         CLASSES.put("floc-places", List.of("OPA", "PPA", "RSC"));
@@ -46,7 +46,7 @@ final class SimulatedCortex {
 
     static {
         double at = 0;
-        for (String r : CLASSES.get("prf-visualrois")) {
+        for (String r : VISUAL) {
             double w = r.startsWith("V1") ? 0.045 : r.equals("hV4") ? 0.025 : 0.035;
             PLACE.put(r, new double[] {at, at + w});
             at += w;
@@ -117,58 +117,19 @@ final class SimulatedCortex {
     private final int[][] unit = new int[UNITS][2];
 
     private final float[][] threshold = new float[UNITS][2];
-    private final float[][][] even = new float[SCALES][ORIENTATIONS][];
-    private final float[][][] odd = new float[SCALES][ORIENTATIONS][];
+    private final PhotoFeatures photo = new PhotoFeatures();
     final Hemisphere[] hemispheres = new Hemisphere[2];
 
     /** @param present whether an ROI exists in the left (0) or right (1) hemisphere */
     SimulatedCortex(long seed, int left, int right, java.util.function.BiPredicate<String, Integer> present) {
-        filters();
         SplittableRandom r = new SplittableRandom(seed);
         for (int u = 0; u < UNITS; u++)
             for (int k = 0; k < 2; k++) {
-                unit[u][k] = r.nextInt(POOLED);
+                unit[u][k] = r.nextInt(PhotoFeatures.POOLED);
                 threshold[u][k] = (float) (0.1 + 0.25 * r.nextDouble());
             }
         hemispheres[0] = hemisphere(true, left, r.split(), present);
         hemispheres[1] = hemisphere(false, right, r.split(), present);
-    }
-
-    private void filters() {
-        for (int s = 0; s < SCALES; s++) {
-            int n = 4 << s; // half width: 4, 8, 16
-            double sigma = n / 2.2, frequency = 0.9 / n;
-            for (int o = 0; o < ORIENTATIONS; o++) {
-                double a = Math.PI * o / ORIENTATIONS, c = StrictMath.cos(a), d = StrictMath.sin(a);
-                int w = 2 * n + 1;
-                float[] e = new float[w * w], q = new float[w * w];
-                double sum = 0, norm = 0;
-                for (int y = -n; y <= n; y++)
-                    for (int x = -n; x <= n; x++) {
-                        double g = StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)),
-                                p = 2 * Math.PI * frequency * (c * x + d * y);
-                        int i = (y + n) * w + x + n;
-                        e[i] = (float) (g * StrictMath.cos(p));
-                        q[i] = (float) (g * StrictMath.sin(p));
-                        sum += e[i];
-                        norm += g;
-                    }
-                for (int i = 0; i < e.length; i++) { // Remove the response to uniform light.
-                    int y = i / w - n, x = i % w - n;
-                    e[i] -= (float) (sum / norm * StrictMath.exp(-(x * x + y * y) / (2 * sigma * sigma)));
-                    e[i] /= (float) norm;
-                    q[i] /= (float) norm;
-                }
-                even[s][o] = e;
-                odd[s][o] = q;
-            }
-        }
-    }
-
-    private static int base(int scale) {
-        int at = 0;
-        for (int s = 0; s < scale; s++) at += ORIENTATIONS * GRID[s] * GRID[s];
-        return at;
     }
 
     private Hemisphere hemisphere(
@@ -177,7 +138,7 @@ final class SimulatedCortex {
         // The end of the line has no ROI, because 5350 of 19004 vertices of the challenge's first subject lie in no
         // functional ROI.
         Map<String, int[]> units = new LinkedHashMap<>();
-        String[] region = new String[n];
+        @Nullable String[] region = new String[n];
         for (Map.Entry<String, List<String>> c : CLASSES.entrySet()) {
             int[] mask = new int[n];
             for (int i = 0; i < c.getValue().size(); i++) {
@@ -186,7 +147,7 @@ final class SimulatedCortex {
                 for (int k = 0; k < own.length; k++) own[k] = r.nextInt(UNITS);
                 units.put(roi, own);
                 if (!present.test(roi, isLeft ? 0 : 1)) continue;
-                double[] p = PLACE.get(roi);
+                double[] p = Objects.requireNonNull(PLACE.get(roi), "no place of ROI " + roi);
                 for (int v = (int) (p[0] * n); v < (int) (p[1] * n); v++) {
                     // ROIs have ragged edges and holes; streams do not.
                     if (!c.getKey().equals("streams") && r.nextInt(12) == 0) continue;
@@ -200,7 +161,7 @@ final class SimulatedCortex {
         return h;
     }
 
-    private void vertex(Hemisphere h, int v, String region, Map<String, int[]> units, SplittableRandom r) {
+    private void vertex(Hemisphere h, int v, @Nullable String region, Map<String, int[]> units, SplittableRandom r) {
         boolean primary = region != null && region.matches("V[123][vd]|early");
         h.early[v] = primary;
         double u = r.nextDouble(), t = r.nextDouble();
@@ -209,19 +170,28 @@ final class SimulatedCortex {
         h.ceiling[v] = r.nextInt(25) == 0
                 ? 0
                 : (float) (top * (0.15 + 0.85 * u) * (0.45 + 0.55 * t) * (region == null ? 0.7 : 1));
+        if (region != null && primary) receptiveField(h, v, region, r);
+        else conjunctions(h, v, region == null ? null : units.get(region), r);
+    }
+
+    /** A vertex of a higher area or of no region: ten units, some of which are those of its region. */
+    private static void conjunctions(Hemisphere h, int v, int @Nullable [] own, SplittableRandom r) {
         int at = v * TAPS;
-        if (!primary) {
-            int[] own = region == null ? null : units.get(region);
-            for (int k = 0; k < 10; k++) {
-                boolean shared = own != null && k < 7;
-                h.tap[at + k] =
-                        (short) (shared ? own[(int) (own.length * r.nextDouble() * r.nextDouble())] : r.nextInt(UNITS));
-                // Half of the conjunctions suppress: a region prefers some contents over others, not any over none.
-                double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
-                h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
-            }
-            return;
+        for (int k = 0; k < 10; k++) {
+            boolean shared = own != null && k < 7;
+            h.tap[at + k] = (short)
+                    (own != null && shared
+                            ? own[(int) (own.length * r.nextDouble() * r.nextDouble())]
+                            : r.nextInt(UNITS));
+            // Half of the conjunctions suppress: a region prefers some contents over others, not any over none.
+            double w = shared ? 0.4 + r.nextDouble() : r.nextDouble();
+            h.weight[at + k] = (float) ((h.tap[at + k] & 1) == 0 ? w : -w);
         }
+    }
+
+    /** A vertex of an early area: features of one scale and two orientations under a Gaussian. */
+    private static void receptiveField(Hemisphere h, int v, String region, SplittableRandom r) {
+        int at = v * TAPS;
         int area = region.charAt(0) == 'V' ? region.charAt(1) - '0' : 2;
         double eccentricity = 0.04 + 0.44 * r.nextDouble() * r.nextDouble() + 0.02 * r.nextDouble();
         double angle = Math.PI * (r.nextDouble() - 0.5);
@@ -231,7 +201,7 @@ final class SimulatedCortex {
         double x = 0.5 + side * eccentricity * StrictMath.cos(angle), y = 0.5 - eccentricity * StrictMath.sin(angle);
         double sigma = (0.02 + 0.12 * eccentricity) * area;
         int s = Math.min(SCALES - 1, (int) (r.nextDouble() * 1.4 + eccentricity * 3)),
-                g = GRID[s],
+                g = PhotoFeatures.grid(s),
                 o = r.nextInt(ORIENTATIONS);
         int span = s == 0 ? 4 : s == 1 ? 3 : 2;
         int x0 = clamp((int) (x * g - span / 2.0 + 0.5), g - span),
@@ -242,7 +212,7 @@ final class SimulatedCortex {
                 double dx = (x0 + j + 0.5) / g - x, dy = (y0 + i + 0.5) / g - y;
                 double w = StrictMath.exp(-(dx * dx + dy * dy) / (2 * sigma * sigma + 1.0 / (g * g)));
                 for (int k = 0; k < 2; k++) { // The preferred orientation and, weaker, its neighbour.
-                    int f = base(s) + ((o + k) % ORIENTATIONS * g + y0 + i) * g + x0 + j;
+                    int f = PhotoFeatures.base(s) + ((o + k) % ORIENTATIONS * g + y0 + i) * g + x0 + j;
                     taps.add(new float[] {f, (float) (w * (k == 0 ? 1 : 0.4))});
                 }
             }
@@ -260,91 +230,17 @@ final class SimulatedCortex {
 
     /** Features of a photograph u8 [64, 64, 3], then its units, then the mean energy. Thread-safe. */
     float[] features(byte[] rgb) {
-        float[] grey = new float[SIDE * SIDE];
-        for (int i = 0; i < grey.length; i++)
-            grey[i] =
-                    (0.299f * (rgb[3 * i] & 0xff) + 0.587f * (rgb[3 * i + 1] & 0xff) + 0.114f * (rgb[3 * i + 2] & 0xff))
-                            / 255;
         float[] f = new float[FEATURES + UNITS + 1];
-        for (int s = 0; s < SCALES; s++) {
-            int g = GRID[s], n = 4 << s, w = 2 * n + 1, stride = SIDE / g, at = base(s);
-            // Pad once, with repeated edges.
-            int side = SIDE + 2 * n;
-            float[] p = new float[side * side];
-            for (int y = 0; y < side; y++)
-                for (int x = 0; x < side; x++)
-                    p[y * side + x] = grey[clamp(y - n, SIDE - 1) * SIDE + clamp(x - n, SIDE - 1)];
-            for (int o = 0; o < ORIENTATIONS; o++) {
-                float[] e = even[s][o], q = odd[s][o];
-                for (int i = 0; i < g; i++)
-                    for (int j = 0; j < g; j++) {
-                        float a = 0, b = 0;
-                        int corner = (i * stride + stride / 2) * side + j * stride + stride / 2;
-                        for (int y = 0; y < w; y++) {
-                            int src = corner + y * side, k = y * w;
-                            for (int x = 0; x < w; x++) {
-                                a += p[src + x] * e[k + x];
-                                b += p[src + x] * q[k + x];
-                            }
-                        }
-                        f[at + (o * g + i) * g + j] = (float) Math.sqrt(a * a + b * b);
-                    }
-            }
-            for (int k = 0; k < g * g; k++) {
-                float local = 0.02f;
-                for (int o = 0; o < ORIENTATIONS; o++) local += f[at + o * g * g + k];
-                for (int o = 0; o < ORIENTATIONS; o++)
-                    f[at + o * g * g + k] = ORIENTATIONS * f[at + o * g * g + k] / (local + 0.1f);
-            }
-        }
-        int colour = base(SCALES), cell = SIDE / COLOUR_GRID;
-        for (int i = 0; i < COLOUR_GRID; i++)
-            for (int j = 0; j < COLOUR_GRID; j++) {
-                int red = 0, green = 0, blue = 0;
-                for (int y = 0; y < cell; y++)
-                    for (int x = 0; x < cell; x++) {
-                        int k = 3 * ((i * cell + y) * SIDE + j * cell + x);
-                        red += rgb[k] & 0xff;
-                        green += rgb[k + 1] & 0xff;
-                        blue += rgb[k + 2] & 0xff;
-                    }
-                float n = cell * cell * 255f;
-                int k = colour + 3 * (i * COLOUR_GRID + j);
-                f[k] = 0.5f + (red - green) / n;
-                f[k + 1] = 0.5f + (0.5f * (red + green) - blue) / n;
-                f[k + 2] = (red + green + blue) / (3 * n);
-            }
-        float[] pooled = pool(f);
+        photo.write(rgb, f);
+        float[] pooled = PhotoFeatures.pool(f);
         for (int u = 0; u < UNITS; u++) {
             float a = pooled[unit[u][0]] - threshold[u][0], b = pooled[unit[u][1]] - threshold[u][1];
             f[FEATURES + u] = a > 0 && b > 0 ? (float) Math.sqrt(a * b) : 0;
         }
         float energy = 0;
-        for (int i = 0; i < base(SCALES); i++) energy += f[i];
-        f[FEATURES + UNITS] = energy / base(SCALES);
+        for (int i = 0; i < PhotoFeatures.ENERGIES; i++) energy += f[i];
+        f[FEATURES + UNITS] = energy / PhotoFeatures.ENERGIES;
         return f;
-    }
-
-    /** Averages every feature map to a 4 x 4 grid. */
-    private static float[] pool(float[] f) {
-        float[] p = new float[POOLED];
-        int out = 0;
-        for (int s = 0; s < SCALES; s++)
-            for (int o = 0; o < ORIENTATIONS; o++) out = pool(f, base(s) + o * GRID[s] * GRID[s], 1, GRID[s], p, out);
-        for (int c = 0; c < 3; c++) out = pool(f, base(SCALES) + c, 3, COLOUR_GRID, p, out);
-        return p;
-    }
-
-    private static int pool(float[] f, int at, int stride, int g, float[] p, int out) {
-        int cell = g / POOL;
-        for (int i = 0; i < POOL; i++)
-            for (int j = 0; j < POOL; j++) {
-                float s = 0;
-                for (int y = 0; y < cell; y++)
-                    for (int x = 0; x < cell; x++) s += f[at + stride * ((i * cell + y) * g + j * cell + x)];
-                p[out++] = s / (cell * cell);
-            }
-        return out;
     }
 
     /**

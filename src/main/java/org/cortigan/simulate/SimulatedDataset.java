@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
@@ -23,6 +24,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a simulated subject in exactly the challenge's layout, from any photographs. The response to an image is the
@@ -95,7 +97,10 @@ public final class SimulatedDataset {
         }
         Map<String, boolean[]> present = presence(o.subject);
         SimulatedCortex cortex = new SimulatedCortex(
-                o.seed * 1000003L + o.subject, vertices[0], vertices[1], (r, h) -> present.get(r)[h]);
+                o.seed * 1000003L + o.subject,
+                vertices[0],
+                vertices[1],
+                (r, h) -> Objects.requireNonNull(present.get(r), "no presence of ROI " + r)[h]);
         Photos photos = new Photos(o.photographs, o.seed);
         log.accept("calibrating " + (vertices[0] + vertices[1]) + " vertices");
         int n = Math.min(CALIBRATION, o.training);
@@ -142,7 +147,7 @@ public final class SimulatedDataset {
     }
 
     private static byte[] small(Images.Rgb image) {
-        return image.resize(SimulatedCortex.SIDE, SimulatedCortex.SIDE).pixels();
+        return image.resize(PhotoFeatures.SIDE, PhotoFeatures.SIDE).pixels();
     }
 
     /** Crops of the photographs. Seed, split and index determine photograph, position and size of a crop. */
@@ -151,7 +156,8 @@ public final class SimulatedDataset {
         private final List<Path> files;
         private final long seed;
         private final int[] order;
-        private final Images.Rgb[] kept;
+        /** The photographs in memory; null if there are too many. */
+        private final Images.Rgb @Nullable [] kept;
 
         Photos(List<Path> files, long seed) {
             if (files.isEmpty())

@@ -8,6 +8,7 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.exec.Device;
 import org.cortigan.jni.Memory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Prepares batches ahead of the training loop, on its own thread. The content of a batch depends on the seed and the
@@ -60,7 +61,7 @@ final class BatchLoader implements AutoCloseable {
     private final ArrayBlockingQueue<Batch> full = new ArrayBlockingQueue<>(AHEAD);
     private final List<Batch> all = new ArrayList<>();
     private final Thread thread;
-    private volatile Throwable failure;
+    private volatile @Nullable Throwable failure;
 
     /**
      * Starts the thread.
@@ -89,7 +90,8 @@ final class BatchLoader implements AutoCloseable {
         try {
             int n = batching.images.length;
             long perEpoch = batching.stepsPerEpoch(), epoch = -1;
-            int[] order = null, partner = null;
+            int[] order = {};
+            int[] partner = null;
             for (long step = first; step < last; step++) {
                 if (step / perEpoch != epoch) {
                     epoch = step / perEpoch;
@@ -113,7 +115,7 @@ final class BatchLoader implements AutoCloseable {
      * @param first position of the batch in {@code order}
      * @param partner for each photograph the one whose responses it gets; null for its own
      */
-    private void fill(Batch b, int[] order, int first, int[] partner) {
+    private void fill(Batch b, int[] order, int first, int @Nullable [] partner) {
         b.images.clear();
         b.responses.clear();
         for (int k = 0; k < batching.batch; k++) {

@@ -25,7 +25,7 @@ public final class EventWriter implements AutoCloseable {
     /** Creates a file in a folder, which is created if it does not exist. */
     public EventWriter(Path folder) {
         String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
-        Path p = null;
+        Path p = folder;
         FileChannel f = null;
         try {
             Files.createDirectories(folder);
@@ -35,7 +35,7 @@ public final class EventWriter implements AutoCloseable {
                 if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             }
         } catch (IOException e) {
-            throw failed(p == null ? folder : p, e);
+            throw failed(p, e);
         }
         path = p;
         file = f;

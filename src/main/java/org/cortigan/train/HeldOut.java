@@ -12,6 +12,7 @@ import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The test split of a subject with its responses, which training never reads. Simulated data sets have such responses;
@@ -59,7 +60,7 @@ public final class HeldOut extends CachedSubject {
      * @param unit unit of the values in the files
      * @return null if the subject has no noise ceilings
      */
-    public static NoiseCeiling ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
+    public static @Nullable NoiseCeiling ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
         return s.noiseCeiling()
                 .map(c -> NoiseCeiling.concat(
                         NoiseCeiling.of(s.folder() + "/lh_noise_ceiling.npy", c[0], unit),

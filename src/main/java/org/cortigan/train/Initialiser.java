@@ -15,6 +15,7 @@ import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Init;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
+import org.jspecify.annotations.Nullable;
 
 /** Sets the initial values of the variables of a run. */
 final class Initialiser {
@@ -43,6 +44,7 @@ final class Initialiser {
      * @return the content of {@code train.init}, or null if it names no file
      * @throws org.cortigan.InputException if the file does not fit the model
      */
+    @Nullable
     PretrainedVit initialise(ModelConfig model, TrainSettings train) {
         PretrainedVit pretrained = train.init().isEmpty() ? null : PretrainedVit.load(Path.of(train.init()), model);
         Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
@@ -59,8 +61,8 @@ final class Initialiser {
 
     private void write(Weights.Spec s, float[] values) {
         vars.find(s.name()).write(values);
-        Storage average = vars.find(Weights.AVERAGE + s.name());
-        if (average != null) average.write(values);
+        String average = Weights.AVERAGE + s.name();
+        if (vars.has(average)) vars.find(average).write(values);
     }
 
     private void initialiseSpectralNorm(Weights.Spec s, long seed) {

@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
@@ -52,7 +53,10 @@ public final class ModelSoup {
         SafeTensors.Writer w = new SafeTensors.Writer(out)
                 .metadata("format", "pt")
                 .metadata(Model.FORMAT, Checkpoint.VERSION)
-                .metadata(Model.CONFIG, Json.compact(config.toMap()))
+                .metadata(
+                        Model.CONFIG,
+                        Json.compact(
+                                Objects.requireNonNull(config, "no checkpoints").toMap()))
                 .metadata(
                         "cortigan.averaged",
                         Json.compact(checkpoints.stream().map(Path::toString).toList()));

@@ -9,6 +9,7 @@ import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Random data for timing steps, the same in every process: photographs of uniform noise, u8 [S, S, 3], and responses of
@@ -21,7 +22,7 @@ public record RandomData(int count, int leftVertices, int rightVertices, int ima
     /** For ROI groupings: 25 equal regions, the number of the challenge's functional ROIs with the remainder. */
     @Override
     public List<Region> regions(
-            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+            String grouping, Regions.Order order, @Nullable Path meshes, int minVertices, Consumer<String> log) {
         if (grouping.equals(Regions.ALL) || grouping.equals(Regions.HEMISPHERE))
             return Regions.of(grouping, Regions.Order.STORED, leftVertices, rightVertices);
         int v = leftVertices + rightVertices, n = 25;

@@ -17,6 +17,7 @@ import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.model.FlatKeys;
 import org.cortigan.model.ModelConfig;
+import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.Dump;
 import org.snakeyaml.engine.v2.api.DumpSettings;
 import org.snakeyaml.engine.v2.api.Load;
@@ -185,7 +186,10 @@ public final class Recipe {
             return o == null ? Map.of() : Json.object(o, where);
         } catch (YamlEngineException e) {
             throw new InputException(
-                    where, "is not valid YAML: " + e.getMessage().replaceAll("\\s+", " "), "Correct that line", e);
+                    where,
+                    "is not valid YAML: " + String.valueOf(e.getMessage()).replaceAll("\\s+", " "),
+                    "Correct that line",
+                    e);
         }
     }
 
@@ -208,7 +212,7 @@ public final class Recipe {
         return with(key, value, key);
     }
 
-    private Recipe with(String key, Object value, String where) {
+    private Recipe with(String key, @Nullable Object value, String where) {
         return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where));
     }
 

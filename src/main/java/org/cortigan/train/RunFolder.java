@@ -15,6 +15,7 @@ import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events
@@ -24,7 +25,8 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     private final Path folder;
     private final EventWriter events;
     private final Path csv;
-    private List<String> columns;
+    /** Columns of metrics.csv; null before its first line. */
+    private @Nullable List<String> columns;
 
     /**
      * Creates or continues the files of a run.

@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.io.Json;
@@ -83,7 +84,7 @@ final class RunState {
         }
 
         private static SubjectState of(Settings json) {
-            List<?> sums = (List<?>) json.values().get("sums");
+            List<?> sums = list(json.values(), "sums");
             SubjectState s = new SubjectState(sums.size(), json.whole("regions"));
             s.step = json.whole("step");
             s.generator = UpdateCount.of(json, "applied", "missed");
@@ -190,7 +191,7 @@ final class RunState {
     static RunState of(Map<String, Object> values, String where) {
         Settings json = Settings.of(where, values);
         List<SubjectState> subjects = new ArrayList<>();
-        for (Object subject : (List<?>) values.get("subjects"))
+        for (Object subject : list(values, "subjects"))
             subjects.add(SubjectState.of(Settings.of(where, Json.object(subject, where))));
         RunState s = new RunState(json.whole("steps_per_epoch"), json.whole("seed"), subjects);
         s.step = json.whole("step");
@@ -199,6 +200,10 @@ final class RunState {
         s.skippedInARow = (int) json.whole("skipped_in_a_row");
         s.best = Double.parseDouble(json.text("best"));
         return s;
+    }
+
+    private static List<?> list(Map<String, Object> values, String key) {
+        return (List<?>) Objects.requireNonNull(values.get(key), key);
     }
 
     private static boolean isSet(Settings json, String key) {

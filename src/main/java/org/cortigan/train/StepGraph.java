@@ -223,9 +223,9 @@ public final class StepGraph {
                                     List.of(gradients),
                                     rate,
                                     spec -> Generator.isSubjectsOwn(spec) ? own : shared));
-            for (Weights.Spec state : generator.states()) updated(state.name(), generator.now(state.name()));
-            updated("g", generator.now(generator.specs().get(0).name()));
-            if (hasOwnHead()) updated("head", generator.now(firstOfHead().name()));
+            for (Weights.Spec state : generator.states()) updated(state.name(), generator.current(state.name()));
+            updated("g", generator.current(generator.specs().get(0).name()));
+            if (hasOwnHead()) updated("head", generator.current(firstOfHead().name()));
         }
     }
 

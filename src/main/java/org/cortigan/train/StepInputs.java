@@ -3,9 +3,11 @@ package org.cortigan.train;
 
 import java.nio.ByteBuffer;
 import java.util.EnumSet;
+import java.util.Objects;
 import java.util.Set;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes the inputs of a step. The constructor binds every input and fails if the step lacks one, or has one that this
@@ -22,13 +24,13 @@ final class StepInputs {
 
     private final Session session;
     private final Set<StepInput> unbound;
-    private final Batch batch;
-    private final Resident resident;
+    private final @Nullable Batch batch;
+    private final @Nullable Resident resident;
     private final Storage lossWeights;
     private final Storage generatorRate;
     private final Storage generatorUpdate;
-    private final Storage headUpdate;
-    private final Discriminators discriminators;
+    private final @Nullable Storage headUpdate;
+    private final @Nullable Discriminators discriminators;
 
     /** @throws IllegalStateException if the inputs of the step differ from those that this class writes */
     StepInputs(StepGraph step, Session session) {
@@ -67,8 +69,9 @@ final class StepInputs {
             resident.imageRows.write(from.imageRows);
             resident.responseRows.write(from.responseRows);
         } else {
-            batch.images.write(from.images);
-            batch.responses.write(from.responses);
+            Batch to = Objects.requireNonNull(batch, "the step has no batch");
+            to.images.write(from.images);
+            to.responses.write(from.responses);
         }
     }
 
@@ -79,8 +82,9 @@ final class StepInputs {
      * @param responseOffset position of the first response in all responses, in bytes
      */
     void writeResident(ByteBuffer images, long imageOffset, ByteBuffer responses, long responseOffset) {
-        resident.images.write(images, imageOffset);
-        resident.responses.write(responses, responseOffset);
+        Resident to = Objects.requireNonNull(resident, "the data are not resident");
+        to.images.write(images, imageOffset);
+        to.responses.write(responses, responseOffset);
     }
 
     /** Writes the generator's loss weights, learning rate and update number. */

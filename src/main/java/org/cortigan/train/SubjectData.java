@@ -8,6 +8,7 @@ import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
+import org.jspecify.annotations.Nullable;
 
 /** The training split of a challenge subject. Its photographs are decoded once into a cache. */
 public final class SubjectData extends CachedSubject {
@@ -29,7 +30,7 @@ public final class SubjectData extends CachedSubject {
 
     @Override
     public List<Region> regions(
-            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+            String grouping, Regions.Order order, @Nullable Path meshes, int minVertices, Consumer<String> log) {
         return Regions.of(grouping, order, meshes, minVertices, subject, log);
     }
 }

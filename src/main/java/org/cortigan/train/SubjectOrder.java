@@ -9,7 +9,7 @@ final class SubjectOrder {
     private final long[] batches;
     private final long seed;
     private final long stepsPerEpoch;
-    private int[] order;
+    private int[] order = {};
     private long orderedEpoch = -1;
 
     /** @param batches batches per epoch of each subject */

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
@@ -13,6 +14,7 @@ import org.cortigan.jni.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.nn.Weights;
+import org.jspecify.annotations.Nullable;
 
 /** Runs the training steps of one subject: its session, its batches and its state. */
 final class SubjectSteps implements AutoCloseable {
@@ -32,10 +34,11 @@ final class SubjectSteps implements AutoCloseable {
 
     private RunState.SubjectState state;
     private boolean uploaded;
-    private BatchLoader loader;
+    /** Null before {@link #begin} and after {@link #end}. */
+    private @Nullable BatchLoader loader;
 
     /** Predicts the validation photographs during a run; null without a validation split. */
-    private Predictor predictor;
+    private @Nullable Predictor predictor;
 
     /** @param arena memory that the sessions of all subjects share, because only one of them runs at a time */
     SubjectSteps(
@@ -147,6 +150,10 @@ final class SubjectSteps implements AutoCloseable {
         loader = loader(state.step, stepsPerEpoch() * epochs);
     }
 
+    private static <T> T begun(@Nullable T resource) {
+        return Objects.requireNonNull(resource, "the run has not begun");
+    }
+
     /** Frees the resources of {@link #begin}. */
     void end() {
         if (loader != null) loader.close();
@@ -165,7 +172,7 @@ final class SubjectSteps implements AutoCloseable {
      * @param pending whether the previous step of the run was also this subject's and its losses are not known yet
      */
     void run(StepSchedule schedule, long step, long update, boolean pending) {
-        BatchLoader.Batch batch = loader.next();
+        BatchLoader.Batch batch = begun(loader).next();
         write(batch, schedule, step, update, pending);
         session.run();
         inFlight.addLast(batch);
@@ -194,7 +201,7 @@ final class SubjectSteps implements AutoCloseable {
      */
     void takeLosses(int runsAgo) {
         losses.read(runsAgo);
-        loader.done(inFlight.removeFirst());
+        begun(loader).done(inFlight.removeFirst());
         state.step++;
         state.generator.count(losses.generatorUpdated());
         if (losses.hasDiscriminators()) state.discriminators.count(losses.discriminatorsUpdated());
@@ -230,7 +237,7 @@ final class SubjectSteps implements AutoCloseable {
 
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
-        return Ensemble.evaluate(predictor, setup.data(), setup.split().validation())
+        return Ensemble.evaluate(begun(predictor), setup.data(), setup.split().validation())
                 .r();
     }
 

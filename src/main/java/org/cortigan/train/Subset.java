@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A subset of a data set.
@@ -21,7 +22,7 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
 
     @Override
     public List<Region> regions(
-            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+            String grouping, Regions.Order order, @Nullable Path meshes, int minVertices, Consumer<String> log) {
         return all.regions(grouping, order, meshes, minVertices, log);
     }
 

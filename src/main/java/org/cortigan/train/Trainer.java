@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Region;
@@ -16,6 +17,7 @@ import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.plan.PlanReport;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Trains a model from a recipe, for one subject or for several subjects with a shared backbone. With several subjects,
@@ -30,18 +32,18 @@ public final class Trainer implements AutoCloseable {
     private final Recipe recipe;
     private final TrainSettings train;
     private final Device device;
-    private final Path folder;
+    private final @Nullable Path folder;
     private final Variables vars;
     private final Subjects subjects;
     private final SubjectOrder order;
     private final StepSchedule schedule;
     private final Initialiser initialiser;
-    private final PretrainedVit pretrained;
+    private final @Nullable PretrainedVit pretrained;
     private final List<TrainerListener> listeners = new ArrayList<>();
     private RunState state;
 
     /** The subject of the last step, while the losses of that step are not read; null otherwise. */
-    private SubjectSteps pending;
+    private @Nullable SubjectSteps pending;
 
     private volatile boolean stopRequested;
 
@@ -51,7 +53,7 @@ public final class Trainer implements AutoCloseable {
      * @param folder folder of the checkpoints; null for no checkpoints
      * @throws InputException if recipe, data and device do not fit together
      */
-    public Trainer(Recipe recipe, TrainingData data, Device device, Path folder) {
+    public Trainer(Recipe recipe, TrainingData data, Device device, @Nullable Path folder) {
         this(recipe, Map.of("", data), device, folder, s -> {});
     }
 
@@ -64,14 +66,24 @@ public final class Trainer implements AutoCloseable {
      * @throws InputException if recipe, data and device do not fit together
      */
     public Trainer(
-            Recipe recipe, Map<String, ? extends TrainingData> sets, Device device, Path folder, Consumer<String> log) {
+            Recipe recipe,
+            Map<String, ? extends TrainingData> sets,
+            Device device,
+            @Nullable Path folder,
+            Consumer<String> log) {
         this.recipe = recipe;
         this.folder = folder;
         train = TrainSettings.of(recipe);
         StepSettings settings = StepSettings.of(recipe, subjects(sets), train.compute());
         this.device = train.withPrecision(device);
         List<SubjectSetup> setups = settings.model().subjects().stream()
-                .map(s -> SubjectSetup.of(recipe, train, settings, s, sets.get(s.name()), log))
+                .map(s -> SubjectSetup.of(
+                        recipe,
+                        train,
+                        settings,
+                        s,
+                        Objects.requireNonNull(sets.get(s.name()), "no data of the subject"),
+                        log))
                 .toList();
         MemoryBudget budget = new MemoryBudget(this.device, setups, train);
         boolean resident = budget.isDataResident();
@@ -97,7 +109,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     /** The content of the file {@code train.init}; null if the recipe names no file. */
-    public PretrainedVit pretrained() {
+    public @Nullable PretrainedVit pretrained() {
         return pretrained;
     }
 
@@ -240,7 +252,7 @@ public final class Trainer implements AutoCloseable {
      * @param runsAgo runs of the subject's session since that step
      */
     private void takeLosses(long done, int runsAgo) {
-        SubjectSteps subject = pending;
+        SubjectSteps subject = Objects.requireNonNull(pending, "no step is pending");
         pending = null;
         subject.takeLosses(runsAgo);
         state.countStep(subject.generatorUpdated(), subject.allUpdated());
@@ -288,9 +300,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     Storage storage(String variable) {
-        Storage s = vars.find(variable);
-        if (s == null) throw new IllegalArgumentException("no variable '" + variable + "'");
-        return s;
+        return vars.find(variable);
     }
 
     /** Names of all parameters and states. */

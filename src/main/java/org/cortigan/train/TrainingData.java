@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
+import org.jspecify.annotations.Nullable;
 
 /** Photographs with their responses, by index. During a run, the batch loader reads the data on another thread. */
 public interface TrainingData {
@@ -31,7 +32,7 @@ public interface TrainingData {
      * @see Regions#of
      */
     default List<Region> regions(
-            String grouping, Regions.Order order, Path meshes, int minVertices, Consumer<String> log) {
+            String grouping, Regions.Order order, @Nullable Path meshes, int minVertices, Consumer<String> log) {
         return Regions.of(grouping, order, leftVertices(), rightVertices());
     }
 }

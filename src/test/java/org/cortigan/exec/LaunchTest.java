@@ -194,13 +194,11 @@ class LaunchTest {
                                 out))));
                 GroupedMatmul two = new GroupedMatmul(
                         Collections.nCopies(2, new GroupedMatmul.Extent(64, 64, 4096)),
+                        new GroupedMatmul.Operand(GroupedMatmul.Where.FLAT, ta),
+                        new GroupedMatmul.Operand(GroupedMatmul.Where.FLAT, tb),
+                        false,
+                        false,
                         GroupedMatmul.Where.FLAT,
-                        GroupedMatmul.Where.FLAT,
-                        ta,
-                        tb,
-                        false,
-                        false,
-                        false,
                         out);
                 c.add(OpCase.of(
                         "grouped_matmul 2 of " + name,

@@ -22,7 +22,7 @@ class ComparisonPlanTest {
 
     private ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
         return new ComparisonOptions(
-                new DataFolder(Path.of("no-data"), null),
+                new DataFolder(Path.of("no-data")),
                 dir.resolve("out"),
                 recipes,
                 List.of("train.epochs=1"),

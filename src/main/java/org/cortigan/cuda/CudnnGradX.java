@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.cuda;
+
+import static org.bytedeco.cuda.global.cudnn.*;
+import static org.cortigan.cuda.CudaRuntime.at;
+
+import java.nio.ByteBuffer;
+import org.bytedeco.cuda.cudnn.cudnnConvolutionBwdDataAlgoPerf_t;
+import org.bytedeco.cuda.cudnn.cudnnConvolutionFwdAlgoPerf_t;
+import org.bytedeco.javacpp.SizeTPointer;
+import org.jspecify.annotations.Nullable;
+
+/** The gradient of a convolution with respect to x. */
+@SuppressWarnings("deprecation") // the legacy API, see Cudnn
+final class CudnnGradX extends CudnnConvolution {
+    /** Null if the weight needs no other order. */
+    private OwnKernel.@Nullable Copy reorder;
+
+    CudnnGradX(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
+        super(cudnn, Cudnn.Kind.BY_X, shape, shape.type(), tf32);
+    }
+
+    @Override
+    void makeKernels() {
+        if (reorders) reorder = swap(shape.c(), shape.taps());
+    }
+
+    @Override
+    boolean direct(int a) {
+        return a == CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
+    }
+
+    @Override
+    int workspaceSize(int a, SizeTPointer bytes) {
+        return cudnnGetConvolutionBackwardDataWorkspaceSize(cudnn.handle, w, y, operation, x, a, bytes);
+    }
+
+    @Override
+    int heuristic(int[] n, cudnnConvolutionFwdAlgoPerf_t results) {
+        return cudnnGetConvolutionBackwardDataAlgorithm_v7(
+                cudnn.handle, w, y, operation, x, CANDIDATES, n, new cudnnConvolutionBwdDataAlgoPerf_t(results));
+    }
+
+    @Override
+    long[] operandBytes() {
+        long size = type.bytes();
+        return new long[] {size * shape.outputElements(), size * shape.weightElements(), size * shape.inputElements()};
+    }
+
+    @Override
+    long convertedBytes() {
+        return 0;
+    }
+
+    @Override
+    int run(ByteBuffer args) {
+        long weight = second(args);
+        if (reorder != null) {
+            reorder.launch(weight, weight(args));
+            weight = weight(args);
+        }
+        return cudnnConvolutionBackwardData(
+                cudnn.handle,
+                cudnn.one,
+                w,
+                at(weight),
+                y,
+                at(first(args)),
+                operation,
+                algorithm(),
+                workspace(args),
+                workspaceBytes(),
+                cudnn.zero,
+                x,
+                at(result(args)));
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.eval;
+
+import org.cortigan.InputException;
+
+/** Reads a matrix in blocks of rows and checks that its values are finite. */
+final class RowBlocks {
+    /** Values in a block of rows: 16 MiB of doubles. */
+    private static final int BLOCK_VALUES = 1 << 21;
+
+    private RowBlocks() {}
+
+    /** Work on a block of rows, row-major. The array is reused for the next block. */
+    @FunctionalInterface
+    interface Body {
+        void accept(int firstRow, int rows, float[] values);
+    }
+
+    /**
+     * Runs {@code body} on consecutive blocks.
+     *
+     * @param what content of the matrix, for messages
+     * @throws InputException if a value is not finite (the message names row and column)
+     */
+    static void forEach(RowSource source, String what, Body body) {
+        int columns = source.columns();
+        int blockRows = Math.max(1, Math.min(source.rows(), BLOCK_VALUES / columns));
+        float[] block = new float[blockRows * columns];
+        for (int first = 0; first < source.rows(); first += blockRows) {
+            int rows = Math.min(blockRows, source.rows() - first);
+            source.read(first, rows, block);
+            for (int i = 0; i < rows * columns; i++) {
+                if (!Float.isFinite(block[i])) {
+                    throw new InputException(
+                            what + ", image row " + (first + i / columns) + ", column " + i % columns,
+                            "the value is " + block[i] + ", not a finite number",
+                            "Check the file or model that the value comes from (rows and columns count from 0)");
+                }
+            }
+            body.accept(first, rows, block);
+        }
+    }
+}
