@@ -6,15 +6,16 @@
 // second kernel computes S^T and dP^T, so neither kernel transposes.
 // Token counts are padded to 16 in registers only.
 //
-// Other types and head dimensions: a warp computes a row, a lane a key, sums in float; for comparison and odd sizes,
-// not for speed.
+// These are the implementation "mma". Implementation "any", for other types and head dimensions: a warp computes a row,
+// a lane a key, sums in float; for comparison and odd sizes, not for speed.
 //
 // Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
 // spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
 // Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 63 us (bytes over 4.3 TB/s; the products
 // take 20 and 50 us at 790 TFLOP/s).
 // Versions: heads along y of the grid, at most 65,535 of them; this one, with a head's blocks neighbours along x and
-// otherwise the same work; attention_sm90.cu, used on request.
+// otherwise the same work; attention_sm90.cu, implementation "wgmma",
+// preferred on request.
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
@@ -455,49 +456,37 @@ void grad_bf16(const AttentionGradArgs& g, Stream st) {
               (int)g.T, (int)g.H, (int)parts, stage, scale);
 }
 
-template <class T>
-constexpr bool kMma = sizeof(T) == 2;
+bool mma_has(i64 D) { return D == 32 || D == 64 || D == 128; }
 
-bool wgmma_chosen = false;
+bool takes_mma(const AttentionArgs& g) { return mma_has(g.D) && aligned16(g.qkv, g.y); }
+bool takes_mma_grad(const AttentionGradArgs& g) { return mma_has(g.D) && aligned16(g.qkv, g.y, g.dY, g.dQKV); }
+
+void mma(const AttentionArgs& g, Stream st) {
+    if (g.D == 32) forward_bf16<32>(g, st);
+    else if (g.D == 64) forward_bf16<64>(g, st);
+    else forward_bf16<128>(g, st);
+}
+
+void mma_grad(const AttentionGradArgs& g, Stream st) {
+    if (g.D == 32) grad_bf16<32>(g, st);
+    else if (g.D == 64) grad_bf16<64>(g, st);
+    else grad_bf16<128>(g, st);
+}
 
 void check(i64 D) {
     CG_CHECK(D <= kMostD,
              "attention: head dimension " + std::to_string(D) + ", must be at most " + std::to_string(kMostD));
 }
 
-}  // namespace
-
-void choose_attention(const std::string& which) {
-    CG_CHECK(which == "mma" || which == "wgmma", "attention: unknown kernel " + which + "; use mma or wgmma");
-    CG_CHECK(which == "mma" || sm90::built(),
-             "attention: wgmma is not in this build; add 90a to CG_CUDA_ARCHITECTURES");
-    wgmma_chosen = which == "wgmma";
-}
-
-i64 attention_scratch(const AttentionArgs&) { return 0; }
-i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.T * 4, 256); }
-
 template <class T>
-void attention(const AttentionArgs& g, Stream st) {
-    if (kMma<T> && aligned16(g.qkv) && aligned16(g.y)) {
-        if (wgmma_chosen && sm90::takes(g.T, g.D)) return sm90::attention(g, st);
-        if (g.D == 32) return forward_bf16<32>(g, st);
-        if (g.D == 64) return forward_bf16<64>(g, st);
-        if (g.D == 128) return forward_bf16<128>(g, st);
-    }
+void any(const AttentionArgs& g, Stream st) {
     check(g.D);
     CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.T, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4),
               st, (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
 }
 
 template <class T>
-void attention_grad(const AttentionGradArgs& g, Stream st) {
-    if (kMma<T> && aligned16(g.qkv) && aligned16(g.y) && aligned16(g.dY) && aligned16(g.dQKV)) {
-        if (wgmma_chosen && sm90::takes(g.T, g.D)) return sm90::attention_grad(g, st);
-        if (g.D == 32) return grad_bf16<32>(g, st);
-        if (g.D == 64) return grad_bf16<64>(g, st);
-        if (g.D == 128) return grad_bf16<128>(g, st);
-    }
+void any_grad(const AttentionGradArgs& g, Stream st) {
     check(g.D);
     const dim3 blocks = grid(g.B * g.H * ceil_div(g.T, kWarps));
     const size_t shared = (size_t)(kWarps * 4 * g.D * 4);
@@ -508,7 +497,18 @@ void attention_grad(const AttentionGradArgs& g, Stream st) {
               (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
 }
 
-CG_CUDA(attention, AttentionArgs)
-CG_CUDA(attention_grad, AttentionGradArgs)
+}  // namespace
+
+i64 attention_scratch(const AttentionArgs&) { return 0; }
+i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.T * 4, 256); }
+
+CG_IMPLEMENTATIONS(attention, float, implementation<AttentionArgs, any<float>>("any"))
+CG_IMPLEMENTATIONS(attention, bf16, implementation<AttentionArgs, mma, takes_mma>("mma"),
+                   CG_HOPPER(implementation<AttentionArgs, sm90::attention, sm90::takes>("wgmma"))
+                       implementation<AttentionArgs, any<bf16>>("any"))
+CG_IMPLEMENTATIONS(attention_grad, float, implementation<AttentionGradArgs, any_grad<float>>("any"))
+CG_IMPLEMENTATIONS(attention_grad, bf16, implementation<AttentionGradArgs, mma_grad, takes_mma_grad>("mma"),
+                   CG_HOPPER(implementation<AttentionGradArgs, sm90::attention_grad, sm90::takes_grad>("wgmma"))
+                       implementation<AttentionGradArgs, any_grad<bf16>>("any"))
 
 }  // namespace cg::cuda

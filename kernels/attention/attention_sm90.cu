@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patch attention on Hopper's wgmma: bf16, D 64, T up to 208 (formulas: attention.h). attention.cu is the default and
-// serves all other shapes and GPUs. -Dcortigan.cuda.attention=wgmma chooses this file.
+// Patch attention on Hopper's wgmma: bf16, D 64, T up to 208 (formulas: attention.h). attention.cu is preferred
+// and has the other implementations. -Dcortigan.cuda.attention=wgmma prefers this file.
 // A block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
 // takes exponentials while another multiplies. The block walks over tiles of 64 rows; their other operand stays in
 // shared memory (cp.async, 128-byte swizzle).
@@ -31,9 +31,9 @@
 
 #include "wgmma.cuh"
 
-namespace cg::cuda::sm90 {
-
 #if defined(CG_SM90A) || defined(CG_SIM)
+
+namespace cg::cuda::sm90 {
 
 namespace {
 
@@ -429,8 +429,10 @@ void forward(const AttentionArgs& g, Stream st) {
 
 }  // namespace
 
-bool built() { return true; }
-bool takes(i64 T, i64 D) { return D == kD && T <= 208; }
+bool takes(const AttentionArgs& g) { return g.D == kD && g.T <= 208 && aligned16(g.qkv, g.y) && hopper(); }
+bool takes_grad(const AttentionGradArgs& g) {
+    return g.D == kD && g.T <= 208 && aligned16(g.qkv, g.y, g.dY, g.dQKV) && hopper();
+}
 
 void attention(const AttentionArgs& g, Stream st) {
     if (g.T <= 200) forward<200>(g, st);
@@ -443,13 +445,6 @@ void attention_grad(const AttentionGradArgs& g, Stream st) {
               1 / sqrtf((float)kD));
 }
 
-#else
-
-bool built() { return false; }
-bool takes(i64, i64) { return false; }
-void attention(const AttentionArgs&, Stream) { CG_CHECK(false, "attention: wgmma is not in this build"); }
-void attention_grad(const AttentionGradArgs&, Stream) { CG_CHECK(false, "attention: wgmma is not in this build"); }
+}  // namespace cg::cuda::sm90
 
 #endif
-
-}  // namespace cg::cuda::sm90

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward: a warp computes a row and keeps it in registers (C a multiple of 16 bytes, up to 1024): one read, one write,
-// mean and variance in two passes over the registers. Any other C takes three passes over the row, through the cache.
+// Forward, implementation "registers" (C a multiple of 16 bytes, up to 1024): a warp keeps a row in registers; one
+// read, one write, mean and variance in two passes over the registers. Implementation "cache" takes three passes.
 // Backward: the warps of a fixed grid walk over rows. A lane owns the same columns of every row, so dGamma and dBeta
 // add up in registers, then over the block's warps, then over the blocks in order: deterministic, no atomics.
 // Floor: bytes over bandwidth; forward 2-4 and backward 3-4 tensors of rows*C. Versions: only this one.
@@ -213,18 +213,22 @@ __global__ void __launch_bounds__(128)
     part[((i64)blockIdx.y * 2 + 1) * C + c] = b;
 }
 
-/// Calls f with the number of vectors per lane if a warp can hold a row; otherwise returns false.
+/// Whether a warp can hold a row of C elements.
+template <class T>
+bool fits_registers(i64 C) {
+    return C % kVec<T> == 0 && C <= 1024;
+}
+
+/// Calls f with the number of vectors of a row in one lane.
 template <class T, class F>
-bool in_registers(i64 C, bool aligned, F&& f) {
-    if (C % kVec<T> != 0 || C > 1024 || !aligned) return false;
+void with_vectors(i64 C, F&& f) {
     const i64 k = ceil_div(C, 32 * kVec<T>);
     if (k <= 1) f(std::integral_constant<int, 1>());
     else if (k <= 2) f(std::integral_constant<int, 2>());
     else if (k <= 3) f(std::integral_constant<int, 3>());
     else if (k <= 4) f(std::integral_constant<int, 4>());
-    else if (k <= 6) f(std::integral_constant < int, kMost<T><6 ? kMost<T> : 6>());
+    else if (k <= 6) f(std::integral_constant<int, (kMost<T> < 6 ? kMost<T> : 6)>());
     else f(std::integral_constant<int, kMost<T>>());
-    return true;
 }
 
 /// Sums the blocks' parts [n][2][C] to dGamma and dBeta.
@@ -234,45 +238,69 @@ __global__ void __launch_bounds__(1024) weights_sum(const float* part, i64 n, fl
     if (threadIdx.y == 0 && c < C) (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;
 }
 
-}  // namespace
+template <class T>
+bool takes_registers(const LayerNormArgs& g) {
+    return fits_registers<T>(g.C) && aligned16(g.x, g.r, g.gamma, g.beta, g.sum, g.y);
+}
 
 template <class T>
-void layernorm(const LayerNormArgs& g, Stream st) {
-    const dim3 blocks = grid(ceil_div(g.rows, kWarps));
-    const T *x = (const T*)g.x, *r = (const T*)g.r;
-    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
-    const bool fast = in_registers<T>(g.C, aligned16(x, r, ga, be, g.sum, g.y), [&](auto k) {
-        CG_LAUNCH((normalise<T, decltype(k)::value>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y,
-                  (float*)g.mean, (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
-    });
-    if (!fast)
-        CG_LAUNCH((normalise_any<T>), blocks, 32 * kWarps, 0, st, x, r, ga, be, (T*)g.sum, (T*)g.y, (float*)g.mean,
+void registers(const LayerNormArgs& g, Stream st) {
+    with_vectors<T>(g.C, [&](auto k) {
+        CG_LAUNCH((normalise<T, decltype(k)::value>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, (const T*)g.x,
+                  (const T*)g.r, (const float*)g.gamma, (const float*)g.beta, (T*)g.sum, (T*)g.y, (float*)g.mean,
                   (float*)g.rstd, g.rows, (int)g.C, (float)g.eps);
+    });
 }
+
+template <class T>
+void cache(const LayerNormArgs& g, Stream st) {
+    CG_LAUNCH((normalise_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, (const T*)g.x, (const T*)g.r,
+              (const float*)g.gamma, (const float*)g.beta, (T*)g.sum, (T*)g.y, (float*)g.mean, (float*)g.rstd, g.rows,
+              (int)g.C, (float)g.eps);
+}
+
+void weights(const LayerNormGradArgs& g, Stream st) {
+    CG_LAUNCH((weights_sum), grid(ceil_div(g.C, 32), 2), dim3(32, 32), 0, st, (const float*)g.scratch,
+              grad_blocks(g.rows), (float*)g.dGamma, (float*)g.dBeta, (int)g.C);
+}
+
+template <class T>
+bool takes_registers_grad(const LayerNormGradArgs& g) {
+    return fits_registers<T>(g.C) && aligned16(g.dY, g.dSum, g.s, g.gamma, g.dS);
+}
+
+template <class T>
+void registers_grad(const LayerNormGradArgs& g, Stream st) {
+    with_vectors<T>(g.C, [&](auto k) {
+        CG_LAUNCH((normalise_grad<T, decltype(k)::value>), grid(grad_blocks(g.rows)), 32 * kWarps,
+                  (size_t)(kWarps * g.C * 4), st, (const T*)g.dY, (const T*)g.dSum, (const T*)g.s,
+                  (const float*)g.gamma, (const float*)g.mean, (const float*)g.rstd, (T*)g.dS, (float*)g.scratch,
+                  g.rows, (int)g.C);
+    });
+    weights(g, st);
+}
+
+template <class T>
+void cache_grad(const LayerNormGradArgs& g, Stream st) {
+    CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(g.C, 128), grad_blocks(g.rows)), 128, 0, st, (const T*)g.dY,
+              (const T*)g.s, (const float*)g.mean, (const float*)g.rstd, (float*)g.scratch, g.rows, (int)g.C);
+    CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, (const T*)g.dY,
+              (const T*)g.dSum, (const T*)g.s, (const float*)g.gamma, (const float*)g.mean, (const float*)g.rstd,
+              (T*)g.dS, g.rows, (int)g.C);
+    weights(g, st);
+}
+
+}  // namespace
 
 i64 layernorm_grad_scratch(const LayerNormGradArgs& g) { return align_up(grad_blocks(g.rows) * 2 * g.C * 4, 256); }
 
-template <class T>
-void layernorm_grad(const LayerNormGradArgs& g, Stream st) {
-    const T *dY = (const T*)g.dY, *dSum = (const T*)g.dSum, *s = (const T*)g.s;
-    const float *ga = (const float*)g.gamma, *mean = (const float*)g.mean, *rstd = (const float*)g.rstd;
-    float* part = (float*)g.scratch;
-    const i64 n = grad_blocks(g.rows);
-    const int C = (int)g.C;
-    const bool fast = in_registers<T>(g.C, aligned16(dY, dSum, s, ga, g.dS), [&](auto k) {
-        CG_LAUNCH((normalise_grad<T, decltype(k)::value>), grid(n), 32 * kWarps, (size_t)(kWarps * C * 4), st, dY, dSum,
-                  s, ga, mean, rstd, (T*)g.dS, part, g.rows, C);
-    });
-    if (!fast) {
-        CG_LAUNCH((weights_grad_any<T>), grid(ceil_div(C, 128), n), 128, 0, st, dY, s, mean, rstd, part, g.rows, C);
-        CG_LAUNCH((normalise_grad_any<T>), grid(ceil_div(g.rows, kWarps)), 32 * kWarps, 0, st, dY, dSum, s, ga, mean,
-                  rstd, (T*)g.dS, g.rows, C);
-    }
-    CG_LAUNCH((weights_sum), grid(ceil_div(C, 32), 2), dim3(32, 32), 0, st, (const float*)part, n, (float*)g.dGamma,
-              (float*)g.dBeta, C);
-}
-
-CG_CUDA(layernorm, LayerNormArgs)
-CG_CUDA(layernorm_grad, LayerNormGradArgs)
+#define CG_LISTS(T)                                                                                                \
+    CG_IMPLEMENTATIONS(layernorm, T, implementation<LayerNormArgs, registers<T>, takes_registers<T>>("registers"), \
+                       implementation<LayerNormArgs, cache<T>>("cache"))                                           \
+    CG_IMPLEMENTATIONS(layernorm_grad, T,                                                                          \
+                       implementation<LayerNormGradArgs, registers_grad<T>, takes_registers_grad<T>>("registers"), \
+                       implementation<LayerNormGradArgs, cache_grad<T>>("cache"))
+CG_LISTS(float)
+CG_LISTS(bf16)
 
 }  // namespace cg::cuda

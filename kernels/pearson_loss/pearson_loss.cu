@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // IMAGES: a block computes 32 vertices. Two passes over their columns give r, a third the gradient; pred and target are
-// read from device memory once, dPred is written once. The columns stay in one of:
+// read from device memory once, dPred is written once. The implementations are named for where the columns stay:
 //   registers      V a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes) and B up to 256: a thread reads four
 //                  vertices of every 32nd row (up to 80 registers at B 128: three blocks a multiprocessor, no spills)
-//   shared memory  as float, B up to 640
+//   shared         memory, as float, B up to 640
 //   cache          any other shape
 // Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
-// VERTICES: an image's row is longer than a block's memory, so means, centred sums and the gradient are three kernels
-// over chunks of rows. Between them the tensors (40 MB at B 128) stay in L2.
-// Losses: two doubles a block, added in order by one block. Deterministic. Never raw sums of squares.
-// Versions: shared memory alone, a vertex a thread (loads of 4 bytes, in bf16 2); this one.
+// VERTICES (implementation "vertices"): an image's row is longer than a block's memory, so means, centred sums and the
+// gradient are three kernels over chunks of rows. Between them the tensors (40 MB at B 128) stay in L2. Losses: two
+// doubles a block, added in order by one block. Deterministic. Never raw sums of squares. Versions: shared memory
+// alone, a vertex a thread (loads of 4 bytes, in bf16 2); this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -314,6 +314,64 @@ __global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunk
     if (threadIdx.x == 0) publish(pixel, corr, w, total, pixel_out, corr_out);
 }
 
+// ---- host
+
+/// The last launch of the implementations over images.
+void add_up_vertices(const PearsonLossArgs& g, Stream st) {
+    CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)g.scratch, ceil_div(g.V, kColumns), (const float*)g.w,
+              (float*)g.total, (float*)g.pixel, (float*)g.corr);
+}
+
+bool takes_registers(const PearsonLossArgs& g) {
+    return g.axis == PearsonAxis::IMAGES && g.V % 4 == 0 && g.B <= 256 && aligned16(g.pred, g.target, g.dPred);
+}
+
+template <class T>
+void registers(const PearsonLossArgs& g, Stream st) {
+    auto rows = [&](auto r) {
+        CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(ceil_div(g.V, kColumns)), kThreads, 0, st,
+                  (const T*)g.pred, (const float*)g.target, (const float*)g.w, (T*)g.dPred, (double*)g.scratch,
+                  (int)g.B, g.V, g.kind, (float)g.eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
+    };
+    if (g.B <= 64) rows(std::integral_constant<int, 2>());
+    else if (g.B <= 128) rows(std::integral_constant<int, 4>());
+    else rows(std::integral_constant<int, 8>());
+    add_up_vertices(g, st);
+}
+
+size_t tile_bytes(const PearsonLossArgs& g) { return (size_t)(2 * g.B * kColumns * 4); }
+
+/// The tile must fit beside 8 KiB of static shared memory.
+bool takes_shared(const PearsonLossArgs& g) {
+    return g.axis == PearsonAxis::IMAGES && g.B <= kTile && tile_bytes(g) + (8 << 10) <= most_shared();
+}
+
+bool takes_cache(const PearsonLossArgs& g) { return g.axis == PearsonAxis::IMAGES; }
+bool takes_vertices(const PearsonLossArgs& g) { return g.axis == PearsonAxis::VERTICES; }
+
+template <class T, bool SHARED>
+void columns(const PearsonLossArgs& g, Stream st) {
+    CG_LAUNCH((over_images<T, SHARED>), grid(ceil_div(g.V, kColumns)), dim3(kColumns, kGroups),
+              SHARED ? tile_bytes(g) : 0, st, (const T*)g.pred, (const float*)g.target, (const float*)g.w, (T*)g.dPred,
+              (double*)g.scratch, g.B, g.V, g.kind, (float)g.eps);
+    add_up_vertices(g, st);
+}
+
+template <class T>
+void vertices(const PearsonLossArgs& g, Stream st) {
+    const T* p = (const T*)g.pred;
+    const float *t = (const float*)g.target, *w = (const float*)g.w, eps = (float)g.eps;
+    T* dP = (T*)g.dPred;
+    Sums* sums = (Sums*)g.scratch;
+    const i64 chunks = ceil_div(g.V, kChunk);
+    const dim3 blocks = grid(chunks, g.B);
+    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
+    CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, (float*)g.total,
+              (float*)g.pixel, (float*)g.corr);
+}
+
 }  // namespace
 
 i64 pearson_loss_scratch(const PearsonLossArgs& g) {
@@ -322,42 +380,12 @@ i64 pearson_loss_scratch(const PearsonLossArgs& g) {
     return align_up(n, 256);
 }
 
-template <class T>
-void pearson_loss(const PearsonLossArgs& g, Stream st) {
-    const T* p = (const T*)g.pred;
-    const float *t = (const float*)g.target, *w = (const float*)g.w, eps = (float)g.eps;
-    float *total = (float*)g.total, *pixel = (float*)g.pixel, *corr = (float*)g.corr;
-    T* dP = (T*)g.dPred;
-    if (g.axis == PearsonAxis::IMAGES) {
-        const i64 n = ceil_div(g.V, kColumns);
-        double* part = (double*)g.scratch;
-        const dim3 threads(kColumns, kGroups);
-        // All three kernels compute the same. If the tile does not fit beside 8 KiB of static shared memory, the
-        // columns are read from cache.
-        const size_t tile = (size_t)(2 * g.B * kColumns * 4);
-        auto four = [&](auto r) {
-            CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(n), kThreads, 0, st, p, t, w, dP, part, (int)g.B, g.V,
-                      g.kind, eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
-        };
-        if (g.V % 4 == 0 && g.B <= 256 && aligned16(p, t, dP)) {
-            if (g.B <= 64) four(std::integral_constant<int, 2>());
-            else if (g.B <= 128) four(std::integral_constant<int, 4>());
-            else four(std::integral_constant<int, 8>());
-        } else if (g.B <= kTile && tile + (8 << 10) <= most_shared())
-            CG_LAUNCH((over_images<T, true>), grid(n), threads, tile, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
-        else CG_LAUNCH((over_images<T, false>), grid(n), threads, 0, st, p, t, w, dP, part, g.B, g.V, g.kind, eps);
-        CG_LAUNCH((add_up), grid(1), 1024, 0, st, (const double*)part, n, w, total, pixel, corr);
-        return;
-    }
-    Sums* sums = (Sums*)g.scratch;
-    const i64 chunks = ceil_div(g.V, kChunk);
-    const dim3 blocks = grid(chunks, g.B);
-    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, total, pixel, corr);
-}
-
-CG_CUDA(pearson_loss, PearsonLossArgs)
+#define CG_LIST(T)                                                                                                   \
+    CG_IMPLEMENTATIONS(pearson_loss, T, implementation<PearsonLossArgs, registers<T>, takes_registers>("registers"), \
+                       implementation<PearsonLossArgs, columns<T, true>, takes_shared>("shared"),                    \
+                       implementation<PearsonLossArgs, columns<T, false>, takes_cache>("cache"),                     \
+                       implementation<PearsonLossArgs, vertices<T>, takes_vertices>("vertices"))
+CG_LIST(float)
+CG_LIST(bf16)
 
 }  // namespace cg::cuda

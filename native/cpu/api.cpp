@@ -29,7 +29,7 @@ extern const Table kTable;
 
 static const Table* loaded[kBackends];
 static void (*ranges[kBackends])(const char*);
-static void (*choices[kBackends])(const char*, const char*);
+static void (*settings[kBackends])(const char*, const char*);
 
 static bool known(int backend) { return backend >= 0 && backend < kBackends; }
 
@@ -76,15 +76,36 @@ void load_backend(int backend, const char* path) {
     compare_schemas(path, get_schema());
     loaded[backend] = get_table();
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");
-    choices[backend] = (void (*)(const char*, const char*))dlsym(library, "cg_choose");
+    settings[backend] = (void (*)(const char*, const char*))dlsym(library, "cg_set");
 }
 
 int kernel_count() { return ref::kTable.n; }
 const char* kernel_schema() { return schema().c_str(); }
 
-int64_t kernel_function(int backend, int kernel, int variant) {
+static const Implementations& implementations(int backend, int kernel, int variant) {
     CG_CHECK(variant >= 0 && variant < kVariants, "unknown variant " + std::to_string(variant));
-    return (int64_t)entry(backend, kernel).run[variant];
+    return entry(backend, kernel).implementations[variant];
+}
+
+static const Implementation& implementation(int backend, int kernel, int variant, int i) {
+    const Implementations& all = implementations(backend, kernel, variant);
+    CG_CHECK(i >= 0 && i < all.n, std::string(entry(backend, kernel).name) + " has " + std::to_string(all.n) +
+                                      " implementations, none with number " + std::to_string(i));
+    return all.list[i];
+}
+
+const char* kernel_implementation(int backend, int kernel, int variant, int i) {
+    const Implementations& all = implementations(backend, kernel, variant);
+    return i >= 0 && i < all.n ? all.list[i].name : nullptr;
+}
+
+bool kernel_takes(int backend, int kernel, int variant, int i, int64_t args) {
+    const Implementation& m = implementation(backend, kernel, variant, i);
+    return !m.takes || m.takes((const void*)args);
+}
+
+int64_t kernel_function(int backend, int kernel, int variant, int i) {
+    return (int64_t)implementation(backend, kernel, variant, i).run;
 }
 
 void launch(int64_t function, int64_t args, int64_t stream) {
@@ -95,9 +116,9 @@ void range(int backend, const char* name) {
     if (known(backend) && ranges[backend]) ranges[backend](*name ? name : nullptr);
 }
 
-void choose(int backend, const char* what, const char* which) {
-    CG_CHECK(known(backend) && choices[backend], "backend " + std::to_string(backend) + " has no variants");
-    choices[backend](what, which);
+void set(int backend, const char* setting, const char* value) {
+    CG_CHECK(known(backend) && settings[backend], "backend " + std::to_string(backend) + " has no settings");
+    settings[backend](setting, value);
 }
 
 int64_t kernel_prepare(int backend, int kernel, int64_t args) {

@@ -23,12 +23,19 @@ namespace CG_NS {
 #include "kernels.def"
 
 namespace {
+template <class Args, void (*RUN)(const Args&)>
+constexpr Implementation only = {"only", nullptr, [](const void* a, void*) { RUN(*(const Args*)a); }};
+
 #define CG_KERNEL(k, Args, KIND, ...)                                    \
     struct k##_functions {                                               \
         template <class T>                                               \
-        static void run(const Args& a, void*) {                          \
+        static void run(const Args& a) {                                 \
             if constexpr (KIND & kState) onednn::k##_run(a);             \
             else k<T>(a);                                                \
+        }                                                                \
+        template <class T>                                               \
+        static constexpr Implementations implementations() {             \
+            return {&only<Args, run<T>>, 1};                             \
         }                                                                \
         static i64 scratch(const Args& a) {                              \
             if constexpr (KIND & kState) return onednn::k##_scratch(a);  \

@@ -5,7 +5,8 @@
 // CUDA that the simulation provides. PTX stays in mma.cuh and wgmma.cuh, behind functions that have an emulation.
 //
 // A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda. It may launch several
-// kernels. It must neither allocate nor synchronise, because it also runs while a CUDA graph is captured.
+// kernels. It must neither allocate nor synchronise, because it also runs while a CUDA graph is captured. CG_CUDA(name,
+// Args) makes it the kernel's only implementation. A kernel with several ends in lists of them (CG_IMPLEMENTATIONS).
 #pragma once
 
 #ifdef CG_SIM
@@ -46,6 +47,8 @@ constexpr size_t parameter_bytes() {
 #define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
 /// Most bytes of shared memory of a block, static ones included.
 inline size_t most_shared() { return sim::launches.most_shared; }
+/// Whether the current device has compute capability 9.0.
+inline bool hopper() { return true; }
 template <class... P, class... A>
 void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
                   const A&... args) {
@@ -58,12 +61,17 @@ void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 t
 #define CG_SHARED(T, name)                                       \
     extern __shared__ __align__(128) unsigned char cg_dynamic[]; \
     T* name = (T*)cg_dynamic
-inline size_t most_shared() {
+inline int device_attribute(cudaDeviceAttr which) {
     int device = 0, n = 0;
     cudaError_t e = cudaGetDevice(&device);
-    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&n, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&n, which, device);
     CG_CHECK(e == cudaSuccess, cudaGetErrorString(e));
-    return (size_t)n;
+    return n;
+}
+inline size_t most_shared() { return (size_t)device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
+inline bool hopper() {
+    return device_attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
+           device_attribute(cudaDevAttrComputeCapabilityMinor) == 0;
 }
 template <class... P, class... A>
 void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
@@ -269,10 +277,43 @@ void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
     }
 }
 
+/// An implementation whose host function RUN computes the arguments that TAKES accepts; without TAKES, all arguments.
+template <class Args, void (*RUN)(const Args&, Stream), bool (*TAKES)(const Args&) = nullptr>
+constexpr Implementation implementation(const char* name) {
+    Implementation m{name, nullptr, nullptr};
+    m.run = [](const void* args, void* stream) {
+        auto run = [](const void* a, void* s) { RUN(*(const Args*)a, s); };
+#ifdef CG_SIM
+        if (sim::run_on_stream) return sim::run_on_stream(stream, run, args);
+#endif
+        run(args, stream);
+    };
+    if constexpr (TAKES != nullptr) m.takes = [](const void* a) { return TAKES(*(const Args*)a); };
+    return m;
+}
+
 }  // namespace cg::cuda
 
-/// Instantiates a host function for float and bf16, or for float alone.
-#define CG_CUDA(k, A)                         \
+/// Lists the implementations of a kernel for an element type, in order of preference.
+#define CG_IMPLEMENTATIONS(k, T, ...)                           \
+    template <class>                                            \
+    Implementations k##_implementations();                      \
+    template <>                                                 \
+    Implementations k##_implementations<T>() {                  \
+        static constexpr Implementation list[] = {__VA_ARGS__}; \
+        return {list, (int)(sizeof list / sizeof *list)};       \
+    }
+/// Makes a host function the only implementation for float, or for float and bf16.
+#define CG_CUDA_F32(k, A)                     \
     template void k<float>(const A&, Stream); \
-    template void k<bf16>(const A&, Stream);
-#define CG_CUDA_F32(k, A) template void k<float>(const A&, Stream);
+    CG_IMPLEMENTATIONS(k, float, implementation<A, k<float>>("only"))
+#define CG_CUDA(k, A)                        \
+    CG_CUDA_F32(k, A)                        \
+    template void k<bf16>(const A&, Stream); \
+    CG_IMPLEMENTATIONS(k, bf16, implementation<A, k<bf16>>("only"))
+/// An element of a list that is left out if the build has no kernels for sm_90a.
+#if defined(CG_SIM) || defined(CG_SM90A)
+#define CG_HOPPER(...) __VA_ARGS__,
+#else
+#define CG_HOPPER(...)
+#endif

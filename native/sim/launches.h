@@ -63,4 +63,7 @@ class Launches {
 };
 inline Launches launches;
 
+/// Runs a kernel's host function in the order of a stream. Null: at once, which all simulations but sim/cudart do.
+inline void (*run_on_stream)(void* stream, void (*run)(const void*, void*), const void* args) = nullptr;
+
 }  // namespace cg::sim

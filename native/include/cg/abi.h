@@ -25,11 +25,26 @@ constexpr int kVariants = 3;
 enum class Backend : i64 { REFERENCE, PORTABLE, AVX2, AVX512, CUDA, SIM };
 constexpr int kBackends = 6;
 
+/// One way to compute a kernel in one element type.
+struct Implementation {
+    const char* name;
+    /// Whether it computes these arguments, with their final addresses, on the current device; null: always.
+    bool (*takes)(const void* args);
+    /// `stream` is a cudaStream_t on CUDA and unused on the CPU.
+    void (*run)(const void* args, void* stream);
+};
+
+/// A kernel's implementations in order of preference: the first that takes the arguments computes them. None if the
+/// backend lacks the kernel in the element type.
+struct Implementations {
+    const Implementation* list;
+    int n;
+};
+
 /// One row of a backend's table. A function that the kernel lacks is null.
 struct Entry {
     const char* name;
-    /// By Variant. `stream` is a cudaStream_t on CUDA and unused on the CPU.
-    void (*run[kVariants])(const void* args, void* stream);
+    Implementations implementations[kVariants];
     /// Bytes of scratch memory for these shapes, a multiple of 64. Addresses in args are still null.
     i64 (*scratch)(const void* args);
     /// Creates the state of a plan, such as a oneDNN primitive. The caller stores the result in the member `state`.

@@ -16,13 +16,17 @@ CG_API const char* kernel_schema();
 /// Loads a backend that is a separate library (CUDA, SIM). Throws if its schema differs from this library's.
 CG_API void load_backend(int backend, const char* path);
 
-/// Address of a kernel's function; 0 if the backend lacks the variant.
-CG_API int64_t kernel_function(int backend, int kernel, int variant);
+/// Name of a kernel's i-th implementation in order of preference; null if there are only i of them.
+CG_API const char* kernel_implementation(int backend, int kernel, int variant, int i);
+/// Whether the implementation computes these arguments, which have their final addresses, on the current device.
+CG_API bool kernel_takes(int backend, int kernel, int variant, int i, int64_t args);
+/// Address of the implementation's function.
+CG_API int64_t kernel_function(int backend, int kernel, int variant, int i);
 CG_API void launch(int64_t function, int64_t args, int64_t stream);
 /// Begins a named range for the backend's profiler; an empty name ends it. Does nothing if the backend has no profiler.
 CG_API void range(int backend, const char* name);
-/// Chooses one of a kernel's variants (`which` of `what`) for all later launches and graph captures.
-CG_API void choose(int backend, const char* what, const char* which);
+/// Changes a setting of the simulation (native/sim/launches.h). Other backends have none.
+CG_API void set(int backend, const char* setting, const char* value);
 CG_API int64_t kernel_prepare(int backend, int kernel, int64_t args);
 CG_API void kernel_release(int backend, int kernel, int64_t state);
 CG_API int64_t kernel_scratch(int backend, int kernel, int64_t args);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds a backend's table from kernels/kernels.def. A backend declares its functions and gives each kernel a struct F
 // of static functions that call them:
-//   run<T>(args, stream), scratch(args), prepare(args), release(state)
+//   implementations<T>(), scratch(args), prepare(args), release(state)
 // entry() uses only the functions that the kernel's kind has; the others need no definition.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace cg {
 
-/// Functions that a kernel has besides run<float>.
+/// What a kernel has besides its implementations in float.
 constexpr unsigned kBf16 = 1, kScratch = 2, kState = 4;
 
 /// The kinds in kernels.def.
@@ -24,9 +24,8 @@ enum Kind : unsigned {
 template <class Args, class F, unsigned KIND>
 constexpr Entry entry(const char* name) {
     Entry e{name, {}, nullptr, nullptr, nullptr};
-    e.run[(int)Variant::F32] = [](const void* a, void* s) { F::template run<float>(*(const Args*)a, s); };
-    if constexpr (KIND & kBf16)
-        e.run[(int)Variant::BF16] = [](const void* a, void* s) { F::template run<bf16>(*(const Args*)a, s); };
+    e.implementations[(int)Variant::F32] = F::template implementations<float>();
+    if constexpr (KIND & kBf16) e.implementations[(int)Variant::BF16] = F::template implementations<bf16>();
     if constexpr (KIND & kScratch) e.scratch = [](const void* a) { return F::scratch(*(const Args*)a); };
     if constexpr (KIND & kState) {
         e.prepare = [](void* a) { return F::prepare(*(Args*)a); };

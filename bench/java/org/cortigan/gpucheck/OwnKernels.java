@@ -197,7 +197,7 @@ final class OwnKernels {
         p.item(
                 name,
                 map("stage", "kernels", "who", "ours"),
-                () -> p.withAttention(attention, () -> measure(p, name, ceiling, n, copy)));
+                () -> p.preferring(attention, () -> measure(p, name, ceiling, n, copy)));
     }
 
     private static void measure(Piece p, String name, DType ceiling, int copies, Copy copy) throws IOException {

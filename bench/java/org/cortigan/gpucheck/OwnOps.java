@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
 import org.cortigan.exec.OpCheck;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
@@ -28,7 +29,7 @@ final class OwnOps {
     }
 
     /**
-     * Adds the cases of the requested families, each in both types and with every attention kernel variant. With
+     * Adds the cases of the requested families, each in both types and with every implementation of its kernels. With
      * {@code --sample}, for NVIDIA's slow checkers, adds one case for each family: the largest of at most
      * {@link #SAMPLE} input elements.
      */
@@ -47,28 +48,35 @@ final class OwnOps {
             if (c.bench() || !p.asked().isEmpty() && !p.asked().contains(family(c))) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (!p.device.supports(t)) continue;
-                for (String a : p.attentions()) {
-                    if (!a.equals("mma") && (t != DType.BF16 || !family(c).startsWith("attention"))) continue;
-                    String name = c.name() + " " + t + (a.equals("mma") ? "" : " " + a);
+                for (Device d : implementations(c, t, p.device)) {
+                    String name = c.name() + " " + t + (d == p.device ? "" : " " + String.join(" ", d.preferred()));
                     Map<String, Object> about = map("stage", "ops", "family", family(c));
-                    p.item(name, about, () -> p.withAttention(a, () -> check(p, c, t, name)));
+                    p.item(name, about, () -> check(p, d, c, t, name));
                 }
             }
         }
     }
 
+    /** As {@link OpCheck#implementations}; a device that cannot prepare the case fails in the case's own item. */
+    private static List<Device> implementations(OpCase c, DType t, Device device) {
+        try {
+            return OpCheck.implementations(c, t, device, OpCheck.hasGradient(c));
+        } catch (RuntimeException e) {
+            return List.of(device);
+        }
+    }
+
     /** Runs a case in place with guard words and again out of place; both must give the same bits. */
-    private static void check(Piece p, OpCase c, DType t, String name) {
+    private static void check(Piece p, Device d, OpCase c, DType t, String name) {
         boolean backward = OpCheck.hasGradient(c);
         Map<String, float[]> want =
                 OpCheck.run(c, t, CpuDevice.doubleReference(), Session.Options.DEFAULT, backward, false);
-        Map<String, float[]> got =
-                OpCheck.run(c, t, p.device, new Session.Options(OpCheck.GUARD, true), backward, true);
+        Map<String, float[]> got = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
         Map<String, float[]> again =
-                p.has("--sample") ? got : OpCheck.run(c, t, p.device, new Session.Options(0, false), backward, false);
-        Map<String, Object> line = map("stage", "ops", "name", name, "family", family(c), "device", p.device.name());
+                p.has("--sample") ? got : OpCheck.run(c, t, d, new Session.Options(0, false), backward, false);
+        Map<String, Object> line = map("stage", "ops", "name", name, "family", family(c), "device", d.name());
         try {
-            line.put("error", OpCheck.compare(c, t, want, got, p.device.name()));
+            line.put("error", OpCheck.compare(c, t, want, got, d.name()));
             for (String k : got.keySet())
                 if (!Arrays.equals(got.get(k), again.get(k)))
                     line.put("failure", k + ": the second, out-of-place run differs");

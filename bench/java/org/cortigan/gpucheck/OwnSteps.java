@@ -28,13 +28,13 @@ final class OwnSteps {
 
     static void add(Piece p) {
         for (String name : p.asked()) {
-            String[] w = name.split(" "); // "step", discriminator, attention kernel variant
+            String[] w = name.split(" "); // "step", discriminator, attention implementation
             String attention = w.length > 2 ? w[2] : "mma";
             if (!p.attentions().contains(attention)) continue;
             p.item(
                     name,
                     map("stage", "steps", "who", "ours"),
-                    () -> p.withAttention(attention, () -> step(p, name, w[1])));
+                    () -> p.preferring(attention, () -> step(p, name, w[1])));
         }
     }
 

@@ -27,8 +27,6 @@ import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.io.Json;
-import org.cortigan.jni.Backend;
-import org.cortigan.jni.Native;
 import org.cortigan.op.OpCases;
 import org.cortigan.prof.Ceilings;
 
@@ -42,7 +40,9 @@ final class Piece implements AutoCloseable {
         void run() throws Exception;
     }
 
-    final Device device;
+    /** The device of the current item; {@link #preferring} changes it. */
+    Device device;
+
     final boolean small;
     private final Map<String, String> arguments = new LinkedHashMap<>();
     private final List<String> plant = new ArrayList<>();
@@ -207,20 +207,21 @@ final class Piece implements AutoCloseable {
         }
     }
 
-    /** The device's attention kernel variants, the default first. */
+    /** The device's implementations of attention on tensor cores, the default first. */
     List<String> attentions() {
         return device.capability().filter(ComputeCapability.HOPPER::equals).isPresent()
                 ? List.of("mma", "wgmma")
                 : List.of("mma");
     }
 
-    /** Runs an item with an attention kernel variant, then restores the default. */
-    void withAttention(String which, Item what) throws Exception {
-        if (!which.equals("mma")) Native.choose(Backend.CUDA.number(), "attention", which);
+    /** Runs an item on a device that prefers an implementation, then restores the device. */
+    void preferring(String implementation, Item what) throws Exception {
+        Device before = device;
+        if (!implementation.equals("mma")) device = before.preferring(implementation);
         try {
             what.run();
         } finally {
-            if (!which.equals("mma")) Native.choose(Backend.CUDA.number(), "attention", "mma");
+            device = before;
         }
     }
 

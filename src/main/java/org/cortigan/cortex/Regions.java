@@ -58,7 +58,12 @@ public final class Regions {
      *     are missing or do not fit
      */
     public static List<Region> of(
-            String grouping, Order order, @Nullable Path meshes, int minVertices, AlgonautsSubject s, Consumer<String> log) {
+            String grouping,
+            Order order,
+            @Nullable Path meshes,
+            int minVertices,
+            AlgonautsSubject s,
+            Consumer<String> log) {
         List<Region> regions = grouping.equals(ALL) || grouping.equals(HEMISPHERE)
                 ? of(grouping, Order.STORED, s.left(), s.right())
                 : roiRegions(grouping, minVertices, s, log);

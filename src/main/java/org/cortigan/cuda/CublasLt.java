@@ -232,7 +232,7 @@ final class CublasLt implements AutoCloseable {
         if (!failures.isEmpty() && p != null)
             note.accept("cuBLASLt: algorithms that failed when tried are left out of the product " + text + " ("
                     + String.join("; ", failures) + ")");
-        if (p != null && e != null) return new DeviceRuntime.Service(p, Served.library("cuBLASLt", p.form(e)));
+        if (p != null && e != null) return DeviceRuntime.Service.library(p, Served.library("cuBLASLt", p.form(e)));
         refusals.addAll(failures);
         return VendorKernels.refused("cuBLASLt", "the product " + text, refusals, note);
     }
@@ -272,7 +272,7 @@ final class CublasLt implements AutoCloseable {
     }
 
     /** A product of fixed shapes. */
-    private final class Product implements DeviceRuntime.LibraryKernel {
+    private final class Product implements DeviceRuntime.KernelCall {
         private final cublasLtMatmulDescOpaque_t operation;
         private final Matrix a, b, y;
         private final cublasLtMatmulAlgo_t algorithm = new cublasLtMatmulAlgo_t();
@@ -485,7 +485,7 @@ final class CublasLt implements AutoCloseable {
         }
 
         @Override
-        public void launch(ByteBuffer args) {
+        public void launch(ByteBuffer args, long stream) {
             check(run(args), "cublasLtMatmul");
         }
 
@@ -548,7 +548,8 @@ final class CublasLt implements AutoCloseable {
      *
      * @param padded null if the library reads or writes the rows as stored
      */
-    private record Matrix(cublasLtMatrixLayoutOpaque_t layout, @Nullable Padded padded) implements AutoCloseable {
+    private record Matrix(
+            cublasLtMatrixLayoutOpaque_t layout, @Nullable Padded padded) implements AutoCloseable {
         /** Copies the matrix to padded rows at {@code space} if it needs them; returns the library's operand. */
         long operand(long address, long space) {
             if (padded == null) return address;

@@ -3,6 +3,7 @@ package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
 
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
@@ -16,6 +17,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.jni.Backend;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Ops;
 
@@ -27,25 +29,21 @@ public final class CudaDevice implements Device {
     private final String name;
     private final ComputeCapability capability;
     private final CudaRuntime runtime;
-    /** The GPU with f32 products, and the GPU with TF32 products; one of the two is this device. */
-    private final CudaDevice exact;
+    private final List<String> preferred;
+    /** Whether this is the device that was opened, not a view of it. */
+    private final boolean opened;
 
-    private final CudaDevice tf32;
-
-    private CudaDevice(String name, ComputeCapability capability, CudaRuntime runtime) {
+    private CudaDevice(
+            String name, ComputeCapability capability, CudaRuntime runtime, List<String> preferred, boolean opened) {
         this.name = name;
         this.capability = capability;
         this.runtime = runtime;
-        exact = this;
-        tf32 = new CudaDevice(this);
+        this.preferred = preferred;
+        this.opened = opened;
     }
 
-    private CudaDevice(CudaDevice exact) {
-        name = exact.name + ", tf32";
-        capability = exact.capability;
-        runtime = exact.runtime.tf32();
-        this.exact = exact;
-        tf32 = this;
+    private CudaDevice view(CudaRuntime r, List<String> names) {
+        return new CudaDevice(name, capability, r, names, false);
     }
 
     /**
@@ -83,11 +81,11 @@ public final class CudaDevice implements Device {
                     "Install the CUDA 13 toolkit's libcudart.so.13",
                     e);
         }
-        chooseAttention(what, product, capability);
+        List<String> preferred = preferredAttention(what, product, capability);
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);
-            d = new CudaDevice(name, capability, r);
+            d = new CudaDevice(name, capability, r, preferred, true);
             d.selfTest();
             // Without the libraries CortiGAN's own kernels compute products and convolutions: for comparison, and where
             // CUDA is simulated.
@@ -111,10 +109,10 @@ public final class CudaDevice implements Device {
     }
 
     /**
-     * Chooses the attention kernels: with mma.sync, which all supported GPUs have, or, with
-     * -Dcortigan.cuda.attention=wgmma, with Hopper's own instructions.
+     * The attention implementation that -Dcortigan.cuda.attention prefers: on mma.sync, which all supported GPUs have,
+     * or on wgmma, Hopper's own instructions.
      */
-    private static void chooseAttention(String what, String product, ComputeCapability capability) {
+    private static List<String> preferredAttention(String what, String product, ComputeCapability capability) {
         String which = System.getProperty("cortigan.cuda.attention", "mma");
         if (!which.equals("mma") && !which.equals("wgmma"))
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Use mma or wgmma");
@@ -123,15 +121,13 @@ public final class CudaDevice implements Device {
                     what,
                     product + " has architecture " + capability + ", wgmma is for " + ComputeCapability.HOPPER,
                     "Leave out -Dcortigan.cuda.attention");
-        try {
-            Native.choose(Backend.CUDA.number(), "attention", which);
-        } catch (RuntimeException e) {
+        if (!Kernels.implementations(Backend.CUDA.number(), "attention", DType.BF16.variant())
+                .contains(which))
             throw new InputException(
                     what,
-                    String.valueOf(e.getMessage()),
-                    "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention",
-                    e);
-        }
+                    "attention on " + which + " is not in this build",
+                    "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention");
+        return List.of(which);
     }
 
     /**
@@ -210,7 +206,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public String name() {
-        return name;
+        return name + (runtime.tf32() ? ", tf32" : "");
     }
 
     @Override
@@ -230,7 +226,18 @@ public final class CudaDevice implements Device {
 
     @Override
     public Device with(Precision p) {
-        return p == Precision.TF32 ? tf32 : exact;
+        boolean tf32 = p == Precision.TF32;
+        return tf32 == runtime.tf32() ? this : view(runtime.tf32(tf32), preferred);
+    }
+
+    @Override
+    public List<String> preferred() {
+        return preferred;
+    }
+
+    @Override
+    public Device preferring(String implementation) {
+        return view(runtime, List.of(implementation));
     }
 
     @Override
@@ -238,9 +245,9 @@ public final class CudaDevice implements Device {
         return Optional.of(capability);
     }
 
-    /** Frees the GPU's resources; does nothing on a view made by {@link #with}. */
+    /** Frees the GPU's resources; does nothing on a view of the device. */
     @Override
     public void close() {
-        runtime.close();
+        if (opened) runtime.close();
     }
 }

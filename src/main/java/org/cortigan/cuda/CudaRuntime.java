@@ -60,9 +60,14 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         stream = fp32.stream;
     }
 
-    /** A view of this runtime whose products run in TF32. */
-    CudaRuntime tf32() {
-        return new CudaRuntime(this);
+    /** Whether products run in TF32. */
+    boolean tf32() {
+        return main != this;
+    }
+
+    /** The runtime of this memory and stream whose products run in TF32, or in f32. */
+    CudaRuntime tf32(boolean on) {
+        return on == tf32() ? this : on ? new CudaRuntime(this) : main;
     }
 
     /** Sets the libraries that replace CortiGAN's own kernels; {@link #close} closes them. */
@@ -355,14 +360,14 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     /** Launches one of CortiGAN's own kernels with the arguments at address {@code args} in host memory. */
     void launch(String kernel, DType type, long args) {
-        Native.launch(
-                Native.kernel_function(Backend.CUDA.number(), Kernels.id(kernel), type.variant()), args, stream());
+        Kernels.Function f = Kernels.function(Backend.CUDA.number(), kernel, type.variant(), args, List.of());
+        Native.launch(f.address(), args, stream());
     }
 
     @Override
     public Service service(String kernel, ByteBuffer args) {
         VendorKernels v = main.libraries;
-        return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, main != this);
+        return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, tf32());
     }
 
     @Override
@@ -373,7 +378,6 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public void close() {
-        if (main != this) return;
         if (libraries != null) libraries.close();
         deferError(cudaSetDevice(number), "cudaSetDevice");
         if (staging != null) staging.close();

@@ -139,7 +139,7 @@ final class Cudnn implements AutoCloseable {
             if (taken && !c.failures.isEmpty())
                 note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem() + " ("
                         + String.join("; ", c.failures) + ")");
-            if (taken) return new DeviceRuntime.Service(c, Served.library("cuDNN", c.form()));
+            if (taken) return DeviceRuntime.Service.library(c, Served.library("cuDNN", c.form()));
         } catch (RuntimeException | Error e) {
             c.close();
             throw e;

@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  * operands, then the library's workspace.
  */
 @SuppressWarnings("deprecation") // the legacy API, see Cudnn
-abstract class CudnnConvolution implements DeviceRuntime.LibraryKernel {
+abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     private static final long WORKSPACE = 256 << 20;
     static final int CANDIDATES = 16;
 
@@ -290,7 +290,7 @@ abstract class CudnnConvolution implements DeviceRuntime.LibraryKernel {
     }
 
     @Override
-    public final void launch(ByteBuffer args) {
+    public final void launch(ByteBuffer args, long stream) {
         Cudnn.check(run(args), kind.kernel);
     }
 

@@ -2,8 +2,8 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
+import java.util.Optional;
 import org.cortigan.jni.Memory;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A device's memory and its one stream of work. The stream executes everything in the order of the calls; only uploads
@@ -117,20 +117,39 @@ public interface DeviceRuntime {
     /**
      * What computes a node.
      *
-     * @param call the library call that replaces the kernel; null for CortiGAN's own kernel
+     * @param library the library call that replaces the kernel; empty for CortiGAN's own kernel
      */
-    record Service(@Nullable LibraryKernel call, Served served) {
+    record Service(Optional<KernelCall> library, Served served) {
+        /** CortiGAN's own kernel. */
         public static Service own(Served served) {
-            return new Service(null, served);
+            return new Service(Optional.empty(), served);
+        }
+
+        public static Service library(KernelCall call, Served served) {
+            return new Service(Optional.of(call), served);
         }
     }
 
-    /** A library call that is prepared once for fixed shapes. */
-    interface LibraryKernel extends AutoCloseable {
+    /** A call of a library or of CortiGAN's own kernel that is prepared once for fixed shapes. */
+    interface KernelCall extends AutoCloseable {
+        /** Bytes of scratch memory; known before the arguments hold addresses. */
         long scratchBytes();
 
-        /** Launches the call on the addresses in {@code args}. */
-        void launch(ByteBuffer args);
+        /** Called once the arguments hold their final addresses. */
+        default void bound() {}
+
+        /** Launches the call on the addresses in {@code args}, on the runtime's stream. */
+        void launch(ByteBuffer args, long stream);
+
+        /** Name of the implementation that computes the node; empty if there is no choice of them. */
+        default String implementation() {
+            return "";
+        }
+
+        /** What the kernel's prepare function returned; 0 if it prepares nothing. */
+        default long state() {
+            return 0;
+        }
 
         @Override
         void close();

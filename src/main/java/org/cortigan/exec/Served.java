@@ -11,7 +11,8 @@ import java.util.TreeMap;
  * Which library or kernel computes a node.
  *
  * @param by the library's name, or {@link #OWN}
- * @param form how the library is called: algorithm, workspace, conversions and copies around it; empty for own kernels
+ * @param form how the library is called: algorithm, workspace, conversions and copies around it; for an own kernel with
+ *     several implementations, the name of the one that computes the node; otherwise empty
  * @param why why CortiGAN's own kernel computes a product or convolution although the device has a library for it;
  *     otherwise empty
  * @param refused whether the library was asked and offered no algorithm that runs; false if it is not asked, by design
@@ -29,6 +30,11 @@ public record Served(String by, String form, String why, boolean refused) {
     /** A call of the library {@code name}. */
     public static Served library(String name, String form) {
         return new Served(name, form, "", false);
+    }
+
+    /** The same library or kernel, called in the form {@code form}. */
+    Served in(String form) {
+        return new Served(by, form, why, refused);
     }
 
     /** CortiGAN's own kernel, because the library is not asked for this kind of product or convolution. */

@@ -62,7 +62,9 @@ final class Unpickler {
 
     private static final class NdArray {
         boolean built;
-        @Nullable Object item;
+
+        @Nullable
+        Object item;
     }
 
     private final PickleInput in;
@@ -75,7 +77,8 @@ final class Unpickler {
     }
 
     /** Runs the program and returns the element of the 0-d array. */
-    @Nullable Object run() {
+    @Nullable
+    Object run() {
         for (int steps = 0; steps < MAX_STEPS; steps++) {
             int op = in.opcode();
             if (op == '.') {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
 
@@ -54,6 +56,46 @@ public final class Kernels {
         ArgStruct args = schema.kernels().get(name);
         if (args == null) throw missing(name);
         return args;
+    }
+
+    /**
+     * The function that computes a kernel's node.
+     *
+     * @param implementation the implementation's name
+     */
+    public record Function(String implementation, long address) {}
+
+    /**
+     * Names of a kernel's implementations for an element type, in order of preference; empty if the backend lacks the
+     * kernel for this type.
+     *
+     * @param variant column of the kernel table, see {@link org.cortigan.graph.DType#variant}
+     */
+    public static List<String> implementations(int backend, String kernel, int variant) {
+        List<String> names = new ArrayList<>();
+        for (String name; (name = Native.kernel_implementation(backend, id(kernel), variant, names.size())) != null; )
+            names.add(name);
+        return names;
+    }
+
+    /**
+     * The function of the first implementation that takes the arguments.
+     *
+     * @param args address of the arguments, which hold their final addresses
+     * @param preferred names of implementations that are asked before the others
+     * @throws IllegalStateException if no implementation takes the arguments
+     */
+    public static Function function(int backend, String kernel, int variant, long args, List<String> preferred) {
+        List<String> all = implementations(backend, kernel, variant), order = new ArrayList<>(preferred);
+        order.retainAll(all);
+        for (String name : all) if (!order.contains(name)) order.add(name);
+        for (String name : order) {
+            int i = all.indexOf(name);
+            if (Native.kernel_takes(backend, id(kernel), variant, i, args))
+                return new Function(name, Native.kernel_function(backend, id(kernel), variant, i));
+        }
+        throw new IllegalStateException(
+                all.isEmpty() ? "there is no such kernel" : "none of its implementations takes the shapes: " + all);
     }
 
     private static InputException missing(String kernel) {

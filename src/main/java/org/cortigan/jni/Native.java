@@ -4,6 +4,7 @@ package org.cortigan.jni;
 import org.bytedeco.javacpp.annotation.Namespace;
 import org.bytedeco.javacpp.annotation.Platform;
 import org.bytedeco.javacpp.annotation.Properties;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The native methods of the engine, which take raw addresses (native/include/cg/api.h). A new op needs no new method. A
@@ -24,8 +25,14 @@ public final class Native {
     /** Loads the separate library of a backend (CUDA, SIM). Throws if the schemas of the two libraries differ. */
     public static native void load_backend(int backend, String path);
 
-    /** Address of a kernel function, 0 if the backend lacks the variant. */
-    public static native long kernel_function(int backend, int kernel, int variant);
+    /** Name of a kernel's i-th implementation in order of preference; null if there are only i of them. */
+    static native @Nullable String kernel_implementation(int backend, int kernel, int variant, int i);
+
+    /** Whether the i-th implementation computes the arguments, which have their final addresses. */
+    static native boolean kernel_takes(int backend, int kernel, int variant, int i, long args);
+
+    /** Address of the function of a kernel's i-th implementation. */
+    static native long kernel_function(int backend, int kernel, int variant, int i);
 
     /** Calls a kernel function with its argument struct. */
     public static native void launch(long function, long args, long stream);
@@ -35,8 +42,8 @@ public final class Native {
      */
     public static native void range(int backend, String name);
 
-    /** Selects the variant {@code which} of a kernel for all later launches and recordings in this process. */
-    public static native void choose(int backend, String what, String which);
+    /** Changes a setting of the simulation (native/sim/launches.h); other backends have none. */
+    public static native void set(int backend, String setting, String value);
 
     /** State that a kernel prepares once for its arguments; free it with {@link #kernel_release}. */
     public static native long kernel_prepare(int backend, int kernel, long args);

@@ -64,8 +64,7 @@ final class Buffers {
 
     /** Adds the storage of leaves, which is not in the arena. */
     void addLeaves(Map<Leaf, Value> leaves) {
-        leaves.forEach(
-                (leaf, v) -> values.put(v, new Buffer(valueBytes.applyAsLong(v), leaf, Integer.MAX_VALUE, "")));
+        leaves.forEach((leaf, v) -> values.put(v, new Buffer(valueBytes.applyAsLong(v), leaf, Integer.MAX_VALUE, "")));
     }
 
     /**
@@ -153,7 +152,8 @@ final class Buffers {
     }
 
     /** The buffer of a node's scratch memory, or null if it has none. */
-    @Nullable Buffer scratchOf(Node n) {
+    @Nullable
+    Buffer scratchOf(Node n) {
         return scratch.get(n);
     }
 }

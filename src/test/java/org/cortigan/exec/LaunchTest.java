@@ -110,14 +110,12 @@ class LaunchTest {
             Map<String, String> seen = new LinkedHashMap<>();
             all.forEach((what, g) -> card.launches(g).forEach(l -> seen.putIfAbsent(l, what)));
             evaluations(card, seen);
-            if (CARDS.get(size).contains("sm_90a")) {
-                SimDevice.attention("wgmma");
-                all.forEach((what, g) -> {
-                    if (what.startsWith("attention") || what.contains("type=vit"))
-                        card.launches(g).forEach(l -> seen.putIfAbsent(l, what + ", wgmma"));
-                });
-                SimDevice.attention("mma");
-            }
+            boolean hopper = CARDS.get(size).contains("sm_90a");
+            all.forEach((what, g) -> {
+                for (String name : OpCheck.alternatives(g, card))
+                    if (hopper || !name.equals("wgmma"))
+                        card.preferring(name).launches(g).forEach(l -> seen.putIfAbsent(l, what + ", " + name));
+            });
             lines.addAll(seen.keySet());
             where.addAll(seen.values());
             cards.addAll(Collections.nCopies(seen.size(), size));

@@ -33,7 +33,7 @@ import org.junit.jupiter.api.TestFactory;
 /** Derives all tests of the ops from {@link OpCases}: one description of an op serves every test. */
 class OpTest {
     /** The simulated CUDA kernels, with the threads of a block in order and in reverse order. */
-    private static final Device SIM = new SimDevice(false), SIM_BACKWARDS = new SimDevice(true);
+    private static final Device SIM = new SimDevice(false);
 
     private static List<Device> devices() {
         List<Device> d = new ArrayList<>();
@@ -82,7 +82,8 @@ class OpTest {
                 tests.add(dynamicTest(c.name() + " " + t, () -> {
                     boolean backward = OpCheck.hasGradient(c);
                     Map<String, float[]> want = OpCheck.run(c, t, ref, Session.Options.DEFAULT, backward, false);
-                    for (Device d : able) check(c, t, d, backward, want);
+                    for (Device d : able)
+                        for (Device i : OpCheck.implementations(c, t, d, backward)) check(c, t, i, backward, want);
                 }));
             }
         }
@@ -92,38 +93,10 @@ class OpTest {
     private static void check(OpCase c, DType t, Device d, boolean backward, Map<String, float[]> want) {
         Map<String, float[]> got = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, true);
         OpCheck.compare(c, t, want, got, d.name());
-        Device other = d == SIM ? SIM_BACKWARDS : d;
+        Device other = d instanceof SimDevice sim ? sim.backwards() : d;
         Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
         for (String k : got.keySet())
             assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": the second, out-of-place run differs");
-    }
-
-    /**
-     * Checks the attention kernels on wgmma for the shapes that they support; the kernels on mma.sync compute the
-     * others.
-     */
-    @TestFactory
-    @Tag("slow")
-    Stream<DynamicTest> hopperAttentionAgreesWithTheDoubleReference() {
-        CpuDevice ref = CpuDevice.doubleReference();
-        return cases().stream()
-                .filter(c -> c.name().startsWith("attention") && small(c))
-                .map(c -> dynamicTest(c.name(), () -> {
-                    Map<String, float[]> want = OpCheck.run(c, DType.BF16, ref, Session.Options.DEFAULT, true, false);
-                    SimDevice.attention("wgmma");
-                    try {
-                        Map<String, float[]> got =
-                                OpCheck.run(c, DType.BF16, SIM, new Session.Options(OpCheck.GUARD, true), true, true);
-                        OpCheck.compare(c, DType.BF16, want, got, "wgmma");
-                        Map<String, float[]> again =
-                                OpCheck.run(c, DType.BF16, SIM_BACKWARDS, new Session.Options(0, false), true, false);
-                        for (String k : got.keySet())
-                            assertArrayEquals(
-                                    got.get(k), again.get(k), c.name() + " " + k + ": the second run differs");
-                    } finally {
-                        SimDevice.attention("mma");
-                    }
-                }));
     }
 
     @TestFactory

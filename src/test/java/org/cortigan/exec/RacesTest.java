@@ -124,22 +124,13 @@ class RacesTest {
             // -Dcortigan.cases=39548 runs them.
             if (part.isEmpty() && c.name().matches(".*(39548|2x197).*")) continue;
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
-                tests.add(dynamicTest(c.name() + " " + t, () -> run(c, t, device)));
-                if (t == DType.BF16 && c.name().startsWith("attention"))
-                    tests.add(dynamicTest(c.name() + " wgmma", () -> {
-                        SimDevice.attention("wgmma");
-                        try {
-                            run(c, t, device);
-                        } finally {
-                            SimDevice.attention("mma");
-                        }
-                    }));
+                tests.add(dynamicTest(c.name() + " " + t, () -> {
+                    boolean backward = OpCheck.hasGradient(c);
+                    for (Device d : OpCheck.implementations(c, t, device, backward))
+                        OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, false);
+                }));
             }
         }
         return tests.stream();
-    }
-
-    private static void run(OpCase c, DType t, Device device) {
-        OpCheck.run(c, t, device, new Session.Options(OpCheck.GUARD, true), OpCheck.hasGradient(c), false);
     }
 }

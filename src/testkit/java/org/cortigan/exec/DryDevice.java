@@ -25,7 +25,11 @@ public final class DryDevice extends TestDevice {
 
     /** @param shared bytes of shared memory that a block may have, static memory included */
     public DryDevice(int shared) {
-        super("CUDA card of " + shared + " bytes of shared memory, dry", new DryRuntime());
+        this(shared, List.of());
+    }
+
+    private DryDevice(int shared, List<String> preferred) {
+        super("CUDA card of " + shared + " bytes of shared memory, dry", new DryRuntime(), preferred);
         this.shared = shared;
         try {
             file = Files.createTempFile("launches", ".txt");
@@ -33,6 +37,11 @@ public final class DryDevice extends TestDevice {
             throw new UncheckedIOException(e);
         }
         file.toFile().deleteOnExit();
+    }
+
+    @Override
+    public DryDevice preferring(String implementation) {
+        return new DryDevice(shared, List.of(implementation));
     }
 
     /** The launches of one run of the graph, one line each in the format of native/sim/launches.h. */
@@ -47,13 +56,13 @@ public final class DryDevice extends TestDevice {
 
     /** The launches of the given work on this device. */
     public List<String> launches(Runnable work) {
-        Native.choose(Backend.SIM.number(), "shared", "" + shared);
-        Native.choose(Backend.SIM.number(), "launches", file.toString());
+        Native.set(Backend.SIM.number(), "shared", "" + shared);
+        Native.set(Backend.SIM.number(), "launches", file.toString());
         try {
             work.run();
         } finally {
-            Native.choose(Backend.SIM.number(), "launches", "");
-            Native.choose(Backend.SIM.number(), "shared", "" + HOPPER);
+            Native.set(Backend.SIM.number(), "launches", "");
+            Native.set(Backend.SIM.number(), "shared", "" + HOPPER);
         }
         try {
             return Files.readAllLines(file);

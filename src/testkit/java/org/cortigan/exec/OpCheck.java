@@ -4,16 +4,22 @@ package org.cortigan.exec;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.op.CaseInputs;
+import org.cortigan.op.Op;
 import org.cortigan.op.OpCase;
 
 /**
@@ -169,6 +175,48 @@ public final class OpCheck {
         for (Map.Entry<String, float[]> e : m.entrySet())
             if (e.getKey().startsWith("y")) n = Math.max(n, e.getValue().length);
         return n;
+    }
+
+    /**
+     * The device, followed by views of it that prefer other implementations of kernels, one for each choice of
+     * implementations that the case's nodes can have.
+     */
+    public static List<Device> implementations(OpCase c, DType compute, Device device, boolean backward) {
+        CaseInputs s = new CaseInputs(compute);
+        build(c, s, backward);
+        Set<String> names = alternatives(s.graph(), device);
+        List<Device> devices = new ArrayList<>(List.of(device));
+        if (names.isEmpty()) return devices;
+        Set<List<String>> seen = new HashSet<>(Set.of(chosen(s, device)));
+        for (String name : names) {
+            Device d = device.preferring(name);
+            if (seen.add(chosen(s, d))) devices.add(d);
+        }
+        return devices;
+    }
+
+    /** Names of the implementations of the graph's kernels that are asked after another one. */
+    static Set<String> alternatives(Graph g, Device device) {
+        Set<String> names = new LinkedHashSet<>();
+        for (Node n : g.nodes())
+            if (n.op() instanceof Op op && !(op instanceof Op.View)) {
+                int variant = device.reference() ? 0 : op.variant(n).variant();
+                names.addAll(Kernels.implementations(device.backend(), op.kernel(), variant).stream()
+                        .skip(1)
+                        .toList());
+            }
+        return names;
+    }
+
+    /** What computes each node of the case. */
+    private static List<String> chosen(CaseInputs s, Device device) {
+        try (Variables vars = new Variables(device);
+                Session session = new Session(s.graph(), device, vars)) {
+            return session.plan().steps().stream()
+                    .filter(n -> !(n.op() instanceof Op.View))
+                    .map(n -> session.served(n).form())
+                    .toList();
+        }
     }
 
     /** Total number of elements of a case's inputs, variables and constants. */

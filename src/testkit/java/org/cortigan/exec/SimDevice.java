@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import org.cortigan.jni.Backend;
+import java.util.List;
 import org.cortigan.jni.Memory;
-import org.cortigan.jni.Native;
 
 /**
  * Runs the simulated kernels without a GPU. To sessions it is a device with its own memory. A recording replays its
@@ -14,17 +13,22 @@ public final class SimDevice extends TestDevice {
 
     /** @param backwards whether the threads of a block run in reverse order, which exposes missing barriers */
     public SimDevice(boolean backwards) {
-        this(new SimRuntime(backwards));
+        this(new SimRuntime(backwards), List.of());
     }
 
-    private SimDevice(SimRuntime runtime) {
-        super("cuda simulation" + (runtime.backwards ? ", backwards" : ""), runtime);
+    private SimDevice(SimRuntime runtime, List<String> preferred) {
+        super("cuda simulation" + (runtime.backwards ? ", backwards" : ""), runtime, preferred);
         this.runtime = runtime;
     }
 
-    /** Selects attention's kernel variant ({@code mma} or {@code wgmma}) for this process. */
-    public static void attention(String which) {
-        Native.choose(Backend.SIM.number(), "attention", which);
+    @Override
+    public Device preferring(String implementation) {
+        return new SimDevice(runtime, List.of(implementation));
+    }
+
+    /** Another device that runs the threads of a block in reverse order. */
+    public Device backwards() {
+        return new SimDevice(new SimRuntime(true), preferred());
     }
 
     /** Sets the free memory that the device reports. */

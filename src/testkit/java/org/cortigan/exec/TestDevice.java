@@ -2,6 +2,7 @@
 package org.cortigan.exec;
 
 import java.nio.file.Path;
+import java.util.List;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
@@ -27,10 +28,12 @@ abstract class TestDevice implements Device {
 
     private final String name;
     private final StreamRuntime runtime;
+    private final List<String> preferred;
 
-    TestDevice(String name, StreamRuntime runtime) {
+    TestDevice(String name, StreamRuntime runtime, List<String> preferred) {
         this.name = name;
         this.runtime = runtime;
+        this.preferred = preferred;
         NativeLoader.load();
         String library = System.getProperty("cortigan.sim", "target/native/libcortigan_sim.so");
         Native.load_backend(
@@ -39,7 +42,12 @@ abstract class TestDevice implements Device {
 
     @Override
     public final String name() {
-        return name;
+        return name + (preferred.isEmpty() ? "" : ", " + String.join(", ", preferred));
+    }
+
+    @Override
+    public final List<String> preferred() {
+        return preferred;
     }
 
     @Override
