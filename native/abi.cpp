@@ -2,6 +2,7 @@
 // Linked once into every kernel library: the schema of the kernel arguments, and the error of a failed check.
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -83,6 +84,9 @@ constexpr bool counted(const i64 (&numbers)[N]) {
     };
 #define CG_KERNEL(k, Args, kind, ...) CG_ROWS(Args, __VA_ARGS__)
 #include "kernels.def"
+
+static_assert(std::size(VariantNumbers) == kVariants && std::size(BackendNumbers) == kBackends,
+              "kernels.def must list all element types and backends");
 
 template <size_t N>
 std::string line(const char* name, const Member (&members)[N]) {

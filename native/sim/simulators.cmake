@@ -33,7 +33,7 @@ target_include_directories(cortigan_drifted PRIVATE include)
 set_target_properties(cortigan_drifted PROPERTIES SKIP_BUILD_RPATH ON LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 # The kernels with every memory access checked for races (sim/races.h), and kernels with planted faults.
 set(SIM sim cortigan_sim sim_kernels)
-if(NOT CG_SANITIZE)
+if(NOT CORTIGAN_SANITIZE)
   add_library(sim_checker OBJECT sim/cuda_sim.cpp sim/races.cpp)
   # The schema is not a kernel's: its accesses are not watched.
   add_library(sim_abi OBJECT abi.cpp)

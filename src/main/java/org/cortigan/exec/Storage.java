@@ -122,10 +122,11 @@ public abstract class Storage {
      * place.
      *
      * @param tile at most {@value DeviceRuntime#STAGING} bytes from its position on, in the tensor's own type
-     * @throws IllegalArgumentException if the tile is empty, or the tensor is stored in another type than its own
+     * @throws IllegalArgumentException if the tile is empty or too long, or the tensor is stored in another type than
+     *     its own
      */
     public final void writeTiled(ByteBuffer tile) {
-        if (stored != type.dtype() || !tile.hasRemaining())
+        if (stored != type.dtype() || !tile.hasRemaining() || tile.remaining() > DeviceRuntime.STAGING)
             throw new IllegalArgumentException(
                     tile.remaining() + " bytes to repeat in " + type + " stored as " + stored);
         writeCopies(tile);

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * another), the weights, the biases (f32[O] each), the scales (f32[1] each); {@link Matmul} describes the contract of
  * the scales. Output: flat.
  *
- * <p>{@link #name()} is that of the kernel, a two-dimensional convolution of images of height 1, as in {@link Conv2d}.
+ * <p>{@link #kernel()} is a two-dimensional convolution of images of height 1.
  *
  * @param rows R
  * @param sizes n_g, vertices of each group
@@ -30,6 +30,11 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
 
     @Override
     public String name() {
+        return "grouped_conv1d";
+    }
+
+    @Override
+    public String kernel() {
         return "grouped_conv2d";
     }
 
@@ -168,6 +173,11 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
     record GradX(int rows, List<Integer> sizes, int stride, boolean hasScale) implements Op.Gradient {
         @Override
         public String name() {
+            return "grouped_conv1d_grad_x";
+        }
+
+        @Override
+        public String kernel() {
             return "grouped_conv2d_grad_x";
         }
 
@@ -211,6 +221,11 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
     record GradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op.Gradient {
         @Override
         public String name() {
+            return "grouped_conv1d_grad_w";
+        }
+
+        @Override
+        public String kernel() {
             return "grouped_conv2d_grad_w";
         }
 

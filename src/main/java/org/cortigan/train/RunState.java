@@ -7,7 +7,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.io.Json;
@@ -84,7 +83,7 @@ final class RunState {
         }
 
         private static SubjectState of(Settings json) {
-            List<?> sums = list(json.values(), "sums");
+            List<?> sums = list(json, "sums");
             SubjectState s = new SubjectState(sums.size(), json.whole("regions"));
             s.step = json.whole("step");
             s.generator = UpdateCount.of(json, "applied", "missed");
@@ -191,7 +190,7 @@ final class RunState {
     static RunState of(Map<String, Object> values, String where) {
         Settings json = Settings.of(where, values);
         List<SubjectState> subjects = new ArrayList<>();
-        for (Object subject : list(values, "subjects"))
+        for (Object subject : list(json, "subjects"))
             subjects.add(SubjectState.of(Settings.of(where, Json.object(subject, where))));
         RunState s = new RunState(json.whole("steps_per_epoch"), json.whole("seed"), subjects);
         s.step = json.whole("step");
@@ -202,8 +201,9 @@ final class RunState {
         return s;
     }
 
-    private static List<?> list(Map<String, Object> values, String key) {
-        return (List<?>) Objects.requireNonNull(values.get(key), key);
+    private static List<?> list(Settings json, String key) {
+        if (json.values().get(key) instanceof List<?> list) return list;
+        throw json.wrong(key, "is not a list", "Use a checkpoint that CortiGAN wrote");
     }
 
     private static boolean isSet(Settings json, String key) {
@@ -225,7 +225,12 @@ final class RunState {
                     "Resume with the same data, train.batch, train.validation and train.seed");
         for (int i = 0; i < other.subjects.size(); i++) {
             SubjectState mine = subjects.get(i), theirs = other.subjects.get(i);
-            if (mine.regions != theirs.regions || mine.sums.length != theirs.sums.length)
+            if (mine.sums.length != theirs.sums.length)
+                throw new InputException(
+                        file.toString(),
+                        "has sums of " + mine.sums.length + " losses, this run has " + theirs.sums.length + " losses",
+                        "Resume with the recipe of that run");
+            if (mine.regions != theirs.regions)
                 throw new InputException(
                         file.toString(),
                         "cannot be resumed: its discriminators see other vertices, or see them in another order",
