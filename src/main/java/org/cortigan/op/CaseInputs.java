@@ -17,10 +17,21 @@ public final class CaseInputs {
     private final DType compute;
     private final Map<String, Function<SplittableRandom, float[]>> data = new LinkedHashMap<>();
     private final List<Value> differentiable = new ArrayList<>();
+    private final boolean computed;
 
     /** @param compute type of activations: f32 or bf16 */
     public CaseInputs(DType compute) {
+        this(compute, false);
+    }
+
+    /**
+     * @param compute type of activations: f32 or bf16
+     * @param computed whether the op reads computed copies of the inputs with a gradient. A plan never writes to an
+     *     input, but an output may take the storage of such a copy.
+     */
+    public CaseInputs(DType compute, boolean computed) {
         this.compute = compute;
+        this.computed = computed;
     }
 
     /** The graph to which the inputs and the op belong. */
@@ -47,7 +58,12 @@ public final class CaseInputs {
     public Value perturbed(DType t, Function<SplittableRandom, float[]> fill, int... dims) {
         Value v = filled(t, fill, dims);
         differentiable.add(v);
-        return v;
+        return copy(v);
+    }
+
+    /** A copy of the value if this graph reads computed copies; otherwise the value itself. */
+    public Value copy(Value v) {
+        return computed ? Ops.scale(v, 1) : v; // times 1 is exact
     }
 
     /** An input with the given contents, without gradient. */

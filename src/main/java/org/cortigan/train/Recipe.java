@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -112,8 +113,8 @@ public final class Recipe {
     /** The name of the file that defines a bundled recipe, without its suffix. */
     public static String file(String name) {
         return FILES.stream()
-                .filter(f -> name.equals(f) || name.startsWith(f + "-") && !FILES.contains(name))
-                .findFirst()
+                .filter(f -> name.equals(f) || name.startsWith(f + "-"))
+                .max(Comparator.comparingInt(String::length))
                 .orElse(name);
     }
 

@@ -38,10 +38,13 @@ public final class OpCheck {
     /**
      * Runs a case and returns the outputs of its graph; with {@code backward}, also the gradients for random upstream
      * gradients of its outputs.
+     *
+     * @param guard whether to check that no kernel reads memory that was not written or writes past a buffer. Such a
+     *     run computes copies of the inputs, so that outputs can take their storage.
      */
     public static Map<String, float[]> run(
             OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
-        CaseInputs s = new CaseInputs(compute);
+        CaseInputs s = new CaseInputs(compute, guard);
         build(c, s, backward);
         try (Variables vars = new Variables(device)) {
             for (Node n : s.graph().nodes())
@@ -97,7 +100,7 @@ public final class OpCheck {
         if (!backward) return;
         List<Value> wrt = List.copyOf(s.differentiable());
         List<Value> seeds = new ArrayList<>();
-        for (Value o : outs) seeds.add(seed(s, o));
+        for (Value o : outs) seeds.add(s.copy(seed(s, o)));
         List<Value> grads = Gradients.of(outs, seeds, wrt);
         for (int i = 0; i < grads.size(); i++) s.graph().output("d" + i, grads.get(i));
     }

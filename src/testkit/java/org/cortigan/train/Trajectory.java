@@ -6,8 +6,10 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Function;
 import org.cortigan.TestModels;
+import org.cortigan.config.Settings;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 import org.cortigan.exec.Device;
@@ -32,11 +34,18 @@ public final class Trajectory {
 
     /** Settings for a model with a recipe's losses, and AdamW as in the golden files. */
     static StepSettings settings(ModelConfig m, Recipe r, DType compute) {
-        return new StepSettings(m, LossConfig.of(r.section("loss")), adamw(1e-3, 0.9), adamw(2e-3, 0.5), compute);
-    }
-
-    private static Optimizer adamw(double rate, double beta1) {
-        return new Optimizer(true, rate, beta1, 0.999, 1e-8, 0.05, 1, 0, Optimizer.Schedule.CONSTANT, 0, 1);
+        Settings adamw = Recipe.of("golden", Map.of(), "defaults")
+                .with("optimizer.learning_rate", 1e-3)
+                .with("optimizer.discriminator_learning_rate", 2e-3)
+                .with("optimizer.schedule", "constant")
+                .with("optimizer.warmup_epochs", 0)
+                .section("optimizer");
+        return new StepSettings(
+                m,
+                LossConfig.of(r.section("loss")),
+                Optimizer.generator(adamw),
+                Optimizer.discriminator(adamw),
+                compute);
     }
 
     /**
