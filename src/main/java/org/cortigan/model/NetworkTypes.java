@@ -42,9 +42,10 @@ public final class NetworkTypes<T> {
     /** The sections of all networks in YAML, with default and documentation of every key. */
     public String defaults() {
         StringBuilder yaml = new StringBuilder();
-        sections().forEach((section, keys) -> yaml.append(section)
-                .append(keys.isBlank() ? ": {}\n" : ":\n")
-                .append(keys.indent(2)));
+        sections()
+                .forEach((section, keys) -> yaml.append(section)
+                        .append(keys.isBlank() ? ": {}\n" : ":\n")
+                        .append(keys.indent(2)));
         return yaml.toString();
     }
 
