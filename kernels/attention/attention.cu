@@ -6,8 +6,8 @@
 // second kernel computes S^T and dP^T, so neither kernel transposes.
 // Token counts are padded to 16 in registers only.
 //
-// These are the implementation "mma". Implementation "any", for other types and head dimensions: a warp computes a row,
-// a lane a key, sums in float; for comparison and odd sizes, not for speed.
+// All this is the implementation "mma". Implementation "any", for other types and head dimensions: a warp computes a
+// row, a lane a key, sums in float; for comparison and odd sizes, not for speed.
 //
 // Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
 // spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.

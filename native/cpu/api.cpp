@@ -70,9 +70,9 @@ void load_backend(int backend, const char* path) {
     // Never closed: its kernels may run until the process ends.
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CG_CHECK(library, std::string(dlerror()));
-    auto get_table = (const Table* (*)())dlsym(library, "cg_backend");
+    auto get_table = (const Table* (*)())dlsym(library, "cg_table");
     auto get_schema = (const char* (*)())dlsym(library, "cg_schema");
-    CG_CHECK(get_table && get_schema, std::string(path) + " is not a kernel library: it lacks cg_backend or cg_schema");
+    CG_CHECK(get_table && get_schema, std::string(path) + " is not a kernel library: it lacks cg_table or cg_schema");
     compare_schemas(path, get_schema());
     loaded[backend] = get_table();
     ranges[backend] = (void (*)(const char*))dlsym(library, "cg_range");

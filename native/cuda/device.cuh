@@ -47,7 +47,7 @@ constexpr size_t parameter_bytes() {
 #define CG_SHARED(T, name) T* name = (T*)::cg::sim::block().shared()
 /// Most bytes of shared memory of a block, static ones included.
 inline size_t most_shared() { return sim::launches.most_shared; }
-/// Whether the current device has compute capability 9.0.
+/// Whether the current device has compute capability 9.0. The simulation has the instructions of every card.
 inline bool hopper() { return true; }
 template <class... P, class... A>
 void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
@@ -311,7 +311,7 @@ constexpr Implementation implementation(const char* name) {
     CG_CUDA_F32(k, A)                        \
     template void k<bf16>(const A&, Stream); \
     CG_IMPLEMENTATIONS(k, bf16, implementation<A, k<bf16>>("only"))
-/// An element of a list that is left out if the build has no kernels for sm_90a.
+/// A list's element with its comma; nothing if the build has no kernels for sm_90a.
 #if defined(CG_SIM) || defined(CG_SM90A)
 #define CG_HOPPER(...) __VA_ARGS__,
 #else

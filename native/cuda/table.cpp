@@ -31,9 +31,13 @@ extern "C" void cg_cudart_launch(void* stream, void (*run)(const void*, void*), 
 
 namespace cg::cuda {
 
-#define CG_KERNEL(k, Args, KIND, ...)      \
-    template <class T>                     \
-    Implementations k##_implementations(); \
+#define CG_KERNEL(k, Args, KIND, ...)             \
+    template <class T>                            \
+    Implementations k##_implementations();        \
+    template <>                                   \
+    Implementations k##_implementations<float>(); \
+    template <>                                   \
+    Implementations k##_implementations<bf16>();  \
     i64 k##_scratch(const Args&);
 #include "kernels.def"
 
@@ -59,4 +63,4 @@ static const Table kTable = {entries, (int)(sizeof entries / sizeof *entries)};
 
 }  // namespace cg::cuda
 
-extern "C" __attribute__((visibility("default"))) const cg::Table* cg_backend() { return &cg::cuda::kTable; }
+extern "C" __attribute__((visibility("default"))) const cg::Table* cg_table() { return &cg::cuda::kTable; }

@@ -3,4 +3,4 @@
 #include "cg/abi.h"
 
 extern "C" __attribute__((visibility("default"))) const char* cg_schema() { return "enum Backend REFERENCE SIM\n"; }
-extern "C" __attribute__((visibility("default"))) const cg::Table* cg_backend() { return nullptr; }
+extern "C" __attribute__((visibility("default"))) const cg::Table* cg_table() { return nullptr; }

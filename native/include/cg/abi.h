@@ -41,7 +41,9 @@ struct Implementations {
     int n;
 };
 
-/// One row of a backend's table. A function that the kernel lacks is null.
+/// One row of a backend's table, which a library exports as `cg_table`: give that symbol another name when the layout
+/// of these structs changes, so that a library of another build does not load. A function that the kernel lacks is
+/// null.
 struct Entry {
     const char* name;
     Implementations implementations[kVariants];

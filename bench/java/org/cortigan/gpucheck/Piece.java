@@ -217,7 +217,7 @@ final class Piece implements AutoCloseable {
     /** Runs an item on a device that prefers an implementation, then restores the device. */
     void preferring(String implementation, Item what) throws Exception {
         Device before = device;
-        if (!implementation.equals("mma")) device = before.preferring(implementation);
+        if (attentions().size() > 1) device = before.preferring(implementation);
         try {
             what.run();
         } finally {

@@ -485,7 +485,7 @@ final class CublasLt implements AutoCloseable {
         }
 
         @Override
-        public void launch(ByteBuffer args, long stream) {
+        public void launch(ByteBuffer args) {
             check(run(args), "cublasLtMatmul");
         }
 

@@ -3,7 +3,6 @@ package org.cortigan.cuda;
 
 import static org.bytedeco.cuda.global.cudart.*;
 
-import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
@@ -29,12 +28,16 @@ public final class CudaDevice implements Device {
     private final String name;
     private final ComputeCapability capability;
     private final CudaRuntime runtime;
-    private final List<String> preferred;
+    private final Optional<String> preferred;
     /** Whether this is the device that was opened, not a view of it. */
     private final boolean opened;
 
     private CudaDevice(
-            String name, ComputeCapability capability, CudaRuntime runtime, List<String> preferred, boolean opened) {
+            String name,
+            ComputeCapability capability,
+            CudaRuntime runtime,
+            Optional<String> preferred,
+            boolean opened) {
         this.name = name;
         this.capability = capability;
         this.runtime = runtime;
@@ -42,7 +45,7 @@ public final class CudaDevice implements Device {
         this.opened = opened;
     }
 
-    private CudaDevice view(CudaRuntime r, List<String> names) {
+    private CudaDevice view(CudaRuntime r, Optional<String> names) {
         return new CudaDevice(name, capability, r, names, false);
     }
 
@@ -81,7 +84,7 @@ public final class CudaDevice implements Device {
                     "Install the CUDA 13 toolkit's libcudart.so.13",
                     e);
         }
-        List<String> preferred = preferredAttention(what, product, capability);
+        Optional<String> preferred = preferredAttention(what, product, capability);
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);
@@ -112,7 +115,7 @@ public final class CudaDevice implements Device {
      * The attention implementation that -Dcortigan.cuda.attention prefers: on mma.sync, which all supported GPUs have,
      * or on wgmma, Hopper's own instructions.
      */
-    private static List<String> preferredAttention(String what, String product, ComputeCapability capability) {
+    private static Optional<String> preferredAttention(String what, String product, ComputeCapability capability) {
         String which = System.getProperty("cortigan.cuda.attention", "mma");
         if (!which.equals("mma") && !which.equals("wgmma"))
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Use mma or wgmma");
@@ -127,7 +130,7 @@ public final class CudaDevice implements Device {
                     what,
                     "attention on " + which + " is not in this build",
                     "Build with -Dcuda.architectures=90a, or leave out -Dcortigan.cuda.attention");
-        return List.of(which);
+        return Optional.of(which);
     }
 
     /**
@@ -231,13 +234,14 @@ public final class CudaDevice implements Device {
     }
 
     @Override
-    public List<String> preferred() {
+    public Optional<String> preferred() {
         return preferred;
     }
 
     @Override
     public Device preferring(String implementation) {
-        return view(runtime, List.of(implementation));
+        Kernels.requireImplementation(backend(), implementation);
+        return view(runtime, Optional.of(implementation));
     }
 
     @Override

@@ -13,9 +13,6 @@ import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.exec.DeviceRuntime;
-import org.cortigan.graph.DType;
-import org.cortigan.jni.Backend;
-import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.jspecify.annotations.Nullable;
@@ -40,6 +37,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private final At from = new At();
     /** The runtime that owns the shared resources: this one or, if this is a TF32 view, its f32 runtime. */
     private final CudaRuntime main;
+
+    /** The view with TF32 products, once it is asked for. */
+    private @Nullable CudaRuntime tf32;
 
     private @Nullable VendorKernels libraries;
     private @Nullable CUstream_st uploads;
@@ -67,7 +67,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     /** The runtime of this memory and stream whose products run in TF32, or in f32. */
     CudaRuntime tf32(boolean on) {
-        return on == tf32() ? this : on ? new CudaRuntime(this) : main;
+        if (!on) return main;
+        if (main.tf32 == null) main.tf32 = new CudaRuntime(main);
+        return main.tf32;
     }
 
     /** Sets the libraries that replace CortiGAN's own kernels; {@link #close} closes them. */
@@ -358,12 +360,6 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         return (bytes + 255) / 256 * 256;
     }
 
-    /** Launches one of CortiGAN's own kernels with the arguments at address {@code args} in host memory. */
-    void launch(String kernel, DType type, long args) {
-        Kernels.Function f = Kernels.function(Backend.CUDA.number(), kernel, type.variant(), args, List.of());
-        Native.launch(f.address(), args, stream());
-    }
-
     @Override
     public Service service(String kernel, ByteBuffer args) {
         VendorKernels v = main.libraries;
@@ -378,6 +374,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public void close() {
+        if (main != this) return;
         if (libraries != null) libraries.close();
         deferError(cudaSetDevice(number), "cudaSetDevice");
         if (staging != null) staging.close();

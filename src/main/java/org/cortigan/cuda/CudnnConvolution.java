@@ -290,7 +290,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     }
 
     @Override
-    public final void launch(ByteBuffer args, long stream) {
+    public final void launch(ByteBuffer args) {
         Cudnn.check(run(args), kind.kernel);
     }
 

@@ -2,6 +2,7 @@
 package org.cortigan.cuda;
 
 import java.nio.ByteBuffer;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgBuffer;
@@ -19,8 +20,8 @@ import org.cortigan.jni.Native;
 final class OwnKernel implements AutoCloseable {
     private final CudaRuntime runtime;
     private final String kernel;
-    private final DType type;
     private final ArgStruct struct;
+    private final long function;
     private final Memory memory;
     private final ByteBuffer args;
 
@@ -28,7 +29,6 @@ final class OwnKernel implements AutoCloseable {
     OwnKernel(CudaRuntime runtime, String kernel, DType type, Consumer<ArgBuffer> write) {
         this.runtime = runtime;
         this.kernel = kernel;
-        this.type = type;
         struct = Kernels.args(kernel);
         ArgBuffer count = new ArgBuffer(kernel, null, 0);
         write.accept(count);
@@ -37,6 +37,9 @@ final class OwnKernel implements AutoCloseable {
         ArgBuffer all = new ArgBuffer(kernel, args, memory.address());
         write.accept(all);
         all.finish();
+        // These kernels have one implementation each, so the choice does not wait for the addresses.
+        function = Kernels.function(Backend.CUDA.number(), kernel, type.variant(), memory.address(), Optional.empty())
+                .address();
     }
 
     /** Byte offset of an address in the arguments, for {@link #set}. */
@@ -61,7 +64,7 @@ final class OwnKernel implements AutoCloseable {
     }
 
     void launch() {
-        runtime.launch(kernel, type, memory.address());
+        Native.launch(function, memory.address(), runtime.stream());
     }
 
     @Override

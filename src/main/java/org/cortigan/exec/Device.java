@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import java.util.List;
 import java.util.Optional;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.Memory;
@@ -22,20 +21,20 @@ public interface Device extends AutoCloseable {
     /** The device's memory and its stream of work. */
     DeviceRuntime runtime();
 
-    /** Names of kernels' implementations that are asked before the others of their kernel, in this order. */
-    default List<String> preferred() {
-        return List.of();
+    /** Name of the implementation that every kernel which has it asks first. */
+    default Optional<String> preferred() {
+        return Optional.empty();
     }
 
     /**
-     * This device, which prefers the kernels' implementation of the given name. The returned device shares memory and
-     * stream with this one, as {@link #with} says.
+     * This device with another preference: every kernel that has an implementation of the given name asks it first. The
+     * returned device shares memory and stream with this one, as {@link #with} says.
      *
-     * @throws IllegalArgumentException if no kernel of this device has a choice of implementations
+     * @throws IllegalArgumentException if no kernel of this device has the implementation
      */
     default Device preferring(String implementation) {
         throw new IllegalArgumentException(
-                name() + " has one implementation of every kernel, not a choice with '" + implementation + "'");
+                name() + " has one implementation of every kernel, so none to prefer: '" + implementation + "'");
     }
 
     /** Whether the device has kernels; a device without kernels only plans. */

@@ -139,7 +139,7 @@ public interface DeviceRuntime {
         default void bound() {}
 
         /** Launches the call on the addresses in {@code args}, on the runtime's stream. */
-        void launch(ByteBuffer args, long stream);
+        void launch(ByteBuffer args);
 
         /** Name of the implementation that computes the node; empty if there is no choice of them. */
         default String implementation() {

@@ -9,7 +9,6 @@ import org.cortigan.jni.Native;
 abstract class Launcher implements AutoCloseable {
     private final int backend;
     private final PreparedKernel[] kernels;
-    private final long stream;
     private final DeviceRuntime runtime;
     private boolean ranges;
 
@@ -17,7 +16,6 @@ abstract class Launcher implements AutoCloseable {
         this.kernels = kernels.toArray(PreparedKernel[]::new);
         backend = device.backend();
         runtime = device.runtime();
-        stream = runtime.stream();
     }
 
     /** Runs every kernel once. */
@@ -73,7 +71,7 @@ abstract class Launcher implements AutoCloseable {
     private void launch(PreparedKernel k) {
         if (ranges)
             Native.range(backend, k.node().op().name() + " " + k.node().label().replace('/', '.'));
-        k.launch(stream);
+        k.launch();
         if (ranges) Native.range(backend, "");
     }
 

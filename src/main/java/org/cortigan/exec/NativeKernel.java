@@ -2,22 +2,25 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
+import java.util.Objects;
 import org.cortigan.graph.Node;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Op;
+import org.jspecify.annotations.Nullable;
 
 /** CortiGAN's own kernel as the call that computes a node. */
 final class NativeKernel implements DeviceRuntime.KernelCall {
     private final Device device;
     private final String kernel;
     private final int variant;
+    private final long stream;
     /** Address of the arguments in host memory. */
     private final long args;
     /** What the kernel prepared for its arguments; 0 if it prepares nothing. */
     private final long state;
 
-    private Kernels.Function function = new Kernels.Function("", 0);
+    private Kernels.@Nullable Function function;
 
     NativeKernel(Device device, Node node, ByteBuffer args, long address) {
         this.device = device;
@@ -25,6 +28,7 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
         Op op = Op.of(node);
         kernel = op.kernel();
         variant = device.reference() ? 0 : op.variant(node).variant();
+        stream = device.runtime().stream();
         state = Native.kernel_prepare(device.backend(), Kernels.id(kernel), address);
         if (state != 0) args.putLong(Kernels.args(kernel).offset("state"), state);
     }
@@ -46,14 +50,18 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
 
     @Override
     public String implementation() {
-        boolean only =
-                Kernels.implementations(device.backend(), kernel, variant).size() < 2;
-        return only ? "" : function.implementation();
+        boolean choice =
+                Kernels.implementations(device.backend(), kernel, variant).size() > 1;
+        return choice ? bound(function).implementation() : "";
     }
 
     @Override
-    public void launch(ByteBuffer buffer, long stream) {
-        Native.launch(function.address(), args, stream);
+    public void launch(ByteBuffer buffer) {
+        Native.launch(bound(function).address(), args, stream);
+    }
+
+    private static Kernels.Function bound(Kernels.@Nullable Function f) {
+        return Objects.requireNonNull(f, "the kernel has no addresses yet");
     }
 
     @Override

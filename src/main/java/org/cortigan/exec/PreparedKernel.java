@@ -60,13 +60,12 @@ final class PreparedKernel {
         ArgBlock.write(node, args, address, at);
         try {
             call.bound();
-        } catch (IllegalStateException e) {
-            throw new IllegalStateException(
-                    "no kernel for " + node + " on " + device.name() + ": " + e.getMessage(), e);
+        } catch (RuntimeException e) {
+            throw new IllegalStateException("binding " + node + " on " + device.name() + ": " + e.getMessage(), e);
         }
     }
 
-    void launch(long stream) {
-        call.launch(args, stream);
+    void launch() {
+        call.launch(args);
     }
 }

@@ -60,7 +60,8 @@ public record Served(String by, String form, String why, boolean refused) {
     /** Text for a row of a table; empty if there is nothing to report. */
     public String text() {
         if (!own()) return by + (form.isEmpty() ? "" : ": " + form);
-        return why.isEmpty() ? "" : OWN + "'s own" + (refused ? ", refused: " : ", by design: ") + why;
+        if (why.isEmpty()) return form.isEmpty() ? "" : OWN + ": " + form;
+        return OWN + "'s own" + (refused ? ", refused: " : ", by design: ") + why;
     }
 
     /**

@@ -68,7 +68,8 @@ public final class Session implements AutoCloseable {
     }
 
     private void requireDevice(Device of, String what) {
-        if (of != device) throw new IllegalArgumentException("the " + what + " on another device: " + of.name());
+        if (of.runtime() != device.runtime())
+            throw new IllegalArgumentException("the " + what + " on another device: " + of.name());
     }
 
     private void closeAfter(Throwable failure) {

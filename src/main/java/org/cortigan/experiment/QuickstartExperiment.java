@@ -24,6 +24,7 @@ import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
+import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 
 /**
@@ -92,8 +93,12 @@ public record QuickstartExperiment(
     private Evaluation trained(
             Recipe r, Path folder, SubjectData training, HeldOut test, AlgonautsSubject subject, Device device) {
         String name = folder.getFileName().toString();
-        try (TrainingRun run = new TrainingRun(r, Map.of("", training), device, folder, line -> {})) {
-            run.run(() -> log.accept("stopped at " + run.position()), progress.apply(name));
+        RunFolder.create(folder);
+        try (Trainer trainer = new Trainer(r, training, device, folder);
+                RunFolder files = new RunFolder(folder, r, device, TrainingRun.environment(), 0)) {
+            trainer.addListener(files);
+            trainer.addListener(progress.apply(name));
+            trainer.run();
         }
         // Evaluates the last checkpoint: the control's best one was chosen by its validation r, which would flatter it.
         try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, BATCH, "")) {

@@ -81,7 +81,8 @@ public final class TrainingRun implements AutoCloseable {
         }
     }
 
-    private static Map<String, Object> environment() {
+    /** Processor and library versions, for environment.json. */
+    static Map<String, Object> environment() {
         Map<String, Object> environment = new LinkedHashMap<>();
         environment.put("processor", Native.cpu_features());
         environment.put("libraries", Native.library_versions());

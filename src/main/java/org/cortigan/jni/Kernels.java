@@ -5,6 +5,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 import org.cortigan.InputException;
 
 /** Kernels of the loaded library and their argument structs, by name (kernels/kernels.def). */
@@ -82,20 +85,37 @@ public final class Kernels {
      * The function of the first implementation that takes the arguments.
      *
      * @param args address of the arguments, which hold their final addresses
-     * @param preferred names of implementations that are asked before the others
+     * @param preferred the implementation that is asked before the others, if the kernel has it
      * @throws IllegalStateException if no implementation takes the arguments
      */
-    public static Function function(int backend, String kernel, int variant, long args, List<String> preferred) {
-        List<String> all = implementations(backend, kernel, variant), order = new ArrayList<>(preferred);
-        order.retainAll(all);
-        for (String name : all) if (!order.contains(name)) order.add(name);
+    public static Function function(int backend, String kernel, int variant, long args, Optional<String> preferred) {
+        List<String> all = implementations(backend, kernel, variant), order = new ArrayList<>(all);
+        preferred.filter(all::contains).ifPresent(name -> {
+            order.remove(name);
+            order.add(0, name);
+        });
         for (String name : order) {
             int i = all.indexOf(name);
             if (Native.kernel_takes(backend, id(kernel), variant, i, args))
                 return new Function(name, Native.kernel_function(backend, id(kernel), variant, i));
         }
         throw new IllegalStateException(
-                all.isEmpty() ? "there is no such kernel" : "none of its implementations takes the shapes: " + all);
+                all.isEmpty()
+                        ? "kernel '" + kernel + "' has no implementation for this element type"
+                        : "no implementation of kernel '" + kernel + "' takes these shapes: " + all);
+    }
+
+    /**
+     * Checks that a kernel of the backend has an implementation of the given name.
+     *
+     * @throws IllegalArgumentException if none has it; the message lists all names
+     */
+    public static void requireImplementation(int backend, String name) {
+        Set<String> all = new TreeSet<>();
+        for (String kernel : numbers.keySet())
+            for (Variant v : Variant.values()) all.addAll(implementations(backend, kernel, v.ordinal()));
+        if (!all.contains(name))
+            throw new IllegalArgumentException("no kernel has an implementation '" + name + "'; there are " + all);
     }
 
     private static InputException missing(String kernel) {

@@ -14,7 +14,19 @@ import org.jspecify.annotations.Nullable;
 public final class Ops {
     private Ops() {}
 
-    /** scale * op(a) op(b) + bias; bias and scale may be null. See {@link Matmul}. */
+    /**
+     * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N].
+     *
+     * <p>The scale is 1/sigma of a spectrally normalised weight b. By contract the gradient with respect to b is that
+     * with respect to scale * b, which {@link SpectralNorm} expects, and the scale has no gradient.
+     *
+     * @param transA whether a is stored [K, M]
+     * @param transB whether b is stored [N, K], as the weight of torch's Linear
+     * @param bias f32 [N], or null
+     * @param scale f32 [1], or null
+     * @param out element type of y
+     * @throws IllegalArgumentException if shapes or types do not fit together
+     */
     public static Value matmul(
             Value a, Value b, boolean transA, boolean transB, @Nullable Value bias, @Nullable Value scale, DType out) {
         List<Value> in = new ArrayList<>(List.of(a, b));
@@ -26,8 +38,11 @@ public final class Ops {
     }
 
     /**
-     * scale * conv(x, w) + bias; bias and scale may be null. See {@link Conv2d}.
+     * y [B, OH, OW, O] = scale * conv(x [B, H, W, C], w [O, C, KH, KW]) + bias [O], with zero padding. A convolution in
+     * one dimension has H = KH = 1. The scale is that of {@link #matmul}.
      *
+     * @param bias f32 [O], or null
+     * @param scale f32 [1], or null
      * @param sh stride along the height
      * @param sw stride along the width
      * @param ph zero padding at the top and at the bottom
@@ -45,7 +60,7 @@ public final class Ops {
 
     /**
      * A linear layer for each group: flat groups [rows, K_g] to flat groups [rows, N_g]. A single group becomes a
-     * {@link Matmul}.
+     * {@link #matmul}.
      *
      * @param weights [N_g, K_g] for each group
      * @param biases f32 [N_g] each, or null
@@ -80,8 +95,9 @@ public final class Ops {
     }
 
     /**
-     * A convolution along the vertices for each group: flat groups [rows, n_g, C] to flat groups [rows, n'_g, O], where
-     * {@link GroupedConv1d#length} gives n'_g. A single group becomes a {@link Conv2d}.
+     * A convolution along the vertices for each group: flat groups [rows, n_g, C] to flat groups [rows, n'_g, O], with
+     * zero padding of (k - 1) / 2 at the ends of a group: n'_g = (n_g + 2 ((k - 1) / 2) - k) / stride + 1, rounded
+     * down. A single group becomes a {@link #conv2d}.
      *
      * @param sizes n_g, vertices of each group
      * @param weights [O, C, 1, k] for each group
@@ -160,17 +176,26 @@ public final class Ops {
         return x.dtype() == to ? x : x.graph().apply(new Cast(to), x).output(0);
     }
 
-    /** Outputs y, mean, rstd. */
+    /**
+     * Layer normalisation over the last axis of x [..., C] (Ba, Kiros and Hinton 2016); outputs y, mean, rstd.
+     * Statistics are f32.
+     *
+     * @param gamma f32 [C]
+     * @param beta f32 [C]
+     */
     public static Node layerNorm(Value x, Value gamma, Value beta, double eps) {
         return x.graph().apply(new LayerNorm(eps, false), x, gamma, beta);
     }
 
-    /** Normalises x + residual; outputs y, mean, rstd, x + residual. */
+    /** {@link #layerNorm} of x + residual; outputs y, mean, rstd, x + residual. */
     public static Node layerNormResidual(Value x, Value residual, Value gamma, Value beta, double eps) {
         return x.graph().apply(new LayerNorm(eps, true), x, gamma, beta, residual);
     }
 
-    /** Self-attention of [B, T, 3 H D]; see {@link Attention}. */
+    /**
+     * Multi-head self-attention without a mask (Vaswani et al. 2017): qkv [B, T, 3 H D], in the layout of timm's qkv
+     * layer, to [B, T, H D].
+     */
     public static Value attention(Value qkv, int heads) {
         return qkv.graph().apply(new Attention(heads), qkv).output(0);
     }
@@ -263,8 +288,8 @@ public final class Ops {
     }
 
     /**
-     * Gathers the columns of x [R, V] of each group into one flat value; see {@link GatherGroups}. A column may belong
-     * to no group or to several.
+     * Gathers the columns of x [R, V] of each group into one flat value: the dense matrices [R, n_g] of the groups one
+     * after another. A column may belong to no group or to several.
      *
      * @param groups column indices of each group, in [0, V)
      */
@@ -272,7 +297,13 @@ public final class Ops {
         return GatherGroups.of(x, groups);
     }
 
-    /** Normalised patches of images u8 [B, H, W, 3]; see {@link Patchify}. */
+    /**
+     * Normalises images u8 [B, H, W, 3] per colour as (x / 255 - mean) / std and divides them into patches: [B, T, 3 P
+     * P], the elements of a patch in the order colour, row, column.
+     *
+     * @param patch side P in pixels; 0 keeps the layout [B, H, W, 3]
+     * @param out element type of the output
+     */
     public static Value patchify(Value images, int patch, List<Double> mean, List<Double> std, DType out) {
         return images.graph().apply(new Patchify(patch, mean, std, out), images).output(0);
     }

@@ -214,7 +214,7 @@ final class RunState {
      * Checks that this state and another are of runs with the same steps.
      *
      * @param file source of this state, for messages
-     * @throws InputException if data, batch, seed or regions differ
+     * @throws InputException if data, batch, seed, losses or regions differ
      */
     void requireSameRun(Path file, RunState other) {
         if (stepsPerEpoch != other.stepsPerEpoch || seed != other.seed)

@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.cortigan.grad.Gradients;
@@ -19,6 +21,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.jni.Kernels;
 import org.cortigan.op.CaseInputs;
 import org.cortigan.op.Cost;
 import org.cortigan.op.Op;
@@ -32,7 +35,7 @@ import org.junit.jupiter.api.TestFactory;
 
 /** Derives all tests of the ops from {@link OpCases}: one description of an op serves every test. */
 class OpTest {
-    /** The simulated CUDA kernels, with the threads of a block in order and in reverse order. */
+    /** The simulated CUDA kernels; the second run of a case reverses the order of a block's threads. */
     private static final Device SIM = new SimDevice(false);
 
     private static List<Device> devices() {
@@ -96,7 +99,46 @@ class OpTest {
         Device other = d instanceof SimDevice sim ? sim.backwards() : d;
         Map<String, float[]> again = OpCheck.run(c, t, other, new Session.Options(0, false), backward, false);
         for (String k : got.keySet())
-            assertArrayEquals(got.get(k), again.get(k), c.name() + " " + k + ": the second, out-of-place run differs");
+            assertArrayEquals(
+                    got.get(k),
+                    again.get(k),
+                    c.name() + " " + k + " on " + d.name() + ": the second, out-of-place run differs");
+        if (!backward) return;
+        // Without the backward pass, which may read an op's inputs, the op may overwrite them.
+        Map<String, float[]> forward = OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), false, true);
+        for (String k : forward.keySet())
+            assertArrayEquals(
+                    again.get(k), forward.get(k), c.name() + " " + k + " on " + d.name() + ": the forward run differs");
+    }
+
+    /** Otherwise the other tests leave out an implementation without a word. */
+    @TestFactory
+    @Tag("slow")
+    Stream<DynamicTest> everyImplementationComputesACase() {
+        DryDevice card = new DryDevice(DryDevice.HOPPER);
+        Map<String, Set<String>> listed = new TreeMap<>(), chosen = new TreeMap<>();
+        for (OpCase c : OpCases.all())
+            for (DType t : new DType[] {DType.F32, DType.BF16}) {
+                CaseInputs s = new CaseInputs(t);
+                OpCheck.build(c, s, OpCheck.hasGradient(c));
+                Set<String> names = OpCheck.alternatives(s.graph(), card);
+                if (names.isEmpty()) continue;
+                for (Node n : s.graph().nodes())
+                    if (n.op() instanceof Op op && !(op instanceof Op.View)) {
+                        List<String> all = Kernels.implementations(
+                                card.backend(), op.kernel(), op.variant(n).variant());
+                        if (all.size() > 1)
+                            listed.computeIfAbsent(t + " " + op.kernel(), k -> new TreeSet<>())
+                                    .addAll(all);
+                    }
+                for (String name : names)
+                    for (String what : OpCheck.chosen(s, card.preferring(name)))
+                        chosen.computeIfAbsent(t + " " + what.split(" ")[0], k -> new TreeSet<>())
+                                .add(what.substring(what.indexOf(' ') + 1));
+            }
+        assertTrue(listed.size() > 5, listed.toString());
+        return listed.entrySet().stream()
+                .map(e -> dynamicTest(e.getKey(), () -> assertEquals(e.getValue(), chosen.get(e.getKey()))));
     }
 
     @TestFactory

@@ -127,7 +127,11 @@ class RacesTest {
                 tests.add(dynamicTest(c.name() + " " + t, () -> {
                     boolean backward = OpCheck.hasGradient(c);
                     for (Device d : OpCheck.implementations(c, t, device, backward))
-                        OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, false);
+                        try {
+                            OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, false);
+                        } catch (RuntimeException e) {
+                            throw new AssertionError(d.name() + ": " + e.getMessage(), e);
+                        }
                 }));
             }
         }

@@ -6,9 +6,11 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import org.cortigan.graph.Graph;
 import org.cortigan.jni.Backend;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 
@@ -21,27 +23,35 @@ public final class DryDevice extends TestDevice {
     public static final int HOPPER = 232_448, AMPERE = 166_912, SMALL = 101_376;
 
     private final int shared;
+    private final DryRuntime runtime;
     private final Path file;
 
     /** @param shared bytes of shared memory that a block may have, static memory included */
     public DryDevice(int shared) {
-        this(shared, List.of());
+        this(shared, new DryRuntime(), file(), Optional.empty());
     }
 
-    private DryDevice(int shared, List<String> preferred) {
-        super("CUDA card of " + shared + " bytes of shared memory, dry", new DryRuntime(), preferred);
+    private DryDevice(int shared, DryRuntime runtime, Path file, Optional<String> preferred) {
+        super("CUDA card of " + shared + " bytes of shared memory, dry", runtime, preferred);
         this.shared = shared;
+        this.runtime = runtime;
+        this.file = file;
+    }
+
+    private static Path file() {
         try {
-            file = Files.createTempFile("launches", ".txt");
+            Path file = Files.createTempFile("launches", ".txt");
+            file.toFile().deleteOnExit();
+            return file;
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        file.toFile().deleteOnExit();
     }
 
     @Override
     public DryDevice preferring(String implementation) {
-        return new DryDevice(shared, List.of(implementation));
+        Kernels.requireImplementation(backend(), implementation);
+        return new DryDevice(shared, runtime, file, Optional.of(implementation));
     }
 
     /** The launches of one run of the graph, one line each in the format of native/sim/launches.h. */

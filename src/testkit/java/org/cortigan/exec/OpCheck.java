@@ -39,12 +39,12 @@ public final class OpCheck {
      * Runs a case and returns the outputs of its graph; with {@code backward}, also the gradients for random upstream
      * gradients of its outputs.
      *
-     * @param guard whether to check that no kernel reads memory that was not written or writes past a buffer. Such a
-     *     run computes copies of the inputs, so that outputs can take their storage.
+     * @param options in place, the case reads computed copies of the inputs, so that outputs can take their storage
+     * @param guard whether to check that no kernel reads memory that was not written or writes past a buffer
      */
     public static Map<String, float[]> run(
             OpCase c, DType compute, Device device, Session.Options options, boolean backward, boolean guard) {
-        CaseInputs s = new CaseInputs(compute, guard);
+        CaseInputs s = new CaseInputs(compute, options.inPlace());
         build(c, s, backward);
         try (Variables vars = new Variables(device)) {
             for (Node n : s.graph().nodes())
@@ -181,8 +181,8 @@ public final class OpCheck {
     }
 
     /**
-     * The device, followed by views of it that prefer other implementations of kernels, one for each choice of
-     * implementations that the case's nodes can have.
+     * The device, followed by views of it that prefer another implementation by name, as far as that changes what
+     * computes the case's nodes.
      */
     public static List<Device> implementations(OpCase c, DType compute, Device device, boolean backward) {
         CaseInputs s = new CaseInputs(compute);
@@ -198,26 +198,25 @@ public final class OpCheck {
         return devices;
     }
 
-    /** Names of the implementations of the graph's kernels that are asked after another one. */
+    /** Names of the implementations of the graph's kernels that have several. */
     static Set<String> alternatives(Graph g, Device device) {
         Set<String> names = new LinkedHashSet<>();
         for (Node n : g.nodes())
             if (n.op() instanceof Op op && !(op instanceof Op.View)) {
                 int variant = device.reference() ? 0 : op.variant(n).variant();
-                names.addAll(Kernels.implementations(device.backend(), op.kernel(), variant).stream()
-                        .skip(1)
-                        .toList());
+                List<String> all = Kernels.implementations(device.backend(), op.kernel(), variant);
+                if (all.size() > 1) names.addAll(all);
             }
         return names;
     }
 
-    /** What computes each node of the case. */
-    private static List<String> chosen(CaseInputs s, Device device) {
+    /** The kernel and the implementation that compute each node of the case. */
+    static List<String> chosen(CaseInputs s, Device device) {
         try (Variables vars = new Variables(device);
                 Session session = new Session(s.graph(), device, vars)) {
             return session.plan().steps().stream()
                     .filter(n -> !(n.op() instanceof Op.View))
-                    .map(n -> session.served(n).form())
+                    .map(n -> Op.of(n).kernel() + " " + session.served(n).form())
                     .toList();
         }
     }

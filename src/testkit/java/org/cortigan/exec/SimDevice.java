@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import java.util.List;
+import java.util.Optional;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 
 /**
@@ -13,22 +14,24 @@ public final class SimDevice extends TestDevice {
 
     /** @param backwards whether the threads of a block run in reverse order, which exposes missing barriers */
     public SimDevice(boolean backwards) {
-        this(new SimRuntime(backwards), List.of());
+        this(new SimRuntime(backwards), Optional.empty());
     }
 
-    private SimDevice(SimRuntime runtime, List<String> preferred) {
+    private SimDevice(SimRuntime runtime, Optional<String> preferred) {
         super("cuda simulation" + (runtime.backwards ? ", backwards" : ""), runtime, preferred);
         this.runtime = runtime;
     }
 
     @Override
     public Device preferring(String implementation) {
-        return new SimDevice(runtime, List.of(implementation));
+        Kernels.requireImplementation(backend(), implementation);
+        return new SimDevice(runtime, Optional.of(implementation));
     }
 
-    /** Another device that runs the threads of a block in reverse order. */
-    public Device backwards() {
-        return new SimDevice(new SimRuntime(true), preferred());
+    /** This device with the threads of a block in reverse order. */
+    Device backwards() {
+        if (runtime.reversed == null) runtime.reversed = new SimRuntime(true);
+        return new SimDevice(runtime.reversed, preferred());
     }
 
     /** Sets the free memory that the device reports. */
@@ -43,6 +46,7 @@ public final class SimDevice extends TestDevice {
 
     private static final class SimRuntime extends StreamRuntime {
         private final boolean backwards;
+        private SimRuntime reversed;
         private int replays;
         private long freeBytes = Long.MAX_VALUE;
 
@@ -66,6 +70,12 @@ public final class SimDevice extends TestDevice {
         @Override
         public long freeBytes() {
             return freeBytes;
+        }
+
+        @Override
+        void close() {
+            if (reversed != null) reversed.close();
+            super.close();
         }
 
         @Override

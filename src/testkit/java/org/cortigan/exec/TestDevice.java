@@ -2,7 +2,7 @@
 package org.cortigan.exec;
 
 import java.nio.file.Path;
-import java.util.List;
+import java.util.Optional;
 import org.cortigan.jni.Backend;
 import org.cortigan.jni.Native;
 import org.cortigan.jni.NativeLoader;
@@ -28,9 +28,9 @@ abstract class TestDevice implements Device {
 
     private final String name;
     private final StreamRuntime runtime;
-    private final List<String> preferred;
+    private final Optional<String> preferred;
 
-    TestDevice(String name, StreamRuntime runtime, List<String> preferred) {
+    TestDevice(String name, StreamRuntime runtime, Optional<String> preferred) {
         this.name = name;
         this.runtime = runtime;
         this.preferred = preferred;
@@ -42,11 +42,11 @@ abstract class TestDevice implements Device {
 
     @Override
     public final String name() {
-        return name + (preferred.isEmpty() ? "" : ", " + String.join(", ", preferred));
+        return name + preferred.map(p -> ", " + p).orElse("");
     }
 
     @Override
-    public final List<String> preferred() {
+    public final Optional<String> preferred() {
         return preferred;
     }
 
@@ -62,6 +62,6 @@ abstract class TestDevice implements Device {
 
     @Override
     public final void close() {
-        runtime.close();
+        if (preferred.isEmpty()) runtime.close();
     }
 }
