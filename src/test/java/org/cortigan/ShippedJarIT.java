@@ -75,6 +75,24 @@ class ShippedJarIT {
         }
     }
 
+    /** Jars of libraries are not modules: oneDNN's requires the bindings, which CortiGAN does without. */
+    @Test
+    void itIsAModule() throws Exception {
+        List<String> modules = new ArrayList<>(), libraries = new ArrayList<>();
+        for (String p : classPath(true).split(":")) (p.contains("-linux-") ? libraries : modules).add(p);
+        Run doctor = java(
+                dir.resolve("cache6").toString(),
+                String.join(":", libraries),
+                "--module-path",
+                String.join(":", modules),
+                "--module",
+                "org.cortigan/org.cortigan.cli.Main",
+                "doctor");
+        String text = doctor.text();
+        assertEquals(0, doctor.process.exitValue(), text);
+        assertTrue(text.matches("(?s).*device +cpu [^\n]*available.*"), text);
+    }
+
     @Test
     void withoutTheCudaBindingsOnlyCudaIsMissing() throws Exception {
         List<String> with = List.of(classPath(true).split(":"));

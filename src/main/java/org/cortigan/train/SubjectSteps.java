@@ -243,7 +243,10 @@ final class SubjectSteps implements AutoCloseable {
 
     @Override
     public void close() {
-        end();
-        session.close();
+        try {
+            end();
+        } finally {
+            session.close();
+        }
     }
 }

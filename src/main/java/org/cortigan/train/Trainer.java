@@ -312,8 +312,11 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
-        // Null if the constructor failed before it had opened all sessions.
-        if (subjects != null) subjects.close();
-        vars.close();
+        try {
+            // Null if the constructor failed before it had opened all sessions.
+            if (subjects != null) subjects.close();
+        } finally {
+            vars.close();
+        }
     }
 }
