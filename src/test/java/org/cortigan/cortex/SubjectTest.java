@@ -65,6 +65,7 @@ class SubjectTest {
     }
 
     @Test
+    @Tag("slow")
     void aSimulatedSubjectHasTheChallengesLayout() {
         Path data = simulate("d", 130, 12, 3);
         try (AlgonautsSubject s = AlgonautsSubject.open(data, 1)) {
@@ -253,6 +254,7 @@ class SubjectTest {
     }
 
     @Test
+    @Tag("slow")
     void aSubmissionIsCheckedAndPacked() throws Exception {
         Path good = Files.createDirectories(dir.resolve("good"));
         int[] v = Challenge.vertices(8);

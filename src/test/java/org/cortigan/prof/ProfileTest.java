@@ -15,9 +15,11 @@ import org.cortigan.graph.Value;
 import org.cortigan.io.Json;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+@Tag("slow")
 class ProfileTest {
     @Test
     void everyNodeIsTimedAgainstItsFloor(@TempDir Path dir) {

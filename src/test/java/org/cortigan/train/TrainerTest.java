@@ -238,6 +238,7 @@ class TrainerTest {
     }
 
     @Test
+    @Tag("slow")
     void aResumedRunEqualsAnUninterruptedRunBitForBit(@TempDir Path dir) {
         String[] unet = {
             "model.generator.type=unet",
@@ -532,6 +533,7 @@ class TrainerTest {
     }
 
     @Test
+    @Tag("slow")
     void everyRecipesArenaIsNearItsLowerBound() {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
