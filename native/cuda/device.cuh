@@ -18,6 +18,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "cg/abi.h"
 
@@ -278,7 +279,7 @@ void for_rows(const R* rows, i64 n, B&& blocks_of, F&& each) {
 }
 
 /// An implementation whose host function RUN computes the arguments that TAKES accepts; without TAKES, all arguments.
-template <class Args, void (*RUN)(const Args&, Stream), bool (*TAKES)(const Args&) = nullptr>
+template <class Args, void (*RUN)(const Args&, Stream), auto TAKES = nullptr>
 constexpr Implementation implementation(const char* name) {
     Implementation m{name, nullptr, nullptr};
     m.run = [](const void* args, void* stream) {
@@ -288,7 +289,8 @@ constexpr Implementation implementation(const char* name) {
 #endif
         run(args, stream);
     };
-    if constexpr (TAKES != nullptr) m.takes = [](const void* a) { return TAKES(*(const Args*)a); };
+    if constexpr (!std::is_null_pointer_v<decltype(TAKES)>)
+        m.takes = [](const void* a) { return TAKES(*(const Args*)a); };
     return m;
 }
 
