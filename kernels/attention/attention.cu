@@ -11,7 +11,7 @@
 //
 // Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
 // spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
-// Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 63 us (bytes over 4.3 TB/s; the products
+// Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 72 us (bytes over 4.3 TB/s; the products
 // take 20 and 50 us at 790 TFLOP/s).
 // Versions: heads along y of the grid, at most 65,535 of them; this one, with a head's blocks neighbours along x and
 // otherwise the same work; attention_sm90.cu, implementation "wgmma",

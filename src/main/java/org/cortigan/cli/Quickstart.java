@@ -69,8 +69,7 @@ final class Quickstart implements Callable<Integer> {
     public Integer call() {
         try (Device opened = device.open(output)) {
             long begin = System.nanoTime();
-            Recipe recipe = Recipe.load("quickstart");
-            for (String assignment : assignments) recipe = recipe.with(assignment);
+            Recipe recipe = Recipe.load("quickstart").with(assignments);
             if (Files.exists(out))
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");

@@ -22,8 +22,6 @@ final class RecipeOptions {
 
     /** The recipe with the overrides. */
     Recipe load() {
-        Recipe r = Recipe.load(recipe);
-        for (String assignment : assignments) r = r.with(assignment);
-        return r;
+        return Recipe.load(recipe).with(assignments);
     }
 }

@@ -63,6 +63,9 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /** Kernels that are launched around the library call. */
     private final List<OwnKernel> own = new ArrayList<>();
 
+    /** Copies the weight into the library's order, or its gradient back; null if the orders are the same. */
+    OwnKernel.@Nullable Copy reorder;
+
     private Algorithm chosen = new Algorithm(0, 0, false, 0);
 
     /** Makes nothing that must be freed; {@link #prepare} does. */
@@ -102,6 +105,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     private void prepare() {
         describe(dataType());
         math(exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH);
+        if (reorders) reorder = kind == Cudnn.Kind.BY_W ? swap(shape.taps(), shape.c()) : swap(shape.c(), shape.taps());
         makeKernels();
     }
 
@@ -134,8 +138,8 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         Cudnn.check(cudnnSetConvolutionMathType(operation, type), "cudnnSetConvolutionMathType");
     }
 
-    /** Makes CortiGAN's own kernels that are launched around the library call. */
-    abstract void makeKernels();
+    /** Makes CortiGAN's other kernels that are launched around the library call. */
+    void makeKernels() {}
 
     /** Whether an algorithm adds products directly. */
     abstract boolean direct(int algorithm);
@@ -315,6 +319,14 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         return args.getLong(offsets.result);
     }
 
+    /** Address of the weight in the library's order; queues the copy if the orders differ. */
+    final long orderedWeight(ByteBuffer args) {
+        long weight = second(args);
+        if (reorder == null) return weight;
+        reorder.launch(weight, weight(args));
+        return weight(args);
+    }
+
     /** Address of the reordered weight. */
     long weight(ByteBuffer args) {
         return args.getLong(offsets.scratch);
@@ -334,7 +346,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     }
 
     /** A transposition of [o, a, b] to [o, b, a]. */
-    OwnKernel.Copy swap(long a, long b) {
+    private OwnKernel.Copy swap(long a, long b) {
         OwnKernel k = new OwnKernel(
                 cudnn.runtime,
                 "swap_leading",

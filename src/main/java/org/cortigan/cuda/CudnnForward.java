@@ -31,7 +31,7 @@ final class CudnnForward extends CudnnConvolution {
     private final cudnnTensorStruct vector = new cudnnTensorStruct();
     private final cudnnActivationStruct identity = new cudnnActivationStruct();
     /** Kernels around the library call; null if the convolution does not need them. */
-    private OwnKernel.@Nullable Copy reorder, castBias;
+    private OwnKernel.@Nullable Copy castBias;
 
     private @Nullable Update multiply, add;
 
@@ -56,7 +56,6 @@ final class CudnnForward extends CudnnConvolution {
 
     @Override
     void makeKernels() {
-        if (reorders) reorder = swap(shape.c(), shape.taps());
         if (shape.in16() && bias) castBias = cast(shape.o(), DType.F32, DType.BF16);
         if (scale) multiply = binary(1, Binary.Kind.MUL);
         if (bias) add = binary(shape.o(), Binary.Kind.ADD);
@@ -126,11 +125,7 @@ final class CudnnForward extends CudnnConvolution {
 
     @Override
     int run(ByteBuffer args) {
-        long input = first(args), weight = second(args), output = result(args);
-        if (reorder != null) {
-            reorder.launch(weight, weight(args));
-            weight = weight(args);
-        }
+        long input = first(args), weight = orderedWeight(args), output = result(args);
         if (fused()) return runFused(args, input, weight, output);
         int status = cudnnConvolutionForward(
                 cudnn.handle,

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 final class CudnnGradW extends CudnnConvolution {
     private final boolean converts;
     /** Kernels around the library call; null if the gradient does not need them. */
-    private OwnKernel.@Nullable Copy reorder, castInput, castGradient;
+    private OwnKernel.@Nullable Copy castInput, castGradient;
 
     CudnnGradW(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
         super(cudnn, Cudnn.Kind.BY_W, shape, DType.F32, tf32);
@@ -26,7 +26,6 @@ final class CudnnGradW extends CudnnConvolution {
 
     @Override
     void makeKernels() {
-        if (reorders) reorder = swap(shape.taps(), shape.c());
         if (converts) {
             castInput = cast(shape.inputElements(), DType.BF16, DType.F32);
             castGradient = cast(shape.outputElements(), DType.BF16, DType.F32);

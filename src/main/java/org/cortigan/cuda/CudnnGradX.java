@@ -8,21 +8,12 @@ import java.nio.ByteBuffer;
 import org.bytedeco.cuda.cudnn.cudnnConvolutionBwdDataAlgoPerf_t;
 import org.bytedeco.cuda.cudnn.cudnnConvolutionFwdAlgoPerf_t;
 import org.bytedeco.javacpp.SizeTPointer;
-import org.jspecify.annotations.Nullable;
 
 /** The gradient of a convolution with respect to x. */
 @SuppressWarnings("deprecation") // the legacy API, see Cudnn
 final class CudnnGradX extends CudnnConvolution {
-    /** Null if the weight needs no other order. */
-    private OwnKernel.@Nullable Copy reorder;
-
     CudnnGradX(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
         super(cudnn, Cudnn.Kind.BY_X, shape, shape.type(), tf32);
-    }
-
-    @Override
-    void makeKernels() {
-        if (reorders) reorder = swap(shape.c(), shape.taps());
     }
 
     @Override
@@ -54,11 +45,7 @@ final class CudnnGradX extends CudnnConvolution {
 
     @Override
     int run(ByteBuffer args) {
-        long weight = second(args);
-        if (reorder != null) {
-            reorder.launch(weight, weight(args));
-            weight = weight(args);
-        }
+        long weight = orderedWeight(args);
         return cudnnConvolutionBackwardData(
                 cudnn.handle,
                 cudnn.one,

@@ -40,7 +40,7 @@ final class ComparisonPlan {
 
     private void addRecipe(String nameOrFile, ComparisonOptions options) {
         Recipe r = Recipe.load(nameOrFile);
-        for (String assignment : options.assignments()) r = r.with(assignment);
+        r = r.with(options.assignments());
         if (recipes.put(r.name(), r) != null)
             throw new InputException("--recipes", "names two recipes '" + r.name() + "'", "Rename one of them");
         if (options.ablation() && new RecipeSummary(r).hasGan()) {

@@ -11,6 +11,7 @@ import org.cortigan.graph.Shape;
  * @param a standard deviation of NORMAL and TRUNCATED_NORMAL, bound of UNIFORM, value of CONSTANT
  */
 public record Init(Kind kind, double a) {
+    /** Distributions of initial values. */
     public enum Kind {
         CONSTANT,
         NORMAL,

@@ -43,11 +43,13 @@ public record Optimizer(
         Schedule schedule,
         double warmup,
         double finalRate) {
+    /** Adam (Kingma and Ba 2015), or AdamW with decoupled weight decay (Loshchilov and Hutter 2019). */
     public enum Kind {
         ADAM,
         ADAMW
     }
 
+    /** Course of the learning rate after the warm-up: to its end on a line or half a cosine. */
     public enum Schedule {
         CONSTANT,
         LINEAR,

@@ -208,6 +208,13 @@ public final class Recipe {
         return with(assignment.substring(0, eq), v, where);
     }
 
+    /** This recipe with every assignment of {@link #with(String)}, in order. */
+    public Recipe with(List<String> assignments) {
+        Recipe r = this;
+        for (String assignment : assignments) r = r.with(assignment);
+        return r;
+    }
+
     /** This recipe with one value replaced. */
     public Recipe with(String key, Object value) {
         return with(key, value, key);
