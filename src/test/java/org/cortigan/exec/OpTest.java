@@ -111,7 +111,7 @@ class OpTest {
                     again.get(k), forward.get(k), c.name() + " " + k + " on " + d.name() + ": the forward run differs");
     }
 
-    /** Otherwise the other tests leave out an implementation without a word. */
+    /** The other tests run the implementations that take a case, so they would skip one that takes none. */
     @TestFactory
     @Tag("slow")
     Stream<DynamicTest> everyImplementationComputesACase() {
