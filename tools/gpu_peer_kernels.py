@@ -146,6 +146,20 @@ def conv2d(back, compiled):
     return pass_of(back, inputs, lambda x, w, c: F.conv2d(x, w, c, padding=1), "bf16, channels_last, cudnn.benchmark", compiled)
 
 
+def conv1d(layout, n, inner, outer, back, compiled):
+    """A layer of the convolutional discriminator on real and predicted responses; the 2-D form has height 1 and channels innermost."""
+    if layout == "1-D":
+        inputs = lambda: (make(2 * b, inner, n), make(outer, inner, 9), make(outer))
+        return pass_of(back, inputs, lambda x, w, c: F.conv1d(x, w, c, stride=4, padding=4), "bf16, conv1d, cudnn.benchmark", compiled)
+
+    def last(t):
+        return t.to(memory_format=torch.channels_last)
+
+    inputs = lambda: (last(make(2 * b, inner, 1, n)), last(make(outer, inner, 1, 9)), make(outer))
+    forward = lambda x, w, c: F.conv2d(x, w, c, stride=(1, 4), padding=(0, 4))
+    return pass_of(back, inputs, forward, "bf16, conv2d of height 1, channels_last, cudnn.benchmark", compiled)
+
+
 def linear(n, k, m, back, compiled):
     return pass_of(back, lambda: (make(n, k), make(m, k), make(m)), lambda x, w, c: F.linear(x, w, c), f"bf16, {n}x{k}x{m}, bias", compiled)
 
@@ -237,6 +251,11 @@ def all_items():
         for i, p in enumerate(passes):
             add("gelu " + p, "", gelu, i == 1)
             add("conv2d " + p, "", conv2d, i == 1)
+            n = vertices
+            for inner_channels, outer_channels in ((1, 8), (8, 16)) if a.small else ((1, 64), (64, 128), (128, 256)):
+                for layout in ("2-D",) if compiled else ("1-D", "2-D"):
+                    add(f"conv1d {inner_channels} to {outer_channels} {p}", layout, conv1d, layout, n, inner_channels, outer_channels, i == 1)
+                n = (n - 1) // 4 + 1
             add("linear 25216x768x3072 " + p, "", linear, rows, width, inner, i == 1)
             add("head 128x768x39552 " + p, "", linear, b, width, vertices, i == 1)
         for dim, axis in enumerate(("images", "vertices")):

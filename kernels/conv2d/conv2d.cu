@@ -5,10 +5,11 @@
 //   forward          b, i, j      o          p, q, c
 //   gradient by x    b, r, s      c          p, q, o
 //   gradient by w    o            c, p, q    b, i, j
-// cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn); 1-D and grouped ones always run
-// here. Grouped convolutions put the tiles of all groups into one grid.
+// cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn). Convolutions over vertices in bf16
+// are conv1d.cu's. Grouped convolutions put the tiles of all groups into one grid.
 // Versions: only this one.
 // Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
+#include "conv1d.cuh"
 #include "gemm.cuh"
 #include "kernels_all.h"
 
@@ -18,22 +19,24 @@ namespace {
 
 struct Shape {
     int B, H, W, C, O, KH, KW, sh, sw, ph, pw, OH, OW;
+    // Every element asks for its place. A division costs about 20 instructions, and conversions among them.
+    gemm::Divisor by_C, by_O, by_KW, by_taps, by_W, by_H, by_OW, by_OH, by_sh, by_sw;
 };
 
 template <class Args>
 Shape shape(const Args& g) {
-    Shape s = {(int)g.B,  (int)g.H,  (int)g.W,  (int)g.C,  (int)g.O, (int)g.KH, (int)g.KW,
-               (int)g.sh, (int)g.sw, (int)g.ph, (int)g.pw, 0,        0};
-    s.OH = (s.H + 2 * s.ph - s.KH) / s.sh + 1;
-    s.OW = (s.W + 2 * s.pw - s.KW) / s.sw + 1;
-    return s;
+    const auto by = &gemm::Divisor::by;
+    const i64 OH = (g.H + 2 * g.ph - g.KH) / g.sh + 1, OW = (g.W + 2 * g.pw - g.KW) / g.sw + 1;
+    return {(int)g.B,        (int)g.H,  (int)g.W,  (int)g.C, (int)g.O, (int)g.KH, (int)g.KW, (int)g.sh,
+            (int)g.sw,       (int)g.ph, (int)g.pw, (int)OH,  (int)OW,  by(g.C),   by(g.O),   by(g.KW),
+            by(g.KH * g.KW), by(g.W),   by(g.H),   by(OW),   by(OH),   by(g.sh),  by(g.sw)};
 }
 
 /// x at output position `at` (b, i, j) and tap (p, q), channel c.
 template <class T>
 __device__ inline T input(const T* x, const Shape& s, int at, int p, int q, int c) {
-    const int j = at % s.OW, i = at / s.OW % s.OH, b = at / (s.OW * s.OH);
-    const int r = i * s.sh + p - s.ph, col = j * s.sw + q - s.pw;
+    int j = at, i = s.by_OW.split(j);
+    const int b = s.by_OH.split(i), r = i * s.sh + p - s.ph, col = j * s.sw + q - s.pw;
     if (r < 0 || r >= s.H || col < 0 || col >= s.W) return T{};
     return x[(((i64)b * s.H + r) * s.W + col) * s.C + c];
 }
@@ -44,8 +47,9 @@ struct ForwardA {
     const T* x;
     Shape s;
     __device__ T operator()(i64 m, i64 k) const {
-        const int kk = (int)k, c = kk % s.C, tap = kk / s.C;
-        return input(x, s, (int)m, tap / s.KW, tap % s.KW, c);
+        int c = (int)k, q = s.by_C.split(c);
+        const int p = s.by_KW.split(q);
+        return input(x, s, (int)m, p, q, c);
     }
 };
 template <class T>
@@ -54,7 +58,8 @@ struct ForwardB {
     const T* w;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {
-        const int kk = (int)k, c = kk % s.C, tap = kk / s.C;
+        int c = (int)k;
+        const int tap = s.by_C.split(c);
         return w[(n * s.C + c) * s.KH * s.KW + tap];
     }
 };
@@ -64,11 +69,13 @@ struct ByXA {
     const T* dY;
     Shape s;
     __device__ T operator()(i64 m, i64 k) const {
-        const int kk = (int)k, o = kk % s.O, tap = kk / s.O, at = (int)m;
-        const int col = at % s.W + s.pw - tap % s.KW, row = at / s.W % s.H + s.ph - tap / s.KW, b = at / (s.W * s.H);
-        if (row < 0 || col < 0 || row % s.sh || col % s.sw) return T{};
-        const int i = row / s.sh, j = col / s.sw;
-        if (i >= s.OH || j >= s.OW) return T{};
+        int o = (int)k, q = s.by_O.split(o), col = (int)m, row = s.by_W.split(col);
+        const int p = s.by_KW.split(q), b = s.by_H.split(row);
+        col += s.pw - q;
+        row += s.ph - p;
+        if (row < 0 || col < 0) return T{};
+        const int i = s.by_sh.split(row), j = s.by_sw.split(col);
+        if (row || col || i >= s.OH || j >= s.OW) return T{};
         return dY[(((i64)b * s.OH + i) * s.OW + j) * s.O + o];
     }
 };
@@ -78,7 +85,8 @@ struct ByXB {
     const T* w;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {
-        const int kk = (int)k, o = kk % s.O, tap = kk / s.O;
+        int o = (int)k;
+        const int tap = s.by_O.split(o);
         return w[((i64)o * s.C + n) * s.KH * s.KW + tap];
     }
 };
@@ -95,8 +103,9 @@ struct ByWB {
     const T* x;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {
-        const int nn = (int)n, tap = nn % (s.KH * s.KW), c = nn / (s.KH * s.KW);
-        return input(x, s, (int)k, tap / s.KW, tap % s.KW, c);
+        int q = (int)n;
+        const int c = s.by_taps.split(q), p = s.by_KW.split(q);
+        return input(x, s, (int)k, p, q, c);
     }
 };
 
@@ -108,11 +117,11 @@ i64 inputs(const Shape& s) { return (i64)s.B * s.H * s.W; }
 
 i64 conv2d_scratch(const Conv2dArgs& g) {
     const Shape s = shape(g);
-    return gemm::scratch(outputs(s), s.O, taps(s, s.C));
+    return std::max(conv1d::scratch(g), gemm::scratch(outputs(s), s.O, taps(s, s.C)));
 }
 
 template <class T>
-void conv2d(const Conv2dArgs& g, Stream st) {
+void conv2d_any(const Conv2dArgs& g, Stream st) {
     const Shape s = shape(g);
     gemm::run<T>(ForwardA<T>{(const T*)g.x, s}, ForwardB<T>{(const T*)g.w, s}, (T*)g.y, outputs(s), s.O, taps(s, s.C),
                  g.bias, g.scale, g.scratch, st);
@@ -120,11 +129,11 @@ void conv2d(const Conv2dArgs& g, Stream st) {
 
 i64 conv2d_grad_x_scratch(const Conv2dGradXArgs& g) {
     const Shape s = shape(g);
-    return gemm::scratch(inputs(s), s.C, taps(s, s.O));
+    return std::max(conv1d::scratch(g), gemm::scratch(inputs(s), s.C, taps(s, s.O)));
 }
 
 template <class T>
-void conv2d_grad_x(const Conv2dGradXArgs& g, Stream st) {
+void conv2d_grad_x_any(const Conv2dGradXArgs& g, Stream st) {
     const Shape s = shape(g);
     gemm::run<T>(ByXA<T>{(const T*)g.dY, s}, ByXB<T>{(const T*)g.w, s}, (T*)g.dX, inputs(s), s.C, taps(s, s.O), nullptr,
                  nullptr, g.scratch, st);
@@ -132,11 +141,11 @@ void conv2d_grad_x(const Conv2dGradXArgs& g, Stream st) {
 
 i64 conv2d_grad_w_scratch(const Conv2dGradWArgs& g) {
     const Shape s = shape(g);
-    return gemm::scratch(s.O, taps(s, s.C), outputs(s));
+    return std::max(conv1d::scratch(g), gemm::scratch(s.O, taps(s, s.C), outputs(s)));
 }
 
 template <class T>
-void conv2d_grad_w(const Conv2dGradWArgs& g, Stream st) {
+void conv2d_grad_w_any(const Conv2dGradWArgs& g, Stream st) {
     const Shape s = shape(g);
     gemm::run<T>(ByWA<T>{(const T*)g.dY, s}, ByWB<T>{(const T*)g.x, s}, (float*)g.dW, s.O, taps(s, s.C), outputs(s),
                  nullptr, nullptr, g.scratch, st);
@@ -166,12 +175,18 @@ auto extents(const GroupedConv2dGradWArgs& g) {
 
 }  // namespace
 
-i64 grouped_conv2d_scratch(const GroupedConv2dArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
-i64 grouped_conv2d_grad_x_scratch(const GroupedConv2dGradXArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
-i64 grouped_conv2d_grad_w_scratch(const GroupedConv2dGradWArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+i64 grouped_conv2d_scratch(const GroupedConv2dArgs& g) {
+    return std::max(conv1d::scratch(g), gemm::group_scratch(g.n, extents(g)));
+}
+i64 grouped_conv2d_grad_x_scratch(const GroupedConv2dGradXArgs& g) {
+    return std::max(conv1d::scratch(g), gemm::group_scratch(g.n, extents(g)));
+}
+i64 grouped_conv2d_grad_w_scratch(const GroupedConv2dGradWArgs& g) {
+    return std::max(conv1d::scratch(g), gemm::group_scratch(g.n, extents(g)));
+}
 
 template <class T>
-void grouped_conv2d(const GroupedConv2dArgs& g, Stream st) {
+void grouped_conv2d_any(const GroupedConv2dArgs& g, Stream st) {
     gemm::run_groups<T>(
         g.n, extents(g),
         [&](i64 i) {
@@ -187,7 +202,7 @@ void grouped_conv2d(const GroupedConv2dArgs& g, Stream st) {
 }
 
 template <class T>
-void grouped_conv2d_grad_x(const GroupedConv2dGradXArgs& g, Stream st) {
+void grouped_conv2d_grad_x_any(const GroupedConv2dGradXArgs& g, Stream st) {
     gemm::run_groups<T>(
         g.n, extents(g),
         [&](i64 i) {
@@ -202,7 +217,7 @@ void grouped_conv2d_grad_x(const GroupedConv2dGradXArgs& g, Stream st) {
 }
 
 template <class T>
-void grouped_conv2d_grad_w(const GroupedConv2dGradWArgs& g, Stream st) {
+void grouped_conv2d_grad_w_any(const GroupedConv2dGradWArgs& g, Stream st) {
     gemm::run_groups<T>(
         g.n, extents(g),
         [&](i64 i) {
@@ -214,11 +229,16 @@ void grouped_conv2d_grad_w(const GroupedConv2dGradWArgs& g, Stream st) {
         g.scratch, st);
 }
 
-CG_CUDA(grouped_conv2d, GroupedConv2dArgs)
-CG_CUDA(grouped_conv2d_grad_x, GroupedConv2dGradXArgs)
-CG_CUDA(grouped_conv2d_grad_w, GroupedConv2dGradWArgs)
-CG_CUDA(conv2d, Conv2dArgs)
-CG_CUDA(conv2d_grad_x, Conv2dGradXArgs)
-CG_CUDA(conv2d_grad_w, Conv2dGradWArgs)
+/// Convolutions over vertices first. In float they are computed like all others.
+#define CG_LISTS(k, A)                                                                         \
+    CG_IMPLEMENTATIONS(k, float, implementation<A, k##_any<float>>("any"))                     \
+    CG_IMPLEMENTATIONS(k, bf16, implementation<A, conv1d::run<A>, conv1d::takes<A>>("slices"), \
+                       implementation<A, k##_any<bf16>>("any"))
+CG_LISTS(conv2d, Conv2dArgs)
+CG_LISTS(conv2d_grad_x, Conv2dGradXArgs)
+CG_LISTS(conv2d_grad_w, Conv2dGradWArgs)
+CG_LISTS(grouped_conv2d, GroupedConv2dArgs)
+CG_LISTS(grouped_conv2d_grad_x, GroupedConv2dGradXArgs)
+CG_LISTS(grouped_conv2d_grad_w, GroupedConv2dGradWArgs)
 
 }  // namespace cg::cuda

@@ -2,11 +2,14 @@
 // The product of native/cuda/gemm.cuh with a and b as stored. cuBLASLt runs this op on a GPU
 // (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison.
 // linear_grad, on a GPU also cuBLASLt's, is here a product and sum_leading.
-// The grouped product always runs here: the tiles of all groups form one grid, up to 128 groups at once, so no group's
-// product waits for another's. Versions: only this one.
+// The grouped product always runs here: the tiles of all groups form one grid, up to 64 groups at once, so no group's
+// product waits for another's.
+// Versions of the grouped product in bf16: 1, tiles of 64 x 64, loads of 2 bytes, no pipeline (25 to 45 TFLOP/s
+// predicted); 2, native/cuda/sliced.cuh.
 // Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #include "gemm.cuh"
 #include "kernels_all.h"
+#include "sliced.cuh"
 
 namespace cg::cuda {
 
@@ -107,16 +110,95 @@ void linear_grad(const LinearGradArgs& g, Stream s) {
     matmul<T>(product_of(g), s);
 }
 
-i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) { return gemm::group_scratch(g.n, extents(g)); }
+// Grouped products in bf16 by native/cuda/sliced.cuh.
+namespace {
+
+namespace slices {
+
+using sliced::Extent;
+using sliced::Job;
+using sliced::SlicesOut;
+
+Extent extent(const MatmulArgs& g) { return {g.M, g.N, g.K}; }
+auto extents(const GroupedMatmulArgs& g) {
+    return [&g](i64 i) { return extent(g.rows[i]); };
+}
+/// Elements of a stored row.
+i64 row_of_a(const MatmulArgs& g) { return g.trans_a ? g.M : g.K; }
+i64 row_of_b(const MatmulArgs& g) { return g.trans_b ? g.K : g.N; }
+
+/// Whether copies of 16 bytes can read all rows. Regions seldom have a multiple of 8 vertices.
+bool chunks(const GroupedMatmulArgs& g) {
+    return std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return (row_of_a(r) | row_of_b(r)) % 8 == 0; });
+}
+
+bool takes_shapes(const GroupedMatmulArgs& g) {
+    const MatmulArgs& r = g.rows[0];
+    // What a discriminator's forward and backward pass need.
+    const bool form = r.trans_a ? !r.trans_b && r.type_y == Variant::F32 : !r.trans_b || r.type_y == Variant::BF16;
+    return r.type_a == Variant::BF16 && form && std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) {
+               return std::max({r.M * r.K, r.K * r.N, r.M * r.N}) < sliced::kMost;
+           });
+}
+bool takes(const GroupedMatmulArgs& g) {
+    return takes_shapes(g) &&
+           (!chunks(g) || std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return aligned16(r.a, r.b); }));
+}
+
+/// Calls f(configuration) with the tile for the widest of the problems.
+template <class F>
+auto with_config(const GroupedMatmulArgs& g, F&& f) {
+    const bool wide = std::any_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return r.N > sliced::Half::BN; });
+    return wide && chunks(g) ? f(sliced::Wide{}) : f(sliced::Half{});
+}
+
+i64 scratch(const GroupedMatmulArgs& g) {
+    return takes_shapes(g) ? with_config(g, [&](auto c) { return sliced::scratch<decltype(c)>(g.n, extents(g)); }) : 0;
+}
+
+template <class Y, bool A_ALONG_K, bool B_ALONG_K>
+void run(const GroupedMatmulArgs& g, Stream s) {
+    std::vector<Job<SlicesOut<Y>>> jobs;
+    for (i64 i = 0; i < g.n; i++) {
+        const MatmulArgs& r = g.rows[i];
+        jobs.push_back(sliced::job(sliced::matrix(r.a, r.M * r.K / row_of_a(r), row_of_a(r)),
+                                   sliced::matrix(r.b, r.K * r.N / row_of_b(r), row_of_b(r)),
+                                   sliced::matrix_out<Y>(r.y, r.M, r.N), extent(r), r.bias, r.scale));
+    }
+    with_config(g, [&](auto c) {
+        using C = decltype(c);
+        if (chunks(g)) return sliced::run<C, sliced::Form<A_ALONG_K, B_ALONG_K, true, true>>(jobs, g.scratch, s);
+        if constexpr (std::is_same_v<C, sliced::Half>)
+            sliced::run<C, sliced::Form<A_ALONG_K, B_ALONG_K, false, false>>(jobs, g.scratch, s);
+    });
+}
+
+void run(const GroupedMatmulArgs& g, Stream s) {
+    const MatmulArgs& r = g.rows[0];
+    if (r.trans_a) run<float, false, false>(g, s);
+    else if (r.trans_b) run<bf16, true, true>(g, s);
+    else if (r.type_y == Variant::BF16) run<bf16, true, false>(g, s);
+    else run<float, true, false>(g, s);
+}
+
+}  // namespace slices
+
+}  // namespace
+
+i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) {
+    return std::max(slices::scratch(g), gemm::group_scratch(g.n, extents(g)));
+}
 
 template <class T>
-void grouped_matmul(const GroupedMatmulArgs& g, Stream s) {
+void grouped_matmul_any(const GroupedMatmulArgs& g, Stream s) {
     if (g.rows[0].type_y == Variant::BF16) run<T, bf16>(g, s);
     else run<T, float>(g, s);
 }
 
 CG_CUDA(matmul, MatmulArgs)
 CG_CUDA(linear_grad, LinearGradArgs)
-CG_CUDA(grouped_matmul, GroupedMatmulArgs)
+CG_IMPLEMENTATIONS(grouped_matmul, float, implementation<GroupedMatmulArgs, grouped_matmul_any<float>>("any"))
+CG_IMPLEMENTATIONS(grouped_matmul, bf16, implementation<GroupedMatmulArgs, slices::run, slices::takes>("slices"),
+                   implementation<GroupedMatmulArgs, grouped_matmul_any<bf16>>("any"))
 
 }  // namespace cg::cuda

@@ -20,6 +20,33 @@ namespace cg::cuda::gemm {
 
 constexpr int kM = 64, kN = 64, kThreads = 128;
 
+/// The upper 32 bits of a product.
+__device__ inline uint32_t mul_high(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+    return __umulhi(a, b);
+#else
+    return (uint32_t)((uint64_t)a * b >> 32);
+#endif
+}
+
+/// Division of 0 <= n < 2^31 by a fixed number, as a product (Granlund and Montgomery 1994, section 4).
+struct Divisor {
+    uint32_t d, magic, shift;
+
+    static Divisor by(i64 d) {
+        uint32_t shift = 0;
+        while ((1ll << shift) < d) shift++;
+        return {(uint32_t)d, (uint32_t)(((1ull << 32) * ((1ull << shift) - (uint64_t)d)) / (uint64_t)d + 1), shift};
+    }
+    __device__ int of(int n) const { return (int)((mul_high((uint32_t)n, magic) + (uint32_t)n) >> shift); }
+    /// Divides n and leaves its remainder there.
+    __device__ int split(int& n) const {
+        const int q = of(n);
+        n -= q * (int)d;
+        return q;
+    }
+};
+
 struct Problem {
     i64 M, N, K;
     const float *bias, *scale;
@@ -209,7 +236,7 @@ struct Job {
     Y* y;
     Problem p;
 };
-constexpr int kJobs = 128;
+constexpr int kJobs = 64;
 template <class J>
 using Jobs = Rows<J, kJobs>;
 

@@ -41,6 +41,23 @@ __device__ inline float quad_max(float v) {
     return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
 }
 
+/// Transposes the 4 x 4 words of the four lanes of a quad: lane t's v[j] becomes lane j's v[t].
+__device__ inline void quad_transpose(uint32_t (&v)[4]) {
+    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
+#pragma unroll
+    for (int j = 0; j < 4; j += 2) {
+        const uint32_t x = __shfl_xor_sync(0xffffffffu, odd ? v[j] : v[j + 1], 1);
+        v[j] = odd ? x : v[j];
+        v[j + 1] = odd ? v[j + 1] : x;
+    }
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const uint32_t x = __shfl_xor_sync(0xffffffffu, high ? v[j] : v[j + 2], 2);
+        v[j] = high ? x : v[j];
+        v[j + 2] = high ? v[j + 2] : x;
+    }
+}
+
 /// Loads four 8x8 matrices of bf16 from shared memory (ldmatrix). Lanes 0-7, 8-15, 16-23, 24-31 pass the addresses of
 /// the rows of matrices 0-3. Register i gets elements (lane / 4, 2 (lane % 4)..) of matrix i, or of its transpose if
 /// TRANS.
@@ -64,13 +81,14 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
 }
 
 /// Copies 16 bytes from device to shared memory, bypassing registers; both addresses must be multiples of 16. Writes
-/// zeros if !ok.
+/// zeros if !ok. CACHED keeps the bytes in L1, for a block that reads them several times.
+template <bool CACHED = false>
 __device__ inline void copy_async(void* to, const void* from, bool ok) {
 #if defined(__CUDA_ARCH__)
     const int n = ok ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(to)),
-                 "l"(from), "r"(n)
-                 : "memory");
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
+    if (CACHED) asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(n) : "memory");
+    else asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(n) : "memory");
 #elif defined(CG_SIM)
     sim::copy_async(to, from, ok);
 #endif

@@ -268,21 +268,4 @@ __device__ inline void wgmma_fence() {
 #endif
 }
 
-/// Transposes the 4 x 4 words of the four lanes of a quad: lane t's v[j] becomes lane j's v[t].
-__device__ inline void quad_transpose(uint32_t (&v)[4]) {
-    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
-#pragma unroll
-    for (int j = 0; j < 4; j += 2) {
-        const uint32_t x = __shfl_xor_sync(0xffffffffu, odd ? v[j] : v[j + 1], 1);
-        v[j] = odd ? x : v[j];
-        v[j + 1] = odd ? v[j + 1] : x;
-    }
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-        const uint32_t x = __shfl_xor_sync(0xffffffffu, high ? v[j] : v[j + 2], 2);
-        v[j] = high ? x : v[j];
-        v[j + 2] = high ? v[j + 2] : x;
-    }
-}
-
 }  // namespace cg::cuda

@@ -264,6 +264,17 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
         c.add(of(2, List.of(9), 1, 3, 3, 2, true, false));
         c.add(of(3, List.of(131, 1, 67, 20), 1, 16, 9, 1, true, true).noGradient());
         c.add(of(2, List.of(37, 3, 101), 16, 5, 9, 1, true, true).noGradient());
+        // Tiles of the CUDA kernels: channels of 16 bytes, windows that overlap and that leave gaps, phases without a
+        // tap, more images than outputs, tiles of 16 to 128 columns, and sums long enough to be split.
+        c.add(of(3, List.of(131, 5, 67), 8, 16, 9, 4, true, true).noGradient());
+        c.add(of(2, List.of(300), 16, 72, 9, 4, true, true).noGradient());
+        c.add(of(5, List.of(41, 2, 9), 24, 40, 3, 5, true, true).noGradient());
+        c.add(of(40, List.of(7), 8, 8, 9, 4, true, false).noGradient());
+        c.add(of(2, List.of(600), 1, 64, 9, 4, true, true).noGradient());
+        c.add(of(2, List.of(90, 17), 32, 1, 9, 1, true, true).noGradient());
+        c.add(of(2, List.of(50), 8, 3, 4, 2, true, false).noGradient());
+        c.add(of(2, List.of(33), 136, 136, 3, 2, false, false).noGradient());
+        c.add(of(8, List.of(700, 30), 16, 24, 9, 1, true, false).noGradient());
         List<Integer> regions = Arrays.stream(GatherGroups.REGIONS).boxed().toList();
         c.add(of(64, regions, 1, 16, 9, 1, true, false).benchmark());
         c.add(discriminator("patch 8 of 25 regions", regions).benchmark());

@@ -220,6 +220,12 @@ public record GroupedMatmul(
         c.add(of(2, new int[] {5}, new int[] {3}, true, false, false));
         c.add(of(19, new int[] {20, 1009, 67, 131, 1, 300, 2}, new int[] {33, 70, 1, 17, 8, 65, 3}, true, true, false)
                 .noGradient());
+        // Rows of 16 bytes on CUDA, tiles of 64 and 128 columns, and a sum long enough to be split.
+        c.add(of(40, new int[] {24, 200, 8}, new int[] {16, 72, 136}, true, true, false)
+                .noGradient());
+        c.add(of(130, new int[] {2056}, new int[] {64}, true, false, false).noGradient());
+        c.add(of(5, new int[] {2051, 3}, new int[] {9, 70}, true, true, false).noGradient());
+        c.add(of(16, new int[] {24}, new int[] {16, 40, 8}, true, true, true).noGradient());
         int[] regions = GatherGroups.REGIONS;
         c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false)
                 .benchmark());
