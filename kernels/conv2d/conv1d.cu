@@ -19,7 +19,9 @@
 // Both passes of a step: 1.2 ms. Prediction, not measured: 2.4 ms, with products at 350 TFLOP/s (mma.sync reaches about
 // 0.62 of the tensor cores' rate, and the loop keeps them busy three quarters of the time) and the first layer at 0.7
 // of the bandwidth. SASS on sm_90a, tile 128 x 128, 32 of k: 206 instructions a warp with 64 HMMA, 16 LDSM and 8 LDGSTS
-// (by w 297), no division, at most 242 registers, so two blocks a multiprocessor. Versions:
+// (by w 297), no division, at most 242 registers, so two blocks a multiprocessor.
+//
+// Versions:
 //   1. native/cuda/gemm.cuh: a division for every element, 2-byte loads, all taps by x (150 to 230 ms predicted).
 //   2. Products of slices.
 #include "conv1d.cuh"
@@ -162,15 +164,22 @@ auto with_config(i64 n, E&& extent, bool chunks, F&& f) {
     if (N <= sliced::Half::BN || !chunks) return f(sliced::Half{});
     return f(sliced::Wide{});
 }
-/// The gradient by w of a layer with one channel has few rows.
-template <class E, class F>
-auto with_config_by_w(i64 n, E&& extent, bool chunks, F&& f) {
-    i64 M = 0;
-    for (i64 i = 0; i < n; i++) M = std::max(M, extent(i).M);
-    return M <= sliced::Flat::BM ? f(sliced::Flat{}) : with_config(n, extent, chunks, f);
-}
 template <bool A_CHUNKS, bool B_CHUNKS>
 using ByW = sliced::Form<false, false, A_CHUNKS, B_CHUNKS>;
+/// Calls f(configuration, form) for gradients by w. A layer of one channel has few rows, a logit of each vertex has one
+/// column; other widths that are no multiple of 8 are rare.
+template <class F>
+auto with_config_by_w(const Conv2dGradWArgs* rows, i64 n, F&& f) {
+    const auto e = extents(rows, &Shape::grad_w);
+    const bool a = all_chunks(rows, n, &Shape::C), b = all_chunks(rows, n, &Shape::O);
+    i64 M = 0, N = 0;
+    for (i64 i = 0; i < n; i++) M = std::max(M, e(i).M), N = std::max(N, e(i).N);
+    if (M <= sliced::Flat::BM)
+        return b ? f(sliced::Flat{}, ByW<false, true>{}) : f(sliced::Flat{}, ByW<false, false>{});
+    if (a && b) return with_config(n, e, true, [&](auto c) { return f(c, ByW<true, true>{}); });
+    if (a && N <= sliced::Narrow::BN) return f(sliced::Narrow{}, ByW<true, false>{});
+    return f(sliced::Half{}, ByW<false, false>{});
+}
 template <bool A_CHUNKS>
 using ByRows = sliced::Form<true, true, A_CHUNKS, true>;
 
@@ -201,9 +210,8 @@ bool aligned(const Conv2dGradWArgs& g) { return (g.C % 8 || aligned16(g.x)) && (
 i64 scratch_of(const Conv2dArgs* rows, i64 n) { return scratch_by_rows(rows, n, &Shape::forward, &Shape::C); }
 i64 scratch_of(const ScaledConv2dGradXArgs* rows, i64 n) { return scratch_by_rows(rows, n, &Shape::grad_x, &Shape::O); }
 i64 scratch_of(const Conv2dGradWArgs* rows, i64 n) {
-    const auto e = extents(rows, &Shape::grad_w);
-    const bool chunks = all_chunks(rows, n, &Shape::C) && all_chunks(rows, n, &Shape::O);
-    return with_config_by_w(n, e, chunks, [&](auto c) { return sliced::scratch<decltype(c)>(n, e); });
+    return with_config_by_w(
+        rows, n, [&](auto c, auto) { return sliced::scratch<decltype(c)>(n, extents(rows, &Shape::grad_w)); });
 }
 
 void run_rows(const Conv2dArgs* rows, i64 n, void* scratch, Stream st) {
@@ -250,16 +258,7 @@ void run_rows(const Conv2dGradWArgs* rows, i64 n, void* scratch, Stream st) {
         jobs.push_back(
             sliced::job(s.windows(g.x), dY, WeightOut{(float*)g.dW, (int)s.C, (int)s.k}, s.grad_w(), nullptr, nullptr));
     }
-    const bool a = all_chunks(rows, n, &Shape::C), b = all_chunks(rows, n, &Shape::O);
-    with_config_by_w(n, extents(rows, &Shape::grad_w), a && b, [&](auto c) {
-        using C = decltype(c);
-        if (a && b) return sliced::run<C, ByW<true, true>>(jobs, scratch, st);
-        if constexpr (C::BN == 16 || C::BN == 64) {
-            if (a) sliced::run<C, ByW<true, false>>(jobs, scratch, st);
-            else if (b) sliced::run<C, ByW<false, true>>(jobs, scratch, st);
-            else sliced::run<C, ByW<false, false>>(jobs, scratch, st);
-        }
-    });
+    with_config_by_w(rows, n, [&](auto c, auto form) { sliced::run<decltype(c), decltype(form)>(jobs, scratch, st); });
 }
 
 /// Calls f(rows, number of rows) for the arguments of one convolution or of many.

@@ -5,10 +5,9 @@
 //   forward          b, i, j      o          p, q, c
 //   gradient by x    b, r, s      c          p, q, o
 //   gradient by w    o            c, p, q    b, i, j
-// cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn). Convolutions over vertices in bf16
-// are conv1d.cu's. Grouped convolutions put the tiles of all groups into one grid.
-// Versions: only this one.
-// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
+// Implementation "any". cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn), and
+// conv1d.cu, implementation "slices", convolutions over vertices in bf16. Grouped convolutions put the tiles of all
+// groups into one grid. Versions: see gemm.cuh. Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #include "conv1d.cuh"
 #include "gemm.cuh"
 #include "kernels_all.h"

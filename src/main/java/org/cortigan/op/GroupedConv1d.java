@@ -273,6 +273,8 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
         c.add(of(2, List.of(600), 1, 64, 9, 4, true, true).noGradient());
         c.add(of(2, List.of(90, 17), 32, 1, 9, 1, true, true).noGradient());
         c.add(of(2, List.of(50), 8, 3, 4, 2, true, false).noGradient());
+        c.add(of(3, List.of(50), 3, 20, 7, 2, true, true).noGradient());
+        c.add(of(3, List.of(80), 16, 40, 3, 1, false, false).noGradient());
         c.add(of(2, List.of(33), 136, 136, 3, 2, false, false).noGradient());
         c.add(of(8, List.of(700, 30), 16, 24, 9, 1, true, false).noGradient());
         List<Integer> regions = Arrays.stream(GatherGroups.REGIONS).boxed().toList();

@@ -225,7 +225,10 @@ public record GroupedMatmul(
                 .noGradient());
         c.add(of(130, new int[] {2056}, new int[] {64}, true, false, false).noGradient());
         c.add(of(5, new int[] {2051, 3}, new int[] {9, 70}, true, true, false).noGradient());
-        c.add(of(16, new int[] {24}, new int[] {16, 40, 8}, true, true, true).noGradient());
+        c.add(of(40, new int[] {24, 64}, new int[] {16, 56}, true, false, false).noGradient());
+        for (int shared : new int[] {24, 136})
+            c.add(of(16, new int[] {shared, shared}, new int[] {16, 8}, true, true, true)
+                    .noGradient());
         int[] regions = GatherGroups.REGIONS;
         c.add(of(64, regions, IntStream.range(0, regions.length).map(i -> 256).toArray(), true, true, false)
                 .benchmark());
