@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions over vertices (H = KH = 1) in bf16, ungrouped or grouped, as products of slices
+// Convolutions over vertices (H = KH = 1), ungrouped or grouped, as products of slices
 // (native/cuda/sliced.cuh), with k taps, stride s and padding p:
 //                    a                                          m        n        k
 //   forward          windows of x, k C from (j s - p) C         b, j     o        tap, c
@@ -36,6 +36,7 @@ using sliced::Extent;
 using sliced::Job;
 using sliced::Slices;
 using sliced::SlicesOut;
+using sliced::Tiles;
 
 /// A convolution of B rows of n vertices with C channels to m with O.
 struct Shape {
@@ -52,8 +53,9 @@ struct Shape {
     /// Rows of the gradient by x. All their positions but some of the first and last row lie in x.
     i64 rows_by_x() const { return (n - 1 + p) / s + 1; }
     /// The windows of x.
-    Slices windows(const void* x) const {
-        return {(const bf16*)x, (int)(n * C), (int)m, (int)(s * C), (int)(-p * C), (int)(k * C)};
+    template <class T>
+    Slices<T> windows(const void* x) const {
+        return {(const T*)x, (int)(n * C), (int)m, (int)(s * C), (int)(-p * C), (int)(k * C)};
     }
 
     Extent forward() const { return {B * m, O, k * C}; }
@@ -63,7 +65,7 @@ struct Shape {
 
 template <class Args>
 bool takes_shape(const Args& g) {
-    if (g.type != Variant::BF16 || g.H != 1 || g.KH != 1 || g.ph != 0) return false;
+    if (g.H != 1 || g.KH != 1 || g.ph != 0) return false;
     const Shape s(g);
     const i64 most = sliced::kMost;
     return s.B * (s.n + s.p + s.s) < most && s.B * s.m < most && s.n * s.C < most && s.m * s.O < most &&
@@ -73,22 +75,29 @@ bool takes_shape(const Args& g) {
 bool takes_shape(const ScaledConv2dGradXArgs& g) { return takes_shape(g.conv); }
 
 // The packed weight.
-i64 pitch(const Extent& e) { return align_up(e.K, 8); }
-i64 packed_bytes(const Extent& e) { return align_up(e.N * pitch(e) * 2, 256); }
+template <class T>
+i64 pitch(const Extent& e) {
+    return align_up(e.K, kVec<T>);
+}
+template <class T>
+i64 packed_bytes(const Extent& e) {
+    return align_up(e.N * pitch<T>(e) * (i64)sizeof(T), 256);
+}
 
+template <class T>
 struct Pack {
-    const bf16* w;  // [O][C][k]
-    bf16* to;       // [N][pitch]
+    const T* w;  // [O][C][k]
+    T* to;       // [N][pitch]
     int C, O, k, s, N, pitch;
     __host__ __device__ i64 size() const { return (i64)N * pitch; }
 };
 constexpr int kPacks = 128;
 
 /// Row o, column (tap, c). BY_X: row (r, c), column (t, o), with tap r + s (T - 1 - t).
-template <bool BY_X>
-__global__ void __launch_bounds__(256) pack_weights(const Rows<Pack, kPacks> __grid_constant__ packs) {
+template <class T, bool BY_X>
+__global__ void __launch_bounds__(256) pack_weights(const Rows<Pack<T>, kPacks> __grid_constant__ packs) {
     int block;
-    const Pack& g = packs.row[packs.find((int)blockIdx.x, block)];
+    const Pack<T>& g = packs.row[packs.find((int)blockIdx.x, block)];
     const i64 i = (i64)block * 256 + threadIdx.x;
     if (i >= g.size()) return;
     const int row = (int)quotient(i, g.pitch), column = (int)(i - (i64)row * g.pitch);
@@ -101,44 +110,46 @@ __global__ void __launch_bounds__(256) pack_weights(const Rows<Pack, kPacks> __g
         c = row - r * g.C;
     }
     // The last columns fill a row to its pitch.
-    g.to[i] = tap >= 0 && tap < g.k ? g.w[((i64)o * g.C + c) * g.k + tap] : bf16{0};
+    g.to[i] = tap >= 0 && tap < g.k ? g.w[((i64)o * g.C + c) * g.k + tap] : T{};
 }
 
 const void* weight(const Conv2dArgs& g) { return g.w; }
 const void* weight(const ScaledConv2dGradXArgs& g) { return g.conv.w; }
 
 /// Packs the weights of all problems into scratch and moves `scratch` behind them. Returns where they are.
-template <bool BY_X, class G>
-std::vector<bf16*> pack(const G* rows, i64 n, Extent (Shape::*extent)() const, char*& scratch, Stream st) {
-    std::vector<Pack> packs;
-    std::vector<bf16*> at;
+template <class T, bool BY_X, class G>
+std::vector<T*> pack(const G* rows, i64 n, Extent (Shape::*extent)() const, char*& scratch, Stream st) {
+    std::vector<Pack<T>> packs;
+    std::vector<T*> at;
     for (i64 i = 0; i < n; i++) {
         const Shape s(rows[i]);
         const Extent e = (s.*extent)();
-        at.push_back((bf16*)scratch);
+        at.push_back((T*)scratch);
         packs.push_back(
-            {(const bf16*)weight(rows[i]), at.back(), (int)s.C, (int)s.O, (int)s.k, (int)s.s, (int)e.N, (int)pitch(e)});
-        scratch += packed_bytes(e);
+            {(const T*)weight(rows[i]), at.back(), (int)s.C, (int)s.O, (int)s.k, (int)s.s, (int)e.N, (int)pitch<T>(e)});
+        scratch += packed_bytes<T>(e);
     }
     for_rows<kPacks>(
-        packs.data(), n, [](const Pack& g) { return ceil_div(g.size(), 256); },
-        [&](const Rows<Pack, kPacks>& t, i64 blocks, i64) {
-            CG_LAUNCH((pack_weights<BY_X>), grid(blocks), 256, 0, st, t);
+        packs.data(), n, [](const Pack<T>& g) { return ceil_div(g.size(), 256); },
+        [&](const Rows<Pack<T>, kPacks>& t, i64 blocks, i64) {
+            CG_LAUNCH((pack_weights<T, BY_X>), grid(blocks), 256, 0, st, t);
         });
     return at;
 }
 
 /// dW [O, C, k] from the product's [tap, c] [o].
 struct WeightOut {
+    using Type = float;
     static constexpr bool kWide = false;
     float* p;
     int C, k;
 
-    __device__ float* row(int m) const {
+    __device__ float* row(int m, bool in) const {
         const int tap = m / C;
-        return p + (i64)(m - tap * C) * k + tap;
+        return in ? p + (i64)(m - tap * C) * k + tap : nullptr;
     }
-    __device__ void store(float* row, int n, float v) const { row[(i64)n * C * k] = v; }
+    __device__ bool has(float* row, int) const { return row; }
+    __device__ float* at(float* row, int n) const { return row + (i64)n * C * k; }
     bool wide(i64) const { return false; }
 };
 
@@ -146,119 +157,137 @@ template <class G>
 auto extents(const G* rows, Extent (Shape::*extent)() const) {
     return [=](i64 i) { return (Shape(rows[i]).*extent)(); };
 }
-template <class G>
+/// Whether slices of so many channels begin at multiples of 16 bytes.
+template <class T, class G>
 bool all_chunks(const G* rows, i64 n, i64 Shape::* channels) {
-    bool all = true;
-    for (i64 i = 0; i < n; i++) all = all && Shape(rows[i]).*channels % 8 == 0;
-    return all;
+    return std::all_of(rows, rows + n, [&](const G& g) { return Shape(g).*channels % kVec<T> == 0; });
 }
 
 /// Calls f(configuration) with the tile for the widest of the problems. Windows read element by element are those of
 /// layers with few channels, which need no tile of 128.
-template <class E, class F>
+template <class T, class E, class F>
 auto with_config(i64 n, E&& extent, bool chunks, F&& f) {
     i64 N = 0;
     for (i64 i = 0; i < n; i++) N = std::max(N, extent(i).N);
-    if (N <= sliced::Narrow::BN) return f(sliced::Narrow{});
-    if (N <= sliced::Quarter::BN && chunks) return f(sliced::Quarter{});
-    if (N <= sliced::Half::BN || !chunks) return f(sliced::Half{});
-    return f(sliced::Wide{});
+    if (N <= Tiles<T>::Narrow::BN) return f(typename Tiles<T>::Narrow{});
+    if (N <= Tiles<T>::Quarter::BN && chunks) return f(typename Tiles<T>::Quarter{});
+    if (N <= Tiles<T>::Half::BN || !chunks) return f(typename Tiles<T>::Half{});
+    return f(typename Tiles<T>::Wide{});
 }
 template <bool A_CHUNKS, bool B_CHUNKS>
 using ByW = sliced::Form<false, false, A_CHUNKS, B_CHUNKS>;
 /// Calls f(configuration, form) for gradients by w. A layer of one channel has few rows, a logit of each vertex has one
-/// column; other widths that are no multiple of 8 are rare.
-template <class F>
+/// column; other widths that are no multiple of 16 bytes are rare.
+template <class T, class F>
 auto with_config_by_w(const Conv2dGradWArgs* rows, i64 n, F&& f) {
     const auto e = extents(rows, &Shape::grad_w);
-    const bool a = all_chunks(rows, n, &Shape::C), b = all_chunks(rows, n, &Shape::O);
+    const bool a = all_chunks<T>(rows, n, &Shape::C), b = all_chunks<T>(rows, n, &Shape::O);
     i64 M = 0, N = 0;
     for (i64 i = 0; i < n; i++) M = std::max(M, e(i).M), N = std::max(N, e(i).N);
-    if (M <= sliced::Flat::BM)
-        return b ? f(sliced::Flat{}, ByW<false, true>{}) : f(sliced::Flat{}, ByW<false, false>{});
-    if (a && b) return with_config(n, e, true, [&](auto c) { return f(c, ByW<true, true>{}); });
-    if (a && N <= sliced::Narrow::BN) return f(sliced::Narrow{}, ByW<true, false>{});
-    return f(sliced::Half{}, ByW<false, false>{});
+    if (M <= Tiles<T>::Flat::BM)
+        return b ? f(typename Tiles<T>::Flat{}, ByW<false, true>{}) : f(typename Tiles<T>::Flat{}, ByW<false, false>{});
+    if (a && b) return with_config<T>(n, e, true, [&](auto c) { return f(c, ByW<true, true>{}); });
+    if (a && N <= Tiles<T>::Narrow::BN) return f(typename Tiles<T>::Narrow{}, ByW<true, false>{});
+    return f(typename Tiles<T>::Half{}, ByW<false, false>{});
 }
 template <bool A_CHUNKS>
 using ByRows = sliced::Form<true, true, A_CHUNKS, true>;
 
 /// Scratch of products with packed weights.
-template <class G>
+template <class T, class G>
 i64 scratch_by_rows(const G* rows, i64 n, Extent (Shape::*extent)() const, i64 Shape::* channels) {
     const auto e = extents(rows, extent);
-    i64 bytes =
-        with_config(n, e, all_chunks(rows, n, channels), [&](auto c) { return sliced::scratch<decltype(c)>(n, e); });
-    for (i64 i = 0; i < n; i++) bytes += packed_bytes(e(i));
+    i64 bytes = with_config<T>(n, e, all_chunks<T>(rows, n, channels),
+                               [&](auto c) { return sliced::scratch<decltype(c)>(n, e); });
+    for (i64 i = 0; i < n; i++) bytes += packed_bytes<T>(e(i));
     return bytes;
 }
-template <class Out>
-void run_by_rows(const std::vector<Job<Out>>& jobs, bool chunks, void* scratch, Stream st) {
-    with_config((i64)jobs.size(), [&](i64 i) { return Extent{jobs[i].M, jobs[i].N, jobs[i].K}; }, chunks,
-                [&](auto c) {
-                    if (chunks) sliced::run<decltype(c), ByRows<true>>(jobs, scratch, st);
-                    else if constexpr (c.BN == 16 || c.BN == 64)
-                        sliced::run<decltype(c), ByRows<false>>(jobs, scratch, st);
-                });
+template <class T>
+using RowJobs = std::vector<Job<T, SlicesOut<T>>>;
+template <class T>
+void run_by_rows(const RowJobs<T>& jobs, bool chunks, void* scratch, Stream st) {
+    const auto extent = [&](i64 i) { return Extent{jobs[i].M, jobs[i].N, jobs[i].K}; };
+    with_config<T>((i64)jobs.size(), extent, chunks, [&](auto c) {
+        if (chunks) sliced::run<decltype(c), ByRows<true>>(jobs, scratch, st);
+        else if constexpr (c.BN == 16 || c.BN == 64) sliced::run<decltype(c), ByRows<false>>(jobs, scratch, st);
+    });
 }
 
-/// Whether the addresses suit the copies of 16 bytes that the channels allow.
-bool aligned(const Conv2dArgs& g) { return g.C % 8 || aligned16(g.x); }
-bool aligned(const ScaledConv2dGradXArgs& g) { return g.conv.O % 8 || aligned16(g.conv.dY); }
-bool aligned(const Conv2dGradWArgs& g) { return (g.C % 8 || aligned16(g.x)) && (g.O % 8 || aligned16(g.dY)); }
-
-i64 scratch_of(const Conv2dArgs* rows, i64 n) { return scratch_by_rows(rows, n, &Shape::forward, &Shape::C); }
-i64 scratch_of(const ScaledConv2dGradXArgs* rows, i64 n) { return scratch_by_rows(rows, n, &Shape::grad_x, &Shape::O); }
+template <class T>
+i64 scratch_of(const Conv2dArgs* rows, i64 n) {
+    return scratch_by_rows<T>(rows, n, &Shape::forward, &Shape::C);
+}
+template <class T>
+i64 scratch_of(const ScaledConv2dGradXArgs* rows, i64 n) {
+    return scratch_by_rows<T>(rows, n, &Shape::grad_x, &Shape::O);
+}
+template <class T>
 i64 scratch_of(const Conv2dGradWArgs* rows, i64 n) {
-    return with_config_by_w(
+    return with_config_by_w<T>(
         rows, n, [&](auto c, auto) { return sliced::scratch<decltype(c)>(n, extents(rows, &Shape::grad_w)); });
 }
 
+template <class T>
 void run_rows(const Conv2dArgs* rows, i64 n, void* scratch, Stream st) {
     char* rest = (char*)scratch;
-    const std::vector<bf16*> w = pack<false>(rows, n, &Shape::forward, rest, st);
-    std::vector<Job<SlicesOut<bf16>>> jobs;
+    const std::vector<T*> w = pack<T, false>(rows, n, &Shape::forward, rest, st);
+    RowJobs<T> jobs;
     for (i64 i = 0; i < n; i++) {
         const Conv2dArgs& g = rows[i];
         const Shape s(g);
         const Extent e = s.forward();
-        const auto y = sliced::matrix_out<bf16>(g.y, s.m, s.O);
-        jobs.push_back(sliced::job(s.windows(g.x), sliced::matrix(w[i], e.N, pitch(e)), y, e, g.bias, g.scale));
+        jobs.push_back(sliced::job(s.windows<T>(g.x), sliced::matrix<T>(w[i], e.N, pitch<T>(e)),
+                                   sliced::matrix_out<T>(g.y, s.m, s.O), e, g.bias, g.scale));
     }
-    run_by_rows(jobs, all_chunks(rows, n, &Shape::C), rest, st);
+    run_by_rows<T>(jobs, all_chunks<T>(rows, n, &Shape::C), rest, st);
 }
 
+template <class T>
 void run_rows(const ScaledConv2dGradXArgs* rows, i64 n, void* scratch, Stream st) {
     char* rest = (char*)scratch;
-    const std::vector<bf16*> w = pack<true>(rows, n, &Shape::grad_x, rest, st);
-    std::vector<Job<SlicesOut<bf16>>> jobs;
+    const std::vector<T*> w = pack<T, true>(rows, n, &Shape::grad_x, rest, st);
+    const bool chunks = all_chunks<T>(rows, n, &Shape::O);
+    RowJobs<T> jobs;
     for (i64 i = 0; i < n; i++) {
         const Conv2dGradXArgs& g = rows[i].conv;
         const Shape s(g);
         const Extent e = s.grad_x();
         const int count = (int)s.rows_by_x();
-        const Slices dY = {(const bf16*)g.dY, (int)(s.m * s.O), count, (int)s.O, (int)((1 - s.taps()) * s.O), (int)e.K};
-        const SlicesOut<bf16> dX = {(bf16*)g.dX, (int)(s.n * s.C), count, (int)e.N, (int)(-s.p * s.C)};
-        auto j = sliced::job(dY, sliced::matrix(w[i], e.N, pitch(e)), dX, e, nullptr, rows[i].scale);
-        if (s.O % 8 == 0) {
+        const Slices<T> dY = {(const T*)g.dY, (int)(s.m * s.O), count, (int)s.O, (int)((1 - s.taps()) * s.O), (int)e.K};
+        const SlicesOut<T> dX = {(T*)g.dX, (int)(s.n * s.C), count, (int)e.N, (int)(-s.p * s.C)};
+        auto j = sliced::job(dY, sliced::matrix<T>(w[i], e.N, pitch<T>(e)), dX, e, nullptr, rows[i].scale);
+        if (chunks) {
             j.late = (int)((s.k - s.s * (s.taps() - 1)) * s.C);
             j.skip = (int)s.O;
         }
         jobs.push_back(j);
     }
-    run_by_rows(jobs, all_chunks(rows, n, &Shape::O), rest, st);
+    run_by_rows<T>(jobs, chunks, rest, st);
 }
 
+template <class T>
 void run_rows(const Conv2dGradWArgs* rows, i64 n, void* scratch, Stream st) {
-    std::vector<Job<WeightOut>> jobs;
+    std::vector<Job<T, WeightOut>> jobs;
     for (i64 i = 0; i < n; i++) {
         const Conv2dGradWArgs& g = rows[i];
         const Shape s(g);
-        const Slices dY = {(const bf16*)g.dY, (int)(s.m * s.O), (int)s.m, (int)s.O, 0, (int)s.O};
-        jobs.push_back(
-            sliced::job(s.windows(g.x), dY, WeightOut{(float*)g.dW, (int)s.C, (int)s.k}, s.grad_w(), nullptr, nullptr));
+        const Slices<T> dY = {(const T*)g.dY, (int)(s.m * s.O), (int)s.m, (int)s.O, 0, (int)s.O};
+        jobs.push_back(sliced::job(s.windows<T>(g.x), dY, WeightOut{(float*)g.dW, (int)s.C, (int)s.k}, s.grad_w(),
+                                   nullptr, nullptr));
     }
-    with_config_by_w(rows, n, [&](auto c, auto form) { sliced::run<decltype(c), decltype(form)>(jobs, scratch, st); });
+    with_config_by_w<T>(rows, n,
+                        [&](auto c, auto form) { sliced::run<decltype(c), decltype(form)>(jobs, scratch, st); });
+}
+
+/// Whether the addresses suit copies of 16 bytes.
+bool aligned(const Conv2dArgs& g) { return aligned16(g.x); }
+bool aligned(const ScaledConv2dGradXArgs& g) { return aligned16(g.conv.dY); }
+bool aligned(const Conv2dGradWArgs& g) { return aligned16(g.x, g.dY); }
+template <class T, class G>
+bool reads_chunks(const G* rows, i64 n) {
+    if constexpr (std::is_same_v<G, Conv2dArgs>) return all_chunks<T>(rows, n, &Shape::C);
+    else if constexpr (std::is_same_v<G, ScaledConv2dGradXArgs>) return all_chunks<T>(rows, n, &Shape::O);
+    else return all_chunks<T>(rows, n, &Shape::C) || all_chunks<T>(rows, n, &Shape::O);
 }
 
 /// Calls f(rows, number of rows) for the arguments of one convolution or of many.
@@ -273,23 +302,42 @@ auto with_rows(const Args& g, F&& f) {
     else return f(g.rows, g.n);
 }
 
+Variant type_of(const ScaledConv2dGradXArgs& g) { return g.conv.type; }
+template <class G>
+Variant type_of(const G& g) {
+    return g.type;
+}
+/// Calls f with a value of the rows' type.
+template <class G, class F>
+auto with_type(const G* rows, F&& f) {
+    return type_of(rows[0]) == Variant::BF16 ? f(bf16{}) : f(float{});
+}
+template <class G>
+bool takes_shapes(const G* rows, i64 n) {
+    return std::all_of(rows, rows + n, [](const G& g) { return takes_shape(g); });
+}
+
 }  // namespace
 
 template <class Args>
 bool takes(const Args& g) {
     return with_rows(g, [](auto rows, i64 n) {
-        return std::all_of(rows, rows + n, [](auto& r) { return takes_shape(r) && aligned(r); });
+        if (!takes_shapes(rows, n)) return false;
+        const bool chunks = with_type(rows, [&](auto t) { return reads_chunks<decltype(t)>(rows, n); });
+        return !chunks || std::all_of(rows, rows + n, [](auto& r) { return aligned(r); });
     });
 }
 template <class Args>
 i64 scratch(const Args& g) {
-    return with_rows(g, [](auto rows, i64 n) {
-        return std::all_of(rows, rows + n, [](auto& r) { return takes_shape(r); }) ? scratch_of(rows, n) : 0;
+    return with_rows(g, [](auto rows, i64 n) -> i64 {
+        if (!takes_shapes(rows, n)) return 0;
+        return with_type(rows, [&](auto t) { return scratch_of<decltype(t)>(rows, n); });
     });
 }
 template <class Args>
 void run(const Args& g, Stream s) {
-    with_rows(g, [&](auto rows, i64 n) { run_rows(rows, n, g.scratch, s); });
+    with_rows(
+        g, [&](auto rows, i64 n) { with_type(rows, [&](auto t) { run_rows<decltype(t)>(rows, n, g.scratch, s); }); });
 }
 
 #define CG_ARGS(A)                     \

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions over vertices in bf16: implementations of all kernels of conv2d, grouped or not (conv1d.cu).
+// Convolutions over vertices: implementations of all kernels of conv2d, grouped or not (conv1d.cu).
 #pragma once
 #include "device.cuh"
 #include "kernels_all.h"
 namespace cg::cuda::conv1d {
-/// Whether all convolutions have H = KH = 1 without padding along H, are in bf16, and have offsets that fit 32 bits.
+/// Whether all convolutions have H = KH = 1 without padding along H and offsets that fit 32 bits.
 template <class Args>
 bool takes(const Args& g);
 /// Bytes, before the addresses are known; 0 for shapes that are not taken.

@@ -6,7 +6,7 @@
 //   gradient by x    b, r, s      c          p, q, o
 //   gradient by w    o            c, p, q    b, i, j
 // Implementation "any". cuDNN runs plain 2-D convolutions where it is installed (org.cortigan.cuda.Cudnn), and
-// conv1d.cu, implementation "slices", convolutions over vertices in bf16. Grouped convolutions put the tiles of all
+// conv1d.cu, implementation "slices", convolutions over vertices. Grouped convolutions put the tiles of all
 // groups into one grid. Versions: see gemm.cuh. Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #include "conv1d.cuh"
 #include "gemm.cuh"
@@ -228,11 +228,13 @@ void grouped_conv2d_grad_w_any(const GroupedConv2dGradWArgs& g, Stream st) {
         g.scratch, st);
 }
 
-/// Convolutions over vertices first. In float they are computed like all others.
-#define CG_LISTS(k, A)                                                                         \
-    CG_IMPLEMENTATIONS(k, float, implementation<A, k##_any<float>>("any"))                     \
-    CG_IMPLEMENTATIONS(k, bf16, implementation<A, conv1d::run<A>, conv1d::takes<A>>("slices"), \
-                       implementation<A, k##_any<bf16>>("any"))
+/// Convolutions over vertices first.
+#define CG_LIST(k, A, T)                                                                    \
+    CG_IMPLEMENTATIONS(k, T, implementation<A, conv1d::run<A>, conv1d::takes<A>>("slices"), \
+                       implementation<A, k##_any<T>>("any"))
+#define CG_LISTS(k, A)   \
+    CG_LIST(k, A, float) \
+    CG_LIST(k, A, bf16)
 CG_LISTS(conv2d, Conv2dArgs)
 CG_LISTS(conv2d_grad_x, Conv2dGradXArgs)
 CG_LISTS(conv2d_grad_w, Conv2dGradWArgs)

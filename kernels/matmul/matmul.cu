@@ -111,7 +111,7 @@ void linear_grad(const LinearGradArgs& g, Stream s) {
     matmul<T>(product_of(g), s);
 }
 
-// Grouped products in bf16 by native/cuda/sliced.cuh.
+// Grouped products by native/cuda/sliced.cuh.
 namespace {
 
 namespace slices {
@@ -119,67 +119,75 @@ namespace slices {
 using sliced::Extent;
 using sliced::Job;
 using sliced::SlicesOut;
+using sliced::Tiles;
 
 Extent extent(const MatmulArgs& g) { return {g.M, g.N, g.K}; }
-auto extents(const GroupedMatmulArgs& g) {
-    return [&g](i64 i) { return extent(g.rows[i]); };
-}
 /// Elements of a stored row.
 i64 row_of_a(const MatmulArgs& g) { return g.trans_a ? g.M : g.K; }
 i64 row_of_b(const MatmulArgs& g) { return g.trans_b ? g.K : g.N; }
 
 /// Whether copies of 16 bytes can read all rows. Regions seldom have a multiple of 8 vertices.
+template <class T>
 bool chunks(const GroupedMatmulArgs& g) {
-    return std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return (row_of_a(r) | row_of_b(r)) % 8 == 0; });
+    return std::all_of(g.rows, g.rows + g.n,
+                       [](const MatmulArgs& r) { return (row_of_a(r) | row_of_b(r)) % kVec<T> == 0; });
 }
-
+/// What a discriminator's forward and backward pass need, with offsets that fit 32 bits.
+template <class T>
 bool takes_shapes(const GroupedMatmulArgs& g) {
     const MatmulArgs& r = g.rows[0];
-    // What a discriminator's forward and backward pass need.
-    const bool form = r.trans_a ? !r.trans_b && r.type_y == Variant::F32 : !r.trans_b || r.type_y == Variant::BF16;
-    return r.type_a == Variant::BF16 && form && std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) {
+    const bool half = r.type_y == Variant::BF16, like = half == std::is_same_v<T, bf16>;
+    const bool form = r.trans_a ? !r.trans_b && !half : !r.trans_b || like;
+    return form && std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) {
                return std::max({r.M * r.K, r.K * r.N, r.M * r.N}) < sliced::kMost;
            });
 }
+template <class T>
 bool takes(const GroupedMatmulArgs& g) {
-    return takes_shapes(g) &&
-           (!chunks(g) || std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return aligned16(r.a, r.b); }));
+    return takes_shapes<T>(g) && (!chunks<T>(g) || std::all_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) {
+               return aligned16(r.a, r.b);
+           }));
 }
 
 /// Calls f(configuration) with the tile for the widest of the problems.
-template <class F>
+template <class T, class F>
 auto with_config(const GroupedMatmulArgs& g, F&& f) {
-    const bool wide = std::any_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return r.N > sliced::Half::BN; });
-    return wide && chunks(g) ? f(sliced::Wide{}) : f(sliced::Half{});
+    using Half = typename Tiles<T>::Half;
+    const bool wide = std::any_of(g.rows, g.rows + g.n, [](const MatmulArgs& r) { return r.N > Half::BN; });
+    return wide && chunks<T>(g) ? f(typename Tiles<T>::Wide{}) : f(Half{});
 }
 
+template <class T>
 i64 scratch(const GroupedMatmulArgs& g) {
-    return takes_shapes(g) ? with_config(g, [&](auto c) { return sliced::scratch<decltype(c)>(g.n, extents(g)); }) : 0;
+    if (!takes_shapes<T>(g)) return 0;
+    return with_config<T>(
+        g, [&](auto c) { return sliced::scratch<decltype(c)>(g.n, [&](i64 i) { return extent(g.rows[i]); }); });
 }
 
-template <class Y, bool A_ALONG_K, bool B_ALONG_K>
+template <class T, class Y, bool A_ALONG_K, bool B_ALONG_K>
 void run(const GroupedMatmulArgs& g, Stream s) {
-    std::vector<Job<SlicesOut<Y>>> jobs;
+    std::vector<Job<T, SlicesOut<Y>>> jobs;
     for (i64 i = 0; i < g.n; i++) {
         const MatmulArgs& r = g.rows[i];
-        jobs.push_back(sliced::job(sliced::matrix(r.a, r.M * r.K / row_of_a(r), row_of_a(r)),
-                                   sliced::matrix(r.b, r.K * r.N / row_of_b(r), row_of_b(r)),
+        jobs.push_back(sliced::job(sliced::matrix<T>(r.a, r.M * r.K / row_of_a(r), row_of_a(r)),
+                                   sliced::matrix<T>(r.b, r.K * r.N / row_of_b(r), row_of_b(r)),
                                    sliced::matrix_out<Y>(r.y, r.M, r.N), extent(r), r.bias, r.scale));
     }
-    with_config(g, [&](auto c) {
+    with_config<T>(g, [&](auto c) {
         using C = decltype(c);
-        if (chunks(g)) return sliced::run<C, sliced::Form<A_ALONG_K, B_ALONG_K, true, true>>(jobs, g.scratch, s);
-        if constexpr (std::is_same_v<C, sliced::Half>)
+        if (chunks<T>(g)) return sliced::run<C, sliced::Form<A_ALONG_K, B_ALONG_K, true, true>>(jobs, g.scratch, s);
+        if constexpr (std::is_same_v<C, typename Tiles<T>::Half>)
             sliced::run<C, sliced::Form<A_ALONG_K, B_ALONG_K, false, false>>(jobs, g.scratch, s);
     });
 }
 
+template <class T>
 void run(const GroupedMatmulArgs& g, Stream s) {
     const MatmulArgs& r = g.rows[0];
-    if (r.trans_a) run<float, false, false>(g, s);
-    else if (r.trans_b) run<bf16, true, true>(g, s);
-    else if (r.type_y == Variant::BF16) run<bf16, true, false>(g, s);
-    else run<float, true, false>(g, s);
+    if (r.trans_a) run<T, float, false, false>(g, s);
+    else if (r.trans_b) run<T, T, true, true>(g, s);
+    else if (r.type_y == Variant::F32) run<T, float, true, false>(g, s);
+    else run<T, T, true, false>(g, s);
 }
 
 }  // namespace slices
@@ -187,7 +195,8 @@ void run(const GroupedMatmulArgs& g, Stream s) {
 }  // namespace
 
 i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) {
-    return std::max(slices::scratch(g), gemm::group_scratch(g.n, extents(g)));
+    const i64 slices = g.rows[0].type_a == Variant::BF16 ? slices::scratch<bf16>(g) : slices::scratch<float>(g);
+    return std::max(slices, gemm::group_scratch(g.n, extents(g)));
 }
 
 template <class T>
@@ -198,8 +207,11 @@ void grouped_matmul_any(const GroupedMatmulArgs& g, Stream s) {
 
 CG_CUDA(matmul, MatmulArgs)
 CG_CUDA(linear_grad, LinearGradArgs)
-CG_IMPLEMENTATIONS(grouped_matmul, float, implementation<GroupedMatmulArgs, grouped_matmul_any<float>>("any"))
-CG_IMPLEMENTATIONS(grouped_matmul, bf16, implementation<GroupedMatmulArgs, slices::run, slices::takes>("slices"),
-                   implementation<GroupedMatmulArgs, grouped_matmul_any<bf16>>("any"))
+#define CG_LIST(T)                                                                                    \
+    CG_IMPLEMENTATIONS(grouped_matmul, T,                                                             \
+                       implementation<GroupedMatmulArgs, slices::run<T>, slices::takes<T>>("slices"), \
+                       implementation<GroupedMatmulArgs, grouped_matmul_any<T>>("any"))
+CG_LIST(float)
+CG_LIST(bf16)
 
 }  // namespace cg::cuda
