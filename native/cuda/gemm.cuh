@@ -6,9 +6,10 @@
 // run_groups computes many such problems in one grid (grouped discriminators). It splits k so that no block gets more
 // than an equal share of the total work, whatever the problems' sizes.
 // cuBLASLt and cuDNN run plain products and 2-D convolutions on a GPU, sliced.cuh grouped products and convolutions
-// over vertices in bf16. This product needs no library, runs in the simulation, and serves all that these leave: float,
-// and shapes that they refuse. Versions: 1, with functors that divided for every element; 2, divisions as products
-// (Divisor). Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
+// over vertices. This product needs no library, runs in the simulation, and serves what the others refuse.
+//
+// Versions: 1, with functors that divided for every element; 2, divisions as products (Divisor).
+// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #pragma once
 
 #include <vector>
