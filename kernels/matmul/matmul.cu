@@ -2,12 +2,15 @@
 // The product of native/cuda/gemm.cuh with a and b as stored. cuBLASLt runs this op on a GPU
 // (org.cortigan.cuda.CublasLt); this kernel serves the simulation and comparison.
 // linear_grad, on a GPU also cuBLASLt's, is here a product and sum_leading.
-// The grouped product always runs here: the tiles of all groups form one grid, up to 128 groups at once (64 in float),
-// so no group's product waits for another's. Versions of the grouped product in bf16: 1, tiles of 64 x 64, loads of 2
-// bytes, no pipeline (25 to 45 TFLOP/s predicted); 2, implementation "slices", native/cuda/sliced.cuh. Regions seldom
-// have a multiple of 8 vertices, so their first layers are read element by element: 64 loads of 2 bytes a thread for
-// 128 x 64 x 32, which L1 serves at about 110 TFLOP/s (predicted, not measured). Floor: the larger of FLOPs over the
-// peak rate and bytes over bandwidth.
+// The grouped product always runs here: the tiles of all groups form one grid, up to 128 groups at once, so no group's
+// product waits for another's. Regions seldom have a multiple of 8 vertices, so their first layers are read element by
+// element: 64 loads of 2 bytes a thread for 128 x 64 x 32, which L1 serves at about 110 TFLOP/s (predicted, not
+// measured).
+//
+// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
+// Versions of the grouped product:
+//   1. Tiles of 64 x 64, loads of 2 bytes, no pipeline (25 to 45 TFLOP/s in bf16 predicted).
+//   2. Implementation "slices", native/cuda/sliced.cuh.
 #include "gemm.cuh"
 #include "kernels_all.h"
 #include "sliced.cuh"
