@@ -2,6 +2,7 @@
 package org.cortigan.op;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
@@ -236,6 +237,23 @@ public final class Ops {
         return x.graph()
                 .apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x)
                 .output(0);
+    }
+
+    /**
+     * Consecutive parts of the leading axis, of the given extents. They are views where every part begins at a multiple
+     * of {@value Op#ALIGNMENT} bytes, as kernels expect of a tensor, and copies elsewhere.
+     */
+    public static List<Value> split(Value x, int... extents) {
+        long row = x.shape().elements(1, x.shape().rank()) * x.dtype().bytes();
+        int[] from = new int[extents.length];
+        for (int i = 1; i < from.length; i++) from[i] = from[i - 1] + extents[i - 1];
+        if (Arrays.stream(from).allMatch(at -> at * row % Op.ALIGNMENT == 0))
+            return x.graph()
+                    .apply(new Split(Arrays.stream(extents).boxed().toList()), x)
+                    .outputs();
+        List<Value> copies = new ArrayList<>();
+        for (int i = 0; i < from.length; i++) copies.add(slice(x, 0, from[i], from[i] + extents[i]));
+        return copies;
     }
 
     /** Concatenates the parts along an axis; their other extents must be equal. */
