@@ -201,6 +201,14 @@ public final class Ops {
         return qkv.graph().apply(new Attention(heads), qkv).output(0);
     }
 
+    /**
+     * Multi-head attention without a mask in which the tokens of q [B, Tq, H D] read those of kv [B, Tk, 2 H D], whose
+     * rows hold k and v: to [B, Tq, H D].
+     */
+    public static Value attention(Value q, Value kv, int heads) {
+        return q.graph().apply(new Attention(heads), q, kv).output(0);
+    }
+
     /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
     public static Value sumLeading(Value x, Shape to) {
         return x.graph().apply(new SumLeading(to, 1), x).output(0);
