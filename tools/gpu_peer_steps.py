@@ -34,13 +34,16 @@ channels, d_patch, d_vit = ((8, 16), 192, (64, 2, 1)) if a.small else ((64, 128,
 # The options that eager mode tries, in this order: name, change of the best options so far, whether it needs CUDA. Only the compiled
 # modes compile the loss: compiling takes longer than all of these trials.
 GENERATOR = [("autocast flash", dict(precision="autocast", attention="flash"), False), ("bf16 flash", dict(precision="bf16"), False),
-             ("best cudnn", dict(attention="cudnn"), True), ("best conv patches", dict(patches="conv"), False)]
+             ("best cudnn", dict(attention="cudnn"), True), ("best conv patches", dict(patches="conv"), False),
+             ("best class token", dict(last="class token"), False)]
 DISCRIMINATOR = [("best two passes", dict(judge="two passes"), False), ("best one pass", dict(judge="one pass"), False),
                  ("best stacked", dict(judge="stacked"), False)]
 CHANNELS_LAST = ("best channels_last", dict(channels_last=True), False)
-DEFAULT = dict(precision="bf16", attention="flash", patches="unfold", loss="eager", judge="stacked", channels_last=False)
+DEFAULT = dict(precision="bf16", attention="flash", patches="unfold", last="all tokens", loss="eager", judge="stacked",
+               channels_last=False)
 TEXT = {"autocast": "autocast", "bf16": "bf16 modules with f32 masters", "unfold": "patches by unfold and linear",
-        "conv": "patches by conv channels_last", "compiled": "compiled loss", "eager": "eager loss",
+        "conv": "patches by conv channels_last", "all tokens": "last block for all tokens",
+        "class token": "last block for the class token", "compiled": "compiled loss", "eager": "eager loss",
         "two passes": "D: autocast, two passes, spectral norm at each", "one pass": "D: autocast, one batch, spectral norm once a step",
         "stacked": "D: bf16, one batch, spectral norm once a step, equal shapes stacked"}
 
@@ -135,31 +138,46 @@ def plain(layer):
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads, sn=plain):
+    """A block of a ViT; alone: it returns the class token only, which is all that a last block is read for."""
+
+    def __init__(self, width, heads, sn=plain, alone=False):
         super().__init__()
-        self.heads = heads
+        self.heads, self.alone = heads, alone
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
         self.qkv, self.proj = sn(nn.Linear(width, 3 * width)), sn(nn.Linear(width, width))
         self.fc1, self.fc2 = sn(nn.Linear(width, 4 * width)), sn(nn.Linear(4 * width, width))
 
+    def packed(self, x):
+        """A linear layer's output [B, T, n C] as n tensors [B, heads, T, C / heads]."""
+        b, t = x.shape[:2]
+        return x.reshape(b, t, -1, self.heads, self.fc1.in_features // self.heads).permute(2, 0, 3, 1, 4)
+
     def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = self.qkv(self.norm1(x)).reshape(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, c)
+        h = self.norm1(x)
+        if self.alone:
+            w, bias, c, x = self.qkv.weight, self.qkv.bias, x.shape[2], x[:, :1]
+            (q,), (k, v) = self.packed(F.linear(h[:, :1], w[:c], bias[:c])), self.packed(F.linear(h, w[c:], bias[c:]))
+        else:
+            q, k, v = self.packed(self.qkv(h))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         x = x + self.proj(y)
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+def blocks(depth, width, heads, last, sn=plain):
+    return nn.Sequential(*[Block(width, heads, sn, last == "class token" and i == depth - 1) for i in range(depth)])
 
 
 class Generator(nn.Module):
     """From uint8 images [B, H, W, 3] to responses [B, vertices]."""
 
-    def __init__(self, patches):
+    def __init__(self, patches, last):
         super().__init__()
         self.patches = patches
         self.embed = nn.Linear(3 * patch * patch, width)  # input: rows, columns, channels of a patch
         self.cls = nn.Parameter(torch.zeros(1, 1, width))
         self.pos = nn.Parameter(torch.randn(1, (image // patch) ** 2 + 1, width) * 0.02)
-        self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(depth)])
+        self.blocks = blocks(depth, width, heads, last)
         self.norm, self.head = nn.LayerNorm(width, eps=1e-6), nn.Linear(width, vertices)
 
     def forward(self, x):
@@ -199,13 +217,13 @@ class Conv(nn.Module):
 
 
 class Patches(nn.Module):
-    def __init__(self, sn=plain):
+    def __init__(self, last, sn=plain):
         super().__init__()
         width, depth, heads = d_vit
         self.tokens = -(-vertices // d_patch)
         self.embed, self.decision = sn(nn.Linear(d_patch, width)), sn(nn.Linear(width, 1))
         self.cls, self.pos = nn.Parameter(torch.zeros(1, 1, width)), nn.Parameter(torch.randn(1, self.tokens + 1, width) * 0.02)
-        self.blocks, self.norm = nn.Sequential(*[Block(width, heads, sn) for _ in range(depth)]), nn.LayerNorm(width, eps=1e-6)
+        self.blocks, self.norm = blocks(depth, width, heads, last, sn), nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, x):
         x = F.pad(x, (0, self.tokens * d_patch - x.shape[1])).reshape(x.shape[0], self.tokens, d_patch)
@@ -344,8 +362,9 @@ class Step:
     def __init__(self, gan, o, compiled=None, d_compiled=None, recorded=False, blocks=False):
         torch.manual_seed(0)  # the same parameters for all variants
         with torch.device(a.device):
-            g = Generator(o["patches"])
-            network = Conv(o["channels_last"], spectral_norm) if gan == "conv" else Patches(spectral_norm) if gan == "vit" else None
+            g = Generator(o["patches"], o["last"])
+            network = (Conv(o["channels_last"], spectral_norm) if gan == "conv" else Patches(o["last"], spectral_norm) if gan == "vit"
+                       else None)
         self.masters = Masters(g) if o["precision"] == "bf16" else None
         self.cast = autocast(o["precision"] == "autocast")
         self.own = self.masters.full if self.masters else list(g.parameters())
@@ -363,7 +382,7 @@ class Step:
         if network:
             if o["judge"] == "stacked":
                 with torch.device("meta"):
-                    twin = Conv(o["channels_last"]) if gan == "conv" else Patches()
+                    twin = Conv(o["channels_last"]) if gan == "conv" else Patches(o["last"])
                 self.d = Stacked(network, twin)
             else:
                 self.d = Parametrized(network, o["judge"] == "one pass")
@@ -503,7 +522,7 @@ def measure(gan, o, mode, how):
             run()
         wait()
         row = (time.perf_counter() - begun) * 1e3 / runs
-    text = [TEXT[o["precision"]], o["attention"], TEXT[o["patches"]], TEXT[o["loss"]]]
+    text = [TEXT[o["precision"]], o["attention"], TEXT[o["patches"]], TEXT[o["last"]], TEXT[o["loss"]]]
     if gan != "none":
         text.append(TEXT[o["judge"]] + (", channels_last" if o["channels_last"] else ""))
     if mode:

@@ -3,7 +3,8 @@
 // Forward: rows are queries. A block stages K and V in shared memory, up to 256 keys at a time; scores, softmax and
 // output stay in registers. P goes from the accumulators of one product straight into the operand of the next.
 // Backward: two kernels without atomics. Rows are queries for dQ (and D_i, to scratch), then keys for dK and dV. The
-// second kernel computes S^T and dP^T, so neither kernel transposes.
+// second kernel computes S^T and dP^T, so neither kernel transposes. With 16 queries at most, one kernel computes S and
+// S^T of a block's keys, so that K and V are read once.
 // Token counts are padded to 16 in registers only.
 //
 // All this is the implementation "mma". Implementation "any", for other types and head dimensions: a warp computes a
@@ -12,10 +13,17 @@
 // Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
 // spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
 // Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 72 us (bytes over 4.3 TB/s; the products
-// take 20 and 50 us at 790 TFLOP/s).
-// Versions: heads along y of the grid, at most 65,535 of them; this one, with a head's blocks neighbours along x and
-// otherwise the same work; attention_sm90.cu, implementation "wgmma",
-// preferred on request.
+// take 20 and 50 us at 790 TFLOP/s). With one query: forward 18 us, backward 36 us (54 us for
+// grad_queries and grad_keys, which would read K and V twice).
+// Versions:
+//   1  heads along y of the grid, at most 65,535 of them
+//   2  a head's blocks neighbours along x, otherwise the same work
+//   3  queries and keys of different number, each with addresses and strides of its own; registers as in 2 (123, 128
+//      and 174 with D 64). grad_few_queries: on sm_90a 126, 156 and 224 registers with D 32, 64 and 128; 64 KiB at 197
+//      keys of 64, three blocks a multiprocessor. Predictions with one query, as above: forward 20 to 25 us, backward
+//      40 to 50 us, not measured.
+// attention_sm90.cu, implementation "wgmma", is preferred on request.
+#include "attention/attention_head.cuh"
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
@@ -27,6 +35,7 @@ namespace {
 
 constexpr int kStage = 256;  // most rows in shared memory at a time
 constexpr int kMostWarps = 8;
+constexpr int kFewWarps = 4;  // of a block with one tile of queries
 
 // ---- tensor cores
 
@@ -43,6 +52,28 @@ __device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int st
         a[k][2] = r0 < T ? *(const uint32_t*)(p0 + k * 16 + 8) : 0;
         a[k][3] = r1 < T ? *(const uint32_t*)(p1 + k * 16 + 8) : 0;
     }
+}
+
+/// The same fragments from 16 rows that stage_rows has copied.
+template <int D>
+__device__ inline void left_staged(uint32_t (&a)[D / 16][4], const bf16* x) {
+    const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
+#pragma unroll
+    for (int k = 0; k < D / 16; k++)
+        load_matrices<false>(a[k], x + (l8 + (l4 & 1) * 8) * (D + 8) + k * 16 + (l4 >> 1) * 8);
+}
+
+/// D_i of the rows of fragments of y and dY: of row lane / 4 in d[0], of the row 8 further down in d[1].
+template <int D>
+__device__ inline void row_dots(float (&d)[2], const uint32_t (&y)[D / 16][4], const uint32_t (&dY)[D / 16][4]) {
+    d[0] = d[1] = 0;
+#pragma unroll
+    for (int i = 0; i < D / 16; i++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            d[e % 2] += bits_to_float(y[i][e] << 16) * bits_to_float(dY[i][e] << 16) +
+                        bits_to_float(y[i][e] & 0xffff0000u) * bits_to_float(dY[i][e] & 0xffff0000u);
+    d[0] = quad_sum(d[0]), d[1] = quad_sum(d[1]);
 }
 
 /// Copies rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. The 16 bytes of padding a row keep
@@ -118,31 +149,32 @@ __device__ inline void tiles(int rows, F&& f) {
 /// y and lse; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-    forward_mma(const bf16* qkv, bf16* y, float* lse, int T, int H, int parts, int stage, float scale2) {
+    forward_mma(AttentionArgs g, int parts, int stage, float scale2) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const Head head = head_of(g, (int)blockIdx.x / parts);
+    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
     const int lane = (int)threadIdx.x & 31;
     const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4];
-    left_rows<D>(a, q, 3 * C, row, T);
+    left_rows<D>(a, (const bf16*)g.q + head.q, (int)g.q_stride, row, Tq);
     float o[D / 8][4], m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
     zero(o);
-    for (int first = 0; first < T; first += stage) {
+    for (int first = 0; first < Tk; first += stage) {
         if (first > 0) __syncthreads();
-        stage_rows<D>(sk, k, 3 * C, first, stage, T);
-        stage_rows<D>(sv, v, 3 * C, first, stage, T);
+        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
+        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
         copy_commit();
         copy_wait<0>();
         __syncthreads();
-        if (row >= T) continue;  // this warp still takes part in copies and barriers
-        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+        if (row >= Tq) continue;  // this warp still takes part in copies and barriers
+        tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4];
             zero(s);
             times_rows<D, W>(s, a, sk + at * (D + 8));
-            const int left = T - first - at;
+            const int left = Tk - first - at;
             if (left < W)
 #pragma unroll
                 for (int n = 0; n < W / 8; n++)
@@ -173,139 +205,240 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
             times_columns<D, W>(o, s, sv + at * (D + 8));
         });
     }
-    if (row >= T) return;
+    if (row >= Tq) return;
     l0 = quad_sum(l0), l1 = quad_sum(l1);
-    store_rows<D>(y + (i64)b * T * C + h * D, C, row, T, o, 1 / l0, 1 / l1);
+    store_rows<D>((bf16*)g.y + head.y, C, row, Tq, o, 1 / l0, 1 / l1);
     if (lane % 4 == 0) {
+        float* lse = (float*)g.lse + head.row;
         const int r = row + lane / 4;
-        if (r < T) lse[(i64)bh * T + r] = m0 * scale2 * kLn2 + logf(l0);
-        if (r + 8 < T) lse[(i64)bh * T + r + 8] = m1 * scale2 * kLn2 + logf(l1);
+        if (r < Tq) lse[r] = m0 * scale2 * kLn2 + logf(l0);
+        if (r + 8 < Tq) lse[r + 8] = m1 * scale2 * kLn2 + logf(l1);
     }
 }
 
-/// dQ, and D_i [B H, T]; N keys at a time.
+/// dS of 16 queries and W keys, from scores s and dP: s becomes p (dP - D_i), and 0 for keys beyond the last one, where
+/// p may be infinite. e and d: lse / ln 2 and D_i of the rows lane / 4 and lane / 4 + 8.
+template <int W>
+__device__ inline void score_gradients(float (&s)[W / 8][4], const float (&dp)[W / 8][4], const float (&e)[2],
+                                       const float (&d)[2], float scale2, int keys) {
+    const int column = (int)threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < W / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float p = exp2_fast(s[n][i] * scale2 - e[i / 2]) * (dp[n][i] - d[i / 2]);
+            s[n][i] = n * 8 + column + i % 2 < keys ? p : 0;
+        }
+}
+
+/// The same with keys as rows and W queries as columns, of which every one has its e and d in shared memory: s becomes
+/// p, dp becomes dS. Queries beyond the last one have e = infinity, so that p is 0.
+template <int W>
+__device__ inline void score_gradients(float (&s)[W / 8][4], float (&dp)[W / 8][4], const float* e, const float* d,
+                                       float scale2) {
+    const int column = (int)threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < W / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int at = n * 8 + column + i % 2;
+            s[n][i] = exp2_fast(s[n][i] * scale2 - e[at]);
+            dp[n][i] = s[n][i] * (dp[n][i] - d[at]);
+        }
+}
+
+/// dQ, and D_i [B H, Tq] to scratch; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
-    grad_queries(const bf16* qkv, const bf16* y, const float* lse, const bf16* dY, bf16* dQKV, float* delta, int T,
-                 int H, int parts, int stage, float scale) {
+    grad_queries(AttentionGradArgs g, int parts, int stage, float scale) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
-    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
+    const Head head = head_of(g, (int)blockIdx.x / parts);
+    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
     const int lane = (int)threadIdx.x & 31;
     const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16,
               r0 = row + lane / 4, r1 = r0 + 8;
     bf16 *sk = shared, *sv = shared + stage * (D + 8);
     uint32_t a[D / 16][4], dy[D / 16][4];
-    float d0 = 0, d1 = 0;
-    {  // D_i from the same fragments of y and dY; `a` holds y for a moment
-        left_rows<D>(a, y + (i64)b * T * C + h * D, C, row, T);
-        left_rows<D>(dy, dY + (i64)b * T * C + h * D, C, row, T);
-#pragma unroll
-        for (int i = 0; i < D / 16; i++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const float s = bits_to_float(a[i][e] << 16) * bits_to_float(dy[i][e] << 16) +
-                                bits_to_float(a[i][e] & 0xffff0000u) * bits_to_float(dy[i][e] & 0xffff0000u);
-                if (e % 2) d1 += s;
-                else d0 += s;
-            }
-        d0 = quad_sum(d0), d1 = quad_sum(d1);
-        if (lane % 4 == 0) {
-            if (r0 < T) delta[(i64)bh * T + r0] = d0;
-            if (r1 < T) delta[(i64)bh * T + r1] = d1;
-        }
+    float d[2];
+    left_rows<D>(a, (const bf16*)g.y + head.y, C, row, Tq);  // y, for a moment
+    left_rows<D>(dy, (const bf16*)g.dY + head.y, C, row, Tq);
+    row_dots<D>(d, a, dy);
+    if (lane % 4 == 0) {
+        float* delta = (float*)g.scratch + head.row;
+        if (r0 < Tq) delta[r0] = d[0];
+        if (r1 < Tq) delta[r1] = d[1];
     }
-    left_rows<D>(a, q, 3 * C, row, T);
-    const float scale2 = scale * kLog2e;
-    const float e0 = (r0 < T ? lse[(i64)bh * T + r0] : 0) * kLog2e, e1 = (r1 < T ? lse[(i64)bh * T + r1] : 0) * kLog2e;
+    left_rows<D>(a, (const bf16*)g.q + head.q, (int)g.q_stride, row, Tq);
+    const float scale2 = scale * kLog2e, *lse = (const float*)g.lse + head.row;
+    const float e[2] = {(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
     float dq[D / 8][4];
     zero(dq);
-    for (int first = 0; first < T; first += stage) {
+    for (int first = 0; first < Tk; first += stage) {
         if (first > 0) __syncthreads();
-        stage_rows<D>(sk, k, 3 * C, first, stage, T);
-        stage_rows<D>(sv, v, 3 * C, first, stage, T);
+        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
+        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
         copy_commit();
         copy_wait<0>();
         __syncthreads();
-        if (row >= T) continue;
-        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+        if (row >= Tq) continue;
+        tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4], dp[W / 8][4];
             zero(s);
             zero(dp);
             times_rows<D, W>(s, a, sk + at * (D + 8));
             times_rows<D, W>(dp, dy, sv + at * (D + 8));
-            const int left = T - first - at;
-#pragma unroll
-            for (int n = 0; n < W / 8; n++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const float p = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
-                    // keys beyond T are zero, but p may be infinite there
-                    s[n][e] = n * 8 + lane % 4 * 2 + e % 2 < left ? p : 0;
-                }
+            score_gradients<W>(s, dp, e, d, scale2, Tk - first - at);
             times_columns<D, W>(dq, s, sk + at * (D + 8));
         });
     }
-    if (row < T) store_rows<D>(dQKV + (i64)b * T * 3 * C + h * D, 3 * C, row, T, dq, scale, scale);
+    if (row < Tq) store_rows<D>((bf16*)g.dQ + head.q, (int)g.q_stride, row, Tq, dq, scale, scale);
 }
 
 /// dK and dV; N queries at a time.
 template <int D, int N>
-__global__ void __launch_bounds__(32 * kMostWarps)
-    grad_keys(const bf16* qkv, const float* lse, const bf16* dY, bf16* dQKV, const float* delta, int T, int H,
-              int parts, int stage, float scale) {
+__global__ void __launch_bounds__(32 * kMostWarps) grad_keys(AttentionGradArgs g, int parts, int stage, float scale) {
     CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
-    const int C = H * D, bh = (int)blockIdx.x / parts, b = bh / H, h = bh % H;
-    const bf16 *q = qkv + (i64)b * T * 3 * C + h * D, *k = q + C, *v = k + C;
-    const int lane = (int)threadIdx.x & 31;
+    const Head head = head_of(g, (int)blockIdx.x / parts);
+    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
     const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
     bf16 *sq = shared, *sy = shared + stage * (D + 8);
     float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
     uint32_t ka[D / 16][4], va[D / 16][4];
-    left_rows<D>(ka, k, 3 * C, row, T);
-    if (D < 128) left_rows<D>(va, v, 3 * C, row, T);
+    left_rows<D>(ka, k, kv_stride, row, Tk);
+    if (D < 128) left_rows<D>(va, v, kv_stride, row, Tk);
     const float scale2 = scale * kLog2e;
     float dk[D / 8][4], dv[D / 8][4];
     zero(dk);
     zero(dv);
-    for (int first = 0; first < T; first += stage) {
+    for (int first = 0; first < Tq; first += stage) {
         if (first > 0) __syncthreads();
-        stage_rows<D>(sq, q, 3 * C, first, stage, T);
-        stage_rows<D>(sy, dY + (i64)b * T * C + h * D, C, first, stage, T);
+        stage_rows<D>(sq, (const bf16*)g.q + head.q, (int)g.q_stride, first, stage, Tq);
+        stage_rows<D>(sy, (const bf16*)g.dY + head.y, C, first, stage, Tq);
         copy_commit();
         for (int i = (int)threadIdx.x; i < stage; i += (int)blockDim.x) {
-            const bool ok = first + i < T;
-            se[i] = ok ? lse[(i64)bh * T + first + i] * kLog2e : INFINITY;  // p is 0 beyond T
-            sd[i] = ok ? delta[(i64)bh * T + first + i] : 0;
+            const bool ok = first + i < Tq;
+            se[i] = ok ? ((const float*)g.lse)[head.row + first + i] * kLog2e : INFINITY;
+            sd[i] = ok ? ((const float*)g.scratch)[head.row + first + i] : 0;
         }
         copy_wait<0>();
         __syncthreads();
-        if (row >= T) continue;
-        tiles<N>(T - first < stage ? T - first : stage, [&](auto width, int at) {
+        if (row >= Tk) continue;
+        tiles<N>(Tq - first < stage ? Tq - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4], dp[W / 8][4];
             zero(dp);
             zero(s);
-            if (D == 128) left_rows<D>(va, v, 3 * C, row, T);  // from cache each time: too few registers
+            if (D == 128) left_rows<D>(va, v, kv_stride, row, Tk);  // from cache each time: too few registers
             times_rows<D, W>(dp, va, sy + at * (D + 8));
             times_rows<D, W>(s, ka, sq + at * (D + 8));
-#pragma unroll
-            for (int n = 0; n < W / 8; n++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const int i = at + n * 8 + lane % 4 * 2 + e % 2;
-                    s[n][e] = exp2_fast(s[n][e] * scale2 - se[i]);
-                    dp[n][e] = s[n][e] * (dp[n][e] - sd[i]);
-                }
+            score_gradients<W>(s, dp, se + at, sd + at, scale2);
             times_columns<D, W>(dv, s, sy + at * (D + 8));
             times_columns<D, W>(dk, dp, sq + at * (D + 8));
         });
     }
-    if (row >= T) return;
-    bf16* to = dQKV + (i64)b * T * 3 * C + h * D;
-    store_rows<D>(to + C, 3 * C, row, T, dk, scale, scale);
-    store_rows<D>(to + 2 * C, 3 * C, row, T, dv, 1, 1);
+    if (row >= Tk) return;
+    store_rows<D>((bf16*)g.dK + head.kv, kv_stride, row, Tk, dk, scale, scale);
+    store_rows<D>((bf16*)g.dV + head.kv, kv_stride, row, Tk, dv, 1, 1);
+}
+
+/// Bytes of grad_few_queries for K and V, and for the sums of dQ after them.
+template <int D>
+__host__ __device__ constexpr int few_bytes(int stage) {
+    const int rows = 2 * stage * (D + 8) * 2, sums = kFewWarps * 16 * D * 4;
+    return rows > sums ? rows : sums;
+}
+
+/// dQ, dK and dV of a head with 16 queries at most: each of its tensors is read and written once. Each warp takes every
+/// fourth tile of 16 keys; the four partial sums of dQ meet in shared memory.
+template <int D>
+__global__ void __launch_bounds__(32 * kFewWarps, D < 128 ? 3 : 1)
+    grad_few_queries(AttentionGradArgs g, int stage, float scale) {
+    CG_SHARED(bf16, shared);  // K, V [stage][D + 8], later the sums of dQ; Q, dY [16][D + 8]; lse / ln 2 and D_i [16]
+    const Head head = head_of(g, (int)blockIdx.x);
+    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
+    const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
+    bf16 *sk = shared, *sv = sk + stage * (D + 8), *sq = shared + few_bytes<D>(stage) / 2, *sy = sq + 16 * (D + 8);
+    float *se = (float*)(sy + 16 * (D + 8)), *sd = se + 16;
+    stage_rows<D>(sq, (const bf16*)g.q + head.q, (int)g.q_stride, 0, 16, Tq);
+    stage_rows<D>(sy, (const bf16*)g.dY + head.y, C, 0, 16, Tq);
+    float d[2], e[2];
+    {
+        uint32_t y[D / 16][4], dy[D / 16][4];
+        left_rows<D>(y, (const bf16*)g.y + head.y, C, 0, Tq);
+        left_rows<D>(dy, (const bf16*)g.dY + head.y, C, 0, Tq);
+        row_dots<D>(d, y, dy);
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int i = lane / 4 + 8 * r;
+        e[r] = i < Tq ? ((const float*)g.lse)[head.row + i] * kLog2e : INFINITY;
+        if (warp == 0 && lane % 4 == 0) se[i] = e[r], sd[i] = d[r];
+    }
+    const float scale2 = scale * kLog2e;
+    float dq[D / 8][4];
+    zero(dq);
+    for (int first = 0; first < Tk; first += stage) {
+        if (first > 0) __syncthreads();
+        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
+        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
+#pragma unroll 1
+        for (int at = warp * 16; at < stage && first + at < Tk; at += kFewWarps * 16) {
+            const bf16 *tk = sk + at * (D + 8), *tv = sv + at * (D + 8);
+            uint32_t a[D / 16][4];  // a left operand, from shared memory each time: registers are few
+            float s[2][4], dp[2][4];
+            zero(s);
+            zero(dp);
+            left_staged<D>(a, sq);
+            times_rows<D, 16>(s, a, tk);
+            left_staged<D>(a, sy);
+            times_rows<D, 16>(dp, a, tv);
+            score_gradients<16>(s, dp, e, d, scale2, Tk - first - at);
+            times_columns<D, 16>(dq, s, tk);
+            zero(s);
+            zero(dp);
+            left_staged<D>(a, tk);
+            times_rows<D, 16>(s, a, sq);
+            left_staged<D>(a, tv);
+            times_rows<D, 16>(dp, a, sy);
+            score_gradients<16>(s, dp, se, sd, scale2);
+            float sum[D / 8][4];
+            zero(sum);
+            times_columns<D, 16>(sum, s, sy);
+            store_rows<D>((bf16*)g.dV + head.kv, kv_stride, first + at, Tk, sum, 1, 1);
+            zero(sum);
+            times_columns<D, 16>(sum, dp, sq);
+            store_rows<D>((bf16*)g.dK + head.kv, kv_stride, first + at, Tk, sum, scale, scale);
+        }
+    }
+    __syncthreads();                 // all warps have read K and V
+    float4* sums = (float4*)shared;  // [warp][D / 8][lane]
+#pragma unroll
+    for (int n = 0; n < D / 8; n++)
+        sums[(warp * (D / 8) + n) * 32 + lane] = float4{dq[n][0], dq[n][1], dq[n][2], dq[n][3]};
+    __syncthreads();
+#pragma unroll
+    for (int n = warp; n < D / 8; n += kFewWarps) {
+        float c[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (int w = 0; w < kFewWarps; w++) {
+            const float4 x = sums[(w * (D / 8) + n) * 32 + lane];
+            c[0] += x.x, c[1] += x.y, c[2] += x.z, c[3] += x.w;
+        }
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int i = lane / 4 + 8 * r;
+            if (i < Tq)
+                *(uint32_t*)((bf16*)g.dQ + head.q + i * g.q_stride + n * 8 + lane % 4 * 2) =
+                    pack_bf16(c[2 * r] * scale, c[2 * r + 1] * scale);
+        }
+    }
 }
 
 // ---- any type and head dimension
@@ -337,23 +470,22 @@ __device__ inline void load_row(float* to, const T* x, int D) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps)
-    forward_any(const T* qkv, T* y, float* lse, i64 Tn, int H, int D, float scale) {
+__global__ void __launch_bounds__(32 * kWarps) forward_any(AttentionArgs g, float scale) {
     CG_SHARED(float, shared);  // q, o [warp][2][D]
-    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H,
-              h = bh % H;
+    const i64 parts = (g.Tq + kWarps - 1) / kWarps;
+    const Head head = head_of(g, quotient(blockIdx.x, parts));
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
-    if (i >= Tn) return;
-    const int lane = (int)threadIdx.x & 31;
+    if (i >= g.Tq) return;
+    const int lane = (int)threadIdx.x & 31, D = (int)g.D;
     float *q = shared + threadIdx.x / 32 * 2 * D, *o = q + D;
-    const T *x = qkv + b * Tn * 3 * C + h * D, *k = x + C, *v = k + C;
-    load_row(q, x + i * 3 * C, D);
+    const T *k = (const T*)g.k + head.kv, *v = (const T*)g.v + head.kv;
+    load_row(q, (const T*)g.q + head.q + i * g.q_stride, D);
     for (int d = lane; d < D; d += 32) o[d] = 0;
     __syncwarp();
     float m = -INFINITY, l = 0;
-    for (i64 first = 0; first < Tn; first += 32) {
+    for (i64 first = 0; first < g.Tk; first += 32) {
         const i64 j = first + lane;
-        const float s = j < Tn ? dot(k + j * 3 * C, q, D) * scale : -INFINITY;
+        const float s = j < g.Tk ? dot(k + j * g.kv_stride, q, D) * scale : -INFINITY;
         float top = s;
         for (int d = 16; d > 0; d /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
         top = fmaxf(top, m);
@@ -361,66 +493,73 @@ __global__ void __launch_bounds__(32 * kWarps)
         l = l * c + warp_sum(p);
         m = top;
         for (int d = lane; d < D; d += 32) o[d] *= c;
-        add_rows(o, v, 3 * C, first, Tn, p, D);
+        add_rows(o, v, g.kv_stride, first, g.Tk, p, D);
     }
-    for (int d = lane; d < D; d += 32) y[(b * Tn + i) * C + h * D + d] = from_float<T>(o[d] / l);
-    if (lane == 0) lse[bh * Tn + i] = m + logf(l);
+    for (int d = lane; d < D; d += 32) ((T*)g.y)[head.y + i * g.H * D + d] = from_float<T>(o[d] / l);
+    if (lane == 0) ((float*)g.lse)[head.row + i] = m + logf(l);
 }
 
 /// KEYS: a warp computes dK and dV of a key; otherwise dQ and D_i of a query.
 template <class T, bool KEYS>
-__global__ void __launch_bounds__(32 * kWarps) grad_any(const T* qkv, const T* y, const float* lse, const T* dY,
-                                                        T* dQKV, float* delta, i64 Tn, int H, int D, float scale) {
+__global__ void __launch_bounds__(32 * kWarps) grad_any(AttentionGradArgs g, float scale) {
     CG_SHARED(float, shared);  // [warp][4][D]: the row's q, dY, dQ; or its k, v, dK, dV
-    const i64 C = (i64)H * D, parts = (Tn + kWarps - 1) / kWarps, bh = quotient(blockIdx.x, parts), b = bh / H,
-              h = bh % H;
+    const i64 rows = KEYS ? g.Tk : g.Tq, others = KEYS ? g.Tq : g.Tk, C = g.H * g.D;
+    const i64 parts = (rows + kWarps - 1) / kWarps;
+    const Head head = head_of(g, quotient(blockIdx.x, parts));
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
-    if (i >= Tn) return;
-    const int lane = (int)threadIdx.x & 31;
+    if (i >= rows) return;
+    const int lane = (int)threadIdx.x & 31, D = (int)g.D;
     float *x0 = shared + threadIdx.x / 32 * 4 * D, *x1 = x0 + D, *g0 = x1 + D, *g1 = g0 + D;
-    const T *q = qkv + b * Tn * 3 * C + h * D, *k = q + C, *v = k + C, *dy = dY + b * Tn * C + h * D;
-    load_row(x0, (KEYS ? k : q) + i * 3 * C, D);
-    load_row(x1, KEYS ? v + i * 3 * C : dy + i * C, D);
+    const T *q = (const T*)g.q + head.q, *k = (const T*)g.k + head.kv, *v = (const T*)g.v + head.kv,
+            *dy = (const T*)g.dY + head.y;
+    float* delta = (float*)g.scratch + head.row;
+    load_row(x0, KEYS ? k + i * g.kv_stride : q + i * g.q_stride, D);
+    load_row(x1, KEYS ? v + i * g.kv_stride : dy + i * C, D);
     for (int d = lane; d < D; d += 32) g0[d] = g1[d] = 0;
     __syncwarp();
     float own = 0;
     if (!KEYS) {
-        const T* yi = y + (b * Tn + i) * C + h * D;
-        for (int d = lane; d < D; d += 32) own += x1[d] * to_float(yi[d]);
+        const T* y = (const T*)g.y + head.y + i * C;
+        for (int d = lane; d < D; d += 32) own += x1[d] * to_float(y[d]);
         own = warp_sum(own);
-        if (lane == 0) delta[bh * Tn + i] = own;
+        if (lane == 0) delta[i] = own;
     }
-    for (i64 first = 0; first < Tn; first += 32) {
+    for (i64 first = 0; first < others; first += 32) {
         const i64 j = first + lane;
         float p = 0, dS = 0;
-        if (j < Tn) {
-            const float s = dot((KEYS ? q : k) + j * 3 * C, x0, D) * scale,
-                        dP = KEYS ? dot(dy + j * C, x1, D) : dot(v + j * 3 * C, x1, D);
-            p = expf(s - lse[bh * Tn + (KEYS ? j : i)]);
-            dS = p * (dP - (KEYS ? delta[bh * Tn + j] : own)) * scale;
+        if (j < others) {
+            const float s = (KEYS ? dot(q + j * g.q_stride, x0, D) : dot(k + j * g.kv_stride, x0, D)) * scale,
+                        dP = KEYS ? dot(dy + j * C, x1, D) : dot(v + j * g.kv_stride, x1, D);
+            p = expf(s - ((const float*)g.lse)[head.row + (KEYS ? j : i)]);
+            dS = p * (dP - (KEYS ? delta[j] : own)) * scale;
         }
-        add_rows(g0, KEYS ? q : k, 3 * C, first, Tn, dS, D);
-        if (KEYS) add_rows(g1, dy, C, first, Tn, p, D);
+        if (KEYS) add_rows(g0, q, g.q_stride, first, others, dS, D);
+        else add_rows(g0, k, g.kv_stride, first, others, dS, D);
+        if (KEYS) add_rows(g1, dy, C, first, others, p, D);
     }
-    T* to = dQKV + (b * Tn + i) * 3 * C + h * D;
     for (int d = lane; d < D; d += 32)
         if (KEYS) {
-            to[C + d] = from_float<T>(g0[d]);
-            to[2 * C + d] = from_float<T>(g1[d]);
+            ((T*)g.dK)[head.kv + i * g.kv_stride + d] = from_float<T>(g0[d]);
+            ((T*)g.dV)[head.kv + i * g.kv_stride + d] = from_float<T>(g1[d]);
         } else {
-            to[d] = from_float<T>(g0[d]);
+            ((T*)g.dQ)[head.q + i * g.q_stride + d] = from_float<T>(g0[d]);
         }
 }
 
 // ---- host
 
-/// Sets the blocks (parts) per head and the threads of a block. A head's blocks are neighbours, so that its K and V
-/// stay in L2. The grid is one-dimensional: y and z end at 65,535, and a batch can have more heads.
-void split(i64 T, i64& parts, int& threads) {
-    const i64 tiles = ceil_div(T, 16);
-    parts = ceil_div(tiles, kMostWarps);
-    threads = (int)ceil_div(tiles, parts) * 32;
-}
+/// The blocks (parts) of each head and the threads of a block, for n rows, of which a warp computes 16. A head's blocks
+/// are neighbours, so that its K and V stay in L2. The grid is one-dimensional: y and z end at 65,535, and a batch can
+/// have more heads.
+struct Split {
+    i64 parts;
+    int threads;
+    explicit Split(i64 n) {
+        const i64 tiles = ceil_div(n, 16);
+        parts = ceil_div(tiles, kMostWarps);
+        threads = (int)ceil_div(tiles, parts) * 32;
+    }
+};
 
 /// Rows staged at a time: all T, limited by kStage and by shared memory for two such tensors.
 int stage_of(i64 T, int D) {
@@ -431,35 +570,43 @@ int stage_of(i64 T, int D) {
 
 template <int D>
 void forward_bf16(const AttentionArgs& g, Stream st) {
-    i64 parts;
-    int threads;
-    split(g.T, parts, threads);
-    const int stage = stage_of(g.T, D);
-    CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * parts), threads, (size_t)stage * (D + 8) * 4, st,
-              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, (int)parts, stage,
-              kLog2e / sqrtf((float)D));
+    const Split s(g.Tq);
+    const int stage = stage_of(g.Tk, D);
+    // With few queries, warps without any help to copy.
+    const int threads = s.threads < 32 * kFewWarps ? 32 * kFewWarps : s.threads;
+    CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * s.parts), threads, (size_t)stage * (D + 8) * 4, st, g,
+              (int)s.parts, stage, kLog2e / sqrtf((float)D));
 }
 
 template <int D>
 void grad_bf16(const AttentionGradArgs& g, Stream st) {
-    i64 parts;
-    int threads;
-    split(g.T, parts, threads);
-    const int stage = stage_of(g.T, D);
-    const size_t shared = (size_t)stage * (D + 8) * 4;
     const float scale = 1 / sqrtf((float)D);
-    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * parts), threads, shared, st, (const bf16*)g.qkv, (const bf16*)g.y,
-              (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (float*)g.scratch, (int)g.T, (int)g.H, (int)parts,
-              stage, scale);
-    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(g.B * g.H * parts), threads, shared + (size_t)stage * 8, st,
-              (const bf16*)g.qkv, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (const float*)g.scratch,
-              (int)g.T, (int)g.H, (int)parts, stage, scale);
+    const int keys = stage_of(g.Tk, D);
+    if (g.Tq <= 16) {
+        const size_t shared = few_bytes<D>(keys) + 2 * 16 * (D + 8) * 2 + 2 * 16 * 4;
+        CG_LAUNCH((grad_few_queries<D>), grid(g.B * g.H), 32 * kFewWarps, shared, st, g, keys, scale);
+        return;
+    }
+    const Split q(g.Tq), k(g.Tk);
+    const int queries = stage_of(g.Tq, D);
+    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * q.parts), q.threads, (size_t)keys * (D + 8) * 4, st, g,
+              (int)q.parts, keys, scale);
+    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(g.B * g.H * k.parts), k.threads,
+              (size_t)queries * ((D + 8) * 4 + 8), st, g, (int)k.parts, queries, scale);
 }
 
 bool mma_has(i64 D) { return D == 32 || D == 64 || D == 128; }
 
-bool takes_mma(const AttentionArgs& g) { return mma_has(g.D) && aligned16(g.qkv, g.y); }
-bool takes_mma_grad(const AttentionGradArgs& g) { return mma_has(g.D) && aligned16(g.qkv, g.y, g.dY, g.dQKV); }
+/// Whether every row begins at a multiple of 16 bytes, if the first ones do. Extents are int in the kernels.
+template <class Args>
+bool mma_rows(const Args& g) {
+    return mma_has(g.D) && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0;
+}
+
+bool takes_mma(const AttentionArgs& g) { return mma_rows(g) && aligned16(g.q, g.k, g.v, g.y); }
+bool takes_mma_grad(const AttentionGradArgs& g) {
+    return mma_rows(g) && aligned16(g.q, g.k, g.v, g.y, g.dY, g.dQ, g.dK, g.dV);
+}
 
 void mma(const AttentionArgs& g, Stream st) {
     if (g.D == 32) forward_bf16<32>(g, st);
@@ -481,26 +628,23 @@ void check(i64 D) {
 template <class T>
 void any(const AttentionArgs& g, Stream st) {
     check(g.D);
-    CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.T, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4),
-              st, (const T*)g.qkv, (T*)g.y, (float*)g.lse, g.T, (int)g.H, (int)g.D, 1 / sqrtf((float)g.D));
+    CG_LAUNCH((forward_any<T>), grid(g.B * g.H * ceil_div(g.Tq, kWarps)), 32 * kWarps, (size_t)(kWarps * 2 * g.D * 4),
+              st, g, 1 / sqrtf((float)g.D));
 }
 
 template <class T>
 void any_grad(const AttentionGradArgs& g, Stream st) {
     check(g.D);
-    const dim3 blocks = grid(g.B * g.H * ceil_div(g.T, kWarps));
     const size_t shared = (size_t)(kWarps * 4 * g.D * 4);
     const float scale = 1 / sqrtf((float)g.D);
-    CG_LAUNCH((grad_any<T, false>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y,
-              (const float*)g.lse, (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
-    CG_LAUNCH((grad_any<T, true>), blocks, 32 * kWarps, shared, st, (const T*)g.qkv, (const T*)g.y, (const float*)g.lse,
-              (const T*)g.dY, (T*)g.dQKV, (float*)g.scratch, g.T, (int)g.H, (int)g.D, scale);
+    CG_LAUNCH((grad_any<T, false>), grid(g.B * g.H * ceil_div(g.Tq, kWarps)), 32 * kWarps, shared, st, g, scale);
+    CG_LAUNCH((grad_any<T, true>), grid(g.B * g.H * ceil_div(g.Tk, kWarps)), 32 * kWarps, shared, st, g, scale);
 }
 
 }  // namespace
 
 i64 attention_scratch(const AttentionArgs&) { return 0; }
-i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.T * 4, 256); }
+i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.Tq * 4, 256); }
 
 CG_IMPLEMENTATIONS(attention, float, implementation<AttentionArgs, any<float>>("any"))
 CG_IMPLEMENTATIONS(attention, bf16, implementation<AttentionArgs, mma, takes_mma>("mma"),

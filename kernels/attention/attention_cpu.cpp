@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread computes whole (image, head) pairs: it packs the head into scratch memory and then works in cache.
+// A thread computes whole (image, head) pairs: it packs the head into scratch memory and then works in cache. A few
+// queries cost little more than packing K and V.
 //
 // All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a broadcast value of a, NV vectors of b, R
 // rows. k counts words of 4 bytes. A word is one float or, in bf16 on processors that multiply pairs (vdpbf16ps), two
@@ -19,6 +20,7 @@
 //      forward 10 %, bf16 forward 25 % faster than 1, backward alike
 //   3  next head prefetched: backward another 3 % in f32, 12 % in bf16 (in f32 the rows share too few cache sets to
 //      stay). Chosen: f32 2.6 / 2.5 times (370 GFLOP/s in both), bf16 4.6 / 5.8 times (670 / 770 GFLOP/s)
+//   4  queries and keys of different number, each with addresses and strides of its own: the same loops
 // The tiles run at 85-90 % of the peak; the rest is softmax, reading the head from memory, and packing.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -54,6 +56,7 @@ using El = typename Element<P>::type;
 
 inline i64 up(i64 n, i64 m) { return (n + m - 1) / m * m; }
 
+/// Extents of the packed queries or of the packed keys of a head.
 struct Dims {
     i64 T, D;
     i64 kd, kp, kt;  // words over d; kd rounded up to W; words over t
@@ -197,13 +200,16 @@ void pack_over_t(float* dst, const T* src, i64 stride, const Dims& m) {
         }
 }
 
-/// Words of scratch memory per thread: one term per array, in the order of the kernels, each in whole cache lines.
-i64 forward_words(const Dims& m) {
-    return up(m.kp * m.Tp, 16) + up(m.kt * m.Dp, 16) + up(m.Tr * m.kp, 16) + 2 * up(R * m.Tp, 16);
+/// Words of scratch memory per thread: one term per array, in the order of the kernels, each in whole cache lines. For
+/// float, which bf16 fits too: the scratch functions do not know the variant.
+i64 scratch_words(const AttentionArgs& g) {
+    const Dims m(g.Tq, g.D, false), n(g.Tk, g.D, false);
+    return up(n.kp * n.Tp, 16) + up(n.kt * n.Dp, 16) + up(m.Tr * m.kp, 16) + 2 * up(R * n.Tp, 16);
 }
-i64 backward_words(const Dims& m) {
-    return 2 * up(m.kp * m.Tp, 16) + 3 * up(m.kt * m.Dp, 16) + 2 * up(m.Tr * m.kp, 16) + 2 * up(m.Tp, 16) +
-           3 * up(R * m.Tp, 16) + up(m.Tr * m.Tp, 16);
+i64 scratch_words(const AttentionGradArgs& g) {
+    const Dims m(g.Tq, g.D, false), n(g.Tk, g.D, false);
+    return 2 * up(m.kp * m.Tp, 16) + 2 * up(m.kt * m.Dp, 16) + up(n.kt * n.Dp, 16) + 2 * up(n.Tr * n.kp, 16) +
+           2 * up(m.Tp, 16) + 3 * up(R * m.Tp, 16) + up(n.Tr * m.Tp, 16);
 }
 struct Words {
     float* p;
@@ -214,51 +220,65 @@ struct Words {
     }
 };
 
-/// Prefetches rows t to t + R of the next head while this one is computed. The rows are too short and too far apart for
-/// the hardware prefetcher.
-template <class T>
-inline void prefetch(const T* p, i64 stride, i64 t, const Dims& m) {
-    for (i64 i = t; i < t + R && i < m.T; i++)
-        for (i64 d = 0; d < m.D; d += 64 / sizeof(T)) __builtin_prefetch(p + i * stride + d, 0, 2);
+/// The first element of a head.
+template <class T, class V>
+T* at_head(V* x, i64 tokens, i64 stride, i64 head, i64 H, i64 D) {
+    return (T*)x + head / H * tokens * stride + head % H * D;
 }
+
+/// The tensors of the head after this one, which are prefetched while this one is computed: their rows are too short
+/// and too far apart for the hardware prefetcher. Nothing is prefetched after a thread's last head.
+struct Prefetch {
+    bool any;
+    i64 part, parts;  // this call's share of each tensor's rows
+
+    template <class T>
+    void rows(const T* p, i64 stride, const Dims& m) const {
+        if (!any) return;
+        for (i64 t = m.T * part / parts; t < m.T * (part + 1) / parts; t++)
+            for (i64 d = 0; d < m.D; d += 64 / sizeof(T)) __builtin_prefetch(p + t * stride + d, 0, 2);
+    }
+};
 
 template <class T>
 void forward(const AttentionArgs& g, i64 head, bool more, float* scratch) {
     constexpr bool P = kPairs<T>;
-    const Dims m(g.T, g.D, P);
-    const i64 C = g.H * g.D, stride = 3 * C, b = head / g.H, h = head % g.H;
-    const T* q = (const T*)g.qkv + b * g.T * stride + h * g.D;
-    const T* next = (const T*)g.qkv + (head + 1) / g.H * g.T * stride + (head + 1) % g.H * g.D;
-    T* y = (T*)g.y + b * g.T * C + h * g.D;
-    float* lse = (float*)g.lse + head * g.T;
+    const Dims m(g.Tq, g.D, P), n(g.Tk, g.D, P);  // queries, keys
+    const i64 C = g.H * g.D;
+    auto queries = [&](i64 at) { return at_head<const T>(g.q, g.Tq, g.q_stride, at, g.H, g.D); };
+    auto keys = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tk, g.kv_stride, at, g.H, g.D); };
+    T* y = at_head<T>(g.y, g.Tq, C, head, g.H, g.D);
+    float* lse = (float*)g.lse + head * g.Tq;
     Words w{scratch};
-    float *kT = w.take(m.kp * m.Tp), *vt = w.take(m.kt * m.Dp), *qr = w.take(m.Tr * m.kp), *s = w.take(R * m.Tp),
-          *p = w.take(R * m.Tp);
-    pack_transposed<P>(kT, q + C, stride, m);
-    pack_over_t<P>(vt, q + 2 * C, stride, m);
-    pack_rows<P>(qr, q, stride, m, m.Tr);
+    float *kT = w.take(n.kp * n.Tp), *vt = w.take(n.kt * n.Dp), *qr = w.take(m.Tr * m.kp), *s = w.take(R * n.Tp),
+          *p = w.take(R * n.Tp);
+    pack_transposed<P>(kT, keys(g.k, head), g.kv_stride, n);
+    pack_over_t<P>(vt, keys(g.v, head), g.kv_stride, n);
+    pack_rows<P>(qr, queries(head), g.q_stride, m, m.Tr);
 
     const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
-    const i64 cols = up(m.T, W), last = cols - W;
+    const i64 cols = up(n.T, W), last = cols - W;
     float valid[W];  // added to the scores of the last vector
-    for (int i = 0; i < W; i++) valid[i] = last + i < m.T ? 0.f : -INFINITY;
+    for (int i = 0; i < W; i++) valid[i] = last + i < n.T ? 0.f : -INFINITY;
     for (i64 i0 = 0; i0 < m.T; i0 += R) {
-        if (more)
-            for (int part = 0; part < 3; part++) prefetch(next + part * C, stride, i0, m);
-        product<P>(qr + i0 * m.kp, m.kp, 1, kT, m.Tp, m.kd, cols,
-                   [&](int r, i64 c, vf x) { store(s + r * m.Tp + c, x); });
+        const Prefetch next{more, i0 / R, m.Tr / R};
+        next.rows(queries(head + 1), g.q_stride, m);
+        next.rows(keys(g.k, head + 1), g.kv_stride, n);
+        next.rows(keys(g.v, head + 1), g.kv_stride, n);
+        product<P>(qr + i0 * m.kp, m.kp, 1, kT, n.Tp, m.kd, cols,
+                   [&](int r, i64 c, vf x) { store(s + r * n.Tp + c, x); });
         const i64 rows = m.T - i0 < R ? m.T - i0 : R;
         float top[R], inv[R];
         for (i64 r = 0; r < rows; r++) {
-            float* sr = s + r * m.Tp;
+            float* sr = s + r * n.Tp;
             store(sr + last, load(sr + last) + load(valid));
             vf x = load(sr);
             for (i64 c = W; c < cols; c += W) x = vmax(x, load(sr + c));
             top[r] = hmax(x);
         }
         for (i64 r = 0; r < rows; r++) {
-            const float* sr = s + r * m.Tp;
-            El<P>* pr = (El<P>*)(p + r * m.Tp);
+            const float* sr = s + r * n.Tp;
+            El<P>* pr = (El<P>*)(p + r * n.Tp);
             vf sum{};
             for (i64 c = 0; c < cols; c += W) {
                 vf e = exp2v((load(sr + c) - splat(top[r])) * splat(scale2));
@@ -269,7 +289,7 @@ void forward(const AttentionArgs& g, i64 head, bool more, float* scratch) {
             inv[r] = 1.f / z;
             lse[i0 + r] = top[r] * scale + std::log(z);
         }
-        product<P>(p, m.Tp, 1, vt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
+        product<P>(p, n.Tp, 1, vt, n.Dp, n.kt, n.Dp, [&](int r, i64 c, vf x) {
             if (r < rows) put(y + (i0 + r) * C + c, x * splat(inv[r]), m.D - c);
         });
     }
@@ -278,25 +298,30 @@ void forward(const AttentionArgs& g, i64 head, bool more, float* scratch) {
 template <class T>
 void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
     constexpr bool P = kPairs<T>;
-    const Dims m(g.T, g.D, P);
-    const i64 C = g.H * g.D, stride = 3 * C, b = head / g.H, h = head % g.H;
-    const T *q = (const T*)g.qkv + b * g.T * stride + h * g.D, *y = (const T*)g.y + b * g.T * C + h * g.D,
-            *dY = (const T*)g.dY + b * g.T * C + h * g.D;
-    T* dq = (T*)g.dQKV + b * g.T * stride + h * g.D;
-    const float* lse = (const float*)g.lse + head * g.T;
+    const Dims m(g.Tq, g.D, P), n(g.Tk, g.D, P);  // queries, keys
+    const i64 C = g.H * g.D;
+    auto queries = [&](i64 at) { return at_head<const T>(g.q, g.Tq, g.q_stride, at, g.H, g.D); };
+    auto keys = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tk, g.kv_stride, at, g.H, g.D); };
+    auto outputs = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tq, C, at, g.H, g.D); };
+    const T *q = queries(head), *k = keys(g.k, head), *v = keys(g.v, head), *y = outputs(g.y, head),
+            *dY = outputs(g.dY, head);
+    T *dQ = at_head<T>(g.dQ, g.Tq, g.q_stride, head, g.H, g.D),
+      *dK = at_head<T>(g.dK, g.Tk, g.kv_stride, head, g.H, g.D),
+      *dV = at_head<T>(g.dV, g.Tk, g.kv_stride, head, g.H, g.D);
+    const float* lse = (const float*)g.lse + head * g.Tq;
     Words w{scratch};
     float *qT = w.take(m.kp * m.Tp), *dyT = w.take(m.kp * m.Tp);
-    float *qt = w.take(m.kt * m.Dp), *kt = w.take(m.kt * m.Dp), *dyt = w.take(m.kt * m.Dp);
-    float *kr = w.take(m.Tr * m.kp), *vr = w.take(m.Tr * m.kp);
+    float *qt = w.take(m.kt * m.Dp), *dyt = w.take(m.kt * m.Dp), *kt = w.take(n.kt * n.Dp);
+    float *kr = w.take(n.Tr * n.kp), *vr = w.take(n.Tr * n.kp);
     float *l = w.take(m.Tp), *Di = w.take(m.Tp);
-    float *pf = w.take(R * m.Tp), *p = w.take(R * m.Tp), *block = w.take(R * m.Tp), *ds = w.take(m.Tr * m.Tp);
-    pack_transposed<P>(qT, q, stride, m);
+    float *pf = w.take(R * m.Tp), *p = w.take(R * m.Tp), *block = w.take(R * m.Tp), *ds = w.take(n.Tr * m.Tp);
+    pack_transposed<P>(qT, q, g.q_stride, m);
     pack_transposed<P>(dyT, dY, C, m);
-    pack_over_t<P>(qt, q, stride, m);
-    pack_over_t<P>(kt, q + C, stride, m);
+    pack_over_t<P>(qt, q, g.q_stride, m);
     pack_over_t<P>(dyt, dY, C, m);
-    pack_rows<P>(kr, q + C, stride, m, m.Tr);
-    pack_rows<P>(vr, q + 2 * C, stride, m, m.Tr);
+    pack_over_t<P>(kt, k, g.kv_stride, n);
+    pack_rows<P>(kr, k, g.kv_stride, n, n.Tr);
+    pack_rows<P>(vr, v, g.kv_stride, n, n.Tr);
     for (i64 i = 0; i < m.Tp; i++) {
         l[i] = INFINITY;  // p is 0 in columns beyond the queries
         Di[i] = 0;
@@ -310,33 +335,31 @@ void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
 
     const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
     const i64 cols = up(m.T, W);
-    const i64 nb = (head + 1) / g.H, nh = (head + 1) % g.H;
-    const T *nq = (const T*)g.qkv + nb * g.T * stride + nh * g.D, *ny = (const T*)g.y + nb * g.T * C + nh * g.D,
-            *ndY = (const T*)g.dY + nb * g.T * C + nh * g.D;
-    for (i64 j0 = 0; j0 < m.T; j0 += R) {
-        if (more) {
-            for (int part = 0; part < 3; part++) prefetch(nq + part * C, stride, j0, m);
-            prefetch(ny, C, j0, m);
-            prefetch(ndY, C, j0, m);
-        }
-        const i64 rows = m.T - j0 < R ? m.T - j0 : R;
+    for (i64 j0 = 0; j0 < n.T; j0 += R) {
+        const Prefetch next{more, j0 / R, n.Tr / R};
+        next.rows(queries(head + 1), g.q_stride, m);
+        next.rows(keys(g.k, head + 1), g.kv_stride, n);
+        next.rows(keys(g.v, head + 1), g.kv_stride, n);
+        next.rows(outputs(g.y, head + 1), C, m);
+        next.rows(outputs(g.dY, head + 1), C, m);
+        const i64 rows = n.T - j0 < R ? n.T - j0 : R;
         float* d = P ? block : ds + j0 * m.Tp;
-        product<P>(kr + j0 * m.kp, m.kp, 1, qT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+        product<P>(kr + j0 * n.kp, n.kp, 1, qT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
             vf e = exp2v(fma(x, splat(scale2), -load(l + c)));
             if (P) store(pf + r * m.Tp + c, e);
             store((El<P>*)(p + r * m.Tp) + c, e);
         });
         const float* pe = P ? pf : p;
-        product<P>(vr + j0 * m.kp, m.kp, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+        product<P>(vr + j0 * n.kp, n.kp, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
             store((El<P>*)(d + r * m.Tp) + c, load(pe + r * m.Tp + c) * (x - load(Di + c)));
         });
         // Set dS of rows beyond the last key to 0, whatever exp(0 - lse) gave there.
         for (i64 r = rows; r < R; r++) std::memset(d + r * m.Tp, 0, (size_t)m.Tp * 4);
         product<P>(p, m.Tp, 1, dyt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
-            if (r < rows) put(dq + (j0 + r) * stride + 2 * C + c, x, m.D - c);
+            if (r < rows) put(dV + (j0 + r) * g.kv_stride + c, x, m.D - c);
         });
         product<P>(d, m.Tp, 1, qt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
-            if (r < rows) put(dq + (j0 + r) * stride + C + c, x * splat(scale), m.D - c);
+            if (r < rows) put(dK + (j0 + r) * g.kv_stride + c, x * splat(scale), m.D - c);
         });
 #if defined(__AVX512BF16__)
         if constexpr (P)
@@ -347,30 +370,29 @@ void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
 #endif
     }
     for (i64 i0 = 0; i0 < m.T; i0 += R)
-        product<P>(ds + i0, 1, m.Tp, kt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
-            if (i0 + r < m.T) put(dq + (i0 + r) * stride + c, x * splat(scale), m.D - c);
+        product<P>(ds + i0, 1, m.Tp, kt, n.Dp, n.kt, n.Dp, [&](int r, i64 c, vf x) {
+            if (i0 + r < m.T) put(dQ + (i0 + r) * g.q_stride + c, x * splat(scale), m.D - c);
         });
 }
 
 }  // namespace
 
-// Scratch for float, which bf16 fits too: the scratch functions do not know the variant.
-i64 attention_scratch(const AttentionArgs& g) { return threads() * 4 * forward_words(Dims(g.T, g.D, false)); }
-i64 attention_grad_scratch(const AttentionGradArgs& g) { return threads() * 4 * backward_words(Dims(g.T, g.D, false)); }
+i64 attention_scratch(const AttentionArgs& g) { return threads() * 4 * scratch_words(g); }
+i64 attention_grad_scratch(const AttentionGradArgs& g) { return threads() * 4 * scratch_words(g); }
 
 template <class T>
 void attention(const AttentionArgs& g) {
-    const i64 words = forward_words(Dims(g.T, g.D, false));
+    const i64 per_thread = scratch_words(g);
     parallel(g.B * g.H, 1, [&](i64 b, i64 e, int part) {
-        for (i64 i = b; i < e; i++) forward<T>(g, i, i + 1 < e, (float*)g.scratch + part * words);
+        for (i64 i = b; i < e; i++) forward<T>(g, i, i + 1 < e, (float*)g.scratch + part * per_thread);
     });
 }
 
 template <class T>
 void attention_grad(const AttentionGradArgs& g) {
-    const i64 words = backward_words(Dims(g.T, g.D, false));
+    const i64 per_thread = scratch_words(g);
     parallel(g.B * g.H, 1, [&](i64 b, i64 e, int part) {
-        for (i64 i = b; i < e; i++) backward<T>(g, i, i + 1 < e, (float*)g.scratch + part * words);
+        for (i64 i = b; i < e; i++) backward<T>(g, i, i + 1 < e, (float*)g.scratch + part * per_thread);
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patch attention on Hopper's wgmma: bf16, D 64, T up to 208 (formulas: attention.h). attention.cu is preferred
-// and has the other implementations. -Dcortigan.cuda.attention=wgmma prefers this file.
-// A block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
+// Patch attention on Hopper's wgmma: bf16, D 64, as many queries as keys, up to 208 (formulas: attention.h).
+// attention.cu is preferred and has the other implementations. -Dcortigan.cuda.attention=wgmma prefers this file. A
+// block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
 // takes exponentials while another multiplies. The block walks over tiles of 64 rows; their other operand stays in
 // shared memory (cp.async, 128-byte swizzle).
 // Forward: registers hold a whole row of scores, so the softmax is exact in one pass, and P goes from accumulators to
@@ -30,6 +30,7 @@
 // from registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
 #include "attention_sm90.cuh"
 
+#include "attention_head.cuh"
 #include "wgmma.cuh"
 
 #if defined(CG_SM90A) || defined(CG_SIM)
@@ -80,18 +81,18 @@ __device__ inline void across(float (&s)[N8][4], uint64_t a, uint64_t b) {
 
 /// y and lse. Scores have N columns, of which T are keys.
 template <int N>
-__global__ void __launch_bounds__(kThreads, 3)
-    forward_wgmma(const bf16* qkv, bf16* y, float* lse, int T, int H, float scale2) {
+__global__ void __launch_bounds__(kThreads, 3) forward_wgmma(AttentionArgs g, float scale2) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K [N][64], V [N16][64], Q [64][64]
     constexpr int N16 = (N + 15) / 16 * 16;
-    const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
-    const bf16* q = qkv + (i64)b * T * 3 * C + h * kD;
+    const Head head = head_of(g, blockIdx.x);
+    const int T = (int)g.Tk, C = (int)g.H * kD, q_stride = (int)g.q_stride, kv_stride = (int)g.kv_stride;
+    const bf16* q = (const bf16*)g.q + head.q;
     const int lane = (int)threadIdx.x & 31, warp_row = (int)threadIdx.x / 32 * 16;
     bf16 *sk = shared, *sv = sk + N * kD, *sq = sv + N16 * kD;
-    stage_rows(sq, q, 3 * C, 0, 64, T);
-    stage_rows(sk, q + C, 3 * C, 0, N, T);
+    stage_rows(sq, q, q_stride, 0, 64, T);
+    stage_rows(sk, (const bf16*)g.k + head.kv, kv_stride, 0, N, T);
     copy_commit();
-    stage_rows(sv, q + 2 * C, 3 * C, 0, N16, T);
+    stage_rows(sv, (const bf16*)g.v + head.kv, kv_stride, 0, N16, T);
     copy_commit();
     copy_wait<1>();
 #pragma unroll 1
@@ -108,7 +109,7 @@ __global__ void __launch_bounds__(kThreads, 3)
         wgmma_commit();
         wgmma_wait<0>(s);
         __syncthreads();  // all warps have read Q
-        if (first + 64 < T) stage_rows(sq, q, 3 * C, first + 64, 64, T);
+        if (first + 64 < T) stage_rows(sq, q, q_stride, first + 64, 64, T);
         copy_commit();
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
@@ -149,11 +150,12 @@ __global__ void __launch_bounds__(kThreads, 3)
         wgmma_commit();
         wgmma_wait<0>(o, p);
         l0 = quad_sum(l0), l1 = quad_sum(l1);
-        store_rows(y + (i64)b * T * C + h * kD, C, row, T, o, 1 / l0, 1 / l1);
+        store_rows((bf16*)g.y + head.y, C, row, T, o, 1 / l0, 1 / l1);
         if (lane % 4 == 0) {
+            float* lse = (float*)g.lse + head.row;
             const int r = row + lane / 4;
-            if (r < T) lse[(i64)bh * T + r] = m0 * kLn2 + logf(l0);
-            if (r + 8 < T) lse[(i64)bh * T + r + 8] = m1 * kLn2 + logf(l1);
+            if (r < T) lse[r] = m0 * kLn2 + logf(l0);
+            if (r + 8 < T) lse[r + 8] = m1 * kLn2 + logf(l1);
         }
         copy_wait<0>();
     }
@@ -206,10 +208,10 @@ constexpr int kN = 208;  // rows that the backward pass keeps in shared memory
 
 /// Gradients of a head's last rows, 16 at most, on mma.sync: a wgmma tile would cost as much as 64 rows.
 /// The rows at t0 and t1 are multiplied by those at s0 and s1; each warp takes a quarter of the latter, 16 at a time,
-/// and the four partial sums meet in s0. KEYS: dK and dV, else dQ.
+/// and the four partial sums meet in s0. KEYS: dK to to0 and dV to to1, else dQ to to0.
 template <bool KEYS>
-__device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1, bf16* s0, const bf16* s1,
-                                 const float* se, const float* sd, int first, int T, float scale) {
+__device__ inline void last_rows(bf16* to0, bf16* to1, i64 stride, const bf16* t0, const bf16* t1, bf16* s0,
+                                 const bf16* s1, const float* se, const float* sd, int first, int T, float scale) {
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32, l8 = lane & 7, l4 = lane / 8;
     const float scale2 = scale * kLog2e;
     float g0[8][4], g1[8][4];  // g1 for KEYS alone
@@ -288,26 +290,28 @@ __device__ inline void last_rows(bf16* to, i64 C, const bf16* t0, const bf16* t1
             for (int r = 0; r < 2; r++) {
                 const int row = first + lane / 4 + 8 * r;
                 if (row < T)
-                    *(uint32_t*)(to + v * C + row * 3 * C + n * 8 + lane % 4 * 2) =
+                    *(uint32_t*)((v ? to1 : to0) + row * stride + n * 8 + lane % 4 * 2) =
                         pack_bf16(sum[2 * r] * f, sum[2 * r + 1] * f);
             }
         }
 }
 
 /// dQ (rows are queries), then dK and dV (rows are keys). The second half reads again what the first read, from L2.
-__global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const bf16* y, const float* lse,
-                                                          const bf16* dY, bf16* dQKV, int T, int H, float scale) {
+__global__ void __launch_bounds__(kThreads, 3) grad_wgmma(AttentionGradArgs g, float scale) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
-    const int C = H * kD, bh = (int)blockIdx.x, b = bh / H, h = bh % H;
-    qkv += (i64)b * T * 3 * C + h * kD, dQKV += (i64)b * T * 3 * C + h * kD;
-    y += (i64)b * T * C + h * kD, dY += (i64)b * T * C + h * kD, lse += (i64)bh * T;
+    const Head head = head_of(g, blockIdx.x);
+    const int T = (int)g.Tk, C = (int)g.H * kD, q_stride = (int)g.q_stride, kv_stride = (int)g.kv_stride;
+    const bf16 *q = (const bf16*)g.q + head.q, *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv,
+               *y = (const bf16*)g.y + head.y, *dY = (const bf16*)g.dY + head.y;
+    bf16 *dQ = (bf16*)g.dQ + head.q, *dK = (bf16*)g.dK + head.kv, *dV = (bf16*)g.dV + head.kv;
+    const float* lse = (const float*)g.lse + head.row;
     const int lane = (int)threadIdx.x & 31, warp_row = (int)threadIdx.x / 32 * 16;
     bf16 *s0 = shared, *s1 = s0 + kN * kD, *t0 = s1 + kN * kD, *t1 = t0 + 64 * kD;
     float *se = (float*)(t1 + 64 * kD), *sd = se + kN;  // lse / ln 2 and D_i [kN]
-    stage_rows(t0, qkv, 3 * C, 0, 64, T);
+    stage_rows(t0, q, q_stride, 0, 64, T);
     stage_rows(t1, dY, C, 0, 64, T);
-    stage_rows(s0, qkv + C, 3 * C, 0, kN, T);
-    stage_rows(s1, qkv + 2 * C, 3 * C, 0, kN, T);
+    stage_rows(s0, k, kv_stride, 0, kN, T);
+    stage_rows(s1, v, kv_stride, 0, kN, T);
     copy_commit();
     for (int i = (int)threadIdx.x; i < kN; i += kThreads)
         se[i] = i < T ? lse[i] * kLog2e : INFINITY;  // p is 0 beyond T
@@ -355,21 +359,21 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const
         keys(std::integral_constant<int, 10>(), 128);
         __syncthreads();  // all warps have read Q and dY
         if (first + 64 < T) {
-            stage_rows(t0, qkv, 3 * C, first + 64, 64, T);
+            stage_rows(t0, q, q_stride, first + 64, 64, T);
             stage_rows(t1, dY, C, first + 64, 64, T);
         }
         copy_commit();
-        store_rows(dQKV, 3 * C, first + warp_row, T, dq, scale, scale);
+        store_rows(dQ, q_stride, first + warp_row, T, dq, scale, scale);
     }
     if (first < T) {
         copy_wait<0>();
         __syncthreads();
-        last_rows<false>(dQKV, C, t0, t1, s0, s1, se, sd, first, T, scale);
+        last_rows<false>(dQ, dQ, q_stride, t0, t1, s0, s1, se, sd, first, T, scale);
         __syncthreads();
     }
-    stage_rows(t0, qkv + C, 3 * C, 0, 64, T);
-    stage_rows(t1, qkv + 2 * C, 3 * C, 0, 64, T);
-    stage_rows(s0, qkv, 3 * C, 0, kN, T);
+    stage_rows(t0, k, kv_stride, 0, 64, T);
+    stage_rows(t1, v, kv_stride, 0, 64, T);
+    stage_rows(s0, q, q_stride, 0, kN, T);
     stage_rows(s1, dY, C, 0, kN, T);
     copy_commit();
 #pragma unroll 1
@@ -408,41 +412,44 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(const bf16* qkv, const
         queries(std::integral_constant<int, 2>(), kN - 16);
         __syncthreads();  // all warps have read K and V
         if (first + 64 < T) {
-            stage_rows(t0, qkv + C, 3 * C, first + 64, 64, T);
-            stage_rows(t1, qkv + 2 * C, 3 * C, first + 64, 64, T);
+            stage_rows(t0, k, kv_stride, first + 64, 64, T);
+            stage_rows(t1, v, kv_stride, first + 64, 64, T);
         }
         copy_commit();
-        store_rows(dQKV + C, 3 * C, first + warp_row, T, dk, scale, scale);
-        store_rows(dQKV + 2 * C, 3 * C, first + warp_row, T, dv, 1, 1);
+        store_rows(dK, kv_stride, first + warp_row, T, dk, scale, scale);
+        store_rows(dV, kv_stride, first + warp_row, T, dv, 1, 1);
     }
     if (first < T) {
         copy_wait<0>();
         __syncthreads();
-        last_rows<true>(dQKV + C, C, t0, t1, s0, s1, se, sd, first, T, scale);
+        last_rows<true>(dK, dV, kv_stride, t0, t1, s0, s1, se, sd, first, T, scale);
     }
 }
 
 template <int N>
 void forward(const AttentionArgs& g, Stream st) {
-    CG_LAUNCH((forward_wgmma<N>), grid(g.B * g.H), kThreads, (size_t)(N + (N + 15) / 16 * 16 + 64) * kD * 2, st,
-              (const bf16*)g.qkv, (bf16*)g.y, (float*)g.lse, (int)g.T, (int)g.H, kLog2e / sqrtf((float)kD));
+    CG_LAUNCH((forward_wgmma<N>), grid(g.B * g.H), kThreads, (size_t)(N + (N + 15) / 16 * 16 + 64) * kD * 2, st, g,
+              kLog2e / sqrtf((float)kD));
+}
+
+/// Self-attention of packed or separate tensors: fewer queries than keys would leave tiles of 64 rows mostly empty.
+template <class Args>
+bool fits(const Args& g) {
+    return g.D == kD && g.Tq == g.Tk && g.Tk <= 208 && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0 && hopper();
 }
 
 }  // namespace
 
-bool takes(const AttentionArgs& g) { return g.D == kD && g.T <= 208 && aligned16(g.qkv, g.y) && hopper(); }
-bool takes_grad(const AttentionGradArgs& g) {
-    return g.D == kD && g.T <= 208 && aligned16(g.qkv, g.y, g.dY, g.dQKV) && hopper();
-}
+bool takes(const AttentionArgs& g) { return fits(g) && aligned16(g.q, g.k, g.v, g.y); }
+bool takes_grad(const AttentionGradArgs& g) { return fits(g) && aligned16(g.q, g.k, g.v, g.y, g.dY, g.dQ, g.dK, g.dV); }
 
 void attention(const AttentionArgs& g, Stream st) {
-    if (g.T <= 200) forward<200>(g, st);
+    if (g.Tk <= 200) forward<200>(g, st);
     else forward<208>(g, st);
 }
 
 void attention_grad(const AttentionGradArgs& g, Stream st) {
-    CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, (const bf16*)g.qkv,
-              (const bf16*)g.y, (const float*)g.lse, (const bf16*)g.dY, (bf16*)g.dQKV, (int)g.T, (int)g.H,
+    CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, g,
               1 / sqrtf((float)kD));
 }
 

@@ -119,9 +119,16 @@ final class Binding {
         }
     }
 
-    /** The storage of an output; null for a constant or a table, which cannot be read. */
+    /**
+     * The storage of an output; null for a constant or a table, which cannot be read.
+     *
+     * @throws IllegalArgumentException if the output is only a part of an input or variable
+     */
     private @Nullable Storage output(Value v) {
         Leaf leaf = plan.leafOf(v);
+        if (leaf != null && v.shape().elements() != leaf.type().shape().elements())
+            throw new IllegalArgumentException(
+                    "the output " + v + " is a part of '" + leaf.id() + "': read that instead");
         if (leaf instanceof Leaf.Variable x) return variables.get(x.id(), x.type());
         if (leaf != null) return inputs.get(leaf.id());
         return isMirrored(v)
@@ -158,10 +165,10 @@ final class Binding {
 
     private long address(Value v, long element) {
         Leaf leaf = plan.leafOf(v);
-        long at = leaf != null
+        long base = leaf != null
                 ? Objects.requireNonNull(leafAddresses.get(leaf), "the leaf has no storage")
-                : arena.address() + plan.offset(v);
-        return at + element * device.elementBytes(v.dtype());
+                : arena.address();
+        return base + plan.offset(v) + element * device.elementBytes(v.dtype());
     }
 
     private boolean isMirrored(Map.Entry<Leaf, Value> e) {

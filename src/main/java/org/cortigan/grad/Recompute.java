@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.UnaryOperator;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -63,9 +64,16 @@ public final class Recompute {
         Value known = recomputed.get(v);
         if (known != null) return known;
         Node n = v.node();
-        boolean view = n.op() instanceof Op.View;
-        Value result = Op.of(n).recompute(n, x -> view && cheap(x) ? recompute(x, copies, recomputed) : copies.get(x));
+        Value result = n.op() instanceof Op.View
+                ? view(v, x -> cheap(x) ? recompute(x, copies, recomputed) : copies.get(x))
+                : Op.of(n).recompute(n, copies::get);
         recomputed.put(v, result);
         return result;
+    }
+
+    /** The same view of other values. */
+    private static Value view(Value v, UnaryOperator<Value> of) {
+        List<Value> in = v.node().inputs().stream().map(of).toList();
+        return in.get(0).graph().apply(v.node().op(), in).output(v.index());
     }
 }

@@ -27,6 +27,19 @@ public interface Operation {
         return -1;
     }
 
+    /** Elements between the start of the shared input and the start of this output of node {@code n}. */
+    default long storageOffset(Node n, int output) {
+        return 0;
+    }
+
+    /**
+     * Whether the node's only output is its inputs, one after another. A plan then lets the inputs be computed in the
+     * output's storage, where it can, and the node computes nothing.
+     */
+    default boolean joins(Node n) {
+        return false;
+    }
+
     /** Whether this output writes new contents into the storage it shares. */
     default boolean overwrites(int output) {
         return false;

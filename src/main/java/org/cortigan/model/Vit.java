@@ -98,7 +98,8 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Value x = tokens(w, images, subject, normalisation);
         List<Integer> read = layers.isEmpty() ? List.of(depth) : layers;
-        List<Value> tokens = Layers.encoder(w, x, depth, heads, mlpRatio, read);
+        Layers.Tokens seen = form.maps() || pool == Pool.MEAN ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
+        List<Value> tokens = Layers.encoder(w, x, depth, heads, mlpRatio, seen, read);
         List<Value> parts = new ArrayList<>();
         for (int i = 0; i < read.size(); i++) {
             Weights project = w.sub("readout." + read.get(i));
@@ -133,11 +134,9 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         }
     }
 
-    /** One vector for each photograph, [B, E]. */
+    /** One vector for each photograph, [B, E], from its class token [B, 1, E] or all its tokens. */
     private Value pooled(Value tokens) {
-        return pool == Pool.CLS
-                ? Ops.reshape(Ops.slice(tokens, 1, 0, 1), tokens.dim(0), width)
-                : Ops.meanMiddle(patches(tokens));
+        return pool == Pool.CLS ? Ops.reshape(tokens, tokens.dim(0), width) : Ops.meanMiddle(patches(tokens));
     }
 
     /** The tokens [B, 1 + T, C] without the class token. */

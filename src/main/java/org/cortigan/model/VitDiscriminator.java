@@ -84,9 +84,9 @@ public record VitDiscriminator(int patch, int width, int depth, int heads, doubl
             x = Ops.prepend(w.token("cls_token", Init.VIT, 1, width), x);
             x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
         }
-        x = Layers.encoder(w, x, depth, heads, mlpRatio);
+        x = Layers.encoder(w, x, depth, heads, mlpRatio, Layers.Tokens.CLASS);
         try (Graph.Scope s = x.graph().scope("decision")) {
-            return Layers.linear(w.sub("decision"), Ops.reshape(Ops.slice(x, 1, 0, 1), b, width), 1);
+            return Layers.linear(w.sub("decision"), Ops.reshape(x, b, width), 1);
         }
     }
 }

@@ -3,6 +3,7 @@ package org.cortigan.nn;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
@@ -33,12 +34,16 @@ public final class Layers {
      * @param bias null for a layer without bias
      */
     public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
+        Weights.Weight m = w.weight("weight", weight, out, x.dim(-1));
+        return linear(x, m.value(), bias == null ? null : w.vector("bias", bias, out), m.scale(), w.compute());
+    }
+
+    /** Linear layer with a given weight [out, in] and bias [out], or some rows of them. */
+    private static Value linear(Value x, Value weight, @Nullable Value bias, @Nullable Value scale, DType compute) {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
-        Weights.Weight m = w.weight("weight", weight, out, in);
-        Value b = bias == null ? null : w.vector("bias", bias, out);
-        Value y = Ops.matmul(rows, m.value(), false, true, b, m.scale(), w.compute());
-        return Ops.reshape(y, x.shape().with(-1, out).dims());
+        Value y = Ops.matmul(rows, weight, false, true, bias, scale, compute);
+        return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
     }
 
     /** Linear layer with the initialisation of torch. */
@@ -180,50 +185,83 @@ public final class Layers {
         return norm.output(0);
     }
 
+    /** Tokens of an encoder's blocks that its caller reads. */
+    public enum Tokens {
+        ALL,
+        /** The first token, which the last block then computes alone: the other tokens only give it keys and values. */
+        CLASS
+    }
+
     /**
      * Pre-norm transformer encoder including the final norm (Dosovitskiy et al. 2021), with the parameter names of
      * timm's VisionTransformer. Each layer norm also computes the residual sum that it normalises.
      *
      * @param x tokens [B, T, E]
-     * @return tokens [B, T, E] after the final norm
+     * @return tokens after the final norm: [B, T, E], or [B, 1, E] if {@code read} is {@link Tokens#CLASS}
      */
-    public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio) {
-        return encoder(w, x, depth, heads, mlpRatio, List.of(depth)).get(0);
+    public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio, Tokens read) {
+        return encoder(w, x, depth, heads, mlpRatio, read, List.of(depth)).get(0);
     }
 
     /**
-     * The same encoder with the tokens of several blocks as outputs.
+     * The same encoder with the tokens of several blocks as outputs. It ends with the last of these blocks.
      *
      * @param after blocks whose tokens are wanted, from 1 to depth, ascending
-     * @return normalised tokens [B, T, E] after each of these blocks: {@code norm} normalises those of the last block,
+     * @return normalised tokens after each of these blocks: {@code norm} normalises those of block {@code depth},
      *     {@code norms.BLOCK} those of any other
      */
-    public static List<Value> encoder(Weights w, Value x, int depth, int heads, double mlpRatio, List<Integer> after) {
+    public static List<Value> encoder(
+            Weights w, Value x, int depth, int heads, double mlpRatio, Tokens read, List<Integer> after) {
         Graph g = x.graph();
-        int width = x.dim(2);
+        int width = x.dim(2), last = after.get(after.size() - 1);
         List<Value> tokens = new ArrayList<>();
         Value sum = x;
-        Value h = layerNorm(depth > 0 ? w.sub("blocks.0.norm1") : w.sub("norm"), x, null, VIT_EPS)
-                .output(0);
-        for (int i = 0; i < depth; i++) {
-            Weights b = w.sub("blocks." + i);
-            try (Graph.Scope s = g.scope("blocks." + i)) {
-                Value a = Ops.attention(linear(b.sub("attn.qkv"), h, 3 * width, Init.VIT, Init.ZEROS), heads);
+        Value h = layerNorm(w.sub("blocks.0.norm1"), x, null, VIT_EPS).output(0);
+        for (int i = 1; i <= last; i++) {
+            Weights b = w.sub("blocks." + (i - 1));
+            try (Graph.Scope s = g.scope("blocks." + (i - 1))) {
+                boolean alone = read == Tokens.CLASS && i == last;
+                if (alone) sum = classToken(sum);
+                Value a = alone
+                        ? classAttention(b.sub("attn.qkv"), h, heads)
+                        : Ops.attention(linear(b.sub("attn.qkv"), h, 3 * width, Init.VIT, Init.ZEROS), heads);
                 a = linear(b.sub("attn.proj"), a, width, Init.VIT, Init.ZEROS);
                 Node n = layerNorm(b.sub("norm2"), a, sum, VIT_EPS);
                 sum = n.output(3);
                 int hidden = (int) Math.round(width * mlpRatio);
                 Value m = gelu(linear(b.sub("mlp.fc1"), n.output(0), hidden, Init.VIT, Init.ZEROS));
                 m = linear(b.sub("mlp.fc2"), m, width, Init.VIT, Init.ZEROS);
-                n = layerNorm(i + 1 < depth ? w.sub("blocks." + (i + 1) + ".norm1") : w.sub("norm"), m, sum, VIT_EPS);
+                Weights norm = w.sub(i == depth ? "norm" : "norms." + i);
+                n = layerNorm(i < last ? w.sub("blocks." + i + ".norm1") : norm, m, sum, VIT_EPS);
                 h = n.output(0);
                 sum = n.output(3);
-                if (i + 1 < depth && after.contains(i + 1))
-                    tokens.add(layerNorm(w.sub("norms." + (i + 1)), sum, null, VIT_EPS)
-                            .output(0));
+                if (i < last && after.contains(i)) {
+                    Value seen = read == Tokens.CLASS ? classToken(sum) : sum;
+                    tokens.add(layerNorm(norm, seen, null, VIT_EPS).output(0));
+                }
             }
         }
-        if (after.contains(depth)) tokens.add(h);
+        tokens.add(h);
         return tokens;
+    }
+
+    /** The first of the tokens [B, T, E], as [B, 1, E]. */
+    private static Value classToken(Value tokens) {
+        return Ops.slice(tokens, 1, 0, 1);
+    }
+
+    /**
+     * Self-attention of normalised tokens h [B, T, E] for the class token alone: [B, 1, E]. The rows of timm's qkv
+     * weight that make queries see one token, the others all tokens.
+     */
+    private static Value classAttention(Weights w, Value h, int heads) {
+        int width = h.dim(2);
+        Weights.Weight m = w.weight("weight", Init.VIT, 3 * width, width);
+        List<Value> rows = Ops.split(m.value(), width, 2 * width),
+                bias = Ops.split(w.vector("bias", Init.ZEROS, 3 * width), width, 2 * width);
+        return Ops.attention(
+                linear(classToken(h), rows.get(0), bias.get(0), m.scale(), w.compute()),
+                linear(h, rows.get(1), bias.get(1), m.scale(), w.compute()),
+                heads);
     }
 }

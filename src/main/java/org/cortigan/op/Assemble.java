@@ -66,6 +66,15 @@ record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
     }
 
     @Override
+    public boolean joins(Node n) {
+        if (outer != 1 || pieces.size() != n.inputs().size()) return false;
+        for (int i = 0; i < pieces.size(); i++)
+            if (pieces.get(i).input != i
+                    || pieces.get(i).len != n.input(i).shape().elements()) return false;
+        return true;
+    }
+
+    @Override
     public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         Value dY = dOut.get(0);
         Value[] d = new Value[n.inputs().size()];

@@ -16,6 +16,9 @@ import org.jspecify.annotations.Nullable;
  * derived ({@link OpCases}).
  */
 public interface Op extends Operation {
+    /** Every tensor begins at a multiple of this many bytes. */
+    int ALIGNMENT = 256;
+
     /** The op of a node; the node must not be a leaf. */
     static Op of(Node n) {
         return (Op) n.op();

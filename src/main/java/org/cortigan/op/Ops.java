@@ -2,6 +2,7 @@
 package org.cortigan.op;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
@@ -200,6 +201,14 @@ public final class Ops {
         return qkv.graph().apply(new Attention(heads), qkv).output(0);
     }
 
+    /**
+     * Multi-head attention without a mask in which the tokens of q [B, Tq, H D] read those of kv [B, Tk, 2 H D], whose
+     * rows hold k and v: to [B, Tq, H D].
+     */
+    public static Value attention(Value q, Value kv, int heads) {
+        return q.graph().apply(new Attention(heads), q, kv).output(0);
+    }
+
     /** Sum of x over its leading axes, down to the trailing shape {@code to}, in f32. */
     public static Value sumLeading(Value x, Shape to) {
         return x.graph().apply(new SumLeading(to, 1), x).output(0);
@@ -236,6 +245,23 @@ public final class Ops {
         return x.graph()
                 .apply(new Assemble(outer, List.of(p), x.shape().with(axis, to - from)), x)
                 .output(0);
+    }
+
+    /**
+     * Consecutive parts of the leading axis, of the given extents. They are views where every part begins at a multiple
+     * of {@value Op#ALIGNMENT} bytes, as kernels expect of a tensor, and copies elsewhere.
+     */
+    public static List<Value> split(Value x, int... extents) {
+        long row = x.shape().elements(1, x.shape().rank()) * x.dtype().bytes();
+        int[] from = new int[extents.length];
+        for (int i = 1; i < from.length; i++) from[i] = from[i - 1] + extents[i - 1];
+        if (Arrays.stream(from).allMatch(at -> at * row % Op.ALIGNMENT == 0))
+            return x.graph()
+                    .apply(new Split(Arrays.stream(extents).boxed().toList()), x)
+                    .outputs();
+        List<Value> copies = new ArrayList<>();
+        for (int i = 0; i < from.length; i++) copies.add(slice(x, 0, from[i], from[i] + extents[i]));
+        return copies;
     }
 
     /** Concatenates the parts along an axis; their other extents must be equal. */

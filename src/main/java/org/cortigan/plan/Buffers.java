@@ -24,11 +24,12 @@ final class Buffers {
         final String label;
         final int first;
         private int last = -1;
-        private long offset = -1;
+        private long offset;
 
         private Buffer(long bytes, @Nullable Leaf leaf, int first, String label) {
             this.bytes = bytes;
             this.leaf = leaf;
+            offset = leaf == null ? -1 : 0;
             this.first = first;
             this.label = label;
         }
@@ -42,7 +43,7 @@ final class Buffers {
             last = Math.max(last, step);
         }
 
-        /** Offset in the arena, in bytes; -1 before the layout and for leaves. */
+        /** Offset in the arena, in bytes; -1 before the layout, 0 for leaves. */
         long offset() {
             return offset;
         }
@@ -52,8 +53,15 @@ final class Buffers {
         }
     }
 
+    /** Where a value lies: its buffer, and the bytes between the buffer's start and its own. */
+    private record Place(Buffer buffer, long offset) {}
+
+    /** A value that is computed in the buffer of another one, {@code offset} bytes from its start. */
+    private record Part(Value whole, long offset) {}
+
     private final ToLongFunction<Value> valueBytes;
-    private final Map<Value, Buffer> values = new HashMap<>();
+    private final Map<Value, Place> values = new HashMap<>();
+    private final Map<Value, Part> parts = new HashMap<>();
     private final Map<Node, Buffer> scratch = new HashMap<>();
     private final List<Buffer> arena = new ArrayList<>();
 
@@ -64,7 +72,8 @@ final class Buffers {
 
     /** Adds the storage of leaves, which is not in the arena. */
     void addLeaves(Map<Leaf, Value> leaves) {
-        leaves.forEach((leaf, v) -> values.put(v, new Buffer(valueBytes.applyAsLong(v), leaf, Integer.MAX_VALUE, "")));
+        leaves.forEach((leaf, v) ->
+                values.put(v, new Place(new Buffer(valueBytes.applyAsLong(v), leaf, Integer.MAX_VALUE, ""), 0)));
     }
 
     /**
@@ -76,13 +85,15 @@ final class Buffers {
      */
     void addSteps(List<Node> steps, Collection<Value> targets, ToLongFunction<Node> scratchBytes, boolean inPlace) {
         Map<Value, Integer> lastUse = lastUses(steps, targets);
+        for (Node n : steps) if (n.op().joins(n)) findParts(n);
         for (int i = 0; i < steps.size(); i++) {
             Node n = steps.get(i);
             for (Value out : n.outputs()) {
-                Buffer b = output(n, out, i, inPlace);
-                values.put(out, b);
-                b.useUntil(Math.max(i, lastUse.getOrDefault(out, i)));
+                Place p = output(n, out, i, inPlace);
+                values.put(out, p);
+                p.buffer.useUntil(Math.max(i, lastUse.getOrDefault(out, i)));
             }
+            if (isJoined(n)) continue;
             long bytes = scratchBytes.applyAsLong(n);
             if (bytes > 0) scratch.put(n, scratch(n, bytes, i));
         }
@@ -106,16 +117,54 @@ final class Buffers {
         return lastUse;
     }
 
-    /** The buffer of an output: that of an input whose storage it shares or takes over, otherwise a new one. */
-    private Buffer output(Node n, Value out, int step, boolean inPlace) {
+    /**
+     * Lets the inputs of a node that joins them be computed in its output's buffer. Does nothing unless that is
+     * possible for all of them: each is computed in storage of its own, for this node alone, and begins at an aligned
+     * address.
+     */
+    private void findParts(Node n) {
+        Map<Value, Part> found = new HashMap<>();
+        long at = 0;
+        for (Value v : n.inputs()) {
+            boolean leaf = v.node().op() instanceof Leaf;
+            if (leaf || v.node().op().storage(v.index()) >= 0 || v.node().op().joins(v.node()) || parts.containsKey(v))
+                return;
+            if (at % Plan.ALIGNMENT != 0 || found.put(v, new Part(n.output(0), at)) != null) return;
+            at += valueBytes.applyAsLong(v);
+        }
+        parts.putAll(found);
+    }
+
+    /** Whether a node's inputs are computed in its output's buffer, so that the node has nothing to do. */
+    boolean isJoined(Node n) {
+        return n.op().joins(n) && parts.containsKey(n.input(0)) && parts.get(n.input(0)).whole == n.output(0);
+    }
+
+    /** The place of an output: in the value of which it is a part, or that it shares or takes over, or a new one. */
+    private Place output(Node n, Value out, int step, boolean inPlace) {
+        Part part = parts.get(out);
+        if (part != null) {
+            Place whole = values.computeIfAbsent(part.whole, w -> allocated(w, step));
+            return new Place(whole.buffer, part.offset);
+        }
         Op op = Op.of(n);
         int s = op.storage(out.index());
-        if (s < 0 && inPlace) s = takeOver(n, op, out, step);
-        if (s >= 0) return of(n.input(s));
-        String label = n.op().name() + (n.label().isEmpty() ? "" : " " + n.label()) + " " + out.type();
-        Buffer b = new Buffer(valueBytes.applyAsLong(out), null, step, label);
+        if (s >= 0) {
+            Place shared = place(n.input(s));
+            long elementBytes = valueBytes.applyAsLong(out) / out.shape().elements();
+            return new Place(shared.buffer, shared.offset + op.storageOffset(n, out.index()) * elementBytes);
+        }
+        if (values.containsKey(out)) return place(out); // its parts came first
+        if (inPlace) s = takeOver(n, op, out, step);
+        return s >= 0 ? place(n.input(s)) : allocated(out, step);
+    }
+
+    private Place allocated(Value v, int step) {
+        Node n = v.node();
+        String label = n.op().name() + (n.label().isEmpty() ? "" : " " + n.label()) + " " + v.type();
+        Buffer b = new Buffer(valueBytes.applyAsLong(v), null, step, label);
         arena.add(b);
-        return b;
+        return new Place(b, 0);
     }
 
     /**
@@ -127,8 +176,8 @@ final class Buffers {
         if (s < 0) return -1;
         Buffer b = of(n.input(s));
         if (b.leaf != null || b.bytes != valueBytes.applyAsLong(out) || b.last > step) return -1;
-        for (int k = 0; k < n.inputs().size(); k++) if (k != s && values.get(n.input(k)) == b) return -1;
-        for (Value other : n.outputs()) if (other.index() < out.index() && values.get(other) == b) return -1;
+        for (int k = 0; k < n.inputs().size(); k++) if (k != s && of(n.input(k)) == b) return -1;
+        for (Value other : n.outputs()) if (other.index() < out.index() && of(other) == b) return -1;
         return s;
     }
 
@@ -146,9 +195,19 @@ final class Buffers {
 
     /** The buffer of a value. */
     Buffer of(Value v) {
-        Buffer b = values.get(v);
-        if (b == null) throw new IllegalArgumentException(v + " is not part of the plan");
-        return b;
+        return place(v).buffer;
+    }
+
+    /** Offset of a value in the arena, or in its leaf's storage, in bytes. */
+    long offset(Value v) {
+        Place p = place(v);
+        return p.buffer.offset + p.offset;
+    }
+
+    private Place place(Value v) {
+        Place p = values.get(v);
+        if (p == null) throw new IllegalArgumentException(v + " is not part of the plan");
+        return p;
     }
 
     /** The buffer of a node's scratch memory, or null if it has none. */

@@ -14,6 +14,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.op.Op;
 import org.cortigan.plan.Buffers.Buffer;
 import org.jspecify.annotations.Nullable;
 
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Plan {
     /** Alignment of every offset in an arena, in bytes. */
-    public static final int ALIGNMENT = 256;
+    public static final int ALIGNMENT = Op.ALIGNMENT;
 
     /**
      * How to plan for one device.
@@ -113,9 +114,9 @@ public final class Plan {
         return buffers.of(v).leaf;
     }
 
-    /** Offset of a value in the arena, in bytes. Valid only if {@link #leafOf} is null. */
+    /** Offset of a value in the arena, or in its leaf's storage if {@link #leafOf} is not null, in bytes. */
     public long offset(Value v) {
-        return buffers.of(v).offset();
+        return buffers.offset(v);
     }
 
     /** Offset of a node's scratch memory in the arena, in bytes; empty if it has none. */

@@ -160,11 +160,16 @@ class LaunchTest {
     /** Cases with more heads or vectors than a grid may have blocks along y. */
     private static List<OpCase> wide() {
         List<OpCase> c = new ArrayList<>();
-        for (int d : new int[] {16, 32, 64, 128})
+        for (int d : new int[] {16, 32, 64, 128}) {
             c.add(OpCase.of(
                     "attention of 8192 photographs, 12 heads of " + d,
                     1,
                     s -> List.of(Ops.attention(s.normal(8192, 197, 3 * 12 * d), 12))));
+            c.add(OpCase.of(
+                    "attention of 8192 class tokens, 12 heads of " + d,
+                    1,
+                    s -> List.of(Ops.attention(s.normal(8192, 1, 12 * d), s.normal(8192, 197, 2 * 12 * d), 12))));
+        }
         c.add(OpCase.of("mean_middle 80000x12x64", 1, s -> List.of(Ops.meanMiddle(s.normal(80_000, 12, 64)))));
         return c;
     }

@@ -9,7 +9,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.management.ManagementFactory;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -183,6 +185,82 @@ class SessionTest {
             String m = assertThrows(UnsupportedOperationException.class, () -> new Session(mlp(), none, vars))
                     .getMessage();
             assertTrue(m.contains("only plans"), m);
+        }
+    }
+
+    /** Names of the ops that a session launches. */
+    private static List<String> launched(Session s) {
+        return Arrays.stream(s.launched()).map(n -> n.op().name()).toList();
+    }
+
+    private static float[] counting(int n) {
+        float[] f = new float[n];
+        for (int i = 0; i < n; i++) f[i] = i;
+        return f;
+    }
+
+    @Test
+    void partsOfAVariableAreViewsAndTheirGradientsAreComputedInOneTensor() {
+        for (Device d : List.of(CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false))) {
+            Graph g = new Graph();
+            List<Value> parts = Ops.split(g.variable("w", DType.F32, 3, 64), 1, 2);
+            Value joined = Ops.concat(0, Ops.scale(parts.get(0), 2), Ops.scale(parts.get(1), 3));
+            g.output("y", Ops.scale(joined, 10));
+            try (Variables vars = new Variables(d);
+                    Session s = new Session(g, d, vars)) {
+                vars.find("w").write(counting(192));
+                s.run();
+                assertEquals(List.of("mul", "mul", "mul"), launched(s), d.name());
+                float[] y = s.output("y").toFloats();
+                for (int i = 0; i < 192; i++) assertEquals(i * (i < 64 ? 20 : 30), y[i], d.name());
+            }
+        }
+    }
+
+    @Test
+    void partsThatCannotLieInOneTensorAreCopied() {
+        CpuDevice cpu = CpuDevice.best(2);
+        Graph g = new Graph();
+        Value x = g.input("x", DType.F32, 1, 64), odd = g.input("odd", DType.F32, 1, 3);
+        Value twice = Ops.scale(x, 2), thrice = Ops.scale(odd, 3);
+        g.output("a leaf", Ops.concat(0, twice, x));
+        g.output("one value twice", Ops.concat(0, twice, twice));
+        g.output("unaligned", Ops.concat(0, thrice, Ops.scale(odd, 4)));
+        Value other = Ops.scale(x, 5), joined = Ops.concat(0, other, Ops.scale(x, 6));
+        g.output("in one join", joined);
+        g.output("and in another", Ops.concat(0, other, Ops.scale(x, 7)));
+        g.output("joined again", Ops.concat(0, joined, Ops.scale(x, 8)));
+        try (Variables vars = new Variables(cpu);
+                Session s = new Session(g, cpu, vars)) {
+            s.input("x").write(counting(64));
+            s.input("odd").write(counting(3));
+            s.run();
+            assertEquals(
+                    5, launched(s).stream().filter(n -> n.equals("assemble")).count());
+            Map<String, int[]> factors = Map.of(
+                    "a leaf", new int[] {2, 1},
+                    "one value twice", new int[] {2, 2},
+                    "unaligned", new int[] {3, 4},
+                    "in one join", new int[] {5, 6},
+                    "and in another", new int[] {5, 7},
+                    "joined again", new int[] {5, 6, 8});
+            factors.forEach((name, f) -> {
+                float[] y = s.output(name).toFloats();
+                int n = y.length / f.length;
+                for (int i = 0; i < y.length; i++) assertEquals(i % n * f[i / n], y[i], name);
+            });
+        }
+    }
+
+    @Test
+    void aPartOfAVariableIsRefusedAsAnOutput() {
+        CpuDevice cpu = CpuDevice.best(2);
+        Graph g = new Graph();
+        g.output("y", Ops.split(g.variable("w", DType.F32, 2, 64), 1, 1).get(1));
+        try (Variables vars = new Variables(cpu)) {
+            String m = assertThrows(IllegalArgumentException.class, () -> new Session(g, cpu, vars))
+                    .getMessage();
+            assertTrue(m.contains("is a part of 'w': read that instead"), m);
         }
     }
 
