@@ -6,13 +6,14 @@
 // shared memory (cp.async, 128-byte swizzle).
 // Forward: registers hold a whole row of scores, so the softmax is exact in one pass, and P goes from accumulators to
 // operand.
-// Backward: one kernel without atomics or scratch. Rows are queries for dQ, then keys for dK and dV.
+// Backward: one kernel without atomics or scratch. Rows are queries for dQ, then keys for dK and dV. While the tensor
+// cores compute dP the warps take exponentials of the scores, while they compute dV the warps prepare dS.
 // Deterministic: one warpgroup adds up in a fixed order.
 //
 // Cost of one (image, head) at T 197. wgmma takes N / 2 clocks for m64nNk16, a clock does 16 exp2; times for B 128, 12
 // heads on 132 multiprocessors at 1.75 GHz, bytes over 4.3 TB/s:
 //                         forward                      backward
-//   registers, shared     168, 59 KiB                  161, 70 KiB      no spills
+//   registers, shared     168, 59 KiB                  168, 70 KiB      no spills
 //   wgmma, mma            84, 0: 3264 clocks, 22 us    285, 728: 9752 clocks (mma at wgmma's rate), 65 us
 //   exp2                  51,200: 3200 clocks, 21 us   86,528: 5408 clocks, 36 us
 //   bytes                 101 KB: 36 us                202 KB with y: 72 us
@@ -26,8 +27,10 @@
 // memory takes longer anyway.
 // Predictions, of attention.cu too: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170
 // (goals 44 and 90).
-// Versions, judged by ptxas alone: P beside 200 scores does not fit 128 registers (four blocks a multiprocessor); A
-// from registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
+// Versions, judged by SASS alone: a wait after every pair of products; now dP and dV in flight beside the exponentials
+// and dS, at 168 registers (ptxas moves three quarters of dQ's exponentials behind the wait for dP: nothing ties them
+// to an earlier product). P beside 200 scores does not fit 128 registers (four blocks a multiprocessor); A from
+// registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
 #include "attention_sm90.cuh"
 
 #include "attention_head.cuh"
@@ -170,15 +173,17 @@ __device__ inline void dots(float (&c)[W][4], const bf16* a, const bf16* b) {
         wgmma<W, false, true>(c, swizzled_rows(a) + k * kAlongRow, swizzled_rows(b) + k * kAlongRow);
 }
 
-/// Scores s (rows of a0 by rows of b0) and dP (rows of a1 by rows of b1) of a tile.
+/// Begins the scores s (rows of a0 by rows of b0) and dP (rows of a1 by rows of b1) of a tile, and waits for the
+/// scores: dP is still in flight while the caller takes exponentials.
 template <int W>
-__device__ inline void both_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0,
-                                 const bf16* b1) {
+__device__ inline void begin_dots(float (&s)[W][4], float (&dp)[W][4], const bf16* a0, const bf16* a1, const bf16* b0,
+                                  const bf16* b1) {
     wgmma_begin();
     dots<W>(s, a0, b0);
+    wgmma_commit();
     dots<W>(dp, a1, b1);
     wgmma_commit();
-    wgmma_wait<0>(s, dp);
+    wgmma_wait<1>(s);
 }
 
 /// c += a times 8 W rows of b.
@@ -334,14 +339,18 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(AttentionGradArgs g, f
         auto keys = [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W][4], dp[W][4];
-            both_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
+            begin_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
+#pragma unroll
+            for (int n = 0; n < W; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) s[n][e] = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1));
+            wgmma_wait<0>(dp);
             const int left = T - at;
             uint32_t ds[W / 2][4];
 #pragma unroll
             for (int n = 0; n < W; n++) {
 #pragma unroll
-                for (int e = 0; e < 4; e++)
-                    s[n][e] = exp2_fast(s[n][e] * scale2 - (e < 2 ? e0 : e1)) * (dp[n][e] - (e < 2 ? d0 : d1));
+                for (int e = 0; e < 4; e++) s[n][e] *= dp[n][e] - (e < 2 ? d0 : d1);
                 if (left < 8 * W)  // keys beyond T are zero, but p may be infinite there
 #pragma unroll
                     for (int e = 0; e < 4; e++)
@@ -387,22 +396,31 @@ __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(AttentionGradArgs g, f
         auto queries = [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W][4], dp[W][4];
-            both_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
+            begin_dots<W>(s, dp, t0, t1, s0 + at * kD, s1 + at * kD);
             uint32_t p[W / 2][4], ds[W / 2][4];
 #pragma unroll
             for (int n = 0; n < W; n++) {
-                const int i = at + n * 8 + lane % 4 * 2;
-                const float2 e = *(const float2*)(se + i), d = *(const float2*)(sd + i);
+                const float2 e = *(const float2*)(se + at + n * 8 + lane % 4 * 2);
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
-                    const float p0 = exp2_fast(s[n][2 * r] * scale2 - e.x),
-                                p1 = exp2_fast(s[n][2 * r + 1] * scale2 - e.y);
-                    p[n / 2][n % 2 * 2 + r] = pack_bf16(p0, p1);
-                    ds[n / 2][n % 2 * 2 + r] = pack_bf16(p0 * (dp[n][2 * r] - d.x), p1 * (dp[n][2 * r + 1] - d.y));
+                    s[n][2 * r] = exp2_fast(s[n][2 * r] * scale2 - e.x);
+                    s[n][2 * r + 1] = exp2_fast(s[n][2 * r + 1] * scale2 - e.y);
+                    p[n / 2][n % 2 * 2 + r] = pack_bf16(s[n][2 * r], s[n][2 * r + 1]);
                 }
             }
-            wgmma_begin(dk, dv, p, ds);
+            wgmma_begin(dv, p);
             add_rows<W>(dv, p, s1 + at * kD);
+            wgmma_commit();
+            wgmma_wait<1>(dp);  // dV is in flight
+#pragma unroll
+            for (int n = 0; n < W; n++) {
+                const float2 d = *(const float2*)(sd + at + n * 8 + lane % 4 * 2);
+#pragma unroll
+                for (int r = 0; r < 2; r++)
+                    ds[n / 2][n % 2 * 2 + r] =
+                        pack_bf16(s[n][2 * r] * (dp[n][2 * r] - d.x), s[n][2 * r + 1] * (dp[n][2 * r + 1] - d.y));
+            }
+            wgmma_begin(dk, ds);
             add_rows<W>(dk, ds, s0 + at * kD);
             wgmma_commit();
             wgmma_wait<0>(dk, dv, p, ds);
