@@ -15,9 +15,11 @@ import java.util.BitSet;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -27,8 +29,9 @@ import java.util.stream.Stream;
 
 /** The machine code (SASS) of the CUDA kernels, as NVIDIA's cuobjdump lists it, with its loops. */
 public final class Sass {
-    /** What {@link #disassembler()} tried. */
-    public static final String SOUGHT = "cuobjdump: -Dcortigan.cuobjdump, CORTIGAN_CUOBJDUMP, PATH, beside nvcc";
+    /** What to say where {@link #disassembler()} finds none. */
+    public static final String MISSING =
+            "no cuobjdump: neither CORTIGAN_CUOBJDUMP names it nor is it on PATH or beside nvcc there";
 
     /** The architecture whose code counts: that of H100 and H200. */
     private static final String ARCHITECTURE = "sm_90a";
@@ -55,7 +58,7 @@ public final class Sass {
 
         /** A product of tensor cores. */
         public boolean tensor() {
-            return opcode.matches("[A-Z]+MMA\\..*") && !is("HFMA2");
+            return opcode.matches("[A-Z]+MMA\\..*");
         }
 
         /**
@@ -139,8 +142,10 @@ public final class Sass {
          */
         public List<Instruction> hot() {
             List<Loop> loops = loops();
-            List<Instruction> outside = new ArrayList<>(straight());
-            loops.forEach(l -> outside.removeAll(l.code()));
+            Set<Instruction> inside = new HashSet<>();
+            loops.forEach(l -> inside.addAll(l.code()));
+            List<Instruction> outside =
+                    straight().stream().filter(i -> !inside.contains(i)).toList();
             return Stream.concat(Stream.of(outside), loops.stream().map(Loop::own))
                     .max(Comparator.<List<Instruction>>comparingInt(
                                     c -> loads(c).max().orElse(0))
@@ -264,32 +269,33 @@ public final class Sass {
         return all;
     }
 
-    /** The program that {@link #SOUGHT} names, if the machine has it. */
-    public static Optional<Path> disassembler() {
-        List<Path> all = new ArrayList<>();
-        for (String named :
-                new String[] {System.getProperty("cortigan.cuobjdump"), System.getenv("CORTIGAN_CUOBJDUMP")})
-            if (named != null) all.add(Path.of(named));
-        for (String folder : System.getenv("PATH").split(File.pathSeparator)) {
-            all.add(Path.of(folder, "cuobjdump"));
-            Path nvcc = Path.of(folder, "nvcc");
-            try {
-                if (Files.exists(nvcc)) all.add(nvcc.toRealPath().resolveSibling("cuobjdump"));
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+    /** NVIDIA's cuobjdump: the one that CORTIGAN_CUOBJDUMP names, or one on PATH or beside an nvcc there. */
+    public static Optional<Path> disassembler() throws IOException {
+        String named = System.getenv("CORTIGAN_CUOBJDUMP");
+        if (named != null) {
+            if (!Files.isExecutable(Path.of(named)))
+                throw new IOException("CORTIGAN_CUOBJDUMP names " + named + ", which is no program");
+            return Optional.of(Path.of(named));
         }
-        return all.stream().filter(Files::isExecutable).findFirst();
+        for (String folder : System.getenv("PATH").split(File.pathSeparator)) {
+            Path here = Path.of(folder, "cuobjdump"), nvcc = Path.of(folder, "nvcc");
+            if (Files.isExecutable(here)) return Optional.of(here);
+            if (!Files.exists(nvcc)) continue;
+            Path beside = nvcc.toRealPath().resolveSibling("cuobjdump");
+            if (Files.isExecutable(beside)) return Optional.of(beside);
+        }
+        return Optional.empty();
     }
 
-    /** Every kernel of the built objects that has code for sm_90a. */
-    public static List<Kernel> read(Path disassembler) throws IOException {
-        List<Path> objects;
-        try (Stream<Path> files = Files.list(Path.of("target/native/cuda"))) {
-            objects = files.filter(p -> p.toString().endsWith(".o")).sorted().toList();
-        }
-        List<Kernel> all = objects.parallelStream()
-                .flatMap(o -> disassemble(disassembler, o).stream())
+    /** Every kernel in ptxas's report that has code for sm_90a. */
+    public static List<Kernel> read(Path disassembler) {
+        List<String> files = PtxasReport.read().stream()
+                .filter(k -> k.arch().equals(ARCHITECTURE))
+                .map(PtxasReport.Kernel::file)
+                .distinct()
+                .toList();
+        List<Kernel> all = files.parallelStream()
+                .flatMap(f -> disassemble(disassembler, f).stream())
                 .toList();
         List<String> names = lines(
                 List.of("tools/ptxas-report", "--names"),
@@ -300,10 +306,10 @@ public final class Sass {
         return named;
     }
 
-    private static List<Kernel> disassemble(Path disassembler, Path object) {
-        String source = object.getFileName().toString().replaceFirst("\\.o$", ".cu");
-        List<String> command = List.of(disassembler.toString(), "-arch", ARCHITECTURE, "-sass", object.toString());
-        return parse(source, lines(command, List.of()).stream());
+    private static List<Kernel> disassemble(Path disassembler, String file) {
+        String object = "target/native/cuda/" + file.replaceFirst("\\.cu$", ".o");
+        List<String> command = List.of(disassembler.toString(), "-arch", ARCHITECTURE, "-sass", object);
+        return parse(file, lines(command, List.of()).stream());
     }
 
     /** Runs a command with these lines of input and returns its lines of output. */
@@ -331,7 +337,7 @@ public final class Sass {
     /** Prints the figures of the kernels whose name or file contains a text, and of their loops: tools/sass [TEXT] */
     public static void main(String[] args) throws IOException {
         String text = args.length == 0 ? "" : args[0];
-        Path disassembler = disassembler().orElseThrow(() -> new IOException("not found: " + SOUGHT));
+        Path disassembler = disassembler().orElseThrow(() -> new IOException(MISSING));
         Map<String, PtxasReport.Kernel> report = PtxasReport.read().stream()
                 .filter(k -> k.arch().equals(ARCHITECTURE))
                 .collect(Collectors.toMap(k -> k.name() + " of " + k.file(), k -> k));
