@@ -8,6 +8,7 @@
 //   B [16][8]:  b0 (2t.., g)  b1 (2t + 8.., g)      C, D [16][8]: c0, c1 (g, 2t..)  c2, c3 (g + 8, 2t..)
 #pragma once
 
+#include "approximate.cuh"
 #include "device.cuh"
 
 namespace cg::cuda {
@@ -107,19 +108,6 @@ __device__ inline void copy_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 #elif defined(CG_SIM)
     sim::copy_wait(N);
-#endif
-}
-
-constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994531f;
-
-/// 2^x by the fast hardware instruction.
-__device__ inline float exp2_fast(float x) {
-#if defined(__CUDA_ARCH__)
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-#else
-    return std::exp2(x);
 #endif
 }
 

@@ -5,13 +5,14 @@
 #include "launches.h"
 
 /// Changes a setting: "launches" names a file that records launches instead of running them, "shared" is the bytes of
-/// shared memory of a block.
+/// shared memory of a block, "approximate" the ulps by which approximate functions err.
 extern "C" __attribute__((visibility("default"))) void cg_set(const char* setting, const char* value) {
-    using cg::sim::launches;
+    using namespace cg::sim;
     const std::string s = setting;
-    CG_CHECK(s == "launches" || s == "shared", "the simulation has no setting " + s);
     if (s == "launches") launches.note_in(value);
-    else launches.most_shared = std::stoul(value);
+    else if (s == "shared") launches.most_shared = std::stoul(value);
+    else if (s == "approximate") approximation_ulps = std::stoi(value);
+    else CG_CHECK(false, "the simulation has no setting " + s);
 }
 #else
 #include <nvtx3/nvToolsExt.h>

@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "approximate.h"
 #include "cg/abi.h"
 #include "races.h"
 
@@ -276,4 +277,4 @@ template <class T>
 inline T __shfl_sync(uint32_t mask, T v, int from) {
     return cg::sim::shuffle(mask, v, (unsigned)from);
 }
-inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
+inline float rsqrtf(float x) { return cg::sim::approximate(1.f / std::sqrt(x)); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
+import static java.util.Map.entry;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -16,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.IntStream;
 import org.cortigan.PtxasReport;
@@ -59,6 +61,31 @@ class LaunchTest {
      * launch_named opts in.
      */
     private static final int SHARED_WITHOUT_OPT_IN = 48 << 10, OPT_IN_ABOVE = 32 << 10;
+
+    /**
+     * What an SM of compute capability 9.0 holds: warps, blocks, and bytes of shared memory, of which every block also
+     * takes the reserved ones. A warp has its registers in one of the four parts of the SM.
+     */
+    private static final long WARPS = 64, BLOCKS = 32, SM_SHARED = 233_472, RESERVED = 1024, PART = REGISTERS / 4;
+
+    /** The blocks that an SM of compute capability 9.0 must hold at a time, by the beginning of the kernel's name. */
+    private static final Map<String, Integer> RESIDENT = new TreeMap<>(Map.ofEntries(
+            entry("activate<", 8),
+            entry("combine_all<", 8),
+            entry("convert<", 8),
+            entry("assemble_rows<", 8),
+            entry("adam_step", 4),
+            entry("square_sums", 8),
+            entry("normalise<bf16, 3>", 10),
+            entry("normalise_grad<bf16, 3>", 4),
+            entry("apply<bf16, 8>", 5),
+            entry("statistics<bf16, 8>", 2),
+            entry("over_images4<bf16, 4>", 3),
+            entry("sm90::forward_wgmma<", 3),
+            entry("sm90::grad_wgmma", 3),
+            entry("forward_mma<64, 32>", 2),
+            entry("grad_queries<64, 16>", 2),
+            entry("grad_keys<64, 32>", 1)));
 
     private static final int LEFT = 19_004, RIGHT = 20_544;
 
@@ -345,6 +372,37 @@ class LaunchTest {
                         k + ": with " + OPT_IN_ABOVE
                                 + " bytes of dynamic shared memory, for which launch_named does not opt in, the launch exceeds 48 KiB");
         assertNone(wrong, "launches that fail");
+    }
+
+    @Test
+    void hotKernelsAreResidentAsDesigned() {
+        Map<String, Kernel> report = new HashMap<>();
+        PtxasReport.read().stream()
+                .filter(k -> k.arch().equals("sm_90a"))
+                .forEach(k -> report.put(key("", k.file(), k.name()), k));
+        if (report.isEmpty()) return; // built without sm_90a
+        List<String> wrong = new ArrayList<>();
+        RESIDENT.forEach((name, designed) -> {
+            List<Launch> of = launches.stream()
+                    .filter(l -> l.card == DryDevice.HOPPER && l.kernel.startsWith(name))
+                    .toList();
+            if (of.isEmpty()) wrong.add(name + " is never launched");
+            for (Launch l : of) {
+                Kernel k = report.get(key("", l.file, l.kernel));
+                if (resident(k, l) < designed)
+                    wrong.add(l + ": " + k.registers() + " registers and " + k.shared()
+                            + " bytes of static shared memory leave " + resident(k, l)
+                            + " blocks an SM, designed for " + designed);
+            }
+        });
+        assertNone(wrong, "launches that leave too few blocks on an SM");
+    }
+
+    /** The blocks of a launch that an SM of compute capability 9.0 holds at a time. */
+    private static long resident(Kernel k, Launch l) {
+        long warps = (l.threads + 31) / 32, ofWarp = (k.registers() * 32L + 255) / 256 * 256;
+        long byRegisters = PART / ofWarp * 4 / warps, byShared = SM_SHARED / (k.shared() + l.shared + RESERVED);
+        return Math.min(Math.min(BLOCKS, WARPS / warps), Math.min(byRegisters, byShared));
     }
 
     private static void assertNone(Collection<String> wrong, String what) {

@@ -36,7 +36,7 @@ import org.junit.jupiter.api.TestFactory;
 /** Derives all tests of the ops from {@link OpCases}: one description of an op serves every test. */
 class OpTest {
     /** The simulated CUDA kernels; the second run of a case reverses the order of a block's threads. */
-    private static final Device SIM = new SimDevice(false);
+    private static final SimDevice SIM = new SimDevice(false);
 
     private static List<Device> devices() {
         List<Device> d = new ArrayList<>();
@@ -70,6 +70,18 @@ class OpTest {
     @TestFactory
     Stream<DynamicTest> allFastKernelsAgreeWithTheDoubleReference() {
         return agreement(c -> true, devices());
+    }
+
+    /** The tolerances must leave room for the errors of exponentials and reciprocals on a GPU, up to 2 ulps. */
+    @Tag("slow")
+    @TestFactory
+    Stream<DynamicTest> cudaKernelsAgreeWhereApproximateFunctionsErr() {
+        return agreement(c -> OpCheck.elements(c) <= DEFAULT_TIER_ELEMENTS, List.of(SIM))
+                .map(t -> dynamicTest(t.getDisplayName(), () -> {
+                    try (SimDevice.Errors errors = SIM.erring(2)) {
+                        t.getExecutable().execute();
+                    }
+                }));
     }
 
     /** Compares each device with the reference, which runs once for all devices, and with itself out of place. */

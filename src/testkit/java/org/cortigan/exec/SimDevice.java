@@ -2,8 +2,10 @@
 package org.cortigan.exec;
 
 import java.util.Optional;
+import org.cortigan.jni.Backend;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 
 /**
  * Runs the simulated kernels without a GPU. To sessions it is a device with its own memory. A recording replays its
@@ -32,6 +34,18 @@ public final class SimDevice extends TestDevice {
     Device backwards() {
         if (runtime.reversed == null) runtime.reversed = new SimRuntime(true);
         return new SimDevice(runtime.reversed, preferred());
+    }
+
+    /** Ends the errors of approximate functions. */
+    public interface Errors extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /** Until closed, the functions that a GPU approximates err by up to so many ulps, on all such devices. */
+    public Errors erring(int ulps) {
+        Native.set(Backend.SIM.number(), "approximate", "" + ulps);
+        return () -> Native.set(Backend.SIM.number(), "approximate", "0");
     }
 
     /** Sets the free memory that the device reports. */
