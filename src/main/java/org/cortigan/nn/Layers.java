@@ -36,8 +36,10 @@ public final class Layers {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
         Weights.Weight m = w.weight("weight", weight, out, in);
-        Value b = bias == null ? null : w.vector("bias", bias, out);
-        Value y = Ops.matmul(rows, m.value(), false, true, b, m.scale(), w.compute());
+        Weights.Bias b = bias == null ? null : w.bias("bias", bias, out);
+        Value y = b == null
+                ? Ops.matmul(rows, m.value(), false, true, null, m.scale(), w.compute())
+                : Ops.linear(rows, m.value(), b.value(), b.copy(), m.scale(), w.compute());
         return Ops.reshape(y, x.shape().with(-1, out).dims());
     }
 
@@ -54,6 +56,7 @@ public final class Layers {
      * @return flat: the [rows, out] matrices of the networks, one after another
      */
     public static Value groupedLinear(List<Weights> ws, Value x, int rows, List<Integer> in, int out) {
+        if (ws.size() == 1) return flat(linear(ws.get(0), Ops.reshape(x, rows, in.get(0)), out));
         return grouped(
                 ws,
                 in.stream().map(n -> new int[] {out, n}).toList(),
@@ -66,6 +69,7 @@ public final class Layers {
      * @return flat: the [rows, out] matrices of the networks, one after another
      */
     public static Value sharedLinear(List<Weights> ws, Value x, int out) {
+        if (ws.size() == 1) return flat(linear(ws.get(0), x, out));
         return grouped(
                 ws,
                 ws.stream().map(w -> new int[] {out, x.dim(1)}).toList(),
@@ -89,6 +93,10 @@ public final class Layers {
                 ws,
                 ws.stream().map(w -> new int[] {out, in, 1, kernel}).toList(),
                 (w, b, s) -> Ops.groupedConv1d(x, rows, n, w, b, s, stride));
+    }
+
+    private static Value flat(Value x) {
+        return Ops.reshape(x, Math.toIntExact(x.shape().elements()));
     }
 
     private interface Product {

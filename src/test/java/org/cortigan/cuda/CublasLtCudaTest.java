@@ -114,6 +114,55 @@ class CublasLtCudaTest extends VendorCudaTest {
 
     /** Runs both gradients of a linear layer three times and returns dW and db of the last run. */
     private static float[][] gradients(Device d, int rows, int m, int n, DType t) {
+    /** The result of a bf16 linear layer, the kernels of a replay, and who computed it. */
+    private record Linear(float[] y, long kernels, String form) {}
+
+    private static Linear linear(Device d, boolean copied, boolean scale) {
+        Graph g = new Graph();
+        Value bias = g.input("bias", DType.F32, 16), copy = g.input("copy", DType.BF16, 16);
+        g.output(
+                "y",
+                Ops.linear(
+                        g.input("x", DType.BF16, 5, 24),
+                        g.input("w", DType.BF16, 16, 24),
+                        bias,
+                        copied ? copy : null,
+                        scale ? g.input("scale", DType.F32, 1) : null,
+                        DType.BF16));
+        try (Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            s.input("x").write(numbers(5 * 24, 1));
+            s.input("w").write(numbers(16 * 24, 2));
+            s.input("bias").write(numbers(16, 3));
+            if (copied) s.input("copy").write(numbers(16, 3));
+            if (scale) s.input("scale").set(0, 0.7);
+            long before = 0;
+            for (int i = 0; i < 4; i++) {
+                s.synchronize();
+                before = SimulatedCuda.kernels();
+                s.run();
+            }
+            s.synchronize();
+            return new Linear(
+                    s.output("y").toFloats(),
+                    SimulatedCuda.kernels() - before,
+                    s.served(s.launched()[0]).form());
+        }
+    }
+
+    @Test
+    void theCopyOfABiasIsReadInPlaceOfACastBitForBit() {
+        try (Device d = open(new ArrayList<>())) {
+            for (boolean scale : new boolean[] {false, true}) {
+                Linear cast = linear(d, false, scale), copied = linear(d, true, scale);
+                assertArrayEquals(cast.y, copied.y);
+                assertTrue(cast.form.endsWith(", bias cast to bf16"), cast.form);
+                assertTrue(copied.form.endsWith(", bf16 bias"), copied.form);
+                assertEquals(cast.kernels - 1, copied.kernels);
+            }
+        }
+    }
+
         Graph g = new Graph();
         Value w = g.input("w", t, m, n), bias = g.input("bias", DType.F32, m);
         Value y = Ops.matmul(g.input("x", t, rows, n), w, false, true, bias, null, t);
