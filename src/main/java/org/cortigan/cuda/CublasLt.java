@@ -55,8 +55,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
-    private static final long WORKSPACE = 32 << 20;
-    private static final int CANDIDATES = 8;
+    private static final long WORKSPACE = 64 << 20;
+    private static final int CANDIDATES = 32;
     /** CortiGAN's own kernels that this class replaces. */
     static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
 
@@ -376,8 +376,10 @@ final class CublasLt implements AutoCloseable {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             try {
-                ByteBuffer at = trial(args, WORKSPACE);
-                return trials.fastest(found, this::use, () -> run(at), CublasLt::name, failures);
+                List<ByteBuffer> at = trials.sets(WORKSPACE + copies(), operandBytes()).stream()
+                        .map(addresses -> trial(args, addresses))
+                        .toList();
+                return trials.fastest(found, this::use, Trials.inTurn(at, this::run), CublasLt::name, failures);
             } catch (OutOfMemoryError e) {
                 note.accept("too little memory to time products; using the library's first choice untested: "
                         + e.getMessage());
@@ -388,7 +390,7 @@ final class CublasLt implements AutoCloseable {
         /** Whether the selected algorithm runs. */
         boolean runs(ByteBuffer args) {
             try {
-                ByteBuffer at = trial(args, workspace);
+                ByteBuffer at = trial(args, trials.memory(workspace + copies(), operandBytes()));
                 String failure = trials.failure(() -> run(at), CublasLt::name);
                 if (failure != null) failures.add(failure);
                 return failure == null;
@@ -398,13 +400,16 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Arguments that hold the addresses of a trial's operands. */
-        private ByteBuffer trial(ByteBuffer args, long workspace) {
-            Offsets offsets = problem.offsets;
+        /** Sizes of a, b, y and the vector. */
+        private long[] operandBytes() {
             long m = problem.m, n = problem.n, k = problem.k;
             long in = problem.in().bytes(), out = problem.out().bytes();
-            long[] addresses =
-                    trials.memory(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
+            return new long[] {m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n)};
+        }
+
+        /** Arguments that hold the addresses of a trial's operands and scratch memory. */
+        private ByteBuffer trial(ByteBuffer args, long[] addresses) {
+            Offsets offsets = problem.offsets;
             ByteBuffer operands = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
                     .putLong(offsets.a, addresses[0])

@@ -17,6 +17,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.IntSupplier;
+import java.util.stream.LongStream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
@@ -112,8 +114,6 @@ class CublasLtCudaTest extends VendorCudaTest {
                 said.toString());
     }
 
-    /** Runs both gradients of a linear layer three times and returns dW and db of the last run. */
-    private static float[][] gradients(Device d, int rows, int m, int n, DType t) {
     /** The result of a bf16 linear layer, the kernels of a replay, and who computed it. */
     private record Linear(float[] y, long kernels, String form) {}
 
@@ -163,6 +163,8 @@ class CublasLtCudaTest extends VendorCudaTest {
         }
     }
 
+    /** Runs both gradients of a linear layer three times and returns dW and db of the last run. */
+    private static float[][] gradients(Device d, int rows, int m, int n, DType t) {
         Graph g = new Graph();
         Value w = g.input("w", t, m, n), bias = g.input("bias", DType.F32, m);
         Value y = Ops.matmul(g.input("x", t, rows, n), w, false, true, bias, null, t);
@@ -460,7 +462,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     void trialsRunOnNoiseInOneGrowingBlock() {
         CudaLibraries.load();
         try (CudaRuntime r = new CudaRuntime(0);
-                Trials t = new Trials(r)) {
+                Trials t = new Trials(r, 0)) {
             long used = SimulatedCuda.usedBytes();
             long[] at = t.memory(1000, 100, 5 << 20);
             assertEquals(5 << 20, at[2] - at[1]);
@@ -484,6 +486,53 @@ class CublasLtCudaTest extends VendorCudaTest {
             assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "a larger block replaces the first");
             t.release();
             assertEquals(used, SimulatedCuda.usedBytes());
+        }
+    }
+
+    @Test
+    void setsOfOperandsTakeTurnsUntilTheyExceedTheCacheTwice() {
+        CudaLibraries.load();
+        try (CudaRuntime r = new CudaRuntime(0);
+                Trials t = new Trials(r, 1000)) {
+            List<long[]> sets = t.sets(64, 100, 300);
+            assertEquals(3, sets.size(), "768 bytes each, for 2,000 bytes");
+            for (int i = 0; i < 3; i++)
+                assertArrayEquals(
+                        new long[] {768L * i, 768L * i + 256, 768L * 3},
+                        LongStream.of(sets.get(i)).map(a -> a - sets.get(0)[0]).toArray());
+            assertEquals(1, t.sets(64, 2000).size());
+            assertEquals(8, t.sets(64, 1).size(), "256 bytes each");
+            t.release();
+            SimulatedCuda.fail("cudaMalloc", 0, 2);
+            assertEquals(1, t.sets(64, 1).size(), "one set where memory is short");
+        }
+    }
+
+    @Test
+    void aProblemIsMeasuredForALimitedTime() {
+        CudaLibraries.load();
+        try (CudaRuntime r = new CudaRuntime(0);
+                Trials t = new Trials(r, 0);
+                Memory host = Memory.allocate(256)) {
+            long at = t.memory(0, 256)[0];
+            // The clock of the simulated card counts queued calls, a microsecond each: 3 launches take 3 ms.
+            IntSupplier millisecond = () -> {
+                for (int i = 0; i < 1000; i++) r.upload(at, host.address(), 4);
+                return 0;
+            };
+            List<AlgorithmCache.Entry> candidates = new ArrayList<>();
+            for (int i = 0; i < 32; i++) candidates.add(new AlgorithmCache.Entry(new long[8], i, 0));
+            Set<Long> used = new TreeSet<>();
+            t.fastest(
+                    candidates,
+                    e -> {
+                        used.add(e.workspaceBytes());
+                        return true;
+                    },
+                    millisecond,
+                    Integer::toString,
+                    new TreeSet<>());
+            assertEquals(20, used.size(), "60 ms");
         }
     }
 
