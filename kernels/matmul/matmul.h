@@ -2,6 +2,7 @@
 // y[M,N] = scale * op(a)[M,K] op(b)[K,N] + bias[N]
 //   a is stored as [M,K], or as [K,M] with trans_a; b is stored as [K,N], or as [N,K] with trans_b (torch's Linear).
 //   bias [N] and scale [1] (1/sigma of spectral normalisation) are float and may be null.
+//   bias16 [N] is bias rounded to bf16, or null. A kernel may read it in place of bias if y is bf16.
 // 2 M N K FLOPs; a and b are read once, y is written once.
 #pragma once
 #include "cg/abi.h"
@@ -11,6 +12,7 @@ struct MatmulArgs {
     const void* a;
     const void* b;
     const void* bias;
+    const void* bias16;
     const void* scale;
     void* y;
     void* scratch;

@@ -33,7 +33,10 @@ final class AlgorithmCache implements AutoCloseable {
     static final String MORE = "cortigan.cuda.algorithms";
 
     private static final String BUNDLED = "/org/cortigan/cuda/algorithms.json";
-    private static final long FORMAT = 2, DELAY_MILLIS = 5000;
+    /** Also to be raised when candidates are chosen or timed in another way, so that old choices are made again. */
+    private static final long FORMAT = 3;
+
+    private static final long DELAY_MILLIS = 5000;
     /** A file lock belongs to the whole process, so two caches in one process need this lock too. */
     private static final Object WRITING = new Object();
 

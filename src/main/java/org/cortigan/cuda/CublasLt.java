@@ -37,10 +37,10 @@ import org.jspecify.annotations.Nullable;
  * Computes products y = scale op(a) op(b) + bias and gradients of linear layers (kernels/matmul) with cuBLASLt. A
  * row-major y is a column-major y^T = op(b)^T op(a)^T, so b is the library's first operand and a its second, each as
  * stored. Accumulation is f32. scale = 1/sigma is alpha, read from device memory (pointer mode DEVICE, with a zero in
- * device memory for beta). The epilogue adds the bias. Where the library supports no f32 bias beside a bf16 result, the
- * bias is rounded to bf16 first, with a relative error of at most 2^-8, like the rounding of the result. The bias
- * gradient, the sums of dY over its rows, comes from the epilogue of the product with dY, or from a separate kernel
- * where that is faster.
+ * device memory for beta). The epilogue adds the bias. Where the library supports no f32 bias beside a bf16 result, it
+ * adds the bias rounded to bf16, with a relative error of at most 2^-8, like the rounding of the result: the copy that
+ * the optimizer keeps, or else one made before the product. The bias gradient, the sums of dY over its rows, comes from
+ * the epilogue of the product with dY, or from a separate kernel where that is faster.
  *
  * <p>Only reduction schemes with a fixed order of summation are requested. The candidates of the library's heuristic
  * are timed once for each problem, outside any recording, and the fastest is stored in a file ({@link AlgorithmCache}).
@@ -55,14 +55,14 @@ import org.jspecify.annotations.Nullable;
  */
 final class CublasLt implements AutoCloseable {
     static final String[] LIBRARIES = {"libcublasLt.so.13", "libcublas.so.13"};
-    private static final long WORKSPACE = 32 << 20;
-    private static final int CANDIDATES = 8;
+    private static final long WORKSPACE = 64 << 20;
+    private static final int CANDIDATES = 32;
     /** CortiGAN's own kernels that this class replaces. */
     static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
 
     /**
-     * Bits of a product's form ({@link AlgorithmCache.Entry#form}): the bias is rounded to bf16; rows that are not
-     * aligned to 16 bytes are padded; a separate kernel computes the sums.
+     * Bits of a product's form ({@link AlgorithmCache.Entry#form}): the library adds the bias as bf16; rows that are
+     * not aligned to 16 bytes are padded; a separate kernel computes the sums.
      */
     private static final int BF16_BIAS = 1, PADDED = 2, SEPARATE_SUMS = 4;
 
@@ -71,6 +71,7 @@ final class CublasLt implements AutoCloseable {
      *
      * @param sums whether the vector receives the sums of a, which is stored transposed; otherwise the vector is an
      *     optional bias
+     * @param biasCopy whether the kernel also receives the bias as bf16
      * @param tf32 whether the product may be computed in TF32
      */
     private record Problem(
@@ -83,6 +84,7 @@ final class CublasLt implements AutoCloseable {
             boolean out16,
             boolean sums,
             boolean bias,
+            boolean biasCopy,
             boolean scale,
             boolean tf32,
             Offsets offsets) {
@@ -102,6 +104,7 @@ final class CublasLt implements AutoCloseable {
                     !sums && bf16(args, s, "type_y"),
                     sums,
                     !sums && args.getLong(offsets.vector) != 0,
+                    !sums && args.getLong(offsets.copy) != 0,
                     offsets.scale >= 0 && args.getLong(offsets.scale) != 0,
                     tf32 && !in16,
                     offsets);
@@ -140,18 +143,20 @@ final class CublasLt implements AutoCloseable {
      * Byte offsets of the addresses in a kernel's arguments.
      *
      * @param vector offset of the bias, or of the address for the sums
+     * @param copy offset of the bias as bf16; negative if the kernel has none
      * @param scale negative if the kernel has no scale
      */
-    private record Offsets(int a, int b, int y, int vector, int scale, int scratch) {
+    private record Offsets(int a, int b, int y, int vector, int copy, int scale, int scratch) {
         static Offsets of(String kernel, ArgStruct s) {
             if (kernel.equals("linear_grad"))
                 return new Offsets(
-                        s.offset("dY"), s.offset("x"), s.offset("dW"), s.offset("db"), -1, s.offset("scratch"));
+                        s.offset("dY"), s.offset("x"), s.offset("dW"), s.offset("db"), -1, -1, s.offset("scratch"));
             return new Offsets(
                     s.offset("a"),
                     s.offset("b"),
                     s.offset("y"),
                     s.offset("bias"),
+                    s.offset("bias16"),
                     s.offset("scale"),
                     s.offset("scratch"));
         }
@@ -312,7 +317,9 @@ final class CublasLt implements AutoCloseable {
             // The heuristic takes the address's alignment into account. The launch sets the real address, which is
             // aligned to 256 bytes like this one.
             if (bias) bias(deviceZero.address());
-            castBias = (form & BF16_BIAS) == 0 ? null : OwnKernel.Copy.cast(runtime, n, DType.F32, DType.BF16);
+            castBias = (form & BF16_BIAS) == 0 || problem.biasCopy
+                    ? null
+                    : OwnKernel.Copy.cast(runtime, n, DType.F32, DType.BF16);
         }
 
         /**
@@ -369,8 +376,10 @@ final class CublasLt implements AutoCloseable {
             List<AlgorithmCache.Entry> found = candidates();
             if (found.isEmpty()) return null;
             try {
-                ByteBuffer at = trial(args, WORKSPACE);
-                return trials.fastest(found, this::use, () -> run(at), CublasLt::name, failures);
+                List<ByteBuffer> at = trials.sets(WORKSPACE + copies(), operandBytes()).stream()
+                        .map(addresses -> trial(args, addresses))
+                        .toList();
+                return trials.fastest(found, this::use, Trials.inTurn(at, this::run), CublasLt::name, failures);
             } catch (OutOfMemoryError e) {
                 note.accept("too little memory to time products; using the library's first choice untested: "
                         + e.getMessage());
@@ -381,7 +390,7 @@ final class CublasLt implements AutoCloseable {
         /** Whether the selected algorithm runs. */
         boolean runs(ByteBuffer args) {
             try {
-                ByteBuffer at = trial(args, workspace);
+                ByteBuffer at = trial(args, trials.memory(workspace + copies(), operandBytes()));
                 String failure = trials.failure(() -> run(at), CublasLt::name);
                 if (failure != null) failures.add(failure);
                 return failure == null;
@@ -391,13 +400,16 @@ final class CublasLt implements AutoCloseable {
             }
         }
 
-        /** Arguments that hold the addresses of a trial's operands. */
-        private ByteBuffer trial(ByteBuffer args, long workspace) {
-            Offsets offsets = problem.offsets;
+        /** Sizes of a, b, y and the vector. */
+        private long[] operandBytes() {
             long m = problem.m, n = problem.n, k = problem.k;
             long in = problem.in().bytes(), out = problem.out().bytes();
-            long[] addresses =
-                    trials.memory(workspace + copies(), m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n));
+            return new long[] {m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n)};
+        }
+
+        /** Arguments that hold the addresses of a trial's operands and scratch memory. */
+        private ByteBuffer trial(ByteBuffer args, long[] addresses) {
+            Offsets offsets = problem.offsets;
             ByteBuffer operands = ByteBuffer.allocate(args.capacity())
                     .order(args.order())
                     .putLong(offsets.a, addresses[0])
@@ -405,7 +417,9 @@ final class CublasLt implements AutoCloseable {
                     .putLong(offsets.y, addresses[2])
                     .putLong(offsets.vector, addresses[3])
                     .putLong(offsets.scratch, addresses[4]);
-            return offsets.scale < 0 ? operands : operands.putLong(offsets.scale, addresses[3]);
+            if (offsets.copy >= 0) operands.putLong(offsets.copy, addresses[3]);
+            if (offsets.scale >= 0) operands.putLong(offsets.scale, addresses[3]);
+            return operands;
         }
 
         private List<AlgorithmCache.Entry> candidates() {
@@ -469,7 +483,7 @@ final class CublasLt implements AutoCloseable {
         }
 
         private String formText() {
-            return ((form & BF16_BIAS) != 0 ? ", bf16 bias" : "")
+            return ((form & BF16_BIAS) == 0 ? "" : castBias == null ? ", bf16 bias" : ", bias cast to bf16")
                     + ((form & PADDED) != 0 ? ", padded" : "")
                     + ((form & SEPARATE_SUMS) != 0 ? ", separate sums" : "");
         }
@@ -493,7 +507,8 @@ final class CublasLt implements AutoCloseable {
         private int run(ByteBuffer args) {
             Offsets offsets = problem.offsets;
             long scratch = args.getLong(offsets.scratch), next = scratch + workspace;
-            long vector = args.getLong(offsets.vector);
+            boolean copied = (form & BF16_BIAS) != 0 && problem.biasCopy;
+            long vector = args.getLong(copied ? offsets.copy : offsets.vector);
             if (castBias != null) {
                 castBias.launch(vector, next);
                 vector = next;

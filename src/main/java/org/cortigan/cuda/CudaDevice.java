@@ -92,7 +92,8 @@ public final class CudaDevice implements Device {
             d.selfTest();
             // Without the libraries CortiGAN's own kernels compute products and convolutions: for comparison, and where
             // CUDA is simulated.
-            if (!Boolean.getBoolean(CudaLibraries.OWN)) r.libraries(new VendorKernels(r, product, note));
+            if (!Boolean.getBoolean(CudaLibraries.OWN))
+                r.libraries(new VendorKernels(r, product, attribute(number, cudaDevAttrL2CacheSize), note));
             return d;
         } catch (RuntimeException | Error e) {
             if (d != null)

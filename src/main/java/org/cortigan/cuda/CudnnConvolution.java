@@ -207,8 +207,11 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
             }
         if (found.isEmpty()) return null;
         try {
-            ByteBuffer at = trial(args, most);
-            Trials.Timed t = cudnn.trials.fastest(found, this::use, () -> run(at), Cudnn::name, failures);
+            List<ByteBuffer> at = cudnn.trials.sets(most, operands()).stream()
+                    .map(addresses -> trial(args, addresses))
+                    .toList();
+            Trials.Timed t =
+                    cudnn.trials.fastest(found, this::use, Trials.inTurn(at, this::run), Cudnn::name, failures);
             // The heuristic also offers unsupported algorithms, which count as refused and not as failed.
             List<String> unsupported = failures.stream()
                     .filter(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED"))
@@ -226,7 +229,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /** Whether the selected algorithm runs. */
     boolean runs(ByteBuffer args) {
         try {
-            ByteBuffer at = trial(args, scratchBytes());
+            ByteBuffer at = trial(args, cudnn.trials.memory(scratchBytes(), operands()));
             String failure = cudnn.trials.failure(() -> run(at), Cudnn::name);
             if (failure != null) failures.add(failure);
             return failure == null;
@@ -237,10 +240,14 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         }
     }
 
-    /** Arguments that hold the addresses of a trial's operands. */
-    private ByteBuffer trial(ByteBuffer args, long scratchBytes) {
+    /** Sizes of the first operand, the second, the result and the vector. */
+    private long[] operands() {
         long[] bytes = operandBytes();
-        long[] addresses = cudnn.trials.memory(scratchBytes, bytes[0], bytes[1], bytes[2], 4L * shape.o());
+        return new long[] {bytes[0], bytes[1], bytes[2], 4L * shape.o()};
+    }
+
+    /** Arguments that hold the addresses of a trial's operands and scratch memory. */
+    private ByteBuffer trial(ByteBuffer args, long[] addresses) {
         ByteBuffer at = ByteBuffer.allocate(args.capacity())
                 .order(args.order())
                 .putLong(offsets.first, addresses[0])

@@ -21,13 +21,16 @@ final class VendorKernels implements AutoCloseable {
     private final CublasLt cublas;
     private @Nullable Cudnn cudnn;
 
-    /** @param card the GPU's name */
-    VendorKernels(CudaRuntime runtime, String card, Consumer<String> note) {
+    /**
+     * @param card the GPU's name
+     * @param cacheBytes size of its L2 cache
+     */
+    VendorKernels(CudaRuntime runtime, String card, long cacheBytes, Consumer<String> note) {
         this.runtime = runtime;
         this.card = card;
         this.note = note;
         cache = AlgorithmCache.standard(note);
-        trials = new Trials(runtime);
+        trials = new Trials(runtime, cacheBytes);
         cublas = new CublasLt(runtime, card, cache, trials, note);
     }
 

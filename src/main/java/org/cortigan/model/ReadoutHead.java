@@ -16,14 +16,14 @@ public enum ReadoutHead {
     /** One linear layer: a weight for each feature and vertex. */
     DENSE {
         @Override
-        Value read(Weights w, Features f, Value weight, Value bias) {
-            return Ops.matmul(f.value(), weight, false, true, bias, null, w.compute());
+        Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
+            return Ops.linear(f.value(), weight, bias.value(), bias.copy(), null, w.compute());
         }
     },
     /** A factorised readout (Klindt et al. 2017): each vertex has a spatial mask and a weight for each feature. */
     FACTORISED {
         @Override
-        Value read(Weights w, Features f, Value weight, Value bias) {
+        Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
             Value x = f.value();
             int b = x.dim(0), l = f.layers(), c = f.channels(), points = f.height() * f.width(), v = weight.dim(0);
             // initially every vertex reads the mean of the map
@@ -31,7 +31,7 @@ public enum ReadoutHead {
             Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
             Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, w.compute());
             return x.graph()
-                    .apply(new Readout(), Ops.reshape(seen, v, b, l * c), weight, bias)
+                    .apply(new Readout(), Ops.reshape(seen, v, b, l * c), weight, bias.value())
                     .output(0);
         }
     },
@@ -41,12 +41,12 @@ public enum ReadoutHead {
      */
     POSITION {
         @Override
-        Value read(Weights w, Features f, Value weight, Value bias) {
+        Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
             Value raw = w.vector("position", new Init(Init.Kind.UNIFORM, 0.5), weight.dim(0), 2);
             Value at = Ops.activation(raw, Activation.Kind.TANH, 0);
             return f.value()
                     .graph()
-                    .apply(new PositionReadout(), f.value(), at, weight, bias)
+                    .apply(new PositionReadout(), f.value(), at, weight, bias.value())
                     .output(0);
         }
     };
@@ -69,7 +69,9 @@ public enum ReadoutHead {
         Value weight = this == DENSE && l == 1
                 ? w.weight("weight", Init.VIT, vertices, c).value()
                 : w.matrix("weight", Init.VIT, vertices, c);
-        Value bias = w.vector("bias", Init.ZEROS, vertices);
+        Weights.Bias bias = this == DENSE
+                ? w.bias("bias", Init.ZEROS, vertices)
+                : new Weights.Bias(w.vector("bias", Init.ZEROS, vertices), null);
         weight = l > 1
                 ? f.value()
                         .graph()
@@ -80,5 +82,5 @@ public enum ReadoutHead {
     }
 
     /** Responses from features and the effective weights [V, L C] and bias [V]. */
-    abstract Value read(Weights w, Features f, Value weight, Value bias);
+    abstract Value read(Weights w, Features f, Value weight, Weights.Bias bias);
 }

@@ -35,14 +35,17 @@ public final class Layers {
      */
     public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
         Weights.Weight m = w.weight("weight", weight, out, x.dim(-1));
-        return linear(x, m.value(), bias == null ? null : w.vector("bias", bias, out), m.scale(), w.compute());
+        return linear(x, m.value(), bias == null ? null : w.bias("bias", bias, out), m.scale(), w.compute());
     }
 
     /** Linear layer with a given weight [out, in] and bias [out], or some rows of them. */
-    private static Value linear(Value x, Value weight, @Nullable Value bias, @Nullable Value scale, DType compute) {
+    private static Value linear(
+            Value x, Value weight, Weights.@Nullable Bias bias, @Nullable Value scale, DType compute) {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
-        Value y = Ops.matmul(rows, weight, false, true, bias, scale, compute);
+        Value y = bias == null
+                ? Ops.matmul(rows, weight, false, true, null, scale, compute)
+                : Ops.linear(rows, weight, bias.value(), bias.copy(), scale, compute);
         return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
     }
 
@@ -59,6 +62,7 @@ public final class Layers {
      * @return flat: the [rows, out] matrices of the networks, one after another
      */
     public static Value groupedLinear(List<Weights> ws, Value x, int rows, List<Integer> in, int out) {
+        if (ws.size() == 1) return flat(linear(ws.get(0), Ops.reshape(x, rows, in.get(0)), out));
         return grouped(
                 ws,
                 in.stream().map(n -> new int[] {out, n}).toList(),
@@ -71,6 +75,7 @@ public final class Layers {
      * @return flat: the [rows, out] matrices of the networks, one after another
      */
     public static Value sharedLinear(List<Weights> ws, Value x, int out) {
+        if (ws.size() == 1) return flat(linear(ws.get(0), x, out));
         return grouped(
                 ws,
                 ws.stream().map(w -> new int[] {out, x.dim(1)}).toList(),
@@ -94,6 +99,10 @@ public final class Layers {
                 ws,
                 ws.stream().map(w -> new int[] {out, in, 1, kernel}).toList(),
                 (w, b, s) -> Ops.groupedConv1d(x, rows, n, w, b, s, stride));
+    }
+
+    private static Value flat(Value x) {
+        return Ops.reshape(x, Math.toIntExact(x.shape().elements()));
     }
 
     private interface Product {
@@ -257,8 +266,8 @@ public final class Layers {
     private static Value classAttention(Weights w, Value h, int heads) {
         int width = h.dim(2);
         Weights.Weight m = w.weight("weight", Init.VIT, 3 * width, width);
-        List<Value> rows = Ops.split(m.value(), width, 2 * width),
-                bias = Ops.split(w.vector("bias", Init.ZEROS, 3 * width), width, 2 * width);
+        List<Value> rows = Ops.split(m.value(), width, 2 * width);
+        List<Weights.Bias> bias = w.bias("bias", Init.ZEROS, 3 * width).split(width, 2 * width);
         return Ops.attention(
                 linear(classToken(h), rows.get(0), bias.get(0), m.scale(), w.compute()),
                 linear(h, rows.get(1), bias.get(1), m.scale(), w.compute()),

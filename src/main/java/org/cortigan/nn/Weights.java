@@ -11,6 +11,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
+import org.cortigan.op.Ops;
 import org.cortigan.op.SpectralNorm;
 import org.jspecify.annotations.Nullable;
 
@@ -18,9 +19,9 @@ import org.jspecify.annotations.Nullable;
  * The parameters of one network in one graph. A layer asks for a parameter by name. The first request declares the
  * parameter; later requests return its current value at that point of the step, since an optimizer replaces it.
  *
- * <p>Master weights are f32. If products compute in bf16, a weight also has a bf16 copy named {@code name@bf16}, which
- * the optimizer keeps up to date. Spectrally normalised weights also have the variables {@code name.u}, {@code name.v}
- * and {@code name.s} (1/sigma).
+ * <p>Master weights are f32. If products compute in bf16, a weight and the bias of a linear layer also have a bf16 copy
+ * named {@code name@bf16}, which the optimizer keeps up to date. Spectrally normalised weights also have the variables
+ * {@code name.u}, {@code name.v} and {@code name.s} (1/sigma).
  */
 public final class Weights {
     /**
@@ -195,6 +196,27 @@ public final class Weights {
         boolean copy = net.compute == DType.BF16;
         declare(new Spec(prefix + name, Shape.of(dims), init, copy, false, false));
         return current(copy ? copyName(prefix + name) : prefix + name);
+    }
+
+    /** The bias of a linear layer, and its bf16 copy, which is null unless products compute in bf16. */
+    public record Bias(Value value, @Nullable Value copy) {
+        /** Consecutive parts of the given extents. */
+        List<Bias> split(int... extents) {
+            List<Value> values = Ops.split(value, extents);
+            List<Value> copies = copy == null ? List.of() : Ops.split(copy, extents);
+            List<Bias> parts = new ArrayList<>();
+            for (int i = 0; i < extents.length; i++)
+                parts.add(new Bias(values.get(i), copy == null ? null : copies.get(i)));
+            return parts;
+        }
+    }
+
+    /** The bias of a linear layer, without weight decay. */
+    public Bias bias(String name, Init init, int n) {
+        boolean copy = net.compute == DType.BF16;
+        String full = prefix + name;
+        declare(new Spec(full, Shape.of(n), init, copy, false, false));
+        return new Bias(current(full), copy ? current(copyName(full)) : null);
     }
 
     /** A weight as products read it, and its factor 1/sigma [1], which is null without spectral norm. */

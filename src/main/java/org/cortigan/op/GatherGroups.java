@@ -164,6 +164,7 @@ record GatherGroups(List<Integer> sizes) implements Op {
         c.add(of("3x7 of overlapping", 3, 7, List.of(new int[] {5}, new int[] {1, 2, 5}, new int[] {6, 5, 1, 0})));
         c.add(of("1x1009", 1, 1009, groups(1009, 1, 2, 17, 501, 997)));
         c.add(of("5x131 twice all", 5, 131, groups(131, 131, 131)));
+        c.add(of("19x131 twice all", 19, 131, groups(131, 131, 131)));
         c.add(of("2x39548", 2, 39548, groups(39548, 20, 19004, 20544)));
         c.add(of("64x39548 of 25", 64, 39548, groups(39548, REGIONS)).benchmark());
         return c;

@@ -191,7 +191,7 @@ public record GroupedMatmul(
         w.state("state").scratch("scratch");
         w.rows("rows", "n", groups.size(), g -> {
             Extent e = groups.get(g);
-            w.none("state").none("scratch");
+            w.none("state").none("scratch").none("bias16");
             w.in("a", a.where == Where.EACH ? g : 0, a.where == Where.FLAT ? at[0] : 0);
             w.in("b", a.inputs(groups.size()) + (b.where == Where.EACH ? g : 0), b.where == Where.FLAT ? at[1] : 0);
             w.inOrNone("bias", hasBias ? firstBias() + g : -1).inOrNone("scale", hasScale ? firstScale() + g : -1);

@@ -4,6 +4,8 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
@@ -12,20 +14,42 @@ import org.cortigan.graph.Value;
 import org.jspecify.annotations.Nullable;
 
 /**
- * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs: a, b, then bias f32[N] if {@code hasBias}, then
- * scale f32[1] if {@code hasScale}.
+ * y [M, N] = scale * op(a) [M, K] op(b) [K, N] + bias [N]. Inputs: a, b, then bias f32[N] if {@code hasBias}, then its
+ * bf16 copy if {@code hasCopy}, then scale f32[1] if {@code hasScale}.
  *
  * <p>The scale is 1/sigma of a spectrally normalised weight b. By contract the gradient with respect to input b is that
  * with respect to scale * b, which {@link SpectralNorm} expects, and the scale has no gradient.
+ *
+ * <p>A device adds the bias or its copy, as its library needs. The gradient of the bias is that of the copy if there is
+ * one.
  *
  * @param transA whether a is stored [K, M]
  * @param transB whether b is stored [N, K], as the weight of torch's Linear
  * @param out element type of y
  */
-record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale, DType out) implements Op {
+record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasCopy, boolean hasScale, DType out)
+        implements Op {
     @Override
     public String name() {
         return "matmul";
+    }
+
+    /** The inputs as {@link Ops#matmul} takes them. */
+    static Value of(
+            Value a,
+            Value b,
+            boolean transA,
+            boolean transB,
+            @Nullable Value bias,
+            @Nullable Value copy,
+            @Nullable Value scale,
+            DType out) {
+        List<Value> in = new ArrayList<>(List.of(a, b));
+        if (bias != null) in.add(bias);
+        if (copy != null) in.add(copy);
+        if (scale != null) in.add(scale);
+        Matmul op = new Matmul(transA, transB, bias != null, copy != null, scale != null, out);
+        return a.graph().apply(op, in).output(0);
     }
 
     private int m(List<Value> in) {
@@ -42,13 +66,23 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
 
     @Override
     public List<Type> infer(List<Value> in) {
-        Op.require(in.size() == 2 + (hasBias ? 1 : 0) + (hasScale ? 1 : 0), this, in, "wrong number of inputs");
+        Op.require(
+                in.size() == 2 + (hasBias ? 1 : 0) + (hasCopy ? 1 : 0) + (hasScale ? 1 : 0),
+                this,
+                in,
+                "wrong number of inputs");
         Op.require(
                 in.get(0).shape().rank() == 2 && in.get(1).shape().rank() == 2, this, in, "a and b must be matrices");
         Op.require(k(in) == in.get(1).dim(transB ? 1 : 0), this, in, "the inner extents differ");
         Op.require(in.get(0).dtype() == in.get(1).dtype(), this, in, "a and b must have one type");
         if (hasBias)
             Op.require(in.get(2).type().equals(Type.of(DType.F32, n(in))), this, in, "bias must be f32[" + n(in) + "]");
+        if (hasCopy)
+            Op.require(
+                    hasBias && in.get(3).type().equals(Type.of(DType.BF16, n(in))),
+                    this,
+                    in,
+                    "the bias's copy must be bf16[" + n(in) + "]");
         if (hasScale)
             Op.require(in.get(in.size() - 1).type().equals(Type.of(DType.F32, 1)), this, in, "scale must be f32[1]");
         return List.of(new Type(out, Shape.of(m(in), n(in))));
@@ -68,10 +102,12 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
             d.set(0, da);
         }
         // Gradients of weights accumulate in f32 for every compute type.
-        if (wanted[1] && hasBias && wanted[2] && transB && !transA) {
+        int bias = hasCopy ? 3 : 2;
+        boolean biasWanted = hasBias && wanted[bias];
+        if (wanted[1] && biasWanted && transB && !transA) {
             Node g = n.graph().apply(new Grad(), dY, a);
             d.set(1, g.output(0));
-            d.set(2, g.output(1));
+            d.set(bias, g.output(1));
             return d;
         }
         if (wanted[1])
@@ -80,7 +116,7 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
                     transB
                             ? Ops.matmul(dY, a, true, transA, null, null, DType.F32)
                             : Ops.matmul(a, dY, !transA, false, null, null, DType.F32));
-        if (hasBias && wanted[2]) d.set(2, Ops.sumLeading(dY, n.input(2).shape()));
+        if (biasWanted) d.set(bias, Ops.sumLeading(dY, n.input(bias).shape()));
         return d;
     }
 
@@ -94,7 +130,9 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
         List<Value> in = n.inputs();
         w.state("state").scratch("scratch");
         w.in("a", 0).in("b", 1).out("y", 0);
-        w.inOrNone("bias", hasBias ? 2 : -1).inOrNone("scale", hasScale ? in.size() - 1 : -1);
+        w.inOrNone("bias", hasBias ? 2 : -1)
+                .inOrNone("bias16", hasCopy ? 3 : -1)
+                .inOrNone("scale", hasScale ? in.size() - 1 : -1);
         w.i64("M", m(in))
                 .i64("N", n(in))
                 .i64("K", k(in))
@@ -151,6 +189,7 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
         c.add(product(5, 9, 4, false, true, true, false));
         c.add(product(5, 9, 4, false, true, true, true).noGradient());
         c.add(product(5, 9, 4, false, true, false, true).noGradient());
+        for (boolean scale : new boolean[] {false, true}) c.add(copiedBias(5, 9, 4, scale));
         c.add(product(1576, 768, 768, false, true, true, false).benchmark());
         c.add(product(8, 39548, 768, false, true, true, false).benchmark());
         c.add(linearGrad(1, 1, 1).noGradient());
@@ -181,6 +220,21 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasScale,
             return List.of(Ops.matmul(a, b, ta, tb, bi, sc, g.compute()));
         });
         return (long) m * n * k > 2000 ? c.noGradient() : c;
+    }
+
+    /** A linear layer with a bias that bf16 holds exactly, and its copy. */
+    private static OpCase copiedBias(int m, int n, int k, boolean scale) {
+        Function<SplittableRandom, float[]> exact = r -> {
+            float[] f = new float[n];
+            for (int i = 0; i < n; i++) f[i] = (i % 9 - 4) / 4f;
+            return f;
+        };
+        return OpCase.of("matmul " + m + "x" + n + "x" + k + " tb copied bias" + (scale ? " scale" : ""), k + 2, g -> {
+                    Value x = g.normal(m, k), w = g.normal(n, k);
+                    Value bias = g.filled(DType.F32, exact, n), copy = g.filled(DType.BF16, exact, n);
+                    return List.of(Ops.linear(x, w, bias, copy, scale ? g.scalar(0.37) : null, g.compute()));
+                })
+                .noGradient();
     }
 
     /** A case with R = {@code rows}, M = {@code outputs} and N = {@code inputs}. */

@@ -30,12 +30,19 @@ public final class Ops {
      */
     public static Value matmul(
             Value a, Value b, boolean transA, boolean transB, @Nullable Value bias, @Nullable Value scale, DType out) {
-        List<Value> in = new ArrayList<>(List.of(a, b));
-        if (bias != null) in.add(bias);
-        if (scale != null) in.add(scale);
-        return a.graph()
-                .apply(new Matmul(transA, transB, bias != null, scale != null, out), in)
-                .output(0);
+        return Matmul.of(a, b, transA, transB, bias, null, scale, out);
+    }
+
+    /**
+     * The product of a linear layer, x [M, K] w^T [K, N], scaled and with a bias as in {@link #matmul}.
+     *
+     * @param w [N, K]
+     * @param bias f32 [N]
+     * @param copy {@code bias} rounded to bf16, for devices whose products need it, or null. It has the bias's
+     *     gradient.
+     */
+    public static Value linear(Value x, Value w, Value bias, @Nullable Value copy, @Nullable Value scale, DType out) {
+        return Matmul.of(x, w, false, true, bias, copy, scale, out);
     }
 
     /**

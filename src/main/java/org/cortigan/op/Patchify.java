@@ -69,7 +69,8 @@ record Patchify(int patch, List<Double> mean, List<Double> std, DType out) imple
                 4,
                 g -> List.of(Ops.patchify(
                         g.bytes(8, 224, 224, 3), 16, List.of(.5, .5, .5), List.of(.5, .5, .5), g.compute())));
-        return List.of(of(1, 1, 1, 1), of(3, 6, 9, 3), of(2, 32, 32, 8), of(2, 5, 7, 0), large.benchmark());
+        return List.of(
+                of(1, 1, 1, 1), of(3, 6, 9, 3), of(2, 32, 32, 8), of(2, 32, 48, 16), of(2, 5, 7, 0), large.benchmark());
     }
 
     private static OpCase of(int batch, int height, int width, int patch) {

@@ -17,6 +17,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.IntSupplier;
+import java.util.stream.LongStream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
@@ -110,6 +112,55 @@ class CublasLtCudaTest extends VendorCudaTest {
         assertTrue(
                 said.stream().allMatch(x -> x.contains("own kernel") && x.contains("f32 to bf16")) && !said.isEmpty(),
                 said.toString());
+    }
+
+    /** The result of a bf16 linear layer, the kernels of a replay, and who computed it. */
+    private record Linear(float[] y, long kernels, String form) {}
+
+    private static Linear linear(Device d, boolean copied, boolean scale) {
+        Graph g = new Graph();
+        Value bias = g.input("bias", DType.F32, 16), copy = g.input("copy", DType.BF16, 16);
+        g.output(
+                "y",
+                Ops.linear(
+                        g.input("x", DType.BF16, 5, 24),
+                        g.input("w", DType.BF16, 16, 24),
+                        bias,
+                        copied ? copy : null,
+                        scale ? g.input("scale", DType.F32, 1) : null,
+                        DType.BF16));
+        try (Variables v = new Variables(d);
+                Session s = new Session(g, d, v)) {
+            s.input("x").write(numbers(5 * 24, 1));
+            s.input("w").write(numbers(16 * 24, 2));
+            s.input("bias").write(numbers(16, 3));
+            if (copied) s.input("copy").write(numbers(16, 3));
+            if (scale) s.input("scale").set(0, 0.7);
+            long before = 0;
+            for (int i = 0; i < 4; i++) {
+                s.synchronize();
+                before = SimulatedCuda.kernels();
+                s.run();
+            }
+            s.synchronize();
+            return new Linear(
+                    s.output("y").toFloats(),
+                    SimulatedCuda.kernels() - before,
+                    s.served(s.launched()[0]).form());
+        }
+    }
+
+    @Test
+    void theCopyOfABiasIsReadInPlaceOfACastBitForBit() {
+        try (Device d = open(new ArrayList<>())) {
+            for (boolean scale : new boolean[] {false, true}) {
+                Linear cast = linear(d, false, scale), copied = linear(d, true, scale);
+                assertArrayEquals(cast.y, copied.y);
+                assertTrue(cast.form.endsWith(", bias cast to bf16"), cast.form);
+                assertTrue(copied.form.endsWith(", bf16 bias"), copied.form);
+                assertEquals(cast.kernels - 1, copied.kernels);
+            }
+        }
     }
 
     /** Runs both gradients of a linear layer three times and returns dW and db of the last run. */
@@ -411,7 +462,7 @@ class CublasLtCudaTest extends VendorCudaTest {
     void trialsRunOnNoiseInOneGrowingBlock() {
         CudaLibraries.load();
         try (CudaRuntime r = new CudaRuntime(0);
-                Trials t = new Trials(r)) {
+                Trials t = new Trials(r, 0)) {
             long used = SimulatedCuda.usedBytes();
             long[] at = t.memory(1000, 100, 5 << 20);
             assertEquals(5 << 20, at[2] - at[1]);
@@ -435,6 +486,53 @@ class CublasLtCudaTest extends VendorCudaTest {
             assertEquals(3 * one, SimulatedCuda.usedBytes() - used, "a larger block replaces the first");
             t.release();
             assertEquals(used, SimulatedCuda.usedBytes());
+        }
+    }
+
+    @Test
+    void setsOfOperandsTakeTurnsUntilTheyExceedTheCacheTwice() {
+        CudaLibraries.load();
+        try (CudaRuntime r = new CudaRuntime(0);
+                Trials t = new Trials(r, 1000)) {
+            List<long[]> sets = t.sets(64, 100, 300);
+            assertEquals(3, sets.size(), "768 bytes each, for 2,000 bytes");
+            for (int i = 0; i < 3; i++)
+                assertArrayEquals(
+                        new long[] {768L * i, 768L * i + 256, 768L * 3},
+                        LongStream.of(sets.get(i)).map(a -> a - sets.get(0)[0]).toArray());
+            assertEquals(1, t.sets(64, 2000).size());
+            assertEquals(8, t.sets(64, 1).size(), "256 bytes each");
+            t.release();
+            SimulatedCuda.fail("cudaMalloc", 0, 2);
+            assertEquals(1, t.sets(64, 1).size(), "one set where memory is short");
+        }
+    }
+
+    @Test
+    void aProblemIsMeasuredForALimitedTime() {
+        CudaLibraries.load();
+        try (CudaRuntime r = new CudaRuntime(0);
+                Trials t = new Trials(r, 0);
+                Memory host = Memory.allocate(256)) {
+            long at = t.memory(0, 256)[0];
+            // The clock of the simulated card counts queued calls, a microsecond each: 3 launches take 3 ms.
+            IntSupplier millisecond = () -> {
+                for (int i = 0; i < 1000; i++) r.upload(at, host.address(), 4);
+                return 0;
+            };
+            List<AlgorithmCache.Entry> candidates = new ArrayList<>();
+            for (int i = 0; i < 32; i++) candidates.add(new AlgorithmCache.Entry(new long[8], i, 0));
+            Set<Long> used = new TreeSet<>();
+            t.fastest(
+                    candidates,
+                    e -> {
+                        used.add(e.workspaceBytes());
+                        return true;
+                    },
+                    millisecond,
+                    Integer::toString,
+                    new TreeSet<>());
+            assertEquals(20, used.size(), "60 ms");
         }
     }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
@@ -15,7 +17,9 @@ import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Half;
 import org.cortigan.graph.Node;
+import org.cortigan.nn.Weights;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,9 +44,11 @@ class VendorTrainingCudaTest {
                     for (Node n : t.session().launched()) {
                         Served s = t.session().served(n);
                         assertTrue(!s.refused(), n + ": " + s);
+                        assertFalse(s.form().contains("cast"), n + ": " + s);
                         if (s.libraryWork()) by.add(s.by());
                     }
                     assertTrue(by.contains("cuBLASLt"), by.toString());
+                    copiesAreTheParametersRounded(t, precision.equals("bf16"));
                 }
                 assertEquals(List.of(), said, precision);
             }
@@ -51,5 +57,19 @@ class VendorTrainingCudaTest {
             System.setProperty("cortigan.cuda.cache", folder);
         }
         assertEquals(0, SimulatedCuda.live());
+    }
+
+    private static void copiesAreTheParametersRounded(Trainer t, boolean any) {
+        List<String> biases = new ArrayList<>();
+        for (String name : t.variables()) {
+            if (!name.endsWith(Weights.copyName(""))) continue;
+            String parameter =
+                    name.substring(0, name.length() - Weights.copyName("").length());
+            if (parameter.endsWith("bias")) biases.add(parameter);
+            float[] want = t.variable(parameter);
+            for (int i = 0; i < want.length; i++) want[i] = Half.fromBf16(Half.toBf16(want[i]));
+            assertArrayEquals(want, t.variable(name), name);
+        }
+        assertEquals(any, !biases.isEmpty(), biases.toString());
     }
 }
