@@ -129,7 +129,8 @@ record LayerNorm(double eps, boolean residual) implements Op {
             c.add(of(5, 33, residual));
             c.add(of(37, 192, residual));
             c.add(of(3, 128, residual));
-            c.add(of(21, 384, residual).noGradient());
+            for (int width : new int[] {64, 96, 256, 384})
+                c.add(of(21, width, residual).noGradient());
             c.add(of(3, 512, residual).noGradient());
             c.add(of(3, 1024, residual).noGradient());
             c.add(of(1576, 768, residual).benchmark());

@@ -12,11 +12,9 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.cortigan.cuda.SimulatedCuda;
-import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
 import org.cortigan.exec.Served;
-import org.cortigan.graph.DType;
 import org.cortigan.graph.Half;
 import org.cortigan.graph.Node;
 import org.cortigan.nn.Weights;
@@ -34,7 +32,6 @@ class VendorTrainingCudaTest {
         String folder = System.setProperty("cortigan.cuda.cache", cache.toString());
         try {
             for (String precision : List.of("fp32", "bf16", "tf32")) {
-                if (precision.equals("bf16") && !CpuDevice.best(1).supports(DType.BF16)) continue;
                 List<String> said = new ArrayList<>();
                 Recipe r = DeviceTrainingTest.recipe("train.precision=" + precision, "train.epochs=1");
                 try (Device d = Devices.open("cuda:0", 0, said::add);
