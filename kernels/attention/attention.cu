@@ -18,10 +18,10 @@
 // Versions:
 //   1  heads along y of the grid, at most 65,535 of them
 //   2  a head's blocks neighbours along x, otherwise the same work
-//   3  queries and keys of different number, each with addresses and strides of its own; registers as in 2 (123, 128
-//      and 174 with D 64). grad_few_queries: on sm_90a 126, 156 and 224 registers with D 32, 64 and 128; 64 KiB at 197
-//      keys of 64, three blocks a multiprocessor. Predictions with one query, as above: forward 20 to 25 us, backward
-//      40 to 50 us, not measured.
+//   3  queries and keys of different number, each with addresses and strides of its own: on sm_90a 124, 128 and 174
+//      registers with D 64 (123, 128 and 174 before), as many mma, and at most 4 % more instructions in all.
+//      grad_few_queries: 126, 156 and 224 registers with D 32, 64 and 128; 64 KiB at 197 keys of 64, three blocks a
+//      multiprocessor. Predictions with one query, as above: forward 20 to 25 us, backward 40 to 50 us, not measured.
 // attention_sm90.cu, implementation "wgmma", is preferred on request.
 #include "attention/attention_head.cuh"
 #include "attention/attention_sm90.cuh"
@@ -473,7 +473,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps) forward_any(AttentionArgs g, float scale) {
     CG_SHARED(float, shared);  // q, o [warp][2][D]
     const i64 parts = (g.Tq + kWarps - 1) / kWarps;
-    const Head head = head_of(g, quotient(blockIdx.x, parts));
+    const Head head = head_of(g, (int)quotient(blockIdx.x, parts));
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= g.Tq) return;
     const int lane = (int)threadIdx.x & 31, D = (int)g.D;
@@ -505,7 +505,7 @@ __global__ void __launch_bounds__(32 * kWarps) grad_any(AttentionGradArgs g, flo
     CG_SHARED(float, shared);  // [warp][4][D]: the row's q, dY, dQ; or its k, v, dK, dV
     const i64 rows = KEYS ? g.Tk : g.Tq, others = KEYS ? g.Tq : g.Tk, C = g.H * g.D;
     const i64 parts = (rows + kWarps - 1) / kWarps;
-    const Head head = head_of(g, quotient(blockIdx.x, parts));
+    const Head head = head_of(g, (int)quotient(blockIdx.x, parts));
     const i64 i = remainder(blockIdx.x, parts) * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
     const int lane = (int)threadIdx.x & 31, D = (int)g.D;

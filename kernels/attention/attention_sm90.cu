@@ -87,7 +87,7 @@ template <int N>
 __global__ void __launch_bounds__(kThreads, 3) forward_wgmma(AttentionArgs g, float scale2) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K [N][64], V [N16][64], Q [64][64]
     constexpr int N16 = (N + 15) / 16 * 16;
-    const Head head = head_of(g, blockIdx.x);
+    const Head head = head_of(g, (int)blockIdx.x);
     const int T = (int)g.Tk, C = (int)g.H * kD, q_stride = (int)g.q_stride, kv_stride = (int)g.kv_stride;
     const bf16* q = (const bf16*)g.q + head.q;
     const int lane = (int)threadIdx.x & 31, warp_row = (int)threadIdx.x / 32 * 16;
@@ -304,7 +304,7 @@ __device__ inline void last_rows(bf16* to0, bf16* to1, i64 stride, const bf16* t
 /// dQ (rows are queries), then dK and dV (rows are keys). The second half reads again what the first read, from L2.
 __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(AttentionGradArgs g, float scale) {
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
-    const Head head = head_of(g, blockIdx.x);
+    const Head head = head_of(g, (int)blockIdx.x);
     const int T = (int)g.Tk, C = (int)g.H * kD, q_stride = (int)g.q_stride, kv_stride = (int)g.kv_stride;
     const bf16 *q = (const bf16*)g.q + head.q, *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv,
                *y = (const bf16*)g.y + head.y, *dY = (const bf16*)g.dY + head.y;
