@@ -172,9 +172,7 @@ final class OwnKernels {
             for (int[] c : small ? new int[][] {{1, 8}, {8, 16}} : new int[][] {{1, 64}, {64, 128}, {128, 256}}) {
                 int length = n;
                 item(p, "conv1d " + c[0] + " to " + c[1] + pass, t, w -> {
-                    Value x = w.in(t, 2 * b * length * c[0]),
-                            k = w.in(t, c[1], c[0], 1, 9),
-                            be = w.in(DType.F32, c[1]);
+                    Value x = w.in(t, 2 * b * length * c[0]), k = w.in(t, c[1], c[0], 1, 9), be = w.in(DType.F32, c[1]);
                     Value y = Ops.groupedConv1d(x, 2 * b, List.of(length), List.of(k), List.of(be), null, 4);
                     w.out(y, List.of(x, k, be), back);
                 });
