@@ -208,6 +208,8 @@ void grouped_matmul_any(const GroupedMatmulArgs& g, Stream s) {
     else run<T, float>(g, s);
 }
 
+CG_SHARED_PRODUCTS(template)
+
 CG_CUDA(matmul, MatmulArgs)
 CG_CUDA(linear_grad, LinearGradArgs)
 #define CG_LIST(T)                                                                                    \

@@ -597,4 +597,17 @@ void run(std::vector<Job<typename C::T, Out>> jobs, void* scratch, Stream s) {
         });
 }
 
+/// Convolutions and grouped products share these, which kernels/matmul has: one symbol, one kernel.
+#define CG_SHARED_PRODUCTS(DECLARE)                                                             \
+    DECLARE void sliced::run<sliced::Tiles<bf16>::Wide, sliced::Form<true, true, true, true>>(  \
+        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                \
+    DECLARE void sliced::run<sliced::Tiles<bf16>::Half, sliced::Form<true, true, true, true>>(  \
+        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                \
+    DECLARE void sliced::run<sliced::Tiles<float>::Half, sliced::Form<true, true, true, true>>( \
+        std::vector<sliced::Job<float, sliced::SlicesOut<float>>>, void*, Stream);
+
 }  // namespace cg::cuda::sliced
+
+namespace cg::cuda {
+CG_SHARED_PRODUCTS(extern template)
+}  // namespace cg::cuda

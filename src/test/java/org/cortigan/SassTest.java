@@ -59,7 +59,9 @@ class SassTest {
         }
     }
 
-    /** The hot code of the kernels that memory bounds, and of attention. */
+    private static final String SLICED = "sliced::sliced_product<bf16, sliced::Config<bf16, ";
+
+    /** The hot code of the kernels that memory bounds, of attention and of sliced products. */
     private static final List<Budget> BUDGETS = List.of(
             // GELU, leaky ReLU, tanh; forward and backward. An element's bytes take as long as 27 and 41 instructions.
             new AtMost("activate<bf16, 0, false>", 8, 21),
@@ -89,8 +91,16 @@ class SassTest {
             // A lane has 8 C / 256 elements of a row: 8 for each of the template's vectors.
             new AtMost("normalise<bf16, 3>", 24, 23),
             new Loads("normalise<bf16, 3>", 16, 6),
-            new AtMost("normalise_grad<bf16, 3>", 24, 28),
-            new Loads("normalise_grad<bf16, 3>", 16, 6),
+            new AtMost("normalise_grad<bf16, 3, 32>", 24, 20),
+            // s, dY and dSum of a row, and gamma.
+            new Loads("normalise_grad<bf16, 3, 32>", 16, 15),
+            // Sums for biases: four rows in flight.
+            new Loads("sum_parts<bf16, 8>", 16, 4),
+            // 64 products of 16 x 8 x 16 a warp, as elements. A product takes 6 clocks of the tensor cores, an
+            // instruction one of issue.
+            new AtMost(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<true, true, true, true>", 64, 3.5),
+            new AtMost(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<false, false, true, true>", 64, 4.7),
+            new Loads(SLICED + "128, 128, 32, 2, 2, 1>", 16, 8),
             // p, m, v and the gradient.
             new Loads("adam_step", 16, 4),
             new Loads("square_sums", 16, 1),
