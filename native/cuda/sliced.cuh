@@ -571,6 +571,17 @@ i64 scratch(i64 n, E&& extent) {
     return bytes;
 }
 
+/// Sums the parts of the jobs that were split.
+template <class T, class Out>
+void sum_splits(const std::vector<Job<T, Out>>& jobs, Stream s) {
+    for_rows<kJobs>(
+        jobs.data(), (i64)jobs.size(),
+        [](const Job<T, Out>& j) { return j.splits > 1 ? ceil_div((i64)j.M * j.N, 32) : 0; },
+        [&](const Jobs<T, Out>& t, i64 blocks, i64) {
+            CG_LAUNCH((sum_parts<T, Out>), grid(blocks), dim3(32, 32), 0, s, t);
+        });
+}
+
 /// Launches the jobs; `scratch` has the bytes of scratch<C>().
 template <class C, class F, class Out>
 void run(std::vector<Job<typename C::T, Out>> jobs, void* scratch, Stream s) {
@@ -590,20 +601,18 @@ void run(std::vector<Job<typename C::T, Out>> jobs, void* scratch, Stream s) {
         [&](const Jobs<T, Out>& t, i64 blocks, i64) {
             CG_LAUNCH((sliced_product<T, C, F, Out>), grid(blocks), kThreads, C::kShared, s, t);
         });
-    for_rows<kJobs>(
-        jobs.data(), n, [](const J& j) { return j.splits > 1 ? ceil_div((i64)j.M * j.N, 32) : 0; },
-        [&](const Jobs<T, Out>& t, i64 blocks, i64) {
-            CG_LAUNCH((sum_parts<T, Out>), grid(blocks), dim3(32, 32), 0, s, t);
-        });
+    sum_splits(jobs, s);
 }
 
 /// Convolutions and grouped products share these, which kernels/matmul has: one symbol, one kernel.
-#define CG_SHARED_PRODUCTS(DECLARE)                                                             \
-    DECLARE void sliced::run<sliced::Tiles<bf16>::Wide, sliced::Form<true, true, true, true>>(  \
-        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                \
-    DECLARE void sliced::run<sliced::Tiles<bf16>::Half, sliced::Form<true, true, true, true>>(  \
-        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                \
-    DECLARE void sliced::run<sliced::Tiles<float>::Half, sliced::Form<true, true, true, true>>( \
+#define CG_SHARED_PRODUCTS(DECLARE)                                                                            \
+    DECLARE void sliced::sum_splits(const std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>&, Stream);   \
+    DECLARE void sliced::sum_splits(const std::vector<sliced::Job<float, sliced::SlicesOut<float>>>&, Stream); \
+    DECLARE void sliced::run<sliced::Tiles<bf16>::Wide, sliced::Form<true, true, true, true>>(                 \
+        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                               \
+    DECLARE void sliced::run<sliced::Tiles<bf16>::Half, sliced::Form<true, true, true, true>>(                 \
+        std::vector<sliced::Job<bf16, sliced::SlicesOut<bf16>>>, void*, Stream);                               \
+    DECLARE void sliced::run<sliced::Tiles<float>::Half, sliced::Form<true, true, true, true>>(                \
         std::vector<sliced::Job<float, sliced::SlicesOut<float>>>, void*, Stream);
 
 }  // namespace cg::cuda::sliced
