@@ -59,6 +59,21 @@ class SassTest {
         }
     }
 
+    /** Instructions of the loop that multiplies, for each of its products on tensor cores. */
+    private record AProduct(String kernel, double instructions) implements Budget {
+        @Override
+        public Optional<String> excess(Kernel k) {
+            double least = Double.POSITIVE_INFINITY;
+            for (Loop l : k.loops()) {
+                long products = l.own().stream().filter(Instruction::tensor).count();
+                if (products > 0) least = Math.min(least, (double) l.own().size() / products);
+            }
+            if (least <= instructions) return Optional.empty();
+            return Optional.of(String.format(
+                    Locale.ROOT, "%.1f instructions a tensor-core instruction, at most %.1f", least, instructions));
+        }
+    }
+
     private static final String SLICED = "sliced::sliced_product<bf16, sliced::Config<bf16, ";
 
     /** The hot code of the kernels that memory bounds, of attention and of sliced products. */
@@ -96,11 +111,9 @@ class SassTest {
             new Loads("normalise_grad<bf16, 3, 32>", 16, 15),
             // Sums for biases: four rows in flight.
             new Loads("sum_parts<bf16, 8>", 16, 4),
-            // 64 products of 16 x 8 x 16 a warp, as elements. A product takes 6 clocks of the tensor cores, an
-            // instruction one of issue.
-            new AtMost(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<true, true, true, true>", 64, 3.5),
-            new AtMost(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<false, false, true, true>", 64, 4.7),
-            new Loads(SLICED + "128, 128, 32, 2, 2, 1>", 16, 8),
+            // A product takes 6 clocks of the tensor cores, an instruction one of issue.
+            new AProduct(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<true, true, true, true>", 3.5),
+            new AProduct(SLICED + "128, 128, 32, 2, 2, 1>, sliced::Form<false, false, true, true>", 4.7),
             // p, m, v and the gradient.
             new Loads("adam_step", 16, 4),
             new Loads("square_sums", 16, 1),
@@ -290,6 +303,9 @@ class SassTest {
         assertEquals(
                 List.of("no kernel has the name of Loads[kernel=other, bytes=16, atLeast=1]"),
                 excesses(List.of(new Loads("other", 16, 1)), k));
+        assertEquals(
+                List.of("kernel of made.cu: 3.0 instructions a tensor-core instruction, at most 2.9"),
+                excesses(List.of(new AProduct("kernel", 2.9), new AProduct("kernel", 3)), k));
         assertEquals(List.of("kernel of made.cu: local memory: STL [R1], R4 at 0x70"), locals(k));
         assertEquals(List.of(), DIVISION.in(k.get(0)));
         assertEquals(
