@@ -219,7 +219,7 @@ class CudnnCudaTest extends VendorCudaTest {
             convolve(d, OVER_VERTICES, true, true, DType.F32, 64, served);
         }
         assertTrue(Files.notExists(cache.resolve("algorithms.json")));
-        assertEquals(Collections.nCopies(3, Served.byDesign("1-D convolution")), served);
+        assertEquals(Collections.nCopies(3, new Served(Served.OWN, "slices", "1-D convolution", false)), served);
     }
 
     /** Lets a cuDNN call fail once (another candidate computes y) or three times (no candidate is left). */
@@ -251,8 +251,11 @@ class CudnnCudaTest extends VendorCudaTest {
                         served.toString());
             else
                 assertEquals(
-                        Served.refused(
-                                "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)"),
+                        new Served(
+                                Served.OWN,
+                                "any",
+                                "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)",
+                                true),
                         served.get(0));
             for (int i = 1; i < 3; i++) assertTrue(served.get(i).by().equals("cuDNN"), served.toString());
         }
