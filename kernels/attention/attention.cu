@@ -22,6 +22,8 @@
 //      registers with D 64 (123, 128 and 174 before), as many mma, and at most 4 % more instructions in all.
 //      grad_few_queries: 126, 156 and 224 registers with D 32, 64 and 128; 64 KiB at 197 keys of 64, three blocks a
 //      multiprocessor. Predictions with one query, as above: forward 20 to 25 us, backward 40 to 50 us, not measured.
+// Tried: grad_keys with D 64 at two blocks a multiprocessor. 128 registers spill 60 bytes with tiles of 16 queries and
+// 208 with 32. More would not help: ldmatrix alone takes 126 us in both kernels (attention_sm90.cu).
 // attention_sm90.cu, implementation "wgmma", is preferred on request.
 #include "attention/attention_head.cuh"
 #include "attention/attention_sm90.cuh"
@@ -86,6 +88,18 @@ __device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first
         const bool ok = first + r < T;
         copy_async(to + r * (D + 8) + c, ok ? x + (i64)(first + r) * stride + c : x, ok);
     }
+}
+
+/// Brings rows first .. first + n of K and V to shared memory, once the block has read the rows before them.
+template <int D>
+__device__ inline void stage_keys(bf16* sk, bf16* sv, const bf16* k, const bf16* v, int stride, int first, int n,
+                                  int T) {
+    if (first > 0) __syncthreads();
+    stage_rows<D>(sk, k, stride, first, n, T);
+    stage_rows<D>(sv, v, stride, first, n, T);
+    copy_commit();
+    copy_wait<0>();
+    __syncthreads();
 }
 
 /// c[N / 8] += a b^T, b being N rows of D in shared memory: the scores or dP.
@@ -162,12 +176,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
     float o[D / 8][4], m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
     zero(o);
     for (int first = 0; first < Tk; first += stage) {
-        if (first > 0) __syncthreads();
-        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
-        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
-        copy_commit();
-        copy_wait<0>();
-        __syncthreads();
+        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
         if (row >= Tq) continue;  // this warp still takes part in copies and barriers
         tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
@@ -275,12 +284,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
     float dq[D / 8][4];
     zero(dq);
     for (int first = 0; first < Tk; first += stage) {
-        if (first > 0) __syncthreads();
-        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
-        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
-        copy_commit();
-        copy_wait<0>();
-        __syncthreads();
+        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
         if (row >= Tq) continue;
         tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
@@ -382,12 +386,7 @@ __global__ void __launch_bounds__(32 * kFewWarps, D < 128 ? 3 : 1)
     float dq[D / 8][4];
     zero(dq);
     for (int first = 0; first < Tk; first += stage) {
-        if (first > 0) __syncthreads();
-        stage_rows<D>(sk, k, kv_stride, first, stage, Tk);
-        stage_rows<D>(sv, v, kv_stride, first, stage, Tk);
-        copy_commit();
-        copy_wait<0>();
-        __syncthreads();
+        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
 #pragma unroll 1
         for (int at = warp * 16; at < stage && first + at < Tk; at += kFewWarps * 16) {
             const bf16 *tk = sk + at * (D + 8), *tv = sv + at * (D + 8);

@@ -25,12 +25,15 @@
 // 197 rows are three tiles and 5 rows. Backward computes these 5 with mma.sync, columns divided among the warps: a
 // single warp would hold its tensor core as long as a tile holds all four. Forward makes them a fourth tile, because
 // memory takes longer anyway.
-// Predictions, of attention.cu too: forward 42 to 48 us against 55 to 65, backward 85 to 100 against 140 to 170
-// (goals 44 and 90).
-// Versions, judged by SASS alone: a wait after every pair of products; now dP and dV in flight beside the exponentials
-// and dS, at 168 registers (ptxas moves three quarters of dQ's exponentials behind the wait for dP: nothing ties them
-// to an earlier product). P beside 200 scores does not fit 128 registers (four blocks a multiprocessor); A from
-// registers, or one accumulator of 200 or two of 104 columns, spilled at 168.
+// Predictions, of attention.cu too, not measured: forward 42 to 48 us against 55 to 65, backward 80 to 95 against 140
+// to 170 (goals 44 and 90).
+//
+// Versions of the backward pass, judged by SASS alone:
+//   1. A wait after every pair of products: 161 registers, predicted 85 to 100 us.
+//   2. dP and dV in flight beside the exponentials and dS: 168 registers. ptxas moves most of dQ's exponentials
+//      behind the wait for dP, because nothing ties them to an earlier product.
+// Tried: P beside 200 scores does not fit 128 registers (four blocks a multiprocessor). A from registers, or one
+// accumulator of 200 or two of 104 columns, spilled at 168.
 #include "attention_sm90.cuh"
 
 #include "attention_head.cuh"

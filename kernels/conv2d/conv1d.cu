@@ -19,7 +19,7 @@
 // Both passes of a step: 1.2 ms. Prediction, not measured: 2.4 ms, with products at 350 TFLOP/s (mma.sync reaches about
 // 0.62 of the tensor cores' rate, and the loop keeps them busy three quarters of the time) and the first layer at 0.7
 // of the bandwidth. SASS on sm_90a, tile 128 x 128, 32 of k: 206 instructions a warp with 64 HMMA, 16 LDSM and 8 LDGSTS
-// (by w 297), no division, at most 242 registers, so two blocks a multiprocessor.
+// (by w 288), no division, at most 248 registers, so two blocks a multiprocessor.
 //
 // Versions:
 //   1. native/cuda/gemm.cuh: a division for every element, 2-byte loads, all taps by x (150 to 230 ms predicted).

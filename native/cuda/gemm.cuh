@@ -16,8 +16,11 @@
 
 #include "device.cuh"
 #include "mma.cuh"
+#include "split.cuh"
 
 namespace cg::cuda::gemm {
+
+using split::Extent;
 
 constexpr int kM = 64, kN = 64, kThreads = 128;
 
@@ -257,49 +260,29 @@ __global__ void __launch_bounds__(256) sum_jobs(const Jobs<J> __grid_constant__ 
     sum_split(j.y, j.p, (i64)part * 256 + threadIdx.x);
 }
 
-struct Extent {
-    i64 M, N, K;
-    i64 tiles() const { return ceil_div(M, kM) * ceil_div(N, kN); }
-};
-/// The number of parts along k for each of n problems.
-template <class E>
-std::vector<i64> group_splits(i64 n, E&& extent) {
-    i64 work = 0;
-    for (i64 i = 0; i < n; i++) work += extent(i).tiles() * extent(i).K;
-    i64 share = ceil_div(work, kBlocks);
-    if (share < 256) share = 256;
-    std::vector<i64> s;
-    for (i64 i = 0; i < n; i++) {
-        const i64 parts = ceil_div(extent(i).K, share);
-        s.push_back(parts < 64 ? parts : 64);
-    }
-    return s;
-}
+/// A wave's worth of parts.
+constexpr split::Rule kSplit = {kM, kN, kBlocks, 256, 64};
+
 template <class E>
 i64 group_scratch(i64 n, E&& extent) {
-    const std::vector<i64> splits = group_splits(n, extent);
-    i64 bytes = 0;
-    for (i64 i = 0; i < n; i++)
-        if (splits[i] > 1) bytes += align_up(splits[i] * extent(i).M * extent(i).N * 4, 256);
-    return bytes;
+    return split::scratch(kSplit, n, extent);
 }
 
 /// Launches n products. job(i) gives a problem's operands, result, bias and scale; `scratch` has group_scratch() bytes.
 template <class T, class E, class F>
 void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
     using J = decltype(job(0));
-    const std::vector<i64> splits = group_splits(n, extent);
     std::vector<J> jobs;
-    char* at = (char*)scratch;
     for (i64 i = 0; i < n; i++) {
         J j = job(i);
         const Extent e = extent(i);
-        j.p.M = e.M, j.p.N = e.N, j.p.K = e.K, j.p.splits = splits[i], j.p.part = (float*)at;
-        if (splits[i] > 1) at += align_up(splits[i] * e.M * e.N * 4, 256);
+        j.p.M = e.M, j.p.N = e.N, j.p.K = e.K;
         jobs.push_back(j);
     }
+    split::place(kSplit, n, [&](i64 i) -> Problem& { return jobs[i].p; }, scratch);
     for_rows<kJobs>(
-        jobs.data(), n, [](const J& j) { return Extent{j.p.M, j.p.N, j.p.K}.tiles() * j.p.splits; },
+        jobs.data(), n,
+        [](const J& j) { return split::tiles(kSplit, split::Extent{j.p.M, j.p.N, j.p.K}) * j.p.splits; },
         [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((products<T, J>), grid(blocks), kThreads, 0, s, t); });
     for_rows<kJobs>(
         jobs.data(), n, [](const J& j) { return j.p.splits > 1 ? ceil_div(j.p.M * j.p.N, 256) : 0; },

@@ -14,13 +14,18 @@
 // Many problems (the regions' discriminators) share one grid. A problem with few tiles and a long k is split along k;
 // the parts go to scratch and are summed in order, so the result is the same every time.
 //
+// 2 M N K FLOPs. A tile reads its rows of a and b once: M K N / BN elements of a (through L1, where windows overlap)
+// and M K N / BM of b; y is written once.
+//
 // Floor of 128 x 128 x 32 in bf16 on a multiprocessor of Hopper: 256 HMMA of 4,096 FLOPs, 256 clocks at the tensor
 // cores' full rate and 413 at the 0.62 of it that mma.sync reaches; shared memory 32 KiB read by LDSM and 16 KiB
 // written, 384 clocks of 128 bytes; 206 instructions a warp, 206 issue slots. So mma.sync sets the pace, at about 580
 // TFLOP/s, and shared memory is close behind. Prediction, not measured: 350. In float 256 of the 333 instructions for
 // four k are FMA; prediction, not measured: 40 of 67 TFLOP/s.
 //
-// Versions: only this one.
+// Versions: 1, bf16 only; 2, float too.
+// Tried, judged by SASS: a division for every element of y instead of every row, 13,528 instructions instead of 6,728
+// in all; float unrolled along k, 255 registers and 52 bytes spilled instead of 168 registers.
 #pragma once
 
 #include <algorithm>
@@ -28,12 +33,17 @@
 
 #include "device.cuh"
 #include "mma.cuh"
+#include "split.cuh"
 
 namespace cg::cuda::sliced {
+
+using split::Extent;
 
 constexpr int kThreads = 128;
 /// Images, lengths and numbers of rows are below this, so that offsets and their sums with k fit 32 bits.
 constexpr i64 kMost = 1 << 30;
+/// An offset that is in no image, whatever is added.
+constexpr int kNowhere = -(1 << 30);
 
 /// Rows of `length` elements. Row i is slice i % count of image i / count, and begins at offset first + i % count *
 /// step in it.
@@ -66,7 +76,7 @@ struct SlicesOut {
     /// Row m, or a row that has no element.
     __device__ Row row(int m, bool in) const {
         const int i = m / count;
-        return {p + (i64)i * image, in ? first + (m - i * count) * step : -(1 << 30)};
+        return {p + (i64)i * image, in ? first + (m - i * count) * step : kNowhere};
     }
     __device__ bool has(const Row& r, int n) const { return (unsigned)(r.at + n) < (unsigned)image; }
     __device__ Y* at(const Row& r, int n) const { return r.image + r.at + n; }
@@ -77,10 +87,6 @@ template <class Y>
 SlicesOut<Y> matrix_out(void* p, i64 rows, i64 length) {
     return {(Y*)p, (int)(rows * length), (int)rows, (int)length, 0};
 }
-
-struct Extent {
-    i64 M, N, K;
-};
 
 /// One product. Columns from `late` on have zeros in b before k = skip.
 template <class T, class Out>
@@ -140,111 +146,99 @@ __device__ inline int4 gather(const T* image, int elements, int i, int left) {
     return {(int)w[0], (int)w[1], (int)w[2], (int)w[3]};
 }
 
-/// Brings an operand's tiles to shared memory. fetch() begins to read the stage that starts at k0, deposit() ends it;
-/// between them a product hides the latency of chunks that are gathered.
+/// The chunks of an operand's tile that a thread brings to shared memory. fetch() of a loader begins to read the stage
+/// that starts at k0, deposit() ends it; between them a product hides the latency of chunks that are gathered.
+template <class C, int WIDTH, bool ALONG_K, bool CHUNKS>
+struct Chunks {
+    using E = typename C::T;
+    using T = Tile<E, WIDTH, C::BK, ALONG_K>;
+    static constexpr int kStep = kThreads / T::kChunks, kPasses = (T::kRows + kStep - 1) / kStep;
+    int elements, row, chunk;  // of an image; of the thread's first chunk
+    int4 held[CHUNKS ? 1 : kPasses];
+
+    __device__ explicit Chunks(const Slices<E>& s)
+        : elements(s.image), row((int)threadIdx.x / T::kChunks), chunk((int)threadIdx.x % T::kChunks) {}
+    /// Calls f(pass) for every chunk of the thread.
+    template <class F>
+    __device__ void each(F&& f) const {
+#pragma unroll
+        for (int p = 0; p < kPasses; p++) {
+            if (T::kRows % kStep && row + p * kStep >= T::kRows) break;
+            f(p);
+        }
+    }
+    /// Reads the chunk of a pass, from element i of an image on, of which `left` are in the operand.
+    __device__ void read(unsigned char* stage, int p, const E* image, int i, int left) {
+        if constexpr (CHUNKS) {
+            const bool ok = left > 0 && (unsigned)i < (unsigned)elements;
+            copy_async<true>(stage + T::offset(row + p * kStep, chunk), image + (ok ? i : 0), ok);
+        } else {
+            held[p] = gather(image, elements, i, left);
+        }
+    }
+    __device__ void deposit(unsigned char* stage) const {
+        if constexpr (!CHUNKS) each([&](int p) { *(int4*)(stage + T::offset(row + p * kStep, chunk)) = held[p]; });
+    }
+};
+
 template <class C, int WIDTH, bool ALONG_K, bool CHUNKS>
 struct Loader;
 
 /// k runs along the slices, so a thread has the same rows in every stage.
 template <class C, int WIDTH, bool CHUNKS>
-struct Loader<C, WIDTH, true, CHUNKS> {
+struct Loader<C, WIDTH, true, CHUNKS> : Chunks<C, WIDTH, true, CHUNKS> {
+    using Base = Chunks<C, WIDTH, true, CHUNKS>;
     using E = typename C::T;
-    using T = Tile<E, WIDTH, C::BK, true>;
-    static constexpr int kStep = kThreads / T::kChunks, kPasses = (T::kRows + kStep - 1) / kStep;
-    const E* image[kPasses];
-    int from[kPasses];
-    int elements, row, chunk;
-    int4 held[CHUNKS ? 1 : kPasses];
+    const E* image[Base::kPasses];
+    int from[Base::kPasses];
 
-    /// @param rows of the whole operand, @param i0 first row of the tile
-    __device__ Loader(const Slices<E>& s, int rows, int i0, int)
-        : elements(s.image), row((int)threadIdx.x / T::kChunks), chunk((int)threadIdx.x % T::kChunks) {
+    /// Rows from i0 on, of `rows` in all.
+    __device__ Loader(const Slices<E>& s, int rows, int i0, int) : Base(s) {
 #pragma unroll
-        for (int p = 0; p < kPasses; p++) {
-            const int i = i0 + row + p * kStep, b = i / s.count;
+        for (int p = 0; p < Base::kPasses; p++) {
+            const int i = i0 + this->row + p * Base::kStep, b = i / s.count;
             const bool in = i < rows;
             image[p] = s.p + (in ? (i64)b * s.image : 0);
-            from[p] = in ? s.first + (i - b * s.count) * s.step : -(1 << 30);
+            from[p] = in ? s.first + (i - b * s.count) * s.step : kNowhere;
         }
     }
     __device__ void fetch(unsigned char* stage, int k0, int k_end) {
-        const int k = k0 + chunk * kVec<E>;
-#pragma unroll
-        for (int p = 0; p < kPasses; p++) {
-            if (T::kRows % kStep && row + p * kStep >= T::kRows) break;
-            const int i = from[p] + k;
-            if constexpr (CHUNKS) {
-                const bool ok = k < k_end && (unsigned)i < (unsigned)elements;
-                copy_async<true>(stage + T::offset(row + p * kStep, chunk), image[p] + (ok ? i : 0), ok);
-            } else {
-                held[p] = gather(image[p], elements, i, k_end - k);
-            }
-        }
-    }
-    __device__ void deposit(unsigned char* stage) const {
-        if constexpr (!CHUNKS) {
-#pragma unroll
-            for (int p = 0; p < kPasses; p++) {
-                if (T::kRows % kStep && row + p * kStep >= T::kRows) break;
-                *(int4*)(stage + T::offset(row + p * kStep, chunk)) = held[p];
-            }
-        }
+        const int k = k0 + this->chunk * kVec<E>;
+        this->each([&](int p) { this->read(stage, p, image[p], from[p] + k, k_end - k); });
     }
 };
 
 /// k is the number of the slice, so a thread's slices move on from stage to stage.
 template <class C, int WIDTH, bool CHUNKS>
-struct Loader<C, WIDTH, false, CHUNKS> {
+struct Loader<C, WIDTH, false, CHUNKS> : Chunks<C, WIDTH, false, CHUNKS> {
+    using Base = Chunks<C, WIDTH, false, CHUNKS>;
     using E = typename C::T;
-    using T = Tile<E, WIDTH, C::BK, false>;
-    static constexpr int kStep = kThreads / T::kChunks, kPasses = (T::kRows + kStep - 1) / kStep;
-    const E* image[kPasses];
-    int slice[kPasses];
-    int elements, count, step, at, left, row, chunk;
+    const E* image[Base::kPasses];
+    int slice[Base::kPasses];
+    int count, step, at, left;
     int images_on, slices_on;  // from one stage to the next
-    int4 held[CHUNKS ? 1 : kPasses];
 
-    __device__ Loader(const Slices<E>& s, int, int i0, int k0)
-        : elements(s.image),
-          count(s.count),
-          step(s.step),
-          row((int)threadIdx.x / T::kChunks),
-          chunk((int)threadIdx.x % T::kChunks) {
-        at = s.first + i0 + chunk * kVec<E>;
-        left = s.length - i0 - chunk * kVec<E>;
+    /// Elements of the slices from i0 on.
+    __device__ Loader(const Slices<E>& s, int, int i0, int k0) : Base(s), count(s.count), step(s.step) {
+        at = s.first + i0 + this->chunk * kVec<E>;
+        left = s.length - i0 - this->chunk * kVec<E>;
         images_on = C::BK / s.count;
         slices_on = C::BK - images_on * s.count;
 #pragma unroll
-        for (int p = 0; p < kPasses; p++) {
-            const int k = k0 + row + p * kStep, b = k / s.count;
+        for (int p = 0; p < Base::kPasses; p++) {
+            const int k = k0 + this->row + p * Base::kStep, b = k / s.count;
             image[p] = s.p + (i64)b * s.image;
             slice[p] = k - b * s.count;
         }
     }
     __device__ void fetch(unsigned char* stage, int k0, int k_end) {
-#pragma unroll
-        for (int p = 0; p < kPasses; p++) {
-            if (T::kRows % kStep && row + p * kStep >= T::kRows) break;
-            const int i = at + slice[p] * step, here = k0 + row + p * kStep < k_end ? left : 0;
-            if constexpr (CHUNKS) {
-                const bool ok = here > 0 && (unsigned)i < (unsigned)elements;
-                copy_async<true>(stage + T::offset(row + p * kStep, chunk), ok ? image[p] + i : image[0], ok);
-            } else {
-                held[p] = gather(image[p], elements, i, here);
-            }
+        this->each([&](int p) {
+            const int here = k0 + this->row + p * Base::kStep < k_end ? left : 0;
+            this->read(stage, p, image[p], at + slice[p] * step, here);
             slice[p] += slices_on;
-            image[p] += (i64)images_on * elements;
-            if (slice[p] >= count) slice[p] -= count, image[p] += elements;
-        }
-    }
-    __device__ void deposit(unsigned char* stage) const {
-        if constexpr (!CHUNKS) {
-#pragma unroll
-            for (int p = 0; p < kPasses; p++) {
-                if (T::kRows % kStep && row + p * kStep >= T::kRows) break;
-                *(int4*)(stage + T::offset(row + p * kStep, chunk)) = held[p];
-            }
-        }
+            image[p] += (i64)images_on * this->elements;
+            if (slice[p] >= count) slice[p] -= count, image[p] += this->elements;
+        });
     }
 };
 
@@ -364,7 +358,7 @@ struct Floats {
     static __device__ void read(float (&v)[COUNT][4], const unsigned char* tile, int at, int k) {
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
-            // Chunk i % 4 of a group of four rows is row i's where k runs along, else the group's at k + i % 4.
+            // A chunk has four k of row i where k runs along, else four rows at one k.
             float x[4];
             const int row = ALONG_K ? index(at, i) : k + i % 4, chunk = ALONG_K ? k / 4 : at + PLACES * (i / 4);
             load_vec((const float*)(tile + T::offset(row, chunk)), x);
@@ -546,29 +540,13 @@ struct Tiles<float> {
     using Quarter = Half;
 };
 
+/// Parts of k that fill two waves. Less than 1,024 of k does not pay for a part's way through scratch.
 template <class C>
-i64 tiles(i64 M, i64 N) {
-    return ceil_div(M, C::BM) * ceil_div(N, C::BN);
-}
+constexpr split::Rule kSplit = {C::BM, C::BN, 2 * kBlocks, 1024, 512};
 
-/// The parts of k for each of n problems: no block gets more than an equal share of the work of two waves, nor less
-/// than what a part's way through scratch costs.
-template <class C, class E>
-std::vector<int> parts(i64 n, E&& extent) {
-    i64 work = 0;
-    for (i64 i = 0; i < n; i++) work += tiles<C>(extent(i).M, extent(i).N) * extent(i).K;
-    const i64 share = std::max<i64>(ceil_div(work, 2 * kBlocks), 1024);
-    std::vector<int> s;
-    for (i64 i = 0; i < n; i++) s.push_back((int)std::min<i64>(std::max<i64>(ceil_div(extent(i).K, share), 1), 512));
-    return s;
-}
 template <class C, class E>
 i64 scratch(i64 n, E&& extent) {
-    const std::vector<int> s = parts<C>(n, extent);
-    i64 bytes = 0;
-    for (i64 i = 0; i < n; i++)
-        if (s[i] > 1) bytes += align_up(s[i] * extent(i).M * extent(i).N * 4, 256);
-    return bytes;
+    return split::scratch(kSplit<C>, n, extent);
 }
 
 /// Sums the parts of the jobs that were split.
@@ -588,16 +566,9 @@ void run(std::vector<Job<typename C::T, Out>> jobs, void* scratch, Stream s) {
     using T = typename C::T;
     using J = Job<T, Out>;
     const i64 n = (i64)jobs.size();
-    const std::vector<int> splits = parts<C>(n, [&](i64 i) { return Extent{jobs[i].M, jobs[i].N, jobs[i].K}; });
-    char* at = (char*)scratch;
-    for (i64 i = 0; i < n; i++) {
-        J& j = jobs[i];
-        j.splits = splits[i];
-        j.part = (float*)at;
-        if (splits[i] > 1) at += align_up((i64)splits[i] * j.M * j.N * 4, 256);
-    }
+    split::place(kSplit<C>, n, [&](i64 i) -> J& { return jobs[i]; }, scratch);
     for_rows<kJobs>(
-        jobs.data(), n, [](const J& j) { return tiles<C>(j.M, j.N) * j.splits; },
+        jobs.data(), n, [](const J& j) { return split::tiles(kSplit<C>, split::Extent{j.M, j.N, j.K}) * j.splits; },
         [&](const Jobs<T, Out>& t, i64 blocks, i64) {
             CG_LAUNCH((sliced_product<T, C, F, Out>), grid(blocks), kThreads, C::kShared, s, t);
         });

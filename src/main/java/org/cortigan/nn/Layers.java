@@ -196,6 +196,7 @@ public final class Layers {
 
     /** Tokens of an encoder's blocks that its caller reads. */
     public enum Tokens {
+        /** All tokens. */
         ALL,
         /** The first token, which the last block then computes alone: the other tokens only give it keys and values. */
         CLASS

@@ -198,7 +198,12 @@ public final class Weights {
         return current(copy ? copyName(prefix + name) : prefix + name);
     }
 
-    /** The bias of a linear layer, and its bf16 copy, which is null unless products compute in bf16. */
+    /**
+     * The bias of a linear layer.
+     *
+     * @param value f32 [out]
+     * @param copy the same rounded to bf16, or null unless products compute in bf16
+     */
     public record Bias(Value value, @Nullable Value copy) {
         /** Consecutive parts of the given extents. */
         List<Bias> split(int... extents) {
@@ -211,7 +216,7 @@ public final class Weights {
         }
     }
 
-    /** The bias of a linear layer, without weight decay. */
+    /** The bias [n] of a linear layer, without weight decay. */
     public Bias bias(String name, Init init, int n) {
         boolean copy = net.compute == DType.BF16;
         String full = prefix + name;
