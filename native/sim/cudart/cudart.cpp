@@ -2,11 +2,14 @@
 // A CUDA runtime on CPU memory, for tests of the code that calls CUDA: the functions that org.cortigan.cuda uses, under
 // the real library's name and version. Not shipped.
 //   - Each stream is a queue that runs only when a call waits for it. That exposes a host that reads or changes memory
-//     too early, and a stream that fails to wait for another.
-//   - Captured graphs replay their launches.
+//     too early, and a stream that fails to wait for another. Other streams run as late as they may, or as early
+//     (EARLY).
+//   - A stream that waits for an event of a capture joins the capture, which cannot end before all its streams have
+//     met again. Replays of the graph run the other streams' part as late as they may and as early as they may, in
+//     turn.
 //   - The clock of events counts tasks, a microsecond each, so that no measurement depends on the machine.
 //   - Errors on demand: once, or for ever (`sticky`), as on a GPU after a kernel's fault. Code -1 makes a call never
-//     return.
+//     return, code -2 makes it succeed without doing anything.
 //   - A call that a GPU refuses during capture is refused, and it ends the capture.
 //
 // A test controls it through a shared page, the file named by CG_CUDART_PAGE, which also has counts of open resources.
@@ -65,6 +68,7 @@ struct Page {
     int64_t& after;     // ... `call` returns after this many successful calls; counts down
     int64_t& major;     // architecture
     int64_t& sticky;    // 1: all later calls of the process return the error too
+    int64_t& early;     // 1: all streams run before the one that a call waits for
     int64_t& used;      // bytes in use
     int64_t* live[6];   // open resources, by kind
     int64_t* made[2];   // allocations so far
@@ -81,6 +85,7 @@ struct Page {
           after(find(f, "GOOD_CALLS_BEFORE", of_test)),
           major(find(f, "ARCHITECTURE", of_test)),
           sticky(find(f, "STICKY", of_test)),
+          early(find(f, "EARLY", of_test)),
           used(find(f, "USED_BYTES", of_test)),
           launches(find(f, "GRAPH_LAUNCHES", of_test)),
           kernels(find(f, "KERNELS", of_test)),
@@ -111,7 +116,8 @@ Page* page() {
 }
 
 constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kCaptureUnsupported = 900,
-              kCaptureInvalidated = 901;
+              kCaptureInvalidated = 901, kCaptureUnjoined = 904, kCaptureIsolation = 905, kCapturedEvent = 907;
+constexpr int kHang = -1, kSkip = -2;  // instead of an error
 
 int dead = 0;  // the error that every later call of this process gives
 
@@ -122,14 +128,14 @@ int fault(const char* call) {
     if (p->after-- > 0) return kOk;
     const int e = (int)p->code;
     p->code = 0;
-    if (e < 0)
+    if (e == kHang)
         for (;;) pause();
     if (p->sticky) dead = e;
     return e;
 }
 #define FAULT(name)                                    \
     std::lock_guard<std::recursive_mutex> lock(mutex); \
-    if (int e_ = fault(#name)) return e_
+    if (int e_ = fault(#name)) return e_ == kSkip ? kOk : e_
 
 /// For calls that free a resource: they free it even if they return an error, which is that of earlier work.
 #define LATE_FAULT(name)                               \
@@ -139,12 +145,69 @@ int fault(const char* call) {
 std::recursive_mutex mutex;
 
 using Work = std::function<void()>;
+using Nodes = std::set<size_t>;  // numbers of a graph's nodes
 struct Graph {
-    std::vector<Work> work;
+    struct Node {
+        Work work;
+        Nodes after;
+        bool aside;  // recorded on another stream than the one that began the capture
+    };
+    std::vector<Node> nodes;
+    bool aside_first = false;  // in the next replay
+
+    /// Runs all nodes: those aside as late as they may, in every other replay as early as they may.
+    void replay() {
+        std::vector<bool> done(nodes.size());
+        for (size_t n = 0; n < nodes.size(); n++) {
+            const size_t next = ready(done);
+            nodes[next].work();
+            done[next] = true;
+        }
+        aside_first = !aside_first;
+    }
+    /// The node that runs next.
+    size_t ready(const std::vector<bool>& done) const {
+        size_t other = nodes.size();
+        for (size_t i = 0; i < nodes.size(); i++) {
+            bool may = !done[i];
+            for (size_t p : nodes[i].after) may = may && done[p];
+            if (may && nodes[i].aside == aside_first) return i;
+            if (may && other == nodes.size()) other = i;
+        }
+        return other;
+    }
+};
+/// Launches that are being recorded, on one stream or several.
+struct Capture {
+    Graph graph;
+    std::thread::id recorder;  // the thread whose calls the recording restricts (cudaStreamCaptureModeThreadLocal)
+    bool spoilt = false;       // a call that capture forbids has ended the recording
+    bool ended = false;
+
+    /// Whether all nodes up to `from` are among the predecessors of `to`.
+    bool reaches(const Nodes& to, const Nodes& from) const {
+        Nodes seen;
+        std::vector<size_t> open(to.begin(), to.end());
+        while (!open.empty()) {
+            const size_t n = open.back();
+            open.pop_back();
+            if (seen.insert(n).second)
+                open.insert(open.end(), graph.nodes[n].after.begin(), graph.nodes[n].after.end());
+        }
+        for (size_t n : from)
+            if (!seen.count(n)) return false;
+        return true;
+    }
+};
+/// Where a stream stands in a capture; without one, in none.
+struct Place {
+    std::shared_ptr<Capture> in;
+    Nodes after;  // the next node runs after these
 };
 struct Event {
     double ms = -1;
     int64_t asked = 0, done = 0;  // number of records queued and executed
+    Place place;                  // of the last record, if a capturing stream made it
 };
 struct Task {
     Work work;
@@ -153,9 +216,8 @@ struct Task {
 };
 struct Stream {
     std::deque<Task> queue;
-    std::unique_ptr<Graph> recording;
-    std::thread::id recorder;  // the thread whose calls the recording restricts (cudaStreamCaptureModeThreadLocal)
-    bool spoilt = false;       // a call that capture forbids has ended the recording
+    Place capture;
+    bool origin = false;  // began the capture
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
@@ -176,13 +238,16 @@ bool advance(Stream* s) {
     }
     return true;
 }
-/// Runs all tasks of a stream, and of other streams only those that it waits for.
+bool advance_another(Stream* s) {
+    bool any = false;
+    for (Stream* o : streams) any = any || (o != s && advance(o));
+    return any;
+}
+/// Runs all tasks of a stream, and of other streams only those that it waits for, or all that can run earlier.
 void work_off(Stream* s) {
     while (!s->queue.empty()) {
-        if (advance(s)) continue;
-        bool any = false;
-        for (Stream* o : streams) any = any || (o != s && advance(o));
-        if (!any) std::abort();  // streams that wait for each other
+        if (page()->early && advance_another(s)) continue;
+        if (!advance(s) && !advance_another(s)) std::abort();  // streams that wait for each other
     }
 }
 void work_off_all() {
@@ -191,8 +256,12 @@ void work_off_all() {
 int ask(void* stream, Work w) {
     auto* s = (Stream*)stream;
     if (!streams.count(s)) return kInvalid;
-    if (s->recording) s->recording->work.push_back(std::move(w));
-    else s->queue.push_back({std::move(w)});
+    if (Capture* c = s->capture.in.get()) {
+        c->graph.nodes.push_back({std::move(w), s->capture.after, !s->origin});
+        s->capture.after = {c->graph.nodes.size() - 1};
+    } else {
+        s->queue.push_back({std::move(w)});
+    }
     return kOk;
 }
 int take_broken() {
@@ -204,7 +273,7 @@ int take_broken() {
 bool spoils() {
     bool any = false;
     for (Stream* s : streams)
-        if (s->recording && s->recorder == std::this_thread::get_id()) any = s->spoilt = true;
+        if (s->capture.in && s->capture.in->recorder == std::this_thread::get_id()) any = s->capture.in->spoilt = true;
     return any;
 }
 /// For calls that allocate, free or wait.
@@ -266,6 +335,9 @@ CG_CUDART const char* cudaGetErrorName(int e) {
         case 719: return "cudaErrorLaunchFailure";
         case 900: return "cudaErrorStreamCaptureUnsupported";
         case 901: return "cudaErrorStreamCaptureInvalidated";
+        case 904: return "cudaErrorStreamCaptureUnjoined";
+        case 905: return "cudaErrorStreamCaptureIsolation";
+        case 907: return "cudaErrorCapturedEvent";
         default: return "cudaErrorUnknown";
     }
 }
@@ -383,19 +455,30 @@ CG_CUDART int cudaStreamSynchronize(void* s) {
 }
 CG_CUDART int cudaStreamBeginCapture(void* s, int) {
     FAULT(cudaStreamBeginCapture);
-    ((Stream*)s)->recording = std::make_unique<Graph>();
-    ((Stream*)s)->recorder = std::this_thread::get_id();
-    ((Stream*)s)->spoilt = false;
+    auto* stream = (Stream*)s;
+    stream->capture = {std::make_shared<Capture>(), {}};
+    stream->capture.in->recorder = std::this_thread::get_id();
+    stream->origin = true;
     return kOk;
 }
 CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
     auto* stream = (Stream*)s;
     *graph = nullptr;
-    if (!stream->recording) return kInvalid;
-    std::unique_ptr<Graph> g = std::move(stream->recording);
+    if (!stream->capture.in || !stream->origin) return kInvalid;
+    const std::shared_ptr<Capture> c = stream->capture.in;
+    const Nodes end = stream->capture.after;
+    c->ended = true;
+    bool joined = true;
+    for (Stream* o : streams)
+        if (o->capture.in == c) {
+            joined = joined && c->reaches(end, o->capture.after);
+            o->capture = {};
+            o->origin = false;
+        }
     FAULT(cudaStreamEndCapture);
-    if (stream->spoilt) return kCaptureInvalidated;
-    *graph = g.release();
+    if (c->spoilt) return kCaptureInvalidated;
+    if (!joined) return kCaptureUnjoined;
+    *graph = new Graph(std::move(c->graph));
     ++*page()->live[kGraph];
     return kOk;
 }
@@ -422,9 +505,7 @@ CG_CUDART int cudaGraphLaunch(void* exec, void* stream) {
     FAULT(cudaGraphLaunch);
     page()->launches++;
     auto* g = (Graph*)exec;
-    return ask(stream, [g] {
-        for (const Work& w : g->work) w();
-    });
+    return ask(stream, [g] { g->replay(); });
 }
 
 CG_CUDART int cudaEventCreateWithFlags(void** e, unsigned) {
@@ -448,18 +529,28 @@ CG_CUDART int cudaEventDestroy(void* e) {
 }
 CG_CUDART int cudaEventRecord(void* e, void* stream) {
     FAULT(cudaEventRecord);
-    ((Event*)e)->ms = -1;
-    ((Event*)e)->asked++;
-    return ask(stream, [e] {
-        ((Event*)e)->ms = now;
-        ((Event*)e)->done++;
+    auto* event = (Event*)e;
+    event->place = ((Stream*)stream)->capture;
+    if (event->place.in) return kOk;
+    event->ms = -1;
+    event->asked++;
+    return ask(stream, [event] {
+        event->ms = now;
+        event->done++;
     });
 }
 CG_CUDART int cudaStreamWaitEvent(void* stream, void* e, unsigned) {
     FAULT(cudaStreamWaitEvent);
     auto* s = (Stream*)stream;
-    if (s->recording) return s->spoilt = true, kCaptureUnsupported;
-    s->queue.push_back({nullptr, (Event*)e, ((Event*)e)->asked});
+    const Place& p = ((Event*)e)->place;
+    if (s->capture.in && s->capture.in != p.in) return s->capture.in->spoilt = true, kCaptureIsolation;
+    if (p.in && p.in->ended) return kCapturedEvent;
+    if (p.in) {
+        s->capture.in = p.in;
+        s->capture.after.insert(p.after.begin(), p.after.end());
+    } else {
+        s->queue.push_back({nullptr, (Event*)e, ((Event*)e)->asked});
+    }
     return kOk;
 }
 CG_CUDART int cudaEventSynchronize(void* e) {

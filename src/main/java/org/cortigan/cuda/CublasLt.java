@@ -499,6 +499,11 @@ final class CublasLt implements AutoCloseable {
         }
 
         @Override
+        public boolean followsStream() {
+            return true;
+        }
+
+        @Override
         public void launch(ByteBuffer args) {
             check(run(args), "cublasLtMatmul");
         }

@@ -20,7 +20,7 @@ import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Ops;
 
-/** An NVIDIA GPU with one stream. Close its sessions and variables first. */
+/** An NVIDIA GPU. Close its sessions and variables first. */
 public final class CudaDevice implements Device {
     /** Major version of the oldest architecture that the kernels are built for; later ones run native code or PTX. */
     static final int OLDEST_MAJOR = 8;
@@ -85,6 +85,7 @@ public final class CudaDevice implements Device {
                     e);
         }
         Optional<String> preferred = preferredAttention(what, product, capability);
+        CudaRuntime.streams();
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);

@@ -12,15 +12,16 @@ import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
+import org.cortigan.InputException;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A GPU's memory and its one stream, with a second stream for parallel uploads. An error message names the call, then
- * CUDA's name and text of the error. An error found in a {@code close} method is rethrown by the next call, because
- * CUDA reports a failed kernel at whatever call comes next.
+ * A GPU's memory and its stream, with a second stream for work aside and a third for parallel uploads. An error message
+ * names the call, then CUDA's name and text of the error. An error found in a {@code close} method is rethrown by the
+ * next call, because CUDA reports a failed kernel at whatever call comes next.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** A pointer that every call reuses with another address, so that a step allocates none. */
@@ -42,6 +43,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private @Nullable CudaRuntime tf32;
 
     private @Nullable VendorKernels libraries;
+    private @Nullable Branch branch;
     private @Nullable CUstream_st uploads;
     private @Nullable Memory staging;
     private @Nullable String pendingError;
@@ -52,6 +54,14 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         stream = new CUstream_st();
         use();
         check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    }
+
+    /** The streams that -Dcortigan.cuda.streams asks for: two, so that products run in parallel, or one. */
+    static int streams() {
+        String n = System.getProperty("cortigan.cuda.streams", "2");
+        if (!n.equals("1") && !n.equals("2"))
+            throw new InputException("-Dcortigan.cuda.streams", "'" + n + "' is unknown", "Use 1 or 2");
+        return Integer.parseInt(n);
     }
 
     private CudaRuntime(CudaRuntime fp32) {
@@ -77,8 +87,10 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         libraries = v;
     }
 
+    /** The stream that calls queue work on: during {@link #aside} the branch's. */
     CUstream_st cudaStream() {
-        return stream;
+        Branch b = main.branch;
+        return b != null && b.open ? b.stream : stream;
     }
 
     /** Name and text of an error. */
@@ -172,20 +184,81 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public long stream() {
-        return stream.address();
+        return cudaStream().address();
+    }
+
+    @Override
+    public boolean hasBranch() {
+        return streams() == 2;
+    }
+
+    @Override
+    public void aside(Runnable work) {
+        if (main.branch == null) main.branch = new Branch();
+        main.branch.run(work);
+    }
+
+    @Override
+    public void join() {
+        if (main.branch != null) main.branch.join();
+    }
+
+    /**
+     * A second stream. In a recording, waiting for the event {@code forked} makes it part of the recording; the
+     * recording cannot end before the stream has waited for the event {@code joined}.
+     */
+    private final class Branch {
+        private final CUstream_st stream = new CUstream_st();
+        private final CUevent_st forked = new CUevent_st();
+        private final CUevent_st joined = new CUevent_st();
+        private boolean open;
+
+        Branch() {
+            try {
+                check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+                check(cudaEventCreateWithFlags(forked, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+                check(cudaEventCreateWithFlags(joined, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+            } catch (RuntimeException e) {
+                close();
+                throw e;
+            }
+        }
+
+        void run(Runnable work) {
+            if (open) throw new IllegalStateException("work aside cannot branch again");
+            check(cudaEventRecord(forked, main.stream), "cudaEventRecord");
+            check(cudaStreamWaitEvent(stream, forked, 0), "cudaStreamWaitEvent");
+            open = true;
+            try {
+                work.run();
+            } finally {
+                open = false;
+            }
+        }
+
+        void join() {
+            check(cudaEventRecord(joined, stream), "cudaEventRecord");
+            check(cudaStreamWaitEvent(main.stream, joined, 0), "cudaStreamWaitEvent");
+        }
+
+        void close() {
+            for (CUevent_st e : List.of(forked, joined))
+                if (!e.isNull()) deferError(cudaEventDestroy(e), "cudaEventDestroy");
+            if (!stream.isNull()) deferError(cudaStreamDestroy(stream), "cudaStreamDestroy");
+        }
     }
 
     @Override
     public void upload(long device, long host, long bytes) {
         check(
-                cudaMemcpyAsync(to.at(device), from.at(host), bytes, cudaMemcpyHostToDevice, stream),
+                cudaMemcpyAsync(to.at(device), from.at(host), bytes, cudaMemcpyHostToDevice, cudaStream()),
                 "cudaMemcpyAsync to the device");
     }
 
     @Override
     public void download(long host, long device, long bytes) {
         check(
-                cudaMemcpyAsync(to.at(host), from.at(device), bytes, cudaMemcpyDeviceToHost, stream),
+                cudaMemcpyAsync(to.at(host), from.at(device), bytes, cudaMemcpyDeviceToHost, cudaStream()),
                 "cudaMemcpyAsync from the device");
     }
 
@@ -257,6 +330,8 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     @Override
     public void synchronize() {
         check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        Branch b = main.branch;
+        if (b != null) check(cudaStreamSynchronize(b.stream), "cudaStreamSynchronize");
         CUstream_st up = main.uploads;
         if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
     }
@@ -378,6 +453,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (libraries != null) libraries.close();
         deferError(cudaSetDevice(number), "cudaSetDevice");
         if (staging != null) staging.close();
+        if (branch != null) branch.close();
         if (uploads != null) deferError(cudaStreamDestroy(uploads), "cudaStreamDestroy");
         deferError(cudaStreamDestroy(stream), "cudaStreamDestroy");
         if (pendingError != null) throw new IllegalStateException(pendingError);

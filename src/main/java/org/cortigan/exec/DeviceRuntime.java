@@ -6,9 +6,10 @@ import java.util.Optional;
 import org.cortigan.jni.Memory;
 
 /**
- * A device's memory and its one stream of work. The stream executes everything in the order of the calls; only uploads
- * into a {@link PrefetchBuffer} run in parallel. Only {@link #synchronize()} and {@link Events#await} wait for the
- * stream. A runtime serves one thread at a time; another thread must call {@link #use()} first.
+ * A device's memory and its stream of work. The stream executes everything in the order of the calls; only uploads into
+ * a {@link PrefetchBuffer} and work {@link #aside} run in parallel. Only {@link #synchronize()} and
+ * {@link Events#await} wait for the stream. A runtime serves one thread at a time; another thread must call
+ * {@link #use()} first.
  */
 @SuppressWarnings("exports") // devices and their memory are made inside this module
 public interface DeviceRuntime {
@@ -37,8 +38,26 @@ public interface DeviceRuntime {
     /** Makes this device current for the calling thread. */
     void use();
 
-    /** Handle of the stream, for {@link org.cortigan.jni.Native#launch}. */
+    /** Handle of the stream, or of the branch during {@link #aside}, for {@link org.cortigan.jni.Native#launch}. */
     long stream();
+
+    /** Whether a session should run work {@link #aside}; asked when it plans its memory. */
+    default boolean hasBranch() {
+        return false;
+    }
+
+    /**
+     * Queues the launches of {@code work} on a branch: they run after everything that the stream has been given so far,
+     * in parallel with what it is given from now on. Call {@link #join} before the next branch, and before the stream
+     * is given work that reads or overwrites the branch's tensors. A runtime without branches runs {@code work} in
+     * order.
+     */
+    default void aside(Runnable work) {
+        work.run();
+    }
+
+    /** Makes the stream's later work wait for the work {@link #aside}. */
+    default void join() {}
 
     /** Queues a copy to the device. A source from {@link #allocateHost} must not change until the copy is done. */
     void upload(long device, long host, long bytes);
@@ -140,6 +159,14 @@ public interface DeviceRuntime {
 
         /** Launches the call on the addresses in {@code args}, on the runtime's stream. */
         void launch(ByteBuffer args);
+
+        /**
+         * Whether {@link #launch} queues all its work on {@link DeviceRuntime#stream()} as it is at the time of the
+         * call, so that it may run {@link DeviceRuntime#aside}.
+         */
+        default boolean followsStream() {
+            return false;
+        }
 
         /** Name of the implementation that computes the node; empty if there is no choice of them. */
         default String implementation() {

@@ -5,8 +5,8 @@ import java.util.List;
 
 /** Runs kernels in the calling thread: a run is done when its call returns. */
 final class HostLauncher extends Launcher {
-    HostLauncher(Device device, List<PreparedKernel> kernels) {
-        super(device, kernels);
+    HostLauncher(Device device, PreparedGraph graph) {
+        super(device, graph);
     }
 
     @Override

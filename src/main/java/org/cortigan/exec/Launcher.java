@@ -5,15 +5,20 @@ import java.util.List;
 import org.cortigan.graph.Node;
 import org.cortigan.jni.Native;
 
-/** Launches a session's kernels in order. */
+/** Launches a session's kernels in order, those that share a time slot of the plan side by side. */
 abstract class Launcher implements AutoCloseable {
     private final int backend;
     private final PreparedKernel[] kernels;
+    /** Whether kernel i runs beside kernel i + 1. */
+    private final boolean[] beside;
+
     private final DeviceRuntime runtime;
     private boolean ranges;
 
-    Launcher(Device device, List<PreparedKernel> kernels) {
-        this.kernels = kernels.toArray(PreparedKernel[]::new);
+    Launcher(Device device, PreparedGraph graph) {
+        kernels = graph.kernels().toArray(PreparedKernel[]::new);
+        beside = new boolean[kernels.length];
+        for (int i = 0; i < beside.length; i++) beside[i] = graph.plan().besideNext(kernels[i].node());
         backend = device.backend();
         runtime = device.runtime();
     }
@@ -57,31 +62,40 @@ abstract class Launcher implements AutoCloseable {
 
     /** @param wait whether to wait after every kernel, so that a device error names the node that caused it */
     final void launchAll(boolean wait) {
-        int i = 0;
+        for (int i = 0; i < kernels.length; i++)
+            if (beside[i] && !wait) launchPair(kernels[i], kernels[++i]);
+            else launch(kernels[i], wait);
+    }
+
+    private void launchPair(PreparedKernel k, PreparedKernel aside) {
+        runtime.aside(() -> launch(aside, false));
+        launch(k, false);
+        runtime.join();
+    }
+
+    private void launch(PreparedKernel k, boolean wait) {
         try {
-            for (; i < kernels.length; i++) {
-                launch(kernels[i]);
-                if (wait) runtime.synchronize();
-            }
+            if (ranges)
+                Native.range(
+                        backend, k.node().op().name() + " " + k.node().label().replace('/', '.'));
+            k.launch();
+            if (ranges) Native.range(backend, "");
+            if (wait) runtime.synchronize();
         } catch (RuntimeException e) {
-            throw new IllegalStateException("running " + kernels[i].node() + ": " + e.getMessage(), e);
+            throw new IllegalStateException("running " + k.node() + ": " + e.getMessage(), e);
         }
     }
 
-    private void launch(PreparedKernel k) {
-        if (ranges)
-            Native.range(backend, k.node().op().name() + " " + k.node().label().replace('/', '.'));
-        k.launch();
-        if (ranges) Native.range(backend, "");
-    }
-
-    /** Runs every kernel once. Adds its nanoseconds to {@code nanos} and sets {@code starts} to when it began. */
+    /**
+     * Runs every kernel once, each alone. Adds its nanoseconds to {@code nanos} and sets {@code starts} to when it
+     * began.
+     */
     final void runTimed(long[] nanos, long[] starts) {
         beginTimed();
         try (DeviceRuntime.Events events = runtime.events(kernels.length + 1)) {
             events.record(0);
             for (int i = 0; i < kernels.length; i++) {
-                launch(kernels[i]);
+                launch(kernels[i], false);
                 events.record(i + 1);
             }
             runtime.synchronize();

@@ -14,7 +14,6 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
     private final Device device;
     private final String kernel;
     private final int variant;
-    private final long stream;
     /** Address of the arguments in host memory. */
     private final long args;
     /** What the kernel prepared for its arguments; 0 if it prepares nothing. */
@@ -28,7 +27,6 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
         Op op = Op.of(node);
         kernel = op.kernel();
         variant = device.reference() ? 0 : op.variant(node).variant();
-        stream = device.runtime().stream();
         state = Native.kernel_prepare(device.backend(), Kernels.id(kernel), address);
         if (state != 0) args.putLong(Kernels.args(kernel).offset("state"), state);
     }
@@ -56,8 +54,13 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
     }
 
     @Override
+    public boolean followsStream() {
+        return true;
+    }
+
+    @Override
     public void launch(ByteBuffer buffer) {
-        Native.launch(bound(function).address(), args, stream);
+        Native.launch(bound(function).address(), args, device.runtime().stream());
     }
 
     private static Kernels.Function bound(Kernels.@Nullable Function f) {

@@ -28,17 +28,29 @@ final class PreparedGraph {
                     graph,
                     graph.outputs().values(),
                     new Plan.Options(
-                            device::elementBytes, this::scratchBytes, options.guardBytes(), options.inPlace()));
+                            device::elementBytes,
+                            this::scratchBytes,
+                            this::isParallel,
+                            options.guardBytes(),
+                            options.inPlace()));
         } finally {
             runtime.prepared();
         }
     }
 
     private long scratchBytes(Node n) {
-        if (n.op() instanceof Op.View || !device.computes()) return 0;
-        PreparedKernel k = new PreparedKernel(n, device, resources);
-        kernels.put(n, k);
-        return k.scratchBytes();
+        return n.op() instanceof Op.View || !device.computes() ? 0 : kernel(n).scratchBytes();
+    }
+
+    /** Whether a node may run beside another one. */
+    private boolean isParallel(Node n) {
+        return device.runtime().hasBranch()
+                && n.op() instanceof Op.Product
+                && kernel(n).followsStream();
+    }
+
+    private PreparedKernel kernel(Node n) {
+        return kernels.computeIfAbsent(n, k -> new PreparedKernel(k, device, resources));
     }
 
     Plan plan() {

@@ -51,6 +51,11 @@ final class PreparedKernel {
         return call.scratchBytes();
     }
 
+    /** Whether all work of a launch is queued on the runtime's stream. */
+    boolean followsStream() {
+        return call.followsStream();
+    }
+
     long state() {
         return call.state();
     }

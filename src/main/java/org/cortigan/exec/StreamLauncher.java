@@ -19,8 +19,8 @@ final class StreamLauncher extends Launcher {
     private final List<Storage> prefetched = new ArrayList<>();
     private long runs;
 
-    StreamLauncher(Device device, List<PreparedKernel> kernels, Mirror mirror) {
-        super(device, kernels);
+    StreamLauncher(Device device, PreparedGraph graph, Mirror mirror) {
+        super(device, graph);
         this.mirror = mirror;
         done = device.runtime().events(2);
     }

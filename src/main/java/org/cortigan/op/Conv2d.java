@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * f32[O] if {@code hasBias}, then scale f32[1] if {@code hasScale}; {@link Matmul} describes the contract of the scale.
  * A convolution in one dimension has H = KH = 1.
  */
-record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op {
+record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boolean hasScale) implements Op.Product {
     @Override
     public String name() {
         return "conv2d";
@@ -101,7 +101,7 @@ record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boo
      * Gradient of {@link Conv2d} with respect to x, without the scale. Inputs: dY, w. Output: dX of shape {@code of},
      * in dY's type.
      */
-    record GradX(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
+    record GradX(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient, Op.Product {
         @Override
         public String name() {
             return "conv2d_grad_x";
@@ -138,7 +138,7 @@ record Conv2d(int strideH, int strideW, int padH, int padW, boolean hasBias, boo
      * Gradient of {@link Conv2d} with respect to its (scaled) weight. Inputs: x, dY. Output: dW of shape {@code of},
      * f32.
      */
-    record GradW(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient {
+    record GradW(Shape of, int strideH, int strideW, int padH, int padW) implements Op.Gradient, Op.Product {
         @Override
         public String name() {
             return "conv2d_grad_w";

@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * @param rows R
  * @param sizes n_g, vertices of each group
  */
-record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale) implements Op {
+record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias, boolean hasScale)
+        implements Op.Product {
     /** Output length n'_g of a group of n vertices; below 1 if a kernel of even width k is too wide. */
     static int length(int n, int k, int stride) {
         return Math.floorDiv(n + 2 * ((k - 1) / 2) - k, stride) + 1;
@@ -170,7 +171,7 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
      * Gradient of {@link GroupedConv1d} with respect to x. Inputs: flat dY, the weights, and the scales if
      * {@code hasScale}. Output: flat dX.
      */
-    record GradX(int rows, List<Integer> sizes, int stride, boolean hasScale) implements Op.Gradient {
+    record GradX(int rows, List<Integer> sizes, int stride, boolean hasScale) implements Op.Gradient, Op.Product {
         @Override
         public String name() {
             return "grouped_conv1d_grad_x";
@@ -218,7 +219,7 @@ record GroupedConv1d(int rows, List<Integer> sizes, int stride, boolean hasBias,
      * Gradients of {@link GroupedConv1d} with respect to its (scaled) weights. Inputs: flat x, flat dY. Outputs: dW of
      * each group, of the shapes {@code of}, f32.
      */
-    record GradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op.Gradient {
+    record GradW(int rows, List<Integer> sizes, int stride, List<Shape> of) implements Op.Gradient, Op.Product {
         @Override
         public String name() {
             return "grouped_conv1d_grad_w";

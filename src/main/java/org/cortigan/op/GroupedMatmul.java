@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record GroupedMatmul(
         List<Extent> groups, Operand a, Operand b, boolean hasBias, boolean hasScale, Where y, DType out)
-        implements Op {
+        implements Op.Product {
     /** Extents of one group's product: op(a) is [m, k], op(b) is [k, n]. */
     public record Extent(int m, int n, int k) {}
 

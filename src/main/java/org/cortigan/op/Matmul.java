@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param out element type of y
  */
 record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasCopy, boolean hasScale, DType out)
-        implements Op {
+        implements Op.Product {
     @Override
     public String name() {
         return "matmul";
@@ -145,7 +145,7 @@ record Matmul(boolean transA, boolean transB, boolean hasBias, boolean hasCopy, 
      * Gradients of a linear layer with respect to weight and bias. Inputs: dY [R, M] and x [R, N]. Outputs: dW = dY^T x
      * [M, N] and db, the column sums of dY [M], both f32. One op, because libraries sum dY while they multiply by it.
      */
-    record Grad() implements Op.Gradient {
+    record Grad() implements Op.Gradient, Op.Product {
         @Override
         public String name() {
             return "linear_grad";

@@ -110,6 +110,12 @@ public interface Op extends Operation {
         }
     }
 
+    /**
+     * Matrix products or a convolution. The last wave of its blocks leaves multiprocessors of a GPU idle, so a device
+     * may run two of them in parallel.
+     */
+    interface Product extends Op {}
+
     /** An op on gradients: {@link Op#gradient} of another op adds it to the graph, or an update reads its output. */
     interface Gradient extends NoGradient {}
 

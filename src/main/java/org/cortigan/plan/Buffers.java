@@ -60,14 +60,19 @@ final class Buffers {
     private record Part(Value whole, long offset) {}
 
     private final ToLongFunction<Value> valueBytes;
+    private final Slots slots;
     private final Map<Value, Place> values = new HashMap<>();
     private final Map<Value, Part> parts = new HashMap<>();
     private final Map<Node, Buffer> scratch = new HashMap<>();
     private final List<Buffer> arena = new ArrayList<>();
 
-    /** @param valueBytes size of a value on the device */
-    Buffers(ToLongFunction<Value> valueBytes) {
+    /**
+     * @param valueBytes size of a value on the device
+     * @param slots a buffer is in use during the whole slot of a step that uses it
+     */
+    Buffers(ToLongFunction<Value> valueBytes, Slots slots) {
         this.valueBytes = valueBytes;
+        this.slots = slots;
     }
 
     /** Adds the storage of leaves, which is not in the arena. */
@@ -91,7 +96,7 @@ final class Buffers {
             for (Value out : n.outputs()) {
                 Place p = output(n, out, i, inPlace);
                 values.put(out, p);
-                p.buffer.useUntil(Math.max(i, lastUse.getOrDefault(out, i)));
+                p.buffer.useUntil(slots.last(Math.max(i, lastUse.getOrDefault(out, i))));
             }
             if (isJoined(n)) continue;
             long bytes = scratchBytes.applyAsLong(n);
@@ -162,7 +167,7 @@ final class Buffers {
     private Place allocated(Value v, int step) {
         Node n = v.node();
         String label = n.op().name() + (n.label().isEmpty() ? "" : " " + n.label()) + " " + v.type();
-        Buffer b = new Buffer(valueBytes.applyAsLong(v), null, step, label);
+        Buffer b = new Buffer(valueBytes.applyAsLong(v), null, slots.first(step), label);
         arena.add(b);
         return new Place(b, 0);
     }
@@ -182,8 +187,8 @@ final class Buffers {
     }
 
     private Buffer scratch(Node n, long bytes, int step) {
-        Buffer b = new Buffer(bytes, null, step, "scratch of " + n.op().name() + " " + n.label());
-        b.useUntil(step);
+        Buffer b = new Buffer(bytes, null, slots.first(step), "scratch of " + n.op().name() + " " + n.label());
+        b.useUntil(slots.last(step));
         arena.add(b);
         return b;
     }

@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 import org.cortigan.graph.DType;
@@ -31,15 +32,21 @@ public final class Plan {
      *
      * @param elementBytes size of one element on the device
      * @param scratchBytes scratch memory of a node, 0 for none
+     * @param parallel whether the device may run a node beside another one ({@link #besideNext})
      * @param guardBytes bytes left unused after every buffer (tests write a pattern there), a multiple of the alignment
      * @param inPlace whether elementwise nodes may take over the storage of an input that no later node reads
      */
     public record Options(
-            ToIntFunction<DType> elementBytes, ToLongFunction<Node> scratchBytes, int guardBytes, boolean inPlace) {}
+            ToIntFunction<DType> elementBytes,
+            ToLongFunction<Node> scratchBytes,
+            Predicate<Node> parallel,
+            int guardBytes,
+            boolean inPlace) {}
 
     private final List<Node> steps = new ArrayList<>();
     private final Map<Leaf, Value> leaves = new LinkedHashMap<>();
     private final Options options;
+    private final Slots slots;
     private final Buffers buffers;
     private final PlanReport report;
 
@@ -49,7 +56,8 @@ public final class Plan {
             if (n.op() instanceof Leaf) leaves.put((Leaf) n.op(), n.output(0));
             else steps.add(n);
         }
-        buffers = new Buffers(this::bytes);
+        slots = new Slots(steps, o.parallel);
+        buffers = new Buffers(this::bytes, slots);
         buffers.addLeaves(leaves);
         buffers.addSteps(steps, targets, o.scratchBytes, o.inPlace);
         report = report(layOut());
@@ -102,6 +110,14 @@ public final class Plan {
     /** Nodes to run, in order: without leaves, with views, which have no kernel. */
     public List<Node> steps() {
         return steps;
+    }
+
+    /**
+     * Whether a node may run at the same time as the step after it: neither reads what the other computes, and they
+     * share no memory that either writes.
+     */
+    public boolean besideNext(Node n) {
+        return slots.besideNext(n);
     }
 
     /** Inputs, variables and constants that the steps use. */

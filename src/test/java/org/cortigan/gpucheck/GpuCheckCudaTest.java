@@ -60,7 +60,7 @@ class GpuCheckCudaTest {
     @Test
     void aHungCudaCallIsKilled() throws Exception {
         List<Object> names = names(call(folder.resolve("whole"), true, OPS));
-        SimulatedCuda.fail("cudaStreamSynchronize", 9, -1);
+        SimulatedCuda.fail("cudaStreamSynchronize", 9, SimulatedCuda.HANG);
         List<Map<String, Object>> lines = call(folder.resolve("out"), false, OPS);
         Map<String, Object> ended = linesWith(lines, "stage", "ended").get(0);
         assertEquals("no progress for 6 s", ended.get("why"));

@@ -24,6 +24,7 @@ public final class SimulatedCuda {
         GOOD_CALLS_BEFORE,
         ARCHITECTURE,
         STICKY,
+        EARLY,
         USED_BYTES,
         DEVICE_BLOCKS,
         HOST_BLOCKS,
@@ -58,6 +59,9 @@ public final class SimulatedCuda {
     private static final int CALL = 64, NAME = 24, SLOT = NAME + 8, SLOTS = 24;
     private static final ByteBuffer PAGE = page();
 
+    /** Instead of an error number, for {@link #fail}. */
+    public static final int HANG = -1, SKIP = -2;
+
     private SimulatedCuda() {}
 
     private static ByteBuffer page() {
@@ -82,12 +86,18 @@ public final class SimulatedCuda {
         devices(1);
         architecture(9);
         sticky(false);
+        early(false);
         Number.ERROR.set(0);
     }
 
     /** Sets whether an error persists in the process that met it, as on a real card after a kernel fault. */
     public static void sticky(boolean stays) {
         Number.STICKY.set(stays ? 1 : 0);
+    }
+
+    /** Sets whether streams run as early as they may, instead of as late. */
+    public static void early(boolean on) {
+        Number.EARLY.set(on ? 1 : 0);
     }
 
     /** Sets the memory of each card. */
@@ -111,7 +121,8 @@ public final class SimulatedCuda {
      * @param call a function's name; {@code launch} for a failing kernel launch, {@code kernel} for a kernel that fails
      *     while it runs
      * @param after successful calls before the failure
-     * @param error CUDA's error number; -1 for a call that never returns
+     * @param error CUDA's error number; {@link #HANG} for a call that never returns, {@link #SKIP} for one that
+     *     succeeds without doing anything
      */
     public static void fail(String call, int after, int error) {
         byte[] name = new byte[CALL];
