@@ -35,91 +35,61 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kStage = 256;  // most rows in shared memory at a time
+constexpr int kStage = 128;     // most rows of a stage, if there are several
+constexpr int kOneStage = 256;  // most rows of a single stage
 constexpr int kMostWarps = 8;
 constexpr int kFewWarps = 4;  // of a block with one tile of queries
 
 // ---- tensor cores
 
-/// Loads rows of one head as fragments of the left operand: registers [k][4], zero beyond T.
+/// Copies rows first .. first + n of two tensors to shared memory [2][n][D + 8], zero beyond the last row. The 16 bytes
+/// of padding a row keep ldmatrix free of bank conflicts: a row is an odd number of 16 bytes.
 template <int D>
-__device__ inline void left_rows(uint32_t (&a)[D / 16][4], const bf16* x, int stride, int row, int T) {
-    const int lane = (int)threadIdx.x & 31;
-    const int r0 = row + lane / 4, r1 = r0 + 8;
-    const bf16 *p0 = x + (i64)r0 * stride + lane % 4 * 2, *p1 = p0 + 8 * stride;
-#pragma unroll
-    for (int k = 0; k < D / 16; k++) {
-        a[k][0] = r0 < T ? *(const uint32_t*)(p0 + k * 16) : 0;
-        a[k][1] = r1 < T ? *(const uint32_t*)(p1 + k * 16) : 0;
-        a[k][2] = r0 < T ? *(const uint32_t*)(p0 + k * 16 + 8) : 0;
-        a[k][3] = r1 < T ? *(const uint32_t*)(p1 + k * 16 + 8) : 0;
-    }
-}
-
-/// The same fragments from 16 rows that stage_rows has copied.
-template <int D>
-__device__ inline void left_staged(uint32_t (&a)[D / 16][4], const bf16* x) {
-    const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
-#pragma unroll
-    for (int k = 0; k < D / 16; k++)
-        load_matrices<false>(a[k], x + (l8 + (l4 & 1) * 8) * (D + 8) + k * 16 + (l4 >> 1) * 8);
-}
-
-/// D_i of the rows of fragments of y and dY: of row lane / 4 in d[0], of the row 8 further down in d[1].
-template <int D>
-__device__ inline void row_dots(float (&d)[2], const uint32_t (&y)[D / 16][4], const uint32_t (&dY)[D / 16][4]) {
-    d[0] = d[1] = 0;
-#pragma unroll
-    for (int i = 0; i < D / 16; i++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            d[e % 2] += bits_to_float(y[i][e] << 16) * bits_to_float(dY[i][e] << 16) +
-                        bits_to_float(y[i][e] & 0xffff0000u) * bits_to_float(dY[i][e] & 0xffff0000u);
-    d[0] = quad_sum(d[0]), d[1] = quad_sum(d[1]);
-}
-
-/// Copies rows first .. first + n of x to shared memory [n][D + 8], zero beyond T. The 16 bytes of padding a row keep
-/// ldmatrix free of bank conflicts.
-template <int D>
-__device__ inline void stage_rows(bf16* to, const bf16* x, int stride, int first, int n, int T) {
+__device__ inline void stage_rows(bf16* to, const HeadRows<const bf16>& x, const HeadRows<const bf16>& y, int first,
+                                  int n) {
 #pragma unroll 1  // nothing waits for a copy; unrolling would spill the accumulators for addresses
     for (int i = (int)threadIdx.x; i < n * (D / 8); i += (int)blockDim.x) {
         const int r = i / (D / 8), c = i % (D / 8) * 8;
-        const bool ok = first + r < T;
-        copy_async(to + r * (D + 8) + c, ok ? x + (i64)(first + r) * stride + c : x, ok);
+        const bool ok = first + r < x.rows && c < x.columns;
+        bf16* at = to + r * (D + 8) + c;
+        copy_async(at, ok ? x.at(first + r) + c : x.x, ok);
+        copy_async(at + n * (D + 8), ok ? y.at(first + r) + c : y.x, ok);
     }
 }
 
-/// Brings rows first .. first + n of K and V to shared memory, once the block has read the rows before them.
+/// The left operand's fragment for 16 columns, from 16 rows in registers or in shared memory.
 template <int D>
-__device__ inline void stage_keys(bf16* sk, bf16* sv, const bf16* k, const bf16* v, int stride, int first, int n,
-                                  int T) {
-    if (first > 0) __syncthreads();
-    stage_rows<D>(sk, k, stride, first, n, T);
-    stage_rows<D>(sv, v, stride, first, n, T);
-    copy_commit();
-    copy_wait<0>();
-    __syncthreads();
+__device__ inline void left_of(uint32_t (&f)[4], const uint32_t (&a)[D / 16][4], int k) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) f[i] = a[k][i];
+}
+template <int D>
+__device__ inline void left_of(uint32_t (&f)[4], const bf16* a, int k) {
+    const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
+    load_matrices<false>(f, a + (l8 + (l4 & 1) * 8) * (D + 8) + k * 16 + (l4 >> 1) * 8);
 }
 
-/// c[N / 8] += a b^T, b being N rows of D in shared memory: the scores or dP.
-template <int D, int N>
-__device__ inline void times_rows(float (&c)[N / 8][4], const uint32_t (&a)[D / 16][4], const bf16* b) {
+/// c[N / 8] += a b^T, a being 16 rows in registers or in shared memory and b N rows in shared memory: the scores or dP.
+template <int D, int N, class A>
+__device__ inline void times_rows(float (&c)[N / 8][4], const A& a, const bf16* b) {
     const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
 #pragma unroll
-    for (int n = 0; n < N / 16; n++)
+    for (int k = 0; k < D / 16; k++) {
+        uint32_t left[4];
+        left_of<D>(left, a, k);
 #pragma unroll
-        for (int k = 0; k < D / 16; k++) {
+        for (int n = 0; n < N / 16; n++) {
             uint32_t f[4];
             load_matrices<false>(f, b + (n * 16 + l8 + (l4 >> 1) * 8) * (D + 8) + k * 16 + (l4 & 1) * 8);
-            mma_bf16(c[2 * n], a[k], f[0], f[1]);
-            mma_bf16(c[2 * n + 1], a[k], f[2], f[3]);
+            mma_bf16(c[2 * n], left, f[0], f[1]);
+            mma_bf16(c[2 * n + 1], left, f[2], f[3]);
         }
+    }
 }
 
-/// c[D / 8] += p b, p being accumulators [N / 8] rounded to bf16 and b N rows of D in shared memory.
-template <int D, int N>
-__device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 8][4], const bf16* b) {
+/// c[C / 8] += p b, p being accumulators [N / 8] rounded to bf16 and b C columns of N rows of D in shared memory.
+template <int D, int N, int C = D>
+__device__ inline void times_columns(float (&c)[C / 8][4], const float (&p)[N / 8][4], const bf16* b) {
     const int l8 = (int)threadIdx.x & 7, l4 = (int)threadIdx.x / 8 & 3;
 #pragma unroll
     for (int n = 0; n < N / 16; n++) {
@@ -127,7 +97,7 @@ __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 
                                pack_bf16(p[2 * n + 1][0], p[2 * n + 1][1]),
                                pack_bf16(p[2 * n + 1][2], p[2 * n + 1][3])};
 #pragma unroll
-        for (int d = 0; d < D / 16; d++) {
+        for (int d = 0; d < C / 16; d++) {
             uint32_t f[4];
             load_matrices<true>(f, b + (n * 16 + l8 + (l4 & 1) * 8) * (D + 8) + d * 16 + (l4 >> 1) * 8);
             mma_bf16(c[2 * d], a, f[0], f[1]);
@@ -136,156 +106,84 @@ __device__ inline void times_columns(float (&c)[D / 8][4], const float (&p)[N / 
     }
 }
 
-/// Stores accumulators times s0 (rows 0 to 7) and s1 (rows 8 to 15) to rows of y.
+/// Stores `scale` p b to 16 rows, p being accumulators rounded to bf16 and b 16 rows of D in shared memory; wide rows
+/// in two halves, because registers are few.
 template <int D>
-__device__ inline void store_rows(bf16* y, int stride, int row, int T, const float (&c)[D / 8][4], float s0, float s1) {
-    const int lane = (int)threadIdx.x & 31;
-    const int r0 = row + lane / 4, r1 = r0 + 8;
+__device__ inline void store_product(HeadRows<bf16> to, int row, const float (&p)[2][4], const bf16* b, float scale) {
+    constexpr int C = D < 128 ? D : D / 2;
 #pragma unroll
-    for (int d = 0; d < D / 8; d++) {
-        const int at = d * 8 + lane % 4 * 2;
-        if (r0 < T) *(uint32_t*)(y + (i64)r0 * stride + at) = pack_bf16(c[d][0] * s0, c[d][1] * s0);
-        if (r1 < T) *(uint32_t*)(y + (i64)r1 * stride + at) = pack_bf16(c[d][2] * s1, c[d][3] * s1);
+    for (int at = 0; at < D; at += C) {
+        float sum[C / 8][4];
+        zero(sum);
+        times_columns<D, 16, C>(sum, p, b + at);
+        store_rows<C, C == D ? fewest_columns(D) : 0>(to, row, sum, scale, scale);
+        to.x += C, to.columns -= C;
     }
-}
-
-/// Calls f(width, at) for tiles of N rows, and of 16 rows at the end: 197 rows cost 208, not 256.
-template <int N, class F>
-__device__ inline void tiles(int rows, F&& f) {
-    int at = 0;
-#pragma unroll 1
-    for (; rows - at > N - 16; at += N) f(std::integral_constant<int, N>(), at);
-    if (N > 16)
-#pragma unroll 1
-        for (; at < rows; at += 16) f(std::integral_constant<int, 16>(), at);
 }
 
 /// y and lse; N keys at a time.
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
     forward_mma(AttentionArgs g, int parts, int stage, float scale2) {
-    CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
+    CG_SHARED(bf16, shared);  // K, V [stage][D + 8] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
-    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
-    const int lane = (int)threadIdx.x & 31;
-    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
-    bf16 *sk = shared, *sv = shared + stage * (D + 8);
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, row = first_row(parts);
     uint32_t a[D / 16][4];
-    left_rows<D>(a, (const bf16*)g.q + head.q, (int)g.q_stride, row, Tq);
-    float o[D / 8][4], m0 = -INFINITY, m1 = -INFINITY, l0 = 0, l1 = 0;
+    left_rows<D>(a, query_rows(g, head, g.q), row);
+    float o[D / 8][4];
+    OnlineSoftmax softmax;
     zero(o);
-    for (int first = 0; first < Tk; first += stage) {
-        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
-        if (row >= Tq) continue;  // this warp still takes part in copies and barriers
+    auto copy = [&](int first, int buffer) {
+        stage_rows<D>(shared + 2 * buffer * stage * (D + 8), key_rows(g, head, g.k), key_rows(g, head, g.v), first,
+                      stage);
+    };
+    stages(Tk, stage, copy, [&](int first, int buffer) {
+        if (row >= Tq) return;  // this warp still takes part in copies and barriers
+        const bf16 *sk = shared + 2 * buffer * stage * (D + 8), *sv = sk + stage * (D + 8);
         tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4];
             zero(s);
             times_rows<D, W>(s, a, sk + at * (D + 8));
-            const int left = Tk - first - at;
-            if (left < W)
-#pragma unroll
-                for (int n = 0; n < W / 8; n++)
-#pragma unroll
-                    for (int e = 0; e < 4; e++)
-                        if (n * 8 + lane % 4 * 2 + e % 2 >= left) s[n][e] = -INFINITY;
-            float x0 = m0, x1 = m1;
-#pragma unroll
-            for (int n = 0; n < W / 8; n++) {
-                x0 = fmaxf(x0, fmaxf(s[n][0], s[n][1]));
-                x1 = fmaxf(x1, fmaxf(s[n][2], s[n][3]));
-            }
-            x0 = quad_max(x0), x1 = quad_max(x1);
-            const float c0 = exp2_fast((m0 - x0) * scale2), c1 = exp2_fast((m1 - x1) * scale2);
-            m0 = x0, m1 = x1;
-            l0 *= c0, l1 *= c1;
-#pragma unroll
-            for (int n = 0; n < W / 8; n++) {
-                s[n][0] = exp2_fast((s[n][0] - m0) * scale2);
-                s[n][1] = exp2_fast((s[n][1] - m0) * scale2);
-                s[n][2] = exp2_fast((s[n][2] - m1) * scale2);
-                s[n][3] = exp2_fast((s[n][3] - m1) * scale2);
-                l0 += s[n][0] + s[n][1];
-                l1 += s[n][2] + s[n][3];
-            }
-#pragma unroll
-            for (int d = 0; d < D / 8; d++) o[d][0] *= c0, o[d][1] *= c0, o[d][2] *= c1, o[d][3] *= c1;
+            scale_rows(o, softmax.add(s, Tk - first - at, scale2));
             times_columns<D, W>(o, s, sv + at * (D + 8));
         });
-    }
+    });
     if (row >= Tq) return;
-    l0 = quad_sum(l0), l1 = quad_sum(l1);
-    store_rows<D>((bf16*)g.y + head.y, C, row, Tq, o, 1 / l0, 1 / l1);
-    if (lane % 4 == 0) {
-        float* lse = (float*)g.lse + head.row;
-        const int r = row + lane / 4;
-        if (r < Tq) lse[r] = m0 * scale2 * kLn2 + logf(l0);
-        if (r + 8 < Tq) lse[r + 8] = m1 * scale2 * kLn2 + logf(l1);
-    }
-}
-
-/// dS of 16 queries and W keys, from scores s and dP: s becomes p (dP - D_i), and 0 for keys beyond the last one, where
-/// p may be infinite. e and d: lse / ln 2 and D_i of the rows lane / 4 and lane / 4 + 8.
-template <int W>
-__device__ inline void score_gradients(float (&s)[W / 8][4], const float (&dp)[W / 8][4], const float (&e)[2],
-                                       const float (&d)[2], float scale2, int keys) {
-    const int column = (int)threadIdx.x % 4 * 2;
-#pragma unroll
-    for (int n = 0; n < W / 8; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float p = exp2_fast(s[n][i] * scale2 - e[i / 2]) * (dp[n][i] - d[i / 2]);
-            s[n][i] = n * 8 + column + i % 2 < keys ? p : 0;
-        }
-}
-
-/// The same with keys as rows and W queries as columns, of which every one has its e and d in shared memory: s becomes
-/// p, dp becomes dS. Queries beyond the last one have e = infinity, so that p is 0.
-template <int W>
-__device__ inline void score_gradients(float (&s)[W / 8][4], float (&dp)[W / 8][4], const float* e, const float* d,
-                                       float scale2) {
-    const int column = (int)threadIdx.x % 4 * 2;
-#pragma unroll
-    for (int n = 0; n < W / 8; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int at = n * 8 + column + i % 2;
-            s[n][i] = exp2_fast(s[n][i] * scale2 - e[at]);
-            dp[n][i] = s[n][i] * (dp[n][i] - d[at]);
-        }
+    softmax.finish();
+    store_rows<D>(result_rows(g, head, g.y), anew(row), o, 1 / softmax.l[0], 1 / softmax.l[1]);
+    softmax.store((float*)g.lse + head.row, row, Tq);
 }
 
 /// dQ, and D_i [B H, Tq] to scratch; N keys at a time.
 template <int D, int N>
-__global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
+__global__ void __launch_bounds__(32 * kMostWarps, D <= 64 ? 2 : 1)
     grad_queries(AttentionGradArgs g, int parts, int stage, float scale) {
-    CG_SHARED(bf16, shared);  // K, V [stage][D + 8]
+    CG_SHARED(bf16, shared);  // K, V [stage][D + 8] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
-    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
-    const int lane = (int)threadIdx.x & 31;
-    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16,
-              r0 = row + lane / 4, r1 = r0 + 8;
-    bf16 *sk = shared, *sv = shared + stage * (D + 8);
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31;
+    const int row = first_row(parts), r0 = row + lane / 4, r1 = r0 + 8;
     uint32_t a[D / 16][4], dy[D / 16][4];
-    float d[2];
-    left_rows<D>(a, (const bf16*)g.y + head.y, C, row, Tq);  // y, for a moment
-    left_rows<D>(dy, (const bf16*)g.dY + head.y, C, row, Tq);
-    row_dots<D>(d, a, dy);
+    left_rows<D>(a, result_rows(g, head, g.y), row);  // y, for a moment
+    left_rows<D>(dy, result_rows(g, head, g.dY), row);
+    const float2 d = row_dots<D>(a, dy);
     if (lane % 4 == 0) {
         float* delta = (float*)g.scratch + head.row;
-        if (r0 < Tq) delta[r0] = d[0];
-        if (r1 < Tq) delta[r1] = d[1];
+        if (r0 < Tq) delta[r0] = d.x;
+        if (r1 < Tq) delta[r1] = d.y;
     }
-    left_rows<D>(a, (const bf16*)g.q + head.q, (int)g.q_stride, row, Tq);
+    left_rows<D>(a, query_rows(g, head, g.q), row);
     const float scale2 = scale * kLog2e, *lse = (const float*)g.lse + head.row;
-    const float e[2] = {(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
+    const float2 e{(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
     float dq[D / 8][4];
     zero(dq);
-    for (int first = 0; first < Tk; first += stage) {
-        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
-        if (row >= Tq) continue;
+    auto copy = [&](int first, int buffer) {
+        stage_rows<D>(shared + 2 * buffer * stage * (D + 8), key_rows(g, head, g.k), key_rows(g, head, g.v), first,
+                      stage);
+    };
+    stages(Tk, stage, copy, [&](int first, int buffer) {
+        if (row >= Tq) return;
+        const bf16 *sk = shared + 2 * buffer * stage * (D + 8), *sv = sk + stage * (D + 8);
         tiles<N>(Tk - first < stage ? Tk - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4], dp[W / 8][4];
@@ -293,59 +191,77 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
             zero(dp);
             times_rows<D, W>(s, a, sk + at * (D + 8));
             times_rows<D, W>(dp, dy, sv + at * (D + 8));
-            score_gradients<W>(s, dp, e, d, scale2, Tk - first - at);
-            times_columns<D, W>(dq, s, sk + at * (D + 8));
+            probabilities(s, e, scale2);
+            score_gradients(dp, s, d, Tk - first - at);
+            times_columns<D, W>(dq, dp, sk + at * (D + 8));
         });
-    }
-    if (row < Tq) store_rows<D>((bf16*)g.dQ + head.q, (int)g.q_stride, row, Tq, dq, scale, scale);
+    });
+    if (row < Tq) store_rows<D>(query_rows(g, head, g.dQ), anew(row), dq, scale, scale);
 }
+
+/// Whether grad_keys keeps a warp's rows of K and V in shared memory, because registers are too few; and their bytes.
+template <int D>
+constexpr bool kKept = D >= 128;
+template <int D>
+constexpr int kKeptBytes = kKept<D> ? 2 * 16 * (D + 8) * 2 : 0;
 
 /// dK and dV; N queries at a time.
 template <int D, int N>
-__global__ void __launch_bounds__(32 * kMostWarps) grad_keys(AttentionGradArgs g, int parts, int stage, float scale) {
-    CG_SHARED(bf16, shared);  // Q, dY [stage][D + 8], then lse / ln 2 and D_i [stage]
+__global__ void __launch_bounds__(32 * kMostWarps, D <= 32 ? 2 : 1)
+    grad_keys(AttentionGradArgs g, int parts, int stage, float scale) {
+    // Q, dY [stage][D + 8], lse / ln 2 and D_i [stage] of each buffer; then the rows kept
+    CG_SHARED(unsigned char, shared);
+    const int buffer_bytes = stage * ((D + 8) * 4 + 8), own_rows = (int)(blockDim.x / 32) * 16;
     const Head head = head_of(g, (int)blockIdx.x / parts);
-    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
-    const int row = ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
-    bf16 *sq = shared, *sy = shared + stage * (D + 8);
-    float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, row = first_row(parts);
+    bf16* kept = (bf16*)(shared + (Tq > stage ? 2 : 1) * buffer_bytes);
+    const int block_row = row - (int)threadIdx.x / 32 * 16;
+    if (kKept<D>) stage_rows<D>(kept, key_rows(g, head, g.k), key_rows(g, head, g.v), block_row, own_rows);
+    const bf16 *own_k = kept + (row - block_row) * (D + 8), *own_v = own_k + own_rows * (D + 8);
     uint32_t ka[D / 16][4], va[D / 16][4];
-    left_rows<D>(ka, k, kv_stride, row, Tk);
-    if (D < 128) left_rows<D>(va, v, kv_stride, row, Tk);
+    if (!kKept<D>) {
+        left_rows<D>(ka, key_rows(g, head, g.k), row);
+        left_rows<D>(va, key_rows(g, head, g.v), row);
+    }
     const float scale2 = scale * kLog2e;
     float dk[D / 8][4], dv[D / 8][4];
     zero(dk);
     zero(dv);
-    for (int first = 0; first < Tq; first += stage) {
-        if (first > 0) __syncthreads();
-        stage_rows<D>(sq, (const bf16*)g.q + head.q, (int)g.q_stride, first, stage, Tq);
-        stage_rows<D>(sy, (const bf16*)g.dY + head.y, C, first, stage, Tq);
-        copy_commit();
+    auto copy = [&](int first, int buffer) {
+        bf16 *sq = (bf16*)(shared + buffer * buffer_bytes), *sy = sq + stage * (D + 8);
+        float *se = (float*)(sy + stage * (D + 8)), *sd = se + stage;
+        stage_rows<D>(sq, query_rows(g, head, g.q), result_rows(g, head, g.dY), first, stage);
         for (int i = (int)threadIdx.x; i < stage; i += (int)blockDim.x) {
             const bool ok = first + i < Tq;
             se[i] = ok ? ((const float*)g.lse)[head.row + first + i] * kLog2e : INFINITY;
             sd[i] = ok ? ((const float*)g.scratch)[head.row + first + i] : 0;
         }
-        copy_wait<0>();
-        __syncthreads();
-        if (row >= Tk) continue;
+    };
+    stages(Tq, stage, copy, [&](int first, int buffer) {
+        if (row >= Tk) return;
+        const bf16 *sq = (const bf16*)(shared + buffer * buffer_bytes), *sy = sq + stage * (D + 8);
+        const float *se = (const float*)(sy + stage * (D + 8)), *sd = se + stage;
         tiles<N>(Tq - first < stage ? Tq - first : stage, [&](auto width, int at) {
             constexpr int W = decltype(width)::value;
             float s[W / 8][4], dp[W / 8][4];
             zero(dp);
             zero(s);
-            if (D == 128) left_rows<D>(va, v, kv_stride, row, Tk);  // from cache each time: too few registers
-            times_rows<D, W>(dp, va, sy + at * (D + 8));
-            times_rows<D, W>(s, ka, sq + at * (D + 8));
-            score_gradients<W>(s, dp, se + at, sd + at, scale2);
+            if constexpr (kKept<D>) {
+                times_rows<D, W>(dp, own_v, sy + at * (D + 8));
+                times_rows<D, W>(s, own_k, sq + at * (D + 8));
+            } else {
+                times_rows<D, W>(dp, va, sy + at * (D + 8));
+                times_rows<D, W>(s, ka, sq + at * (D + 8));
+            }
+            probabilities(s, se + at, scale2);
+            score_gradients(dp, s, sd + at);
             times_columns<D, W>(dv, s, sy + at * (D + 8));
             times_columns<D, W>(dk, dp, sq + at * (D + 8));
         });
-    }
+    });
     if (row >= Tk) return;
-    store_rows<D>((bf16*)g.dK + head.kv, kv_stride, row, Tk, dk, scale, scale);
-    store_rows<D>((bf16*)g.dV + head.kv, kv_stride, row, Tk, dv, 1, 1);
+    store_rows<D>(key_rows(g, head, g.dK), anew(row), dk, scale, scale);
+    store_rows<D>(key_rows(g, head, g.dV), anew(row), dv, 1, 1);
 }
 
 /// Bytes of grad_few_queries for K and V, and for the sums of dQ after them.
@@ -354,66 +270,64 @@ __host__ __device__ constexpr int few_bytes(int stage) {
     const int rows = 2 * stage * (D + 8) * 2, sums = kFewWarps * 16 * D * 4;
     return rows > sums ? rows : sums;
 }
+/// Bytes after them: Q and dY, lse / ln 2 and D_i.
+template <int D>
+constexpr int kFewQueries = 16 * ((D + 8) * 4 + 8);
 
 /// dQ, dK and dV of a head with 16 queries at most: each of its tensors is read and written once. Each warp takes every
 /// fourth tile of 16 keys; the four partial sums of dQ meet in shared memory.
 template <int D>
-__global__ void __launch_bounds__(32 * kFewWarps, D < 128 ? 3 : 1)
+__global__ void __launch_bounds__(32 * kFewWarps, D <= 64   ? 3
+                                                  : D < 128 ? 2
+                                                            : 1)
     grad_few_queries(AttentionGradArgs g, int stage, float scale) {
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8], later the sums of dQ; Q, dY [16][D + 8]; lse / ln 2 and D_i [16]
     const Head head = head_of(g, (int)blockIdx.x);
-    const bf16 *k = (const bf16*)g.k + head.kv, *v = (const bf16*)g.v + head.kv;
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, C = (int)(g.H * g.D), kv_stride = (int)g.kv_stride;
-    const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
     bf16 *sk = shared, *sv = sk + stage * (D + 8), *sq = shared + few_bytes<D>(stage) / 2, *sy = sq + 16 * (D + 8);
     float *se = (float*)(sy + 16 * (D + 8)), *sd = se + 16;
-    stage_rows<D>(sq, (const bf16*)g.q + head.q, (int)g.q_stride, 0, 16, Tq);
-    stage_rows<D>(sy, (const bf16*)g.dY + head.y, C, 0, 16, Tq);
-    float d[2], e[2];
+    stage_rows<D>(sq, query_rows(g, head, g.q), result_rows(g, head, g.dY), 0, 16);
+    float2 d;
     {
         uint32_t y[D / 16][4], dy[D / 16][4];
-        left_rows<D>(y, (const bf16*)g.y + head.y, C, 0, Tq);
-        left_rows<D>(dy, (const bf16*)g.dY + head.y, C, 0, Tq);
-        row_dots<D>(d, y, dy);
+        left_rows<D>(y, result_rows(g, head, g.y), 0);
+        left_rows<D>(dy, result_rows(g, head, g.dY), 0);
+        d = row_dots<D>(y, dy);
     }
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        const int i = lane / 4 + 8 * r;
-        e[r] = i < Tq ? ((const float*)g.lse)[head.row + i] * kLog2e : INFINITY;
-        if (warp == 0 && lane % 4 == 0) se[i] = e[r], sd[i] = d[r];
+    auto exponent = [&](int i) { return i < Tq ? ((const float*)g.lse)[head.row + i] * kLog2e : INFINITY; };
+    const float2 e{exponent(lane / 4), exponent(lane / 4 + 8)};
+    if (warp == 0 && lane % 4 == 0) {
+        se[lane / 4] = e.x, se[lane / 4 + 8] = e.y;
+        sd[lane / 4] = d.x, sd[lane / 4 + 8] = d.y;
     }
     const float scale2 = scale * kLog2e;
     float dq[D / 8][4];
     zero(dq);
     for (int first = 0; first < Tk; first += stage) {
-        stage_keys<D>(sk, sv, k, v, kv_stride, first, stage, Tk);
+        if (first > 0) __syncthreads();  // all warps have read the stage before
+        stage_rows<D>(sk, key_rows(g, head, g.k), key_rows(g, head, g.v), first, stage);
+        copy_commit();
+        copy_wait<0>();
+        __syncthreads();
 #pragma unroll 1
         for (int at = warp * 16; at < stage && first + at < Tk; at += kFewWarps * 16) {
             const bf16 *tk = sk + at * (D + 8), *tv = sv + at * (D + 8);
-            uint32_t a[D / 16][4];  // a left operand, from shared memory each time: registers are few
-            float s[2][4], dp[2][4];
+            float s[2][4], dp[2][4];  // left operands come from shared memory each time: registers are few
             zero(s);
             zero(dp);
-            left_staged<D>(a, sq);
-            times_rows<D, 16>(s, a, tk);
-            left_staged<D>(a, sy);
-            times_rows<D, 16>(dp, a, tv);
-            score_gradients<16>(s, dp, e, d, scale2, Tk - first - at);
-            times_columns<D, 16>(dq, s, tk);
+            times_rows<D, 16>(s, sq, tk);
+            times_rows<D, 16>(dp, sy, tv);
+            probabilities(s, e, scale2);
+            score_gradients(dp, s, d, Tk - first - at);
+            times_columns<D, 16>(dq, dp, tk);
             zero(s);
             zero(dp);
-            left_staged<D>(a, tk);
-            times_rows<D, 16>(s, a, sq);
-            left_staged<D>(a, tv);
-            times_rows<D, 16>(dp, a, sy);
-            score_gradients<16>(s, dp, se, sd, scale2);
-            float sum[D / 8][4];
-            zero(sum);
-            times_columns<D, 16>(sum, s, sy);
-            store_rows<D>((bf16*)g.dV + head.kv, kv_stride, first + at, Tk, sum, 1, 1);
-            zero(sum);
-            times_columns<D, 16>(sum, dp, sq);
-            store_rows<D>((bf16*)g.dK + head.kv, kv_stride, first + at, Tk, sum, scale, scale);
+            times_rows<D, 16>(s, tk, sq);
+            times_rows<D, 16>(dp, tv, sy);
+            probabilities(s, se, scale2);
+            score_gradients(dp, s, sd);
+            store_product<D>(key_rows(g, head, g.dV), first + at, s, sy, 1);
+            store_product<D>(key_rows(g, head, g.dK), first + at, dp, sq, scale);
         }
     }
     __syncthreads();                 // all warps have read K and V
@@ -424,6 +338,7 @@ __global__ void __launch_bounds__(32 * kFewWarps, D < 128 ? 3 : 1)
     __syncthreads();
 #pragma unroll
     for (int n = warp; n < D / 8; n += kFewWarps) {
+        if (n * 8 >= g.D) break;
         float c[4] = {0, 0, 0, 0};
 #pragma unroll
         for (int w = 0; w < kFewWarps; w++) {
@@ -434,7 +349,7 @@ __global__ void __launch_bounds__(32 * kFewWarps, D < 128 ? 3 : 1)
         for (int r = 0; r < 2; r++) {
             const int i = lane / 4 + 8 * r;
             if (i < Tq)
-                *(uint32_t*)((bf16*)g.dQ + head.q + i * g.q_stride + n * 8 + lane % 4 * 2) =
+                *(uint32_t*)(query_rows(g, head, g.dQ).at(i) + n * 8 + lane % 4 * 2) =
                     pack_bf16(c[2 * r] * scale, c[2 * r + 1] * scale);
         }
     }
@@ -553,53 +468,63 @@ __global__ void __launch_bounds__(32 * kWarps) grad_any(AttentionGradArgs g, flo
 struct Split {
     i64 parts;
     int threads;
-    explicit Split(i64 n) {
+    Split(i64 n, int most_warps) {
         const i64 tiles = ceil_div(n, 16);
-        parts = ceil_div(tiles, kMostWarps);
+        parts = ceil_div(tiles, most_warps);
         threads = (int)ceil_div(tiles, parts) * 32;
     }
 };
 
-/// Rows staged at a time: all T, limited by kStage and by shared memory for two such tensors.
-int stage_of(i64 T, int D) {
-    int n = (int)(align_up(T, 16) < kStage ? align_up(T, 16) : kStage);
-    while (n > 64 && (size_t)n * ((D + 8) * 4 + 8) > most_shared()) n = n > 128 ? 128 : 64;
-    return n;
-}
+/// Stages of rows of two tensors in shared memory: the rows of one, and the bytes of all buffers.
+struct Stages {
+    int rows, bytes;
+    /// For n rows of `row` bytes in both tensors together, beside `kept` bytes.
+    Stages(i64 n, int row, int kept = 0) {
+        const i64 room = (i64)most_shared() - kept, all = align_up(n, 16);
+        rows = (int)all, bytes = (int)(all * row);
+        if (all <= kOneStage && bytes <= room) return;
+        for (rows = kStage; 2ll * rows * row > room && rows > 16;) rows /= 2;
+        bytes = 2 * rows * row;
+    }
+};
 
 template <int D>
 void forward_bf16(const AttentionArgs& g, Stream st) {
-    const Split s(g.Tq);
-    const int stage = stage_of(g.Tk, D);
+    const Split s(g.Tq, kMostWarps);
+    const Stages keys(g.Tk, (D + 8) * 4);
     // With few queries, warps without any help to copy.
     const int threads = s.threads < 32 * kFewWarps ? 32 * kFewWarps : s.threads;
-    CG_LAUNCH((forward_mma<D, 32>), grid(g.B * g.H * s.parts), threads, (size_t)stage * (D + 8) * 4, st, g,
-              (int)s.parts, stage, kLog2e / sqrtf((float)D));
+    CG_LAUNCH((forward_mma<D, (D <= 64 ? 32 : 16)>), grid(g.B * g.H * s.parts), threads, (size_t)keys.bytes, st, g,
+              (int)s.parts, keys.rows, kLog2e / sqrtf((float)g.D));
 }
 
 template <int D>
 void grad_bf16(const AttentionGradArgs& g, Stream st) {
-    const float scale = 1 / sqrtf((float)D);
-    const int keys = stage_of(g.Tk, D);
-    if (g.Tq <= 16) {
-        const size_t shared = few_bytes<D>(keys) + 2 * 16 * (D + 8) * 2 + 2 * 16 * 4;
-        CG_LAUNCH((grad_few_queries<D>), grid(g.B * g.H), 32 * kFewWarps, shared, st, g, keys, scale);
-        return;
-    }
-    const Split q(g.Tq), k(g.Tk);
-    const int queries = stage_of(g.Tq, D);
-    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * q.parts), q.threads, (size_t)keys * (D + 8) * 4, st, g,
-              (int)q.parts, keys, scale);
-    CG_LAUNCH((grad_keys<D, (D == 64 ? 32 : 16)>), grid(g.B * g.H * k.parts), k.threads,
-              (size_t)queries * ((D + 8) * 4 + 8), st, g, (int)k.parts, queries, scale);
+    const float scale = 1 / sqrtf((float)g.D);
+    if constexpr (D < 160)  // registers would spill
+        if (g.Tq <= 16) {
+            const Stages keys(g.Tk, (D + 8) * 4, kFewQueries<D>);
+            CG_LAUNCH((grad_few_queries<D>), grid(g.B * g.H), 32 * kFewWarps,
+                      (size_t)(few_bytes<D>(keys.rows) + kFewQueries<D>), st, g, keys.rows, scale);
+            return;
+        }
+    const Stages keys(g.Tk, (D + 8) * 4);
+    const Split q(g.Tq, kMostWarps);
+    CG_LAUNCH((grad_queries<D, 16>), grid(g.B * g.H * q.parts), q.threads, (size_t)keys.bytes, st, g, (int)q.parts,
+              keys.rows, scale);
+    const Split k(g.Tk, D <= 128 ? kMostWarps : kMostWarps / 2);  // the rows kept of 160 columns fill shared memory
+    const int kept = k.threads / 32 * kKeptBytes<D>;
+    const Stages queries(g.Tq, (D + 8) * 4 + 8, kept);
+    CG_LAUNCH((grad_keys<D, (D == 64 || D == 128 ? 32 : 16)>), grid(g.B * g.H * k.parts), k.threads,
+              (size_t)(queries.bytes + kept), st, g, (int)k.parts, queries.rows, scale);
 }
 
-bool mma_has(i64 D) { return D == 32 || D == 64 || D == 128; }
+constexpr i64 kMostMma = 160;
 
 /// Whether every row begins at a multiple of 16 bytes, if the first ones do. Extents are int in the kernels.
 template <class Args>
 bool mma_rows(const Args& g) {
-    return mma_has(g.D) && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0;
+    return g.D % 8 == 0 && g.D <= kMostMma && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0;
 }
 
 bool takes_mma(const AttentionArgs& g) { return mma_rows(g) && aligned16(g.q, g.k, g.v, g.y); }
@@ -607,16 +532,23 @@ bool takes_mma_grad(const AttentionGradArgs& g) {
     return mma_rows(g) && aligned16(g.q, g.k, g.v, g.y, g.dY, g.dQ, g.dK, g.dV);
 }
 
+/// Calls f(width) for the narrowest width of registers and shared memory that holds D columns.
+template <class F>
+void padded(i64 D, F&& f) {
+    if (D <= 32) f(std::integral_constant<int, 32>());
+    else if (D <= 48) f(std::integral_constant<int, 48>());
+    else if (D <= 64) f(std::integral_constant<int, 64>());
+    else if (D <= 80) f(std::integral_constant<int, 80>());
+    else if (D <= 128) f(std::integral_constant<int, 128>());
+    else f(std::integral_constant<int, 160>());
+}
+
 void mma(const AttentionArgs& g, Stream st) {
-    if (g.D == 32) forward_bf16<32>(g, st);
-    else if (g.D == 64) forward_bf16<64>(g, st);
-    else forward_bf16<128>(g, st);
+    padded(g.D, [&](auto width) { forward_bf16<decltype(width)::value>(g, st); });
 }
 
 void mma_grad(const AttentionGradArgs& g, Stream st) {
-    if (g.D == 32) grad_bf16<32>(g, st);
-    else if (g.D == 64) grad_bf16<64>(g, st);
-    else grad_bf16<128>(g, st);
+    padded(g.D, [&](auto width) { grad_bf16<decltype(width)::value>(g, st); });
 }
 
 void check(i64 D) {
@@ -645,13 +577,20 @@ void any_grad(const AttentionGradArgs& g, Stream st) {
 i64 attention_scratch(const AttentionArgs&) { return 0; }
 i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.Tq * 4, 256); }
 
+// Implementations and what they take. The first that takes the arguments computes them.
+//   wgmma  bf16   D 40 to 160 (gradient: to 128), a multiple of 8; Tq from 64 on; compute capability 9.0
+//   mma    bf16   D 8 to 160, a multiple of 8; any Tq and Tk; every card
+//   any    all    D to 3072
+// wgmma and mma also want addresses and strides that are multiples of 16 bytes.
 CG_IMPLEMENTATIONS(attention, float, implementation<AttentionArgs, any<float>>("any"))
-CG_IMPLEMENTATIONS(attention, bf16, implementation<AttentionArgs, mma, takes_mma>("mma"),
+CG_IMPLEMENTATIONS(attention, bf16,
                    CG_HOPPER(implementation<AttentionArgs, sm90::attention, sm90::takes>("wgmma"))
-                       implementation<AttentionArgs, any<bf16>>("any"))
+                       implementation<AttentionArgs, mma, takes_mma>("mma"),
+                   implementation<AttentionArgs, any<bf16>>("any"))
 CG_IMPLEMENTATIONS(attention_grad, float, implementation<AttentionGradArgs, any_grad<float>>("any"))
-CG_IMPLEMENTATIONS(attention_grad, bf16, implementation<AttentionGradArgs, mma_grad, takes_mma_grad>("mma"),
+CG_IMPLEMENTATIONS(attention_grad, bf16,
                    CG_HOPPER(implementation<AttentionGradArgs, sm90::attention_grad, sm90::takes_grad>("wgmma"))
-                       implementation<AttentionGradArgs, any_grad<bf16>>("any"))
+                       implementation<AttentionGradArgs, mma_grad, takes_mma_grad>("mma"),
+                   implementation<AttentionGradArgs, any_grad<bf16>>("any"))
 
 }  // namespace cg::cuda

@@ -453,23 +453,34 @@ void forward(const AttentionArgs& g, Stream st) {
               kLog2e / sqrtf((float)kD));
 }
 
-/// Self-attention of packed or separate tensors: fewer queries than keys would leave tiles of 64 rows mostly empty.
+/// Whether a block can keep a whole head in shared memory. The tiled kernels would read K and V from L2 several times.
+template <class Args>
+bool one_pass(const Args& g) {
+    return g.D == kD && g.Tq == g.Tk && g.Tk <= kN;
+}
+
+/// Fewer than 64 queries leave a tile of 64 rows partly empty, where mma.sync has tiles of 16. Every row begins at a
+/// multiple of 16 bytes, if the first ones do.
 template <class Args>
 bool fits(const Args& g) {
-    return g.D == kD && g.Tq == g.Tk && g.Tk <= 208 && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0 && hopper();
+    return g.Tq >= 64 && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0 && hopper();
 }
 
 }  // namespace
 
-bool takes(const AttentionArgs& g) { return fits(g) && aligned16(g.q, g.k, g.v, g.y); }
-bool takes_grad(const AttentionGradArgs& g) { return fits(g) && aligned16(g.q, g.k, g.v, g.y, g.dY, g.dQ, g.dK, g.dV); }
+bool takes(const AttentionArgs& g) { return tiled_fits(g.D) && fits(g) && aligned16(g.q, g.k, g.v, g.y); }
+bool takes_grad(const AttentionGradArgs& g) {
+    return tiled_fits_grad(g.D) && fits(g) && aligned16(g.q, g.k, g.v, g.y, g.dY, g.dQ, g.dK, g.dV);
+}
 
 void attention(const AttentionArgs& g, Stream st) {
-    if (g.Tk <= 200) forward<200>(g, st);
+    if (!one_pass(g)) attention_tiled(g, st);
+    else if (g.Tk <= 200) forward<200>(g, st);
     else forward<208>(g, st);
 }
 
 void attention_grad(const AttentionGradArgs& g, Stream st) {
+    if (!one_pass(g)) return attention_tiled_grad(g, st);
     CG_LAUNCH((grad_wgmma), grid(g.B * g.H), kThreads, (2 * kN + 2 * 64) * kD * 2 + kN * 8, st, g,
               1 / sqrtf((float)kD));
 }

@@ -9,7 +9,7 @@
 //
 // Shared memory: rows of 64 bf16 with the 128-byte swizzle, from a multiple of 1024 bytes on. Unit c (16 bytes) of row
 // r is stored as unit 8 r + (c ^ r % 8). These rows are A's rows and B's columns (K-major: 64 of K in a row), or with
-// TRANS B's rows (N-major).
+// TRANS B's rows (N-major). Rows of another length are Panels.
 #pragma once
 
 #include "mma.cuh"
@@ -28,9 +28,8 @@ namespace cg::cuda {
 /// Index of the first element of unit c (16 bytes) of row r.
 __host__ __device__ constexpr int swizzled(int r, int c) { return r * 64 + (c ^ (r & 7)) * 8; }
 
-/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes between groups of 8 rows, 128-byte swizzle;
-/// addresses in units of 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
-__device__ inline uint64_t swizzled_rows(const void* p) {
+/// Address in shared memory as in descriptors, in units of 16 bytes.
+__device__ inline uint64_t descriptor_address(const void* p) {
 #if defined(__CUDA_ARCH__)
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(p);
 #elif defined(CG_SIM)
@@ -39,10 +38,42 @@ __device__ inline uint64_t swizzled_rows(const void* p) {
     const uint32_t at = 0;
     (void)p;
 #endif
-    return (at & 0x3ffff) >> 4 | 1ull << 16 | 64ull << 32 | 1ull << 62;
+    return (at & 0x3ffff) >> 4;
+}
+
+/// Descriptor of rows of 64 bf16 that begin at p: start address, 1024 bytes between groups of 8 rows, 128-byte swizzle;
+/// addresses in units of 16 bytes. The leading dimension's offset has no meaning for K-major rows nor for N = 64.
+__device__ inline uint64_t swizzled_rows(const void* p) {
+    return descriptor_address(p) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
 /// Increment of a descriptor for 16 along K: 32 bytes of each row (kAlongRow), or 16 rows (kAlongRows).
 constexpr uint64_t kAlongRow = 2, kAlongRows = 128;
+
+/// Rows of D bf16 in shared memory, D a multiple of 16: side by side panels of 64, 32 or 16 columns, the widest that
+/// divide D, each with the swizzle of its row's bytes and its rows one after the other. In each swizzle 8 rows of 16
+/// bytes, which wgmma reads at a time, lie in different banks, and so do the 8 units that threads copy one after the
+/// other.
+template <int D>
+struct Panels {
+    static constexpr int kColumns = D % 64 == 0 ? 64 : D % 32 == 0 ? 32 : 16, kUnits = kColumns / 8;
+    static constexpr uint64_t kMode = kColumns == 64 ? 1 : kColumns == 32 ? 2 : 3;
+
+    /// Index of the first element of unit c (16 bytes) of row r in a panel.
+    __host__ __device__ static constexpr int at(int r, int c) {
+        return r * kColumns + (c ^ (r / (8 / kUnits) % kUnits)) * 8;
+    }
+    /// Descriptor of panels of so many rows that begin at p: start address, bytes from panel to panel (which K-major
+    /// rows ignore), bytes between groups of 8 rows, swizzle; bytes in units of 16.
+    __device__ static uint64_t descriptor(const void* p, int rows) {
+        return descriptor_address(p) | (uint64_t)(rows * kUnits) << 16 | (uint64_t)kColumns << 32 | kMode << 62;
+    }
+    /// Increment of a descriptor for the columns from 16 k on, along K.
+    __device__ static uint64_t column(int k, int rows) {
+        return (uint64_t)(k * 16 / kColumns * rows * kUnits + k * 16 % kColumns / 8);
+    }
+    /// Increment of a descriptor for the rows from `row` on, a multiple of 8.
+    __device__ static uint64_t row(int row) { return (uint64_t)(row * kUnits); }
+};
 
 #ifdef CG_SIM
 /// Address of element (n, k) of B, read through descriptor d (PTX ISA, wgmma shared memory layout; strides as in its
@@ -86,25 +117,36 @@ inline float in_flight() { return bits_to_float(0x7fc0dead); }
                  : __VA_ARGS__                                                                       \
                  : "l"(a), "l"(b))
 /// One line per supported width.
-#define CG_WIDTHS(form)                                                                                           \
-    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));             \
-    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                              \
-    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));        \
-    if constexpr (N8 == 11)                                                                                       \
-        form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));          \
-    if constexpr (N8 == 12)                                                                                       \
-        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9),      \
-             CG_C1(10), CG_C1(11));                                                                               \
-    if constexpr (N8 == 14)                                                                                       \
-        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9), \
-             CG_C1(10), CG_C1(11), CG_C1(12), CG_C1(13));
+#define CG_WIDTHS(form)                                                                                             \
+    if constexpr (N8 == 2) form(16, "%0,%1,%2,%3,%4,%5,%6,%7", 8, 9, 10, 11, 12, CG_C1(0), CG_C1(1));               \
+    if constexpr (N8 == 4)                                                                                          \
+        form(32, CG_T() ",%10,%11,%12,%13,%14,%15", 16, 17, 18, 19, 20, CG_C1(0), CG_C1(1), CG_C1(2), CG_C1(3));    \
+    if constexpr (N8 == 6)                                                                                          \
+        form(48, CG_T() "," CG_T(1) ",%20,%21,%22,%23", 24, 25, 26, 27, 28, CG_C1(0), CG_C1(1), CG_C1(2), CG_C1(3), \
+             CG_C1(4), CG_C1(5));                                                                                   \
+    if constexpr (N8 == 8) form(64, CG_T3 ",%30,%31", 32, 33, 34, 35, 36, CG_C8(0));                                \
+    if constexpr (N8 == 10) form(80, CG_T3 "," CG_T(3), 40, 41, 42, 43, 44, CG_C8(0), CG_C1(8), CG_C1(9));          \
+    if constexpr (N8 == 11)                                                                                         \
+        form(88, CG_T4 ",%40,%41,%42,%43", 44, 45, 46, 47, 48, CG_C8(0), CG_C1(8), CG_C1(9), CG_C1(10));            \
+    if constexpr (N8 == 12)                                                                                         \
+        form(96, CG_T4 ",%40,%41,%42,%43,%44,%45,%46,%47", 48, 49, 50, 51, 52, CG_C8(0), CG_C1(8), CG_C1(9),        \
+             CG_C1(10), CG_C1(11));                                                                                 \
+    if constexpr (N8 == 14)                                                                                         \
+        form(112, CG_T4 "," CG_T(4) ",%50,%51,%52,%53,%54,%55", 56, 57, 58, 59, 60, CG_C8(0), CG_C1(8), CG_C1(9),   \
+             CG_C1(10), CG_C1(11), CG_C1(12), CG_C1(13));                                                           \
+    if constexpr (N8 == 16)                                                                                         \
+        form(128, CG_T4 "," CG_T(4) "," CG_T(5) ",%60,%61,%62,%63", 64, 65, 66, 67, 68, CG_C8(0), CG_C8(8));        \
+    if constexpr (N8 == 20)                                                                                         \
+        form(160, CG_T4 "," CG_T(4) "," CG_T(5) "," CG_T(6) "," CG_T(7), 80, 81, 82, 83, 84, CG_C8(0), CG_C8(8),    \
+             CG_C1(16), CG_C1(17), CG_C1(18), CG_C1(19));
 
 /// c [N8] = a b with 8 N8 columns, plus the old c if SUM. a is the descriptor of 64 rows (K-major) or a warp's fragment
 /// of 16 rows. Between wgmma_begin and wgmma_wait nothing else may touch c or a.
 template <int N8, bool TRANS, bool SUM, class A>
 __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
 #if defined(__CUDA_ARCH__)
-    static_assert(N8 == 2 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14,
+    static_assert(N8 == 2 || N8 == 4 || N8 == 6 || N8 == 8 || N8 == 10 || N8 == 11 || N8 == 12 || N8 == 14 ||
+                      N8 == 16 || N8 == 20,
                   "CG_WIDTHS has no line for this width");
     // Without SUM the accumulators are outputs only; as inputs they would occupy registers before.
     if constexpr (!SUM) {

@@ -175,6 +175,21 @@ record Attention(int heads) implements Op {
                 cross(1, 300, 77, 1, 64).noGradient(),
                 cross(1, 77, 33, 1, 128).noGradient(),
                 cross(1, 1, 300, 2, 20).noGradient(),
+                // Head widths of diffusion and between those that the CUDA kernels have registers for, text of 77 tokens.
+                self(2, 70, 2, 40).noGradient(),
+                self(1, 300, 2, 40).noGradient(),
+                cross(2, 1, 77, 3, 40).noGradient(),
+                cross(2, 80, 77, 2, 40).noGradient(),
+                self(1, 33, 2, 56).noGradient(),
+                self(1, 70, 2, 80).noGradient(),
+                cross(1, 3, 77, 2, 80).noGradient(),
+                cross(1, 77, 300, 1, 80).noGradient(),
+                self(1, 33, 2, 96).noGradient(),
+                cross(1, 5, 40, 2, 96).noGradient(),
+                self(1, 33, 2, 144).noGradient(),
+                self(1, 70, 2, 160).noGradient(),
+                cross(1, 1, 77, 2, 160).noGradient(),
+                cross(2, 300, 77, 1, 160).noGradient(),
                 self(8, 197, 12, 64).benchmark(),
                 cross(8, 1, 197, 12, 64).benchmark());
     }
