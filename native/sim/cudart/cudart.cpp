@@ -293,10 +293,13 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     });
 }
 
-/// The error that a call in another simulated library should return; 0 for none.
+/// The error that a call in another simulated library should return; 0 for none. The requested error is
+/// status + 10000 x (times - 1): it fails that many times.
 CG_CUDART int cg_cudart_fault(const char* call) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
-    return fault(call);
+    const int e = fault(call);
+    if (e >= 10000) page()->code = e - 10000;
+    return e % 10000;
 }
 
 /// Queues work of another simulated library.

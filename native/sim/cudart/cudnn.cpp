@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuDNN 9 on the CPU, for tests of the code that calls it: the descriptors and convolutions that org.cortigan.cuda
 // uses, queued on the streams of cudart.cpp. The bindings load four cuDNN libraries; each is built from this file.
-// Stricter than the documentation:
-//   - only NHWC, all tensors of one type, sums in f32, addresses multiples of 256 bytes
+// cudnn_graph.h has the graph API. Stricter than the documentation:
+//   - only NHWC, in the legacy API all tensors of one type, sums in f32, addresses multiples of 256 bytes
 //   - the fused bias has y's type and one algorithm
 //   - only deterministic direct sums run, although the heuristic offers others first
 //   - a padding that covers the kernel is not supported
 //   - every call overwrites the whole workspace
-// Errors on demand: "cudnnConvolution" returns a status, "cudnn kernel" fails while it runs.
+// Errors on demand: "cudnn" (a call that computes) and "cudnnBackendFinalize" (of a plan) return a status, "cudnn
+// kernel" fails while it runs.
 #include "numbers.h"
 
 #define CG_DNN extern "C" __attribute__((visibility("default")))
@@ -44,17 +45,20 @@ struct Job {
     void *workspace, *out;
     size_t bytes;
     float alpha, beta;
+    bool bias_f32 = false;
 };
 
 /// Runs a Job. Jobs stay until the process ends, because a recording may replay them.
 void run(void* data) {
     const Job& j = *(Job*)data;
     if (j.bytes) memset(j.workspace, 0xFF, j.bytes);
-    const bool half = j.x.type == kBf16, rounds = !half && j.c.math != kFma;
-    const auto read = [&](const void* p, int64_t i) {
-        const float f = get(p, half, i);
+    const bool rounds = j.x.type == kF32 && j.c.math != kFma;
+    const auto read = [&](const void* p, int type, int64_t i) {
+        const float f = get(p, type == kBf16, i);
         return (double)(rounds ? tf32(f) : f);
     };
+    const int result = j.kind == kForward ? j.y.type : j.kind == kByX ? j.x.type : j.w.type;
+    const bool half = result == kBf16, half_bias = half && !j.bias_f32;
     const int64_t nx = (int64_t)j.x.n * j.x.h * j.x.w * j.x.c, ny = (int64_t)j.y.n * j.y.h * j.y.w * j.y.c;
     const int64_t nw = (int64_t)j.w.k * j.w.h * j.w.w * j.w.c, n = j.kind == kForward ? ny : j.kind == kByX ? nx : nw;
     double* sum = new double[(size_t)n]();
@@ -70,22 +74,28 @@ void run(void* data) {
                         for (int o = 0; o < j.w.k; o++)
                             for (int c = 0; c < j.w.c; c++) {
                                 const int64_t at_w = (((int64_t)o * j.w.h + p) * j.w.w + q) * j.w.c + c;
-                                if (j.kind == kForward) sum[at_y + o] += read(j.X, at_x + c) * read(j.W, at_w);
-                                if (j.kind == kByX) sum[at_x + c] += read(j.Y, at_y + o) * read(j.W, at_w);
-                                if (j.kind == kByW) sum[at_w] += read(j.X, at_x + c) * read(j.Y, at_y + o);
+                                if (j.kind == kForward)
+                                    sum[at_y + o] += read(j.X, j.x.type, at_x + c) * read(j.W, j.w.type, at_w);
+                                if (j.kind == kByX)
+                                    sum[at_x + c] += read(j.Y, j.y.type, at_y + o) * read(j.W, j.w.type, at_w);
+                                if (j.kind == kByW)
+                                    sum[at_w] += read(j.X, j.x.type, at_x + c) * read(j.Y, j.y.type, at_y + o);
                             }
                     }
     for (int64_t i = 0; i < n; i++) {
-        double v = j.alpha * sum[i] + (j.bias ? get(j.bias, half, i % j.w.k) : 0);
+        double v = j.alpha * sum[i] + (j.bias ? get(j.bias, half_bias, i % j.w.k) : 0);
         if (j.beta != 0) v += j.beta * get(j.out, half, i);
         put(j.out, half, i, v);
     }
     delete[] sum;
 }
 
+bool extents_fit(const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y) {
+    if (x.c != w.c || y.c != w.k || x.n != y.n) return false;
+    return y.h == (x.h + 2 * c.ph - w.h) / c.sh + 1 && y.w == (x.w + 2 * c.pw - w.w) / c.sw + 1;
+}
 int fits(const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y) {
-    if (x.c != w.c || y.c != w.k || x.n != y.n) return kBad;
-    if (y.h != (x.h + 2 * c.ph - w.h) / c.sh + 1 || y.w != (x.w + 2 * c.pw - w.w) / c.sw + 1) return kBad;
+    if (!extents_fit(x, w, c, y)) return kBad;
     return x.type != w.type || x.type != y.type || c.ph >= w.h || c.pw >= w.w ? kUnsupported : 0;
 }
 int heuristic(Kind kind, const Tensor& x, const Filter& w, const Convolution& c, const Tensor& y, int asked, int* n,
@@ -107,6 +117,12 @@ int workspace(Kind kind, const Tensor& x, const Filter& w, const Convolution& c,
     const int e = fits(x, w, c, y);
     return e ? e : a == 1 || (kind == kForward && a == 0) ? 0 : kUnsupported;
 }
+/// Queues a job, or fails on demand.
+int queue(Handle* h, const Job& j) {
+    if (const int e = cg_cudart_fault("cudnn")) return e;
+    if (cg_cudart_fault("cudnn kernel")) return cg_cudart_ask(h->stream, crash, nullptr);
+    return cg_cudart_ask(h->stream, run, new Job(j)) ? kFailed : 0;
+}
 int ask(Handle* h, const Job& j, int a) {
     size_t need;
     if (workspace(j.kind, j.x, j.w, j.c, j.y, a, &need)) return kFailed;
@@ -115,18 +131,19 @@ int ask(Handle* h, const Job& j, int a) {
     for (const void* p : all)
         if (!aligned(p)) return kBad;
     if (j.bytes < need) return kBad;
-    static Fault fault;
-    if (const int e = fault("cudnnConvolution")) return e;
-    if (cg_cudart_fault("cudnn kernel")) return cg_cudart_ask(h->stream, crash, nullptr);
-    return cg_cudart_ask(h->stream, run, new Job(j)) ? kFailed : 0;
+    return queue(h, j);
 }
 
 }  // namespace
+#include "cudnn_graph.h"
 
 CG_DNN size_t cudnnGetVersion() { return 91900; }
 CG_DNN const char* cudnnGetErrorString(int s) {
     return s == kUnsupported ? "CUDNN_STATUS_NOT_SUPPORTED"
            : s == kBad       ? "CUDNN_STATUS_BAD_PARAM"
+           : s == 1001       ? "CUDNN_STATUS_NOT_INITIALIZED"
+           : s == 2004       ? "CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED"
+           : s == 2010       ? "CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE"
                              : "CUDNN_STATUS_EXECUTION_FAILED";
 }
 CG_DNN int cudnnCreate(void** h) { return *h = new Handle, 0; }

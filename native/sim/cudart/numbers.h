@@ -32,14 +32,9 @@ inline void put(void* p, bool half, int64_t i, double v) {
 /// Rounds to TF32.
 inline float tf32(float f) { return number((bits(f) + 0x1000) & ~0x1fffu); }
 
-/// A call that fails on demand. The requested error is status + 10000 x (times - 1): it fails that many times.
+/// A call that fails on demand.
 struct Fault {
-    int status = 0, times = 0;
-
-    int operator()(const char* call) {
-        if (const int e = cg_cudart_fault(call)) status = e % 10000, times = e / 10000 + 1;
-        return times > 0 ? times--, status : 0;
-    }
+    int operator()(const char* call) const { return cg_cudart_fault(call); }
 };
 /// A kernel that fails, as on an illegal address.
 inline void crash(void*) { throw std::runtime_error("a kernel of the library fails"); }

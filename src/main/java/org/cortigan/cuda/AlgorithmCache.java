@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -9,6 +13,7 @@ import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -17,6 +22,8 @@ import java.util.TreeMap;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.zip.DeflaterOutputStream;
+import java.util.zip.InflaterInputStream;
 import org.cortigan.InputException;
 import org.cortigan.io.Json;
 import org.jspecify.annotations.Nullable;
@@ -34,7 +41,7 @@ final class AlgorithmCache implements AutoCloseable {
 
     private static final String BUNDLED = "/org/cortigan/cuda/algorithms.json";
     /** Also to be raised when candidates are chosen or timed in another way, so that old choices are made again. */
-    private static final long FORMAT = 3;
+    private static final long FORMAT = 4;
 
     private static final long DELAY_MILLIS = 5000;
     /** A file lock belongs to the whole process, so two caches in one process need this lock too. */
@@ -45,20 +52,47 @@ final class AlgorithmCache implements AutoCloseable {
      *
      * @param words the algorithm as the library describes it
      * @param form what surrounds the library call; the caller defines its meaning
+     * @param plan the algorithm as the library's text, compressed in the file; empty if the words say all
      */
-    record Entry(long[] words, long workspaceBytes, int form) {
+    record Entry(long[] words, long workspaceBytes, int form, String plan) {
+        Entry(long[] words, long workspaceBytes, int form) {
+            this(words, workspaceBytes, form, "");
+        }
+
         private static Entry parse(String text) {
             String[] s = text.split(" ");
-            if (s.length != 10) throw new IllegalArgumentException("'" + text + "'");
+            if (s.length != 10 && s.length != 11) throw new IllegalArgumentException("'" + text + "'");
             long[] words = new long[8];
             for (int i = 0; i < 8; i++) words[i] = Long.parseUnsignedLong(s[i], 16);
-            return new Entry(words, Long.parseLong(s[8]), Integer.parseInt(s[9]));
+            return new Entry(words, Long.parseLong(s[8]), Integer.parseInt(s[9]), s.length == 10 ? "" : unpack(s[10]));
         }
 
         private String format() {
             StringBuilder s = new StringBuilder();
             for (long w : words) s.append(Long.toHexString(w)).append(' ');
-            return s.append(workspaceBytes).append(' ').append(form).toString();
+            s.append(workspaceBytes).append(' ').append(form);
+            return plan.isEmpty()
+                    ? s.toString()
+                    : s.append(' ').append(pack(plan)).toString();
+        }
+
+        private static String pack(String text) {
+            ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+            try (DeflaterOutputStream out = new DeflaterOutputStream(bytes)) {
+                out.write(text.getBytes(UTF_8));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+            return Base64.getEncoder().encodeToString(bytes.toByteArray());
+        }
+
+        private static String unpack(String packed) {
+            byte[] bytes = Base64.getDecoder().decode(packed);
+            try (InflaterInputStream in = new InflaterInputStream(new ByteArrayInputStream(bytes))) {
+                return new String(in.readAllBytes(), UTF_8);
+            } catch (IOException e) {
+                throw new IllegalArgumentException("a plan cannot be unpacked", e);
+            }
         }
 
         /** The words in hexadecimal, without trailing zeros. */

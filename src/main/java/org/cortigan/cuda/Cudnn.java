@@ -14,32 +14,32 @@ import org.cortigan.exec.Served;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Computes 2-D convolutions and their gradients (kernels/conv2d) with the legacy API of cuDNN 9, one function for each
- * kind of convolution. The API is deprecated since 9.0, yet every 9.x for CUDA 13 documents and exports it. It is
- * forward compatible to later GPUs and, unlike the fused engines of the graph API, needs no compiler at run time.
+ * Computes 2-D convolutions and their gradients (kernels/conv2d) with cuDNN 9. Two of its APIs offer algorithms: the
+ * graph API ({@link CudnnGraph}) has the kernels for recent GPUs; the legacy API, one function for each kind of
+ * convolution, is deprecated since 9.0 but in every 9.x for CUDA 13, and serves problems that the graph API refuses.
  *
  * <p>Activations are NHWC, so cuDNN needs the weight as [O, KH, KW, C]: {@code swap_leading} reorders the weight into
- * scratch memory, and dW back. The API's types:
+ * scratch memory, and dW back. The types:
  *
  * <ul>
- *   <li>f32: FMA_MATH, because the default math type may use TF32 from architecture 8.0 on; tf32: TENSOR_OP_MATH.
+ *   <li>f32: without tensor cores (FMA_MATH), which may use TF32 from architecture 8.0 on; tf32: with them.
  *   <li>bf16 x, weight and y with f32 sums (cuDNN's PSEUDO_BFLOAT16_CONFIG).
- *   <li>dW: the API returns it in the type of x, so bf16 would round it. Instead x and dY are converted to f32 in
- *       scratch memory and multiplied as TF32, whose 11 bits hold the 8 bits of bf16 exactly. The sums and dW are f32.
+ *   <li>dW in f32. The legacy API returns it in the type of x, so bf16 would round it. For that API x and dY are
+ *       converted to f32 in scratch memory and multiplied as TF32, whose 11 bits hold the 8 bits of bf16 exactly.
  * </ul>
  *
- * <p>Either cuDNN adds the bias (identity activation, only with IMPLICIT_PRECOMP_GEMM; in bf16 the bias is rounded
- * first, with a relative error of at most 2^-8) or the kernel {@code binary} does, whichever is faster. cuDNN reads
- * alpha from host memory, so {@code binary} multiplies y by scale = 1/sigma, before the bias; the models' 2-D
- * convolutions have no scale.
+ * <p>Either cuDNN adds the bias or the kernel {@code binary} does, whichever is faster. The legacy API adds it with an
+ * identity activation, only in IMPLICIT_PRECOMP_GEMM; in bf16 the bias is rounded first, with a relative error of at
+ * most 2^-8. cuDNN reads alpha from host memory, so {@code binary} multiplies y by scale = 1/sigma, before the bias;
+ * the models' 2-D convolutions have no scale.
  *
  * <p>Only algorithms that cuDNN calls deterministic and that add products directly are used; FFT and Winograd have
- * other rounding errors. The candidates of cuDNN's heuristic are timed once for each problem, and the fastest is stored
- * ({@link AlgorithmCache}: algorithm, math type, whether cuDNN adds the bias). Convolutions over vertices (H = 1) and
- * grouped convolutions use CortiGAN's own kernels: they have few channels, are bound by memory, and apply 1/sigma in
- * the same pass.
+ * other rounding errors. The candidates of cuDNN's heuristics are timed once for each problem, and the fastest is
+ * stored ({@link AlgorithmCache}: the plan's text, or algorithm and math type of the legacy API; whether cuDNN adds the
+ * bias). Convolutions over vertices (H = 1) and grouped convolutions use CortiGAN's own kernels: they have few
+ * channels, are bound by memory, and apply 1/sigma in the same pass.
  */
-@SuppressWarnings("deprecation") // the legacy API, for the reason above
+@SuppressWarnings("deprecation") // the legacy API
 final class Cudnn implements AutoCloseable {
     /** The libraries that the bindings link; libcudnn.so.9 itself is a shim over these. */
     static final String[] LIBRARIES = {
@@ -139,6 +139,7 @@ final class Cudnn implements AutoCloseable {
             if (taken && !c.failures.isEmpty())
                 note.accept("cuDNN: algorithms that failed when tried are left out of " + c.problem() + " ("
                         + String.join("; ", c.failures) + ")");
+            c.prepared();
             if (taken) return DeviceRuntime.Service.library(c, Served.library("cuDNN", c.form()));
         } catch (RuntimeException | Error e) {
             c.close();

@@ -8,8 +8,10 @@ import static org.cortigan.cuda.CudaRuntime.at;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.bytedeco.cuda.cudnn.cudnnConvolutionFwdAlgoPerf_t;
 import org.bytedeco.cuda.cudnn.cudnnConvolutionStruct;
@@ -39,17 +41,26 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /**
      * An algorithm of the library.
      *
+     * @param number an engine of the graph API if there is a plan, otherwise an algorithm of the legacy API
      * @param fused whether the library adds the bias
      * @param workspace bytes of memory that the library needs
+     * @param type the type of the operands that the library reads
+     * @param plan null for the legacy API
      */
-    private record Algorithm(int number, int mathType, boolean fused, long workspace) {}
+    private record Algorithm(
+            int number,
+            int mathType,
+            boolean fused,
+            long workspace,
+            DType type,
+            @Nullable CudnnPlan plan) {}
 
     final Cudnn cudnn;
     final ConvolutionShape shape;
     final cudnnTensorStruct x = new cudnnTensorStruct(), y = new cudnnTensorStruct();
     final cudnnFilterStruct w = new cudnnFilterStruct();
     final cudnnConvolutionStruct operation = new cudnnConvolutionStruct();
-    /** The type in which the library reads x, the weight and y. */
+    /** The one type that x, the weight and y, or their gradients, have in the legacy API. */
     final DType type;
     /** Whether the library needs the weight, or returns its gradient, in another order than CortiGAN's. */
     final boolean reorders;
@@ -66,7 +77,10 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /** Copies the weight into the library's order, or its gradient back; null if the orders are the same. */
     OwnKernel.@Nullable Copy reorder;
 
-    private Algorithm chosen = new Algorithm(0, 0, false, 0);
+    /** Plans of the graph API that have been tried, by their text. */
+    private final Map<String, CudnnPlan> plans = new HashMap<>();
+
+    private Algorithm chosen = new Algorithm(0, 0, false, 0, DType.F32, null);
 
     /** Makes nothing that must be freed; {@link #prepare} does. */
     CudnnConvolution(Cudnn cudnn, Cudnn.Kind kind, ConvolutionShape shape, DType type, boolean tf32) {
@@ -144,7 +158,12 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /** Whether an algorithm adds products directly. */
     abstract boolean direct(int algorithm);
 
-    /** Whether the library can add the bias in the algorithm. */
+    /** Whether the library can add the bias. */
+    boolean mayFuse() {
+        return false;
+    }
+
+    /** Whether the legacy API can add the bias in the algorithm. */
     boolean mayFuse(int algorithm) {
         return false;
     }
@@ -184,15 +203,35 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
 
     /** Selects an algorithm; false if the library does not accept it. */
     boolean use(AlgorithmCache.Entry e) {
+        if (e.plan().isEmpty() ? !useLegacy(e) : !usePlan(e)) return false;
+        return chosen.workspace <= WORKSPACE;
+    }
+
+    private boolean usePlan(AlgorithmCache.Entry e) {
+        boolean fused = e.words()[2] != 0;
+        if (fused && !mayFuse()) return false;
+        try {
+            CudnnPlan plan = plans.get(e.plan());
+            if (plan == null) plans.put(e.plan(), plan = new CudnnPlan(cudnn.handle, e.plan()));
+            DType operands = e.words()[1] == DType.F32.variant() ? DType.F32 : shape.type();
+            chosen = new Algorithm((int) e.words()[0], 0, fused, align(plan.workspaceBytes), operands, plan);
+            return true;
+        } catch (CudnnDescriptor.Refused refused) {
+            refusals.add(refused.status());
+            return false;
+        }
+    }
+
+    private boolean useLegacy(AlgorithmCache.Entry e) {
         int a = (int) e.words()[0], mathType = (int) e.words()[1];
         boolean fused = e.words()[2] != 0;
         if (!direct(a) || exact && mathType != CUDNN_FMA_MATH || fused && !mayFuse(a)) return false;
         math(mathType);
         try (SizeTPointer bytes = new SizeTPointer(1)) {
             int status = workspaceSize(a, bytes);
-            chosen = new Algorithm(a, mathType, fused, align(bytes.get()));
+            chosen = new Algorithm(a, mathType, fused, align(bytes.get()), type, null);
             if (status != CUDNN_STATUS_SUCCESS) refusals.add(Cudnn.name(status));
-            return status == CUDNN_STATUS_SUCCESS && chosen.workspace <= WORKSPACE;
+            return status == CUDNN_STATUS_SUCCESS;
         }
     }
 
@@ -260,12 +299,28 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
 
     private List<AlgorithmCache.Entry> candidates() {
         List<AlgorithmCache.Entry> found = new ArrayList<>();
+        if (mayFuse()) addPlans(found, shape.type(), true);
+        addPlans(found, shape.type(), false);
+        if (type != shape.type()) addPlans(found, type, false);
+        addLegacy(found);
+        return found;
+    }
+
+    private void addPlans(List<AlgorithmCache.Entry> found, DType operands, boolean fused) {
+        CudnnGraph.plans(cudnn.handle, kind, shape, operands, fused, exact, refusals)
+                .forEach((text, engine) -> {
+                    long[] words = {engine, operands.variant(), fused ? 1 : 0, 0, 0, 0, 0, 0};
+                    found.add(new AlgorithmCache.Entry(words, 0, 0, text));
+                });
+    }
+
+    private void addLegacy(List<AlgorithmCache.Entry> found) {
         int[] n = new int[1];
         try (cudnnConvolutionFwdAlgoPerf_t results = new cudnnConvolutionFwdAlgoPerf_t(CANDIDATES)) {
             int status = heuristic(n, results);
             if (status != CUDNN_STATUS_SUCCESS) {
                 refusals.add(Cudnn.name(status));
-                return found;
+                return;
             }
             for (int i = 0; i < n[0]; i++) {
                 cudnnConvolutionFwdAlgoPerf_t h = results.getPointer(i);
@@ -276,19 +331,21 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
                 add(found, h.algo(), math, 0, h.memory());
             }
         }
-        return found;
     }
 
     private static void add(List<AlgorithmCache.Entry> found, int algorithm, int math, int fused, long bytes) {
         long[] words = {algorithm, math, fused, 0, 0, 0, 0, 0};
-        for (AlgorithmCache.Entry e : found) if (Arrays.equals(e.words(), words)) return;
+        for (AlgorithmCache.Entry e : found) if (e.plan().isEmpty() && Arrays.equals(e.words(), words)) return;
         found.add(new AlgorithmCache.Entry(words, bytes, 0));
     }
 
     /** Text for {@link Served#form}. */
     String form() {
-        return "algorithm " + chosen.number + ", math type " + chosen.mathType + ", workspace " + chosen.workspace
-                + " bytes" + (chosen.fused ? ", fused bias" : "") + (reorders ? ", weight reordered" : "");
+        String algorithm = chosen.plan == null
+                ? "algorithm " + chosen.number + ", math type " + chosen.mathType
+                : "graph engine " + chosen.number;
+        return algorithm + ", workspace " + chosen.workspace + " bytes" + (chosen.fused ? ", fused bias" : "")
+                + (reorders ? ", weight reordered" : "");
     }
 
     @Override
@@ -307,6 +364,17 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
 
     int algorithm() {
         return chosen.number;
+    }
+
+    /** The type of the operands that the library reads. */
+    DType operandType() {
+        return chosen.type;
+    }
+
+    /** The plan of the graph API; null for the legacy API. */
+    @Nullable
+    CudnnPlan plan() {
+        return chosen.plan;
     }
 
     /** Whether the library adds the bias. */
@@ -345,7 +413,19 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     }
 
     Pointer workspace(ByteBuffer args) {
-        return at(converted(args) + convertedBytes());
+        return at(workspaceAt(args));
+    }
+
+    long workspaceAt(ByteBuffer args) {
+        return converted(args) + convertedBytes();
+    }
+
+    /** Frees what is needed only while algorithms are tried. */
+    void prepared() {
+        plans.values().removeIf(p -> {
+            if (p != chosen.plan) p.close();
+            return p != chosen.plan;
+        });
     }
 
     long workspaceBytes() {
@@ -388,6 +468,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         for (cudnnTensorStruct d : new cudnnTensorStruct[] {x, y}) if (!d.isNull()) cudnnDestroyTensorDescriptor(d);
         if (!w.isNull()) cudnnDestroyFilterDescriptor(w);
         if (!operation.isNull()) cudnnDestroyConvolutionDescriptor(operation);
+        plans.values().forEach(CudnnPlan::close);
         own.forEach(OwnKernel::close);
     }
 }

@@ -93,8 +93,13 @@ final class CudnnForward extends CudnnConvolution {
     }
 
     @Override
+    boolean mayFuse() {
+        return bias && !scale;
+    }
+
+    @Override
     boolean mayFuse(int a) {
-        return bias && !scale && a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+        return mayFuse() && a == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
     }
 
     @Override
@@ -120,27 +125,33 @@ final class CudnnForward extends CudnnConvolution {
 
     @Override
     long convertedBytes() {
-        return shape.in16() && bias ? align(2L * shape.o()) : 0;
+        return castBias != null && fused() && plan() == null ? align(2L * shape.o()) : 0;
     }
 
     @Override
     int run(ByteBuffer args) {
         long input = first(args), weight = orderedWeight(args), output = result(args);
-        if (fused()) return runFused(args, input, weight, output);
-        int status = cudnnConvolutionForward(
-                cudnn.handle,
-                cudnn.one,
-                x,
-                at(input),
-                w,
-                at(weight),
-                operation,
-                algorithm(),
-                workspace(args),
-                workspaceBytes(),
-                cudnn.zero,
-                y,
-                at(output));
+        CudnnPlan plan = plan();
+        if (fused())
+            return plan != null
+                    ? plan.run(workspaceAt(args), input, weight, output, args.getLong(biasAt))
+                    : runFused(args, input, weight, output);
+        int status = plan != null
+                ? plan.run(workspaceAt(args), input, weight, output)
+                : cudnnConvolutionForward(
+                        cudnn.handle,
+                        cudnn.one,
+                        x,
+                        at(input),
+                        w,
+                        at(weight),
+                        operation,
+                        algorithm(),
+                        workspace(args),
+                        workspaceBytes(),
+                        cudnn.zero,
+                        y,
+                        at(output));
         if (status != CUDNN_STATUS_SUCCESS) return status;
         if (multiply != null) multiply.launch(output, args.getLong(scaleAt));
         if (add != null) add.launch(output, args.getLong(biasAt));

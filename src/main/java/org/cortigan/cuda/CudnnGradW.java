@@ -12,21 +12,22 @@ import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.graph.DType;
 import org.jspecify.annotations.Nullable;
 
-/** The gradient of a convolution with respect to the weight, in f32: bf16 operands are converted first. */
+/**
+ * The gradient of a convolution with respect to the weight, in f32. An engine of the graph API may take bf16 operands
+ * as they are; for others, and for the legacy API, which would return bf16, they are converted first.
+ */
 @SuppressWarnings("deprecation") // the legacy API, see Cudnn
 final class CudnnGradW extends CudnnConvolution {
-    private final boolean converts;
     /** Kernels around the library call; null if the gradient does not need them. */
     private OwnKernel.@Nullable Copy castInput, castGradient;
 
     CudnnGradW(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
         super(cudnn, Cudnn.Kind.BY_W, shape, DType.F32, tf32);
-        converts = shape.in16();
     }
 
     @Override
     void makeKernels() {
-        if (converts) {
+        if (shape.in16()) {
             castInput = cast(shape.inputElements(), DType.BF16, DType.F32);
             castGradient = cast(shape.outputElements(), DType.BF16, DType.F32);
         }
@@ -54,20 +55,24 @@ final class CudnnGradW extends CudnnConvolution {
         return new long[] {size * shape.inputElements(), size * shape.outputElements(), 4 * shape.weightElements()};
     }
 
+    private boolean converts() {
+        return operandType() != shape.type();
+    }
+
     @Override
     long convertedBytes() {
-        return converts ? align(4 * shape.inputElements()) + align(4 * shape.outputElements()) : 0;
+        return converts() ? align(4 * shape.inputElements()) + align(4 * shape.outputElements()) : 0;
     }
 
     @Override
     String form() {
-        return super.form() + (converts ? ", x and dY in f32" : "");
+        return super.form() + (converts() ? ", x and dY in f32" : "");
     }
 
     @Override
     int run(ByteBuffer args) {
         long input = first(args), gradient = second(args), result = result(args);
-        if (castInput != null && castGradient != null) {
+        if (converts() && castInput != null && castGradient != null) {
             long to = converted(args);
             castInput.launch(input, to);
             input = to;
@@ -76,20 +81,23 @@ final class CudnnGradW extends CudnnConvolution {
             gradient = to;
         }
         long weight = reorders ? weight(args) : result;
-        int status = cudnnConvolutionBackwardFilter(
-                cudnn.handle,
-                cudnn.one,
-                x,
-                at(input),
-                y,
-                at(gradient),
-                operation,
-                algorithm(),
-                workspace(args),
-                workspaceBytes(),
-                cudnn.zero,
-                w,
-                at(weight));
+        CudnnPlan plan = plan();
+        int status = plan != null
+                ? plan.run(workspaceAt(args), input, weight, gradient)
+                : cudnnConvolutionBackwardFilter(
+                        cudnn.handle,
+                        cudnn.one,
+                        x,
+                        at(input),
+                        y,
+                        at(gradient),
+                        operation,
+                        algorithm(),
+                        workspace(args),
+                        workspaceBytes(),
+                        cudnn.zero,
+                        w,
+                        at(weight));
         if (status == CUDNN_STATUS_SUCCESS && reorder != null) reorder.launch(weight, result);
         return status;
     }

@@ -46,6 +46,8 @@ final class CudnnGradX extends CudnnConvolution {
     @Override
     int run(ByteBuffer args) {
         long weight = orderedWeight(args);
+        CudnnPlan plan = plan();
+        if (plan != null) return plan.run(workspaceAt(args), result(args), weight, first(args));
         return cudnnConvolutionBackwardData(
                 cudnn.handle,
                 cudnn.one,

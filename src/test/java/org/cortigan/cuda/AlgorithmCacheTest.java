@@ -28,14 +28,15 @@ class AlgorithmCacheTest {
     }
 
     private static AlgorithmCache.Entry entry(int i) {
-        return new AlgorithmCache.Entry(new long[] {i, 2, 0, -1, 0, 0, 0, 0}, 4096, 3);
+        String plan = i % 2 == 0 ? "" : "{\"plan\": \"of " + i + " engines\"}";
+        return new AlgorithmCache.Entry(new long[] {i, 2, 0, -1, 0, 0, 0, 0}, 4096, 3, plan);
     }
 
     private static void same(AlgorithmCache.Entry want, AlgorithmCache.Entry got, String problem) {
         assertNotNull(got, problem);
         assertEquals(
-                want.text() + want.workspaceBytes() + want.form(),
-                got.text() + got.workspaceBytes() + got.form(),
+                want.text() + want.workspaceBytes() + want.form() + want.plan(),
+                got.text() + got.workspaceBytes() + got.form() + got.plan(),
                 problem);
     }
 

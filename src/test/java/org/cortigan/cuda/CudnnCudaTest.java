@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cuda;
 
+import static org.bytedeco.cuda.global.cudnn.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.zip.DeflaterOutputStream;
+import org.bytedeco.cuda.cudnn.cudnnContext;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
@@ -167,30 +175,139 @@ class CudnnCudaTest extends VendorCudaTest {
         }
     }
 
+    /** The simulated clock counts launches, and the graph API's plans come first: they win. */
     @Test
-    void algorithmsAreMeasuredOnceAndKept() throws IOException {
-        Path file = cache.resolve("algorithms.json");
-        measure(new ArrayList<>());
-        String text = Files.readString(file);
+    void plansAreMeasuredOnceAndKept() throws IOException {
+        List<Served> first = measure(new ArrayList<>());
+        assertEquals(
+                List.of(
+                        "graph engine 8, workspace 0 bytes, fused bias, weight reordered",
+                        "graph engine 1, workspace 4096 bytes, weight reordered",
+                        "graph engine 1, workspace 4096 bytes, weight reordered"),
+                first.stream().map(Served::form).toList());
+        String text = Files.readString(cache.resolve("algorithms.json"));
         long waits = SimulatedCuda.waits();
-        measure(new ArrayList<>());
+        assertEquals(first, measure(new ArrayList<>()));
         long again = SimulatedCuda.waits() - waits;
-        // entries that the library would refuse are measured again: an unknown algorithm, TF32 for exact products
-        for (String taken : new String[] {"7 3", "1 1"}) {
-            String bad = text.replaceAll("\": \"[01] 3 ", "\": \"" + taken + " ");
-            assertTrue(!bad.equals(text), text);
-            Files.writeString(file, bad);
+        // entries that the library would refuse are measured again: an unknown algorithm, TF32 for exact products, and
+        // the text of a plan that the library does not read
+        for (String bad :
+                List.of("7 3 0 0 0 0 0 0 0 0", "1 1 0 0 0 0 0 0 0 0", "3e 0 0 0 0 0 0 0 0 0 " + packed("{}"))) {
+            String spoilt = text.replaceAll("\": \"[^\"]*", "\": \"" + bad);
+            assertTrue(!spoilt.equals(text), text);
+            Files.writeString(cache.resolve("algorithms.json"), spoilt);
             waits = SimulatedCuda.waits();
-            measure(new ArrayList<>());
+            assertEquals(first, measure(new ArrayList<>()));
             assertTrue(SimulatedCuda.waits() - waits > again, "algorithms are measured again");
-            assertTrue(!Files.readString(file).equals(bad), "the bad entries are replaced");
+            assertEquals(text, Files.readString(cache.resolve("algorithms.json")), "the bad entries are replaced");
+        }
+        // one of the legacy API that is good is kept, though a plan would be faster
+        Files.writeString(
+                cache.resolve("algorithms.json"), text.replaceAll("\": \"[^\"]*", "\": \"" + "1 3 0 0 0 0 0 0 0 0"));
+        for (Served s : measure(new ArrayList<>()))
+            assertEquals("algorithm 1, math type 3, workspace 4096 bytes, weight reordered", s.form());
+    }
+
+    private static String packed(String text) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (DeflaterOutputStream out = new DeflaterOutputStream(bytes)) {
+            out.write(text.getBytes(StandardCharsets.UTF_8));
+        }
+        return Base64.getEncoder().encodeToString(bytes.toByteArray());
+    }
+
+    /** The simulated heuristics also offer engines that must not be taken, one twice, and one whose plan fails. */
+    @Test
+    void onlyExactDeterministicEnginesAreTaken() {
+        cudnnContext handle = new cudnnContext();
+        try (Device d = open(new ArrayList<>())) {
+            convolve(d, SHAPES[0], false, false, DType.F32); // loads the library
+            assertEquals(0, cudnnCreate(handle));
+            for (Cudnn.Kind k : Cudnn.Kind.values()) {
+                assertEquals(List.of(1L), engines(handle, k, 8, false, false, true), k + " exact");
+                assertEquals(List.of(62L, 1L), engines(handle, k, 8, false, false, false), k + " tf32");
+            }
+            assertEquals(List.of(62L, 1L), engines(handle, Cudnn.Kind.FORWARD, 5, true, false, false));
+            assertEquals(List.of(62L, 1L), engines(handle, Cudnn.Kind.BY_X, 5, true, false, false));
+            // no precompiled engine adds a bias or returns f32 from bf16
+            assertEquals(List.of(8L), engines(handle, Cudnn.Kind.FORWARD, 8, false, true, true));
+            assertEquals(List.of(71L, 8L), engines(handle, Cudnn.Kind.FORWARD, 8, true, true, false));
+            assertEquals(List.of(71L, 8L), engines(handle, Cudnn.Kind.BY_W, 8, true, false, false));
+            assertEquals(List.of(), engines(handle, Cudnn.Kind.BY_W, 5, true, false, false));
+        } finally {
+            cudnnDestroy(handle);
         }
     }
 
-    private static void measure(List<String> said) {
-        try (Device d = open(said)) {
-            convolve(d, SHAPES[1], true, false, DType.F32);
+    private static List<Long> engines(
+            cudnnContext handle, Cudnn.Kind kind, int channels, boolean in16, boolean bias, boolean exact) {
+        ConvolutionShape s = new ConvolutionShape(2, 6, 6, channels, channels, 3, 3, 1, 1, 1, 1, in16);
+        return List.copyOf(CudnnGraph.plans(handle, kind, s, s.type(), bias, exact, new HashSet<>())
+                .values());
+    }
+
+    /**
+     * The simulation is stricter than the library, so that a descriptor that it takes is one that the library takes.
+     */
+    @Test
+    void aWrongDescriptorIsRefused() {
+        try (Device d = open(new ArrayList<>())) {
+            convolve(d, SHAPES[0], false, false, DType.F32); // loads the library
         }
+        String bad = "CUDNN_STATUS_BAD_PARAM";
+        refused(bad + "_ATTRIBUTE_TYPE", t -> t.longs(CUDNN_ATTR_TENSOR_DATA_TYPE, 0));
+        refused(bad, t -> t.longs(CUDNN_ATTR_TENSOR_DIMENSIONS, 1, 8, 4));
+        refused(bad, t -> t.longs(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 2));
+        refused(bad, t -> t.longs(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 24).finish());
+        refused(
+                "CUDNN_STATUS_NOT_SUPPORTED",
+                t -> t.longs(CUDNN_ATTR_TENSOR_STRIDES, 128, 16, 4, 1).finish());
+        refused("CUDNN_STATUS_NOT_INITIALIZED", t -> t.finish().longs(CUDNN_ATTR_TENSOR_UNIQUE_ID, 1));
+        refused(bad + "_NOT_FINALIZED", t -> t.getLong(CUDNN_ATTR_TENSOR_UNIQUE_ID));
+        refused(bad + "_NOT_FINALIZED", t -> {
+            try (CudnnDescriptor node = new CudnnDescriptor(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)) {
+                node.descriptors(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, t);
+            }
+        });
+    }
+
+    /** Expects the status of what is done to the descriptor of a good tensor that is not finished. */
+    private static void refused(String status, Consumer<CudnnDescriptor> change) {
+        try (CudnnDescriptor t = new CudnnDescriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)) {
+            t.longs(CUDNN_ATTR_TENSOR_UNIQUE_ID, 1)
+                    .constant(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
+                    .longs(CUDNN_ATTR_TENSOR_DIMENSIONS, 1, 8, 4, 4)
+                    .longs(CUDNN_ATTR_TENSOR_STRIDES, 128, 1, 32, 8)
+                    .longs(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 16);
+            assertEquals(
+                    status,
+                    assertThrows(CudnnDescriptor.Refused.class, () -> change.accept(t))
+                            .status());
+        }
+    }
+
+    /** dW in f32 needs no converted operands where an engine takes bf16, and some where none does. */
+    @Test
+    void aGradientInF32ReadsBf16WhereAnEngineDoes() {
+        try (Device d = open(new ArrayList<>())) {
+            for (int channels = 4; channels <= 8; channels += 4) {
+                List<Served> served = new ArrayList<>();
+                Convolution c = new Convolution(1, 6, 6, channels, 8, 3, 3, 1, 1, 1, 1);
+                convolve(d, c, false, false, DType.BF16, 64, served);
+                String form = served.get(2).form();
+                assertTrue(form.startsWith(channels == 8 ? "graph engine 71," : "graph engine 62,"), form);
+                assertEquals(channels != 8, form.endsWith(", x and dY in f32"), form);
+            }
+        }
+    }
+
+    /** Returns who computes y, dX and dW. */
+    private static List<Served> measure(List<String> said) {
+        List<Served> served = new ArrayList<>();
+        try (Device d = open(said)) {
+            convolve(d, SHAPES[1], true, false, DType.F32, 64, served);
+        }
+        return served;
     }
 
     @Test
@@ -222,18 +339,18 @@ class CudnnCudaTest extends VendorCudaTest {
         assertEquals(Collections.nCopies(3, new Served(Served.OWN, "slices", "1-D convolution", false)), served);
     }
 
-    /** Lets a cuDNN call fail once (another candidate computes y) or three times (no candidate is left). */
+    /** Two plans and three forms of the legacy API compute y: lets one plan, both, and all fail. */
     @Test
     void aFormThatFailsAtRunTimeIsLeftOut() throws IOException {
         Convolution c = SHAPES[1];
-        for (int fails = 1; fails <= 3; fails += 2) {
+        for (int fails : new int[] {1, 2, 5}) {
             List<String> said = new ArrayList<>();
             List<Served> served = new ArrayList<>();
             Files.deleteIfExists(cache.resolve("algorithms.json"));
             try (Device cpu = Devices.open("cpu", 1);
                     Device d = open(said)) {
                 List<float[]> want = convolve(cpu, c, true, false, DType.F32);
-                SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000 * (fails - 1));
+                SimulatedCuda.fail("cudnn", 0, 5000 + 10000 * (fails - 1));
                 List<float[]> got = convolve(d, c, true, false, DType.F32, 1 << 20, served);
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < want.get(k).length; i++) assertEquals(want.get(k)[i], got.get(k)[i], 1e-4);
@@ -243,22 +360,35 @@ class CudnnCudaTest extends VendorCudaTest {
                     said.get(0).contains("CUDNN_STATUS_EXECUTION_FAILED")
                             && said.get(0).contains(" conv2d of 2 x 5 x 6 x 3"),
                     said.get(0));
-            // the fused bias is the first candidate
-            if (fails == 1)
-                assertTrue(
-                        served.get(0).by().equals("cuDNN")
-                                && !served.get(0).form().contains("fused bias"),
-                        served.toString());
+            // the plan that adds the bias is the first candidate; of the others the legacy API's, which adds it too,
+            // needs the fewest launches
+            if (fails < 5)
+                assertEquals(
+                        Served.library(
+                                "cuDNN",
+                                "algorithm 1, math type 3, workspace 4096 bytes, fused bias, weight reordered"),
+                        served.get(0));
             else
                 assertEquals(
                         new Served(
                                 Served.OWN,
                                 "any",
-                                "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_EXECUTION_FAILED)",
+                                "cuDNN has no deterministic algorithm that runs (CUDNN_STATUS_NOT_SUPPORTED; CUDNN_STATUS_EXECUTION_FAILED)",
                                 true),
                         served.get(0));
-            for (int i = 1; i < 3; i++) assertTrue(served.get(i).by().equals("cuDNN"), served.toString());
+            for (int i = 1; i < 3; i++)
+                assertTrue(served.get(i).form().startsWith("graph engine 1,"), served.toString());
         }
+    }
+
+    @Test
+    void aPlanThatCannotBeMadeIsLeftOut() {
+        List<String> said = new ArrayList<>();
+        // the first plan that is made, which would add the bias
+        SimulatedCuda.fail("cudnnBackendFinalize", 0, 3000);
+        Served y = measure(said).get(0);
+        assertEquals("algorithm 1, math type 3, workspace 4096 bytes, fused bias, weight reordered", y.form());
+        assertEquals(List.of(), said);
     }
 
     @Test
@@ -266,7 +396,7 @@ class CudnnCudaTest extends VendorCudaTest {
         measure(new ArrayList<>());
         List<String> said = new ArrayList<>();
         // fails as the cached form, then again among all candidates
-        SimulatedCuda.fail("cudnnConvolution", 0, 5000 + 10000);
+        SimulatedCuda.fail("cudnn", 0, 5000 + 10000);
         measure(said);
         assertEquals(1, said.size(), said.toString());
         assertTrue(
