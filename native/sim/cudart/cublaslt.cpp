@@ -7,11 +7,14 @@
 //   - every call overwrites the whole workspace
 //   - a bias needs its address in every query
 //   - every address is a multiple of 256 bytes, which the heuristic assumes
+//   - FP8 as on Hopper: k along the rows of both operands, extents and leading dimensions that are multiples of 16
+//     bytes, a factor of each operand, not two E5M2 operands, no sums, a bias in bf16, a result in bf16 or f32
 // A leading dimension that is no multiple of 16 bytes makes a product slow.
 // Errors on demand: "cublasLtMatmul" and "cublasLtMatmulAlgoGetHeuristic" return a status, "cublasLt kernel" fails
 // while it runs.
 #include <initializer_list>
 
+#include "cg/fp8.h"
 #include "numbers.h"
 
 #define CG_LT extern "C" __attribute__((visibility("default")))
@@ -19,10 +22,12 @@ extern "C" void cg_cudart_pass(double ms);
 
 namespace {
 
-constexpr int kF32 = 0, kBf16 = 14, kTf32 = 77, kInvalid = 7, kUnsupported = 15, kBias = 4, kSums = 512;
+constexpr int kF32 = 0, kBf16 = 14, kE4m3 = 28, kE5m2 = 29, kTf32 = 77, kInvalid = 7, kUnsupported = 15, kBias = 4,
+              kSums = 512;
 struct Operation {
     int compute, trans_a = 0, trans_b = 0, device_scalars = 0, epilogue = 1, bias_type = -1;
     const void* bias = nullptr;  // the bias to add; with kSums, the address of the bias gradient
+    const float *scale_a = nullptr, *scale_b = nullptr;
 };
 struct Layout {
     int type;
@@ -48,14 +53,22 @@ struct Job {
     size_t bytes;
 };
 
+bool is_fp8(int type) { return type == kE4m3 || type == kE5m2; }
+int64_t bytes_of(int type) { return type == kF32 ? 4 : type == kBf16 ? 2 : 1; }
+float element(const void* p, int type, int64_t i) {
+    if (is_fp8(type)) return cg::fp8::decode(type == kE4m3 ? cg::Fp8::E4M3 : cg::Fp8::E5M2, ((const uint8_t*)p)[i]);
+    return get(p, type == kBf16, i);
+}
+
 /// Runs a Job. Jobs stay until the process ends, because a recording may replay them.
 void run(void* data) {
     Job* j = (Job*)data;
     const Operation& o = j->op;
     if (j->bytes) memset(j->workspace, 0xFF, j->bytes);
     for (const Layout* l : {&j->a, &j->b, &j->d})
-        if (l->ld * (l->type == kBf16 ? 2 : 4) % 16) cg_cudart_pass(1);
-    const double alpha = o.device_scalars ? *(const float*)j->alpha : j->host_alpha;
+        if (l->ld * bytes_of(l->type) % 16) cg_cudart_pass(1);
+    double alpha = o.device_scalars ? *(const float*)j->alpha : j->host_alpha;
+    if (is_fp8(j->a.type)) alpha *= (double)*o.scale_a * *o.scale_b;
     const double beta = o.device_scalars ? *(const float*)j->beta : j->host_beta;
     const int64_t inner = (int64_t)(o.trans_a ? j->a.rows : j->a.columns);
     if (o.epilogue == kSums)
@@ -69,8 +82,8 @@ void run(void* data) {
         for (int64_t r = 0; r < (int64_t)j->d.rows; r++) {
             double sum = 0;
             for (int64_t k = 0; k < inner; k++) {
-                float x = get(j->A, j->a.type == kBf16, o.trans_a ? k + r * j->a.ld : r + k * j->a.ld);
-                float y = get(j->B, j->b.type == kBf16, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
+                float x = element(j->A, j->a.type, o.trans_a ? k + r * j->a.ld : r + k * j->a.ld);
+                float y = element(j->B, j->b.type, o.trans_b ? c + k * j->b.ld : k + c * j->b.ld);
                 if (o.compute == kTf32) x = tf32(x), y = tf32(y);
                 sum += (double)x * y;
             }
@@ -85,10 +98,18 @@ void run(void* data) {
 bool fits(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
     const uint64_t m = o.trans_a ? a.columns : a.rows, k = o.trans_a ? a.rows : a.columns;
     const uint64_t k2 = o.trans_b ? b.columns : b.rows, n = o.trans_b ? b.rows : b.columns;
-    return m == d.rows && n == d.columns && k == k2 && a.type == b.type &&
+    return m == d.rows && n == d.columns && k == k2 && (a.type == b.type || (is_fp8(a.type) && is_fp8(b.type))) &&
            (o.epilogue == 1 || (o.bias && aligned(o.bias)));
 }
-bool supported(const Operation& o, const Layout& a, const Layout& d) {
+bool supports_fp8(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
+    if (!o.trans_a || o.trans_b || !o.scale_a || !o.scale_b || (a.type == kE5m2 && b.type == kE5m2)) return false;
+    for (const Layout* l : {&a, &b, &d})
+        if (l->rows % 16 || l->columns % 16 || l->ld * bytes_of(l->type) % 16) return false;
+    return !is_fp8(d.type) && o.compute != kTf32 && o.epilogue != kSums &&
+           (o.epilogue != kBias || o.bias_type == kBf16);
+}
+bool supported(const Operation& o, const Layout& a, const Layout& b, const Layout& d) {
+    if (is_fp8(a.type)) return supports_fp8(o, a, b, d);
     if (a.type == kF32 && d.type == kBf16) return false;
     if (o.epilogue == kSums) return a.type == kBf16 && d.type == kF32 && o.bias_type == kF32;
     return o.epilogue != kBias || d.type == kF32 || o.bias_type < 0 || o.bias_type == d.type;
@@ -126,6 +147,8 @@ CG_LT int cublasLtMatmulDescSetAttribute(void* d, int attribute, const void* val
         case 4: return o->trans_b = v, 0;
         case 7: return o->epilogue = v, v == 1 || v == kBias || v == kSums ? 0 : kUnsupported;
         case 8: return memcpy(&o->bias, value, 8), bytes == 8 ? 0 : kInvalid;
+        case 17: return memcpy(&o->scale_a, value, 8), bytes == 8 ? 0 : kInvalid;
+        case 18: return memcpy(&o->scale_b, value, 8), bytes == 8 ? 0 : kInvalid;
         case 26: return o->bias_type = v, 0;
         default: return kUnsupported;
     }
@@ -146,7 +169,7 @@ CG_LT int cublasLtMatmulAlgoGetHeuristic(void*, void* d, void* a, void* b, void*
     static Fault fault;
     if (const int e = fault("cublasLtMatmulAlgoGetHeuristic")) return e;
     if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
-    if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)y)) return kUnsupported;
+    if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kUnsupported;
     for (; *n < asked && *n < 2; ++*n) {
         memset(&out[*n], 0, sizeof *out);
         out[*n].algorithm.word[0] = 0xC0FFEE00u + (unsigned)*n;
@@ -160,7 +183,7 @@ static bool known(const Algorithm* g) {
 }
 CG_LT int cublasLtMatmulAlgoCheck(void*, void* d, void* a, void* b, void*, void* y, const Algorithm* g, Result* out) {
     if (!known(g) || !fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
-    if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)y)) return kUnsupported;
+    if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kUnsupported;
     out->algorithm = *g;
     out->workspace = workspace_of(g->word[0] & 255);
     return 0;

@@ -64,7 +64,7 @@ final class Train implements Callable<Integer> {
     @Option(
             names = "--precision",
             paramLabel = "P",
-            description = "fp32, tf32 (NVIDIA GPUs) or bf16; overrides the recipe.")
+            description = "fp32, tf32 (NVIDIA GPUs), bf16 or fp8 (NVIDIA GPUs from 8.9 on); overrides the recipe.")
     private @Nullable String precision;
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed; overrides the recipe.")

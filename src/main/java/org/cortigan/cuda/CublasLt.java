@@ -4,6 +4,8 @@ package org.cortigan.cuda;
 import static org.bytedeco.cuda.global.cublas.*;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_16BF;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_32F;
+import static org.bytedeco.cuda.global.cudart.CUDA_R_8F_E4M3;
+import static org.bytedeco.cuda.global.cudart.CUDA_R_8F_E5M2;
 import static org.cortigan.cuda.CudaRuntime.align;
 import static org.cortigan.cuda.CudaRuntime.at;
 
@@ -12,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.bytedeco.cuda.cublas.cublasLtContext;
@@ -28,6 +31,7 @@ import org.bytedeco.javacpp.PointerPointer;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Served;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Fp8;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
@@ -50,6 +54,10 @@ import org.jspecify.annotations.Nullable;
  * result copied back after it. Both variants are timed, copies included. Padding is local to this class: tensors and
  * losses never see it.
  *
+ * <p>FP8 operands (kernels/scaled_matmul) come as the library demands on Hopper: k along the rows of both, extents that
+ * are multiples of 16, a factor in device memory for each. The library's fast accumulation, which keeps fewer bits than
+ * f32 between the steps along k, stays off: training sums over 25,000 rows.
+ *
  * <p>GELU is not fused into the product: the library's epilogue approximates it by tanh, which differs from the exact
  * GELU that models are trained with by up to 5e-4, more than bf16 rounding.
  */
@@ -58,7 +66,7 @@ final class CublasLt implements AutoCloseable {
     private static final long WORKSPACE = 64 << 20;
     private static final int CANDIDATES = 32;
     /** CortiGAN's own kernels that this class replaces. */
-    static final Set<String> KERNELS = Set.of("matmul", "linear_grad");
+    static final Set<String> KERNELS = Set.of("matmul", "linear_grad", "scaled_matmul");
 
     /**
      * Bits of a product's form ({@link AlgorithmCache.Entry#form}): the library adds the bias as bf16; rows that are
@@ -80,8 +88,9 @@ final class CublasLt implements AutoCloseable {
             long k,
             boolean transA,
             boolean transB,
-            boolean in16,
-            boolean out16,
+            DType a,
+            DType b,
+            DType out,
             boolean sums,
             boolean bias,
             boolean biasCopy,
@@ -92,34 +101,35 @@ final class CublasLt implements AutoCloseable {
         static Problem of(String kernel, ByteBuffer args, boolean tf32) {
             ArgStruct s = Kernels.args(kernel);
             Offsets offsets = Offsets.of(kernel, s);
-            boolean sums = kernel.equals("linear_grad");
-            boolean in16 = bf16(args, s, sums ? "type" : "type_a");
+            boolean sums = kernel.equals("linear_grad"), fp8 = kernel.equals("scaled_matmul");
+            DType a = fp8 ? format(args, s, "format_a") : type(args, s, sums ? "type" : "type_a");
             return new Problem(
                     args.getLong(s.offset("M")),
                     args.getLong(s.offset("N")),
                     args.getLong(s.offset("K")),
-                    sums || args.getLong(s.offset("trans_a")) != 0,
-                    !sums && args.getLong(s.offset("trans_b")) != 0,
-                    in16,
-                    !sums && bf16(args, s, "type_y"),
+                    sums || !fp8 && args.getLong(s.offset("trans_a")) != 0,
+                    fp8 || !sums && args.getLong(s.offset("trans_b")) != 0,
+                    a,
+                    fp8 ? format(args, s, "format_b") : a,
+                    sums ? DType.F32 : type(args, s, "type_y"),
                     sums,
                     !sums && args.getLong(offsets.vector) != 0,
                     !sums && args.getLong(offsets.copy) != 0,
                     offsets.scale >= 0 && args.getLong(offsets.scale) != 0,
-                    tf32 && !in16,
+                    tf32 && a == DType.F32,
                     offsets);
         }
 
-        private static boolean bf16(ByteBuffer args, ArgStruct s, String type) {
-            return args.getLong(s.offset(type)) == DType.BF16.variant();
+        private static DType type(ByteBuffer args, ArgStruct s, String member) {
+            return args.getLong(s.offset(member)) == DType.BF16.variant() ? DType.BF16 : DType.F32;
         }
 
-        DType in() {
-            return in16 ? DType.BF16 : DType.F32;
+        private static DType format(ByteBuffer args, ArgStruct s, String member) {
+            return Fp8.values()[(int) args.getLong(s.offset(member))].dtype();
         }
 
-        DType out() {
-            return out16 ? DType.BF16 : DType.F32;
+        boolean fp8() {
+            return a.isFp8();
         }
 
         /** The problem as text, for messages and for keys of the cache. */
@@ -133,10 +143,14 @@ final class CublasLt implements AutoCloseable {
                     transB ? ", b transposed" : "",
                     sums ? ", sums" : bias ? ", bias" : "",
                     scale ? ", scale" : "",
-                    in16 ? "bf16" : "f32",
-                    out16 ? "bf16" : "f32",
+                    a == b ? name(a) : name(a) + " and " + name(b),
+                    name(out),
                     tf32 ? ", tf32" : "");
         }
+    }
+
+    private static String name(DType t) {
+        return t.name().toLowerCase(Locale.ROOT);
     }
 
     /**
@@ -145,12 +159,22 @@ final class CublasLt implements AutoCloseable {
      * @param vector offset of the bias, or of the address for the sums
      * @param copy offset of the bias as bf16; negative if the kernel has none
      * @param scale negative if the kernel has no scale
+     * @param scaleA offset of the address of the scale of a in FP8; negative if the kernel has none
      */
-    private record Offsets(int a, int b, int y, int vector, int copy, int scale, int scratch) {
+    private record Offsets(int a, int b, int y, int vector, int copy, int scale, int scaleA, int scaleB, int scratch) {
         static Offsets of(String kernel, ArgStruct s) {
             if (kernel.equals("linear_grad"))
                 return new Offsets(
-                        s.offset("dY"), s.offset("x"), s.offset("dW"), s.offset("db"), -1, -1, s.offset("scratch"));
+                        s.offset("dY"),
+                        s.offset("x"),
+                        s.offset("dW"),
+                        s.offset("db"),
+                        -1,
+                        -1,
+                        -1,
+                        -1,
+                        s.offset("scratch"));
+            boolean fp8 = kernel.equals("scaled_matmul");
             return new Offsets(
                     s.offset("a"),
                     s.offset("b"),
@@ -158,6 +182,8 @@ final class CublasLt implements AutoCloseable {
                     s.offset("bias"),
                     s.offset("bias16"),
                     s.offset("scale"),
+                    fp8 ? s.offset("scale_a") : -1,
+                    fp8 ? s.offset("scale_b") : -1,
                     s.offset("scratch"));
         }
     }
@@ -203,6 +229,16 @@ final class CublasLt implements AutoCloseable {
             throw new IllegalStateException(
                     call + ": " + cublasLtGetStatusName(status).getString() + ": "
                             + cublasLtGetStatusString(status).getString());
+    }
+
+    private static int cudaType(DType t) {
+        return switch (t) {
+            case F32 -> CUDA_R_32F;
+            case BF16 -> CUDA_R_16BF;
+            case F8E4M3 -> CUDA_R_8F_E4M3;
+            case F8E5M2 -> CUDA_R_8F_E5M2;
+            default -> throw new IllegalArgumentException("no products of " + t);
+        };
     }
 
     private static String name(int status) {
@@ -262,7 +298,7 @@ final class CublasLt implements AutoCloseable {
 
     /** The fastest algorithm in the fastest form; null if there is none. */
     private Trials.@Nullable Timed measure(Problem problem, ByteBuffer args) {
-        boolean mayRound = problem.bias && problem.out16;
+        boolean mayRound = problem.bias && problem.out == DType.BF16;
         Trials.Timed best = null;
         for (int form = 0; form <= (BF16_BIAS | PADDED | SEPARATE_SUMS); form++) {
             if ((form & BF16_BIAS) != 0
@@ -294,7 +330,7 @@ final class CublasLt implements AutoCloseable {
             this.problem = problem;
             this.form = form;
             long m = problem.m, n = problem.n, k = problem.k;
-            sums = (form & SEPARATE_SUMS) == 0 ? null : new Sums(k, m, problem.in());
+            sums = (form & SEPARATE_SUMS) == 0 ? null : new Sums(k, m, problem.a);
             bias = problem.bias || problem.sums && sums == null;
             boolean ta = problem.transA, tb = problem.transB;
             try (PointerPointer<Pointer> at = new PointerPointer<>(1)) {
@@ -303,9 +339,9 @@ final class CublasLt implements AutoCloseable {
                                 at, problem.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "cublasLtMatmulDescCreate");
                 operation = new cublasLtMatmulDescOpaque_t(at.get(0));
-                a = matrix(at, ta ? k : m, ta ? m : k, problem.in(), true);
-                b = matrix(at, tb ? n : k, tb ? k : n, problem.in(), true);
-                y = matrix(at, m, n, problem.out(), false);
+                a = matrix(at, ta ? k : m, ta ? m : k, problem.a, true);
+                b = matrix(at, tb ? n : k, tb ? k : n, problem.b, true);
+                y = matrix(at, m, n, problem.out, false);
             }
             set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N);
             set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -314,6 +350,7 @@ final class CublasLt implements AutoCloseable {
                 set(CUBLASLT_MATMUL_DESC_EPILOGUE, problem.sums ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS);
                 set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (form & BF16_BIAS) != 0 ? CUDA_R_16BF : CUDA_R_32F);
             }
+            if (problem.fp8()) scales(deviceZero.address(), deviceZero.address());
             // The heuristic takes the address's alignment into account. The launch sets the real address, which is
             // aligned to 256 bytes like this one.
             if (bias) bias(deviceZero.address());
@@ -332,11 +369,7 @@ final class CublasLt implements AutoCloseable {
             Padded padded = pads ? new Padded(rows, columns, type, operand) : null;
             check(
                     cublasLtMatrixLayoutCreate(
-                            at,
-                            type == DType.BF16 ? CUDA_R_16BF : CUDA_R_32F,
-                            columns,
-                            rows,
-                            padded == null ? columns : padded.width),
+                            at, cudaType(type), columns, rows, padded == null ? columns : padded.width),
                     "cublasLtMatrixLayoutCreate");
             return new Matrix(new cublasLtMatrixLayoutOpaque_t(at.get(0)), padded);
         }
@@ -352,10 +385,18 @@ final class CublasLt implements AutoCloseable {
         }
 
         private void bias(long address) {
+            address(CUBLASLT_MATMUL_DESC_BIAS_POINTER, address);
+        }
+
+        /** Sets the factors of a and b, which are the library's second and first operand. */
+        private void scales(long ofA, long ofB) {
+            address(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, ofB);
+            address(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, ofA);
+        }
+
+        private void address(int attribute, long address) {
             try (LongPointer v = new LongPointer(1).put(address)) {
-                check(
-                        cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, v, 8),
-                        "cublasLtMatmulDescSetAttribute");
+                check(cublasLtMatmulDescSetAttribute(operation, attribute, v, 8), "cublasLtMatmulDescSetAttribute");
             }
         }
 
@@ -403,8 +444,9 @@ final class CublasLt implements AutoCloseable {
         /** Sizes of a, b, y and the vector. */
         private long[] operandBytes() {
             long m = problem.m, n = problem.n, k = problem.k;
-            long in = problem.in().bytes(), out = problem.out().bytes();
-            return new long[] {m * k * in, k * n * in, m * n * out, 4 * Math.max(m, n)};
+            return new long[] {
+                m * k * problem.a.bytes(), k * n * problem.b.bytes(), m * n * problem.out.bytes(), 4 * Math.max(m, n)
+            };
         }
 
         /** Arguments that hold the addresses of a trial's operands and scratch memory. */
@@ -419,6 +461,7 @@ final class CublasLt implements AutoCloseable {
                     .putLong(offsets.scratch, addresses[4]);
             if (offsets.copy >= 0) operands.putLong(offsets.copy, addresses[3]);
             if (offsets.scale >= 0) operands.putLong(offsets.scale, addresses[3]);
+            if (problem.fp8()) operands.putLong(offsets.scaleA, addresses[3]).putLong(offsets.scaleB, addresses[3]);
             return operands;
         }
 
@@ -520,6 +563,7 @@ final class CublasLt implements AutoCloseable {
                 next += align(2 * problem.n);
             }
             if (bias) bias(vector);
+            if (problem.fp8()) scales(args.getLong(offsets.scaleA), args.getLong(offsets.scaleB));
             long atA = args.getLong(offsets.a), atB = args.getLong(offsets.b), atY = args.getLong(offsets.y);
             if (sums != null) {
                 sums.add(atA, vector, next);

@@ -226,7 +226,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public boolean supports(Precision p) {
-        return true;
+        return p != Precision.FP8 || capability.hasFp8();
     }
 
     @Override

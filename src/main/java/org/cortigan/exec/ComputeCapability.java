@@ -8,6 +8,11 @@ package org.cortigan.exec;
 public record ComputeCapability(int major, int minor) {
     public static final ComputeCapability HOPPER = new ComputeCapability(9, 0);
 
+    /** Whether tensor cores multiply FP8: Ada (8.9), Hopper and later. */
+    public boolean hasFp8() {
+        return major > 8 || major == 8 && minor >= 9;
+    }
+
     /** For messages, for example {@code 9.0}. */
     @Override
     public String toString() {

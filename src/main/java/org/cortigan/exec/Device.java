@@ -51,7 +51,7 @@ public interface Device extends AutoCloseable {
      * Element type in memory of a tensor of type t: f64 for floating-point types on a reference device, otherwise t.
      */
     default DType storedAs(DType t) {
-        return reference() && t.isFloat() ? DType.F64 : t;
+        return reference() && (t.isFloat() || t.isFp8()) ? DType.F64 : t;
     }
 
     /** Bytes of one stored element. */
@@ -66,7 +66,7 @@ public interface Device extends AutoCloseable {
 
     /** Whether matrix products and convolutions run in this precision. */
     default boolean supports(Precision p) {
-        return p != Precision.TF32 && supports(p.compute());
+        return p != Precision.TF32 && p != Precision.FP8 && supports(p.compute());
     }
 
     /**

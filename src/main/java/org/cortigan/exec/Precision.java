@@ -10,7 +10,12 @@ public enum Precision {
     /** f32 operands, rounded to NVIDIA's TF32 (10 bits of mantissa) for the multiplication. */
     TF32(DType.F32),
     /** bf16 operands. */
-    BF16(DType.BF16);
+    BF16(DType.BF16),
+    /**
+     * bf16, except that the products of large linear layers read FP8 operands while training: E4M3 activations and
+     * weights, E5M2 gradients, each with a scale from earlier steps.
+     */
+    FP8(DType.BF16);
 
     private final DType compute;
 

@@ -10,7 +10,11 @@ public enum DType {
      */
     F64(8, -1),
     I32(4, -1),
-    U8(1, -1);
+    U8(1, -1),
+    /** {@link Fp8#E4M3}: operands of products only. */
+    F8E4M3(1, -1),
+    /** {@link Fp8#E5M2}: operands of products only. */
+    F8E5M2(1, -1);
 
     private final int bytes;
     private final int variant;
@@ -28,6 +32,11 @@ public enum DType {
     /** Whether the kernel tables have a column for this type. */
     public boolean isFloat() {
         return variant >= 0;
+    }
+
+    /** Whether this is one of the two formats of FP8. */
+    public boolean isFp8() {
+        return this == F8E4M3 || this == F8E5M2;
     }
 
     /**

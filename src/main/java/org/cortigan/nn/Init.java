@@ -8,7 +8,8 @@ import org.cortigan.graph.Shape;
  * Initial contents of a parameter.
  *
  * @param kind distribution
- * @param a standard deviation of NORMAL and TRUNCATED_NORMAL, bound of UNIFORM, value of CONSTANT
+ * @param a standard deviation of NORMAL and TRUNCATED_NORMAL, bound of UNIFORM, value of CONSTANT, exponent of
+ *     FP8_STATE
  */
 public record Init(Kind kind, double a) {
     /** Distributions of initial values. */
@@ -18,7 +19,9 @@ public record Init(Kind kind, double a) {
         /** Normal; numbers beyond two standard deviations are drawn again. */
         TRUNCATED_NORMAL,
         /** Uniform in [-a, a). */
-        UNIFORM
+        UNIFORM,
+        /** The state of a tensor in FP8 with the scale 2^a, its inverse before it, and no history. */
+        FP8_STATE
     }
 
     public static final Init ZEROS = new Init(Kind.CONSTANT, 0);
@@ -46,6 +49,7 @@ public record Init(Kind kind, double a) {
             f[i] = (float)
                     switch (kind) {
                         case CONSTANT -> a;
+                        case FP8_STATE -> i == 0 ? Math.pow(2, -a) : i == 1 ? Math.pow(2, a) : 0;
                         case UNIFORM -> a * (2 * r.nextDouble() - 1);
                         case NORMAL -> a * r.nextGaussian();
                         case TRUNCATED_NORMAL -> {

@@ -3,7 +3,6 @@ package org.cortigan.nn;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
@@ -35,17 +34,22 @@ public final class Layers {
      */
     public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
         Weights.Weight m = w.weight("weight", weight, out, x.dim(-1));
-        return linear(x, m.value(), bias == null ? null : w.bias("bias", bias, out), m.scale(), w.compute());
+        return linear(w, "weight", x, m.value(), bias == null ? null : w.bias("bias", bias, out), m.scale());
     }
 
-    /** Linear layer with a given weight [out, in] and bias [out], or some rows of them. */
+    /**
+     * Linear layer with a given weight [out, in] and bias [out], or some rows of them.
+     *
+     * @param name of the weight or its rows, for the states in FP8
+     */
     private static Value linear(
-            Value x, Value weight, Weights.@Nullable Bias bias, @Nullable Value scale, DType compute) {
+            Weights w, String name, Value x, Value weight, Weights.@Nullable Bias bias, @Nullable Value scale) {
         int in = x.dim(-1);
         Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
-        Value y = bias == null
-                ? Ops.matmul(rows, weight, false, true, null, scale, compute)
-                : Ops.linear(rows, weight, bias.value(), bias.copy(), scale, compute);
+        Value b = bias == null ? null : bias.value(), copy = bias == null ? null : bias.copy(), y;
+        if (w.inFp8(x, weight)) y = Ops.linearFp8(rows, weight, w.fp8States(name), b, copy, scale, w.compute());
+        else if (b == null) y = Ops.matmul(rows, weight, false, true, null, scale, w.compute());
+        else y = Ops.linear(rows, weight, b, copy, scale, w.compute());
         return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
     }
 
@@ -270,8 +274,8 @@ public final class Layers {
         List<Value> rows = Ops.split(m.value(), width, 2 * width);
         List<Weights.Bias> bias = w.bias("bias", Init.ZEROS, 3 * width).split(width, 2 * width);
         return Ops.attention(
-                linear(classToken(h), rows.get(0), bias.get(0), m.scale(), w.compute()),
-                linear(h, rows.get(1), bias.get(1), m.scale(), w.compute()),
+                linear(w, "weight.q", classToken(h), rows.get(0), bias.get(0), m.scale()),
+                linear(w, "weight.kv", h, rows.get(1), bias.get(1), m.scale()),
                 heads);
     }
 }

@@ -46,6 +46,9 @@ public final class Weights {
     /** Prefix of the name of a parameter's moving average. */
     public static final String AVERAGE = "ema/";
 
+    /** End of the names of the states of tensors in FP8. */
+    public static final String FP8_STATE = "@fp8";
+
     private static final class Net {
         final Graph graph;
         final DType compute;
@@ -53,6 +56,11 @@ public final class Weights {
         final Use use;
         final Map<String, Spec> specs = new LinkedHashMap<>();
         final Map<String, Spec> states = new LinkedHashMap<>();
+        final Map<String, Spec> fp8States = new LinkedHashMap<>();
+
+        @Nullable
+        Fp8Layers fp8;
+
         final Map<String, Value> current = new HashMap<>();
 
         Net(Graph graph, DType compute, boolean spectral, Use use) {
@@ -106,6 +114,16 @@ public final class Weights {
         return net.compute;
     }
 
+    /** From now on computes the products of these linear layers in FP8. */
+    public void useFp8(Fp8Layers which) {
+        net.fp8 = which;
+    }
+
+    /** Whether the products of a linear layer from x [..., in] with the weight [out, in] are in FP8. */
+    boolean inFp8(Value x, Value weight) {
+        return net.fp8 != null && net.fp8.take(x, weight);
+    }
+
     /** All parameters of the network, in the order of their declaration. */
     public List<Spec> specs() {
         return List.copyOf(net.specs.values());
@@ -114,6 +132,11 @@ public final class Weights {
     /** Variables that are kept but not trained, such as running statistics, in the order of their declaration. */
     public List<Spec> states() {
         return List.copyOf(net.states.values());
+    }
+
+    /** The states of tensors in FP8: training needs them, the trained network does not. */
+    public List<Spec> fp8States() {
+        return List.copyOf(net.fp8States.values());
     }
 
     /** The declarations that {@code network} makes, found by building it in a temporary graph. */
@@ -184,6 +207,25 @@ public final class Weights {
         if (net.states.putIfAbsent(s.name, s) == null)
             net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
         return current(s.name);
+    }
+
+    /**
+     * The FP8 states of a linear layer, named like its weight and bias. Their first scales suit the first step, before
+     * any magnitude is known: activations of layer norms are near 1, initial weights below 3.5, and gradients, which
+     * are means over vertices and photographs, between 1e-9 and 3.5.
+     *
+     * @param name of the weight
+     */
+    Ops.Fp8States fp8States(String name) {
+        return new Ops.Fp8States(fp8State(name, ".input", 0), fp8State(name, "", 7), fp8State(name, ".gradient", 14));
+    }
+
+    private Value fp8State(String weight, String tensor, int exponent) {
+        String full = prefix + weight + tensor + FP8_STATE;
+        int[] dims = Ops.fp8State().shape().dims();
+        Spec s = new Spec(full, Shape.of(dims), new Init(Init.Kind.FP8_STATE, exponent), false, false, false);
+        net.fp8States.putIfAbsent(full, s);
+        return net.graph.variable(full, DType.F32, dims);
     }
 
     /** Makes {@code v} the current value of the state {@code name} below this prefix. */

@@ -5,9 +5,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
+import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 import org.jspecify.annotations.Nullable;
 
@@ -43,6 +45,57 @@ public final class Ops {
      */
     public static Value linear(Value x, Value w, Value bias, @Nullable Value copy, @Nullable Value scale, DType out) {
         return Matmul.of(x, w, false, true, bias, copy, scale, out);
+    }
+
+    /**
+     * The states of a linear layer in FP8, f32 [{@value Fp8Scales#STATE}] each.
+     *
+     * @param gradient state of the gradient of the layer's output
+     */
+    public record Fp8States(Value input, Value weight, Value gradient) {}
+
+    /** The type of a state of a tensor in FP8. */
+    public static Type fp8State() {
+        return Fp8Scales.TYPE;
+    }
+
+    /**
+     * Whether a linear layer from x [..., in] with the weight [out, in] can compute in FP8, and has enough work for its
+     * conversions: extents that are multiples of 16, and at least 256 rows.
+     */
+    public static boolean fitsFp8(Value x, Value weight) {
+        long rows = x.shape().elements() / x.dim(-1);
+        return rows >= 256
+                && rows % Quantize.UNIT == 0
+                && weight.dim(0) % Quantize.UNIT == 0
+                && weight.dim(1) % Quantize.UNIT == 0;
+    }
+
+    /**
+     * {@link #linear} with its three products in FP8: x and w in E4M3, the gradient of the result in E5M2.
+     *
+     * @param x [M, K] in f32 or bf16; M, N and K must be multiples of 16
+     * @throws IllegalArgumentException if shapes or types do not fit together
+     */
+    public static Value linearFp8(
+            Value x,
+            Value w,
+            Fp8States states,
+            @Nullable Value bias,
+            @Nullable Value copy,
+            @Nullable Value scale,
+            DType out) {
+        return ScaledMatmul.linear(x, w, states, bias, copy, scale, out);
+    }
+
+    /**
+     * Ends a step for all tensors that the graph converts to FP8: their states take the step's magnitudes, and get the
+     * scales of the next step.
+     *
+     * @return the next states; empty if there are no such tensors
+     */
+    public static List<Value> advanceFp8(Graph g) {
+        return Fp8Scales.advance(g);
     }
 
     /**

@@ -14,11 +14,13 @@ import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.nn.Weights;
 
 /**
  * The whole state of a run in one safetensors file. Tensors, all f32 and named as the graph's variables: parameters,
  * optimizer state, spectral-norm vectors and moving averages. Metadata: the model, the recipe and the {@link RunState}.
- * The bf16 copies are not stored, because they are the rounded parameters.
+ * The bf16 copies are not stored, because they are the rounded parameters. A run in FP8 also stores the states of its
+ * tensors in FP8; a run in another precision resumes from it without them.
  */
 final class Checkpoint {
     static final String VERSION = "2";
@@ -52,6 +54,10 @@ final class Checkpoint {
         try (SafeTensors t = SafeTensors.open(file)) {
             requireModel(t, config);
             Map<String, Type> kept = kept(vars);
+            // A run that was not in FP8 has no such states: they keep their initial values.
+            kept.keySet()
+                    .removeIf(name ->
+                            name.endsWith(Weights.FP8_STATE) && !t.names().contains(name));
             requireTensors(t, kept);
             RunState state = state(t);
             state.requireSameRun(file, present);

@@ -7,6 +7,7 @@ import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
@@ -58,12 +59,22 @@ public final class StepGraph {
         Value images = images(), responses = responses();
         Value lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
         generator = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
+        settings.fp8().ifPresent(generator::useFp8);
         Value prediction = predict(images);
         discriminators = adversarial() ? updatedDiscriminators(images, responses, prediction) : List.of();
         List<Value> losses = new ArrayList<>();
         losses.add(responseLoss(prediction, responses, lossWeights));
         if (adversarial()) losses.add(adversarialLoss(images, prediction));
         updateGenerator(losses);
+        advanceFp8();
+    }
+
+    /** Sets the scales of the next step, after the last product of this step. */
+    private void advanceFp8() {
+        try (Graph.Scope s = graph.scope("fp8/update")) {
+            List<Value> states = Ops.advanceFp8(graph);
+            if (!states.isEmpty()) updated("fp8", states.get(0));
+        }
     }
 
     private Value input(StepInput input, DType dtype, int... dims) {
@@ -157,6 +168,7 @@ public final class StepGraph {
     /** Updates the discriminators once. */
     private List<Weights> updatedDiscriminators(Value images, Value responses, Value prediction) {
         List<Weights> networks = discriminator().networks(graph, settings.compute(), subject.name(), regions);
+        settings.fp8().ifPresent(which -> networks.forEach(w -> w.useFp8(which)));
         Value one = graph.constant(1, DType.F32, 1);
         Value loss = discriminatorLoss(networks, images, responses, prediction, one);
         updateDiscriminators(networks, loss, one);
@@ -284,6 +296,13 @@ public final class StepGraph {
     /** The generator's untrained state, such as running statistics. */
     public List<Weights.Spec> states() {
         return generator.states();
+    }
+
+    /** The states of tensors in FP8, of all networks. */
+    public List<Weights.Spec> fp8States() {
+        return Stream.concat(Stream.of(generator), discriminators.stream())
+                .flatMap(w -> w.fp8States().stream())
+                .toList();
     }
 
     /** Parameters of the discriminators. */

@@ -3,34 +3,41 @@ package org.cortigan.train;
 
 import java.util.List;
 import java.util.Optional;
+import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.nn.Fp8Layers;
 import org.cortigan.nn.Optimizer;
 
 /**
  * Settings of the training step that all subjects of a run share.
  *
  * @param compute element type of the operands of matrix products
+ * @param fp8 the linear layers whose products are in FP8
  */
 public record StepSettings(
         ModelConfig model,
         LossConfig loss,
         Optimizer generatorOptimizer,
         Optimizer discriminatorOptimizer,
-        DType compute) {
+        DType compute,
+        Optional<Fp8Layers> fp8) {
     /**
      * Reads the settings from a recipe.
      *
      * @throws org.cortigan.InputException if a value of the recipe is wrong
      */
-    public static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, DType compute) {
+    public static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, Precision precision) {
         return new StepSettings(
                 ModelConfig.of(recipe.section("model"), subjects),
                 LossConfig.of(recipe.section("loss")),
                 Optimizer.generator(recipe.section("optimizer")),
                 Optimizer.discriminator(recipe.section("optimizer")),
-                compute);
+                precision.compute(),
+                precision == Precision.FP8
+                        ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
+                        : Optional.empty());
     }
 
     /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */

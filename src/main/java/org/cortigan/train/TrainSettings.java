@@ -5,7 +5,6 @@ import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Precision;
-import org.cortigan.graph.DType;
 
 /**
  * The validated section {@code train} of a recipe.
@@ -63,14 +62,16 @@ record TrainSettings(
      */
     Device withPrecision(Device device) {
         if (device.supports(precision)) return device.with(precision);
-        throw precision == Precision.TF32
-                ? wrong("precision", "tf32 needs an NVIDIA GPU, the device is " + device.name(), "Use fp32 or bf16")
-                : wrong("precision", "bf16 needs a CPU with avx512bf16", "Use fp32");
-    }
-
-    /** Element type of the operands of matrix products. */
-    DType compute() {
-        return precision.compute();
+        throw switch (precision) {
+            case TF32 ->
+                wrong("precision", "tf32 needs an NVIDIA GPU, the device is " + device.name(), "Use fp32 or bf16");
+            case FP8 ->
+                wrong(
+                        "precision",
+                        "fp8 needs an NVIDIA GPU of architecture 8.9 or newer, the device is " + device.name(),
+                        "Use bf16 or fp32");
+            default -> wrong("precision", "bf16 needs a CPU with avx512bf16", "Use fp32");
+        };
     }
 
     /** An error in a value that is valid by itself but does not fit the data, the device or other settings. */

@@ -10,12 +10,14 @@ import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Region;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
+import org.cortigan.nn.Weights;
 import org.cortigan.plan.PlanReport;
 import org.jspecify.annotations.Nullable;
 
@@ -74,7 +76,7 @@ public final class Trainer implements AutoCloseable {
         this.recipe = recipe;
         this.folder = folder;
         train = TrainSettings.of(recipe);
-        StepSettings settings = StepSettings.of(recipe, subjects(sets), train.compute());
+        StepSettings settings = StepSettings.of(recipe, subjects(sets), train.precision());
         this.device = train.withPrecision(device);
         List<SubjectSetup> setups = settings.model().subjects().stream()
                 .map(s -> SubjectSetup.of(
@@ -94,7 +96,15 @@ public final class Trainer implements AutoCloseable {
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
             schedule = new StepSchedule(settings, order.stepsPerEpoch(), order.stepsPerEpoch() * train.epochs());
             state = new RunState(order.stepsPerEpoch(), train.seed(), subjects.states());
-            initialiser = new Initialiser(vars, subjects.parameters(), subjects.specs(StepGraph::states));
+            List<Weights.Spec> fp8States = subjects.specs(StepGraph::fp8States);
+            if (train.precision() == Precision.FP8 && fp8States.isEmpty())
+                throw train.wrong(
+                        "precision",
+                        "fp8 finds no linear layer that is large enough and has extents that are multiples of 16",
+                        "Use bf16; or a ViT-B and a batch that is a multiple of 16; or train.fp8_layers: all");
+            List<Weights.Spec> states = new ArrayList<>(subjects.specs(StepGraph::states));
+            states.addAll(fp8States);
+            initialiser = new Initialiser(vars, subjects.parameters(), states);
             pretrained = initialiser.initialise(settings.model(), train);
         } catch (RuntimeException | Error e) {
             close();

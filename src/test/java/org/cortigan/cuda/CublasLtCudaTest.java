@@ -20,8 +20,11 @@ import java.util.TreeSet;
 import java.util.function.IntSupplier;
 import java.util.stream.LongStream;
 import org.cortigan.InputException;
+import org.cortigan.exec.ComputeCapability;
+import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.OpCheck;
 import org.cortigan.exec.Precision;
 import org.cortigan.exec.Served;
 import org.cortigan.exec.Session;
@@ -201,6 +204,40 @@ class CublasLtCudaTest extends VendorCudaTest {
         String text = Files.readString(cache.resolve("algorithms.json"));
         // the simulated library has sums for bf16 only
         assertTrue(text.matches("(?s).*5 x 7 x 9, a transposed, sums, f32 to f32\"[^\"]*\"[^\"]* 6\".*"), text);
+    }
+
+    /** The simulated library computes them only in the form that Hopper has; a refusal would be said. */
+    @Test
+    void fp8ProductsAgreeWithTheReference() throws Exception {
+        List<String> said = new ArrayList<>();
+        Device reference = CpuDevice.doubleReference();
+        int cases = 0;
+        try (Device d = open(said)) {
+            assertTrue(d.supports(Precision.FP8));
+            for (OpCase c : OpCases.all()) {
+                if (!c.name().startsWith("scaled_matmul") || c.bench()) continue;
+                cases++;
+                var want = OpCheck.run(c, DType.BF16, reference, Session.Options.DEFAULT, true, false);
+                var got = OpCheck.run(c, DType.BF16, d, Session.Options.DEFAULT, true, false);
+                OpCheck.compare(c, DType.BF16, want, got, d.name());
+            }
+        }
+        assertTrue(cases > 0);
+        assertEquals(List.of(), said);
+        String text = Files.readString(cache.resolve("algorithms.json"));
+        for (String product : List.of("bias, f8e4m3 to bf16", "f8e5m2 and f8e4m3 to bf16", "f8e5m2 and f8e4m3 to f32"))
+            assertTrue(text.contains(product), product + " in " + text);
+    }
+
+    @Test
+    void olderCardsHaveNoFp8() {
+        SimulatedCuda.architecture(8);
+        try (Device d = open(new ArrayList<>())) {
+            assertFalse(d.supports(Precision.FP8));
+            assertTrue(d.supports(Precision.BF16));
+        }
+        for (int[] c : new int[][] {{8, 6}, {8, 9}, {9, 0}, {10, 0}, {12, 0}})
+            assertEquals(c[0] > 8 || c[1] == 9, new ComputeCapability(c[0], c[1]).hasFp8());
     }
 
     @Test
@@ -446,7 +483,8 @@ class CublasLtCudaTest extends VendorCudaTest {
                 Op.of(n).args(n, requireZeroOffsets(kernel));
             }
         }
-        assertEquals(Set.of("matmul", "linear_grad", "conv2d", "conv2d_grad_x", "conv2d_grad_w"), seen);
+        assertEquals(
+                Set.of("matmul", "linear_grad", "scaled_matmul", "conv2d", "conv2d_grad_x", "conv2d_grad_w"), seen);
     }
 
     private static ArgWriter requireZeroOffsets(String kernel) {

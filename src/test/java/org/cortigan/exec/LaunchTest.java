@@ -310,7 +310,8 @@ class LaunchTest {
         Recipe r = Recipe.load(recipe);
         for (String o : gan.isEmpty() ? new String[0] : gan.split(" (?=[a-z.]+=)"))
             r = r.with("model.discriminator." + o);
-        StepSettings settings = StepSettings.of(r, model(r).subjects(), t);
+        StepSettings settings =
+                StepSettings.of(r, model(r).subjects(), t == DType.BF16 ? Precision.BF16 : Precision.FP32);
         List<Region> regions = settings.model()
                 .discriminator()
                 .map(d -> d.regions().equals("classes") ? classes() : Regions.of(d.regions(), d.order(), LEFT, RIGHT))

@@ -17,6 +17,7 @@ import org.cortigan.cortex.Regions;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.NullDevice;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.grad.Recompute;
@@ -109,7 +110,7 @@ class DeviceTrainingTest {
     private static Graph step(Recipe r, int batch) {
         ModelConfig.Subject first = new ModelConfig.Subject("", 19004, 20544);
         return new StepGraph(
-                        StepSettings.of(r, List.of(first), DType.BF16),
+                        StepSettings.of(r, List.of(first), Precision.BF16),
                         first,
                         Regions.of("all", Regions.Order.STORED, 19004, 20544),
                         batch,

@@ -11,9 +11,9 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.cortigan.cortex.Regions;
 import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
-import org.cortigan.graph.DType;
 import org.cortigan.graph.Leaf;
 import org.cortigan.model.ModelConfig;
 import org.junit.jupiter.api.Test;
@@ -23,7 +23,7 @@ class StepInputsTest {
 
     private static StepGraph step(String subject, int resident, String... options) {
         ModelConfig.Subject s = new ModelConfig.Subject(subject, 9, 11);
-        StepSettings settings = StepSettings.of(TrainerTest.recipe(options), List.of(s), DType.F32);
+        StepSettings settings = StepSettings.of(TrainerTest.recipe(options), List.of(s), Precision.FP32);
         return new StepGraph(settings, s, Regions.of("hemisphere", Regions.Order.STORED, 9, 11), 4, resident);
     }
 

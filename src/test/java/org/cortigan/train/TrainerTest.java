@@ -27,9 +27,9 @@ import org.cortigan.cortex.Regions;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.NullDevice;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
-import org.cortigan.graph.DType;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
@@ -496,7 +496,8 @@ class TrainerTest {
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
-            {"train.precision=fp16", "train.precision", "fp32, tf32, bf16"},
+            {"train.precision=fp16", "train.precision", "fp32, tf32, bf16, fp8"},
+            {"train.precision=fp8", "train.precision", "needs an NVIDIA GPU of architecture 8.9 or newer"},
             {"train.precision=tf32", "train.precision", "needs an NVIDIA GPU, the device is cpu"},
             {"train.data_on_device=yes", "train.data_on_device", "no memory of its own"}
         };
@@ -515,7 +516,7 @@ class TrainerTest {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
             TrainSettings train = TrainSettings.of(r);
-            StepSettings.of(r, List.of(CHALLENGE_SUBJECT), train.compute());
+            StepSettings.of(r, List.of(CHALLENGE_SUBJECT), train.precision());
         }
     }
 
@@ -537,7 +538,7 @@ class TrainerTest {
     void everyRecipesArenaIsNearItsLowerBound() {
         for (String name : Recipe.BUNDLED) {
             Recipe r = Recipe.load(name);
-            StepSettings settings = StepSettings.of(r, List.of(CHALLENGE_SUBJECT), DType.F32);
+            StepSettings settings = StepSettings.of(r, List.of(CHALLENGE_SUBJECT), Precision.FP32);
             int batch = TrainSettings.of(r).batch();
             StepGraph g = new StepGraph(settings, CHALLENGE_SUBJECT, regions(r), batch, 0);
             PlanReport report = Session.plan(g.graph(), new NullDevice()).report();

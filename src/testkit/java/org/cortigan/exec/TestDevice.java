@@ -46,6 +46,11 @@ abstract class TestDevice implements Device {
     }
 
     @Override
+    public final boolean supports(Precision p) {
+        return p == Precision.FP8 || Device.super.supports(p);
+    }
+
+    @Override
     public final Optional<String> preferred() {
         return preferred;
     }

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import org.cortigan.TestModels;
 import org.cortigan.config.Settings;
@@ -45,7 +46,8 @@ public final class Trajectory {
                 LossConfig.of(r.section("loss")),
                 Optimizer.generator(adamw),
                 Optimizer.discriminator(adamw),
-                compute);
+                compute,
+                Optional.empty());
     }
 
     /**
