@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param out element type of y
  */
-record ScaledMatmul(boolean trained, boolean hasBias, boolean hasCopy, boolean hasScale, DType out) implements Op {
+record ScaledMatmul(boolean trained, boolean hasBias, boolean hasCopy, boolean hasScale, DType out)
+        implements Op.Product {
     @Override
     public String name() {
         return "scaled_matmul";
