@@ -121,6 +121,28 @@ def attention(backend, back, compiled):
         return pass_of(back, lambda: (make(b, tokens, 3 * width),), forward, f"bf16, {backend}", compiled)
 
 
+def diffusion(queries, keys, d, backend, back, compiled):
+    """Attention of two images with 8 heads: packed qkv, or q and packed kv of other tokens."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    tq = queries // 64 if a.small else queries
+    tk = min(keys, tq) if a.small else keys
+
+    def forward(*xs):
+        if len(xs) == 1:
+            q, k, v = xs[0].reshape(2, tq, 3, 8, d).permute(2, 0, 3, 1, 4)
+        else:
+            q = xs[0].reshape(2, tq, 8, d).transpose(1, 2)
+            k, v = xs[1].reshape(2, tk, 2, 8, d).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, tq, 8 * d)
+
+    def inputs():
+        return (make(2, tq, 24 * d),) if queries == keys else (make(2, tq, 8 * d), make(2, tk, 16 * d))
+
+    kernel = dict(flash=SDPBackend.FLASH_ATTENTION, cudnn=SDPBackend.CUDNN_ATTENTION, efficient=SDPBackend.EFFICIENT_ATTENTION)[backend]
+    with sdpa_kernel(kernel):
+        return pass_of(back, inputs, forward, f"bf16, {backend}", compiled)
+
+
 def layernorm(how, back, compiled):
     """bf16: weights in bf16. autocast: weights, sums and result in f32. f32 weights: sums in f32, result in bf16, as ours."""
     dtype = torch.bfloat16 if how == "bf16" else torch.float32
@@ -245,6 +267,9 @@ def all_items():
         for i, p in enumerate(passes):
             for backend in ("flash", "cudnn") if compiled else ("flash", "cudnn", "efficient"):
                 add("attention " + p, backend, attention, backend, i == 1, needs=backend != "flash")
+                for queries, keys, d in (4096, 4096, 40), (1024, 1024, 80), (256, 77, 160):
+                    add(f"attention {queries} to {keys}x8x{d} {p}", backend, diffusion, queries, keys, d, backend, i == 1,
+                        needs=backend != "flash")
         for i, p in enumerate(passes):
             for how in ("bf16", "f32 weights") if compiled else ("bf16", "autocast"):
                 add("layernorm " + p, how, layernorm, how, i == 1)

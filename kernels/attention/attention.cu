@@ -1,30 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// bf16 with D 32, 64 or 128, on tensor cores (mma.sync): a warp computes 16 rows of one (image, head).
-// Forward: rows are queries. A block stages K and V in shared memory, up to 256 keys at a time; scores, softmax and
-// output stay in registers. P goes from the accumulators of one product straight into the operand of the next.
+// bf16 with D up to 160, on tensor cores (mma.sync): a warp computes 16 rows of one (image, head).
+// Forward: rows are queries. A block stages K and V in shared memory: all of them up to 256 keys, otherwise 128 at a
+// time, the next ones copied beside the products (cp.async). Scores, softmax and output stay in registers. P goes from
+// the accumulators of one product straight into the operand of the next.
 // Backward: two kernels without atomics. Rows are queries for dQ (and D_i, to scratch), then keys for dK and dV. The
 // second kernel computes S^T and dP^T, so neither kernel transposes. With 16 queries at most, one kernel computes S and
 // S^T of a block's keys, so that K and V are read once.
-// Token counts are padded to 16 in registers only.
+// Token counts are padded to 16, and head widths to 32, 48, 64, 80, 128 or 160, in registers and shared memory only.
 //
-// All this is the implementation "mma". Implementation "any", for other types and head dimensions: a warp computes a
-// row, a lane a key, sums in float; for comparison and odd sizes, not for speed.
+// All this is the implementation "mma". Implementation "any", for other types and head widths: a warp computes a row, a
+// lane a key, sums in float; for comparison and odd sizes, not for speed. Hopper has "wgmma" too (attention_sm90.cu,
+// attention_tiled_sm90.cu). The lists of implementations are at the end.
 //
 // Registers: no spills on sm_80, sm_90a and sm_100. Tiles are as wide as registers allow (forward 32 keys; 64 and 48
 // spilled 20 to 60 bytes at two blocks a multiprocessor), and tiles of 16 end a row: 197 tokens cost 208.
+//   D on sm_90a            32   48   64   80   128  160
+//   forward_mma            96   110  123  118  154  182   two blocks of 8 warps up to D 80
+//   grad_queries           91   112  128  152  204  241   two blocks up to D 64
+//   grad_keys              123  155  199  208  245  248   one block, two with D 32; from D 128 on a warp's K and V stay
+//                                                         in shared memory
+//   grad_few_queries       94   112  121  148  221        with D 160 it would spill 104 bytes: the two kernels instead
 // Floor at B 128, T 197, 12 heads of 64 on an H200: forward 36 us, backward 72 us (bytes over 4.3 TB/s; the products
 // take 20 and 50 us at 790 TFLOP/s). With one query: forward 18 us, backward 36 us (54 us for
 // grad_queries and grad_keys, which would read K and V twice).
 // Versions:
 //   1  heads along y of the grid, at most 65,535 of them
 //   2  a head's blocks neighbours along x, otherwise the same work
-//   3  queries and keys of different number, each with addresses and strides of its own: on sm_90a 124, 128 and 174
-//      registers with D 64 (123, 128 and 174 before), as many mma, and at most 4 % more instructions in all.
-//      grad_few_queries: 126, 156 and 224 registers with D 32, 64 and 128; 64 KiB at 197 keys of 64, three blocks a
-//      multiprocessor. Predictions with one query, as above: forward 20 to 25 us, backward 40 to 50 us, not measured.
+//   3  queries and keys of different number, each with addresses and strides of its own; grad_few_queries: 64 KiB at
+//      197 keys of 64, three blocks a multiprocessor. Predictions with one query, as above: forward 20 to 25 us,
+//      backward 40 to 50 us, not measured.
+//   4  Head widths of 40, 56, 80, 160 and all other multiples of 8, stages of keys in two buffers, the exponent of the
+//      softmax in one FMA, the comparison with the last key only in the last tile. A tile of 32 keys of D 64 takes
+//      215 instructions with 32 mma and 16 ldmatrix. Predictions for 4096 x 4096 tokens, 8 heads of 40, B 2 (floor by
+//      exp2: 77 us forward, 154 us backward): forward 170 to 210 us, backward 500 to 600 us, of which ldmatrix alone
+//      takes 109 and 380 us; not measured. attention_tiled_sm90.cu is the faster one there.
 // Tried: grad_keys with D 64 at two blocks a multiprocessor. 128 registers spill 60 bytes with tiles of 16 queries and
 // 208 with 32. More would not help: ldmatrix alone takes 126 us in both kernels (attention_sm90.cu).
-// attention_sm90.cu, implementation "wgmma", is preferred on request.
 #include "attention/attention_head.cuh"
 #include "attention/attention_sm90.cuh"
 #include "device.cuh"

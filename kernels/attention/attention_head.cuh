@@ -136,6 +136,18 @@ __device__ inline int first_row(int parts) {
     return ((int)blockIdx.x % parts * (int)(blockDim.x / 32) + (int)threadIdx.x / 32) * 16;
 }
 
+/// Fills the columns from `first` on. Only the last tile of a row comes here: the compiler may not turn the caller's
+/// branch into selections, which would cost every tile 1.5 instructions an element.
+template <int N>
+__device__ inline void fill_beyond(float (&s)[N][4], int first, float value) {
+    const int column = (int)threadIdx.x % 4 * 2 - anew(first);
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (n * 8 + column + i % 2 >= 0) s[n][i] = value;
+}
+
 /// Softmax of the rows lane / 4 and lane / 4 + 8 over tiles of scores: the maximum so far, times the scale, and the sum
 /// of this lane's exponentials.
 struct OnlineSoftmax {
@@ -145,13 +157,7 @@ struct OnlineSoftmax {
     /// factors of all sums so far. scale2 is the scale / ln 2.
     template <int N>
     __device__ float2 add(float (&s)[N][4], int keys, float scale2) {
-        const int column = (int)threadIdx.x % 4 * 2;
-        if (keys < 8 * N)
-#pragma unroll
-            for (int n = 0; n < N; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    if (n * 8 + column + i % 2 >= keys) s[n][i] = -INFINITY;
+        if (keys < 8 * N) fill_beyond(s, keys, -INFINITY);
         float c[2];
 #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -219,14 +225,11 @@ __device__ inline void probabilities(float (&s)[N][4], const float* e, float sca
 /// dp becomes dS = p (dP - D_i); 0 beyond the first `keys` columns, where p may be infinite.
 template <int N>
 __device__ inline void score_gradients(float (&dp)[N][4], const float (&p)[N][4], const float2& d, int keys) {
-    const int column = (int)threadIdx.x % 4 * 2;
 #pragma unroll
     for (int n = 0; n < N; n++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            dp[n][i] = p[n][i] * (dp[n][i] - (i < 2 ? d.x : d.y));
-            if (n * 8 + column + i % 2 >= keys) dp[n][i] = 0;
-        }
+        for (int i = 0; i < 4; i++) dp[n][i] = p[n][i] * (dp[n][i] - (i < 2 ? d.x : d.y));
+    if (keys < 8 * N) fill_beyond(dp, keys, 0);
 }
 template <int N>
 __device__ inline void score_gradients(float (&dp)[N][4], const float (&p)[N][4], const float* d) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patch attention on Hopper's wgmma: bf16, D 64, as many queries as keys, up to 208 (formulas: attention.h).
-// attention.cu is preferred and has the other implementations. -Dcortigan.cuda.attention=wgmma prefers this file. A
-// block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
+// attention_tiled_sm90.cu has the other shapes of "wgmma", attention.cu the other implementations.
+// A block is one warpgroup and computes one (image, head). Three blocks share a multiprocessor, so that one loads or
 // takes exponentials while another multiplies. The block walks over tiles of 64 rows; their other operand stays in
 // shared memory (cp.async, 128-byte swizzle).
 // Forward: registers hold a whole row of scores, so the softmax is exact in one pass, and P goes from accumulators to

@@ -1,5 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of any length on Hopper's wgmma: bf16, D 40 to 160 (formulas: attention.h).
+// Attention of any length on Hopper's wgmma: bf16, head widths of 40 to 160 (formulas: attention.h). Queries and keys
+// may be of different number. attention_sm90.cu keeps patch attention of up to 208 tokens, which it does in one pass.
+//
+// A warpgroup has 64 rows, whose left operands stay in registers, and walks over tiles of the other tokens. The
+// warpgroups of a block share these: 128 at a time lie in shared memory, the next 128 are copied beside the products
+// (cp.async). Within a stage no warpgroup waits for another, so that one takes exponentials while another
+// multiplies.
+// Forward: rows are queries, the softmax is online, and P goes from accumulators to operand.
+// Backward: two kernels without atomics, so that equal inputs give equal bits. Rows are queries for dQ (and D_i, to
+// scratch), then keys for dK and dV. Both compute S and dP: 7 products instead of the 5 of one kernel, which would add
+// dQ by atomics, or write and read a dQ in float for each block of 192 keys (4096 x 40, B 2: 0.46 GB and 107 us, to save
+// 54 us of wgmma).
+//
+// Panels (wgmma.cuh): 40 columns are padded to 48, 3 panels with the swizzle of 32 bytes; 80 are 5 such panels, 160 are
+// 5 of 64 bytes, 64 and 128 are 1 and 2 of 128 bytes. No operand has a bank conflict. A panel of 64 and one of 16
+// for 80 would need two wgmma where one of 80 columns does.
+//
+// Cost of a tile of 64 x 64 in clocks of a multiprocessor (wgmma of N columns: N / 2; 16 exp2 a clock; instructions of
+// a warp, for the four warps of a warpgroup on as many schedulers), by SASS:
+//   D                          48              64              80              128             160
+//   forward   registers        116 x 4 groups  127 x 4         128 x 4         167 x 3         208 x 2
+//             wgmma, exp2      192, 272        256, 272        320, 272        512, 272        640, 272
+//             instructions     267             272             303             342             390
+//   dQ        registers        151 x 3         164 x 3         188 x 2         235 x 2         (mma.sync)
+//             wgmma, exp2      288, 256        384, 256        480, 256        768, 256
+//             instructions     248             242             286             316
+//   dK, dV    registers        165 x 3         167 x 3         212 x 2         237 x 2         (mma.sync)
+//             wgmma, exp2      384, 256        512, 256        640, 256        1024, 256
+//             instructions     350             368             426             600
+// K and V of a tile from L2, at 24 bytes a clock, take as long as 2.7 warpgroups multiply: Groups.
+// With D 160 dK and dV alone fill 160 registers, and grad_keys_tiled would spill 132 bytes.
+//
+// Floors and predictions on an H200, not measured:
+//                                         floor by           forward           backward
+//   4096 x 4096, 8 heads of 40, B 2       exp2, then wgmma   77: 95 to 115 us  190: 260 to 320 us
+//   1024 x 1024, 8 heads of 80, B 2       wgmma              6: 12 to 15 us    20: 35 to 45 us
+//   257 x 257, 16 heads of 64, B 128      bytes              63: 95 to 120 us  126: 230 to 290 us
+// A backward pass of 5 products would have a floor of 136 us in the first row.
+// Weak: cross-attention to 77 tokens has B H blocks in grad_keys_tiled, 16 of 132 multiprocessors with B 2. A head of
+// 257 tokens is two blocks, and the copies of a block's first 128 tokens overlap nothing.
+//
+// Version 1. Before, heads of 40, 80 and 160 ran on "any", about 1 % of these rates.
+// Tried: without a branch around the comparison with the last key, 49 instructions more a tile of all kernels with
+// queries as rows.
 #include "attention/attention_head.cuh"
 #include "attention/attention_sm90.cuh"
 #include "kernels_all.h"
@@ -318,7 +361,9 @@ void grad(const AttentionGradArgs& g, Stream st) {
               queries.rows, scale);
 }
 
-/// Calls f(width) for the narrowest width of panels that holds D columns.
+constexpr i64 kMostD = 160, kMostGradD = 128;
+
+/// Calls f(width) for the narrowest width of panels that holds D columns, 128 at most.
 template <class F>
 void padded(i64 D, F&& f) {
     if (D <= 48) f(std::integral_constant<int, 48>());
@@ -326,8 +371,6 @@ void padded(i64 D, F&& f) {
     else if (D <= 80) f(std::integral_constant<int, 80>());
     else f(std::integral_constant<int, 128>());
 }
-
-constexpr i64 kMostD = 160, kMostGradD = 128;
 
 }  // namespace
 

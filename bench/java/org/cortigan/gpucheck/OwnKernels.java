@@ -56,6 +56,27 @@ final class OwnKernels {
 
     private static final int COPIES = 20, SETS = 4;
 
+    /** Stable Diffusion 1 on 64 x 64, 32 x 32 and 16 x 16 latents, two images of 8 heads; the last attends to text. */
+    private static final List<Diffusion> DIFFUSION =
+            List.of(new Diffusion(4096, 4096, 40), new Diffusion(1024, 1024, 80), new Diffusion(256, 77, 160));
+
+    private record Diffusion(int queries, int keys, int width) {
+        String name() {
+            return "attention " + queries + " to " + keys + "x8x" + width;
+        }
+
+        void add(Work w, DType t, boolean small, boolean back) {
+            int tq = small ? queries / 64 : queries, tk = small ? Math.min(keys, tq) : keys, c = 8 * width;
+            if (queries == keys) {
+                Value x = w.in(t, 2, tq, 3 * c);
+                w.out(Ops.attention(x, 8), List.of(x), back);
+            } else {
+                Value q = w.in(t, 2, tq, c), kv = w.in(t, 2, tk, 2 * c);
+                w.out(Ops.attention(q, kv, 8), List.of(q, kv), back);
+            }
+        }
+    }
+
     private OwnKernels() {}
 
     /** A graph of copies and the inputs that they share. */
@@ -116,6 +137,15 @@ final class OwnKernels {
                     Value x = w.in(t, b, tokens, 3 * width);
                     w.out(Ops.attention(x, heads), List.of(x), back);
                 });
+            for (Diffusion d : DIFFUSION)
+                for (String a : p.attentions())
+                    item(
+                            p,
+                            d.name() + pass + (a.equals("mma") ? "" : ", " + a),
+                            a,
+                            t,
+                            COPIES,
+                            w -> d.add(w, t, small, back));
             item(p, "layernorm" + pass, t, w -> {
                 Value x = w.in(t, b * tokens, width), ga = w.in(DType.F32, width), be = w.in(DType.F32, width);
                 w.out(Ops.layerNorm(x, ga, be, 1e-6).output(0), List.of(x, ga, be), back);

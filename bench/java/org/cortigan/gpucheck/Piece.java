@@ -207,7 +207,7 @@ final class Piece implements AutoCloseable {
         }
     }
 
-    /** The device's implementations of attention on tensor cores, the default first. */
+    /** The device's implementations of attention on tensor cores; first that of every card. */
     List<String> attentions() {
         return device.capability().filter(ComputeCapability.HOPPER::equals).isPresent()
                 ? List.of("mma", "wgmma")

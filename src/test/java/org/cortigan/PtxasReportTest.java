@@ -24,6 +24,7 @@ class PtxasReportTest {
             "forward_mma<",
             "grad_queries<",
             "grad_keys<",
+            "grad_few_queries<",
             "normalise<",
             "normalise_grad<",
             "over_images<",
@@ -40,7 +41,12 @@ class PtxasReportTest {
             "add_moments<");
 
     /** Hot kernels on instructions that only sm_90a has. */
-    private static final List<String> HOPPER = List.of("sm90::forward_wgmma<", "sm90::grad_wgmma");
+    private static final List<String> HOPPER = List.of(
+            "sm90::forward_wgmma<",
+            "sm90::grad_wgmma",
+            "sm90::forward_tiled<",
+            "sm90::grad_queries_tiled<",
+            "sm90::grad_keys_tiled<");
 
     @Test
     void hotKernelsKeepEverythingInRegisters() throws Exception {
@@ -63,8 +69,10 @@ class PtxasReportTest {
                     .filter(k -> k.spills() > 0 || !k.arch().equals("sm_90a"))
                     .forEach(k -> spill.add(k.toString()));
         }
-        String log = Files.readString(Path.of("target/native/cuda/attention_sm90.o.log"));
-        assertFalse(log.contains("serialized"), "ptxas serialised the wgmma instructions: " + log);
+        for (String file : List.of("attention_sm90", "attention_tiled_sm90")) {
+            String log = Files.readString(Path.of("target/native/cuda/" + file + ".o.log"));
+            assertFalse(log.contains("serialized"), "ptxas serialised the wgmma instructions: " + log);
+        }
         assertEquals(List.of(), spill, "kernels that spill registers");
     }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -74,6 +75,26 @@ class SassTest {
         }
     }
 
+    /**
+     * Instructions of the loop with the most tensor-core instructions, for each attention score of a lane.
+     *
+     * @param scores of a lane that a pass through the loop computes
+     */
+    private record AScore(String kernel, int scores, double instructions) implements Budget {
+        @Override
+        public Optional<String> excess(Kernel k) {
+            int size = k.loops().stream()
+                    .map(Loop::own)
+                    .max(Comparator.comparingLong(
+                            code -> code.stream().filter(Instruction::tensor).count()))
+                    .map(List::size)
+                    .orElse(Integer.MAX_VALUE);
+            double n = (double) size / scores;
+            if (n <= instructions) return Optional.empty();
+            return Optional.of(String.format(Locale.ROOT, "%.1f instructions a score, at most %.1f", n, instructions));
+        }
+    }
+
     private static final String SLICED = "sliced::sliced_product<bf16, sliced::Config<bf16, ";
 
     /** The hot code of the kernels that memory bounds, of attention and of sliced products. */
@@ -124,7 +145,21 @@ class SassTest {
             new Loads("grad_queries<64, 16>", 16, 1),
             new Loads("grad_keys<64, 32>", 16, 1),
             new Loads("sm90::forward_wgmma<208>", 16, 1),
-            new Loads("sm90::grad_wgmma", 16, 4));
+            new Loads("sm90::grad_wgmma", 16, 4),
+            // An exp2 takes 8 clocks of a scheduler's special functions, an instruction one of issue.
+            new AScore("forward_mma<48, 32>", 16, 12.5),
+            new AScore("forward_mma<64, 32>", 16, 13.7),
+            new AScore("forward_mma<80, 16>", 8, 19.5),
+            new AScore("sm90::forward_tiled<48>", 32, 10),
+            new AScore("sm90::forward_tiled<64>", 32, 10.2),
+            new AScore("sm90::forward_tiled<80>", 32, 11.2),
+            new AScore("sm90::grad_queries_tiled<48>", 32, 9.5),
+            new AScore("sm90::grad_queries_tiled<64>", 32, 9.3),
+            new AScore("sm90::grad_keys_tiled<48>", 16, 11.2),
+            new AScore("sm90::grad_keys_tiled<64>", 16, 11.7),
+            new Loads("sm90::forward_tiled<48>", 16, 2),
+            new Loads("sm90::grad_queries_tiled<48>", 16, 2),
+            new Loads("sm90::grad_keys_tiled<48>", 16, 2));
 
     /**
      * What no loop may have whose own code has tensor-core instructions.

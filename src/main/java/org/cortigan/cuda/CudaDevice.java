@@ -115,10 +115,11 @@ public final class CudaDevice implements Device {
 
     /**
      * The attention implementation that -Dcortigan.cuda.attention prefers: on mma.sync, which all supported GPUs have,
-     * or on wgmma, Hopper's own instructions.
+     * or on wgmma, Hopper's own instructions. Without it the first of the kernel's list that takes the shapes computes.
      */
     private static Optional<String> preferredAttention(String what, String product, ComputeCapability capability) {
-        String which = System.getProperty("cortigan.cuda.attention", "mma");
+        String which = System.getProperty("cortigan.cuda.attention");
+        if (which == null) return Optional.empty();
         if (!which.equals("mma") && !which.equals("wgmma"))
             throw new InputException("-Dcortigan.cuda.attention", "'" + which + "' is unknown", "Use mma or wgmma");
         if (which.equals("wgmma") && !capability.equals(ComputeCapability.HOPPER))

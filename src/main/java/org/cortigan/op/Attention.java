@@ -175,7 +175,8 @@ record Attention(int heads) implements Op {
                 cross(1, 300, 77, 1, 64).noGradient(),
                 cross(1, 77, 33, 1, 128).noGradient(),
                 cross(1, 1, 300, 2, 20).noGradient(),
-                // Head widths of diffusion and between those that the CUDA kernels have registers for, text of 77 tokens.
+                // Head widths of diffusion and between those that the CUDA kernels have registers for, text of 77
+                // tokens.
                 self(2, 70, 2, 40).noGradient(),
                 self(1, 300, 2, 40).noGradient(),
                 cross(2, 1, 77, 3, 40).noGradient(),
@@ -191,7 +192,12 @@ record Attention(int heads) implements Op {
                 cross(1, 1, 77, 2, 160).noGradient(),
                 cross(2, 300, 77, 1, 160).noGradient(),
                 self(8, 197, 12, 64).benchmark(),
-                cross(8, 1, 197, 12, 64).benchmark());
+                cross(8, 1, 197, 12, 64).benchmark(),
+                // Stable Diffusion 1 on 64 x 64, 32 x 32 and 16 x 16 latents, and ViT-H/14.
+                self(2, 4096, 8, 40).benchmark(),
+                self(2, 1024, 8, 80).benchmark(),
+                cross(2, 256, 77, 8, 160).benchmark(),
+                self(8, 257, 16, 80).benchmark());
     }
 
     private static OpCase self(int b, int t, int h, int d) {

@@ -330,13 +330,16 @@ class DeviceCudaTest {
     }
 
     @Test
-    void attentionOnWgmmaIsChosenByNameAndOnlyOnHopper() {
+    void attentionIsOnWgmmaOnHopperUnlessAnotherIsNamed() {
         String property = "cortigan.cuda.attention";
         try {
+            float[] first = attention();
+            System.setProperty(property, "mma");
             float[] mma = attention(), again = attention();
             assertArrayEquals(mma, again);
             System.setProperty(property, "wgmma");
             float[] wgmma = attention();
+            assertArrayEquals(wgmma, first);
             assertFalse(java.util.Arrays.equals(mma, wgmma), "sums in another order give other bits");
             for (int i = 0; i < mma.length; i++) assertEquals(mma[i], wgmma[i], 0x1p-6, "element " + i);
             SimulatedCuda.architecture(8);

@@ -89,7 +89,13 @@ class LaunchTest {
             entry("sm90::grad_wgmma", 3),
             entry("forward_mma<64, 32>", 2),
             entry("grad_queries<64, 16>", 2),
-            entry("grad_keys<64, 32>", 1)));
+            entry("grad_keys<64, 32>", 1),
+            entry("forward_mma<48, 32>", 2),
+            entry("forward_mma<80, 16>", 2),
+            entry("grad_queries<48, 16>", 2),
+            entry("sm90::forward_tiled<", 1),
+            entry("sm90::grad_queries_tiled<", 1),
+            entry("sm90::grad_keys_tiled<", 1)));
 
     private static final int LEFT = 19_004, RIGHT = 20_544;
 
@@ -191,7 +197,7 @@ class LaunchTest {
     /** Cases with more heads or vectors than a grid may have blocks along y. */
     private static List<OpCase> wide() {
         List<OpCase> c = new ArrayList<>();
-        for (int d : new int[] {16, 32, 64, 128}) {
+        for (int d : new int[] {16, 32, 40, 64, 80, 128, 160}) {
             c.add(OpCase.of(
                     "attention of 8192 photographs, 12 heads of " + d,
                     1,
