@@ -10,6 +10,9 @@ import org.cortigan.jni.NativeLoader;
 
 /** The CPU, with the kernels of one instruction set. */
 public final class CpuDevice implements Device {
+    /** Property that allows FP8 on a processor; what is bf16 beside it is f32 where the processor has no bf16. */
+    private static final String EMULATE_FP8 = "cortigan.fp8.emulate";
+
     /** Sets of kernels, the slowest first, named like their {@link Backend}. */
     public enum Isa {
         /** Reference kernels in double precision; slow, for tests. */
@@ -96,6 +99,17 @@ public final class CpuDevice implements Device {
     @Override
     public boolean supports(DType compute) {
         return compute != DType.BF16 || supportsBf16();
+    }
+
+    /** FP8 is emulated, slowly, for experiments that ask for it. */
+    @Override
+    public boolean supports(Precision p) {
+        return p == Precision.FP8 ? Boolean.getBoolean(EMULATE_FP8) : Device.super.supports(p);
+    }
+
+    @Override
+    public DType compute(Precision p) {
+        return p == Precision.FP8 && !supportsBf16() ? DType.F32 : p.compute();
     }
 
     @Override

@@ -69,6 +69,11 @@ public interface Device extends AutoCloseable {
         return p != Precision.TF32 && p != Precision.FP8 && supports(p.compute());
     }
 
+    /** Element type of the operands of products and convolutions in a precision that this device supports. */
+    default DType compute(Precision p) {
+        return p.compute();
+    }
+
     /**
      * This device with matrix products and convolutions in precision {@code p}. The returned device shares memory and
      * stream with this one. Close the device that was opened; closing another view of it does nothing.

@@ -29,12 +29,16 @@ public record StepSettings(
      * @throws org.cortigan.InputException if a value of the recipe is wrong
      */
     public static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, Precision precision) {
+        return of(recipe, subjects, precision, precision.compute());
+    }
+
+    static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, Precision precision, DType compute) {
         return new StepSettings(
                 ModelConfig.of(recipe.section("model"), subjects),
                 LossConfig.of(recipe.section("loss")),
                 Optimizer.generator(recipe.section("optimizer")),
                 Optimizer.discriminator(recipe.section("optimizer")),
-                precision.compute(),
+                compute,
                 precision == Precision.FP8
                         ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
                         : Optional.empty());

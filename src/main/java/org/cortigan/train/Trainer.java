@@ -76,8 +76,9 @@ public final class Trainer implements AutoCloseable {
         this.recipe = recipe;
         this.folder = folder;
         train = TrainSettings.of(recipe);
-        StepSettings settings = StepSettings.of(recipe, subjects(sets), train.precision());
         this.device = train.withPrecision(device);
+        StepSettings settings =
+                StepSettings.of(recipe, subjects(sets), train.precision(), device.compute(train.precision()));
         List<SubjectSetup> setups = settings.model().subjects().stream()
                 .map(s -> SubjectSetup.of(
                         recipe,
