@@ -17,13 +17,9 @@ import org.cortigan.graph.Value;
  * scale of the next step. Inputs: a state (a variable) and the maxima of {@link Quantize}, for each tensor. Outputs:
  * the states.
  *
- * <p>A state is f32 [{@value #STATE}]: 1/scale, scale, and the largest magnitudes of 16 steps. The scale is the largest
- * power of two that keeps their maximum representable.
+ * <p>The scale is the largest power of two that keeps the maximum of the history representable.
  */
 record Fp8Scales(List<Fp8> formats) implements Op.Update {
-    static final int STATE = 18;
-    static final Type TYPE = Type.of(DType.F32, STATE);
-
     @Override
     public String name() {
         return "fp8_scales";
@@ -56,11 +52,11 @@ record Fp8Scales(List<Fp8> formats) implements Op.Update {
         List<Type> out = new ArrayList<>();
         for (int i = 0; i < in.size(); i += 2) {
             Op.require(
-                    in.get(i).type().equals(TYPE) && in.get(i + 1).dtype() == DType.F32,
+                    in.get(i).type().equals(Quantize.STATE) && in.get(i + 1).dtype() == DType.F32,
                     this,
                     in,
-                    "states must be " + TYPE + ", maxima f32");
-            out.add(TYPE);
+                    "states must be " + Quantize.STATE + ", maxima f32");
+            out.add(Quantize.STATE);
         }
         return out;
     }
@@ -87,18 +83,6 @@ record Fp8Scales(List<Fp8> formats) implements Op.Update {
                         .choice("format", formats.get(i)));
     }
 
-    /** A state whose scale is a power of two, for cases. */
-    static Value state(CaseInputs g, int exponent) {
-        return g.filled(DType.F32, r -> content(exponent), STATE);
-    }
-
-    private static float[] content(int exponent) {
-        float[] f = new float[STATE];
-        f[0] = Math.scalb(1f, -exponent);
-        f[1] = Math.scalb(1f, exponent);
-        return f;
-    }
-
     public static List<OpCase> cases() {
         return List.of(of("first step", 0, 1, 1), of("falls", 9, 0x1p-3, 70), of("rises", 0.1, 60, 1000), zeros());
     }
@@ -111,11 +95,12 @@ record Fp8Scales(List<Fp8> formats) implements Op.Update {
                         in.add(g.variable(
                                 DType.F32,
                                 r -> {
-                                    float[] f = content(0);
-                                    for (int k = 2; k < STATE; k++) f[k] = (float) (r.nextDouble() * before);
+                                    float[] f = Quantize.state(0);
+                                    for (int k = 2; k < Quantize.STATE_SIZE; k++)
+                                        f[k] = (float) (r.nextDouble() * before);
                                     return f;
                                 },
-                                STATE));
+                                Quantize.STATE_SIZE));
                         in.add(g.filled(
                                 DType.F32,
                                 r -> {
@@ -135,7 +120,7 @@ record Fp8Scales(List<Fp8> formats) implements Op.Update {
     /** Without any magnitude the scale stays. */
     private static OpCase zeros() {
         return OpCase.of("fp8_scales of zeros", 4, g -> {
-                    Value state = g.variable(DType.F32, r -> content(5), STATE);
+                    Value state = g.variable(DType.F32, r -> Quantize.state(5), Quantize.STATE_SIZE);
                     Value maxima = g.filled(DType.F32, r -> new float[3], 3);
                     return g.graph()
                             .apply(new Fp8Scales(List.of(Fp8.E4M3)), state, maxima)

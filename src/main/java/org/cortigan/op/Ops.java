@@ -48,7 +48,7 @@ public final class Ops {
     }
 
     /**
-     * The states of a linear layer in FP8, f32 [{@value Fp8Scales#STATE}] each.
+     * The states of a linear layer in FP8, f32 [{@value Quantize#STATE_SIZE}] each.
      *
      * @param gradient state of the gradient of the layer's output
      */
@@ -56,7 +56,7 @@ public final class Ops {
 
     /** The type of a state of a tensor in FP8. */
     public static Type fp8State() {
-        return Fp8Scales.TYPE;
+        return Quantize.STATE;
     }
 
     /**

@@ -14,15 +14,19 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A matrix in FP8, scaled by the magnitudes of earlier steps (delayed scaling). Inputs: x [R, C] in f32 or bf16, and
- * the tensor's state f32 [{@value Fp8Scales#STATE}]. Outputs: y [R, C] and its transpose [C, R], both in
- * {@code format}; the largest magnitude of each tile of 64 x 64 elements, from which {@link Fp8Scales} sets the scale
- * of the next step; and, if {@code sums}, the sums of x over the rows of each row of tiles.
+ * the tensor's state f32 [{@value #STATE_SIZE}]: 1/scale, scale, and the largest magnitudes of 16 steps. Outputs: y [R,
+ * C] and its transpose [C, R], both in {@code format}; the largest magnitude of each tile of 64 x 64 elements, from
+ * which {@link Fp8Scales} sets the scale of the next step; and, if {@code sums}, the sums of x over the rows of each
+ * row of tiles.
  *
  * <p>The gradient passes through as if the matrix had not been rounded (straight-through estimator).
  */
 record Quantize(Fp8 format, boolean sums) implements Op {
     /** Extents must be multiples of this: tensor cores multiply FP8 in chunks of 16 bytes. */
     static final int UNIT = 16;
+
+    static final int STATE_SIZE = 18;
+    static final Type STATE = Type.of(DType.F32, STATE_SIZE);
 
     private static final int TILE = 64;
 
@@ -46,7 +50,7 @@ record Quantize(Fp8 format, boolean sums) implements Op {
         Op.require(x.shape().rank() == 2 && x.dtype().isFloat(), this, in, "x must be a matrix of f32 or bf16");
         int r = x.dim(0), c = x.dim(1);
         Op.require(r % UNIT == 0 && c % UNIT == 0, this, in, "the extents must be multiples of " + UNIT);
-        Op.require(in.get(1).type().equals(Fp8Scales.TYPE), this, in, "the state must be " + Fp8Scales.TYPE);
+        Op.require(in.get(1).type().equals(STATE), this, in, "the state must be " + STATE);
         List<Type> out = new ArrayList<>(List.of(
                 new Type(format.dtype(), x.shape()),
                 new Type(format.dtype(), Shape.of(c, r)),
@@ -94,10 +98,22 @@ record Quantize(Fp8 format, boolean sums) implements Op {
                     int n = CaseInputs.elements(rows, columns);
                     Value x = g.filled(g.compute(), r -> CaseInputs.gaussian(r, n), rows, columns);
                     return g.graph()
-                            .apply(new Quantize(format, sums), x, Fp8Scales.state(g, exponent))
+                            .apply(new Quantize(format, sums), x, state(g, exponent))
                             .outputs();
                 })
                 .scaled(16)
                 .noGradient();
+    }
+
+    /** A state with a scale of 2^exponent and no history, for cases. */
+    static Value state(CaseInputs g, int exponent) {
+        return g.filled(DType.F32, r -> state(exponent), STATE_SIZE);
+    }
+
+    static float[] state(int exponent) {
+        float[] f = new float[STATE_SIZE];
+        f[0] = Math.scalb(1f, -exponent);
+        f[1] = Math.scalb(1f, exponent);
+        return f;
     }
 }

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * y [M, N] = scale * (a / scale of a) [M, K] ((b / scale of b) [N, K])^T + bias [N] of FP8 matrices. Inputs: a, b,
- * their states ({@link Fp8Scales}); with {@code trained} the state of the gradient of y; then the bias f32 [N] if
+ * their states ({@link Quantize}); with {@code trained} the state of the gradient of y; then the bias f32 [N] if
  * {@code hasBias}, its bf16 copy if {@code hasCopy}, and the scale f32 [1] if {@code hasScale}, as in {@link Matmul}.
  *
  * <p>The gradient quantises dY once, to E5M2, and reads the transposes of a and b, which {@link Quantize} also writes:
@@ -82,7 +82,7 @@ record ScaledMatmul(boolean trained, boolean hasBias, boolean hasCopy, boolean h
         for (int d : new int[] {a.dim(0), b.dim(0), a.dim(1)})
             Op.require(d % Quantize.UNIT == 0, this, in, "the extents must be multiples of " + Quantize.UNIT);
         for (int i = 2; i < bias(); i++)
-            Op.require(in.get(i).type().equals(Fp8Scales.TYPE), this, in, "states must be " + Fp8Scales.TYPE);
+            Op.require(in.get(i).type().equals(Quantize.STATE), this, in, "states must be " + Quantize.STATE);
         int n = b.dim(0);
         if (hasBias)
             Op.require(in.get(bias()).type().equals(Type.of(DType.F32, n)), this, in, "bias must be f32[" + n + "]");
@@ -162,9 +162,9 @@ record ScaledMatmul(boolean trained, boolean hasBias, boolean hasCopy, boolean h
         return OpCase.of(name, Math.max(m, Math.max(n, k)) + 2, g -> {
                     Value x = g.normal(m, k), w = g.normal(n, k);
                     Ops.Fp8States states =
-                            new Ops.Fp8States(Fp8Scales.state(g, 4), Fp8Scales.state(g, 3), Fp8Scales.state(g, 5));
-                    Value b = bias ? g.perturbed(DType.F32, r -> quarters(n), n) : null;
-                    Value copy = bias ? g.filled(DType.BF16, r -> quarters(n), n) : null;
+                            new Ops.Fp8States(Quantize.state(g, 4), Quantize.state(g, 3), Quantize.state(g, 5));
+                    Value b = bias ? g.filled(DType.F32, r -> quarters(n), n) : null;
+                    Value copy = bias ? g.perturbed(DType.BF16, r -> quarters(n), n) : null;
                     Value s = scale ? g.scalar(0.37) : null;
                     return List.of(Ops.linearFp8(x, w, states, b, copy, s, g.compute()));
                 })
