@@ -74,6 +74,7 @@ class LaunchTest {
             entry("combine_all<", 8),
             entry("convert<", 8),
             entry("assemble_rows<", 8),
+            entry("quantize_tile<bf16, ", 8),
             entry("adam_step", 4),
             entry("square_sums", 8),
             entry("normalise<bf16, 3>", 10),
