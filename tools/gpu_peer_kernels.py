@@ -168,6 +168,35 @@ def conv2d(back, compiled):
     return pass_of(back, inputs, lambda x, w, c: F.conv2d(x, w, c, padding=1), "bf16, channels_last, cudnn.benchmark", compiled)
 
 
+# The 2-D convolutions of unet-corr-2d: name, side, channels in and out, kernel, stride; the padding is 1.
+unet = (("down.0", 128, 3, 64, 4, 2), ("down.1", 64, 64, 128, 4, 2), ("down.2", 32, 128, 256, 4, 2), ("down.3", 16, 256, 512, 4, 2),
+        ("down.4", 8, 512, 512, 4, 2), ("up.3", 8, 1024, 512, 3, 1), ("up.2", 16, 768, 256, 3, 1), ("up.1", 32, 384, 128, 3, 1))
+
+
+def unet_node(size, inner, outer, kernel, stride, what, compiled):
+    """One convolution of the U-Net with a bias, or one of its gradients alone; PyTorch's gradient of a weight is bf16."""
+    n = 2 if a.small else 16
+    if a.small:
+        size, inner, outer = max(4, size // 8), max(3, inner // 32), outer // 32
+
+    def last(t):
+        return t.to(memory_format=torch.channels_last)
+
+    def inputs():
+        out = (size + 2 - kernel) // stride + 1
+        return (last(make(n, inner, size, size)), last(make(outer, inner, kernel, kernel)), make(outer), last(make(n, outer, out, out)))
+
+    def work(x, w, c, dy):
+        with torch.no_grad():
+            if what == "forward":
+                return F.conv2d(x, w, c, stride=stride, padding=1)
+            mask = [what == "dX", what == "dW", False]
+            return torch.ops.aten.convolution_backward(dy, x, w, None, [stride] * 2, [1] * 2, [1] * 2, False, [0] * 2, 1, mask)
+
+    works = [functools.partial(work, *inputs()) for _ in range(sets)]
+    return measure(works, copies, compiled, "bf16, channels_last, cudnn.benchmark")
+
+
 def conv1d(layout, n, inner, outer, back, compiled):
     """A layer of the convolutional discriminator on real and predicted responses; the 2-D form has height 1 and channels innermost."""
     if layout == "1-D":
@@ -283,6 +312,9 @@ def all_items():
                 n = (n - 1) // 4 + 1
             add("linear 25216x768x3072 " + p, "", linear, rows, width, inner, i == 1)
             add("head 128x768x39552 " + p, "", linear, b, width, vertices, i == 1)
+        for name, *shape in () if compiled else unet:
+            for what in ("forward", "dX", "dW")[:: 2 if name == "down.0" else 1]:  # the image has no gradient
+                add(f"unet {name} {what}", "", unet_node, *shape, what)
         for dim, axis in enumerate(("images", "vertices")):
             add(f"pearson over {axis} forward+backward", "", pearson, dim)
         for how in ("bmm",) if compiled else ("mv", "bmm"):

@@ -294,10 +294,10 @@ final class Driver {
                 : "step none,step vit,step conv";
         s.add(new Stage("libraries", 8, 20, 1, t -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 6, 20, 1, t -> List.of(piece("ceilings"))));
-        s.add(new Stage("kernels", 32, 20, 1, t -> List.of(piece("kernels"))));
+        s.add(new Stage("kernels", 70, 30, 1, t -> List.of(piece("kernels"))));
         peer(s, "steps, PyTorch eager", 55, 60, "steps", "--modes", "eager,graph");
         s.add(new Stage("steps", 40, 30, 1, t -> List.of(piece("steps", "--items", steps))));
-        peer(s, "kernels, PyTorch eager", 24, 60, "kernels", "--modes", "eager");
+        peer(s, "kernels, PyTorch eager", 40, 60, "kernels", "--modes", "eager");
         peer(
                 s,
                 "steps, PyTorch compiled by block",

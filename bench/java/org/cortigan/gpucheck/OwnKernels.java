@@ -102,6 +102,12 @@ final class OwnKernels {
             g.output("y" + g.outputs().size(), v);
         }
 
+        /** Adds the gradient of y alone, for an upstream gradient of noise. */
+        void gradient(Value y, Value wrt) {
+            Value up = in(y.dtype(), y.shape().dims());
+            out(Gradients.of(List.of(y), List.of(up), List.of(wrt)).get(0));
+        }
+
         /**
          * Adds the result and, with {@code back}, its gradients with respect to {@code wrt} for an upstream gradient of
          * noise. A loss gets only the gradients, for an upstream gradient of 1.
@@ -207,6 +213,48 @@ final class OwnKernels {
                     w.out(y, List.of(x, k, be), back);
                 });
                 n = (n - 1) / 4 + 1;
+            }
+        }
+        addUnet(p);
+    }
+
+    /**
+     * A 2-D convolution of unet-corr-2d, its input [side, side, from] without the batch; the padding is 1. Its forward
+     * pass has a bias.
+     */
+    private record Layer(String name, int side, int from, int to, int kernel, int stride) {
+        /** Smaller, with the same name, for the dry run. */
+        Layer small() {
+            return new Layer(name, Math.max(4, side / 8), Math.max(3, from / 32), to / 32, kernel, stride);
+        }
+    }
+
+    private static final List<Layer> UNET = List.of(
+            new Layer("down.0", 128, 3, 64, 4, 2),
+            new Layer("down.1", 64, 64, 128, 4, 2),
+            new Layer("down.2", 32, 128, 256, 4, 2),
+            new Layer("down.3", 16, 256, 512, 4, 2),
+            new Layer("down.4", 8, 512, 512, 4, 2),
+            new Layer("up.3", 8, 1024, 512, 3, 1),
+            new Layer("up.2", 16, 768, 256, 3, 1),
+            new Layer("up.1", 32, 384, 128, 3, 1));
+
+    /** The convolutions of the U-Net, node by node: each forward pass and each gradient alone. */
+    private static void addUnet(Piece p) {
+        int b = p.small ? 2 : 16;
+        DType t = p.half();
+        for (Layer full : UNET) {
+            Layer l = p.small ? full.small() : full;
+            for (String pass : List.of("forward", "dX", "dW")) {
+                if (l.name.equals("down.0") && pass.equals("dX")) continue; // the image has no gradient
+                item(p, "unet " + l.name + " " + pass, t, w -> {
+                    boolean forward = pass.equals("forward");
+                    Value x = w.in(t, b, l.side, l.side, l.from), k = w.in(t, l.to, l.from, l.kernel, l.kernel);
+                    Value be = forward ? w.in(DType.F32, l.to) : null;
+                    Value y = Ops.conv2d(x, k, be, null, l.stride, l.stride, 1, 1);
+                    if (forward) w.out(y);
+                    else w.gradient(y, pass.equals("dX") ? x : k);
+                });
             }
         }
     }
