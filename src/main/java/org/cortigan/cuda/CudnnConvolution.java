@@ -217,7 +217,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
             chosen = new Algorithm((int) e.words()[0], 0, fused, align(plan.workspaceBytes), operands, plan);
             return true;
         } catch (CudnnDescriptor.Refused refused) {
-            refusals.add(refused.status());
+            refusals.add(refused.name());
             return false;
         }
     }

@@ -18,13 +18,16 @@ final class CudnnDescriptor implements AutoCloseable {
     static final class Refused extends RuntimeException {
         private static final long serialVersionUID = 1;
 
+        final int status;
+
         private Refused(int status) {
             super(Cudnn.name(status));
+            this.status = status;
         }
 
         /** The name of the library's status. */
-        String status() {
-            return String.valueOf(getMessage());
+        String name() {
+            return Cudnn.name(status);
         }
     }
 

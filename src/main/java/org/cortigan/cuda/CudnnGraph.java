@@ -101,7 +101,7 @@ final class CudnnGraph implements AutoCloseable {
         try (CudnnGraph g = new CudnnGraph(handle, shape, type, exact, refusals)) {
             return g.plans(g.graph(kind, bias));
         } catch (CudnnDescriptor.Refused e) {
-            refusals.add(e.status());
+            refusals.add(e.name());
             return Map.of();
         }
     }
@@ -211,7 +211,7 @@ final class CudnnGraph implements AutoCloseable {
                     .toArray(CudnnDescriptor[]::new);
             return List.of(c).subList(0, n == 0 ? 0 : h.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, c));
         } catch (CudnnDescriptor.Refused e) {
-            refusals.add(e.status());
+            refusals.add(e.name());
             return List.of();
         }
     }
@@ -253,7 +253,7 @@ final class CudnnGraph implements AutoCloseable {
                         engine(c).getLong(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
                 made++;
             } catch (CudnnDescriptor.Refused e) {
-                refusals.add(e.status());
+                refusals.add(e.name());
             }
         }
     }

@@ -42,6 +42,8 @@ final class CudnnPlan implements AutoCloseable {
                     .addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace)
                     .finish();
             return cudnnBackendExecute(handle, plan.pointer, pack.pointer);
+        } catch (CudnnDescriptor.Refused e) {
+            return e.status;
         }
     }
 

@@ -59,6 +59,10 @@ record SwapLeading() implements Op {
                 of(3, 5, 2, 3),
                 of(1, 4, 3, 2),
                 of(2, 1, 3, 5),
+                of(2, 300, 16, 1),
+                of(2, 9, 300, 1),
+                of(1, 34, 40, 1),
+                of(512, 512, 16, 1).benchmark(),
                 of(32, 256, 64).benchmark());
     }
 

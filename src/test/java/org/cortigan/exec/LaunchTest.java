@@ -80,6 +80,7 @@ class LaunchTest {
             entry("normalise<bf16, 3>", 10),
             entry("normalise_grad<bf16, 3, 32>", 2),
             entry("sum_parts<bf16, 8>", 5),
+            entry("swap_narrow<bf16,", 8),
             entry("sliced::sliced_product<bf16, sliced::Config<bf16, 128, 128,", 2),
             entry("sliced::sliced_product<bf16, sliced::Config<bf16, 16, 64,", 4),
             entry("sliced::sliced_product<float,", 2),
