@@ -66,6 +66,7 @@ __device__ inline float slope(float x, float alpha) {
 /// y = f(x), or y = dY f'(x) where dY is given.
 template <class T, ActivationKind KIND, bool GRAD>
 __global__ void __launch_bounds__(kThreads) activate(const T* x, const T* dY, T* y, i64 n, float alpha) {
+    await_inputs();
     constexpr int V = kVec<T>;
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
     auto f = [&](float a, float d) { return GRAD ? d * slope<T, KIND>(a, alpha) : value<T, KIND>(a, alpha); };

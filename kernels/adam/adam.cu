@@ -25,6 +25,7 @@ struct Constants {
 
 __global__ void __launch_bounds__(kThreads)
     adam_step(const Constants a, const Rows<AdamRow, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ float k[6];
     int part;
     const AdamRow& r = rows.row[rows.find((int)blockIdx.x, part)];
@@ -91,6 +92,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     square_sums(double* part, const Rows<Gradient, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ double smem[33];
     int k;
     const Gradient& r = rows.row[rows.find((int)blockIdx.x, k)];
@@ -113,6 +115,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(1024) root_of_sum(const double* part, i64 n, float* norm) {
+    await_inputs();
     __shared__ double smem[33];
     double s = 0;
     for (i64 i = threadIdx.x; i < n; i += 1024) s += part[i];

@@ -24,6 +24,7 @@ struct Pieces {
 /// All offsets, strides and lengths count elements of W.
 template <class W>
 __global__ void __launch_bounds__(256) assemble_rows(W* y, i64 width, const Pieces __grid_constant__ p) {
+    await_inputs();
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x, o = blockIdx.y;
     if (i >= width) return;
     int k = 0;

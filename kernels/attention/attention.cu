@@ -136,6 +136,7 @@ __device__ inline void store_product(HeadRows<bf16> to, int row, const float (&p
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
     forward_mma(AttentionArgs g, int parts, int stage, float scale2) {
+    await_inputs();
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
     const int Tq = (int)g.Tq, Tk = (int)g.Tk, row = first_row(parts);
@@ -170,6 +171,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, D < 128 ? 2 : 1)
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D <= 64 ? 2 : 1)
     grad_queries(AttentionGradArgs g, int parts, int stage, float scale) {
+    await_inputs();
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
     const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31;
@@ -220,6 +222,7 @@ constexpr int kKeptBytes = kKept<D> ? 2 * 16 * (D + 8) * 2 : 0;
 template <int D, int N>
 __global__ void __launch_bounds__(32 * kMostWarps, D <= 32 ? 2 : 1)
     grad_keys(AttentionGradArgs g, int parts, int stage, float scale) {
+    await_inputs();
     // Q, dY [stage][D + 8], lse / ln 2 and D_i [stage] of each buffer; then the rows kept
     CG_SHARED(unsigned char, shared);
     const int buffer_bytes = stage * ((D + 8) * 4 + 8), own_rows = (int)(blockDim.x / 32) * 16;
@@ -292,6 +295,7 @@ __global__ void __launch_bounds__(32 * kFewWarps, D <= 64   ? 3
                                                   : D < 128 ? 2
                                                             : 1)
     grad_few_queries(AttentionGradArgs g, int stage, float scale) {
+    await_inputs();
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8], later the sums of dQ; Q, dY [16][D + 8]; lse / ln 2 and D_i [16]
     const Head head = head_of(g, (int)blockIdx.x);
     const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x / 32;
@@ -396,6 +400,7 @@ __device__ inline void load_row(float* to, const T* x, int D) {
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps) forward_any(AttentionArgs g, float scale) {
+    await_inputs();
     CG_SHARED(float, shared);  // q, o [warp][2][D]
     const i64 parts = (g.Tq + kWarps - 1) / kWarps;
     const Head head = head_of(g, (int)quotient(blockIdx.x, parts));
@@ -427,6 +432,7 @@ __global__ void __launch_bounds__(32 * kWarps) forward_any(AttentionArgs g, floa
 /// KEYS: a warp computes dK and dV of a key; otherwise dQ and D_i of a query.
 template <class T, bool KEYS>
 __global__ void __launch_bounds__(32 * kWarps) grad_any(AttentionGradArgs g, float scale) {
+    await_inputs();
     CG_SHARED(float, shared);  // [warp][4][D]: the row's q, dY, dQ; or its k, v, dK, dV
     const i64 rows = KEYS ? g.Tk : g.Tq, others = KEYS ? g.Tq : g.Tk, C = g.H * g.D;
     const i64 parts = (rows + kWarps - 1) / kWarps;

@@ -88,6 +88,7 @@ __device__ inline void across(float (&s)[N8][4], uint64_t a, uint64_t b) {
 /// y and lse. Scores have N columns, of which T are keys.
 template <int N>
 __global__ void __launch_bounds__(kThreads, 3) forward_wgmma(AttentionArgs g, float scale2) {
+    await_inputs();
     CG_SHARED_SWIZZLED(bf16, shared);  // K [N][64], V [N16][64], Q [64][64]
     constexpr int N16 = (N + 15) / 16 * 16;
     const Head head = head_of(g, (int)blockIdx.x);
@@ -306,6 +307,7 @@ __device__ inline void last_rows(bf16* to0, bf16* to1, i64 stride, const bf16* t
 
 /// dQ (rows are queries), then dK and dV (rows are keys). The second half reads again what the first read, from L2.
 __global__ void __launch_bounds__(kThreads, 3) grad_wgmma(AttentionGradArgs g, float scale) {
+    await_inputs();
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [kN][64], Q, dY [64][64]; then Q, dY [kN][64], K, V [64][64]
     const Head head = head_of(g, (int)blockIdx.x);
     const int T = (int)g.Tk, C = (int)g.H * kD, q_stride = (int)g.q_stride, kv_stride = (int)g.kv_stride;

@@ -9,8 +9,8 @@
 // Forward: rows are queries, the softmax is online, and P goes from accumulators to operand.
 // Backward: two kernels without atomics, so that equal inputs give equal bits. Rows are queries for dQ (and D_i, to
 // scratch), then keys for dK and dV. Both compute S and dP: 7 products instead of the 5 of one kernel, which would add
-// dQ by atomics, or write and read a dQ in float for each block of 192 keys (4096 x 40, B 2: 0.46 GB and 107 us, to save
-// 54 us of wgmma).
+// dQ by atomics, or write and read a dQ in float for each block of 192 keys (4096 x 40, B 2: 0.46 GB and 107 us, to
+// save 54 us of wgmma).
 //
 // Panels (wgmma.cuh): 40 columns are padded to 48, 3 panels with the swizzle of 32 bytes; 80 are 5 such panels, 160 are
 // 5 of 64 bytes, 64 and 128 are 1 and 2 of 128 bytes. No operand has a bank conflict. A panel of 64 and one of 16
@@ -127,6 +127,7 @@ __device__ inline bool idle(int row, int rows) { return row / 64 * 64 >= rows; }
 template <int D>
 __global__ void __launch_bounds__(128 * kForwardGroups<D>, 1)
     forward_tiled(AttentionArgs g, int parts, int stage, float scale2) {
+    await_inputs();
     using P = Panels<D>;
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [stage][D] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
@@ -173,6 +174,7 @@ __global__ void __launch_bounds__(128 * kForwardGroups<D>, 1)
 template <int D>
 __global__ void __launch_bounds__(128 * kGradGroups<D>, 1)
     grad_queries_tiled(AttentionGradArgs g, int parts, int stage, float scale) {
+    await_inputs();
     using P = Panels<D>;
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [stage][D] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
@@ -254,6 +256,7 @@ __device__ inline void add_queries(float (&dk)[D / 8][4], float (&dv)[D / 8][4],
 template <int D>
 __global__ void __launch_bounds__(128 * kGradGroups<D>, 1)
     grad_keys_tiled(AttentionGradArgs g, int parts, int stage, float scale) {
+    await_inputs();
     using P = Panels<D>;
     // Q, dY [stage][D] of each buffer; K, V [rows of the block][D] if kept; lse / ln 2 and D_i [stage] of each buffer
     CG_SHARED_SWIZZLED(bf16, shared);

@@ -20,6 +20,7 @@ __device__ inline float combine(float x, float z, BinaryOp op, float alpha, floa
 template <class T, class U, int HOW>
 __global__ void __launch_bounds__(kThreads)
     combine_all(const T* a, const U* b, T* y, i64 n, i64 m, BinaryOp op, float alpha, float beta) {
+    await_inputs();
     constexpr int V = kVec<T>;
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * V;
     if (at + V <= n) {

@@ -12,6 +12,7 @@ constexpr int kThreads = 256;
 
 template <class T, class U>
 __global__ void __launch_bounds__(kThreads) convert(const T* x, U* y, i64 n) {
+    await_inputs();
     const i64 at = ((i64)blockIdx.x * kThreads + threadIdx.x) * 8;
     if (at + 8 <= n) {
         float v[8];

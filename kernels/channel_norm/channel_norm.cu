@@ -55,6 +55,7 @@ __device__ inline i64 row_of_part(i64 S, i64 p, i64 P) { return S * p / P; }
 /// part [N][P][2][C]: mean and sum of squared distances from the mean, over the rows of a part.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, i64 S, int C) {
+    await_inputs();
     CG_SHARED(float, smem);  // [ty][2 V][tx], then the rows' counts
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
@@ -118,6 +119,7 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
 /// mean and rstd from the parts; a warp for each (n, group).
 __global__ void __launch_bounds__(128)
     merge(const float* part, float* mean, float* rstd, i64 groups, i64 S, int C, int G, i64 P, float eps) {
+    await_inputs();
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
     if (k >= groups) return;
     const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
@@ -148,6 +150,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     apply(const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y, i64 S, int C,
           int G, bool given, float eps, float slope) {
+    await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -176,6 +179,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     sums(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
          float* part, i64 S, int C, int G, float slope) {
+    await_inputs();
     CG_SHARED(float, smem);  // [ty][2 V][tx]
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
@@ -229,6 +233,7 @@ __global__ void __launch_bounds__(kThreads)
 /// less [N][G][2], the terms that dX subtracts: rstd mean(dh) and rstd^2 mean(dh h). A warp for each (n, group).
 __global__ void __launch_bounds__(128) merge_grad(const float* part, const float* gamma, const float* rstd, float* less,
                                                   i64 groups, i64 S, int C, int G, i64 P) {
+    await_inputs();
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
     if (k >= groups) return;
     const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
@@ -248,6 +253,7 @@ __global__ void __launch_bounds__(128) merge_grad(const float* part, const float
 }
 
 __global__ void __launch_bounds__(256) merge_weights(const float* part, float* dGamma, float* dBeta, i64 parts, int C) {
+    await_inputs();
     __shared__ float smem[8][32];
     const int c = (int)(blockIdx.x * 32 + threadIdx.x);
     float s = 0;
@@ -264,6 +270,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     apply_grad(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
                const float* less, T* dX, i64 S, int C, int G, float slope) {
+    await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
@@ -292,6 +299,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(128)
     track(float* rm, float* rv, const float* mean, const float* rstd, int C, float momentum, float bessel, float eps) {
+    await_inputs();
     const int c = (int)(blockIdx.x * 128 + threadIdx.x);
     if (c >= C) return;
     rm[c] += momentum * (mean[c] - rm[c]);

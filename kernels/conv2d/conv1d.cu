@@ -96,6 +96,7 @@ constexpr int kPacks = 128;
 /// Row o, column (tap, c). BY_X: row (r, c), column (t, o), with tap r + s (T - 1 - t).
 template <class T, bool BY_X>
 __global__ void __launch_bounds__(256) pack_weights(const Rows<Pack<T>, kPacks> __grid_constant__ packs) {
+    await_inputs();
     int block;
     const Pack<T>& g = packs.row[packs.find((int)blockIdx.x, block)];
     const i64 i = (i64)block * 256 + threadIdx.x;

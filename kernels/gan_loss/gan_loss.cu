@@ -51,6 +51,7 @@ struct Group {
 template <class T>
 __global__ void __launch_bounds__(kThreads) losses(const Rows<Group, kGroups> __grid_constant__ groups, const T* all,
                                                    const float* weight, T* dAll, GanKind kind, bool gen) {
+    await_inputs();
     __shared__ double smem[33];
     int block;
     const Group& g = groups.row[groups.find((int)blockIdx.x, block)];
@@ -82,6 +83,7 @@ __global__ void __launch_bounds__(kThreads) losses(const Rows<Group, kGroups> __
 __global__ void __launch_bounds__(kThreads)
     add_up(const Rows<Group, kGroups> __grid_constant__ groups, i64 first, i64 all, double* sums, const float* weight,
            float* total, float* loss, float* real, float* fake) {
+    await_inputs();
     __shared__ double smem[33];
     for (int g = 0; g < groups.n; g++) {
         const Group& r = groups.row[g];

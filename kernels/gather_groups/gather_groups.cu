@@ -20,6 +20,7 @@ constexpr int kThreads = 256, kGroups = 512;
 template <class T>
 __global__ void __launch_bounds__(kThreads) pick(const Rows<GatherGroup, kGroups> __grid_constant__ groups, const T* x,
                                                  const int* index, T* flat, i64 R, i64 V) {
+    await_inputs();
     int part;
     const GatherGroup& p = groups.row[groups.find((int)blockIdx.x, part)];
     const i64 i = (i64)part * kThreads + threadIdx.x;
@@ -37,6 +38,7 @@ __global__ void __launch_bounds__(kThreads) pick(const Rows<GatherGroup, kGroups
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     add_up(const T* d, const int* first, const int* place, T* dX, i64 R, i64 V) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kThreads + threadIdx.x;
     if (v >= V) return;
     const i64 row = (i64)blockIdx.y * kRows;

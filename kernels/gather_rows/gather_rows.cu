@@ -17,6 +17,7 @@ __device__ inline uint8_t all_ones(uint8_t) { return 0xFF; }
 
 template <class W>
 __global__ void __launch_bounds__(256) pick(const W* table, const int* index, W* y, i64 N, i64 row) {
+    await_inputs();
     const i64 k = (i64)blockIdx.x * 256 + threadIdx.x;
     if (k >= row) return;
     const i64 i = index[blockIdx.y];

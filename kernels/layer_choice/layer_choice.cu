@@ -20,6 +20,7 @@ __device__ inline void softmax(const float* a, i64 L, float& max_a, float& inv) 
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps) choose(const float* as, const float* f, T* w, i64 V, i64 L, i64 C) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const float* a = as + v * L;
@@ -34,6 +35,7 @@ __global__ void __launch_bounds__(32 * kWarps) choose(const float* as, const flo
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     choose_grad(const T* dW, const float* as, const float* f, float* da, float* df, i64 V, i64 L, i64 C) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;

@@ -40,6 +40,7 @@ template <class T, int K>
 __global__ void __launch_bounds__(32 * kWarps)
     normalise(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd,
               i64 rows, int C, float eps) {
+    await_inputs();
     constexpr int V = kVec<T>;
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
@@ -98,6 +99,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     normalise_any(const T* x, const T* r, const float* gamma, const float* beta, T* sum, T* y, float* mean, float* rstd,
                   i64 rows, int C, float eps) {
+    await_inputs();
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
@@ -161,6 +163,7 @@ template <class T, int K, int L>
 __global__ void __launch_bounds__(kThreads, 2)
     normalise_grad(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd,
                    T* dS, float* part, int rows, int C) {
+    await_inputs();
     constexpr int V = kVec<T>, kRows = kThreads / L, kAhead = kStages<T> - 1;
     const int group = (int)threadIdx.x / L, column = (int)threadIdx.x % L * V;
     const int step = (int)gridDim.x * kRows;
@@ -242,6 +245,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     normalise_grad_any(const T* dY, const T* dSum, const T* s, const float* gamma, const float* mean, const float* rstd,
                        T* dS, i64 rows, int C) {
+    await_inputs();
     const int lane = (int)threadIdx.x & 31;
     const i64 i = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (i >= rows) return;
@@ -265,6 +269,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 template <class T>
 __global__ void __launch_bounds__(128)
     weights_grad_any(const T* dY, const T* s, const float* mean, const float* rstd, float* part, i64 rows, int C) {
+    await_inputs();
     const int c = (int)(blockIdx.x * 128 + threadIdx.x);
     if (c >= C) return;
     float g = 0, b = 0;
@@ -300,6 +305,7 @@ void with_vectors(i64 C, F&& f) {
 
 /// Sums the blocks' parts [n][2][C] to dGamma and dBeta.
 __global__ void __launch_bounds__(1024) weights_sum(const float* part, i64 n, float* dGamma, float* dBeta, int C) {
+    await_inputs();
     const int c = (int)blockIdx.x * 32 + (int)threadIdx.x;
     const float s = column_sum(part + (i64)blockIdx.y * C, n, 2 * C, c, C);
     if (threadIdx.y == 0 && c < C) (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;

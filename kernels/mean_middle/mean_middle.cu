@@ -12,6 +12,7 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
+    await_inputs();
     __shared__ float part[8][32];
     const i64 tiles = (C + 31) / 32, b = quotient(blockIdx.x, tiles),
               c = remainder(blockIdx.x, tiles) * 32 + threadIdx.x;
@@ -28,6 +29,7 @@ __global__ void __launch_bounds__(256) mean(const T* x, T* y, i64 N, i64 C) {
 
 template <class T>
 __global__ void __launch_bounds__(256) spread(const T* dY, T* dX, i64 B, i64 N, i64 C) {
+    await_inputs();
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i < B * N * C) dX[i] = from_float<T>(to_float(dY[quotient(i, N * C) * C + remainder(i, C)]) / (float)N);
 }

@@ -21,6 +21,7 @@ struct Scale {
 /// SIDE: the patch size as a constant, so that the compiler turns divisions into multiplications; 0: any size.
 template <class T, int SIDE>
 __global__ void __launch_bounds__(256) patches(const uint8_t* x, T* y, int H, int W, int side, int planar, Scale s) {
+    await_inputs();
     CG_SHARED(uint8_t, patch);
     const int P = SIDE ? SIDE : side, across = W / P, n = 3 * P * P, ty = (int)blockIdx.x / across,
               tx = (int)blockIdx.x % across;
@@ -41,6 +42,7 @@ constexpr int kGap = 4;
 /// A row of patches of P x P, the colours apart.
 template <class T, int P>
 __global__ void __launch_bounds__(256) patch_rows(const uint8_t* x, T* y, int W, Scale s) {
+    await_inputs();
     constexpr int V = kVec<T>;
     CG_SHARED(uint8_t, strip);  // [P][3 W + kGap]
     const int bytes = 3 * W, stride = bytes + kGap, n = P * bytes;
@@ -65,6 +67,7 @@ __global__ void __launch_bounds__(256) patch_rows(const uint8_t* x, T* y, int W,
 /// A thread normalises as many bytes as values have 16 bytes.
 template <class T>
 __global__ void __launch_bounds__(256) normalise_wide(const uint8_t* x, T* y, i64 n, Scale s) {
+    await_inputs();
     constexpr int V = kVec<T>;
     using Bytes = std::conditional_t<V == 8, uint64_t, uint32_t>;
     const i64 i = ((i64)blockIdx.x * 256 + threadIdx.x) * V;
@@ -84,6 +87,7 @@ __global__ void __launch_bounds__(256) normalise_wide(const uint8_t* x, T* y, i6
 
 template <class T>
 __global__ void __launch_bounds__(256) normalise(const uint8_t* x, T* y, i64 n, Scale s) {
+    await_inputs();
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i < n) y[i] = from_float<T>(s.a[i % 3] * (float)x[i] + s.b[i % 3]);
 }

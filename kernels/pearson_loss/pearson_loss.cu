@@ -51,6 +51,7 @@ __device__ inline void column_sums(float (&v)[N], float (*smem)[kGroups][kColumn
 template <class T, bool TILE>
 __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const float* target, const float* w, T* dPred,
                                                         double* part, i64 B, i64 V, PixelKind kind, float eps) {
+    await_inputs();
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float smem[3][kGroups][kColumns];
     __shared__ double sums[2][kThreads];
@@ -152,6 +153,7 @@ template <class T, int R>
 __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
     over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V,
                  PixelKind kind, float eps, double inv_n, double inv_v) {
+    await_inputs();
     __shared__ __align__(16) float smem[3][kGroups][kColumns];
     __shared__ double dbl[33];
     const int row = (int)threadIdx.x / 8;
@@ -227,6 +229,7 @@ __device__ inline void publish(double pixel, double corr, const float* w, float*
 
 __global__ void __launch_bounds__(1024)
     add_up(const double* part, i64 n, const float* w, float* total, float* pixel_out, float* corr_out) {
+    await_inputs();
     __shared__ double smem[33];
     double s[2] = {0, 0};
     for (i64 i = threadIdx.x; i < n; i += 1024)
@@ -250,6 +253,7 @@ __device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what,
 template <class T, int STEP>
 __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float* target, const float* w, T* dPred,
                                                      Sums* sums, i64 B, i64 V, PixelKind kind, float eps) {
+    await_inputs();
     __shared__ double smem[33];
     const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk,
               end = begin + kChunk < V ? begin + kChunk : V;
@@ -298,6 +302,7 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
 
 __global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps,
                                                      const float* w, float* total, float* pixel_out, float* corr_out) {
+    await_inputs();
     __shared__ double smem[33];
     double pixel = 0, corr = 0;
     for (i64 b = threadIdx.x; b < B; b += 256) {

@@ -36,6 +36,7 @@ __device__ inline void column_sums(double (&v)[N], double (*smem)[kGroups][kColu
 template <class T>
 __global__ void __launch_bounds__(kColumns* kGroups, 3)
     add_moments(const T* pred, const float* target, const int* rows, double* state, int B, int V) {
+    await_inputs();
     __shared__ double smem[3][kGroups][kColumns], s[5][kColumns];  // s in registers would spill others
     const int x = (int)threadIdx.x, y = (int)threadIdx.y;
     const int c = (int)blockIdx.x * kColumns + x;

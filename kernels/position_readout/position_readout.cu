@@ -33,6 +33,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     read_points(const T* x, const float* position, const T* w, const float* bias, T* y, i64 B, i64 L, int H, int W,
                 i64 C, i64 V) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -58,6 +59,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias,
                 int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -96,6 +98,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 /// A thread scans every 256th vertex and lists its vertices together; this order differs from the vertices' but is
 /// always the same.
 __global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count, const int* first, int* order, int V) {
+    await_inputs();
     __shared__ int found[kScan];
     const int me = (int)blockIdx.x, t = (int)threadIdx.x;
     int n = 0;
@@ -115,6 +118,7 @@ __global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count,
 
 /// first [cells + 1] from count [cells].
 __global__ void __launch_bounds__(kScan) start_cells(const int* count, int* first, int cells) {
+    await_inputs();
     __shared__ int sums[kScan];
     const int t = (int)threadIdx.x, each = (cells + kScan - 1) / kScan;
     int s = 0;
@@ -134,6 +138,7 @@ __global__ void __launch_bounds__(kScan) start_cells(const int* count, int* firs
 template <class T>
 __global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* position, const T* w, const int* order,
                                                   const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+    await_inputs();
     const int y = (int)blockIdx.x / W, x = (int)blockIdx.x % W;
     const i64 b0 = (i64)blockIdx.z * kImages, lc = (i64)blockIdx.y * 128 + threadIdx.x;
     if (lc >= L * C) return;

@@ -72,6 +72,7 @@ __device__ inline int4 column_of(const uint32_t (*tile)[kWords], int row, int co
 template <class T, Fp8 F>
 __global__ void __launch_bounds__(kThreads)
     quantize_tile(const T* x, const float* state, uint8_t* y, uint8_t* t, float* maxima, float* sums, i64 R, i64 C) {
+    await_inputs();
     __shared__ uint32_t tile[kTile][kWords], smem[kWarps];
     __shared__ float partial[kWarps][kTile];
     const int tid = (int)threadIdx.x, c = tid % 8 * 8;
@@ -128,6 +129,7 @@ __global__ void __launch_bounds__(kThreads)
 constexpr int kRows = 256;
 
 __global__ void __launch_bounds__(kThreads) advance_scales(const Rows<Fp8ScalesRow, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ uint32_t smem[kWarps];
     const Fp8ScalesRow& r = rows.row[blockIdx.x];
     uint32_t largest = 0;

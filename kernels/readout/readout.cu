@@ -12,6 +12,7 @@ constexpr int kWarps = 4;
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     read_out(const T* t, const T* w, const float* bias, T* y, i64 V, i64 B, i64 K) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
@@ -26,6 +27,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps)
     read_out_grad(const T* dY, const T* t, const T* w, T* dt, float* dw, float* dbias, i64 V, i64 B, i64 K) {
+    await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;

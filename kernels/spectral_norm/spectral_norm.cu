@@ -108,6 +108,7 @@ __device__ inline double walk(const Weight& w, i64 begin, i64 end, i64 step, flo
 
 __global__ void __launch_bounds__(kThreads, 1)
     sums(const Rows<Weight, kRows> __grid_constant__ rows, int advance, i64 shared_floats) {
+    await_inputs();
     CG_SHARED(float, smem);
     __shared__ double dbl[33];
     __shared__ float one[33];
@@ -148,6 +149,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 __global__ void __launch_bounds__(kThreads) sum_t(const Rows<Weight, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ double dbl[33];
     int tile;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
@@ -169,6 +171,7 @@ __device__ inline double ordered_sum(const double* x, i64 n, double* smem) {
 }
 
 __global__ void __launch_bounds__(kThreads) finish(const Rows<Weight, kRows> __grid_constant__ rows, int advance) {
+    await_inputs();
     __shared__ double dbl[33];
     int tile;
     const Weight& w = rows.row[rows.find((int)blockIdx.x, tile)];
@@ -204,6 +207,7 @@ struct DotRow {
 };
 
 __global__ void __launch_bounds__(kThreads) dots(const Rows<DotRow, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ double smem[33];
     int block;
     const DotRow& w = rows.row[rows.find((int)blockIdx.x, block)];
@@ -229,6 +233,7 @@ __global__ void __launch_bounds__(kThreads) dots(const Rows<DotRow, kRows> __gri
 }
 
 __global__ void __launch_bounds__(kThreads) lambdas(const Rows<DotRow, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ double smem[33];
     const DotRow& w = rows.row[blockIdx.x];
     const double sum = ordered_sum(w.part, w.blocks, smem);
@@ -236,6 +241,7 @@ __global__ void __launch_bounds__(kThreads) lambdas(const Rows<DotRow, kRows> __
 }
 
 __global__ void __launch_bounds__(kThreads) correct(const Rows<SpectralNormGradRow, kRows> __grid_constant__ rows) {
+    await_inputs();
     int part;
     const SpectralNormGradRow& r = rows.row[rows.find((int)blockIdx.x, part)];
     float* dW = (float*)r.dW;

@@ -55,6 +55,7 @@ __device__ inline void load(const T* x, float* v) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __grid_constant__ rows) {
+    await_inputs();
     __shared__ float smem[V][kThreads];
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
@@ -94,6 +95,7 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __g
 }
 
 __global__ void __launch_bounds__(1024) sum_up(const Rows<Sum, kRows> __grid_constant__ rows) {
+    await_inputs();
     int block;
     const Sum& g = rows.row[rows.find((int)blockIdx.x, block)];
     const i64 c = (i64)block * 32 + threadIdx.x;

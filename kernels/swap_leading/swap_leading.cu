@@ -17,6 +17,7 @@ namespace {
 
 template <class W>
 __global__ void __launch_bounds__(256) swap(const W* x, W* y, i64 A, i64 B, i64 C, i64 N) {
+    await_inputs();
     const i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i >= N * A * B * C) return;
     const i64 c = i % C, a = i / C % A, b = i / C / A % B, n = i / C / A / B;
@@ -36,6 +37,7 @@ int row_stride(int n) {
 template <class T, bool ROWS>
 __global__ void __launch_bounds__(kLong)
     swap_narrow(const T* __restrict__ x, T* __restrict__ y, int L, int S, int stride, gemm::Divisor by_s) {
+    await_inputs();
     CG_SHARED(T, tile);  // [kLong][stride]
     const int lane = (int)threadIdx.x, first = (int)blockIdx.x * kLong, n = L - first < kLong ? L - first : kLong;
     const i64 matrix = (i64)blockIdx.y * L * S, piece = matrix + (i64)first * S, column = matrix + first + lane;

@@ -5,8 +5,9 @@
 // CUDA that the simulation provides. PTX stays in mma.cuh and wgmma.cuh, behind functions that have an emulation.
 //
 // A kernel's host function is `template <class T> void name(const Args&, Stream)` in cg::cuda. It may launch several
-// kernels. It must neither allocate nor synchronise, because it also runs while a CUDA graph is captured. CG_CUDA(name,
-// Args) makes it the kernel's only implementation. A kernel with several ends in lists of them (CG_IMPLEMENTATIONS).
+// kernels, and queues nothing else. It must neither allocate nor synchronise, because it also runs while a CUDA graph
+// is captured. CG_CUDA(name, Args) makes it the kernel's only implementation. A kernel with several ends in lists of
+// them (CG_IMPLEMENTATIONS).
 #pragma once
 
 #ifdef CG_SIM
@@ -24,6 +25,23 @@
 
 namespace cg::cuda {
 
+/// Where a host function's launches go.
+struct Queue {
+    /// Marks that Java sets in a stream's address (CudaRuntime): bits that no address of user space has.
+    static constexpr uint64_t kEarly = 1ull << 63, kAfterKernel = 1ull << 62;
+
+    void* stream;
+    /// Whether launches may begin early (await_inputs).
+    bool early;
+    /// Whether the last work on the stream is a launch of this library.
+    bool after_kernel;
+
+    explicit Queue(void* marked)
+        : stream((void*)((uint64_t)marked & ~(kEarly | kAfterKernel))),
+          early((uint64_t)marked & kEarly),
+          after_kernel((uint64_t)marked & kAfterKernel) {}
+};
+/// A Queue, under a type that needs no declaration.
 using Stream = void*;
 
 /// Blocks of a grid for reductions, enough to fill a large GPU. Constant, so that partial sums, and hence results, are
@@ -55,7 +73,7 @@ void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 t
                   const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
     if (sim::launches.note(site, grid, threads, shared, parameter_bytes<P...>())) return;
-    sim::run(site.what, grid, threads, shared, stream != nullptr, [&] { kernel(args...); });
+    sim::run(site.what, grid, threads, shared, ((Queue*)stream)->stream != nullptr, [&] { kernel(args...); });
 }
 #define CG_SITE(kernel) (::cg::sim::Site{#kernel, __BASE_FILE__, &::cg::sim::symbol<(CG_UNPAREN kernel)>})
 #else
@@ -74,6 +92,11 @@ inline bool hopper() {
     return device_attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
            device_attribute(cudaDevAttrComputeCapabilityMinor) == 0;
 }
+/// Whether a kernel's machine code on the current device has the instructions of await_inputs.
+inline bool awaits(const void* kernel) {
+    cudaFuncAttributes a;
+    return cudaFuncGetAttributes(&a, kernel) == cudaSuccess && a.ptxVersion >= 90;
+}
 template <class... P, class... A>
 void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
                   const A&... args) {
@@ -86,17 +109,43 @@ void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 thread
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
                                        " bytes of shared memory: " + cudaGetErrorString(e));
     }
-    // clang-format off: it would split >>>
-    kernel<<<grid, threads, shared, (cudaStream_t)stream>>>(args...);
-    // clang-format on
-    cudaError_t e = cudaGetLastError();
+    Queue& queue = *(Queue*)stream;
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid, config.blockDim = threads, config.dynamicSmemBytes = shared;
+    config.stream = (cudaStream_t)queue.stream;
+    config.attrs = &early;
+    config.numAttrs = queue.early && queue.after_kernel && awaits((const void*)kernel);
+    const cudaError_t e = cudaLaunchKernelEx(&config, kernel, args...);
+    if (e != cudaSuccess) cudaGetLastError();  // clears the error that is reported here
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
+    queue.after_kernel = true;
 }
 #define CG_SITE(kernel) #kernel
 #endif
 /// CG_LAUNCH((kernel<T>), grid, threads, shared bytes, stream, arguments...)
 #define CG_LAUNCH(kernel, ...) ::cg::cuda::launch_named(CG_SITE(kernel), CG_UNPAREN kernel, __VA_ARGS__)
 #define CG_UNPAREN(...) __VA_ARGS__
+
+/// The first statement of every kernel. A launch that follows another kernel of this library may begin before that one
+/// has ended (programmatic dependent launch, compute capability 9.0 and later): its blocks fill multiprocessors that
+/// the last blocks of the other leave idle, and wait here until it has ended and its results are visible. No kernel may
+/// lack the wait, because a later kernel relies on it: C, which waits for B, also needs the results of A that B waits
+/// for.
+///
+/// Then it lets the next kernel begin. That happens once every block of this one has come here or ended, so the next
+/// kernel's blocks never take the place of blocks that have yet to start; they only hold registers and shared memory
+/// beside the last ones. Letting it begin before the wait would add blocks that wait for two kernels.
+__device__ inline void await_inputs() {
+#if defined(CG_SIM)
+    sim::await_inputs();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
 
 inline dim3 grid(i64 x, i64 y = 1, i64 z = 1) {
     CG_CHECK(x > 0 && y > 0 && z > 0 && x < (1ll << 31) && y < 65536 && z < 65536,
@@ -283,7 +332,10 @@ template <class Args, void (*RUN)(const Args&, Stream), auto TAKES = nullptr>
 constexpr Implementation implementation(const char* name) {
     Implementation m{name, nullptr, nullptr};
     m.run = [](const void* args, void* stream) {
-        auto run = [](const void* a, void* s) { RUN(*(const Args*)a, s); };
+        auto run = [](const void* a, void* s) {
+            Queue queue(s);
+            RUN(*(const Args*)a, &queue);
+        };
 #ifdef CG_SIM
         if (sim::run_on_stream) return sim::run_on_stream(stream, run, args);
 #endif

@@ -205,6 +205,7 @@ __device__ inline void block_product(const A& a, const B& b, Y* y, const Problem
 
 template <class T, class Y, class A, class B>
 __global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, const Problem p) {
+    await_inputs();
     __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
     block_product<T>(a, b, y, p, (i64)blockIdx.x * kM, (i64)blockIdx.y * kN, blockIdx.z, shared);
 }
@@ -220,6 +221,7 @@ __device__ inline void sum_split(Y* y, const Problem& p, i64 i) {
 
 template <class Y>
 __global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
+    await_inputs();
     sum_split(y, p, (i64)blockIdx.x * 256 + threadIdx.x);
 }
 
@@ -246,6 +248,7 @@ using Jobs = Rows<J, kJobs>;
 
 template <class T, class J>
 __global__ void __launch_bounds__(kThreads) products(const Jobs<J> __grid_constant__ jobs) {
+    await_inputs();
     __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
     int part;
     const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
@@ -255,6 +258,7 @@ __global__ void __launch_bounds__(kThreads) products(const Jobs<J> __grid_consta
 
 template <class J>
 __global__ void __launch_bounds__(256) sum_jobs(const Jobs<J> __grid_constant__ jobs) {
+    await_inputs();
     int part;
     const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
     sum_split(j.y, j.p, (i64)part * 256 + threadIdx.x);

@@ -445,6 +445,7 @@ using Jobs = Rows<Job<T, Out>, kJobs>;
 
 template <class T, class C, class F, class Out>
 __global__ void __launch_bounds__(kThreads) sliced_product(const Jobs<T, Out> __grid_constant__ jobs) {
+    await_inputs();
     CG_SHARED(unsigned char, shared);
     constexpr int kAhead = C::kStages - 1, kTileA = C::BM * C::BK * (int)sizeof(T);
     int block;
@@ -511,6 +512,7 @@ __global__ void __launch_bounds__(kThreads) sliced_product(const Jobs<T, Out> __
 /// The sum of a split product's parts. A block has 32 columns of [splits, M N] and 32 warps.
 template <class T, class Out>
 __global__ void __launch_bounds__(1024) sum_parts(const Jobs<T, Out> __grid_constant__ jobs) {
+    await_inputs();
     int block;
     const Job<T, Out>& j = jobs.row[jobs.find((int)blockIdx.x, block)];
     const i64 all = (i64)j.M * j.N, i = (i64)block * 32 + threadIdx.x;

@@ -116,6 +116,7 @@ void entry() {
 #endif
     try {
         b.body(b.arg);
+        CG_CHECK(b.now->awaited, "a thread ends without await_inputs()");
         CG_CHECK(b.now->products.idle(), "a thread ends without waiting for its wgmma");
     } catch (const std::exception& e) {
         b.failure = e.what();
@@ -257,6 +258,7 @@ void run_block(Block& b) {
         f.block = &b;
         f.copies.clear();
         f.products.clear();
+        f.awaited = false;
         f.fenced = true;
         f.quiet = 0;
         f.begun = {};

@@ -5,7 +5,8 @@
 //
 // To expose faults:
 //   - Shared memory that a block did not write holds NaN.
-//   - A barrier that not all threads reach is reported instead of hanging.
+//   - A barrier that not all threads reach is reported instead of hanging, and so is a thread that ends without
+//     await_inputs.
 //   - Fibers can run in reverse order (`stream` = 1), so that a missing barrier changes the result.
 //   - Asynchronous copies and wgmma complete at the wait (cp.async: at once when stream = 1), to expose missing waits.
 // races.h finds faults that change no result.
@@ -129,7 +130,8 @@ struct Fiber {
     dim3 tid;
     Background<Copy> copies;
     Background<std::function<void()>> products;
-    bool fenced = true;  // true if wgmma may read all that this thread copied to shared memory
+    bool awaited = false;  // has called await_inputs
+    bool fenced = true;    // true if wgmma may read all that this thread copied to shared memory
     int quiet = 0;
     Begun begun;  // when and where the product began that this fiber is computing
 };
@@ -183,6 +185,9 @@ void run_block(Block& b);
 inline Fiber& self() { return *block().now; }
 inline unsigned lane() { return self().index & 31; }
 inline Warp& warp() { return block().warps[self().index >> 5]; }
+
+/// The thread may use the launch's inputs and outputs from now on. Every thread must call it before anything else.
+inline void await_inputs() { self().awaited = true; }
 
 void block_barrier();
 void warp_barrier(uint32_t mask);

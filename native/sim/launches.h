@@ -63,7 +63,8 @@ class Launches {
 };
 inline Launches launches;
 
-/// Runs a kernel's host function in the order of a stream. Null: at once, which all simulations but sim/cudart do.
+/// Runs a kernel's host function in the order of a stream, whose address has the marks of Queue. Null: at once, which
+/// all simulations but sim/cudart do.
 inline void (*run_on_stream)(void* stream, void (*run)(const void*, void*), const void* args) = nullptr;
 
 }  // namespace cg::sim

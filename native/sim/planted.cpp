@@ -12,6 +12,7 @@ namespace cuda {
 namespace {
 
 __global__ void exchange_warps(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     smem[threadIdx.x] = 0;
     __syncthreads();
@@ -20,6 +21,7 @@ __global__ void exchange_warps(float* x, bool wrong) {
     x[threadIdx.x] = smem[threadIdx.x ^ 32];
 }
 __global__ void overwrite_read(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     smem[threadIdx.x] = 1;
     __syncthreads();
@@ -29,6 +31,7 @@ __global__ void overwrite_read(float* x, bool wrong) {
     x[threadIdx.x] = v;
 }
 __global__ void exchange_lanes(float* x, bool wrong) {
+    await_inputs();
     __shared__ float smem[32];
     smem[threadIdx.x] = 0;
     __syncwarp();
@@ -38,6 +41,7 @@ __global__ void exchange_lanes(float* x, bool wrong) {
 }
 /// A shuffle synchronises lanes but does not order memory.
 __global__ void shuffle_for_barrier(float* x, bool wrong) {
+    await_inputs();
     __shared__ float smem[32];
     smem[threadIdx.x] = 1;
     const float v = warp_sum(1.f);
@@ -46,6 +50,7 @@ __global__ void shuffle_for_barrier(float* x, bool wrong) {
 }
 /// Two threads write the two halves of a word. Right if each writes its own half.
 __global__ void share_word(float* x, bool wrong) {
+    await_inputs();
     __shared__ bf16 smem[64];
     smem[threadIdx.x] = bf16{0};
     if (wrong) smem[threadIdx.x ^ 1] = bf16{0};
@@ -53,45 +58,57 @@ __global__ void share_word(float* x, bool wrong) {
     x[threadIdx.x] = to_float(smem[threadIdx.x]);
 }
 __global__ void read_unwritten(float* x, bool wrong) {
+    await_inputs();
     __shared__ float smem[64];
     if (!wrong || threadIdx.x != 40) smem[threadIdx.x] = 1;
     __syncthreads();
     x[64 * blockIdx.x + threadIdx.x] = smem[threadIdx.x ^ 1];
 }
 __global__ void read_unwritten_dynamic(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     if (!wrong || threadIdx.x != 40) smem[threadIdx.x] = 1;
     __syncthreads();
     x[64 * blockIdx.x + threadIdx.x] = smem[threadIdx.x ^ 1];
 }
 __global__ void load_misaligned(float* x, bool wrong) {
+    await_inputs();
     float v[4];
     load_vec(x + 4 * threadIdx.x + (wrong && threadIdx.x == 7), v);
     x[4 * threadIdx.x] = v[3];
 }
 __global__ void store_misaligned(float* x, bool wrong) {
+    await_inputs();
     const float v[4] = {1, 2, 3, 4};
     store_vec(x + 4 * threadIdx.x + 2 * (wrong && threadIdx.x == 7), v);
 }
 __global__ void pair_misaligned(float* x, bool wrong) {
+    await_inputs();
     *(uint32_t*)((uint16_t*)x + 2 * threadIdx.x + (wrong && threadIdx.x == 7)) = 1;
 }
-__global__ void write_twice(float* x, bool wrong) { x[blockIdx.x * (wrong ? 63 : 64) + threadIdx.x] = 1; }
+__global__ void write_twice(float* x, bool wrong) {
+    await_inputs();
+    x[blockIdx.x * (wrong ? 63 : 64) + threadIdx.x] = 1;
+}
 __global__ void read_other_block(float* x, bool wrong) {
+    await_inputs();
     const float v = x[wrong && blockIdx.x == 2 ? 64 + threadIdx.x : 64 * blockIdx.x + threadIdx.x];
     x[64 * blockIdx.x + threadIdx.x] = v + 1;
 }
 /// The simulation runs the reading block first; a GPU does not promise that order.
 __global__ void read_later_block(float* x, bool wrong) {
+    await_inputs();
     const float v = x[wrong && blockIdx.x == 0 ? 64 + threadIdx.x : 64 * blockIdx.x + threadIdx.x];
     x[64 * blockIdx.x + threadIdx.x] = v + 1;
 }
 __global__ void exchange_in_device_memory(float* x, bool wrong) {
+    await_inputs();
     x[threadIdx.x] = 1;
     if (!wrong) __syncthreads();
     x[64 + threadIdx.x] = x[threadIdx.x ^ 32];
 }
 __global__ void read_before_copy(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
     copy_commit();
@@ -99,6 +116,7 @@ __global__ void read_before_copy(float* x, bool wrong) {
     x[4 * threadIdx.x] = smem[4 * threadIdx.x] + 1;
 }
 __global__ void read_anothers_copy(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
     copy_commit();
@@ -107,13 +125,23 @@ __global__ void read_anothers_copy(float* x, bool wrong) {
     x[4 * threadIdx.x + 1] = smem[4 * (threadIdx.x ^ 32)];
 }
 __global__ void copy_misaligned(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED(float, smem);
     copy_async(smem + 4 * threadIdx.x, x + 4 * threadIdx.x + (wrong && threadIdx.x == 7), true);
     copy_commit();
     copy_wait<0>();
 }
+__global__ void begin_early(float* x, bool wrong) {
+    if (!wrong) await_inputs();
+    x[threadIdx.x] = 1;
+    await_inputs();
+}
+__global__ void never_wait(float*, bool wrong) {
+    if (!wrong || threadIdx.x > 0) await_inputs();
+}
 /// Overwrites rows that wgmma still reads: a barrier does not suffice, only the wait for the wgmma.
 __global__ void overwrite_operand(float* x, bool wrong) {
+    await_inputs();
     CG_SHARED_SWIZZLED(bf16, smem);
     for (int i = (int)threadIdx.x; i < 2 * 64 * 64; i += 128) smem[i] = bf16{0};
     wgmma_fence();
@@ -138,10 +166,10 @@ const struct {
     CG_CASE(exchange_warps, 1, 64) CG_CASE(overwrite_read, 1, 64) CG_CASE(exchange_lanes, 1, 32)
         CG_CASE(shuffle_for_barrier, 1, 32) CG_CASE(share_word, 1, 64) CG_CASE(read_unwritten, 2, 64)
             CG_CASE(read_unwritten_dynamic, 2, 64) CG_CASE(load_misaligned, 1, 32) CG_CASE(store_misaligned, 1, 32)
-                CG_CASE(pair_misaligned, 1, 32) CG_CASE(write_twice, 3, 64) CG_CASE(read_other_block, 3, 64)
-                    CG_CASE(read_later_block, 3, 64) CG_CASE(exchange_in_device_memory, 1, 64)
-                        CG_CASE(read_before_copy, 1, 32) CG_CASE(read_anothers_copy, 1, 64)
-                            CG_CASE(copy_misaligned, 1, 32) CG_CASE(overwrite_operand, 1, 128)};
+                CG_CASE(pair_misaligned, 1, 32) CG_CASE(write_twice, 3, 64) CG_CASE(read_other_block, 3, 64) CG_CASE(
+                    read_later_block, 3, 64) CG_CASE(exchange_in_device_memory, 1, 64) CG_CASE(read_before_copy, 1, 32)
+                    CG_CASE(read_anothers_copy, 1, 64) CG_CASE(copy_misaligned, 1, 32) CG_CASE(begin_early, 1, 32)
+                        CG_CASE(never_wait, 1, 32) CG_CASE(overwrite_operand, 1, 128)};
 
 int run(const std::string& name, bool wrong) {
     alignas(16) static float memory[256];

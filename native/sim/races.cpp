@@ -248,6 +248,10 @@ void touch(const void* p, size_t n, Access a, const void* place) {
     const uintptr_t at = (uintptr_t)p, s = (uintptr_t)b.shared(), fixed = (uintptr_t)b.fixed;
     const bool dynamic = at >= s && at < s + kDynamic, shared = dynamic || (at >= fixed && at < fixed + b.fixed_bytes);
     Check check{b, f, shared, offset(place), a};
+    if (!f.awaited) {
+        check.at = at;
+        check.fault(" before await_inputs()");
+    }
     if (dynamic && at + n > s + b.dynamic_bytes) {
         check.at = at;
         check.fault(", and its block has " + std::to_string(b.dynamic_bytes));

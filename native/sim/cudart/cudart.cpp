@@ -10,6 +10,9 @@
 //   - The clock of events counts tasks, a microsecond each, so that no measurement depends on the machine.
 //   - Errors on demand: once, or for ever (`sticky`), as on a GPU after a kernel's fault. Code -1 makes a call never
 //     return, code -2 makes it succeed without doing anything.
+//   - A kernel may begin early only if the last work on its stream is a kernel of the same library, with no event,
+//   copy,
+//     library call or beginning of a capture between them.
 //   - A call that a GPU refuses during capture is refused, and it ends the capture.
 //
 // A test controls it through a shared page, the file named by CG_CUDART_PAGE, which also has counts of open resources.
@@ -62,20 +65,21 @@ int64_t& find(File* f, const char* name, bool of_test) {
 
 struct Page {
     char* call;
-    int64_t& memory;    // bytes of the device
-    int64_t& devices;   // number of devices
-    int64_t& code;      // error that ...
-    int64_t& after;     // ... `call` returns after this many successful calls; counts down
-    int64_t& major;     // architecture
-    int64_t& sticky;    // 1: all later calls of the process return the error too
-    int64_t& early;     // 1: all streams run before the one that a call waits for
-    int64_t& used;      // bytes in use
-    int64_t* live[6];   // open resources, by kind
-    int64_t* made[2];   // allocations so far
-    int64_t& launches;  // graph launches
-    int64_t& kernels;   // kernels run
-    int64_t& waits;     // synchronisations
-    int64_t& copies;    // copies queued
+    int64_t& memory;          // bytes of the device
+    int64_t& devices;         // number of devices
+    int64_t& code;            // error that ...
+    int64_t& after;           // ... `call` returns after this many successful calls; counts down
+    int64_t& major;           // architecture
+    int64_t& sticky;          // 1: all later calls of the process return the error too
+    int64_t& early;           // 1: all streams run before the one that a call waits for
+    int64_t& used;            // bytes in use
+    int64_t* live[6];         // open resources, by kind
+    int64_t* made[2];         // allocations so far
+    int64_t& launches;        // graph launches
+    int64_t& kernels;         // kernels run
+    int64_t& early_launches;  // launches that may begin early
+    int64_t& waits;           // synchronisations
+    int64_t& copies;          // copies queued
 
     Page(File* f, bool of_test)
         : call(f->call),
@@ -89,6 +93,7 @@ struct Page {
           used(find(f, "USED_BYTES", of_test)),
           launches(find(f, "GRAPH_LAUNCHES", of_test)),
           kernels(find(f, "KERNELS", of_test)),
+          early_launches(find(f, "EARLY_LAUNCHES", of_test)),
           waits(find(f, "WAITS", of_test)),
           copies(find(f, "COPIES", of_test)) {
         const char* open[] = {"DEVICE_BLOCKS", "HOST_BLOCKS", "STREAMS", "EVENTS", "GRAPHS", "GRAPH_INSTANCES"};
@@ -218,6 +223,7 @@ struct Stream {
     std::deque<Task> queue;
     Place capture;
     bool origin = false;  // began the capture
+    bool kernel = false;  // the last call with this stream launched a kernel
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
@@ -256,6 +262,7 @@ void work_off_all() {
 int ask(void* stream, Work w) {
     auto* s = (Stream*)stream;
     if (!streams.count(s)) return kInvalid;
+    s->kernel = false;
     if (Capture* c = s->capture.in.get()) {
         c->graph.nodes.push_back({std::move(w), s->capture.after, !s->origin});
         s->capture.after = {c->graph.nodes.size() - 1};
@@ -286,11 +293,19 @@ bool spoils() {
 CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), const void* args) {
     std::lock_guard<std::recursive_mutex> lock(mutex);
     if (fault("launch")) throw std::runtime_error("launch: no kernel image is available for execution on the device");
-    ask(stream, [=] {
+    // The marks of Queue in device.cuh.
+    const uint64_t early = 1ull << 63, after_kernel = 1ull << 62, marked = (uint64_t)stream;
+    auto* s = (Stream*)(marked & ~(early | after_kernel));
+    if (marked & after_kernel) {
+        if (!streams.count(s) || !s->kernel) throw std::runtime_error("a launch follows other work than a kernel");
+        page()->early_launches++;
+    }
+    ask(s, [=] {
         page()->kernels++;
         if (int e = fault("kernel")) broken = e;
         else run(args, nullptr);
     });
+    s->kernel = true;
 }
 
 /// The error that a call in another simulated library should return; 0 for none. The requested error is
@@ -462,6 +477,7 @@ CG_CUDART int cudaStreamBeginCapture(void* s, int) {
     stream->capture = {std::make_shared<Capture>(), {}};
     stream->capture.in->recorder = std::this_thread::get_id();
     stream->origin = true;
+    stream->kernel = false;
     return kOk;
 }
 CG_CUDART int cudaStreamEndCapture(void* s, void** graph) {
@@ -533,6 +549,7 @@ CG_CUDART int cudaEventDestroy(void* e) {
 CG_CUDART int cudaEventRecord(void* e, void* stream) {
     FAULT(cudaEventRecord);
     auto* event = (Event*)e;
+    ((Stream*)stream)->kernel = false;
     event->place = ((Stream*)stream)->capture;
     if (event->place.in) return kOk;
     event->ms = -1;
@@ -545,6 +562,7 @@ CG_CUDART int cudaEventRecord(void* e, void* stream) {
 CG_CUDART int cudaStreamWaitEvent(void* stream, void* e, unsigned) {
     FAULT(cudaStreamWaitEvent);
     auto* s = (Stream*)stream;
+    s->kernel = false;
     const Place& p = ((Event*)e)->place;
     if (s->capture.in && s->capture.in != p.in) return s->capture.in->spoilt = true, kCaptureIsolation;
     if (p.in && p.in->ended) return kCapturedEvent;

@@ -24,6 +24,9 @@ import org.cortigan.train.Trainer;
  * one and with a ViT.
  */
 final class OwnSteps {
+    /** Properties that make kernels of a step wait for each other which otherwise overlap. */
+    private static final List<String> OFF = List.of("cortigan.cuda.streams=1", "cortigan.cuda.earlyLaunch=false");
+
     private OwnSteps() {}
 
     static void add(Piece p) {
@@ -47,19 +50,9 @@ final class OwnSteps {
         try (Trainer t = new Trainer(r, data, p.device, null)) {
             t.fillInputs();
             Session s = t.session();
-            for (int i = 0; i < 3; i++) s.run();
-            s.synchronize();
             int n = p.small ? 3 : 10;
-            double[] ms = new double[n];
-            long begin = 0;
-            for (int i = 0; i < n; i++) {
-                begin = System.nanoTime();
-                s.run();
-                s.synchronize();
-                ms[i] = (System.nanoTime() - begin) / 1e6;
-            }
-            Arrays.sort(ms);
-            begin = System.nanoTime();
+            double[] ms = times(s, n);
+            long begin = System.nanoTime();
             for (int i = 0; i < n; i++) s.run();
             s.synchronize();
             double inARow = (System.nanoTime() - begin) / 1e6 / n;
@@ -92,6 +85,34 @@ final class OwnSteps {
             Map<String, Object> profile = map("stage", "profile", "name", name);
             profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());
             Piece.line(profile);
+        }
+        if (gan.equals("none")) for (String property : OFF) without(p, r, data, name, property);
+    }
+
+    /** Milliseconds of n steps after three others, with a synchronisation after each; ascending. */
+    private static double[] times(Session s, int n) {
+        for (int i = 0; i < 3; i++) s.run();
+        s.synchronize();
+        double[] ms = new double[n];
+        for (int i = 0; i < n; i++) {
+            long begin = System.nanoTime();
+            s.run();
+            s.synchronize();
+            ms[i] = (System.nanoTime() - begin) / 1e6;
+        }
+        Arrays.sort(ms);
+        return ms;
+    }
+
+    /** Times the step with one of {@link #OFF}. */
+    private static void without(Piece p, Recipe r, RandomData data, String name, String property) {
+        String[] w = property.split("=");
+        System.setProperty(w[0], w[1]);
+        try (Trainer t = new Trainer(r, data, p.device, null)) {
+            t.fillInputs();
+            Piece.line(p.measured("steps without", name + " -D" + property, times(t.session(), p.small ? 3 : 10)));
+        } finally {
+            System.clearProperty(w[0]);
         }
     }
 

@@ -231,6 +231,19 @@ class SassTest {
                 .toList();
     }
 
+    /** Kernels that touch global memory before they wait for their inputs, or do not let the next kernel begin. */
+    private static List<String> early(List<Kernel> kernels) {
+        List<String> all = new ArrayList<>();
+        for (Kernel k : kernels) {
+            Optional<Instruction> first =
+                    k.code().stream().filter(i -> i.global() || i.is("ACQBULK")).findFirst();
+            if (first.isPresent() && !first.get().is("ACQBULK")) all.add(message(k, first.get() + " before ACQBULK"));
+            if (first.isEmpty() || k.code().stream().noneMatch(i -> i.is("PREEXIT")))
+                all.add(message(k, "no ACQBULK or no PREEXIT: await_inputs() is missing"));
+        }
+        return all;
+    }
+
     @Test
     @Tag("slow")
     void kernelsKeepTheirBudgets() throws IOException {
@@ -244,6 +257,7 @@ class SassTest {
         List<Kernel> kernels = Sass.read(disassembler);
         List<String> wrong = new ArrayList<>(excesses(BUDGETS, kernels));
         wrong.addAll(locals(kernels));
+        wrong.addAll(early(kernels));
         for (Forbidden f : List.of(DIVISION, NARROW_LOAD)) {
             kernels.stream().filter(k -> !f.excepts(k)).forEach(k -> wrong.addAll(f.in(k)));
             for (String e : f.except())
@@ -342,6 +356,11 @@ class SassTest {
                 List.of("kernel of made.cu: 3.0 instructions a tensor-core instruction, at most 2.9"),
                 excesses(List.of(new AProduct("kernel", 2.9), new AProduct("kernel", 3)), k));
         assertEquals(List.of("kernel of made.cu: local memory: STL [R1], R4 at 0x70"), locals(k));
+        assertEquals(
+                List.of(
+                        "kernel of made.cu: LDG.E.128 R4, desc[UR6][R2.64] at 0x10 before ACQBULK",
+                        "kernel of made.cu: no ACQBULK or no PREEXIT: await_inputs() is missing"),
+                early(k));
         assertEquals(List.of(), DIVISION.in(k.get(0)));
         assertEquals(
                 List.of("kernel of made.cu: integer division or conversion in a loop with tensor-core instructions: "

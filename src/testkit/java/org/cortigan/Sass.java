@@ -74,6 +74,11 @@ public final class Sass {
             return is("LDL", "STL");
         }
 
+        /** An access to global memory. */
+        public boolean global() {
+            return is("LDG", "LD", "LDGSTS", "STG", "ST", "ATOMG", "ATOM", "RED", "REDG", "UBLKCP", "UTMALDG");
+        }
+
         /** Bytes that each thread loads from global memory, 0 for another instruction. */
         public int loads() {
             return is("LDG", "LD", "LDGSTS") ? width() : 0;

@@ -85,7 +85,7 @@ public final class CudaDevice implements Device {
                     e);
         }
         Optional<String> preferred = preferredAttention(what, product, capability);
-        CudaRuntime.streams();
+        CudaRuntime.checkProperties();
         CudaDevice d = null;
         try {
             CudaRuntime r = new CudaRuntime(number);

@@ -32,6 +32,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         }
     }
 
+    /** Marks in a stream's address for the kernels' host functions (native/cuda/device.cuh, Queue). */
+    private static final long EARLY = 1L << 63, AFTER_KERNEL = 1L << 62;
+
     private final int number;
     private final CUstream_st stream;
     private final At to = new At();
@@ -56,12 +59,28 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     }
 
-    /** The streams that -Dcortigan.cuda.streams asks for: two, so that products run in parallel, or one. */
-    static int streams() {
-        String n = System.getProperty("cortigan.cuda.streams", "2");
-        if (!n.equals("1") && !n.equals("2"))
-            throw new InputException("-Dcortigan.cuda.streams", "'" + n + "' is unknown", "Use 1 or 2");
-        return Integer.parseInt(n);
+    /** Whether -Dcortigan.cuda.streams leaves the second stream, on which products run in parallel. */
+    private static boolean twoStreams() {
+        return usual("cortigan.cuda.streams", "2", "1");
+    }
+
+    /** Whether -Dcortigan.cuda.earlyLaunch lets a kernel begin before the own kernel before it has ended. */
+    private static boolean earlyLaunch() {
+        return usual("cortigan.cuda.earlyLaunch", "true", "false");
+    }
+
+    /** Whether a property that is read at every recording has its usual value. */
+    private static boolean usual(String property, String usual, String other) {
+        String value = System.getProperty(property, usual);
+        if (!value.equals(usual) && !value.equals(other))
+            throw new InputException("-D" + property, "'" + value + "' is unknown", "Use " + usual + " or " + other);
+        return value.equals(usual);
+    }
+
+    /** @throws InputException if a property has an unknown value */
+    static void checkProperties() {
+        twoStreams();
+        earlyLaunch();
     }
 
     private CudaRuntime(CudaRuntime fp32) {
@@ -184,12 +203,17 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public long stream() {
-        return cudaStream().address();
+        return cudaStream().address() | (earlyLaunch() ? EARLY : 0);
+    }
+
+    @Override
+    public long streamAfterKernel() {
+        return earlyLaunch() ? stream() | AFTER_KERNEL : stream();
     }
 
     @Override
     public boolean hasBranch() {
-        return streams() == 2;
+        return twoStreams();
     }
 
     @Override

@@ -41,6 +41,14 @@ public interface DeviceRuntime {
     /** Handle of the stream, or of the branch during {@link #aside}, for {@link org.cortigan.jni.Native#launch}. */
     long stream();
 
+    /**
+     * The same for a launch right after that of another own kernel on the stream, with nothing between them. The kernel
+     * may then begin before the other one has ended, and waits for it.
+     */
+    default long streamAfterKernel() {
+        return stream();
+    }
+
     /** Whether a session should run work {@link #aside}; asked when it plans its memory. */
     default boolean hasBranch() {
         return false;

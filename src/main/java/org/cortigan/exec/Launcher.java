@@ -62,23 +62,30 @@ abstract class Launcher implements AutoCloseable {
 
     /** @param wait whether to wait after every kernel, so that a device error names the node that caused it */
     final void launchAll(boolean wait) {
-        for (int i = 0; i < kernels.length; i++)
-            if (beside[i] && !wait) launchPair(kernels[i], kernels[++i]);
-            else launch(kernels[i], wait);
+        boolean afterOwn = false;
+        for (int i = 0; i < kernels.length; i++) {
+            if (beside[i] && !wait) {
+                launchPair(kernels[i], kernels[++i]);
+                afterOwn = false;
+            } else {
+                launch(kernels[i], afterOwn, wait);
+                afterOwn = kernels[i].isOwn() && !wait;
+            }
+        }
     }
 
     private void launchPair(PreparedKernel k, PreparedKernel aside) {
-        runtime.aside(() -> launch(aside, false));
-        launch(k, false);
+        runtime.aside(() -> launch(aside, false, false));
+        launch(k, false, false);
         runtime.join();
     }
 
-    private void launch(PreparedKernel k, boolean wait) {
+    private void launch(PreparedKernel k, boolean afterOwn, boolean wait) {
         try {
             if (ranges)
                 Native.range(
                         backend, k.node().op().name() + " " + k.node().label().replace('/', '.'));
-            k.launch();
+            k.launch(afterOwn);
             if (ranges) Native.range(backend, "");
             if (wait) runtime.synchronize();
         } catch (RuntimeException e) {
@@ -95,7 +102,7 @@ abstract class Launcher implements AutoCloseable {
         try (DeviceRuntime.Events events = runtime.events(kernels.length + 1)) {
             events.record(0);
             for (int i = 0; i < kernels.length; i++) {
-                launch(kernels[i], false);
+                launch(kernels[i], false, false);
                 events.record(i + 1);
             }
             runtime.synchronize();

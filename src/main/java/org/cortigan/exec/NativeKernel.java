@@ -60,7 +60,16 @@ final class NativeKernel implements DeviceRuntime.KernelCall {
 
     @Override
     public void launch(ByteBuffer buffer) {
-        Native.launch(bound(function).address(), args, device.runtime().stream());
+        launchOn(device.runtime().stream());
+    }
+
+    /** Launches the kernel where the last work on the stream is another own kernel. */
+    void launchAfterKernel() {
+        launchOn(device.runtime().streamAfterKernel());
+    }
+
+    private void launchOn(long stream) {
+        Native.launch(bound(function).address(), args, stream);
     }
 
     private static Kernels.Function bound(Kernels.@Nullable Function f) {

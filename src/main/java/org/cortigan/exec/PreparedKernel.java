@@ -70,7 +70,14 @@ final class PreparedKernel {
         }
     }
 
-    void launch() {
-        call.launch(args);
+    /** Whether CortiGAN's own kernel computes the node, and not a library. */
+    boolean isOwn() {
+        return call instanceof NativeKernel;
+    }
+
+    /** @param afterOwn whether the last work on the stream is an own kernel */
+    void launch(boolean afterOwn) {
+        if (afterOwn && call instanceof NativeKernel k) k.launchAfterKernel();
+        else call.launch(args);
     }
 }

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Supplier;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
@@ -24,7 +25,11 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Shape;
 import org.cortigan.graph.Value;
+import org.cortigan.jni.ArgBuffer;
+import org.cortigan.jni.Backend;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
+import org.cortigan.jni.Native;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
 import org.junit.jupiter.api.AfterEach;
@@ -35,7 +40,9 @@ import org.junit.jupiter.api.Test;
 /** Products on two streams of a simulated CUDA runtime, which runs a stream as late or as early as it may. */
 @Tag("cuda")
 class BranchCudaTest {
-    private static final String STREAMS = "cortigan.cuda.streams", OWN = "cortigan.cuda.ownProducts";
+    private static final String STREAMS = "cortigan.cuda.streams",
+            OWN = "cortigan.cuda.ownProducts",
+            EARLY = "cortigan.cuda.earlyLaunch";
     private static final int RUNS = 5, ROWS = 32, WIDTH = 48, LAYERS = 3, PAIRS = LAYERS + 1;
 
     private long memoryBefore;
@@ -236,12 +243,64 @@ class BranchCudaTest {
         }
     }
 
+    /**
+     * The simulation refuses an early launch behind anything but a kernel. In this graph kernels follow each other only
+     * where CortiGAN computes the products, and between the activation's gradient and the sums of the loss.
+     */
+    @Test
+    void aKernelBeginsEarlyOnlyBehindAnotherKernel() {
+        for (String own : List.of("true", "false")) {
+            System.setProperty(EARLY, "false");
+            long before = SimulatedCuda.earlyLaunches();
+            float[] want = with("2", own, BranchCudaTest::runOnCard);
+            assertEquals(before, SimulatedCuda.earlyLaunches());
+            System.clearProperty(EARLY);
+            assertArrayEquals(want, with("2", own, BranchCudaTest::runOnCard));
+            long early = SimulatedCuda.earlyLaunches() - before;
+            assertTrue(early > 0, "own products: " + own + ", early launches: " + early);
+        }
+    }
+
+    @Test
+    void anEarlyLaunchBehindOtherWorkIsNoticed() {
+        try (Device d = Devices.open("cuda", 0);
+                Memory device = d.allocate(512);
+                Memory host = d.allocateHost(16);
+                Memory args = Memory.allocate(256)) {
+            DeviceRuntime r = d.runtime();
+            ArgBuffer w = new ArgBuffer("cast", args.view(0, 256), args.address());
+            w.input("x", device.address())
+                    .output("y", device.address() + 256)
+                    .i64("n", 4)
+                    .choice("type_y", "BF16");
+            w.finish();
+            long cast = Kernels.function(
+                            Backend.CUDA.number(), "cast", DType.F32.variant(), args.address(), Optional.empty())
+                    .address();
+            Runnable first = () -> Native.launch(cast, args.address(), r.stream());
+            Runnable early = () -> Native.launch(cast, args.address(), r.streamAfterKernel());
+            List<Runnable> others =
+                    List.of(() -> r.upload(device.address(), host.address(), 16), () -> r.aside(first), r::join);
+            first.run();
+            early.run();
+            for (Runnable other : others) {
+                first.run();
+                other.run();
+                RuntimeException e = assertThrows(RuntimeException.class, early::run);
+                assertTrue(e.getMessage().contains("follows other work"), e.getMessage());
+            }
+            first.run();
+            assertThrows(RuntimeException.class, () -> r.record(early), "a recording begins anew");
+            r.synchronize();
+        }
+    }
+
     @Test
     void theNumberOfStreamsIsChecked() {
         InputException e = assertThrows(InputException.class, () -> with("3", "true", () -> Devices.open("cuda", 0)));
         assertTrue(
                 e.getMessage().contains("-Dcortigan.cuda.streams")
-                        && e.getMessage().contains("1 or 2"),
+                        && e.getMessage().contains("2 or 1"),
                 e.toString());
     }
 }

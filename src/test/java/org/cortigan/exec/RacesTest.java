@@ -85,6 +85,8 @@ class RacesTest {
                 "read_anothers_copy",
                 "block 0x0x0: thread 0 reads shared byte 512 that no thread of its block has written");
         PLANTED.put("copy_misaligned", "block 0x0x0: cp.async: both addresses must be multiples of 16 bytes");
+        PLANTED.put("begin_early", "block 0x0x0: thread 0 writes device byte X before await_inputs()");
+        PLANTED.put("never_wait", "block 0x0x0: a thread ends without await_inputs()");
         PLANTED.put(
                 "overwrite_operand",
                 "block 0x0x0: thread 0's wgmma reads shared byte 0 that thread 0 writes before the wait for it");
@@ -95,7 +97,9 @@ class RacesTest {
         return PLANTED.entrySet().stream()
                 .map(e -> dynamicTest(e.getKey(), () -> {
                     String said = planted(e.getKey(), "wrong");
-                    assertTrue(said.matches(".*(planted.cpp:[0-9]+|cp.async: both).*"), said + " does not name a line");
+                    assertTrue(
+                            said.matches(".*(planted.cpp:[0-9]+|cp.async: both|a thread ends).*"),
+                            said + " does not name a line");
                     assertEquals(
                             e.getKey() + ", " + e.getValue(),
                             said.replaceAll(LOCATION, "").replaceAll("0x[0-9a-f]{5,}", "X"));

@@ -86,6 +86,15 @@ class GpuCheckCudaTest {
                 List.of("steps", "profile"),
                 step.stream().map(l -> l.get("stage")).toList());
         assertEquals(step.get(0).get("nodes"), (long) ((List<?>) step.get(1).get("nodes")).size());
+        assertEquals(
+                List.of(
+                        "step none",
+                        "step none",
+                        "step none -Dcortigan.cuda.streams=1",
+                        "step none -Dcortigan.cuda.earlyLaunch=false"),
+                piece(measured, "steps", "step none").stream()
+                        .map(l -> l.get("name"))
+                        .toList());
         List<Map<String, Object>> libraries = piece(measured, "libraries", "libraries");
         assertTrue(libraries.get(0).get("files").toString().contains("libcudart.so.13"), "" + libraries);
         assertTrue(

@@ -36,6 +36,7 @@ public final class SimulatedCuda {
         HOST_ALLOCATIONS,
         GRAPH_LAUNCHES,
         KERNELS,
+        EARLY_LAUNCHES,
         WAITS,
         COPIES;
 
@@ -162,6 +163,11 @@ public final class SimulatedCuda {
     /** Kernels run so far. */
     public static long kernels() {
         return Number.KERNELS.get();
+    }
+
+    /** Launches so far that may begin before the kernel before them has ended. */
+    public static long earlyLaunches() {
+        return Number.EARLY_LAUNCHES.get();
     }
 
     /** Waits of the host so far. */
