@@ -595,19 +595,19 @@ i64 attention_scratch(const AttentionArgs&) { return 0; }
 i64 attention_grad_scratch(const AttentionGradArgs& g) { return align_up(g.B * g.H * g.Tq * 4, 256); }
 
 // Implementations and what they take. The first that takes the arguments computes them.
-//   wgmma  bf16   D 40 to 160 (gradient: to 128), a multiple of 8; Tq from 64 on; compute capability 9.0
 //   mma    bf16   D 8 to 160, a multiple of 8; any Tq and Tk; every card
+//   wgmma  bf16   D 40 to 160 (gradient: to 128), a multiple of 8; Tq from 64 on; compute capability 9.0
 //   any    all    D to 3072
 // wgmma and mma also want addresses and strides that are multiples of 16 bytes.
+// "wgmma" stands behind "mma", although it is predicted to be the faster one, until a card has shown that it reads its
+// descriptors as the simulation does. -Dcortigan.cuda.attention=wgmma prefers it.
 CG_IMPLEMENTATIONS(attention, float, implementation<AttentionArgs, any<float>>("any"))
-CG_IMPLEMENTATIONS(attention, bf16,
+CG_IMPLEMENTATIONS(attention, bf16, implementation<AttentionArgs, mma, takes_mma>("mma"),
                    CG_HOPPER(implementation<AttentionArgs, sm90::attention, sm90::takes>("wgmma"))
-                       implementation<AttentionArgs, mma, takes_mma>("mma"),
-                   implementation<AttentionArgs, any<bf16>>("any"))
+                       implementation<AttentionArgs, any<bf16>>("any"))
 CG_IMPLEMENTATIONS(attention_grad, float, implementation<AttentionGradArgs, any_grad<float>>("any"))
-CG_IMPLEMENTATIONS(attention_grad, bf16,
+CG_IMPLEMENTATIONS(attention_grad, bf16, implementation<AttentionGradArgs, mma_grad, takes_mma_grad>("mma"),
                    CG_HOPPER(implementation<AttentionGradArgs, sm90::attention_grad, sm90::takes_grad>("wgmma"))
-                       implementation<AttentionGradArgs, mma_grad, takes_mma_grad>("mma"),
-                   implementation<AttentionGradArgs, any_grad<bf16>>("any"))
+                       implementation<AttentionGradArgs, any_grad<bf16>>("any"))
 
 }  // namespace cg::cuda
