@@ -270,7 +270,11 @@ final class Driver {
                 60,
                 40,
                 1,
-                t -> List.of(piece("steps", "--items", "step none,step vit,step conv", "--profile"))));
+                t -> List.of(piece(
+                        "steps",
+                        "--items",
+                        "step none,step vit,step conv" + (options.cuda() ? ",step none fp8" : ""),
+                        "--profile"))));
         s.add(new Stage(
                 "ops",
                 85,
@@ -290,7 +294,7 @@ final class Driver {
     private List<Stage> measure() {
         List<Stage> s = new ArrayList<>();
         String steps = options.cuda()
-                ? "step none,step none wgmma,step vit,step vit wgmma,step conv"
+                ? "step none,step none wgmma,step none fp8,step vit,step vit wgmma,step conv"
                 : "step none,step vit,step conv";
         s.add(new Stage("libraries", 8, 20, 1, t -> List.of(piece("libraries"))));
         s.add(new Stage("ceilings", 6, 20, 1, t -> List.of(piece("ceilings"))));

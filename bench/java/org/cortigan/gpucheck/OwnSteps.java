@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
@@ -21,7 +22,7 @@ import org.cortigan.train.Trainer;
 
 /**
  * Times whole training steps under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional
- * one and with a ViT.
+ * one and with a ViT; without a discriminator also in FP8.
  */
 final class OwnSteps {
     /** Properties that make kernels of a step wait for each other which otherwise overlap. */
@@ -31,19 +32,23 @@ final class OwnSteps {
 
     static void add(Piece p) {
         for (String name : p.asked()) {
-            String[] w = name.split(" "); // "step", discriminator, attention implementation
-            String attention = w.length > 2 ? w[2] : "mma";
+            List<String> w = List.of(name.split(" ")); // "step", discriminator, attention implementation or precision
+            String attention = w.contains("wgmma") ? "wgmma" : "mma";
+            boolean fp8 = w.contains("fp8");
             if (!p.attentions().contains(attention)) continue;
+            // The small model has no layer that computes in FP8.
+            if (fp8 && (p.small || !p.device.supports(Precision.FP8))) continue;
             p.item(
                     name,
                     map("stage", "steps", "who", "ours"),
-                    () -> p.preferring(attention, () -> step(p, name, w[1])));
+                    () -> p.preferring(attention, () -> step(p, name, w.get(1), fp8)));
         }
     }
 
-    private static void step(Piece p, String name, String gan) throws IOException {
+    private static void step(Piece p, String name, String gan, boolean fp8) throws IOException {
         Recipe r = Recipe.load("vit-corr-2d");
         for (String o : options(p, gan)) r = r.with(o);
+        if (fp8) r = r.with("train.precision=fp8");
         int batch = r.section("train").integer("batch", 1),
                 side = r.section("model").section("generator").integer("image", 1);
         RandomData data = new RandomData(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
@@ -65,6 +70,7 @@ final class OwnSteps {
                 floor += c.floorSeconds(node);
             }
             Map<String, Object> line = p.measured("steps", name, ms);
+            if (fp8) line.put("precision", Precision.FP8);
             line.putAll(map(
                     "ms_unsynchronised",
                     inARow,

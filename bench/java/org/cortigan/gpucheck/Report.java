@@ -238,7 +238,7 @@ final class Report {
     /** One row of a comparison: our first and second time, PyTorch's eager and best time. */
     private Map<String, Object> row(String stage, String name) {
         // all variants of our kernels have the same PyTorch peer
-        String peer = name.replace(", wgmma", "").replace(" wgmma", "");
+        String peer = name.replace(", wgmma", "").replace(" wgmma", "").replace(" fp8", "");
         Map<String, Object> r = map("stage", stage, "name", name);
         for (Map<String, Object> l : linesOf(stage)) {
             if (!l.containsKey("ms")) continue;

@@ -118,6 +118,8 @@ class SassTest {
             new Loads("convert<bf16, float>", 16, 1),
             new AtMost("combine_all<bf16, bf16, 0>", 8, 10),
             new Loads("combine_all<bf16, bf16, 1>", 16, 2),
+            new AtMost("quantize_tile<bf16, ", 16, 24),
+            new Loads("quantize_tile<bf16, ", 16, 2),
             new AtMost("assemble_rows<int4>", 8, 7),
             new Loads("assemble_rows<int4>", 16, 1),
             new Loads("pick<int4> of gather_rows", 16, 1),
