@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <type_traits>
 
 #include "cg/abi.h"
@@ -73,7 +74,9 @@ void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 t
                   const A&... args) {
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
     if (sim::launches.note(site, grid, threads, shared, parameter_bytes<P...>())) return;
-    sim::run(site.what, grid, threads, shared, ((Queue*)stream)->stream != nullptr, [&] { kernel(args...); });
+    const std::tuple<P...> parameters(args...);  // copied from the caller's memory at the launch, as on a GPU
+    sim::run(site.what, grid, threads, shared, ((Queue*)stream)->stream != nullptr,
+             [&] { std::apply(kernel, parameters); });
 }
 #define CG_SITE(kernel) (::cg::sim::Site{#kernel, __BASE_FILE__, &::cg::sim::symbol<(CG_UNPAREN kernel)>})
 #else

@@ -187,7 +187,7 @@ inline unsigned lane() { return self().index & 31; }
 inline Warp& warp() { return block().warps[self().index >> 5]; }
 
 /// The thread may use the launch's inputs and outputs from now on. Every thread must call it before anything else.
-inline void await_inputs() { self().awaited = true; }
+void await_inputs();
 
 void block_barrier();
 void warp_barrier(uint32_t mask);
