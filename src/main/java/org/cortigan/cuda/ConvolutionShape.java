@@ -6,10 +6,34 @@ import java.util.stream.Stream;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.Kernels;
+import org.jspecify.annotations.Nullable;
 
 /** Shapes of x [b, h, w, c] and the weight [o, c, kh, kw], strides and padding; in16: whether both are bf16. */
 record ConvolutionShape(
         int b, int h, int w, int c, int o, int kh, int kw, int sh, int sw, int ph, int pw, boolean in16) {
+    /**
+     * The kinds of convolution, each with its kernel and the names of operands and result in the kernel's arguments.
+     */
+    enum Kind {
+        FORWARD("conv2d", "x", "w", "y"),
+        BY_X("conv2d_grad_x", "dY", "w", "dX"),
+        BY_W("conv2d_grad_w", "x", "dY", "dW");
+        final String kernel, first, second, result;
+
+        Kind(String kernel, String first, String second, String result) {
+            this.kernel = kernel;
+            this.first = first;
+            this.second = second;
+            this.result = result;
+        }
+
+        /** The kind that a kernel computes; null for other kernels. */
+        static @Nullable Kind of(String kernel) {
+            for (Kind k : values()) if (k.kernel.equals(kernel)) return k;
+            return null;
+        }
+    }
+
     static ConvolutionShape of(String kernel, ByteBuffer args) {
         ArgStruct s = Kernels.args(kernel);
         int[] d = Stream.of("B", "H", "W", "C", "O", "KH", "KW", "sh", "sw", "ph", "pw")

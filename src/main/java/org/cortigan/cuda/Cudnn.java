@@ -11,7 +11,6 @@ import org.bytedeco.cuda.cudnn.cudnnContext;
 import org.bytedeco.javacpp.FloatPointer;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Served;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Computes 2-D convolutions and their gradients (kernels/conv2d) with cuDNN 9. Two of its APIs offer algorithms: the
@@ -45,29 +44,6 @@ final class Cudnn implements AutoCloseable {
     static final String[] LIBRARIES = {
         "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9", "libcudnn_adv.so.9"
     };
-
-    /**
-     * The kinds of convolution, each with its kernel and the names of operands and result in the kernel's arguments.
-     */
-    enum Kind {
-        FORWARD("conv2d", "x", "w", "y"),
-        BY_X("conv2d_grad_x", "dY", "w", "dX"),
-        BY_W("conv2d_grad_w", "x", "dY", "dW");
-        final String kernel, first, second, result;
-
-        Kind(String kernel, String first, String second, String result) {
-            this.kernel = kernel;
-            this.first = first;
-            this.second = second;
-            this.result = result;
-        }
-
-        /** The kind that a kernel computes; null for other kernels. */
-        static @Nullable Kind of(String kernel) {
-            for (Kind k : values()) if (k.kernel.equals(kernel)) return k;
-            return null;
-        }
-    }
 
     final CudaRuntime runtime;
     private final String card;
@@ -104,14 +80,10 @@ final class Cudnn implements AutoCloseable {
     }
 
     static void check(int status, String call) {
-        if (status != CUDNN_STATUS_SUCCESS) throw new IllegalStateException(call + ": " + name(status));
+        if (status != CUDNN_STATUS_SUCCESS) throw new IllegalStateException(call + ": " + CudnnDescriptor.name(status));
     }
 
-    static String name(int status) {
-        return cudnnGetErrorString(status).getString();
-    }
-
-    static boolean oneDimensional(Kind kind, ByteBuffer args) {
+    static boolean oneDimensional(ConvolutionShape.Kind kind, ByteBuffer args) {
         ConvolutionShape s = ConvolutionShape.of(kind.kernel, args);
         return s.h() == 1 && s.kh() == 1;
     }
@@ -123,7 +95,7 @@ final class Cudnn implements AutoCloseable {
      * @param tf32 whether f32 products may be computed in TF32
      * @return CortiGAN's own kernel, with a line to the user, if the library has no algorithm that runs
      */
-    DeviceRuntime.Service convolution(Kind kind, ByteBuffer args, boolean tf32) {
+    DeviceRuntime.Service convolution(ConvolutionShape.Kind kind, ByteBuffer args, boolean tf32) {
         runtime.use();
         CudnnConvolution c = CudnnConvolution.of(this, kind, args, tf32);
         try {

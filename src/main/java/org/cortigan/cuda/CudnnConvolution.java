@@ -67,7 +67,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     /** Why the library refused algorithms, and how algorithms failed when tried. */
     final Set<String> refusals = new LinkedHashSet<>(), failures = new LinkedHashSet<>();
 
-    private final Cudnn.Kind kind;
+    private final ConvolutionShape.Kind kind;
     private final boolean exact;
     private final String arithmetic;
     private final Offsets offsets;
@@ -83,7 +83,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     private Algorithm chosen = new Algorithm(0, 0, false, 0, DType.F32, null);
 
     /** Makes nothing that must be freed; {@link #prepare} does. */
-    CudnnConvolution(Cudnn cudnn, Cudnn.Kind kind, ConvolutionShape shape, DType type, boolean tf32) {
+    CudnnConvolution(Cudnn cudnn, ConvolutionShape.Kind kind, ConvolutionShape shape, DType type, boolean tf32) {
         this.cudnn = cudnn;
         this.kind = kind;
         this.shape = shape;
@@ -100,7 +100,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
      *
      * @param tf32 whether f32 products may be computed in TF32
      */
-    static CudnnConvolution of(Cudnn cudnn, Cudnn.Kind kind, ByteBuffer args, boolean tf32) {
+    static CudnnConvolution of(Cudnn cudnn, ConvolutionShape.Kind kind, ByteBuffer args, boolean tf32) {
         ConvolutionShape shape = ConvolutionShape.of(kind.kernel, args);
         CudnnConvolution c = switch (kind) {
             case FORWARD -> new CudnnForward(cudnn, shape, args, tf32);
@@ -119,7 +119,9 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     private void prepare() {
         describe(dataType());
         math(exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH);
-        if (reorders) reorder = kind == Cudnn.Kind.BY_W ? swap(shape.taps(), shape.c()) : swap(shape.c(), shape.taps());
+        if (reorders)
+            reorder =
+                    kind == ConvolutionShape.Kind.BY_W ? swap(shape.taps(), shape.c()) : swap(shape.c(), shape.taps());
         makeKernels();
     }
 
@@ -230,7 +232,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         try (SizeTPointer bytes = new SizeTPointer(1)) {
             int status = workspaceSize(a, bytes);
             chosen = new Algorithm(a, mathType, fused, align(bytes.get()), type, null);
-            if (status != CUDNN_STATUS_SUCCESS) refusals.add(Cudnn.name(status));
+            if (status != CUDNN_STATUS_SUCCESS) refusals.add(CudnnDescriptor.name(status));
             return status == CUDNN_STATUS_SUCCESS;
         }
     }
@@ -249,8 +251,8 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
             List<ByteBuffer> at = cudnn.trials.sets(most, operands()).stream()
                     .map(addresses -> trial(args, addresses))
                     .toList();
-            Trials.Timed t =
-                    cudnn.trials.fastest(found, this::use, Trials.inTurn(at, this::run), Cudnn::name, failures);
+            Trials.Timed t = cudnn.trials.fastest(
+                    found, this::use, Trials.inTurn(at, this::run), CudnnDescriptor::name, failures);
             // The heuristic also offers unsupported algorithms, which count as refused and not as failed.
             List<String> unsupported = failures.stream()
                     .filter(f -> f.startsWith("CUDNN_STATUS_NOT_SUPPORTED"))
@@ -269,7 +271,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
     boolean runs(ByteBuffer args) {
         try {
             ByteBuffer at = trial(args, cudnn.trials.memory(scratchBytes(), operands()));
-            String failure = cudnn.trials.failure(() -> run(at), Cudnn::name);
+            String failure = cudnn.trials.failure(() -> run(at), CudnnDescriptor::name);
             if (failure != null) failures.add(failure);
             return failure == null;
         } catch (OutOfMemoryError e) {
@@ -319,7 +321,7 @@ abstract class CudnnConvolution implements DeviceRuntime.KernelCall {
         try (cudnnConvolutionFwdAlgoPerf_t results = new cudnnConvolutionFwdAlgoPerf_t(CANDIDATES)) {
             int status = heuristic(n, results);
             if (status != CUDNN_STATUS_SUCCESS) {
-                refusals.add(Cudnn.name(status));
+                refusals.add(CudnnDescriptor.name(status));
                 return;
             }
             for (int i = 0; i < n[0]; i++) {

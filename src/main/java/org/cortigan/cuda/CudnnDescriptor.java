@@ -21,13 +21,13 @@ final class CudnnDescriptor implements AutoCloseable {
         final int status;
 
         private Refused(int status) {
-            super(Cudnn.name(status));
+            super(CudnnDescriptor.name(status));
             this.status = status;
         }
 
         /** The name of the library's status. */
         String name() {
-            return Cudnn.name(status);
+            return CudnnDescriptor.name(status);
         }
     }
 
@@ -36,6 +36,11 @@ final class CudnnDescriptor implements AutoCloseable {
     /** @param kind one of CUDNN_BACKEND_..._DESCRIPTOR */
     CudnnDescriptor(int kind) {
         check(cudnnBackendCreateDescriptor(kind, pointer));
+    }
+
+    /** The name of a status of the library. */
+    static String name(int status) {
+        return cudnnGetErrorString(status).getString();
     }
 
     private static void check(int status) {

@@ -36,8 +36,8 @@ final class CudnnForward extends CudnnConvolution {
     private @Nullable Update multiply, add;
 
     CudnnForward(Cudnn cudnn, ConvolutionShape shape, ByteBuffer args, boolean tf32) {
-        super(cudnn, Cudnn.Kind.FORWARD, shape, shape.type(), tf32);
-        ArgStruct s = Kernels.args(Cudnn.Kind.FORWARD.kernel);
+        super(cudnn, ConvolutionShape.Kind.FORWARD, shape, shape.type(), tf32);
+        ArgStruct s = Kernels.args(ConvolutionShape.Kind.FORWARD.kernel);
         biasAt = s.offset("bias");
         scaleAt = s.offset("scale");
         bias = args.getLong(biasAt) != 0;

@@ -22,7 +22,7 @@ final class CudnnGradW extends CudnnConvolution {
     private OwnKernel.@Nullable Copy castInput, castGradient;
 
     CudnnGradW(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
-        super(cudnn, Cudnn.Kind.BY_W, shape, DType.F32, tf32);
+        super(cudnn, ConvolutionShape.Kind.BY_W, shape, DType.F32, tf32);
     }
 
     @Override

@@ -13,7 +13,7 @@ import org.bytedeco.javacpp.SizeTPointer;
 @SuppressWarnings("deprecation") // the legacy API, see Cudnn
 final class CudnnGradX extends CudnnConvolution {
     CudnnGradX(Cudnn cudnn, ConvolutionShape shape, boolean tf32) {
-        super(cudnn, Cudnn.Kind.BY_X, shape, shape.type(), tf32);
+        super(cudnn, ConvolutionShape.Kind.BY_X, shape, shape.type(), tf32);
     }
 
     @Override

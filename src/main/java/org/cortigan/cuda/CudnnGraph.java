@@ -39,7 +39,7 @@ final class CudnnGraph implements AutoCloseable {
 
     /** A convolution's attributes in the graph: alpha, beta and the descriptor follow each other from {@code first}. */
     private record Operation(int kind, int first, int x, int w, int y) {
-        static Operation of(Cudnn.Kind k) {
+        static Operation of(ConvolutionShape.Kind k) {
             return switch (k) {
                 case FORWARD ->
                     new Operation(
@@ -92,7 +92,7 @@ final class CudnnGraph implements AutoCloseable {
      */
     static Map<String, Long> plans(
             cudnnContext handle,
-            Cudnn.Kind kind,
+            ConvolutionShape.Kind kind,
             ConvolutionShape shape,
             DType type,
             boolean bias,
@@ -106,9 +106,9 @@ final class CudnnGraph implements AutoCloseable {
         }
     }
 
-    private CudnnDescriptor graph(Cudnn.Kind kind, boolean bias) {
+    private CudnnDescriptor graph(ConvolutionShape.Kind kind, boolean bias) {
         ConvolutionShape s = shape;
-        DType result = kind == Cudnn.Kind.BY_W ? DType.F32 : type;
+        DType result = kind == ConvolutionShape.Kind.BY_W ? DType.F32 : type;
         CudnnDescriptor x = tensor(X, type, s.b(), s.c(), s.h(), s.w()),
                 w = tensor(W, result, s.o(), s.c(), s.kh(), s.kw()),
                 y = output(Y, type);

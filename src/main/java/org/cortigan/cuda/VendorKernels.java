@@ -37,7 +37,7 @@ final class VendorKernels implements AutoCloseable {
     /** @see org.cortigan.exec.DeviceRuntime#service */
     Service kernel(String name, ByteBuffer args, boolean tf32) {
         if (CublasLt.KERNELS.contains(name)) return cublas.product(name, args, tf32);
-        Cudnn.Kind kind = Cudnn.Kind.of(name);
+        ConvolutionShape.Kind kind = ConvolutionShape.Kind.of(name);
         if (kind == null) return Service.own(libraryWork(name) ? Served.byDesign("grouped") : Served.kernel());
         if (Cudnn.oneDimensional(kind, args)) return Service.own(Served.byDesign("1-D convolution"));
         if (cudnn == null) cudnn = new Cudnn(runtime, card, cache, trials, note);

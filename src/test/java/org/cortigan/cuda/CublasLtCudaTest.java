@@ -478,7 +478,7 @@ class CublasLtCudaTest extends VendorCudaTest {
                 if (n.op() instanceof Leaf) continue;
                 if (n.op() instanceof Op.View) continue;
                 String kernel = Op.of(n).kernel();
-                if (!CublasLt.KERNELS.contains(kernel) && Cudnn.Kind.of(kernel) == null) continue;
+                if (!CublasLt.KERNELS.contains(kernel) && ConvolutionShape.Kind.of(kernel) == null) continue;
                 seen.add(kernel);
                 Op.of(n).args(n, requireZeroOffsets(kernel));
             }

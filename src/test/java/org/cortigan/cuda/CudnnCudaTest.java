@@ -223,24 +223,24 @@ class CudnnCudaTest extends VendorCudaTest {
         try (Device d = open(new ArrayList<>())) {
             convolve(d, SHAPES[0], false, false, DType.F32); // loads the library
             assertEquals(0, cudnnCreate(handle));
-            for (Cudnn.Kind k : Cudnn.Kind.values()) {
+            for (ConvolutionShape.Kind k : ConvolutionShape.Kind.values()) {
                 assertEquals(List.of(1L), engines(handle, k, 8, false, false, true), k + " exact");
                 assertEquals(List.of(62L, 1L), engines(handle, k, 8, false, false, false), k + " tf32");
             }
-            assertEquals(List.of(62L, 1L), engines(handle, Cudnn.Kind.FORWARD, 5, true, false, false));
-            assertEquals(List.of(62L, 1L), engines(handle, Cudnn.Kind.BY_X, 5, true, false, false));
+            assertEquals(List.of(62L, 1L), engines(handle, ConvolutionShape.Kind.FORWARD, 5, true, false, false));
+            assertEquals(List.of(62L, 1L), engines(handle, ConvolutionShape.Kind.BY_X, 5, true, false, false));
             // no precompiled engine adds a bias or returns f32 from bf16
-            assertEquals(List.of(8L), engines(handle, Cudnn.Kind.FORWARD, 8, false, true, true));
-            assertEquals(List.of(71L, 8L), engines(handle, Cudnn.Kind.FORWARD, 8, true, true, false));
-            assertEquals(List.of(71L, 8L), engines(handle, Cudnn.Kind.BY_W, 8, true, false, false));
-            assertEquals(List.of(), engines(handle, Cudnn.Kind.BY_W, 5, true, false, false));
+            assertEquals(List.of(8L), engines(handle, ConvolutionShape.Kind.FORWARD, 8, false, true, true));
+            assertEquals(List.of(71L, 8L), engines(handle, ConvolutionShape.Kind.FORWARD, 8, true, true, false));
+            assertEquals(List.of(71L, 8L), engines(handle, ConvolutionShape.Kind.BY_W, 8, true, false, false));
+            assertEquals(List.of(), engines(handle, ConvolutionShape.Kind.BY_W, 5, true, false, false));
         } finally {
             cudnnDestroy(handle);
         }
     }
 
     private static List<Long> engines(
-            cudnnContext handle, Cudnn.Kind kind, int channels, boolean in16, boolean bias, boolean exact) {
+            cudnnContext handle, ConvolutionShape.Kind kind, int channels, boolean in16, boolean bias, boolean exact) {
         ConvolutionShape s = new ConvolutionShape(2, 6, 6, channels, channels, 3, 3, 1, 1, 1, 1, in16);
         return List.copyOf(CudnnGraph.plans(handle, kind, s, s.type(), bias, exact, new HashSet<>())
                 .values());
