@@ -19,15 +19,15 @@
 // Cost of a tile of 64 x 64 in clocks of a multiprocessor (wgmma of N columns: N / 2; 16 exp2 a clock; instructions of
 // a warp, for the four warps of a warpgroup on as many schedulers), by SASS:
 //   D                          48              64              80              128             160
-//   forward   registers        116 x 4 groups  127 x 4         128 x 4         167 x 3         208 x 2
+//   forward   registers        113 x 4 groups  127 x 4         126 x 4         167 x 3         202 x 2
 //             wgmma, exp2      192, 272        256, 272        320, 272        512, 272        640, 272
-//             instructions     267             272             303             342             390
-//   dQ        registers        151 x 3         164 x 3         188 x 2         235 x 2         (mma.sync)
+//             instructions     264             268             300             339             387
+//   dQ        registers        150 x 3         162 x 3         187 x 2         236 x 2         (mma.sync)
 //             wgmma, exp2      288, 256        384, 256        480, 256        768, 256
-//             instructions     248             242             286             316
-//   dK, dV    registers        165 x 3         167 x 3         212 x 2         237 x 2         (mma.sync)
+//             instructions     245             238             283             313
+//   dK, dV    registers        161 x 3         165 x 3         210 x 2         235 x 2         (mma.sync)
 //             wgmma, exp2      384, 256        512, 256        640, 256        1024, 256
-//             instructions     350             368             426             600
+//             instructions     350             364             426             598
 // K and V of a tile from L2, at 24 bytes a clock, take as long as 2.7 warpgroups multiply: Groups.
 // With D 160 dK and dV alone fill 160 registers, and grad_keys_tiled would spill 132 bytes.
 //

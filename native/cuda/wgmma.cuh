@@ -65,7 +65,8 @@ struct Panels {
     /// Descriptor of panels of so many rows that begin at p: start address, bytes from panel to panel (which K-major
     /// rows ignore), bytes between groups of 8 rows, swizzle; bytes in units of 16.
     __device__ static uint64_t descriptor(const void* p, int rows) {
-        return descriptor_address(p) | (uint64_t)(rows * kUnits) << 16 | (uint64_t)kColumns << 32 | kMode << 62;
+        const uint32_t low = (uint32_t)descriptor_address(p) | (uint32_t)(rows * kUnits) << 16;
+        return low | (uint64_t)kColumns << 32 | kMode << 62;
     }
     /// Increment of a descriptor for the columns from 16 k on, along K.
     __device__ static uint64_t column(int k, int rows) {
