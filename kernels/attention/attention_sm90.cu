@@ -461,11 +461,13 @@ bool one_pass(const Args& g) {
     return g.D == kD && g.Tq == g.Tk && g.Tk <= kN;
 }
 
+constexpr size_t kHopperShared = 227 << 10;  // bytes of a block; the simulation can have another card's
+
 /// Fewer than 64 queries leave a tile of 64 rows partly empty, where mma.sync has tiles of 16. Every row begins at a
 /// multiple of 16 bytes, if the first ones do.
 template <class Args>
 bool fits(const Args& g) {
-    return g.Tq >= 64 && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0 && hopper();
+    return g.Tq >= 64 && g.q_stride % 8 == 0 && g.kv_stride % 8 == 0 && hopper() && most_shared() >= kHopperShared;
 }
 
 }  // namespace
