@@ -12,8 +12,8 @@ public enum Precision {
     /** bf16 operands. */
     BF16(DType.BF16),
     /**
-     * bf16, except that the products of large linear layers read FP8 operands while training: E4M3 activations and
-     * weights, E5M2 gradients, each with a scale from earlier steps.
+     * bf16, except that the products of large linear layers of ViT blocks read FP8 operands while training: E4M3
+     * activations and weights, E5M2 gradients, each with a scale from earlier steps.
      */
     FP8(DType.BF16);
 

@@ -34,22 +34,37 @@ public final class Layers {
      */
     public static Value linear(Weights w, Value x, int out, Init weight, @Nullable Init bias) {
         Weights.Weight m = w.weight("weight", weight, out, x.dim(-1));
-        return linear(w, "weight", x, m.value(), bias == null ? null : w.bias("bias", bias, out), m.scale());
+        Weights.Bias b = bias == null ? null : w.bias("bias", bias, out);
+        Value y = b == null
+                ? Ops.matmul(rows(x), m.value(), false, true, null, m.scale(), w.compute())
+                : Ops.linear(rows(x), m.value(), b.value(), b.copy(), m.scale(), w.compute());
+        return Ops.reshape(y, x.shape().with(-1, out).dims());
+    }
+
+    /** x [..., n] as a matrix [rows, n]. */
+    private static Value rows(Value x) {
+        return Ops.reshape(x, Math.toIntExact(x.shape().elements() / x.dim(-1)), x.dim(-1));
+    }
+
+    /** Linear layer of an encoder's block. */
+    private static Value blockLinear(Weights w, Value x, int out) {
+        Weights.Weight m = w.weight("weight", Init.VIT, out, x.dim(-1));
+        return blockLinear(w, "weight", x, m.value(), w.bias("bias", Init.ZEROS, out), m.scale());
     }
 
     /**
-     * Linear layer with a given weight [out, in] and bias [out], or some rows of them.
+     * Linear layer of an encoder's block with a given weight [out, in] and bias [out], or some rows of them. Only
+     * blocks compute in FP8: it is standard practice to keep the first layer, which reads pixels or responses, and the
+     * last.
      *
      * @param name of the weight or its rows, for the states in FP8
      */
-    private static Value linear(
-            Weights w, String name, Value x, Value weight, Weights.@Nullable Bias bias, @Nullable Value scale) {
-        int in = x.dim(-1);
-        Value rows = Ops.reshape(x, Math.toIntExact(x.shape().elements() / in), in);
-        Value b = bias == null ? null : bias.value(), copy = bias == null ? null : bias.copy(), y;
-        if (w.inFp8(x, weight)) y = Ops.linearFp8(rows, weight, w.fp8States(name), b, copy, scale, w.compute());
-        else if (b == null) y = Ops.matmul(rows, weight, false, true, null, scale, w.compute());
-        else y = Ops.linear(rows, weight, b, copy, scale, w.compute());
+    private static Value blockLinear(
+            Weights w, String name, Value x, Value weight, Weights.Bias bias, @Nullable Value scale) {
+        Value b = bias.value(), copy = bias.copy();
+        Value y = w.inFp8(x, weight)
+                ? Ops.linearFp8(rows(x), weight, w.fp8States(name), b, copy, scale, w.compute())
+                : Ops.linear(rows(x), weight, b, copy, scale, w.compute());
         return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
     }
 
@@ -238,13 +253,13 @@ public final class Layers {
                 if (alone) sum = classToken(sum);
                 Value a = alone
                         ? classAttention(b.sub("attn.qkv"), h, heads)
-                        : Ops.attention(linear(b.sub("attn.qkv"), h, 3 * width, Init.VIT, Init.ZEROS), heads);
-                a = linear(b.sub("attn.proj"), a, width, Init.VIT, Init.ZEROS);
+                        : Ops.attention(blockLinear(b.sub("attn.qkv"), h, 3 * width), heads);
+                a = blockLinear(b.sub("attn.proj"), a, width);
                 Node n = layerNorm(b.sub("norm2"), a, sum, VIT_EPS);
                 sum = n.output(3);
                 int hidden = (int) Math.round(width * mlpRatio);
-                Value m = gelu(linear(b.sub("mlp.fc1"), n.output(0), hidden, Init.VIT, Init.ZEROS));
-                m = linear(b.sub("mlp.fc2"), m, width, Init.VIT, Init.ZEROS);
+                Value m = gelu(blockLinear(b.sub("mlp.fc1"), n.output(0), hidden));
+                m = blockLinear(b.sub("mlp.fc2"), m, width);
                 Weights norm = w.sub(i == depth ? "norm" : "norms." + i);
                 n = layerNorm(i < last ? w.sub("blocks." + i + ".norm1") : norm, m, sum, VIT_EPS);
                 h = n.output(0);
@@ -274,8 +289,8 @@ public final class Layers {
         List<Value> rows = Ops.split(m.value(), width, 2 * width);
         List<Weights.Bias> bias = w.bias("bias", Init.ZEROS, 3 * width).split(width, 2 * width);
         return Ops.attention(
-                linear(w, "weight.q", classToken(h), rows.get(0), bias.get(0), m.scale()),
-                linear(w, "weight.kv", h, rows.get(1), bias.get(1), m.scale()),
+                blockLinear(w, "weight.q", classToken(h), rows.get(0), bias.get(0), m.scale()),
+                blockLinear(w, "weight.kv", h, rows.get(1), bias.get(1), m.scale()),
                 heads);
     }
 }
