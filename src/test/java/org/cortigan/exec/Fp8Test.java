@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.List;
+import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Fp8;
 import org.cortigan.graph.Graph;
@@ -83,6 +85,54 @@ class Fp8Test {
                 else assertEquals(scaled, y, Math.max(Math.abs(scaled) * 0x1p-4, 0x1p-10), "x " + x[i]);
                 assertEquals(y, want[1][i % SIDE * SIDE + i / SIDE], "the transpose");
             }
+        }
+    }
+
+    /** Result and gradients of a linear layer of integers, which both formats hold. */
+    private static float[][] linear(Device d, boolean fp8) {
+        int m = 48, n = 32, k = 80;
+        Graph g = new Graph();
+        Value x = g.input("x", DType.F32, m, k), w = g.input("w", DType.F32, n, k);
+        Value b = g.input("b", DType.F32, n), dY = g.input("dY", DType.F32, m, n);
+        Ops.Fp8States s = new Ops.Fp8States(
+                g.variable("input", DType.F32, IDENTITY.length),
+                g.variable("weight", DType.F32, IDENTITY.length),
+                g.variable("gradient", DType.F32, IDENTITY.length));
+        Value y = fp8 ? Ops.linearFp8(x, w, s, b, null, null, DType.F32) : Ops.linear(x, w, b, null, null, DType.F32);
+        List<Value> out = new ArrayList<>(List.of(y));
+        out.addAll(Gradients.of(List.of(y), List.of(dY), List.of(x, w, b)));
+        for (int i = 0; i < out.size(); i++) g.output("o" + i, out.get(i));
+        try (Variables v = new Variables(d)) {
+            v.get("input", Ops.fp8State()).write(state(3));
+            v.get("weight", Ops.fp8State()).write(state(-1));
+            v.get("gradient", Ops.fp8State()).write(state(5));
+            try (Session session = new Session(g, d, v)) {
+                session.input("x").write(integers(m * k, 17));
+                session.input("w").write(integers(n * k, 13));
+                session.input("b").write(integers(n, 7));
+                session.input("dY").write(integers(m * n, 5));
+                session.run();
+                float[][] f = new float[out.size()][];
+                for (int i = 0; i < f.length; i++)
+                    f[i] = session.output("o" + i).toFloats();
+                return f;
+            }
+        }
+    }
+
+    /** Integers around 0, {@code count} different ones. */
+    private static float[] integers(int n, int count) {
+        float[] f = new float[n];
+        for (int i = 0; i < n; i++) f[i] = i * 31 % 101 % count - count / 2;
+        return f;
+    }
+
+    @Test
+    void withoutRoundingResultAndGradientsAreThoseOfALinearLayer() {
+        float[][] want = linear(CpuDevice.doubleReference(), false);
+        for (Device d : List.of(CpuDevice.doubleReference(), CpuDevice.best(2), new SimDevice(false))) {
+            float[][] got = linear(d, true);
+            for (int i = 0; i < want.length; i++) assertArrayEquals(want[i], got[i], d.name() + " " + i);
         }
     }
 

@@ -231,6 +231,9 @@ class OpTest {
         for (OpCase c : OpCases.all()) assertTrue(names.add(c.name()), c.name());
     }
 
+    /** Their gradient takes rounding for the identity, which no difference shows: Fp8Test checks it. */
+    private static final Set<String> STRAIGHT_THROUGH = Set.of("Quantize", "ScaledMatmul");
+
     @Test
     void everyOpHasACaseAndEveryDifferentiableOpAGradientCheck() {
         Set<Class<?>> seen = new HashSet<>(), checked = new HashSet<>();
@@ -245,7 +248,8 @@ class OpTest {
         }
         for (Class<?> k : OpCases.ops()) {
             assertTrue(seen.contains(k), k + " is in no case");
-            if (!Op.NoGradient.class.isAssignableFrom(k)) assertTrue(checked.contains(k), k + " has no gradient check");
+            if (!Op.NoGradient.class.isAssignableFrom(k) && !STRAIGHT_THROUGH.contains(k.getSimpleName()))
+                assertTrue(checked.contains(k), k + " has no gradient check");
         }
     }
 }
