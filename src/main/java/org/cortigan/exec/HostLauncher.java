@@ -2,11 +2,12 @@
 package org.cortigan.exec;
 
 import java.util.List;
+import org.cortigan.plan.Plan;
 
 /** Runs kernels in the calling thread: a run is done when its call returns. */
 final class HostLauncher extends Launcher {
-    HostLauncher(Device device, PreparedGraph graph) {
-        super(device, graph);
+    HostLauncher(Device device, Plan plan, List<PreparedKernel> kernels) {
+        super(device, plan, kernels);
     }
 
     @Override

@@ -4,6 +4,7 @@ package org.cortigan.exec;
 import java.util.List;
 import org.cortigan.graph.Node;
 import org.cortigan.jni.Native;
+import org.cortigan.plan.Plan;
 
 /** Launches a session's kernels in order, those that share a time slot of the plan side by side. */
 abstract class Launcher implements AutoCloseable {
@@ -15,10 +16,12 @@ abstract class Launcher implements AutoCloseable {
     private final DeviceRuntime runtime;
     private boolean ranges;
 
-    Launcher(Device device, PreparedGraph graph) {
-        kernels = graph.kernels().toArray(PreparedKernel[]::new);
-        beside = new boolean[kernels.length];
-        for (int i = 0; i < beside.length; i++) beside[i] = graph.plan().besideNext(kernels[i].node());
+    /** @param plan says which kernels share a time slot */
+    Launcher(Device device, Plan plan, List<PreparedKernel> kernels) {
+        this.kernels = kernels.toArray(PreparedKernel[]::new);
+        beside = new boolean[this.kernels.length];
+        for (int i = 0; i < beside.length; i++)
+            beside[i] = plan.besideNext(kernels.get(i).node());
         backend = device.backend();
         runtime = device.runtime();
     }

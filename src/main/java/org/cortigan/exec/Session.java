@@ -58,8 +58,8 @@ public final class Session implements AutoCloseable {
             SessionMemory memory = new SessionMemory(device, prepared.plan(), resources);
             binding = new Binding(graph, prepared, device, variables, arena, memory);
             launcher = device.runtime().isAsynchronous()
-                    ? new StreamLauncher(device, prepared, binding.mirror())
-                    : new HostLauncher(device, prepared);
+                    ? new StreamLauncher(device, prepared.plan(), prepared.kernels(), binding.mirror())
+                    : new HostLauncher(device, prepared.plan(), prepared.kernels());
             resources.onClose(launcher::close);
         } catch (RuntimeException | Error e) {
             closeAfter(e);

@@ -3,6 +3,7 @@ package org.cortigan.exec;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.cortigan.plan.Plan;
 
 /**
  * Queues kernels on a device's stream. The first run launches the kernels one by one. Each of the next two runs records
@@ -19,8 +20,8 @@ final class StreamLauncher extends Launcher {
     private final List<Storage> prefetched = new ArrayList<>();
     private long runs;
 
-    StreamLauncher(Device device, PreparedGraph graph, Mirror mirror) {
-        super(device, graph);
+    StreamLauncher(Device device, Plan plan, List<PreparedKernel> kernels, Mirror mirror) {
+        super(device, plan, kernels);
         this.mirror = mirror;
         done = device.runtime().events(2);
     }

@@ -153,6 +153,7 @@ record ScaledMatmul(boolean trained, boolean hasBias, boolean hasCopy, boolean h
                 linear(80, 48, 112, true, false),
                 linear(32, 208, 16, true, true),
                 linear(272, 64, 80, false, true),
+                linear(16, 32, 528, false, false), // in parts along k
                 linear(25216, 768, 768, true, false).benchmark());
     }
 
