@@ -174,20 +174,11 @@ __global__ void __launch_bounds__(32 * kMostWarps, D <= 64 ? 2 : 1)
     await_inputs();
     CG_SHARED(bf16, shared);  // K, V [stage][D + 8] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31;
-    const int row = first_row(parts), r0 = row + lane / 4, r1 = r0 + 8;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, row = first_row(parts);
     uint32_t a[D / 16][4], dy[D / 16][4];
-    left_rows<D>(a, result_rows(g, head, g.y), row);  // y, for a moment
-    left_rows<D>(dy, result_rows(g, head, g.dY), row);
-    const float2 d = row_dots<D>(a, dy);
-    if (lane % 4 == 0) {
-        float* delta = (float*)g.scratch + head.row;
-        if (r0 < Tq) delta[r0] = d.x;
-        if (r1 < Tq) delta[r1] = d.y;
-    }
-    left_rows<D>(a, query_rows(g, head, g.q), row);
-    const float scale2 = scale * kLog2e, *lse = (const float*)g.lse + head.row;
-    const float2 e{(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
+    float2 d, e;
+    gradient_rows<D>(g, head, row, a, dy, d, e);
+    const float scale2 = scale * kLog2e;
     float dq[D / 8][4];
     zero(dq);
     auto copy = [&](int first, int buffer) {

@@ -203,6 +203,25 @@ __device__ inline void scale_rows(float (&sum)[N][4], const float2& c) {
 // Gradients of scores. Rows are queries: e and d are lse / ln 2 and D_i of the rows lane / 4 and lane / 4 + 8. Or
 // columns are queries: e and d are in shared memory, and e is infinite beyond the last query, so that p is 0.
 
+/// Loads a warp's 16 rows of Q and dY as left operands and stores their D_i to scratch [B H, Tq]. d and e: D_i and
+/// lse / ln 2 of the rows lane / 4 and lane / 4 + 8, with e = 0 beyond the last row.
+template <int D>
+__device__ inline void gradient_rows(const AttentionGradArgs& g, const Head& head, int row, uint32_t (&q)[D / 16][4],
+                                     uint32_t (&dy)[D / 16][4], float2& d, float2& e) {
+    const int lane = (int)threadIdx.x & 31, r0 = row + lane / 4, r1 = r0 + 8, Tq = (int)g.Tq;
+    left_rows<D>(q, result_rows(g, head, g.y), row);  // y, for a moment
+    left_rows<D>(dy, result_rows(g, head, g.dY), row);
+    d = row_dots<D>(q, dy);
+    if (lane % 4 == 0) {
+        float* delta = (float*)g.scratch + head.row;
+        if (r0 < Tq) delta[r0] = d.x;
+        if (r1 < Tq) delta[r1] = d.y;
+    }
+    left_rows<D>(q, query_rows(g, head, g.q), row);
+    const float* lse = (const float*)g.lse + head.row;
+    e = float2{(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
+}
+
 /// The scores s become p.
 template <int N>
 __device__ inline void probabilities(float (&s)[N][4], const float2& e, float scale2) {

@@ -178,20 +178,11 @@ __global__ void __launch_bounds__(128 * kGradGroups<D>, 1)
     using P = Panels<D>;
     CG_SHARED_SWIZZLED(bf16, shared);  // K, V [stage][D] of each buffer
     const Head head = head_of(g, (int)blockIdx.x / parts);
-    const int Tq = (int)g.Tq, Tk = (int)g.Tk, lane = (int)threadIdx.x & 31;
-    const int row = first_row(parts), r0 = row + lane / 4, r1 = r0 + 8;
+    const int Tq = (int)g.Tq, Tk = (int)g.Tk, row = first_row(parts);
     uint32_t q[D / 16][4], dy[D / 16][4];
-    left_rows<D>(q, result_rows(g, head, g.y), row);  // y, for a moment
-    left_rows<D>(dy, result_rows(g, head, g.dY), row);
-    const float2 d = row_dots<D>(q, dy);
-    if (lane % 4 == 0) {
-        float* delta = (float*)g.scratch + head.row;
-        if (r0 < Tq) delta[r0] = d.x;
-        if (r1 < Tq) delta[r1] = d.y;
-    }
-    left_rows<D>(q, query_rows(g, head, g.q), row);
-    const float scale2 = scale * kLog2e, *lse = (const float*)g.lse + head.row;
-    const float2 e{(r0 < Tq ? lse[r0] : 0) * kLog2e, (r1 < Tq ? lse[r1] : 0) * kLog2e};
+    float2 d, e;
+    gradient_rows<D>(g, head, row, q, dy, d, e);
+    const float scale2 = scale * kLog2e;
     float dq[D / 8][4];
     zero(dq);
     auto copy = [&](int first, int buffer) {

@@ -4,7 +4,7 @@
 //   maxima[i,j] = largest |x| of tile (i,j) of 64 x 64 elements
 //   sums[i,c] = sum over the tile's rows of x[r,c]; sums may be null
 // R and C are multiples of 16: tensor cores multiply FP8 matrices whose rows both run along k, so the backward products
-// read the transpose. x is read once, y and t are written once. Deterministic.
+// read the transpose. R C FLOPs without the sums; x is read once, y and t are written once. Deterministic.
 #pragma once
 #include "cg/abi.h"
 #include "cg/fp8.h"

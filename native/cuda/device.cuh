@@ -42,8 +42,7 @@ struct Queue {
           early((uint64_t)marked & kEarly),
           after_kernel((uint64_t)marked & kAfterKernel) {}
 };
-/// A Queue, under a type that needs no declaration.
-using Stream = void*;
+using Stream = Queue*;
 
 /// Blocks of a grid for reductions, enough to fill a large GPU. Constant, so that partial sums, and hence results, are
 /// the same on every GPU.
@@ -75,8 +74,7 @@ void launch_named(const sim::Site& site, void (*kernel)(P...), dim3 grid, dim3 t
     static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
     if (sim::launches.note(site, grid, threads, shared, parameter_bytes<P...>())) return;
     const std::tuple<P...> parameters(args...);  // copied from the caller's memory at the launch, as on a GPU
-    sim::run(site.what, grid, threads, shared, ((Queue*)stream)->stream != nullptr,
-             [&] { std::apply(kernel, parameters); });
+    sim::run(site.what, grid, threads, shared, stream->stream != nullptr, [&] { std::apply(kernel, parameters); });
 }
 #define CG_SITE(kernel) (::cg::sim::Site{#kernel, __BASE_FILE__, &::cg::sim::symbol<(CG_UNPAREN kernel)>})
 #else
@@ -112,19 +110,18 @@ void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 thread
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
                                        " bytes of shared memory: " + cudaGetErrorString(e));
     }
-    Queue& queue = *(Queue*)stream;
     cudaLaunchAttribute early{};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config{};
     config.gridDim = grid, config.blockDim = threads, config.dynamicSmemBytes = shared;
-    config.stream = (cudaStream_t)queue.stream;
+    config.stream = (cudaStream_t)stream->stream;
     config.attrs = &early;
-    config.numAttrs = queue.early && queue.after_kernel && awaits((const void*)kernel);
+    config.numAttrs = stream->early && stream->after_kernel && awaits((const void*)kernel);
     const cudaError_t e = cudaLaunchKernelEx(&config, kernel, args...);
     if (e != cudaSuccess) cudaGetLastError();  // clears the error that is reported here
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
-    queue.after_kernel = true;
+    stream->after_kernel = true;
 }
 #define CG_SITE(kernel) #kernel
 #endif

@@ -14,7 +14,6 @@
 // while it runs.
 #include <initializer_list>
 
-#include "cg/fp8.h"
 #include "numbers.h"
 
 #define CG_LT extern "C" __attribute__((visibility("default")))
@@ -166,8 +165,7 @@ CG_LT int cublasLtMatmulPreferenceSetAttribute(void*, int attribute, const void*
 CG_LT int cublasLtMatmulAlgoGetHeuristic(void*, void* d, void* a, void* b, void*, void* y, void*, int asked,
                                          Result* out, int* n) {
     *n = 0;
-    static Fault fault;
-    if (const int e = fault("cublasLtMatmulAlgoGetHeuristic")) return e;
+    if (const int e = cg_cudart_fault("cublasLtMatmulAlgoGetHeuristic")) return e;
     if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
     if (!supported(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kUnsupported;
     for (; *n < asked && *n < 2; ++*n) {
@@ -195,8 +193,7 @@ CG_LT int cublasLtMatmul(void*, void* d, const void* alpha, const void* A, void*
     if (!fits(*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y)) return kInvalid;
     for (const void* p : {A, B, C, (const void*)D, (const void*)workspace})
         if (!aligned(p)) return kInvalid;
-    static Fault fault;
-    if (const int e = fault("cublasLtMatmul")) return e;
+    if (const int e = cg_cudart_fault("cublasLtMatmul")) return e;
     if (cg_cudart_fault("cublasLt kernel")) return cg_cudart_ask(stream, crash, nullptr);
     auto* j =
         new Job{*(Operation*)d, *(Layout*)a, *(Layout*)b, *(Layout*)y, A, B, alpha, beta, 0, 0, D, workspace, bytes};

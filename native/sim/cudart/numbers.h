@@ -5,21 +5,16 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "cg/fp8.h"
+
 extern "C" int cg_cudart_ask(void* stream, void (*work)(void*), void* data);
 extern "C" int cg_cudart_fault(const char* call);
 
 namespace {
 
-inline uint32_t bits(float f) {
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
-}
-inline float number(uint32_t u) {
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
+using cg::fp8::bits;
+using cg::fp8::number;
+
 inline float get(const void* p, bool half, int64_t i) {
     return half ? number((uint32_t)((const uint16_t*)p)[i] << 16) : ((const float*)p)[i];
 }
@@ -32,10 +27,6 @@ inline void put(void* p, bool half, int64_t i, double v) {
 /// Rounds to TF32.
 inline float tf32(float f) { return number((bits(f) + 0x1000) & ~0x1fffu); }
 
-/// A call that fails on demand.
-struct Fault {
-    int operator()(const char* call) const { return cg_cudart_fault(call); }
-};
 /// A kernel that fails, as on an illegal address.
 inline void crash(void*) { throw std::runtime_error("a kernel of the library fails"); }
 /// True for a multiple of 256, as all allocations and scratch tensors are; the real library may then use vector loads.

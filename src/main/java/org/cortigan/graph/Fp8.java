@@ -33,6 +33,7 @@ public enum Fp8 {
         throw new IllegalArgumentException(t + " is no format of FP8");
     }
 
+    /** The element type of tensors in this format. */
     public DType dtype() {
         return dtype;
     }
