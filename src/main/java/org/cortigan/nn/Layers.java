@@ -178,6 +178,16 @@ public final class Layers {
     }
 
     /**
+     * Dropout (Srivastava et al. 2014) of x: in training, sets each element to 0 with probability {@code rate} and
+     * divides the others by 1 - rate; adds nothing in prediction, and nothing for rate 0.
+     *
+     * @param w its prefix is the name of this dropout; dropouts of other names draw other random numbers
+     */
+    public static Value dropout(Weights w, Value x, double rate) {
+        return w.training() && rate > 0 ? Ops.dropout(x, rate, w.prefix()) : x;
+    }
+
+    /**
      * Group normalisation of x [B, H, W, C] (Wu and He 2018), then leaky ReLU, with the parameter names and epsilon of
      * torch.
      */

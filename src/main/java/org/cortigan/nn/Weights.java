@@ -35,9 +35,9 @@ public final class Weights {
 
     /** Purpose for which the network is built. */
     public enum Use {
-        /** Batch norms normalise by batch statistics and update the running statistics. */
+        /** Batch norms normalise by batch statistics and update the running statistics; dropouts drop elements. */
         TRAIN,
-        /** Batch norms normalise by the running statistics. */
+        /** Batch norms normalise by the running statistics; there are no dropouts. */
         PREDICT,
         /** As {@link #PREDICT}, with the moving averages of the parameters. */
         PREDICT_AVERAGE
@@ -103,6 +103,11 @@ public final class Weights {
     /** A view of the same parameters whose names begin with {@code name + "."}, after the current prefix. */
     public Weights sub(String name) {
         return new Weights(net, prefix + name + ".");
+    }
+
+    /** Prefix of the names below this view. */
+    String prefix() {
+        return prefix;
     }
 
     public Graph graph() {

@@ -204,6 +204,19 @@ public final class Ops {
         return x.graph().apply(new Activation(kind, alpha), x).output(0);
     }
 
+    /**
+     * Inverted dropout of x: sets each element to 0 with probability {@code rate}, and divides the others by 1 - rate.
+     * The graph then has the input {@link Dropout#KEY}, which must change with every step.
+     *
+     * @param rate 0 to below 1
+     * @param site name of this dropout; dropouts of other names draw other random numbers
+     */
+    public static Value dropout(Value x, double rate, String site) {
+        return x.graph()
+                .apply(new Dropout(rate, Dropout.site(site)), x, Dropout.inputOf(x.graph()))
+                .output(0);
+    }
+
     /** a + b; see {@link Binary} for the shapes of b. */
     public static Value add(Value a, Value b) {
         return binary(Binary.Kind.ADD, a, b);

@@ -73,6 +73,7 @@ class LaunchTest {
             entry("activate<", 8),
             entry("combine_all<", 8),
             entry("convert<", 8),
+            entry("drop<", 8),
             entry("assemble_rows<", 8),
             entry("quantize_tile<bf16, ", 8),
             entry("adam_step", 4),

@@ -3,6 +3,8 @@ package org.cortigan.nn;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
@@ -136,5 +138,21 @@ class LayersTest {
                     .orElse(0);
             assertEquals(BATCH * TOKENS * 64, copied, "the largest copy is the gradient of all tokens");
         }
+    }
+
+    @Test
+    void dropoutIsInTrainingOnlyAndEverySiteHasItsOwn() {
+        Graph g = new Graph();
+        Value x = g.input("x", DType.F32, 3, 5);
+        Weights training = Weights.in(g, DType.F32, "", false);
+        Weights prediction = Weights.in(g, DType.F32, "", false, Weights.Use.PREDICT);
+        assertSame(x, Layers.dropout(prediction.sub("a"), x, 0.5));
+        assertSame(x, Layers.dropout(training.sub("a"), x, 0));
+        assertEquals(1, g.nodes().size());
+        Value a = Layers.dropout(training.sub("a"), x, 0.5), b = Layers.dropout(training.sub("b"), x, 0.5);
+        assertNotEquals(a.node().op(), b.node().op());
+        assertEquals(
+                a.node().op(), Layers.dropout(training.sub("a"), x, 0.5).node().op());
+        assertEquals(a.node().input(1), b.node().input(1), "all dropouts read one key");
     }
 }
