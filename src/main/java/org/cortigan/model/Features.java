@@ -19,6 +19,11 @@ public record Features(Value value, int layers, int height, int width, int chann
      */
     public record Form(boolean maps, int channels) {}
 
+    /** Features of the same form with another value. */
+    Features with(Value v) {
+        return new Features(v, layers, height, width, channels);
+    }
+
     static Features vectors(Value v, int layers) {
         return new Features(v, layers, 1, 1, v.dim(1) / layers);
     }

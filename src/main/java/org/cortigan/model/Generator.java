@@ -5,6 +5,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
@@ -15,8 +16,10 @@ import org.cortigan.op.Ops;
  * @param image side S of the photographs in pixels
  * @param normalisation normalisation of the photographs' colours
  * @param features channels C of the maps that a spatial readout reads, and of every layer if there are several
+ * @param dropout rate of the dropout, in training, of the features that the readout reads
  */
-public record Generator(int image, Normalisation normalisation, Backbone backbone, ReadoutHead readout, int features) {
+public record Generator(
+        int image, Normalisation normalisation, Backbone backbone, ReadoutHead readout, int features, double dropout) {
     /** Prefix of the names of all parameters of the generator. */
     public static final String PREFIX = "generator.";
 
@@ -33,9 +36,15 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
                 Normalisation.of(s),
                 Backbone.types().of(s),
                 s.choice("readout", ReadoutHead.class),
-                s.integer("features", 1));
+                s.integer("features", 1),
+                dropout(s));
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
+    }
+
+    private static double dropout(Settings s) {
+        boolean older = !s.values().containsKey("dropout"); // a checkpoint of version 0.1
+        return older ? 0 : s.number("dropout", 0, 0.99);
     }
 
     /** Bytes of one photograph. */
@@ -58,7 +67,9 @@ public record Generator(int image, Normalisation normalisation, Backbone backbon
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = read(w, images, subject);
         try (Graph.Scope s = images.graph().scope("head")) {
-            return readout.apply(w.sub(subject.isEmpty() ? HEAD : HEAD + "." + subject), f, vertices);
+            Weights head = w.sub(subject.isEmpty() ? HEAD : HEAD + "." + subject);
+            Value kept = Layers.dropout(head.sub("dropout"), f.value(), dropout);
+            return readout.apply(head, f.with(kept), vertices);
         }
     }
 

@@ -19,6 +19,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.Logits;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.Dropout;
 import org.cortigan.op.GanLoss;
 import org.cortigan.op.GatherRows;
 import org.cortigan.op.Ops;
@@ -67,6 +68,7 @@ public final class StepGraph {
         if (adversarial()) losses.add(adversarialLoss(images, prediction));
         updateGenerator(losses);
         advanceFp8();
+        if (Dropout.keyOf(graph).isPresent()) inputs.add(StepInput.DROPOUT);
     }
 
     /** Sets the scales of the next step, after the last product of this step. */
@@ -276,6 +278,11 @@ public final class StepGraph {
     /** Whether all training data are inputs and the step gathers its batch from them. */
     public boolean resident() {
         return residentImages > 0;
+    }
+
+    /** Whether a network has dropout, so that the step reads {@link StepInput#DROPOUT}. */
+    public boolean hasDropout() {
+        return inputs.contains(StepInput.DROPOUT);
     }
 
     /** Whether the model has several subjects, so that a head is updated less often than the backbone. */

@@ -3,6 +3,7 @@ package org.cortigan.train;
 
 import java.util.List;
 import org.cortigan.model.Generator;
+import org.cortigan.op.Dropout;
 
 /**
  * An input of a {@link StepGraph}. B is the batch size, V the number of the subject's vertices, S the side of a
@@ -34,7 +35,9 @@ public enum StepInput {
     /** The discriminators' learning rate, f32 [1]. */
     DISCRIMINATOR_RATE("lr.d"),
     /** Number of the discriminators' update, from 1 on, f32 [1]. */
-    DISCRIMINATOR_UPDATE("t.d");
+    DISCRIMINATOR_UPDATE("t.d"),
+    /** Key of the step's random numbers, i32 [2], if a network has dropout. */
+    DROPOUT(Dropout.KEY);
 
     /** Inputs that are copied to the device while the previous step runs. */
     static final List<StepInput> PREFETCHED = List.of(IMAGES, RESPONSES);

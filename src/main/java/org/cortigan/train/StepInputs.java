@@ -31,6 +31,8 @@ final class StepInputs {
     private final Storage generatorUpdate;
     private final @Nullable Storage headUpdate;
     private final @Nullable Discriminators discriminators;
+    private final @Nullable Storage dropout;
+    private final int[] key = new int[2];
 
     /** @throws IllegalStateException if the inputs of the step differ from those that this class writes */
     StepInputs(StepGraph step, Session session) {
@@ -54,6 +56,7 @@ final class StepInputs {
                         bind(StepInput.DISCRIMINATOR_RATE),
                         bind(StepInput.DISCRIMINATOR_UPDATE))
                 : null;
+        dropout = step.hasDropout() ? bind(StepInput.DROPOUT) : null;
         if (!unbound.isEmpty()) throw new IllegalStateException("the step has inputs that nobody writes: " + unbound);
         if (batch != null) StepInput.PREFETCHED.forEach(input -> session.prefetch(input.key()));
     }
@@ -106,5 +109,14 @@ final class StepInputs {
         discriminators.adversarialWeight.set(0, adversarialWeight);
         discriminators.rate.set(0, rate);
         discriminators.update.set(0, update);
+    }
+
+    /** Writes the key of the step's random numbers, if a network has dropout. */
+    void writeDropout(long seed, long step) {
+        if (dropout == null) return;
+        long bits = RandomKey.of(seed, step);
+        key[0] = (int) bits;
+        key[1] = (int) (bits >>> Integer.SIZE);
+        dropout.write(key);
     }
 }

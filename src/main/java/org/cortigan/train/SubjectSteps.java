@@ -183,6 +183,7 @@ final class SubjectSteps implements AutoCloseable {
         inputs.writeBatch(batch);
         inputs.writeGenerator(
                 schedule.pixelWeight(step), schedule.correlationWeight(step), schedule.generatorRate(step), update);
+        inputs.writeDropout(batching.seed(), step);
         inputs.writeHeadUpdate(state.generator.next(asynchronous, pending));
         inputs.writeDiscriminators(
                 schedule.adversarialWeight(step),

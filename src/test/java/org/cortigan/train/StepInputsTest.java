@@ -16,6 +16,7 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.Leaf;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.op.Dropout;
 import org.junit.jupiter.api.Test;
 
 class StepInputsTest {
@@ -33,7 +34,7 @@ class StepInputsTest {
                 step("subj01", 0),
                 step("", 30),
                 step("subj01", 30, "loss.gan_weight=0"),
-                step("", 0, "model.discriminator.type=none"));
+                step("", 0, "model.discriminator.type=none", "model.generator.dropout=0.5"));
     }
 
     @Test
@@ -72,11 +73,18 @@ class StepInputsTest {
                 in.writeGenerator(1, 2, 3, 4);
                 in.writeHeadUpdate(5);
                 in.writeDiscriminators(6, 7, 8);
+                in.writeDropout(9, 10);
                 assertEquals(4, s.input("t.g").get(0));
                 assertEquals(step.hasOwnHead(), s.hasInput("t.head"));
                 if (step.hasOwnHead()) assertEquals(5, s.input("t.head").get(0));
                 assertEquals(step.adversarial(), s.hasInput("t.d"));
                 if (step.adversarial()) assertEquals(8, s.input("t.d").get(0));
+                assertEquals(step.hasDropout(), s.hasInput(Dropout.KEY));
+                if (step.hasDropout()) {
+                    long key = RandomKey.of(9, 10);
+                    assertEquals((int) key, s.input(Dropout.KEY).get(0));
+                    assertEquals((int) (key >> 32), s.input(Dropout.KEY).get(1));
+                }
             }
     }
 
