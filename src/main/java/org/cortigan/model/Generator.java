@@ -77,10 +77,14 @@ public record Generator(
         return backbone.features(w, images, subject, normalisation, new Features.Form(readout.spatial(), features));
     }
 
+    /** Whether a parameter belongs to a readout. */
+    public static boolean isReadout(Weights.Spec parameter) {
+        return parameter.name().startsWith(PREFIX + HEAD + ".");
+    }
+
     /** Whether a parameter belongs to one subject of several: to its head, or its vector in the backbone. */
     public static boolean isSubjectsOwn(Weights.Spec parameter) {
-        return parameter.name().startsWith(PREFIX + HEAD + ".")
-                || parameter.name().startsWith(PREFIX + SUBJECT + ".");
+        return isReadout(parameter) || parameter.name().startsWith(PREFIX + SUBJECT + ".");
     }
 
     /** Adds the input for photographs, u8 [batch, S, S, 3], to a graph. */

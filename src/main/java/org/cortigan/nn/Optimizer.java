@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -25,6 +26,7 @@ import org.cortigan.op.SpectralNorm;
  * @param beta2 decay of the second moment v
  * @param eps added to the denominator of the update
  * @param decay weight decay
+ * @param readoutDecay weight decay of a generator's readout
  * @param clip largest global gradient norm, 0 for no clipping
  * @param ema decay of the moving average of the parameters, 0 for no average
  * @param schedule course of the rate after the warm-up
@@ -38,6 +40,7 @@ public record Optimizer(
         double beta2,
         double eps,
         double decay,
+        double readoutDecay,
         double clip,
         double ema,
         Schedule schedule,
@@ -73,18 +76,29 @@ public record Optimizer(
         List<Double> b = s.numbers(betas, 2);
         for (double x : b)
             if (x < 0 || x >= 1) throw s.wrong(betas, x + " is out of range", "Give numbers from 0 to below 1");
+        double decay = s.number("weight_decay", 0);
         return new Optimizer(
                 s.choice("type", Kind.class) == Kind.ADAMW,
                 s.number(rate, 0),
                 b.get(0),
                 b.get(1),
                 s.number("eps", 1e-30),
-                s.number("weight_decay", 0),
+                decay,
+                readoutDecay(s, decay),
                 s.number("clip_norm", 0),
                 ema,
                 s.choice("schedule", Schedule.class),
                 s.number("warmup_epochs", 0),
                 s.number("final_rate", 0, 1));
+    }
+
+    private static double readoutDecay(Settings s, double others) {
+        String key = "readout_weight_decay";
+        double decay = s.number(key, -1);
+        if (decay == -1) return others;
+        if (decay < 0)
+            throw s.wrong(key, decay + " is negative", "Give a number of at least 0, or -1 for weight_decay");
+        return decay;
     }
 
     /**
@@ -113,13 +127,15 @@ public record Optimizer(
      * @param gradients for each network, gradients with respect to {@link Weights#differentiable()}
      * @param rateInput learning rate [1]
      * @param stepInput for a parameter, the number [1] of its next update, from 1 on
+     * @param isReadout whether a parameter has the readout's weight decay
      * @return global gradient norm [1] before clipping
      */
     public Value apply(
             List<Weights> networks,
             List<List<Value>> gradients,
             Value rateInput,
-            Function<Weights.Spec, Value> stepInput) {
+            Function<Weights.Spec, Value> stepInput,
+            Predicate<Weights.Spec> isReadout) {
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
@@ -131,7 +147,7 @@ public record Optimizer(
             for (Weights.Spec s : w.specs())
                 updates.computeIfAbsent(
                                 stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
-                        .add(w, s, gradient.next());
+                        .add(w, s, isReadout.test(s) ? readoutDecay : decay, gradient.next());
         updates.values().forEach(u -> u.apply(g));
         return norm;
     }
@@ -147,12 +163,12 @@ public record Optimizer(
             this.in = in;
         }
 
-        void add(Weights w, Weights.Spec s, List<Value> gradient) {
+        void add(Weights w, Weights.Spec s, double weightDecay, List<Value> gradient) {
             Graph g = w.graph();
             int[] dims = s.shape().dims();
             networks.add(w);
             specs.add(s);
-            slots.add(new Adam.Slot(s.decay() ? decay : 0, s.copy(), gradient.size() > 1));
+            slots.add(new Adam.Slot(s.decay() ? weightDecay : 0, s.copy(), gradient.size() > 1));
             in.add(w.current(s.name()));
             in.add(gradient.get(0));
             in.add(g.variable(M + s.name(), DType.F32, dims));

@@ -212,7 +212,7 @@ public final class StepGraph {
             Value rate = input(StepInput.DISCRIMINATOR_RATE, DType.F32, 1);
             output(
                     StepOutput.DISCRIMINATOR_NORM,
-                    settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update));
+                    settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update, spec -> false));
             if (discriminator().spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(networks);
         }
     }
@@ -236,7 +236,8 @@ public final class StepGraph {
                                     List.of(generator),
                                     List.of(gradients),
                                     rate,
-                                    spec -> Generator.isSubjectsOwn(spec) ? own : shared));
+                                    spec -> Generator.isSubjectsOwn(spec) ? own : shared,
+                                    Generator::isReadout));
             for (Weights.Spec state : generator.states()) updated(state.name(), generator.current(state.name()));
             updated("g", generator.current(generator.specs().get(0).name()));
             if (hasOwnHead()) updated("head", generator.current(firstOfHead().name()));
