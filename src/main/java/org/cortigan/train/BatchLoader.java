@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.exec.Device;
@@ -41,11 +42,24 @@ final class BatchLoader implements AutoCloseable {
      *
      * @param images indices of the photographs to train on
      * @param batch photographs per batch
-     * @param imageBytes bytes per photograph
+     * @param side side of the photographs, in pixels
      * @param resident whether the data are on the device, so that a batch consists of row indices only
      * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
+     * @param augmentation random changes of the photographs, other ones in every epoch; off if the data are resident
      */
-    record Batching(int[] images, int batch, int imageBytes, boolean resident, boolean shufflePairs, long seed) {
+    record Batching(
+            int[] images,
+            int batch,
+            int side,
+            boolean resident,
+            boolean shufflePairs,
+            Augmentation augmentation,
+            long seed) {
+        /** Bytes per photograph. */
+        int imageBytes() {
+            return 3 * side * side;
+        }
+
         /** Batches per epoch, without the last incomplete one. */
         long stepsPerEpoch() {
             return images.length / batch;
@@ -60,6 +74,9 @@ final class BatchLoader implements AutoCloseable {
     private final ArrayBlockingQueue<Batch> free = new ArrayBlockingQueue<>(AHEAD);
     private final ArrayBlockingQueue<Batch> full = new ArrayBlockingQueue<>(AHEAD);
     private final List<Batch> all = new ArrayList<>();
+    /** A photograph before its augmentation. */
+    private final byte[] photograph;
+
     private final Thread thread;
     private volatile @Nullable Throwable failure;
 
@@ -72,7 +89,8 @@ final class BatchLoader implements AutoCloseable {
     BatchLoader(Device device, TrainingData data, Batching batching, long first, long last) {
         this.data = data;
         this.batching = batching;
-        int imageBytes = batching.resident ? 0 : batching.imageBytes;
+        photograph = new byte[batching.augmentation.isOn() ? batching.imageBytes() : 0];
+        int imageBytes = batching.resident ? 0 : batching.imageBytes();
         int responseBytes = batching.resident ? 0 : 4 * (data.leftVertices() + data.rightVertices());
         try {
             for (int i = 0; i < AHEAD; i++) all.add(new Batch(device, batching.batch, imageBytes, responseBytes));
@@ -99,7 +117,7 @@ final class BatchLoader implements AutoCloseable {
                     partner = batching.shufflePairs ? Permutations.derangement(n, batching.seed + epoch) : null;
                 }
                 Batch b = free.take();
-                fill(b, order, (int) (step % perEpoch) * batching.batch, partner);
+                fill(b, order, epoch, (int) (step % perEpoch) * batching.batch, partner);
                 full.put(b);
             }
         } catch (InterruptedException e) {
@@ -115,7 +133,7 @@ final class BatchLoader implements AutoCloseable {
      * @param first position of the batch in {@code order}
      * @param partner for each photograph the one whose responses it gets; null for its own
      */
-    private void fill(Batch b, int[] order, int first, int @Nullable [] partner) {
+    private void fill(Batch b, int[] order, long epoch, int first, int @Nullable [] partner) {
         b.images.clear();
         b.responses.clear();
         for (int k = 0; k < batching.batch; k++) {
@@ -123,11 +141,22 @@ final class BatchLoader implements AutoCloseable {
             b.imageRows[k] = image;
             b.responseRows[k] = response;
             if (batching.resident) continue;
-            data.image(batching.images[image], b.images);
+            image(batching.images[image], epoch, b.images);
             data.responses(batching.images[response], b.responses);
         }
         b.images.flip();
         b.responses.flip();
+    }
+
+    /** Writes a photograph as an epoch sees it. */
+    private void image(int i, long epoch, ByteBuffer into) {
+        if (!batching.augmentation.isOn()) {
+            data.image(i, into);
+            return;
+        }
+        data.image(i, ByteBuffer.wrap(photograph));
+        SplittableRandom random = new SplittableRandom(RandomKey.of(RandomKey.of(batching.seed, epoch), i));
+        batching.augmentation.apply(photograph, batching.side, random, into);
     }
 
     /** Waits for the next batch. Return the batch with {@link #done}. */

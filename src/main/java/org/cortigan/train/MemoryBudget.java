@@ -31,10 +31,19 @@ final class MemoryBudget {
     /**
      * Whether to keep the training data in the device's memory.
      *
-     * @throws InputException if the recipe requires that on a device without memory of its own
+     * @throws InputException if the recipe requires that on a device without memory of its own, or together with
+     *     augmentation, which the host computes
      */
     boolean isDataResident() {
         TrainSettings.DataPlacement wanted = train.dataOnDevice();
+        if (train.augmentation().isOn()) {
+            if (wanted == TrainSettings.DataPlacement.YES)
+                throw train.wrong(
+                        "data_on_device",
+                        "yes does not go with train.augment: the host changes the photographs of every batch",
+                        "Use auto or no, or set the values of train.augment to 0");
+            return false;
+        }
         if (!device.runtime().hasOwnMemory()) {
             if (wanted == TrainSettings.DataPlacement.YES)
                 throw train.wrong("data_on_device", device.name() + " has no memory of its own", "Use auto or no");

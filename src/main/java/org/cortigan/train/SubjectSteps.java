@@ -49,9 +49,10 @@ final class SubjectSteps implements AutoCloseable {
         batching = new BatchLoader.Batching(
                 setup.split().training(),
                 train.batch(),
-                setup.settings().model().generator().imageBytes(),
+                setup.settings().model().generator().image(),
                 resident,
                 train.shufflePairs(),
+                train.augmentation(),
                 train.seed());
         graph = setup.step(train.batch(), resident);
         session = new Session(SubjectSetup.program(graph, train.recompute()), device, vars, arena);

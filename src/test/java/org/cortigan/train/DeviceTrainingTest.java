@@ -96,11 +96,24 @@ class DeviceTrainingTest {
     }
 
     @Test
+    void augmentedPhotographsComeFromTheHost() {
+        Recipe r = recipe("train.augment.shift=0.2", "model.generator.dropout=0.3", "loss.gan_weight=0");
+        SimDevice d = new SimDevice(false);
+        same(run(r.with("train.data_on_device=no"), d), run(r, d));
+        InputException e = assertThrows(InputException.class, () -> run(r.with("train.data_on_device=yes"), d));
+        assertTrue(
+                e.getMessage().contains("train.data_on_device")
+                        && e.getMessage().contains("train.augment"),
+                e.getMessage());
+    }
+
+    @Test
     void recomputationChangesNoBit() {
         Recipe r = recipe(
                 "model.discriminator.type=conv",
                 "model.discriminator.conv.channels=[3, 4]",
-                "model.discriminator.spectral_norm=none");
+                "model.discriminator.spectral_norm=none",
+                "model.generator.dropout=0.3");
         for (String p : new String[] {"train.precision=fp32", "train.precision=bf16"})
             for (Device d : new Device[] {CpuDevice.best(2), new SimDevice(false)})
                 if (p.endsWith("fp32") || d.supports(DType.BF16))
