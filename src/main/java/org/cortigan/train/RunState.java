@@ -93,6 +93,8 @@ final class RunState {
         }
     }
 
+    private static final String EPOCHS_SINCE_BEST = "epochs_since_best";
+
     private final long stepsPerEpoch;
     private final long seed;
     private final List<SubjectState> subjects;
@@ -101,6 +103,7 @@ final class RunState {
     private int skippedInEpoch;
     private int skippedInARow;
     private double best = Double.NEGATIVE_INFINITY;
+    private long epochsSinceBest;
 
     /** The state of a run before its first step. */
     RunState(long stepsPerEpoch, long seed, List<SubjectState> subjects) {
@@ -162,9 +165,18 @@ final class RunState {
      */
     boolean updateBest(double meanR) {
         boolean validated = !Double.isNaN(meanR);
-        if (validated && !(meanR > best)) return false;
+        if (validated && !(meanR > best)) {
+            epochsSinceBest++;
+            return false;
+        }
         best = validated ? meanR : Double.NEGATIVE_INFINITY;
+        epochsSinceBest = 0;
         return true;
+    }
+
+    /** Epochs whose validation was not better than the best before them, since the best one. */
+    long epochsSinceBest() {
+        return epochsSinceBest;
     }
 
     /** The state as metadata of a checkpoint. */
@@ -178,6 +190,7 @@ final class RunState {
         json.put("skipped", skippedInEpoch);
         json.put("skipped_in_a_row", skippedInARow);
         json.put("best", Double.toString(best));
+        if (epochsSinceBest > 0) json.put(EPOCHS_SINCE_BEST, epochsSinceBest);
         json.put("subjects", subjects.stream().map(SubjectState::toMap).toList());
         return json;
     }
@@ -198,6 +211,7 @@ final class RunState {
         s.skippedInEpoch = (int) json.whole("skipped");
         s.skippedInARow = (int) json.whole("skipped_in_a_row");
         s.best = Double.parseDouble(json.text("best"));
+        s.epochsSinceBest = json.values().containsKey(EPOCHS_SINCE_BEST) ? json.whole(EPOCHS_SINCE_BEST) : 0;
         return s;
     }
 

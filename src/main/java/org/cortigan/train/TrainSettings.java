@@ -12,6 +12,7 @@ import org.cortigan.exec.Precision;
  * @param source the section, for messages that name its keys
  * @param batch photographs per step
  * @param checkpointSteps steps between checkpoints within an epoch; 0 for none
+ * @param patience epochs without a better validation after which the run ends; 0 for none
  * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
  * @param init file of a pre-trained ViT, or "" for random weights
  */
@@ -21,6 +22,7 @@ record TrainSettings(
         int batch,
         long seed,
         int checkpointSteps,
+        int patience,
         boolean shufflePairs,
         Augmentation augmentation,
         Precision precision,
@@ -49,6 +51,7 @@ record TrainSettings(
                 train.integer("batch", 1),
                 train.whole("seed"),
                 train.integer("checkpoint_steps", 0),
+                train.integer("patience", 0),
                 train.flag("shuffle_pairs"),
                 Augmentation.of(train.section("augment")),
                 train.choice("precision", Precision.class),

@@ -35,6 +35,7 @@ public final class Trainer implements AutoCloseable {
     private final TrainSettings train;
     private final Device device;
     private final @Nullable Path folder;
+    private final Consumer<String> log;
     private final Variables vars;
     private final Subjects subjects;
     private final SubjectOrder order;
@@ -64,7 +65,7 @@ public final class Trainer implements AutoCloseable {
      *
      * @param sets data by subject name; a single subject has the name ""
      * @param folder folder of the checkpoints; null for no checkpoints
-     * @param log receives messages about the data, for example regions that are left out
+     * @param log receives messages for the user, for example about regions that are left out
      * @throws InputException if recipe, data and device do not fit together
      */
     public Trainer(
@@ -75,6 +76,7 @@ public final class Trainer implements AutoCloseable {
             Consumer<String> log) {
         this.recipe = recipe;
         this.folder = folder;
+        this.log = log;
         train = TrainSettings.of(recipe);
         this.device = train.withPrecision(device);
         StepSettings settings =
@@ -88,6 +90,7 @@ public final class Trainer implements AutoCloseable {
                         Objects.requireNonNull(sets.get(s.name()), "no data of the subject"),
                         log))
                 .toList();
+        requireValidationToStopEarly(setups);
         MemoryBudget budget = new MemoryBudget(this.device, setups, train);
         boolean resident = budget.isDataResident();
         budget.check(resident);
@@ -111,6 +114,15 @@ public final class Trainer implements AutoCloseable {
             close();
             throw e;
         }
+    }
+
+    private void requireValidationToStopEarly(List<SubjectSetup> setups) {
+        boolean validates = setups.stream().allMatch(s -> s.split().validation().length > 0);
+        if (train.patience() > 0 && !validates)
+            throw train.wrong(
+                    "patience",
+                    train.patience() + " needs validation images, and train.validation holds out none",
+                    "Set train.validation above 0, or train.patience to 0");
     }
 
     private static List<ModelConfig.Subject> subjects(Map<String, ? extends TrainingData> sets) {
@@ -203,8 +215,13 @@ public final class Trainer implements AutoCloseable {
         stopRequested = true;
     }
 
+    /** Whether the run ends before its last epoch, because validation has not improved for the recipe's patience. */
+    public boolean endsEarly() {
+        return train.patience() > 0 && state.epochsSinceBest() >= train.patience() && step() < steps();
+    }
+
     /**
-     * Trains until the last epoch ends or a stop is requested.
+     * Trains until the last epoch ends, validation stops improving, or a stop is requested.
      *
      * @return whether the run is complete
      * @throws InputException if gradients stay infinite or NaN
@@ -221,15 +238,23 @@ public final class Trainer implements AutoCloseable {
         } finally {
             subjects.end();
         }
-        boolean complete = step() >= steps();
+        if (endsEarly()) log.accept(earlyEnd());
+        boolean complete = step() >= steps() || endsEarly();
         if (stopRequested && !complete && step() % stepsPerEpoch() != 0) save("last.safetensors");
         return complete;
+    }
+
+    private String earlyEnd() {
+        long epoch = step() / stepsPerEpoch();
+        return "the run is complete after epoch " + epoch + " of " + train.epochs()
+                + ": validation mean r has not improved" + " since epoch " + (epoch - state.epochsSinceBest())
+                + " (train.patience: " + train.patience() + ")";
     }
 
     private void loop() {
         boolean asynchronous = device.runtime().isAsynchronous();
         long epochBegin = System.nanoTime(), firstStep = step();
-        while (step() < steps() && !stopRequested) {
+        while (step() < steps() && !endsEarly() && !stopRequested) {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));
             run(subject, asynchronous);
             boolean epochEnds = step() % stepsPerEpoch() == 0;

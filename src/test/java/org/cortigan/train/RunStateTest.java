@@ -76,7 +76,10 @@ class RunStateTest {
         RunState s = fresh(4, 3, 2, 99);
         assertTrue(s.updateBest(0.2));
         assertFalse(s.updateBest(0.2));
+        assertEquals(1, s.epochsSinceBest());
+        assertEquals(1, read(Json.compact(s.toMap())).epochsSinceBest());
         assertTrue(s.updateBest(0.3));
+        assertEquals(0, s.epochsSinceBest());
         assertTrue(s.updateBest(Double.NaN));
     }
 }

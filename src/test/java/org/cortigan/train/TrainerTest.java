@@ -14,12 +14,16 @@ import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Region;
@@ -30,17 +34,23 @@ import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.Backbone;
 import org.cortigan.model.DiscriminatorNetwork;
+import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.ReadoutHead;
+import org.cortigan.op.Adam;
 import org.cortigan.plan.PlanReport;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainerTest {
     private static final CpuDevice CPU = CpuDevice.best(2);
@@ -271,6 +281,88 @@ class TrainerTest {
     }
 
     @Test
+    void dropoutAndAugmentationResumeBitForBit(@TempDir Path folder) {
+        Recipe r = recipe(
+                "model.generator.dropout=0.4",
+                "train.augment.shift=0.1",
+                "train.augment.contrast=0.2",
+                "train.augment.brightness=0.1");
+        Map<String, float[]> want = stateAfterRun(r);
+        for (int stopAt : new int[] {3, 7, 13, 99})
+            try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
+                t.addListener(Listeners.stopAt(t, stopAt));
+                t.run();
+                if (stopAt == 99) same(want, state(t));
+            }
+        for (String off : List.of("model.generator.dropout=0", "train.augment.shift=0"))
+            assertFalse(
+                    Arrays.equals(
+                            want.get("generator.head.weight"),
+                            stateAfterRun(r.with(off)).get("generator.head.weight")),
+                    off + " changes the run");
+    }
+
+    @Test
+    void aRunWithoutProgressEndsEarlyAndStaysComplete(@TempDir Path folder) {
+        // A learning rate of 0 never improves on the first epoch.
+        Recipe r = recipe("train.epochs=20", "train.patience=3", "optimizer.learning_rate=0");
+        List<String> said = new ArrayList<>();
+        List<EpochResult> epochs = new ArrayList<>();
+        for (int part = 0; part < 3; part++)
+            try (Trainer t = new Trainer(r, Map.of("", TOY), CPU, folder, said::add)) {
+                if (part > 0) t.resume(RunFolder.last(folder));
+                t.addListener(Listeners.onEpoch(epochs::add));
+                if (part == 0) t.addListener(Listeners.stopAt(t, 2 * t.stepsPerEpoch() + 1));
+                assertEquals(part > 0, t.run());
+                assertEquals(part > 0, t.endsEarly());
+                if (part > 0) assertEquals(4 * t.stepsPerEpoch(), t.step());
+            }
+        assertEquals(4, epochs.size());
+        assertEquals(
+                "the run is complete after epoch 4 of 20: validation mean r has not improved since epoch 1"
+                        + " (train.patience: 3)",
+                said.get(0));
+        try (Trainer t = new Trainer(r.with("train.patience", 5), TOY, CPU, null)) {
+            t.resume(RunFolder.last(folder));
+            assertTrue(t.run());
+            assertEquals(6 * t.stepsPerEpoch(), t.step(), "more patience goes on");
+        }
+    }
+
+    @Test
+    void aPatientRunEqualsARunToTheEnd() {
+        same(stateAfterRun(recipe()), stateAfterRun(recipe("train.patience=4")));
+    }
+
+    @Test
+    void theReadoutHasAWeightDecayOfItsOwn() {
+        for (String[] decay : new String[][] {{"-1", "0.05"}, {"0.3", "0.3"}, {"0", "0.0"}}) {
+            Recipe r = recipe("optimizer.readout_weight_decay=" + decay[0]);
+            StepSettings settings = StepSettings.of(r, List.of(CHALLENGE_SUBJECT), Precision.FP32);
+            StepGraph step = new StepGraph(settings, CHALLENGE_SUBJECT, regions(r), 2, 0);
+            Map<String, Set<Double>> used = new TreeMap<>();
+            for (Node n : step.graph().nodes())
+                if (n.op() instanceof Adam adam)
+                    for (int k = 0; k < adam.slots().size(); k++) {
+                        Leaf p = (Leaf)
+                                n.input(adam.storage(adam.output(k))).node().op();
+                        used.computeIfAbsent(group(p.id()), g -> new TreeSet<>())
+                                .add(adam.slots().get(k).decay());
+                    }
+            double own = Double.parseDouble(decay[1]);
+            assertEquals(new TreeSet<>(List.of(0.0, own)), used.get("readout"), decay[0]);
+            assertEquals(Set.of(0.0, 0.05), used.get("backbone"), decay[0]);
+            assertEquals(Set.of(0.0, 0.05), used.get("discriminators"), decay[0]);
+        }
+    }
+
+    private static String group(String parameter) {
+        if (!parameter.startsWith(Generator.PREFIX)) return "discriminators";
+        return parameter.startsWith(Generator.PREFIX + "head.") ? "readout" : "backbone";
+    }
+
+    @Test
     void aCheckpointOfAnotherModelIsRefusedAndNothingChanges(@TempDir Path dir) {
         try (Trainer t = new Trainer(recipe("train.epochs=1"), TOY, CPU, dir)) {
             t.run();
@@ -280,7 +372,8 @@ class TrainerTest {
             {"train.batch=4"},
             {"model.discriminator.mlp.hidden=[8, 5]"},
             {"train.seed=7"},
-            {"optimizer.ema=0.5"}
+            {"optimizer.ema=0.5"},
+            {"model.generator.dropout=0.1"}
         })
             try (Trainer t = new Trainer(recipe(other), TOY, CPU, null)) {
                 Map<String, float[]> before = state(t);
@@ -318,10 +411,11 @@ class TrainerTest {
         }
     }
 
-    @Test
-    void aLoadedModelPredictsWhatTheTrainerValidated(@TempDir Path dir) {
+    @ParameterizedTest
+    @ValueSource(doubles = {0, 0.999})
+    void aLoadedModelPredictsWhatTheTrainerValidated(double ema, @TempDir Path dir) {
         double[] validated = new double[1];
-        try (Trainer t = new Trainer(recipe(), TOY, CPU, dir)) {
+        try (Trainer t = new Trainer(recipe("optimizer.ema=" + ema), TOY, CPU, dir)) {
             t.addListener(Listeners.onEpoch(e -> {
                 validated[0] = e.validationMeanR();
             }));
@@ -496,6 +590,10 @@ class TrainerTest {
             {"optimizer.betas=[0.9]", "optimizer.betas", "Give 2"},
             {"optimizer.betas=[0.9, 1]", "optimizer.betas", "below 1"},
             {"loss.pixel_weight=-1", "loss.pixel_weight", "at least 0"},
+            {"optimizer.readout_weight_decay=-0.5", "optimizer.readout_weight_decay", "-1 for weight_decay"},
+            {"model.generator.dropout=1", "model.generator.dropout", "from 0.0 to 0.99"},
+            {"train.augment.shift=2", "train.augment.shift", "from 0.0 to 0.5"},
+            {"train.augment.flip=1", "train.augment.flip", "is unknown"},
             {"train.precision=fp16", "train.precision", "fp32, tf32, bf16, fp8"},
             {"train.precision=fp8", "train.precision", "needs an NVIDIA GPU of architecture 8.9 or newer"},
             {"train.precision=tf32", "train.precision", "needs an NVIDIA GPU, the device is cpu"},
@@ -506,6 +604,11 @@ class TrainerTest {
                     assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
             assertTrue(e.getMessage().contains(b[1]) && e.getMessage().contains(b[2]), e.getMessage());
         }
+        Recipe blind = recipe("train.patience=2", "train.validation=0");
+        InputException e = assertThrows(InputException.class, () -> new Trainer(blind, TOY, CPU, null).close());
+        assertTrue(
+                e.getMessage().contains("train.patience") && e.getMessage().contains("train.validation"),
+                e.getMessage());
     }
 
     private static final ModelConfig.Subject CHALLENGE_SUBJECT = new ModelConfig.Subject("", 19004, 20544);
