@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory-bound: the 32-bit multiplications are the most expensive of about 17 instructions for a vector.
+// A vector takes about 20 instructions, of which the three 32-bit multiplications are the most expensive.
+// Versions: only this one. On one core of an AMD EPYC with AVX2, beside leaky ReLU: 128 x 4800 in the cache 0.18 ms in
+// f32 and 0.42 in bf16 (0.09 and 0.25); 128 x 39548 from memory 3.1 and 3.8 ms (3.1 and 2.2).
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"

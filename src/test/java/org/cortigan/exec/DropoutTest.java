@@ -101,6 +101,22 @@ class DropoutTest {
         }
     }
 
+    /** The numbers are of an independent implementation; a run must resume with the masks that it began with. */
+    @Test
+    void masksStayTheSameFromVersionToVersion() {
+        assertEquals(0x5055347ee27c8936L, bits("one", 0.5));
+        assertEquals(0xfbe59c163cefdbf7L, bits("two", 0.3));
+    }
+
+    private static long bits(String site, double rate) {
+        try (Masks m = new Masks(CPU, DType.F32, Long.SIZE, rate)) {
+            boolean[] kept = m.run(7).kept(site);
+            long bits = 0;
+            for (int i = 0; i < Long.SIZE; i++) if (kept[i]) bits |= 1L << i;
+            return bits;
+        }
+    }
+
     @Test
     void keptElementsAreScaledAndTheGradientHasTheSameMask() {
         try (Masks m = new Masks(CPU, DType.F32, 1003, 0.2)) {

@@ -449,7 +449,7 @@ class TrainerTest {
         Map<String, Toy> sets = new LinkedHashMap<>();
         sets.put("subj01", TOY);
         sets.put("subj06", new Toy(40, 5, 8, 16));
-        Recipe r = recipe("train.epochs=20", "optimizer.ema=0.9");
+        Recipe r = recipe("train.epochs=20", "optimizer.ema=0.9", "model.generator.dropout=0.1");
         double[][] validated = new double[1][];
         Map<String, float[]> want;
         try (Trainer t = new Trainer(r, sets, CPU, dir.resolve("whole"), s -> {})) {
