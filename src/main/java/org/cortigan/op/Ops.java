@@ -205,6 +205,16 @@ public final class Ops {
     }
 
     /**
+     * The energy of quadrature pairs, sqrt(even^2 + odd^2), divided by {@code sigma} plus the mean energy of the pairs
+     * at the same place: x [..., 2 C], the C even responses first, to [..., C].
+     *
+     * @param sigma 0 for energies without division
+     */
+    public static Value energy(Value x, double sigma) {
+        return x.graph().apply(new Energy(sigma), x).output(0);
+    }
+
+    /**
      * Inverted dropout of x: sets each element to 0 with probability {@code rate}, and divides the others by 1 - rate.
      * The graph then has the input {@link Dropout#KEY}, which must change with every step.
      *
