@@ -22,6 +22,7 @@ module org.cortigan {
     exports org.cortigan.eval;
     exports org.cortigan.exec;
     exports org.cortigan.experiment;
+    exports org.cortigan.features;
     exports org.cortigan.graph;
     exports org.cortigan.io;
     exports org.cortigan.model;

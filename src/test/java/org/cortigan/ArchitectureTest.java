@@ -49,6 +49,7 @@ class ArchitectureTest {
             Rule.of("op", "graph"),
             Rule.of("grad", "op", "graph"),
             Rule.of("plan", "op", "graph"),
+            Rule.of("features"),
             Rule.of("jni"),
             Rule.of("io", "graph"),
             Rule.of("config", "io"),
