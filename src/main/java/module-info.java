@@ -30,6 +30,7 @@ module org.cortigan {
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;
+    exports org.cortigan.ridge;
     exports org.cortigan.simulate;
     exports org.cortigan.train;
 
