@@ -11,12 +11,12 @@ import java.util.stream.IntStream;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
-import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.exec.Device;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
+import org.cortigan.ridge.RidgeOptions;
 import org.cortigan.simulate.SimulatedDataset;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
@@ -113,7 +113,7 @@ public record QuickstartExperiment(
                 ImageFeatures.pixels(training, size, PIXELS),
                 ImageFeatures.pixels(test, size, PIXELS),
                 training,
-                RidgeBaseline.Options.defaults(),
+                RidgeOptions.defaults().withComponents(100),
                 NoiseCeiling.Unit.FRACTION);
     }
 

@@ -4,9 +4,9 @@ package org.cortigan.experiment;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
-import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
 import org.cortigan.model.Predictor;
+import org.cortigan.ridge.RidgeOptions;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.TrainingData;
@@ -16,7 +16,7 @@ import org.cortigan.train.TrainingData;
  *
  * @param components principal components, at least 1
  * @param unit of the subject's noise ceilings
- * @see RidgeBaseline
+ * @see org.cortigan.ridge.Ridge
  */
 public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCeiling.Unit unit) {
     /** Side of the averaged images; their pixels are the features. */
@@ -65,7 +65,7 @@ public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCei
                 training,
                 test,
                 subject,
-                RidgeBaseline.Options.defaults().withComponents(components),
+                RidgeOptions.defaults().withComponents(components),
                 unit);
     }
 }

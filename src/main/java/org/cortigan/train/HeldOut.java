@@ -2,16 +2,19 @@
 package org.cortigan.train;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
-import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.eval.RowSource;
+import org.cortigan.ridge.Ridge;
+import org.cortigan.ridge.RidgeOptions;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -80,14 +83,14 @@ public final class HeldOut extends CachedSubject {
      * @param test features of the test images
      * @param data responses to the training images
      * @param unit unit of the subject's noise ceilings, if it has any
-     * @see RidgeBaseline
+     * @see Ridge
      */
     public Evaluation ridge(
             String label,
             RowSource training,
             RowSource test,
             TrainingData data,
-            RidgeBaseline.Options o,
+            RidgeOptions o,
             NoiseCeiling.Unit unit) {
         return ridge(label, training, test, data, this, subject, o, unit);
     }
@@ -100,44 +103,35 @@ public final class HeldOut extends CachedSubject {
             TrainingData data,
             TrainingData testData,
             AlgonautsSubject subject,
-            RidgeBaseline.Options o,
+            RidgeOptions o,
             NoiseCeiling.Unit unit) {
-        int v = subject.vertices();
-        ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
-        RidgeBaseline fit = RidgeBaseline.fit(
-                training,
-                new RowSource() {
-                    @Override
-                    public int rows() {
-                        return data.count();
-                    }
-
-                    @Override
-                    public int columns() {
-                        return v;
-                    }
-
-                    @Override
-                    public void read(int first, int count, float[] into) {
-                        for (int i = 0; i < count; i++) {
-                            row.clear();
-                            data.responses(first + i, row);
-                            row.flip();
-                            row.asFloatBuffer().get(into, i * v, v);
-                        }
-                    }
-                },
-                o);
-        PearsonAccumulator acc = new PearsonAccumulator(v);
-        float[] x = new float[test.columns()], y = new float[v];
-        for (int i = 0; i < testData.count(); i++) {
-            test.read(i, 1, x);
-            row.clear();
-            testData.responses(i, row);
-            row.flip();
-            row.asFloatBuffer().get(y);
-            acc.add(fit.predict(x, 1), y, 1);
-        }
+        Ridge fit = Ridge.fit(training, responses(data, subject.vertices()), o);
+        PearsonAccumulator acc = fit.correlate(List.of(test), responses(testData, subject.vertices()));
         return summary(label, acc, subject, unit);
+    }
+
+    /** The responses to all photographs of a split. */
+    private static RowSource responses(TrainingData data, int vertices) {
+        return new RowSource() {
+            @Override
+            public int rows() {
+                return data.count();
+            }
+
+            @Override
+            public int columns() {
+                return vertices;
+            }
+
+            @Override
+            public void read(int first, int count, float[] into) {
+                ByteBuffer row = ByteBuffer.allocate(4 * vertices).order(ByteOrder.LITTLE_ENDIAN);
+                for (int i = 0; i < count; i++) {
+                    data.responses(first + i, row.clear());
+                    row.flip();
+                    row.asFloatBuffer().get(into, i * vertices, vertices);
+                }
+            }
+        };
     }
 }
