@@ -6,12 +6,11 @@
  */
 module org.cortigan {
     requires com.fasterxml.jackson.core;
-    requires ejml.core;
-    requires ejml.ddense;
     requires info.picocli;
     requires java.desktop;
     requires java.xml;
     requires org.bytedeco.javacpp;
+    requires org.bytedeco.openblas;
     requires static org.bytedeco.cuda;
     requires static transitive org.jspecify;
     requires org.snakeyaml.engine;

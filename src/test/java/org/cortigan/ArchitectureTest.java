@@ -60,11 +60,11 @@ class ArchitectureTest {
             Rule.of("nn", "config", "op", "graph"),
             Rule.of("model", "nn", "exec", "cortex", "config", "io", "plan", "op", "graph"),
             Rule.of("eval", "cortex", "io"),
-            Rule.of("ridge", "eval", "io"),
+            Rule.of("ridge", "eval", "jni"),
             Rule.of("prof", "exec", "io", "op", "graph"),
             Rule.of(
-                    "train", "ridge", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad", "op",
-                    "graph"),
+                    "train", "ridge", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad",
+                    "op", "graph"),
             Rule.of(
                     "experiment",
                     "train",
@@ -84,7 +84,6 @@ class ArchitectureTest {
                     "experiment",
                     "train",
                     "prof",
-                    "ridge",
                     "eval",
                     "model",
                     "exec",
@@ -100,7 +99,8 @@ class ArchitectureTest {
      */
     private static final Map<String, List<String>> LIBRARIES = Map.of(
             "org.bytedeco.cuda", List.of("cuda"),
-            "org.bytedeco", List.of("jni", "cuda"),
+            "org.bytedeco.openblas", List.of("ridge"),
+            "org.bytedeco", List.of("jni", "cuda", "ridge"),
             "picocli", List.of("cli"));
 
     /**

@@ -46,7 +46,10 @@ public final class BandWeights {
         return Arrays.stream(weights).map(w -> w / sum).toArray();
     }
 
-    /** The logarithm of a gamma variate of shape at most 1: Marsaglia and Tsang (2000) with shape + 1, times U^(1/shape). */
+    /**
+     * The logarithm of a gamma variate of shape at most 1: Marsaglia and Tsang (2000) with shape + 1, times
+     * U^(1/shape).
+     */
     private static double logGamma(double shape, Random random) {
         double d = shape + 1 - 1.0 / 3;
         double c = 1 / Math.sqrt(9 * d);

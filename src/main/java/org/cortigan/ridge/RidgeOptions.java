@@ -46,7 +46,8 @@ public record RidgeOptions(
      * @param folds number of folds for {@link Selection#K_FOLD}, at least 2; else 0
      * @param seed seed that assigns images to folds at random; null for contiguous folds
      */
-    public record Validation(Selection selection, int folds, @Nullable Long seed) {
+    public record Validation(
+            Selection selection, int folds, @Nullable Long seed) {
         public Validation {
             if (selection == Selection.K_FOLD ? folds < 2 : folds != 0) {
                 throw new IllegalArgumentException(folds + " folds do not suit " + selection);
@@ -125,8 +126,7 @@ public record RidgeOptions(
 
     /** These options with absolute penalties. */
     public RidgeOptions withLambdas(double... l) {
-        return new RidgeOptions(
-                l, validation, criterion, sharing, groupOfVertex, standardise, components, bandWeights);
+        return new RidgeOptions(l, validation, criterion, sharing, groupOfVertex, standardise, components, bandWeights);
     }
 
     /** These options with another cross-validation. */
