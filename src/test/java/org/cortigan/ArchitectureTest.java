@@ -63,8 +63,20 @@ class ArchitectureTest {
             Rule.of("ridge", "eval", "jni"),
             Rule.of("prof", "exec", "io", "op", "graph"),
             Rule.of(
-                    "train", "ridge", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad",
-                    "op", "graph"),
+                    "train",
+                    "eval",
+                    "model",
+                    "nn",
+                    "exec",
+                    "cortex",
+                    "config",
+                    "io",
+                    "jni",
+                    "features",
+                    "plan",
+                    "grad",
+                    "op",
+                    "graph"),
             Rule.of(
                     "experiment",
                     "train",
@@ -78,12 +90,14 @@ class ArchitectureTest {
                     "config",
                     "io",
                     "jni",
+                    "features",
                     "graph"),
             Rule.of(
                     "cli",
                     "experiment",
                     "train",
                     "prof",
+                    "ridge",
                     "eval",
                     "model",
                     "exec",
@@ -91,7 +105,8 @@ class ArchitectureTest {
                     "cortex",
                     "config",
                     "io",
-                    "jni"));
+                    "jni",
+                    "features"));
 
     /**
      * Libraries that only some packages may use: the beginning of the library's package names, and the packages that

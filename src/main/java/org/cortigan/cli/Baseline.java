@@ -27,7 +27,8 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "baseline",
-        description = "Evaluates the field's yardstick: ridge regression of all vertices on features of the photographs.",
+        description =
+                "Evaluates the field's yardstick: ridge regression of all vertices on features of the photographs.",
         mixinStandardHelpOptions = true)
 final class Baseline implements Callable<Integer> {
     private static final double MAX_VALIDATION = 0.9;
@@ -92,7 +93,9 @@ final class Baseline implements Callable<Integer> {
         penalty.check(features.isAuto());
         if (!(validation > 0 && validation <= MAX_VALIDATION))
             throw new InputException(
-                    "--validation " + validation, "is not above 0 and at most " + MAX_VALIDATION, "Give for example 0.1");
+                    "--validation " + validation,
+                    "is not above 0 and at most " + MAX_VALIDATION,
+                    "Give for example 0.1");
         try (AlgonautsSubject subject = subjectOptions.open();
                 FeatureOptions.Opened sources =
                         features.open(subject, subjectOptions.data().cache(), output)) {
@@ -109,8 +112,10 @@ final class Baseline implements Callable<Integer> {
 
     private RidgeSplit split(AlgonautsSubject subject) {
         if (split == ModelEvaluator.Split.TEST) return RidgeSplit.test(subject, subjectOptions.heldOut(heldOut));
-        ImageSplit parts = ImageSplit.of(seed, validation, subject.trainingImages().size());
-        for (Path run : features.runs()) checkHeldOut(run, parts, subject.trainingImages().size());
+        ImageSplit parts =
+                ImageSplit.of(seed, validation, subject.trainingImages().size());
+        for (Path run : features.runs())
+            checkHeldOut(run, parts, subject.trainingImages().size());
         return RidgeSplit.validation(subject, parts);
     }
 
@@ -129,7 +134,9 @@ final class Baseline implements Callable<Integer> {
         RidgeSearch search = new RidgeSearch(images, output::note);
         FeatureSource gabor = sources.gabor();
         RidgeSettings chosen = search.choose(penalty.settings(List.of(gabor)), gabor, sources.pixels());
-        ridge.put("candidates", search.candidates().stream().map(RidgeSearch.Candidate::json).toList());
+        ridge.put(
+                "candidates",
+                search.candidates().stream().map(RidgeSearch.Candidate::json).toList());
         return chosen;
     }
 

@@ -70,8 +70,9 @@ final class FeatureOptions {
             names = "--gabor-response",
             defaultValue = "AMPLITUDE",
             paramLabel = "WHAT",
-            description = "amplitude sqrt(even^2 + odd^2), energy even^2 + odd^2, log of the energy, or linear: even and"
-                    + " odd responses (default ${DEFAULT-VALUE}).")
+            description =
+                    "amplitude sqrt(even^2 + odd^2), energy even^2 + odd^2, log of the energy, or linear: even and"
+                            + " odd responses (default ${DEFAULT-VALUE}).")
     private GaborPyramid.Response gaborResponse;
 
     /** Whether the settings are to be chosen. */
@@ -100,7 +101,9 @@ final class FeatureOptions {
                     "Give one test file for each npy file, in the same order");
         if (recipe != null && names.stream().noneMatch(FeatureOptions::isWeights))
             throw new InputException(
-                    "--recipe " + recipe, "needs a ViT's safetensors file in --features", "Name it, or leave --recipe out");
+                    "--recipe " + recipe,
+                    "needs a ViT's safetensors file in --features",
+                    "Name it, or leave --recipe out");
         names.forEach(FeatureOptions::checkName);
     }
 

@@ -23,9 +23,7 @@ final class PenaltyOptions {
     @Spec(Spec.Target.MIXEE)
     private CommandSpec command;
 
-    @Option(
-            names = "--banded",
-            description = "Banded ridge: a penalty for each set of features in --features.")
+    @Option(names = "--banded", description = "Banded ridge: a penalty for each set of features in --features.")
     private boolean banded;
 
     @Option(

@@ -100,14 +100,6 @@ final class Table implements Callable<Integer> {
 
     private ComparisonOptions options() {
         return new ComparisonOptions(
-                dataOptions.data(),
-                out,
-                recipes,
-                assignments,
-                seeds,
-                subjects,
-                ablation,
-                pairs,
-                ceiling.unit());
+                dataOptions.data(), out, recipes, assignments, seeds, subjects, ablation, pairs, ceiling.unit());
     }
 }

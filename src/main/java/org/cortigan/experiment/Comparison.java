@@ -85,8 +85,7 @@ public final class Comparison {
             r.checkRecipe();
             r.readResult();
         }
-        for (int number : options.subjects())
-            plan.baselines(number).forEach(ComparisonRun::readResult);
+        for (int number : options.subjects()) plan.baselines(number).forEach(ComparisonRun::readResult);
     }
 
     private boolean runBaselines(Map<Integer, AlgonautsSubject> subjects) {

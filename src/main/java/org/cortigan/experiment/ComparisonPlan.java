@@ -27,8 +27,8 @@ final class ComparisonPlan {
     private final List<Pair> pairs = new ArrayList<>();
     private final List<ComparisonRun> runs = new ArrayList<>();
     /**
-     * By subject: for each baseline one run on the test split, or one per seed on the validation split, which depends on
-     * the seed.
+     * By subject: for each baseline one run on the test split, or one per seed on the validation split, which depends
+     * on the seed.
      */
     private final Map<Integer, List<ComparisonRun>> baselines = new TreeMap<>();
 
@@ -70,8 +70,8 @@ final class ComparisonPlan {
         List<Long> seeds = options.data().hasHeldOut(subject) ? options.seeds().subList(0, 1) : options.seeds();
         return BASELINES.stream()
                 .flatMap(name -> seeds.stream()
-                        .map(seed -> new ComparisonRun(
-                                name, first.with("train.seed", seed), subject, seed, options.out())))
+                        .map(seed ->
+                                new ComparisonRun(name, first.with("train.seed", seed), subject, seed, options.out())))
                 .toList();
     }
 

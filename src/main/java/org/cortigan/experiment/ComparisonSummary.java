@@ -30,7 +30,8 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
         if (!options.assignments().isEmpty()) lines.add("in every recipe: " + String.join(", ", options.assignments()));
         lines.add("test: responses that no training read, predicted by each run's best checkpoint; validation: the"
                 + " training images that a run holds out, predicted by its last checkpoint");
-        lines.add(ComparisonPlan.STRONGEST + ": the best of Gabor features, pixels and both in bands; one lambda, one for"
+        lines.add(ComparisonPlan.STRONGEST
+                + ": the best of Gabor features, pixels and both in bands; one lambda, one for"
                 + " each ROI or each vertex; with or without principal components; chosen by " + RidgeSearch.FOLDS
                 + " folds of the training images");
         lines.add("time per epoch: training alone, median over epochs, on the device of each run (environment.json)");
@@ -63,7 +64,8 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
     private ComparisonTable.Row baselineRow(String name, int subject) {
         List<ComparisonRun> runs = plan.baselines(name, subject);
         List<ComparisonRun> finished = finished(runs);
-        String chosen = finished.stream().map(r -> r.text("settings")).distinct().collect(Collectors.joining("; "));
+        String chosen =
+                finished.stream().map(r -> r.text("settings")).distinct().collect(Collectors.joining("; "));
         ComparisonTable.Setup setup = new ComparisonTable.Setup(
                 chosen.isEmpty() ? "ridge" : "ridge: " + chosen, null, "squared error + L2", null, null, "none");
         boolean dependsOnSeed = !options.data().hasHeldOut(subject);

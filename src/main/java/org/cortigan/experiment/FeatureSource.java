@@ -89,8 +89,7 @@ public final class FeatureSource {
 
     /** The standard Gabor wavelet pyramid: 4,800 features. */
     public static FeatureSource gabor(Photographs photographs) {
-        return gabor(
-                photographs, new GaborPyramid(GaborPyramid.STANDARD_SIDE, GaborPyramid.Response.AMPLITUDE));
+        return gabor(photographs, new GaborPyramid(GaborPyramid.STANDARD_SIDE, GaborPyramid.Response.AMPLITUDE));
     }
 
     /** A Gabor wavelet pyramid. */

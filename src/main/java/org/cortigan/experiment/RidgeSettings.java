@@ -56,13 +56,14 @@ public record RidgeSettings(
         features = List.copyOf(features);
         if (banded && features.size() < 2)
             throw new InputException(
-                    "--banded", "there is only one set of features", "Join several with --features A,B, or leave it out");
+                    "--banded",
+                    "there is only one set of features",
+                    "Join several with --features A,B, or leave it out");
     }
 
     /** The standard: all features scaled, none dropped, one lambda by generalised cross-validation. */
     public static RidgeSettings standard(FeatureSource... features) {
-        return new RidgeSettings(
-                List.of(features), false, Lambda.SHARED, RidgeOptions.Validation.gcv(), null, true, 0);
+        return new RidgeSettings(List.of(features), false, Lambda.SHARED, RidgeOptions.Validation.gcv(), null, true, 0);
     }
 
     /** These settings on other features. */

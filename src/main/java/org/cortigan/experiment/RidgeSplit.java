@@ -20,8 +20,7 @@ public final class RidgeSplit {
     private final RowSource responses;
     private final RowSource heldOut;
 
-    private RidgeSplit(
-            AlgonautsSubject subject, @Nullable ImageSplit split, RowSource responses, RowSource heldOut) {
+    private RidgeSplit(AlgonautsSubject subject, @Nullable ImageSplit split, RowSource responses, RowSource heldOut) {
         this.subject = subject;
         this.split = split;
         this.responses = responses;

@@ -41,9 +41,7 @@ public record GaborBank(double frequency, int orientations, double width) {
                     + width + ": not in (0, 0.5], at least 1 and in (0, 8]");
     }
 
-    /**
-     * The bank of the standard pyramid: 1/4 cycle a pixel, 8 orientations, sigma 0.45 wavelengths; 13 x 13 pixels.
-     */
+    /** The bank of the standard pyramid: 1/4 cycle a pixel, 8 orientations, sigma 0.45 wavelengths; 13 x 13 pixels. */
     public static GaborBank standard() {
         return new GaborBank(0.25, 8, 0.45);
     }

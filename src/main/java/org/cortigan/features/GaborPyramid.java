@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.features;
 
-import java.util.Arrays;
-
 /**
  * Features of a Gabor wavelet pyramid, the field's model of early visual cortex (Kay et al. 2008; St-Yves and Naselaris
  * 2018). The luminance of a photograph is filtered by {@link GaborBank#standard()} at full size and after one, two and

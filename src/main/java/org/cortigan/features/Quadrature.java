@@ -59,7 +59,9 @@ final class Quadrature {
         return f;
     }
 
-    /** Mean of a cosine under a one-dimensional envelope. The sines' means are 0, so the mean of a product is simple. */
+    /**
+     * Mean of a cosine under a one-dimensional envelope. The sines' means are 0, so the mean of a product is simple.
+     */
     private double mean(double[] g, double wave) {
         double sum = 0, all = 0;
         for (int t = 0; t < taps; t++) {
@@ -114,8 +116,8 @@ final class Quadrature {
     }
 
     /**
-     * out[i] = sum over t of filter[t] * in[i + t * step]. Rows run into each other: the last 2 * radius values of a row
-     * mean nothing, and nobody reads them.
+     * out[i] = sum over t of filter[t] * in[i + t * step]. Rows run into each other: the last 2 * radius values of a
+     * row mean nothing, and nobody reads them.
      */
     private static float[] correlate(float[] in, float[] filter, int step, int outputs) {
         float[] out = new float[outputs];
@@ -123,7 +125,8 @@ final class Quadrature {
         for (; t + 3 < filter.length; t += 4) {
             float a = filter[t], b = filter[t + 1], c = filter[t + 2], d = filter[t + 3];
             int i1 = t * step, i2 = i1 + step, i3 = i2 + step, i4 = i3 + step;
-            for (int i = 0; i < outputs; i++) out[i] += a * in[i + i1] + b * in[i + i2] + c * in[i + i3] + d * in[i + i4];
+            for (int i = 0; i < outputs; i++)
+                out[i] += a * in[i + i1] + b * in[i + i2] + c * in[i + i3] + d * in[i + i4];
         }
         for (; t < filter.length; t++) {
             float a = filter[t];

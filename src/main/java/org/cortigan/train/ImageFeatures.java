@@ -4,9 +4,9 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.util.stream.IntStream;
 import org.cortigan.cortex.ImageCache;
-import org.cortigan.eval.PixelFeatures;
 import org.cortigan.eval.RowSource;
 import org.cortigan.features.GaborPyramid;
+import org.cortigan.features.PixelFeatures;
 import org.cortigan.model.Predictor;
 
 /** Computes features of photographs for ridge regression, in memory: f32 [photographs, features]. */
@@ -23,8 +23,10 @@ public final class ImageFeatures {
     /** Pixels, averaged to {@code small} x {@code small}. */
     public static RowSource pixels(ImageCache photographs, int small) {
         int size = photographs.size();
-        return each(photographs, PixelFeatures.length(small), (rgb, out, at) ->
-                PixelFeatures.compute(rgb, 0, size, size, small, out, at));
+        return each(
+                photographs,
+                PixelFeatures.length(small),
+                (rgb, out, at) -> PixelFeatures.compute(rgb, 0, size, size, small, out, at));
     }
 
     /** Features of a Gabor wavelet pyramid, whose side must be that of the photographs. */

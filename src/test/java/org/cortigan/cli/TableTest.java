@@ -127,7 +127,8 @@ class TableTest {
         assertTrue(md.contains("seed 0: failed: ") && md.contains("| with minus with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
         assertTrue(md.contains(String.format(Locale.ROOT, "| with minus plain | 1 | 2 | %+.4f |", difference)), md);
-        // one line each for the head; with, its twin without GAN, plain; large and its twin; two ridges; three differences
+        // one line each for the head; with, its twin without GAN, plain; large and its twin; two ridges; three
+        // differences
         assertEquals(1 + 3 + 2 + 2 + 3, csv.lines().count(), csv);
         assertTrue(html.contains("prefers-color-scheme") && html.contains("<svg") && !html.contains("http"), html);
 

@@ -36,8 +36,7 @@ class ComparisonPlanTest {
     @Test
     void seedsAreTheOuterLoopAndARecipeIsFollowedByItsVariantWithoutGan() {
         ComparisonPlan plan = new ComparisonPlan(options(
-                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"),
-                List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny")));
+                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"), List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny")));
         List<String> names = new ArrayList<>();
         for (ComparisonRun r : plan.runs()) names.add(r.label());
         assertEquals("vanilla-gan-tiny-subj02-seed3", names.get(0));
@@ -68,7 +67,9 @@ class ComparisonPlanTest {
         assertEquals("validation", row.evaluatedOn());
         assertEquals(
                 List.of("strongest ridge", "ridge on pixels"),
-                table.rows().subList(2, 4).stream().map(ComparisonTable.Row::name).toList());
+                table.rows().subList(2, 4).stream()
+                        .map(ComparisonTable.Row::name)
+                        .toList());
         assertEquals("ridge", table.rows().get(2).setup().model());
         assertEquals(0, table.differences().get(0).meanR().length);
     }

@@ -21,8 +21,8 @@ class GaborPyramidTest {
     private static final int SIDE = 32;
 
     /**
-     * A response is a sum of 13 products of sums of 13 products with weights of absolute sum 2 at most: an error of
-     * 2 * 26 * 2^-24, in each of the two filters of an amplitude.
+     * A response is a sum of 13 products of sums of 13 products with weights of absolute sum 2 at most: an error of 2 *
+     * 26 * 2^-24, in each of the two filters of an amplitude.
      */
     private static final double AMPLITUDE = 2 * 26 * 0x1p-24 * Math.sqrt(2);
 
@@ -70,8 +70,10 @@ class GaborPyramidTest {
     void aGratingRespondsAtItsScaleAndOrientation() {
         GaborPyramid pyramid = new GaborPyramid(64, Response.AMPLITUDE);
         byte[] rgb = new byte[3 * 64 * 64];
-        for (int i = 0; i < rgb.length; i++) // 1/8 cycle a pixel down the columns: scale 1, orientation 4 of 8
-            rgb[i] = (byte) Math.round(127.5 + 100 * Math.cos(2 * Math.PI / 8 * (i / (3 * 64))));
+        for (int i = 0; i < rgb.length; i++) { // 1/8 cycle a pixel down the columns: scale 1, orientation 4 of 8
+            int row = i / (3 * 64);
+            rgb[i] = (byte) Math.round(127.5 + 100 * Math.cos(2 * Math.PI / 8 * row));
+        }
         float[] f = new float[4800];
         pyramid.compute(rgb, f, 0);
         int best = 0;
