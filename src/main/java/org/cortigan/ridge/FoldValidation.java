@@ -38,13 +38,17 @@ final class FoldValidation implements CrossValidation {
             double[] row = table[l];
             try (ErrorOperator operator = new ErrorOperator(basis, lambdas[l], folds)) {
                 block.forEachTile((tile, n) -> {
-                    double[] y = inOrder(block.standardised(tile, n), n);
+                    double[] y = needsResponses() ? inOrder(block.standardised(tile, n), n) : new double[0];
                     float[] errors = operator.errors(rotation.tiles()[tile], y, n);
                     double[] scores = criterion == Criterion.CORRELATION ? correlation(y, errors, n) : r2(errors, n);
                     System.arraycopy(scores, 0, row, tile * Blas.TILE, n);
                 });
             }
         }
+    }
+
+    private boolean needsResponses() {
+        return !basis.complete() || criterion == Criterion.CORRELATION;
     }
 
     /** The rows of y [N, n], fold by fold. */
@@ -71,18 +75,13 @@ final class FoldValidation implements CrossValidation {
         return scores;
     }
 
-    /** The mean of the folds' r; for leave-one-out that of all images. */
+    /** The mean of the folds' r. */
     private double[] correlation(double[] y, float[] errors, int n) {
-        boolean leaveOneOut = folds.count() == images();
         double[] scores = new double[n];
-        int groups = leaveOneOut ? 1 : folds.count();
-        for (int g = 0; g < groups; g++) {
-            int from = leaveOneOut ? 0 : folds.first(g), to = leaveOneOut ? images() : folds.first(g + 1);
-            // An image's own fold has no other, so its response relative to the mean of the others is larger.
-            double relative = leaveOneOut ? images() / (images() - 1.0) : 1;
-            double[] r = Correlation.of(y, errors, relative, from, to, n);
+        for (int fold = 0; fold < folds.count(); fold++) {
+            double[] r = Correlation.of(y, errors, folds.first(fold), folds.first(fold + 1), n);
             for (int i = 0; i < n; i++) {
-                scores[i] += r[i] / groups;
+                scores[i] += r[i] / folds.count();
             }
         }
         return scores;

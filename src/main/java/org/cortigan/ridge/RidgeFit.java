@@ -10,6 +10,11 @@ import org.jspecify.annotations.Nullable;
 
 /** One fit: chooses penalties and a weighting of the bands, then computes the weights of what was chosen. */
 final class RidgeFit implements AutoCloseable {
+    /** Default penalties, as multiples of the mean of the kernel's positive eigenvalues. */
+    private static final double SMALLEST = 1e-3;
+
+    private static final int STEPS = 25, STEPS_A_DECADE = 3;
+
     private final GramMatrices grams;
     private final Responses responses;
     private final List<double[]> weightings;
@@ -60,8 +65,8 @@ final class RidgeFit implements AutoCloseable {
         double[] absolute = options.lambdas();
         return absolute != null
                 ? absolute
-                : IntStream.range(0, 25)
-                        .mapToDouble(i -> e.meanEigenvalue() * Math.pow(10, -3 + i / 3.0))
+                : IntStream.range(0, STEPS)
+                        .mapToDouble(i -> e.meanEigenvalue() * SMALLEST * Math.pow(10, (double) i / STEPS_A_DECADE))
                         .toArray();
     }
 
