@@ -85,6 +85,19 @@ final class Responses {
                     }));
         }
 
+        /** The number of the first tile among all tiles. */
+        int firstTile() {
+            return firstTile;
+        }
+
+        int tiles() {
+            return (vertices.length + Blas.TILE - 1) / Blas.TILE;
+        }
+
+        int vertices() {
+            return vertices.length;
+        }
+
         /** Work on a tile, given its number among all tiles and the number of its vertices. */
         @FunctionalInterface
         interface TileBody {

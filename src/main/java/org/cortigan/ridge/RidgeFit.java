@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.cortigan.ridge.RidgeOptions.Criterion;
+import org.cortigan.ridge.RidgeOptions.Sharing;
 import org.jspecify.annotations.Nullable;
 
 /** One fit: chooses penalties and a weighting of the bands, then computes the weights of what was chosen. */
@@ -74,10 +75,22 @@ final class RidgeFit implements AutoCloseable {
         RidgeOptions.Validation v = options.validation();
         return switch (v.selection()) {
             case GCV -> new GeneralisedCrossValidation(e, lambdas);
-            case LOO -> new FoldValidation(e, lambdas, Folds.leaveOneOut(e.images()), options.criterion());
-            case K_FOLD ->
-                new FoldValidation(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()), options.criterion());
+            case LOO -> overFolds(e, lambdas, Folds.leaveOneOut(e.images()));
+            case K_FOLD -> overFolds(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()));
         };
+    }
+
+    private CrossValidation overFolds(Eigenbasis e, double[] lambdas, Folds folds) {
+        boolean sumsSuffice = options.sharing() == Sharing.SHARED && options.criterion() != Criterion.CORRELATION;
+        return sumsSuffice && e.complete()
+                ? new SharedFoldValidation(e, lambdas, folds, this::weight)
+                : new FoldValidation(e, lambdas, folds, options.criterion());
+    }
+
+    /** Weight of a vertex's standardised squared errors in the criterion. */
+    private double weight(int vertex) {
+        double deviation = responses.deviation()[vertex];
+        return options.criterion() == Criterion.MSE ? deviation * deviation : Math.signum(deviation);
     }
 
     /** Turns the scores [V] of standardised responses into the criterion; a constant vertex has 0. */
