@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.ridge;
 
+import static org.bytedeco.openblas.global.openblas.CblasLeft;
+import static org.bytedeco.openblas.global.openblas.CblasLower;
 import static org.bytedeco.openblas.global.openblas.CblasNoTrans;
 import static org.bytedeco.openblas.global.openblas.CblasRowMajor;
 import static org.bytedeco.openblas.global.openblas.CblasTrans;
@@ -134,6 +136,12 @@ final class Blas {
     /** In parallel: x x' of the given columns of x; only the lower triangle of the result is complete. */
     static Matrix gramOfRows(Matrix x, int firstColumn, int columns) {
         Matrix gram = Matrix.doubles(x.rows(), x.rows());
+        addGramOfRows(x, firstColumn, columns, gram);
+        return gram;
+    }
+
+    /** In parallel: adds x x' of the given columns of x to the lower triangle of a matrix. */
+    static void addGramOfRows(Matrix x, int firstColumn, int columns, Matrix gram) {
         lowerTiles(
                 x.rows(),
                 (i, m, j, n) -> multiply(
@@ -142,9 +150,31 @@ final class Blas {
                         columns,
                         Block.of(x, i, firstColumn),
                         Block.transposed(x, j, firstColumn),
-                        0,
+                        1,
                         Block.of(gram, i, j)));
-        return gram;
+    }
+
+    /** In parallel: a b for a symmetric a [m, m], of which the lower triangle is read, and b [m, n]. */
+    static Matrix symmetricProduct(Matrix a, Matrix b) {
+        Matrix c = Matrix.doubles(b.rows(), b.columns());
+        Parallel.tiles(
+                b.columns(),
+                TILE,
+                (from, to) -> openblas.cblas_dsymm(
+                        CblasRowMajor,
+                        CblasLeft,
+                        CblasLower,
+                        b.rows(),
+                        to - from,
+                        1,
+                        a.doublesAt(0, 0),
+                        a.columns(),
+                        b.doublesAt(0, from),
+                        b.columns(),
+                        0,
+                        c.doublesAt(0, from),
+                        c.columns()));
+        return c;
     }
 
     /** In parallel: x' x; only the lower triangle of the result is complete. */

@@ -10,20 +10,20 @@ final class Correlation {
      * are constant.
      *
      * @param y responses [rows, n]
-     * @param errors [rows, n]; the predictions are factor * y - errors
+     * @param errors [rows, n], responses minus predictions
      */
-    static double[] of(double[] y, float[] errors, double factor, int from, int to, int n) {
+    static double[] of(double[] y, float[] errors, int from, int to, int n) {
         double[] meanY = new double[n], meanP = new double[n];
         for (int at = from * n; at < to * n; at += n) {
             for (int i = 0; i < n; i++) {
                 meanY[i] += y[at + i] / (to - from);
-                meanP[i] += (factor * y[at + i] - errors[at + i]) / (to - from);
+                meanP[i] += (y[at + i] - errors[at + i]) / (to - from);
             }
         }
         double[] yy = new double[n], pp = new double[n], yp = new double[n];
         for (int at = from * n; at < to * n; at += n) {
             for (int i = 0; i < n; i++) {
-                double a = y[at + i] - meanY[i], p = factor * y[at + i] - errors[at + i] - meanP[i];
+                double a = y[at + i] - meanY[i], p = y[at + i] - errors[at + i] - meanP[i];
                 yy[i] += a * a;
                 pp[i] += p * p;
                 yp[i] += a * p;

@@ -6,39 +6,40 @@ import org.cortigan.eval.Parallel;
 import org.cortigan.ridge.Blas.Block;
 
 /**
- * Maps rotated responses to the errors of all held-out images for one penalty; see {@link FoldValidation}. Images are
- * in the order of the folds.
+ * Maps rotated responses to the errors of all held-out images for one penalty, without fitting any fold. A ridge
+ * regression on the images outside fold v has the errors (I - H_vv)^-1 e_v, where e are the residuals of the fit on all
+ * images and H is its hat matrix with the intercept. In an eigenbasis U [R, N], with the shares s = lambda / (d + lambda)
+ * of the residual, e = U' s U y if the basis is complete, else e = y - U' (1 - s) U y. Images are in the order of the
+ * folds.
  */
 final class ErrorOperator implements AutoCloseable {
     private final Folds folds;
     private final boolean complete;
-    private final Matrix ofRotated; // [R, N], floats
-    private final float[][] ofResponses; // (I - H_vv)^-1 of each fold
+    private final Matrix ofRotated; // [R, N]; the errors are its transpose times the rotated responses
+    private final double[][] ofResponses; // (I - H_vv)^-1 of each fold; plus these times y if the basis is incomplete
 
     ErrorOperator(Eigenbasis basis, double lambda, Folds folds) {
         this.folds = folds;
         complete = basis.complete();
-        ofRotated = Matrix.floats(basis.components(), basis.images());
-        ofResponses = new float[folds.count()][];
+        ofRotated = Matrix.doubles(basis.components(), basis.images());
+        ofResponses = new double[folds.count()][];
         double[] shares = basis.residualShares(lambda);
         // I - H is U' s U - 1/N in a complete basis, else I - U' (1 - s) U - 1/N.
         double[] factors = complete
                 ? shares
                 : Arrays.stream(shares).map(share -> share - 1).toArray();
-        try (Matrix u = Matrix.doubles(basis.components(), basis.images());
-                Matrix scaled = Matrix.doubles(basis.components(), basis.images())) {
+        try (Matrix u = Matrix.doubles(basis.components(), basis.images())) {
             Parallel.tiles(basis.components(), 1, (j, end) -> {
                 double[] vector = basis.vectors().getDoubles(j, 1);
-                double[] sorted =
-                        Arrays.stream(folds.order()).mapToDouble(i -> vector[i]).toArray();
+                double[] sorted = Arrays.stream(folds.order()).mapToDouble(i -> vector[i]).toArray();
                 u.put(j, sorted, sorted.length);
                 Arrays.setAll(sorted, i -> factors[j] * sorted[i]);
-                scaled.put(j, sorted, sorted.length);
+                ofRotated.put(j, sorted, sorted.length);
             });
             if (folds.count() == folds.images()) {
-                leaveOneOut(u, scaled);
+                leaveOneOut(u);
             } else {
-                Parallel.tiles(folds.count(), 1, (fold, end) -> leaveOut(fold, u, scaled));
+                Parallel.tiles(folds.count(), 1, (fold, end) -> leaveOut(fold, u));
             }
         } catch (RuntimeException e) {
             ofRotated.close();
@@ -46,38 +47,35 @@ final class ErrorOperator implements AutoCloseable {
         }
     }
 
-    /** Identity minus hat matrix has this on the diagonal besides what the eigenbasis contributes. */
+    /** What I - H has on its diagonal besides the eigenbasis' part. */
     private double diagonal() {
         return complete ? 0 : 1;
     }
 
     /** The folds have one image each, so that (I - H_vv)^-1 is a number. */
-    private void leaveOneOut(Matrix u, Matrix scaled) {
+    private void leaveOneOut(Matrix u) {
         int n = folds.images();
         double[] left = new double[n];
         Arrays.fill(left, diagonal() - 1.0 / n);
         for (int j = 0; j < u.rows(); j++) {
-            double[] a = u.getDoubles(j, 1), b = scaled.getDoubles(j, 1);
+            double[] a = u.getDoubles(j, 1), b = ofRotated.getDoubles(j, 1);
             for (int i = 0; i < n; i++) {
                 left[i] += a[i] * b[i];
             }
         }
-        Arrays.setAll(ofResponses, i -> new float[] {(float) (1 / left[i])});
+        Arrays.setAll(ofResponses, i -> new double[] {1 / left[i]});
         Parallel.tiles(u.rows(), 1, (j, end) -> {
-            double[] row = scaled.getDoubles(j, 1);
-            float[] single = new float[n];
-            for (int i = 0; i < n; i++) {
-                single[i] = (float) (row[i] / left[i]);
-            }
-            ofRotated.put(j, single, n);
+            double[] row = ofRotated.getDoubles(j, 1);
+            Arrays.setAll(row, i -> row[i] / left[i]);
+            ofRotated.put(j, row, n);
         });
     }
 
-    private void leaveOut(int fold, Matrix u, Matrix scaled) {
+    private void leaveOut(int fold, Matrix u) {
         int at = folds.first(fold), m = folds.size(fold), r = u.rows();
         try (Matrix left = Matrix.doubles(m, m);
                 Matrix product = Matrix.doubles(r, m)) {
-            Blas.multiply(m, m, r, Block.transposed(u, 0, at), Block.of(scaled, 0, at), 0, Block.of(left));
+            Blas.multiply(m, m, r, Block.transposed(u, 0, at), Block.of(ofRotated, 0, at), 0, Block.of(left));
             double[] values = left.getDoubles(0, m);
             for (int i = 0; i < m; i++) {
                 values[i * m + i] += diagonal();
@@ -87,65 +85,22 @@ final class ErrorOperator implements AutoCloseable {
             }
             left.put(0, values, values.length);
             Blas.invert(left);
-            Blas.multiply(r, m, m, Block.of(scaled, 0, at), Block.of(left), 0, Block.of(product));
-            ofResponses[fold] = floats(left.getDoubles(0, m));
+            Blas.multiply(r, m, m, Block.of(ofRotated, 0, at), Block.of(left), 0, Block.of(product));
+            ofResponses[fold] = left.getDoubles(0, m);
             for (int j = 0; j < r; j++) {
-                ofRotated.put(j, at, floats(product.getDoubles(j, 1)));
+                ofRotated.put(j, at, product.getDoubles(j, 1));
             }
         }
     }
 
-    private static float[] floats(double[] x) {
-        float[] single = new float[x.length];
-        for (int i = 0; i < x.length; i++) {
-            single[i] = (float) x[i];
-        }
-        return single;
+    /** The operator on rotated responses [R, N]. */
+    Matrix ofRotated() {
+        return ofRotated;
     }
 
-    /**
-     * The errors [N, n] of n vertices.
-     *
-     * @param rotated [R, n]
-     * @param y responses [N, n] in the order of the folds
-     */
-    float[] errors(float[] rotated, double[] y, int n) {
-        try (Matrix b = Matrix.floats(ofRotated.rows(), n);
-                Matrix errors = Matrix.floats(folds.images(), n)) {
-            b.put(0, rotated, rotated.length);
-            if (!complete) {
-                ofResponses(floats(y), n, errors);
-            }
-            Blas.multiply(
-                    folds.images(),
-                    n,
-                    ofRotated.rows(),
-                    Block.transposed(ofRotated, 0, 0),
-                    Block.of(b),
-                    complete ? 0 : 1,
-                    Block.of(errors));
-            return errors.getFloats(0, folds.images());
-        }
-    }
-
-    private void ofResponses(float[] y, int n, Matrix into) {
-        for (int fold = 0; fold < folds.count(); fold++) {
-            int first = folds.first(fold), m = folds.size(fold);
-            float[] own = Arrays.copyOfRange(y, first * n, (first + m) * n);
-            if (m == 1) {
-                for (int i = 0; i < n; i++) {
-                    own[i] *= ofResponses[fold][0];
-                }
-                into.put(first, own, n);
-            } else {
-                try (Matrix left = Matrix.floats(m, m);
-                        Matrix responses = Matrix.floats(m, n)) {
-                    left.put(0, ofResponses[fold], m * m);
-                    responses.put(0, own, m * n);
-                    Blas.multiply(m, n, m, Block.of(left), Block.of(responses), 0, Block.of(into, first, 0));
-                }
-            }
-        }
+    /** The operator on the responses of a fold, for an incomplete basis. */
+    double[] ofResponses(int fold) {
+        return ofResponses[fold];
     }
 
     @Override

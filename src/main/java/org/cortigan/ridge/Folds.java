@@ -52,6 +52,11 @@ record Folds(int[] order, int count) {
         return first(fold + 1) - first(fold);
     }
 
+    /** Weight of each of a fold's images in the mean of the folds' means. */
+    double weight(int fold) {
+        return 1.0 / count / size(fold);
+    }
+
     /** The images of a fold. */
     int[] images(int fold) {
         return Arrays.copyOfRange(order, first(fold), first(fold + 1));

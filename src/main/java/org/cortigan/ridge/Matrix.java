@@ -72,8 +72,8 @@ final class Matrix implements AutoCloseable {
     }
 
     /** Copies values to a part of a row. */
-    void put(int row, int column, float[] values) {
-        floatsAt(row, column).put(values, 0, values.length);
+    void put(int row, int column, double[] values) {
+        doublesAt(row, column).put(values, 0, values.length);
     }
 
     /** The values of consecutive rows of doubles. */

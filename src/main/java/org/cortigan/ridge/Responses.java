@@ -14,11 +14,18 @@ final class Responses {
     private static final int BLOCK_VALUES = 1 << 27;
 
     private final RowSource source;
+    private final int blockValues;
     private final double[] mean; // [V], known for vertices that have been read
     private final double[] deviation; // [V], 0 for a constant vertex
 
     Responses(RowSource source) {
+        this(source, BLOCK_VALUES);
+    }
+
+    /** @param blockValues most values in a block, unless a tile has more */
+    Responses(RowSource source, int blockValues) {
         this.source = source;
+        this.blockValues = blockValues;
         mean = new double[source.columns()];
         deviation = new double[source.columns()];
     }
@@ -50,7 +57,7 @@ final class Responses {
      * last.
      */
     void forEachBlock(int[] vertices, Body body) {
-        int most = Math.max(1, BLOCK_VALUES / images() / Blas.TILE) * Blas.TILE;
+        int most = Math.max(1, blockValues / images() / Blas.TILE) * Blas.TILE;
         for (int first = 0; first < vertices.length; first += most) {
             int[] own = Arrays.copyOfRange(vertices, first, Math.min(vertices.length, first + most));
             body.accept(new Block(own, first / Blas.TILE));
@@ -76,6 +83,19 @@ final class Responses {
                             values[to++] = y[from + v];
                         }
                     }));
+        }
+
+        /** The number of the first tile among all tiles. */
+        int firstTile() {
+            return firstTile;
+        }
+
+        int tiles() {
+            return (vertices.length + Blas.TILE - 1) / Blas.TILE;
+        }
+
+        int vertices() {
+            return vertices.length;
         }
 
         /** Work on a tile, given its number among all tiles and the number of its vertices. */

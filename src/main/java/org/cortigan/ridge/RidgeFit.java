@@ -6,10 +6,16 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.cortigan.ridge.RidgeOptions.Criterion;
+import org.cortigan.ridge.RidgeOptions.Sharing;
 import org.jspecify.annotations.Nullable;
 
 /** One fit: chooses penalties and a weighting of the bands, then computes the weights of what was chosen. */
 final class RidgeFit implements AutoCloseable {
+    /** Default penalties, as multiples of the mean of the kernel's positive eigenvalues. */
+    private static final double SMALLEST = 1e-3;
+
+    private static final int STEPS = 25, STEPS_A_DECADE = 3;
+
     private final GramMatrices grams;
     private final Responses responses;
     private final List<double[]> weightings;
@@ -60,8 +66,8 @@ final class RidgeFit implements AutoCloseable {
         double[] absolute = options.lambdas();
         return absolute != null
                 ? absolute
-                : IntStream.range(0, 25)
-                        .mapToDouble(i -> e.meanEigenvalue() * Math.pow(10, -3 + i / 3.0))
+                : IntStream.range(0, STEPS)
+                        .mapToDouble(i -> e.meanEigenvalue() * SMALLEST * Math.pow(10, (double) i / STEPS_A_DECADE))
                         .toArray();
     }
 
@@ -69,10 +75,22 @@ final class RidgeFit implements AutoCloseable {
         RidgeOptions.Validation v = options.validation();
         return switch (v.selection()) {
             case GCV -> new GeneralisedCrossValidation(e, lambdas);
-            case LOO -> new FoldValidation(e, lambdas, Folds.leaveOneOut(e.images()), options.criterion());
-            case K_FOLD ->
-                new FoldValidation(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()), options.criterion());
+            case LOO -> overFolds(e, lambdas, Folds.leaveOneOut(e.images()));
+            case K_FOLD -> overFolds(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()));
         };
+    }
+
+    private CrossValidation overFolds(Eigenbasis e, double[] lambdas, Folds folds) {
+        boolean sumsSuffice = options.sharing() == Sharing.SHARED && options.criterion() != Criterion.CORRELATION;
+        return sumsSuffice && e.complete()
+                ? new SharedFoldValidation(e, lambdas, folds, this::weight)
+                : new FoldValidation(e, lambdas, folds, options.criterion());
+    }
+
+    /** Weight of a vertex's standardised squared errors in the criterion. */
+    private double weight(int vertex) {
+        double deviation = responses.deviation()[vertex];
+        return options.criterion() == Criterion.MSE ? deviation * deviation : Math.signum(deviation);
     }
 
     /** Turns the scores [V] of standardised responses into the criterion; a constant vertex has 0. */

@@ -83,9 +83,8 @@ public record RidgeOptions(
         /** The negative mean squared error, the criterion of scikit-learn's RidgeCV and himalaya. */
         MSE,
         /**
-         * Pearson's r between responses and predictions, not for generalised cross-validation. For k folds it is the
-         * mean of the folds' r, for leave-one-out the r of all images, where a prediction is taken relative to the mean
-         * of the images that it was fitted on.
+         * Pearson's r between responses and predictions, the mean of the folds' r; for k folds alone. Leave-one-out's
+         * predictions come from as many models as images, whose small differences pull r below 0.
          */
         CORRELATION
     }
@@ -105,9 +104,9 @@ public record RidgeOptions(
                         "lambdas must be finite and above 0, not " + Arrays.toString(lambdas));
             }
         }
-        if (criterion == Criterion.CORRELATION && validation.selection == Selection.GCV) {
+        if (criterion == Criterion.CORRELATION && validation.selection != Selection.K_FOLD) {
             throw new IllegalArgumentException(
-                    "generalised cross-validation has no predictions to correlate: use leave-one-out or k folds");
+                    "correlation is a criterion for k folds alone, not for " + validation.selection);
         }
         if ((sharing == Sharing.GROUP) != (groupOfVertex != null)) {
             throw new IllegalArgumentException("groupOfVertex is needed for groups, and only for them");

@@ -78,6 +78,7 @@ class GoldenRidgeTest {
             compare(t, shape + ".raw", Ridge.fit(x, y, o.withStandardise(false)), test);
             compare(t, shape + ".pca", Ridge.fit(x, y, vertex.withComponents(10)), test);
             compare(t, shape + ".folds", Ridge.fit(x, y, folds), test);
+            compare(t, shape + ".pca_folds", Ridge.fit(x, y, folds.withComponents(10)), test);
             compare(t, shape + ".groups", Ridge.fit(x, y, o.withGroups(ints(t, "groups"))), test);
         }
     }

@@ -226,6 +226,20 @@ class RidgeTest {
         assertEquals(loo, d.fit(DEFAULTS).score(), 0.02); // generalised cross-validation approximates it
     }
 
+    /** A shared penalty needs only sums over vertices; one group computes the errors of each vertex. */
+    @Test
+    void sumsOverVerticesEqualTheErrorsOfEach() {
+        Data d = Data.of(30, 50, 700, 1, 14);
+        for (Validation v : List.of(Validation.loo(), Validation.folds(4), Validation.shuffledFolds(4, 3))) {
+            for (Criterion c : List.of(Criterion.MSE, Criterion.R2)) {
+                RidgeOptions o = DEFAULTS.withValidation(v).withCriterion(c);
+                Ridge shared = d.fit(o), group = d.fit(o.withGroups(new int[700]));
+                assertEquals(group.score(), shared.score(), TOLERANCE);
+                assertArrayEquals(group.lambdas(), shared.lambdas());
+            }
+        }
+    }
+
     /** The formula for all folds at once against a fit on each fold. */
     @Test
     void theScoreOfFoldsEqualsExplicitRefits() {
