@@ -6,12 +6,11 @@
  */
 module org.cortigan {
     requires com.fasterxml.jackson.core;
-    requires ejml.core;
-    requires ejml.ddense;
     requires info.picocli;
     requires java.desktop;
     requires java.xml;
     requires org.bytedeco.javacpp;
+    requires org.bytedeco.openblas;
     requires static org.bytedeco.cuda;
     requires static transitive org.jspecify;
     requires org.snakeyaml.engine;
@@ -22,6 +21,7 @@ module org.cortigan {
     exports org.cortigan.eval;
     exports org.cortigan.exec;
     exports org.cortigan.experiment;
+    exports org.cortigan.features;
     exports org.cortigan.graph;
     exports org.cortigan.io;
     exports org.cortigan.model;
@@ -29,6 +29,7 @@ module org.cortigan {
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;
+    exports org.cortigan.ridge;
     exports org.cortigan.simulate;
     exports org.cortigan.train;
 

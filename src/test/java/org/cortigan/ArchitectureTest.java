@@ -49,6 +49,7 @@ class ArchitectureTest {
             Rule.of("op", "graph"),
             Rule.of("grad", "op", "graph"),
             Rule.of("plan", "op", "graph"),
+            Rule.of("features"),
             Rule.of("jni"),
             Rule.of("io", "graph"),
             Rule.of("config", "io"),
@@ -59,13 +60,27 @@ class ArchitectureTest {
             Rule.of("nn", "config", "op", "graph"),
             Rule.of("model", "nn", "exec", "cortex", "config", "io", "plan", "op", "graph"),
             Rule.of("eval", "cortex", "io"),
+            Rule.of("ridge", "eval", "jni"),
             Rule.of("prof", "exec", "io", "op", "graph"),
             Rule.of(
-                    "train", "eval", "model", "nn", "exec", "cortex", "config", "io", "jni", "plan", "grad", "op",
+                    "train",
+                    "eval",
+                    "model",
+                    "nn",
+                    "exec",
+                    "cortex",
+                    "config",
+                    "io",
+                    "jni",
+                    "features",
+                    "plan",
+                    "grad",
+                    "op",
                     "graph"),
             Rule.of(
                     "experiment",
                     "train",
+                    "ridge",
                     "eval",
                     "model",
                     "nn",
@@ -75,12 +90,14 @@ class ArchitectureTest {
                     "config",
                     "io",
                     "jni",
+                    "features",
                     "graph"),
             Rule.of(
                     "cli",
                     "experiment",
                     "train",
                     "prof",
+                    "ridge",
                     "eval",
                     "model",
                     "exec",
@@ -88,7 +105,8 @@ class ArchitectureTest {
                     "cortex",
                     "config",
                     "io",
-                    "jni"));
+                    "jni",
+                    "features"));
 
     /**
      * Libraries that only some packages may use: the beginning of the library's package names, and the packages that
@@ -96,7 +114,8 @@ class ArchitectureTest {
      */
     private static final Map<String, List<String>> LIBRARIES = Map.of(
             "org.bytedeco.cuda", List.of("cuda"),
-            "org.bytedeco", List.of("jni", "cuda"),
+            "org.bytedeco.openblas", List.of("ridge"),
+            "org.bytedeco", List.of("jni", "cuda", "ridge"),
             "picocli", List.of("cli"));
 
     /**

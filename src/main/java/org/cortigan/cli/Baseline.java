@@ -2,21 +2,24 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
-import org.cortigan.exec.Device;
-import org.cortigan.experiment.Checkpoints;
-import org.cortigan.experiment.FeatureModel;
+import org.cortigan.experiment.FeatureSource;
+import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.experiment.RidgeExperiment;
+import org.cortigan.experiment.RidgeSearch;
+import org.cortigan.experiment.RidgeSettings;
+import org.cortigan.experiment.RidgeSplit;
 import org.cortigan.io.Json;
-import org.cortigan.model.Model;
-import org.cortigan.model.Predictor;
-import org.cortigan.train.HeldOut;
+import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
-import org.cortigan.train.SubjectData;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -24,11 +27,11 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "baseline",
-        description = "Evaluates the field's baseline: ridge regression for each vertex on principal components of"
-                + " standardised features.",
+        description =
+                "Evaluates the field's yardstick: ridge regression of all vertices on features of the photographs.",
         mixinStandardHelpOptions = true)
 final class Baseline implements Callable<Integer> {
-    private static final int BATCH = 32;
+    private static final double MAX_VALIDATION = 0.9;
 
     @Mixin
     private Output output;
@@ -40,29 +43,33 @@ final class Baseline implements Callable<Integer> {
     private CeilingOptions ceiling;
 
     @Mixin
-    private DeviceOptions device;
+    private FeatureOptions features;
+
+    @Mixin
+    private PenaltyOptions penalty;
 
     @Option(
-            names = "--features",
-            defaultValue = "pixels",
-            paramLabel = "WHAT",
-            description =
-                    "pixels; or a run folder or checkpoint, for the features that its head reads; or, with --recipe,"
-                            + " a ViT's safetensors file (default ${DEFAULT-VALUE}).")
-    private String features;
+            names = "--split",
+            defaultValue = "TEST",
+            description = "Images to evaluate on: test (needs the responses to the test images, which simulate writes)"
+                    + " or validation (a part of the training images) (default ${DEFAULT-VALUE}).")
+    private ModelEvaluator.Split split;
 
     @Option(
-            names = "--recipe",
-            paramLabel = "RECIPE",
-            description = "Recipe that gives the shape of the ViT in --features.")
-    private @Nullable String recipe;
+            names = "--validation",
+            defaultValue = "0.1",
+            paramLabel = "SHARE",
+            description = "Share of the training images that --split validation holds out, as train.validation of a"
+                    + " recipe does (default ${DEFAULT-VALUE}).")
+    private double validation;
 
     @Option(
-            names = "--components",
-            defaultValue = "100",
+            names = "--seed",
+            defaultValue = "0",
             paramLabel = "N",
-            description = "Principal components (default ${DEFAULT-VALUE}).")
-    private int components;
+            description = "Seed of --split validation: the same images as of a recipe with this train.seed (default"
+                    + " ${DEFAULT-VALUE}).")
+    private long seed;
 
     @Option(
             names = "--held-out",
@@ -70,7 +77,11 @@ final class Baseline implements Callable<Integer> {
             description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
     private @Nullable Path heldOut;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Folder to write the evaluation to.")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "Folder for the files of evaluate, and ridge.json: settings, penalties and, with auto, what"
+                    + " the others scored.")
     private @Nullable Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
@@ -78,53 +89,65 @@ final class Baseline implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        if (components < 1) throw new InputException("--components " + components, "is too small", "Give at least 1");
-        try (AlgonautsSubject subject = subjectOptions.open()) {
-            Evaluation evaluation = features.equals("pixels") ? onPixels(subject) : onFeatures(subject);
-            if (out != null) {
-                RunFolder.create(out);
-                evaluation.write(out);
-            }
-            output.line("%s", json ? Json.pretty(evaluation.json()).strip() : evaluation.table());
+        features.check();
+        penalty.check(features.isAuto());
+        if (!(validation > 0 && validation <= MAX_VALIDATION))
+            throw new InputException(
+                    "--validation " + validation,
+                    "is not above 0 and at most " + MAX_VALIDATION,
+                    "Give for example 0.1");
+        try (AlgonautsSubject subject = subjectOptions.open();
+                FeatureOptions.Opened sources =
+                        features.open(subject, subjectOptions.data().cache(), output)) {
+            RidgeSplit images = split(subject);
+            Map<String, Object> ridge = new LinkedHashMap<>();
+            RidgeSettings settings =
+                    features.isAuto() ? chosen(images, sources, ridge) : penalty.settings(sources.sources());
+            RidgeExperiment.Result result = new RidgeExperiment(images, ceiling.unit()).evaluate(settings);
+            ridge.putAll(result.json());
+            print(result.evaluation(), ridge);
         }
         return 0;
     }
 
-    private Evaluation onPixels(AlgonautsSubject subject) {
-        try (SubjectData training = training(subject, RidgeExperiment.IMAGE_SIZE);
-                HeldOut test = test(subject, RidgeExperiment.IMAGE_SIZE)) {
-            return ridge(subject).onPixels(training, test, "test split");
+    private RidgeSplit split(AlgonautsSubject subject) {
+        if (split == ModelEvaluator.Split.TEST) return RidgeSplit.test(subject, subjectOptions.heldOut(heldOut));
+        ImageSplit parts =
+                ImageSplit.of(seed, validation, subject.trainingImages().size());
+        for (Path run : features.runs())
+            checkHeldOut(run, parts, subject.trainingImages().size());
+        return RidgeSplit.validation(subject, parts);
+    }
+
+    /** Throws if a run was trained on images that the split holds out. */
+    private static void checkHeldOut(Path run, ImageSplit parts, int images) {
+        ImageSplit own = ImageSplit.of(Recipe.ofCheckpoint(run), images);
+        if (!Arrays.equals(own.validation(), parts.validation()))
+            throw new InputException(
+                    run.toString(),
+                    "its run held out other images than --seed and --validation do, so it was trained on some of them",
+                    "Give the run's train.seed and train.validation");
+    }
+
+    private RidgeSettings chosen(RidgeSplit images, FeatureOptions.Opened sources, Map<String, Object> ridge) {
+        output.note("mean r of " + RidgeSearch.FOLDS + " folds of the training images:");
+        RidgeSearch search = new RidgeSearch(images, output::note);
+        FeatureSource gabor = sources.gabor();
+        RidgeSettings chosen = search.choose(penalty.settings(List.of(gabor)), gabor, sources.pixels());
+        ridge.put(
+                "candidates",
+                search.candidates().stream().map(RidgeSearch.Candidate::json).toList());
+        return chosen;
+    }
+
+    private void print(Evaluation evaluation, Map<String, Object> ridge) {
+        if (out != null) {
+            RunFolder.create(out);
+            evaluation.write(out);
+            Json.write(out.resolve("ridge.json"), ridge);
         }
-    }
-
-    private Evaluation onFeatures(AlgonautsSubject subject) {
-        Model model = model(subject);
-        int size = model.config().generator().image();
-        try (SubjectData training = training(subject, size);
-                HeldOut test = test(subject, size);
-                Device opened = device.open(output);
-                Predictor extractor = model.featureExtractor(opened, BATCH)) {
-            return ridge(subject).onFeatures(extractor, features, training, test, "test split");
-        }
-    }
-
-    private Model model(AlgonautsSubject subject) {
-        Path file = Checkpoints.find(Path.of(features));
-        return recipe == null
-                ? Model.load(file)
-                : FeatureModel.pretrained(file, Recipe.load(recipe), subject, output::note);
-    }
-
-    private RidgeExperiment ridge(AlgonautsSubject subject) {
-        return new RidgeExperiment(subject, components, ceiling.unit());
-    }
-
-    private SubjectData training(AlgonautsSubject subject, int size) {
-        return new SubjectData(subject, size, subjectOptions.data().cache(), output::note);
-    }
-
-    private HeldOut test(AlgonautsSubject subject, int size) {
-        Path responses = subjectOptions.heldOut(heldOut);
-        return new HeldOut(subject, responses, size, subjectOptions.data().cache(), output::note);
+        Map<String, Object> all = new LinkedHashMap<>(evaluation.json());
+        all.put("ridge", ridge);
+        output.line("%s", json ? Json.pretty(all).strip() : evaluation.table());
     }
 }

@@ -92,7 +92,7 @@ final class Quickstart implements Callable<Integer> {
         output.line("  data/            simulated subject in the challenge's layout");
         output.line("  run/             recipe.yaml, metrics.csv, best.safetensors, last.safetensors, TensorBoard"
                 + " events");
-        output.line("  evaluation/      for each of the three models: r of every vertex (npy), by ROI (csv), all"
+        output.line("  evaluation/      for each of the four models: r of every vertex (npy), by ROI (csv), all"
                 + " metrics (json)");
         output.line(
                 "next: tools/cortigan predict %s --images FOLDER_OF_PHOTOGRAPHS --out predictions", experiment.run());

@@ -14,8 +14,8 @@ import picocli.CommandLine.Option;
 
 @Command(
         name = "table",
-        description = "Trains every recipe with every seed for every subject, and writes a comparison to table.md,"
-                + " table.csv and table.html.",
+        description = "Trains every recipe with every seed for every subject, and writes a comparison with ridge"
+                + " regressions to table.md, table.csv and table.html.",
         mixinStandardHelpOptions = true,
         footer = {
             "",
@@ -86,13 +86,6 @@ final class Table implements Callable<Integer> {
     @Option(names = "--set", paramLabel = "KEY=VALUE", description = "Overrides one value of every recipe. Repeatable.")
     private List<String> assignments = List.of();
 
-    @Option(
-            names = "--components",
-            defaultValue = "100",
-            paramLabel = "N",
-            description = "Principal components of the ridge baseline (default ${DEFAULT-VALUE}).")
-    private int components;
-
     @Override
     public Integer call() {
         Comparison comparison = new Comparison(options(), name -> new Progress(output, name, false), output::note);
@@ -107,15 +100,6 @@ final class Table implements Callable<Integer> {
 
     private ComparisonOptions options() {
         return new ComparisonOptions(
-                dataOptions.data(),
-                out,
-                recipes,
-                assignments,
-                seeds,
-                subjects,
-                ablation,
-                pairs,
-                components,
-                ceiling.unit());
+                dataOptions.data(), out, recipes, assignments, seeds, subjects, ablation, pairs, ceiling.unit());
     }
 }

@@ -63,6 +63,11 @@ public final class PearsonAccumulator {
      *     the vertex, and the accumulator is unchanged
      */
     public void add(float[] prediction, float[] target, int rows) {
+        add(doubles(prediction, rows), target, rows);
+    }
+
+    /** The same for predictions in double, which keep their correlation at any offset. */
+    public void add(double[] prediction, float[] target, int rows) {
         if (rows < 0 || prediction.length < (long) rows * nVertices || target.length < (long) rows * nVertices) {
             throw new IllegalArgumentException("a block of " + rows + " rows of " + nVertices
                     + " vertices does not fit arrays of " + prediction.length + " and " + target.length + " values");
@@ -70,26 +75,33 @@ public final class PearsonAccumulator {
         if (rows == 0) {
             return;
         }
+        double[] wide = doubles(target, rows);
         double[] shiftP = new double[nVertices];
         double[] shiftT = new double[nVertices];
         // Compute all block means before any change of state, so that a bad value leaves the accumulator unchanged.
         Parallel.tiles(nVertices, TILE, (from, to) -> {
             blockMean(prediction, rows, from, to, shiftP);
-            blockMean(target, rows, from, to, shiftT);
+            blockMean(wide, rows, from, to, shiftT);
         });
         requireFinite(shiftP, prediction, rows, "prediction");
-        requireFinite(shiftT, target, rows, "target");
-        Parallel.tiles(nVertices, TILE, (from, to) -> mergeBlock(prediction, target, rows, from, to, shiftP, shiftT));
+        requireFinite(shiftT, wide, rows, "target");
+        Parallel.tiles(nVertices, TILE, (from, to) -> mergeBlock(prediction, wide, rows, from, to, shiftP, shiftT));
         nImages += rows;
+    }
+
+    private double[] doubles(float[] x, int rows) {
+        double[] wide = new double[(int) Math.min(x.length, Math.max(0, (long) rows * nVertices))];
+        Arrays.setAll(wide, i -> x[i]);
+        return wide;
     }
 
     /** mean[v] = mean over rows of (x[row, v] - x[0, v]). */
     @SuppressWarnings("IdentityBinaryExpression") // x - x is NaN if x is NaN or infinite
-    private void blockMean(float[] x, int rows, int from, int to, double[] mean) {
+    private void blockMean(double[] x, int rows, int from, int to, double[] mean) {
         for (int row = 1; row < rows; row++) {
             int at = row * nVertices;
             for (int v = from; v < to; v++) {
-                mean[v] += (double) x[at + v] - (double) x[v];
+                mean[v] += x[at + v] - x[v];
             }
         }
         for (int v = from; v < to; v++) {
@@ -99,7 +111,7 @@ public final class PearsonAccumulator {
     }
 
     private void mergeBlock(
-            float[] prediction, float[] target, int rows, int from, int to, double[] shiftP, double[] shiftT) {
+            double[] prediction, double[] target, int rows, int from, int to, double[] shiftP, double[] shiftT) {
         int n = to - from;
         double[] centreP = new double[n];
         double[] centreT = new double[n];
@@ -109,8 +121,8 @@ public final class PearsonAccumulator {
         for (int row = 0; row < rows; row++) {
             int at = row * nVertices + from;
             for (int i = 0; i < n; i++) {
-                double p = ((double) prediction[at + i] - (double) prediction[from + i]) - shiftP[from + i];
-                double t = ((double) target[at + i] - (double) target[from + i]) - shiftT[from + i];
+                double p = (prediction[at + i] - prediction[from + i]) - shiftP[from + i];
+                double t = (target[at + i] - target[from + i]) - shiftT[from + i];
                 sumPp[i] += p * p;
                 sumTt[i] += t * t;
                 sumPt[i] += p * t;
@@ -149,12 +161,12 @@ public final class PearsonAccumulator {
         }
     }
 
-    private void requireFinite(double[] mean, float[] x, int rows, String what) {
+    private void requireFinite(double[] mean, double[] x, int rows, String what) {
         for (int v = 0; v < nVertices; v++) {
             if (!Double.isFinite(mean[v])) {
                 for (int row = 0; row < rows; row++) {
-                    float value = x[row * nVertices + v];
-                    if (!Float.isFinite(value)) {
+                    double value = x[row * nVertices + v];
+                    if (!Double.isFinite(value)) {
                         throw new InputException(
                                 what + ", image row " + (nImages + row) + ", vertex " + v,
                                 "the value is " + value + ", not a finite number",

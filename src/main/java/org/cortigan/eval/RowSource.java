@@ -37,4 +37,29 @@ public interface RowSource {
             }
         };
     }
+
+    /** Some rows of a matrix, in the given order. */
+    static RowSource rows(RowSource source, int[] rows) {
+        return new RowSource() {
+            @Override
+            public int rows() {
+                return rows.length;
+            }
+
+            @Override
+            public int columns() {
+                return source.columns();
+            }
+
+            @Override
+            public void read(int first, int count, float[] into) {
+                Objects.checkFromIndexSize(first, count, rows.length);
+                float[] row = new float[columns()];
+                for (int i = 0; i < count; i++) {
+                    source.read(rows[first + i], 1, row);
+                    System.arraycopy(row, 0, into, i * row.length, row.length);
+                }
+            }
+        };
+    }
 }

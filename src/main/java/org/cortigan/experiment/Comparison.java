@@ -17,12 +17,10 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
-import org.cortigan.train.HeldOut;
 import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
-import org.cortigan.train.Subset;
 import org.cortigan.train.Trainer;
 import org.cortigan.train.TrainerListener;
 
@@ -87,11 +85,7 @@ public final class Comparison {
             r.checkRecipe();
             r.readResult();
         }
-        for (int number : options.subjects())
-            for (ComparisonRun r : plan.baselines(number)) {
-                r.readResult();
-                if (r.isFinished() && r.whole("components") != options.components()) r.forgetResult();
-            }
+        for (int number : options.subjects()) plan.baselines(number).forEach(ComparisonRun::readResult);
     }
 
     private boolean runBaselines(Map<Integer, AlgonautsSubject> subjects) {
@@ -189,36 +183,31 @@ public final class Comparison {
     }
 
     private boolean evaluateBaseline(ComparisonRun r, AlgonautsSubject subject) {
-        log.accept(r.label() + ": " + options.components() + " components of pixels");
         RunFolder.create(r.folder());
-        RidgeExperiment ridge = new RidgeExperiment(subject, options.components(), options.unit());
-        try (SubjectData data = new SubjectData(
-                subject, RidgeExperiment.IMAGE_SIZE, options.data().cache(), log)) {
-            Evaluation evaluation = options.data().hasHeldOut(r.subject())
-                    ? ridgeOnTest(ridge, data)
-                    : ridgeOnValidation(ridge, data, r.recipe());
-            r.finish(evaluation, Map.of("components", options.components()));
-        }
+        RidgeSplit split = split(r, subject);
+        RidgeSettings settings = settings(r, split);
+        log.accept(r.label() + ": " + settings.name());
+        RidgeExperiment.Result result = new RidgeExperiment(split, options.unit()).evaluate(settings);
+        r.finish(result.evaluation(), result.json());
         return true;
     }
 
-    private Evaluation ridgeOnTest(RidgeExperiment ridge, SubjectData training) {
-        Path responses = options.data().heldOut(ridge.subject().number());
-        try (HeldOut test = new HeldOut(
-                ridge.subject(),
-                responses,
-                RidgeExperiment.IMAGE_SIZE,
-                options.data().cache(),
-                log)) {
-            return ridge.onPixels(training, test, "test split");
-        }
+    /** Without test responses, a ridge is fitted without the images that the runs hold out. */
+    private RidgeSplit split(ComparisonRun r, AlgonautsSubject subject) {
+        return options.data().hasHeldOut(r.subject())
+                ? RidgeSplit.test(subject, options.data().heldOut(r.subject()))
+                : RidgeSplit.validation(
+                        subject,
+                        ImageSplit.of(r.recipe(), subject.trainingImages().size()));
     }
 
-    private static Evaluation ridgeOnValidation(RidgeExperiment ridge, SubjectData all, Recipe recipe) {
-        ImageSplit split = ImageSplit.of(recipe, all.count());
-        if (split.validation().length == 0)
-            throw new InputException("train.validation of " + recipe.name(), "holds out no images", "Set it above 0");
-        return ridge.onPixels(
-                new Subset(all, split.training()), new Subset(all, split.validation()), "validation split");
+    private RidgeSettings settings(ComparisonRun r, RidgeSplit split) {
+        FeatureSource.Photographs photographs =
+                new FeatureSource.Photographs(split.subject(), options.data().cache(), log);
+        FeatureSource pixels = FeatureSource.pixels(photographs);
+        if (r.name().equals(ComparisonPlan.PIXELS)) return RidgeSettings.standard(pixels);
+        FeatureSource gabor = FeatureSource.gabor(photographs);
+        return new RidgeSearch(split, line -> log.accept(r.label() + ": " + line))
+                .choose(RidgeSettings.standard(gabor), gabor, pixels);
     }
 }

@@ -15,7 +15,6 @@ import org.cortigan.eval.NoiseCeiling;
  * @param seeds at least one; duplicates are removed, also from subjects
  * @param ablation whether to train each recipe also without its GAN loss
  * @param pairs A=B, names of two recipes whose difference is shown
- * @param components principal components of the ridge baseline
  * @param unit of the subjects' noise ceilings
  */
 public record ComparisonOptions(
@@ -27,10 +26,8 @@ public record ComparisonOptions(
         List<Integer> subjects,
         boolean ablation,
         List<String> pairs,
-        int components,
         NoiseCeiling.Unit unit) {
     public ComparisonOptions {
-        if (components < 1) throw new InputException("--components " + components, "is too small", "Give at least 1");
         if (recipes.isEmpty())
             throw new InputException("--recipes", "names no recipe", "Name bundled recipes or YAML files");
         seeds = seeds.stream().distinct().toList();

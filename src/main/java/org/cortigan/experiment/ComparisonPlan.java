@@ -12,7 +12,10 @@ import org.cortigan.train.Recipe;
 
 /** The runs of a comparison. */
 final class ComparisonPlan {
-    static final String RIDGE = "ridge baseline";
+    /** The ridge regressions beside the models: the strongest standard one, and the one on pixels. */
+    static final String STRONGEST = "strongest ridge", PIXELS = "ridge on pixels";
+
+    static final List<String> BASELINES = List.of(STRONGEST, PIXELS);
     private static final String WITHOUT_GAN = " without GAN";
 
     /** Two rows whose difference the table shows. */
@@ -23,7 +26,10 @@ final class ComparisonPlan {
 
     private final List<Pair> pairs = new ArrayList<>();
     private final List<ComparisonRun> runs = new ArrayList<>();
-    /** By subject: one run on the test split, or one per seed on the validation split, which depends on the seed. */
+    /**
+     * By subject: for each baseline one run on the test split, or one per seed on the validation split, which depends
+     * on the seed.
+     */
     private final Map<Integer, List<ComparisonRun>> baselines = new TreeMap<>();
 
     /** @throws InputException if a recipe is wrong or a pair names an unknown recipe */
@@ -62,8 +68,10 @@ final class ComparisonPlan {
     private List<ComparisonRun> baselines(int subject, ComparisonOptions options) {
         Recipe first = recipes.values().iterator().next();
         List<Long> seeds = options.data().hasHeldOut(subject) ? options.seeds().subList(0, 1) : options.seeds();
-        return seeds.stream()
-                .map(seed -> new ComparisonRun(RIDGE, first.with("train.seed", seed), subject, seed, options.out()))
+        return BASELINES.stream()
+                .flatMap(name -> seeds.stream()
+                        .map(seed ->
+                                new ComparisonRun(name, first.with("train.seed", seed), subject, seed, options.out())))
                 .toList();
     }
 
@@ -86,6 +94,11 @@ final class ComparisonPlan {
         return runs.stream()
                 .filter(r -> r.name().equals(name) && r.subject() == subject)
                 .toList();
+    }
+
+    /** The runs of a baseline, in the order of the seeds. */
+    List<ComparisonRun> baselines(String name, int subject) {
+        return baselines(subject).stream().filter(r -> r.name().equals(name)).toList();
     }
 
     List<ComparisonRun> baselines(int subject) {

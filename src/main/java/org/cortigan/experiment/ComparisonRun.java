@@ -87,6 +87,10 @@ final class ComparisonRun {
         return result().whole(key);
     }
 
+    String text(String key) {
+        return result().text(key);
+    }
+
     private Settings result() {
         return Objects.requireNonNull(result, "the run is not finished");
     }
@@ -113,10 +117,6 @@ final class ComparisonRun {
     /** Reads the result, if the run is finished. */
     void readResult() {
         if (Files.exists(resultFile())) result = Settings.of(resultFile().toString(), Json.readObject(resultFile()));
-    }
-
-    void forgetResult() {
-        result = null;
     }
 
     void fail(Exception e) {

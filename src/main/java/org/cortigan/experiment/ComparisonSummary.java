@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Metric;
@@ -16,7 +17,7 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
         List<ComparisonTable.Difference> differences = new ArrayList<>();
         for (int subject : options.subjects()) {
             for (String name : plan.names()) rows.add(modelRow(name, subject));
-            rows.add(baselineRow(subject));
+            for (String name : ComparisonPlan.BASELINES) rows.add(baselineRow(name, subject));
             for (ComparisonPlan.Pair pair : plan.pairs()) differences.add(difference(pair, subject));
         }
         return new ComparisonTable(about(), rows, differences);
@@ -29,6 +30,10 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
         if (!options.assignments().isEmpty()) lines.add("in every recipe: " + String.join(", ", options.assignments()));
         lines.add("test: responses that no training read, predicted by each run's best checkpoint; validation: the"
                 + " training images that a run holds out, predicted by its last checkpoint");
+        lines.add(ComparisonPlan.STRONGEST
+                + ": the best of Gabor features, pixels and both in bands; one lambda, one for"
+                + " each ROI or each vertex; with or without principal components; chosen by " + RidgeSearch.FOLDS
+                + " folds of the training images");
         lines.add("time per epoch: training alone, median over epochs, on the device of each run (environment.json)");
         return lines;
     }
@@ -56,14 +61,16 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
                 notes(runs));
     }
 
-    private ComparisonTable.Row baselineRow(int subject) {
-        List<ComparisonRun> runs = plan.baselines(subject);
+    private ComparisonTable.Row baselineRow(String name, int subject) {
+        List<ComparisonRun> runs = plan.baselines(name, subject);
         List<ComparisonRun> finished = finished(runs);
+        String chosen =
+                finished.stream().map(r -> r.text("settings")).distinct().collect(Collectors.joining("; "));
         ComparisonTable.Setup setup = new ComparisonTable.Setup(
-                options.components() + " components of pixels, ridge", null, "squared error + L2", null, null, "none");
+                chosen.isEmpty() ? "ridge" : "ridge: " + chosen, null, "squared error + L2", null, null, "none");
         boolean dependsOnSeed = !options.data().hasHeldOut(subject);
         return new ComparisonTable.Row(
-                ComparisonPlan.RIDGE,
+                name,
                 subject,
                 setup,
                 evaluatedOn(subject, finished),

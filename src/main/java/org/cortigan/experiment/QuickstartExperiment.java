@@ -11,7 +11,6 @@ import java.util.stream.IntStream;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
-import org.cortigan.eval.RidgeBaseline;
 import org.cortigan.exec.Device;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
@@ -20,7 +19,6 @@ import org.cortigan.model.Predictor;
 import org.cortigan.simulate.SimulatedDataset;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
-import org.cortigan.train.ImageFeatures;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
@@ -29,7 +27,7 @@ import org.cortigan.train.TrainerListener;
 
 /**
  * A small experiment from start to end: simulates a subject, trains a model, trains the same model on shuffled pairs as
- * a control, fits the ridge baseline, and evaluates all three on held-out images.
+ * a control, fits ridge regressions on Gabor features and on pixels, and evaluates all on held-out images.
  *
  * @param out folder of all output
  * @param photographs photographs that the simulated images are crops of
@@ -46,7 +44,7 @@ public record QuickstartExperiment(
         int testImages,
         Function<String, TrainerListener> progress,
         Consumer<String> log) {
-    private static final int SUBJECT = 1, SIMULATED_SIZE = 96, PIXELS = 32, BATCH = 32;
+    private static final int SUBJECT = 1, SIMULATED_SIZE = 96, BATCH = 32;
 
     /** Folder of the simulated data. */
     public Path data() {
@@ -84,8 +82,10 @@ public record QuickstartExperiment(
             results.put(
                     "control, shuffled pairs",
                     trained(shuffled, out.resolve("control"), training, test, subject, device));
-            log.accept("4/4 fitting the baseline: ridge regression on 100 principal components of pixels");
-            results.put("ridge on pixels", ridge(training, test, size));
+            log.accept("4/4 fitting the baselines: ridge regression on Gabor features and on pixels");
+            FeatureSource.Photographs photographs = new FeatureSource.Photographs(subject, data.cache(), line -> {});
+            results.put("ridge on Gabor features", ridge(subject, data, FeatureSource.gabor(photographs)));
+            results.put("ridge on pixels", ridge(subject, data, FeatureSource.pixels(photographs)));
         }
         return results;
     }
@@ -107,14 +107,11 @@ public record QuickstartExperiment(
         }
     }
 
-    private static Evaluation ridge(SubjectData training, HeldOut test, int size) {
-        return test.ridge(
-                "ridge on pixels",
-                ImageFeatures.pixels(training, size, PIXELS),
-                ImageFeatures.pixels(test, size, PIXELS),
-                training,
-                RidgeBaseline.Options.defaults(),
-                NoiseCeiling.Unit.FRACTION);
+    private static Evaluation ridge(AlgonautsSubject subject, DataFolder data, FeatureSource features) {
+        RidgeSplit split = RidgeSplit.test(subject, data.heldOut(SUBJECT));
+        return new RidgeExperiment(split, NoiseCeiling.Unit.FRACTION)
+                .evaluate(RidgeSettings.standard(features))
+                .evaluation();
     }
 
     private void write(Map<String, Evaluation> results) {

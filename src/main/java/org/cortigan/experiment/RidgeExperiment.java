@@ -1,71 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
-import org.cortigan.cortex.AlgonautsSubject;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.cortigan.eval.Evaluation;
+import org.cortigan.eval.Metrics;
 import org.cortigan.eval.NoiseCeiling;
-import org.cortigan.eval.RidgeBaseline;
-import org.cortigan.eval.RowSource;
-import org.cortigan.model.Predictor;
+import org.cortigan.ridge.Ridge;
 import org.cortigan.train.HeldOut;
-import org.cortigan.train.ImageFeatures;
-import org.cortigan.train.TrainingData;
 
 /**
- * The field's baseline: ridge regression for each vertex on principal components of standardised features.
+ * The field's yardstick: ridge regression of all vertices on features of the photographs.
  *
- * @param components principal components, at least 1
+ * @param split photographs to fit on and to evaluate on
  * @param unit of the subject's noise ceilings
- * @see RidgeBaseline
+ * @see Ridge
  */
-public record RidgeExperiment(AlgonautsSubject subject, int components, NoiseCeiling.Unit unit) {
-    /** Side of the averaged images; their pixels are the features. */
-    private static final int PIXELS = 32;
-
-    /** Side of the images that {@link #onPixels} reads. */
-    public static final int IMAGE_SIZE = 2 * PIXELS;
-
+public record RidgeExperiment(RidgeSplit split, NoiseCeiling.Unit unit) {
     /**
-     * Fits and evaluates on pixels.
+     * An evaluated ridge regression.
      *
-     * @param training images to fit on, of side {@link #IMAGE_SIZE}
-     * @param test images to evaluate on, of side {@link #IMAGE_SIZE}
-     * @param split name of the test images in the label
+     * @param json settings and penalties
      */
-    public Evaluation onPixels(TrainingData training, TrainingData test, String split) {
-        return evaluate(
-                "pixels, " + split,
-                ImageFeatures.pixels(training, IMAGE_SIZE, PIXELS),
-                ImageFeatures.pixels(test, IMAGE_SIZE, PIXELS),
-                training,
-                test);
-    }
+    public record Result(Evaluation evaluation, Map<String, Object> json) {}
 
-    /**
-     * Fits and evaluates on the features that a network computes.
-     *
-     * @param name name of the network in the label
-     */
-    public Evaluation onFeatures(
-            Predictor extractor, String name, TrainingData training, TrainingData test, String split) {
-        return evaluate(
-                "features of " + name + ", " + split,
-                ImageFeatures.of(extractor, training),
-                ImageFeatures.of(extractor, test),
-                training,
-                test);
-    }
-
-    private Evaluation evaluate(
-            String what, RowSource trainingFeatures, RowSource testFeatures, TrainingData training, TrainingData test) {
-        return HeldOut.ridge(
-                "ridge on " + components + " components of " + what,
-                trainingFeatures,
-                testFeatures,
-                training,
-                test,
-                subject,
-                RidgeBaseline.Options.defaults().withComponents(components),
+    /** Fits and evaluates. */
+    public Result evaluate(RidgeSettings settings) {
+        Ridge ridge = Ridge.fit(
+                split.features(settings.features()),
+                split.responses(),
+                settings.options(settings.roiOfVertex(split.subject())));
+        Evaluation evaluation = HeldOut.summary(
+                "ridge on " + settings.name() + ", " + split.name(),
+                ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut()),
+                split.subject(),
                 unit);
+        Map<String, Object> json = new LinkedHashMap<>(settings.json());
+        json.put("number_of_features", ridge.features());
+        json.put("lambdas", summary(ridge.lambdas()));
+        return new Result(evaluation, json);
+    }
+
+    private static Map<String, Object> summary(double[] lambdas) {
+        Map<String, Object> m = new LinkedHashMap<>();
+        m.put("min", Arrays.stream(lambdas).min().orElseThrow());
+        m.put("median", Metrics.median(lambdas));
+        m.put("max", Arrays.stream(lambdas).max().orElseThrow());
+        return m;
     }
 }

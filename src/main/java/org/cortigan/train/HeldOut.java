@@ -10,8 +10,6 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
-import org.cortigan.eval.RidgeBaseline;
-import org.cortigan.eval.RowSource;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,7 +36,13 @@ public final class HeldOut extends CachedSubject {
         this.responses = responses;
     }
 
-    private static float[] testResponses(AlgonautsSubject subject, Path folder) {
+    /**
+     * Reads the responses to the test photographs.
+     *
+     * @return [photographs, vertices], left vertices then right
+     * @throws InputException if the folder has none
+     */
+    public static float[] testResponses(AlgonautsSubject subject, Path folder) {
         if (!Files.isDirectory(folder))
             throw new InputException(
                     folder.toString(),
@@ -71,73 +75,5 @@ public final class HeldOut extends CachedSubject {
     /** Summarises the correlations of a subject's vertices by hemisphere and ROI. */
     public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s, NoiseCeiling.Unit unit) {
         return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit));
-    }
-
-    /**
-     * Fits the ridge baseline on training images and evaluates it on this split.
-     *
-     * @param training features of the training images
-     * @param test features of the test images
-     * @param data responses to the training images
-     * @param unit unit of the subject's noise ceilings, if it has any
-     * @see RidgeBaseline
-     */
-    public Evaluation ridge(
-            String label,
-            RowSource training,
-            RowSource test,
-            TrainingData data,
-            RidgeBaseline.Options o,
-            NoiseCeiling.Unit unit) {
-        return ridge(label, training, test, data, this, subject, o, unit);
-    }
-
-    /** The same, evaluated on any split {@code testData} of a subject's photographs. */
-    public static Evaluation ridge(
-            String label,
-            RowSource training,
-            RowSource test,
-            TrainingData data,
-            TrainingData testData,
-            AlgonautsSubject subject,
-            RidgeBaseline.Options o,
-            NoiseCeiling.Unit unit) {
-        int v = subject.vertices();
-        ByteBuffer row = ByteBuffer.allocate(4 * v).order(java.nio.ByteOrder.LITTLE_ENDIAN);
-        RidgeBaseline fit = RidgeBaseline.fit(
-                training,
-                new RowSource() {
-                    @Override
-                    public int rows() {
-                        return data.count();
-                    }
-
-                    @Override
-                    public int columns() {
-                        return v;
-                    }
-
-                    @Override
-                    public void read(int first, int count, float[] into) {
-                        for (int i = 0; i < count; i++) {
-                            row.clear();
-                            data.responses(first + i, row);
-                            row.flip();
-                            row.asFloatBuffer().get(into, i * v, v);
-                        }
-                    }
-                },
-                o);
-        PearsonAccumulator acc = new PearsonAccumulator(v);
-        float[] x = new float[test.columns()], y = new float[v];
-        for (int i = 0; i < testData.count(); i++) {
-            test.read(i, 1, x);
-            row.clear();
-            testData.responses(i, row);
-            row.flip();
-            row.asFloatBuffer().get(y);
-            acc.add(fit.predict(x, 1), y, 1);
-        }
-        return summary(label, acc, subject, unit);
     }
 }

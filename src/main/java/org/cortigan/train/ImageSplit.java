@@ -19,8 +19,17 @@ public record ImageSplit(int[] training, int[] validation) {
 
     /** Splits {@code count} photographs at random, by the recipe's seed and validation share. */
     public static ImageSplit of(Recipe recipe, int count) {
-        int[] shuffled = Permutations.order(count, seed(recipe) ^ SEED_MASK, -1);
-        int heldOut = (int) Math.round(count * validationPart(recipe));
+        return of(seed(recipe), validationPart(recipe), count);
+    }
+
+    /**
+     * Splits {@code count} photographs as a recipe with this seed does.
+     *
+     * @param validation share of the photographs to hold out, 0 to 0.9
+     */
+    public static ImageSplit of(long seed, double validation, int count) {
+        int[] shuffled = Permutations.order(count, seed ^ SEED_MASK, -1);
+        int heldOut = (int) Math.round(count * validation);
         return new ImageSplit(
                 ascending(Arrays.copyOfRange(shuffled, heldOut, count)), ascending(Arrays.copyOf(shuffled, heldOut)));
     }

@@ -270,12 +270,22 @@ class CommandsTest {
     }
 
     @Test
-    void baselinesUsePixelsOrFeatures() {
-        assertTrue(ok("baseline", "--data", data, "--components", 10).out.contains("ridge on 10 components of pixels"));
-        assertTrue(ok("baseline", "--data", data, "--components", 10, "--features", run, "--out", dir.resolve("b"))
-                .out
-                .contains("features of"));
-        assertTrue(Files.exists(dir.resolve("b/metrics.json")));
+    void baselinesReadTheFeaturesOfARun() {
+        Result r = ok("baseline", "--data", data, "--features", run + ",pixels", "--out", dir.resolve("b"));
+        assertTrue(r.out.contains("ridge on features of " + run + " + pixels, one lambda by GCV"), r.out);
+        assertTrue(Files.exists(dir.resolve("b/metrics.json")) && Files.exists(dir.resolve("b/ridge.json")));
+        ok("baseline", "--data", data, "--features", run, "--split", "validation");
+        refused(
+                new String[] {"trained on some of them", "train.seed"},
+                "baseline",
+                "--data",
+                data,
+                "--features",
+                run,
+                "--split",
+                "validation",
+                "--seed",
+                "5");
     }
 
     @Test

@@ -77,8 +77,6 @@ class TableTest {
                 data.toString(),
                 "--seeds",
                 "0,1",
-                "--components",
-                "10",
                 "--threads",
                 "1",
                 "--recipes");
@@ -93,7 +91,7 @@ class TableTest {
         String text = CommandsTest.terminated(command);
         assertTrue(text.contains("repeat the command to continue"), text);
         assertTrue(Files.readString(out.resolve("table.md")).contains("seed 0: not run yet; seed 1: not run yet"));
-        assertTrue(Files.exists(runs.resolve("ridge-baseline-subj01-seed0/result.json")));
+        assertTrue(Files.exists(runs.resolve("strongest-ridge-subj01-seed0/result.json")));
         assertFalse(Files.exists(runs.resolve("with-subj01-seed0/result.json")));
 
         // resume, past the row that fails
@@ -124,12 +122,14 @@ class TableTest {
                         && md.contains("correlation + MSE | 2 |")
                         && !md.contains("plain without GAN"),
                 md);
-        assertTrue(md.contains("| ridge baseline |") && md.contains("10 components of pixels, ridge"), md);
+        assertTrue(md.contains("| strongest ridge |") && md.contains("| ridge on pixels |"), md);
+        assertTrue(md.contains("| ridge: pixels, one lambda by GCV |"), md);
         assertTrue(md.contains("seed 0: failed: ") && md.contains("| with minus with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
         assertTrue(md.contains(String.format(Locale.ROOT, "| with minus plain | 1 | 2 | %+.4f |", difference)), md);
-        // one line each for the head; with, its twin without GAN, plain; large and its twin; ridge; three differences
-        assertEquals(1 + 3 + 2 + 1 + 3, csv.lines().count(), csv);
+        // one line each for the head; with, its twin without GAN, plain; large and its twin; two ridges; three
+        // differences
+        assertEquals(1 + 3 + 2 + 2 + 3, csv.lines().count(), csv);
         assertTrue(html.contains("prefers-color-scheme") && html.contains("<svg") && !html.contains("http"), html);
 
         // run again: finished runs stay
@@ -161,6 +161,6 @@ class TableTest {
         r = run(other);
         assertEquals(0, r.code, r.err);
         assertTrue(r.out.contains("validation, 5 images"), r.out);
-        assertTrue(Files.exists(dir.resolve("validated/runs/ridge-baseline-subj01-seed1/result.json")));
+        assertTrue(Files.exists(dir.resolve("validated/runs/strongest-ridge-subj01-seed1/result.json")));
     }
 }

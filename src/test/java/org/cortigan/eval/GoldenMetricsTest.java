@@ -60,20 +60,6 @@ class GoldenMetricsTest {
     }
 
     @Test
-    void ridgeOnPrincipalComponentsMatchesNumpy() {
-        try (SafeTensors t = SafeTensors.open(FILE)) {
-            double penalty = doubles(t, "penalty")[0];
-            RidgeBaseline fit = RidgeBaseline.fit(
-                    RowSource.of(t.floats("features"), 60, 30),
-                    RowSource.of(t.floats("response"), 60, 7),
-                    new RidgeBaseline.Options(10, new double[] {penalty}, 40, 1));
-            float[] got = fit.predict(t.floats("test"), 9);
-            double[] want = doubles(t, "ridge");
-            for (int i = 0; i < want.length; i++) assertEquals(want[i], got[i], 1e-4, "prediction " + i);
-        }
-    }
-
-    @Test
     void theReportHasEveryRegionAndItsFiles(@TempDir Path dir) {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double[] r = doubles(t, "r");

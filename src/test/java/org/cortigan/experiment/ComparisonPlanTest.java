@@ -20,7 +20,7 @@ class ComparisonPlanTest {
     @TempDir
     private Path dir;
 
-    private ComparisonOptions options(List<String> recipes, List<String> pairs, int components) {
+    private ComparisonOptions options(List<String> recipes, List<String> pairs) {
         return new ComparisonOptions(
                 new DataFolder(Path.of("no-data")),
                 dir.resolve("out"),
@@ -30,23 +30,22 @@ class ComparisonPlanTest {
                 List.of(2, 2),
                 true,
                 pairs,
-                components,
                 NoiseCeiling.Unit.FRACTION);
     }
 
     @Test
     void seedsAreTheOuterLoopAndARecipeIsFollowedByItsVariantWithoutGan() {
         ComparisonPlan plan = new ComparisonPlan(options(
-                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"),
-                List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny"),
-                5));
+                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"), List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny")));
         List<String> names = new ArrayList<>();
         for (ComparisonRun r : plan.runs()) names.add(r.label());
         assertEquals("vanilla-gan-tiny-subj02-seed3", names.get(0));
         assertEquals("vanilla-gan-tiny-without-GAN-subj02-seed3", names.get(1));
         assertTrue(names.indexOf("vanilla-corr-2d-tiny-subj02-seed3") < names.indexOf("vanilla-gan-tiny-subj02-seed1"));
         assertEquals(2, plan.runs("vanilla-gan-tiny", 2).size());
-        assertEquals(2, plan.baselines(2).size()); // the validation split differs from seed to seed
+        // The validation split differs from seed to seed.
+        assertEquals(2, plan.baselines(ComparisonPlan.STRONGEST, 2).size());
+        assertEquals(2, plan.baselines(ComparisonPlan.PIXELS, 2).size());
         assertEquals(
                 "vanilla-corr-2d-tiny",
                 plan.pairs().get(plan.pairs().size() - 1).first());
@@ -59,30 +58,32 @@ class ComparisonPlanTest {
 
     @Test
     void aTableNamesTheRunsThatAreNotRunYet() {
-        ComparisonOptions options = options(List.of("vit-gan-tiny"), List.of(), 5);
+        ComparisonOptions options = options(List.of("vit-gan-tiny"), List.of());
         ComparisonTable table = new ComparisonSummary(options, new ComparisonPlan(options)).table();
-        assertEquals(3, table.rows().size());
+        assertEquals(4, table.rows().size());
         ComparisonTable.Row row = table.rows().get(0);
         assertEquals(List.of("seed 3: not run yet", "seed 1: not run yet"), row.notes());
         assertEquals("ViT", row.setup().model());
         assertEquals("validation", row.evaluatedOn());
         assertEquals(
-                "5 components of pixels, ridge", table.rows().get(2).setup().model());
+                List.of("strongest ridge", "ridge on pixels"),
+                table.rows().subList(2, 4).stream()
+                        .map(ComparisonTable.Row::name)
+                        .toList());
+        assertEquals("ridge", table.rows().get(2).setup().model());
         assertEquals(0, table.differences().get(0).meanR().length);
     }
 
-    private void refused(String part, List<String> recipes, List<String> pairs, int components) {
-        InputException e =
-                assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs, components)));
+    private void refused(String part, List<String> recipes, List<String> pairs) {
+        InputException e = assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs)));
         assertTrue(e.getMessage().contains(part), e.getMessage());
     }
 
     @Test
     void wrongOptionsAreRefused() {
-        refused("--recipes", List.of(), List.of(), 5);
-        refused("two recipes 'vit-gan-tiny'", List.of("vit-gan-tiny", "vit-gan-tiny"), List.of(), 5);
-        refused("--components 0", List.of("vit-gan-tiny"), List.of(), 0);
-        refused("--compare vit-gan-tiny", List.of("vit-gan-tiny"), List.of("vit-gan-tiny"), 5);
-        refused("--compare vit-gan-tiny=x", List.of("vit-gan-tiny"), List.of("vit-gan-tiny=x"), 5);
+        refused("--recipes", List.of(), List.of());
+        refused("two recipes 'vit-gan-tiny'", List.of("vit-gan-tiny", "vit-gan-tiny"), List.of());
+        refused("--compare vit-gan-tiny", List.of("vit-gan-tiny"), List.of("vit-gan-tiny"));
+        refused("--compare vit-gan-tiny=x", List.of("vit-gan-tiny"), List.of("vit-gan-tiny=x"));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.cortigan.eval;
+package org.cortigan.features;
 
 /**
  * Computes pixel features: an RGB image averaged to size x size. Each feature is the mean over the area of its cell;

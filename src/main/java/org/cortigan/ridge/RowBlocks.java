@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.cortigan.eval;
+package org.cortigan.ridge;
 
 import org.cortigan.InputException;
+import org.cortigan.eval.RowSource;
 
 /** Reads a matrix in blocks of rows and checks that its values are finite. */
 final class RowBlocks {
@@ -23,8 +24,13 @@ final class RowBlocks {
      * @throws InputException if a value is not finite (the message names row and column)
      */
     static void forEach(RowSource source, String what, Body body) {
+        forEach(source, what, Integer.MAX_VALUE, body);
+    }
+
+    /** The same in blocks of at most {@code most} rows. */
+    static void forEach(RowSource source, String what, int most, Body body) {
         int columns = source.columns();
-        int blockRows = Math.max(1, Math.min(source.rows(), BLOCK_VALUES / columns));
+        int blockRows = Math.max(1, Math.min(Math.min(source.rows(), most), BLOCK_VALUES / columns));
         float[] block = new float[blockRows * columns];
         for (int first = 0; first < source.rows(); first += blockRows) {
             int rows = Math.min(blockRows, source.rows() - first);
