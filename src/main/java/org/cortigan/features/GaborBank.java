@@ -24,6 +24,9 @@ package org.cortigan.features;
  * @param width sigma of the envelope in wavelengths; 0.45 gives a bandwidth of 1.3 octaves at half the amplitude
  */
 public record GaborBank(double frequency, int orientations, double width) {
+    /** The width of the standard bank. */
+    public static final double WIDTH = 0.45;
+
     /** Where the envelope ends, in sigma: its values beyond are below 1.2 % of the peak. */
     private static final double CUT = 3;
 
@@ -43,7 +46,7 @@ public record GaborBank(double frequency, int orientations, double width) {
 
     /** The bank of the standard pyramid: 1/4 cycle a pixel, 8 orientations, sigma 0.45 wavelengths; 13 x 13 pixels. */
     public static GaborBank standard() {
-        return new GaborBank(0.25, 8, 0.45);
+        return new GaborBank(0.25, 8, WIDTH);
     }
 
     /** Standard deviation of the envelope, in pixels. */

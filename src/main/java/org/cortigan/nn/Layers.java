@@ -204,14 +204,23 @@ public final class Layers {
      * prediction normalises by the running statistics.
      */
     public static Value batchNorm(Weights w, Value x) {
+        return batchNorm(w, x, LEAK);
+    }
+
+    /** {@link #batchNorm} without the leaky ReLU. */
+    public static Value standardise(Weights w, Value x) {
+        return batchNorm(w, x, 1);
+    }
+
+    private static Value batchNorm(Weights w, Value x, double slope) {
         Graph g = x.graph();
         int c = x.dim(3);
         Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
         Value mean = w.state("running_mean", Init.ZEROS, c), variance = w.state("running_var", Init.ONES, c);
         if (!w.training())
-            return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance)
+            return g.apply(new ChannelAffine(NORM_EPS, slope), x, gamma, beta, mean, variance)
                     .output(0);
-        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
+        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, slope), x, gamma, beta);
         Node track = g.apply(
                 new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS),
                 mean,
