@@ -34,7 +34,8 @@ final class BundledRecipes {
             "vanilla-patch-multi",
             "vit-patch-multi",
             "vit-corr-2d",
-            "vit-position");
+            "vit-position",
+            "gabor-corr-2d");
 
     private BundledRecipes() {}
 

@@ -153,6 +153,8 @@ class FlatKeysTest {
             {"generator.std=[1, 0, 1]", "'model.generator.std'", "above 0"},
             {"generator.type=cnn generator.cnn.channels=[]", "'model.generator.cnn.channels'", "is empty"},
             {"generator.type=cnn generator.image=30", "'model.generator.cnn.channels'", "a multiple of 8"},
+            {"generator.type=gabor generator.gabor.levels=6", "'model.generator.gabor.levels'", "must divide"},
+            {"generator.type=gabor generator.gabor.frequency=0.6", "'model.generator.gabor.frequency'", "at most 0.5"},
             {"generator.type=unet generator.unet.decoder=3", "'model.generator.unet.decoder'", "Give 1 to 2"},
             {"generator.type=unet generator.unet.groups=7", "'model.generator.unet.groups'", "all channels"},
             {"discriminator.type=gru", "'model.discriminator.type'", "Use one of none, mlp, conv, patch, vit"},
