@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -112,7 +114,6 @@ public final class FeatureSource {
      *
      * @param training features of the training photographs, in their order
      * @param test features of the test photographs, in their order
-     * @param remedy what to do if there is no test file
      */
     public static FeatureSource files(Path training, Path test, AlgonautsSubject subject) {
         return new FeatureSource(
@@ -122,6 +123,11 @@ public final class FeatureSource {
     }
 
     private static RowSource readTest(Path test, Path training, AlgonautsSubject subject) {
+        if (!Files.exists(test))
+            throw new InputException(
+                    test.toString(),
+                    "does not exist; it would have the test images' features to " + training,
+                    "Write it, name another file with --test-features, or evaluate on --split validation");
         RowSource features = read(test, subject.testImages().size(), "test");
         int want;
         try (NpyFile file = NpyFile.open(training)) {
@@ -140,7 +146,7 @@ public final class FeatureSource {
             if (file.shape().length != 2 || file.rows() != images || file.rowElements() == 0)
                 throw new InputException(
                         path.toString(),
-                        "has the shape " + java.util.Arrays.toString(file.shape()) + ", not [" + images + ", features]",
+                        "has the shape " + Arrays.toString(file.shape()) + ", not [" + images + ", features]",
                         "Give one row for each of the " + images + " " + split
                                 + " images, in the order of their numbers, and at least one column");
             float[] values = file.toFloatArray();
