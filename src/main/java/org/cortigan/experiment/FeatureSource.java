@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -96,7 +97,14 @@ public final class FeatureSource {
 
     /** A Gabor wavelet pyramid. */
     public static FeatureSource gabor(Photographs photographs, GaborPyramid pyramid) {
-        return photographs.features("gabor", pyramid.side(), images -> ImageFeatures.gabor(images, pyramid));
+        return photographs.features(name(pyramid), pyramid.side(), images -> ImageFeatures.gabor(images, pyramid));
+    }
+
+    private static String name(GaborPyramid pyramid) {
+        String response = pyramid.response().name().toLowerCase(Locale.ROOT);
+        return "gabor"
+                + (pyramid.response() == GaborPyramid.Response.AMPLITUDE ? "" : " " + response)
+                + (pyramid.side() == GaborPyramid.STANDARD_SIDE ? "" : " of " + pyramid.side() + " pixels");
     }
 
     /**

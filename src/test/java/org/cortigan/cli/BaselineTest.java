@@ -97,7 +97,7 @@ class BaselineTest {
                 "--lambdas 100,1e4; gabor, one lambda by GCV",
                 "--lambdas 1000; gabor, one lambda",
                 "--no-standardise --features pixels; pixels, not scaled, one lambda by GCV",
-                "--gabor-side 32 --gabor-response log; gabor, one lambda by GCV"
+                "--gabor-side 32 --gabor-response log; gabor log of 32 pixels, one lambda by GCV"
             })
     void theLabelNamesTheSettings(String options, String settings) {
         Object[] args = options == null ? new Object[0] : options.split(" ");
