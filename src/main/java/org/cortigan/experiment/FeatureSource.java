@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -94,7 +97,14 @@ public final class FeatureSource {
 
     /** A Gabor wavelet pyramid. */
     public static FeatureSource gabor(Photographs photographs, GaborPyramid pyramid) {
-        return photographs.features("gabor", pyramid.side(), images -> ImageFeatures.gabor(images, pyramid));
+        return photographs.features(name(pyramid), pyramid.side(), images -> ImageFeatures.gabor(images, pyramid));
+    }
+
+    private static String name(GaborPyramid pyramid) {
+        String response = pyramid.response().name().toLowerCase(Locale.ROOT);
+        return "gabor"
+                + (pyramid.response() == GaborPyramid.Response.AMPLITUDE ? "" : " " + response)
+                + (pyramid.side() == GaborPyramid.STANDARD_SIDE ? "" : " of " + pyramid.side() + " pixels");
     }
 
     /**
@@ -112,7 +122,6 @@ public final class FeatureSource {
      *
      * @param training features of the training photographs, in their order
      * @param test features of the test photographs, in their order
-     * @param remedy what to do if there is no test file
      */
     public static FeatureSource files(Path training, Path test, AlgonautsSubject subject) {
         return new FeatureSource(
@@ -122,6 +131,11 @@ public final class FeatureSource {
     }
 
     private static RowSource readTest(Path test, Path training, AlgonautsSubject subject) {
+        if (!Files.exists(test))
+            throw new InputException(
+                    test.toString(),
+                    "does not exist; it would have the test images' features to " + training,
+                    "Write it, name another file with --test-features, or evaluate on --split validation");
         RowSource features = read(test, subject.testImages().size(), "test");
         int want;
         try (NpyFile file = NpyFile.open(training)) {
@@ -140,7 +154,7 @@ public final class FeatureSource {
             if (file.shape().length != 2 || file.rows() != images || file.rowElements() == 0)
                 throw new InputException(
                         path.toString(),
-                        "has the shape " + java.util.Arrays.toString(file.shape()) + ", not [" + images + ", features]",
+                        "has the shape " + Arrays.toString(file.shape()) + ", not [" + images + ", features]",
                         "Give one row for each of the " + images + " " + split
                                 + " images, in the order of their numbers, and at least one column");
             float[] values = file.toFloatArray();

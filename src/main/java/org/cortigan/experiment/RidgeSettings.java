@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -125,7 +126,7 @@ public record RidgeSettings(
         if (banded) o = o.withBandWeights(BandWeights.candidates(features.size(), BAND_SAMPLES, 0));
         return switch (lambda) {
             case SHARED -> o.withSharing(RidgeOptions.Sharing.SHARED);
-            case ROI -> o.withGroups(java.util.Objects.requireNonNull(roiOfVertex, "no ROIs"));
+            case ROI -> o.withGroups(Objects.requireNonNull(roiOfVertex, "no ROIs"));
             case VERTEX -> o.withSharing(RidgeOptions.Sharing.VERTEX);
         };
     }

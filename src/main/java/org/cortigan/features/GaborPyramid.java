@@ -63,6 +63,11 @@ public final class GaborPyramid {
         return side;
     }
 
+    /** What is summarised in a cell. */
+    public Response response() {
+        return response;
+    }
+
     /** Number of features. */
     public int features() {
         int filters = BANK.orientations() * (response == Response.LINEAR ? 2 : 1), n = 0;

@@ -47,7 +47,7 @@ public final class HeldOut extends CachedSubject {
             throw new InputException(
                     folder.toString(),
                     "is not a folder with test responses",
-                    "The challenge does not publish test responses: use the validation split, or a simulated data set");
+                    "The challenge does not publish test responses: use --split validation, or a simulated data set");
         return subject.testResponses(folder);
     }
 

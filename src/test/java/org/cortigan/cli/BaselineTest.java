@@ -97,7 +97,7 @@ class BaselineTest {
                 "--lambdas 100,1e4; gabor, one lambda by GCV",
                 "--lambdas 1000; gabor, one lambda",
                 "--no-standardise --features pixels; pixels, not scaled, one lambda by GCV",
-                "--gabor-side 32 --gabor-response log; gabor, one lambda by GCV"
+                "--gabor-side 32 --gabor-response log; gabor log of 32 pixels, one lambda by GCV"
             })
     void theLabelNamesTheSettings(String options, String settings) {
         Object[] args = options == null ? new Object[0] : options.split(" ");
@@ -166,7 +166,7 @@ class BaselineTest {
         refused(new String[] {"none.npy", "at least one column"}, "--features", npy("none.npy", 0, 240, 0));
         refused(new String[] {"nan.npy, row 239, column 2", "NaN"}, "--features", npy("nan.npy", Float.NaN, 240, 3));
         Path good = npy("good.npy", 0, 240, 3);
-        refused(new String[] {"good_test.npy"}, "--features", good);
+        refused(new String[] {"good_test.npy", "--test-features"}, "--features", good);
         refused(
                 new String[] {"wide.npy", "4 features", "good.npy has 3"},
                 "--features",
