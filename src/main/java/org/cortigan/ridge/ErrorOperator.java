@@ -8,9 +8,9 @@ import org.cortigan.ridge.Blas.Block;
 /**
  * Maps rotated responses to the errors of all held-out images for one penalty, without fitting any fold. A ridge
  * regression on the images outside fold v has the errors (I - H_vv)^-1 e_v, where e are the residuals of the fit on all
- * images and H is its hat matrix with the intercept. In an eigenbasis U [R, N], with the shares s = lambda / (d + lambda)
- * of the residual, e = U' s U y if the basis is complete, else e = y - U' (1 - s) U y. Images are in the order of the
- * folds.
+ * images and H is its hat matrix with the intercept. In an eigenbasis U [R, N], with the shares s = lambda / (d +
+ * lambda) of the residual, e = U' s U y if the basis is complete, else e = y - U' (1 - s) U y. Images are in the order
+ * of the folds.
  */
 final class ErrorOperator implements AutoCloseable {
     private final Folds folds;
@@ -31,7 +31,8 @@ final class ErrorOperator implements AutoCloseable {
         try (Matrix u = Matrix.doubles(basis.components(), basis.images())) {
             Parallel.tiles(basis.components(), 1, (j, end) -> {
                 double[] vector = basis.vectors().getDoubles(j, 1);
-                double[] sorted = Arrays.stream(folds.order()).mapToDouble(i -> vector[i]).toArray();
+                double[] sorted =
+                        Arrays.stream(folds.order()).mapToDouble(i -> vector[i]).toArray();
                 u.put(j, sorted, sorted.length);
                 Arrays.setAll(sorted, i -> factors[j] * sorted[i]);
                 ofRotated.put(j, sorted, sorted.length);

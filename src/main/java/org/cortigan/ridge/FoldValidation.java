@@ -10,9 +10,10 @@ import org.cortigan.ridge.RidgeOptions.Criterion;
  * Exact cross-validation over folds: the errors of all held-out images are one product of an {@link ErrorOperator} and
  * the rotated responses.
  *
- * <p>The operator is computed in double, since (I - H_vv)^-1 has large elements for small penalties. The product runs in
- * float on standardised responses. Its rounding, about 2^-24 times the root of R for each error and independent between
- * images, changes a mean squared error by less than a relative 1e-6, far below the difference between penalties.
+ * <p>The operator is computed in double, since (I - H_vv)^-1 has large elements for small penalties. The product runs
+ * in float on standardised responses. Its rounding, about 2^-24 times the root of R for each error and independent
+ * between images, changes a mean squared error by less than a relative 1e-6, far below the difference between
+ * penalties.
  */
 record FoldValidation(Eigenbasis basis, double[] lambdas, Folds folds, Criterion criterion) implements CrossValidation {
     @Override

@@ -26,10 +26,10 @@ import org.cortigan.ridge.RidgeOptions.Sharing;
  * double, except the errors of leave-one-out and k folds that compare penalties, and in a fixed order, so that equal
  * input gives equal bits on any number of threads. A fitted instance is immutable and thread-safe.
  *
- * <p>Memory, with M the smaller of N images and F features: outside the Java heap 16 N F bytes for the features and 40 M^2
- * for the eigenvectors, 8 M^2 more for each band, 20 M N more for leave-one-out or k folds, and 20 N for each of the 256
- * vertices that a thread works on; in the heap 4 M V for the weights of V vertices, 4 M F for each weighting of bands in
- * use, and 512 MiB for a block of responses, which are read again for each candidate of a banded ridge.
+ * <p>Memory, with M the smaller of N images and F features: outside the Java heap 16 N F bytes for the features and 40
+ * M^2 for the eigenvectors, 8 M^2 more for each band, 20 M N more for leave-one-out or k folds, and 20 N for each of
+ * the 256 vertices that a thread works on; in the heap 4 M V for the weights of V vertices, 4 M F for each weighting of
+ * bands in use, and 512 MiB for a block of responses, which are read again for each candidate of a banded ridge.
  */
 public final class Ridge {
     /**
@@ -85,6 +85,7 @@ public final class Ridge {
      * @throws IllegalArgumentException if weights of bands or groups of vertices do not fit the data
      */
     public static Ridge fit(List<Band> bands, RowSource targets, RidgeOptions options) {
+        Blas.load();
         requireSameImages(bands, targets);
         List<double[]> weightings = weightings(bands.size(), options);
         int[] units = units(targets.columns(), options);
@@ -104,6 +105,9 @@ public final class Ridge {
     }
 
     private static void requireSameImages(List<Band> bands, RowSource targets) {
+        if (bands.isEmpty()) {
+            throw new IllegalArgumentException("a ridge needs features");
+        }
         for (Band band : bands) {
             if (band.features.rows() != targets.rows() || targets.rows() < 3) {
                 throw new InputException(

@@ -7,8 +7,8 @@ import org.cortigan.eval.Parallel;
 
 /**
  * The mean of {@link FoldValidation}'s squared errors over all vertices of a block, for a complete basis. The errors of
- * rotated responses B are M B for the same operator M, so the sum of their squares over vertices needs no more than B B'
- * [R, R], once for all penalties. Every vertex of the block receives the mean score.
+ * rotated responses B are M B for the same operator M, so the sum of their squares over vertices needs no more than B
+ * B' [R, R], once for all penalties. Every vertex of the block receives the mean score.
  *
  * @param vertexWeight weight of a vertex in the mean
  */

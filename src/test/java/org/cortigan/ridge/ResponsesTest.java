@@ -52,7 +52,9 @@ class ResponsesTest {
         double[] tile = tiles(responses, new int[] {700, 3}, new AtomicInteger())[0];
         for (int i = 0; i < 2; i++) {
             int column = i, v = i == 0 ? 700 : 3;
-            double[] own = IntStream.range(0, N).mapToDouble(row -> tile[row * 2 + column]).toArray();
+            double[] own = IntStream.range(0, N)
+                    .mapToDouble(row -> tile[row * 2 + column])
+                    .toArray();
             assertEquals(0, Arrays.stream(own).sum(), 1e-9);
             assertEquals(N, Arrays.stream(own).map(x -> x * x).sum(), 1e-9);
             for (int row = 0; row < N; row++) {
