@@ -40,13 +40,14 @@ final class RidgeBenchmark {
                 .withCriterion(Criterion.MSE)
                 .withSharing(Sharing.valueOf(args[2].toUpperCase(Locale.ROOT)));
         long start = System.nanoTime();
+        double busy = processorSeconds();
         Ridge ridge = Ridge.fit(x, targets, options);
         double fitted = seconds(start);
         double[] predicted = ridge.predict(test);
         System.out.printf(
                 Locale.ROOT,
-                "ours %s %s, %d images, %d features, %d vertices: %.2f s, of which fit %.2f; score %.9f, lambda %.4g,"
-                        + " prediction %.7f%n",
+                "ours %s %s, %d images, %d features, %d vertices: %.2f s, of which fit %.2f, processor time"
+                        + " %.1f s; score %.9f, lambda %.4g, prediction %.7f%n",
                 args[1],
                 args[2],
                 x.rows(),
@@ -54,6 +55,7 @@ final class RidgeBenchmark {
                 vertices,
                 seconds(start),
                 fitted,
+                processorSeconds() - busy,
                 ridge.score(),
                 ridge.lambdas()[0],
                 predicted[0]);
@@ -61,6 +63,10 @@ final class RidgeBenchmark {
 
     private static double seconds(long start) {
         return (System.nanoTime() - start) / 1e9;
+    }
+
+    private static double processorSeconds() {
+        return ProcessHandle.current().info().totalCpuDuration().orElseThrow().toMillis() / 1e3;
     }
 
     private static RowSource matrix(Path file) {

@@ -25,19 +25,24 @@ final class Blas {
     /** Largest matrix whose eigenvectors LAPACK's 32-bit workspace sizes allow. */
     private static final int MOST_EIGENVECTORS = 30_000;
 
-    static {
+    private Blas() {}
+
+    /**
+     * Loads OpenBLAS, with one thread a call; to be called before anything else here.
+     *
+     * @throws InputException with the whole cause chain, if the library cannot be loaded
+     */
+    static void load() {
         try {
             openblas.blas_set_num_threads(1);
         } catch (LinkageError e) {
             throw new InputException(
                     "OpenBLAS",
                     NativeLoader.chain(e),
-                    "Put the jars of org.bytedeco:openblas, with those of linux-x86_64, on the class path",
+                    "Put both jars of org.bytedeco:openblas, one of them for linux-x86_64, on the class path",
                     e);
         }
     }
-
-    private Blas() {}
 
     /** Part of a matrix that a product reads or writes, as it is or transposed. */
     record Block(Matrix matrix, int row, int column, boolean transposed) {

@@ -83,7 +83,7 @@ final class Features {
      * @throws InputException if a feature is not finite, or if numbers of features differ from the training
      */
     void forEachBlock(List<RowSource> bands, int most, Body body) {
-        requireColumns(bands);
+        requireFit(bands);
         RowBlocks.forEach(joined(bands), "features", most, (first, rows, x) -> {
             double[] scaled = new double[rows * columns()];
             Parallel.tiles(rows, 16, (from, to) -> {
@@ -98,11 +98,18 @@ final class Features {
         });
     }
 
-    private void requireColumns(List<RowSource> bands) {
+    private void requireFit(List<RowSource> bands) {
         if (bands.size() != bands()) {
             throw new IllegalArgumentException(bands.size() + " bands of features, but fitted on " + bands());
         }
         for (int b = 0; b < bands(); b++) {
+            if (bands.get(b).rows() != bands.get(0).rows()) {
+                throw new InputException(
+                        "features",
+                        bands.get(0).rows() + " images have features in one band and "
+                                + bands.get(b).rows() + " in another",
+                        "Give the same images for all bands");
+            }
             if (bands.get(b).columns() != columns(b)) {
                 throw new InputException(
                         "features",

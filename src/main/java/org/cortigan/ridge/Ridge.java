@@ -85,6 +85,7 @@ public final class Ridge {
      * @throws IllegalArgumentException if weights of bands or groups of vertices do not fit the data
      */
     public static Ridge fit(List<Band> bands, RowSource targets, RidgeOptions options) {
+        Blas.load();
         requireSameImages(bands, targets);
         List<double[]> weightings = weightings(bands.size(), options);
         int[] units = units(targets.columns(), options);
@@ -104,6 +105,9 @@ public final class Ridge {
     }
 
     private static void requireSameImages(List<Band> bands, RowSource targets) {
+        if (bands.isEmpty()) {
+            throw new IllegalArgumentException("a ridge needs features");
+        }
         for (Band band : bands) {
             if (band.features.rows() != targets.rows() || targets.rows() < 3) {
                 throw new InputException(

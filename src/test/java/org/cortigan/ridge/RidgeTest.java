@@ -357,6 +357,11 @@ class RidgeTest {
         Ridge ridge = d.fit(DEFAULTS);
         assertMessage(
                 "an image has 4, but the ridge was fitted on 5", () -> ridge.predict(RowSource.of(new float[8], 2, 4)));
+        Ridge two = Ridge.fit(
+                List.of(new Ridge.Band("a", d.features()), new Ridge.Band("b", d.features())), d.responses(), DEFAULTS);
+        assertMessage(
+                "12 images have features in one band and 10 in another",
+                () -> two.predict(d.features(), RowSource.of(d.test, 10, 5)));
         assertThrows(IllegalArgumentException.class, () -> DEFAULTS.withLambdas(0));
         assertThrows(IllegalArgumentException.class, () -> DEFAULTS.withCriterion(Criterion.CORRELATION));
         assertThrows(IllegalArgumentException.class, () -> d.fit(DEFAULTS.withGroups(new int[] {0, 1})));
