@@ -11,7 +11,7 @@ final class CeilingOptions {
             defaultValue = "FRACTION",
             paramLabel = "UNIT",
             description = "Unit of {lh,rh}_noise_ceiling.npy in the subject folder: fraction or percent"
-                    + " (default ${DEFAULT-VALUE}).")
+                    + " (default ${DEFAULT-VALUE}). The command ceiling makes these files.")
     private NoiseCeiling.Unit unit;
 
     NoiseCeiling.Unit unit() {

@@ -34,6 +34,9 @@ final class Evaluate implements Callable<Integer> {
     private CeilingOptions ceiling;
 
     @Mixin
+    private SignificanceOptions significance;
+
+    @Mixin
     private DeviceOptions device;
 
     @Parameters(
@@ -60,8 +63,9 @@ final class Evaluate implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description = "Folder for lh_correlation.npy, rh_correlation.npy, roi.csv and metrics.json (default:"
-                    + " evaluation in the run folder).")
+            description =
+                    "Folder for {lh,rh}_{correlation,explained_variance,r2}.npy, roi.csv and metrics.json (default:"
+                            + " evaluation in the run folder).")
     private @Nullable Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
@@ -78,7 +82,7 @@ final class Evaluate implements Callable<Integer> {
                 AlgonautsSubject subject = subjectOptions.open()) {
             Path cache = subjectOptions.data().cache();
             evaluation = new ModelEvaluator(opened, cache, ceiling.unit(), output::note)
-                    .evaluate(checkpoints, split, subject, subjectOptions.heldOut(heldOut));
+                    .evaluate(checkpoints, split, subject, subjectOptions.heldOut(heldOut), significance.design());
         }
         Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
         RunFolder.create(folder);

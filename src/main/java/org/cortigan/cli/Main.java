@@ -21,6 +21,7 @@ import picocli.CommandLine.Command;
             Table.class,
             Submit.class,
             Simulate.class,
+            Ceiling.class,
             Baseline.class,
             Recipes.class,
             ProfileCommand.class,

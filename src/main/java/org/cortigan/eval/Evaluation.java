@@ -18,8 +18,9 @@ import org.cortigan.io.NpyWriter;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Pearson's r of every vertex over all images of a split, summarised by hemisphere and ROI, with the bound and the
- * score that follow from the noise ceilings if these are known.
+ * Pearson's r, explained variance and R2 of every vertex over all images of a split, summarised by hemisphere and ROI,
+ * with the bound and the score that follow from the noise ceilings if these are known, and with the significance of r
+ * if it was tested.
  */
 public final class Evaluation {
     /**
@@ -29,7 +30,7 @@ public final class Evaluation {
      * @param roiClass class of the ROI, which names its mask file; empty for all vertices
      * @param vertices number of vertices; 0 for an ROI that the subject lacks
      * @param figures one per {@link Metric}, in the order of the constants; NaN if unknown, that is, without vertices
-     *     or for a metric that needs noise ceilings, without noise ceilings
+     *     or for a metric that needs noise ceilings or a test of significance, without these
      */
     public record Row(String hemisphere, String roiClass, String roi, int vertices, double[] figures) {
         /** The figure of a metric; NaN if unknown. */
@@ -45,10 +46,6 @@ public final class Evaluation {
         private String shown(Metric metric) {
             return has(metric) ? metric.format(figure(metric)) : "-";
         }
-
-        private boolean isAboveBound() {
-            return figure(Metric.MEAN_R) > figure(Metric.BOUND); // False for NaN: the bound is unknown.
-        }
     }
 
     /** Name of the rows of all vertices. */
@@ -59,30 +56,35 @@ public final class Evaluation {
     private final String label;
     private final long images;
     private final int left;
-    private final double[] r;
+    private final VertexStatistics vertices;
     private final int constantPredictions;
     private final int constantTargets;
     private final List<Row> rows = new ArrayList<>();
+    private final List<String> warnings = new ArrayList<>();
 
     private Evaluation(
-            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, @Nullable NoiseCeiling nc) {
+            String label,
+            PearsonAccumulator acc,
+            int left,
+            List<VertexGroup> groups,
+            @Nullable NoiseCeiling ceiling,
+            @Nullable Significance significance) {
         this.label = label;
         this.images = acc.images();
         this.left = left;
-        this.r = acc.r();
+        this.vertices = new VertexStatistics(acc.r(), acc.explainedVariance(), acc.r2(), ceiling, significance);
         this.constantPredictions = acc.constantPredictions();
         this.constantTargets = acc.constantTargets();
-        rows.add(row("both", "", ALL, IntStream.range(0, r.length).toArray(), nc));
-        rows.add(row("lh", "", ALL, IntStream.range(0, left).toArray(), nc));
-        rows.add(row("rh", "", ALL, IntStream.range(left, r.length).toArray(), nc));
+        addRow("both", "", ALL, IntStream.range(0, acc.vertices()).toArray());
+        addRow("lh", "", ALL, IntStream.range(0, left).toArray());
+        addRow("rh", "", ALL, IntStream.range(left, acc.vertices()).toArray());
         for (VertexGroup g : groups) {
             int shift = g.hemisphere().equals("lh") ? 0 : left;
-            rows.add(row(
+            addRow(
                     g.hemisphere(),
                     g.roiClass(),
                     g.name(),
-                    Arrays.stream(g.vertices()).map(v -> v + shift).toArray(),
-                    nc));
+                    Arrays.stream(g.vertices()).map(v -> v + shift).toArray());
         }
     }
 
@@ -97,18 +99,44 @@ public final class Evaluation {
      */
     public static Evaluation of(
             String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, @Nullable NoiseCeiling ceiling) {
-        return new Evaluation(label, acc, left, groups, ceiling);
+        return of(label, acc, left, groups, ceiling, null);
     }
 
-    private Row row(String hemisphere, String roiClass, String roi, int[] vertices, @Nullable NoiseCeiling ceilings) {
+    /**
+     * The same with the significance of each vertex's r.
+     *
+     * @param significance of all vertices, or null
+     */
+    public static Evaluation of(
+            String label,
+            PearsonAccumulator acc,
+            int left,
+            List<VertexGroup> groups,
+            @Nullable NoiseCeiling ceiling,
+            @Nullable Significance significance) {
+        return new Evaluation(label, acc, left, groups, ceiling, significance);
+    }
+
+    private void addRow(String hemisphere, String roiClass, String roi, int[] members) {
         double[] figures = new double[METRICS.length];
         Arrays.fill(figures, Double.NaN);
-        if (vertices.length > 0) {
-            double[] own = Arrays.stream(vertices).mapToDouble(v -> r[v]).toArray();
-            NoiseCeiling ceiling = ceilings == null ? null : ceilings.of(vertices);
-            for (Metric m : METRICS) figures[m.ordinal()] = m.of(own, ceiling);
+        if (members.length > 0) {
+            VertexStatistics own = vertices.of(members);
+            for (Metric m : METRICS) figures[m.ordinal()] = m.of(own);
+            if (own.ceiling() != null) checkBound(hemisphere + " " + roi, own.r(), own.ceiling());
         }
-        return new Row(hemisphere, roiClass, roi, vertices.length, figures);
+        rows.add(new Row(hemisphere, roiClass, roi, members.length, figures));
+    }
+
+    /** Warns if mean r over the vertices with a known noise ceiling is above the bound that noise allows. */
+    private void checkBound(String row, double[] r, NoiseCeiling ceiling) {
+        double bound = Metrics.boundOfMeanR(ceiling);
+        if (Double.isNaN(bound)) return;
+        double meanR = Metrics.mean(VertexStatistics.select(r, ceiling.known()));
+        if (meanR > bound)
+            warnings.add(String.format(
+                    "%s: mean r %s is above its bound %s: check for leaked test images or a wrong noise ceiling",
+                    row, Metric.MEAN_R.format(meanR), Metric.BOUND.format(bound)));
     }
 
     public String label() {
@@ -132,7 +160,7 @@ public final class Evaluation {
 
     /** r of every vertex, left vertices then right. */
     public double[] r() {
-        return r.clone();
+        return vertices.r().clone();
     }
 
     /** Number of images of the split. */
@@ -146,23 +174,45 @@ public final class Evaluation {
         s.append(String.format(
                 Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
         s.append(String.format("%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
-        for (Metric m : METRICS) s.append(' ').append(padded(m, m.heading()));
+        for (Metric m : shown()) s.append(' ').append(padded(m, m.heading()));
         s.append(System.lineSeparator());
         for (Row row : rows) {
             s.append(String.format(
                     Locale.ROOT, "%-4s %-16s %-14s %8d", row.hemisphere, row.roiClass, row.roi, row.vertices));
-            for (Metric m : METRICS) s.append(' ').append(padded(m, row.shown(m)));
+            for (Metric m : shown()) s.append(' ').append(padded(m, row.shown(m)));
             s.append(System.lineSeparator());
         }
         s.append(explanations()).append('\n');
-        if (constantPredictions + constantTargets > 0)
-            s.append(String.format(
-                    Locale.ROOT,
-                    "%d vertices with a constant prediction and %d with a constant response count as r = 0%n",
-                    constantPredictions,
-                    constantTargets));
-        for (String w : warnings()) s.append("warning: ").append(w).append('\n');
+        for (String note : notes()) s.append(note).append('\n');
+        for (String w : warnings) s.append("warning: ").append(w).append('\n');
         return s.toString();
+    }
+
+    /** The columns of the table: the metrics that are known for all vertices. */
+    private List<Metric> shown() {
+        return Arrays.stream(METRICS).filter(rows.get(0)::has).toList();
+    }
+
+    private List<String> notes() {
+        List<String> notes = new ArrayList<>();
+        Significance tested = vertices.significance();
+        if (tested != null)
+            notes.add(String.format(
+                    "p: one-sided, %d permutations of the images; q: Benjamini and Hochberg's adjusted p",
+                    tested.permutations()));
+        if (constantPredictions + constantTargets > 0)
+            notes.add(String.format(
+                    "%d vertices with a constant prediction and %d with a constant response count as r = 0",
+                    constantPredictions, constantTargets));
+        if (unknownCeilings() > 0)
+            notes.add(String.format(
+                    "%d vertices have no noise ceiling (NaN) and are left out of bound and score", unknownCeilings()));
+        return notes;
+    }
+
+    private int unknownCeilings() {
+        NoiseCeiling ceiling = vertices.ceiling();
+        return ceiling == null ? 0 : ceiling.unknown();
     }
 
     private static String padded(Metric metric, String cell) {
@@ -170,24 +220,20 @@ public final class Evaluation {
     }
 
     private String explanations() {
-        Row all = rows.get(0);
-        Stream<String> known =
-                Arrays.stream(METRICS).filter(all::has).map(Metric::explanation).filter(e -> !e.isEmpty());
-        return Stream.concat(known, all.has(Metric.BOUND) ? Stream.of() : Stream.of(Metric.WITHOUT_CEILINGS))
+        Stream<String> known = shown().stream().map(Metric::explanation).filter(e -> !e.isEmpty());
+        return Stream.concat(known, rows.get(0).has(Metric.BOUND) ? Stream.of() : Stream.of(Metric.WITHOUT_CEILINGS))
                 .collect(Collectors.joining("; "));
     }
 
     /** Warnings about rows whose mean r is above the bound that noise allows. */
     public List<String> warnings() {
-        return rows.stream()
-                .filter(Row::isAboveBound)
-                .map(row -> String.format(
-                        "%s %s: mean r %s is above its bound %s: check for leaked test images or a wrong noise ceiling",
-                        row.hemisphere, row.roi, row.shown(Metric.MEAN_R), row.shown(Metric.BOUND)))
-                .toList();
+        return List.copyOf(warnings);
     }
 
-    /** The content of metrics.json: label, images, constant_predictions, constant_targets, warnings and rows. */
+    /**
+     * The content of metrics.json: label, images, constant_predictions, constant_targets, unknown_noise_ceilings,
+     * permutations, warnings and rows.
+     */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("label", label);
@@ -195,7 +241,10 @@ public final class Evaluation {
         m.put("images", images);
         m.put("constant_predictions", constantPredictions);
         m.put("constant_targets", constantTargets);
-        m.put("warnings", warnings());
+        m.put("unknown_noise_ceilings", unknownCeilings());
+        Significance tested = vertices.significance();
+        m.put("permutations", tested == null ? 0 : tested.permutations());
+        m.put("warnings", warnings);
         List<Object> all = new ArrayList<>();
         for (Row row : rows) {
             Map<String, Object> o = new LinkedHashMap<>();
@@ -210,15 +259,34 @@ public final class Evaluation {
         return m;
     }
 
-    /** Writes lh_correlation.npy and rh_correlation.npy (f32), roi.csv and metrics.json. */
+    /**
+     * Writes, for each hemisphere (lh, rh), the values of all vertices (f32): correlation.npy, explained_variance.npy,
+     * r2.npy, and if significance was tested p.npy and q.npy; and roi.csv and metrics.json. Deletes p and q of an
+     * earlier evaluation.
+     */
     public void write(Path folder) {
-        float[] l = new float[left], h = new float[r.length - left];
-        for (int i = 0; i < l.length; i++) l[i] = (float) r[i];
-        for (int i = 0; i < h.length; i++) h[i] = (float) r[left + i];
-        NpyWriter.save(folder.resolve("lh_correlation.npy"), l, l.length);
-        NpyWriter.save(folder.resolve("rh_correlation.npy"), h, h.length);
+        write(folder, "correlation", vertices.r());
+        write(folder, "explained_variance", vertices.explainedVariance());
+        write(folder, "r2", vertices.r2());
+        Significance tested = vertices.significance();
+        write(folder, "p", tested == null ? null : tested.p());
+        write(folder, "q", tested == null ? null : tested.q());
         AtomicFiles.writeString(folder.resolve("roi.csv"), csv());
         Json.write(folder.resolve("metrics.json"), json());
+    }
+
+    /** Writes the values of both hemispheres; without values deletes their files. */
+    private void write(Path folder, String name, double @Nullable [] values) {
+        Path lh = folder.resolve("lh_" + name + ".npy"), rh = folder.resolve("rh_" + name + ".npy");
+        if (values == null) {
+            AtomicFiles.deleteIfExists(lh);
+            AtomicFiles.deleteIfExists(rh);
+            return;
+        }
+        float[] rounded = new float[values.length];
+        for (int v = 0; v < values.length; v++) rounded[v] = (float) values[v];
+        NpyWriter.save(lh, Arrays.copyOf(rounded, left), left);
+        NpyWriter.save(rh, Arrays.copyOfRange(rounded, left, rounded.length), rounded.length - left);
     }
 
     private String csv() {

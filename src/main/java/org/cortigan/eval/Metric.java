@@ -8,9 +8,9 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A metric of a set of vertices, computed from Pearson's r and the noise ceiling of each vertex. Reports show the
- * metrics in the order of the constants; a new constant adds a column to every evaluation, and to the comparison of
- * runs if it has a {@link Comparison}.
+ * A metric of a set of vertices, computed from the {@link VertexStatistics} of each vertex. Reports show the metrics in
+ * the order of the constants; a new constant adds a column to every evaluation, and to the comparison of runs if it has
+ * a {@link Comparison}.
  */
 public enum Metric {
     /** Mean of r. */
@@ -20,7 +20,7 @@ public enum Metric {
             "",
             8,
             4,
-            (r, ceiling) -> Metrics.mean(r),
+            s -> Metrics.mean(s.r()),
             new Comparison(
                     "mean r over vertices",
                     "95% interval",
@@ -29,10 +29,10 @@ public enum Metric {
                             + " over seeds; its bound is the mean of sqrt(noise ceiling)")),
 
     /** Median of r. */
-    MEDIAN_R("median_r", "median r", "", 9, 4, (r, ceiling) -> Metrics.median(r), null),
+    MEDIAN_R("median_r", "median r", "", 9, 4, s -> Metrics.median(s.r()), null),
 
     /** Mean of r * r. */
-    MEAN_R_SQUARED("mean_r_squared", "mean r^2", "", 8, 4, (r, ceiling) -> Metrics.meanSquared(r), null),
+    MEAN_R_SQUARED("mean_r_squared", "mean r^2", "", 8, 4, s -> Metrics.meanSquared(s.r()), null),
 
     /** Mean of sqrt(noise ceiling), the upper bound of mean r. */
     BOUND(
@@ -41,7 +41,7 @@ public enum Metric {
             "mean of sqrt(noise ceiling)",
             11,
             4,
-            (r, ceiling) -> ceiling == null ? Double.NaN : Metrics.boundOfMeanR(ceiling),
+            s -> s.ceiling() == null ? Double.NaN : Metrics.boundOfMeanR(s.ceiling()),
             new Comparison("bound: mean sqrt(noise ceiling)", null, null, null)),
 
     /** The challenge's score: mean of noise-normalised r^2 in percent. */
@@ -51,14 +51,51 @@ public enum Metric {
             "noise-normalised r^2 (r < 0 counts as 0), in percent",
             10,
             2,
-            (r, ceiling) -> ceiling == null ? Double.NaN : Metrics.mean(Metrics.challengeScores(r, ceiling)),
+            s -> s.ceiling() == null ? Double.NaN : Metrics.challengeScore(s.r(), s.ceiling()),
             new Comparison(
                     "score (%)",
                     "95% interval of score",
                     "challenge_score_by_seed",
                     "score: noise-normalised r^2 (r < 0 counts as 0, at most 100), mean over vertices, in percent; by"
                             + " the challenge's rule a vertex of noise ceiling 0 counts 100 if r is above 0, so chance"
-                            + " scores above 0"));
+                            + " scores above 0")),
+
+    /** Mean of the explained variance. */
+    MEAN_EXPLAINED_VARIANCE(
+            "mean_explained_variance",
+            "EV",
+            "mean explained variance, 1 - var(response - prediction) / var(response)",
+            8,
+            4,
+            s -> Metrics.mean(s.explainedVariance()),
+            null),
+
+    /** Median of the explained variance. */
+    MEDIAN_EXPLAINED_VARIANCE(
+            "median_explained_variance", "median EV", "", 9, 4, s -> Metrics.median(s.explainedVariance()), null),
+
+    /** Mean of the coefficient of determination. */
+    MEAN_R2(
+            "mean_r2",
+            "R2",
+            "mean coefficient of determination, which also counts a wrong mean as an error",
+            8,
+            4,
+            s -> Metrics.mean(s.r2()),
+            null),
+
+    /** Median of the coefficient of determination. */
+    MEDIAN_R2("median_r2", "median R2", "", 9, 4, s -> Metrics.median(s.r2()), null),
+
+    /** Number of vertices whose r is significant. */
+    SIGNIFICANT(
+            "vertices_q_below_0.05",
+            "q < 0.05",
+            "vertices whose r is above chance at a false discovery rate below 0.05 over all vertices",
+            8,
+            0,
+            s -> s.significance() == null ? Double.NaN : s.significance().countBelow(0.05),
+            null);
 
     /** Note below the table of an evaluation without noise ceilings. */
     static final String WITHOUT_CEILINGS = "bound and score: unknown, because there are no noise ceilings";
@@ -66,11 +103,10 @@ public enum Metric {
     @FunctionalInterface
     private interface Function {
         /**
-         * @param r r of each vertex, at least one
-         * @param ceiling noise ceilings of the same vertices, or null
+         * @param s of at least one vertex
          * @return the figure; NaN if unknown
          */
-        double of(double[] r, @Nullable NoiseCeiling ceiling);
+        double of(VertexStatistics s);
     }
 
     /**
@@ -151,8 +187,8 @@ public enum Metric {
     }
 
     /** Computes the metric of some vertices; NaN if unknown. */
-    double of(double[] r, @Nullable NoiseCeiling ceiling) {
-        return function.of(r, ceiling);
+    double of(VertexStatistics s) {
+        return function.of(s);
     }
 
     /** Formats a figure with the metric's decimals. */

@@ -41,9 +41,23 @@ public final class Metrics {
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }
 
-    /** Mean of sqrt(noise ceiling) over the vertices. No model's expected mean r exceeds it. */
+    /**
+     * Mean of sqrt(noise ceiling) over the vertices whose ceiling is known; NaN if none is. No model's expected mean r
+     * over these vertices exceeds it.
+     */
     public static double boundOfMeanR(NoiseCeiling ceiling) {
-        return mean(ceiling.sqrt());
+        return meanOfKnown(ceiling.sqrt());
+    }
+
+    /** The challenge's score: the mean of {@link #challengeScores} over the vertices whose ceiling is known. */
+    public static double challengeScore(double[] r, NoiseCeiling ceiling) {
+        return meanOfKnown(challengeScores(r, ceiling));
+    }
+
+    /** Mean of the values that are not NaN; NaN if there are none. */
+    private static double meanOfKnown(double[] values) {
+        double[] known = Arrays.stream(values).filter(x -> !Double.isNaN(x)).toArray();
+        return known.length == 0 ? Double.NaN : mean(known);
     }
 
     /** Mean of r * r. Ignores the sign of r, unlike {@link #challengeScores}. */
@@ -53,8 +67,8 @@ public final class Metrics {
 
     /**
      * The Algonauts 2023 score of each vertex, in percent: max(r, 0)^2 divided by the noise ceiling (1e-14 if it is 0),
-     * times 100, at most 100. The challenge's score is the {@link #mean} of these scores over the vertices of both
-     * hemispheres and all subjects.
+     * times 100, at most 100; NaN if the noise ceiling is unknown. The challenge's score is the mean of these scores
+     * over the vertices of both hemispheres and all subjects.
      *
      * @throws IllegalArgumentException if {@code r} and {@code ceiling} have different numbers of vertices
      */

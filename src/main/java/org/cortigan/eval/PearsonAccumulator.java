@@ -5,6 +5,7 @@ import java.nio.DoubleBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.IntToDoubleFunction;
 import org.cortigan.InputException;
 
 /**
@@ -232,6 +233,35 @@ public final class PearsonAccumulator {
                         ? 0
                         : Math.max(-1, Math.min(1, products[v] / (Math.sqrt(squaresP[v]) * Math.sqrt(squaresT[v])))));
         return r;
+    }
+
+    /**
+     * Explained variance of each vertex: 1 - var(target - prediction) / var(target), at most 1. Unlike r, it counts a
+     * prediction of the wrong scale as an error; a wrong mean it forgives. Of a constant target it is 1 if the
+     * prediction is constant too, else 0, as in scikit-learn's explained_variance_score.
+     */
+    public double[] explainedVariance() {
+        return shareExplained(v -> 0);
+    }
+
+    /**
+     * Coefficient of determination of each vertex: 1 - sum (target - prediction)^2 / sum (target - mean target)^2, at
+     * most 1. It counts a wrong scale and a wrong mean as errors. Of a constant target it is 1 if the prediction equals
+     * it, else 0, as in scikit-learn's r2_score.
+     */
+    public double[] r2() {
+        return shareExplained(v -> nImages * (meanP[v] - meanT[v]) * (meanP[v] - meanT[v]));
+    }
+
+    /** 1 - (sum of squared centred errors + extra) / sum of squared deviations of the target. */
+    private double[] shareExplained(IntToDoubleFunction extra) {
+        double[] share = new double[nVertices];
+        Arrays.setAll(share, v -> {
+            double errors = squaresP[v] - 2 * products[v] + squaresT[v] + extra.applyAsDouble(v);
+            if (squaresT[v] == 0) return errors == 0 ? 1 : 0;
+            return Math.min(1, 1 - errors / squaresT[v]);
+        });
+        return share;
     }
 
     /** Number of vertices whose prediction is the same for all images. */

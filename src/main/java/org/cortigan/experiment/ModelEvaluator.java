@@ -13,6 +13,7 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.PermutationTest;
 import org.cortigan.exec.Device;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Ensemble;
@@ -20,6 +21,7 @@ import org.cortigan.train.HeldOut;
 import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.SubjectData;
+import org.cortigan.train.TrainingData;
 
 /**
  * Evaluates trained models: Pearson's r of every vertex.
@@ -47,13 +49,27 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
      * @throws InputException if a model is for another subject, or if the runs held out no images or different images
      */
     public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
+        return evaluate(checkpoints, split, subject, heldOut, PermutationTest.Design.NONE);
+    }
+
+    /**
+     * The same with a permutation test of each vertex's r.
+     *
+     * @param design of the test
+     */
+    public Evaluation evaluate(
+            List<Path> checkpoints,
+            Split split,
+            AlgonautsSubject subject,
+            Path heldOut,
+            PermutationTest.Design design) {
         String label = label(checkpoints, split);
         String name = AlgonautsSubject.folderName(subject.number());
         try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
             checkVertices(checkpoints.get(0), models.subject(), subject);
             return split == Split.TEST
-                    ? onTest(label, models, subject, heldOut)
-                    : onValidation(label, models, subject, checkpoints);
+                    ? onTest(label, models, subject, heldOut, design)
+                    : onValidation(label, models, subject, checkpoints, design);
         }
     }
 
@@ -71,20 +87,37 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
                     "Give the subject that the model was trained on");
     }
 
-    private Evaluation onTest(String label, Ensemble models, AlgonautsSubject subject, Path heldOut) {
+    private Evaluation onTest(
+            String label, Ensemble models, AlgonautsSubject subject, Path heldOut, PermutationTest.Design design) {
         int[] images = IntStream.range(0, subject.testImages().size()).toArray();
         try (DataBySize<HeldOut> data =
                 new DataBySize<>(size -> new HeldOut(subject, heldOut, size, cache, log), HeldOut::close)) {
-            return HeldOut.summary(label, models.evaluate(data, images), subject, unit);
+            return summary(label, models, data, images, subject, design);
         }
     }
 
-    private Evaluation onValidation(String label, Ensemble models, AlgonautsSubject subject, List<Path> checkpoints) {
+    private Evaluation onValidation(
+            String label,
+            Ensemble models,
+            AlgonautsSubject subject,
+            List<Path> checkpoints,
+            PermutationTest.Design design) {
         int[] images = validationImages(checkpoints, subject.trainingImages().size());
         try (DataBySize<SubjectData> data =
                 new DataBySize<>(size -> new SubjectData(subject, size, cache, log), SubjectData::close)) {
-            return HeldOut.summary(label, models.evaluate(data, images), subject, unit);
+            return summary(label, models, data, images, subject, design);
         }
+    }
+
+    private Evaluation summary(
+            String label,
+            Ensemble models,
+            DataBySize<? extends TrainingData> data,
+            int[] images,
+            AlgonautsSubject subject,
+            PermutationTest.Design design) {
+        PermutationTest test = design.test(subject.vertices());
+        return HeldOut.summary(label, models.evaluate(data, images, test), subject, unit, test);
     }
 
     /** The images that all runs held out. */

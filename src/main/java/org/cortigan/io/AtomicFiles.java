@@ -74,6 +74,16 @@ public final class AtomicFiles {
         write(target, text.getBytes(StandardCharsets.UTF_8));
     }
 
+    /** Deletes a file that no longer belongs to the others of its folder. */
+    public static void deleteIfExists(Path file) {
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new InputException(
+                    file.toString(), "cannot be deleted: " + InputFiles.reason(e), "Delete the file by hand", e);
+        }
+    }
+
     /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
     static final class Pending implements AutoCloseable {
         final FileChannel channel;

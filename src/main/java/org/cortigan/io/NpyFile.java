@@ -166,6 +166,18 @@ public final class NpyFile implements AutoCloseable {
         data.get().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
     }
 
+    /**
+     * Copies {@code n} elements of a float32 array, from element {@code first} in C order on, to {@code dst[off..]}.
+     */
+    public void read(long first, float[] dst, int off, int n) {
+        if (header.type() != NpyType.F32) {
+            throw new IllegalStateException(path + " holds " + header.type() + ", not F32; call require first");
+        }
+        java.util.Objects.checkFromIndexSize(off, n, dst.length);
+        java.util.Objects.checkFromIndexSize(first, n, rows() * rowElements);
+        data.get().get(first * Float.BYTES, dst, off, n);
+    }
+
     /** Copies the raw little-endian bytes of row {@code row} to the position of {@code dst}, which advances. */
     public void readRow(long row, ByteBuffer dst) {
         int n = rowElements * header.type().bytes();

@@ -9,10 +9,12 @@ import java.util.List;
 import java.util.function.IntFunction;
 import org.cortigan.InputException;
 import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.eval.PermutationTest;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Averages the predictions of one or several models of the same vertices. The models may take photographs of different
@@ -110,7 +112,7 @@ public final class Ensemble implements AutoCloseable {
      */
     public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
         Predictor p = members.get(0);
-        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images);
+        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images, null);
         TrainingData d = data.apply(side(p));
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at);
@@ -123,7 +125,7 @@ public final class Ensemble implements AutoCloseable {
         }
         PearsonAccumulator acc = new PearsonAccumulator(columns());
         // Moments do not tell which image is not finite: onHost finds it and throws.
-        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images);
+        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images, null);
     }
 
     /** Accumulates Pearson's r of one predictor over some photographs. The predictor stays open. */
@@ -131,7 +133,18 @@ public final class Ensemble implements AutoCloseable {
         return new Ensemble(List.of(predictor)).evaluate(side -> data, images);
     }
 
-    private PearsonAccumulator onHost(IntFunction<? extends TrainingData> data, int[] images) {
+    /**
+     * The same on the host, which also keeps predictions and responses for a permutation test.
+     *
+     * @param test receives the images in order
+     */
+    public PearsonAccumulator evaluate(
+            IntFunction<? extends TrainingData> data, int[] images, @Nullable PermutationTest test) {
+        return test == null ? evaluate(data, images) : onHost(data, images, test);
+    }
+
+    private PearsonAccumulator onHost(
+            IntFunction<? extends TrainingData> data, int[] images, @Nullable PermutationTest test) {
         int v = columns();
         PearsonAccumulator acc = new PearsonAccumulator(v);
         float[] predicted = new float[valuesPerBatch()], target = new float[valuesPerBatch()];
@@ -153,6 +166,7 @@ public final class Ensemble implements AutoCloseable {
                 row.asFloatBuffer().get(target, k * v, v);
             }
             acc.add(predicted, target, n);
+            if (test != null) test.add(predicted, target, n);
         }
         return acc;
     }

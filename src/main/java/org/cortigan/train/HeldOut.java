@@ -10,6 +10,7 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.eval.PermutationTest;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,6 +75,20 @@ public final class HeldOut extends CachedSubject {
 
     /** Summarises the correlations of a subject's vertices by hemisphere and ROI. */
     public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s, NoiseCeiling.Unit unit) {
-        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit));
+        return summary(label, acc, s, unit, null);
+    }
+
+    /**
+     * The same with the significance of each vertex's r.
+     *
+     * @param test of the same images; null for none
+     */
+    public static Evaluation summary(
+            String label,
+            PearsonAccumulator acc,
+            AlgonautsSubject s,
+            NoiseCeiling.Unit unit,
+            @Nullable PermutationTest test) {
+        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit), test == null ? null : test.run());
     }
 }

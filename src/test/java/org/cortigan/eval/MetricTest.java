@@ -9,7 +9,14 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class MetricTest {
-    private static final double[] R = {0.5, -0.1, 0.2};
+    private static VertexStatistics statistics(NoiseCeiling ceiling, Significance significance) {
+        return new VertexStatistics(
+                new double[] {0.5, -0.1, 0.2},
+                new double[] {0.25, -3, 0.05},
+                new double[] {0.2, -6, 0.1},
+                ceiling,
+                significance);
+    }
 
     @Test
     void keysAreDistinctAndHeadingsFitTheirColumns() {
@@ -23,19 +30,33 @@ class MetricTest {
     @Test
     void figuresMatchHandCalculation() {
         NoiseCeiling ceiling = NoiseCeiling.of("test", new float[] {0.25f, 0.25f, 1}, NoiseCeiling.Unit.FRACTION);
-        assertEquals(0.2, Metric.MEAN_R.of(R, ceiling), 1e-12);
-        assertEquals(0.2, Metric.MEDIAN_R.of(R, ceiling), 1e-12);
-        assertEquals(0.1, Metric.MEAN_R_SQUARED.of(R, ceiling), 1e-12);
-        assertEquals(2.0 / 3, Metric.BOUND.of(R, ceiling), 1e-12);
+        VertexStatistics s = statistics(ceiling, Significance.of(new double[] {0.01, 0.9, 0.04}, 99));
+        assertEquals(0.2, Metric.MEAN_R.of(s), 1e-12);
+        assertEquals(0.2, Metric.MEDIAN_R.of(s), 1e-12);
+        assertEquals(0.1, Metric.MEAN_R_SQUARED.of(s), 1e-12);
+        assertEquals(2.0 / 3, Metric.BOUND.of(s), 1e-12);
         // 0.25 / 0.25 -> 100, negative -> 0, 0.04 / 1 -> 4
-        assertEquals(104.0 / 3, Metric.SCORE.of(R, ceiling), 1e-9);
+        assertEquals(104.0 / 3, Metric.SCORE.of(s), 1e-9);
+        assertEquals(-0.9, Metric.MEAN_EXPLAINED_VARIANCE.of(s), 1e-12);
+        assertEquals(0.05, Metric.MEDIAN_EXPLAINED_VARIANCE.of(s), 1e-12);
+        assertEquals(-1.9, Metric.MEAN_R2.of(s), 1e-12);
+        assertEquals(0.1, Metric.MEDIAN_R2.of(s), 1e-12);
+        assertEquals(1, Metric.SIGNIFICANT.of(s), "q is 0.03, 0.06, 0.9");
     }
 
     @Test
-    void metricsThatNeedNoiseCeilingsAreNanWithoutThem() {
-        for (Metric m : Metric.values()) {
-            boolean needsCeilings = m == Metric.BOUND || m == Metric.SCORE;
-            assertEquals(needsCeilings, Double.isNaN(m.of(R, null)), m.key());
-        }
+    void aVertexWithoutNoiseCeilingIsLeftOutOfBoundAndScore() {
+        NoiseCeiling ceiling = NoiseCeiling.of("test", new float[] {0.25f, Float.NaN, 1}, NoiseCeiling.Unit.FRACTION);
+        assertEquals(0.75, Metric.BOUND.of(statistics(ceiling, null)), 1e-12);
+        assertEquals(52, Metric.SCORE.of(statistics(ceiling, null)), 1e-9);
+        assertEquals(Double.NaN, Metric.BOUND.of(statistics(ceiling, null).of(new int[] {1})));
+        assertEquals(Double.NaN, Metric.SCORE.of(statistics(ceiling, null).of(new int[] {1})));
+    }
+
+    @Test
+    void metricsAreNanWithoutWhatTheyNeed() {
+        Set<Metric> unknown = Set.of(Metric.BOUND, Metric.SCORE, Metric.SIGNIFICANT);
+        for (Metric m : Metric.values())
+            assertEquals(unknown.contains(m), Double.isNaN(m.of(statistics(null, null))), m.key());
     }
 }

@@ -2,6 +2,8 @@
 package org.cortigan.eval;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -71,6 +73,26 @@ class ReportsTest {
     @Test
     void evaluationWithoutNoiseCeilings() throws IOException {
         same("evaluation-without-ceilings", evaluation(null));
+    }
+
+    @Test
+    void evaluationWithAnUnknownNoiseCeilingAndSignificance() throws IOException {
+        PearsonAccumulator accumulator = new PearsonAccumulator(6);
+        accumulator.add(PREDICTION, RESPONSE, 4);
+        float[] ceilings = {0.5f, 0, Float.NaN, 0.25f, 0.4f, 1};
+        same(
+                "evaluation-significance",
+                Evaluation.of(
+                        "run on the test split",
+                        accumulator,
+                        3,
+                        GROUPS,
+                        NoiseCeiling.of("test", ceilings, NoiseCeiling.Unit.FRACTION),
+                        Significance.of(new double[] {0.001, 0.5, 0.01, 1, 0.02, 1}, 999)));
+        for (String file : List.of("lh_p.npy", "rh_q.npy")) assertTrue(Files.exists(folder.resolve(file)));
+        evaluation(null).write(folder);
+        for (String file : List.of("lh_p.npy", "rh_q.npy"))
+            assertFalse(Files.exists(folder.resolve(file)), "those of an earlier evaluation are deleted");
     }
 
     private static ComparisonTable.Row row(

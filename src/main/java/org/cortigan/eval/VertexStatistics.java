@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.eval;
+
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What is known about each of some vertices, over the images of a split.
+ *
+ * @param r Pearson's r
+ * @param explainedVariance see {@link PearsonAccumulator#explainedVariance()}
+ * @param r2 see {@link PearsonAccumulator#r2()}
+ * @param ceiling noise ceilings; null if the subject has none
+ * @param significance of r; null if it was not tested
+ */
+record VertexStatistics(
+        double[] r,
+        double[] explainedVariance,
+        double[] r2,
+        @Nullable NoiseCeiling ceiling,
+        @Nullable Significance significance) {
+    /** The statistics of some vertices. */
+    VertexStatistics of(int[] vertices) {
+        return new VertexStatistics(
+                select(r, vertices),
+                select(explainedVariance, vertices),
+                select(r2, vertices),
+                ceiling == null ? null : ceiling.of(vertices),
+                significance == null ? null : significance.of(vertices));
+    }
+
+    /** The values of some vertices. */
+    static double[] select(double[] values, int[] vertices) {
+        return IntStream.of(vertices).mapToDouble(v -> values[v]).toArray();
+    }
+}
