@@ -132,7 +132,7 @@ public final class Evaluation {
     private void checkBound(String row, double[] r, NoiseCeiling ceiling) {
         double bound = Metrics.boundOfMeanR(ceiling);
         if (Double.isNaN(bound)) return;
-        double meanR = Metrics.mean(VertexStatistics.select(r, ceiling.known()));
+        double meanR = Metrics.mean(Vertices.select(r, ceiling.known()));
         if (meanR > bound)
             warnings.add(String.format(
                     "%s: mean r %s is above its bound %s: check for leaked test images or a wrong noise ceiling",

@@ -169,9 +169,8 @@ public final class NoiseCeiling {
 
     /** The distribution over vertices, in one line. */
     public String summary() {
-        double[] sorted = Arrays.stream(VertexStatistics.select(fractions, known()))
-                .sorted()
-                .toArray();
+        double[] sorted =
+                Arrays.stream(Vertices.select(fractions, known())).sorted().toArray();
         if (sorted.length == 0) return "no vertex has a known noise ceiling";
         return String.format(
                 Locale.ROOT,
@@ -184,7 +183,7 @@ public final class NoiseCeiling {
                 quantile(sorted, 0.5),
                 quantile(sorted, 0.75),
                 quantile(sorted, 1),
-                Metrics.boundOfMeanR(this));
+                Arrays.stream(sorted).map(Math::sqrt).average().orElseThrow());
     }
 
     /** Linear interpolation between order statistics, as numpy.quantile does it. */
@@ -197,7 +196,7 @@ public final class NoiseCeiling {
 
     /** The noise ceilings of some vertices. */
     NoiseCeiling of(int[] vertices) {
-        return new NoiseCeiling(VertexStatistics.select(fractions, vertices));
+        return new NoiseCeiling(Vertices.select(fractions, vertices));
     }
 
     /** The noise ceilings of {@code left} followed by those of {@code right}. */

@@ -43,8 +43,7 @@ public record Significance(double[] p, double[] q, int permutations) {
 
     /** The significance of some vertices, with the q of the whole test. */
     Significance of(int[] vertices) {
-        return new Significance(
-                VertexStatistics.select(p, vertices), VertexStatistics.select(q, vertices), permutations);
+        return new Significance(Vertices.select(p, vertices), Vertices.select(q, vertices), permutations);
     }
 
     /** Number of vertices whose q is below {@code rate}. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,15 +21,10 @@ record VertexStatistics(
     /** The statistics of some vertices. */
     VertexStatistics of(int[] vertices) {
         return new VertexStatistics(
-                select(r, vertices),
-                select(explainedVariance, vertices),
-                select(r2, vertices),
+                Vertices.select(r, vertices),
+                Vertices.select(explainedVariance, vertices),
+                Vertices.select(r2, vertices),
                 ceiling == null ? null : ceiling.of(vertices),
                 significance == null ? null : significance.of(vertices));
-    }
-
-    /** The values of some vertices. */
-    static double[] select(double[] values, int[] vertices) {
-        return IntStream.of(vertices).mapToDouble(v -> values[v]).toArray();
     }
 }

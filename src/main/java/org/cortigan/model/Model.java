@@ -22,10 +22,14 @@ public final class Model {
 
     private final ModelConfig config;
     private final Map<String, float[]> weights;
+    /** By subject. */
+    private final Map<ModelConfig.Subject, ResponseScaling> scalings;
 
-    private Model(ModelConfig config, Map<String, float[]> weights) {
+    private Model(
+            ModelConfig config, Map<String, float[]> weights, Map<ModelConfig.Subject, ResponseScaling> scalings) {
         this.config = config;
         this.weights = weights;
+        this.scalings = scalings;
     }
 
     /**
@@ -42,8 +46,15 @@ public final class Model {
                     t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
             for (Weights.Spec s : all.specs()) w.put(s.name(), floats(t, average + s.name(), s));
             for (Weights.Spec s : all.states()) w.put(s.name(), floats(t, s.name(), s));
-            return new Model(c, w);
+            return new Model(c, w, scalings(t, c));
         }
+    }
+
+    /** How the responses that the network learned relate to the measured ones, for each subject of a checkpoint. */
+    public static Map<ModelConfig.Subject, ResponseScaling> scalings(SafeTensors t, ModelConfig config) {
+        Map<ModelConfig.Subject, ResponseScaling> scalings = new LinkedHashMap<>();
+        for (ModelConfig.Subject s : config.subjects()) scalings.put(s, ResponseScaling.of(t, s));
+        return scalings;
     }
 
     /** The model that a checkpoint describes. */
@@ -115,7 +126,11 @@ public final class Model {
             v.close();
             throw e;
         }
-        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, form);
+        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, form, scaling(subject));
+    }
+
+    private ResponseScaling scaling(ModelConfig.Subject subject) {
+        return scalings.getOrDefault(subject, ResponseScaling.identity(subject.vertices()));
     }
 
     /** A model from parameters in memory, by name; used for features of a pre-trained ViT before any training. */
@@ -127,7 +142,7 @@ public final class Model {
             if (weights.get(s.name()) == null
                     || weights.get(s.name()).length != s.shape().elements())
                 throw new IllegalArgumentException("parameter '" + s.name() + "' must have " + s.shape());
-        return new Model(config, Map.copyOf(weights));
+        return new Model(config, Map.copyOf(weights), Map.of());
     }
 
     /** Names of the parameters, for tools. */

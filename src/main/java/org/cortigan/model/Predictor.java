@@ -43,7 +43,9 @@ public final class Predictor implements AutoCloseable {
 
     private final ModelConfig config;
     private final ModelConfig.Subject subject;
+    private final ResponseScaling scaling;
     private final int batch;
+    private final Form form;
     /** Variables that {@link #close} closes; null if they are another's. */
     private final @Nullable Variables owned;
 
@@ -55,6 +57,8 @@ public final class Predictor implements AutoCloseable {
     private final @Nullable Evaluation evaluation;
 
     /**
+     * A predictor of the responses that the network learned.
+     *
      * @param subject subject whose responses are predicted
      * @param variables storage of the parameters
      * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
@@ -69,9 +73,29 @@ public final class Predictor implements AutoCloseable {
             int batch,
             boolean own,
             Form form) {
+        this(config, subject, device, variables, use, batch, own, form, ResponseScaling.identity(subject.vertices()));
+    }
+
+    /**
+     * A predictor of measured responses.
+     *
+     * @param scaling of the responses that the network learned
+     */
+    Predictor(
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            Device device,
+            Variables variables,
+            Weights.Use use,
+            int batch,
+            boolean own,
+            Form form,
+            ResponseScaling scaling) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
         this.subject = subject;
+        this.scaling = scaling;
+        this.form = form;
         this.batch = batch;
         this.owned = own ? variables : null;
         Session s = null;
@@ -138,6 +162,11 @@ public final class Predictor implements AutoCloseable {
         return subject;
     }
 
+    /** How the responses of {@link #read} and {@link #targetsOfBatch} relate to measured ones. */
+    public ResponseScaling scaling() {
+        return scaling;
+    }
+
     /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
     public static long[] blocks(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
         var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION), device);
@@ -164,7 +193,7 @@ public final class Predictor implements AutoCloseable {
      * Predicts n photographs, 1 to {@link #batch()}.
      *
      * @param rgb n photographs, u8 [n, S, S, 3]
-     * @return responses [n, columns]
+     * @return measured responses, or features, [n, columns]
      */
     public float[] predict(byte[] rgb) {
         check(rgb.length);
@@ -173,6 +202,7 @@ public final class Predictor implements AutoCloseable {
         pixels.put(0, rgb);
         run();
         read(out, 0, n);
+        restore(FloatBuffer.wrap(out), 0, n);
         return out;
     }
 
@@ -190,7 +220,13 @@ public final class Predictor implements AutoCloseable {
                     "the buffer has room for " + responses.remaining() + " floats, " + count + " are needed");
         pixels.put(0, rgb, rgb.position(), rgb.remaining());
         run();
+        int at = responses.position();
         output.read(responses, count);
+        restore(responses, at, n);
+    }
+
+    private void restore(FloatBuffer responses, int at, int n) {
+        if (form != Form.FEATURES) scaling.restore(responses, at, n);
     }
 
     private void check(int bytes) {
@@ -217,7 +253,10 @@ public final class Predictor implements AutoCloseable {
         return evaluation != null;
     }
 
-    /** The buffer for the targets of a batch, f32 [batch, columns]; fill it before {@link #evaluate}. */
+    /**
+     * The buffer for the targets of a batch, f32 [batch, columns], converted by {@link #scaling}; fill it before
+     * {@link #evaluate}.
+     */
     public ByteBuffer targetsOfBatch() {
         session.synchronize();
         return evaluation().targets.contents();
@@ -246,7 +285,10 @@ public final class Predictor implements AutoCloseable {
         return session.output("moments").snapshot().asDoubleBuffer();
     }
 
-    /** Copies the first n rows of the last run's output to {@code into[at...]}. */
+    /**
+     * Copies the first n rows of the last run's output to {@code into[at...]}: features, or responses as the network
+     * learned them ({@link #scaling}).
+     */
     public void read(float[] into, int at, int n) {
         output.read(into, at, n * columns());
     }

@@ -14,13 +14,15 @@ import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
 
 /**
  * The whole state of a run in one safetensors file. Tensors, all f32 and named as the graph's variables: parameters,
- * optimizer state, spectral-norm vectors and moving averages. Metadata: the model, the recipe and the {@link RunState}.
- * The bf16 copies are not stored, because they are the rounded parameters. A run in FP8 also stores the states of its
- * tensors in FP8; a run in another precision resumes from it without them.
+ * optimizer state, spectral-norm vectors and moving averages; and the scaling of each subject's responses. Metadata:
+ * the model, the recipe and the {@link RunState}. The bf16 copies are not stored, because they are the rounded
+ * parameters. A run in FP8 also stores the states of its tensors in FP8; a run in another precision resumes from it
+ * without them.
  */
 final class Checkpoint {
     static final String VERSION = "2";
@@ -28,8 +30,21 @@ final class Checkpoint {
 
     private Checkpoint() {}
 
+    /**
+     * What a run resumes from beside its variables.
+     *
+     * @param scalings of the responses, by subject
+     */
+    record Resumed(RunState state, Map<ModelConfig.Subject, ResponseScaling> scalings) {}
+
     /** Writes the file atomically: an older file is replaced only once the new one is complete. */
-    static void save(Path file, Variables vars, ModelConfig config, Recipe recipe, RunState state) {
+    static void save(
+            Path file,
+            Variables vars,
+            ModelConfig config,
+            Recipe recipe,
+            RunState state,
+            Map<ModelConfig.Subject, ResponseScaling> scalings) {
         SafeTensors.Writer w = new SafeTensors.Writer(file)
                 .metadata("format", "pt")
                 .metadata(Model.FORMAT, VERSION)
@@ -40,6 +55,7 @@ final class Checkpoint {
             long[] dims = Arrays.stream(type.shape().dims()).asLongStream().toArray();
             w.add(name, SafeTensors.DType.F32, dims, vars.find(name)::snapshot);
         });
+        scalings.forEach((subject, scaling) -> scaling.add(w, subject));
         w.commit();
     }
 
@@ -47,10 +63,10 @@ final class Checkpoint {
      * Reads a checkpoint into declared variables. Checks the whole file before it changes a variable.
      *
      * @param present state of the resuming run before its first step
-     * @return state of the saved run
+     * @return state of the saved run, and its scalings of the responses
      * @throws InputException if the checkpoint is of another model or run
      */
-    static RunState load(Path file, ModelConfig config, Variables vars, RunState present) {
+    static Resumed load(Path file, ModelConfig config, Variables vars, RunState present) {
         try (SafeTensors t = SafeTensors.open(file)) {
             requireModel(t, config);
             Map<String, Type> kept = kept(vars);
@@ -61,8 +77,9 @@ final class Checkpoint {
             requireTensors(t, kept);
             RunState state = state(t);
             state.requireSameRun(file, present);
+            Map<ModelConfig.Subject, ResponseScaling> scalings = Model.scalings(t, config);
             kept.keySet().forEach(name -> vars.find(name).write(t.floats(name)));
-            return state;
+            return new Resumed(state, scalings);
         }
     }
 

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntFunction;
 import org.cortigan.InputException;
@@ -23,11 +24,36 @@ import org.jspecify.annotations.Nullable;
 public final class Ensemble implements AutoCloseable {
     private final List<Predictor> members;
     private final float[] memberPrediction;
+    /** The responses' means, mean over members. */
+    private final float[] mean;
+    /** For each member its responses' means less {@link #mean}; null if all members have the same. */
+    private final float @Nullable [][] meanDifference;
 
     /** @param members at least one predictor, all of equal batch and columns; {@link #close} closes them */
     public Ensemble(List<Predictor> members) {
         this.members = List.copyOf(members);
         memberPrediction = new float[this.members.size() > 1 ? valuesPerBatch() : 0];
+        List<float[]> means = this.members.stream().map(p -> p.scaling().mean()).toList();
+        boolean same = means.stream().allMatch(m -> Arrays.equals(m, means.get(0)));
+        mean = same ? means.get(0) : mean(means);
+        meanDifference =
+                same ? null : means.stream().map(m -> difference(m, mean)).toArray(float[][]::new);
+    }
+
+    private static float[] mean(List<float[]> rows) {
+        float[] mean = new float[rows.get(0).length];
+        for (int v = 0; v < mean.length; v++) {
+            int vertex = v;
+            mean[v] =
+                    (float) rows.stream().mapToDouble(r -> r[vertex]).average().orElseThrow();
+        }
+        return mean;
+    }
+
+    private static float[] difference(float[] a, float[] b) {
+        float[] d = new float[a.length];
+        for (int v = 0; v < d.length; v++) d[v] = a[v] - b[v];
+        return d;
     }
 
     /**
@@ -87,15 +113,31 @@ public final class Ensemble implements AutoCloseable {
 
     /** Predicts n photographs, 1 to {@link #batch()}, and writes the mean predictions [n, columns] to {@code into}. */
     public void predict(Photographs photographs, int n, float[] into) {
+        predictCentred(photographs, n, into);
+        for (int i = 0; i < n * columns(); i++) into[i] += mean[i % mean.length];
+    }
+
+    /** The same less the responses' means, so that a large mean costs no digits. */
+    private void predictCentred(Photographs photographs, int n, float[] into) {
         for (int m = 0; m < members.size(); m++) {
             Predictor p = members.get(m);
             ByteBuffer x = p.imageBytesOfBatch();
             for (int k = 0; k < n; k++) photographs.put(k, side(p), x);
             p.run();
-            p.read(m == 0 ? into : memberPrediction, 0, n);
-            if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += memberPrediction[i];
+            float[] own = m == 0 ? into : memberPrediction;
+            p.read(own, 0, n);
+            toMeasuredUnits(m, n, own);
+            if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += own[i];
         }
         if (members.size() > 1) for (int i = 0; i < n * columns(); i++) into[i] /= members.size();
+    }
+
+    private void toMeasuredUnits(int member, int n, float[] responses) {
+        float scale = members.get(member).scaling().scale();
+        if (scale != 1) for (int i = 0; i < n * columns(); i++) responses[i] *= scale;
+        if (meanDifference == null) return;
+        float[] d = meanDifference[member];
+        for (int i = 0; i < n * columns(); i++) responses[i] += d[i % d.length];
     }
 
     private static int side(Predictor p) {
@@ -119,7 +161,9 @@ public final class Ensemble implements AutoCloseable {
             ByteBuffer x = p.imageBytesOfBatch(), y = p.targetsOfBatch();
             for (int k = 0; k < n; k++) {
                 d.image(images[at + k], x);
+                int row = y.position();
                 d.responses(images[at + k], y);
+                p.scaling().standardise(y, row);
             }
             p.evaluate(at, n);
         }
@@ -152,7 +196,7 @@ public final class Ensemble implements AutoCloseable {
         TrainingData[] seen = new TrainingData[1]; // The responses are the same at every size.
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at), first = at;
-            predict(
+            predictCentred(
                     (k, side, into) -> {
                         seen[0] = data.apply(side);
                         seen[0].image(images[first + k], into);
@@ -164,6 +208,7 @@ public final class Ensemble implements AutoCloseable {
                 seen[0].responses(images[at + k], row);
                 row.flip();
                 row.asFloatBuffer().get(target, k * v, v);
+                for (int i = 0; i < v; i++) target[k * v + i] -= mean[i];
             }
             acc.add(predicted, target, n);
             if (test != null) test.add(predicted, target, n);

@@ -15,6 +15,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
 
 /**
@@ -37,12 +38,14 @@ public final class ModelSoup {
         ModelConfig config = null;
         List<Optional<Recipe>> recipes = new ArrayList<>();
         Map<Weights.Spec, double[]> sums = new LinkedHashMap<>();
+        List<Map<ModelConfig.Subject, ResponseScaling>> scalings = new ArrayList<>();
         for (Path p : checkpoints) {
             try (SafeTensors t = SafeTensors.open(p)) {
                 ModelConfig c = Model.config(t);
                 if (config == null) config = c;
                 requireSameModel(p, c, first, config);
                 recipes.add(Recipe.storedIn(t));
+                scalings.add(Model.scalings(t, config));
                 Weights all = config.generatorWeights(DType.F32);
                 String average =
                         t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
@@ -69,7 +72,26 @@ public final class ModelSoup {
                     mean,
                     Arrays.stream(spec.shape().dims()).asLongStream().toArray());
         });
+        for (ModelConfig.Subject s : config.subjects())
+            mean(scalings.stream()
+                            .map(m -> Objects.requireNonNull(m.get(s), "no scaling of the subject"))
+                            .toList())
+                    .add(w, s);
         w.commit();
+    }
+
+    /** The mean of the means; networks that learned other scales are averaged with the mean scale. */
+    private static ResponseScaling mean(List<ResponseScaling> scalings) {
+        float[] mean = new float[scalings.get(0).mean().length];
+        for (int v = 0; v < mean.length; v++) {
+            int vertex = v;
+            mean[v] = (float) scalings.stream()
+                    .mapToDouble(s -> s.mean()[vertex])
+                    .average()
+                    .orElseThrow();
+        }
+        return new ResponseScaling(mean, (float)
+                scalings.stream().mapToDouble(ResponseScaling::scale).average().orElseThrow());
     }
 
     private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {

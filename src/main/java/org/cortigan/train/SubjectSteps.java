@@ -13,6 +13,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
+import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
 import org.jspecify.annotations.Nullable;
 
@@ -33,6 +34,9 @@ final class SubjectSteps implements AutoCloseable {
     private final ArrayDeque<BatchLoader.Batch> inFlight = new ArrayDeque<>();
 
     private RunState.SubjectState state;
+    /** Null before the training responses are first needed. */
+    private @Nullable ResponseScaling scaling;
+
     private boolean uploaded;
     /** Null before {@link #begin} and after {@link #end}. */
     private @Nullable BatchLoader loader;
@@ -86,9 +90,22 @@ final class SubjectSteps implements AutoCloseable {
         return state;
     }
 
-    /** Continues from the state of another run of the same subject. */
-    void resume(RunState.SubjectState saved) {
+    /** Continues from the state of another run of the same subject, whose network learned other or equal units. */
+    void resume(RunState.SubjectState saved, ResponseScaling learned) {
         state = saved;
+        scaling = learned;
+        uploaded = false;
+    }
+
+    /** The scaling of the responses that the network learns: that of the resumed run, or of the training images. */
+    ResponseScaling scaling() {
+        if (scaling == null)
+            scaling = StandardisedResponses.scaling(setup.data(), setup.split().training());
+        return scaling;
+    }
+
+    private TrainingData data() {
+        return new StandardisedResponses(setup.data(), scaling());
     }
 
     /** Steps of this subject per epoch. */
@@ -103,6 +120,7 @@ final class SubjectSteps implements AutoCloseable {
         int[] training = setup.split().training();
         int rows = Math.min(UPLOAD_IMAGES, training.length);
         int imageBytes = batching.imageBytes(), responseBytes = 4 * setup.vertices();
+        TrainingData data = data();
         try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, imageBytes + responseBytes))) {
             ByteBuffer images = m.view((long) rows * responseBytes, (long) rows * imageBytes);
             ByteBuffer responses = m.view(0, (long) rows * responseBytes);
@@ -110,8 +128,8 @@ final class SubjectSteps implements AutoCloseable {
                 images.clear();
                 responses.clear();
                 for (int i = first; i < Math.min(training.length, first + rows); i++) {
-                    setup.data().image(training[i], images);
-                    setup.data().responses(training[i], responses);
+                    data.image(training[i], images);
+                    data.responses(training[i], responses);
                 }
                 inputs.writeResident(
                         images.flip(), (long) first * imageBytes, responses.flip(), (long) first * responseBytes);
@@ -121,7 +139,7 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     private BatchLoader loader(long first, long last) {
-        return new BatchLoader(device, setup.data(), batching, first, last);
+        return new BatchLoader(device, data(), batching, first, last);
     }
 
     /** Writes the inputs of the first step without running it, for profiling. */
@@ -239,7 +257,7 @@ final class SubjectSteps implements AutoCloseable {
 
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
-        return Ensemble.evaluate(begun(predictor), setup.data(), setup.split().validation())
+        return Ensemble.evaluate(begun(predictor), data(), setup.split().validation())
                 .r();
     }
 

@@ -6,11 +6,14 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
 
 /** The steps of all subjects of a run, which share the variables and one arena. */
@@ -88,9 +91,21 @@ final class Subjects implements AutoCloseable {
         return all.stream().map(SubjectSteps::state).toList();
     }
 
-    /** Continues from the state of another run. */
-    void resume(RunState saved) {
-        for (int i = 0; i < all.size(); i++) all.get(i).resume(saved.subject(i));
+    /** The scaling of each subject's responses. */
+    Map<ModelConfig.Subject, ResponseScaling> scalings() {
+        Map<ModelConfig.Subject, ResponseScaling> scalings = new LinkedHashMap<>();
+        for (SubjectSteps s : all) scalings.put(s.subject(), s.scaling());
+        return scalings;
+    }
+
+    /** Continues from another run. */
+    void resume(Checkpoint.Resumed saved) {
+        for (int i = 0; i < all.size(); i++) {
+            SubjectSteps s = all.get(i);
+            s.resume(
+                    saved.state().subject(i),
+                    Objects.requireNonNull(saved.scalings().get(s.subject()), "no scaling of the subject"));
+        }
     }
 
     /** Starts loading batches, up to the last epoch, and prepares validation. */

@@ -205,8 +205,9 @@ public final class Trainer implements AutoCloseable {
      * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
      */
     public void resume(Path file) {
-        state = Checkpoint.load(file, config(), vars, state);
-        subjects.resume(state);
+        Checkpoint.Resumed saved = Checkpoint.load(file, config(), vars, state);
+        state = saved.state();
+        subjects.resume(saved);
         initialiser.copyToBf16();
     }
 
@@ -326,7 +327,7 @@ public final class Trainer implements AutoCloseable {
     private void save(String name) {
         if (folder == null) return;
         Path file = folder.resolve(name);
-        Checkpoint.save(file, vars, config(), recipe, state);
+        Checkpoint.save(file, vars, config(), recipe, state, subjects.scalings());
         for (TrainerListener l : listeners) l.checkpoint(file);
     }
 

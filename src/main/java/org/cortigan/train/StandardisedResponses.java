@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import org.cortigan.model.ResponseScaling;
+
+/** A data set with the responses that a network learns. */
+record StandardisedResponses(TrainingData measured, ResponseScaling scaling) implements TrainingData {
+    /** Powers of two beyond this would be denormal or infinite in float. */
+    private static final int LARGEST_EXPONENT = 120;
+
+    /**
+     * The scaling that centres each vertex on its mean over some images, and brings the median of the vertices'
+     * standard deviations to between sqrt(1/2) and sqrt(2). Responses that are not finite, and vertices that are
+     * constant, do not count.
+     *
+     * @param images indices of the training images
+     */
+    static ResponseScaling scaling(TrainingData data, int[] images) {
+        int vertices = data.leftVertices() + data.rightVertices();
+        ByteBuffer row = ByteBuffer.allocate(4 * vertices).order(ByteOrder.LITTLE_ENDIAN);
+        float[] first = new float[vertices]; // A shift, so that sums of squares keep their digits.
+        double[] sum = new double[vertices], squares = new double[vertices];
+        int[] count = new int[vertices];
+        for (int i : images) {
+            row.clear();
+            data.responses(i, row);
+            for (int v = 0; v < vertices; v++) {
+                float response = row.getFloat(4 * v);
+                if (!Float.isFinite(response)) continue;
+                if (count[v]++ == 0) first[v] = response;
+                double d = (double) response - first[v];
+                sum[v] += d;
+                squares[v] += d * d;
+            }
+        }
+        float[] mean = new float[vertices];
+        double[] deviation = new double[vertices];
+        for (int v = 0; v < vertices; v++) {
+            if (count[v] == 0) continue;
+            double shift = sum[v] / count[v];
+            mean[v] = (float) (first[v] + shift);
+            deviation[v] = Math.sqrt(Math.max(0, squares[v] / count[v] - shift * shift));
+        }
+        return new ResponseScaling(mean, powerOfTwo(deviation));
+    }
+
+    private static float powerOfTwo(double[] deviation) {
+        double[] varying = Arrays.stream(deviation).filter(d -> d > 0).sorted().toArray();
+        if (varying.length == 0) return 1;
+        long exponent = Math.round(Math.log(varying[varying.length / 2]) / Math.log(2));
+        return Math.scalb(1f, (int) Math.max(-LARGEST_EXPONENT, Math.min(LARGEST_EXPONENT, exponent)));
+    }
+
+    @Override
+    public int count() {
+        return measured.count();
+    }
+
+    @Override
+    public int leftVertices() {
+        return measured.leftVertices();
+    }
+
+    @Override
+    public int rightVertices() {
+        return measured.rightVertices();
+    }
+
+    @Override
+    public void image(int i, ByteBuffer into) {
+        measured.image(i, into);
+    }
+
+    @Override
+    public void responses(int i, ByteBuffer into) {
+        int at = into.position();
+        measured.responses(i, into);
+        scaling.standardise(into, at);
+    }
+}
