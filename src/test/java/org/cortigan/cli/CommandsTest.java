@@ -139,6 +139,21 @@ class CommandsTest {
     }
 
     @Test
+    void evaluateTestsSignificanceOnRequest() {
+        Path out = dir.resolve("significance");
+        Result r = ok("evaluate", run, "--data", data, "--out", out, "--permutations", 20);
+        assertTrue(r.out.contains("q < 0.05") && r.out.contains("20 permutations"), r.out);
+        for (String name : new String[] {"lh_p", "rh_p", "lh_q", "rh_q", "lh_explained_variance", "rh_r2"})
+            try (NpyFile f = NpyFile.open(out.resolve(name + ".npy"))) {
+                assertEquals(name.startsWith("lh") ? 19004 : 20544, f.rows());
+            }
+        try (NpyFile p = NpyFile.open(out.resolve("lh_p.npy"))) {
+            for (float x : p.toFloatArray()) assertTrue(x >= 1f / 21 && x <= 1, "p " + x);
+        }
+        refused(new String[] {"--permutations -1", "negative"}, "evaluate", run, "--data", data, "--permutations", -1);
+    }
+
+    @Test
     void predictAndSubmit() {
         Path photos = dir.resolve("photos"), out = dir.resolve("predictions"), test = dir.resolve("test");
         BundledPhotos.extract(photos);
