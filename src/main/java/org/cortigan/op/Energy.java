@@ -45,7 +45,7 @@ record Energy(double sigma) implements Op {
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, 8 * n.output(0).shape().elements());
+        return Op.cost(n, 8.0 * n.output(0).shape().elements());
     }
 
     @Override
@@ -56,7 +56,7 @@ record Energy(double sigma) implements Op {
     private static void extents(Node n, double sigma, ArgWriter w) {
         Value x = n.input(0);
         int pairs = x.dim(-1) / 2;
-        w.i64("rows", x.shape().elements() / (2 * pairs))
+        w.i64("rows", x.shape().elements() / (2L * pairs))
                 .i64("C", pairs)
                 .f64("sigma", sigma)
                 .f64("eps", EPS);
@@ -76,7 +76,7 @@ record Energy(double sigma) implements Op {
 
         @Override
         public Cost cost(Node n) {
-            return Op.cost(n, 16 * n.input(1).shape().elements());
+            return Op.cost(n, 16.0 * n.input(1).shape().elements());
         }
 
         @Override
