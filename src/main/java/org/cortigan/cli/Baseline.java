@@ -40,6 +40,9 @@ final class Baseline implements Callable<Integer> {
     private SubjectOptions subjectOptions;
 
     @Mixin
+    private SignificanceOptions significance;
+
+    @Mixin
     private CeilingOptions ceiling;
 
     @Mixin
@@ -103,7 +106,7 @@ final class Baseline implements Callable<Integer> {
             Map<String, Object> ridge = new LinkedHashMap<>();
             RidgeSettings settings =
                     features.isAuto() ? chosen(images, sources, ridge) : penalty.settings(sources.sources());
-            RidgeExperiment.Result result = new RidgeExperiment(images, ceiling.unit()).evaluate(settings);
+            RidgeExperiment.Result result = new RidgeExperiment(images, ceiling.unit()).evaluate(settings, significance.design());
             ridge.putAll(result.json());
             print(result.evaluation(), ridge);
         }

@@ -7,6 +7,7 @@ import java.util.Map;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.PermutationTest;
 import org.cortigan.ridge.Ridge;
 import org.cortigan.train.HeldOut;
 
@@ -27,15 +28,22 @@ public record RidgeExperiment(RidgeSplit split, NoiseCeiling.Unit unit) {
 
     /** Fits and evaluates. */
     public Result evaluate(RidgeSettings settings) {
+        return evaluate(settings, PermutationTest.Design.NONE);
+    }
+
+    /** The same with a test of each vertex's r. */
+    public Result evaluate(RidgeSettings settings, PermutationTest.Design design) {
+        PermutationTest test = design.test(split.subject().vertices());
         Ridge ridge = Ridge.fit(
                 split.features(settings.features()),
                 split.responses(),
                 settings.options(settings.roiOfVertex(split.subject())));
         Evaluation evaluation = HeldOut.summary(
                 "ridge on " + settings.name() + ", " + split.name(),
-                ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut()),
+                ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut(), test),
                 split.subject(),
-                unit);
+                unit,
+                test);
         Map<String, Object> json = new LinkedHashMap<>(settings.json());
         json.put("number_of_features", ridge.features());
         json.put("lambdas", summary(ridge.lambdas()));

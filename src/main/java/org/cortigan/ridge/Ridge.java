@@ -7,8 +7,10 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.eval.Parallel;
 import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.eval.PermutationTest;
 import org.cortigan.eval.RowSource;
 import org.cortigan.ridge.RidgeOptions.Sharing;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Ridge regression of all vertices on features of images, with cross-validated penalties: the field's linear yardstick.
@@ -218,11 +220,22 @@ public final class Ridge {
 
     /** Correlates predictions, in double, with the responses [rows, V] to the same images. */
     public PearsonAccumulator correlate(List<RowSource> bands, RowSource targets) {
+        return correlate(bands, targets, null);
+    }
+
+    /**
+     * The same, and adds the images to a test of each vertex's r.
+     *
+     * @param test null for none
+     */
+    public PearsonAccumulator correlate(
+            List<RowSource> bands, RowSource targets, @Nullable PermutationTest test) {
         PearsonAccumulator acc = new PearsonAccumulator(vertices());
         predict(bands, (first, rows, predicted) -> {
             float[] y = new float[rows * vertices()];
             targets.read(first, rows, y);
             acc.add(predicted, y, rows);
+            if (test != null) test.add(predicted, y, rows);
         });
         return acc;
     }

@@ -17,6 +17,7 @@ import org.cortigan.cortex.SmallSubject;
 import org.cortigan.eval.RowSource;
 import org.cortigan.experiment.FeatureSource;
 import org.cortigan.io.Json;
+import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyWriter;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -116,6 +117,18 @@ class BaselineTest {
         assertEquals(
                 500, ((Number) Json.object(written.get("lambdas"), "lambdas").get("max")).doubleValue());
         assertTrue(Files.exists(out.resolve("lh_correlation.npy")));
+    }
+
+    @Test
+    void significanceOfEachVertexIsWritten() {
+        Path out = dir.resolve("significance");
+        Result r = ok("--features", "pixels", "--permutations", 19, "--out", out);
+        assertTrue(r.out.contains("q < 0.05"), r.out);
+        try (NpyFile p = NpyFile.open(out.resolve("lh_p.npy"))) {
+            for (float value : p.toFloatArray()) assertEquals(Math.round(value * 20) / 20.0, value, 1e-6);
+        }
+        assertTrue(Files.exists(out.resolve("rh_q.npy")));
+        refused(new String[] {"--permutations -1"}, "--permutations", -1);
     }
 
     @Test
