@@ -136,7 +136,8 @@ final class Baseline implements Callable<Integer> {
         output.note("mean r of " + RidgeSearch.FOLDS + " folds of the training images:");
         RidgeSearch search = new RidgeSearch(images, output::note);
         FeatureSource gabor = sources.gabor();
-        RidgeSettings chosen = search.choose(penalty.settings(List.of(gabor)), gabor, sources.pixels());
+        RidgeSettings chosen = search.choose(
+                penalty.settings(List.of(gabor)), sources.gaborAlternatives(), sources.pixels());
         ridge.put(
                 "candidates",
                 search.candidates().stream().map(RidgeSearch.Candidate::json).toList());

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.exec.Device;
@@ -142,6 +143,14 @@ final class FeatureOptions {
 
         FeatureSource gabor() {
             return FeatureSource.gabor(photographs, new GaborPyramid(gaborSide, gaborResponse));
+        }
+
+        /** The pyramids among which auto chooses: the named response, and logarithms. */
+        List<FeatureSource> gaborAlternatives() {
+            return Stream.of(gaborResponse, GaborPyramid.Response.LOG)
+                    .distinct()
+                    .map(response -> FeatureSource.gabor(photographs, new GaborPyramid(gaborSide, response)))
+                    .toList();
         }
 
         FeatureSource pixels() {

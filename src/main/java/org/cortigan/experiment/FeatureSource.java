@@ -95,6 +95,11 @@ public final class FeatureSource {
         return gabor(photographs, new GaborPyramid(GaborPyramid.STANDARD_SIDE, GaborPyramid.Response.AMPLITUDE));
     }
 
+    /** The standard pyramid with logarithms of the energies, which compress contrast as visual neurons do. */
+    public static FeatureSource gaborLog(Photographs photographs) {
+        return gabor(photographs, new GaborPyramid(GaborPyramid.STANDARD_SIDE, GaborPyramid.Response.LOG));
+    }
+
     /** A Gabor wavelet pyramid. */
     public static FeatureSource gabor(Photographs photographs, GaborPyramid pyramid) {
         return photographs.features(name(pyramid), pyramid.side(), images -> ImageFeatures.gabor(images, pyramid));

@@ -84,7 +84,7 @@ public record QuickstartExperiment(
                     trained(shuffled, out.resolve("control"), training, test, subject, device));
             log.accept("4/4 fitting the baselines: ridge regression on Gabor features and on pixels");
             FeatureSource.Photographs photographs = new FeatureSource.Photographs(subject, data.cache(), line -> {});
-            results.put("ridge on Gabor features", ridge(subject, data, FeatureSource.gabor(photographs)));
+            results.put("ridge on Gabor features", ridge(subject, data, FeatureSource.gaborLog(photographs)));
             results.put("ridge on pixels", ridge(subject, data, FeatureSource.pixels(photographs)));
         }
         return results;

@@ -79,17 +79,18 @@ public final class RidgeSearch {
     }
 
     /**
-     * Chooses between Gabor features, pixels and both in bands; a lambda for all vertices, each ROI or each vertex; and
-     * all features or {@value #COMPONENTS} principal components.
+     * Chooses between feature sets; the best of them, or it and pixels in bands; a lambda for all vertices, each ROI or
+     * each vertex; and all features or {@value #COMPONENTS} principal components.
      *
      * @param start settings that all candidates share otherwise
+     * @param alternatives to pixels
      * @return the best settings
      */
-    public RidgeSettings choose(RidgeSettings start, FeatureSource gabor, FeatureSource pixels) {
+    public RidgeSettings choose(RidgeSettings start, List<FeatureSource> alternatives, FeatureSource pixels) {
+        RidgeSettings strongest = best(alternatives.stream().map(f -> start.with(List.of(f), false)));
         RidgeSettings best = best(Stream.of(
-                start.with(List.of(gabor), false),
                 start.with(List.of(pixels), false),
-                start.with(List.of(gabor, pixels), true)));
+                start.with(List.of(strongest.features().get(0), pixels), true)));
         boolean hasRois = !split.subject().groups().isEmpty();
         RidgeSettings features = best;
         best = best(Stream.of(RidgeSettings.Lambda.ROI, RidgeSettings.Lambda.VERTEX)

@@ -235,7 +235,7 @@ class BaselineTest {
         assertTrue(r.err.contains("chosen: gabor"), r.err);
         List<?> candidates =
                 (List<?>) Json.readObject(out.resolve("ridge.json")).get("candidates");
-        assertEquals(6, candidates.size(), "three feature sets, two more kinds of lambda, principal components");
+        assertEquals(7, candidates.size(), "four feature sets, two more kinds of lambda, principal components");
         assertTrue(r.out.contains("ridge on gabor"), r.out);
     }
 }
