@@ -106,7 +106,8 @@ final class Baseline implements Callable<Integer> {
             Map<String, Object> ridge = new LinkedHashMap<>();
             RidgeSettings settings =
                     features.isAuto() ? chosen(images, sources, ridge) : penalty.settings(sources.sources());
-            RidgeExperiment.Result result = new RidgeExperiment(images, ceiling.unit()).evaluate(settings, significance.design());
+            RidgeExperiment.Result result =
+                    new RidgeExperiment(images, ceiling.unit()).evaluate(settings, significance.design());
             ridge.putAll(result.json());
             print(result.evaluation(), ridge);
         }
@@ -136,8 +137,8 @@ final class Baseline implements Callable<Integer> {
         output.note("mean r of " + RidgeSearch.FOLDS + " folds of the training images:");
         RidgeSearch search = new RidgeSearch(images, output::note);
         FeatureSource gabor = sources.gabor();
-        RidgeSettings chosen = search.choose(
-                penalty.settings(List.of(gabor)), sources.gaborAlternatives(), sources.pixels());
+        RidgeSettings chosen =
+                search.choose(penalty.settings(List.of(gabor)), sources.gaborAlternatives(), sources.pixels());
         ridge.put(
                 "candidates",
                 search.candidates().stream().map(RidgeSearch.Candidate::json).toList());

@@ -23,7 +23,7 @@ import picocli.CommandLine.Option;
 @Command(
         name = "quickstart",
         description =
-                "Simulates a subject with all 39,548 vertices, then trains and evaluates a ViT GAN on it, in minutes.",
+                "Simulates a subject with all 39,548 vertices, then trains and evaluates a GAN on it, in minutes.",
         mixinStandardHelpOptions = true)
 final class Quickstart implements Callable<Integer> {
     @Mixin

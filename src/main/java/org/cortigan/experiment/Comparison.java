@@ -208,7 +208,6 @@ public final class Comparison {
         if (r.name().equals(ComparisonPlan.PIXELS)) return RidgeSettings.standard(pixels);
         FeatureSource gabor = FeatureSource.gabor(photographs);
         return new RidgeSearch(split, line -> log.accept(r.label() + ": " + line))
-                .choose(
-                        RidgeSettings.standard(gabor), List.of(gabor, FeatureSource.gaborLog(photographs)), pixels);
+                .choose(RidgeSettings.standard(gabor), List.of(gabor, FeatureSource.gaborLog(photographs)), pixels);
     }
 }

@@ -75,8 +75,8 @@ public record QuickstartExperiment(
         try (AlgonautsSubject subject = data.open(SUBJECT);
                 SubjectData training = new SubjectData(subject, size, data.cache(), line -> {});
                 HeldOut test = new HeldOut(subject, data.heldOut(SUBJECT), size, data.cache(), line -> {})) {
-            log.accept("2/4 training a ViT GAN on " + subject.vertices() + " vertices");
-            results.put("ViT GAN", trained(recipe, run(), training, test, subject, device));
+            log.accept("2/4 training a GAN on " + subject.vertices() + " vertices");
+            results.put("GAN", trained(recipe, run(), training, test, subject, device));
             log.accept("3/4 training the control: the same model, each photograph paired with the response to another");
             Recipe shuffled = recipe.with("train.shuffle_pairs", true);
             results.put(

@@ -228,8 +228,7 @@ public final class Ridge {
      *
      * @param test null for none
      */
-    public PearsonAccumulator correlate(
-            List<RowSource> bands, RowSource targets, @Nullable PermutationTest test) {
+    public PearsonAccumulator correlate(List<RowSource> bands, RowSource targets, @Nullable PermutationTest test) {
         PearsonAccumulator acc = new PearsonAccumulator(vertices());
         predict(bands, (first, rows, predicted) -> {
             float[] y = new float[rows * vertices()];
