@@ -230,7 +230,7 @@ class TrainerTest {
                         .with("model.generator.vit.pool=mean")
                         .with("model.generator.vit.layers=[1, 2]")
                         .with("model.generator.features", 6)
-                        .with("train.epochs", 12)
+                        .with("train.epochs", 24)
                         .with("model.generator.readout", readout.name().toLowerCase(Locale.ROOT));
                 double[] loss = new double[2];
                 Path folder = dir.resolve(g[0] + readout);
