@@ -231,7 +231,7 @@ class BaselineTest {
     @Test
     void autoChoosesGaborFeaturesOnASimulatedCortex() {
         Path out = dir.resolve("auto");
-        Result r = ok("--features", "auto", "--out", out);
+        Result r = ok("--features", "auto", "--gabor-side", 32, "--out", out);
         assertTrue(r.err.contains("chosen: gabor"), r.err);
         List<?> candidates =
                 (List<?>) Json.readObject(out.resolve("ridge.json")).get("candidates");
