@@ -23,25 +23,13 @@ inline void put(T* p, vf v, i64 n) {
     else store_n(p, v, n);
 }
 
-inline vf root(vf x) {
-    vf r;
-    for (int i = 0; i < W; i++) r[i] = std::sqrt(x[i]);
-    return r;
-}
-
 /// Energies of the pairs from c on; 0 beyond the last of n pairs, so that they add nothing to a sum.
 template <class T>
 inline vf energies(const T* x, i64 C, i64 c, vf eps) {
     const vf a = part(x + c, C - c), b = part(x + C + c, C - c);
-    vf e = root(fma(a, a, fma(b, b, eps)));
+    vf e = vsqrt(fma(a, a, fma(b, b, eps)));
     for (i64 i = C - c; i < W; i++) e[i] = 0;
     return e;
-}
-
-inline float sum(vf v) {
-    float s = 0;
-    for (int i = 0; i < W; i++) s += v[i];
-    return s;
 }
 
 }  // namespace
@@ -57,7 +45,7 @@ void energy(const EnergyArgs& g) {
             vf total{};
             if (g.sigma > 0)
                 for (i64 c = 0; c < C; c += W) total += energies(x, C, c, eps);
-            const float s = g.sigma > 0 ? (float)g.sigma + sum(total) / (float)C : 1.f;
+            const float s = g.sigma > 0 ? (float)g.sigma + hsum(total) / (float)C : 1.f;
             const vf scale = splat(1.f / s);
             for (i64 c = 0; c < C; c += W) put(y + c, scale * energies(x, C, c, eps), C - c);
         }
@@ -79,11 +67,11 @@ void energy_grad(const EnergyGradArgs& g) {
                     total += e;
                     product = fma(part(dY + c, C - c), e, product);
                 }
-            const float s = g.sigma > 0 ? (float)g.sigma + sum(total) / (float)C : 1.f;
-            const vf scale = splat(1.f / s), common = splat(sum(product) / ((float)C * s * s));
+            const float s = g.sigma > 0 ? (float)g.sigma + hsum(total) / (float)C : 1.f;
+            const vf scale = splat(1.f / s), common = splat(hsum(product) / ((float)C * s * s));
             for (i64 c = 0; c < C; c += W) {
                 const vf e = energies(x, C, c, eps);
-                const vf d = (part(dY + c, C - c) * scale - common) / select(e > vf{}, e, splat(1.f));
+                const vf d = (part(dY + c, C - c) * scale - common) / e;  // lanes beyond the last pair are not stored
                 put(dX + c, d * part(x + c, C - c), C - c);
                 put(dX + C + c, d * part(x + C + c, C - c), C - c);
             }
