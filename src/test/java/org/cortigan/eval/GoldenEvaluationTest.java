@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
+import static org.cortigan.io.Tensors.doubles;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.cortigan.io.SafeTensors;
@@ -15,14 +14,6 @@ import org.junit.jupiter.api.Test;
 class GoldenEvaluationTest {
     private static final Path FILE = Path.of("src/test/resources/metrics/evaluation.safetensors");
     private static final int N = 57, V = 40;
-
-    private static double[] doubles(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        double[] d = new double[b.flip().remaining() / 8];
-        b.asDoubleBuffer().get(d);
-        return d;
-    }
 
     private static void close(double[] want, double[] got) {
         assertEquals(want.length, got.length);

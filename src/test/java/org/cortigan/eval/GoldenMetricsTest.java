@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
+import static org.cortigan.io.Tensors.doubles;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -25,14 +24,6 @@ import org.junit.jupiter.api.io.TempDir;
 class GoldenMetricsTest {
     private static final Path FILE = Path.of("src/test/resources/metrics/metrics.safetensors");
     private static final int N = 57, V = 40;
-
-    private static double[] doubles(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        double[] d = new double[b.flip().remaining() / 8];
-        b.asDoubleBuffer().get(d);
-        return d;
-    }
 
     private static PearsonAccumulator accumulated(SafeTensors t) {
         PearsonAccumulator acc = new PearsonAccumulator(V);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
+import static org.cortigan.io.Tensors.doubles;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.DoubleBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -31,15 +29,6 @@ class GoldenReadoutsTest {
 
     private static int[] dims(SafeTensors t, String name) {
         return Arrays.stream(t.entry(name).shape()).mapToInt(Math::toIntExact).toArray();
-    }
-
-    private static double[] doubles(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        DoubleBuffer d = b.flip().order(ByteOrder.LITTLE_ENDIAN).asDoubleBuffer();
-        double[] x = new double[d.remaining()];
-        d.get(x);
-        return x;
     }
 
     private static void set(Storage s, double[] x) {

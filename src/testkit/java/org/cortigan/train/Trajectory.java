@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.cortigan.io.Tensors.doubles;
+
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -160,14 +161,5 @@ public final class Trajectory {
         double[] got = x.toDoubles();
         for (int i = 0; i < want.length; i++) largest = Math.max(largest, Math.abs(want[i] - got[i]));
         return largest;
-    }
-
-    private static double[] doubles(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        b.flip();
-        double[] d = new double[(int) t.entry(name).elements()];
-        b.asDoubleBuffer().get(d);
-        return d;
     }
 }
