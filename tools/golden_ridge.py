@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes src/test/resources/ridge/ridge.safetensors: predictions, penalties and scores of scikit-learn's RidgeCV for fewer
-images than features and for more, and of a banded ridge. himalaya is not needed: the banded ridge here follows the formulas of
-its documentation (MultipleKernelRidgeCV, solver "random_search", with fixed candidates and an intercept): for each weighting of
+images than features and for more, and of a banded ridge. himalaya itself did not run: the banded ridge here follows the
+formulas of its documentation (MultipleKernelRidgeCV, solver "random_search", with fixed candidates and an intercept): for each weighting of
 the kernels, each fold and each alpha, ridge in dual form on centred training kernels; for each target the weighting and alpha
 of the least mean squared error, averaged over folds; then a fit on all images."""
 import pathlib
