@@ -31,8 +31,6 @@ import picocli.CommandLine.Option;
                 "Evaluates the field's yardstick: ridge regression of all vertices on features of the photographs.",
         mixinStandardHelpOptions = true)
 final class Baseline implements Callable<Integer> {
-    private static final double MAX_VALIDATION = 0.9;
-
     @Mixin
     private Output output;
 
@@ -94,10 +92,10 @@ final class Baseline implements Callable<Integer> {
     public Integer call() {
         features.check();
         penalty.check(features.isAuto());
-        if (!(validation > 0 && validation <= MAX_VALIDATION))
+        if (!(validation > 0 && validation <= ImageSplit.MAX_VALIDATION))
             throw new InputException(
                     "--validation " + validation,
-                    "is not above 0 and at most " + MAX_VALIDATION,
+                    "is not above 0 and at most " + ImageSplit.MAX_VALIDATION,
                     "Give for example 0.1");
         try (AlgonautsSubject subject = subjectOptions.open();
                 FeatureOptions.Opened sources =

@@ -25,7 +25,7 @@ import picocli.CommandLine.Option;
 final class FeatureOptions {
     private static final String PIXELS = "pixels", GABOR = "gabor", AUTO = "auto", NPY = ".npy";
     private static final int BATCH = 32;
-    private static final int MIN_SIDE = 32, MAX_SIDE = 128, SIDE_UNIT = 16;
+    private static final int MIN_SIDE = 32, MAX_SIDE = 128;
 
     @Mixin
     private DeviceOptions device;
@@ -89,10 +89,10 @@ final class FeatureOptions {
         if (new HashSet<>(names).size() < names.size())
             throw new InputException(
                     "--features " + String.join(",", names), "names the same features twice", "Name each once");
-        if (gaborSide < MIN_SIDE || gaborSide > MAX_SIDE || gaborSide % SIDE_UNIT != 0)
+        if (gaborSide < MIN_SIDE || gaborSide > MAX_SIDE || gaborSide % GaborPyramid.SIDE_UNIT != 0)
             throw new InputException(
                     "--gabor-side " + gaborSide,
-                    "is no multiple of " + SIDE_UNIT + " from " + MIN_SIDE + " to " + MAX_SIDE,
+                    "is no multiple of " + GaborPyramid.SIDE_UNIT + " from " + MIN_SIDE + " to " + MAX_SIDE,
                     "Give " + GaborPyramid.STANDARD_SIDE + ", or another one");
         long files = names.stream().filter(n -> n.endsWith(NPY)).count();
         if (!testFiles.isEmpty() && testFiles.size() != files)
@@ -112,8 +112,12 @@ final class FeatureOptions {
         return name.endsWith(".safetensors");
     }
 
+    private static boolean isStandard(String name) {
+        return List.of(PIXELS, GABOR, AUTO).contains(name);
+    }
+
     private static void checkName(String name) {
-        if (!List.of(PIXELS, GABOR, AUTO).contains(name) && !Files.exists(Path.of(name)))
+        if (!isStandard(name) && !Files.exists(Path.of(name)))
             throw new InputException(
                     "--features " + name,
                     "is no file or folder, nor gabor, pixels or auto",
@@ -123,7 +127,7 @@ final class FeatureOptions {
     /** The checkpoints of trained networks in the options. */
     List<Path> runs() {
         return names.stream()
-                .filter(n -> !List.of(PIXELS, GABOR, AUTO).contains(n) && !n.endsWith(NPY))
+                .filter(n -> !isStandard(n) && !n.endsWith(NPY))
                 .filter(n -> recipe == null || !isWeights(n))
                 .map(n -> Checkpoints.find(Path.of(n)))
                 .toList();

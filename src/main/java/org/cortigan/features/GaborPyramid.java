@@ -19,13 +19,13 @@ public final class GaborPyramid {
     /** Side of the photographs in the standard pyramid, in pixels; it has 4,800 features. */
     public static final int STANDARD_SIDE = 64;
 
+    /** The photograph's side must be a multiple of this, so that the coarsest scale has whole cells. */
+    public static final int SIDE_UNIT = 16;
+
     private static final GaborBank BANK = GaborBank.standard();
 
     /** Side of a cell, in pixels of the scale that is filtered. */
     private static final int[] CELL = {4, 2, 2, 2};
-
-    /** The photograph's side must be a multiple of this, so that the coarsest scale has whole cells. */
-    private static final int UNIT = 16;
 
     private static final int LUMINANCE_CELL = 8;
 
@@ -52,8 +52,8 @@ public final class GaborPyramid {
      * @throws IllegalArgumentException for any other side
      */
     public GaborPyramid(int side, Response response) {
-        if (side < UNIT || side % UNIT != 0)
-            throw new IllegalArgumentException("side " + side + " is no multiple of " + UNIT);
+        if (side < SIDE_UNIT || side % SIDE_UNIT != 0)
+            throw new IllegalArgumentException("side " + side + " is no multiple of " + SIDE_UNIT);
         this.side = side;
         this.response = response;
     }

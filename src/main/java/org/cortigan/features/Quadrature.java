@@ -13,7 +13,7 @@ final class Quadrature {
     private final float[] envelope, scaledEnvelope;
     private final float[] mean; // [orientations], of the cosine under the envelope
 
-    /** Work on the responses of one pair: [n rows of stride pixels], of which the first n of a row count. */
+    /** Work on the responses of one pair: n rows of {@code stride} pixels, of which the first n of a row count. */
     @FunctionalInterface
     interface Body {
         /** The arrays are reused for the next pair; the body may overwrite them. */
@@ -46,7 +46,7 @@ final class Quadrature {
             rowSine[k] = filter(g, 1, across, true);
             columnCosine[k] = filter(g, scale, down, false);
             columnSine[k] = filter(g, scale, down, true);
-            mean[k] = (float) (mean(g, across) * mean(g, down));
+            mean[k] = (float) (mean(g, sum, across) * mean(g, sum, down));
         }
     }
 
@@ -62,13 +62,10 @@ final class Quadrature {
     /**
      * Mean of a cosine under a one-dimensional envelope. The sines' means are 0, so the mean of a product is simple.
      */
-    private double mean(double[] g, double wave) {
-        double sum = 0, all = 0;
-        for (int t = 0; t < taps; t++) {
-            sum += g[t] * StrictMath.cos(wave * (t - radius));
-            all += g[t];
-        }
-        return sum / all;
+    private double mean(double[] g, double sum, double wave) {
+        double cosine = 0;
+        for (int t = 0; t < taps; t++) cosine += g[t] * StrictMath.cos(wave * (t - radius));
+        return cosine / sum;
     }
 
     /** Filters an image [n, n]; calls the body once for each orientation. */

@@ -12,7 +12,7 @@ import org.cortigan.config.Settings;
  */
 public record ImageSplit(int[] training, int[] validation) {
     /** Largest share of the photographs that a recipe may hold out. */
-    private static final double MAX_VALIDATION = 0.9;
+    public static final double MAX_VALIDATION = 0.9;
 
     /** Makes the split independent of the order of the epochs, which uses the same seed. */
     private static final long SEED_MASK = 0x5EEDL;
