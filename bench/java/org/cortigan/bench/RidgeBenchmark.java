@@ -26,7 +26,7 @@ final class RidgeBenchmark {
         RowSource x = matrix(dir.resolve("x.npy")), test = matrix(dir.resolve("test.npy"));
         RowSource y = matrix(dir.resolve("y.npy"));
         int vertices = args.length > 3 ? Integer.parseInt(args[3]) : y.columns();
-        RowSource targets = firstColumns(y, vertices);
+        RowSource targets = RowSource.columns(y, IntStream.range(0, vertices).toArray());
         RidgeOptions options = RidgeOptions.defaults()
                 .withLambdas(IntStream.range(0, 10)
                         .mapToDouble(i -> Math.pow(10, 1 + i * 5 / 9.0))
@@ -74,17 +74,5 @@ final class RidgeBenchmark {
             float[] values = npy.toFloatArray();
             return RowSource.of(values, Math.toIntExact(npy.rows()), values.length / Math.toIntExact(npy.rows()));
         }
-    }
-
-    private static RowSource firstColumns(RowSource all, int columns) {
-        if (columns == all.columns()) {
-            return all;
-        }
-        float[] row = new float[all.columns()], part = new float[all.rows() * columns];
-        for (int i = 0; i < all.rows(); i++) {
-            all.read(i, 1, row);
-            System.arraycopy(row, 0, part, i * columns, columns);
-        }
-        return RowSource.of(part, all.rows(), columns);
     }
 }

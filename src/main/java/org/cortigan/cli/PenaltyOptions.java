@@ -5,6 +5,7 @@ import java.util.List;
 import org.cortigan.InputException;
 import org.cortigan.experiment.FeatureSource;
 import org.cortigan.experiment.RidgeSettings;
+import org.cortigan.ridge.RidgeOptions.Selection;
 import org.cortigan.ridge.RidgeOptions.Validation;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
@@ -13,13 +14,6 @@ import picocli.CommandLine.Spec;
 
 /** Options of a ridge regression, apart from its features. */
 final class PenaltyOptions {
-    /** How the penalty is chosen. */
-    enum Selection {
-        GCV,
-        LOO,
-        KFOLD
-    }
-
     @Spec(Spec.Target.MIXEE)
     private CommandSpec command;
 
@@ -95,10 +89,6 @@ final class PenaltyOptions {
     }
 
     private Validation validation() {
-        return switch (selection) {
-            case GCV -> Validation.gcv();
-            case LOO -> Validation.loo();
-            case KFOLD -> Validation.folds(folds);
-        };
+        return new Validation(selection, selection == Selection.KFOLD ? folds : 0, null);
     }
 }

@@ -38,6 +38,21 @@ public interface RowSource {
         };
     }
 
+    /**
+     * Some columns of a matrix, in the given order, in memory.
+     *
+     * @throws ArithmeticException if they do not fit into one array
+     */
+    static RowSource columns(RowSource source, int[] columns) {
+        float[] some = new float[Math.multiplyExact(source.rows(), columns.length)];
+        float[] row = new float[source.columns()];
+        for (int i = 0; i < source.rows(); i++) {
+            source.read(i, 1, row);
+            for (int j = 0; j < columns.length; j++) some[i * columns.length + j] = row[columns[j]];
+        }
+        return of(some, source.rows(), columns.length);
+    }
+
     /** Some rows of a matrix, in the given order. */
     static RowSource rows(RowSource source, int[] rows) {
         return new RowSource() {

@@ -59,23 +59,12 @@ public final class RidgeSearch {
         this.log = log;
         images = spaced(split.responses().rows(), MAX_IMAGES);
         vertices = spaced(split.responses().columns(), MAX_VERTICES);
-        responses = columns(RowSource.rows(split.responses(), images), vertices);
+        responses = RowSource.columns(RowSource.rows(split.responses(), images), vertices);
     }
 
     private static int[] spaced(int n, int most) {
         int count = Math.min(n, most);
         return IntStream.range(0, count).map(i -> (int) ((long) i * n / count)).toArray();
-    }
-
-    /** Some columns of a matrix, in memory. */
-    private static RowSource columns(RowSource all, int[] columns) {
-        float[] some = new float[Math.multiplyExact(all.rows(), columns.length)];
-        float[] row = new float[all.columns()];
-        for (int i = 0; i < all.rows(); i++) {
-            all.read(i, 1, row);
-            for (int j = 0; j < columns.length; j++) some[i * columns.length + j] = row[columns[j]];
-        }
-        return RowSource.of(some, all.rows(), columns.length);
     }
 
     /**

@@ -95,7 +95,7 @@ public record RidgeSettings(
         return switch (validation.selection()) {
             case GCV -> "GCV";
             case LOO -> "leave-one-out";
-            case K_FOLD -> validation.folds() + " folds";
+            case KFOLD -> validation.folds() + " folds";
         };
     }
 

@@ -47,7 +47,7 @@ public final class RidgeSplit {
     public static RidgeSplit validation(AlgonautsSubject subject, ImageSplit split) {
         if (split.validation().length == 0)
             throw new InputException(
-                    "the validation split", "holds out no images", "Set train.validation or --validation above 0");
+                    "the validation split", "holds out no images", "Raise train.validation or --validation");
         RowSource all = trainingResponses(subject);
         return new RidgeSplit(
                 subject, split, RowSource.rows(all, split.training()), RowSource.rows(all, split.validation()));

@@ -17,20 +17,22 @@ public final class BandWeights {
      *
      * @param bands number of bands, at least 1
      * @param samples number of Dirichlet samples
-     * @return candidates [bands], each with sum 1
+     * @param seed seed of the samples
+     * @return candidates [bands], each with sum 1; of a single band only the centre
      */
     public static List<double[]> candidates(int bands, int samples, long seed) {
         List<double[]> all = new ArrayList<>();
         double[] centre = new double[bands];
         Arrays.fill(centre, 1.0 / bands);
         all.add(centre);
-        for (int b = 0; b < bands && bands > 1; b++) {
+        if (bands == 1) return all;
+        for (int b = 0; b < bands; b++) {
             double[] corner = new double[bands];
             corner[b] = 1;
             all.add(corner);
         }
         Random random = new Random(seed);
-        for (int i = 0; i < samples && bands > 1; i++) {
+        for (int i = 0; i < samples; i++) {
             all.add(dirichlet(bands, i % 2 == 0 ? 0.1 : 1, random));
         }
         return all;

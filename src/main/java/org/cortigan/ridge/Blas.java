@@ -106,35 +106,20 @@ final class Blas {
 
     /** In parallel: a [m, inner] b [inner, n]. */
     static Matrix product(Matrix a, Matrix b) {
-        Matrix c = Matrix.doubles(a.rows(), b.columns());
-        Parallel.tiles(
-                a.rows(),
-                TILE,
-                (from, to) -> multiply(
-                        to - from,
-                        b.columns(),
-                        a.columns(),
-                        Block.of(a, from, 0),
-                        Block.of(b),
-                        0,
-                        Block.of(c, from, 0)));
-        return c;
+        return product(a, Block.of(b), b.columns());
     }
 
     /** In parallel: a [m, inner] b' for b [n, inner]. */
     static Matrix productWithTransposed(Matrix a, Matrix b) {
-        Matrix c = Matrix.doubles(a.rows(), b.rows());
+        return product(a, Block.transposed(b, 0, 0), b.rows());
+    }
+
+    private static Matrix product(Matrix a, Block b, int n) {
+        Matrix c = Matrix.doubles(a.rows(), n);
         Parallel.tiles(
                 a.rows(),
                 TILE,
-                (from, to) -> multiply(
-                        to - from,
-                        b.rows(),
-                        a.columns(),
-                        Block.of(a, from, 0),
-                        Block.transposed(b, 0, 0),
-                        0,
-                        Block.of(c, from, 0)));
+                (from, to) -> multiply(to - from, n, a.columns(), Block.of(a, from, 0), b, 0, Block.of(c, from, 0)));
         return c;
     }
 
@@ -219,7 +204,8 @@ final class Blas {
         if (n > MOST_EIGENVECTORS) {
             throw new InputException(
                     "ridge",
-                    n + " images and as many features need eigenvectors of a matrix of " + n + " rows",
+                    "the smaller of the numbers of images and features is " + n
+                            + ", more than OpenBLAS can compute eigenvectors of",
                     "Give at most " + MOST_EIGENVECTORS + " images, or features");
         }
         double[] values = new double[n];
@@ -254,6 +240,6 @@ final class Blas {
                 a[i * n + j] = a[j * n + i];
             }
         }
-        positive.put(0, a, n * n);
+        positive.put(0, a);
     }
 }

@@ -33,9 +33,9 @@ final class ErrorOperator implements AutoCloseable {
                 double[] vector = basis.vectors().getDoubles(j, 1);
                 double[] sorted =
                         Arrays.stream(folds.order()).mapToDouble(i -> vector[i]).toArray();
-                u.put(j, sorted, sorted.length);
+                u.put(j, sorted);
                 Arrays.setAll(sorted, i -> factors[j] * sorted[i]);
-                ofRotated.put(j, sorted, sorted.length);
+                ofRotated.put(j, sorted);
             });
             if (folds.count() == folds.images()) {
                 leaveOneOut(u);
@@ -68,7 +68,7 @@ final class ErrorOperator implements AutoCloseable {
         Parallel.tiles(u.rows(), 1, (j, end) -> {
             double[] row = ofRotated.getDoubles(j, 1);
             Arrays.setAll(row, i -> row[i] / left[i]);
-            ofRotated.put(j, row, n);
+            ofRotated.put(j, row);
         });
     }
 
@@ -84,7 +84,7 @@ final class ErrorOperator implements AutoCloseable {
                     values[i * m + j] -= 1.0 / folds.images();
                 }
             }
-            left.put(0, values, values.length);
+            left.put(0, values);
             Blas.invert(left);
             Blas.multiply(r, m, m, Block.of(ofRotated, 0, at), Block.of(left), 0, Block.of(product));
             ofResponses[fold] = left.getDoubles(0, m);

@@ -15,7 +15,7 @@ final class Features {
     private final double[] mean; // [F]
     private final double[] scale; // [F], 0 for a constant feature
 
-    /** Work on a block of scaled rows, row-major. The array is reused for the next block. */
+    /** Work on a block of scaled rows, row-major. */
     @FunctionalInterface
     interface Body {
         void accept(int firstRow, int rows, double[] values);
@@ -123,7 +123,7 @@ final class Features {
     Matrix read(List<RowSource> bands) {
         Matrix x = Matrix.doubles(bands.get(0).rows(), columns());
         try {
-            forEachBlock(bands, Integer.MAX_VALUE, (first, rows, values) -> x.put(first, values, rows * columns()));
+            forEachBlock(bands, Integer.MAX_VALUE, (first, rows, values) -> x.put(first, values));
         } catch (RuntimeException e) {
             x.close();
             throw e;

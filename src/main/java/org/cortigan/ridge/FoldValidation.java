@@ -3,6 +3,7 @@ package org.cortigan.ridge;
 
 import java.util.Arrays;
 import org.cortigan.eval.Parallel;
+import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.ridge.Blas.Block;
 import org.cortigan.ridge.RidgeOptions.Criterion;
 
@@ -38,15 +39,7 @@ record FoldValidation(Eigenbasis basis, double[] lambdas, Folds folds, Criterion
 
     private static Matrix floats(Matrix m) {
         Matrix single = Matrix.floats(m.rows(), m.columns());
-        Parallel.tiles(m.rows(), 1, (row, end) -> single.put(row, floats(m.getDoubles(row, 1)), m.columns()));
-        return single;
-    }
-
-    private static float[] floats(double[] x) {
-        float[] single = new float[x.length];
-        for (int i = 0; i < x.length; i++) {
-            single[i] = (float) x[i];
-        }
+        Parallel.tiles(m.rows(), 1, (row, end) -> single.put(row, Matrix.rounded(m.getDoubles(row, 1))));
         return single;
     }
 
@@ -63,9 +56,9 @@ record FoldValidation(Eigenbasis basis, double[] lambdas, Folds folds, Criterion
     private float[] errors(ErrorOperator operator, Matrix ofRotated, float[] rotated, double[] y, int n) {
         try (Matrix b = Matrix.floats(basis.components(), n);
                 Matrix errors = Matrix.floats(basis.images(), n)) {
-            b.put(0, rotated, rotated.length);
+            b.put(0, rotated);
             if (!basis.complete()) {
-                putOwnShare(operator, floats(y), n, errors);
+                putOwnShare(operator, Matrix.rounded(y), n, errors);
             }
             Blas.multiply(
                     basis.images(),
@@ -84,17 +77,17 @@ record FoldValidation(Eigenbasis basis, double[] lambdas, Folds folds, Criterion
         for (int fold = 0; fold < folds.count(); fold++) {
             int first = folds.first(fold), m = folds.size(fold);
             float[] own = Arrays.copyOfRange(y, first * n, (first + m) * n);
-            float[] factors = floats(operator.ofResponses(fold));
+            float[] factors = Matrix.rounded(operator.ofResponses(fold));
             if (m == 1) {
                 for (int i = 0; i < n; i++) {
                     own[i] *= factors[0];
                 }
-                into.put(first, own, n);
+                into.put(first, own);
             } else {
                 try (Matrix left = Matrix.floats(m, m);
                         Matrix responses = Matrix.floats(m, n)) {
-                    left.put(0, factors, m * m);
-                    responses.put(0, own, m * n);
+                    left.put(0, factors);
+                    responses.put(0, own);
                     Blas.multiply(m, n, m, Block.of(left), Block.of(responses), 0, Block.of(into, first, 0));
                 }
             }
@@ -120,7 +113,13 @@ record FoldValidation(Eigenbasis basis, double[] lambdas, Folds folds, Criterion
     private double[] correlation(double[] y, float[] errors, int n) {
         double[] scores = new double[n];
         for (int fold = 0; fold < folds.count(); fold++) {
-            double[] r = Correlation.of(y, errors, folds.first(fold), folds.first(fold + 1), n);
+            int at = folds.first(fold) * n;
+            double[] predicted = new double[folds.size(fold) * n];
+            Arrays.setAll(predicted, i -> y[at + i] - errors[at + i]);
+            PearsonAccumulator accumulator = new PearsonAccumulator(n);
+            accumulator.add(
+                    predicted, Matrix.rounded(Arrays.copyOfRange(y, at, at + predicted.length)), folds.size(fold));
+            double[] r = accumulator.r();
             for (int i = 0; i < n; i++) {
                 scores[i] += r[i] / folds.count();
             }

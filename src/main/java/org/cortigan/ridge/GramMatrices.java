@@ -151,7 +151,7 @@ final class GramMatrices implements AutoCloseable {
         Parallel.tiles(m.rows(), 1, (row, end) -> {
             double[] values = m.getDoubles(row, 1);
             body.accept(row, values);
-            m.put(row, values, values.length);
+            m.put(row, values);
         });
     }
 
@@ -174,7 +174,7 @@ final class GramMatrices implements AutoCloseable {
     /** A copy of consecutive rows. */
     private static Matrix rows(Matrix m, int first, int count) {
         Matrix copy = Matrix.doubles(count, m.columns());
-        Parallel.tiles(count, 1, (row, end) -> copy.put(row, m.getDoubles(first + row, 1), m.columns()));
+        Parallel.tiles(count, 1, (row, end) -> copy.put(row, m.getDoubles(first + row, 1)));
         return copy;
     }
 

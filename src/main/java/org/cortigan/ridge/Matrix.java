@@ -62,18 +62,18 @@ final class Matrix implements AutoCloseable {
     }
 
     /** Copies consecutive values, from the start of a row on. */
-    void put(int row, double[] values, int length) {
-        doublesAt(row, 0).put(values, 0, length);
+    void put(int row, double[] values) {
+        put(row, 0, values);
     }
 
     /** Copies consecutive values, from the start of a row on. */
-    void put(int row, float[] values, int length) {
-        floatsAt(row, 0).put(values, 0, length);
+    void put(int row, float[] values) {
+        floatsAt(row, 0).put(values);
     }
 
     /** Copies values to a part of a row. */
     void put(int row, int column, double[] values) {
-        doublesAt(row, column).put(values, 0, values.length);
+        doublesAt(row, column).put(values);
     }
 
     /** The values of consecutive rows of doubles. */
@@ -88,6 +88,24 @@ final class Matrix implements AutoCloseable {
         float[] values = new float[Math.multiplyExact(count, columns)];
         floatsAt(row, 0).get(values);
         return values;
+    }
+
+    /** The values, rounded. */
+    static float[] rounded(double[] values) {
+        float[] single = new float[values.length];
+        for (int i = 0; i < values.length; i++) {
+            single[i] = (float) values[i];
+        }
+        return single;
+    }
+
+    /** The values, exactly. */
+    static double[] widened(float[] values) {
+        double[] wide = new double[values.length];
+        for (int i = 0; i < values.length; i++) {
+            wide[i] = values[i];
+        }
+        return wide;
     }
 
     @Override

@@ -47,6 +47,7 @@ record Readout(float[][] projection, double unit, int[] vertices, float[][] tile
      *
      * @param x scaled features [rows, F]
      * @param predicted [rows, V], row-major
+     * @param allVertices number V of vertices of all readouts
      */
     void predict(Matrix x, double[] predicted, int allVertices) {
         try (Matrix scores = scores(x)) {
@@ -68,7 +69,7 @@ record Readout(float[][] projection, double unit, int[] vertices, float[][] tile
         Parallel.tiles(components(), Blas.TILE, (from, to) -> {
             try (Matrix part = Matrix.doubles(to - from, x.columns())) {
                 for (int j = from; j < to; j++) {
-                    part.put(j - from, doubles(projection[j]), x.columns());
+                    part.put(j - from, Matrix.widened(projection[j]));
                 }
                 Blas.multiply(
                         x.rows(),
@@ -88,17 +89,9 @@ record Readout(float[][] projection, double unit, int[] vertices, float[][] tile
         int n = tile.length / components();
         try (Matrix weights = Matrix.doubles(components(), n);
                 Matrix product = Matrix.doubles(scores.rows(), n)) {
-            weights.put(0, doubles(tile), tile.length);
+            weights.put(0, Matrix.widened(tile));
             Blas.multiply(scores.rows(), n, components(), Block.of(scores), Block.of(weights), 0, Block.of(product));
             return product.getDoubles(0, scores.rows());
         }
-    }
-
-    private static double[] doubles(float[] x) {
-        double[] wide = new double[x.length];
-        for (int i = 0; i < x.length; i++) {
-            wide[i] = x[i];
-        }
-        return wide;
     }
 }

@@ -24,9 +24,10 @@ import org.jspecify.annotations.Nullable;
  * features. It is a ridge whose kernel is a weighted sum of the bands' kernels, and chooses the weights from candidates
  * together with lambda.
  *
- * <p>Results equal those of scikit-learn's RidgeCV and himalaya's MultipleKernelRidgeCV with an intercept. Sums run in
- * double, except the errors of leave-one-out and k folds that compare penalties, and in a fixed order, so that equal
- * input gives equal bits on any number of threads. A fitted instance is immutable and thread-safe.
+ * <p>Results equal those of scikit-learn's RidgeCV, and in bands the formulas of himalaya's MultipleKernelRidgeCV with
+ * an intercept. Sums run in double, except the errors of leave-one-out and k folds that compare penalties, and in a
+ * fixed order, so that equal input gives equal bits on any number of threads. A fitted instance is immutable and
+ * thread-safe.
  *
  * <p>Memory, with M the smaller of N images and F features: outside the Java heap 16 N F bytes for the features and 40
  * M^2 for the eigenvectors, 8 M^2 more for each band, 20 M N more for leave-one-out or k folds, and 20 N for each of
@@ -38,11 +39,11 @@ public final class Ridge {
      * A group of features.
      *
      * @param name name in messages
-     * @param features [N, F], read once
+     * @param features [N, F], read twice
      */
     public record Band(String name, RowSource features) {}
 
-    /** Work on the predictions [rows, V] of consecutive images, row-major. The array is reused for the next block. */
+    /** Work on the predictions [rows, V] of consecutive images, row-major. */
     @FunctionalInterface
     public interface Body {
         void accept(int firstRow, int rows, double[] predicted);
@@ -162,7 +163,7 @@ public final class Ridge {
         features.forEachBlock(bands, Math.max(1, BLOCK_VALUES / vertices()), (first, rows, x) -> {
             double[] predicted = new double[Math.multiplyExact(rows, vertices())];
             try (Matrix scaled = Matrix.doubles(rows, features.columns())) {
-                scaled.put(0, x, x.length);
+                scaled.put(0, x);
                 for (Readout readout : readouts) {
                     readout.predict(scaled, predicted, vertices());
                 }
@@ -193,6 +194,7 @@ public final class Ridge {
      * @param folds number of folds, at least 2
      * @param seed seed of the folds
      * @return mean of the folds' r
+     * @throws InputException as {@link #fit(List, RowSource, RidgeOptions)}, or if there are fewer than 2 images a fold
      */
     public static double[] crossValidatedR(
             List<Band> bands, RowSource targets, RidgeOptions options, int folds, long seed) {

@@ -76,7 +76,7 @@ final class RidgeFit implements AutoCloseable {
         return switch (v.selection()) {
             case GCV -> new GeneralisedCrossValidation(e, lambdas);
             case LOO -> overFolds(e, lambdas, Folds.leaveOneOut(e.images()));
-            case K_FOLD -> overFolds(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()));
+            case KFOLD -> overFolds(e, lambdas, Folds.of(e.images(), v.folds(), v.seed()));
         };
     }
 

@@ -37,19 +37,19 @@ public record RidgeOptions(
         /** Exact leave-one-out, which scikit-learn's RidgeCV does by default. */
         LOO,
         /** k folds, as scikit-learn's and himalaya's KFold. */
-        K_FOLD
+        KFOLD
     }
 
     /**
      * A cross-validation.
      *
-     * @param folds number of folds for {@link Selection#K_FOLD}, at least 2; else 0
+     * @param folds number of folds for {@link Selection#KFOLD}, at least 2; else 0
      * @param seed seed that assigns images to folds at random; null for contiguous folds
      */
     public record Validation(
             Selection selection, int folds, @Nullable Long seed) {
         public Validation {
-            if (selection == Selection.K_FOLD ? folds < 2 : folds != 0) {
+            if (selection == Selection.KFOLD ? folds < 2 : folds != 0) {
                 throw new IllegalArgumentException(folds + " folds do not suit " + selection);
             }
         }
@@ -64,12 +64,12 @@ public record RidgeOptions(
 
         /** Contiguous folds. */
         public static Validation folds(int k) {
-            return new Validation(Selection.K_FOLD, k, null);
+            return new Validation(Selection.KFOLD, k, null);
         }
 
         /** Folds of images at random. */
         public static Validation shuffledFolds(int k, long seed) {
-            return new Validation(Selection.K_FOLD, k, seed);
+            return new Validation(Selection.KFOLD, k, seed);
         }
     }
 
@@ -104,7 +104,7 @@ public record RidgeOptions(
                         "lambdas must be finite and above 0, not " + Arrays.toString(lambdas));
             }
         }
-        if (criterion == Criterion.CORRELATION && validation.selection != Selection.K_FOLD) {
+        if (criterion == Criterion.CORRELATION && validation.selection != Selection.KFOLD) {
             throw new IllegalArgumentException(
                     "correlation is a criterion for k folds alone, not for " + validation.selection);
         }

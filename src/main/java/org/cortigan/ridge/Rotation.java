@@ -33,7 +33,7 @@ record Rotation(int[] vertices, float[][] tiles, double[] unexplained) {
         double[] b;
         try (Matrix responses = Matrix.doubles(images, n);
                 Matrix rotated = Matrix.doubles(components, n)) {
-            responses.put(0, y, y.length);
+            responses.put(0, y);
             Blas.multiply(components, n, images, Block.of(basis.vectors()), Block.of(responses), 0, Block.of(rotated));
             b = rotated.getDoubles(0, components);
         }
@@ -43,11 +43,7 @@ record Rotation(int[] vertices, float[][] tiles, double[] unexplained) {
         for (int i = 0; i < n; i++) {
             unexplained[tile * Blas.TILE + i] = basis.complete() ? 0 : Math.max(0, rest[i]);
         }
-        float[] single = new float[b.length];
-        for (int i = 0; i < b.length; i++) {
-            single[i] = (float) b[i];
-        }
-        tiles[tile] = single;
+        tiles[tile] = Matrix.rounded(b);
     }
 
     private static void addSquares(double[] x, int n, double sign, double[] sums) {

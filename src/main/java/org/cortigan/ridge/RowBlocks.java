@@ -6,7 +6,7 @@ import org.cortigan.eval.RowSource;
 
 /** Reads a matrix in blocks of rows and checks that its values are finite. */
 final class RowBlocks {
-    /** Values in a block of rows: 16 MiB of doubles. */
+    /** Values in a block of rows: 8 MiB of floats. */
     private static final int BLOCK_VALUES = 1 << 21;
 
     private RowBlocks() {}

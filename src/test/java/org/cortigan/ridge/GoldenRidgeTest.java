@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.ridge;
 
+import static org.cortigan.io.Tensors.doubles;
+import static org.cortigan.io.Tensors.ints;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.cortigan.eval.RowSource;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.ridge.RidgeOptions.Criterion;
@@ -18,21 +19,13 @@ import org.cortigan.ridge.RidgeOptions.Validation;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Compares the ridge regression with scikit-learn's and himalaya's (tools/golden_ridge.py). */
+/** Compares the ridge regression with scikit-learn's, and in bands with himalaya's formulas (tools/golden_ridge.py). */
 class GoldenRidgeTest {
     private static final Path FILE = Path.of("src/test/resources/ridge/ridge.safetensors");
     private static final int V = 12;
 
     /** Weights are kept as floats, so a prediction has a relative rounding error of a few 2^-24. */
     private static final double TOLERANCE = 1e-6;
-
-    private static double[] doubles(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        double[] d = new double[b.flip().remaining() / 8];
-        b.asDoubleBuffer().get(d);
-        return d;
-    }
 
     private static RowSource matrix(SafeTensors t, String name) {
         float[] values = t.floats(name);
@@ -41,11 +34,7 @@ class GoldenRidgeTest {
     }
 
     private static RowSource columns(RowSource source, int from, int to) {
-        float[] all = new float[source.rows() * source.columns()], some = new float[source.rows() * (to - from)];
-        source.read(0, source.rows(), all);
-        for (int i = 0; i < source.rows(); i++)
-            System.arraycopy(all, i * source.columns() + from, some, i * (to - from), to - from);
-        return RowSource.of(some, source.rows(), to - from);
+        return RowSource.columns(source, IntStream.range(from, to).toArray());
     }
 
     private static RidgeOptions options(SafeTensors t) {
@@ -83,17 +72,9 @@ class GoldenRidgeTest {
         }
     }
 
-    private static int[] ints(SafeTensors t, String name) {
-        ByteBuffer b = ByteBuffer.allocate((int) t.entry(name).bytes()).order(ByteOrder.LITTLE_ENDIAN);
-        t.read(name, b);
-        int[] values = new int[b.flip().remaining() / 4];
-        b.asIntBuffer().get(values);
-        return values;
-    }
-
     @ParameterizedTest
     @ValueSource(strings = {"wide", "tall"})
-    void equalsMultipleKernelRidgeCvOfHimalaya(String shape) {
+    void equalsTheFormulasOfHimalaya(String shape) {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             RowSource x = matrix(t, shape + ".x"), y = matrix(t, shape + ".y"), test = matrix(t, shape + ".test");
             double[] flat = doubles(t, "weightings"), chosen = doubles(t, shape + ".banded.weighting");
