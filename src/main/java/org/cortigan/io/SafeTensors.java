@@ -275,6 +275,21 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /**
+     * The same as {@link #floats(String)} for a tensor whose size is known.
+     *
+     * @throws InputException also if the tensor has another number of elements
+     */
+    public float[] floats(String name, long elements) {
+        long found = entry(name).elements();
+        if (found != elements)
+            throw new InputException(
+                    path + ", tensor " + InputFiles.quote(name),
+                    "has " + found + " elements, the model needs " + elements,
+                    "The file is damaged or belongs to another model");
+        return floats(name);
+    }
+
+    /**
      * Reads a tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
      *
      * @throws InputException if the dtype is another, the name is unknown, or the tensor has too many elements for an

@@ -44,8 +44,10 @@ public final class Model {
             Weights all = c.generatorWeights(DType.F32);
             String average =
                     t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
-            for (Weights.Spec s : all.specs()) w.put(s.name(), floats(t, average + s.name(), s));
-            for (Weights.Spec s : all.states()) w.put(s.name(), floats(t, s.name(), s));
+            for (Weights.Spec s : all.specs())
+                w.put(s.name(), t.floats(average + s.name(), s.shape().elements()));
+            for (Weights.Spec s : all.states())
+                w.put(s.name(), t.floats(s.name(), s.shape().elements()));
             return new Model(c, w, scalings(t, c));
         }
     }
@@ -65,26 +67,6 @@ public final class Model {
                     t.path() + ", metadata", "has no '" + CONFIG + "'", "Give a checkpoint written by train");
         String where = t.path() + ", metadata '" + CONFIG + "'";
         return ModelConfig.of(Json.object(Json.parse(json, where), where), where);
-    }
-
-    /**
-     * A tensor of a checkpoint.
-     *
-     * @throws InputException if the tensor is missing or has another number of elements than the parameter
-     */
-    public static float[] floats(SafeTensors t, String name, Weights.Spec s) {
-        if (!t.names().contains(name))
-            throw new InputException(
-                    t.path().toString(),
-                    "has no tensor '" + name + "'",
-                    "The file is damaged or belongs to another model");
-        if (t.entry(name).elements() != s.shape().elements())
-            throw new InputException(
-                    t.path() + ", tensor '" + name + "'",
-                    "has " + t.entry(name).elements() + " elements, the model needs "
-                            + s.shape().elements(),
-                    "The file is damaged or belongs to another model");
-        return t.floats(name);
     }
 
     public ModelConfig config() {

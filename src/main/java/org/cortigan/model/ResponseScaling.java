@@ -4,6 +4,8 @@ package org.cortigan.model;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.List;
+import java.util.function.ToDoubleFunction;
 import org.cortigan.InputException;
 import org.cortigan.io.SafeTensors;
 
@@ -13,7 +15,7 @@ import org.cortigan.io.SafeTensors;
  * rates suit responses of about unit variance. Pearson's r does not depend on either.
  *
  * @param mean of each vertex
- * @param scale of all vertices, a power of two, so that scaling rounds nothing
+ * @param scale of all vertices; that of a trained network is a power of two, so that scaling rounds nothing
  */
 public record ResponseScaling(float[] mean, float scale) {
     /** Names of the tensors in a checkpoint; of one of several subjects with a dot and its name behind. */
@@ -28,6 +30,20 @@ public record ResponseScaling(float[] mean, float scale) {
         return new ResponseScaling(new float[vertices], 1);
     }
 
+    /** The mean of the means, and the mean scale. */
+    public static ResponseScaling mean(List<ResponseScaling> scalings) {
+        float[] mean = new float[scalings.get(0).mean.length];
+        for (int v = 0; v < mean.length; v++) {
+            int vertex = v;
+            mean[v] = average(scalings, s -> s.mean[vertex]);
+        }
+        return new ResponseScaling(mean, average(scalings, ResponseScaling::scale));
+    }
+
+    private static float average(List<ResponseScaling> scalings, ToDoubleFunction<ResponseScaling> value) {
+        return (float) scalings.stream().mapToDouble(value).average().orElseThrow();
+    }
+
     /**
      * Reads the scaling of a subject from a checkpoint; the identity if the checkpoint has none.
      *
@@ -36,18 +52,11 @@ public record ResponseScaling(float[] mean, float scale) {
     public static ResponseScaling of(SafeTensors t, ModelConfig.Subject subject) {
         String mean = name(MEAN, subject), scale = name(SCALE, subject);
         if (!t.names().contains(mean) && !t.names().contains(scale)) return identity(subject.vertices());
-        float[] means = floats(t, mean, subject.vertices());
-        float factor = floats(t, scale, 1)[0];
+        float[] means = t.floats(mean, subject.vertices());
+        float factor = t.floats(scale, 1)[0];
         for (float m : means) if (!Float.isFinite(m)) throw damaged(t, mean, "has a value that is not finite");
         if (!(factor > 0 && factor <= Float.MAX_VALUE)) throw damaged(t, scale, "is " + factor + ", not a scale");
         return new ResponseScaling(means, factor);
-    }
-
-    private static float[] floats(SafeTensors t, String name, int elements) {
-        if (!t.names().contains(name)) throw damaged(t, name, "is missing");
-        if (t.entry(name).elements() != elements)
-            throw damaged(t, name, "has " + t.entry(name).elements() + " elements, the model needs " + elements);
-        return t.floats(name);
     }
 
     private static InputException damaged(SafeTensors t, String name, String problem) {

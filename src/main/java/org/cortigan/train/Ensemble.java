@@ -15,6 +15,7 @@ import org.cortigan.exec.Device;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
+import org.cortigan.model.ResponseScaling;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,21 +34,13 @@ public final class Ensemble implements AutoCloseable {
     public Ensemble(List<Predictor> members) {
         this.members = List.copyOf(members);
         memberPrediction = new float[this.members.size() > 1 ? valuesPerBatch() : 0];
-        List<float[]> means = this.members.stream().map(p -> p.scaling().mean()).toList();
-        boolean same = means.stream().allMatch(m -> Arrays.equals(m, means.get(0)));
-        mean = same ? means.get(0) : mean(means);
-        meanDifference =
-                same ? null : means.stream().map(m -> difference(m, mean)).toArray(float[][]::new);
-    }
-
-    private static float[] mean(List<float[]> rows) {
-        float[] mean = new float[rows.get(0).length];
-        for (int v = 0; v < mean.length; v++) {
-            int vertex = v;
-            mean[v] =
-                    (float) rows.stream().mapToDouble(r -> r[vertex]).average().orElseThrow();
-        }
-        return mean;
+        List<ResponseScaling> scalings =
+                this.members.stream().map(Predictor::scaling).toList();
+        mean = ResponseScaling.mean(scalings).mean();
+        boolean same = scalings.stream().allMatch(s -> Arrays.equals(s.mean(), mean));
+        meanDifference = same
+                ? null
+                : scalings.stream().map(s -> difference(s.mean(), mean)).toArray(float[][]::new);
     }
 
     private static float[] difference(float[] a, float[] b) {

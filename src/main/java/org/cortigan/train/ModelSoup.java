@@ -49,8 +49,10 @@ public final class ModelSoup {
                 Weights all = config.generatorWeights(DType.F32);
                 String average =
                         t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
-                for (Weights.Spec spec : all.specs()) add(sums, spec, Model.floats(t, average + spec.name(), spec));
-                for (Weights.Spec spec : all.states()) add(sums, spec, Model.floats(t, spec.name(), spec));
+                for (Weights.Spec spec : all.specs())
+                    add(sums, spec, t.floats(average + spec.name(), spec.shape().elements()));
+                for (Weights.Spec spec : all.states())
+                    add(sums, spec, t.floats(spec.name(), spec.shape().elements()));
             }
         }
         SafeTensors.Writer w = new SafeTensors.Writer(out)
@@ -73,25 +75,11 @@ public final class ModelSoup {
                     Arrays.stream(spec.shape().dims()).asLongStream().toArray());
         });
         for (ModelConfig.Subject s : config.subjects())
-            mean(scalings.stream()
+            ResponseScaling.mean(scalings.stream()
                             .map(m -> Objects.requireNonNull(m.get(s), "no scaling of the subject"))
                             .toList())
                     .add(w, s);
         w.commit();
-    }
-
-    /** The mean of the means; networks that learned other scales are averaged with the mean scale. */
-    private static ResponseScaling mean(List<ResponseScaling> scalings) {
-        float[] mean = new float[scalings.get(0).mean().length];
-        for (int v = 0; v < mean.length; v++) {
-            int vertex = v;
-            mean[v] = (float) scalings.stream()
-                    .mapToDouble(s -> s.mean()[vertex])
-                    .average()
-                    .orElseThrow();
-        }
-        return new ResponseScaling(mean, (float)
-                scalings.stream().mapToDouble(ResponseScaling::scale).average().orElseThrow());
     }
 
     private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {

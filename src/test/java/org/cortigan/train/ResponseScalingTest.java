@@ -11,7 +11,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.cortigan.InputException;
 import org.cortigan.eval.Metrics;
@@ -174,6 +173,9 @@ class ResponseScalingTest {
             assertEquals(good, ResponseScaling.of(t, subject));
             assertEquals(ResponseScaling.identity(2), ResponseScaling.of(t, new ModelConfig.Subject("", 1, 1)));
             assertNotEquals(good, ResponseScaling.identity(2));
+            assertEquals(
+                    new ResponseScaling(new float[] {2, 3}, 3),
+                    ResponseScaling.mean(List.of(good, new ResponseScaling(new float[] {3, 4}, 2))));
             assertTrue(assertThrows(
                             InputException.class, () -> ResponseScaling.of(t, new ModelConfig.Subject("subj01", 1, 2)))
                     .getMessage()
@@ -186,12 +188,5 @@ class ResponseScalingTest {
         try (SafeTensors t = SafeTensors.open(file)) {
             assertThrows(InputException.class, () -> ResponseScaling.of(t, new ModelConfig.Subject("", 1, 1)));
         }
-    }
-
-    /** Prints r at several offsets and scales, for comparisons of versions. */
-    public static void main(String[] args) {
-        for (double[] c : new double[][] {{0, 1}, {1e4, 1}, {1e6, 1}, {0, 1e-3}, {0, 1e3}})
-            System.out.printf(
-                    "%s: r %.4f%n", Arrays.toString(c), trained(Path.of(args[0], "" + c[0] + c[1]), toy(c[0], c[1])));
     }
 }
