@@ -57,31 +57,13 @@ public final class Predictor implements AutoCloseable {
     private final @Nullable Evaluation evaluation;
 
     /**
-     * A predictor of the responses that the network learned.
-     *
      * @param subject subject whose responses are predicted
      * @param variables storage of the parameters
      * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
      * @param own whether {@link #close} closes the variables
+     * @param scaling how the responses that the network learned relate to the measured ones
      */
     public Predictor(
-            ModelConfig config,
-            ModelConfig.Subject subject,
-            Device device,
-            Variables variables,
-            Weights.Use use,
-            int batch,
-            boolean own,
-            Form form) {
-        this(config, subject, device, variables, use, batch, own, form, ResponseScaling.identity(subject.vertices()));
-    }
-
-    /**
-     * A predictor of measured responses.
-     *
-     * @param scaling of the responses that the network learned
-     */
-    Predictor(
             ModelConfig config,
             ModelConfig.Subject subject,
             Device device,

@@ -90,10 +90,14 @@ final class SubjectSteps implements AutoCloseable {
         return state;
     }
 
-    /** Continues from the state of another run of the same subject, whose network learned other or equal units. */
-    void resume(RunState.SubjectState saved, ResponseScaling learned) {
+    /**
+     * Continues from another run of the same subject.
+     *
+     * @param scaling of the responses that the other run's network learned
+     */
+    void resume(RunState.SubjectState saved, ResponseScaling scaling) {
         state = saved;
-        scaling = learned;
+        this.scaling = scaling;
         uploaded = false;
     }
 
@@ -104,7 +108,8 @@ final class SubjectSteps implements AutoCloseable {
         return scaling;
     }
 
-    private TrainingData data() {
+    /** The training data with the responses that the network learns. */
+    private TrainingData learned() {
         return new StandardisedResponses(setup.data(), scaling());
     }
 
@@ -120,7 +125,7 @@ final class SubjectSteps implements AutoCloseable {
         int[] training = setup.split().training();
         int rows = Math.min(UPLOAD_IMAGES, training.length);
         int imageBytes = batching.imageBytes(), responseBytes = 4 * setup.vertices();
-        TrainingData data = data();
+        TrainingData data = learned();
         try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, imageBytes + responseBytes))) {
             ByteBuffer images = m.view((long) rows * responseBytes, (long) rows * imageBytes);
             ByteBuffer responses = m.view(0, (long) rows * responseBytes);
@@ -139,7 +144,7 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     private BatchLoader loader(long first, long last) {
-        return new BatchLoader(device, data(), batching, first, last);
+        return new BatchLoader(device, learned(), batching, first, last);
     }
 
     /** Writes the inputs of the first step without running it, for profiling. */
@@ -165,7 +170,8 @@ final class SubjectSteps implements AutoCloseable {
                     averaged ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT,
                     batching.batch(),
                     false,
-                    Predictor.Form.EVALUATION);
+                    Predictor.Form.EVALUATION,
+                    scaling());
         loader = loader(state.step, stepsPerEpoch() * epochs);
     }
 
@@ -257,7 +263,7 @@ final class SubjectSteps implements AutoCloseable {
 
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
-        return Ensemble.evaluate(begun(predictor), data(), setup.split().validation())
+        return Ensemble.evaluate(begun(predictor), setup.data(), setup.split().validation())
                 .r();
     }
 

@@ -29,6 +29,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
+import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.CaseInputs;
 import org.cortigan.op.Cast;
@@ -299,7 +300,8 @@ class LaunchTest {
                                 Weights.Use.PREDICT,
                                 128,
                                 false,
-                                Predictor.Form.EVALUATION)) {
+                                Predictor.Form.EVALUATION,
+                                ResponseScaling.identity(m.subject("").vertices()))) {
                     p.run();
                 }
             };
