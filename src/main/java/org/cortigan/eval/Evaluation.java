@@ -96,16 +96,7 @@ public final class Evaluation {
      * @param left number of vertices of the left hemisphere
      * @param groups ROIs, with vertices counted within their hemisphere
      * @param ceiling noise ceilings of all vertices, or null
-     */
-    public static Evaluation of(
-            String label, PearsonAccumulator acc, int left, List<VertexGroup> groups, @Nullable NoiseCeiling ceiling) {
-        return of(label, acc, left, groups, ceiling, null);
-    }
-
-    /**
-     * The same with the significance of each vertex's r.
-     *
-     * @param significance of all vertices, or null
+     * @param significance of all vertices' r, or null
      */
     public static Evaluation of(
             String label,

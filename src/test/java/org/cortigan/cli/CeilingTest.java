@@ -84,7 +84,7 @@ class CeilingTest {
         Path both = file("both.npy", BOTH, 2, 2, 2), one = file("one.npy", FIRST, 2, 2);
         refused("ncsnr is one value for each vertex", "--ncsnr", "--trials", 3, "--lh", one, "--rh", one);
         refused("3 axes", "--lh", one, "--rh", one);
-        refused("but", "--lh", one + "," + file("other.npy", BOTH, 2, 4), "--rh", one);
+        refused("same images and vertices", "--lh", one + "," + file("other.npy", BOTH, 2, 4), "--rh", one);
         refused("at least 2 trials", "--lh", file("single.npy", FIRST, 1, 2, 2), "--rh", both);
         float nan = Float.NaN;
         refused(

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.SplittableRandom;
 import org.cortigan.InputException;
@@ -41,8 +42,8 @@ class EvalTest {
         int at = 0;
         for (int n : blocks) {
             acc.add(
-                    java.util.Arrays.copyOfRange(p, at * vertices, (at + n) * vertices),
-                    java.util.Arrays.copyOfRange(t, at * vertices, (at + n) * vertices),
+                    Arrays.copyOfRange(p, at * vertices, (at + n) * vertices),
+                    Arrays.copyOfRange(t, at * vertices, (at + n) * vertices),
                     n);
             at += n;
         }
@@ -108,10 +109,10 @@ class EvalTest {
         float[] t = gaussian(37 * 11, 2, 0);
         double[] p = new double[t.length];
         SplittableRandom random = new SplittableRandom(1);
-        java.util.Arrays.setAll(p, i -> t[i] + random.nextGaussian());
+        Arrays.setAll(p, i -> t[i] + random.nextGaussian());
         PearsonAccumulator near = new PearsonAccumulator(11), far = new PearsonAccumulator(11);
         near.add(p, t, 37);
-        far.add(java.util.Arrays.stream(p).map(x -> x + 1e9).toArray(), t, 37);
+        far.add(Arrays.stream(p).map(x -> x + 1e9).toArray(), t, 37);
         // A double near 1e9 has an absolute precision of 2^-24.
         assertArrayEquals(near.r(), far.r(), 1e-6);
     }

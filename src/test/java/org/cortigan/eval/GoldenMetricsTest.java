@@ -59,7 +59,7 @@ class GoldenMetricsTest {
                     new VertexGroup("a", "One", "rh", new int[] {4}),
                     new VertexGroup("a", "None", "rh", new int[0]));
             NoiseCeiling nc = NoiseCeiling.of("golden", t.floats("noise_ceiling"), NoiseCeiling.Unit.FRACTION);
-            Evaluation e = Evaluation.of("test", accumulated(t), 25, groups, nc);
+            Evaluation e = Evaluation.of("test", accumulated(t), 25, groups, nc, null);
             assertEquals(Arrays.stream(r).average().orElseThrow(), e.meanR(), 1e-6);
             Evaluation.Row one = e.rows().get(3),
                     right = e.rows().get(4),
@@ -82,7 +82,7 @@ class GoldenMetricsTest {
             Map<String, Object> j = Json.readObject(dir.resolve("metrics.json"));
             assertEquals(6, ((List<?>) j.get("rows")).size());
             assertNull(Json.object(((List<?>) j.get("rows")).get(5), "row").get("mean_r"));
-            Evaluation without = Evaluation.of("test", accumulated(t), 25, groups, null);
+            Evaluation without = Evaluation.of("test", accumulated(t), 25, groups, null, null);
             assertFalse(without.rows().get(0).has(Metric.BOUND));
             assertTrue(without.table().contains("unknown"));
         }

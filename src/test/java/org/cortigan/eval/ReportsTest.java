@@ -47,7 +47,7 @@ class ReportsTest {
     private static Evaluation evaluation(NoiseCeiling ceiling) {
         PearsonAccumulator accumulator = new PearsonAccumulator(6);
         accumulator.add(PREDICTION, RESPONSE, 4);
-        return Evaluation.of("run on the test split", accumulator, 3, GROUPS, ceiling);
+        return Evaluation.of("run on the test split", accumulator, 3, GROUPS, ceiling, null);
     }
 
     /** With -Dcortigan.expected=write, writes the expected file instead, for a reviewer to read. */
