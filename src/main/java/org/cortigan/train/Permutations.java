@@ -5,9 +5,6 @@ import java.util.SplittableRandom;
 
 /** Random permutations of 0 to n - 1. The same seed gives the same permutation in every process. */
 final class Permutations {
-    /** The golden ratio in 64 bits. Multiplied by it, seeds that differ by 1 differ in about half of their bits. */
-    private static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
-
     private Permutations() {}
 
     /** The order of the n photographs of an epoch. */
@@ -20,7 +17,7 @@ final class Permutations {
 
     /** Shuffles in place (Fisher and Yates). */
     static void shuffle(int[] items, long seed, long epoch) {
-        SplittableRandom random = new SplittableRandom(seed * GOLDEN_RATIO + epoch);
+        SplittableRandom random = new SplittableRandom(seed * RandomKey.GOLDEN_RATIO + epoch);
         for (int i = items.length - 1; i > 0; i--) {
             int j = random.nextInt(i + 1), item = items[i];
             items[i] = items[j];

@@ -4,7 +4,7 @@ package org.cortigan.train;
 /** Keys of random numbers, each a pure function of a seed and an index: of a step, an epoch or a photograph. */
 final class RandomKey {
     /** The golden ratio in 64 bits: multiples of it by small numbers differ in about half of their bits. */
-    private static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
+    static final long GOLDEN_RATIO = 0x9E3779B97F4A7C15L;
 
     private RandomKey() {}
 

@@ -248,7 +248,7 @@ public final class Trainer implements AutoCloseable {
     private String earlyEnd() {
         long epoch = step() / stepsPerEpoch();
         return "the run is complete after epoch " + epoch + " of " + train.epochs()
-                + ": validation mean r has not improved" + " since epoch " + (epoch - state.epochsSinceBest())
+                + ": validation mean r has not improved since epoch " + (epoch - state.epochsSinceBest())
                 + " (train.patience: " + train.patience() + ")";
     }
 
