@@ -248,6 +248,24 @@ inline vf exp2v(vf x) {
 #endif
 }
 
+/// log(1 + x) for x >= 0 with an error of at most 1.1 ulp; keeps infinity and NaN.
+/// 1 + x = 2^k (1 + m) with -1/4 <= m < 1/2, where m comes from x, not from the rounded sum. With s = m / (2 + m),
+/// log(1 + m) = 2 artanh(s) = m - s (m - r). The series r = 2/3 s^2 + 2/5 s^4 + ... ends at s^8; the next term is at
+/// most 1e-8 of the result.
+inline vf vlog1p(vf x) {
+    const vi k = ((vi)(x + splat(1.f)) - (vi)splat(0.75f)) & splati(~0x7fffff);  // k 2^23, the exponent's place
+    const vf scale = (vf)((vi)splat(4.f) - k);                                   // 4 / 2^k is normal for every k
+    const vf m = (vf)((vi)x - k) + fma(splat(0.25f), scale, splat(-1.f));
+    const vf s = m / (m + splat(2.f)), q = s * s;
+    vf r = splat(2.f / 9);
+    r = fma(r, q, splat(2.f / 7));
+    r = fma(r, q, splat(2.f / 5));
+    r = fma(r, q, splat(2.f / 3));
+    r *= q;
+    const vf y = fma(__builtin_convertvector(k, vf), splat(0.69314718056f / (1 << 23)), fma(s, r - m, m));
+    return select(x < splat(INFINITY), y, x);
+}
+
 }  // namespace CG_NS
 }  // namespace cg
 

@@ -205,10 +205,10 @@ public final class Ops {
     }
 
     /**
-     * The energy of quadrature pairs, sqrt(even^2 + odd^2), divided by {@code sigma} plus the mean energy of the pairs
-     * at the same place: x [..., 2 C], the C even responses first, to [..., C].
+     * The energy of quadrature pairs, e = sqrt(even^2 + odd^2), compressed to log(1 + e / sigma): x [..., 2 C], the C
+     * even responses first, to [..., C].
      *
-     * @param sigma 0 for energies without division
+     * @param sigma contrast at which the compression sets in; 0 for none, y = e
      */
     public static Value energy(Value x, double sigma) {
         return x.graph().apply(new Energy(sigma), x).output(0);
