@@ -8,6 +8,7 @@ import static org.bytedeco.openblas.global.openblas.CblasRowMajor;
 import static org.bytedeco.openblas.global.openblas.CblasTrans;
 import static org.bytedeco.openblas.global.openblas.LAPACK_COL_MAJOR;
 
+import java.util.Arrays;
 import org.bytedeco.openblas.global.openblas;
 import org.cortigan.InputException;
 import org.cortigan.eval.Parallel;
@@ -106,20 +107,34 @@ final class Blas {
 
     /** In parallel: a [m, inner] b [inner, n]. */
     static Matrix product(Matrix a, Matrix b) {
-        return product(a, Block.of(b), b.columns());
+        Matrix c = Matrix.doubles(a.rows(), b.columns());
+        tiles(
+                a.rows(),
+                b.columns(),
+                (i, m, j, n) ->
+                        multiply(m, n, a.columns(), Block.of(a, i, 0), Block.of(b, 0, j), 0, Block.of(c, i, j)));
+        return c;
     }
 
     /** In parallel: a [m, inner] b' for b [n, inner]. */
     static Matrix productWithTransposed(Matrix a, Matrix b) {
-        return product(a, Block.transposed(b, 0, 0), b.rows());
+        Matrix c = Matrix.doubles(a.rows(), b.rows());
+        tiles(
+                a.rows(),
+                b.rows(),
+                (i, m, j, n) -> multiply(
+                        m, n, a.columns(), Block.of(a, i, 0), Block.transposed(b, j, 0), 0, Block.of(c, i, j)));
+        return c;
     }
 
-    private static Matrix product(Matrix a, Block b, int n) {
-        Matrix c = Matrix.doubles(a.rows(), n);
-        Parallel.tiles(
-                a.rows(),
-                TILE,
-                (from, to) -> multiply(to - from, n, a.columns(), Block.of(a, from, 0), b, 0, Block.of(c, from, 0)));
+    /** In parallel: a' b for a [inner, m] and b [inner, n]. */
+    static Matrix transposedProduct(Matrix a, Matrix b) {
+        Matrix c = Matrix.doubles(a.columns(), b.columns());
+        tiles(
+                a.columns(),
+                b.columns(),
+                (i, m, j, n) ->
+                        multiply(m, n, a.rows(), Block.transposed(a, 0, i), Block.of(b, 0, j), 0, Block.of(c, i, j)));
         return c;
     }
 
@@ -185,12 +200,19 @@ final class Blas {
 
     /** Runs {@code body} on the tiles of the lower triangle of a square matrix, diagonal tiles included. */
     private static void lowerTiles(int size, TileBody body) {
-        int n = (size + TILE - 1) / TILE;
-        Parallel.tiles(n * n, 1, (tile, end) -> {
-            int i = tile / n * TILE, j = tile % n * TILE;
+        tiles(size, size, (i, m, j, n) -> {
             if (j <= i) {
-                body.run(i, Math.min(TILE, size - i), j, Math.min(TILE, size - j));
+                body.run(i, m, j, n);
             }
+        });
+    }
+
+    /** Runs {@code body} on the tiles of a matrix. */
+    private static void tiles(int rows, int columns, TileBody body) {
+        int across = (columns + TILE - 1) / TILE, down = (rows + TILE - 1) / TILE;
+        Parallel.tiles(down * across, 1, (tile, end) -> {
+            int i = tile / across * TILE, j = tile % across * TILE;
+            body.run(i, Math.min(TILE, rows - i), j, Math.min(TILE, columns - j));
         });
     }
 
@@ -231,9 +253,7 @@ final class Blas {
         if (info == 0) {
             info = openblas.LAPACKE_dpotri(LAPACK_COL_MAJOR, (byte) 'U', n, positive.doublesAt(0, 0), n);
         }
-        if (info != 0) {
-            throw new IllegalStateException("the held-out images' part of the hat matrix is singular: " + info);
-        }
+        requirePositive(info);
         double[] a = positive.getDoubles(0, n);
         for (int i = 0; i < n; i++) {
             for (int j = i + 1; j < n; j++) {
@@ -241,5 +261,21 @@ final class Blas {
             }
         }
         positive.put(0, a);
+    }
+
+    /**
+     * Replaces a symmetric positive definite matrix, of which the lower triangle is read, by its Cholesky factor, a
+     * lower triangle.
+     */
+    static void cholesky(Matrix positive) {
+        int n = positive.rows();
+        requirePositive(openblas.LAPACKE_dpotrf(LAPACK_COL_MAJOR, (byte) 'U', n, positive.doublesAt(0, 0), n));
+        positive.forEachRow((row, values) -> Arrays.fill(values, row + 1, n, 0));
+    }
+
+    private static void requirePositive(int info) {
+        if (info != 0) {
+            throw new IllegalStateException("a matrix is not positive definite, with the status " + info);
+        }
     }
 }

@@ -63,6 +63,11 @@ final class Features {
         return firstColumn[firstColumn.length - 1];
     }
 
+    /** Mean of each feature [F]. */
+    double[] mean() {
+        return mean;
+    }
+
     int bands() {
         return firstColumn.length - 1;
     }

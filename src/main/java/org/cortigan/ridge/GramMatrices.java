@@ -59,9 +59,20 @@ final class GramMatrices implements AutoCloseable {
     }
 
     private int rank(double[] ascending) {
+        return rank(ascending, RANK_TOLERANCE, x);
+    }
+
+    /**
+     * The number of eigenvalues above a share of the largest.
+     *
+     * @param ascending the eigenvalues
+     * @param x centred features [N, F], for the message
+     * @throws InputException if there are none
+     */
+    static int rank(double[] ascending, double tolerance, Matrix x) {
         double largest = ascending[ascending.length - 1];
         int rank = 0;
-        while (rank < ascending.length && ascending[ascending.length - 1 - rank] > RANK_TOLERANCE * largest) {
+        while (rank < ascending.length && ascending[ascending.length - 1 - rank] > tolerance * largest) {
             rank++;
         }
         if (rank == 0) {
@@ -75,24 +86,23 @@ final class GramMatrices implements AutoCloseable {
 
     /** For eigenvectors u of the kernel, the rows of {@code q}, the projection has rows u' X / root of d. */
     private Eigenbasis fromKernel(Matrix q, int first, double[] eigenvalues, double[] bandWeights, boolean complete) {
-        Matrix vectors = rows(q, first, eigenvalues.length);
+        Matrix vectors = q.copyOfRows(first, eigenvalues.length);
         double[] scale = new double[eigenvalues.length];
         for (int j = 0; j < scale.length; j++) {
             scale[j] = eigenvalues[j] > 0 ? 1 / Math.sqrt(eigenvalues[j]) : 0;
         }
         try (Matrix projection = Blas.product(vectors, x)) {
-            scaleRows(projection, scale);
+            projection.scaleRows(scale);
             return new Eigenbasis(eigenvalues, vectors, floats(projection, ofFeatures(bandWeights)), complete);
         }
     }
 
     /** For eigenvectors q of X'X, the rows of {@code q}, the kernel has the eigenvectors X q / root of d. */
     private Eigenbasis fromFeatures(Matrix q, int first, double[] eigenvalues, double[] bandWeights) {
-        try (Matrix kept = rows(q, first, eigenvalues.length)) {
-            scaleColumns(kept, roots(ofFeatures(bandWeights)));
+        try (Matrix kept = q.copyOfRows(first, eigenvalues.length)) {
+            kept.scaleColumns(roots(ofFeatures(bandWeights)));
             Matrix vectors = Blas.productWithTransposed(kept, x);
-            scaleRows(
-                    vectors,
+            vectors.scaleRows(
                     Arrays.stream(eigenvalues).map(d -> 1 / Math.sqrt(d)).toArray());
             return new Eigenbasis(eigenvalues, vectors, floats(kept, ones(x.columns())), false);
         }
@@ -101,7 +111,7 @@ final class GramMatrices implements AutoCloseable {
     /** The sum of the bands' kernels. */
     private Matrix weightedSum(double[] bandWeights) {
         Matrix sum = Matrix.doubles(x.rows(), x.rows());
-        forEachRow(sum, (row, values) -> {
+        sum.forEachRow((row, values) -> {
             for (int b = 0; b < bandWeights.length; b++) {
                 double[] kernel = grams.get(b).getDoubles(row, 1);
                 for (int i = 0; i < values.length; i++) {
@@ -115,9 +125,9 @@ final class GramMatrices implements AutoCloseable {
     /** X'X for features that are multiplied by the roots of their bands' weights. */
     private Matrix scaled(double[] bandWeights) {
         double[] roots = roots(ofFeatures(bandWeights));
-        Matrix gram = rows(grams.get(0), 0, x.columns());
-        scaleRows(gram, roots);
-        scaleColumns(gram, roots);
+        Matrix gram = grams.get(0).copyOfRows(0, x.columns());
+        gram.scaleRows(roots);
+        gram.scaleColumns(roots);
         return gram;
     }
 
@@ -139,43 +149,6 @@ final class GramMatrices implements AutoCloseable {
         double[] ones = new double[n];
         Arrays.fill(ones, 1);
         return ones;
-    }
-
-    /** Work on a row of a matrix, which it may change. */
-    @FunctionalInterface
-    private interface RowBody {
-        void accept(int row, double[] values);
-    }
-
-    private static void forEachRow(Matrix m, RowBody body) {
-        Parallel.tiles(m.rows(), 1, (row, end) -> {
-            double[] values = m.getDoubles(row, 1);
-            body.accept(row, values);
-            m.put(row, values);
-        });
-    }
-
-    private static void scaleRows(Matrix m, double[] scale) {
-        forEachRow(m, (row, values) -> {
-            for (int i = 0; i < values.length; i++) {
-                values[i] *= scale[row];
-            }
-        });
-    }
-
-    private static void scaleColumns(Matrix m, double[] scale) {
-        forEachRow(m, (row, values) -> {
-            for (int i = 0; i < values.length; i++) {
-                values[i] *= scale[i];
-            }
-        });
-    }
-
-    /** A copy of consecutive rows. */
-    private static Matrix rows(Matrix m, int first, int count) {
-        Matrix copy = Matrix.doubles(count, m.columns());
-        Parallel.tiles(count, 1, (row, end) -> copy.put(row, m.getDoubles(first + row, 1)));
-        return copy;
     }
 
     /** The matrix as floats, with scaled columns. */

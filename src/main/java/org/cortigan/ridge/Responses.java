@@ -10,8 +10,11 @@ import org.cortigan.eval.RowSource;
  * mean 0 and variance 1 over the images. So responses of any offset and scale are fitted equally well.
  */
 final class Responses {
-    /** Values in a block: 512 MiB of floats. */
+    /** Most values in a block: 512 MiB of floats. */
     private static final int BLOCK_VALUES = 1 << 27;
+
+    /** The part of the Java heap that a block may fill is one of so many. */
+    private static final int HEAP_PARTS = 8;
 
     private final RowSource source;
     private final int blockValues;
@@ -19,10 +22,10 @@ final class Responses {
     private final double[] deviation; // [V], 0 for a constant vertex
 
     Responses(RowSource source) {
-        this(source, BLOCK_VALUES);
+        this(source, (int) Math.min(BLOCK_VALUES, Runtime.getRuntime().maxMemory() / HEAP_PARTS / Float.BYTES));
     }
 
-    /** @param blockValues most values in a block, unless a tile has more */
+    /** @param blockValues most values in a block, unless the fewest tiles of a block have more */
     Responses(RowSource source, int blockValues) {
         this.source = source;
         this.blockValues = blockValues;
@@ -57,7 +60,13 @@ final class Responses {
      * last.
      */
     void forEachBlock(int[] vertices, Body body) {
-        int most = Math.max(1, blockValues / images() / Blas.TILE) * Blas.TILE;
+        forEachBlock(vertices, 1, body);
+    }
+
+    /** The same in blocks that are each a multiple of {@code tiles} tiles, except the last. */
+    void forEachBlock(int[] vertices, int tiles, Body body) {
+        int unit = tiles * Blas.TILE;
+        int most = Math.max(1, blockValues / images() / unit) * unit;
         for (int first = 0; first < vertices.length; first += most) {
             int[] own = Arrays.copyOfRange(vertices, first, Math.min(vertices.length, first + most));
             body.accept(new Block(own, first / Blas.TILE));
@@ -73,7 +82,7 @@ final class Responses {
         private Block(int[] vertices, int firstTile) {
             this.vertices = vertices;
             this.firstTile = firstTile;
-            values = new float[images() * vertices.length];
+            values = new float[Math.multiplyExact(images(), vertices.length)];
             RowBlocks.forEach(
                     source,
                     "responses",
@@ -112,15 +121,19 @@ final class Responses {
 
         /** The standardised responses [N, n] of a tile of n vertices. */
         double[] standardised(int tile, int n) {
-            int from = (tile - firstTile) * Blas.TILE;
             double[] y = new double[images() * n];
+            standardise(tile, n, (row, values) -> System.arraycopy(values, 0, y, row * n, n));
+            return y;
+        }
+
+        /** Runs {@code body} on each image's standardised responses [n]; the array is reused for the next image. */
+        void standardise(int tile, int n, Matrix.RowBody body) {
+            int from = (tile - firstTile) * Blas.TILE;
             double[] centre = new double[n];
             double[] squares = new double[n];
             for (int row = 0; row < images(); row++) {
-                for (int i = 0; i < n; i++) { // The shift by the first row keeps a constant vertex exactly 0.
-                    double d = (double) values[row * vertices.length + from + i] - (double) values[from + i];
-                    y[row * n + i] = d;
-                    centre[i] += d;
+                for (int i = 0; i < n; i++) {
+                    centre[i] += shifted(row, from + i);
                 }
             }
             for (int i = 0; i < n; i++) {
@@ -128,22 +141,28 @@ final class Responses {
             }
             for (int row = 0; row < images(); row++) {
                 for (int i = 0; i < n; i++) {
-                    y[row * n + i] -= centre[i];
-                    squares[i] += y[row * n + i] * y[row * n + i];
+                    double y = shifted(row, from + i) - centre[i];
+                    squares[i] += y * y;
                 }
             }
             for (int i = 0; i < n; i++) {
                 int v = vertices[from + i];
                 mean[v] = values[from + i] + centre[i];
                 deviation[v] = Math.sqrt(squares[i] / images());
-                centre[i] = squares[i] > 0 ? 1 / deviation[v] : 0;
             }
+            double[] y = new double[n];
             for (int row = 0; row < images(); row++) {
                 for (int i = 0; i < n; i++) {
-                    y[row * n + i] *= centre[i];
+                    double scale = squares[i] > 0 ? 1 / deviation[vertices[from + i]] : 0;
+                    y[i] = (shifted(row, from + i) - centre[i]) * scale;
                 }
+                body.accept(row, y);
             }
-            return y;
+        }
+
+        /** A value less that of the first row. The shift keeps a constant vertex exactly 0. */
+        private double shifted(int row, int i) {
+            return (double) values[row * vertices.length + i] - (double) values[i];
         }
     }
 }

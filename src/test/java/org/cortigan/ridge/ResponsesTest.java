@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
@@ -43,6 +45,15 @@ class ResponsesTest {
         assertEquals(1, one.get());
         assertEquals(4, several.get());
         for (int i = 0; i < whole.length; i++) assertArrayEquals(whole[i], pieces[i]);
+    }
+
+    /** A sum over several tiles has the same order in blocks of any size. */
+    @Test
+    void blocksKeepTilesTogether() {
+        Responses responses = new Responses(RowSource.of(values(), N, V), 1);
+        List<Integer> vertices = new ArrayList<>();
+        responses.forEachBlock(IntStream.range(0, V).toArray(), 3, block -> vertices.add(block.vertices()));
+        assertEquals(List.of(3 * Blas.TILE, 5), vertices);
     }
 
     @Test
