@@ -64,6 +64,7 @@ class ArchitectureTest {
             Rule.of("prof", "exec", "io", "op", "graph"),
             Rule.of(
                     "train",
+                    "ridge",
                     "eval",
                     "model",
                     "nn",

@@ -74,6 +74,27 @@ public final class Regions {
         };
     }
 
+    /**
+     * The number, from 0 on, of the first ROI that each vertex is in, in the order of the subject's ROIs; vertices in
+     * none have a number of their own. Unlike the regions of a grouping, these parts do not overlap.
+     *
+     * @param byHemisphere whether an ROI is a part in each hemisphere, and not one in both
+     */
+    public static int[] roiOfVertex(AlgonautsSubject s, boolean byHemisphere) {
+        Map<String, Integer> numbers = new LinkedHashMap<>();
+        int[] roi = new int[s.vertices()];
+        Arrays.fill(roi, -1);
+        for (VertexGroup g : s.groups()) {
+            String name = (byHemisphere ? g.hemisphere() + " " : "") + g.roiClass() + " " + g.name();
+            int number = numbers.computeIfAbsent(name, n -> numbers.size());
+            int base = g.hemisphere().equals("lh") ? 0 : s.left();
+            for (int v : g.vertices()) if (roi[base + v] < 0) roi[base + v] = number;
+        }
+        for (int v = 0; v < roi.length; v++)
+            if (roi[v] < 0) roi[v] = numbers.size() + (byHemisphere && v >= s.left() ? 1 : 0);
+        return roi;
+    }
+
     /** One region for each ROI that is large enough, then the remainder. */
     private static List<Region> roiRegions(String grouping, int minVertices, AlgonautsSubject s, Consumer<String> log) {
         List<Region> regions = new ArrayList<>();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -10,7 +9,7 @@ import java.util.Objects;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
-import org.cortigan.cortex.VertexGroup;
+import org.cortigan.cortex.Regions;
 import org.cortigan.ridge.BandWeights;
 import org.cortigan.ridge.RidgeOptions;
 import org.jspecify.annotations.Nullable;
@@ -131,31 +130,16 @@ public record RidgeSettings(
         };
     }
 
-    /** The ROIs that share a penalty, or null if these settings need none. */
-    int @Nullable [] roiOfVertex(AlgonautsSubject subject) {
-        return lambda == Lambda.ROI ? rois(subject) : null;
-    }
-
     /**
-     * The number of the first ROI that each vertex is in, in the order of the subject's ROIs; vertices in none are
-     * together.
+     * The ROIs that share a penalty, or null if these settings need none.
      *
      * @throws InputException if the subject has no ROIs
      */
-    private static int[] rois(AlgonautsSubject subject) {
+    int @Nullable [] roiOfVertex(AlgonautsSubject subject) {
+        if (lambda != Lambda.ROI) return null;
         if (subject.groups().isEmpty())
             throw new InputException(
                     "--lambda roi", "the subject has no roi_masks", "Give the masks, or use --lambda shared or vertex");
-        Map<String, Integer> numbers = new LinkedHashMap<>();
-        int[] roi = new int[subject.vertices()];
-        Arrays.fill(roi, -1);
-        for (VertexGroup g : subject.groups()) {
-            String name = g.roiClass() + " " + g.name();
-            int number = numbers.computeIfAbsent(name, n -> numbers.size());
-            int base = g.hemisphere().equals("lh") ? 0 : subject.left();
-            for (int v : g.vertices()) if (roi[base + v] < 0) roi[base + v] = number;
-        }
-        for (int v = 0; v < roi.length; v++) if (roi[v] < 0) roi[v] = numbers.size();
-        return roi;
+        return Regions.roiOfVertex(subject, false);
     }
 }

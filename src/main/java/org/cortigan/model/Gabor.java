@@ -2,6 +2,8 @@
 package org.cortigan.model;
 
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import org.cortigan.config.Settings;
 import org.cortigan.features.GaborBank;
@@ -13,55 +15,85 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * The energies of a pyramid of Gabor wavelets (Kay et al. 2008), divided by the local energy over orientations (Heeger
- * 1992), and the local colours, averaged over the cells of a grid. A dense readout reads one hidden layer of them, or
- * the energies themselves. Every level of the pyramid halves the photograph, so that one bank of filters serves all
- * spatial frequencies.
+ * The energies of a pyramid of Gabor wavelets (Kay et al. 2008), compressed by a logarithm, and the local colours. Both
+ * are averaged over the cells of one or several grids, and standardised. Every level of the pyramid halves the
+ * photograph, so that one bank of filters serves all spatial frequencies. A dense readout reads hidden units of them,
+ * of which each sees the cells of one grid.
+ *
+ * <p>The hidden units begin with random weights. A ridge regression on many of them is one on a kernel (Rahimi and
+ * Recht 2007), which also sees conjunctions of energies.
  *
  * @param levels octaves of spatial frequency
  * @param orientations of the wavelets
  * @param frequency cycles a pixel, at every level
- * @param sigma semi-saturation of the division by the local energy; 0 for none
- * @param grid side of the maps
+ * @param sigma contrast at which the compression sets in; 0 for none
+ * @param grids sides of the maps; each divides the largest, which spatial readouts read
  * @param trained whether training changes the filters
- * @param hidden width of the hidden layer that a dense readout reads; 0 for none
- * @param dropout rate of the dropout, in training, of the energies that the hidden layer reads
+ * @param hidden units for each grid; empty if a dense readout reads the energies themselves
+ * @param dropout rate of the dropout, in training, of the energies that the hidden units read
  */
 public record Gabor(
         int levels,
         int orientations,
         double frequency,
         double sigma,
-        int grid,
+        List<Integer> grids,
         boolean trained,
-        int hidden,
+        List<Integer> hidden,
         double dropout)
         implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("gabor", "Gabor energies", """
             levels: 4              # octaves of spatial frequency; the photograph is halved from level to level
             orientations: 8
             frequency: 0.25        # cycles a pixel, at every level
-            sigma: 0.05            # added to the mean energy over orientations, which divides; 0: no division
-            grid: 8                # side of the maps that readouts read
+            sigma: 0.01            # contrast at which the logarithmic compression of energies sets in; 0: no compression
+            grids: [4, 8]          # sides of the maps; spatial readouts read the largest, which the others divide
             trained: false         # whether training changes the filters, which begin as Gabor wavelets
-            hidden: 512            # width of the hidden layer that a dense readout reads; 0: it reads the energies
-            dropout: 0.3           # in training, rate at which energies that the hidden layer reads are set to 0
+            hidden: [5120, 3072]   # hidden units for each grid, which a dense readout reads; []: it reads the energies
+            dropout: 0             # in training, rate at which energies that hidden units read are set to 0
             """, Gabor::of);
+
+    /** A contrast far below one level of an 8-bit photograph. */
+    private static final double LEAST_CONTRAST = 1e-9;
+
+    /** Standard deviation of the initial biases of hidden units, whose weighted sums have deviations near 1. */
+    private static final double BIAS = 0.5;
+
+    public Gabor {
+        grids = List.copyOf(grids);
+        hidden = List.copyOf(hidden);
+    }
 
     /** From the section {@code model.generator.gabor} of a recipe. */
     static Gabor of(Settings s) {
         double frequency = s.number("frequency", 0);
         if (frequency <= 0 || frequency > 0.5)
             throw s.wrong("frequency", frequency + " is out of range", "Give cycles a pixel above 0, at most 0.5");
-        return new Gabor(
+        double sigma = s.number("sigma", 0, 1);
+        if (sigma > 0 && sigma < LEAST_CONTRAST)
+            throw s.wrong("sigma", sigma + " is too small", "Give a contrast of at least " + LEAST_CONTRAST + ", or 0");
+        Gabor g = new Gabor(
                 s.integer("levels", 1),
                 s.integer("orientations", 1),
                 frequency,
-                s.number("sigma", 0),
-                s.integer("grid", 1),
+                sigma,
+                s.integers("grids"),
                 s.flag("trained"),
-                s.integer("hidden", 0),
+                s.integers("hidden"),
                 s.number("dropout", 0, 0.99));
+        if (g.grids.isEmpty() || g.grids.stream().anyMatch(n -> n < 1 || g.grid() % n != 0))
+            throw s.wrong("grids", g.grids + " does not fit", "Give at least one side; each must divide the largest");
+        if (!g.hidden.isEmpty() && g.hidden.size() != g.grids.size())
+            throw s.wrong(
+                    "hidden",
+                    g.hidden.size() + " numbers of units for " + g.grids.size() + " grids",
+                    "Give one for each of grids, or [] for none");
+        return g;
+    }
+
+    /** Side of the finest maps. */
+    private int grid() {
+        return Collections.max(grids);
     }
 
     @Override
@@ -71,23 +103,23 @@ public record Gabor(
 
     @Override
     public void checkImage(int side, Settings s) {
-        long least = (long) grid << (levels - 1);
+        long least = (long) grid() << (levels - 1);
         if (levels > 16 || side % least != 0)
             throw s.wrong(
                     "levels",
-                    levels + " levels with a grid of " + grid + " do not fit " + side + " pixels",
-                    "Give fewer levels or a smaller grid: grid * 2^(levels - 1) must divide the photograph's side");
+                    levels + " levels with a grid of " + grid() + " do not fit " + side + " pixels",
+                    "Give fewer levels or smaller grids: grid * 2^(levels - 1) must divide the photograph's side");
     }
 
     @Override
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Graph graph = images.graph();
         Value x = Ops.normalize(images, normalisation.mean(), normalisation.std(), w.compute());
-        List<Value> maps = new ArrayList<>(List.of(averaged(x, grid)));
+        List<Value> maps = new ArrayList<>(List.of(averaged(x, grid())));
         for (int i = 0; i < levels; i++)
             try (Graph.Scope s = graph.scope("levels." + i)) {
                 if (i > 0) x = averaged(x, x.dim(1) / 2);
-                maps.add(averaged(Ops.energy(filtered(w.sub("levels." + i), x), sigma), grid));
+                maps.add(averaged(Ops.energy(filtered(w.sub("levels." + i), x), sigma), grid()));
             }
         try (Graph.Scope s = graph.scope("features")) {
             Value all = Ops.concat(3, maps.toArray(new Value[0]));
@@ -102,7 +134,7 @@ public record Gabor(
         Value filters = trained
                 ? w.weight("filters", Init.gabor(bank), dims).value()
                 : Ops.cast(w.state("filters", Init.gabor(bank), dims), w.compute());
-        int stride = x.dim(1) % (2 * grid) == 0 ? 2 : 1;
+        int stride = x.dim(1) % (2 * grid()) == 0 ? 2 : 1;
         return Ops.conv2d(x, filters, null, null, stride, stride, bank.radius(), bank.radius());
     }
 
@@ -122,10 +154,33 @@ public record Gabor(
     }
 
     private Features vectors(Weights w, Value all, String subject) {
-        int b = all.dim(0), n = Math.toIntExact(all.shape().elements(1, 4));
-        Value x = Layers.standardise(w.sub("norm"), Ops.reshape(all, b, 1, 1, n));
-        x = Layers.dropout(w.sub("energies"), Ops.reshape(x, b, n), dropout);
-        if (hidden > 0) x = Layers.gelu(Layers.linear(w.sub("hidden"), x, hidden));
+        Value[] cells = grids.stream().map(n -> rows(averaged(all, n))).toArray(Value[]::new);
+        Value x = Layers.standardise(w.sub("norm"), Ops.concat(1, cells));
+        x = Layers.dropout(w.sub("energies"), x, dropout);
+        if (!hidden.isEmpty())
+            x = units(w, x, Arrays.stream(cells).mapToInt(c -> c.dim(1)).toArray());
         return Features.vectors(SubjectVector.add(w, x, subject), 1);
+    }
+
+    /** x [B, ...] as rows [B, n]. */
+    private static Value rows(Value x) {
+        return Ops.reshape(
+                x, x.dim(0), Math.toIntExact(x.shape().elements(1, x.shape().rank())));
+    }
+
+    /**
+     * The hidden units.
+     *
+     * @param x the cells of all grids, one grid after another
+     * @param extents number of features of each grid
+     */
+    private Value units(Weights w, Value x, int[] extents) {
+        Value[] units = new Value[extents.length];
+        for (int i = 0, from = 0; i < extents.length; from += extents[i++]) {
+            Value own = Ops.slice(x, 1, from, from + extents[i]);
+            Init weights = Init.normal(1 / Math.sqrt(extents[i]));
+            units[i] = Layers.gelu(Layers.linear(w.sub("hidden." + i), own, hidden.get(i), weights, Init.normal(BIAS)));
+        }
+        return Ops.concat(1, units);
     }
 }

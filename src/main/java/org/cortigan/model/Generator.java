@@ -5,6 +5,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
@@ -17,9 +18,17 @@ import org.cortigan.op.Ops;
  * @param normalisation normalisation of the photographs' colours
  * @param features channels C of the maps that a spatial readout reads, and of every layer if there are several
  * @param dropout rate of the dropout, in training, of the features that the readout reads
+ * @param rank linear combinations of the features, of all layers, that a dense readout reads and all vertices and
+ *     subjects share; 0 if it reads the features themselves
  */
 public record Generator(
-        int image, Normalisation normalisation, Backbone backbone, ReadoutHead readout, int features, double dropout) {
+        int image,
+        Normalisation normalisation,
+        Backbone backbone,
+        ReadoutHead readout,
+        int features,
+        double dropout,
+        int rank) {
     /** Prefix of the names of all parameters of the generator. */
     public static final String PREFIX = "generator.";
 
@@ -29,6 +38,9 @@ public record Generator(
     /** Names below {@link #PREFIX} of the readout's parameters, and of a subject's vector in the backbone. */
     static final String HEAD = "head", SUBJECT = "subject";
 
+    /** Name of the weight [rank, F] that makes the combinations of the features which a dense readout reads. */
+    public static final String RANK_WEIGHT = PREFIX + "rank.weight";
+
     /** From the section {@code model.generator} of a recipe. */
     public static Generator of(Settings s) {
         Generator g = new Generator(
@@ -37,14 +49,17 @@ public record Generator(
                 Backbone.types().of(s),
                 s.choice("readout", ReadoutHead.class),
                 s.integer("features", 1),
-                dropout(s));
+                present(s, "dropout") ? s.number("dropout", 0, 0.99) : 0,
+                present(s, "rank") ? s.integer("rank", 0) : 0);
+        if (g.rank > 0 && g.readout != ReadoutHead.DENSE)
+            throw s.wrong("rank", g.rank + " needs a dense readout", "Set readout: dense, or rank: 0");
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
     }
 
-    private static double dropout(Settings s) {
-        boolean older = !s.values().containsKey("dropout"); // a checkpoint of version 0.1
-        return older ? 0 : s.number("dropout", 0, 0.99);
+    /** Whether a key is there; it is not in checkpoints that are older than the key. */
+    private static boolean present(Settings s, String key) {
+        return s.values().containsKey(key);
     }
 
     /** Bytes of one photograph. */
@@ -67,10 +82,23 @@ public record Generator(
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = read(w, images, subject);
         try (Graph.Scope s = images.graph().scope("head")) {
-            Weights head = w.sub(subject.isEmpty() ? HEAD : HEAD + "." + subject);
-            Value kept = Layers.dropout(head.sub("dropout"), f.value(), dropout);
-            return readout.apply(head, f.with(kept), vertices);
+            Weights head = w.sub(headOf(subject));
+            Features kept = f.with(Layers.dropout(head.sub("dropout"), f.value(), dropout));
+            return readout.apply(head, rank > 0 ? combined(w, kept) : kept, vertices);
         }
+    }
+
+    private Features combined(Weights w, Features f) {
+        return Features.vectors(Layers.linear(w.sub("rank"), f.value(), rank, Init.VIT, null), 1);
+    }
+
+    private static String headOf(String subject) {
+        return subject.isEmpty() ? HEAD : HEAD + "." + subject;
+    }
+
+    /** Prefix of the names of the parameters of a subject's readout. */
+    public static String readoutOf(String subject) {
+        return PREFIX + headOf(subject) + ".";
     }
 
     private Features read(Weights w, Value images, String subject) {

@@ -204,23 +204,14 @@ public final class Layers {
      * prediction normalises by the running statistics.
      */
     public static Value batchNorm(Weights w, Value x) {
-        return batchNorm(w, x, LEAK);
-    }
-
-    /** {@link #batchNorm} without the leaky ReLU. */
-    public static Value standardise(Weights w, Value x) {
-        return batchNorm(w, x, 1);
-    }
-
-    private static Value batchNorm(Weights w, Value x, double slope) {
         Graph g = x.graph();
         int c = x.dim(3);
         Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c);
         Value mean = w.state("running_mean", Init.ZEROS, c), variance = w.state("running_var", Init.ONES, c);
         if (!w.training())
-            return g.apply(new ChannelAffine(NORM_EPS, slope), x, gamma, beta, mean, variance)
+            return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance)
                     .output(0);
-        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, slope), x, gamma, beta);
+        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
         Node track = g.apply(
                 new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS),
                 mean,
@@ -230,6 +221,15 @@ public final class Layers {
         w.replaceState("running_mean", track.output(0));
         w.replaceState("running_var", track.output(1));
         return norm.output(0);
+    }
+
+    /**
+     * Each channel of x [..., C] less its mean over the training images, divided by its standard deviation over them.
+     * Both are states, which training does not change: see {@link Weights#measured}.
+     */
+    public static Value standardise(Weights w, Value x) {
+        Value[] statistics = w.statistics(x);
+        return Ops.mul(Ops.add(x, statistics[0]), statistics[1]);
     }
 
     /** Tokens of an encoder's blocks that its caller reads. */

@@ -2,6 +2,7 @@
 package org.cortigan.nn;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -49,6 +50,9 @@ public final class Weights {
     /** End of the names of the states of tensors in FP8. */
     public static final String FP8_STATE = "@fp8";
 
+    /** Names of the states of a standardisation: what is added to a channel, and by what the sum is multiplied. */
+    public static final String SHIFT = "shift", SCALE = "scale";
+
     private static final class Net {
         final Graph graph;
         final DType compute;
@@ -62,6 +66,7 @@ public final class Weights {
         Fp8Layers fp8;
 
         final Map<String, Value> current = new HashMap<>();
+        final Map<String, Value> measured = new LinkedHashMap<>();
 
         Net(Graph graph, DType compute, boolean spectral, Use use) {
             this.graph = graph;
@@ -212,6 +217,26 @@ public final class Weights {
         if (net.states.putIfAbsent(s.name, s) == null)
             net.current.put(s.name, net.graph.variable(s.name, DType.F32, dims));
         return current(s.name);
+    }
+
+    /**
+     * Asks for the mean and the reciprocal standard deviation of each channel of x [..., C] over the training images.
+     * Whoever trains the network measures them before the first step.
+     *
+     * @return the states {@code shift} [C], the means' negatives, and {@code scale} [C]; 0 and 1 before they are
+     *     measured
+     */
+    Value[] statistics(Value x) {
+        net.measured.put(prefix, x); // Again for each subject that the network is built for.
+        return new Value[] {state(SHIFT, Init.ZEROS, x.dim(-1)), state(SCALE, Init.ONES, x.dim(-1))};
+    }
+
+    /**
+     * The values whose statistics the network asks for, in the order in which they are computed, by the prefix of the
+     * states {@link #SHIFT} and {@link #SCALE}.
+     */
+    public Map<String, Value> measured() {
+        return Collections.unmodifiableMap(net.measured);
     }
 
     /**

@@ -50,7 +50,7 @@ final class Initialiser {
         Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
         for (Weights.Spec s : parameters) {
             float[] values = given.get(s.name());
-            write(s, values != null ? values : s.init().make(s.shape(), train.seed(), s.name()));
+            set(s.name(), values != null ? values : s.init().make(s.shape(), train.seed(), s.name()));
             if (s.spectral()) initialiseSpectralNorm(s, train.seed());
         }
         for (Weights.Spec s : states) vars.find(s.name()).write(s.init().make(s.shape(), train.seed(), s.name()));
@@ -59,9 +59,10 @@ final class Initialiser {
         return pretrained;
     }
 
-    private void write(Weights.Spec s, float[] values) {
-        vars.find(s.name()).write(values);
-        String average = Weights.AVERAGE + s.name();
+    /** Sets a parameter and its moving average; {@link #copyToBf16} rounds it. */
+    void set(String parameter, float[] values) {
+        vars.find(parameter).write(values);
+        String average = Weights.AVERAGE + parameter;
         if (vars.has(average)) vars.find(average).write(values);
     }
 

@@ -113,14 +113,15 @@ final class MemoryBudget {
     }
 
     /**
-     * Bytes of the steps, their variables and inputs, and the validation predictors. All subjects share one arena and
-     * the variables of the backbone.
+     * Bytes of the steps, their variables and inputs, and the validation predictors; without validation those of one
+     * predictor, for the {@link ForwardPass} before the first step. All subjects share one arena and the variables of
+     * the backbone.
      *
      * @param planned device that the steps are planned for; block sizes are always those of this budget's device
      */
     private long bytes(Device planned, int batch, boolean resident, TrainSettings.Recomputation recompute) {
         DeviceRuntime memory = device.runtime();
-        long arena = 0, sum = 0;
+        long arena = 0, sum = 0, pass = 0;
         Set<String> variables = new HashSet<>();
         for (SubjectSetup s : subjects) {
             Plan step = Session.plan(SubjectSetup.program(s.step(batch, resident), recompute), planned);
@@ -129,12 +130,14 @@ final class MemoryBudget {
                     sum += memory.blockBytes(e.getValue().shape().elements()
                             * e.getValue().dtype().bytes());
             sum += memory.blockBytes(Session.inputBytes(step, planned));
-            if (s.split().validation().length > 0)
-                for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, batch))
-                    sum += memory.blockBytes(n);
+            long predictor = 0;
+            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, batch))
+                predictor += memory.blockBytes(n);
+            if (s.split().validation().length > 0) sum += predictor;
+            else pass = Math.max(pass, predictor);
             arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()));
         }
-        return arena + sum;
+        return arena + sum + pass;
     }
 
     /**

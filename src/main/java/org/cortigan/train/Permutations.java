@@ -2,15 +2,20 @@
 package org.cortigan.train;
 
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 
 /** Random permutations of 0 to n - 1. The same seed gives the same permutation in every process. */
 final class Permutations {
     private Permutations() {}
 
+    /** 0 to n - 1 in their order. */
+    static int[] identity(int n) {
+        return IntStream.range(0, n).toArray();
+    }
+
     /** The order of the n photographs of an epoch. */
     static int[] order(int n, long seed, long epoch) {
-        int[] order = new int[n];
-        for (int i = 0; i < n; i++) order[i] = i;
+        int[] order = identity(n);
         shuffle(order, seed, epoch);
         return order;
     }

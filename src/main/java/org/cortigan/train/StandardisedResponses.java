@@ -70,6 +70,11 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     }
 
     @Override
+    public int[] roiOfVertex() {
+        return measured.roiOfVertex();
+    }
+
+    @Override
     public void image(int i, ByteBuffer into) {
         measured.image(i, into);
     }

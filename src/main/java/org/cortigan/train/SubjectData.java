@@ -29,6 +29,11 @@ public final class SubjectData extends CachedSubject {
     }
 
     @Override
+    public int[] roiOfVertex() {
+        return Regions.roiOfVertex(subject, true);
+    }
+
+    @Override
     public List<Region> regions(
             String grouping, Regions.Order order, @Nullable Path meshes, int minVertices, Consumer<String> log) {
         return Regions.of(grouping, order, meshes, minVertices, subject, log);

@@ -109,7 +109,7 @@ final class SubjectSteps implements AutoCloseable {
     }
 
     /** The training data with the responses that the network learns. */
-    private TrainingData learned() {
+    TrainingData learned() {
         return new StandardisedResponses(setup.data(), scaling());
     }
 

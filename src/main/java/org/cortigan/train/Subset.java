@@ -27,6 +27,11 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
     }
 
     @Override
+    public int[] roiOfVertex() {
+        return all.roiOfVertex();
+    }
+
+    @Override
     public int leftVertices() {
         return all.leftVertices();
     }

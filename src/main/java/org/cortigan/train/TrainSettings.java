@@ -28,6 +28,7 @@ record TrainSettings(
         Precision precision,
         Recomputation recompute,
         DataPlacement dataOnDevice,
+        InitialReadout initialReadout,
         String init) {
     /** Which intermediate results the backward pass recomputes instead of keeping. */
     enum Recomputation {
@@ -41,6 +42,13 @@ record TrainSettings(
         AUTO,
         YES,
         NO
+    }
+
+    /** The weights with which a dense readout begins. */
+    enum InitialReadout {
+        RANDOM,
+        /** Those of a {@link org.cortigan.ridge.LearnedPrior} on the features of the training images. */
+        FITTED
     }
 
     static TrainSettings of(Recipe recipe) {
@@ -57,6 +65,7 @@ record TrainSettings(
                 train.choice("precision", Precision.class),
                 train.choice("recompute", Recomputation.class),
                 train.choice("data_on_device", DataPlacement.class),
+                train.choice("initial_readout", InitialReadout.class),
                 train.text("init"));
     }
 

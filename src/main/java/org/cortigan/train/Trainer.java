@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
@@ -14,6 +15,8 @@ import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
@@ -44,6 +47,9 @@ public final class Trainer implements AutoCloseable {
     private final @Nullable PretrainedVit pretrained;
     private final List<TrainerListener> listeners = new ArrayList<>();
     private RunState state;
+
+    /** Whether the initial values that the data determine are set; a checkpoint has them. */
+    private boolean initialised;
 
     /** The subject of the last step, while the losses of that step are not read; null otherwise. */
     private @Nullable SubjectSteps pending;
@@ -91,6 +97,7 @@ public final class Trainer implements AutoCloseable {
                         log))
                 .toList();
         requireValidationToStopEarly(setups);
+        if (fitsReadout()) requireFit(settings, setups);
         MemoryBudget budget = new MemoryBudget(this.device, setups, train);
         boolean resident = budget.isDataResident();
         budget.check(resident);
@@ -123,6 +130,27 @@ public final class Trainer implements AutoCloseable {
                     "patience",
                     train.patience() + " needs validation images, and train.validation holds out none",
                     "Set train.validation above 0, or train.patience to 0");
+    }
+
+    private void requireFit(StepSettings settings, List<SubjectSetup> setups) {
+        if (settings.model().generator().rank() == 0)
+            throw train.wrong(
+                    "initial_readout",
+                    "fitted needs a dense readout of combinations of the features",
+                    "Set model.generator.readout to dense and model.generator.rank, for example to 384");
+        boolean normalisesBatches = settings.model().generatorWeights(DType.F32).states().stream()
+                .anyMatch(s -> s.name().startsWith(Generator.PREFIX) && s.name().endsWith(".running_mean"));
+        if (normalisesBatches)
+            throw train.wrong(
+                    "initial_readout",
+                    "fitted does not go with batch norm: at first its running statistics are not those of the data",
+                    "Choose another norm for the generator, or random");
+        for (SubjectSetup s : setups)
+            if (s.split().training().length < FittedReadout.LEAST_IMAGES)
+                throw train.wrong(
+                        "initial_readout",
+                        "fitted needs at least " + FittedReadout.LEAST_IMAGES + " training images of each subject",
+                        "Give more images, or use random");
     }
 
     private static List<ModelConfig.Subject> subjects(Map<String, ? extends TrainingData> sets) {
@@ -209,6 +237,7 @@ public final class Trainer implements AutoCloseable {
         state = saved.state();
         subjects.resume(saved);
         initialiser.copyToBf16();
+        initialised = true;
     }
 
     /** Stops the run after the current step and writes a checkpoint. Any thread may call this method. */
@@ -229,7 +258,10 @@ public final class Trainer implements AutoCloseable {
      */
     public boolean run() {
         try {
+            boolean begins = step() == 0 && !initialised;
+            if (begins) setValuesFromData();
             subjects.begin(train.epochs());
+            if (begins && fitsReadout() && !stopRequested) validateInitialValues();
             loop();
         } catch (RuntimeException | Error e) {
             // end() frees batches that the device may still be copying.
@@ -243,6 +275,31 @@ public final class Trainer implements AutoCloseable {
         boolean complete = step() >= steps() || endsEarly();
         if (stopRequested && !complete && step() % stepsPerEpoch() != 0) save("last.safetensors");
         return complete;
+    }
+
+    private boolean fitsReadout() {
+        return train.initialReadout() == TrainSettings.InitialReadout.FITTED;
+    }
+
+    /** Sets the initial values that the training photographs determine. */
+    private void setValuesFromData() {
+        FeatureStatistics.measure(
+                subjects.all().stream().map(SubjectSteps::setup).toList(), vars, train.batch());
+        if (fitsReadout() && !stopRequested) {
+            FittedReadout fit = FittedReadout.of(subjects.all(), vars, train);
+            fit.write(vars, initialiser);
+            initialiser.copyToBf16();
+            log.accept(fit.summary());
+        }
+        initialised = !stopRequested;
+    }
+
+    /** Fitted values may already be the best of the run. */
+    private void validateInitialValues() {
+        if (!subjects.all().stream().allMatch(SubjectSteps::validates)) return;
+        double r = subjects.validate().meanR();
+        log.accept(String.format(Locale.ROOT, "validation mean r of the initial values: %.4f", r));
+        if (state.updateBest(r)) save("best.safetensors");
     }
 
     private String earlyEnd() {

@@ -27,6 +27,14 @@ public interface TrainingData {
     void responses(int i, ByteBuffer into);
 
     /**
+     * For each vertex the number, from 0 on, of the part of the cortex that it is in. Vertices of a part respond to
+     * similar things. Data without ROIs have one part.
+     */
+    default int[] roiOfVertex() {
+        return new int[leftVertices() + rightVertices()];
+    }
+
+    /**
      * The regions of the discriminators. Data without ROIs support {@code all} and {@code hemisphere} only.
      *
      * @see Regions#of

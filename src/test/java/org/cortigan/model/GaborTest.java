@@ -4,18 +4,23 @@ package org.cortigan.model;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
+import org.cortigan.InputException;
 import org.cortigan.TestModels;
 import org.cortigan.config.Settings;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.features.GaborBank;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Shape;
 import org.cortigan.nn.Weights;
 import org.junit.jupiter.api.Test;
 
@@ -27,10 +32,10 @@ class GaborTest {
         "image=16",
         "type=gabor",
         "gabor.levels=2",
-        "gabor.grid=4",
+        "gabor.grids=[2, 4]",
         "gabor.orientations=3",
         "gabor.sigma=0.1",
-        "gabor.hidden=0",
+        "gabor.hidden=[]",
         "gabor.dropout=0"
     };
 
@@ -43,7 +48,7 @@ class GaborTest {
         return ModelConfig.of(s, List.of(new ModelConfig.Subject("", 3, 2)));
     }
 
-    /** Fresh parameters, with running statistics that leave the features as they are. */
+    /** Fresh parameters, whose statistics leave the features as they are. */
     private static Model fresh(ModelConfig config) {
         Weights w = config.generatorWeights(DType.F32);
         Map<String, float[]> values = new HashMap<>();
@@ -91,38 +96,69 @@ class GaborTest {
             for (int y = 0; y < n / stride; y++)
                 for (int x = 0; x < n / stride; x++) {
                     double[] e = new double[ORIENTATIONS];
-                    double total = 0;
                     for (int k = 0; k < ORIENTATIONS; k++) {
                         double a = response(
                                 grey, bank.filter(k, GaborBank.Phase.EVEN), bank.radius(), y * stride, x * stride);
                         double b = response(
                                 grey, bank.filter(k, GaborBank.Phase.ODD), bank.radius(), y * stride, x * stride);
                         e[k] = Math.sqrt(a * a + b * b + 1e-8);
-                        total += e[k];
                     }
                     int cell = y / per * GRID + x / per;
                     for (int k = 0; k < ORIENTATIONS; k++)
                         maps[cell * channels + 3 + level * ORIENTATIONS + k] +=
-                                e[k] / (SIGMA + total / ORIENTATIONS) / (per * per);
+                                Math.log(1 + e[k] / SIGMA) / (per * per);
                 }
         }
         return maps;
     }
 
+    /** Means of the cells of maps [GRID, GRID, channels], of 2 x 2 of them: [GRID / 2, GRID / 2, channels]. */
+    private static double[] coarse(double[] maps) {
+        int channels = maps.length / (GRID * GRID);
+        double[] c = new double[maps.length / 4];
+        for (int i = 0; i < maps.length; i++) {
+            int cell = i / channels, at = cell / GRID / 2 * (GRID / 2) + cell % GRID / 2;
+            c[at * channels + i % channels] += maps[i] / 4;
+        }
+        return c;
+    }
+
     @Test
-    void featuresAreNormalisedEnergiesAndColours() {
+    void featuresAreLogarithmsOfEnergiesAndColours() {
         byte[] rgb = new byte[SIDE * SIDE * 3];
         new Random(5).nextBytes(rgb);
         float[] got;
         try (Predictor p = fresh(model()).featureExtractor(CpuDevice.best(2), 1)) {
             got = p.predict(rgb).clone();
         }
-        double[] want = expected(rgb);
+        double[] fine = expected(rgb);
+        double[] want = DoubleStream.concat(Arrays.stream(coarse(fine)), Arrays.stream(fine))
+                .toArray();
         assertEquals(want.length, got.length);
-        // Running mean 0 and variance 1 leave a factor of 1 / sqrt(1 + 1e-5). A response sums 507 products of magnitude
-        // up to 1 with weights whose magnitudes sum to about 2, in float.
-        for (int i = 0; i < want.length; i++)
-            assertEquals(want[i] / Math.sqrt(1 + 1e-5), got[i], 507 * 0x1p-24 * 2 / SIGMA, "feature " + i);
+        // A response sums 507 products of magnitude up to 1 with weights whose magnitudes sum to about 2, in float. The
+        // slope of the logarithm is at most 1 / SIGMA.
+        for (int i = 0; i < want.length; i++) assertEquals(want[i], got[i], 507 * 0x1p-24 * 2 / SIGMA, "feature " + i);
+    }
+
+    @Test
+    void hiddenUnitsSeeTheirGrid() {
+        Weights w = model("model.generator.gabor.hidden=[5, 7]").generatorWeights(DType.F32);
+        Map<String, String> shapes = new HashMap<>();
+        w.specs().forEach(s -> shapes.put(s.name(), s.shape().toString()));
+        int channels = 3 + LEVELS * ORIENTATIONS;
+        assertEquals(Shape.of(5, 2 * 2 * channels).toString(), shapes.get("generator.hidden.0.weight"));
+        assertEquals(Shape.of(7, 4 * 4 * channels).toString(), shapes.get("generator.hidden.1.weight"));
+        assertEquals(Shape.of(5, 5 + 7).toString(), shapes.get("generator.head.weight"));
+    }
+
+    @Test
+    void gridsAndUnitsMustFit() {
+        InputException e = assertThrows(InputException.class, () -> model("model.generator.gabor.grids=[3, 4]"));
+        assertTrue(e.getMessage().contains("grids") && e.getMessage().contains("[3, 4]"), e.getMessage());
+        e = assertThrows(InputException.class, () -> model("model.generator.gabor.hidden=[5]"));
+        assertTrue(e.getMessage().contains("hidden"), e.getMessage());
+        e = assertThrows(InputException.class, () -> model("model.generator.gabor.grids=[]"));
+        assertTrue(e.getMessage().contains("grids"), e.getMessage());
     }
 
     @Test

@@ -23,6 +23,11 @@ record Changed(TrainingData original, Change change) implements TrainingData {
     }
 
     @Override
+    public int[] roiOfVertex() {
+        return original.roiOfVertex();
+    }
+
+    @Override
     public int leftVertices() {
         return original.leftVertices();
     }

@@ -96,7 +96,7 @@ class TrainerTest {
     private static final Map<String, List<String>> SMALL = Map.of(
             "model.generator.cnn", List.of("channels=[4, 8]", "hidden=12"),
             "model.generator.unet", List.of("channels=[4, 8, 8]", "decoder=2", "hidden=12"),
-            "model.generator.gabor", List.of("levels=2", "grid=2", "orientations=3", "hidden=12"),
+            "model.generator.gabor", List.of("levels=2", "grids=[1, 2]", "orientations=3", "hidden=[6, 7]"),
             "model.discriminator.conv", List.of("channels=[3, 4]"),
             "model.discriminator.vit", List.of("patch=4", "width=8", "depth=1", "heads=2"));
 

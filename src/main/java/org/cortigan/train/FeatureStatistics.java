@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.List;
+import java.util.Objects;
+import org.cortigan.InputException;
+import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Value;
+import org.cortigan.model.Generator;
+import org.cortigan.nn.Weights;
+
+/** Mean and standard deviation of channels over the training photographs of all subjects, for standardisation. */
+final class FeatureStatistics {
+    /** A deviation below this fraction of the largest value is rounding: the channel is constant. */
+    private static final double LEAST = 1e-6;
+
+    private final double[] first, sum, squares;
+    private double largest;
+    private long count;
+
+    private FeatureStatistics(int channels) {
+        first = new double[channels]; // A shift, so that sums of squares keep their digits.
+        sum = new double[channels];
+        squares = new double[channels];
+    }
+
+    /**
+     * Measures what a generator asks for ({@link Weights#measured}) and writes the states. A constant channel becomes
+     * 0, because nothing is known about its scale. Each measured value takes one pass over the photographs.
+     */
+    static void measure(List<SubjectSetup> setups, Variables vars, int batch) {
+        SubjectSetup one = setups.get(0);
+        Weights declared = Weights.declaredBy(
+                DType.F32,
+                Generator.PREFIX,
+                false,
+                w -> features(w, one.settings().model().generator().images(w.graph(), 2), one));
+        // In this order, because a value may depend on the statistics of an earlier one.
+        declared.measured().forEach((prefix, value) -> {
+            FeatureStatistics s = new FeatureStatistics(value.dim(-1));
+            for (SubjectSetup setup : setups)
+                ForwardPass.forEachBatch(
+                        setup,
+                        vars,
+                        batch,
+                        (w, images) -> {
+                            features(w, images, setup);
+                            return Objects.requireNonNull(w.measured().get(prefix));
+                        },
+                        (at, images, values) -> s.add(
+                                values, images * Math.toIntExact(value.shape().elements() / value.dim(0))));
+            s.write(vars, prefix);
+        });
+    }
+
+    private static Value features(Weights w, Value images, SubjectSetup setup) {
+        return setup.settings()
+                .model()
+                .generator()
+                .features(w, images, setup.subject().name());
+    }
+
+    private void add(float[] values, int n) {
+        int channels = first.length;
+        if (count == 0) for (int c = 0; c < channels; c++) first[c] = values[c];
+        for (int i = 0; i < n; i++) {
+            int c = i % channels;
+            double d = values[i] - first[c];
+            sum[c] += d;
+            squares[c] += d * d;
+            largest = Math.max(largest, Math.abs(values[i]));
+        }
+        count += n / channels;
+    }
+
+    private void write(Variables vars, String prefix) {
+        float[] shift = new float[first.length], scale = new float[first.length];
+        for (int c = 0; c < shift.length; c++) {
+            double mean = sum[c] / count;
+            if (!Double.isFinite(mean) || !Double.isFinite(squares[c]))
+                throw new InputException(
+                        "feature " + c + " of " + prefix,
+                        "is infinite or NaN for a training photograph",
+                        "Choose other values for the generator, for example a larger gabor.sigma");
+            double deviation = Math.sqrt(Math.max(0, squares[c] / count - mean * mean));
+            shift[c] = (float) -(first[c] + mean);
+            scale[c] = deviation > LEAST * largest ? (float) (1 / deviation) : 0;
+        }
+        vars.find(prefix + Weights.SHIFT).write(shift);
+        vars.find(prefix + Weights.SCALE).write(scale);
+    }
+}
