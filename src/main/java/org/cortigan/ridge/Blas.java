@@ -107,34 +107,33 @@ final class Blas {
 
     /** In parallel: a [m, inner] b [inner, n]. */
     static Matrix product(Matrix a, Matrix b) {
-        Matrix c = Matrix.doubles(a.rows(), b.columns());
-        tiles(
-                a.rows(),
-                b.columns(),
-                (i, m, j, n) ->
-                        multiply(m, n, a.columns(), Block.of(a, i, 0), Block.of(b, 0, j), 0, Block.of(c, i, j)));
-        return c;
+        return product(a, false, b, false);
     }
 
     /** In parallel: a [m, inner] b' for b [n, inner]. */
     static Matrix productWithTransposed(Matrix a, Matrix b) {
-        Matrix c = Matrix.doubles(a.rows(), b.rows());
-        tiles(
-                a.rows(),
-                b.rows(),
-                (i, m, j, n) -> multiply(
-                        m, n, a.columns(), Block.of(a, i, 0), Block.transposed(b, j, 0), 0, Block.of(c, i, j)));
-        return c;
+        return product(a, false, b, true);
     }
 
     /** In parallel: a' b for a [inner, m] and b [inner, n]. */
     static Matrix transposedProduct(Matrix a, Matrix b) {
-        Matrix c = Matrix.doubles(a.columns(), b.columns());
+        return product(a, true, b, false);
+    }
+
+    private static Matrix product(Matrix a, boolean transposesA, Matrix b, boolean transposesB) {
+        int inner = transposesA ? a.rows() : a.columns();
+        Matrix c = Matrix.doubles(transposesA ? a.columns() : a.rows(), transposesB ? b.rows() : b.columns());
         tiles(
-                a.columns(),
-                b.columns(),
-                (i, m, j, n) ->
-                        multiply(m, n, a.rows(), Block.transposed(a, 0, i), Block.of(b, 0, j), 0, Block.of(c, i, j)));
+                c.rows(),
+                c.columns(),
+                (i, m, j, n) -> multiply(
+                        m,
+                        n,
+                        inner,
+                        transposesA ? Block.transposed(a, 0, i) : Block.of(a, i, 0),
+                        transposesB ? Block.transposed(b, j, 0) : Block.of(b, 0, j),
+                        0,
+                        Block.of(c, i, j)));
         return c;
     }
 
@@ -254,13 +253,7 @@ final class Blas {
             info = openblas.LAPACKE_dpotri(LAPACK_COL_MAJOR, (byte) 'U', n, positive.doublesAt(0, 0), n);
         }
         requirePositive(info);
-        double[] a = positive.getDoubles(0, n);
-        for (int i = 0; i < n; i++) {
-            for (int j = i + 1; j < n; j++) {
-                a[i * n + j] = a[j * n + i];
-            }
-        }
-        positive.put(0, a);
+        positive.mirror();
     }
 
     /**

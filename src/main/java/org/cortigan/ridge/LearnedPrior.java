@@ -176,12 +176,8 @@ public final class LearnedPrior {
         return result.readouts().get(subject).bias().clone();
     }
 
-    /**
-     * An estimate of the share of the variance of a subject's responses that is noise to the shared prior, greater than
-     * 0. It is that after {@link #iterations()} steps, but after one if these are 0: its start, 0.7, is no estimate.
-     * Only a subject whose responses are all constant keeps the start.
-     */
-    public double noise(int subject) {
+    /** The variance of the noise of a subject's standardised responses after {@link #iterations()} steps. */
+    double noise(int subject) {
         return result.readouts().get(subject).noise();
     }
 }

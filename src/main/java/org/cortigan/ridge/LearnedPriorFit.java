@@ -25,7 +25,7 @@ final class LearnedPriorFit implements AutoCloseable {
      *
      * @param weights [V, rank]
      * @param bias [V]
-     * @param noise estimated variance of the noise of standardised responses
+     * @param noise variance of the noise of standardised responses; the start if there is no step
      */
     record Readout(float[] weights, float[] bias, double noise) {}
 
@@ -43,8 +43,7 @@ final class LearnedPriorFit implements AutoCloseable {
     private final int mostIterations;
     private final int groupIterations;
     private final List<PriorSubject> subjects;
-    private final double[] noise; // of each subject, for the weights
-    private double[] estimatedNoise; // the same array, unless there is no step
+    private final double[] noise; // of each subject
     private int iterations;
 
     /** The arguments are those of {@code LearnedPrior.Options}. The fit closes the subjects. */
@@ -55,7 +54,6 @@ final class LearnedPriorFit implements AutoCloseable {
         this.groupIterations = groupIterations;
         noise = new double[subjects.size()];
         Arrays.fill(noise, START_NOISE);
-        estimatedNoise = noise;
     }
 
     Result run(int mostLandmarks) {
@@ -78,7 +76,7 @@ final class LearnedPriorFit implements AutoCloseable {
                 projection, Math.multiplyExact(rank, subjects.get(0).features().columns()));
         List<Readout> readouts = new ArrayList<>();
         for (int s = 0; s < subjects.size(); s++) {
-            readouts.add(readout(subjects.get(s), noise[s], estimatedNoise[s], projection));
+            readouts.add(readout(subjects.get(s), noise[s], projection));
         }
         return new Result(components, iterations, projection, readouts);
     }
@@ -103,9 +101,6 @@ final class LearnedPriorFit implements AutoCloseable {
         try (Matrix covariance = Matrix.doubles(components, components)) {
             covariance.addToDiagonal(START_VARIANCE);
             subjects.forEach(s -> moments.add(s.moments()));
-            if (iterations == 0) {
-                estimatedNoise = estimatedNoise(covariance, moments);
-            }
             for (int i = 0; i < iterations; i++) {
                 try (Matrix precision = PriorMoments.inverse(covariance)) {
                     PriorMoments.improve(covariance, precision, noise, moments, START_VARIANCE, SHARED_VERTICES);
@@ -122,16 +117,6 @@ final class LearnedPriorFit implements AutoCloseable {
         } finally {
             moments.forEach(PriorMoments::close);
         }
-    }
-
-    /** The noise that one step would give. The weights keep the start, as it is what no step means to validation. */
-    private double[] estimatedNoise(Matrix covariance, List<PriorMoments> moments) {
-        double[] estimate = noise.clone();
-        try (Matrix precision = PriorMoments.inverse(covariance);
-                Matrix improved = Matrix.doubles(covariance.rows(), covariance.rows())) {
-            PriorMoments.improve(improved, precision, estimate, moments, START_VARIANCE, SHARED_VERTICES);
-        }
-        return estimate;
     }
 
     /**
@@ -182,7 +167,7 @@ final class LearnedPriorFit implements AutoCloseable {
         }
     }
 
-    private Readout readout(PriorSubject subject, double noise, double estimatedNoise, float[] projection) {
+    private Readout readout(PriorSubject subject, double noise, float[] projection) {
         double[] deviation = subject.deviation(), mean = subject.mean();
         float[] weights = new float[Math.multiplyExact(subject.vertices(), rank)];
         int[] vertices = subject.verticesByGroup(), starts = starts(subject, vertices);
@@ -204,7 +189,7 @@ final class LearnedPriorFit implements AutoCloseable {
             });
         }
         return new Readout(
-                weights, bias(weights, projected(projection, subject.centring().mean()), mean), estimatedNoise);
+                weights, bias(weights, projected(projection, subject.centring().mean()), mean), noise);
     }
 
     /** The first of each group's vertices, and the end of the last. */

@@ -7,8 +7,8 @@ import java.util.List;
  * What expectation maximisation needs of some vertices of a subject, and of the images' coordinates A [N, M].
  *
  * @param gram A'A [M, M], of which the lower triangle is read
- * @param cross mean over the vertices of c c' for c = A'y [M, M], of which the lower triangle is read; y are
- *     standardised responses, whose sum of squares is N
+ * @param cross mean over the vertices of c c' for c = A'y [M, M], of which steps read the lower triangle and
+ *     {@link #squaredError} all; y are standardised responses, whose sum of squares is N
  * @param images number N of images
  * @param vertices number of vertices that are not constant
  */

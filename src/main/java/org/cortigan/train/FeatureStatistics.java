@@ -15,14 +15,13 @@ final class FeatureStatistics {
     /** A deviation below this fraction of the largest value is rounding: the channel is constant. */
     private static final double LEAST = 1e-6;
 
-    private final double[] first, sum, squares;
-    private double largest;
-    private long count;
+    private final int channels;
+    private final ColumnMoments moments;
+    private float largest;
 
     private FeatureStatistics(int channels) {
-        first = new double[channels]; // A shift, so that sums of squares keep their digits.
-        sum = new double[channels];
-        squares = new double[channels];
+        this.channels = channels;
+        moments = new ColumnMoments(channels);
     }
 
     /**
@@ -62,29 +61,23 @@ final class FeatureStatistics {
     }
 
     private void add(float[] values, int n) {
-        int channels = first.length;
-        if (count == 0) for (int c = 0; c < channels; c++) first[c] = values[c];
         for (int i = 0; i < n; i++) {
-            int c = i % channels;
-            double d = values[i] - first[c];
-            sum[c] += d;
-            squares[c] += d * d;
+            moments.add(i % channels, values[i]);
             largest = Math.max(largest, Math.abs(values[i]));
         }
-        count += n / channels;
     }
 
     private void write(Variables vars, String prefix) {
-        float[] shift = new float[first.length], scale = new float[first.length];
-        for (int c = 0; c < shift.length; c++) {
-            double mean = sum[c] / count;
-            if (!Double.isFinite(mean) || !Double.isFinite(squares[c]))
-                throw new InputException(
-                        "feature " + c + " of " + prefix,
-                        "is infinite or NaN for a training photograph",
-                        "Choose other values for the generator, for example a larger gabor.sigma");
-            double deviation = Math.sqrt(Math.max(0, squares[c] / count - mean * mean));
-            shift[c] = (float) -(first[c] + mean);
+        // An infinite or NaN value makes the largest one infinite or NaN.
+        if (!Float.isFinite(largest))
+            throw new InputException(
+                    "features of " + prefix,
+                    "are infinite or NaN for a training photograph",
+                    "Choose other values for the generator, for example a larger gabor.sigma");
+        float[] shift = new float[channels], scale = new float[channels];
+        for (int c = 0; c < channels; c++) {
+            double deviation = moments.deviation(c);
+            shift[c] = (float) -moments.mean(c);
             scale[c] = deviation > LEAST * largest ? (float) (1 / deviation) : 0;
         }
         vars.find(prefix + Weights.SHIFT).write(shift);

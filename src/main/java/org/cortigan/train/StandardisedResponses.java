@@ -21,28 +21,20 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     static ResponseScaling scaling(TrainingData data, int[] images) {
         int vertices = data.leftVertices() + data.rightVertices();
         ByteBuffer row = ByteBuffer.allocate(4 * vertices).order(ByteOrder.LITTLE_ENDIAN);
-        float[] first = new float[vertices]; // A shift, so that sums of squares keep their digits.
-        double[] sum = new double[vertices], squares = new double[vertices];
-        int[] count = new int[vertices];
+        ColumnMoments moments = new ColumnMoments(vertices);
         for (int i : images) {
             row.clear();
             data.responses(i, row);
             for (int v = 0; v < vertices; v++) {
                 float response = row.getFloat(4 * v);
-                if (!Float.isFinite(response)) continue;
-                if (count[v]++ == 0) first[v] = response;
-                double d = (double) response - first[v];
-                sum[v] += d;
-                squares[v] += d * d;
+                if (Float.isFinite(response)) moments.add(v, response);
             }
         }
         float[] mean = new float[vertices];
         double[] deviation = new double[vertices];
         for (int v = 0; v < vertices; v++) {
-            if (count[v] == 0) continue;
-            double shift = sum[v] / count[v];
-            mean[v] = (float) (first[v] + shift);
-            deviation[v] = Math.sqrt(Math.max(0, squares[v] / count[v] - shift * shift));
+            mean[v] = (float) moments.mean(v);
+            deviation[v] = moments.deviation(v);
         }
         return new ResponseScaling(mean, powerOfTwo(deviation));
     }

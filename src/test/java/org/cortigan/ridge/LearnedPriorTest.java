@@ -267,17 +267,6 @@ class LearnedPriorTest {
         }
     }
 
-    /** After no step the noise is that of one, as the start of the steps says nothing about the responses. */
-    @Test
-    void noiseIsEstimatedWithoutSteps() {
-        Data d = Data.of(60, 200, 300, 3, 0.5, 0, 1);
-        LearnedPrior none = LearnedPrior.fit(List.of(d.sample()), new Options(20, 0, 1));
-        LearnedPrior one = LearnedPrior.fit(List.of(d.sample()), new Options(20, 1, 1));
-        assertEquals(0, none.iterations());
-        assertEquals(1, one.iterations());
-        assertEquals(one.noise(0), none.noise(0));
-    }
-
     /** Reads rows until none are left, and then runs out of memory. */
     private record Failing(RowSource source, AtomicInteger left) implements RowSource {
         @Override
