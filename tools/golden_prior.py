@@ -7,14 +7,14 @@ import numpy as np
 from safetensors.numpy import save_file
 
 out = pathlib.Path(__file__).parent.parent / "src/test/resources/ridge"
-N, T, F, V, RANK, STEPS, FOLDS, COUNT = (40, 34), 9, 60, (30, 23), 12, 8, 3, 100
+N, T, F, V, RANK, STEPS, GROUP_STEPS, FOLDS = (40, 34), 9, 60, (30, 23), 12, 12, 3, 3
 LAMBDAS = 2.0 ** np.arange(-3, 6)
 
 
 def improve(s, noise, moments, start):
     """One step of expectation maximisation; moments are (gram, cross, images, vertices) of each subject."""
-    total = COUNT + sum(m[3] for m in moments)
-    new, precision, levels = COUNT / total * start * np.eye(len(s)), np.linalg.inv(s), []
+    total = len(s) + sum(m[3] for m in moments)
+    new, precision, levels = len(s) / total * start * np.eye(len(s)), np.linalg.inv(s), []
     for (g, c, n, v), s2 in zip(moments, noise):
         q = np.linalg.inv(g + s2 * precision)
         second = q @ c @ q + s2 * q
@@ -43,12 +43,20 @@ def steps(coordinates, responses):
     return int(errors.argmin())
 
 
+def white_basis(gram, s):
+    """Directions (columns) along which the prior is white and the coordinates are not correlated."""
+    root = np.linalg.cholesky(s)
+    d, u = np.linalg.eigh(root.T @ gram @ root)
+    return d, root @ u
+
+
 def group_weights(a, y, noise):
     m = moments(a, y)
-    s, (noise,) = improve(np.eye(a.shape[1]), [noise], [m], 1.0)
-    root, n = np.linalg.cholesky(s), len(a)
-    d, u = np.linalg.eigh(root.T @ m[0] @ root)
-    z = u.T @ root.T @ a.T @ y
+    s, n = np.eye(a.shape[1]), len(a)
+    for _ in range(GROUP_STEPS):
+        s, (noise,) = improve(s, [noise], [m], 1.0)
+    d, basis = white_basis(m[0], s)
+    z = basis.T @ a.T @ y
     evidence = np.array([-0.5 * ((n - 1) * np.log(n - np.sum(z**2 / (d + l)[:, None], 0)) + np.sum(np.log1p(d / l))) for l in LAMBDAS * noise])
     prior = np.zeros(len(LAMBDAS))
     for _ in range(3):
@@ -56,7 +64,7 @@ def group_weights(a, y, noise):
         share /= share.sum(0)
         prior = np.log(share.mean(1) + 1e-4)
     gain = sum(p * 1 / (d + l)[:, None] for p, l in zip(share, LAMBDAS * noise))
-    return root @ u @ (gain * z)
+    return basis @ (gain * z)
 
 
 rng = np.random.default_rng(7)
@@ -79,8 +87,7 @@ count = steps(coordinates, standard)
 s, noise = 0.3 * np.eye(axes.shape[1]), [0.7] * len(xs)
 for _ in range(count):
     s, noise = improve(s, noise, [moments(a, y) for a, y in zip(coordinates, standard)], 0.3)
-w, u = np.linalg.eigh(s)
-directions = u[:, -RANK:] * np.sqrt(w[-RANK:])
+directions = white_basis(sum(a.T @ a for a in coordinates), s)[1][:, -RANK:]
 for i, x in enumerate(xs):
     weights = np.zeros((RANK, V[i]))
     for g in np.unique(groups[i]):

@@ -224,11 +224,16 @@ public final class Settings {
 
     /** A list of whole numbers of at least 1. */
     public List<Integer> integers(String key) {
+        return integers(key, 1);
+    }
+
+    /** A list of whole numbers of at least {@code least}. */
+    public List<Integer> integers(String key, int least) {
         List<Integer> out = new ArrayList<>();
         for (Object o : (List<?>) get(key)) {
             double d = ((Number) o).doubleValue();
-            if (d != Math.rint(d) || d < 1 || d > Integer.MAX_VALUE)
-                throw new InputException(name(key), o + " does not fit", "Give whole numbers of at least 1");
+            if (d != Math.rint(d) || d < least || d > Integer.MAX_VALUE)
+                throw new InputException(name(key), o + " does not fit", "Give whole numbers of at least " + least);
             out.add((int) d);
         }
         return out;

@@ -18,10 +18,11 @@ import org.cortigan.op.Ops;
  * The energies of a pyramid of Gabor wavelets (Kay et al. 2008), compressed by a logarithm, and the local colours. Both
  * are averaged over the cells of one or several grids, and standardised. Every level of the pyramid halves the
  * photograph, so that one bank of filters serves all spatial frequencies. A dense readout reads hidden units of them,
- * of which each sees the cells of one grid.
+ * of which each sees the cells of one grid, and the energies of the grids without hidden units.
  *
  * <p>The hidden units begin with random weights. A ridge regression on many of them is one on a kernel (Rahimi and
- * Recht 2007), which also sees conjunctions of energies.
+ * Recht 2007), which also sees conjunctions of energies. Fine grids tell a vertex its place, and coarse ones its
+ * conjunctions: hidden units of a fine grid see too many energies for that.
  *
  * @param levels octaves of spatial frequency
  * @param orientations of the wavelets
@@ -29,7 +30,7 @@ import org.cortigan.op.Ops;
  * @param sigma contrast at which the compression sets in; 0 for none
  * @param grids sides of the maps; each divides the largest, which spatial readouts read
  * @param trained whether training changes the filters
- * @param hidden units for each grid; empty if a dense readout reads the energies themselves
+ * @param hidden units for each grid, 0 for those whose energies a dense readout reads themselves; empty if it reads all
  * @param dropout rate of the dropout, in training, of the energies that the hidden units read
  */
 public record Gabor(
@@ -43,18 +44,24 @@ public record Gabor(
         double dropout)
         implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("gabor", "Gabor energies", """
-            levels: 4              # octaves of spatial frequency; the photograph is halved from level to level
+            levels: 3              # octaves of spatial frequency; the photograph is halved from level to level
             orientations: 8
             frequency: 0.25        # cycles a pixel, at every level
-            sigma: 0.01            # contrast at which the logarithmic compression of energies sets in; 0: no compression
-            grids: [4, 8]          # sides of the maps; spatial readouts read the largest, which the others divide
+            sigma: 0.015           # contrast at which the logarithmic compression of energies sets in; 0: no compression
+            grids: [4, 8, 16]      # sides of the maps; spatial readouts read the largest, which the others divide
             trained: false         # whether training changes the filters, which begin as Gabor wavelets
-            hidden: [5120, 3072]   # hidden units for each grid, which a dense readout reads; []: it reads the energies
+            hidden: [5120, 3072, 0]  # hidden units for each grid, which a dense readout reads; 0: it reads the energies
             dropout: 0             # in training, rate at which energies that hidden units read are set to 0
             """, Gabor::of);
 
     /** A contrast far below one level of an 8-bit photograph. */
     private static final double LEAST_CONTRAST = 1e-9;
+
+    /**
+     * Scale of energies that a dense readout reads beside hidden units: the standard deviation of the GELU of a
+     * standard normal variable, so that both vary alike.
+     */
+    private static final double UNIT = 0.59;
 
     /** Standard deviation of the initial biases of hidden units, whose weighted sums have deviations near 1. */
     private static final double BIAS = 0.5;
@@ -79,7 +86,7 @@ public record Gabor(
                 sigma,
                 s.integers("grids"),
                 s.flag("trained"),
-                s.integers("hidden"),
+                s.integers("hidden", 0),
                 s.number("dropout", 0, 0.99));
         if (g.grids.isEmpty() || g.grids.stream().anyMatch(n -> n < 1 || g.grid() % n != 0))
             throw s.wrong("grids", g.grids + " does not fit", "Give at least one side; each must divide the largest");
@@ -169,7 +176,7 @@ public record Gabor(
     }
 
     /**
-     * The hidden units.
+     * The hidden units, and the energies of the grids that have none.
      *
      * @param x the cells of all grids, one grid after another
      * @param extents number of features of each grid
@@ -178,6 +185,10 @@ public record Gabor(
         Value[] units = new Value[extents.length];
         for (int i = 0, from = 0; i < extents.length; from += extents[i++]) {
             Value own = Ops.slice(x, 1, from, from + extents[i]);
+            if (hidden.get(i) == 0) {
+                units[i] = Ops.scale(own, UNIT);
+                continue;
+            }
             Init weights = Init.normal(1 / Math.sqrt(extents[i]));
             units[i] = Layers.gelu(Layers.linear(w.sub("hidden." + i), own, hidden.get(i), weights, Init.normal(BIAS)));
         }

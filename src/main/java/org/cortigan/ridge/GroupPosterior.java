@@ -20,8 +20,8 @@ final class GroupPosterior implements AutoCloseable {
     private static final double LEAST_SHARE = 1e-4;
 
     private final int images;
-    private final double[] eigenvalues; // [R], of A'A in coordinates in which the prior is white
-    private final Matrix basis; // [R, R], a row for each eigenvalue, from these coordinates to those of the weights
+    private final double[] eigenvalues; // [R], those of the white basis
+    private final Matrix basis; // [R, R], its rows
     private final double[][] gains; // [lambdas][R]: 1 / (eigenvalue + lambda)
     private final double[] logVolumes; // [lambdas]: sum of log(1 + eigenvalue / lambda)
 
@@ -33,17 +33,12 @@ final class GroupPosterior implements AutoCloseable {
      */
     GroupPosterior(Matrix gram, Matrix covariance, double noise, int images) {
         this.images = images;
-        try (Matrix root = covariance.copyOfRows(0, covariance.rows())) {
-            Blas.cholesky(root);
-            try (Matrix gramRoot = Blas.symmetricProduct(gram, root);
-                    Matrix white = Blas.transposedProduct(root, gramRoot)) {
-                eigenvalues = Blas.eigenvectors(white);
-                gains = new double[LAMBDAS.length][eigenvalues.length];
-                logVolumes = new double[LAMBDAS.length];
-                computeGains(eigenvalues, noise, gains, logVolumes);
-                basis = Blas.productWithTransposed(white, root);
-            }
-        }
+        gains = new double[LAMBDAS.length][gram.rows()];
+        logVolumes = new double[LAMBDAS.length];
+        WhiteBasis white = WhiteBasis.of(gram, covariance);
+        eigenvalues = white.eigenvalues();
+        basis = white.rows();
+        computeGains(eigenvalues, noise, gains, logVolumes);
     }
 
     private static void computeGains(double[] eigenvalues, double noise, double[][] gains, double[] logVolumes) {

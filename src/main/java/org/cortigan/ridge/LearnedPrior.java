@@ -12,12 +12,12 @@ import org.cortigan.eval.RowSource;
  *
  * <p>A ridge regression assumes that all directions in the space of features are equally likely to drive a vertex. Here
  * expectation maximisation (Dempster, Laird and Rubin 1977; MacKay 1992) learns which directions many vertices use. The
- * directions with the largest variance under the prior, R of them, are kept. Each group of vertices then refines the
+ * R directions along which predictions vary most under the prior are kept. Each group of vertices then refines the
  * prior for itself, and each vertex averages over its own penalty by the evidence.
  *
  * <p>Three folds of consecutive training images choose the number of steps: noise that vertices share would otherwise
- * pass for a direction that they use. A covariance is shrunk to its start as if 100 vertices more had that, so that few
- * vertices do not overfit it.
+ * pass for a direction that they use. A covariance of M dimensions is shrunk to its start as if M vertices more had
+ * that, the mode under an inverse Wishart prior, so that few vertices do not overfit it.
  *
  * <p>Features are centred on each subject's mean and not scaled. Responses are standardised for each vertex, so that
  * predictions follow any scale and offset of the responses; a constant vertex has weights of 0. If there are more than
@@ -67,9 +67,9 @@ public final class LearnedPrior {
             }
         }
 
-        /** Rank 384, 8 iterations, and 1 for each group. */
+        /** Rank 384, 12 iterations, and 3 for each group. */
         public static Options defaults() {
-            return new Options(384, 8, 1);
+            return new Options(384, 12, 3);
         }
 
         /** The same with another rank. */

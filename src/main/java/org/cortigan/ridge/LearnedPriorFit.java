@@ -14,9 +14,6 @@ final class LearnedPriorFit implements AutoCloseable {
 
     private static final double START_NOISE = 0.7;
 
-    /** A prior that a covariance is shrunk to counts as much as so many vertices: few cannot determine it. */
-    private static final int SHARED_VERTICES = 100;
-
     /** Folds of consecutive images that validate the number of steps. */
     private static final int FOLDS = 3;
 
@@ -94,7 +91,11 @@ final class LearnedPriorFit implements AutoCloseable {
         return unit;
     }
 
-    /** The directions [M, R] of the shared prior's largest variances, times the roots of these. */
+    /**
+     * The directions [M, R] along which predictions vary most under the shared prior. The prior of the weights is white
+     * along them. The variance of the weights alone would rank the directions that images hardly differ in first, since
+     * no response lowers their variance.
+     */
     private Matrix directions(int components) {
         iterations = validatedIterations(components);
         List<PriorMoments> moments = new ArrayList<>();
@@ -103,16 +104,16 @@ final class LearnedPriorFit implements AutoCloseable {
             subjects.forEach(s -> moments.add(s.moments()));
             for (int i = 0; i < iterations; i++) {
                 try (Matrix precision = PriorMoments.inverse(covariance)) {
-                    PriorMoments.improve(covariance, precision, noise, moments, START_VARIANCE, SHARED_VERTICES);
+                    PriorMoments.improve(covariance, precision, noise, moments, START_VARIANCE);
                 }
             }
-            double[] variances = Blas.eigenvectors(covariance);
             int kept = Math.min(rank, components);
-            try (Matrix rows = covariance.copyOfRows(components - kept, kept)) {
-                rows.scaleRows(Arrays.stream(variances, components - kept, components)
-                        .map(w -> Math.sqrt(Math.max(0, w)))
-                        .toArray());
-                return rows.transposed();
+            try (Matrix gram = Matrix.doubles(components, components)) {
+                moments.forEach(m -> gram.add(1, m.gram()));
+                try (WhiteBasis basis = WhiteBasis.of(gram, covariance);
+                        Matrix rows = basis.rows().copyOfRows(components - kept, kept)) {
+                    return rows.transposed();
+                }
             }
         } finally {
             moments.forEach(PriorMoments::close);
@@ -159,7 +160,7 @@ final class LearnedPriorFit implements AutoCloseable {
                     for (int s = 0; s < folds.size(); s++) {
                         errors[i] += moments.get(s).vertices() * folds.get(s).error(precision, foldNoise[s]);
                     }
-                    PriorMoments.improve(covariance, precision, foldNoise, moments, START_VARIANCE, SHARED_VERTICES);
+                    PriorMoments.improve(covariance, precision, foldNoise, moments, START_VARIANCE);
                 }
             }
         } finally {
@@ -211,7 +212,7 @@ final class LearnedPriorFit implements AutoCloseable {
             covariance.addToDiagonal(1);
             for (int i = 0; i < groupIterations; i++) {
                 try (Matrix precision = PriorMoments.inverse(covariance)) {
-                    PriorMoments.improve(covariance, precision, ownNoise, moments, 1, SHARED_VERTICES);
+                    PriorMoments.improve(covariance, precision, ownNoise, moments, 1);
                 }
             }
             return new GroupPosterior(gram, covariance, ownNoise[0], images);

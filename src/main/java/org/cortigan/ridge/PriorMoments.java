@@ -23,23 +23,15 @@ record PriorMoments(Matrix gram, Matrix cross, int images, int vertices) impleme
      * @param precision the covariance's inverse
      * @param noise variance of each subject's noise; is replaced
      * @param moments those of each subject
-     * @param start variance of the isotropic prior that the covariance is shrunk to
-     * @param startVertices number of vertices that this prior counts as
+     * @param start variance of the isotropic prior that the covariance is shrunk to. It counts as much as M vertices:
+     *     the mode under an inverse Wishart prior with M degrees of freedom.
      */
-    static void improve(
-            Matrix covariance,
-            Matrix precision,
-            double[] noise,
-            List<PriorMoments> moments,
-            double start,
-            double startVertices) {
-        double vertices = startVertices
+    static void improve(Matrix covariance, Matrix precision, double[] noise, List<PriorMoments> moments, double start) {
+        int dimensions = covariance.rows();
+        double vertices = dimensions
                 + moments.stream().mapToDouble(PriorMoments::vertices).sum();
-        if (vertices == 0) {
-            return; // All responses are constant.
-        }
         covariance.scale(0);
-        covariance.addToDiagonal(start * startVertices / vertices);
+        covariance.addToDiagonal(start * dimensions / vertices);
         for (int s = 0; s < noise.length; s++) {
             PriorMoments own = moments.get(s);
             noise[s] = own.addExpectation(precision, noise[s], own.vertices / vertices, covariance);

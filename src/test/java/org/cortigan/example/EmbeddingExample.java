@@ -56,7 +56,7 @@ public final class EmbeddingExample {
         // Train a bundled recipe with some values changed.
         Recipe recipe = Recipe.load("quickstart")
                 .with("model.generator.image=32")
-                .with("model.generator.gabor.levels=3")
+                .with("model.generator.gabor.levels=2")
                 .with("train.epochs=2")
                 .with("train.batch=8");
         try (Trainer trainer = new Trainer(recipe, new MyData(), cpu, folder)) {

@@ -127,10 +127,7 @@ class GaborTest {
     void featuresAreLogarithmsOfEnergiesAndColours() {
         byte[] rgb = new byte[SIDE * SIDE * 3];
         new Random(5).nextBytes(rgb);
-        float[] got;
-        try (Predictor p = fresh(model()).featureExtractor(CpuDevice.best(2), 1)) {
-            got = p.predict(rgb).clone();
-        }
+        float[] got = features(rgb);
         double[] fine = expected(rgb);
         double[] want = DoubleStream.concat(Arrays.stream(coarse(fine)), Arrays.stream(fine))
                 .toArray();
@@ -138,6 +135,26 @@ class GaborTest {
         // A response sums 507 products of magnitude up to 1 with weights whose magnitudes sum to about 2, in float. The
         // slope of the logarithm is at most 1 / SIGMA.
         for (int i = 0; i < want.length; i++) assertEquals(want[i], got[i], 507 * 0x1p-24 * 2 / SIGMA, "feature " + i);
+    }
+
+    private static float[] features(byte[] rgb, String... more) {
+        try (Predictor p = fresh(model(more)).featureExtractor(CpuDevice.best(2), 1)) {
+            return p.predict(rgb).clone();
+        }
+    }
+
+    @Test
+    void aGridWithoutHiddenUnitsIsReadItself() {
+        byte[] rgb = new byte[SIDE * SIDE * 3];
+        new Random(6).nextBytes(rgb);
+        float[] energies = features(rgb), mixed = features(rgb, "model.generator.gabor.hidden=[5, 0]");
+        int fine = GRID * GRID * (3 + LEVELS * ORIENTATIONS);
+        assertEquals(5 + fine, mixed.length);
+        // As large as GELUs of standard normal variables, whose deviation is 0.588.
+        for (int i = 1; i <= fine; i++) {
+            float e = energies[energies.length - i];
+            assertEquals(0.588 * e, mixed[mixed.length - i], 0.005 * Math.abs(e), "energy " + i + " from the end");
+        }
     }
 
     @Test

@@ -81,7 +81,7 @@ class LearnedPriorTest {
         }
 
         LearnedPrior fit(int rank) {
-            return LearnedPrior.fit(List.of(sample()), new Options(rank, 8, 1));
+            return LearnedPrior.fit(List.of(sample()), Options.defaults().withRank(rank));
         }
 
         double[] predict(LearnedPrior prior) {
@@ -147,7 +147,7 @@ class LearnedPriorTest {
             for (int s = 0; s < 2; s++) {
                 subjects.add(new Sample(matrix(t, s + ".x"), matrix(t, s + ".y"), ints(t, s + ".groups")));
             }
-            LearnedPrior prior = LearnedPrior.fit(subjects, new Options(12, 8, 1));
+            LearnedPrior prior = LearnedPrior.fit(subjects, Options.defaults().withRank(12));
             assertEquals(ints(t, "steps")[0], prior.iterations());
             for (int s = 0; s < 2; s++) {
                 assertEquals(doubles(t, "noise")[s], prior.noise(s), TOLERANCE);
@@ -167,6 +167,33 @@ class LearnedPriorTest {
         Data d = Data.of(60, 200, 300, 3, 0.5, 0, 1);
         double prior = d.r(d.fit(20)), ridge = d.ridgeR();
         assertTrue(prior > ridge + 0.02, prior + " against " + ridge);
+    }
+
+    /**
+     * Responses along directions that images differ much in, with much noise. Few of the fit's directions are kept, and
+     * they must be those that predictions vary along. The prior variance of the weights alone is largest along
+     * directions that images hardly differ in, since no response lowers it there.
+     */
+    @Test
+    void keepsTheDirectionsThatPredict() {
+        int n = 200, f = 150, v = 100, directions = 5;
+        Data d = Data.of(n, f, v, 1, 20, 0, 11);
+        float[] to = Data.gaussian(f * directions, new SplittableRandom(12));
+        float[] weights = Data.gaussian(directions * v, new SplittableRandom(13));
+        for (int i = 0; i < n + TEST_IMAGES; i++) {
+            double[] scores = new double[directions];
+            for (int j = 0; j < f; j++) {
+                d.x[i * f + j] *= (float) (4 / Math.sqrt(1 + j));
+                for (int k = 0; k < directions; k++) scores[k] += d.x[i * f + j] * to[j * directions + k];
+            }
+            for (int k = 0; k < v; k++)
+                for (int c = 0; c < directions; c++)
+                    d.y[i * v + k] += (float) (scores[c] * weights[c * v + k] / Math.sqrt(directions));
+        }
+        LearnedPrior prior = d.fit(30);
+        assertTrue(prior.iterations() > 0, "no steps");
+        double all = d.r(d.fit(f)), kept = d.r(prior);
+        assertTrue(kept > all - 0.02, kept + " of " + all);
     }
 
     /** Noise of an image that all vertices share must not pass for a direction of the weights. */
@@ -220,7 +247,8 @@ class LearnedPriorTest {
     void landmarksThatSpanTheFeaturesSuffice() {
         Data d = Data.of(300, 10, 20, 3, 1, 0, 6);
         double[] expected = d.predict(10);
-        double[] got = d.predict(LearnedPrior.fit(List.of(d.sample()), new Options(10, 8, 1), 50));
+        double[] got = d.predict(
+                LearnedPrior.fit(List.of(d.sample()), Options.defaults().withRank(10), 50));
         assertClose(expected, got, TOLERANCE);
     }
 

@@ -289,6 +289,7 @@ class FittedReadoutTest {
                                 "model.generator.type=gabor",
                                 "model.generator.gabor.levels=2",
                                 "model.generator.gabor.grids=[2, 4]",
+                                "model.generator.gabor.hidden=[]",
                                 "model.generator.readout=position",
                                 "train.initial_readout=fitted"),
                         TOY,
