@@ -222,6 +222,11 @@ public final class Settings {
                 name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));
     }
 
+    /** Whether a key is there. Recipes have all keys, but a checkpoint may be older than a key. */
+    public boolean has(String key) {
+        return values().containsKey(key);
+    }
+
     /** A list of whole numbers of at least 1. */
     public List<Integer> integers(String key) {
         return integers(key, 1);

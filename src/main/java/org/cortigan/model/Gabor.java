@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import org.cortigan.config.Settings;
-import org.cortigan.features.GaborBank;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Init;
@@ -15,34 +13,20 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * The energies of a pyramid of Gabor wavelets (Kay et al. 2008), compressed by a logarithm, and the local colours. Both
- * are averaged over the cells of one or several grids, and standardised. Every level of the pyramid halves the
- * photograph, so that one bank of filters serves all spatial frequencies. A dense readout reads hidden units of them,
- * of which each sees the cells of one grid, and the energies of the grids without hidden units.
+ * The energies of a pyramid of Gabor wavelets and the local colours ({@link EnergyMaps}), averaged over the cells of
+ * one or several grids, and standardised. A dense readout reads hidden units of them, of which each sees the cells of
+ * one grid, and the energies of the grids without hidden units.
  *
  * <p>The hidden units begin with random weights. A ridge regression on many of them is one on a kernel (Rahimi and
  * Recht 2007), which also sees conjunctions of energies. Fine grids tell a vertex its place, and coarse ones its
  * conjunctions: hidden units of a fine grid see too many energies for that.
  *
- * @param levels octaves of spatial frequency
- * @param orientations of the wavelets
- * @param frequency cycles a pixel, at every level
- * @param sigma contrast at which the compression sets in; 0 for none
+ * @param pyramid the wavelets
  * @param grids sides of the maps; each divides the largest, which spatial readouts read
- * @param trained whether training changes the filters
  * @param hidden units for each grid, 0 for those whose energies a dense readout reads themselves; empty if it reads all
  * @param dropout rate of the dropout, in training, of the energies that the hidden units read
  */
-public record Gabor(
-        int levels,
-        int orientations,
-        double frequency,
-        double sigma,
-        List<Integer> grids,
-        boolean trained,
-        List<Integer> hidden,
-        double dropout)
-        implements Backbone {
+public record Gabor(EnergyMaps pyramid, List<Integer> grids, List<Integer> hidden, double dropout) implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("gabor", "Gabor energies", """
             levels: 3              # octaves of spatial frequency; the photograph is halved from level to level
             orientations: 8
@@ -80,12 +64,9 @@ public record Gabor(
         if (sigma > 0 && sigma < LEAST_CONTRAST)
             throw s.wrong("sigma", sigma + " is too small", "Give a contrast of at least " + LEAST_CONTRAST + ", or 0");
         Gabor g = new Gabor(
-                s.integer("levels", 1),
-                s.integer("orientations", 1),
-                frequency,
-                sigma,
+                new EnergyMaps(
+                        s.integer("levels", 1), s.integer("orientations", 1), frequency, sigma, s.flag("trained")),
                 s.integers("grids"),
-                s.flag("trained"),
                 s.integers("hidden", 0),
                 s.number("dropout", 0, 0.99));
         if (g.grids.isEmpty() || g.grids.stream().anyMatch(n -> n < 1 || g.grid() % n != 0))
@@ -110,48 +91,19 @@ public record Gabor(
 
     @Override
     public void checkImage(int side, Settings s) {
-        long least = (long) grid() << (levels - 1);
-        if (levels > 16 || side % least != 0)
+        if (!pyramid.fits(side, grid()))
             throw s.wrong(
                     "levels",
-                    levels + " levels with a grid of " + grid() + " do not fit " + side + " pixels",
+                    pyramid.levels() + " levels with a grid of " + grid() + " do not fit " + side + " pixels",
                     "Give fewer levels or smaller grids: grid * 2^(levels - 1) must divide the photograph's side");
     }
 
     @Override
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
-        Graph graph = images.graph();
-        Value x = Ops.normalize(images, normalisation.mean(), normalisation.std(), w.compute());
-        List<Value> maps = new ArrayList<>(List.of(averaged(x, grid())));
-        for (int i = 0; i < levels; i++)
-            try (Graph.Scope s = graph.scope("levels." + i)) {
-                if (i > 0) x = averaged(x, x.dim(1) / 2);
-                maps.add(averaged(Ops.energy(filtered(w.sub("levels." + i), x), sigma), grid()));
-            }
-        try (Graph.Scope s = graph.scope("features")) {
-            Value all = Ops.concat(3, maps.toArray(new Value[0]));
+        Value all = pyramid.maps(w, images, normalisation, grid());
+        try (Graph.Scope s = images.graph().scope("features")) {
             return form.maps() ? maps(w, all, subject, form.channels()) : vectors(w, all, subject);
         }
-    }
-
-    /** Responses of the filters, [B, h, w, 2 orientations], at every second pixel where the grid allows it. */
-    private Value filtered(Weights w, Value x) {
-        GaborBank bank = new GaborBank(frequency, orientations, GaborBank.WIDTH);
-        int[] dims = {2 * orientations, x.dim(3), bank.size(), bank.size()};
-        Value filters = trained
-                ? w.weight("filters", Init.gabor(bank), dims).value()
-                : Ops.cast(w.state("filters", Init.gabor(bank), dims), w.compute());
-        int stride = x.dim(1) % (2 * grid()) == 0 ? 2 : 1;
-        return Ops.conv2d(x, filters, null, null, stride, stride, bank.radius(), bank.radius());
-    }
-
-    /** Averages of x [B, H, H, C] over the cells of a grid: [B, side, side, C]. */
-    private static Value averaged(Value x, int side) {
-        int b = x.dim(0), h = x.dim(1), c = x.dim(3), cell = h / side;
-        if (cell == 1) return x;
-        Value rows = Ops.meanMiddle(Ops.reshape(x, b * side, cell, h * c));
-        Value cells = Ops.meanMiddle(Ops.reshape(rows, b * side * side, cell, c));
-        return Ops.reshape(cells, b, side, side, c);
     }
 
     private static Features maps(Weights w, Value all, String subject, int channels) {
@@ -161,7 +113,8 @@ public record Gabor(
     }
 
     private Features vectors(Weights w, Value all, String subject) {
-        Value[] cells = grids.stream().map(n -> rows(averaged(all, n))).toArray(Value[]::new);
+        Value[] cells =
+                grids.stream().map(n -> rows(EnergyMaps.averaged(all, n))).toArray(Value[]::new);
         Value x = Layers.standardise(w.sub("norm"), Ops.concat(1, cells));
         x = Layers.dropout(w.sub("energies"), x, dropout);
         if (!hidden.isEmpty())

@@ -49,17 +49,12 @@ public record Generator(
                 Backbone.types().of(s),
                 s.choice("readout", ReadoutHead.class),
                 s.integer("features", 1),
-                present(s, "dropout") ? s.number("dropout", 0, 0.99) : 0,
-                present(s, "rank") ? s.integer("rank", 0) : 0);
+                s.has("dropout") ? s.number("dropout", 0, 0.99) : 0,
+                s.has("rank") ? s.integer("rank", 0) : 0);
         if (g.rank > 0 && g.readout != ReadoutHead.DENSE)
             throw s.wrong("rank", g.rank + " needs a dense readout", "Set readout: dense, or rank: 0");
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
-    }
-
-    /** Whether a key is there; it is not in checkpoints that are older than the key. */
-    private static boolean present(Settings s, String key) {
-        return s.values().containsKey(key);
     }
 
     /** Bytes of one photograph. */

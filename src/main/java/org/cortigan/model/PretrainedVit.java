@@ -34,6 +34,11 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
                     file.toString(),
                     "holds a ViT, but the generator is of type " + b.type().name(),
                     "Set model.generator.type to vit");
+        if (vit.embed() != Vit.Embed.PIXELS)
+            throw new InputException(
+                    file.toString(),
+                    "holds a ViT that reads pixels, but the generator's reads the energies of Gabor wavelets",
+                    "Set model.generator.vit.embed to pixels");
         int grid = model.generator().image() / vit.patch();
         try (SafeTensors t = SafeTensors.open(file)) {
             Set<String> unused = new LinkedHashSet<>(t.names());

@@ -21,8 +21,10 @@ import org.cortigan.op.Ops;
  * @param mlpRatio hidden width of a block's MLP divided by E
  * @param pool what a dense readout reads
  * @param layers blocks whose tokens the readout reads, 1 to depth, ascending; if empty, the last block
+ * @param embed what the tokens are made of
  */
-public record Vit(int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers)
+public record Vit(
+        int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers, Embed embed)
         implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", """
             size: custom           # tiny | small | base, or custom: width, depth and heads below
@@ -33,12 +35,21 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
             mlp_ratio: 4
             pool: cls              # what a dense readout reads: cls | mean
             layers: []             # blocks that the readout reads, 1 to depth; each vertex weighs them. []: the last
+            embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
             """, Vit::of);
 
     /** What a dense readout reads: the class token, or the mean of the patch tokens. */
     public enum Pool {
         CLS,
         MEAN
+    }
+
+    /** What the token of a patch is a linear function of. */
+    public enum Embed {
+        /** Its pixels. */
+        PIXELS,
+        /** The standardised energies and colours in it ({@link EnergyMaps#standard}). */
+        GABOR
     }
 
     /** Sizes in the literature (Touvron et al. 2021, Dosovitskiy et al. 2021). */
@@ -70,7 +81,8 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
                 custom ? s.integer("heads", 1) : size.heads,
                 s.number("mlp_ratio", 0.1),
                 s.choice("pool", Pool.class),
-                s.integers("layers"));
+                s.integers("layers"),
+                s.has("embed") ? s.choice("embed", Embed.class) : Embed.PIXELS);
         v.check(s);
         return v;
     }
@@ -124,7 +136,9 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
         Graph graph = images.graph();
         Value x;
         try (Graph.Scope s = graph.scope("patch_embed")) {
-            x = Ops.patchify(images, patch, normalisation.mean(), normalisation.std(), w.compute());
+            x = embed == Embed.GABOR
+                    ? energies(w.sub("patch_embed"), images, normalisation)
+                    : Ops.patchify(images, patch, normalisation.mean(), normalisation.std(), w.compute());
             x = Layers.linear(w.sub("patch_embed.proj"), x, width, Init.torch(x.dim(2)), Init.torch(x.dim(2)));
         }
         try (Graph.Scope s = graph.scope("tokens")) {
@@ -132,6 +146,14 @@ public record Vit(int patch, int width, int depth, int heads, double mlpRatio, P
             x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
             return SubjectVector.add(w, x, subject);
         }
+    }
+
+    /** The energies in each patch, [B, T, C]. */
+    private Value energies(Weights w, Value images, Normalisation normalisation) {
+        int side = images.dim(1) / patch;
+        Value maps = EnergyMaps.standard(images.dim(1), side).maps(w, images, normalisation, side);
+        Value x = Layers.standardise(w.sub("norm"), maps);
+        return Ops.reshape(x, x.dim(0), side * side, x.dim(3));
     }
 
     /** One vector for each photograph, [B, E], from its class token [B, 1, E] or all its tokens. */

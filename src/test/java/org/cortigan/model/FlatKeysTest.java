@@ -79,7 +79,8 @@ class FlatKeysTest {
                 file, "base: vit-gan-tiny\nmodel: {generator: {heads: 2, image: 32}, discriminator: {patch: 64}}");
         ModelConfig m = ModelConfig.of(Recipe.load(file.toString()).section("model"), List.of());
         assertEquals(
-                new Vit(8, 128, 4, 2, 4, Vit.Pool.CLS, List.of()), m.generator().backbone());
+                new Vit(8, 128, 4, 2, 4, Vit.Pool.CLS, List.of(), Vit.Embed.PIXELS),
+                m.generator().backbone());
         assertEquals(32, m.generator().image());
         assertEquals(
                 new VitDiscriminator(64, 64, 2, 2, 4),
@@ -148,6 +149,7 @@ class FlatKeysTest {
             {"generator.vit.patch=15", "'model.generator.vit.patch'", "15 does not divide the image's 224 pixels"},
             {"generator.vit.heads=5", "'model.generator.vit.heads'", "Choose a divisor"},
             {"generator.vit.layers=[2, 1]", "'model.generator.vit.layers'", "ascending"},
+            {"generator.vit.embed=sift", "'model.generator.vit.embed'", "pixels, gabor"},
             {"generator.vit.size=huge", "'model.generator.vit.size'", "custom, tiny, small, base"},
             {"generator.vit.groups=5", "'model.generator.vit.groups'", "is unknown"},
             {"generator.std=[1, 0, 1]", "'model.generator.std'", "above 0"},

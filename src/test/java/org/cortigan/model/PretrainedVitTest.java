@@ -89,6 +89,14 @@ class PretrainedVitTest {
     }
 
     @Test
+    void aVitThatReadsEnergiesIsRefused() {
+        ModelConfig energies = model(TestModels.generator("image=32", "vit.patch=8", "vit.embed=gabor"));
+        InputException e = assertThrows(
+                InputException.class, () -> PretrainedVit.load(GOLDEN.resolve("vit_timm.safetensors"), energies));
+        assertTrue(e.getMessage().contains("Set model.generator.vit.embed to pixels"), e.getMessage());
+    }
+
+    @Test
     void aMismatchedFileIsRefusedByName(@TempDir Path dir) {
         ModelConfig wide = model(generator(48, Vit.Pool.CLS));
         InputException e = assertThrows(

@@ -145,6 +145,22 @@ class FittedReadoutTest {
     }
 
     @Test
+    void aVitReadsStandardisedEnergies() {
+        String[] vit = {
+            "model.generator.type=vit",
+            "model.generator.rank=16",
+            "model.generator.vit.patch=4",
+            "model.generator.vit.embed=gabor"
+        };
+        // 16 pixels in patches of 4 have room for 3 octaves of 8 orientations, beside 3 colours.
+        Map<String, float[]> values = run(vit);
+        assertEquals(3 + 3 * 8, values.get("generator.patch_embed.norm.scale").length);
+        assertEquals(16 * (3 + 3 * 8), values.get("generator.patch_embed.proj.weight").length);
+        for (float s : values.get("generator.patch_embed.norm.scale")) assertTrue(s > 0 && s != 1, "scale " + s);
+        assertTrue(validationR(vit) > 0.3, "r " + validationR(vit));
+    }
+
+    @Test
     void withoutValidationAllImagesAreFitted() {
         List<String> log = new ArrayList<>();
         run(recipe("train.validation=0"), Map.of("", TOY), log);
