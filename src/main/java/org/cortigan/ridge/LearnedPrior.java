@@ -57,7 +57,7 @@ public final class LearnedPrior {
      *
      * @param rank number R of directions that are kept, at least 1
      * @param iterations most steps of expectation maximisation for the prior that all vertices share
-     * @param groupIterations further steps for each group
+     * @param groupIterations further steps for each group that has at least as many vertices as there are directions
      */
     public record Options(int rank, int iterations, int groupIterations) {
         public Options {

@@ -202,7 +202,11 @@ final class LearnedPriorFit implements AutoCloseable {
                 .toArray();
     }
 
-    /** Refines the shared prior, which is white in the present coordinates, for a group. */
+    /**
+     * Refines the shared prior, which is white in the present coordinates, for a group. A group of fewer vertices than
+     * dimensions keeps the shared prior: a refined one would consist of each vertex's own responses to a large part,
+     * and the evidence, which counts these again, would then trust a vertex too much.
+     */
     private GroupPosterior posterior(Matrix gram, Matrix products, int from, int to, double shared, int images) {
         double[] ownNoise = {shared};
         try (Matrix covariance = Matrix.doubles(gram.rows(), gram.rows());
@@ -210,7 +214,8 @@ final class LearnedPriorFit implements AutoCloseable {
             cross.scale(1.0 / (to - from));
             List<PriorMoments> moments = List.of(new PriorMoments(gram, cross, images, to - from));
             covariance.addToDiagonal(1);
-            for (int i = 0; i < groupIterations; i++) {
+            int steps = to - from < gram.rows() ? 0 : groupIterations;
+            for (int i = 0; i < steps; i++) {
                 try (Matrix precision = PriorMoments.inverse(covariance)) {
                     PriorMoments.improve(covariance, precision, ownNoise, moments, 1);
                 }
