@@ -24,10 +24,13 @@ import org.cortigan.op.Ops;
 public record EnergyMaps(int levels, int orientations, double frequency, double sigma, boolean trained) {
     private static final int MOST_LEVELS = 16;
 
+    /** The default of {@code gabor.sigma}. */
+    static final double SIGMA = 0.015;
+
     /** The wavelets of the standard bank, fixed, at as many levels as fit maps of a side. */
     static EnergyMaps standard(int image, int side) {
         GaborBank bank = GaborBank.standard();
-        EnergyMaps maps = new EnergyMaps(1, bank.orientations(), bank.frequency(), 0.015, false);
+        EnergyMaps maps = new EnergyMaps(1, bank.orientations(), bank.frequency(), SIGMA, false);
         while (maps.withLevels(maps.levels + 1).fits(image, side)) maps = maps.withLevels(maps.levels + 1);
         return maps;
     }

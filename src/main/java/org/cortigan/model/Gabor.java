@@ -24,7 +24,7 @@ import org.cortigan.op.Ops;
  * @param pyramid the wavelets
  * @param grids sides of the maps; each divides the largest, which spatial readouts read
  * @param hidden units for each grid, 0 for those whose energies a dense readout reads themselves; empty if it reads all
- * @param dropout rate of the dropout, in training, of the energies that the hidden units read
+ * @param dropout rate of the dropout, in training, of the energies that hidden units or readout read
  */
 public record Gabor(EnergyMaps pyramid, List<Integer> grids, List<Integer> hidden, double dropout) implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("gabor", "Gabor energies", """
@@ -128,6 +128,11 @@ public record Gabor(EnergyMaps pyramid, List<Integer> grids, List<Integer> hidde
                 x, x.dim(0), Math.toIntExact(x.shape().elements(1, x.shape().rank())));
     }
 
+    private static Value units(Weights w, Value x, int count) {
+        Init weights = Init.normal(1 / Math.sqrt(x.dim(1)));
+        return Layers.gelu(Layers.linear(w, x, count, weights, Init.normal(BIAS)));
+    }
+
     /**
      * The hidden units, and the energies of the grids that have none.
      *
@@ -138,12 +143,7 @@ public record Gabor(EnergyMaps pyramid, List<Integer> grids, List<Integer> hidde
         Value[] units = new Value[extents.length];
         for (int i = 0, from = 0; i < extents.length; from += extents[i++]) {
             Value own = Ops.slice(x, 1, from, from + extents[i]);
-            if (hidden.get(i) == 0) {
-                units[i] = Ops.scale(own, UNIT);
-                continue;
-            }
-            Init weights = Init.normal(1 / Math.sqrt(extents[i]));
-            units[i] = Layers.gelu(Layers.linear(w.sub("hidden." + i), own, hidden.get(i), weights, Init.normal(BIAS)));
+            units[i] = hidden.get(i) == 0 ? Ops.scale(own, UNIT) : units(w.sub("hidden." + i), own, hidden.get(i));
         }
         return Ops.concat(1, units);
     }

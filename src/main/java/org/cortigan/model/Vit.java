@@ -48,7 +48,10 @@ public record Vit(
     public enum Embed {
         /** Its pixels. */
         PIXELS,
-        /** The standardised energies and colours in it ({@link EnergyMaps#standard}). */
+        /**
+         * The standardised energies and colours in it ({@link EnergyMaps}), of fixed wavelets at as many octaves as
+         * fit.
+         */
         GABOR
     }
 

@@ -12,8 +12,8 @@ import org.cortigan.eval.RowSource;
  *
  * <p>A ridge regression assumes that all directions in the space of features are equally likely to drive a vertex. Here
  * expectation maximisation (Dempster, Laird and Rubin 1977; MacKay 1992) learns which directions many vertices use. The
- * R directions along which predictions vary most under the prior are kept. Each group of vertices then refines the
- * prior for itself, and each vertex averages over its own penalty by the evidence.
+ * R directions along which predictions vary most under the prior are kept. Each group of enough vertices then refines
+ * the prior for itself, and each vertex averages over its own penalty by the evidence.
  *
  * <p>Three folds of consecutive training images choose the number of steps: noise that vertices share would otherwise
  * pass for a direction that they use. A covariance of M dimensions is shrunk to its start as if M vertices more had

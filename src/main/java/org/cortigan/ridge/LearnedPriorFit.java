@@ -209,15 +209,17 @@ final class LearnedPriorFit implements AutoCloseable {
      */
     private GroupPosterior posterior(Matrix gram, Matrix products, int from, int to, double shared, int images) {
         double[] ownNoise = {shared};
-        try (Matrix covariance = Matrix.doubles(gram.rows(), gram.rows());
-                Matrix cross = Blas.gramOfRows(products, from, to - from)) {
-            cross.scale(1.0 / (to - from));
-            List<PriorMoments> moments = List.of(new PriorMoments(gram, cross, images, to - from));
+        try (Matrix covariance = Matrix.doubles(gram.rows(), gram.rows())) {
             covariance.addToDiagonal(1);
-            int steps = to - from < gram.rows() ? 0 : groupIterations;
-            for (int i = 0; i < steps; i++) {
-                try (Matrix precision = PriorMoments.inverse(covariance)) {
-                    PriorMoments.improve(covariance, precision, ownNoise, moments, 1);
+            if (to - from >= gram.rows()) {
+                try (Matrix cross = Blas.gramOfRows(products, from, to - from)) {
+                    cross.scale(1.0 / (to - from));
+                    List<PriorMoments> moments = List.of(new PriorMoments(gram, cross, images, to - from));
+                    for (int i = 0; i < groupIterations; i++) {
+                        try (Matrix precision = PriorMoments.inverse(covariance)) {
+                            PriorMoments.improve(covariance, precision, ownNoise, moments, 1);
+                        }
+                    }
                 }
             }
             return new GroupPosterior(gram, covariance, ownNoise[0], images);

@@ -169,6 +169,12 @@ class GaborTest {
     }
 
     @Test
+    void aVitsEnergiesAreThoseOfTheDefaults() {
+        Gabor standard = (Gabor) TestModels.generator("type=gabor", "image=64").backbone();
+        assertEquals(standard.pyramid(), EnergyMaps.standard(64, 16));
+    }
+
+    @Test
     void gridsAndUnitsMustFit() {
         InputException e = assertThrows(InputException.class, () -> model("model.generator.gabor.grids=[3, 4]"));
         assertTrue(e.getMessage().contains("grids") && e.getMessage().contains("[3, 4]"), e.getMessage());
