@@ -25,13 +25,13 @@ final class Convolutions {
         return channels;
     }
 
-    /** Refuses a side in pixels that n convolutions with stride 2 cannot halve n times. */
+    /** Refuses a side in pixels that cannot be halved n times. */
     static void checkImage(int n, int side, Settings s) {
         if (side % (1 << n) != 0)
             throw s.wrong(
                     "channels",
-                    n + " convolutions with stride 2 do not divide " + side + " pixels",
-                    "Choose fewer, or an image side that is a multiple of " + (1 << n));
+                    "the maps are halved " + n + " times, which " + side + " pixels do not allow",
+                    "Choose fewer convolutions, or an image side that is a multiple of " + (1 << n));
     }
 
     /**

@@ -7,6 +7,7 @@ import org.cortigan.features.GaborBank;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Init;
+import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
@@ -33,6 +34,15 @@ public record EnergyMaps(int levels, int orientations, double frequency, double 
         EnergyMaps maps = new EnergyMaps(1, bank.orientations(), bank.frequency(), SIGMA, false);
         while (maps.withLevels(maps.levels + 1).fits(image, side)) maps = maps.withLevels(maps.levels + 1);
         return maps;
+    }
+
+    /**
+     * The maps [B, side, side, C] of the standard bank, standardised by their statistics over the training photographs.
+     *
+     * @param w {@code levels} and {@code norm}
+     */
+    static Value standardised(Weights w, Value images, Normalisation normalisation, int side) {
+        return Layers.standardise(w.sub("norm"), standard(images.dim(1), side).maps(w, images, normalisation, side));
     }
 
     private EnergyMaps withLevels(int n) {

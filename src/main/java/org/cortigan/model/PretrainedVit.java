@@ -34,7 +34,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> missing, L
                     file.toString(),
                     "holds a ViT, but the generator is of type " + b.type().name(),
                     "Set model.generator.type to vit");
-        if (vit.embed() != Vit.Embed.PIXELS)
+        if (vit.embed() != Embed.PIXELS)
             throw new InputException(
                     file.toString(),
                     "holds a ViT that reads pixels, but the generator's reads the energies of Gabor wavelets",

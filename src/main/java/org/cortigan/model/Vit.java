@@ -33,26 +33,19 @@ public record Vit(
             depth: 12
             heads: 3
             mlp_ratio: 4
-            pool: cls              # what a dense readout reads: cls | mean
+            pool: cls              # what a dense readout reads: cls | mean | tokens: every patch, for a recipe with a rank
             layers: []             # blocks that the readout reads, 1 to depth; each vertex weighs them. []: the last
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
             """, Vit::of);
 
-    /** What a dense readout reads: the class token, or the mean of the patch tokens. */
+    /** What a dense readout reads. */
     public enum Pool {
+        /** The class token. */
         CLS,
-        MEAN
-    }
-
-    /** What the token of a patch is a linear function of. */
-    public enum Embed {
-        /** Its pixels. */
-        PIXELS,
-        /**
-         * The standardised energies and colours in it ({@link EnergyMaps}), of fixed wavelets at as many octaves as
-         * fit.
-         */
-        GABOR
+        /** The mean of the patch tokens. */
+        MEAN,
+        /** All patch tokens, so that it knows where in the photograph a feature lies. */
+        TOKENS
     }
 
     /** Sizes in the literature (Touvron et al. 2021, Dosovitskiy et al. 2021). */
@@ -85,7 +78,7 @@ public record Vit(
                 s.number("mlp_ratio", 0.1),
                 s.choice("pool", Pool.class),
                 s.integers("layers"),
-                s.has("embed") ? s.choice("embed", Embed.class) : Embed.PIXELS);
+                Embed.of(s));
         v.check(s);
         return v;
     }
@@ -113,7 +106,7 @@ public record Vit(
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Value x = tokens(w, images, subject, normalisation);
         List<Integer> read = layers.isEmpty() ? List.of(depth) : layers;
-        Layers.Tokens seen = form.maps() || pool == Pool.MEAN ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
+        Layers.Tokens seen = form.maps() || pool != Pool.CLS ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
         List<Value> tokens = Layers.encoder(w, x, depth, heads, mlpRatio, seen, read);
         List<Value> parts = new ArrayList<>();
         for (int i = 0; i < read.size(); i++) {
@@ -153,15 +146,17 @@ public record Vit(
 
     /** The energies in each patch, [B, T, C]. */
     private Value energies(Weights w, Value images, Normalisation normalisation) {
-        int side = images.dim(1) / patch;
-        Value maps = EnergyMaps.standard(images.dim(1), side).maps(w, images, normalisation, side);
-        Value x = Layers.standardise(w.sub("norm"), maps);
-        return Ops.reshape(x, x.dim(0), side * side, x.dim(3));
+        Value x = EnergyMaps.standardised(w, images, normalisation, images.dim(1) / patch);
+        return Ops.reshape(x, x.dim(0), x.dim(1) * x.dim(2), x.dim(3));
     }
 
-    /** One vector for each photograph, [B, E], from its class token [B, 1, E] or all its tokens. */
+    /** One vector for each photograph, [B, E] or [B, T E], from its class token [B, 1, E] or all its tokens. */
     private Value pooled(Value tokens) {
-        return pool == Pool.CLS ? Ops.reshape(tokens, tokens.dim(0), width) : Ops.meanMiddle(patches(tokens));
+        return switch (pool) {
+            case CLS -> Ops.reshape(tokens, tokens.dim(0), width);
+            case MEAN -> Ops.meanMiddle(patches(tokens));
+            case TOKENS -> Ops.reshape(patches(tokens), tokens.dim(0), (tokens.dim(1) - 1) * width);
+        };
     }
 
     /** The tokens [B, 1 + T, C] without the class token. */

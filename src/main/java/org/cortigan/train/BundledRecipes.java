@@ -35,7 +35,8 @@ final class BundledRecipes {
             "vit-patch-multi",
             "vit-corr-2d",
             "vit-position",
-            "gabor-corr-2d");
+            "gabor-corr-2d",
+            "vit-gabor-corr-2d");
 
     private BundledRecipes() {}
 

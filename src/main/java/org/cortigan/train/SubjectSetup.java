@@ -19,10 +19,11 @@ import org.cortigan.model.ModelConfig;
 record SubjectSetup(
         ModelConfig.Subject subject, TrainingData data, ImageSplit split, List<Region> regions, StepSettings settings) {
     /**
-     * Splits the data and finds the regions.
+     * Splits the data and finds the regions. A subject with fewer training images than {@code train.batch} takes all of
+     * them in every step.
      *
      * @param log receives messages about the data
-     * @throws org.cortigan.InputException if a batch is larger than the training split, or the data lack the regions
+     * @throws org.cortigan.InputException if the data lack the regions
      */
     static SubjectSetup of(
             Recipe recipe,
@@ -34,8 +35,8 @@ record SubjectSetup(
         ImageSplit split = ImageSplit.of(recipe, data.count());
         int images = split.training().length;
         if (train.batch() > images)
-            throw train.wrong(
-                    "batch", train.batch() + " is more than the " + images + " training images", "Set it lower");
+            log.accept((subject.name().isEmpty() ? "" : subject.name() + ": ") + "every step takes all " + images
+                    + " training images, which are fewer than train.batch: " + train.batch());
         List<Region> regions =
                 settings.trainedDiscriminator().map(d -> regions(d, data, log)).orElse(List.of());
         return new SubjectSetup(subject, data, split, regions, settings);
@@ -50,9 +51,14 @@ record SubjectSetup(
         return subject.vertices();
     }
 
-    /** The graph of a step; all training data are inputs if they are resident. */
-    StepGraph step(int batch, boolean resident) {
-        return new StepGraph(settings, subject, regions, batch, resident ? split.training().length : 0);
+    /** Photographs in a step that takes {@code most} at most. */
+    int batch(int most) {
+        return Math.min(most, split.training().length);
+    }
+
+    /** The graph of a step with {@code most} photographs at most; all training data are inputs if they are resident. */
+    StepGraph step(int most, boolean resident) {
+        return new StepGraph(settings, subject, regions, batch(most), resident ? split.training().length : 0);
     }
 
     /** The graph that a session runs for a step, with recomputation if that is on. */

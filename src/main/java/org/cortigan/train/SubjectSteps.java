@@ -52,7 +52,7 @@ final class SubjectSteps implements AutoCloseable {
         this.vars = vars;
         batching = new BatchLoader.Batching(
                 setup.split().training(),
-                train.batch(),
+                setup.batch(train.batch()),
                 setup.settings().model().generator().image(),
                 resident,
                 train.shufflePairs(),
@@ -111,6 +111,11 @@ final class SubjectSteps implements AutoCloseable {
     /** The training data with the responses that the network learns. */
     TrainingData learned() {
         return new StandardisedResponses(setup.data(), scaling());
+    }
+
+    /** Photographs in a step. */
+    int batch() {
+        return batching.batch();
     }
 
     /** Steps of this subject per epoch. */

@@ -311,18 +311,19 @@ public final class Trainer implements AutoCloseable {
 
     private void loop() {
         boolean asynchronous = device.runtime().isAsynchronous();
-        long epochBegin = System.nanoTime(), firstStep = step();
+        long epochBegin = System.nanoTime(), images = 0;
         while (step() < steps() && !endsEarly() && !stopRequested) {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));
             run(subject, asynchronous);
+            images += subject.batch();
             boolean epochEnds = step() % stepsPerEpoch() == 0;
             boolean checkpointDue = train.checkpointSteps() > 0 && step() % train.checkpointSteps() == 0;
             if (!asynchronous || epochEnds || checkpointDue) takeLosses(step(), 0);
             if (epochEnds) {
                 double seconds = (System.nanoTime() - epochBegin) / 1e9;
-                endEpoch((step() - firstStep) * (double) train.batch() / seconds);
+                endEpoch(images / seconds);
                 epochBegin = System.nanoTime();
-                firstStep = step();
+                images = 0;
             } else if (checkpointDue) {
                 save("last.safetensors");
             }

@@ -79,7 +79,7 @@ class FlatKeysTest {
                 file, "base: vit-gan-tiny\nmodel: {generator: {heads: 2, image: 32}, discriminator: {patch: 64}}");
         ModelConfig m = ModelConfig.of(Recipe.load(file.toString()).section("model"), List.of());
         assertEquals(
-                new Vit(8, 128, 4, 2, 4, Vit.Pool.CLS, List.of(), Vit.Embed.PIXELS),
+                new Vit(8, 128, 4, 2, 4, Vit.Pool.CLS, List.of(), Embed.PIXELS),
                 m.generator().backbone());
         assertEquals(32, m.generator().image());
         assertEquals(

@@ -79,6 +79,27 @@ class PretrainedVitTest {
     }
 
     @Test
+    void theMeanOfAllTokensMatchesPyTorch() {
+        Path file = GOLDEN.resolve("vit_timm.safetensors");
+        ModelConfig config = model(generator(Vit.Pool.TOKENS));
+        Map<String, float[]> w = new HashMap<>(PretrainedVit.load(file, config).values());
+        for (Weights.Spec s : config.generatorWeights(DType.F32).specs())
+            w.putIfAbsent(s.name(), new float[(int) s.shape().elements()]);
+        try (SafeTensors t = SafeTensors.open(file);
+                Predictor f = Model.of(config, w).featureExtractor(CpuDevice.best(2), 3)) {
+            ByteBuffer rgb = ByteBuffer.allocate(3 * 32 * 32 * 3);
+            t.read("golden.images", rgb);
+            float[] want = t.floats("golden.mean"), tokens = f.predict(rgb.array());
+            assertEquals(16 * want.length, tokens.length);
+            float[] got = new float[want.length];
+            for (int i = 0; i < 3; i++)
+                for (int k = 0; k < 16 * 24; k++) got[i * 24 + k % 24] += tokens[i * 16 * 24 + k] / 16;
+            // the tolerance of the features, and 16 more terms
+            assertArrayEquals(want, got, 2 * (192 + 16) * 0x1p-24f * 4);
+        }
+    }
+
+    @Test
     void featuresOfHuggingFaceFilesMatchPyTorch() {
         check("vit_hf.safetensors", generator(Vit.Pool.CLS), "golden.cls", List.of("golden.cls", "golden.images"));
     }

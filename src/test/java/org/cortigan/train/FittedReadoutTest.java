@@ -161,6 +161,27 @@ class FittedReadoutTest {
     }
 
     @Test
+    void aCnnReadsStandardisedEnergies() {
+        String[] cnn = {
+            "model.generator.type=cnn",
+            "model.generator.rank=16",
+            "model.generator.cnn.channels=[8]",
+            "model.generator.cnn.hidden=64",
+            "model.generator.cnn.embed=gabor"
+        };
+        // Cells of 4 of 16 pixels, as with the ViT; the convolution's kernel is 4x4.
+        Map<String, float[]> values = run(cnn);
+        assertEquals(3 + 3 * 8, values.get("generator.embed.norm.scale").length);
+        assertEquals(8 * 4 * 4 * (3 + 3 * 8), values.get("generator.conv.0.weight").length);
+        for (float s : values.get("generator.embed.norm.scale")) assertTrue(s > 0 && s != 1, "scale " + s);
+        assertTrue(validationR(cnn) > 0.3, "r " + validationR(cnn));
+        InputException e = assertThrows(
+                InputException.class,
+                () -> run("model.generator.type=cnn", "model.generator.cnn.channels=[8, 8, 8]", cnn[4]));
+        assertTrue(e.getMessage().contains("halved 5 times, which 16 pixels do not allow"), e.getMessage());
+    }
+
+    @Test
     void withoutValidationAllImagesAreFitted() {
         List<String> log = new ArrayList<>();
         run(recipe("train.validation=0"), Map.of("", TOY), log);

@@ -578,12 +578,32 @@ class TrainerTest {
     }
 
     @Test
+    void aSubjectWithFewImagesTakesThemAllInEveryStep() {
+        List<String> said = new ArrayList<>();
+        List<EpochResult> epochs = new ArrayList<>();
+        Map<String, Toy> data = new LinkedHashMap<>();
+        data.put("many", TOY);
+        data.put("few", new Toy(20, 4, 5, 16));
+        try (Trainer t = new Trainer(recipe("train.batch=24", "train.epochs=1"), data, CPU, null, said::add)) {
+            t.addListener(Listeners.onEpoch(epochs::add));
+            assertEquals(2 + 1, t.stepsPerEpoch()); // 48 and 16 training images
+            assertTrue(t.run());
+        }
+        assertEquals(
+                List.of("few: every step takes all 16 training images, which are fewer than train.batch: 24"),
+                said.stream().filter(s -> s.contains("train.batch")).toList());
+        assertTrue(Double.isFinite(epochs.get(0).validationMeanR()));
+
+        Map<String, float[]> all = stateAfterRun(recipe("train.batch=48"));
+        same(all, stateAfterRun(recipe("train.batch=1000")));
+    }
+
+    @Test
     void badRecipesAreRefusedByKey() {
         String[][] bad = {
             {"model.generator.vit.patch=7", "model.generator.vit.patch", "7 does not divide"},
             {"model.generator.vit.heads=3", "model.generator.vit.heads", "divisor"},
             {"model.generator.wdth=3", "model.generator.wdth", "Did you mean 'model.generator.vit.width'"},
-            {"train.batch=1000", "train.batch", "Set it lower"},
             {"train.batch=0", "train.batch", "at least 1"},
             {"train.batch=many", "train.batch", "Give a number"},
             {"model.generator.vit.layers=[2, 1]", "model.generator.vit.layers", "ascending"},
