@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/test/resources/ridge/ridge.safetensors: predictions, penalties and scores of scikit-learn's RidgeCV for fewer
-images than features and for more, and of a banded ridge. himalaya itself did not run: the banded ridge here follows the
-formulas of its documentation (MultipleKernelRidgeCV, solver "random_search", with fixed candidates and an intercept): for each weighting of
-the kernels, each fold and each alpha, ridge in dual form on centred training kernels; for each target the weighting and alpha
-of the least mean squared error, averaged over folds; then a fit on all images."""
+"""Writes src/test/resources/ridge/ridge.safetensors: predictions, penalties and scores of scikit-learn's RidgeCV and of
+himalaya's KernelRidgeCV and banded ridge (solver "random_search" with fixed weightings of the bands), for fewer images
+than features and for more."""
 import pathlib
 
 import numpy as np
+from himalaya.kernel_ridge import KernelRidgeCV, solve_multiple_kernel_ridge_random_search
+from himalaya.scoring import l2_neg_loss
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
@@ -43,34 +43,31 @@ def grouped(name, x, y, test):
     tensors[f"{name}.prediction"], tensors[f"{name}.alpha"] = prediction, alpha
 
 
-def kernel_fit(k, k_test, y, alpha):
-    """Ridge in dual form with an intercept: kernels [N, N] and [T, N] are centred on the training images."""
-    rows = k.mean(0)
-    centred = k - rows - k.mean(1)[:, None] + k.mean()
-    centred_test = k_test - rows - k_test.mean(1)[:, None] + k.mean()
-    return y.mean(0) + centred_test @ np.linalg.solve(centred + alpha * np.eye(len(k)), y - y.mean(0))
+def kernels(bands, test):
+    """The linear kernels [B, N, N] and [B, T, N] of standardised bands."""
+    scaled = [(StandardScaler().fit(b).transform(b), StandardScaler().fit(b).transform(t)) for b, t in zip(bands, test)]
+    return np.array([x @ x.T for x, _ in scaled]), np.array([t @ x.T for x, t in scaled])
+
+
+def kernel_ridge(name, x, y, test):
+    """himalaya's ridge with a penalty for each target."""
+    k, k_test = kernels([x], [test])
+    model = KernelRidgeCV(ALPHAS, kernel="precomputed", cv=KFold(FOLDS), fit_intercept=True).fit(k[0], y)
+    tensors[f"{name}.prediction"] = model.predict(k_test[0])
+    # himalaya returns the exponential of a logarithm, which differs from the given alpha in the last digits.
+    tensors[f"{name}.alpha"] = ALPHAS[np.abs(ALPHAS[:, None] - model.best_alphas_).argmin(0)]
+    tensors[f"{name}.score"] = np.array([model.cv_scores_.mean()])
 
 
 def banded(name, bands, y, test):
-    scaled = [(StandardScaler().fit(b).transform(b), StandardScaler().fit(b).transform(t)) for b, t in zip(bands, test)]
-    kernels = np.array([x @ x.T for x, _ in scaled])
-    kernels_test = np.array([t @ x.T for x, t in scaled])
-    errors = np.zeros((len(WEIGHTINGS), len(ALPHAS), V))
-    for w, gamma in enumerate(WEIGHTINGS):
-        k = np.tensordot(gamma, kernels, 1)
-        for a, alpha in enumerate(ALPHAS):
-            for train, held in KFold(FOLDS).split(y):
-                p = kernel_fit(k[np.ix_(train, train)], k[np.ix_(held, train)], y[train], alpha)
-                errors[w, a] += np.mean((p - y[held]) ** 2, 0) / FOLDS
-    best = errors.reshape(-1, V).argmin(0)
-    weighting, alpha = WEIGHTINGS[best // len(ALPHAS)], ALPHAS[best % len(ALPHAS)]
-    prediction = np.zeros((T, V))
-    for v in range(V):
-        k, k_test = (np.tensordot(weighting[v], both, 1) for both in (kernels, kernels_test))
-        prediction[:, v] = kernel_fit(k, k_test, y[:, [v]], alpha[v])[:, 0]
-    tensors[f"{name}.prediction"], tensors[f"{name}.alpha"] = prediction, alpha
-    tensors[f"{name}.weighting"] = weighting
-    tensors[f"{name}.score"] = np.array([-errors.reshape(-1, V).min(0).mean()])
+    k, k_test = kernels(bands, test)
+    deltas, dual, scores, alpha, intercept = solve_multiple_kernel_ridge_random_search(
+        k, y, n_iter=WEIGHTINGS, alphas=ALPHAS, score_func=l2_neg_loss, cv=KFold(FOLDS), fit_intercept=True,
+        return_weights="dual", return_alphas=True, progress_bar=False)
+    # A delta is the logarithm of weighting / alpha; the dual weights are those for a penalty of 1.
+    tensors[f"{name}.prediction"] = np.einsum("bv,btn,nv->tv", np.exp(deltas), k_test, dual) + intercept
+    tensors[f"{name}.alpha"], tensors[f"{name}.weighting"] = alpha, WEIGHTINGS[scores.argmax(0)]
+    tensors[f"{name}.score"] = np.array([scores.max(0).mean()])
 
 
 rng = np.random.default_rng(6)
@@ -92,6 +89,7 @@ for shape, f in (("wide", 60), ("tall", 25)):
     case(f"{shape}.folds", make_pipeline(StandardScaler(), RidgeCV(ALPHAS, cv=KFold(FOLDS), scoring=MSE)), x, y, test)
     case(f"{shape}.pca_folds", make_pipeline(StandardScaler(), PCA(10, svd_solver="full"), RidgeCV(ALPHAS, cv=KFold(FOLDS), scoring=MSE)), x, y, test)
     grouped(f"{shape}.groups", x, y, test)
+    kernel_ridge(f"{shape}.himalaya", x, y, test)
     third = f // 3
     banded(f"{shape}.banded", [x[:, :third], x[:, third:]], y, [test[:, :third], test[:, third:]])
 for key in tensors:
