@@ -18,7 +18,6 @@ import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Generator;
 import org.cortigan.train.ImageSplit;
-import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.SubjectData;
 import org.cortigan.train.Trainer;
@@ -144,7 +143,7 @@ public final class Comparison {
             EpochLog epochs = EpochLog.read(r.folder());
             result.put("discriminators", run.trainer().regions().size());
             result.put("parameters", run.trainer().parameters()[0]);
-            result.put("seconds_per_epoch", secondsPerEpoch(r.recipe(), run.trainer(), epochs));
+            result.put("seconds_per_epoch", secondsPerEpoch(run.trainer(), epochs));
         }
         r.finish(evaluate(r, subject, device), result);
         return true;
@@ -162,10 +161,8 @@ public final class Comparison {
     }
 
     /** Uses the median speed, because the first epochs read photographs that are not in the system's file cache yet. */
-    private static double secondsPerEpoch(Recipe recipe, Trainer trainer, EpochLog epochs) {
-        return trainer.stepsPerEpoch()
-                * recipe.section("train").integer("batch", 1)
-                / Metrics.median(epochs.numbers("images_per_second"));
+    private static double secondsPerEpoch(Trainer trainer, EpochLog epochs) {
+        return trainer.imagesPerEpoch() / Metrics.median(epochs.numbers("images_per_second"));
     }
 
     /**

@@ -192,7 +192,13 @@ final class FittedReadout {
 
     /** The fit in words, for the log. */
     String summary() {
-        return "the initial readout is fitted to the training images: " + fit.components() + " combinations of "
-                + features + " features, a prior after " + fit.iterations() + " steps";
+        int fitted = 0, heldOut = 0;
+        for (SubjectSteps s : subjects) {
+            fitted += s.setup().split().training().length;
+            heldOut += s.setup().split().validation().length;
+        }
+        String all = heldOut > 0 ? " (train.validation=0 would fit all " + (fitted + heldOut) + ")" : "";
+        return "the initial readout is fitted to " + fitted + " training images" + all + ": " + fit.components()
+                + " combinations of " + features + " features, a prior after " + fit.iterations() + " steps";
     }
 }

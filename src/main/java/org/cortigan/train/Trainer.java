@@ -217,6 +217,13 @@ public final class Trainer implements AutoCloseable {
         return schedule.stepsPerEpoch();
     }
 
+    /** Photographs in the steps of an epoch, of all subjects together; those of an incomplete batch are left out. */
+    public long imagesPerEpoch() {
+        return subjects.all().stream()
+                .mapToLong(s -> s.stepsPerEpoch() * s.batch())
+                .sum();
+    }
+
     /** Steps of the whole run. */
     public long steps() {
         return schedule.steps();

@@ -185,7 +185,8 @@ class FittedReadoutTest {
     void withoutValidationAllImagesAreFitted() {
         List<String> log = new ArrayList<>();
         run(recipe("train.validation=0"), Map.of("", TOY), log);
-        assertTrue(log.stream().anyMatch(l -> l.contains("is fitted")), log.toString());
+        String all = "is fitted to " + TOY.count() + " training images: ";
+        assertTrue(log.stream().anyMatch(l -> l.contains(all)), log.toString());
         assertTrue(log.stream().noneMatch(l -> l.contains("of the initial values")), log.toString());
     }
 

@@ -587,6 +587,7 @@ class TrainerTest {
         try (Trainer t = new Trainer(recipe("train.batch=24", "train.epochs=1"), data, CPU, null, said::add)) {
             t.addListener(Listeners.onEpoch(epochs::add));
             assertEquals(2 + 1, t.stepsPerEpoch()); // 48 and 16 training images
+            assertEquals(2 * 24 + 16, t.imagesPerEpoch());
             assertTrue(t.run());
         }
         assertEquals(
