@@ -23,7 +23,7 @@ record SubjectSetup(
      * them in every step.
      *
      * @param log receives messages about the data
-     * @throws org.cortigan.InputException if the data lack the regions
+     * @throws org.cortigan.InputException if no image is left for training, or the data lack the regions
      */
     static SubjectSetup of(
             Recipe recipe,
@@ -34,6 +34,11 @@ record SubjectSetup(
             Consumer<String> log) {
         ImageSplit split = ImageSplit.of(recipe, data.count());
         int images = split.training().length;
+        if (images == 0)
+            throw train.wrong(
+                    "validation",
+                    "leaves none of the " + data.count() + " images for training",
+                    "Set it lower, or give more images");
         if (train.batch() > images)
             log.accept((subject.name().isEmpty() ? "" : subject.name() + ": ") + "every step takes all " + images
                     + " training images, which are fewer than train.batch: " + train.batch());

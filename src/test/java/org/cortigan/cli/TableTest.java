@@ -68,7 +68,9 @@ class TableTest {
         Files.writeString(
                 dir.resolve("plain.yaml"),
                 generator + "loss: {gan_weight: 0, pixel: mse}\ntrain: {epochs: 2, batch: 16}\n");
-        Files.writeString(dir.resolve("large.yaml"), generator + "train: {epochs: 1, batch: 400}\n");
+        // The trainer refuses this, not the recipe's parser.
+        Files.writeString(
+                dir.resolve("unfit.yaml"), generator + "train: {epochs: 1, batch: 16, initial_readout: fitted}\n");
         List<String> two = List.of(
                 "table",
                 "-o",
@@ -82,7 +84,7 @@ class TableTest {
                 "--recipes");
         List<String> command = with(
                 two,
-                dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/large.yaml",
+                dir + "/with.yaml," + dir + "/plain.yaml," + dir + "/unfit.yaml",
                 "--ablation",
                 "--compare",
                 "with=plain");
@@ -98,7 +100,8 @@ class TableTest {
         Result r = run(command);
         assertEquals(1, r.code, r.err);
         assertTrue(r.err.contains("with-subj01-seed0: resumed at step"), r.err);
-        assertTrue(r.err.contains("large-subj01-seed1 failed: ") && r.err.contains("400 is more than"), r.err);
+        assertTrue(
+                r.err.contains("unfit-subj01-seed1 failed: ") && r.err.contains("fitted needs a dense readout"), r.err);
         String md = Files.readString(out.resolve("table.md")),
                 csv = Files.readString(out.resolve("table.csv")),
                 html = Files.readString(out.resolve("table.html"));
@@ -127,7 +130,7 @@ class TableTest {
         assertTrue(md.contains("seed 0: failed: ") && md.contains("| with minus with without GAN | 1 | 2 |"), md);
         double difference = mean - (meanR(runs, "plain-subj01-seed0") + meanR(runs, "plain-subj01-seed1")) / 2;
         assertTrue(md.contains(String.format(Locale.ROOT, "| with minus plain | 1 | 2 | %+.4f |", difference)), md);
-        // one line each for the head; with, its twin without GAN, plain; large and its twin; two ridges; three
+        // one line each for the head; with, its twin without GAN, plain; unfit and its twin; two ridges; three
         // differences
         assertEquals(1 + 3 + 2 + 2 + 3, csv.lines().count(), csv);
         assertTrue(html.contains("prefers-color-scheme") && html.contains("<svg") && !html.contains("http"), html);

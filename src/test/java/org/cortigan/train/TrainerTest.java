@@ -628,6 +628,13 @@ class TrainerTest {
                     assertThrows(InputException.class, () -> new Trainer(recipe(b[0]), TOY, CPU, null).close(), b[0]);
             assertTrue(e.getMessage().contains(b[1]) && e.getMessage().contains(b[2]), e.getMessage());
         }
+        Toy three = new Toy(3, 4, 5, 16);
+        InputException none = assertThrows(
+                InputException.class, () -> new Trainer(recipe("train.validation=0.9"), three, CPU, null).close());
+        assertTrue(
+                none.getMessage().contains("train.validation")
+                        && none.getMessage().contains("leaves none of the 3 images for training"),
+                none.getMessage());
         Recipe blind = recipe("train.patience=2", "train.validation=0");
         InputException e = assertThrows(InputException.class, () -> new Trainer(blind, TOY, CPU, null).close());
         assertTrue(
