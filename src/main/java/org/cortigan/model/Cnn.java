@@ -10,7 +10,8 @@ import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
 /**
- * A shallow CNN: 4x4 convolutions with stride 2 and LeakyReLU, of the photograph or of maps of its energies.
+ * A shallow CNN: 4x4 convolutions with stride 2 and LeakyReLU, of photographs [B, S, S, 3] or of maps of their
+ * energies, [B, S/4, S/4, C]. Each convolution halves both sides.
  *
  * @param channels output channels of each convolution
  * @param hidden width of the features that a dense readout reads

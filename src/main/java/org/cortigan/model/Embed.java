@@ -3,11 +3,14 @@ package org.cortigan.model;
 
 import org.cortigan.config.Settings;
 
-/** What the first layer of a backbone reads. */
+/** What the first layer of a backbone reads of photographs of S x S pixels, [B, S, S, 3]. */
 public enum Embed {
-    /** The photograph's pixels. */
+    /** The normalised pixels, as they are or in patches. */
     PIXELS,
-    /** Standardised energies and colours ({@link EnergyMaps}), of fixed wavelets at as many octaves as fit. */
+    /**
+     * Energies of Gabor wavelets (Kay et al. 2008) and colours in the cells of a grid ({@link EnergyMaps}), each with
+     * mean 0 and standard deviation 1 over the training photographs. The wavelets are fixed, at as many octaves as fit.
+     */
     GABOR;
 
     /** The key {@code embed}, which earlier recipes lack. */

@@ -19,7 +19,7 @@ import org.cortigan.op.Ops;
  * @param depth number of blocks
  * @param heads number of attention heads; divides the width
  * @param mlpRatio hidden width of a block's MLP divided by E
- * @param pool what a dense readout reads
+ * @param pool what a dense readout reads of the T patch tokens and the class token
  * @param layers blocks whose tokens the readout reads, 1 to depth, ascending; if empty, the last block
  * @param embed what the tokens are made of
  */
@@ -40,11 +40,11 @@ public record Vit(
 
     /** What a dense readout reads. */
     public enum Pool {
-        /** The class token. */
+        /** The class token, [B, E]. */
         CLS,
-        /** The mean of the patch tokens. */
+        /** The mean of the patch tokens, [B, E]. */
         MEAN,
-        /** All patch tokens, so that it knows where in the photograph a feature lies. */
+        /** All patch tokens, [B, T E], so that it knows where in the photograph a feature lies. */
         TOKENS
     }
 

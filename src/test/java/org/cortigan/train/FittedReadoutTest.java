@@ -144,40 +144,49 @@ class FittedReadoutTest {
         assertTrue(fitted > random + 0.2, fitted + " against " + random);
     }
 
+    /**
+     * Trains a backbone that reads energies. 16 pixels in cells of 4 have room for 3 octaves of 8 orientations, beside
+     * 3 colours.
+     *
+     * @param norm name of the standardisation
+     * @param first name of the first layer's weight
+     * @param outputs values of the first layer for each of its inputs
+     */
+    private static void readsStandardisedEnergies(String norm, String first, int outputs, String... backbone) {
+        int channels = 3 + 3 * 8;
+        Map<String, float[]> values = run(backbone);
+        assertEquals(channels, values.get(norm + ".scale").length);
+        assertEquals(outputs * channels, values.get(first + ".weight").length);
+        for (float s : values.get(norm + ".scale")) assertTrue(s > 0 && s != 1, "scale " + s);
+        assertTrue(validationR(backbone) > 0.3, "r " + validationR(backbone));
+    }
+
     @Test
     void aVitReadsStandardisedEnergies() {
-        String[] vit = {
-            "model.generator.type=vit",
-            "model.generator.rank=16",
-            "model.generator.vit.patch=4",
-            "model.generator.vit.embed=gabor"
-        };
-        // 16 pixels in patches of 4 have room for 3 octaves of 8 orientations, beside 3 colours.
-        Map<String, float[]> values = run(vit);
-        assertEquals(3 + 3 * 8, values.get("generator.patch_embed.norm.scale").length);
-        assertEquals(16 * (3 + 3 * 8), values.get("generator.patch_embed.proj.weight").length);
-        for (float s : values.get("generator.patch_embed.norm.scale")) assertTrue(s > 0 && s != 1, "scale " + s);
-        assertTrue(validationR(vit) > 0.3, "r " + validationR(vit));
+        readsStandardisedEnergies(
+                "generator.patch_embed.norm",
+                "generator.patch_embed.proj",
+                16,
+                "model.generator.type=vit",
+                "model.generator.rank=16",
+                "model.generator.vit.patch=4",
+                "model.generator.vit.embed=gabor");
     }
 
     @Test
     void aCnnReadsStandardisedEnergies() {
-        String[] cnn = {
-            "model.generator.type=cnn",
-            "model.generator.rank=16",
-            "model.generator.cnn.channels=[8]",
-            "model.generator.cnn.hidden=64",
-            "model.generator.cnn.embed=gabor"
-        };
-        // Cells of 4 of 16 pixels, as with the ViT; the convolution's kernel is 4x4.
-        Map<String, float[]> values = run(cnn);
-        assertEquals(3 + 3 * 8, values.get("generator.embed.norm.scale").length);
-        assertEquals(8 * 4 * 4 * (3 + 3 * 8), values.get("generator.conv.0.weight").length);
-        for (float s : values.get("generator.embed.norm.scale")) assertTrue(s > 0 && s != 1, "scale " + s);
-        assertTrue(validationR(cnn) > 0.3, "r " + validationR(cnn));
-        InputException e = assertThrows(
-                InputException.class,
-                () -> run("model.generator.type=cnn", "model.generator.cnn.channels=[8, 8, 8]", cnn[4]));
+        String[] cnn = {"model.generator.type=cnn", "model.generator.cnn.embed=gabor"};
+        readsStandardisedEnergies(
+                "generator.embed.norm",
+                "generator.conv.0",
+                8 * 4 * 4,
+                cnn[0],
+                cnn[1],
+                "model.generator.rank=16",
+                "model.generator.cnn.channels=[8]",
+                "model.generator.cnn.hidden=64");
+        InputException e =
+                assertThrows(InputException.class, () -> run(cnn[0], cnn[1], "model.generator.cnn.channels=[8, 8, 8]"));
         assertTrue(e.getMessage().contains("halved 5 times, which 16 pixels do not allow"), e.getMessage());
     }
 
