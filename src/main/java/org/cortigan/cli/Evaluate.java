@@ -8,7 +8,6 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.exec.Device;
-import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.io.Json;
 import org.cortigan.train.RunFolder;
@@ -16,7 +15,6 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 @Command(
         name = "evaluate",
@@ -39,12 +37,8 @@ final class Evaluate implements Callable<Integer> {
     @Mixin
     private DeviceOptions device;
 
-    @Parameters(
-            paramLabel = "RUN|CHECKPOINT",
-            arity = "1..*",
-            description = "Run folder (its best checkpoint is used) or checkpoint. With several, their predictions are"
-                    + " averaged.")
-    private List<Path> models;
+    @Mixin
+    private ModelOptions models;
 
     @Option(
             names = "--split",
@@ -73,15 +67,15 @@ final class Evaluate implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        if (models.size() > 1 && out == null)
+        List<Path> checkpoints = models.checkpoints();
+        if (checkpoints.size() > 1 && out == null)
             throw new InputException(
                     "evaluate", "the evaluation of several runs has no default folder", "Name one with --out");
-        List<Path> checkpoints = models.stream().map(Checkpoints::find).toList();
         Evaluation evaluation;
         try (Device opened = device.open(output);
                 AlgonautsSubject subject = subjectOptions.open()) {
             Path cache = subjectOptions.data().cache();
-            evaluation = new ModelEvaluator(opened, cache, ceiling.unit(), output::note)
+            evaluation = new ModelEvaluator(opened, cache, ceiling.unit(), output::note, models.acceptsOtherSubject())
                     .evaluate(checkpoints, split, subject, subjectOptions.heldOut(heldOut), significance.design());
         }
         Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");

@@ -5,24 +5,25 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Images;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.PredictionFiles;
+import org.cortigan.io.InputFiles;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 @Command(
         name = "predict",
-        description = "Predicts responses to photographs and writes {lh,rh}_pred_test.npy (f32 [images, vertices]) and"
-                + " images.txt.",
+        description = "Predicts responses to photographs and writes {lh,rh}_pred_test.npy (f32 [images, vertices]),"
+                + " images.txt and predictions.json (the subject and the models).",
         mixinStandardHelpOptions = true)
 final class Predict implements Callable<Integer> {
     enum Split {
@@ -36,12 +37,8 @@ final class Predict implements Callable<Integer> {
     @Mixin
     private DeviceOptions device;
 
-    @Parameters(
-            paramLabel = "RUN|CHECKPOINT",
-            arity = "1..*",
-            description = "Run folder (its best checkpoint is used) or checkpoint. With several, their predictions are"
-                    + " averaged.")
-    private List<Path> models;
+    @Mixin
+    private ModelOptions models;
 
     @ArgGroup(exclusive = true, multiplicity = "1")
     private Source source;
@@ -61,11 +58,10 @@ final class Predict implements Callable<Integer> {
 
     @Option(
             names = "--subject",
-            defaultValue = "1",
             paramLabel = "N",
-            description = "Subject in --data, 1 to 8. A model of several subjects predicts this subject's responses"
-                    + " (default ${DEFAULT-VALUE}).")
-    private int subject;
+            description = "Subject in --data, 1 to 8 (default: the model's, or 1). A model of several subjects predicts"
+                    + " this subject's responses.")
+    private @Nullable Integer subject;
 
     @Option(
             names = "--split",
@@ -86,21 +82,37 @@ final class Predict implements Callable<Integer> {
     @Override
     public Integer call() {
         if (batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
-        List<Path> photographs = source.images != null ? Images.list(source.images) : imagesOfSubject();
-        List<Path> checkpoints = models.stream().map(Checkpoints::find).toList();
+        List<Path> checkpoints = models.checkpoints();
+        String name = subjectName(checkpoints.get(0));
+        if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
+        List<Path> photographs = source.images != null ? Images.list(source.images) : imagesOfSubject(name);
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
-                Ensemble ensemble =
-                        Ensemble.load(checkpoints, opened, size, AlgonautsSubject.folderName(subject), false)) {
-            PredictionFiles.write(ensemble, photographs, out);
+                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
+            PredictionFiles.write(ensemble, photographs, checkpoints, name, out);
             int left = ensemble.subject().left();
             output.line("%d images, %d + %d vertices: %s", photographs.size(), left, ensemble.columns() - left, out);
         }
         return 0;
     }
 
-    private List<Path> imagesOfSubject() {
-        try (AlgonautsSubject s = AlgonautsSubject.open(Objects.requireNonNull(source.data, "no --data"), subject)) {
+    /** The subject to predict: the chosen one; otherwise that of the first model, or 1 if the model has several. */
+    private String subjectName(Path checkpoint) {
+        String first = AlgonautsSubject.folderName(1);
+        if (subject != null) return AlgonautsSubject.folderName(subject);
+        String own = Checkpoints.subject(checkpoint, first);
+        return own.isEmpty() ? first : own;
+    }
+
+    private List<Path> imagesOfSubject(String name) {
+        int number = IntStream.rangeClosed(1, 8)
+                .filter(n -> AlgonautsSubject.folderName(n).equals(name))
+                .findFirst()
+                .orElseThrow(() -> new InputException(
+                        "subject " + InputFiles.quote(name),
+                        "is not one of subj01 to subj08",
+                        "Choose one with --subject"));
+        try (AlgonautsSubject s = AlgonautsSubject.open(Objects.requireNonNull(source.data, "no --data"), number)) {
             List<Path> images = split == Split.TEST ? s.testImages() : s.trainingImages();
             if (images.isEmpty())
                 throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");

@@ -4,12 +4,19 @@ package org.cortigan.cli;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.cortigan.io.Json;
 import org.cortigan.train.EpochResult;
 import org.cortigan.train.TrainerListener;
 
 /** Shows a run: a progress line on a terminal and one line per epoch, or one line of JSON per epoch. */
 final class Progress implements TrainerListener {
+    /** The metrics of a line, with their decimals. */
+    private static final Map<EpochResult.Kind, Integer> DECIMALS = Map.of(
+            EpochResult.Kind.PIXEL_LOSS, 4,
+            EpochResult.Kind.CORRELATION_LOSS, 4,
+            EpochResult.Kind.ADVERSARIAL_LOSS, 3);
+
     private final Output output;
     private final String name;
     private final boolean json;
@@ -61,15 +68,17 @@ final class Progress implements TrainerListener {
         }
         StringBuilder s = new StringBuilder(terminal ? "\r" : "");
         s.append(String.format(Locale.ROOT, "%s epoch %d/%d", name, r.epoch(), r.epochs()));
+        // The losses of each of several subjects would be hundreds; their means have the subject "".
         for (EpochResult.Metric m : r.metrics())
-            if (m.kind() == EpochResult.Kind.PIXEL_LOSS || m.kind() == EpochResult.Kind.CORRELATION_LOSS)
-                s.append(String.format(Locale.ROOT, "  %s %.4f", m.name(), m.value()));
-        // Several subjects would add hundreds of losses.
-        for (EpochResult.Metric m : r.metrics())
-            if (m.kind() == EpochResult.Kind.ADVERSARIAL_LOSS && m.subject().isEmpty())
-                s.append(String.format(Locale.ROOT, "  %s %.3f", m.name(), m.value()));
+            if (m.subject().isEmpty() && DECIMALS.containsKey(m.kind()))
+                s.append(String.format(Locale.ROOT, "  %s %." + DECIMALS.get(m.kind()) + "f", m.name(), m.value()));
         if (!Double.isNaN(r.validationMeanR()))
             s.append(String.format(Locale.ROOT, "  validation mean r %.4f", r.validationMeanR()));
+        String bySubject = r.metrics().stream()
+                .filter(m -> m.kind() == EpochResult.Kind.VALIDATION)
+                .map(m -> String.format(Locale.ROOT, "%s %.4f", m.subject(), m.value()))
+                .collect(Collectors.joining(", "));
+        if (!bySubject.isEmpty()) s.append("  (").append(bySubject).append(')');
         if (r.skipped() > 0) s.append("  skipped steps ").append(r.skipped());
         s.append(String.format(Locale.ROOT, "  %.1f img/s", r.imagesPerSecond()));
         output.note(s.toString());

@@ -13,8 +13,10 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metric;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.QuickstartExperiment;
+import org.cortigan.io.FolderLock;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.train.Recipe;
+import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -73,11 +75,21 @@ final class Quickstart implements Callable<Integer> {
             if (Files.exists(out))
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");
-            List<Path> files = photos != null ? Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
-            QuickstartExperiment experiment = new QuickstartExperiment(
-                    out, recipe, files, images, testImages, name -> new Progress(output, name, false), output::note);
-            output.line("%n%s", table(experiment.run(opened)));
-            explain(experiment, files.size(), (System.nanoTime() - begin) / 1e9);
+            List<Path> own = photos == null ? null : Images.list(photos);
+            RunFolder.create(out);
+            try (FolderLock lock = FolderLock.take(out, Quickstart.class, output::note)) {
+                List<Path> files = own != null ? own : BundledPhotos.extract(out.resolve("photographs"));
+                QuickstartExperiment experiment = new QuickstartExperiment(
+                        out,
+                        recipe,
+                        files,
+                        images,
+                        testImages,
+                        name -> new Progress(output, name, false),
+                        output::note);
+                output.line("%n%s", table(experiment.run(opened)));
+                explain(experiment, files.size(), (System.nanoTime() - begin) / 1e9);
+            }
         }
         return 0;
     }

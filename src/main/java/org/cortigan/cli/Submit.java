@@ -41,7 +41,7 @@ final class Submit implements Callable<Integer> {
         Map<Integer, List<Path>> lists = new TreeMap<>();
         folders.forEach((subject, text) ->
                 lists.put(subject, Arrays.stream(text.split(",")).map(Path::of).toList()));
-        List<Integer> missing = Submission.write(out, lists);
+        List<Integer> missing = Submission.write(out, lists, output::note);
         output.line("%s", out);
         if (!missing.isEmpty()) output.note("warning: the challenge scores all eight subjects; missing: " + missing);
         return 0;

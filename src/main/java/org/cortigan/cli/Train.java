@@ -10,8 +10,10 @@ import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.exec.Device;
+import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.TrainingRun;
 import org.cortigan.experiment.TrainingSets;
+import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.PretrainedVit;
@@ -73,8 +75,15 @@ final class Train implements Callable<Integer> {
     @Option(
             names = "--resume",
             paramLabel = "auto|FILE",
-            description = "Checkpoint to resume from; auto: last.safetensors in the run folder, if it exists.")
+            description = "Checkpoint to resume from; auto: last.safetensors in the run folder, or best.safetensors if"
+                    + " that is missing, or a new run without either.")
     private @Nullable String resume;
+
+    @Option(
+            names = "--allow-changes",
+            description = "Resumes even if the recipe's losses, optimizer, batch or augmentation differ from the"
+                    + " checkpoint's.")
+    private boolean acceptsChanges;
 
     @Option(
             names = "--init",
@@ -125,22 +134,32 @@ final class Train implements Callable<Integer> {
     }
 
     private int train(Recipe r, TrainingSets sets, Device opened, Path folder) {
+        if (dryRun) return run(r, sets, opened, folder);
+        RunFolder.create(folder);
+        try (FolderLock lock = FolderLock.take(folder, Train.class, output::note)) {
+            return run(r, sets, opened, folder);
+        }
+    }
+
+    private int run(Recipe r, TrainingSets sets, Device opened, Path folder) {
         Path checkpoint = checkpointToResume(folder);
-        if (checkpoint == null && Files.exists(RunFolder.last(folder)) && !dryRun)
+        if (resume == null && !dryRun && hasCheckpoint(folder))
             throw new InputException(
                     folder.toString(),
                     "has a run already",
                     "Continue it with --resume auto, or choose another folder with --run");
+        if (init != null && checkpoint != null)
+            output.note("--init " + init + " has no effect: the weights are those of " + checkpoint);
         try (TrainingRun training =
                 new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
-            describe(r, training.trainer());
+            describe(r, training.trainer(), checkpoint == null);
+            if (checkpoint != null) {
+                training.resume(checkpoint, acceptsChanges);
+                output.note("resumed at " + training.position() + " from " + checkpoint);
+            }
             if (dryRun) {
                 printPlan(training.trainer());
                 return 0;
-            }
-            if (checkpoint != null) {
-                training.resume(checkpoint);
-                output.note("resumed at " + training.position());
             }
             boolean complete = training.run(
                     () -> output.note("stopped after " + training.position() + "; continue with --resume auto"),
@@ -151,15 +170,17 @@ final class Train implements Callable<Integer> {
         return 0;
     }
 
+    private static boolean hasCheckpoint(Path folder) {
+        return Files.exists(RunFolder.last(folder)) || Files.exists(RunFolder.best(folder));
+    }
+
     /** The checkpoint to resume from; null for a new run. */
     private @Nullable Path checkpointToResume(Path folder) {
         if (resume == null) return null;
-        if (!resume.equals("auto")) return Path.of(resume);
-        Path last = RunFolder.last(folder);
-        return Files.exists(last) ? last : null;
+        return resume.equals("auto") ? Checkpoints.toResume(folder) : Path.of(resume);
     }
 
-    private void describe(Recipe r, Trainer trainer) {
+    private void describe(Recipe r, Trainer trainer, boolean begins) {
         long[] parameters = trainer.parameters();
         output.note(String.format(
                 "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
@@ -173,7 +194,7 @@ final class Train implements Callable<Integer> {
                 trainer.validationImages().length,
                 trainer.stepsPerEpoch()));
         PretrainedVit pretrained = trainer.pretrained();
-        if (pretrained != null)
+        if (pretrained != null && begins)
             output.note("initial weights: missing " + pretrained.missing() + ", unexpected " + pretrained.unexpected());
     }
 
@@ -184,7 +205,7 @@ final class Train implements Callable<Integer> {
     }
 
     private void printBest(Path folder) {
-        Path best = RunFolder.best(folder);
+        Path best = Checkpoints.find(folder);
         if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
         else output.line("%s", best);
     }

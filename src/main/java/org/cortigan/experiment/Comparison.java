@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +15,7 @@ import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
+import org.cortigan.io.FolderLock;
 import org.cortigan.model.Generator;
 import org.cortigan.train.ImageSplit;
 import org.cortigan.train.RunFolder;
@@ -64,8 +64,8 @@ public final class Comparison {
      */
     public boolean run(Device device) {
         Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
-        try {
-            RunFolder.create(options.out());
+        RunFolder.create(options.out());
+        try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
             for (int number : options.subjects()) {
                 AlgonautsSubject subject = options.data().open(number);
                 subjects.put(number, subject);
@@ -150,9 +150,9 @@ public final class Comparison {
     }
 
     private boolean train(ComparisonRun r, TrainingRun run) {
-        Path last = RunFolder.last(r.folder());
-        if (Files.exists(last)) {
-            run.resume(last);
+        Path checkpoint = Checkpoints.toResume(r.folder());
+        if (checkpoint != null) {
+            run.resume(checkpoint, false);
             log.accept(r.label() + ": resumed at " + run.position());
         }
         return run.run(

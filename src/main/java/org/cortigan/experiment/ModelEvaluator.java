@@ -29,10 +29,17 @@ import org.cortigan.train.TrainingData;
  * @param cache folder of decoded photographs
  * @param unit of the subject's noise ceilings
  * @param log receives messages for the user
+ * @param acceptsOtherSubject whether a model of another subject with as many vertices may be evaluated
  */
-public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, Consumer<String> log) {
+public record ModelEvaluator(
+        Device device, Path cache, NoiseCeiling.Unit unit, Consumer<String> log, boolean acceptsOtherSubject) {
     /** Images per batch. */
     private static final int BATCH = 32;
+
+    /** Evaluates models on the subject that they were trained on only. */
+    public ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, Consumer<String> log) {
+        this(device, cache, unit, log, false);
+    }
 
     /** The images to evaluate a model on. */
     public enum Split {
@@ -65,6 +72,7 @@ public record ModelEvaluator(Device device, Path cache, NoiseCeiling.Unit unit, 
             PermutationTest.Design design) {
         String label = label(checkpoints, split);
         String name = AlgonautsSubject.folderName(subject.number());
+        if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
         try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
             checkVertices(checkpoints.get(0), models.subject(), subject);
             return split == Split.TEST

@@ -2,9 +2,15 @@
 package org.cortigan.experiment;
 
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.Submission;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.train.Ensemble;
@@ -15,14 +21,19 @@ public final class PredictionFiles {
     private PredictionFiles() {}
 
     /**
-     * Predicts the responses to photographs and writes lh_pred_test.npy and rh_pred_test.npy (f32 [images, vertices])
-     * and images.txt (one file name per line).
+     * Predicts the responses to photographs and writes lh_pred_test.npy and rh_pred_test.npy (f32 [images, vertices]),
+     * images.txt (one file name per line), and predictions.json (the subject and the models).
      *
      * @param photographs PNG or JPEG files, at least one
+     * @param checkpoints of the models
+     * @param subject that a model of several subjects predicts
      * @param folder created if it does not exist
      */
-    public static void write(Ensemble models, List<Path> photographs, Path folder) {
+    public static void write(
+            Ensemble models, List<Path> photographs, List<Path> checkpoints, String subject, Path folder) {
         RunFolder.create(folder);
+        Path about = folder.resolve(Submission.ABOUT);
+        AtomicFiles.deleteIfExists(about);
         int count = photographs.size(), columns = models.columns();
         int left = models.subject().left(), right = columns - left;
         try (NpyWriter lh = NpyWriter.create(folder.resolve("lh_pred_test.npy"), NpyType.F32, count, left);
@@ -41,6 +52,17 @@ public final class PredictionFiles {
             lh.commit();
             rh.commit();
             AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
+            Json.write(about, about(checkpoints, subject));
         }
+    }
+
+    private static Map<String, Object> about(List<Path> checkpoints, String subject) {
+        Set<String> subjects = new TreeSet<>();
+        for (Path c : checkpoints) subjects.add(Checkpoints.subject(c, subject));
+        subjects.remove("");
+        Map<String, Object> about = new LinkedHashMap<>();
+        about.put(Submission.SUBJECT, String.join(", ", subjects));
+        about.put("models", checkpoints.stream().map(Path::toString).toList());
+        return about;
     }
 }

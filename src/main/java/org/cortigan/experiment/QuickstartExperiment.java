@@ -95,9 +95,8 @@ public record QuickstartExperiment(
     private Evaluation trained(
             Recipe r, Path folder, SubjectData training, HeldOut test, AlgonautsSubject subject, Device device) {
         String name = folder.getFileName().toString();
-        RunFolder.create(folder);
         try (Trainer trainer = new Trainer(r, training, device, folder);
-                RunFolder files = new RunFolder(folder, r, device, TrainingRun.environment(), 0)) {
+                RunFolder files = new RunFolder(folder, r, device, TrainingRun.environment(), 0, log)) {
             trainer.addListener(files);
             trainer.addListener(progress.apply(name));
             trainer.run();

@@ -21,6 +21,7 @@ public final class TrainingRun implements AutoCloseable {
     private final Recipe recipe;
     private final Device device;
     private final @Nullable Path folder;
+    private final Consumer<String> log;
     private final Trainer trainer;
 
     /**
@@ -35,7 +36,7 @@ public final class TrainingRun implements AutoCloseable {
         this.recipe = recipe;
         this.device = device;
         this.folder = folder;
-        if (folder != null) RunFolder.create(folder);
+        this.log = log;
         trainer = new Trainer(recipe, data, device, folder, log);
     }
 
@@ -44,9 +45,9 @@ public final class TrainingRun implements AutoCloseable {
         return trainer;
     }
 
-    /** Continues from a checkpoint. */
-    public void resume(Path checkpoint) {
-        trainer.resume(checkpoint);
+    /** Continues from a checkpoint; see {@link Trainer#resume(Path, boolean)}. */
+    public void resume(Path checkpoint, boolean acceptsChanges) {
+        trainer.resume(checkpoint, acceptsChanges);
     }
 
     /** The progress of the run, such as "step 3 of 10". */
@@ -68,7 +69,7 @@ public final class TrainingRun implements AutoCloseable {
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));
         Map<String, Object> environment = environment();
-        try (RunFolder files = new RunFolder(own, recipe, device, environment, trainer.step())) {
+        try (RunFolder files = new RunFolder(own, recipe, device, environment, trainer.step(), log)) {
             trainer.addListener(files);
             for (TrainerListener l : listeners) trainer.addListener(l);
             Runtime.getRuntime().addShutdownHook(hook);

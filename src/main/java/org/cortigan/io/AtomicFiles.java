@@ -84,6 +84,50 @@ public final class AtomicFiles {
         }
     }
 
+    /** The exception for a file that cannot be written. */
+    public static InputException failed(Path target, IOException e) {
+        return failed(target, -1, e);
+    }
+
+    private static InputException failed(Path target, long needBytes, IOException e) {
+        Path folder = target.toAbsolutePath().getParent();
+        String reason = InputFiles.reason(e);
+        String lower = reason.toLowerCase(Locale.ROOT);
+        if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
+            long free = -1;
+            try {
+                free = Files.getFileStore(folder).getUsableSpace();
+            } catch (IOException unknown) {
+                e.addSuppressed(unknown);
+            }
+            return full(target, needBytes, free, e);
+        }
+        if (e instanceof NoSuchFileException) {
+            return new InputException(target.toString(), "its folder does not exist", "Create the folder " + folder, e);
+        }
+        if (e instanceof AccessDeniedException || lower.contains("read-only")) {
+            boolean fileAlone = Files.exists(target) && !Files.isWritable(target) && Files.isWritable(folder);
+            return new InputException(
+                    target.toString(),
+                    (fileAlone ? "is not writable (" : "its folder is not writable (") + reason + ")",
+                    "Change the permissions of " + (fileAlone ? target : folder) + " or choose another folder",
+                    e);
+        }
+        return new InputException(
+                target.toString(), "cannot be written: " + reason, "Check the folder " + folder + " and its disk", e);
+    }
+
+    private static InputException full(Path target, long needBytes, long freeBytes, @Nullable IOException e) {
+        String figures = needBytes < 0
+                ? ""
+                : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
+        return new InputException(
+                target.toString(),
+                "the disk is full" + figures,
+                "Free disk space or choose a folder on another disk",
+                e);
+    }
+
     /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
     static final class Pending implements AutoCloseable {
         final FileChannel channel;
@@ -111,7 +155,7 @@ public final class AtomicFiles {
                     // For a missing folder, Files.getFileStore throws the same exception as opening the file.
                     long free = Files.getFileStore(folder).getUsableSpace();
                     if (free < needBytes) {
-                        throw full(free, null);
+                        throw full(target, needBytes, free, null);
                     }
                 }
                 opened = opener.open(temp);
@@ -167,44 +211,7 @@ public final class AtomicFiles {
         }
 
         InputException failed(IOException e) {
-            String reason = InputFiles.reason(e);
-            String lower = reason.toLowerCase(Locale.ROOT);
-            if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
-                long free = -1;
-                try {
-                    free = Files.getFileStore(temp.getParent()).getUsableSpace();
-                } catch (IOException unknown) {
-                    e.addSuppressed(unknown);
-                }
-                return full(free, e);
-            }
-            if (e instanceof NoSuchFileException) {
-                return new InputException(
-                        target.toString(), "its folder does not exist", "Create the folder " + temp.getParent(), e);
-            }
-            if (e instanceof AccessDeniedException || lower.contains("read-only")) {
-                return new InputException(
-                        target.toString(),
-                        "its folder is not writable (" + reason + ")",
-                        "Change the permissions of " + temp.getParent() + " or choose another folder",
-                        e);
-            }
-            return new InputException(
-                    target.toString(),
-                    "cannot be written: " + reason,
-                    "Check the folder " + temp.getParent() + " and its disk",
-                    e);
-        }
-
-        private InputException full(long freeBytes, @Nullable IOException e) {
-            String figures = needBytes < 0
-                    ? ""
-                    : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
-            return new InputException(
-                    target.toString(),
-                    "the disk is full" + figures,
-                    "Free disk space or choose a folder on another disk",
-                    e);
+            return AtomicFiles.failed(target, needBytes, e);
         }
     }
 }

@@ -17,8 +17,11 @@ import org.cortigan.nn.Weights;
 
 /** A trained generator. Immutable and safe to share between threads; each thread creates its own {@link Predictor}. */
 public final class Model {
-    /** Keys of a checkpoint's metadata: the version of its format, and the model as JSON. */
-    public static final String FORMAT = "cortigan.format", CONFIG = "cortigan.model";
+    /**
+     * Keys of a checkpoint's metadata: the version of its format, the model as JSON, and the name of its only subject,
+     * for example {@code subj01}, if that is known.
+     */
+    public static final String FORMAT = "cortigan.format", CONFIG = "cortigan.model", SUBJECT = "cortigan.subject";
 
     private final ModelConfig config;
     private final Map<String, float[]> weights;
@@ -67,6 +70,11 @@ public final class Model {
                     t.path() + ", metadata", "has no '" + CONFIG + "'", "Give a checkpoint written by train");
         String where = t.path() + ", metadata '" + CONFIG + "'";
         return ModelConfig.of(Json.object(Json.parse(json, where), where), where);
+    }
+
+    /** Name of the only subject that a checkpoint was trained on; "" if that is not known or there are several. */
+    public static String subject(SafeTensors t) {
+        return t.metadata().getOrDefault(SUBJECT, "");
     }
 
     public ModelConfig config() {

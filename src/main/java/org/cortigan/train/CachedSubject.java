@@ -27,6 +27,11 @@ abstract class CachedSubject implements TrainingData, AutoCloseable {
     }
 
     @Override
+    public String subjectName() {
+        return AlgonautsSubject.folderName(subject.number());
+    }
+
+    @Override
     public int count() {
         return images.count();
     }

@@ -4,12 +4,16 @@ package org.cortigan.train;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
@@ -34,14 +38,20 @@ final class Checkpoint {
      * What a run resumes from beside its variables.
      *
      * @param scalings of the responses, by subject
+     * @param differences from the recipe of the checkpoint, for the user
      */
-    record Resumed(RunState state, Map<ModelConfig.Subject, ResponseScaling> scalings) {}
+    record Resumed(RunState state, Map<ModelConfig.Subject, ResponseScaling> scalings, List<String> differences) {}
 
-    /** Writes the file atomically: an older file is replaced only once the new one is complete. */
+    /**
+     * Writes the file atomically: an older file is replaced only once the new one is complete.
+     *
+     * @param subject name of a model's only subject; "" if it is not known or there are several
+     */
     static void save(
             Path file,
             Variables vars,
             ModelConfig config,
+            String subject,
             Recipe recipe,
             RunState state,
             Map<ModelConfig.Subject, ResponseScaling> scalings) {
@@ -51,24 +61,30 @@ final class Checkpoint {
                 .metadata(Model.CONFIG, Json.compact(config.toMap()))
                 .metadata(Recipe.METADATA, recipe.json())
                 .metadata(STATE, Json.compact(state.toMap()));
+        if (!subject.isEmpty()) w.metadata(Model.SUBJECT, subject);
         kept(vars).forEach((name, type) -> {
             long[] dims = Arrays.stream(type.shape().dims()).asLongStream().toArray();
             w.add(name, SafeTensors.DType.F32, dims, vars.find(name)::snapshot);
         });
-        scalings.forEach((subject, scaling) -> scaling.add(w, subject));
+        scalings.forEach((s, scaling) -> scaling.add(w, s));
         w.commit();
     }
 
     /**
      * Reads a checkpoint into declared variables. Checks the whole file before it changes a variable.
      *
+     * @param subject name of the data's only subject; "" if it is not known or there are several
      * @param present state of the resuming run before its first step
-     * @return state of the saved run, and its scalings of the responses
-     * @throws InputException if the checkpoint is of another model or run
+     * @return what the run resumes from beside its variables
+     * @throws InputException if the checkpoint is of another model, subject or run
      */
-    static Resumed load(Path file, ModelConfig config, Variables vars, RunState present) {
+    static Resumed load(
+            Path file, ModelConfig config, String subject, Variables vars, RunState present, Resumption resumption) {
         try (SafeTensors t = SafeTensors.open(file)) {
             requireModel(t, config);
+            requireSubject(t, subject);
+            Optional<Recipe> recipe = Recipe.storedIn(t);
+            resumption.requireRecipe(file, recipe);
             Map<String, Type> kept = kept(vars);
             // A run that was not in FP8 has no such states: they keep their initial values.
             kept.keySet()
@@ -77,9 +93,19 @@ final class Checkpoint {
             requireTensors(t, kept);
             RunState state = state(t);
             state.requireSameRun(file, present);
+            resumption.requireEpochs(file, state);
             Map<ModelConfig.Subject, ResponseScaling> scalings = Model.scalings(t, config);
             kept.keySet().forEach(name -> vars.find(name).write(t.floats(name)));
-            return new Resumed(state, scalings);
+            return new Resumed(state, scalings, resumption.differences(file, recipe, state));
+        }
+    }
+
+    /** Steps that the run of a checkpoint has done; empty if the file cannot be read or stores no state. */
+    static OptionalLong step(Path file) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            return OptionalLong.of(state(t).step());
+        } catch (InputException e) {
+            return OptionalLong.empty();
         }
     }
 
@@ -97,6 +123,12 @@ final class Checkpoint {
         if (!saved.generator().equals(config.generator())
                 || !saved.discriminator().equals(config.discriminator()))
             throw mismatch(t, "its model is " + saved.networks() + ", but the recipe has " + config.networks());
+    }
+
+    private static void requireSubject(SafeTensors t, String subject) {
+        String saved = Model.subject(t);
+        if (!saved.isEmpty() && !subject.isEmpty() && !saved.equals(subject))
+            throw mismatch(t, "it is of " + InputFiles.quote(saved) + ", but the data are of '" + subject + "'");
     }
 
     private static void requireTensors(SafeTensors t, Map<String, Type> kept) {

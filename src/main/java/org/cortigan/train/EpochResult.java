@@ -11,7 +11,8 @@ import java.util.Map;
  * @param epoch number of the epoch, 1 to {@code epochs}
  * @param step steps done so far
  * @param metrics losses, logits and gradient norms as means over the steps of the epoch; learning rates of its last
- *     step; with several subjects also the validation of each subject
+ *     step; with several subjects also the mean over subjects of each loss of the generator, and the validation of each
+ *     subject
  * @param validationMeanR mean over vertices of Pearson's r over the held-out photographs; NaN if there are none
  * @param validationMedianR median over vertices of the same r
  * @param imagesPerSecond training speed in this epoch

@@ -11,7 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.zip.CRC32C;
-import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 
 /**
  * Writes scalars for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C), each of which
@@ -22,8 +22,17 @@ public final class EventWriter implements AutoCloseable {
     private final FileChannel file;
     private final Path path;
 
-    /** Creates a file in a folder, which is created if it does not exist. */
+    /** Creates a file of a run that begins, in a folder, which is created if it does not exist. */
     public EventWriter(Path folder) {
+        this(folder, 0);
+    }
+
+    /**
+     * Creates a file of a run that resumes. TensorBoard forgets the values of later steps that earlier files have.
+     *
+     * @param resumedAt last step whose values stay
+     */
+    public EventWriter(Path folder, long resumedAt) {
         String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
         Path p = folder;
         FileChannel f = null;
@@ -35,17 +44,19 @@ public final class EventWriter implements AutoCloseable {
                 if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             }
         } catch (IOException e) {
-            throw failed(p, e);
+            throw AtomicFiles.failed(p, e);
         }
         path = p;
         file = f;
-        Message m = new Message().fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0));
-        record(m.bytes(3, "brain.Event:2".getBytes(StandardCharsets.UTF_8)).toByteArray());
+        record(event().bytes(3, "brain.Event:2".getBytes(StandardCharsets.UTF_8)));
+        // SessionLog { status: START } at a step: readers drop what earlier files have of this step and later ones.
+        record(event().varint(2, resumedAt + 1)
+                .bytes(7, new Message().varint(1, 1).toByteArray()));
     }
 
-    private static InputException failed(Path p, IOException e) {
-        return new InputException(
-                p.toString(), "cannot be written: " + e.getMessage(), "Free disk space or choose another folder", e);
+    /** An Event with the time now. */
+    private static Message event() {
+        return new Message().fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0));
     }
 
     /** Writes the value of a scalar at a step. */
@@ -54,14 +65,11 @@ public final class EventWriter implements AutoCloseable {
                 .bytes(1, tag.getBytes(StandardCharsets.UTF_8))
                 .fixed32(2, Float.floatToIntBits((float) value))
                 .toByteArray();
-        record(new Message()
-                .fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0))
-                .varint(2, step)
-                .bytes(5, new Message().bytes(1, v).toByteArray())
-                .toByteArray());
+        record(event().varint(2, step).bytes(5, new Message().bytes(1, v).toByteArray()));
     }
 
-    private void record(byte[] data) {
+    private void record(Message event) {
+        byte[] data = event.toByteArray();
         ByteBuffer b = ByteBuffer.allocate(data.length + 16).order(ByteOrder.LITTLE_ENDIAN);
         b.putLong(data.length)
                 .putInt(masked(b.array(), 0, 8))
@@ -71,7 +79,7 @@ public final class EventWriter implements AutoCloseable {
         try {
             while (b.hasRemaining()) file.write(b);
         } catch (IOException e) {
-            throw failed(path, e);
+            throw AtomicFiles.failed(path, e);
         }
     }
 
@@ -88,7 +96,7 @@ public final class EventWriter implements AutoCloseable {
         try {
             file.close();
         } catch (IOException e) {
-            throw failed(path, e);
+            throw AtomicFiles.failed(path, e);
         }
     }
 

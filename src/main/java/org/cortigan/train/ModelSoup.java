@@ -11,6 +11,7 @@ import java.util.Objects;
 import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
@@ -37,6 +38,7 @@ public final class ModelSoup {
         Path first = checkpoints.get(0);
         ModelConfig config = null;
         List<Optional<Recipe>> recipes = new ArrayList<>();
+        List<String> subjects = new ArrayList<>();
         Map<Weights.Spec, double[]> sums = new LinkedHashMap<>();
         List<Map<ModelConfig.Subject, ResponseScaling>> scalings = new ArrayList<>();
         for (Path p : checkpoints) {
@@ -44,6 +46,8 @@ public final class ModelSoup {
                 ModelConfig c = Model.config(t);
                 if (config == null) config = c;
                 requireSameModel(p, c, first, config);
+                subjects.add(Model.subject(t));
+                requireSameSubject(checkpoints, subjects);
                 recipes.add(Recipe.storedIn(t));
                 scalings.add(Model.scalings(t, config));
                 Weights all = config.generatorWeights(DType.F32);
@@ -66,6 +70,7 @@ public final class ModelSoup {
                         "cortigan.averaged",
                         Json.compact(checkpoints.stream().map(Path::toString).toList()));
         ofSameSplit(recipes).ifPresent(r -> w.metadata(Recipe.METADATA, r.json()));
+        if (!subjects.contains("")) w.metadata(Model.SUBJECT, subjects.get(0));
         sums.forEach((spec, sum) -> {
             float[] mean = new float[sum.length];
             for (int i = 0; i < mean.length; i++) mean[i] = (float) (sum[i] / checkpoints.size());
@@ -88,6 +93,20 @@ public final class ModelSoup {
                     file, "its generator is " + config.generator() + ", but " + first + " has " + want.generator());
         if (!config.subjects().equals(want.subjects()))
             throw mismatch(file, "it is for " + config.subjects() + ", but " + first + " is for " + want.subjects());
+    }
+
+    /** @param subjects of the checkpoints up to this one; "" for one that does not tell it */
+    private static void requireSameSubject(List<Path> checkpoints, List<String> subjects) {
+        int last = subjects.size() - 1;
+        String subject = subjects.get(last);
+        for (int i = 0; i < last; i++) {
+            String other = subjects.get(i);
+            if (!subject.isEmpty() && !other.isEmpty() && !subject.equals(other))
+                throw mismatch(
+                        checkpoints.get(last),
+                        "it was trained on " + InputFiles.quote(subject) + ", but " + checkpoints.get(i) + " on "
+                                + InputFiles.quote(other));
+        }
     }
 
     /** The first recipe, if all checkpoints have a recipe and all recipes hold out the same images. */

@@ -3,6 +3,7 @@ package org.cortigan.train;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -11,22 +12,42 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.FolderLock;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events
- * for TensorBoard, and the checkpoints last.safetensors and best.safetensors.
+ * for TensorBoard, and the checkpoints last.safetensors and best.safetensors. A start that replaces files of an earlier
+ * one keeps them in {@code history/N}, N = 1 for the first start that did. Nobody else may write to the folder before
+ * {@link #close}, see {@link FolderLock}.
  */
 public final class RunFolder implements TrainerListener, AutoCloseable {
+    private static final String RECIPE = "recipe.yaml", ENVIRONMENT = "environment.json", METRICS = "metrics.csv";
+    private static final String LAST = "last.safetensors", BEST = "best.safetensors";
+
     private final Path folder;
+    private final FolderLock lock;
     private final EventWriter events;
     private final Path csv;
     /** Columns of metrics.csv; null before its first line. */
     private @Nullable List<String> columns;
+    /** Where this start keeps earlier files; null if it keeps none. */
+    private @Nullable Path history;
+
+    /**
+     * Creates or continues the files of a run, without messages.
+     *
+     * @see #RunFolder(Path, Recipe, Device, Map, long, Consumer)
+     */
+    public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
+        this(folder, recipe, device, environment, resumedAt, line -> {});
+    }
 
     /**
      * Creates or continues the files of a run.
@@ -34,23 +55,80 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
      * @param environment more entries of environment.json
      * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line are removed
      *     from metrics.csv.
+     * @param log receives messages for the user
+     * @throws InputException if another run writes to the folder, or a file cannot be written
      */
-    public RunFolder(Path folder, Recipe recipe, Device device, Map<String, Object> environment, long resumedAt) {
+    public RunFolder(
+            Path folder,
+            Recipe recipe,
+            Device device,
+            Map<String, Object> environment,
+            long resumedAt,
+            Consumer<String> log) {
         this.folder = folder;
         create(folder);
-        Map<String, Object> e = new LinkedHashMap<>(environment);
-        e.put("java", Runtime.version().toString());
-        e.put(
-                "system",
-                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
-                        + System.getProperty("os.arch"));
-        e.put("device", device.name());
-        e.put("started", java.time.Instant.now().toString());
-        AtomicFiles.writeString(folder.resolve("recipe.yaml"), recipe.toYaml());
-        Json.write(folder.resolve("environment.json"), e);
-        csv = folder.resolve("metrics.csv");
-        truncate(resumedAt);
-        events = new EventWriter(folder);
+        lock = FolderLock.take(folder, RunFolder.class, log);
+        try {
+            Map<String, Object> e = new LinkedHashMap<>(environment);
+            e.put("java", Runtime.version().toString());
+            e.put(
+                    "system",
+                    System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
+                            + System.getProperty("os.arch"));
+            e.put("device", device.name());
+            e.put("started", java.time.Instant.now().toString());
+            e.put("resumed_at_step", resumedAt);
+            replace(RECIPE, recipe.toYaml());
+            replace(ENVIRONMENT, Json.pretty(e));
+            csv = folder.resolve(METRICS);
+            truncate(resumedAt);
+            keepLater(LAST, resumedAt);
+            // The best of steps that are done again is not the best of this run.
+            if (keepLater(BEST, resumedAt)) AtomicFiles.deleteIfExists(best(folder));
+            if (history != null) log.accept("files of the earlier start are kept in " + history);
+            events = new EventWriter(folder, resumedAt);
+        } catch (RuntimeException | Error e) {
+            lock.close();
+            throw e;
+        }
+    }
+
+    /** Replaces the content of a file and keeps the earlier one, if it is another. */
+    private void replace(String name, String text) {
+        Path file = folder.resolve(name);
+        try {
+            if (Files.exists(file) && !Files.readString(file).equals(text)) keep(name);
+        } catch (IOException e) {
+            throw InputFiles.unreadable(file, e);
+        }
+        AtomicFiles.writeString(file, text);
+    }
+
+    /** Keeps a checkpoint of a later step, or one that cannot be read, under its name in the history. */
+    private boolean keepLater(String name, long resumedAt) {
+        Path file = folder.resolve(name);
+        if (!Files.exists(file) || Checkpoint.step(file).orElse(Long.MAX_VALUE) <= resumedAt) return false;
+        keep(name);
+        return true;
+    }
+
+    /** Gives a file a second name in the history. Files of a run are replaced, never changed, so no copy is needed. */
+    private void keep(String name) {
+        Path kept = null;
+        try {
+            for (int n = 1; history == null; n++) {
+                Path start = folder.resolve("history").resolve(Integer.toString(n));
+                if (!Files.exists(start)) history = Files.createDirectories(start);
+            }
+            kept = history.resolve(name);
+            try {
+                Files.createLink(kept, folder.resolve(name));
+            } catch (UnsupportedOperationException | FileSystemException e) {
+                Files.copy(folder.resolve(name), kept); // a file system without links
+            }
+        } catch (IOException e) {
+            throw AtomicFiles.failed(kept == null ? folder.resolve("history") : kept, e);
+        }
     }
 
     /**
@@ -62,37 +140,42 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose a writable folder", e);
+            throw new InputException(
+                    folder.toString(), "cannot be created: " + InputFiles.reason(e), "Choose a writable folder", e);
         }
     }
 
     /** The last checkpoint of a run. */
     public static Path last(Path folder) {
-        return folder.resolve("last.safetensors");
+        return folder.resolve(LAST);
     }
 
     /** The checkpoint with the best validation so far; the last one without validation. */
     public static Path best(Path folder) {
-        return folder.resolve("best.safetensors");
+        return folder.resolve(BEST);
     }
 
+    /** Removes the lines of later steps and an incomplete line from metrics.csv. */
     private void truncate(long step) {
         if (!Files.exists(csv)) return;
         try {
             String text = Files.readString(csv);
+            String[] lines = text.substring(0, text.lastIndexOf('\n') + 1).split("\n");
             List<String> kept = new ArrayList<>();
-            for (String line : text.substring(0, text.lastIndexOf('\n') + 1).split("\n")) {
-                if (kept.isEmpty()) columns = List.of(line.split(","));
-                else if (Long.parseLong(line.split(",")[1]) > step) break;
+            for (String line : lines) {
+                if (!kept.isEmpty() && Long.parseLong(line.split(",")[1]) > step) break;
                 kept.add(line);
             }
-            if (step == 0 || kept.size() < 2) {
-                columns = null;
-                Files.delete(csv);
+            if (kept.size() < lines.length) keep(METRICS);
+            if (kept.size() < 2) {
+                AtomicFiles.deleteIfExists(csv);
             } else {
-                AtomicFiles.writeString(csv, String.join("\n", kept) + "\n");
+                columns = List.of(kept.get(0).split(","));
+                String now = String.join("\n", kept) + "\n";
+                // A new file even if nothing is removed: the history may have a name of the old one.
+                AtomicFiles.writeString(csv, now);
             }
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | NumberFormatException | IndexOutOfBoundsException e) {
             throw new InputException(csv.toString(), "cannot be continued: " + e, "Move the file away", e);
         }
     }
@@ -108,14 +191,14 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         row.put("skipped_steps", Integer.toString(r.skipped()));
         row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
         try {
-            String text = "";
-            if (columns == null) text = String.join(",", columns = List.copyOf(row.keySet())) + "\n";
+            if (columns == null) columns = List.copyOf(row.keySet());
+            String text = Files.exists(csv) ? "" : String.join(",", columns) + "\n";
             List<String> values = new ArrayList<>();
             for (String c : columns) values.add(row.getOrDefault(c, ""));
             text += String.join(",", values) + "\n";
             Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         } catch (IOException e) {
-            throw new InputException(csv.toString(), "cannot be written: " + e, "Free disk space", e);
+            throw AtomicFiles.failed(csv, e);
         }
         r.means().forEach((k, v) -> events.scalar("train/" + k, v, r.step()));
         if (!Double.isNaN(r.validationMeanR())) {
@@ -136,6 +219,10 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
 
     @Override
     public void close() {
-        events.close();
+        try {
+            events.close();
+        } finally {
+            lock.close();
+        }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.util.List;
+
 /** An output of a {@link StepGraph}: one value, f32 [1], or one value per region, f32 [regions]. */
 public enum StepOutput {
     /** The generator's total loss, weighted. */
@@ -18,6 +20,9 @@ public enum StepOutput {
     GENERATED_LOGIT("d.fake", EpochResult.Kind.LOGIT, true),
     /** The generator's adversarial loss, without its weight. */
     GENERATOR_LOSS("g.loss", EpochResult.Kind.ADVERSARIAL_LOSS, true);
+
+    /** The losses of the generator that a step has once. */
+    static final List<StepOutput> OF_GENERATOR = List.of(LOSS, PIXEL, CORRELATION);
 
     private final String key;
     private final EpochResult.Kind kind;

@@ -128,11 +128,23 @@ final class Subjects implements AutoCloseable {
             }
     }
 
-    /** Returns the means over the finished epoch and resets the sums. */
+    /**
+     * Returns the means over the finished epoch and resets the sums. With several subjects, the losses of the generator
+     * come first as means over subjects, under the names that they have with one subject.
+     */
     List<EpochResult.Metric> takeMeans() {
         List<EpochResult.Metric> means = new ArrayList<>();
         for (SubjectSteps s : all) means.addAll(s.takeMeans());
-        return means;
+        if (all.size() == 1) return means;
+        List<EpochResult.Metric> ofAll = new ArrayList<>();
+        for (StepOutput output : StepOutput.OF_GENERATOR)
+            means.stream()
+                    .filter(m -> m.kind() == output.kind())
+                    .mapToDouble(EpochResult.Metric::value)
+                    .average()
+                    .ifPresent(mean -> ofAll.add(new EpochResult.Metric(output.key(), output.kind(), "", mean)));
+        ofAll.addAll(means);
+        return ofAll;
     }
 
     /** Evaluates all subjects on their validation photographs. */

@@ -16,6 +16,11 @@ import org.jspecify.annotations.Nullable;
  */
 public record Subset(TrainingData all, int[] images) implements TrainingData {
     @Override
+    public String subjectName() {
+        return all.subjectName();
+    }
+
+    @Override
     public int count() {
         return images.length;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +18,8 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
+import org.cortigan.io.FolderLock;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
@@ -40,6 +44,9 @@ public final class Trainer implements AutoCloseable {
     private final @Nullable Path folder;
     private final Consumer<String> log;
     private final Variables vars;
+    /** Null without a folder. */
+    private final @Nullable FolderLock lock;
+
     private final Subjects subjects;
     private final SubjectOrder order;
     private final StepSchedule schedule;
@@ -51,6 +58,9 @@ public final class Trainer implements AutoCloseable {
     /** Whether the initial values that the data determine are set; a checkpoint has them. */
     private boolean initialised;
 
+    /** Whether the run continues from another checkpoint than the last one of its folder. */
+    private boolean isLastOther;
+
     /** The subject of the last step, while the losses of that step are not read; null otherwise. */
     private @Nullable SubjectSteps pending;
 
@@ -59,7 +69,7 @@ public final class Trainer implements AutoCloseable {
     /**
      * Prepares a run for one subject.
      *
-     * @param folder folder of the checkpoints; null for no checkpoints
+     * @param folder folder of the checkpoints, which no other run may use until {@link #close}; null for no checkpoints
      * @throws InputException if recipe, data and device do not fit together
      */
     public Trainer(Recipe recipe, TrainingData data, Device device, @Nullable Path folder) {
@@ -70,7 +80,7 @@ public final class Trainer implements AutoCloseable {
      * Prepares a run for one or several subjects.
      *
      * @param sets data by subject name; a single subject has the name ""
-     * @param folder folder of the checkpoints; null for no checkpoints
+     * @param folder folder of the checkpoints, which no other run may use until {@link #close}; null for no checkpoints
      * @param log receives messages for the user, for example about regions that are left out
      * @throws InputException if recipe, data and device do not fit together
      */
@@ -103,6 +113,8 @@ public final class Trainer implements AutoCloseable {
         budget.check(resident);
         vars = new Variables(this.device);
         try {
+            if (folder != null) RunFolder.create(folder);
+            lock = folder == null ? null : FolderLock.take(folder, Trainer.class, log);
             subjects = new Subjects(setups, train, this.device, vars, resident);
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
             schedule = new StepSchedule(settings, order.stepsPerEpoch(), order.stepsPerEpoch() * train.epochs());
@@ -238,13 +250,43 @@ public final class Trainer implements AutoCloseable {
      * Continues from a checkpoint of the same model, data and recipe.
      *
      * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
+     * @see #resume(Path, boolean)
      */
     public void resume(Path file) {
-        Checkpoint.Resumed saved = Checkpoint.load(file, config(), vars, state);
+        resume(file, false);
+    }
+
+    /**
+     * Continues from a checkpoint of the same model and data. The log receives every value of the recipe that differs
+     * from the checkpoint's, and a jump of the learning rate.
+     *
+     * @param acceptsChanges whether losses, optimizer values, batch and augmentation may differ; the number of epochs
+     *     (not below those done) and values without influence on the model always may, the validation split never
+     * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
+     */
+    public void resume(Path file, boolean acceptsChanges) {
+        Checkpoint.Resumed saved = Checkpoint.load(
+                file, config(), subjectName(), vars, state, new Resumption(recipe, schedule, acceptsChanges));
+        saved.differences().forEach(log);
         state = saved.state();
         subjects.resume(saved);
         initialiser.copyToBf16();
         initialised = true;
+        isLastOther = folder != null && !isLast(file, folder);
+    }
+
+    private static boolean isLast(Path file, Path folder) {
+        Path last = RunFolder.last(folder);
+        try {
+            return Files.exists(last) && Files.isSameFile(file, last);
+        } catch (IOException e) {
+            throw InputFiles.unreadable(file, e);
+        }
+    }
+
+    /** Name of the only subject; "" if it has none or there are several. */
+    private String subjectName() {
+        return subjects.all().size() > 1 ? "" : subjects.first().setup().data().subjectName();
     }
 
     /** Stops the run after the current step and writes a checkpoint. Any thread may call this method. */
@@ -268,6 +310,9 @@ public final class Trainer implements AutoCloseable {
             boolean begins = step() == 0 && !initialised;
             if (begins) setValuesFromData();
             subjects.begin(train.epochs());
+            // So that a kill before the first new checkpoint does not bring the other one back.
+            if (isLastOther) save("last.safetensors");
+            isLastOther = false;
             if (begins && fitsReadout() && !stopRequested) validateInitialValues();
             loop();
         } catch (RuntimeException | Error e) {
@@ -392,7 +437,7 @@ public final class Trainer implements AutoCloseable {
     private void save(String name) {
         if (folder == null) return;
         Path file = folder.resolve(name);
-        Checkpoint.save(file, vars, config(), recipe, state, subjects.scalings());
+        Checkpoint.save(file, vars, config(), subjectName(), recipe, state, subjects.scalings());
         for (TrainerListener l : listeners) l.checkpoint(file);
     }
 
@@ -419,6 +464,7 @@ public final class Trainer implements AutoCloseable {
             if (subjects != null) subjects.close();
         } finally {
             vars.close();
+            if (lock != null) lock.close();
         }
     }
 }

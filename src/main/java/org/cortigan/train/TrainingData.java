@@ -11,6 +11,14 @@ import org.jspecify.annotations.Nullable;
 
 /** Photographs with their responses, by index. During a run, the batch loader reads the data on another thread. */
 public interface TrainingData {
+    /**
+     * Name of the subject, for example {@code subj01}, or "" if it has none. Checkpoints store it, so that no model of
+     * one subject predicts another by mistake.
+     */
+    default String subjectName() {
+        return "";
+    }
+
     /** Number of photographs. */
     int count();
 

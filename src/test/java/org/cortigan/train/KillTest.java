@@ -88,7 +88,8 @@ class KillTest {
         try (var files = Files.list(killed)) {
             List<String> left = files.map(f -> f.getFileName().toString())
                     .filter(n -> !n.startsWith("events.")
-                            && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"))
+                            && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"
+                                    + "|history|\\.lock"))
                     .collect(Collectors.toList());
             // a killed writer may leave a temporary file: at most one for each kill
             assertTrue(left.size() <= kills, "left behind: " + left);

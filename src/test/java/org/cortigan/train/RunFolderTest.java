@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -14,8 +17,11 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
+import org.cortigan.InputException;
 import org.cortigan.exec.NullDevice;
+import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -48,10 +54,73 @@ class RunFolderTest {
     }
 
     @Test
-    void eventFilesHaveTensorFlowsFraming(@TempDir Path dir) throws Exception {
-        try (EventWriter w = new EventWriter(dir)) {
-            w.scalar("train/loss", 0.25, 300);
+    void filesThatAStartReplacesAreKept(@TempDir Path dir) throws Exception {
+        Recipe first = TrainerTest.recipe(), other = first.with("optimizer.learning_rate", 0.5);
+        List<String> said = new ArrayList<>();
+        try (RunFolder f = new RunFolder(dir, first, new NullDevice(), Map.of(), 0, said::add)) {
+            for (int i = 1; i <= 3; i++) f.epoch(epoch(i));
         }
+        assertEquals(List.of(), said);
+        String table = Files.readString(dir.resolve("metrics.csv")),
+                yaml = Files.readString(dir.resolve("recipe.yaml"));
+        Files.writeString(RunFolder.best(dir), "no checkpoint"); // taken for one of a later step
+        new RunFolder(dir, first, new NullDevice(), Map.of(), 30, said::add).close(); // replaces no line, no recipe
+        new RunFolder(dir, other, new NullDevice(), Map.of(), 20, said::add).close();
+        new RunFolder(dir, other, new NullDevice(), Map.of(), 0, said::add).close();
+        assertEquals(
+                List.of("best.safetensors", "environment.json"), files(dir.resolve("history/1")), "an unreadable best");
+        assertEquals(List.of("environment.json", "metrics.csv", "recipe.yaml"), files(dir.resolve("history/2")));
+        assertEquals(table, Files.readString(dir.resolve("history/2/metrics.csv")));
+        assertEquals(yaml, Files.readString(dir.resolve("history/2/recipe.yaml")));
+        assertEquals(
+                table.lines().limit(3).toList(),
+                Files.readAllLines(dir.resolve("history/3/metrics.csv")),
+                "two epochs");
+        assertFalse(Files.exists(dir.resolve("metrics.csv")) || Files.exists(RunFolder.best(dir)));
+        assertEquals("files of the earlier start are kept in " + dir.resolve("history/3"), said.get(2));
+        assertEquals(
+                List.of(0L, 30L, 20L),
+                IntStream.rangeClosed(1, 3)
+                        .mapToObj(n -> Json.readObject(dir.resolve("history/" + n + "/environment.json"))
+                                .get("resumed_at_step"))
+                        .toList());
+    }
+
+    private static List<String> files(Path folder) throws IOException {
+        try (var s = Files.list(folder)) {
+            return s.map(p -> p.getFileName().toString()).sorted().toList();
+        }
+    }
+
+    @Test
+    void oneRunAtATimeWritesToAFolder(@TempDir Path dir) throws Exception {
+        Recipe r = TrainerTest.recipe();
+        try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 0)) {
+            f.epoch(epoch(1));
+            InputException e =
+                    assertThrows(InputException.class, () -> new RunFolder(dir, r, new NullDevice(), Map.of(), 0));
+            assertTrue(e.getMessage().startsWith(dir + ": is in use by this process since "), e.getMessage());
+            f.epoch(epoch(2));
+        }
+        assertEquals(3, Files.readAllLines(dir.resolve("metrics.csv")).size());
+        new RunFolder(dir, r, new NullDevice(), Map.of(), 20).close();
+    }
+
+    @Test
+    void aFolderThatVanishesIsNamed(@TempDir Path dir) throws Exception {
+        Path run = dir.resolve("run");
+        try (RunFolder f = new RunFolder(run, TrainerTest.recipe(), new NullDevice(), Map.of(), 0)) {
+            f.epoch(epoch(1));
+            Files.move(run, dir.resolve("moved"));
+            InputException e = assertThrows(InputException.class, () -> f.epoch(epoch(2)));
+            assertEquals(
+                    run.resolve("metrics.csv") + ": its folder does not exist. Create the folder " + run,
+                    e.getMessage());
+        }
+    }
+
+    /** The data of the records of the only event file of a folder. */
+    private static List<byte[]> records(Path dir) throws IOException {
         Path file;
         try (var s = Files.list(dir)) {
             file = s.findFirst().orElseThrow();
@@ -68,12 +137,27 @@ class RunFolderTest {
             assertEquals(masked(data), b.getInt());
             records.add(data);
         }
-        assertEquals(2, records.size());
-        assertTrue(new String(records.get(0), StandardCharsets.ISO_8859_1).endsWith("brain.Event:2"));
-        // field 1: wall time (fixed64); 2: step 300 (varint); 5: summary { 1: value { 1: tag, 2: number } }
-        ByteBuffer e = ByteBuffer.wrap(records.get(1)).order(ByteOrder.LITTLE_ENDIAN);
+        return records;
+    }
+
+    /** Reads field 1 of an Event: wall time (fixed64). */
+    private static ByteBuffer afterTime(byte[] event) {
+        ByteBuffer e = ByteBuffer.wrap(event).order(ByteOrder.LITTLE_ENDIAN);
         assertEquals(1 << 3 | 1, e.get());
         assertEquals(System.currentTimeMillis() / 1000.0, e.getDouble(), 60);
+        return e;
+    }
+
+    @Test
+    void eventFilesHaveTensorFlowsFraming(@TempDir Path dir) throws Exception {
+        try (EventWriter w = new EventWriter(dir)) {
+            w.scalar("train/loss", 0.25, 300);
+        }
+        List<byte[]> records = records(dir);
+        assertEquals(3, records.size());
+        assertTrue(new String(records.get(0), StandardCharsets.ISO_8859_1).endsWith("brain.Event:2"));
+        // 2: step 300 (varint); 5: summary { 1: value { 1: tag, 2: number } }
+        ByteBuffer e = afterTime(records.get(2));
         assertEquals(2 << 3, e.get());
         assertEquals(300, (e.get() & 0x7f) | e.get() << 7);
         assertEquals(5 << 3 | 2, e.get());
@@ -87,6 +171,18 @@ class RunFolderTest {
         assertEquals(2 << 3 | 5, e.get());
         assertEquals(0.25f, e.getFloat());
         assertFalse(e.hasRemaining());
+    }
+
+    @Test
+    void anEventFileOfAResumedRunMakesTensorBoardForgetLaterSteps(@TempDir Path dir) throws Exception {
+        new EventWriter(dir, 20).close();
+        List<byte[]> records = records(dir);
+        assertEquals(2, records.size());
+        ByteBuffer e = afterTime(records.get(1));
+        byte[] rest = new byte[e.remaining()];
+        e.get(rest);
+        // 2: step 21 (varint), from which on values are forgotten; 7: session log { 1: status START = 1 }
+        assertArrayEquals(new byte[] {2 << 3, 21, 7 << 3 | 2, 2, 1 << 3, 1}, rest);
     }
 
     private static int masked(byte[] b) {
