@@ -118,7 +118,9 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         try {
             for (int n = 1; history == null; n++) {
                 Path start = folder.resolve("history").resolve(Integer.toString(n));
-                if (!Files.exists(start)) history = Files.createDirectories(start);
+                if (Files.exists(start)) continue;
+                Files.createDirectories(start);
+                history = start;
             }
             kept = history.resolve(name);
             try {

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.SafeTensors;
@@ -166,6 +167,25 @@ class CommandsTest {
                     java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
             a.checkFinite("predictions");
         }
+        assertEquals("subj01", Json.readObject(test.resolve("predictions.json")).get("subject"));
+        refused(
+                new String[] {"best.safetensors", "was trained on 'subj01', not on 'subj02'", "--other-subject"},
+                "predict",
+                run,
+                "--images",
+                photos,
+                "--subject",
+                2,
+                "--out",
+                dir.resolve("two-of-one"));
+        ok("predict", run, "--images", photos, "--subject", 2, "--other-subject", "--out", out);
+        assertEquals("subj01", Json.readObject(out.resolve("predictions.json")).get("subject"));
+        refused(
+                new String[] {"predictions.json", "are of 'subj01', not of 'subj02'"},
+                "submit",
+                "2=" + test,
+                "--out",
+                dir.resolve("s.zip"));
         refused(
                 new String[] {"lh_pred_test.npy", "[8, 19004]", "[159, 19004]"},
                 "submit",
@@ -332,6 +352,33 @@ class CommandsTest {
                 "--resume",
                 "auto");
         assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
+        assertTrue(r.err.contains("train.epochs is 2, the checkpoint has 1"), r.err);
+        assertTrue(Files.exists(other.resolve("history/1/recipe.yaml")));
+        List<Object> changed = List.of(
+                "train",
+                "-c",
+                "quickstart",
+                "--data",
+                data,
+                "--run",
+                other,
+                "-o",
+                "train.epochs=2",
+                "-o",
+                "train.batch=16",
+                "-o",
+                "loss.pixel=mse",
+                "--resume",
+                "auto",
+                "--dry-run");
+        refused(new String[] {"loss.pixel is \"mse\", the checkpoint has", "--allow-changes"}, changed.toArray());
+        List<Object> accepted = new ArrayList<>(changed);
+        accepted.add("--allow-changes");
+        assertTrue(ok(accepted.toArray()).err.contains("resumed at step 4 of 4"));
+        try (FolderLock lock = FolderLock.take(other, Train.class, line -> {})) {
+            changed = List.of("train", "-c", "quickstart", "--data", data, "--run", other, "--resume", "auto");
+            refused(new String[] {other + ": is in use by this process"}, changed.toArray());
+        }
         r = ok(
                 "train",
                 "-c",
@@ -411,7 +458,7 @@ class CommandsTest {
 
         ok("simulate", "--out", data, "--subject", 6, "--images", 40, "--test-images", 6, "--image-size", 64);
         Path both = dir.resolve("both");
-        ok(
+        r = ok(
                 "train",
                 "-c",
                 "quickstart",
@@ -425,6 +472,13 @@ class CommandsTest {
                 "train.epochs=1",
                 "-o",
                 "train.batch=16");
+        String number = "-?\\d\\.\\d{4}";
+        assertTrue(
+                r.err.lines()
+                        .anyMatch(l -> l.matches("quickstart epoch 1/1  pixel " + number + "  correlation " + number
+                                + "  validation mean r " + number + "  \\(subj01 " + number + ", subj06 " + number
+                                + "\\)  .*")),
+                r.err);
         assertTrue(ok("evaluate", both, "--data", data, "--subject", 6, "--out", dir.resolve("six"))
                 .out
                 .contains("39198"));

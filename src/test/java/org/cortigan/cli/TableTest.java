@@ -14,6 +14,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.cortigan.cortex.SmallSubject;
+import org.cortigan.experiment.Comparison;
+import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -147,6 +149,9 @@ class TableTest {
         assertEquals(0, r.code, r.err);
 
         refused(with(command, "--set", "train.weight=1"), "train.weight");
+        try (FolderLock other = FolderLock.take(out, Comparison.class, line -> {})) {
+            refused(command, out + ": is in use by this process");
+        }
         refused(with(command, "--set", "train.epochs=3"), "with-subj01-seed0", "recipe.yaml", "differs from recipe");
         refused(with(two, dir + "/plain.yaml", "--compare", "plain=fancy"), "plain=fancy", "A=B");
         refused(with(two, dir + "/plain.yaml," + dir + "/plain.yaml"), "two recipes 'plain'");

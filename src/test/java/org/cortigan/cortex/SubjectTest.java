@@ -261,7 +261,13 @@ class SubjectTest {
         NpyWriter.save(good.resolve("lh_pred_test.npy"), new float[395 * v[0]], 395, v[0]);
         NpyWriter.save(good.resolve("rh_pred_test.npy"), new float[395 * v[1]], 395, v[1]);
         Path zip = dir.resolve("s.zip");
-        assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, List.of(good))));
+        List<String> said = new ArrayList<>();
+        assertEquals(List.of(1, 2, 3, 4, 5, 6, 7), Submission.write(zip, Map.of(8, List.of(good)), said::add));
+        assertEquals(2, said.size());
+        assertEquals(
+                "warning: subject 8: the predictions of 18981 of 18981 vertices of the left hemisphere are constant over"
+                        + " the images; the challenge's script computes NaN for them and for the mean of all vertices",
+                said.get(0));
         try (ZipFile z = new ZipFile(zip.toFile())) {
             assertEquals(
                     List.of("subj08/lh_pred_test.npy", "subj08/rh_pred_test.npy"),
@@ -276,6 +282,30 @@ class SubjectTest {
             Arrays.fill(one, 1);
             NpyWriter.save(ones.resolve(h == 0 ? "lh_pred_test.npy" : "rh_pred_test.npy"), one, 395, v[h]);
         }
+        // Vertex 3 of the left hemisphere varies in each file, and is constant in their mean; vertex 4 varies.
+        float[] up = new float[395 * v[0]], down = new float[395 * v[0]];
+        up[3] = up[4] = 1;
+        down[3] = -1;
+        Path varied = Files.createDirectories(dir.resolve("varied"));
+        for (float[] lh : new float[][] {up, down}) {
+            Path folder = lh == up ? varied : good;
+            NpyWriter.save(folder.resolve("lh_pred_test.npy"), lh, 395, v[0]);
+        }
+        Files.copy(good.resolve("rh_pred_test.npy"), varied.resolve("rh_pred_test.npy"));
+        said.clear();
+        Files.writeString(varied.resolve("predictions.json"), "{\"subject\": \"subj08\"}");
+        Submission.write(zip, Map.of(8, List.of(varied, good)), said::add);
+        assertTrue(said.get(0).contains("the predictions of 18980 of 18981 vertices of the left"), said.get(0));
+        assertEquals(
+                "warning: " + good.resolve("rh_pred_test.npy") + " and " + varied.resolve("rh_pred_test.npy")
+                        + " have the same content",
+                said.get(1));
+        Files.writeString(varied.resolve("predictions.json"), "{\"subject\": \"subj07\"}");
+        InputException other =
+                assertThrows(InputException.class, () -> Submission.write(zip, Map.of(8, List.of(good, varied))));
+        assertTrue(other.getMessage().contains("are of 'subj07', not of 'subj08'"), other.getMessage());
+        NpyWriter.save(good.resolve("lh_pred_test.npy"), new float[395 * v[0]], 395, v[0]);
+
         Submission.write(zip, Map.of(8, List.of(good, ones, good, ones))); // writes the mean of several predictions
         try (ZipFile z = new ZipFile(zip.toFile())) {
             byte[] mean =
@@ -287,9 +317,9 @@ class SubjectTest {
         float[] bad = new float[395 * v[1]];
         bad[9] = Float.POSITIVE_INFINITY;
         NpyWriter.save(good.resolve("rh_pred_test.npy"), bad, 395, v[1]);
-        Path other = dir.resolve("t.zip");
-        assertThrows(InputException.class, () -> Submission.write(other, Map.of(8, List.of(good))));
-        assertFalse(Files.exists(other));
+        Path refused = dir.resolve("t.zip");
+        assertThrows(InputException.class, () -> Submission.write(refused, Map.of(8, List.of(good))));
+        assertFalse(Files.exists(refused));
     }
 
     private static float[] readFloats(Path npy) {

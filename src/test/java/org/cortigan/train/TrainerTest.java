@@ -464,6 +464,11 @@ class TrainerTest {
                 };
                 assertEquals((validated[0][0] + validated[0][1]) / 2, e.validationMeanR(), 1e-12);
                 assertTrue(e.means().containsKey("subj06.d.loss.rh"), e.means().toString());
+                for (String loss : List.of("loss", "pixel", "correlation"))
+                    assertEquals(
+                            (e.means().get("subj01." + loss) + e.means().get("subj06." + loss)) / 2,
+                            e.means().get(loss),
+                            1e-12);
             }));
             t.run();
             want = state(t);

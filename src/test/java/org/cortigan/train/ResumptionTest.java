@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.cortigan.InputException;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.experiment.Checkpoints;
+import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Model;
+import org.cortigan.model.Predictor;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What a run may resume from, and with which recipe and data. */
+class ResumptionTest {
+    private static final CpuDevice CPU = CpuDevice.best(1);
+    private static final Recipe RECIPE =
+            TrainerTest.recipe("model.discriminator.type=none", "loss.gan_weight=0", "train.epochs=2");
+
+    /** The toy data of a named subject. */
+    private record Named(String subjectName) implements TrainingData {
+        @Override
+        public int count() {
+            return TrainerTest.TOY.count();
+        }
+
+        @Override
+        public int leftVertices() {
+            return TrainerTest.TOY.leftVertices();
+        }
+
+        @Override
+        public int rightVertices() {
+            return TrainerTest.TOY.rightVertices();
+        }
+
+        @Override
+        public void image(int i, ByteBuffer into) {
+            TrainerTest.TOY.image(i, into);
+        }
+
+        @Override
+        public void responses(int i, ByteBuffer into) {
+            TrainerTest.TOY.responses(i, into);
+        }
+    }
+
+    @TempDir
+    static Path dir;
+
+    /** Of a run of 2 epochs of 6 steps on subj01. */
+    private static Path checkpoint;
+
+    @BeforeAll
+    static void train() {
+        checkpoint = trained("subj01");
+    }
+
+    private static Path trained(String subject) {
+        Path folder = dir.resolve("trained on " + subject);
+        try (Trainer t = new Trainer(RECIPE, new Named(subject), CPU, folder)) {
+            t.run();
+        }
+        return RunFolder.last(folder);
+    }
+
+    /** Resumes without training and returns the messages. */
+    private static List<String> resume(Recipe recipe, String subject, boolean acceptsChanges) {
+        List<String> said = new ArrayList<>();
+        try (Trainer t = new Trainer(recipe, Map.of("", new Named(subject)), CPU, null, said::add)) {
+            t.resume(checkpoint, acceptsChanges);
+            assertEquals(12, t.step());
+        }
+        return said;
+    }
+
+    private static String refused(Recipe recipe, String subject, boolean acceptsChanges) {
+        return assertThrows(InputException.class, () -> resume(recipe, subject, acceptsChanges))
+                .getMessage();
+    }
+
+    @Test
+    void theSameValuesAreNoDifference() {
+        assertEquals(List.of(), resume(RECIPE, "subj01", false));
+        assertEquals(
+                List.of(), resume(RECIPE.with("train.epochs=2.0").with("loss.pixel_weight=1.0e+0"), "subj01", false));
+        // Networks that the model does not use have no effect.
+        assertEquals(List.of(), resume(RECIPE.with("model.generator.cnn.hidden=3"), "subj01", false));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "optimizer.learning_rate, 0.05, 0.003",
+        "optimizer.schedule, linear, cosine",
+        "loss.pixel, mse, l1",
+        "train.augment.shift, 0.1, 0",
+        "train.shuffle_pairs, true, false"
+    })
+    void anotherLossOptimizerOrDataNeedConsent(String key, String now, String saved) {
+        Recipe other = RECIPE.with(key + "=" + now);
+        String difference = key + " is " + now + ", the checkpoint has " + saved;
+        String message = refused(other, "subj01", false).replaceAll("\"", "");
+        assertEquals(
+                checkpoint + ": cannot be resumed: " + difference
+                        + ". Resume with the checkpoint's values, start a new run, or accept these with --allow-changes",
+                message);
+        String said = resume(other, "subj01", true).get(0).replaceAll("\"", "");
+        assertEquals("resumed with another value: " + difference, said);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"train.validation=0.21", "train.seed=7"})
+    void anotherSplitIsRefusedAlways(String assignment) {
+        String message = refused(RECIPE.with(assignment), "subj01", true);
+        assertTrue(message.contains(assignment.replace("=", " is ") + ", the checkpoint has 0"), message);
+        assertTrue(message.contains("Other images would be held out"), message);
+    }
+
+    @Test
+    void moreEpochsAreToldWithTheJumpOfTheRate() {
+        // Half a cosine to 0.01 * 0.003 over epoch 2 of 2; over epochs 2 to 4 of 4, of which a third is over.
+        assertEquals(
+                List.of(
+                        "resumed with another value: train.epochs is 4, the checkpoint has 2",
+                        String.format(
+                                "the learning rate goes on at %.3g; by the checkpoint's recipe it would be 3.00e-05 here",
+                                0.003 * (0.01 + 0.99 * 0.75))),
+                resume(RECIPE.with("train.epochs=4"), "subj01", false));
+        assertEquals(
+                checkpoint + ": cannot be resumed: its run has come to epoch 2, but train.epochs is 1. Set train.epochs"
+                        + " to at least 2, or start a new run",
+                refused(RECIPE.with("train.epochs=1"), "subj01", true));
+    }
+
+    @Test
+    void valuesWithoutInfluenceAreTold() {
+        assertEquals(
+                List.of(
+                        "resumed with another value: train.checkpoint_steps is 3, the checkpoint has 0",
+                        "resumed with another value: train.patience is 5, the checkpoint has 0"),
+                resume(RECIPE.with("train.patience=5").with("train.checkpoint_steps=3"), "subj01", false));
+    }
+
+    @Test
+    void anotherSubjectIsRefused() {
+        String message = refused(RECIPE, "subj02", true);
+        assertTrue(message.contains("it is of 'subj01', but the data are of 'subj02'"), message);
+        assertEquals(List.of(), resume(RECIPE, "", false));
+    }
+
+    @Test
+    void modelsPredictTheSubjectThatTheyWereTrainedOn() {
+        Path two = trained("subj02"), unknown = trained("");
+        List<String> said = new ArrayList<>();
+        assertEquals(
+                List.of("subj01", "subj02", ""),
+                List.of(checkpoint, two, unknown).stream()
+                        .map(c -> Checkpoints.subject(c, "subj09"))
+                        .toList());
+        Checkpoints.requireSubject(List.of(two, unknown), "subj02", said::add);
+        assertEquals(1, said.size());
+        assertTrue(said.get(0).startsWith(unknown + " does not tell which subject"), said.get(0));
+        InputException e = assertThrows(
+                InputException.class, () -> Checkpoints.requireSubject(List.of(two, checkpoint), "subj02", said::add));
+        assertTrue(
+                e.getMessage().startsWith(checkpoint + ": was trained on 'subj01', not on 'subj02'"), e.getMessage());
+
+        Path average = dir.resolve("average.safetensors");
+        e = assertThrows(InputException.class, () -> ModelSoup.write(List.of(checkpoint, unknown, two), average));
+        assertTrue(
+                e.getMessage().startsWith(two + ": cannot be averaged: it was trained on 'subj02', but " + checkpoint),
+                e.getMessage());
+        assertFalse(Files.exists(average));
+        ModelSoup.write(List.of(two, two), average);
+        assertEquals("subj02", Checkpoints.subject(average, ""));
+        ModelSoup.write(List.of(two, unknown), average);
+        assertEquals("", Checkpoints.subject(average, ""));
+    }
+
+    @Test
+    void oneTrainerAtATimeWritesToAFolder(@TempDir Path folder) {
+        try (Trainer t = new Trainer(RECIPE, new Named(""), CPU, folder)) {
+            InputException e =
+                    assertThrows(InputException.class, () -> new Trainer(RECIPE, new Named(""), CPU, folder));
+            assertTrue(e.getMessage().startsWith(folder + ": is in use by this process"), e.getMessage());
+            new Trainer(RECIPE, new Named(""), CPU, null).close();
+            assertTrue(t.run());
+        }
+        new Trainer(RECIPE, new Named(""), CPU, folder).close();
+    }
+
+    @Test
+    void theCheckpointOfAnotherFolderBecomesTheLastOneAtOnce(@TempDir Path folder) throws Exception {
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+            t.resume(checkpoint);
+            t.requestStop();
+            assertFalse(t.run());
+        }
+        try (SafeTensors a = SafeTensors.open(checkpoint);
+                SafeTensors b = SafeTensors.open(RunFolder.last(folder))) {
+            assertEquals(a.metadata().get("cortigan.state"), b.metadata().get("cortigan.state"));
+            assertEquals(a.names(), b.names());
+            for (String n : a.names()) assertArrayEquals(a.floats(n), b.floats(n), n);
+        }
+    }
+
+    @Test
+    void anInterruptedRunContinuesFromItsLastCheckpoint(@TempDir Path run) throws Exception {
+        assertNull(Checkpoints.toResume(run));
+        Files.copy(checkpoint, RunFolder.best(run));
+        assertEquals(RunFolder.best(run), Checkpoints.toResume(run));
+        Files.copy(checkpoint, RunFolder.last(run));
+        assertEquals(RunFolder.last(run), Checkpoints.toResume(run));
+        for (int bytes : new int[] {0, 500}) {
+            Files.write(RunFolder.last(run), Arrays.copyOf(Files.readAllBytes(checkpoint), bytes));
+            InputException e = assertThrows(InputException.class, () -> Checkpoints.toResume(run));
+            assertTrue(
+                    e.getMessage().contains("last.safetensors")
+                            && e.getMessage().contains("continue from " + RunFolder.best(run)),
+                    e.getMessage());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"torch", "step"})
+    void validationAndPredictionLeaveSpectralNormAlone(String spectral, @TempDir Path folder) throws Exception {
+        Recipe r = TrainerTest.recipe("model.discriminator.spectral_norm=" + spectral, "train.epochs=1");
+        Map<String, float[]> beforeValidation = new TreeMap<>();
+        try (Trainer t = new Trainer(r, TrainerTest.TOY, CPU, folder)) {
+            List<String> vectors = t.variables().stream()
+                    .filter(v -> v.endsWith(".u") || v.endsWith(".v"))
+                    .toList();
+            assertFalse(vectors.isEmpty());
+            t.addListener(Listeners.onStep((step, loss) -> {
+                if (step == t.steps()) for (String v : vectors) beforeValidation.put(v, t.variable(v));
+            }));
+            double[] meanR = {Double.NaN};
+            t.addListener(Listeners.onEpoch(e -> {
+                meanR[0] = e.validationMeanR();
+            }));
+            t.run();
+            assertFalse(Double.isNaN(meanR[0]));
+            assertEquals(vectors.size(), beforeValidation.size());
+        }
+        Path last = RunFolder.last(folder);
+        byte[] bytes = Files.readAllBytes(last);
+        try (SafeTensors t = SafeTensors.open(last)) {
+            beforeValidation.forEach((v, values) -> assertArrayEquals(values, t.floats(v), v));
+        }
+        try (Predictor p = Model.load(last).evaluator(CPU, 8, "")) {
+            for (int i = 0; i < 2; i++) Ensemble.evaluate(p, TrainerTest.TOY, new int[] {1, 2, 3});
+        }
+        assertArrayEquals(bytes, Files.readAllBytes(last));
+    }
+}
