@@ -152,7 +152,7 @@ public final class Comparison {
     private boolean train(ComparisonRun r, TrainingRun run) {
         Path checkpoint = Checkpoints.toResume(r.folder());
         if (checkpoint != null) {
-            run.resume(checkpoint, false);
+            run.resume(checkpoint);
             log.accept(r.label() + ": resumed at " + run.position());
         }
         return run.run(

@@ -45,6 +45,11 @@ public final class TrainingRun implements AutoCloseable {
         return trainer;
     }
 
+    /** Continues from a checkpoint of the same recipe; see {@link Trainer#resume(Path)}. */
+    public void resume(Path checkpoint) {
+        trainer.resume(checkpoint);
+    }
+
     /** Continues from a checkpoint; see {@link Trainer#resume(Path, boolean)}. */
     public void resume(Path checkpoint, boolean acceptsChanges) {
         trainer.resume(checkpoint, acceptsChanges);

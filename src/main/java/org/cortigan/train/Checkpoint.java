@@ -7,7 +7,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
@@ -100,12 +99,12 @@ final class Checkpoint {
         }
     }
 
-    /** Steps that the run of a checkpoint has done; empty if the file cannot be read or stores no state. */
-    static OptionalLong step(Path file) {
+    /** The state of the run of a checkpoint; empty if the file cannot be read or stores none. */
+    static Optional<RunState> state(Path file) {
         try (SafeTensors t = SafeTensors.open(file)) {
-            return OptionalLong.of(state(t).step());
+            return Optional.of(state(t));
         } catch (InputException e) {
-            return OptionalLong.empty();
+            return Optional.empty();
         }
     }
 

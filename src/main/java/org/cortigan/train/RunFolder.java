@@ -107,7 +107,8 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** Keeps a checkpoint of a later step, or one that cannot be read, under its name in the history. */
     private boolean keepLater(String name, long resumedAt) {
         Path file = folder.resolve(name);
-        if (!Files.exists(file) || Checkpoint.step(file).orElse(Long.MAX_VALUE) <= resumedAt) return false;
+        if (!Files.exists(file) || Checkpoint.state(file).map(RunState::step).orElse(Long.MAX_VALUE) <= resumedAt)
+            return false;
         keep(name);
         return true;
     }

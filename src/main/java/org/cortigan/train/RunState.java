@@ -174,6 +174,16 @@ final class RunState {
         return true;
     }
 
+    /** Best mean r so far; negative infinity if there is none. */
+    double best() {
+        return best;
+    }
+
+    /** Makes the next epoch the best so far. */
+    void forgetBest() {
+        best = Double.NEGATIVE_INFINITY;
+    }
+
     /** Epochs whose validation was not better than the best before them, since the best one. */
     long epochsSinceBest() {
         return epochsSinceBest;

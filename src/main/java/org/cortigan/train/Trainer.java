@@ -273,6 +273,7 @@ public final class Trainer implements AutoCloseable {
         initialiser.copyToBf16();
         initialised = true;
         isLastOther = folder != null && !isLast(file, folder);
+        if (isLastOther && !isBestOf(state)) state.forgetBest();
     }
 
     private static boolean isLast(Path file, Path folder) {
@@ -282,6 +283,13 @@ public final class Trainer implements AutoCloseable {
         } catch (IOException e) {
             throw InputFiles.unreadable(file, e);
         }
+    }
+
+    /** Whether the folder's best checkpoint, if there is one, is that of a run with this state. */
+    private boolean isBestOf(RunState state) {
+        Path best = RunFolder.best(Objects.requireNonNull(folder, "the run has no folder"));
+        return !Files.exists(best)
+                || Checkpoint.state(best).filter(s -> s.best() == state.best()).isPresent();
     }
 
     /** Name of the only subject; "" if it has none or there are several. */

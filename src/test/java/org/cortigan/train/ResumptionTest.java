@@ -223,6 +223,30 @@ class ResumptionTest {
     }
 
     @Test
+    void theBestCheckpointOfAnotherRunIsReplaced(@TempDir Path folder) throws Exception {
+        try (Trainer t = new Trainer(RECIPE.with("train.seed=3"), new Named("subj01"), CPU, folder)) {
+            t.run();
+        }
+        byte[] other = Files.readAllBytes(RunFolder.best(folder));
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+            t.resume(checkpoint);
+            t.run();
+        }
+        assertFalse(Arrays.equals(other, Files.readAllBytes(RunFolder.best(folder))));
+        // Of the best checkpoint of this run, the best stays the best.
+        Path copy = folder.resolve("copy.safetensors");
+        Files.copy(RunFolder.best(folder), copy);
+        double best = Checkpoint.state(copy).orElseThrow().best();
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+            t.resume(copy);
+            t.requestStop();
+            t.run();
+        }
+        assertEquals(
+                best, Checkpoint.state(RunFolder.last(folder)).orElseThrow().best());
+    }
+
+    @Test
     void anInterruptedRunContinuesFromItsLastCheckpoint(@TempDir Path run) throws Exception {
         assertNull(Checkpoints.toResume(run));
         Files.copy(checkpoint, RunFolder.best(run));
