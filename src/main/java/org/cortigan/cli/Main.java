@@ -2,6 +2,7 @@
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
+import java.util.Locale;
 import org.cortigan.InputException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -46,6 +47,8 @@ public final class Main {
 
     /** Runs a command and exits with its code; without arguments, prints the usage and exits with 2. */
     public static void main(String[] args) {
+        // The messages of the JDK and of libraries are in English, with the digits 0 to 9, as CortiGAN's are.
+        Locale.setDefault(Locale.ROOT);
         CommandLine c = commandLine();
         if (args.length == 0) {
             c.usage(c.getErr());

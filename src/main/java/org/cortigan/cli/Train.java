@@ -4,6 +4,7 @@ package org.cortigan.cli;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -162,6 +163,7 @@ final class Train implements Callable<Integer> {
     private void describe(Recipe r, Trainer trainer) {
         long[] parameters = trainer.parameters();
         output.note(String.format(
+                Locale.ROOT,
                 "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
                         + " %d steps an epoch",
                 r.name(),

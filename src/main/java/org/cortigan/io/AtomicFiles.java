@@ -9,6 +9,8 @@ import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -25,6 +27,9 @@ import org.jspecify.annotations.Nullable;
  * deletes the temporary file, keeps an older target unchanged, and throws {@link InputException} with path and remedy.
  */
 public final class AtomicFiles {
+    /** A disk with less free space than this is full, in bytes: a block or two, which even an empty file may need. */
+    private static final long FULL = 1 << 16;
+
     private AtomicFiles() {}
 
     /** A consumer that may throw an IOException. */
@@ -39,6 +44,19 @@ public final class AtomicFiles {
         Opener NEW_FILE = p -> FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
 
         FileChannel open(Path temp) throws IOException;
+
+        /** Bytes that a folder's disk has free; -1 where the system does not tell. */
+        default long freeBytes(Path folder) {
+            try {
+                FileStore disk = Files.getFileStore(folder);
+                // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who
+                // may not use them learns that from the write itself.
+                return disk.getTotalSpace() > 0 ? disk.getUnallocatedSpace() : -1;
+            } catch (IOException e) {
+                // A chroot's root need not be a mount point, and then Java finds no file store for it.
+                return -1;
+            }
+        }
     }
 
     /**
@@ -84,20 +102,80 @@ public final class AtomicFiles {
         }
     }
 
+    /**
+     * Creates a folder and its parents. A link to a folder is a folder.
+     *
+     * @throws InputException if that fails
+     */
+    public static void createFolder(Path folder) {
+        if (Files.isDirectory(folder)) return; // before Java 19, Files.createDirectories refuses links
+        try {
+            Files.createDirectories(folder);
+        } catch (FileAlreadyExistsException e) {
+            throw new InputException(folder.toString(), "is no folder", "Choose another name or remove the file", e);
+        } catch (IOException e) {
+            throw failed(folder, e);
+        }
+    }
+
+    /** The exception for a file or folder that cannot be written. */
+    public static InputException failed(Path target, IOException e) {
+        return failed(target, e, -1, Opener.NEW_FILE);
+    }
+
+    /** @param needBytes bytes that the file has when it is complete; -1 if unknown */
+    private static InputException failed(Path target, IOException e, long needBytes, Opener opener) {
+        Path folder = folderOf(target);
+        String reason = InputFiles.reason(e);
+        if (e instanceof NoSuchFileException)
+            return new InputException(target.toString(), "its folder does not exist", "Create the folder " + folder, e);
+        // The system words its reasons in the user's language, so they decide nothing that can be asked otherwise.
+        if (e instanceof AccessDeniedException || Files.isDirectory(folder) && !Files.isWritable(folder))
+            return new InputException(
+                    target.toString(),
+                    "its folder is not writable (" + reason + ")",
+                    "Change the permissions of " + folder + " or choose another folder",
+                    e);
+        String lower = reason.toLowerCase(Locale.ROOT);
+        long free = opener.freeBytes(folder);
+        if (lower.contains("no space left") || lower.contains("quota") || free >= 0 && free < FULL)
+            return full(target, needBytes, free, e);
+        return new InputException(
+                target.toString(), "cannot be written: " + reason, "Check the folder " + folder + " and its disk", e);
+    }
+
+    private static InputException full(Path target, long needBytes, long freeBytes, @Nullable IOException e) {
+        String figures = needBytes < 0
+                ? ""
+                : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
+        return new InputException(
+                target.toString(),
+                "the disk is full" + figures,
+                "Free disk space or choose a folder on another disk",
+                e);
+    }
+
+    private static Path folderOf(Path target) {
+        Path folder = target.toAbsolutePath().getParent();
+        return folder == null ? target.toAbsolutePath() : folder;
+    }
+
     /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
     static final class Pending implements AutoCloseable {
         final FileChannel channel;
         private final Path target;
         private final Path temp;
         private final long needBytes;
+        private final Opener opener;
         private boolean done;
 
         /** @param needBytes final size of the file; -1 if unknown */
         Pending(Path target, long needBytes, Opener opener) {
             this.target = target;
             this.needBytes = needBytes;
-            Path folder = target.toAbsolutePath().getParent();
-            if (folder == null || Files.isDirectory(target)) {
+            this.opener = opener;
+            Path folder = folderOf(target);
+            if (Files.isDirectory(target)) {
                 throw new InputException(
                         target.toString(),
                         "is a folder, but a file is to be written",
@@ -105,20 +183,16 @@ public final class AtomicFiles {
             }
             temp = folder.resolve("." + target.getFileName() + "."
                     + Long.toHexString(ThreadLocalRandom.current().nextLong()) + ".tmp");
-            FileChannel opened = null;
+            // Only a courtesy, which spares the disk a file that cannot fit: the write itself reports a full disk too.
+            long free = opener.freeBytes(folder);
+            if (free >= 0 && free < needBytes) {
+                throw full(target, needBytes, free, null);
+            }
             try {
-                if (needBytes > 0) {
-                    // For a missing folder, Files.getFileStore throws the same exception as opening the file.
-                    long free = Files.getFileStore(folder).getUsableSpace();
-                    if (free < needBytes) {
-                        throw full(free, null);
-                    }
-                }
-                opened = opener.open(temp);
+                channel = opener.open(temp);
             } catch (IOException e) {
                 throw failed(e);
             }
-            channel = opened;
         }
 
         void write(ByteBuffer bytes) {
@@ -167,44 +241,7 @@ public final class AtomicFiles {
         }
 
         InputException failed(IOException e) {
-            String reason = InputFiles.reason(e);
-            String lower = reason.toLowerCase(Locale.ROOT);
-            if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
-                long free = -1;
-                try {
-                    free = Files.getFileStore(temp.getParent()).getUsableSpace();
-                } catch (IOException unknown) {
-                    e.addSuppressed(unknown);
-                }
-                return full(free, e);
-            }
-            if (e instanceof NoSuchFileException) {
-                return new InputException(
-                        target.toString(), "its folder does not exist", "Create the folder " + temp.getParent(), e);
-            }
-            if (e instanceof AccessDeniedException || lower.contains("read-only")) {
-                return new InputException(
-                        target.toString(),
-                        "its folder is not writable (" + reason + ")",
-                        "Change the permissions of " + temp.getParent() + " or choose another folder",
-                        e);
-            }
-            return new InputException(
-                    target.toString(),
-                    "cannot be written: " + reason,
-                    "Check the folder " + temp.getParent() + " and its disk",
-                    e);
-        }
-
-        private InputException full(long freeBytes, @Nullable IOException e) {
-            String figures = needBytes < 0
-                    ? ""
-                    : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");
-            return new InputException(
-                    target.toString(),
-                    "the disk is full" + figures,
-                    "Free disk space or choose a folder on another disk",
-                    e);
+            return AtomicFiles.failed(target, e, needBytes, opener);
         }
     }
 }

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import org.cortigan.InputException;
 
 /** Opens input files, with a clear message for each way in which that can fail. */
@@ -102,7 +103,7 @@ public final class InputFiles {
         for (int i = 0; i < text.length() && i < MAX_QUOTED; i++) {
             char c = text.charAt(i);
             if (c < ' ' || c > '~') {
-                out.append(String.format("\\u%04x", (int) c));
+                out.append(String.format(Locale.ROOT, "\\u%04x", (int) c));
             } else {
                 out.append(c);
             }

@@ -10,8 +10,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import java.util.zip.CRC32C;
-import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 
 /**
  * Writes scalars for TensorBoard: a file of TFRecords (length, masked CRC-32C, data, masked CRC-32C), each of which
@@ -25,27 +26,22 @@ public final class EventWriter implements AutoCloseable {
     /** Creates a file in a folder, which is created if it does not exist. */
     public EventWriter(Path folder) {
         String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
+        AtomicFiles.createFolder(folder);
         Path p = folder;
         FileChannel f = null;
         try {
-            Files.createDirectories(folder);
             for (int i = 0; f == null; i++) {
-                p = folder.resolve(
-                        String.format("events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
+                p = folder.resolve(String.format(
+                        Locale.ROOT, "events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
                 if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             }
         } catch (IOException e) {
-            throw failed(p, e);
+            throw AtomicFiles.failed(p, e);
         }
         path = p;
         file = f;
         Message m = new Message().fixed64(1, Double.doubleToLongBits(System.currentTimeMillis() / 1000.0));
         record(m.bytes(3, "brain.Event:2".getBytes(StandardCharsets.UTF_8)).toByteArray());
-    }
-
-    private static InputException failed(Path p, IOException e) {
-        return new InputException(
-                p.toString(), "cannot be written: " + e.getMessage(), "Free disk space or choose another folder", e);
     }
 
     /** Writes the value of a scalar at a step. */
@@ -71,7 +67,7 @@ public final class EventWriter implements AutoCloseable {
         try {
             while (b.hasRemaining()) file.write(b);
         } catch (IOException e) {
-            throw failed(path, e);
+            throw AtomicFiles.failed(path, e);
         }
     }
 
@@ -88,7 +84,7 @@ public final class EventWriter implements AutoCloseable {
         try {
             file.close();
         } catch (IOException e) {
-            throw failed(path, e);
+            throw AtomicFiles.failed(path, e);
         }
     }
 

@@ -59,11 +59,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
      * @throws InputException if that fails
      */
     public static void create(Path folder) {
-        try {
-            Files.createDirectories(folder);
-        } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose a writable folder", e);
-        }
+        AtomicFiles.createFolder(folder);
     }
 
     /** The last checkpoint of a run. */
@@ -115,7 +111,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
             text += String.join(",", values) + "\n";
             Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         } catch (IOException e) {
-            throw new InputException(csv.toString(), "cannot be written: " + e, "Free disk space", e);
+            throw AtomicFiles.failed(csv, e);
         }
         r.means().forEach((k, v) -> events.scalar("train/" + k, v, r.step()));
         if (!Double.isNaN(r.validationMeanR())) {
