@@ -13,6 +13,7 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.TrainingRun;
 import org.cortigan.experiment.TrainingSets;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.PretrainedVit;
@@ -155,7 +156,7 @@ final class Train implements Callable<Integer> {
     /** The checkpoint to resume from; null for a new run. */
     private @Nullable Path checkpointToResume(Path folder) {
         if (resume == null) return null;
-        if (!resume.equals("auto")) return Path.of(resume);
+        if (!resume.equals("auto")) return InputFiles.path(resume);
         Path last = RunFolder.last(folder);
         return Files.exists(last) ? last : null;
     }

@@ -9,9 +9,9 @@ import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -111,10 +111,19 @@ public final class AtomicFiles {
         if (Files.isDirectory(folder)) return; // before Java 19, Files.createDirectories refuses links
         try {
             Files.createDirectories(folder);
-        } catch (FileAlreadyExistsException e) {
-            throw new InputException(folder.toString(), "is no folder", "Choose another name or remove the file", e);
         } catch (IOException e) {
-            throw failed(folder, e);
+            Path there = folder.toAbsolutePath();
+            while (!Files.exists(there, LinkOption.NOFOLLOW_LINKS) && there.getParent() != null) {
+                there = there.getParent();
+            }
+            if (Files.isDirectory(there)) {
+                throw failed(folder, e);
+            }
+            throw new InputException(
+                    folder.toString(),
+                    "cannot be created: " + there + " is no folder",
+                    "Choose another name or remove that file",
+                    e);
         }
     }
 

@@ -131,9 +131,11 @@ class AtomicFilesTest {
         AtomicFiles.createFolder(link);
         AtomicFiles.createFolder(link.resolve("a/b"));
         assertEquals(List.of("a"), names(real));
+        Path lost = Files.createSymbolicLink(dir.resolve("lost"), dir.resolve("nowhere"));
+        refused(() -> AtomicFiles.createFolder(lost), "lost: cannot be created", lost + " is no folder");
         Path file = Files.createFile(dir.resolve("file"));
-        refused(() -> AtomicFiles.createFolder(file), "file: is no folder");
-        refused(() -> AtomicFiles.createFolder(file.resolve("a")), "file");
+        refused(() -> AtomicFiles.createFolder(file), "file: cannot be created", file + " is no folder");
+        refused(() -> AtomicFiles.createFolder(file.resolve("a/b")), "a/b: cannot be created", file + " is no folder");
     }
 
     @Test
