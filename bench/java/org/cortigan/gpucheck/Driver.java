@@ -12,6 +12,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -105,7 +106,7 @@ final class Driver {
             publish();
             return;
         }
-        System.out.printf("== %s, at most %.0f s of %.0f%n", s.name, limit, left());
+        System.out.printf(Locale.ROOT, "== %s, at most %.0f s of %.0f%n", s.name, limit, left());
         long t = System.nanoTime(), deadline = t + (long) (limit * 1e9);
         card.begin();
         ExecutorService pool = Executors.newFixedThreadPool(s.lanes);

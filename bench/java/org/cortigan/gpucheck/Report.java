@@ -166,7 +166,7 @@ final class Report {
         for (String f : Piece.families())
             if (!all.containsKey(f))
                 md.append("| ").append(f).append(" | ").append(NONE).append(" | | | | |\n");
-        md.append(String.format("| all | %d | %d | | | |%n", cases, failed));
+        md.append(String.format(Locale.ROOT, "| all | %d | %d | | | |%n", cases, failed));
     }
 
     private void train() {
@@ -188,8 +188,12 @@ final class Report {
         for (Map<String, Object> l : linesOf("steps"))
             if ("ours".equals(l.get("who")))
                 md.append(String.format(
+                        Locale.ROOT,
                         "%n- %s: %s, %s nodes, served by %s",
-                        l.get("name"), l.get("precision"), l.get("nodes"), Json.compact(l.get("served"))));
+                        l.get("name"),
+                        l.get("precision"),
+                        l.get("nodes"),
+                        Json.compact(l.get("served"))));
         md.append('\n');
     }
 
@@ -215,6 +219,7 @@ final class Report {
         for (String name : all) {
             Map<String, Object> r = row(stage, name);
             md.append(String.format(
+                    Locale.ROOT,
                     "| %s | %s | %s | %s | %s | %s | %s | %s | %s |%n",
                     name,
                     ms(r, "ours"),
@@ -336,15 +341,21 @@ final class Report {
         for (Map<String, Object> l : linesOf("took")) {
             String c = NONE;
             for (Map<String, Object> k : clocks) if (k.get("name").equals(l.get("name"))) c = otherFields(k);
-            md.append(String.format("| %s | %s | %s | %s |%n", l.get("name"), l.get("seconds"), l.get("share"), c));
+            md.append(String.format(
+                    Locale.ROOT, "| %s | %s | %s | %s |%n", l.get("name"), l.get("seconds"), l.get("share"), c));
         }
         for (Map<String, Object> l : linesOf("ended"))
             if (!wrong(l))
                 md.append(String.format(
-                        "| %s | | | %s: %s |%n", l.get("name"), l.getOrDefault("item", "whole stage"), l.get("why")));
+                        Locale.ROOT,
+                        "| %s | | | %s: %s |%n",
+                        l.get("name"),
+                        l.getOrDefault("item", "whole stage"),
+                        l.get("why")));
         for (Map<String, Object> l : lines)
             if ("PyTorch".equals(l.get("who")) && !l.containsKey("ms"))
                 md.append(String.format(
+                        Locale.ROOT,
                         "| %s, PyTorch, %s, %s | | | %s |%n",
                         l.get("name"),
                         l.get("mode"),

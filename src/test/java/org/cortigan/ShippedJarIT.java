@@ -4,6 +4,7 @@ package org.cortigan;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystem;
@@ -91,6 +92,50 @@ class ShippedJarIT {
         String text = doctor.text();
         assertEquals(0, doctor.process.exitValue(), text);
         assertTrue(text.matches("(?s).*device +cpu [^\n]*available.*"), text);
+    }
+
+    /** The manifest names the libraries beside it and, for Java 24 and later, allows native code without a warning. */
+    @Test
+    void itRunsByItself() throws Exception {
+        Run doctor = java(dir.resolve("cache7").toString(), ".", "-jar", System.getProperty("cortigan.jar"), "doctor");
+        String text = doctor.text();
+        assertEquals(0, doctor.process.exitValue(), text);
+        assertTrue(text.contains("libraries") && !text.contains("WARNING"), text);
+    }
+
+    /** Java 24 and later know the option; before, it is one of another kind and 17 refuses this value. */
+    @Test
+    void deniedNativeCodeNamesTheOption() throws Exception {
+        assumeTrue(Runtime.version().feature() >= 24, "this Java denies no native code");
+        Run r = java(
+                dir.resolve("cache8").toString(),
+                classPath(true),
+                "--illegal-native-access=deny",
+                "org.cortigan.cli.Main",
+                "doctor");
+        String text = r.text();
+        assertEquals(1, r.process.exitValue(), text);
+        assertTrue(text.contains("--enable-native-access=ALL-UNNAMED") && !text.contains("\tat "), text);
+    }
+
+    /** A shell makes the name, because this JVM may be one that cannot encode it. */
+    @Test
+    void inThePosixLocaleANameBeyondAsciiIsRefusedWithTheRemedy() throws Exception {
+        Path out = dir.resolve("posix.txt");
+        Process p = new ProcessBuilder(
+                        "sh",
+                        "-c",
+                        "LC_ALL=C exec \"$0\" -cp \"$1\" org.cortigan.cli.Main evaluate \"$(printf 'caf\\303\\251')\""
+                                + " --data d",
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        classPath(true))
+                .redirectErrorStream(true)
+                .redirectOutput(out.toFile())
+                .start();
+        String text = new Run(p, out).text();
+        assertEquals(1, p.exitValue(), text);
+        assertTrue(text.contains("cannot decode or encode") && text.contains("LC_ALL=C.UTF-8"), text);
+        assertEquals(1, text.lines().count(), text);
     }
 
     @Test

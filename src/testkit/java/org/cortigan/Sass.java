@@ -17,6 +17,7 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -112,7 +113,7 @@ public final class Sass {
             return Stream.of(predicate, opcode, operands)
                             .filter(s -> !s.isEmpty())
                             .collect(Collectors.joining(" "))
-                    + String.format(" at 0x%x", address);
+                    + String.format(Locale.ROOT, " at 0x%x", address);
         }
     }
 
@@ -355,7 +356,8 @@ public final class Sass {
                 String inner = l.code().size() == l.own().size()
                         ? ""
                         : ", with inner loops " + l.code().size();
-                System.out.printf("  loop 0x%x: %s%s%n", l.code().get(0).address(), figures(l.own()), inner);
+                System.out.printf(
+                        Locale.ROOT, "  loop 0x%x: %s%s%n", l.code().get(0).address(), figures(l.own()), inner);
             }
         }
     }

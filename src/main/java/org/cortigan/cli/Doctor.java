@@ -2,6 +2,7 @@
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.DeviceProvider;
@@ -24,17 +25,17 @@ final class Doctor implements Callable<Integer> {
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
-        out.printf("java        %s (%s)%n", Runtime.version(), System.getProperty("java.vendor"));
-        out.printf("system      %s %s%n", System.getProperty("os.name"), System.getProperty("os.arch"));
+        out.printf(Locale.ROOT, "java        %s (%s)%n", Runtime.version(), System.getProperty("java.vendor"));
+        out.printf(Locale.ROOT, "system      %s %s%n", System.getProperty("os.name"), System.getProperty("os.arch"));
         NativeLoader.load();
         CpuDevice cpu = CpuDevice.best(0);
-        out.printf("processor   %s%n", Native.cpu_features());
-        out.printf("libraries   %s%n", Native.library_versions());
-        out.printf("kernels     %d%n", Native.kernel_count());
-        out.printf("device      %s: available%n", cpu.name());
-        out.printf("bf16        %s%n", cpu.supportsBf16() ? "available" : "unavailable: needs avx512bf16");
+        out.printf(Locale.ROOT, "processor   %s%n", Native.cpu_features());
+        out.printf(Locale.ROOT, "libraries   %s%n", Native.library_versions());
+        out.printf(Locale.ROOT, "kernels     %d%n", Native.kernel_count());
+        out.printf(Locale.ROOT, "device      %s: available%n", cpu.name());
+        out.printf(Locale.ROOT, "bf16        %s%n", cpu.supportsBf16() ? "available" : "unavailable: needs avx512bf16");
         for (DeviceProvider p : Devices.providers())
-            for (String line : p.report()) out.printf("device      %s%n", line);
+            for (String line : p.report()) out.printf(Locale.ROOT, "device      %s%n", line);
         out.flush();
         return 0;
     }

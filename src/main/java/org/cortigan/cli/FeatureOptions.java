@@ -14,6 +14,7 @@ import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.FeatureModel;
 import org.cortigan.experiment.FeatureSource;
 import org.cortigan.features.GaborPyramid;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.Recipe;
@@ -117,7 +118,7 @@ final class FeatureOptions {
     }
 
     private static void checkName(String name) {
-        if (!isStandard(name) && !Files.exists(Path.of(name)))
+        if (!isStandard(name) && !Files.exists(InputFiles.path(name)))
             throw new InputException(
                     "--features " + name,
                     "is no file or folder, nor gabor, pixels or auto",
@@ -129,7 +130,7 @@ final class FeatureOptions {
         return names.stream()
                 .filter(n -> !isStandard(n) && !n.endsWith(NPY))
                 .filter(n -> recipe == null || !isWeights(n))
-                .map(n -> Checkpoints.find(Path.of(n)))
+                .map(n -> Checkpoints.find(InputFiles.path(n)))
                 .toList();
     }
 
@@ -170,7 +171,7 @@ final class FeatureOptions {
                         switch (name) {
                             case GABOR -> gabor();
                             case PIXELS -> pixels();
-                            default -> name.endsWith(NPY) ? file(Path.of(name), files++) : network(name);
+                            default -> name.endsWith(NPY) ? file(InputFiles.path(name), files++) : network(name);
                         });
             return sources;
         }
@@ -181,7 +182,7 @@ final class FeatureOptions {
         }
 
         private FeatureSource network(String name) {
-            Path file = Checkpoints.find(Path.of(name));
+            Path file = Checkpoints.find(InputFiles.path(name));
             Model model = recipe != null && isWeights(name)
                     ? FeatureModel.pretrained(file, Recipe.load(recipe), photographs.subject(), output::note)
                     : Model.load(file);

@@ -2,9 +2,13 @@
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Locale;
 import org.cortigan.InputException;
+import org.cortigan.io.InputFiles;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.IParameterExceptionHandler;
 
 /** The command line, {@code tools/cortigan COMMAND}. */
 @Command(
@@ -34,18 +38,27 @@ public final class Main {
     /** The command line. Wrong input prints one line and exits with code 1; a wrong option exits with code 2. */
     public static CommandLine commandLine() {
         CommandLine c = new CommandLine(new Main()).setCaseInsensitiveEnumValuesAllowed(true);
-        c.setExecutionExceptionHandler((e, cmd, parsed) -> {
-            PrintWriter err = cmd.getErr();
-            if (e instanceof InputException) err.println("cortigan: " + e.getMessage());
-            else e.printStackTrace(err);
-            err.flush();
-            return 1;
-        });
+        c.registerConverter(Path.class, InputFiles::path);
+        c.setExecutionExceptionHandler((e, cmd, parsed) -> report(e, cmd));
+        IParameterExceptionHandler usage = c.getParameterExceptionHandler();
+        c.setParameterExceptionHandler((e, args) -> e.getCause() instanceof InputException name
+                ? report(name, e.getCommandLine())
+                : usage.handleParseException(e, args));
         return c;
+    }
+
+    private static int report(Exception e, CommandLine command) {
+        PrintWriter err = command.getErr();
+        if (e instanceof InputException) err.println("cortigan: " + e.getMessage());
+        else e.printStackTrace(err);
+        err.flush();
+        return 1;
     }
 
     /** Runs a command and exits with its code; without arguments, prints the usage and exits with 2. */
     public static void main(String[] args) {
+        // The messages of the JDK and of libraries are in English, with the digits 0 to 9, as CortiGAN's are.
+        Locale.setDefault(Locale.ROOT);
         CommandLine c = commandLine();
         if (args.length == 0) {
             c.usage(c.getErr());

@@ -117,8 +117,8 @@ final class Quickstart implements Callable<Integer> {
     private static String table(Map<String, Evaluation> results) {
         StringBuilder s = new StringBuilder(
                 "Pearson's r of each vertex over the held-out images: mean (median) over the vertices of each row\n");
-        s.append(String.format("%-4s %-14s %8s %8s", "", "", "vertices", "bound"));
-        results.keySet().forEach(name -> s.append(String.format("  %24s", name)));
+        s.append(String.format(Locale.ROOT, "%-4s %-14s %8s %8s", "", "", "vertices", "bound"));
+        results.keySet().forEach(name -> s.append(String.format(Locale.ROOT, "  %24s", name)));
         s.append('\n');
         List<Evaluation.Row> places = results.values().iterator().next().rows();
         for (int i = 0; i < places.size(); i++) {

@@ -4,6 +4,7 @@ package org.cortigan.cli;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -14,6 +15,7 @@ import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.TrainingRun;
 import org.cortigan.experiment.TrainingSets;
 import org.cortigan.io.FolderLock;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.PretrainedVit;
@@ -177,12 +179,13 @@ final class Train implements Callable<Integer> {
     /** The checkpoint to resume from; null for a new run. */
     private @Nullable Path checkpointToResume(Path folder) {
         if (resume == null) return null;
-        return resume.equals("auto") ? Checkpoints.toResume(folder) : Path.of(resume);
+        return resume.equals("auto") ? Checkpoints.toResume(folder) : InputFiles.path(resume);
     }
 
     private void describe(Recipe r, Trainer trainer, boolean begins) {
         long[] parameters = trainer.parameters();
         output.note(String.format(
+                Locale.ROOT,
                 "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
                         + " %d steps an epoch",
                 r.name(),

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -63,7 +64,7 @@ public final class AlgonautsSubject implements AutoCloseable {
 
     /** Name of a subject folder, such as {@code subj01}. */
     public static String folderName(int subject) {
-        return String.format("subj%02d", subject);
+        return String.format(Locale.ROOT, "subj%02d", subject);
     }
 
     /**

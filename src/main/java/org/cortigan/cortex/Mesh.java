@@ -11,6 +11,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Base64;
+import java.util.Locale;
 import java.util.MissingResourceException;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.InflaterInputStream;
@@ -81,7 +82,8 @@ public record Mesh(float[] points, int[] triangles) {
         if (file[2] != (byte) 0xfe)
             throw new InputException(
                     path.toString(),
-                    String.format("has the magic number FF FF %02X, not FF FF FE of a triangle mesh", file[2]),
+                    String.format(
+                            Locale.ROOT, "has the magic number FF FF %02X, not FF FF FE of a triangle mesh", file[2]),
                     "Convert it with FreeSurfer's mris_convert");
         int at = 3;
         for (int lines = 0; lines < 2; at++) {

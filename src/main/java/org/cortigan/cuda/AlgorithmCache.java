@@ -25,6 +25,7 @@ import java.util.function.Consumer;
 import java.util.zip.DeflaterOutputStream;
 import java.util.zip.InflaterInputStream;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.jspecify.annotations.Nullable;
 
@@ -184,7 +185,7 @@ final class AlgorithmCache implements AutoCloseable {
         if (found.isEmpty()) return;
         try {
             Path folder = Objects.requireNonNull(file.toAbsolutePath().getParent(), "the file has no folder");
-            Files.createDirectories(folder);
+            AtomicFiles.createFolder(folder);
             synchronized (WRITING) {
                 try (FileChannel c = FileChannel.open(
                                 folder.resolve(file.getFileName() + ".lock"),

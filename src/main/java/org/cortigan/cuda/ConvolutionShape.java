@@ -2,6 +2,7 @@
 package org.cortigan.cuda;
 
 import java.nio.ByteBuffer;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.ArgStruct;
@@ -76,7 +77,18 @@ record ConvolutionShape(
     /** The shapes as text, for messages and for keys of the cache. */
     String text() {
         return String.format(
+                Locale.ROOT,
                 "%d x %d x %d x %d by %d x %d x %d, strides %d %d, padding %d %d",
-                b, h, w, c, o, kh, kw, sh, sw, ph, pw);
+                b,
+                h,
+                w,
+                c,
+                o,
+                kh,
+                kw,
+                sh,
+                sw,
+                ph,
+                pw);
     }
 }

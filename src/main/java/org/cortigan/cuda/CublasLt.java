@@ -135,6 +135,7 @@ final class CublasLt implements AutoCloseable {
         /** The problem as text, for messages and for keys of the cache. */
         String text() {
             return String.format(
+                    Locale.ROOT,
                     "%d x %d x %d%s%s%s%s, %s to %s%s",
                     m,
                     n,

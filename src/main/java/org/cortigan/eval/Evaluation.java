@@ -126,8 +126,11 @@ public final class Evaluation {
         double meanR = Metrics.mean(Vertices.select(r, ceiling.known()));
         if (meanR > bound)
             warnings.add(String.format(
+                    Locale.ROOT,
                     "%s: mean r %s is above its bound %s: check for leaked test images or a wrong noise ceiling",
-                    row, Metric.MEAN_R.format(meanR), Metric.BOUND.format(bound)));
+                    row,
+                    Metric.MEAN_R.format(meanR),
+                    Metric.BOUND.format(bound)));
     }
 
     public String label() {
@@ -164,7 +167,7 @@ public final class Evaluation {
         StringBuilder s = new StringBuilder();
         s.append(String.format(
                 Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
-        s.append(String.format("%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
+        s.append(String.format(Locale.ROOT, "%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
         for (Metric m : shown()) s.append(' ').append(padded(m, m.heading()));
         s.append(System.lineSeparator());
         for (Row row : rows) {
@@ -189,15 +192,20 @@ public final class Evaluation {
         Significance tested = vertices.significance();
         if (tested != null)
             notes.add(String.format(
+                    Locale.ROOT,
                     "p: one-sided, %d permutations of the images; q: Benjamini and Hochberg's adjusted p",
                     tested.permutations()));
         if (constantPredictions + constantTargets > 0)
             notes.add(String.format(
+                    Locale.ROOT,
                     "%d vertices with a constant prediction and %d with a constant response count as r = 0",
-                    constantPredictions, constantTargets));
+                    constantPredictions,
+                    constantTargets));
         if (unknownCeilings() > 0)
             notes.add(String.format(
-                    "%d vertices have no noise ceiling (NaN) and are left out of bound and score", unknownCeilings()));
+                    Locale.ROOT,
+                    "%d vertices have no noise ceiling (NaN) and are left out of bound and score",
+                    unknownCeilings()));
         return notes;
     }
 
@@ -207,7 +215,7 @@ public final class Evaluation {
     }
 
     private static String padded(Metric metric, String cell) {
-        return String.format("%" + metric.width() + "s", cell);
+        return String.format(Locale.ROOT, "%" + metric.width() + "s", cell);
     }
 
     private String explanations() {

@@ -84,7 +84,7 @@ public interface DeviceRuntime {
         return bytes;
     }
 
-    /** Bytes of device memory that are free now. */
+    /** Bytes of device memory that are free now; on the CPU those that this process may still have. */
     long freeBytes();
 
     /** Records the launches of {@code work} for replay, without executing them. */

@@ -2,6 +2,7 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
+import org.cortigan.jni.HostMemory;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.jspecify.annotations.Nullable;
@@ -91,10 +92,10 @@ class HostRuntime implements DeviceRuntime {
     @Override
     public void synchronize() {}
 
-    /** Unlimited, because the operating system pages. */
+    /** What this process may still have, swap space included. */
     @Override
     public long freeBytes() {
-        return Long.MAX_VALUE;
+        return HostMemory.now().free();
     }
 
     @Override

@@ -18,6 +18,11 @@ public final class NullDevice implements Device {
 
         @Override
         public void use() {}
+
+        @Override
+        public long freeBytes() {
+            return Long.MAX_VALUE;
+        }
     };
 
     /** Creates a device that only plans; several may exist. */

@@ -46,8 +46,10 @@ final class SessionMemory {
         } catch (OutOfMemoryError e) {
             throw new InputException(
                     device.name(),
-                    e.getMessage() + "; " + plan.report() + ", held now: " + Memory.liveBytes() + " bytes",
-                    "Lower train.batch: all memory but that of the parameters and their state shrinks with it",
+                    e.getMessage() + "; the arena of this graph has "
+                            + plan.report().arenaBytes() + " bytes, held now: " + Memory.liveBytes() + " bytes",
+                    "Lower the batch (train.batch, or --batch): all memory but that of the parameters and their state"
+                            + " shrinks with it",
                     e);
         }
     }

@@ -47,7 +47,7 @@ final class ComparisonData {
                 "images",
                 subject.trainingImages().size() + " training, "
                         + subject.testImages().size() + " test");
-        p.put("responses", String.format("CRC-32 %08x of the first and the last", checksum(subject)));
+        p.put("responses", String.format(Locale.ROOT, "CRC-32 %08x of the first and the last", checksum(subject)));
         p.put("evaluated_on", options.data().hasHeldOut(subject.number()) ? "test" : "validation");
         p.put(
                 "noise_ceilings",

@@ -9,7 +9,9 @@ import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -25,6 +27,9 @@ import org.jspecify.annotations.Nullable;
  * deletes the temporary file, keeps an older target unchanged, and throws {@link InputException} with path and remedy.
  */
 public final class AtomicFiles {
+    /** A disk with less free space than this is full, in bytes: a block or two, which even an empty file may need. */
+    private static final long FULL = 1 << 16;
+
     private AtomicFiles() {}
 
     /** A consumer that may throw an IOException. */
@@ -39,6 +44,19 @@ public final class AtomicFiles {
         Opener NEW_FILE = p -> FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
 
         FileChannel open(Path temp) throws IOException;
+
+        /** Bytes that a folder's disk has free; -1 where the system does not tell. */
+        default long freeBytes(Path folder) {
+            try {
+                FileStore disk = Files.getFileStore(folder);
+                // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who
+                // may not use them learns that from the write itself.
+                return disk.getTotalSpace() > 0 ? disk.getUnallocatedSpace() : -1;
+            } catch (IOException e) {
+                // A chroot's root need not be a mount point, and then Java finds no file store for it.
+                return -1;
+            }
+        }
     }
 
     /**
@@ -84,35 +102,54 @@ public final class AtomicFiles {
         }
     }
 
-    /** The exception for a file that cannot be written. */
-    public static InputException failed(Path target, IOException e) {
-        return failed(target, -1, e);
+    /**
+     * Creates a folder and its parents. A link to a folder is a folder.
+     *
+     * @throws InputException if that fails
+     */
+    public static void createFolder(Path folder) {
+        if (Files.isDirectory(folder)) return; // before Java 19, Files.createDirectories refuses links
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            Path there = folder.toAbsolutePath();
+            while (!Files.exists(there, LinkOption.NOFOLLOW_LINKS) && there.getParent() != null) {
+                there = there.getParent();
+            }
+            if (Files.isDirectory(there)) {
+                throw failed(folder, e);
+            }
+            throw new InputException(
+                    folder.toString(),
+                    "cannot be created: " + there + " is no folder",
+                    "Choose another name or remove that file",
+                    e);
+        }
     }
 
-    private static InputException failed(Path target, long needBytes, IOException e) {
-        Path folder = target.toAbsolutePath().getParent();
+    /** The exception for a file or folder that cannot be written. */
+    public static InputException failed(Path target, IOException e) {
+        return failed(target, e, -1, Opener.NEW_FILE);
+    }
+
+    /** @param needBytes bytes that the file has when it is complete; -1 if unknown */
+    private static InputException failed(Path target, IOException e, long needBytes, Opener opener) {
+        Path folder = folderOf(target);
         String reason = InputFiles.reason(e);
-        String lower = reason.toLowerCase(Locale.ROOT);
-        if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
-            long free = -1;
-            try {
-                free = Files.getFileStore(folder).getUsableSpace();
-            } catch (IOException unknown) {
-                e.addSuppressed(unknown);
-            }
-            return full(target, needBytes, free, e);
-        }
-        if (e instanceof NoSuchFileException) {
+        if (e instanceof NoSuchFileException)
             return new InputException(target.toString(), "its folder does not exist", "Create the folder " + folder, e);
-        }
-        if (e instanceof AccessDeniedException || lower.contains("read-only")) {
-            boolean fileAlone = Files.exists(target) && !Files.isWritable(target) && Files.isWritable(folder);
+        // The system words its reasons in the user's language, so they decide nothing that can be asked otherwise.
+        boolean fileAlone = Files.exists(target) && !Files.isWritable(target) && Files.isWritable(folder);
+        if (e instanceof AccessDeniedException || Files.isDirectory(folder) && !Files.isWritable(folder))
             return new InputException(
                     target.toString(),
                     (fileAlone ? "is not writable (" : "its folder is not writable (") + reason + ")",
                     "Change the permissions of " + (fileAlone ? target : folder) + " or choose another folder",
                     e);
-        }
+        String lower = reason.toLowerCase(Locale.ROOT);
+        long free = opener.freeBytes(folder);
+        if (lower.contains("no space left") || lower.contains("quota") || free >= 0 && free < FULL)
+            return full(target, needBytes, free, e);
         return new InputException(
                 target.toString(), "cannot be written: " + reason, "Check the folder " + folder + " and its disk", e);
     }
@@ -128,20 +165,27 @@ public final class AtomicFiles {
                 e);
     }
 
+    private static Path folderOf(Path target) {
+        Path folder = target.toAbsolutePath().getParent();
+        return folder == null ? target.toAbsolutePath() : folder;
+    }
+
     /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
     static final class Pending implements AutoCloseable {
         final FileChannel channel;
         private final Path target;
         private final Path temp;
         private final long needBytes;
+        private final Opener opener;
         private boolean done;
 
         /** @param needBytes final size of the file; -1 if unknown */
         Pending(Path target, long needBytes, Opener opener) {
             this.target = target;
             this.needBytes = needBytes;
-            Path folder = target.toAbsolutePath().getParent();
-            if (folder == null || Files.isDirectory(target)) {
+            this.opener = opener;
+            Path folder = folderOf(target);
+            if (Files.isDirectory(target)) {
                 throw new InputException(
                         target.toString(),
                         "is a folder, but a file is to be written",
@@ -149,20 +193,16 @@ public final class AtomicFiles {
             }
             temp = folder.resolve("." + target.getFileName() + "."
                     + Long.toHexString(ThreadLocalRandom.current().nextLong()) + ".tmp");
-            FileChannel opened = null;
+            // Only a courtesy, which spares the disk a file that cannot fit: the write itself reports a full disk too.
+            long free = opener.freeBytes(folder);
+            if (free >= 0 && free < needBytes) {
+                throw full(target, needBytes, free, null);
+            }
             try {
-                if (needBytes > 0) {
-                    // For a missing folder, Files.getFileStore throws the same exception as opening the file.
-                    long free = Files.getFileStore(folder).getUsableSpace();
-                    if (free < needBytes) {
-                        throw full(target, needBytes, free, null);
-                    }
-                }
-                opened = opener.open(temp);
+                channel = opener.open(temp);
             } catch (IOException e) {
                 throw failed(e);
             }
-            channel = opened;
         }
 
         void write(ByteBuffer bytes) {
@@ -211,7 +251,7 @@ public final class AtomicFiles {
         }
 
         InputException failed(IOException e) {
-            return AtomicFiles.failed(target, needBytes, e);
+            return AtomicFiles.failed(target, e, needBytes, opener);
         }
     }
 }

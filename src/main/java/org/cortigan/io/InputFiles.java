@@ -7,16 +7,60 @@ import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import org.cortigan.InputException;
 
 /** Opens input files, with a clear message for each way in which that can fail. */
 public final class InputFiles {
     private static final int MAX_QUOTED = 80;
+    /** What the JVM puts in place of bytes of a file's name that its encoding does not have. */
+    private static final char UNKNOWN = '\ufffd';
+    /** The JVM's encoding of names of files. */
+    private static final String NAMES = System.getProperty("sun.jnu.encoding", "unknown");
 
     private InputFiles() {}
+
+    /**
+     * The path that a text of the user names.
+     *
+     * @throws InputException if the system's files cannot have this name, or not in this JVM's locale
+     */
+    public static Path path(String text) {
+        if (text.indexOf(UNKNOWN) >= 0 && !hasUnicodeNames()) throw undecodable(text);
+        try {
+            return Path.of(text);
+        } catch (InvalidPathException e) {
+            if (!hasUnicodeNames()) throw undecodable(text);
+            throw new InputException(quote(text), "is no name of a file: " + e.getReason(), "Give another name", e);
+        }
+    }
+
+    /** Whether the JVM reads and writes names of files in UTF-8, which its locale decides. */
+    private static boolean hasUnicodeNames() {
+        return NAMES.equalsIgnoreCase("UTF-8");
+    }
+
+    /** A file of a listing keeps its bytes: if they cannot be decoded, its text names another file, or none. */
+    private static boolean isUndecodable(Path path) {
+        String text = path.toString();
+        if (text.indexOf(UNKNOWN) < 0) return false;
+        try {
+            return !Path.of(text).equals(path);
+        } catch (InvalidPathException e) {
+            return true;
+        }
+    }
+
+    private static InputException undecodable(String name) {
+        return new InputException(
+                name,
+                "the JVM cannot decode or encode this name, because its locale's encoding of names is " + NAMES,
+                hasUnicodeNames() ? "Rename the file in UTF-8" : "Start it with LC_ALL=C.UTF-8 in the environment");
+    }
 
     /**
      * Checks that a file can be read.
@@ -34,9 +78,10 @@ public final class InputFiles {
     /**
      * Opens a regular file for reading.
      *
-     * @throws InputException if the file is missing, a folder or not readable
+     * @throws InputException if the file is missing, a folder or not readable, or has a name that the JVM cannot decode
      */
     public static FileChannel open(Path path) {
+        if (isUndecodable(path)) throw undecodable(path.toString());
         if (Files.isDirectory(path)) {
             throw new InputException(path.toString(), "is a folder, not a file", "Give a file");
         }
@@ -102,7 +147,7 @@ public final class InputFiles {
         for (int i = 0; i < text.length() && i < MAX_QUOTED; i++) {
             char c = text.charAt(i);
             if (c < ' ' || c > '~') {
-                out.append(String.format("\\u%04x", (int) c));
+                out.append(String.format(Locale.ROOT, "\\u%04x", (int) c));
             } else {
                 out.append(c);
             }

@@ -10,6 +10,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.cortigan.InputException;
 import org.jspecify.annotations.Nullable;
@@ -292,7 +293,7 @@ final class Unpickler {
             case 0x92 -> "instruction NEWOBJ_EX";
             case 'P', 'Q' -> "persistent reference";
             case 0x82, 0x83, 0x84 -> "reference to Python's extension registry";
-            default -> String.format("instruction 0x%02x", op);
+            default -> String.format(Locale.ROOT, "instruction 0x%02x", op);
         };
     }
 

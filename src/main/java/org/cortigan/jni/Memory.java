@@ -13,6 +13,9 @@ import org.bytedeco.javacpp.Pointer;
  * {@link #close()}; the garbage collector never does. Views are valid until then.
  */
 public final class Memory implements AutoCloseable {
+    /** Blocks from this size on are asked for with {@link HostMemory}, which reads files. */
+    private static final long LARGE = 16 << 20;
+
     private static final AtomicLong LIVE = new AtomicLong();
     private static final AtomicLong LIVE_BYTES = new AtomicLong();
 
@@ -52,10 +55,11 @@ public final class Memory implements AutoCloseable {
      * Allocates a block of zeros in host memory.
      *
      * @param bytes size; blocks of 4 MiB or more begin on a 2 MiB boundary, smaller ones on 256 bytes
-     * @throws OutOfMemoryError if the system cannot provide the block
+     * @throws OutOfMemoryError if the system cannot provide the block, or this process may not have as much memory
      */
     public static Memory allocate(long bytes) {
         NativeLoader.load();
+        if (bytes >= LARGE) requireFree(bytes);
         long a;
         try {
             a = Native.alloc(bytes);
@@ -64,6 +68,14 @@ public final class Memory implements AutoCloseable {
         }
         Native.fill(a, 0, bytes);
         return new Memory(a, bytes, Native::release, true);
+    }
+
+    /** Linux grants more memory than there is, and later kills the process that uses it: hence the question. */
+    private static void requireFree(long bytes) {
+        HostMemory memory = HostMemory.now();
+        if (bytes > memory.free())
+            throw new OutOfMemoryError(
+                    bytes + " bytes are needed, but " + memory.free() + " are left of " + memory.allowance());
     }
 
     /** Number of open blocks in this process, for leak tests. */

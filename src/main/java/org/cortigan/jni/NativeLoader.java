@@ -37,16 +37,33 @@ public final class NativeLoader {
                 failure = e;
                 throw e;
             } catch (Throwable t) {
-                failure = new InputException(
+                failure = failed(
                         "native library of CortiGAN for " + Loader.getPlatform(),
-                        chain(t),
+                        t,
                         "It needs 64-bit x86 Linux with glibc 2.34 or newer and libstdc++ 6; the cache folder ("
                                 + System.getProperty(CACHE, "~/.javacpp/cache")
-                                + ", set by -D" + CACHE + ") must be writable and not mounted noexec",
-                        t);
+                                + ", set by -D" + CACHE + ") must be writable and not mounted noexec");
                 throw failure;
             }
         }
+    }
+
+    /**
+     * The exception for a library that does not load, with the whole cause chain.
+     *
+     * @param remedy what to do, unless the cause says better
+     */
+    public static InputException failed(String library, Throwable t, String remedy) {
+        String causes = chain(t);
+        // Java 24 and later may be told to deny native code (JEP 472).
+        if (causes.contains("IllegalCallerException"))
+            remedy = "Start Java with --enable-native-access=ALL-UNNAMED; on the module path name "
+                    + "org.cortigan,org.bytedeco.javacpp,org.bytedeco.openblas instead";
+        // The words of musl's dynamic linker; those of glibc's are others.
+        else if (causes.contains("Error loading shared library") || causes.contains("Error relocating"))
+            remedy = "This system's C library is musl, as on Alpine, and the library needs glibc 2.34 or newer: use"
+                    + " another system or image, for example Debian 12";
+        return new InputException(library, causes, remedy, t);
     }
 
     /** The messages of a cause chain, outermost first, in one line. */

@@ -141,8 +141,8 @@ public final class Profile {
                 floor * 1e3,
                 total / floor));
         for (String l : served()) s.append(l).append('\n');
-        String head =
-                String.format("%10s %6s %10s %10s %10s %6s  ", "time (ms)", "%", "GFLOP", "MB", "floor (ms)", "ratio");
+        String head = String.format(
+                Locale.ROOT, "%10s %6s %10s %10s %10s %6s  ", "time (ms)", "%", "GFLOP", "MB", "floor (ms)", "ratio");
         s.append(head).append("op\n");
         for (Line l : byOp()) s.append(row(l, total)).append(l.op).append('\n');
         s.append(head).append("node\n");

@@ -37,11 +37,10 @@ final class Blas {
         try {
             openblas.blas_set_num_threads(1);
         } catch (LinkageError e) {
-            throw new InputException(
+            throw NativeLoader.failed(
                     "OpenBLAS",
-                    NativeLoader.chain(e),
-                    "Put both jars of org.bytedeco:openblas, one of them for linux-x86_64, on the class path",
-                    e);
+                    e,
+                    "Put both jars of org.bytedeco:openblas, one of them for linux-x86_64, on the class path");
         }
     }
 

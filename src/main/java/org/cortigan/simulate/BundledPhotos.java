@@ -3,7 +3,6 @@ package org.cortigan.simulate;
 
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,8 +18,8 @@ public final class BundledPhotos {
     /** Writes the photographs into a folder and returns the files. */
     public static List<Path> extract(Path folder) {
         List<Path> files = new ArrayList<>();
+        AtomicFiles.createFolder(folder);
         try {
-            Files.createDirectories(folder);
             for (String n : NAMES)
                 try (InputStream in = BundledPhotos.class.getResourceAsStream("/org/cortigan/photos/" + n)) {
                     if (in == null) throw new IllegalStateException("no resource " + n);

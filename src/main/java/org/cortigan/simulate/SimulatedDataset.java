@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
@@ -20,6 +21,7 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
@@ -84,17 +86,36 @@ public final class SimulatedDataset {
         if (Files.exists(folder))
             throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
         Path temp = o.out.resolve("." + folder.getFileName() + ".partial");
+        boolean isNew = Files.notExists(heldOut);
         try {
             delete(temp);
-            for (String d : List.of(
-                    "training_split/training_images",
-                    "training_split/training_fmri",
-                    "test_split/test_images",
-                    "roi_masks")) Files.createDirectories(temp.resolve(d));
-            Files.createDirectories(heldOut);
+            fill(o, vertices, temp, heldOut, log);
+            Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException e) {
-            throw new InputException(o.out.toString(), "cannot be written: " + e, "Choose another folder", e);
+            throw undo(temp, isNew ? heldOut : null, AtomicFiles.failed(folder, e));
+        } catch (RuntimeException e) {
+            throw undo(temp, isNew ? heldOut : null, e);
         }
+    }
+
+    /** Deletes what a call that failed has written. */
+    private static RuntimeException undo(Path temp, @Nullable Path heldOut, RuntimeException e) {
+        try {
+            delete(temp);
+            if (heldOut != null) delete(heldOut);
+        } catch (IOException x) {
+            e.addSuppressed(x);
+        }
+        return e;
+    }
+
+    private static void fill(Options o, int[] vertices, Path temp, Path heldOut, Consumer<String> log) {
+        for (String d : List.of(
+                "training_split/training_images",
+                "training_split/training_fmri",
+                "test_split/test_images",
+                "roi_masks")) AtomicFiles.createFolder(temp.resolve(d));
+        AtomicFiles.createFolder(heldOut);
         Map<String, boolean[]> present = presence(o.subject);
         SimulatedCortex cortex = new SimulatedCortex(
                 o.seed * 1000003L + o.subject,
@@ -123,11 +144,6 @@ public final class SimulatedDataset {
         about.put("seed", o.seed);
         about.put("repeats", REPEATS);
         Json.write(temp.resolve("dataset.json"), about);
-        try {
-            Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose another folder", e);
-        }
     }
 
     /**
@@ -220,8 +236,8 @@ public final class SimulatedDataset {
                     Images.Rgb image = photos.image(o, training, i);
                     // Image numbers of the Natural Scenes Dataset run from 0 to 72999; any distinct numbers will do.
                     Images.writePng(
-                            images.resolve(
-                                    String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))),
+                            images.resolve(String.format(
+                                    Locale.ROOT, "%s-%04d_nsd-%05d.png", prefix, i + 1, 7 * i + (training ? 0 : 3))),
                             image);
                     float[] f = cortex.features(small(image));
                     SplittableRandom noise = new SplittableRandom((o.seed * 17 + (training ? 5 : 6)) * 1_000_003L + i);

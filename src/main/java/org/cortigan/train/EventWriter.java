@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import java.util.zip.CRC32C;
 import org.cortigan.io.AtomicFiles;
 
@@ -34,13 +35,13 @@ public final class EventWriter implements AutoCloseable {
      */
     public EventWriter(Path folder, long resumedAt) {
         String host = System.getenv().getOrDefault("HOSTNAME", "local").replaceAll("[^A-Za-z0-9.-]", "_");
+        AtomicFiles.createFolder(folder);
         Path p = folder;
         FileChannel f = null;
         try {
-            Files.createDirectories(folder);
             for (int i = 0; f == null; i++) {
-                p = folder.resolve(
-                        String.format("events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
+                p = folder.resolve(String.format(
+                        Locale.ROOT, "events.out.tfevents.%010d.%s.%d", System.currentTimeMillis() / 1000, host, i));
                 if (!Files.exists(p)) f = FileChannel.open(p, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             }
         } catch (IOException e) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -10,6 +9,7 @@ import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Init;
@@ -46,7 +46,8 @@ final class Initialiser {
      */
     @Nullable
     PretrainedVit initialise(ModelConfig model, TrainSettings train) {
-        PretrainedVit pretrained = train.init().isEmpty() ? null : PretrainedVit.load(Path.of(train.init()), model);
+        PretrainedVit pretrained =
+                train.init().isEmpty() ? null : PretrainedVit.load(InputFiles.path(train.init()), model);
         Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
         for (Weights.Spec s : parameters) {
             float[] values = given.get(s.name());

@@ -5,6 +5,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.IntPredicate;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
@@ -13,6 +14,7 @@ import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
+import org.cortigan.jni.HostMemory;
 import org.cortigan.model.Predictor;
 import org.cortigan.plan.Plan;
 
@@ -59,21 +61,28 @@ final class MemoryBudget {
     }
 
     /**
-     * Checks that a run fits.
+     * Checks that a run fits. On the CPU that is a question of the limits of the machine and of the process's container
+     * or job; where a run fits into them but not beside what other processes use now, it only warns.
      *
      * @param resident whether the training data are in the device's memory
+     * @param log receives the warning
      * @throws InputException if it does not fit; the message says how many bytes are missing and what would fit
      */
-    void check(boolean resident) {
-        if (!device.runtime().hasOwnMemory()) return;
+    void check(boolean resident, Consumer<String> log) {
+        boolean onHost = !device.runtime().hasOwnMemory();
+        HostMemory host = HostMemory.now();
         long free = device.runtime().freeBytes();
         long need = bytes(device, train.batch(), resident, train.recompute());
-        if (need <= free) return;
-        throw train.wrong(
-                "batch",
-                "a step of " + train.batch() + " photographs needs " + need + " bytes on " + device.name() + ", but "
-                        + free + " are free: " + (need - free) + " short",
-                remedy(resident, need, free));
+        String needs = "a step of " + train.batch() + " photographs needs " + need + " bytes on " + device.name();
+        if (need > free)
+            throw train.wrong(
+                    "batch",
+                    needs + ", but " + free + (onHost ? " are left of " + host.allowance() : " are free") + ": "
+                            + (need - free) + " short",
+                    remedy(resident, need, free));
+        if (onHost && need > host.available())
+            log.accept(needs + ", and " + host.available()
+                    + " are available now: the machine may swap, or end this process, unless others give memory back");
     }
 
     private String remedy(boolean resident, long need, long free) {

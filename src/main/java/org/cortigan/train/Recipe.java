@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Backbone;
@@ -73,7 +74,7 @@ public final class Recipe {
      */
     public static Recipe load(String nameOrFile) {
         if (BUNDLED.contains(nameOrFile)) return bundledRecipe(nameOrFile);
-        Path file = Path.of(nameOrFile);
+        Path file = InputFiles.path(nameOrFile);
         if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
             throw new InputException(
                     "recipe '" + nameOrFile + "'",

@@ -140,12 +140,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
      * @throws InputException if that fails
      */
     public static void create(Path folder) {
-        try {
-            Files.createDirectories(folder);
-        } catch (IOException e) {
-            throw new InputException(
-                    folder.toString(), "cannot be created: " + InputFiles.reason(e), "Choose a writable folder", e);
-        }
+        AtomicFiles.createFolder(folder);
     }
 
     /** The last checkpoint of a run. */

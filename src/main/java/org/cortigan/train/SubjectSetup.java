@@ -8,6 +8,7 @@ import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.Recompute;
 import org.cortigan.graph.Graph;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
 
@@ -48,7 +49,7 @@ record SubjectSetup(
     }
 
     private static List<Region> regions(Discriminator d, TrainingData data, Consumer<String> log) {
-        Path mesh = d.mesh().isEmpty() ? null : Path.of(d.mesh());
+        Path mesh = d.mesh().isEmpty() ? null : InputFiles.path(d.mesh());
         return data.regions(d.regions(), d.order(), mesh, d.least(), log);
     }
 

@@ -110,7 +110,7 @@ public final class Trainer implements AutoCloseable {
         if (fitsReadout()) requireFit(settings, setups);
         MemoryBudget budget = new MemoryBudget(this.device, setups, train);
         boolean resident = budget.isDataResident();
-        budget.check(resident);
+        budget.check(resident, log);
         vars = new Variables(this.device);
         try {
             if (folder != null) RunFolder.create(folder);

@@ -584,7 +584,7 @@ class CommandsTest {
                 "--out",
                 file.resolve("p"));
         refused(
-                new String[] {"file/d", "Choose another folder"},
+                new String[] {"file/d", "Choose another name"},
                 "simulate",
                 "--out",
                 file.resolve("d"),

@@ -40,4 +40,18 @@ class MainTest {
         assertEquals(2, Main.commandLine().setErr(new PrintWriter(err)).execute("trian"));
         assertTrue(err.toString().contains("trian"), err.toString());
     }
+
+    /** A name that no file can have is wrong input as any other, not a stack trace or a screen of usage. */
+    @Test
+    void aNameThatNoFileCanHaveIsRefusedInOneLine() {
+        for (String[] args : new String[][] {
+            {"predict", "run", "--images", "a\0b", "--out", "o"},
+            {"train", "-c", "a\0b", "--data", "d"}
+        }) {
+            StringWriter err = new StringWriter();
+            assertEquals(1, Main.commandLine().setErr(new PrintWriter(err)).execute(args));
+            assertTrue(err.toString().contains("'a\\u0000b': is no name of a file"), err.toString());
+            assertEquals(1, err.toString().lines().count(), err.toString());
+        }
+    }
 }

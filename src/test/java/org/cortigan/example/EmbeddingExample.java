@@ -4,6 +4,7 @@ package org.cortigan.example;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Random;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Model;
@@ -64,8 +65,11 @@ public final class EmbeddingExample {
                 @Override
                 public void epoch(EpochResult r) {
                     System.out.printf(
+                            Locale.ROOT,
                             "epoch %d: loss %.4f, validation r %.4f%n",
-                            r.epoch(), r.means().get("loss"), r.validationMeanR());
+                            r.epoch(),
+                            r.means().get("loss"),
+                            r.validationMeanR());
                 }
             });
             trainer.run();

@@ -10,10 +10,12 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -23,6 +25,20 @@ class AtomicFilesTest {
         Files.createFile(temp);
         return FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
     };
+
+    /** A folder of which the system tells this free space, and of which a write fails for this reason, if any. */
+    private record Disk(long freeBytes, @Nullable String failure) implements AtomicFiles.Opener {
+        @Override
+        public FileChannel open(Path temp) throws IOException {
+            if (failure != null) throw new FileSystemException(temp.toString(), null, failure);
+            return NEW_FILE.open(temp);
+        }
+
+        @Override
+        public long freeBytes(Path folder) {
+            return freeBytes;
+        }
+    }
 
     @TempDir
     Path dir;
@@ -84,6 +100,44 @@ class AtomicFilesTest {
         assertEquals(List.of(), names(dir));
     }
 
+    /** In a chroot whose root is no mount point, Java finds no file store. */
+    @Test
+    void aFileIsWrittenWhereTheFreeSpaceCannotBeTold() throws IOException {
+        try (NpyWriter w = NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, new Disk(-1, null), 3)) {
+            w.writeRow(new float[3], 0, 3);
+            w.commit();
+        }
+        assertEquals(List.of("a.npy"), names(dir));
+        refused(
+                () -> NpyWriter.create(dir.resolve("b.npy"), NpyType.F32, new Disk(-1, "No space left on device"), 3),
+                "the disk is full: 140 bytes are needed. ");
+        refused(
+                () -> NpyWriter.create(dir.resolve("b.npy"), NpyType.F32, new Disk(139, null), 3),
+                "140 bytes are needed, 139 are free");
+    }
+
+    /** The system words its reason in the user's language. */
+    @Test
+    void aFullDiskIsKnownByItsFreeSpace() {
+        String german = "Auf dem Ger\u00e4t ist kein Speicherplatz mehr verf\u00fcgbar";
+        refused(() -> AtomicFiles.write(dir.resolve("a"), out -> {}, new Disk(0, german)), "the disk is full. Free");
+        refused(() -> AtomicFiles.write(dir.resolve("a"), out -> {}, new Disk(1 << 20, german)), german);
+    }
+
+    @Test
+    void aLinkToAFolderIsAFolder() throws IOException {
+        Path real = Files.createDirectory(dir.resolve("real"));
+        Path link = Files.createSymbolicLink(dir.resolve("link"), real);
+        AtomicFiles.createFolder(link);
+        AtomicFiles.createFolder(link.resolve("a/b"));
+        assertEquals(List.of("a"), names(real));
+        Path lost = Files.createSymbolicLink(dir.resolve("lost"), dir.resolve("nowhere"));
+        refused(() -> AtomicFiles.createFolder(lost), "lost: cannot be created", lost + " is no folder");
+        Path file = Files.createFile(dir.resolve("file"));
+        refused(() -> AtomicFiles.createFolder(file), "file: cannot be created", file + " is no folder");
+        refused(() -> AtomicFiles.createFolder(file.resolve("a/b")), "a/b: cannot be created", file + " is no folder");
+    }
+
     @Test
     void missingFoldersAndFoldersInPlaceOfFilesAreRefused() throws IOException {
         Path lost = dir.resolve("none").resolve("a.txt");
@@ -119,7 +173,7 @@ class AtomicFilesTest {
                 "permissions");
         refused(
                 () -> AtomicFiles.write(dir.resolve("a.txt"), out -> {}, temp -> {
-                    throw new java.nio.file.FileSystemException(temp.toString(), null, "Read-only file system");
+                    throw new FileSystemException(temp.toString(), null, "Read-only file system");
                 }),
                 "a.txt",
                 "Read-only file system");

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -51,6 +53,16 @@ class RunFolderTest {
         assertEquals(
                 r.settings().values(),
                 Recipe.load(dir.resolve("recipe.yaml").toString()).settings().values());
+    }
+
+    @Test
+    void aFullDiskIsReportedInOneLine(@TempDir Path dir) throws Exception {
+        assumeTrue(Files.exists(Path.of("/dev/full")), "this system has no /dev/full");
+        try (RunFolder f = new RunFolder(dir, TrainerTest.recipe(), new NullDevice(), Map.of(), 0)) {
+            Files.createSymbolicLink(dir.resolve("metrics.csv"), Path.of("/dev/full"));
+            refused(() -> f.epoch(epoch(1)), "metrics.csv: the disk is full. Free disk space");
+            Files.delete(dir.resolve("metrics.csv")); // JUnit warns of a link out of its folder
+        }
     }
 
     @Test

@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
@@ -165,8 +166,17 @@ public final class OpCheck {
                 double fraction = w[i] == g[i] ? 0 : Math.abs(w[i] - g[i]) / tol;
                 if (!(fraction <= 1))
                     throw new AssertionError(String.format(
+                            Locale.ROOT,
                             "%s %s %s[%d]: reference %g, %s %g, tolerance %g, error / tolerance %.3g",
-                            c.name(), t, k, i, w[i], what, g[i], tol, fraction));
+                            c.name(),
+                            t,
+                            k,
+                            i,
+                            w[i],
+                            what,
+                            g[i],
+                            tol,
+                            fraction));
                 worst = Math.max(worst, fraction);
             }
         }

@@ -24,6 +24,11 @@ abstract class TestDevice implements Device {
         public final boolean isAsynchronous() {
             return true;
         }
+
+        @Override
+        public long freeBytes() {
+            return Long.MAX_VALUE;
+        }
     }
 
     private final String name;

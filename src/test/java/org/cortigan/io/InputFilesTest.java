@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import static org.cortigan.io.Formats.refused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class InputFilesTest {
+    /** The name is Latin-1, which neither a UTF-8 locale nor the POSIX locale decodes. */
+    @Test
+    void aNameThatTheLocaleCannotDecodeIsRefusedWithThatReason(@TempDir Path dir) throws Exception {
+        assertEquals(
+                0,
+                new ProcessBuilder("sh", "-c", "> \"$0/$(printf '\\351t\\351.npy')\"", dir.toString())
+                        .start()
+                        .waitFor());
+        List<Path> listed;
+        try (Stream<Path> s = Files.list(dir)) {
+            listed = s.toList();
+        }
+        assertEquals(1, listed.size());
+        String encoding = System.getProperty("sun.jnu.encoding");
+        refused(
+                () -> InputFiles.open(listed.get(0)),
+                "\ufffdt\ufffd.npy: the JVM cannot decode or encode this name",
+                "encoding of names is " + encoding,
+                encoding.equals("UTF-8") ? "Rename the file" : "LC_ALL=C.UTF-8");
+    }
+
+    /** In a UTF-8 locale this character is one as any other; elsewhere it stands for bytes that the JVM has lost. */
+    @Test
+    void theReplacementCharacterIsACharacterInUtf8(@TempDir Path dir) throws Exception {
+        String name = dir.resolve("x") + "\ufffd";
+        if (System.getProperty("sun.jnu.encoding").equals("UTF-8")) {
+            Files.writeString(InputFiles.path(name), "text");
+            assertEquals(4, InputFiles.readAll(Path.of(name), 10, "a text").length);
+        } else {
+            refused(() -> InputFiles.path(name), "LC_ALL=C.UTF-8");
+            refused(() -> InputFiles.path("caf\u00e9"), "LC_ALL=C.UTF-8");
+        }
+        refused(() -> InputFiles.path("a\0b"), "'a\\u0000b': is no name of a file");
+    }
+}
