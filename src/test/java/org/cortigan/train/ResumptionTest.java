@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import org.cortigan.InputException;
@@ -141,6 +142,7 @@ class ResumptionTest {
                 List.of(
                         "resumed with another value: train.epochs is 4, the checkpoint has 2",
                         String.format(
+                                Locale.ROOT,
                                 "the learning rate goes on at %.3g; by the checkpoint's recipe it would be 3.00e-05 here",
                                 0.003 * (0.01 + 0.99 * 0.75))),
                 resume(RECIPE.with("train.epochs=4"), "subj01", false));
