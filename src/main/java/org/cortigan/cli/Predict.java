@@ -47,7 +47,10 @@ final class Predict implements Callable<Integer> {
     private Source source;
 
     static final class Source {
-        @Option(names = "--images", paramLabel = "DIR", description = "Folder of PNG or JPEG files.")
+        @Option(
+                names = "--images",
+                paramLabel = "DIR",
+                description = "Folder of PNG or JPEG files, which are turned upright as EXIF says.")
         @Nullable
         Path images;
 
@@ -86,13 +89,13 @@ final class Predict implements Callable<Integer> {
     @Override
     public Integer call() {
         if (batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
-        List<Path> photographs = source.images != null ? Images.list(source.images) : imagesOfSubject();
+        List<Path> photographs = source.images != null ? Images.list(source.images, output::note) : imagesOfSubject();
         List<Path> checkpoints = models.stream().map(Checkpoints::find).toList();
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
                 Ensemble ensemble =
                         Ensemble.load(checkpoints, opened, size, AlgonautsSubject.folderName(subject), false)) {
-            PredictionFiles.write(ensemble, photographs, out);
+            PredictionFiles.write(ensemble, photographs, source.images != null, out, output::note);
             int left = ensemble.subject().left();
             output.line("%d images, %d + %d vertices: %s", photographs.size(), left, ensemble.columns() - left, out);
         }

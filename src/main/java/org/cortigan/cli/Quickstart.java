@@ -73,7 +73,9 @@ final class Quickstart implements Callable<Integer> {
             if (Files.exists(out))
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");
-            List<Path> files = photos != null ? Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
+            List<Path> files = photos != null
+                    ? Images.list(photos, output::note)
+                    : BundledPhotos.extract(out.resolve("photographs"));
             QuickstartExperiment experiment = new QuickstartExperiment(
                     out, recipe, files, images, testImages, name -> new Progress(output, name, false), output::note);
             output.line("%n%s", table(experiment.run(opened)));

@@ -2,8 +2,13 @@
 package org.cortigan.experiment;
 
 import java.nio.file.Path;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.cortigan.InputException;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.Photograph;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
@@ -19,9 +24,13 @@ public final class PredictionFiles {
      * and images.txt (one file name per line).
      *
      * @param photographs PNG or JPEG files, at least one
+     * @param upright whether photographs are turned as EXIF says; false for the challenge's, which training reads as
+     *     they are stored
      * @param folder created if it does not exist
+     * @param log receives a line that names the photographs with an orientation other than upright
      */
-    public static void write(Ensemble models, List<Path> photographs, Path folder) {
+    public static void write(
+            Ensemble models, List<Path> photographs, boolean upright, Path folder, Consumer<String> log) {
         RunFolder.create(folder);
         int count = photographs.size(), columns = models.columns();
         int left = models.subject().left(), right = columns - left;
@@ -29,11 +38,21 @@ public final class PredictionFiles {
                 NpyWriter rh = NpyWriter.create(folder.resolve("rh_pred_test.npy"), NpyType.F32, count, right)) {
             float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
             StringBuilder names = new StringBuilder();
+            Set<Path> turned = new LinkedHashSet<>();
             for (int start = 0; start < count; start += models.batch()) {
                 List<Path> batch = photographs.subList(start, Math.min(start + models.batch(), count));
-                models.predict((k, side, into) -> into.put(Images.decode(batch.get(k), side)), batch.size(), predicted);
+                models.predict(
+                        (k, side, into) -> {
+                            Photograph p = Images.read(batch.get(k));
+                            if (p.orientation() != 1) turned.add(batch.get(k));
+                            into.put((upright ? p.upright() : p.stored()).square(side));
+                        },
+                        batch.size(),
+                        predicted);
                 for (int k = 0; k < batch.size(); k++) {
-                    names.append(batch.get(k).getFileName()).append('\n');
+                    names.append(InputException.oneLine(
+                                    batch.get(k).getFileName().toString()))
+                            .append('\n');
                     lh.writeRow(predicted, k * columns, left);
                     rh.writeRow(predicted, k * columns + left, right);
                 }
@@ -41,6 +60,7 @@ public final class PredictionFiles {
             lh.commit();
             rh.commit();
             AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
+            Images.noteOrientation(turned, upright, log);
         }
     }
 }
