@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,11 +18,25 @@ public class InputException extends RuntimeException {
      * @param remedy what the user can do about it
      */
     public InputException(String where, String problem, String remedy) {
-        super(where + ": " + problem + ". " + remedy);
+        super(oneLine(where + ": " + problem + ". " + remedy));
     }
 
     /** The same with a cause; null for none. */
     public InputException(String where, String problem, String remedy, @Nullable Throwable cause) {
-        super(where + ": " + problem + ". " + remedy, cause);
+        super(oneLine(where + ": " + problem + ". " + remedy), cause);
+    }
+
+    /**
+     * The text with its control characters, those for lines and for the direction of writing included, written as
+     * Java's escapes. Names of files may have them, and a terminal obeys them.
+     */
+    public static String oneLine(String text) {
+        StringBuilder out = new StringBuilder();
+        text.codePoints().forEach(c -> {
+            if (Character.isISOControl(c) || c >= 0x2028 && c <= 0x202e || c >= 0x2066 && c <= 0x2069)
+                out.append(String.format(Locale.ROOT, "\\u%04x", c));
+            else out.appendCodePoint(c);
+        });
+        return out.toString();
     }
 }

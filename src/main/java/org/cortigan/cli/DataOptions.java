@@ -18,7 +18,8 @@ class DataOptions {
     @Option(
             names = "--cache",
             paramLabel = "DIR",
-            description = "Folder for decoded photographs (default: " + DataFolder.CACHE + " in the data folder).")
+            description = "Folder for decoded photographs (default: " + DataFolder.CACHE + " in the data folder, or"
+                    + " cortigan in the user's cache folder if the data folder cannot be written).")
     private @Nullable Path cache;
 
     DataFolder data() {

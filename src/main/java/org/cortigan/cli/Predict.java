@@ -44,7 +44,10 @@ final class Predict implements Callable<Integer> {
     private Source source;
 
     static final class Source {
-        @Option(names = "--images", paramLabel = "DIR", description = "Folder of PNG or JPEG files.")
+        @Option(
+                names = "--images",
+                paramLabel = "DIR",
+                description = "Folder of PNG or JPEG files, which are turned upright as EXIF says.")
         @Nullable
         Path images;
 
@@ -85,11 +88,12 @@ final class Predict implements Callable<Integer> {
         List<Path> checkpoints = models.checkpoints();
         String name = subjectName(checkpoints.get(0));
         if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
-        List<Path> photographs = source.images != null ? Images.list(source.images) : imagesOfSubject(name);
+        List<Path> photographs = source.images != null ? Images.list(source.images, output::note) : imagesOfSubject(name);
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
                 Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
-            PredictionFiles.write(ensemble, photographs, checkpoints, name, out);
+            PredictionFiles.write(
+ ensemble, photographs, source.images != null, checkpoints, name, out, output::note);
             int left = ensemble.subject().left();
             output.line("%d images, %d + %d vertices: %s", photographs.size(), left, ensemble.columns() - left, out);
         }

@@ -75,7 +75,7 @@ final class Quickstart implements Callable<Integer> {
             if (Files.exists(out))
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");
-            List<Path> own = photos == null ? null : Images.list(photos);
+            List<Path> own = photos == null ? null : Images.list(photos, output::note);
             RunFolder.create(out);
             try (FolderLock lock = FolderLock.take(out, Quickstart.class, output::note)) {
                 List<Path> files = own != null ? own : BundledPhotos.extract(out.resolve("photographs"));

@@ -71,7 +71,8 @@ final class Simulate implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        List<Path> files = photos != null ? Images.list(photos) : BundledPhotos.extract(out.resolve("photographs"));
+        List<Path> files =
+                photos != null ? Images.list(photos, output::note) : BundledPhotos.extract(out.resolve("photographs"));
         boolean known = subject >= 1 && subject <= 8;
         SimulatedDataset.write(
                 new SimulatedDataset.Options(

@@ -31,7 +31,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class AlgonautsSubject implements AutoCloseable {
     private static final List<String> HEMISPHERES = List.of("lh", "rh");
-    private static final Pattern IMAGE = Pattern.compile("(train|test)-(\\d+)_nsd-(\\d+)\\.png");
+    private static final Pattern IMAGE = Pattern.compile("(train|test)-(\\d{1,9})_nsd-(\\d+)\\.(?i:png)");
 
     private final Path folder;
     private final int number;

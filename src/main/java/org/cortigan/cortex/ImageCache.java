@@ -3,20 +3,27 @@ package org.cortigan.cortex;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A cache of decoded photographs: centred squares of one size in a memory-mapped npy file, u8 [N, S, S, 3], and a JSON
@@ -24,37 +31,83 @@ import org.cortigan.io.NpyWriter;
  * changed, or if the npy file is damaged. Any number of threads may read.
  */
 public final class ImageCache implements AutoCloseable {
-    private static final int VERSION = 1, BLOCK = 256;
+    /** Name of the cache folder in a data folder. */
+    public static final String DEFAULT_NAME = ".cortigan-cache";
+
+    /** Becomes another number whenever the same files give other pixels. */
+    private static final int VERSION = 2;
+
+    private static final int BLOCK = 256;
 
     private final NpyFile file;
     private final int size;
 
-    private ImageCache(NpyFile file, int size) {
-        this.file = file;
+    private ImageCache(Path npy, int size) {
+        file = NpyFile.open(npy).require(NpyType.U8, 4);
         this.size = size;
     }
 
     /**
-     * Opens the cache and builds it if necessary.
+     * Opens the cache and builds it if necessary. If the folder is the default of a data folder, {@link #DEFAULT_NAME},
+     * and cannot be written, the cache is built in the user's cache folder. Several processes may do so at once.
      *
      * @param folder folder of the cache
-     * @param files photographs in the order of their index
+     * @param files photographs in the order of their index; they are read as they are stored, not turned as EXIF says
      * @param size side of the squares, in pixels
-     * @param log receives a message when the cache is built
+     * @param log receives a message when the cache is built, and where if not in {@code folder}
+     * @throws InputException if a photograph cannot be read or the cache cannot be written
      */
     public static ImageCache open(Path folder, List<Path> files, int size, Consumer<String> log) {
+        return open(folder, userFolder(System.getenv("XDG_CACHE_HOME")), files, size, log);
+    }
+
+    static ImageCache open(Path folder, Path userFolder, List<Path> files, int size, Consumer<String> log) {
         Map<String, Object> want = fingerprint(files, size);
         String name = "images-" + size + "-" + want.get("crc32c");
-        Path npy = folder.resolve(name + ".npy"), json = folder.resolve(name + ".json");
-        if (!current(npy, json, want, files.size(), size)) {
-            log.accept("decoding " + files.size() + " photographs to " + size + " x " + size + " pixels");
-            create(folder, npy, json, want, files, size);
+        List<Path> folders = folder.endsWith(DEFAULT_NAME) ? List.of(folder, userFolder) : List.of(folder);
+        for (Path f : folders)
+            if (current(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files.size(), size))
+                return new ImageCache(f.resolve(name + ".npy"), size);
+        List<String> reasons = new ArrayList<>();
+        for (Path f : folders) {
+            String reason = unwritable(f);
+            if (reason == null) {
+                String where = reasons.isEmpty() ? "" : ", in " + f + " because " + String.join("", reasons);
+                log.accept("decoding " + files.size() + " photographs to " + size + " x " + size + " pixels" + where);
+                create(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files, size, log);
+                return new ImageCache(f.resolve(name + ".npy"), size);
+            }
+            reasons.add(f + " cannot be written (" + reason + ")");
         }
-        return new ImageCache(NpyFile.open(npy).require(NpyType.U8, 4), size);
+        throw new InputException(
+                "cache of decoded photographs", String.join(", and ", reasons), "Name another folder with --cache");
+    }
+
+    /**
+     * The folder for this program's caches: {@code cortigan} in the folder that the XDG Base Directory Specification
+     * names, ~/.cache by default.
+     */
+    static Path userFolder(@Nullable String xdg) {
+        Path base =
+                xdg == null || !xdg.startsWith("/") ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
+        return base.resolve("cortigan");
+    }
+
+    /** Creates the folder and a file in it. Returns the reason if that fails, or null. */
+    private static @Nullable String unwritable(Path folder) {
+        try {
+            Files.createDirectories(folder);
+            Files.delete(Files.createTempFile(folder, ".", ".tmp"));
+            return null;
+        } catch (IOException e) {
+            if (e instanceof AccessDeniedException) return "permission denied";
+            return e instanceof NoSuchFileException ? "it cannot be created" : InputFiles.reason(e);
+        }
     }
 
     private static Map<String, Object> fingerprint(List<Path> files, int size) {
         CRC32C crc = new CRC32C();
+        crc.update(VERSION); // Versions that run at the same time write files of different names.
         for (Path p : files)
             try {
                 crc.update((p.toAbsolutePath() + "\0" + Files.size(p) + "\0"
@@ -82,24 +135,34 @@ public final class ImageCache implements AutoCloseable {
         }
     }
 
-    private static void create(Path folder, Path npy, Path json, Map<String, Object> want, List<Path> files, int size) {
-        try {
-            Files.createDirectories(folder);
-            Files.deleteIfExists(json); // Without the JSON file, a half-written cache is invalid.
-        } catch (IOException e) {
-            throw new InputException(
-                    folder.toString(), "cannot be written: " + e, "Choose another folder for the cache", e);
-        }
+    private static void create(
+            Path npy, Path json, Map<String, Object> want, List<Path> files, int size, Consumer<String> log) {
         byte[][] block = new byte[BLOCK][];
-        try (NpyWriter w = NpyWriter.create(npy, NpyType.U8, files.size(), size, size, 3)) {
+        Set<Path> turned = new ConcurrentSkipListSet<>();
+        try (NpyWriter w = writer(npy, files.size(), size)) {
             for (int at = 0; at < files.size(); at += BLOCK) {
                 int from = at, n = Math.min(BLOCK, files.size() - at);
-                IntStream.range(0, n).parallel().forEach(i -> block[i] = Images.decode(files.get(from + i), size));
+                IntStream.range(0, n).parallel().forEach(i -> {
+                    Photograph p = Images.read(files.get(from + i));
+                    if (p.orientation() != 1) turned.add(files.get(from + i));
+                    block[i] = p.stored().square(size);
+                });
                 for (int i = 0; i < n; i++) w.write(ByteBuffer.wrap(block[i]));
             }
+            AtomicFiles.deleteIfExists(json); // Without the JSON file, the npy file is invalid.
             w.commit();
         }
         Json.write(json, want);
+        Images.noteOrientation(turned, false, log);
+    }
+
+    private static NpyWriter writer(Path npy, int n, int size) {
+        try {
+            return NpyWriter.create(npy, NpyType.U8, n, size, size, 3);
+        } catch (InputException e) { // such as a full disk
+            throw new InputException(
+                    "cache of decoded photographs", String.valueOf(e.getMessage()), "--cache names another folder", e);
+        }
     }
 
     /** Number of photographs. */

@@ -2,180 +2,70 @@
 package org.cortigan.cortex;
 
 import java.awt.image.BufferedImage;
-import java.awt.image.ColorModel;
-import java.awt.image.IndexColorModel;
-import java.awt.image.Raster;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Iterator;
+import java.util.Collection;
 import java.util.List;
-import java.util.Locale;
+import java.util.function.Consumer;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
-import javax.imageio.ImageReader;
-import javax.imageio.event.IIOReadWarningListener;
-import javax.imageio.stream.ImageInputStream;
 import org.cortigan.InputException;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.FileKind;
 import org.cortigan.io.InputFiles;
 
 /** Reads and writes photographs as RGB bytes, row by row. */
 public final class Images {
-    private static final long MAX_PIXELS = 200_000_000;
+    /** Files are read into memory whole. */
+    private static final int MAX_BYTES = 1 << 30;
+
+    private static final Pattern IMAGE = Pattern.compile("(?is).*\\.(png|jpe?g|jpe|jfif)");
+    private static final Pattern GUEST = Pattern.compile("(?is)\\..*|(eh)?thumbs\\.db|desktop\\.ini|icon\r|@eaDir");
 
     private Images() {}
 
-    /** Pixels u8 [height, width, 3]. */
-    public record Rgb(byte[] pixels, int height, int width) {
-        /** The largest centred square. */
-        public Rgb square() {
-            int s = Math.min(height, width);
-            return crop((width - s) / 2, (height - s) / 2, s, s);
-        }
-
-        /**
-         * A rectangle of the image.
-         *
-         * @throws IllegalArgumentException if the rectangle does not lie inside the image
-         */
-        public Rgb crop(int x, int y, int w, int h) {
-            if (x < 0 || y < 0 || w < 1 || h < 1 || x + w > width || y + h > height)
-                throw new IllegalArgumentException(
-                        w + "x" + h + " at " + x + "," + y + " is not inside " + width + "x" + height);
-            if (w == width && h == height) return this;
-            byte[] out = new byte[w * h * 3];
-            for (int i = 0; i < h; i++) System.arraycopy(pixels, ((y + i) * width + x) * 3, out, i * w * 3, w * 3);
-            return new Rgb(out, h, w);
-        }
-
-        /** Resamples with an antialiasing triangle filter, as Pillow's BILINEAR does. */
-        public Rgb resize(int h, int w) {
-            if (h == height && w == width) return this;
-            Filter fx = new Filter(width, w), fy = new Filter(height, h);
-            float[] rows = new float[height * w * 3];
-            for (int y = 0; y < height; y++)
-                for (int x = 0; x < w; x++) {
-                    float r = 0, g = 0, b = 0;
-                    int at = (y * width + fx.first[x]) * 3;
-                    for (float f : fx.weights[x]) {
-                        r += f * (pixels[at] & 0xff);
-                        g += f * (pixels[at + 1] & 0xff);
-                        b += f * (pixels[at + 2] & 0xff);
-                        at += 3;
-                    }
-                    int o = (y * w + x) * 3;
-                    rows[o] = r;
-                    rows[o + 1] = g;
-                    rows[o + 2] = b;
-                }
-            byte[] out = new byte[h * w * 3];
-            for (int y = 0; y < h; y++)
-                for (int k = 0; k < w * 3; k++) {
-                    float v = 0;
-                    int at = fy.first[y] * w * 3 + k;
-                    for (float f : fy.weights[y]) {
-                        v += f * rows[at];
-                        at += w * 3;
-                    }
-                    out[y * w * 3 + k] = (byte) Math.max(0, Math.min(255, (int) (v + 0.5f)));
-                }
-            return new Rgb(out, h, w);
+    /**
+     * Reads a PNG or JPEG file, whatever its name. Samples are taken as they are stored, without colour profiles and
+     * gamma; grey, CMYK and palette images become RGB as in Pillow; transparency is dropped.
+     *
+     * @throws InputException if the file is missing, no PNG or JPEG, of a kind that is not read, too large, truncated
+     *     or damaged
+     */
+    public static Photograph read(Path file) {
+        byte[] bytes = InputFiles.readAll(file, MAX_BYTES, "a photograph");
+        if (!PictureDecoder.reads(bytes))
+            throw FileKind.refusal(file, bytes, "PNG or JPEG file", "Convert it to PNG or JPEG, or leave it out");
+        try {
+            return PictureDecoder.decode(bytes);
+        } catch (PictureDecoder.Unsupported e) {
+            throw new InputException(file.toString(), e.problem, e.remedy, e);
+        } catch (IOException | RuntimeException e) {
+            String reason = e instanceof IOException i ? ": " + InputFiles.reason(i) : "";
+            throw new InputException(
+                    file.toString(), "is truncated or damaged" + reason, "Copy or download the file again", e);
         }
     }
 
-    /** The input positions and weights of each output position. */
-    private static final class Filter {
-        final int[] first;
-        final float[][] weights;
-
-        Filter(int from, int to) {
-            first = new int[to];
-            weights = new float[to][];
-            double scale = (double) from / to, reach = Math.max(scale, 1);
-            for (int i = 0; i < to; i++) {
-                double center = (i + 0.5) * scale, sum = 0;
-                int lo = Math.max(0, (int) (center - reach + 0.5)), hi = Math.min(from, (int) (center + reach + 0.5));
-                double[] w = new double[hi - lo];
-                for (int k = lo; k < hi; k++) sum += w[k - lo] = Math.max(0, 1 - Math.abs((k + 0.5 - center) / reach));
-                first[i] = lo;
-                weights[i] = new float[w.length];
-                for (int k = 0; k < w.length; k++) weights[i][k] = (float) (w[k] / sum);
-            }
-        }
+    /** The centred square of a photograph as it is stored, u8 [size, size, 3]. */
+    public static byte[] decode(Path file, int size) {
+        return read(file).stored().square(size);
     }
 
     /**
-     * Reads a photograph. Grey and palette images become RGB; transparency is dropped.
+     * Says which photographs are not stored upright, in one line; nothing if all are.
      *
-     * @throws InputException if the file is missing, not an image, too large, truncated or damaged
+     * @param applied whether they were turned
      */
-    public static Rgb read(Path file) {
-        InputFiles.check(file);
-        try (ImageInputStream in = ImageIO.createImageInputStream(file.toFile())) {
-            Iterator<ImageReader> readers = in == null ? null : ImageIO.getImageReaders(in);
-            if (readers == null || !readers.hasNext())
-                throw new InputException(file.toString(), "is not an image that can be read", "Give PNG or JPEG files");
-            ImageReader r = readers.next();
-            List<String> warnings = new ArrayList<>();
-            IIOReadWarningListener listener = (source, warning) -> warnings.add(warning);
-            try {
-                r.addIIOReadWarningListener(listener);
-                r.setInput(in, true, true);
-                if ((long) r.getWidth(0) * r.getHeight(0) > MAX_PIXELS)
-                    throw new InputException(
-                            file.toString(),
-                            "has " + r.getWidth(0) + " x " + r.getHeight(0) + " pixels",
-                            "Give images of at most " + MAX_PIXELS / 1_000_000 + " million pixels");
-                BufferedImage image = r.read(0);
-                // The JPEG reader fills missing parts with grey and only warns.
-                for (String w : warnings) if (w.contains("remature") || w.contains("orrupt")) throw new IOException(w);
-                return rgb(image);
-            } finally {
-                r.dispose();
-            }
-        } catch (InputException e) {
-            throw e;
-        } catch (IOException | RuntimeException e) {
-            throw new InputException(
-                    file.toString(),
-                    "is truncated or damaged: " + (e.getMessage() == null ? e : e.getMessage()),
-                    "Copy or download the file again",
-                    e);
-        }
-    }
-
-    private static Rgb rgb(BufferedImage image) {
-        int w = image.getWidth(), h = image.getHeight();
-        byte[] out = new byte[Math.multiplyExact(w * h, 3)];
-        ColorModel m = image.getColorModel();
-        if (!(m instanceof IndexColorModel) && m.getNumColorComponents() == 1 && m.getComponentSize(0) == 8) {
-            // getRGB would interpret grey as linear light and brighten it.
-            Raster raster = image.getRaster();
-            int[] row = new int[w];
-            for (int y = 0; y < h; y++) {
-                raster.getSamples(0, y, w, 1, 0, row);
-                for (int x = 0; x < w; x++) for (int c = 0; c < 3; c++) out[(y * w + x) * 3 + c] = (byte) row[x];
-            }
-            return new Rgb(out, h, w);
-        }
-        int[] row = new int[w];
-        for (int y = 0; y < h; y++) {
-            image.getRGB(0, y, w, 1, row, 0, w);
-            for (int x = 0; x < w; x++) {
-                int o = (y * w + x) * 3;
-                out[o] = (byte) (row[x] >> 16);
-                out[o + 1] = (byte) (row[x] >> 8);
-                out[o + 2] = (byte) row[x];
-            }
-        }
-        return new Rgb(out, h, w);
-    }
-
-    /** The centred square of a photograph, u8 [size, size, 3]. */
-    public static byte[] decode(Path file, int size) {
-        return read(file).square().resize(size, size).pixels();
+    public static void noteOrientation(Collection<Path> turned, boolean applied, Consumer<String> log) {
+        if (turned.isEmpty()) return;
+        log.accept(turned.size()
+                + (turned.size() == 1 ? " photograph was" : " photographs were")
+                + (applied ? " turned upright, as EXIF says: " : " read as stored, not turned as EXIF says: ")
+                + InputFiles.names(turned));
     }
 
     /** Writes a PNG file. */
@@ -200,24 +90,48 @@ public final class Images {
         AtomicFiles.write(file, bytes.toByteArray());
     }
 
-    /**
-     * Lists the PNG and JPEG files of a folder, sorted by name.
-     *
-     * @throws InputException if the folder does not exist or has no such files
-     */
+    /** The PNG and JPEG files of a folder, sorted by name. */
     public static List<Path> list(Path folder) {
+        return list(folder, note -> {});
+    }
+
+    /**
+     * Lists the PNG and JPEG files of a folder, sorted by name. Files that systems leave in folders (names with a dot
+     * first, Thumbs.db and the like) are passed over.
+     *
+     * @param log receives one line that names the other files, and one that names the folders in the folder
+     * @throws InputException if the folder does not exist or has no PNG or JPEG files
+     */
+    public static List<Path> list(Path folder, Consumer<String> log) {
         if (!Files.isDirectory(folder))
             throw new InputException(folder.toString(), "is not a folder", "Give a folder of PNG or JPEG files");
+        List<Path> images = new ArrayList<>(), others = new ArrayList<>(), folders = new ArrayList<>();
         try (Stream<Path> s = Files.list(folder)) {
-            List<Path> l = s.filter(p ->
-                            p.getFileName().toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpe?g)"))
+            s.filter(p -> !GUEST.matcher(p.getFileName().toString()).matches())
                     .sorted()
-                    .toList();
-            if (l.isEmpty())
-                throw new InputException(folder.toString(), "has no PNG or JPEG files", "Give another folder");
-            return l;
+                    .forEach(p -> (Files.isDirectory(p)
+                                    ? folders
+                                    : IMAGE.matcher(p.getFileName().toString()).matches() ? images : others)
+                            .add(p));
+        } catch (UncheckedIOException e) {
+            throw InputFiles.unreadable(folder, new IOException(e));
         } catch (IOException e) {
             throw InputFiles.unreadable(folder, e);
         }
+        if (images.isEmpty()) {
+            others.addAll(folders);
+            throw new InputException(
+                    folder.toString(),
+                    "has no PNG or JPEG files" + (others.isEmpty() ? "" : ", but " + InputFiles.names(others)),
+                    "Give another folder, or convert the images to PNG or JPEG");
+        }
+        if (!others.isEmpty())
+            log.accept(others.size() + (others.size() == 1 ? " file is" : " files are")
+                    + " no PNG or JPEG and left out: " + InputFiles.names(others));
+        if (!folders.isEmpty())
+            log.accept(folders.size() + (folders.size() == 1 ? " folder in " : " folders in ") + folder
+                    + (folders.size() == 1 ? " is" : " are") + " not searched for photographs: "
+                    + InputFiles.names(folders));
+        return images;
     }
 }

@@ -4,6 +4,7 @@ package org.cortigan.experiment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.ImageCache;
 import org.cortigan.simulate.SimulatedDataset;
 
 /**
@@ -14,7 +15,7 @@ import org.cortigan.simulate.SimulatedDataset;
  */
 public record DataFolder(Path folder, Path cache) {
     /** Name of the cache folder in a data folder. */
-    public static final String CACHE = ".cortigan-cache";
+    public static final String CACHE = ImageCache.DEFAULT_NAME;
 
     /** The folder with the cache {@link #CACHE} in it. */
     public DataFolder(Path folder) {

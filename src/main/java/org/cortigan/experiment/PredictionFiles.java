@@ -3,11 +3,15 @@ package org.cortigan.experiment;
 
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Consumer;
+import org.cortigan.InputException;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.Photograph;
 import org.cortigan.cortex.Submission;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
@@ -25,12 +29,21 @@ public final class PredictionFiles {
      * images.txt (one file name per line), and predictions.json (the subject and the models).
      *
      * @param photographs PNG or JPEG files, at least one
+     * @param upright whether photographs are turned as EXIF says; false for the challenge's, which training reads as
+     *     they are stored
      * @param checkpoints of the models
      * @param subject that a model of several subjects predicts
      * @param folder created if it does not exist
+     * @param log receives a line that names the photographs with an orientation other than upright
      */
     public static void write(
-            Ensemble models, List<Path> photographs, List<Path> checkpoints, String subject, Path folder) {
+            Ensemble models,
+            List<Path> photographs,
+            boolean upright,
+            List<Path> checkpoints,
+            String subject,
+            Path folder,
+            Consumer<String> log) {
         RunFolder.create(folder);
         Path about = folder.resolve(Submission.ABOUT);
         AtomicFiles.deleteIfExists(about);
@@ -40,11 +53,21 @@ public final class PredictionFiles {
                 NpyWriter rh = NpyWriter.create(folder.resolve("rh_pred_test.npy"), NpyType.F32, count, right)) {
             float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
             StringBuilder names = new StringBuilder();
+            Set<Path> turned = new LinkedHashSet<>();
             for (int start = 0; start < count; start += models.batch()) {
                 List<Path> batch = photographs.subList(start, Math.min(start + models.batch(), count));
-                models.predict((k, side, into) -> into.put(Images.decode(batch.get(k), side)), batch.size(), predicted);
+                models.predict(
+                        (k, side, into) -> {
+                            Photograph p = Images.read(batch.get(k));
+                            if (p.orientation() != 1) turned.add(batch.get(k));
+                            into.put((upright ? p.upright() : p.stored()).square(side));
+                        },
+                        batch.size(),
+                        predicted);
                 for (int k = 0; k < batch.size(); k++) {
-                    names.append(batch.get(k).getFileName()).append('\n');
+                    names.append(InputException.oneLine(
+                                    batch.get(k).getFileName().toString()))
+                            .append('\n');
                     lh.writeRow(predicted, k * columns, left);
                     rh.writeRow(predicted, k * columns + left, right);
                 }
@@ -53,6 +76,7 @@ public final class PredictionFiles {
             rh.commit();
             AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
             Json.write(about, about(checkpoints, subject));
+            Images.noteOrientation(turned, upright, log);
         }
     }
 

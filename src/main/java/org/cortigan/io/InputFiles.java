@@ -11,7 +11,9 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Collection;
 import java.util.Locale;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 
 /** Opens input files, with a clear message for each way in which that can fail. */
@@ -21,6 +23,7 @@ public final class InputFiles {
     private static final char UNKNOWN = '\ufffd';
     /** The JVM's encoding of names of files. */
     private static final String NAMES = System.getProperty("sun.jnu.encoding", "unknown");
+    private static final int MAX_NAMES = 5;
 
     private InputFiles() {}
 
@@ -126,6 +129,13 @@ public final class InputFiles {
 
     /** The exception for a file that cannot be read. */
     public static InputException unreadable(Path path, IOException e) {
+        if (Files.isSymbolicLink(path) && !Files.exists(path)) {
+            return new InputException(
+                    path.toString(),
+                    "is a symbolic link to " + target(path) + ", which cannot be reached",
+                    "Fetch what it points to (for example with git annex get or datalad get), or mend the link",
+                    e);
+        }
         if (e instanceof NoSuchFileException) {
             return new InputException(path.toString(), "no such file", "Check the path", e);
         }
@@ -135,10 +145,27 @@ public final class InputFiles {
         return new InputException(path.toString(), "cannot be read: " + reason(e), "Check the file and its disk", e);
     }
 
+    private static String target(Path link) {
+        try {
+            return quote(Files.readSymbolicLink(link).toString());
+        } catch (IOException e) {
+            return "another file";
+        }
+    }
+
     /** The reason of an exception, in one line. */
     public static String reason(IOException e) {
         String reason = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : e.getMessage();
         return reason == null || reason.isEmpty() ? e.getClass().getSimpleName() : reason.replaceAll("\\R", " ");
+    }
+
+    /** The names of some files for a message, in one line: at most {@value #MAX_NAMES}, then the number of others. */
+    public static String names(Collection<Path> files) {
+        String named = files.stream()
+                .limit(MAX_NAMES)
+                .map(p -> InputException.oneLine(String.valueOf(p.getFileName())))
+                .collect(Collectors.joining(", "));
+        return files.size() <= MAX_NAMES ? named : named + " and " + (files.size() - MAX_NAMES) + " more";
     }
 
     /** Quotes text from an untrusted file for a one-line message: shortens it and escapes characters beyond ASCII. */

@@ -14,13 +14,17 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.Photograph;
+import org.cortigan.cortex.Rgb;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
@@ -130,6 +134,7 @@ public final class SimulatedDataset {
         cortex.calibrate(Arrays.asList(examples));
         split(o, cortex, photos, true, temp, temp.resolve("training_split/training_fmri"), log);
         split(o, cortex, photos, false, temp, heldOut, log);
+        Images.noteOrientation(photos.turned, true, log);
         masks(o, cortex, temp.resolve("roi_masks"));
         NpyWriter.save(temp.resolve("lh_noise_ceiling.npy"), cortex.hemispheres[0].ceiling, vertices[0]);
         NpyWriter.save(temp.resolve("rh_noise_ceiling.npy"), cortex.hemispheres[1].ceiling, vertices[1]);
@@ -162,7 +167,7 @@ public final class SimulatedDataset {
         for (int i = all.size() - 1; i >= 0; i--) Files.delete(all.get(i));
     }
 
-    private static byte[] small(Images.Rgb image) {
+    private static byte[] small(Rgb image) {
         return image.resize(PhotoFeatures.SIDE, PhotoFeatures.SIDE).pixels();
     }
 
@@ -172,8 +177,11 @@ public final class SimulatedDataset {
         private final List<Path> files;
         private final long seed;
         private final int[] order;
+        /** Files that are not stored upright. */
+        private final Set<Path> turned = new ConcurrentSkipListSet<>();
+
         /** The photographs in memory; null if there are too many. */
-        private final Images.Rgb @Nullable [] kept;
+        private final Rgb @Nullable [] kept;
 
         Photos(List<Path> files, long seed) {
             if (files.isEmpty())
@@ -188,7 +196,13 @@ public final class SimulatedDataset {
                 order[j] = t;
             }
             // A few photographs with many crops stay in memory.
-            kept = shared() ? files.stream().map(Images::read).toArray(Images.Rgb[]::new) : null;
+            kept = shared() ? files.stream().map(this::read).toArray(Rgb[]::new) : null;
+        }
+
+        private Rgb read(Path file) {
+            Photograph p = Images.read(file);
+            if (p.orientation() != 1) turned.add(file);
+            return p.upright();
         }
 
         /** Whether training and test images are different crops of the same photographs. */
@@ -196,11 +210,11 @@ public final class SimulatedDataset {
             return files.size() < DISJOINT;
         }
 
-        Images.Rgb image(Options o, boolean training, int i) {
+        Rgb image(Options o, boolean training, int i) {
             SplittableRandom r = new SplittableRandom((seed * 31 + (training ? 1 : 2)) * 1_000_003L + i);
             int forTest = shared() ? 0 : Math.max(1, files.size() / 10), n = files.size();
             int pick = shared() ? i % n : training ? i % (n - forTest) : n - forTest + i % forTest;
-            Images.Rgb photo = kept != null ? kept[order[pick]] : Images.read(files.get(order[pick]));
+            Rgb photo = kept != null ? kept[order[pick]] : read(files.get(order[pick]));
             int shorter = Math.min(photo.height(), photo.width());
             // The first image of a photograph is its centre, further images are random crops.
             boolean whole = !shared() && i < (training ? n - forTest : forTest);
@@ -233,7 +247,7 @@ public final class SimulatedDataset {
                 int from = at, count = Math.min(BLOCK, n - at);
                 IntStream.range(0, count).parallel().forEach(k -> {
                     int i = from + k;
-                    Images.Rgb image = photos.image(o, training, i);
+                    Rgb image = photos.image(o, training, i);
                     // Image numbers of the Natural Scenes Dataset run from 0 to 72999; any distinct numbers will do.
                     Images.writePng(
                             images.resolve(String.format(

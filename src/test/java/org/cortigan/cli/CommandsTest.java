@@ -3,13 +3,16 @@ package org.cortigan.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.io.FolderLock;
@@ -155,15 +158,32 @@ class CommandsTest {
     }
 
     @Test
-    void predictAndSubmit() {
+    void predictAndSubmit() throws Exception {
         Path photos = dir.resolve("photos"), out = dir.resolve("predictions"), test = dir.resolve("test");
         BundledPhotos.extract(photos);
-        ok("predict", run, "--images", photos, "--out", out, "--batch", 3);
+        // a photograph on its side, as EXIF says, and guests in the folder
+        byte[] rocket = Files.readAllBytes(photos.resolve("rocket.jpg"));
+        byte[] exif = HexFormat.of()
+                .parseHex("ffe10022" + "457869660000" + "4d4d002a00000008" + "0001" + "011200030000000100060000"
+                        + "00000000");
+        ByteBuffer side = ByteBuffer.allocate(rocket.length + exif.length);
+        side.put(rocket, 0, 2).put(exif).put(rocket, 2, rocket.length - 2);
+        Files.write(photos.resolve("side.jpg"), side.array());
+        Files.writeString(photos.resolve("._side.jpg"), "AppleDouble");
+        Files.writeString(photos.resolve("b.webp"), "RIFF");
+        Result r = ok("predict", run, "--images", photos, "--out", out, "--batch", 3);
+        assertTrue(r.err.contains("1 file is no PNG or JPEG and left out: b.webp"), r.err);
+        assertTrue(r.err.contains("1 photograph was turned upright, as EXIF says: side.jpg"), r.err);
+        assertEquals(
+                "astronaut.png chelsea.png coffee.png rocket.jpg side.jpg",
+                String.join(" ", Files.readAllLines(out.resolve("images.txt"))));
+        float[] p = predictions(out);
+        assertNotEquals(p[3 * 19004], p[4 * 19004]); // the same picture, turned
         ok("predict", run, "--data", data, "--out", test);
         try (NpyFile a = NpyFile.open(out.resolve("lh_pred_test.npy"));
                 NpyFile b = NpyFile.open(test.resolve("rh_pred_test.npy"))) {
             assertEquals(
-                    "[4, 19004][8, 20544]",
+                    "[5, 19004][8, 20544]",
                     java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
             a.checkFinite("predictions");
         }

@@ -168,7 +168,8 @@ class SubjectTest {
         Path away = dir.resolve("away.png");
         Files.move(image, away);
         refused(data, "training_images", "number 3");
-        Files.move(away, image);
+        Files.move(away, image.resolveSibling("train-0003_nsd-00014.PNG"));
+        Files.writeString(image.resolveSibling("._train-0003_nsd-00014.png"), "AppleDouble");
         AlgonautsSubject.open(data, 1).close();
         refused(dir.resolve("nowhere"), "nowhere", "subj01");
     }
@@ -194,7 +195,7 @@ class SubjectTest {
         Files.writeString(text, "no image");
         assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32))
                 .getMessage()
-                .contains("is not an image"));
+                .contains("is no PNG or JPEG file but a text"));
         assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
         Files.createDirectories(dir.resolve("empty"));
         assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
@@ -215,15 +216,15 @@ class SubjectTest {
         r.nextBytes(b);
         double mean = 0, small = 0;
         for (byte x : b) mean += (x & 0xff) / (double) b.length;
-        byte[] s = new Images.Rgb(b, 60, 60).resize(20, 20).pixels();
+        byte[] s = new Rgb(b, 60, 60).resize(20, 20).pixels();
         for (byte x : s) small += (x & 0xff) / (double) s.length;
         assertEquals(mean, small, 1.5);
         byte[] flat = new byte[7 * 5 * 3];
         Arrays.fill(flat, (byte) 77);
-        for (byte x : new Images.Rgb(flat, 7, 5).resize(16, 3).pixels()) assertEquals(77, x);
+        for (byte x : new Rgb(flat, 7, 5).resize(16, 3).pixels()) assertEquals(77, x);
         Path png = dir.resolve("x.png");
-        Images.writePng(png, new Images.Rgb(b, 60, 60));
-        assertArrayEquals(b, Images.read(png).pixels());
+        Images.writePng(png, new Rgb(b, 60, 60));
+        assertArrayEquals(b, Images.read(png).stored().pixels());
     }
 
     @Test
