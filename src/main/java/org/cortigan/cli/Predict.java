@@ -8,9 +8,11 @@ import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.PredictionFiles;
+import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -76,6 +78,26 @@ final class Predict implements Callable<Integer> {
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "Folder for the predictions.")
     private Path out;
 
+    enum Missing {
+        ZERO(0),
+        NAN(Float.NaN);
+
+        private final float value;
+
+        Missing(float value) {
+            this.value = value;
+        }
+    }
+
+    @Option(
+            names = "--missing",
+            defaultValue = "ZERO",
+            paramLabel = "VALUE",
+            description =
+                    "Prediction at vertices that had no responses (NaN) in the training data: zero or nan (default"
+                            + " ${DEFAULT-VALUE}).")
+    private Missing missing;
+
     @Option(
             names = "--batch",
             defaultValue = "32",
@@ -92,9 +114,18 @@ final class Predict implements Callable<Integer> {
         try (Device opened = device.open(output);
                 Ensemble ensemble =
                         Ensemble.load(checkpoints, opened, size, AlgonautsSubject.folderName(subject), false)) {
-            PredictionFiles.write(ensemble, photographs, out);
-            int left = ensemble.subject().left();
-            output.line("%d images, %d + %d vertices: %s", photographs.size(), left, ensemble.columns() - left, out);
+            PredictionFiles.write(ensemble, photographs, out, missing.value);
+            ModelConfig.Subject s = ensemble.subject();
+            MissingVertices absent = s.missing();
+            output.line(
+                    "%d images, %d + %d vertices: %s",
+                    photographs.size(),
+                    s.left() + absent.left().size(),
+                    s.right() + absent.right().size(),
+                    out);
+            if (absent.count() > 0)
+                output.note(absent.count() + " vertices had no responses in the training data: their prediction is "
+                        + missing.value);
         }
         return 0;
     }
