@@ -5,6 +5,7 @@
 Needs numpy 2; makes made.safetensors only if the package safetensors is installed. The files are kept in the repository under
 src/test/resources/formats; building and testing needs no Python.
 """
+import io
 import os
 import pickle
 import struct
@@ -39,6 +40,43 @@ def old_names(payload):
     return payload
 
 
+def headers():
+    """Files with headers of many forms, one a line: the file in hex, and the numbers that numpy.load reads, or refused."""
+    usual = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    texts = [usual.replace("'<f4'", repr(d)) for d in (
+        "=f4", "|f4", ">f4", "f4", "f", "<f", "float32", "single", "<float32", "<f8", ">f8", "f8", "d", "double", "float", "float64",
+        "<f2", ">f2", "e", "half", "float16", "|i1", "<i1", "b", "byte", "int8", "<i2", ">i2", "h", "short", "int16", "<i4", ">i4",
+        "i", "intc", "int32", "<i8", ">i8", "q", "l", "=l", "long", "int", "int_", "longlong", "intp", "int64", "|u1", "B", "ubyte",
+        "uint8", "<u2", ">u2", "H", "ushort", "uint16", "<u4", ">u4", "I", "uintc", "uint32", "<u8", ">u8", "Q", "L", "ulong", "uint",
+        "ulonglong", "uint64", "|b1", "?", "|?", "bool", "bool_", "", "f5", "Float32", " f4", "f4 ", "<", "O", "|O")]
+    texts += [usual.replace(a, b) for a, b in (
+        (" ", "\t"), (" ", ""), (" ", "\r\n"), (", }", "}"), (", }", " , }"), ("'", '"'), ("'descr'", "u'descr'"), ("3)", "3,)"),
+        ("2, 3", "6,"), ("2, 3", "6"), ("2, 3", "1, 6, 1"), ("2, 3", "02, 3"), ("2, 3", "-2, -3"), ("2, 3", "2., 3"), ("2, 3", ""),
+        ("False", "True"), ("False", "0"), ("False", "false"), ("{", "  {"), ("}", "}  \n"), ("}", "}}"), ("}", "} #"),
+        ("'shape'", "'Shape'"), (", 'shape': (2, 3)", ""))]
+    texts += [usual.replace("2, 3", n) for n in ("2L, 3L", "2L, 3")]
+    texts.append("{'shape': (2, 3), 'fortran_order': True, 'descr': '>f8'}\n")
+    texts.append("{'shape': (2, 3, 2), 'fortran_order': True, 'descr': '<i2'}")
+    lines = []
+    for text, version in [(t, 1) for t in texts] + [(usual, 2), (usual, 3), (usual.replace("2, 3", "2L, 3"), 3), (usual, 4)]:
+        h = text.encode()
+        start = b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(h)) + h
+        # numpy.load does not mind bytes behind the data; ours does, so that each file has as many as its header says.
+        file, read = start + bytes(range(1, 200)), "refused"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns of Python 2's integers
+            try:
+                array = np.load(io.BytesIO(file))
+                top = 2 if array.dtype.kind == "b" else 120
+                file = start + bytes((i + 1) % top for i in range(array.nbytes))
+                read = ",".join(repr(float(x)) for x in np.load(io.BytesIO(file)).ravel(order="C"))
+            except Exception:  # of many types, even tokenize.TokenError
+                pass
+        lines.append(file.hex() + " " + read)
+    with open(path("headers.txt"), "w") as f:
+        f.write("\n".join(lines) + "\n")
+
+
 def main():
     os.makedirs(OUT, exist_ok=True)
     array = np.array(FLOC_FACES, dtype=object)
@@ -50,6 +88,11 @@ def main():
     scalars = {np.int64(0): np.str_("Unknown"), np.uint8(7): np.str_("parietal"), np.int16(-3): np.str_("V1v")}
     for protocol in (2, 3, 4, 5):
         object_file(f"mapping_scalars_p{protocol}.npy", pickle.dumps(np.array(scalars, dtype=object), protocol=protocol))
+    # Keys and shapes that scripts save by accident and numpy.load gives back.
+    object_file("mapping_keys.npy", pickle.dumps(np.array({"1": "V1v", 2.0: "V1d", np.int64(3): "V2v"}, dtype=object), protocol=4))
+    np.save(path("mapping_one_axis.npy"), np.array([{1: "V1v", 2: "V1d"}], dtype=object), allow_pickle=True)
+    np.save(path("mapping_inverted.npy"), {"V1v": 1}, allow_pickle=True)
+    np.save(path("mapping_text.npy"), np.array(["Unknown", "V1v"]))
     # A pickle as Python 2 wrote it, by hand: a Python 2 str is a byte string.
     object_file("mapping_python2.npy",
                 b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85U\x01b\x87R"
@@ -84,6 +127,11 @@ def main():
     for dtype in ("|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8"):
         np.save(path(f"mask_{dtype[1:]}.npy"), mask.astype(dtype))
     np.save(path("mask_u4_too_large.npy"), np.array([0, 2**31], "<u4"))
+
+    np.save(path("mask_f8.npy"), mask.astype("<f8"))
+    np.save(path("mask_f8_not_whole.npy"), np.array([0, 1.5]))
+    np.save(path("mask_column.npy"), mask.reshape(-1, 1).astype(">i2"))
+    headers()
 
     try:
         from safetensors.numpy import save_file

@@ -224,7 +224,8 @@ def run(name, case):
         od.step()
         sn.advance()
         pc, tc = p - p.mean(0), t - t.mean(0)
-        r = (pc * tc).sum(0) / torch.sqrt((pc.square().sum(0) + 0.01) * (tc.square().sum(0) + 0.01))
+        e = 0.01 * tc.square().mean(0).clamp(max=1)
+        r = (pc * tc).sum(0) / torch.sqrt((pc.square().sum(0) + e) * (tc.square().sum(0) + e))
         pixel = F.smooth_l1_loss(p, t) if case.get("smooth") else (p - t).abs().mean()
         y = judge(p)
         adversarial = {q: (y[q] - 1).square().mean() for q in y}

@@ -32,14 +32,14 @@ def icosahedron():
     return (p * 31.7 + np.random.default_rng(0).normal(size=p.shape)).astype("<f4"), np.array(t, "<i4")
 
 
-def save(name, points, triangles, encoding, big_endian=False, columns=False):
+def save(name, points, triangles, encoding, big_endian=False, columns=False, types=("FLOAT32", "INT32")):
     """nibabel writes rows in the machine's byte order; for other forms this changes the bytes and the attribute."""
     arrays = []
-    for data, intent in ((points, "NIFTI_INTENT_POINTSET"), (triangles, "NIFTI_INTENT_TRIANGLE")):
+    for data, intent, kind in ((points, "NIFTI_INTENT_POINTSET", types[0]), (triangles, "NIFTI_INTENT_TRIANGLE", types[1])):
         raw = np.ascontiguousarray(data.T).reshape(data.shape) if columns else data
         arrays.append(GiftiDataArray(raw.byteswap() if big_endian else raw, intent=intent, encoding=encoding,
-                                     datatype="NIFTI_TYPE_" + ("FLOAT32" if data.dtype.kind == "f" else "INT32")))
-    text = GiftiImage(darrays=arrays).to_xml()
+                                     datatype="NIFTI_TYPE_" + kind))
+    text = GiftiImage(darrays=arrays).to_xml(mode="force")  # also element types that GIFTI 1.0 lacks
     if big_endian:
         text = text.replace(b"LittleEndian", b"BigEndian")
     if columns:
@@ -58,6 +58,9 @@ def main():
     nib.freesurfer.write_geometry(path("mesh.white"), points, triangles, create_stamp="made by nibabel")
     assert np.array_equal(nib.freesurfer.read_geometry(path("mesh.white"))[0].astype("<f4"), points)
     save("mesh_base64.gii", points, triangles, "GIFTI_ENCODING_B64BIN")
+    for name, real, whole in (("64", "f8", "i8"), ("16", "f8", "u2"), ("32", "f4", "u4")):
+        save(f"mesh_types_{name}.gii", points.astype(real), triangles.astype(whole), "GIFTI_ENCODING_B64GZ",
+             columns=name == "64", types=[np.dtype(t).name.upper() for t in (real, whole)])
     save("mesh_gzip.gii", points, triangles, "GIFTI_ENCODING_B64GZ")
     save("mesh_gzip.gii.gz", points, triangles, "GIFTI_ENCODING_B64GZ")
     save("mesh_big_endian.gii", points, triangles, "GIFTI_ENCODING_B64GZ", big_endian=True)

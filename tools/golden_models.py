@@ -163,7 +163,8 @@ def golden_gan():
         row["norm.d"] = torch.nn.utils.clip_grad_norm_([q for d in ds.values() for q in d.parameters()], 1.0)
         od.step()
         pc, tc = p - p.mean(0), t - t.mean(0)
-        r = (pc * tc).sum(0) / torch.sqrt((pc.square().sum(0) + 0.01) * (tc.square().sum(0) + 0.01))
+        e = 0.01 * tc.square().mean(0).clamp(max=1)
+        r = (pc * tc).sum(0) / torch.sqrt((pc.square().sum(0) + e) * (tc.square().sum(0) + e))
         row["pixel"], row["correlation"] = (p - t).abs().mean(), (1 - r).mean()
         total = row["pixel"] + row["correlation"]
         for name, d in ds.items():

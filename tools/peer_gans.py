@@ -161,7 +161,8 @@ pixel = F.smooth_l1_loss if recipe == "vit-position" else F.l1_loss
 
 def correlation(p, t, eps=0.01):
     p, t = p - p.mean(0), t - t.mean(0)
-    return (1 - (p * t).sum(0) / torch.sqrt((p.square().sum(0) + eps) * (t.square().sum(0) + eps))).mean()
+    e = eps * t.square().mean(0).clamp(max=1)
+    return (1 - (p * t).sum(0) / torch.sqrt((p.square().sum(0) + e) * (t.square().sum(0) + e))).mean()
 
 
 def step():

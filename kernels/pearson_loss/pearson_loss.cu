@@ -49,8 +49,9 @@ __device__ inline void column_sums(float (&v)[N], float (*smem)[kGroups][kColumn
 }
 
 template <class T, bool TILE>
-__global__ void __launch_bounds__(kThreads) over_images(const T* pred, const float* target, const float* w, T* dPred,
-                                                        double* part, i64 B, i64 V, PixelKind kind, float eps) {
+__global__ void __launch_bounds__(kThreads)
+    over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V,
+                PixelKind kind, float eps, float dust) {
     await_inputs();
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float smem[3][kGroups][kColumns];
@@ -82,7 +83,9 @@ __global__ void __launch_bounds__(kThreads) over_images(const T* pred, const flo
             s[2] += x * y;
         }
     column_sums(s, smem);
-    const float a = s[0] + eps, D = sqrtf(a) * sqrtf(s[1] + eps), r = D > 0 ? s[2] / D : 0.f;
+    if (s[1] <= dust * mt * mt) s[1] = 0;
+    const float e = fminf(eps * s[1], eps * (float)B), a = s[0] + e, D = sqrtf(a) * sqrtf(s[1] + e),
+                r = D > 0 ? s[2] / D : 0.f;
     const double n = (double)B * (double)V;
     if (in) {
         const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V), iD = D > 0 ? 1 / D : 0.f,
@@ -152,7 +155,7 @@ __device__ inline void column_sums4(float (&v)[N][4], float (*smem)[kGroups][kCo
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
     over_images4(const T* pred, const float* target, const float* w, T* dPred, double* part, int B, i64 V,
-                 PixelKind kind, float eps, double inv_n, double inv_v) {
+                 PixelKind kind, float eps, float dust, double inv_n, double inv_v) {
     await_inputs();
     __shared__ __align__(16) float smem[3][kGroups][kColumns];
     __shared__ double dbl[33];
@@ -196,7 +199,9 @@ __global__ void __launch_bounds__(kThreads, R < 8 ? 3 : 2)
     float iD[4], ra[4];
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        const float a = s[0][j] + eps, D = sqrtf(a) * sqrtf(s[1][j] + eps), r = D > 0 ? s[2][j] / D : 0.f;
+        if (s[1][j] <= dust * m[1][j] * m[1][j]) s[1][j] = 0;
+        const float e = fminf(eps * s[1][j], eps * (float)B), a = s[0][j] + e, D = sqrtf(a) * sqrtf(s[1][j] + e),
+                    r = D > 0 ? s[2][j] / D : 0.f;
         iD[j] = D > 0 ? 1 / D : 0.f;
         ra[j] = D > 0 ? r / a : 0.f;
         if (row == 0 && c < V) corr += 1.0 - r;
@@ -252,7 +257,7 @@ __device__ inline double row_sum(const Sums* s, i64 chunks, double Sums::* what,
 /// STEP 0: sums for the means; 1: centred sums; 2: gradient and pixel loss.
 template <class T, int STEP>
 __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float* target, const float* w, T* dPred,
-                                                     Sums* sums, i64 B, i64 V, PixelKind kind, float eps) {
+                                                     Sums* sums, i64 B, i64 V, PixelKind kind, float eps, double dust) {
     await_inputs();
     __shared__ double smem[33];
     const i64 chunks = gridDim.x, b = blockIdx.y, begin = (i64)blockIdx.x * kChunk,
@@ -284,7 +289,10 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
         const double a = block_sum((double)xx, smem), c = block_sum((double)yy, smem), d = block_sum((double)xy, smem);
         if (threadIdx.x == 0) mine->pp = a, mine->tt = c, mine->pt = d;
     } else {
-        const double a = row_sum(row, chunks, &Sums::pp, smem) + eps, c = row_sum(row, chunks, &Sums::tt, smem) + eps;
+        double tt = row_sum(row, chunks, &Sums::tt, smem);
+        if (tt <= dust * mt * mt) tt = 0;
+        const double e = eps * fmin(tt, (double)V);
+        const double a = row_sum(row, chunks, &Sums::pp, smem) + e, c = tt + e;
         const double pt = row_sum(row, chunks, &Sums::pt, smem), D = sqrt(a * c), n = (double)B * (double)V;
         const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)B), iD = D > 0 ? (float)(1 / D) : 0.f,
                     ra = D > 0 ? (float)(pt / D / a) : 0.f;
@@ -300,18 +308,21 @@ __global__ void __launch_bounds__(256) over_vertices(const T* pred, const float*
     }
 }
 
-__global__ void __launch_bounds__(256) add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps,
-                                                     const float* w, float* total, float* pixel_out, float* corr_out) {
+__global__ void __launch_bounds__(256)
+    add_up_images(const Sums* sums, i64 chunks, i64 B, i64 V, double eps, double dust, const float* w, float* total,
+                  float* pixel_out, float* corr_out) {
     await_inputs();
     __shared__ double smem[33];
     double pixel = 0, corr = 0;
     for (i64 b = threadIdx.x; b < B; b += 256) {
-        double a = eps, c = eps, pt = 0;
+        double a = 0, c = 0, pt = 0, t = 0;
         for (i64 k = 0; k < chunks; k++) {
             const Sums& s = sums[b * chunks + k];
-            a += s.pp, c += s.tt, pt += s.pt, pixel += s.pixel;
+            a += s.pp, c += s.tt, pt += s.pt, pixel += s.pixel, t += s.t;
         }
-        const double D = sqrt(a * c);
+        const float mt = (float)(t / (double)V);
+        if (c <= dust * mt * mt) c = 0;
+        const double e = eps * fmin(c, (double)V), D = sqrt((a + e) * (c + e));
         corr += 1 - (D > 0 ? pt / D : 0);
     }
     pixel = block_sum(pixel, smem) / ((double)B * (double)V);
@@ -336,7 +347,8 @@ void registers(const PearsonLossArgs& g, Stream st) {
     auto rows = [&](auto r) {
         CG_LAUNCH((over_images4<T, decltype(r)::value>), grid(ceil_div(g.V, kColumns)), kThreads, 0, st,
                   (const T*)g.pred, (const float*)g.target, (const float*)g.w, (T*)g.dPred, (double*)g.scratch,
-                  (int)g.B, g.V, g.kind, (float)g.eps, 1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
+                  (int)g.B, g.V, g.kind, (float)(g.eps / (double)g.B), (float)pearson_dust(g.axis, g.B),
+                  1 / ((double)g.B * (double)g.V), 1 / (double)g.V);
     };
     if (g.B <= 64) rows(std::integral_constant<int, 2>());
     else if (g.B <= 128) rows(std::integral_constant<int, 4>());
@@ -358,22 +370,23 @@ template <class T, bool SHARED>
 void columns(const PearsonLossArgs& g, Stream st) {
     CG_LAUNCH((over_images<T, SHARED>), grid(ceil_div(g.V, kColumns)), dim3(kColumns, kGroups),
               SHARED ? tile_bytes(g) : 0, st, (const T*)g.pred, (const float*)g.target, (const float*)g.w, (T*)g.dPred,
-              (double*)g.scratch, g.B, g.V, g.kind, (float)g.eps);
+              (double*)g.scratch, g.B, g.V, g.kind, (float)(g.eps / (double)g.B), (float)pearson_dust(g.axis, g.B));
     add_up_vertices(g, st);
 }
 
 template <class T>
 void vertices(const PearsonLossArgs& g, Stream st) {
     const T* p = (const T*)g.pred;
-    const float *t = (const float*)g.target, *w = (const float*)g.w, eps = (float)g.eps;
+    const float *t = (const float*)g.target, *w = (const float*)g.w;
+    const double eps = g.eps / (double)g.V, dust = pearson_dust(g.axis, g.V);
     T* dP = (T*)g.dPred;
     Sums* sums = (Sums*)g.scratch;
     const i64 chunks = ceil_div(g.V, kChunk);
     const dim3 blocks = grid(chunks, g.B);
-    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, eps);
-    CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, g.eps, w, (float*)g.total,
+    CG_LAUNCH((over_vertices<T, 0>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, (float)eps, dust);
+    CG_LAUNCH((over_vertices<T, 1>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, (float)eps, dust);
+    CG_LAUNCH((over_vertices<T, 2>), blocks, 256, 0, st, p, t, w, dP, sums, g.B, g.V, g.kind, (float)eps, dust);
+    CG_LAUNCH((add_up_images), grid(1), 256, 0, st, (const Sums*)sums, chunks, g.B, g.V, eps, dust, w, (float*)g.total,
               (float*)g.pixel, (float*)g.corr);
 }
 

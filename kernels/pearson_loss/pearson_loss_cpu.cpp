@@ -35,7 +35,8 @@ void images(const PearsonLossArgs& g) {
     const float *t = (const float*)g.target, *w = (const float*)g.w;
     T* dP = (T*)g.dPred;
     const i64 B = g.B, V = g.V, blocks = (V + W - 1) / W;
-    const vf eps = splat((float)g.eps), inv = splat(1.f / (float)B);
+    const vf eps = splat((float)(g.eps / (double)B)), most = splat((float)g.eps), inv = splat(1.f / (float)B),
+             dust = splat((float)pearson_dust(g.axis, B));
     const vf w0 = splat((float)(w[0] / ((double)B * V))), w1 = splat((float)(w[1] / (double)V));
     double* part = (double*)g.scratch;
     parallel(blocks, 64, [&](i64 b0, i64 b1, int q) {
@@ -49,7 +50,7 @@ void images(const PearsonLossArgs& g) {
             }
             mp *= inv;
             mt *= inv;
-            vf a = eps, b = eps, xy{}, l{};
+            vf a{}, b{}, xy{}, l{};
             for (i64 i = 0; i < B; i++) {
                 vf pi = get(p + i * V + c, n), ti = get(t + i * V + c, n), x = pi - mp, y = ti - mt;
                 a = fma(x, x, a);
@@ -57,6 +58,10 @@ void images(const PearsonLossArgs& g) {
                 xy = fma(x, y, xy);
                 l += pixel<K>(pi - ti).loss;
             }
+            b = select(b <= dust * mt * mt, vf{}, b);
+            const vf relative = eps * b, e = select(relative < most, relative, most);
+            a += e;
+            b += e;
             vf D = vsqrt(a) * vsqrt(b);
             vi ok = D > vf{};
             vf r = select(ok, xy / D, vf{}), fy = select(ok, w1 / D, vf{}), fx = select(ok, w1 * r / a, vf{});
@@ -93,7 +98,7 @@ void vertices(const PearsonLossArgs& g) {
             const T* pi = p + i * V;
             const float* ti = t + i * V;
             // Long sums: pieces in vector lanes, totals in double.
-            double mpd = 0, mtd = 0, a = g.eps, b = g.eps, xy = 0;
+            double mpd = 0, mtd = 0, a = 0, b = 0, xy = 0;
             for (i64 c = 0; c < V; c += 2048) {
                 i64 e = V - c < 2048 ? V : c + 2048;
                 vf x{}, y{};
@@ -128,6 +133,10 @@ void vertices(const PearsonLossArgs& g) {
                 xy += hsum(zz);
                 sp += hsum(l);
             }
+            if (b <= pearson_dust(g.axis, V) * mt * mt) b = 0;
+            const double e = g.eps * std::fmin(b / (double)V, 1);
+            a += e;
+            b += e;
             const double D = std::sqrt(a) * std::sqrt(b), r = D > 0 ? xy / D : 0;
             const vf fy = splat(D > 0 ? (float)(w[1] / B / D) : 0.f),
                      fx = splat(D > 0 ? (float)(w[1] / B * r / a) : 0.f);

@@ -21,7 +21,7 @@ void pearson_loss(const PearsonLossArgs& g) {
     i64 groups = g.axis == PearsonAxis::IMAGES ? g.V : g.B, len = g.axis == PearsonAxis::IMAGES ? g.B : g.V;
     i64 gs = g.axis == PearsonAxis::IMAGES ? 1 : g.V, es = g.axis == PearsonAxis::IMAGES ? g.V : 1;
     for (i64 k = 0; k < groups; k++) {
-        double mp = 0, mt = 0, a = g.eps, b = g.eps, c = 0;
+        double mp = 0, mt = 0, a = 0, b = 0, c = 0;
         for (i64 i = 0; i < len; i++) {
             mp += p[k * gs + i * es] / len;
             mt += t[k * gs + i * es] / len;
@@ -32,6 +32,9 @@ void pearson_loss(const PearsonLossArgs& g) {
             b += y * y;
             c += x * y;
         }
+        if (b <= pearson_dust(g.axis, len) * mt * mt) b = 0;
+        const double e = g.eps * std::fmin(b / len, 1);
+        a += e, b += e;
         double D = std::sqrt(a * b), r = D > 0 ? c / D : 0;
         corr += (1 - r) / groups;
         if (D > 0)

@@ -75,7 +75,8 @@ final class Baseline implements Callable<Integer> {
     @Option(
             names = "--held-out",
             paramLabel = "DIR",
-            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out).")
+            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out in the data folder, or"
+                    + " test_split/test_fmri in the subject's).")
     private @Nullable Path heldOut;
 
     @Option(
@@ -97,7 +98,7 @@ final class Baseline implements Callable<Integer> {
                     "--validation " + validation,
                     "is not above 0 and at most " + ImageSplit.MAX_VALIDATION,
                     "Give for example 0.1");
-        try (AlgonautsSubject subject = subjectOptions.open();
+        try (AlgonautsSubject subject = subjectOptions.open(output);
                 FeatureOptions.Opened sources =
                         features.open(subject, subjectOptions.data().cache(), output)) {
             RidgeSplit images = split(subject);
@@ -113,7 +114,8 @@ final class Baseline implements Callable<Integer> {
     }
 
     private RidgeSplit split(AlgonautsSubject subject) {
-        if (split == ModelEvaluator.Split.TEST) return RidgeSplit.test(subject, subjectOptions.heldOut(heldOut));
+        if (split == ModelEvaluator.Split.TEST)
+            return RidgeSplit.test(subject, subjectOptions.heldOut(heldOut, output), output::note);
         ImageSplit parts =
                 ImageSplit.of(seed, validation, subject.trainingImages().size());
         for (Path run : features.runs())

@@ -10,8 +10,10 @@ final class CeilingOptions {
             names = "--noise-ceiling-unit",
             defaultValue = "FRACTION",
             paramLabel = "UNIT",
-            description = "Unit of {lh,rh}_noise_ceiling.npy in the subject folder: fraction or percent"
-                    + " (default ${DEFAULT-VALUE}). The command ceiling makes these files.")
+            description =
+                    "Unit of {lh,rh}_noise_ceiling.npy in the subject folder or its test_split/noise_ceiling: fraction"
+                            + " or percent"
+                            + " (default ${DEFAULT-VALUE}). The command ceiling makes these files.")
     private NoiseCeiling.Unit unit;
 
     NoiseCeiling.Unit unit() {

@@ -51,7 +51,8 @@ final class Evaluate implements Callable<Integer> {
     @Option(
             names = "--held-out",
             paramLabel = "DIR",
-            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out in the data folder).")
+            description = "Folder with {lh,rh}_test_fmri.npy (default: subj0X_held_out in the data folder, or"
+                    + " test_split/test_fmri in the subject's).")
     private @Nullable Path heldOut;
 
     @Option(
@@ -73,10 +74,15 @@ final class Evaluate implements Callable<Integer> {
                     "evaluate", "the evaluation of several runs has no default folder", "Name one with --out");
         Evaluation evaluation;
         try (Device opened = device.open(output);
-                AlgonautsSubject subject = subjectOptions.open()) {
+                AlgonautsSubject subject = subjectOptions.open(output)) {
             Path cache = subjectOptions.data().cache();
             evaluation = new ModelEvaluator(opened, cache, ceiling.unit(), output::note, models.acceptsOtherSubject())
-                    .evaluate(checkpoints, split, subject, subjectOptions.heldOut(heldOut), significance.design());
+                    .evaluate(
+                            checkpoints,
+                            split,
+                            subject,
+                            subjectOptions.heldOut(heldOut, output),
+                            significance.design());
         }
         Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
         RunFolder.create(folder);

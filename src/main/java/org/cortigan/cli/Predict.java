@@ -9,10 +9,12 @@ import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.PredictionFiles;
 import org.cortigan.io.InputFiles;
+import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -75,6 +77,26 @@ final class Predict implements Callable<Integer> {
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "Folder for the predictions.")
     private Path out;
 
+    enum Missing {
+        ZERO(0),
+        NAN(Float.NaN);
+
+        private final float value;
+
+        Missing(float value) {
+            this.value = value;
+        }
+    }
+
+    @Option(
+            names = "--missing",
+            defaultValue = "ZERO",
+            paramLabel = "VALUE",
+            description =
+                    "Prediction at vertices that had no responses (NaN) in the training data: zero or nan (default"
+                            + " ${DEFAULT-VALUE}).")
+    private Missing missing;
+
     @Option(
             names = "--batch",
             defaultValue = "32",
@@ -93,9 +115,25 @@ final class Predict implements Callable<Integer> {
         try (Device opened = device.open(output);
                 Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
             PredictionFiles.write(
- ensemble, photographs, source.images != null, checkpoints, name, out, output::note);
-            int left = ensemble.subject().left();
-            output.line("%d images, %d + %d vertices: %s", photographs.size(), left, ensemble.columns() - left, out);
+                    ensemble,
+                    photographs,
+                    source.images != null,
+                    checkpoints,
+                    name,
+                    missing.value,
+                    out,
+                    output::note);
+            ModelConfig.Subject s = ensemble.subject();
+            MissingVertices absent = s.missing();
+            output.line(
+                    "%d images, %d + %d vertices: %s",
+                    photographs.size(),
+                    s.left() + absent.left().size(),
+                    s.right() + absent.right().size(),
+                    out);
+            if (absent.count() > 0)
+                output.note(absent.count() + " vertices had no responses in the training data: their prediction is "
+                        + missing.value);
         }
         return 0;
     }

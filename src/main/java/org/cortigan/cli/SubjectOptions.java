@@ -20,12 +20,12 @@ final class SubjectOptions extends DataOptions {
     }
 
     /** Opens the subject's data. */
-    AlgonautsSubject open() {
-        return data().open(number);
+    AlgonautsSubject open(Output output) {
+        return data().open(number, output::note);
     }
 
     /** The folder of the responses to the test images: {@code named}, or the default one if that is null. */
-    Path heldOut(@Nullable Path named) {
-        return named != null ? named : data().heldOut(number);
+    Path heldOut(@Nullable Path named, Output output) {
+        return named != null ? named : data().heldOut(number, output::note);
     }
 }

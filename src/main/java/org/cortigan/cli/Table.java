@@ -23,7 +23,8 @@ import picocli.CommandLine.Option;
                     + " interrupted runs and retries failed runs; it refuses to mix runs of different recipes or data."
                     + " If a run fails, the other runs continue, the table names the failure, and the exit code is 1.",
             "",
-            "If the responses to the test images exist (subj0X_held_out), the best checkpoint of each model is"
+            "If the responses to the test images exist (subj0X_held_out, or test_split/test_fmri in the subject's"
+                    + " folder), the best checkpoint of each model is"
                     + " evaluated on the test split. Otherwise the last checkpoint is evaluated on the validation"
                     + " split, because the best checkpoint was chosen on that split."
         })

@@ -6,52 +6,77 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyType;
 import org.cortigan.io.NumpyPickle;
-import org.jspecify.annotations.Nullable;
 
 /**
- * One subject of the Algonauts 2023 challenge, in the challenge's folder layout. Vertex counts come from the files. In
- * addition to the challenge's files, {@code {lh,rh}_noise_ceiling.npy} in the subject folder is read if it exists.
- * Responses are memory-mapped; any number of threads may read.
+ * One subject of the Algonauts 2023 challenge, in the challenge's folder layout. Vertex counts come from the files;
+ * vertices that were not measured ({@link #missing}) are left out everywhere, as if the files lacked them. In addition
+ * to the challenge's files, {@code {lh,rh}_noise_ceiling.npy} is read if it exists: in the subject folder, or where the
+ * organisers' scripts (github.com/gifale95/algonauts_2023) put it, in test_split/noise_ceiling. Responses are
+ * memory-mapped; any number of threads may read.
  */
 public final class AlgonautsSubject implements AutoCloseable {
+    /** Where the organisers' scripts put the responses to the test images, in the subject's folder. */
+    public static final String TEST_FMRI = "test_split/test_fmri";
+
     private static final List<String> HEMISPHERES = List.of("lh", "rh");
     private static final Pattern IMAGE = Pattern.compile("(train|test)-(\\d{1,9})_nsd-(\\d+)\\.(?i:png)");
+
+    private static final Pattern NCSNR = Pattern.compile(".*ncsnr[^/\\\\]*\\.npy", Pattern.CASE_INSENSITIVE);
 
     private final Path folder;
     private final int number;
     private final List<Path> training;
     private final List<Path> test;
-    private final NpyFile left;
-    private final NpyFile right;
+    private final ResponseFile left;
+    private final ResponseFile right;
     private final List<VertexGroup> groups;
-    /** By hemisphere; null if there are no noise ceilings. */
-    private final float @Nullable [][] ceiling;
+    /** By hemisphere; empty if there are no noise ceilings. */
+    private final List<VertexValues> ceiling;
+
+    /**
+     * A number for each vertex of a hemisphere.
+     *
+     * @param file that they are from
+     * @param values of the vertices that are not missing
+     */
+    public record VertexValues(Path file, float[] values) {}
+
+    /**
+     * The responses to the test images.
+     *
+     * @param values [images, vertices], left vertices then right
+     * @param notMeasured vertices, in the order of the columns, whose responses to all test images are NaN or infinite;
+     *     0 among the values
+     */
+    public record TestResponses(float[] values, int[] notMeasured) {}
 
     private AlgonautsSubject(
             Path folder,
             int number,
             List<Path> training,
             List<Path> test,
-            NpyFile left,
-            NpyFile right,
+            ResponseFile left,
+            ResponseFile right,
             List<VertexGroup> groups,
-            float @Nullable [][] ceiling) {
+            List<VertexValues> ceiling) {
         this.folder = folder;
         this.number = number;
         this.training = training;
@@ -68,16 +93,32 @@ public final class AlgonautsSubject implements AutoCloseable {
     }
 
     /**
-     * Opens a subject and checks that its files fit together.
+     * The folder of a subject, which need not exist.
      *
      * @param data folder that holds subj01 .. subj08, or the subject folder itself
-     * @throws InputException if a file is missing or does not fit; names the file
      */
-    public static AlgonautsSubject open(Path data, int subject) {
+    public static Path folder(Path data, int subject) {
         Path folder = data.resolve(folderName(subject));
         if (!Files.isDirectory(folder)
                 && data.toAbsolutePath().getFileName() != null
-                && data.toAbsolutePath().getFileName().toString().equals(folderName(subject))) folder = data;
+                && data.toAbsolutePath().getFileName().toString().equals(folderName(subject))) return data;
+        return folder;
+    }
+
+    /** Opens a subject without notes for the user. */
+    public static AlgonautsSubject open(Path data, int subject) {
+        return open(data, subject, note -> {});
+    }
+
+    /**
+     * Opens a subject and checks that its files fit together.
+     *
+     * @param data folder that holds subj01 .. subj08, or the subject folder itself
+     * @param log receives what the user should know about the files, such as missing vertices
+     * @throws InputException if a file is missing or does not fit; names the file
+     */
+    public static AlgonautsSubject open(Path data, int subject, Consumer<String> log) {
+        Path folder = folder(data, subject);
         if (!Files.isDirectory(folder))
             throw new InputException(
                     data.toString(),
@@ -85,20 +126,15 @@ public final class AlgonautsSubject implements AutoCloseable {
                     "Give the folder that holds the challenge's subjects, or create one with the command simulate");
         List<Path> training = images(folder.resolve("training_split/training_images"), "train", false);
         List<Path> test = images(folder.resolve("test_split/test_images"), "test", true);
-        NpyFile l = responses(folder.resolve("training_split/training_fmri/lh_training_fmri.npy"), training.size());
+        Path fmri = folder.resolve("training_split/training_fmri");
+        ResponseFile l = ResponseFile.open(fmri.resolve("lh_training_fmri.npy"), training, "training", log);
         try {
-            NpyFile r = responses(folder.resolve("training_split/training_fmri/rh_training_fmri.npy"), training.size());
+            ResponseFile r = ResponseFile.open(fmri.resolve("rh_training_fmri.npy"), training, "training", log);
             try {
-                List<VertexGroup> groups = groups(folder.resolve("roi_masks"), l.rowElements(), r.rowElements());
-                return new AlgonautsSubject(
-                        folder,
-                        subject,
-                        training,
-                        test,
-                        l,
-                        r,
-                        groups,
-                        ceiling(folder, l.rowElements(), r.rowElements()));
+                l.tellMissing(log);
+                r.tellMissing(log);
+                List<VertexGroup> groups = groups(folder.resolve("roi_masks"), l, r, log);
+                return new AlgonautsSubject(folder, subject, training, test, l, r, groups, ceiling(folder, l, r, log));
             } catch (RuntimeException e) {
                 r.close();
                 throw e;
@@ -133,23 +169,7 @@ public final class AlgonautsSubject implements AutoCloseable {
         return List.copyOf(byNumber.values());
     }
 
-    private static NpyFile responses(Path file, int images) {
-        NpyFile f = NpyFile.open(file);
-        try {
-            f.require(NpyType.F32, 2);
-            if (f.rows() != images)
-                throw new InputException(
-                        file.toString(),
-                        "has responses to " + f.rows() + " images, but there are " + images + " training images",
-                        "Give the images and the responses of one subject, both complete");
-            return f;
-        } catch (RuntimeException e) {
-            f.close();
-            throw e;
-        }
-    }
-
-    private static List<VertexGroup> groups(Path masks, int left, int right) {
+    private static List<VertexGroup> groups(Path masks, ResponseFile left, ResponseFile right, Consumer<String> log) {
         if (!Files.isDirectory(masks)) return List.of();
         TreeSet<String> classes = new TreeSet<>();
         try (Stream<Path> s = Files.list(masks)) {
@@ -164,67 +184,152 @@ public final class AlgonautsSubject implements AutoCloseable {
         List<VertexGroup> groups = new ArrayList<>();
         for (String c : classes) {
             Map<Integer, String> mapping = NumpyPickle.readMapping(masks.resolve("mapping_" + c + ".npy"));
+            int negative = 0;
             for (String h : HEMISPHERES) {
                 Path file = masks.resolve(h + "." + c + "_challenge_space.npy");
-                int[] mask;
-                try (NpyFile f = NpyFile.open(file)) {
-                    int want = h.equals("lh") ? left : right;
-                    if (f.shape().length != 1 || f.rows() != want)
-                        throw new InputException(
-                                file.toString(),
-                                "has the shape " + java.util.Arrays.toString(f.shape()) + ", but that hemisphere has "
-                                        + want + " vertices",
-                                "Give the masks and the responses of one subject");
-                    mask = f.toIntArray();
-                }
-                Map<Integer, List<Integer>> members = new LinkedHashMap<>();
-                new TreeMap<>(mapping)
-                        .keySet().stream().filter(id -> id != 0).forEach(id -> members.put(id, new ArrayList<>()));
-                for (int v = 0; v < mask.length; v++) {
-                    if (mask[v] == 0) continue;
-                    List<Integer> m = members.get(mask[v]);
-                    if (m == null)
-                        throw new InputException(
-                                file.toString(),
-                                "vertex " + v + " has the ROI id " + mask[v] + ", which mapping_" + c + ".npy lacks",
-                                "Give the masks and the mappings of one data set");
-                    m.add(v);
-                }
-                members.forEach((id, m) -> groups.add(new VertexGroup(
-                        c,
-                        Objects.requireNonNull(mapping.get(id), "no name of ROI id " + id),
-                        h,
-                        m.stream().mapToInt(i -> i).toArray())));
+                ResponseFile responses = h.equals("lh") ? left : right;
+                int[] mask = mask(file, responses.inFile());
+                negative += (int) Arrays.stream(mask).filter(id -> id < 0).count();
+                groups.addAll(groups(c, h, file, mask, responses.present(), mapping));
             }
+            if (negative > 0)
+                log.accept(masks + ", class " + c + ": " + negative
+                        + " vertices have a negative ROI id, which counts as no ROI");
         }
         return groups;
     }
 
-    private static float @Nullable [][] ceiling(Path folder, int left, int right) {
-        Path l = folder.resolve("lh_noise_ceiling.npy"), r = folder.resolve("rh_noise_ceiling.npy");
-        if (!Files.exists(l) && !Files.exists(r)) return null;
-        return new float[][] {ceilingOf(l, left), ceilingOf(r, right)};
-    }
-
-    private static float[] ceilingOf(Path file, int vertices) {
+    private static int[] mask(Path file, int vertices) {
         try (NpyFile f = NpyFile.open(file)) {
-            if (f.shape().length != 1 || f.rows() != vertices)
+            if (!f.isVector(vertices))
                 throw new InputException(
                         file.toString(),
-                        "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + vertices + "]",
+                        "has the shape " + Arrays.toString(f.shape()) + ", but that hemisphere has " + vertices
+                                + " vertices",
+                        "Give the masks and the responses of one subject");
+            return f.toIntArray();
+        }
+    }
+
+    /**
+     * The ROIs of a class in one hemisphere.
+     *
+     * @param mask ROI id of each vertex of the file
+     * @param present vertices of the file that are not missing
+     */
+    private static List<VertexGroup> groups(
+            String roiClass, String hemisphere, Path file, int[] mask, int[] present, Map<Integer, String> mapping) {
+        Map<Integer, List<Integer>> members = new TreeMap<>();
+        for (int id : mapping.keySet()) if (id > 0) members.put(id, new ArrayList<>());
+        for (int v = 0; v < mask.length; v++)
+            if (mask[v] > 0 && !members.containsKey(mask[v]))
+                throw new InputException(
+                        file.toString(),
+                        "vertex " + v + " has the ROI id " + mask[v] + ", but mapping_" + roiClass
+                                + ".npy names only the ids " + members.keySet(),
+                        "Add the id to the mapping, or set the mask to 0 there (vertices count from 0)");
+        for (int v = 0; v < present.length; v++)
+            if (mask[present[v]] > 0)
+                Objects.requireNonNull(members.get(mask[present[v]])).add(v);
+        List<VertexGroup> groups = new ArrayList<>();
+        members.forEach((id, m) -> groups.add(new VertexGroup(
+                roiClass,
+                Objects.requireNonNull(mapping.get(id), "no name of ROI id " + id),
+                hemisphere,
+                m.stream().mapToInt(i -> i).toArray())));
+        return groups;
+    }
+
+    private static List<VertexValues> ceiling(
+            Path folder, ResponseFile left, ResponseFile right, Consumer<String> log) {
+        Optional<Path> found =
+                found(List.of(folder, folder.resolve("test_split/noise_ceiling")), "_noise_ceiling.npy", log);
+        if (found.isEmpty()) {
+            tellNcsnr(folder, log);
+            return List.of();
+        }
+        return List.of(
+                ceiling(found.get().resolve("lh_noise_ceiling.npy"), left, log),
+                ceiling(found.get().resolve("rh_noise_ceiling.npy"), right, log));
+    }
+
+    /** Tells how to make noise ceilings of files that are named like NSD's ncsnr. */
+    private static void tellNcsnr(Path folder, Consumer<String> log) {
+        List<String> names = new ArrayList<>();
+        for (Path place : List.of(folder, folder.resolve("test_split/noise_ceiling"))) {
+            if (!Files.isDirectory(place)) continue;
+            try (Stream<Path> files = Files.list(place)) {
+                files.map(Path::toString)
+                        .filter(f -> NCSNR.matcher(f).matches())
+                        .sorted()
+                        .forEach(names::add);
+            } catch (IOException e) {
+                throw InputFiles.unreadable(place, e);
+            }
+        }
+        if (!names.isEmpty())
+            log.accept(folder + " has no noise ceilings, but " + String.join(", ", names)
+                    + ": cortigan ceiling --ncsnr --lh FILE --rh FILE --seen A,B,C -o " + folder
+                    + " makes them of ncsnr");
+    }
+
+    private static VertexValues ceiling(Path file, ResponseFile responses, Consumer<String> log) {
+        try (NpyFile f = NpyFile.open(file)) {
+            if (!f.isVector(responses.inFile()))
+                throw new InputException(
+                        file.toString(),
+                        "has the shape " + Arrays.toString(f.shape()) + ", not [" + responses.inFile() + "]",
                         "Give one value for each vertex of that hemisphere");
-            return f.toFloatArray();
+            if (!f.conversion().isEmpty()) log.accept(file + ": " + f.conversion());
+            float[] all = f.toFloatArray();
+            int[] present = responses.present();
+            float[] values = new float[present.length];
+            for (int v = 0; v < values.length; v++) values[v] = all[present[v]];
+            return new VertexValues(file, values);
+        }
+    }
+
+    /**
+     * The first of some folders that has files of a hemisphere.
+     *
+     * @param suffix of the files' names behind lh and rh
+     * @param log is told if a later folder has other files
+     */
+    public static Optional<Path> found(List<Path> folders, String suffix, Consumer<String> log) {
+        List<Path> found = folders.stream()
+                .filter(f -> HEMISPHERES.stream().anyMatch(h -> Files.exists(f.resolve(h + suffix))))
+                .toList();
+        if (found.isEmpty()) return Optional.empty();
+        for (Path other : found.subList(1, found.size()))
+            for (String h : HEMISPHERES) {
+                Path used = found.get(0).resolve(h + suffix), unused = other.resolve(h + suffix);
+                if (Files.exists(used) && Files.exists(unused) && differ(used, unused))
+                    log.accept(used + " is used; " + unused + " has other content and is not read");
+            }
+        return Optional.of(found.get(0));
+    }
+
+    private static boolean differ(Path a, Path b) {
+        try {
+            return Files.mismatch(a, b) >= 0;
+        } catch (IOException e) {
+            throw InputFiles.unreadable(b, e);
         }
     }
 
     /**
      * Reads all responses.
      *
-     * @throws InputException if a response is infinite or NaN
+     * @throws InputException if a response is infinite or NaN, but not all responses of its vertex are
      */
     public void checkFinite() {
-        left.checkFinite("responses");
-        right.checkFinite("responses");
+        left.check();
+        right.check();
+    }
+
+    /** The vertices of the files that were not measured and are left out. */
+    public MissingVertices missing() {
+        return new MissingVertices(left.missing(), right.missing());
     }
 
     public Path folder() {
@@ -236,14 +341,14 @@ public final class AlgonautsSubject implements AutoCloseable {
         return number;
     }
 
-    /** Vertices of the left hemisphere. */
+    /** Vertices of the left hemisphere that are not missing. */
     public int left() {
-        return left.rowElements();
+        return left.vertices();
     }
 
-    /** Vertices of the right hemisphere. */
+    /** Vertices of the right hemisphere that are not missing. */
     public int right() {
-        return right.rowElements();
+        return right.vertices();
     }
 
     /** Vertices of both hemispheres. */
@@ -266,45 +371,52 @@ public final class AlgonautsSubject implements AutoCloseable {
         return groups;
     }
 
-    /** Noise ceilings {left, right} in the unit of the files; empty if there are no files. */
-    public Optional<float[][]> noiseCeiling() {
-        return Optional.ofNullable(ceiling);
+    /** Noise ceilings of the left and the right hemisphere in the unit of the files; empty if there are no files. */
+    public List<VertexValues> noiseCeiling() {
+        return ceiling;
     }
 
     /**
      * Writes the responses to training image i, f32 little-endian, left vertices then right, at the buffer's position,
      * which advances.
+     *
+     * @throws InputException if a response is not finite, but not all responses of its vertex are
      */
     public void responses(int i, ByteBuffer into) {
-        left.readRow(i, into);
-        right.readRow(i, into);
+        left.read(i, into);
+        right.read(i, into);
     }
 
     /**
-     * Reads the responses to the test images, which {@code simulate} writes outside the subject folder.
+     * Reads the responses to the test images, which the challenge does not publish.
      *
      * @param heldOut folder with {lh,rh}_test_fmri.npy
-     * @return [images, vertices], left vertices then right
+     * @param log receives what the user should know about the files
      */
-    public float[] testResponses(Path heldOut) {
-        float[] out = new float[Math.multiplyExact(test.size(), vertices())];
+    public TestResponses testResponses(Path heldOut, Consumer<String> log) {
+        if (test.isEmpty()) throw new InputException(folder.toString(), "has no test images", "Use --split validation");
+        float[] values = new float[Math.multiplyExact(test.size(), vertices())];
+        List<Integer> notMeasured = new ArrayList<>();
         int at = 0;
         for (String h : HEMISPHERES) {
+            ResponseFile training = h.equals("lh") ? left : right;
             Path file = heldOut.resolve(h + "_test_fmri.npy");
-            int n = h.equals("lh") ? left() : right();
-            try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
-                if (f.rows() != test.size() || f.rowElements() != n)
+            try (ResponseFile f = ResponseFile.open(file, test, "test", log)) {
+                if (f.inFile() != training.inFile())
                     throw new InputException(
                             file.toString(),
-                            "has the shape " + java.util.Arrays.toString(f.shape()) + ", not [" + test.size() + ", " + n
-                                    + "]",
+                            "has the shape " + f.shape() + ", not [" + test.size() + ", " + training.inFile() + "]",
                             "Give the test responses of this subject");
-                f.checkFinite("responses");
-                for (int i = 0; i < test.size(); i++) f.readRow(i, out, i * vertices() + at);
+                f.check();
+                Set<Integer> missing = new HashSet<>(f.missing());
+                for (int v : training.present()) {
+                    if (missing.contains(v)) notMeasured.add(at);
+                    else for (int i = 0; i < test.size(); i++) values[i * vertices() + at] = f.value(i, v);
+                    at++;
+                }
             }
-            at += n;
         }
-        return out;
+        return new TestResponses(values, notMeasured.stream().mapToInt(v -> v).toArray());
     }
 
     @Override

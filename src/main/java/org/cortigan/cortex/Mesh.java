@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.Locale;
 import java.util.MissingResourceException;
@@ -136,13 +137,12 @@ public record Mesh(float[] points, int[] triangles) {
                             array = DataArray.of(path, xml);
                         } else if (name.equals("Data") && array != null) {
                             byte[] data = array.decode(text(xml));
-                            ByteBuffer in = ByteBuffer.wrap(data).order(array.order);
                             if (array.points) {
                                 if (points != null) throw bad(path, "it has two point sets");
-                                points = floats(in, data.length / 4);
+                                points = array.floats(data);
                             } else {
                                 if (triangles != null) throw bad(path, "it has two sets of triangles");
-                                triangles = ints(in, data.length / 4);
+                                triangles = array.ints(data);
                             }
                             array = null;
                         }
@@ -176,15 +176,71 @@ public record Mesh(float[] points, int[] triangles) {
         return text.toString();
     }
 
-    /** The attributes of a point set or a triangle set, whose elements have 4 bytes. */
+    /** Element types of point sets and triangle sets, without NIFTI_TYPE_. GIFTI 1.0 names UINT8, INT32 and FLOAT32. */
+    private enum ElementType {
+        FLOAT32(4),
+        FLOAT64(8),
+        UINT8(1),
+        INT16(2),
+        UINT16(2),
+        INT32(4),
+        UINT32(4),
+        INT64(8),
+        UINT64(8);
+
+        private final int bytes;
+
+        ElementType(int bytes) {
+            this.bytes = bytes;
+        }
+
+        private boolean isFloat() {
+            return this == FLOAT32 || this == FLOAT64;
+        }
+
+        /** The element at a byte offset, a real number. */
+        private double real(ByteBuffer in, int at) {
+            return this == FLOAT32 ? in.getFloat(at) : in.getDouble(at);
+        }
+
+        /** The element at a byte offset, a whole number; negative for an unsigned one beyond long. */
+        private long whole(ByteBuffer in, int at) {
+            return switch (this) {
+                case UINT8 -> in.get(at) & 0xff;
+                case INT16 -> in.getShort(at);
+                case UINT16 -> in.getShort(at) & 0xffff;
+                case INT32 -> in.getInt(at);
+                case UINT32 -> in.getInt(at) & 0xffffffffL;
+                case INT64, UINT64 -> in.getLong(at);
+                case FLOAT32, FLOAT64 -> throw new IllegalStateException(toString());
+            };
+        }
+
+        /** NIFTI's names of the real or of the whole types. */
+        private static String[] names(boolean floats) {
+            return Arrays.stream(values())
+                    .filter(t -> t.isFloat() == floats)
+                    .map(t -> "NIFTI_TYPE_" + t)
+                    .toArray(String[]::new);
+        }
+    }
+
+    /** The attributes of a point set or a triangle set. */
     private record DataArray(
-            Path path, boolean points, int rows, boolean columnMajor, String encoding, ByteOrder order) {
+            Path path,
+            boolean points,
+            ElementType type,
+            int rows,
+            boolean columnMajor,
+            String encoding,
+            ByteOrder order) {
         /** Reads the attributes of a DataArray; null if its intent is neither points nor triangles. */
         static @Nullable DataArray of(Path path, XMLStreamReader xml) {
             String intent = attribute(path, xml, "Intent");
             boolean points = intent.equals("NIFTI_INTENT_POINTSET");
             if (!points && !intent.equals("NIFTI_INTENT_TRIANGLE")) return null;
-            one(path, xml, "DataType", points ? "NIFTI_TYPE_FLOAT32" : "NIFTI_TYPE_INT32");
+            String[] types = ElementType.names(points);
+            String type = types[one(path, xml, "DataType", types)].substring("NIFTI_TYPE_".length());
             one(path, xml, "Dimensionality", "2");
             one(path, xml, "Dim1", "3");
             String rows = attribute(path, xml, "Dim0");
@@ -195,11 +251,23 @@ public record Mesh(float[] points, int[] triangles) {
             boolean columns = one(path, xml, "ArrayIndexingOrder", "RowMajorOrder", "ColumnMajorOrder") == 1;
             String encoding = attribute(path, xml, "Encoding");
             one(path, xml, "Encoding", "ASCII", "Base64Binary", "GZipBase64Binary");
-            // ASCII data have no byte order: ascii() writes big-endian.
-            ByteOrder order = !encoding.equals("ASCII") && one(path, xml, "Endian", "BigEndian", "LittleEndian") == 1
-                    ? ByteOrder.LITTLE_ENDIAN
-                    : ByteOrder.BIG_ENDIAN;
-            return new DataArray(path, points, Integer.parseInt(rows), columns, encoding, order);
+            // ASCII data have no byte order and no size: ascii() writes 4 bytes, big-endian. The names beside GIFTI
+            // 1.0's are NIfTI's, which
+            // some writers use and other readers take.
+            boolean little = !encoding.equals("ASCII")
+                    && one(path, xml, "Endian", "BigEndian", "LittleEndian", "GIFTI_ENDIAN_BIG", "GIFTI_ENDIAN_LITTLE")
+                                    % 2
+                            == 1;
+            return new DataArray(
+                    path,
+                    points,
+                    !encoding.equals("ASCII")
+                            ? ElementType.valueOf(type)
+                            : points ? ElementType.FLOAT32 : ElementType.INT32,
+                    Integer.parseInt(rows),
+                    columns,
+                    encoding,
+                    little ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
         }
 
         private static String attribute(Path path, XMLStreamReader xml, String name) {
@@ -224,12 +292,33 @@ public record Mesh(float[] points, int[] triangles) {
             byte[] data = encoding.equals("ASCII") ? ascii(text) : base64(text);
             if (!columnMajor) return data;
             byte[] out = new byte[data.length];
-            for (int i = 0; i < 3 * rows; i++) System.arraycopy(data, 4 * (i % 3 * rows + i / 3), out, 4 * i, 4);
+            int n = type.bytes;
+            for (int i = 0; i < 3 * rows; i++) System.arraycopy(data, n * (i % 3 * rows + i / 3), out, n * i, n);
+            return out;
+        }
+
+        /** The elements of a point set, rounded to float. */
+        float[] floats(byte[] data) {
+            ByteBuffer in = ByteBuffer.wrap(data).order(order);
+            float[] out = new float[3 * rows];
+            for (int i = 0; i < out.length; i++) out[i] = (float) type.real(in, i * type.bytes);
+            return out;
+        }
+
+        /** The elements of a triangle set. */
+        int[] ints(byte[] data) {
+            ByteBuffer in = ByteBuffer.wrap(data).order(order);
+            int[] out = new int[3 * rows];
+            for (int i = 0; i < out.length; i++) {
+                long vertex = type.whole(in, i * type.bytes);
+                out[i] = (int) vertex;
+                if (out[i] != vertex) throw bad(path, "triangle " + i / 3 + " names vertex " + vertex);
+            }
             return out;
         }
 
         private byte[] base64(String text) {
-            int bytes = 12 * rows;
+            int bytes = Math.multiplyExact(3 * type.bytes, rows);
             byte[] data;
             try {
                 data = Base64.getDecoder().decode(text.replaceAll("\\s", ""));

@@ -43,14 +43,15 @@ final class SubjectMeshes {
                     "order surface", "needs the fsaverage surface meshes", "Give the folder that holds " + FILE_NAMES);
         Path[] files = files(folder);
         return new SubjectMeshes(
-                hemisphere(files[0], mask(s, "lh"), s.left()), hemisphere(files[1], mask(s, "rh"), s.right()));
+                hemisphere(files[0], mask(s, "lh"), s.left(), s.missing().left()),
+                hemisphere(files[1], mask(s, "rh"), s.right(), s.missing().right()));
     }
 
     private static Path mask(AlgonautsSubject s, String hemisphere) {
         return s.folder().resolve("roi_masks/" + hemisphere + ".all-vertices_fsaverage_space.npy");
     }
 
-    private static Hemisphere hemisphere(Path file, Path mask, int vertices) {
+    private static Hemisphere hemisphere(Path file, Path mask, int vertices, List<Integer> missing) {
         Mesh mesh = Mesh.read(file);
         int[] all;
         try (NpyFile f = NpyFile.open(mask)) {
@@ -61,12 +62,14 @@ final class SubjectMeshes {
                     file.toString(),
                     "has " + mesh.vertices() + " vertices, but " + mask + " has " + all.length,
                     "Give the meshes in the space of the masks: for the challenge fsaverage, 163842 vertices");
-        int[] at = IntStream.range(0, all.length).filter(v -> all[v] != 0).toArray();
-        if (at.length != vertices)
+        int[] marked = IntStream.range(0, all.length).filter(v -> all[v] > 0).toArray();
+        if (marked.length != vertices + missing.size())
             throw new InputException(
                     mask.toString(),
-                    "marks " + at.length + " vertices, but that hemisphere has " + vertices,
+                    "marks " + marked.length + " vertices, but that hemisphere has " + (vertices + missing.size()),
                     "Give the masks and the responses of one subject");
+        int[] at = MissingVertices.present(missing, marked.length);
+        Arrays.setAll(at, v -> marked[at[v]]);
         return new Hemisphere(mesh, at);
     }
 

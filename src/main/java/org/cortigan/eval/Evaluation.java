@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
@@ -57,6 +58,8 @@ public final class Evaluation {
     private final long images;
     private final int left;
     private final VertexStatistics vertices;
+    private final MissingVertices missing;
+    private final int[] notMeasured;
     private final int constantPredictions;
     private final int constantTargets;
     private final List<Row> rows = new ArrayList<>();
@@ -68,13 +71,17 @@ public final class Evaluation {
             int left,
             List<VertexGroup> groups,
             @Nullable NoiseCeiling ceiling,
-            @Nullable Significance significance) {
+            @Nullable Significance significance,
+            MissingVertices missing,
+            int[] notMeasured) {
         this.label = label;
         this.images = acc.images();
         this.left = left;
         this.vertices = new VertexStatistics(acc.r(), acc.explainedVariance(), acc.r2(), ceiling, significance);
         this.constantPredictions = acc.constantPredictions();
-        this.constantTargets = acc.constantTargets();
+        this.constantTargets = acc.constantTargets() - notMeasured.length;
+        this.missing = missing;
+        this.notMeasured = notMeasured;
         addRow("both", "", ALL, IntStream.range(0, acc.vertices()).toArray());
         addRow("lh", "", ALL, IntStream.range(0, left).toArray());
         addRow("rh", "", ALL, IntStream.range(left, acc.vertices()).toArray());
@@ -105,10 +112,32 @@ public final class Evaluation {
             List<VertexGroup> groups,
             @Nullable NoiseCeiling ceiling,
             @Nullable Significance significance) {
-        return new Evaluation(label, acc, left, groups, ceiling, significance);
+        return of(label, acc, left, groups, ceiling, significance, MissingVertices.NONE, new int[0]);
     }
 
-    private void addRow(String hemisphere, String roiClass, String roi, int[] members) {
+    /**
+     * The same for a subject some of whose vertices were not measured.
+     *
+     * @param missing vertices that the files have and {@code acc} has not; written as NaN
+     * @param notMeasured vertices of {@code acc} whose targets are all 0 because they were not measured; they are left
+     *     out of all figures and written as NaN
+     */
+    public static Evaluation of(
+            String label,
+            PearsonAccumulator acc,
+            int left,
+            List<VertexGroup> groups,
+            @Nullable NoiseCeiling ceiling,
+            @Nullable Significance significance,
+            MissingVertices missing,
+            int[] notMeasured) {
+        return new Evaluation(label, acc, left, groups, ceiling, significance, missing, notMeasured);
+    }
+
+    private void addRow(String hemisphere, String roiClass, String roi, int[] all) {
+        int[] members = Arrays.stream(all)
+                .filter(v -> Arrays.binarySearch(notMeasured, v) < 0)
+                .toArray();
         double[] figures = new double[METRICS.length];
         Arrays.fill(figures, Double.NaN);
         if (members.length > 0) {
@@ -201,6 +230,11 @@ public final class Evaluation {
                     "%d vertices with a constant prediction and %d with a constant response count as r = 0",
                     constantPredictions,
                     constantTargets));
+        if (missing.count() + notMeasured.length > 0)
+            notes.add(String.format(
+                    Locale.ROOT,
+                    "%d vertices have no responses (NaN) and are left out",
+                    missing.count() + notMeasured.length));
         if (unknownCeilings() > 0)
             notes.add(String.format(
                     Locale.ROOT,
@@ -230,8 +264,8 @@ public final class Evaluation {
     }
 
     /**
-     * The content of metrics.json: label, images, constant_predictions, constant_targets, unknown_noise_ceilings,
-     * permutations, warnings and rows.
+     * The content of metrics.json: label, images, constant_predictions, constant_targets, missing_vertices,
+     * unknown_noise_ceilings, permutations, warnings and rows.
      */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
@@ -240,6 +274,7 @@ public final class Evaluation {
         m.put("images", images);
         m.put("constant_predictions", constantPredictions);
         m.put("constant_targets", constantTargets);
+        m.put("missing_vertices", missing.count() + notMeasured.length);
         m.put("unknown_noise_ceilings", unknownCeilings());
         Significance tested = vertices.significance();
         m.put("permutations", tested == null ? 0 : tested.permutations());
@@ -284,8 +319,13 @@ public final class Evaluation {
         }
         float[] rounded = new float[values.length];
         for (int v = 0; v < values.length; v++) rounded[v] = (float) values[v];
-        NpyWriter.save(lh, Arrays.copyOf(rounded, left), left);
-        NpyWriter.save(rh, Arrays.copyOfRange(rounded, left, rounded.length), rounded.length - left);
+        for (int v : notMeasured) rounded[v] = Float.NaN;
+        save(lh, MissingVertices.insert(missing.left(), Float.NaN, rounded, 0, left));
+        save(rh, MissingVertices.insert(missing.right(), Float.NaN, rounded, left, rounded.length - left));
+    }
+
+    private static void save(Path file, float[] values) {
+        NpyWriter.save(file, values, values.length);
     }
 
     private String csv() {

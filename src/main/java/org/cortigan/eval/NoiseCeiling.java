@@ -27,8 +27,11 @@ public final class NoiseCeiling {
         }
     }
 
-    /** Values outside the range by this share of it are rounding errors of whoever computed them in float. */
-    private static final double ROUNDING = 1e-6;
+    /**
+     * Values outside the range by this share of it are rounding errors: a ceiling computed in float, and converted to
+     * percent and back, has seen fewer than 16 roundings, each of at most half a step of float.
+     */
+    private static final double ROUNDING = 8 * Math.ulp(1f);
     /** The largest signal-to-noise ratio that is plausible for a vertex; NSD's are below 3. */
     private static final double MOST_NCSNR = 10;
 
@@ -63,7 +66,7 @@ public final class NoiseCeiling {
             throw new InputException(
                     where,
                     "the largest of " + values.length + " noise ceilings is " + max + " percent",
-                    "The values are probably fractions: use the unit FRACTION");
+                    "The values are probably fractions: leave out --noise-ceiling-unit percent");
         }
         return clamped(IntStream.range(0, values.length)
                 .mapToDouble(v -> values[v] / unit.full)
@@ -73,10 +76,10 @@ public final class NoiseCeiling {
     private static String remedy(Unit unit, double max) {
         if (unit == Unit.PERCENT || max <= 1 || max > 100) return "Check the file";
         return max > MOST_NCSNR
-                ? "The values are probably in percent: use the unit PERCENT"
+                ? "The values are probably in percent: add --noise-ceiling-unit percent"
                 : "The largest is " + max
                         + ", which looks like ncsnr, the signal-to-noise ratio: convert the files with"
-                        + " cortigan ceiling --ncsnr (or use the unit PERCENT if they are in percent)";
+                        + " cortigan ceiling --ncsnr (or add --noise-ceiling-unit percent if they are in percent)";
     }
 
     private static double largest(String where, float[] values) {

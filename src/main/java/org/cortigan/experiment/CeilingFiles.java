@@ -10,7 +10,6 @@ import org.cortigan.eval.AveragedTrials;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.TrialVariance;
 import org.cortigan.io.NpyFile;
-import org.cortigan.io.NpyType;
 import org.jspecify.annotations.Nullable;
 
 /** Computes the noise ceilings of a hemisphere from npy files. */
@@ -28,7 +27,7 @@ public final class CeilingFiles {
         if (files.size() > 1)
             throw new InputException(files.get(1).toString(), "is a second file of ncsnr", "Give one a hemisphere");
         try (NpyFile f = NpyFile.open(file)) {
-            if (f.shape().length != 1)
+            if (!f.isVector())
                 throw new InputException(
                         file.toString(),
                         "has the shape " + Arrays.toString(f.shape()) + ", but ncsnr is one value for each vertex",
@@ -78,12 +77,12 @@ public final class CeilingFiles {
             long[] shape = first.shape();
             boolean together = files.size() == 1;
             for (NpyFile f : files) {
-                if (f.shape().length == 1)
+                if (f.isVector())
                     throw new InputException(
                             f.path().toString(),
                             "has one value for each vertex, but trials are needed",
                             "Add --ncsnr if these are signal-to-noise ratios");
-                f.require(NpyType.F32, together ? 3 : 2);
+                f.requireReal(together ? 3 : 2);
                 if (!Arrays.equals(f.shape(), shape))
                     throw new InputException(
                             f.path().toString(),

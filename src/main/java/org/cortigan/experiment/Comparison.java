@@ -67,7 +67,7 @@ public final class Comparison {
         RunFolder.create(options.out());
         try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
             for (int number : options.subjects()) {
-                AlgonautsSubject subject = options.data().open(number);
+                AlgonautsSubject subject = options.data().open(number, log);
                 subjects.put(number, subject);
                 ComparisonData.check(subject, options);
             }
@@ -192,7 +192,7 @@ public final class Comparison {
     /** Without test responses, a ridge is fitted without the images that the runs hold out. */
     private RidgeSplit split(ComparisonRun r, AlgonautsSubject subject) {
         return options.data().hasHeldOut(r.subject())
-                ? RidgeSplit.test(subject, options.data().heldOut(r.subject()))
+                ? RidgeSplit.test(subject, options.data().heldOut(r.subject()), log)
                 : RidgeSplit.validation(
                         subject,
                         ImageSplit.of(r.recipe(), subject.trainingImages().size()));

@@ -3,6 +3,8 @@ package org.cortigan.experiment;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.ImageCache;
 import org.cortigan.simulate.SimulatedDataset;
@@ -22,14 +24,29 @@ public record DataFolder(Path folder, Path cache) {
         this(folder, folder.resolve(CACHE));
     }
 
-    /** Opens a subject, 1 to 8; the caller closes it. */
-    public AlgonautsSubject open(int subject) {
-        return AlgonautsSubject.open(folder, subject);
+    /**
+     * Opens a subject, 1 to 8; the caller closes it.
+     *
+     * @param log receives what the user should know about its files
+     */
+    public AlgonautsSubject open(int subject, Consumer<String> log) {
+        return AlgonautsSubject.open(folder, subject, log);
     }
 
-    /** The folder of the responses to a subject's test images, which need not exist. */
+    /**
+     * The folder of the responses to a subject's test images: subj0X_held_out, where {@code simulate} writes them, or
+     * test_split/test_fmri in the subject's folder. The former, which does not exist, if neither has any.
+     */
     public Path heldOut(int subject) {
-        return SimulatedDataset.heldOut(folder, subject);
+        return heldOut(subject, note -> {});
+    }
+
+    /** The same; {@code log} is told if both have files and these differ. */
+    public Path heldOut(int subject, Consumer<String> log) {
+        Path simulated = SimulatedDataset.heldOut(folder, subject),
+                organisers = AlgonautsSubject.folder(folder, subject).resolve(AlgonautsSubject.TEST_FMRI);
+        return AlgonautsSubject.found(List.of(simulated, organisers), "_test_fmri.npy", log)
+                .orElse(simulated);
     }
 
     /** Whether the responses to a subject's test images exist. */

@@ -88,19 +88,22 @@ public record ModelEvaluator(
     }
 
     private static void checkVertices(Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject) {
-        if (subject.left() != trained.left() || subject.right() != trained.right())
+        ModelConfig.Subject now =
+                new ModelConfig.Subject(trained.name(), subject.left(), subject.right(), subject.missing());
+        if (!now.equals(trained))
             throw new InputException(
                     checkpoint.toString(),
-                    "is for " + trained + ", the subject has " + subject.left() + " + " + subject.right(),
+                    "is for " + trained + ", but the subject is " + now,
                     "Give the subject that the model was trained on");
     }
 
     private Evaluation onTest(
             String label, Ensemble models, AlgonautsSubject subject, Path heldOut, PermutationTest.Design design) {
         int[] images = IntStream.range(0, subject.testImages().size()).toArray();
+        AlgonautsSubject.TestResponses responses = HeldOut.testResponses(subject, heldOut, log);
         try (DataBySize<HeldOut> data =
-                new DataBySize<>(size -> new HeldOut(subject, heldOut, size, cache, log), HeldOut::close)) {
-            return summary(label, models, data, images, subject, design);
+                new DataBySize<>(size -> new HeldOut(subject, responses, size, cache, log), HeldOut::close)) {
+            return summary(label, models, data, images, subject, responses.notMeasured(), design);
         }
     }
 
@@ -113,7 +116,7 @@ public record ModelEvaluator(
         int[] images = validationImages(checkpoints, subject.trainingImages().size());
         try (DataBySize<SubjectData> data =
                 new DataBySize<>(size -> new SubjectData(subject, size, cache, log), SubjectData::close)) {
-            return summary(label, models, data, images, subject, design);
+            return summary(label, models, data, images, subject, new int[0], design);
         }
     }
 
@@ -123,9 +126,10 @@ public record ModelEvaluator(
             DataBySize<? extends TrainingData> data,
             int[] images,
             AlgonautsSubject subject,
+            int[] notMeasured,
             PermutationTest.Design design) {
         PermutationTest test = design.test(subject.vertices());
-        return HeldOut.summary(label, models.evaluate(data, images, test), subject, unit, test);
+        return HeldOut.summary(label, models.evaluate(data, images, test), subject, unit, notMeasured, test);
     }
 
     /** The images that all runs held out. */

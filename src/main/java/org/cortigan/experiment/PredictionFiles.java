@@ -11,6 +11,7 @@ import java.util.TreeSet;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.Photograph;
 import org.cortigan.cortex.Submission;
 import org.cortigan.io.AtomicFiles;
@@ -33,6 +34,7 @@ public final class PredictionFiles {
      *     they are stored
      * @param checkpoints of the models
      * @param subject that a model of several subjects predicts
+     * @param missing value at vertices that the files of the training responses have and the models do not
      * @param folder created if it does not exist
      * @param log receives a line that names the photographs with an orientation other than upright
      */
@@ -42,6 +44,7 @@ public final class PredictionFiles {
             boolean upright,
             List<Path> checkpoints,
             String subject,
+            float missing,
             Path folder,
             Consumer<String> log) {
         RunFolder.create(folder);
@@ -49,8 +52,10 @@ public final class PredictionFiles {
         AtomicFiles.deleteIfExists(about);
         int count = photographs.size(), columns = models.columns();
         int left = models.subject().left(), right = columns - left;
-        try (NpyWriter lh = NpyWriter.create(folder.resolve("lh_pred_test.npy"), NpyType.F32, count, left);
-                NpyWriter rh = NpyWriter.create(folder.resolve("rh_pred_test.npy"), NpyType.F32, count, right)) {
+        List<Integer> notLeft = models.subject().missing().left();
+        List<Integer> notRight = models.subject().missing().right();
+        try (NpyWriter lh = create(folder, "lh", count, left + notLeft.size());
+                NpyWriter rh = create(folder, "rh", count, right + notRight.size())) {
             float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
             StringBuilder names = new StringBuilder();
             Set<Path> turned = new LinkedHashSet<>();
@@ -68,8 +73,8 @@ public final class PredictionFiles {
                     names.append(InputException.oneLine(
                                     batch.get(k).getFileName().toString()))
                             .append('\n');
-                    lh.writeRow(predicted, k * columns, left);
-                    rh.writeRow(predicted, k * columns + left, right);
+                    write(lh, MissingVertices.insert(notLeft, missing, predicted, k * columns, left));
+                    write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
                 }
             }
             lh.commit();
@@ -88,5 +93,13 @@ public final class PredictionFiles {
         about.put(Submission.SUBJECT, String.join(", ", subjects));
         about.put("models", checkpoints.stream().map(Path::toString).toList());
         return about;
+    }
+
+    private static NpyWriter create(Path folder, String hemisphere, int count, int vertices) {
+        return NpyWriter.create(folder.resolve(hemisphere + "_pred_test.npy"), NpyType.F32, count, vertices);
+    }
+
+    private static void write(NpyWriter to, float[] row) {
+        to.writeRow(row, 0, row.length);
     }
 }

@@ -72,9 +72,14 @@ public record QuickstartExperiment(
         DataFolder data = new DataFolder(data());
         int size = Generator.of(recipe.section("model").section("generator")).image();
         Map<String, Evaluation> results = new LinkedHashMap<>();
-        try (AlgonautsSubject subject = data.open(SUBJECT);
+        try (AlgonautsSubject subject = data.open(SUBJECT, log);
                 SubjectData training = new SubjectData(subject, size, data.cache(), line -> {});
-                HeldOut test = new HeldOut(subject, data.heldOut(SUBJECT), size, data.cache(), line -> {})) {
+                HeldOut test = new HeldOut(
+                        subject,
+                        HeldOut.testResponses(subject, data.heldOut(SUBJECT), log),
+                        size,
+                        data.cache(),
+                        line -> {})) {
             log.accept("2/4 training a GAN on " + subject.vertices() + " vertices");
             // Nothing is chosen by validation here, so the model has as many training images as the ridges.
             Recipe all = recipe.with("train.validation", 0);
@@ -104,12 +109,13 @@ public record QuickstartExperiment(
         // Evaluates the last checkpoint: the control's best one was chosen by its validation r, which would flatter it.
         try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, BATCH, "")) {
             int[] all = IntStream.range(0, test.count()).toArray();
-            return HeldOut.summary(name, Ensemble.evaluate(p, test, all), subject, NoiseCeiling.Unit.FRACTION);
+            return HeldOut.summary(
+                    name, Ensemble.evaluate(p, test, all), subject, NoiseCeiling.Unit.FRACTION, new int[0], null);
         }
     }
 
     private static Evaluation ridge(AlgonautsSubject subject, DataFolder data, FeatureSource features) {
-        RidgeSplit split = RidgeSplit.test(subject, data.heldOut(SUBJECT));
+        RidgeSplit split = RidgeSplit.test(subject, data.heldOut(SUBJECT), note -> {});
         return new RidgeExperiment(split, NoiseCeiling.Unit.FRACTION)
                 .evaluate(RidgeSettings.standard(features))
                 .evaluation();

@@ -43,6 +43,7 @@ public record RidgeExperiment(RidgeSplit split, NoiseCeiling.Unit unit) {
                 ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut(), test),
                 split.subject(),
                 unit,
+                split.notMeasured(),
                 test);
         Map<String, Object> json = new LinkedHashMap<>(settings.json());
         json.put("number_of_features", ridge.features());

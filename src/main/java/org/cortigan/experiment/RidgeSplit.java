@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.RowSource;
@@ -19,24 +20,32 @@ public final class RidgeSplit {
     private final @Nullable ImageSplit split;
     private final RowSource responses;
     private final RowSource heldOut;
+    private final int[] notMeasured;
 
-    private RidgeSplit(AlgonautsSubject subject, @Nullable ImageSplit split, RowSource responses, RowSource heldOut) {
+    private RidgeSplit(
+            AlgonautsSubject subject,
+            @Nullable ImageSplit split,
+            RowSource responses,
+            RowSource heldOut,
+            int[] notMeasured) {
         this.subject = subject;
         this.split = split;
         this.responses = responses;
         this.heldOut = heldOut;
+        this.notMeasured = notMeasured;
     }
 
     /**
      * Fits on all training photographs and evaluates on the test photographs.
      *
      * @param folder folder with {lh,rh}_test_fmri.npy
+     * @param log receives what the user should know about the files
      * @throws InputException if it is no such folder
      */
-    public static RidgeSplit test(AlgonautsSubject subject, Path folder) {
-        RowSource heldOut = RowSource.of(
-                HeldOut.testResponses(subject, folder), subject.testImages().size(), subject.vertices());
-        return new RidgeSplit(subject, null, trainingResponses(subject), heldOut);
+    public static RidgeSplit test(AlgonautsSubject subject, Path folder, Consumer<String> log) {
+        AlgonautsSubject.TestResponses test = HeldOut.testResponses(subject, folder, log);
+        RowSource heldOut = RowSource.of(test.values(), subject.testImages().size(), subject.vertices());
+        return new RidgeSplit(subject, null, trainingResponses(subject), heldOut, test.notMeasured());
     }
 
     /**
@@ -50,7 +59,11 @@ public final class RidgeSplit {
                     "the validation split", "holds out no images", "Raise train.validation or --validation");
         RowSource all = trainingResponses(subject);
         return new RidgeSplit(
-                subject, split, RowSource.rows(all, split.training()), RowSource.rows(all, split.validation()));
+                subject,
+                split,
+                RowSource.rows(all, split.training()),
+                RowSource.rows(all, split.validation()),
+                new int[0]);
     }
 
     private static RowSource trainingResponses(AlgonautsSubject subject) {
@@ -95,6 +108,11 @@ public final class RidgeSplit {
     /** Responses to evaluate on, [images, vertices]. */
     RowSource heldOut() {
         return heldOut;
+    }
+
+    /** Vertices without responses to evaluate on. */
+    int[] notMeasured() {
+        return notMeasured;
     }
 
     /** Features to fit on, one band for each source. */

@@ -45,7 +45,7 @@ public final class TrainingSets implements AutoCloseable {
     }
 
     private TrainingData open(DataFolder data, int number, int imageSize, int limit, Consumer<String> log) {
-        AlgonautsSubject subject = data.open(number);
+        AlgonautsSubject subject = data.open(number, log);
         open.push(subject::close);
         SubjectData all = new SubjectData(subject, imageSize, data.cache(), log);
         open.push(all::close);

@@ -3,17 +3,21 @@ package org.cortigan.io;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.function.LongConsumer;
 import org.cortigan.InputException;
 import org.cortigan.graph.Half;
 
 /**
- * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map; C order and little-endian
- * only. A row is one index of the first axis, for example the responses to one image if the shape is (images,
- * vertices). A 0-d array is one row of one element. Row reads allocate nothing. Thread-safe. Source of the format:
- * numpy.lib.format.
+ * A numpy array in a file of any size (npy format 1.0, 2.0 and 3.0), read by memory map, of any real type, byte order
+ * and order of the axes. A row is one index of the first axis, for example the responses to one image if the shape is
+ * (images, vertices). A 0-d array is one row of one element. Row reads allocate nothing. Thread-safe. Source of the
+ * format: numpy.lib.format.
  *
  * <p>{@link #close} forbids further reads. The memory map itself remains until the garbage collector frees it, because
  * Java has no safe explicit unmap; this matters only for replacing a file on Windows.
@@ -36,7 +40,7 @@ public final class NpyFile implements AutoCloseable {
     /**
      * Opens a file and checks magic, version, header, and that the declared size equals the size of the file.
      *
-     * @throws InputException if the file is missing or malformed, in Fortran order, big-endian or of an unknown type
+     * @throws InputException if the file is missing, malformed or of a type that is no real number
      */
     public static NpyFile open(Path path) {
         return open(path, MappedBytes.SEGMENT);
@@ -157,60 +161,139 @@ public final class NpyFile implements AutoCloseable {
         return this;
     }
 
-    /** Copies row {@code row} of a float32 array to {@code dst[off..]}. */
-    public void readRow(long row, float[] dst, int off) {
-        if (header.type() != NpyType.F32) {
-            throw new IllegalStateException(path + " holds " + header.type() + ", not F32; call require first");
-        }
-        java.util.Objects.checkFromIndexSize(off, rowElements, dst.length);
-        data.get().get(java.util.Objects.checkIndex(row, rows()) * rowElements * Float.BYTES, dst, off, rowElements);
+    /**
+     * Checks that the elements are real numbers, which {@link #readRow(long, float[], int)} converts to float, and the
+     * number of axes; returns this file.
+     *
+     * @throws InputException if they are not
+     */
+    public NpyFile requireReal(int rank) {
+        return require(header.type() == NpyType.BOOL ? NpyType.F32 : header.type(), rank);
+    }
+
+    /** Whether all elements lie along one axis. Further axes of length 1 do not count. */
+    public boolean isVector() {
+        return Arrays.stream(header.shape()).filter(n -> n != 1).count() <= 1;
+    }
+
+    /** Whether all elements lie along one axis, as {@link #isVector()}, and are n. */
+    public boolean isVector(long n) {
+        return isVector() && elementCount() == n;
+    }
+
+    /** What is converted when floats are read, in words for a note to the user; empty for float32 in C order. */
+    public String conversion() {
+        List<String> parts = new ArrayList<>();
+        if (header.type() != NpyType.F32) parts.add("holds " + header.type() + ", which is converted to F32");
+        if (header.bigEndian()) parts.add("is big-endian");
+        if (header.fortran()) parts.add("is in Fortran order, so that rows are read slowly");
+        return String.join("; ", parts);
+    }
+
+    private boolean isPlain() {
+        return !header.bigEndian() && !header.fortran();
     }
 
     /**
-     * Copies {@code n} elements of a float32 array, from element {@code first} in C order on, to {@code dst[off..]}.
+     * Copies row {@code row} to {@code dst[off..]}, converted to float.
+     *
+     * @throws InputException if a finite number is beyond the range of float
      */
-    public void read(long first, float[] dst, int off, int n) {
-        if (header.type() != NpyType.F32) {
-            throw new IllegalStateException(path + " holds " + header.type() + ", not F32; call require first");
-        }
-        java.util.Objects.checkFromIndexSize(off, n, dst.length);
-        java.util.Objects.checkFromIndexSize(first, n, rows() * rowElements);
-        data.get().get(first * Float.BYTES, dst, off, n);
+    public void readRow(long row, float[] dst, int off) {
+        read(java.util.Objects.checkIndex(row, rows()) * rowElements, dst, off, rowElements);
     }
 
-    /** Copies the raw little-endian bytes of row {@code row} to the position of {@code dst}, which advances. */
+    /**
+     * Copies {@code n} elements, from element {@code first} in C order on, converted to float, to {@code dst[off..]}.
+     */
+    public void read(long first, float[] dst, int off, int n) {
+        java.util.Objects.checkFromIndexSize(off, n, dst.length);
+        java.util.Objects.checkFromIndexSize(first, n, elementCount());
+        MappedBytes in = data.get();
+        if (isPlain() && header.type() == NpyType.F32) {
+            in.get(first * Float.BYTES, dst, off, n);
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            dst[off + i] = real(in, stored(first + i));
+        }
+    }
+
+    /** The element at a row and column of a matrix, converted to float. */
+    public float value(long row, int column) {
+        java.util.Objects.checkIndex(column, rowElements);
+        return real(data.get(), stored(java.util.Objects.checkIndex(row, rows()) * rowElements + column));
+    }
+
+    /** Copies row {@code row}, converted to float, little-endian, to the position of {@code dst}, which advances. */
+    public void readFloats(long row, ByteBuffer dst) {
+        if (header.type() == NpyType.F32) {
+            readRow(row, dst);
+            return;
+        }
+        boolean swap = dst.order() != ByteOrder.LITTLE_ENDIAN;
+        for (int i = 0; i < rowElements; i++) {
+            put(value(row, i), dst, swap);
+        }
+    }
+
+    /** The same for some columns of a matrix. */
+    public void readFloats(long row, int[] columns, ByteBuffer dst) {
+        boolean swap = dst.order() != ByteOrder.LITTLE_ENDIAN;
+        for (int column : columns) {
+            put(value(row, column), dst, swap);
+        }
+    }
+
+    private static void put(float v, ByteBuffer dst, boolean swap) {
+        int bits = Float.floatToRawIntBits(v);
+        dst.putInt(swap ? Integer.reverseBytes(bits) : bits);
+    }
+
+    /**
+     * Copies the bytes of row {@code row}, each element little-endian, to the position of {@code dst}, which advances.
+     */
     public void readRow(long row, ByteBuffer dst) {
-        int n = rowElements * header.type().bytes();
+        int bytes = header.type().bytes(), n = rowElements * bytes;
         if (dst.remaining() < n) {
             throw new IllegalArgumentException(
                     "a row has " + n + " bytes, but the buffer has " + dst.remaining() + " left");
         }
-        data.get().get(java.util.Objects.checkIndex(row, rows()) * n, dst, n);
+        long first = java.util.Objects.checkIndex(row, rows()) * rowElements;
+        MappedBytes in = data.get();
+        if (isPlain()) {
+            in.get(first * bytes, dst, n);
+            return;
+        }
+        for (int i = 0; i < rowElements; i++) {
+            long at = stored(first + i) * bytes;
+            for (int k = 0; k < bytes; k++) {
+                dst.put(in.byteAt(at + (header.bigEndian() ? bytes - 1 - k : k)));
+            }
+        }
     }
 
     /**
-     * Reads a one-dimensional array of any integer or boolean type, such as an ROI mask.
+     * Reads whole numbers of any type along one axis, such as an ROI mask. Further axes of length 1 do not count.
      *
-     * @throws InputException if the elements are floats, the array is not one-dimensional, or a value exceeds int
+     * @throws InputException if the array has several axes, or a value is no whole number or exceeds int
      */
     public int[] toIntArray() {
-        if (!header.type().isInteger() || header.shape().length != 1) {
+        if (!isVector()) {
             throw new InputException(
                     path.toString(),
-                    header.type() + " of shape " + Arrays.toString(header.shape())
-                            + " is not a one-dimensional integer array",
+                    header.type() + " of shape " + Arrays.toString(header.shape()) + " is not a one-dimensional array",
                     "Save it with a.astype('int32').ravel()");
         }
         MappedBytes in = data.get();
         int[] out = new int[elements()];
         for (int i = 0; i < out.length; i++) {
-            long v = integer(in, i);
-            if (v != (int) v || header.type() == NpyType.U64 && v < 0) {
+            double v = number(in, i);
+            if (v != (int) v) {
                 throw new InputException(
                         path.toString(),
-                        "element " + i + " is "
-                                + (header.type() == NpyType.U64 ? Long.toUnsignedString(v) : Long.toString(v))
-                                + ", outside the range of a 32-bit integer",
+                        "element " + i + " (counted from 0) is " + text(in, i)
+                                + (v == Math.rint(v) ? ", outside the range of a 32-bit integer" : ", no whole number"),
                         "Check the file: ROI ids are small integers");
             }
             out[i] = (int) v;
@@ -218,17 +301,16 @@ public final class NpyFile implements AutoCloseable {
         return out;
     }
 
-    /** Reads the whole array in C order and converts any numeric type (float64 is rounded). */
+    /** Element i of the file, as numpy prints it. */
+    private String text(MappedBytes in, long i) {
+        if (header.type().isFloat()) return Double.toString(number(in, i));
+        return header.type() == NpyType.U64 ? Long.toUnsignedString(integer(in, i)) : Long.toString(integer(in, i));
+    }
+
+    /** Reads the whole array in C order, converted to float. */
     public float[] toFloatArray() {
-        MappedBytes in = data.get();
         float[] out = new float[elements()];
-        if (header.type() == NpyType.F32) {
-            in.get(0, out, 0, out.length);
-            return out;
-        }
-        for (int i = 0; i < out.length; i++) {
-            out[i] = (float) number(in, i);
-        }
+        read(0, out, 0, out.length);
         return out;
     }
 
@@ -237,7 +319,7 @@ public final class NpyFile implements AutoCloseable {
         MappedBytes in = data.get();
         double[] out = new double[elements()];
         for (int i = 0; i < out.length; i++) {
-            out[i] = number(in, i);
+            out[i] = number(in, stored(i));
         }
         return out;
     }
@@ -249,32 +331,59 @@ public final class NpyFile implements AutoCloseable {
      * @throws InputException if a value is NaN or infinite
      */
     public void checkFinite(String what) {
+        forEachNotFinite(at -> {
+            String where = header.shape().length < 2
+                    ? "element " + at
+                    : header.shape().length > 2 ? "row " + row(at) : "row " + row(at) + ", vertex " + column(at);
+            throw new InputException(
+                    path.toString(),
+                    "the " + what + " are not finite: " + number(data.get(), at) + " at " + where + " (counted from 0)",
+                    "Repair or exclude that row");
+        });
+    }
+
+    /**
+     * Reads a matrix in bounded memory, in the order of the file.
+     *
+     * @return for each column the number of rows whose value is NaN or infinite
+     */
+    public int[] notFinitePerColumn() {
+        int[] count = new int[require(header.type(), 2).rowElements];
+        forEachNotFinite(at -> count[(int) column(at)]++);
+        return count;
+    }
+
+    /** Calls {@code body} with the place in the file of each value that is NaN or infinite. */
+    private void forEachNotFinite(LongConsumer body) {
         if (!header.type().isFloat()) {
             return;
         }
         MappedBytes in = data.get();
-        long n = in.size() / header.type().bytes();
+        long n = elementCount();
+        boolean fast = header.type() == NpyType.F32 && !header.bigEndian();
         float[] chunk = new float[(int) Math.min(n, CHUNK)];
         for (long from = 0; from < n; from += CHUNK) {
             int k = (int) Math.min(CHUNK, n - from);
-            if (header.type() == NpyType.F32) {
+            if (fast) {
                 in.get(from * Float.BYTES, chunk, 0, k);
             }
             for (int i = 0; i < k; i++) {
-                double v = header.type() == NpyType.F32 ? chunk[i] : number(in, from + i);
-                if (!(Math.abs(v) <= Double.MAX_VALUE)) {
-                    long at = from + i;
-                    String where = header.shape().length < 2
-                            ? "element " + at
-                            : "row " + at / rowElements + ", " + (header.shape().length == 2 ? "vertex " : "element ")
-                                    + at % rowElements;
-                    throw new InputException(
-                            path.toString(),
-                            "the " + what + " are not finite: " + v + " at " + where + " (counted from 0)",
-                            "Repair or exclude that row");
+                float v = fast ? chunk[i] : real(in, from + i);
+                if (!(Math.abs(v) <= Float.MAX_VALUE)) {
+                    body.accept(from + i);
                 }
             }
         }
+    }
+
+    /** Row of the element at a place in the file, of a matrix or an array in C order. */
+    private long row(long at) {
+        return header.fortran() ? at % rows() : at / rowElements;
+    }
+
+    /** Column of the element at a place in the file, of a matrix. */
+    private long column(long at) {
+        return header.fortran() ? at / rows() : at % rowElements;
     }
 
     @Override
@@ -282,8 +391,12 @@ public final class NpyFile implements AutoCloseable {
         data.close();
     }
 
+    private long elementCount() {
+        return rows() * rowElements;
+    }
+
     private int elements() {
-        long n = data.get().size() / header.type().bytes();
+        long n = elementCount();
         if (n > Integer.MAX_VALUE - 8) {
             throw new InputException(
                     path.toString(),
@@ -293,27 +406,65 @@ public final class NpyFile implements AutoCloseable {
         return (int) n;
     }
 
+    /** The place in the file, in elements, of the element at index i of C order. */
+    private long stored(long i) {
+        if (!header.fortran()) return i;
+        long[] shape = header.shape();
+        long at = 0, stride = elementCount();
+        for (int k = shape.length - 1; k >= 0; k--) {
+            stride /= shape[k];
+            at += i % shape[k] * stride;
+            i /= shape[k];
+        }
+        return at;
+    }
+
+    /** The element at a place in the file as a float. */
+    private float real(MappedBytes in, long at) {
+        double v = number(in, at);
+        if (Math.abs(v) > Float.MAX_VALUE && Double.isFinite(v)) {
+            throw new InputException(
+                    path.toString(), "holds the value " + v + ", beyond the range of float32", "Scale the array");
+        }
+        return (float) v;
+    }
+
+    private short shortAt(MappedBytes in, long at) {
+        short v = in.shortAt(2 * at);
+        return header.bigEndian() ? Short.reverseBytes(v) : v;
+    }
+
+    private int intAt(MappedBytes in, long at) {
+        int v = in.intAt(4 * at);
+        return header.bigEndian() ? Integer.reverseBytes(v) : v;
+    }
+
+    private long longAt(MappedBytes in, long at) {
+        long v = in.longAt(8 * at);
+        return header.bigEndian() ? Long.reverseBytes(v) : v;
+    }
+
     private long integer(MappedBytes in, long i) {
         return switch (header.type()) {
             case BOOL -> in.byteAt(i) != 0 ? 1 : 0;
             case U8 -> in.byteAt(i) & 0xff;
             case I8 -> in.byteAt(i);
-            case U16 -> in.shortAt(2 * i) & 0xffff;
-            case I16 -> in.shortAt(2 * i);
-            case U32 -> in.intAt(4 * i) & 0xffffffffL;
-            case I32 -> in.intAt(4 * i);
-            case U64, I64 -> in.longAt(8 * i);
+            case U16 -> shortAt(in, i) & 0xffff;
+            case I16 -> shortAt(in, i);
+            case U32 -> intAt(in, i) & 0xffffffffL;
+            case I32 -> intAt(in, i);
+            case U64, I64 -> longAt(in, i);
             default -> throw new IllegalStateException(header.type().toString());
         };
     }
 
     private double number(MappedBytes in, long i) {
         return switch (header.type()) {
-            case F16 -> Half.fromF16(in.shortAt(2 * i));
-            case F32 -> Float.intBitsToFloat(in.intAt(4 * i));
-            case F64 -> Double.longBitsToDouble(in.longAt(8 * i));
+            case F16 -> Half.fromF16(shortAt(in, i));
+            case F32 -> Float.intBitsToFloat(intAt(in, i));
+            case F64 -> Double.longBitsToDouble(longAt(in, i));
             case U64 -> {
-                long v = in.longAt(8 * i);
+                long v = longAt(in, i);
                 // For v >= 2^63: halve, keep the lost bit as a sticky bit, and double, which rounds correctly.
                 yield v >= 0 ? v : 2.0 * (v >>> 1 | v & 1);
             }

@@ -12,11 +12,14 @@ import org.jspecify.annotations.Nullable;
 /**
  * The header of a npy file. Source of the format: numpy.lib.format.
  *
+ * @param fortran whether the first axis varies fastest; false for an array of at most one axis
  * @param offset position of the first byte after the header
  */
-record NpyHeader(NpyType type, long[] shape, int offset) {
+record NpyHeader(NpyType type, boolean bigEndian, boolean fortran, long[] shape, int offset) {
     private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
-    private static final int MAX_DICTIONARY_BYTES = 1 << 16;
+    /** numpy.load reads no longer header either. */
+    private static final int MAX_DICTIONARY_BYTES = 10_000;
+
     private static final int MAX_RANK = 32;
 
     /** No header is longer: magic, version and length take at most 12 bytes, then follows the dictionary. */
@@ -53,17 +56,16 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
         byte[] text = new byte[(int) length];
         in.get(start, text);
         String dict = new String(text, version == 3 ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1);
-        return new Parser(path, dict).parse(start + text.length);
+        return new Parser(path, dict, version < 3).parse(start + text.length);
     }
 
     private static void checkMagic(Path path, ByteBuffer in) {
         int n = Math.min(MAGIC.length, in.limit());
         for (int i = 0; i < n; i++) {
             if (in.get(i) != MAGIC[i]) {
-                throw new InputException(
-                        path.toString(),
-                        "not a npy file (it does not start with \\x93NUMPY)",
-                        "Give a file written by numpy.save");
+                byte[] start = new byte[Math.min(FileKind.START, in.limit())];
+                in.get(0, start);
+                throw FileKind.refusal(path, start, "npy file", "Give a file written by numpy.save");
             }
         }
     }
@@ -76,14 +78,17 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
     private static final class Parser {
         private final Path path;
         private final String s;
+        private final boolean longs;
         private int i;
         private @Nullable String descr;
         private @Nullable Boolean fortran;
         private long @Nullable [] shape;
 
-        Parser(Path path, String s) {
+        /** @param longs whether integers may end in L, as Python 2 wrote them */
+        Parser(Path path, String s, boolean longs) {
             this.path = path;
             this.s = s;
+            this.longs = longs;
         }
 
         NpyHeader parse(int offset) {
@@ -92,13 +97,8 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
                 throw bad("a field of descr, fortran_order, shape is missing");
             }
             NpyType type = type(descr);
-            if (fortran) {
-                throw new InputException(
-                        path.toString(),
-                        "the array is in Fortran (column-major) order",
-                        "Save it with numpy.ascontiguousarray(a)");
-            }
-            return new NpyHeader(type, shape, offset);
+            boolean bigEndian = descr.startsWith(">") && type.bytes() > 1;
+            return new NpyHeader(type, bigEndian, fortran && shape.length > 1, shape, offset);
         }
 
         private void dictionary() {
@@ -153,17 +153,13 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
 
         private NpyType type(String descr) {
             NpyType type = NpyType.of(descr);
-            if (type == null && descr.startsWith(">")) {
-                throw new InputException(
-                        path.toString(),
-                        "header field 'descr' " + InputFiles.quote(descr) + " is big-endian",
-                        "Save it with a.astype(a.dtype.newbyteorder('<'))");
-            }
             if (type == null) {
                 throw new InputException(
                         path.toString(),
                         "header field 'descr' " + InputFiles.quote(descr) + " is not a supported element type",
-                        "Save it with a.astype('float32') or an integer type");
+                        descr.matches("[<>=|]?[SU]\\d*")
+                                ? "Save numbers; save an ROI mapping as a dict, numpy.save(path, {1: 'V1v'})"
+                                : "Save it with a.astype('float32') or an integer type");
             }
             return type;
         }
@@ -174,8 +170,9 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
         }
 
         private void skip() {
-            while (i < s.length() && (s.charAt(i) == ' ' || s.charAt(i) == '\n')) {
-                i++;
+            while (i < s.length() && " \t\f\r\n#".indexOf(s.charAt(i)) >= 0) {
+                int line = s.charAt(i) == '#' ? s.indexOf('\n', i) : i; // # begins a comment
+                i = line < 0 ? s.length() : line + 1;
             }
         }
 
@@ -188,6 +185,10 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
 
         private String string() {
             char quote = peek();
+            if (quote == 'u' || quote == 'U') { // Python 2's mark of a Unicode string, which Python 3 still reads
+                i++;
+                quote = i < s.length() ? s.charAt(i) : 0;
+            }
             int end = quote == '\'' || quote == '"' ? s.indexOf(quote, i + 1) : -1;
             if (end < 0) {
                 throw bad("a string expected at character " + i);
@@ -227,8 +228,11 @@ record NpyHeader(NpyType type, long[] shape, int offset) {
                 if (i == start) {
                     throw bad("a length expected at character " + i);
                 }
+                if (s.charAt(start) == '0' && v > 0) {
+                    throw bad("a length with a leading zero at character " + start);
+                }
                 out[n++] = v;
-                if (peek() == 'L') { // Python 2 long integers end in L
+                if (longs && peek() == 'L') {
                     i++;
                 }
                 if (n == 1 || peek() != ')') { // (3,) is a tuple, (3) is not

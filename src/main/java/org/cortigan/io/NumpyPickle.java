@@ -6,10 +6,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads and writes the challenge's ROI mappings, {@code mapping_<class>.npy}: a Python dict from ROI id to name, which
@@ -22,6 +24,9 @@ import org.cortigan.InputException;
  */
 public final class NumpyPickle {
     private static final int MAX_FILE_BYTES = 1 << 20;
+
+    private static final String REMEDY =
+            "Give a mapping_<class>.npy of the challenge, or save {id: name} with numpy.save(path, {1: 'V1v', 2: 'V1d'})";
 
     private NumpyPickle() {}
 
@@ -37,31 +42,41 @@ public final class NumpyPickle {
 
     static Map<Integer, String> parse(Path path, byte[] file) {
         NpyHeader header = NpyHeader.read(path, ByteBuffer.wrap(file));
-        if (header.type() != NpyType.OBJECT || header.shape().length != 0) {
+        if (header.type() != NpyType.OBJECT || !Arrays.stream(header.shape()).allMatch(n -> n == 1)) {
             throw new InputException(
                     path.toString(),
-                    "is not a pickled dict in a 0-d object array",
-                    "Give a mapping_<class>.npy of the challenge");
+                    "is an array of type " + header.type() + " and shape " + Arrays.toString(header.shape())
+                            + ", not a pickled dict",
+                    REMEDY);
         }
         Object value = new Unpickler(path, file, header.offset()).run();
         if (!(value instanceof Map<?, ?> dict)) {
             throw new InputException(
-                    path.toString(),
-                    "the array holds " + Unpickler.describe(value) + ", not a dict",
-                    "Give a mapping_<class>.npy of the challenge");
+                    path.toString(), "the array holds " + Unpickler.describe(value) + ", not a dict", REMEDY);
         }
         Map<Integer, String> mapping = new LinkedHashMap<>();
         for (Map.Entry<?, ?> e : dict.entrySet()) {
-            if (!(e.getKey() instanceof Long id) || id != id.intValue() || !(e.getValue() instanceof String name)) {
+            Integer id = id(e.getKey());
+            if (id == null || !(e.getValue() instanceof String name)) {
                 throw new InputException(
                         path.toString(),
                         "the dict maps " + Unpickler.describe(e.getKey()) + " to " + Unpickler.describe(e.getValue())
                                 + ", but a 32-bit integer to a string is needed",
-                        "Give a mapping_<class>.npy of the challenge");
+                        REMEDY);
             }
-            mapping.put(id.intValue(), name);
+            if (mapping.put(id, name) != null) {
+                throw new InputException(path.toString(), "the dict has two names of the ROI id " + id, REMEDY);
+            }
         }
         return Collections.unmodifiableMap(mapping);
+    }
+
+    /** An ROI id that a script may have saved as an integer, a whole number of another type, or text; null if none. */
+    private static @Nullable Integer id(@Nullable Object key) {
+        if (key instanceof Long id && id == id.intValue()) return id.intValue();
+        if (key instanceof Double id && id == id.intValue()) return id.intValue();
+        if (key instanceof String text && text.matches("-?\\d{1,9}")) return Integer.valueOf(text);
+        return null;
     }
 
     /**

@@ -415,8 +415,11 @@ final class Unpickler {
                     && s[2] instanceof DType type
                     && s[3] instanceof Boolean
                     && s[4] instanceof List<?> items) {
-                if (shape.items.length != 0 || type.kind != 'O' || !type.built || items.size() != 1) {
-                    throw bad("the pickled array is not a 0-d object array");
+                if (!Arrays.stream(shape.items).allMatch(Long.valueOf(1)::equals)
+                        || type.kind != 'O'
+                        || !type.built
+                        || items.size() != 1) {
+                    throw bad("the pickled array is not an object array of one element");
                 }
                 array.item = items.get(0);
                 array.built = true;
@@ -450,7 +453,7 @@ final class Unpickler {
         @SuppressWarnings("unchecked") // this machine creates no other maps
         Map<Object, @Nullable Object> map = (Map<Object, @Nullable Object>) top();
         for (int i = 0; i < items.length; i += 2) {
-            if (!(items[i] instanceof Long || items[i] instanceof String)) {
+            if (!(items[i] instanceof Long || items[i] instanceof Double || items[i] instanceof String)) {
                 throw bad("a dictionary key is " + describe(items[i]));
             }
             map.put(items[i], items[i + 1]);

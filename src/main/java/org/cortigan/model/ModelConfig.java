@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Value;
 import org.cortigan.io.Json;
@@ -27,15 +28,22 @@ public record ModelConfig(
      * @param name "" in a model of one subject, otherwise for example {@code subj01}
      * @param left vertices of the left hemisphere
      * @param right vertices of the right hemisphere
+     * @param missing vertices that the subject's files have and the model does not
      */
-    public record Subject(String name, int left, int right) {
+    public record Subject(String name, int left, int right, MissingVertices missing) {
+        /** A subject without missing vertices. */
+        public Subject(String name, int left, int right) {
+            this(name, left, right, MissingVertices.NONE);
+        }
+
         public int vertices() {
             return left + right;
         }
 
         @Override
         public String toString() {
-            return (name.isEmpty() ? "" : name + ": ") + left + " + " + right + " vertices";
+            return (name.isEmpty() ? "" : name + ": ") + left + " + " + right + " vertices"
+                    + (missing.count() == 0 ? "" : " " + missing);
         }
     }
 
@@ -108,6 +116,10 @@ public record ModelConfig(
             o.put("name", s.name);
             o.put("left", s.left);
             o.put("right", s.right);
+            if (s.missing.count() > 0) {
+                o.put("missing_left", s.missing.left());
+                o.put("missing_right", s.missing.right());
+            }
             all.add(o);
         }
         m.put("subjects", all);
@@ -129,7 +141,10 @@ public record ModelConfig(
         List<Subject> subjects = new ArrayList<>();
         for (Object o : list) {
             Settings one = Settings.of(where + ", subjects", Json.object(o, where + ", subjects"));
-            subjects.add(new Subject(one.text("name"), one.integer("left", 1), one.integer("right", 1)));
+            MissingVertices missing = one.has("missing_left")
+                    ? new MissingVertices(one.integers("missing_left", 0), one.integers("missing_right", 0))
+                    : MissingVertices.NONE;
+            subjects.add(new Subject(one.text("name"), one.integer("left", 1), one.integer("right", 1), missing));
         }
         return of(s.section("model"), subjects);
     }

@@ -4,6 +4,8 @@ package org.cortigan.op;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
@@ -17,7 +19,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param pixel pixel loss, a mean over all elements
  * @param axis axis along which r is computed: IMAGES gives one r per vertex, as the metric does; VERTICES one per image
- * @param eps added to both sums of squares in r, so that a constant prediction has a bounded gradient; 0 adds nothing
+ * @param eps times the target's variance, at most 1, is added to both sums of squares in r, so that a constant
+ *     prediction has a bounded gradient and a target of small variance an undamped r; 0 adds nothing
  */
 public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
     /** Loss of one element: absolute error, squared error, or smooth L1 with beta 1. */
@@ -84,6 +87,13 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
                 c.add(of(130, 12, k, a, 1e-4));
             }
             c.add(of(6, 9, Pixel.L1, a, 0));
+            c.add(of(13, 101, Pixel.L1, a, 1e-4, "small target", r -> times(1e-3f, CaseInputs.gaussian(r, 13 * 101))));
+            c.add(of(13, 101, Pixel.L1, a, 1e-2, "large target", r -> times(10, CaseInputs.gaussian(r, 13 * 101))));
+            c.add(of(9, 14, Pixel.L1, a, 1e-4, "constant target", r -> {
+                float[] t = new float[9 * 14];
+                Arrays.fill(t, 0.3f);
+                return t;
+            }));
             c.add(of(8, 39548, Pixel.L1, a, 1e-6).noGradient());
             c.add(of(700, 3, Pixel.L1, a, 1e-4).noGradient());
             c.add(of(64, 39548, Pixel.L1, a, 1e-6).benchmark());
@@ -91,13 +101,23 @@ public record PearsonLoss(Pixel pixel, Axis axis, double eps) implements Op {
         return c;
     }
 
+    private static float[] times(float factor, float[] values) {
+        for (int i = 0; i < values.length; i++) values[i] *= factor;
+        return values;
+    }
+
     private static OpCase of(int b, int v, Pixel k, Axis a, double eps) {
+        return of(b, v, k, a, eps, "", r -> CaseInputs.gaussian(r, b * v));
+    }
+
+    private static OpCase of(
+            int b, int v, Pixel k, Axis a, double eps, String name, Function<SplittableRandom, float[]> target) {
         return OpCase.of(
-                        "pearson_loss " + b + "x" + v + " " + k + " " + a + " eps " + eps,
+                        ("pearson_loss " + b + "x" + v + " " + k + " " + a + " eps " + eps + " " + name).strip(),
                         a == Axis.IMAGES ? 4L * b + 16 : 4L * v + 16,
                         s -> {
                             Value p = s.normal(b, v);
-                            Value t = s.filled(DType.F32, r -> CaseInputs.gaussian(r, b * v), b, v);
+                            Value t = s.filled(DType.F32, target, b, v);
                             Value w = s.filled(DType.F32, r -> new float[] {0.7f, 1.3f}, 2);
                             return List.of(s.graph()
                                     .apply(new PearsonLoss(k, a, eps), p, t, w)

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.ImageCache;
+import org.cortigan.cortex.MissingVertices;
 
 /** Photographs of a challenge subject, decoded once into a cache. */
 abstract class CachedSubject implements TrainingData, AutoCloseable {
@@ -44,6 +45,11 @@ abstract class CachedSubject implements TrainingData, AutoCloseable {
     @Override
     public int rightVertices() {
         return subject.right();
+    }
+
+    @Override
+    public MissingVertices missing() {
+        return subject.missing();
     }
 
     @Override

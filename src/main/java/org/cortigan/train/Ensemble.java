@@ -64,7 +64,9 @@ public final class Ensemble implements AutoCloseable {
                 Model m = Model.load(p);
                 ModelConfig.Subject s = m.config().subject(subject);
                 if (first == null) first = s;
-                if (s.left() != first.left() || s.right() != first.right())
+                if (s.left() != first.left()
+                        || s.right() != first.right()
+                        || !s.missing().equals(first.missing()))
                     throw new InputException(
                             p.toString(),
                             "is for " + s + ", but " + checkpoints.get(0) + " is for " + first,

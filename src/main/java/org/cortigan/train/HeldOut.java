@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -23,33 +24,38 @@ public final class HeldOut extends CachedSubject {
     /**
      * Opens the test split.
      *
-     * @param folder folder with {lh,rh}_test_fmri.npy
+     * @param responses to the test photographs
      * @param size side of the photographs, in pixels
      * @param cache folder of decoded photographs
      * @param log receives messages for the user
      */
-    public HeldOut(AlgonautsSubject subject, Path folder, int size, Path cache, Consumer<String> log) {
-        this(subject, testResponses(subject, folder), size, cache, log);
-    }
-
-    private HeldOut(AlgonautsSubject subject, float[] responses, int size, Path cache, Consumer<String> log) {
+    public HeldOut(
+            AlgonautsSubject subject,
+            AlgonautsSubject.TestResponses responses,
+            int size,
+            Path cache,
+            Consumer<String> log) {
         super(subject, subject.testImages(), size, cache, log);
-        this.responses = responses;
+        this.responses = responses.values();
     }
 
     /**
      * Reads the responses to the test photographs.
      *
-     * @return [photographs, vertices], left vertices then right
+     * @param folder folder with {lh,rh}_test_fmri.npy
+     * @param log receives what the user should know about the files
      * @throws InputException if the folder has none
      */
-    public static float[] testResponses(AlgonautsSubject subject, Path folder) {
+    public static AlgonautsSubject.TestResponses testResponses(
+            AlgonautsSubject subject, Path folder, Consumer<String> log) {
         if (!Files.isDirectory(folder))
             throw new InputException(
                     folder.toString(),
                     "is not a folder with test responses",
-                    "The challenge does not publish test responses: use --split validation, or a simulated data set");
-        return subject.testResponses(folder);
+                    "The challenge does not publish test responses: use --split validation, or a simulated data set, or"
+                            + " put {lh,rh}_test_fmri.npy into "
+                            + subject.folder().resolve(AlgonautsSubject.TEST_FMRI));
+        return subject.testResponses(folder, log);
     }
 
     @Override
@@ -66,29 +72,33 @@ public final class HeldOut extends CachedSubject {
      * @return null if the subject has no noise ceilings
      */
     public static @Nullable NoiseCeiling ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
-        return s.noiseCeiling()
-                .map(c -> NoiseCeiling.concat(
-                        NoiseCeiling.of(s.folder() + "/lh_noise_ceiling.npy", c[0], unit),
-                        NoiseCeiling.of(s.folder() + "/rh_noise_ceiling.npy", c[1], unit)))
-                .orElse(null);
-    }
-
-    /** Summarises the correlations of a subject's vertices by hemisphere and ROI. */
-    public static Evaluation summary(String label, PearsonAccumulator acc, AlgonautsSubject s, NoiseCeiling.Unit unit) {
-        return summary(label, acc, s, unit, null);
+        List<NoiseCeiling> hemispheres = s.noiseCeiling().stream()
+                .map(c -> NoiseCeiling.of(c.file().toString(), c.values(), unit))
+                .toList();
+        return hemispheres.isEmpty() ? null : NoiseCeiling.concat(hemispheres.get(0), hemispheres.get(1));
     }
 
     /**
-     * The same with the significance of each vertex's r.
+     * Summarises the correlations of a subject's vertices by hemisphere and ROI.
      *
-     * @param test of the same images; null for none
+     * @param notMeasured vertices without responses to these photographs, which are left out
+     * @param test of the same photographs; null for none
      */
     public static Evaluation summary(
             String label,
             PearsonAccumulator acc,
             AlgonautsSubject s,
             NoiseCeiling.Unit unit,
+            int[] notMeasured,
             @Nullable PermutationTest test) {
-        return Evaluation.of(label, acc, s.left(), s.groups(), ceiling(s, unit), test == null ? null : test.run());
+        return Evaluation.of(
+                label,
+                acc,
+                s.left(),
+                s.groups(),
+                ceiling(s, unit),
+                test == null ? null : test.run(),
+                s.missing(),
+                notMeasured);
     }
 }

@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.model.ResponseScaling;
 
 /** A data set with the responses that a network learns. */
@@ -59,6 +60,11 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     @Override
     public int rightVertices() {
         return measured.rightVertices();
+    }
+
+    @Override
+    public MissingVertices missing() {
+        return measured.missing();
     }
 
     @Override

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +45,11 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
     @Override
     public int rightVertices() {
         return all.rightVertices();
+    }
+
+    @Override
+    public MissingVertices missing() {
+        return all.missing();
     }
 
     @Override

@@ -167,7 +167,8 @@ public final class Trainer implements AutoCloseable {
 
     private static List<ModelConfig.Subject> subjects(Map<String, ? extends TrainingData> sets) {
         List<ModelConfig.Subject> subjects = new ArrayList<>();
-        sets.forEach((name, d) -> subjects.add(new ModelConfig.Subject(name, d.leftVertices(), d.rightVertices())));
+        sets.forEach((name, d) ->
+                subjects.add(new ModelConfig.Subject(name, d.leftVertices(), d.rightVertices(), d.missing())));
         return subjects;
     }
 

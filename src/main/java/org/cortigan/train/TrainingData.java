@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.Region;
 import org.cortigan.cortex.Regions;
 import org.jspecify.annotations.Nullable;
@@ -27,6 +28,11 @@ public interface TrainingData {
 
     /** Vertices of the right hemisphere. */
     int rightVertices();
+
+    /** Vertices that the files of the responses have and these data have not. */
+    default MissingVertices missing() {
+        return MissingVertices.NONE;
+    }
 
     /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. S is the model's image side. */
     void image(int i, ByteBuffer into);

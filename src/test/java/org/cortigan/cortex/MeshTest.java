@@ -57,7 +57,10 @@ class MeshTest {
             "mesh_gzip.gii.gz",
             "mesh_big_endian.gii",
             "mesh_columns.gii",
-            "mesh_ascii.gii"
+            "mesh_ascii.gii",
+            "mesh_types_64.gii",
+            "mesh_types_32.gii",
+            "mesh_types_16.gii"
         }) {
             Mesh m = parse(name);
             assertEquals(12, m.vertices());
@@ -65,6 +68,37 @@ class MeshTest {
             assertArrayEquals(
                     points, m.points(), name.contains("ascii") ? 1 / 32f : 0, name); // the script rounds to 1/16
         }
+    }
+
+    @Test
+    void namesOfTheByteOrderByNiftiAreRead() {
+        for (String[] name : new String[][] {
+            {"mesh_base64.gii", "LittleEndian", "GIFTI_ENDIAN_LITTLE"},
+            {"mesh_big_endian.gii", "BigEndian", "GIFTI_ENDIAN_BIG"}
+        }) {
+            String text = new String(golden(name[0]), StandardCharsets.UTF_8);
+            assertTrue(text.contains(name[1]), text);
+            byte[] renamed = text.replace(name[1], name[2]).getBytes(StandardCharsets.UTF_8);
+            assertArrayEquals(
+                    parse(name[0]).points(),
+                    Mesh.parse(Path.of("a.gii"), renamed).points());
+        }
+    }
+
+    @Test
+    void headersThatLieAboutTheTypeAreRefused() {
+        String wide = new String(golden("mesh_types_64.gii"), StandardCharsets.UTF_8);
+        for (String[] lie : new String[][] {{"INT64", "INT32"}, {"FLOAT64", "FLOAT32"}, {"INT64", "INT16"}})
+            refused(
+                    () -> Mesh.parse(
+                            Path.of("a.gii"), wide.replace(lie[0], lie[1]).getBytes(StandardCharsets.UTF_8)),
+                    "more than");
+        refused(
+                () -> Mesh.parse(
+                        Path.of("a.gii"), wide.replace("FLOAT64", "COMPLEX64").getBytes(StandardCharsets.UTF_8)),
+                "DataType",
+                "COMPLEX64",
+                "NIFTI_TYPE_FLOAT64");
     }
 
     @Test
@@ -89,7 +123,7 @@ class MeshTest {
         refusedText("Dim0=\"12\"", "Dim0=\"11\"", "11 rows holds more");
         refusedText("Dim0=\"12\"", "Dim0=\"99999999\"", "99999999");
         refusedText("Dim1=\"3\"", "Dim1=\"4\"", "Dim1", "'4'");
-        refusedText("NIFTI_TYPE_FLOAT32", "NIFTI_TYPE_FLOAT64", "NIFTI_TYPE_FLOAT64");
+        refusedText("NIFTI_TYPE_FLOAT32", "NIFTI_TYPE_COMPLEX64", "NIFTI_TYPE_COMPLEX64");
         refusedText("GZipBase64Binary", "ExternalFileBinary", "Encoding", "ExternalFileBinary");
         refusedText("NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_SHAPE", "no data array of intent NIFTI_INTENT_TRIANGLE");
         refusedText("NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_POINTSET", "FLOAT32");

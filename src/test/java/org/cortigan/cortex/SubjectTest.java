@@ -22,6 +22,7 @@ import java.util.stream.Stream;
 import java.util.zip.ZipFile;
 import org.cortigan.InputException;
 import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
@@ -110,9 +111,14 @@ class SubjectTest {
             double mean = sum / (130 * 820), var = squares / (130 * 820) - mean * mean;
             assertEquals(0, mean, 0.05);
             assertTrue(var > 0.35 && var < 0.75, "variance " + var);
-            float[][] nc = s.noiseCeiling().orElseThrow();
-            for (float[] h : nc) for (float x : h) assertTrue(x >= 0 && x <= 0.9, "noise ceiling " + x);
-            assertEquals(12 * 820, s.testResponses(SimulatedDataset.heldOut(data, 1)).length);
+            assertEquals(2, s.noiseCeiling().size());
+            for (AlgonautsSubject.VertexValues h : s.noiseCeiling())
+                for (float x : h.values()) assertTrue(x >= 0 && x <= 0.9, "noise ceiling " + x);
+            assertEquals(
+                    12 * 820,
+                    s.testResponses(SimulatedDataset.heldOut(data, 1), note -> {})
+                            .values()
+                            .length);
             assertFalse(Files.exists(s.folder().resolve("test_split/test_fmri")));
         }
     }
@@ -125,28 +131,10 @@ class SubjectTest {
         byte[] good = Files.readAllBytes(fmri);
         NpyWriter.save(fmri, new float[7 * 400], 7, 400);
         refused(data, "lh_training_fmri.npy", "7 images", "8 training images");
-        NpyWriter.save(fmri, new int[8 * 400], 8, 400);
-        refused(data, "lh_training_fmri.npy", "F32");
+        NpyWriter.save(fmri, new float[8 * 400], 8, 20, 20);
+        refused(data, "lh_training_fmri.npy", "2 axes");
         Files.write(fmri, Arrays.copyOf(good, good.length - 100));
         refused(data, "lh_training_fmri.npy");
-        String head = new String(good, 0, 128, java.nio.charset.StandardCharsets.ISO_8859_1);
-        for (String[] change : new String[][] {{"<f4", ">f4"}, {"False", "True "}}) {
-            byte[] bad = good.clone();
-            byte[] h = head.replace(change[0], change[1]).getBytes(java.nio.charset.StandardCharsets.ISO_8859_1);
-            System.arraycopy(h, 0, bad, 0, 128);
-            Files.write(fmri, bad);
-            refused(data, "lh_training_fmri.npy");
-        }
-        byte[] nan = good.clone();
-        ByteBuffer.wrap(nan).order(java.nio.ByteOrder.LITTLE_ENDIAN).putFloat(128 + 4 * 777, Float.NaN);
-        Files.write(fmri, nan);
-        try (AlgonautsSubject open = AlgonautsSubject.open(data, 1)) {
-            InputException e = assertThrows(InputException.class, open::checkFinite);
-            assertTrue(
-                    e.getMessage().contains("lh_training_fmri.npy")
-                            && e.getMessage().contains("NaN"),
-                    e.getMessage());
-        }
         Files.write(fmri, good);
         Path mask = s.resolve("roi_masks/rh.streams_challenge_space.npy");
         byte[] m = Files.readAllBytes(mask);
@@ -157,7 +145,7 @@ class SubjectTest {
         int[] unknown = new int[420];
         unknown[3] = 99;
         NpyWriter.save(mask, unknown, 420);
-        refused(data, "rh.streams_challenge_space.npy", "99", "mapping_streams.npy");
+        refused(data, "rh.streams_challenge_space.npy", "vertex 3", "99", "mapping_streams.npy", "set the mask to 0");
         Files.write(mask, m);
         Path mapping = s.resolve("roi_masks/mapping_streams.npy");
         byte[] intact = Files.readAllBytes(mapping);
@@ -172,6 +160,137 @@ class SubjectTest {
         Files.writeString(image.resolveSibling("._train-0003_nsd-00014.png"), "AppleDouble");
         AlgonautsSubject.open(data, 1).close();
         refused(dir.resolve("nowhere"), "nowhere", "subj01");
+    }
+
+    private static float[] responses(int images, int vertices) {
+        SplittableRandom random = new SplittableRandom(3);
+        float[] y = new float[images * vertices];
+        for (int i = 0; i < y.length; i++) y[i] = (float) random.nextDouble(-2, 2);
+        return y;
+    }
+
+    @Test
+    void verticesThatAreNeverFiniteAreMissing() throws Exception {
+        Path data = simulate("m", 8, 3, 4), fmri = data.resolve("subj01/training_split/training_fmri");
+        float[] y = responses(8, 400);
+        for (int i = 0; i < 8; i++) {
+            y[400 * i + 5] = Float.NaN;
+            y[400 * i + 9] = i % 2 == 0 ? Float.POSITIVE_INFINITY : Float.NaN;
+        }
+        Path lh = fmri.resolve("lh_training_fmri.npy");
+        NpyWriter.save(lh, y, 8, 400);
+        Path streams = data.resolve("subj01/roi_masks/lh.streams_challenge_space.npy");
+        int[] mask = new int[400];
+        mask[4] = 1;
+        mask[5] = 1;
+        mask[10] = 1;
+        mask[20] = -1;
+        NpyWriter.save(streams, mask, 1, 400);
+        float[] ceilings = new float[400];
+        ceilings[10] = 0.5f;
+        NpyWriter.save(data.resolve("subj01/lh_noise_ceiling.npy"), ceilings, 400, 1);
+        List<String> log = new ArrayList<>();
+        try (AlgonautsSubject s = AlgonautsSubject.open(data, 1, log::add)) {
+            s.checkFinite();
+            assertEquals(new MissingVertices(List.of(5, 9), List.of()), s.missing());
+            assertEquals(List.of(398, 420), List.of(s.left(), s.right()));
+            ByteBuffer row = ByteBuffer.allocate(4 * 818).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+            s.responses(3, row);
+            assertEquals(y[3 * 400 + 10], row.getFloat(4 * 8));
+            assertEquals(y[3 * 400 + 399], row.getFloat(4 * 397));
+            assertArrayEquals(
+                    new int[] {4, 8},
+                    s.groups().stream()
+                            .filter(g -> g.hemisphere().equals("lh")
+                                    && g.roiClass().equals("streams")
+                                    && g.name().equals("early"))
+                            .findFirst()
+                            .orElseThrow()
+                            .vertices());
+            assertEquals(0.5f, s.noiseCeiling().get(0).values()[8]);
+        }
+        assertEquals(2, log.size(), log.toString());
+        assertTrue(log.get(0).contains("2 of 400 vertices have no responses (NaN) and are left out: 5, 9"), log.get(0));
+        assertTrue(log.get(1).contains("class streams: 1 vertices have a negative ROI id"), log.get(1));
+
+        y[3 * 400 + 9] = 1; // finite for one image only
+        NpyWriter.save(lh, y, 8, 400);
+        partly(data, "vertex 9", "7 of 8 images", "train-0001");
+        y[3 * 400 + 9] = Float.NaN;
+        y[2 * 400 + 77] = Float.NaN;
+        NpyWriter.save(lh, y, 8, 400);
+        partly(data, "vertex 77 is NaN for 1 of 8 images", "image row 2 (train-0003", "NaN for all images");
+        for (int row : new int[] {4, 0}) {
+            y = responses(8, 400);
+            Arrays.fill(y, row * 400, row * 400 + 400, Float.NaN);
+            NpyWriter.save(lh, y, 8, 400);
+            partly(data, "image row " + row + " (train-000" + (row + 1), "Leave out that photograph");
+        }
+        Arrays.fill(y, Float.NaN);
+        NpyWriter.save(lh, y, 8, 400);
+        refused(data, "lh_training_fmri.npy", "no vertex with finite responses");
+    }
+
+    /** Asserts that the check of all responses and the reading of some refuse the subject with the same reason. */
+    private static void partly(Path data, String... names) {
+        try (AlgonautsSubject s = AlgonautsSubject.open(data, 1)) {
+            ByteBuffer row = ByteBuffer.allocate(4 * s.vertices());
+            InputException checked = assertThrows(InputException.class, s::checkFinite);
+            for (String n : names) assertTrue(checked.getMessage().contains(n), checked.getMessage());
+            InputException read = assertThrows(InputException.class, () -> {
+                for (int i = 0; i < 8; i++) s.responses(i, row.clear());
+            });
+            assertEquals(checked.getMessage(), read.getMessage());
+        }
+    }
+
+    /** The places of the organisers' scripts, in float64 and Fortran order, and what a lab adds. */
+    @Test
+    void theOrganisersLayoutIsRead() throws Exception {
+        Path data = simulate("o", 8, 3, 4), s = data.resolve("subj01"), away = SimulatedDataset.heldOut(data, 1);
+        float[] plain;
+        try (AlgonautsSubject open = AlgonautsSubject.open(data, 1)) {
+            plain = open.testResponses(away, note -> {}).values();
+        }
+        Path fmri = Files.createDirectories(s.resolve("test_split/test_fmri")),
+                ceilings = Files.createDirectories(s.resolve("test_split/noise_ceiling"));
+        for (int h = 0; h < 2; h++) {
+            String name = h == 0 ? "lh" : "rh";
+            int n = FEW[h], from = h == 0 ? 0 : 400;
+            ByteBuffer columns = ByteBuffer.allocate(8 * 3 * n).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+            for (int v = 0; v < n; v++) for (int i = 0; i < 3; i++) columns.putDouble(plain[820 * i + from + v]);
+            String header = new String(
+                            NpyWriter.header(NpyType.F64, 3, n), java.nio.charset.StandardCharsets.ISO_8859_1)
+                    .replace("False", "True ");
+            Path file = fmri.resolve(name + "_test_fmri.npy");
+            Files.write(file, header.getBytes(java.nio.charset.StandardCharsets.ISO_8859_1));
+            Files.write(file, columns.array(), java.nio.file.StandardOpenOption.APPEND);
+            Files.move(s.resolve(name + "_noise_ceiling.npy"), ceilings.resolve(name + "_noise_ceiling.npy"));
+        }
+        Files.write(s.resolve("lh.ncsnr.npy"), new byte[0]);
+        List<String> log = new ArrayList<>();
+        try (AlgonautsSubject open = AlgonautsSubject.open(data, 1, log::add)) {
+            assertEquals(List.of(), log);
+            assertEquals(
+                    ceilings.resolve("rh_noise_ceiling.npy"),
+                    open.noiseCeiling().get(1).file());
+            assertArrayEquals(plain, open.testResponses(fmri, log::add).values());
+            assertEquals(2, log.size());
+            assertTrue(log.get(0).contains("F64") && log.get(0).contains("Fortran"), log.get(0));
+        }
+        // A ceiling of the lab's own comes before the organisers'; without any, files named ncsnr are offered.
+        NpyWriter.save(s.resolve("lh_noise_ceiling.npy"), new float[400], 400);
+        NpyWriter.save(s.resolve("rh_noise_ceiling.npy"), new float[420], 420);
+        log.clear();
+        AlgonautsSubject.open(data, 1, log::add).close();
+        assertEquals(2, log.size());
+        assertTrue(log.get(0).contains("is used") && log.get(0).contains("is not read"), log.get(0));
+        for (Path folder : List.of(s, ceilings))
+            for (String h : List.of("lh", "rh")) Files.delete(folder.resolve(h + "_noise_ceiling.npy"));
+        log.clear();
+        AlgonautsSubject.open(data, 1, log::add).close();
+        assertEquals(1, log.size());
+        assertTrue(log.get(0).contains("lh.ncsnr.npy") && log.get(0).contains("ceiling --ncsnr"), log.get(0));
     }
 
     private static void refused(Path data, String... names) {

@@ -60,6 +60,9 @@ class FormatFuzzTest {
                 "'<i8'",
                 "'|O'",
                 "'>f4'",
+                "'float64'",
+                "'=i4'",
+                "\t\r\n",
                 "True",
                 "False",
                 "'shape': ",
@@ -81,8 +84,11 @@ class FormatFuzzTest {
                         f.rows() - 1,
                         ByteBuffer.allocate(f.rowElements() * f.type().bytes()));
             }
-            if (f.type().isInteger()) {
+            if (f.isVector()) {
                 f.toIntArray();
+            }
+            if (f.shape().length == 2) {
+                f.notFinitePerColumn();
             }
         });
     }

@@ -56,6 +56,20 @@ class NumpyPickleTest {
     }
 
     @Test
+    void readsKeysAndShapesThatScriptsSave() throws IOException {
+        assertEquals(
+                Map.of(1, "V1v", 2, "V1d", 3, "V2v"), NumpyPickle.readMapping(goldenFile(dir, "mapping_keys.npy")));
+        assertEquals(Map.of(1, "V1v", 2, "V1d"), NumpyPickle.readMapping(goldenFile(dir, "mapping_one_axis.npy")));
+        refused(
+                () -> NumpyPickle.readMapping(goldenFile(dir, "mapping_inverted.npy")),
+                "mapping_inverted.npy",
+                "'V1v'",
+                "{id: name}");
+        refused(() -> NumpyPickle.readMapping(goldenFile(dir, "mapping_text.npy")), "mapping_text.npy", "as a dict");
+        refused(() -> NumpyPickle.readMapping(goldenFile(dir, "mask_i4.npy")), "I32", "[5]", "{id: name}");
+    }
+
+    @Test
     void readsPicklesOfPython2() throws IOException {
         assertEquals(Map.of(0, "Unknown", 1, "V1v"), NumpyPickle.readMapping(goldenFile(dir, "mapping_python2.npy")));
     }
@@ -149,12 +163,12 @@ class NumpyPickleTest {
         refused(() -> run("}}b."), "state set on a dict");
         refused(() -> run("cnumpy\ndtype\n}U\4evalNsb."), "state set on DTYPE");
         refused(() -> run(ARRAY + "}b."), "state of an array");
-        refused(() -> run(ARRAY + "(K\1(K\1t" + DTYPE + "\u0089(}ltb."), "0-d");
-        refused(() -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}}ltb."), "0-d");
+        refused(() -> run(ARRAY + "(K\1(K\2t" + DTYPE + "\u0089(}ltb."), "one element");
+        refused(() -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}}ltb."), "one element");
         refused(
                 () -> run(ARRAY + "(K\1)" + DTYPE + "\u0089(}ltb(K\1)" + DTYPE + "\u0089(}ltb."),
                 "state set on an array");
-        refused(() -> run(ARRAY + "(K\1)cnumpy\ndtype\n(U\2O8K\0K\1tR\u0089(}ltb."), "0-d");
+        refused(() -> run(ARRAY + "(K\1)cnumpy\ndtype\n(U\2O8K\0K\1tR\u0089(}ltb."), "one element");
         refused(() -> run("cnumpy\ndtype\n(U\2i8K\0K\1tR(K\3U\1>NNNK\0K\0K\0tb."), "big-endian");
         refused(() -> run("cnumpy\ndtype\n(U\2i8K\0K\1tR(K\3U\1<Ncos\nsystem\nNK\0K\0K\0tb."), "'os.system'");
         refused(() -> run(ARRAY + "."), "not a 0-d array");
