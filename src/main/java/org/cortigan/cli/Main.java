@@ -21,6 +21,7 @@ import picocli.CommandLine.Command;
             Table.class,
             Submit.class,
             Simulate.class,
+            Import.class,
             Ceiling.class,
             Baseline.class,
             Recipes.class,
@@ -46,6 +47,9 @@ public final class Main {
 
     /** Runs a command and exits with its code; without arguments, prints the usage and exits with 2. */
     public static void main(String[] args) {
+        // jHDF logs by slf4j, which would warn that there is no logger.
+        if (System.getProperty("slf4j.internal.verbosity") == null)
+            System.setProperty("slf4j.internal.verbosity", "ERROR");
         CommandLine c = commandLine();
         if (args.length == 0) {
             c.usage(c.getErr());

@@ -7,7 +7,6 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,6 +23,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
+import org.cortigan.io.PendingFolder;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -81,20 +81,23 @@ public final class SimulatedDataset {
      */
     public static void write(Options o, int[] vertices, Consumer<String> log) {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
-        if (Files.exists(folder))
-            throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
-        Path temp = o.out.resolve("." + folder.getFileName() + ".partial");
-        try {
-            delete(temp);
+        try (PendingFolder pending = new PendingFolder(folder)) {
             for (String d : List.of(
                     "training_split/training_images",
                     "training_split/training_fmri",
                     "test_split/test_images",
-                    "roi_masks")) Files.createDirectories(temp.resolve(d));
-            Files.createDirectories(heldOut);
-        } catch (IOException e) {
-            throw new InputException(o.out.toString(), "cannot be written: " + e, "Choose another folder", e);
+                    "roi_masks")) pending.create(d);
+            try {
+                Files.createDirectories(heldOut);
+            } catch (IOException e) {
+                throw new InputException(heldOut.toString(), "cannot be created: " + e, "Choose another folder", e);
+            }
+            write(o, vertices, pending.path(), heldOut, log);
+            pending.commit();
         }
+    }
+
+    private static void write(Options o, int[] vertices, Path temp, Path heldOut, Consumer<String> log) {
         Map<String, boolean[]> present = presence(o.subject);
         SimulatedCortex cortex = new SimulatedCortex(
                 o.seed * 1000003L + o.subject,
@@ -123,11 +126,6 @@ public final class SimulatedDataset {
         about.put("seed", o.seed);
         about.put("repeats", REPEATS);
         Json.write(temp.resolve("dataset.json"), about);
-        try {
-            Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            throw new InputException(folder.toString(), "cannot be created: " + e, "Choose another folder", e);
-        }
     }
 
     /**
@@ -135,15 +133,6 @@ public final class SimulatedDataset {
      */
     public static Path heldOut(Path data, int subject) {
         return data.resolve(AlgonautsSubject.folderName(subject) + "_held_out");
-    }
-
-    private static void delete(Path folder) throws IOException {
-        if (!Files.exists(folder)) return;
-        List<Path> all;
-        try (var s = Files.walk(folder)) {
-            all = new ArrayList<>(s.toList());
-        }
-        for (int i = all.size() - 1; i >= 0; i--) Files.delete(all.get(i));
     }
 
     private static byte[] small(Images.Rgb image) {
