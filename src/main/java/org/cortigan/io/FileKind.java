@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import org.cortigan.InputException;
+
+/**
+ * Names what a file is by its first bytes, for messages about a file that is not what its name says. The signatures are
+ * those of the formats' specifications.
+ */
+public final class FileKind {
+    /** Number of first bytes that tell all kinds apart; fewer do where a file has fewer. */
+    public static final int START = 512;
+
+    private static final String GET_PAGE =
+            "Download the file itself; the server may want a login, or a licence accepted, first";
+    private static final String COPY_AGAIN = "Copy or download the file again";
+    private static final String UNPACK = "Unpack it and give the file in it";
+
+    /**
+     * A signature.
+     *
+     * @param at offset of the bytes in the file
+     * @param bytes one character a byte
+     * @param what name of the kind, with its article
+     * @param remedy what to do about it; empty if that depends on the file that was wanted
+     */
+    private record Signature(int at, String bytes, String what, String remedy) {
+        Signature(int at, String bytes, String what) {
+            this(at, bytes, what, "");
+        }
+    }
+
+    /** The first that fits names the kind. */
+    private static final List<Signature> SIGNATURES = List.of(
+            new Signature(0, "\u0089PNG\r\n\u001a\n", "a PNG picture"),
+            new Signature(0, "\u00ff\u00d8\u00ff", "a JPEG picture"),
+            new Signature(8, "WEBP", "a WebP picture"),
+            new Signature(0, "GIF8", "a GIF picture"),
+            new Signature(0, "II*\0", "a TIFF picture"),
+            new Signature(0, "MM\0*", "a TIFF picture"),
+            new Signature(0, "II+\0", "a TIFF picture"),
+            new Signature(0, "MM\0+", "a TIFF picture"),
+            new Signature(0, "II\u00bc", "a JPEG XR picture"),
+            new Signature(4, "ftypavi", "an AVIF picture"),
+            new Signature(4, "ftyphe", "a HEIC picture"),
+            new Signature(4, "ftypmif1", "a HEIC picture"),
+            new Signature(4, "ftypmsf1", "a HEIC picture"),
+            new Signature(4, "ftyp", "an MP4 or QuickTime movie"),
+            new Signature(0, "\0\0\0\fJXL ", "a JPEG XL picture"),
+            new Signature(0, "\u00ff\n", "a JPEG XL picture"),
+            new Signature(0, "\0\0\0\fjP  ", "a JPEG 2000 picture"),
+            new Signature(0, "\u00ffO\u00ffQ", "a JPEG 2000 picture"),
+            new Signature(0, "8BPS", "a Photoshop picture"),
+            new Signature(0, "\0\0\1\0", "an icon (ICO)"),
+            new Signature(0, "qoif", "a QOI picture"),
+            new Signature(0, "v/1\1", "an OpenEXR picture"),
+            new Signature(0, "%PDF", "a PDF document"),
+            new Signature(0, "\0\5\26\7", "a Mac's AppleDouble file, without the data", COPY_AGAIN),
+            new Signature(0, "\u0093NUMPY", "a npy file of numpy"),
+            new Signature(0, "\u0089HDF\r\n\u001a\n", "an HDF5 file"),
+            new Signature(0, "MATLAB ", "a MAT file of MATLAB"),
+            new Signature(344, "n+1\0", "a NIfTI volume"),
+            new Signature(4, "n+2\0", "a NIfTI volume"),
+            new Signature(0, "\u00ff\u00ff\u00fe", "a FreeSurfer surface"),
+            new Signature(0, "\u00ff\u00ff\u00ff", "a FreeSurfer file of values"),
+            new Signature(0, "GGUF", "a GGUF model"),
+            new Signature(0, "\u0080\2\u008a\nl\u00fc\u009cF\u00f9 j\u00a8P\u0019", "a PyTorch file of the old form"),
+            new Signature(0, "\u0080\2", "a Python pickle"),
+            new Signature(0, "\u0080\3", "a Python pickle"),
+            new Signature(0, "\u0080\4", "a Python pickle"),
+            new Signature(0, "\u0080\5", "a Python pickle"),
+            new Signature(0, "PK\5\6", "an empty zip archive", COPY_AGAIN),
+            new Signature(0, "\u001f\u008b", "a gzip-compressed file", UNPACK),
+            new Signature(0, "BZh", "a bzip2-compressed file", UNPACK),
+            new Signature(0, "\u00fd7zXZ", "an xz-compressed file", UNPACK),
+            new Signature(0, "(\u00b5/\u00fd", "a zstd-compressed file", UNPACK),
+            new Signature(0, "7z\u00bc\u00af", "a 7z archive", UNPACK),
+            new Signature(0, "Rar!", "a RAR archive", UNPACK),
+            new Signature(257, "ustar", "a tar archive", UNPACK),
+            new Signature(
+                    0, "version https://git-lfs", "a Git LFS pointer, not the data", "Run git lfs pull in its folder"));
+
+    private FileKind() {}
+
+    /**
+     * What a file is.
+     *
+     * @param file only its name is used, to tell archives apart
+     * @param start the file's first bytes, at most {@link #START} of use
+     * @return the kind with its article, such as {@code "a WebP picture"}; in one line
+     */
+    public static String describe(Path file, byte[] start) {
+        return find(file, start).what;
+    }
+
+    /**
+     * The exception for a file that is not what was wanted. It says what the file is, and how to get the right one.
+     *
+     * @param wanted what was wanted, such as {@code "PNG or JPEG file"}
+     * @param remedy used if the kind has no remedy of its own, as a Git LFS pointer has
+     */
+    public static InputException refusal(Path file, byte[] start, String wanted, String remedy) {
+        Signature kind = find(file, start);
+        return new InputException(
+                file.toString(), "is no " + wanted + " but " + kind.what, kind.remedy.isEmpty() ? remedy : kind.remedy);
+    }
+
+    private static Signature find(Path file, byte[] start) {
+        if (start.length == 0) return new Signature(0, "", "an empty file", COPY_AGAIN);
+        String s = new String(start, 0, Math.min(start.length, START), ISO_8859_1);
+        for (Signature k : SIGNATURES) if (s.startsWith(k.bytes, k.at)) return k;
+        if (s.startsWith("PK\3\4")) return zip(file, s);
+        if (s.startsWith("BM") && s.startsWith("\0\0\0\0", 6)) return new Signature(0, "", "a BMP picture");
+        if (s.chars().allMatch(c -> c == 0)) return new Signature(0, "", "a file of zeros", COPY_AGAIN);
+        if (safetensors(start)) return new Signature(0, "", "a safetensors file");
+        String text =
+                new String(start, 0, s.length(), UTF_8).replace("\ufeff", "").strip();
+        return isText(text) ? text(text) : unknown(start);
+    }
+
+    private static Signature zip(Path file, String s) {
+        String first =
+                s.length() < 30 ? "" : s.substring(30, Math.min(s.length(), 30 + (s.charAt(26) | s.charAt(27) << 8)));
+        if (first.endsWith(".npy") || file.toString().endsWith(".npz"))
+            return new Signature(0, "", "a npz archive of numpy");
+        // torch.save writes data.pkl into a folder of the archive first.
+        if (first.endsWith("/data.pkl")) return new Signature(0, "", "a PyTorch file");
+        return new Signature(0, "", "a zip archive", UNPACK);
+    }
+
+    private static boolean safetensors(byte[] start) {
+        if (start.length < 9 || start[8] != '{') return false;
+        long header = ByteBuffer.wrap(start).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        return header > 0 && header <= Integer.MAX_VALUE;
+    }
+
+    /** No control characters, and no byte that is not UTF-8, but for a character cut off at the end. */
+    private static boolean isText(String s) {
+        return s.chars().noneMatch(c -> c < ' ' && "\n\r\t".indexOf(c) < 0 || c == 0x7f)
+                && s.substring(0, Math.max(0, s.length() - 1)).indexOf('\ufffd') < 0;
+    }
+
+    private static Signature text(String s) {
+        String lower = s.toLowerCase(Locale.ROOT);
+        if (lower.startsWith("<!doctype html") || lower.startsWith("<html") || lower.startsWith("<head"))
+            return new Signature(0, "", "an HTML page", GET_PAGE);
+        if (s.contains("annex/objects/"))
+            return new Signature(0, "", "a git-annex pointer, not the data", "Run git annex get on it");
+        if (s.contains("<svg")) return new Signature(0, "", "an SVG drawing");
+        if (s.contains("<GIFTI")) return new Signature(0, "", "a GIFTI file");
+        if (s.contains("<Error>")) return new Signature(0, "", "a server's error message", GET_PAGE);
+        if (s.startsWith("<?xml")) return new Signature(0, "", "an XML text");
+        if (s.isEmpty()) return new Signature(0, "", "a text of blanks", COPY_AGAIN);
+        return new Signature(
+                0,
+                "",
+                "a text that begins " + InputFiles.quote(s.lines().findFirst().orElse(s)));
+    }
+
+    private static Signature unknown(byte[] start) {
+        StringBuilder s = new StringBuilder("a file of unknown kind that begins with the bytes");
+        for (int i = 0; i < Math.min(start.length, 8); i++) s.append(String.format(Locale.ROOT, " %02x", start[i]));
+        return new Signature(0, "", s.toString());
+    }
+}
