@@ -31,14 +31,11 @@ public final class MghFile implements AutoCloseable {
      */
     private record Header(int values, int frames, int type) {
         static Header parse(Path path, byte[] bytes) {
-            if (bytes.length < HEADER) throw damaged(path, "has " + bytes.length + " bytes, fewer than a header");
             ByteBuffer b = ByteBuffer.wrap(bytes);
-            int version = b.getInt();
-            if (version != 1)
-                throw new InputException(
-                        path + ", header field 'version'",
-                        "is " + version + ", not 1: this is no MGH file",
-                        "Give a FreeSurfer .mgh or .mgz file");
+            // The version is 1, which no other format begins with.
+            if (bytes.length < 4 || b.getInt() != 1)
+                throw FileKind.refusal(path, bytes, "MGH file", "Give a FreeSurfer .mgh or .mgz file");
+            if (bytes.length < HEADER) throw damaged(path, "has " + bytes.length + " bytes, fewer than a header");
             int[] shape = {b.getInt(), b.getInt(), b.getInt(), b.getInt()};
             int type = b.getInt();
             if (type != U8 && type != I32 && type != F32 && type != I16)

@@ -52,6 +52,19 @@ public final class PendingFolder implements AutoCloseable {
         }
     }
 
+    /**
+     * Moves the files of a folder in the hidden folder to a folder outside, where they replace those of their names.
+     */
+    public void moveOut(Path from, Path to) {
+        try (Stream<Path> files = Files.list(from)) {
+            Files.createDirectories(to);
+            for (Path p : files.toList()) Files.move(p, to.resolve(p.getFileName()), StandardCopyOption.ATOMIC_MOVE);
+            Files.delete(from);
+        } catch (IOException e) {
+            throw unwritable(e);
+        }
+    }
+
     /** Gives the folder its name. */
     public void commit() {
         try {

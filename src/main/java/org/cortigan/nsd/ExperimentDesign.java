@@ -28,13 +28,13 @@ record ExperimentDesign(Path path, int[] order, int[][] images, Set<Integer> sha
     private static final int MAX_BYTES = 64 << 20;
     private static final Set<String> NAMES = Set.of("masterordering", "subjectim", "sharedix");
 
-    /** @throws InputException if the file is no MAT-file of version 5 to 7 or lacks a variable */
+    /** @throws InputException if the file is no MAT file of version 5 to 7 or lacks a variable */
     static ExperimentDesign read(Path path) {
         byte[] bytes = InputFiles.readAll(path, MAX_BYTES, "an experimental design");
         if (new String(bytes, 0, Math.min(bytes.length, 10), StandardCharsets.US_ASCII).equals("MATLAB 7.3"))
             throw new InputException(
                     path.toString(),
-                    "is a MAT-file of version 7.3",
+                    "is a MAT file of version 7.3",
                     "Give NSD's own file, or save the variables in MATLAB with save -v7");
         Mat5File file;
         try {
@@ -43,12 +43,7 @@ record ExperimentDesign(Path path, int[] order, int[][] images, Set<Integer> sha
                     .disableSubsystemProcessing()
                     .readMat();
         } catch (IOException | RuntimeException e) {
-            throw new InputException(
-                    path.toString(),
-                    "is no MAT-file of version 5 to 7, or is damaged: "
-                            + String.valueOf(e.getMessage()).replaceAll("\\R", " "),
-                    "Copy or download the file again",
-                    e);
+            throw NsdFiles.refused(path, "MAT file", e);
         }
         Variable subjectim = Variable.of(path, file, "subjectim");
         int[][] images = IntStream.range(0, subjectim.values.getNumRows())

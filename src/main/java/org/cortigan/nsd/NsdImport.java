@@ -3,6 +3,7 @@ package org.cortigan.nsd;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -127,7 +128,7 @@ public final class NsdImport {
         design.requireSubject(o.subject);
         int sessions = SessionBetas.sessions(o.betasFolder(), o.sessions);
         Map<String, Map<Integer, String>> names = new LinkedHashMap<>();
-        for (String c : o.rois) names.put(c, SurfaceFiles.names(label(c + ".mgz.ctab")));
+        for (String c : o.rois) names.put(c, NsdFiles.names(label(c + ".mgz.ctab")));
         try (Stimuli stimuli = Stimuli.open(o.nsd.resolve("nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"));
                 SessionBetas left = SessionBetas.open(o.betasFolder(), "lh", sessions);
                 SessionBetas right = SessionBetas.open(o.betasFolder(), "rh", sessions)) {
@@ -167,7 +168,7 @@ public final class NsdImport {
     }
 
     private Path label(String name) {
-        return SurfaceFiles.require(
+        return NsdFiles.require(
                 o.data("freesurfer/" + AlgonautsSubject.folderName(o.subject) + "/label/" + name),
                 "Download the file, or choose other ROI classes with --rois, or none with --rois none");
     }
@@ -215,7 +216,7 @@ public final class NsdImport {
         Set<Integer> seen = new TreeSet<>(IntStream.of(photographs).boxed().toList()), listed = new TreeSet<>();
         String text = new String(
                 InputFiles.readAll(
-                        SurfaceFiles.require(file, "Give challenge, shared, none, or a text file"),
+                        NsdFiles.require(file, "Give challenge, shared, none, or a text file"),
                         MAX_LIST,
                         "a list of photographs"),
                 StandardCharsets.UTF_8);
@@ -241,9 +242,9 @@ public final class NsdImport {
         Map<String, int[]> rois = new LinkedHashMap<>();
         names.forEach((c, n) -> rois.put(
                 c,
-                SurfaceFiles.rois(
+                NsdFiles.rois(
                         label(h + "." + c + ".mgz"),
-                        SurfaceFiles.require(
+                        NsdFiles.require(
                                 o.data("ppdata/" + AlgonautsSubject.folderName(o.subject) + "/transforms/" + h
                                         + ".white-to-fsaverage.mgz"),
                                 "Download the file, which maps the ROIs to fsaverage, or give --rois none"),
@@ -251,8 +252,8 @@ public final class NsdImport {
                         n)));
         float[] ncsnr = null;
         if (o.ceilings) {
-            double[] values = SurfaceFiles.values(
-                    SurfaceFiles.require(
+            double[] values = NsdFiles.values(
+                    NsdFiles.require(
                             ncsnrFile(h), "Download the file, or add --no-ceilings to write no noise ceilings"),
                     surface);
             ncsnr = new float[surface];
@@ -274,15 +275,15 @@ public final class NsdImport {
     private int[] chosen(String h, int surface) {
         if (o.allVertices()) return IntStream.range(0, surface).toArray();
         if (o.vertices.size() == 2)
-            return SurfaceFiles.marked(SurfaceFiles.values(Path.of(o.vertices.get(HEMISPHERES.indexOf(h))), surface));
+            return NsdFiles.marked(NsdFiles.values(Path.of(o.vertices.get(HEMISPHERES.indexOf(h))), surface));
         Path folder = o.data("freesurfer/fsaverage/label");
-        double[] general = SurfaceFiles.values(folder.resolve(h + ".nsdgeneral.mgz"), surface);
-        if (o.vertices.equals(List.of("nsdgeneral"))) return SurfaceFiles.marked(general);
-        Path rsc = SurfaceFiles.require(
+        double[] general = NsdFiles.values(folder.resolve(h + ".nsdgeneral.mgz"), surface);
+        if (o.vertices.equals(List.of("nsdgeneral"))) return NsdFiles.marked(general);
+        Path rsc = NsdFiles.require(
                 folder.resolve(h + ".nsdgeneralRSC.mgz"),
                 "The challenge's organisers publish this file: copy it from code/01_challenge_data_preparation of"
                         + " github.com/gifale95/algonauts_2023, or give --vertices nsdgeneral");
-        return SurfaceFiles.marked(general, SurfaceFiles.values(rsc, surface));
+        return NsdFiles.marked(general, NsdFiles.values(rsc, surface));
     }
 
     private void checkSpace(TrialSplit split, List<Hemisphere> hemispheres, Stimuli stimuli) {
@@ -291,22 +292,27 @@ public final class NsdImport {
                 * hemispheres.stream().mapToLong(h -> h.chosen.length).sum()
                 * Float.BYTES;
         long images = photographs * (o.imageSize == 0 ? stimuli.imageBytes() : 3L * o.imageSize * o.imageSize);
+        long free = freeBytes(o.out);
+        log.accept(String.format(
+                Locale.ROOT,
+                "%s needs %.1f GB for responses and at most %.1f GB for images",
+                o.out,
+                responses / 1e9,
+                images / 1e9));
+        if (free >= 0 && free < responses)
+            throw new InputException(
+                    o.out.toString(),
+                    "the disk is full: the responses alone need " + responses + " bytes, " + free + " are free",
+                    "Free disk space, choose a folder on another disk, or fewer vertices with --vertices");
+    }
+
+    /** Bytes that a folder's disk has free; -1 where the system does not tell. */
+    private static long freeBytes(Path folder) {
         try {
-            long free = Files.getFileStore(o.out).getUsableSpace();
-            log.accept(String.format(
-                    Locale.ROOT,
-                    "%s needs %.1f GB for responses and at most %.1f GB for images; %.1f GB are free",
-                    o.out,
-                    responses / 1e9,
-                    images / 1e9,
-                    free / 1e9));
-            if (free < responses)
-                throw new InputException(
-                        o.out.toString(),
-                        "the disk is full: the responses alone need " + responses + " bytes, " + free + " are free",
-                        "Free disk space, choose a folder on another disk, or fewer vertices with --vertices");
+            FileStore disk = Files.getFileStore(folder);
+            return disk.getTotalSpace() > 0 ? disk.getUsableSpace() : -1;
         } catch (IOException e) {
-            throw InputFiles.unreadable(o.out, e);
+            return -1;
         }
     }
 
@@ -396,7 +402,8 @@ public final class NsdImport {
                 Images.Rgb image = stimuli.read(ids.get(i));
                 if (o.imageSize > 0) image = image.square().resize(o.imageSize, o.imageSize);
                 Images.writePng(
-                        folder.resolve(String.format("%s-%04d_nsd-%05d.png", prefix, i + 1, ids.get(i))), image);
+                        folder.resolve(String.format(Locale.ROOT, "%s-%04d_nsd-%05d.png", prefix, i + 1, ids.get(i))),
+                        image);
             });
             log.accept(to + " of " + ids.size() + " " + prefix + " images written");
         }

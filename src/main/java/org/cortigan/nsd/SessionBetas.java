@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -51,7 +52,7 @@ final class SessionBetas implements AutoCloseable {
     }
 
     private static Path file(Path folder, String hemisphere, int session) {
-        return folder.resolve(String.format("%s.betas_session%02d.mgh", hemisphere, session));
+        return folder.resolve(String.format(Locale.ROOT, "%s.betas_session%02d.mgh", hemisphere, session));
     }
 
     /** @throws InputException if a session is missing, damaged or has another size than the first */

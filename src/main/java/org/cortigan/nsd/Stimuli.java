@@ -77,17 +77,8 @@ final class Stimuli implements AutoCloseable {
                 e.addSuppressed(suppressed);
             }
             if (e instanceof InputException refused) throw refused;
-            throw damaged(path, e);
+            throw hdf == null ? NsdFiles.refused(path, "HDF5 file", e) : NsdFiles.damaged(path, e);
         }
-    }
-
-    private static InputException damaged(Path path, Exception e) {
-        return new InputException(
-                path.toString(),
-                "is no HDF5 file, or is damaged: "
-                        + String.valueOf(e.getMessage()).replaceAll("\\R", " "),
-                "Copy or download the file again",
-                e);
     }
 
     Path path() {
@@ -125,7 +116,7 @@ final class Stimuli implements AutoCloseable {
                     throw new IOException("the file has become shorter");
             return bytes.array();
         } catch (IOException | RuntimeException e) {
-            throw damaged(path, e);
+            throw NsdFiles.damaged(path, e);
         }
     }
 

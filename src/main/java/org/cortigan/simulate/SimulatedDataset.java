@@ -5,7 +5,6 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -87,12 +86,9 @@ public final class SimulatedDataset {
                     "training_split/training_fmri",
                     "test_split/test_images",
                     "roi_masks")) pending.create(d);
-            try {
-                Files.createDirectories(heldOut);
-            } catch (IOException e) {
-                throw new InputException(heldOut.toString(), "cannot be created: " + e, "Choose another folder", e);
-            }
-            write(o, vertices, pending.path(), heldOut, log);
+            Path responses = pending.create("held_out");
+            write(o, vertices, pending.path(), responses, log);
+            pending.moveOut(responses, heldOut);
             pending.commit();
         }
     }

@@ -99,16 +99,16 @@ class MghFileTest {
         byte[] good = mgh(0, 1, (byte) 1, (byte) 2, (byte) 3), packed = gzip(good);
         for (int n : new int[] {0, 1, 10, 283, 286}) {
             Path cut = file("cut.mgh", Arrays.copyOf(good, n));
-            refused("cut.mgh: has " + n + " bytes", () -> MghFile.open(cut));
+            refused(n < 4 ? "cut.mgh: is no MGH file" : "cut.mgh: has " + n + " bytes", () -> MghFile.open(cut));
             assertThrows(InputException.class, () -> MghFile.readValues(cut));
         }
         for (int n = 2; n < packed.length; n++) {
             Path cut = file("cut.mgz", Arrays.copyOf(packed, n));
             refused("cut.mgz", () -> MghFile.readValues(cut));
         }
-        refused("gunzip", () -> MghFile.open(file("packed.mgh", packed)));
+        refused("packed.mgh: is compressed", () -> MghFile.open(file("packed.mgh", packed)));
         refused("'type'", () -> MghFile.open(file("type.mgh", mgh(2, 1, (byte) 1))));
-        refused("'version'", () -> MghFile.open(file("npy.mgh", new byte[300])));
+        refused("is no MGH file but a file of zeros", () -> MghFile.open(file("npy.mgh", new byte[300])));
         for (int i = 4; i <= 16; i += 4)
             for (int size : new int[] {0, -1, Integer.MAX_VALUE}) {
                 ByteBuffer b = ByteBuffer.wrap(good.clone());

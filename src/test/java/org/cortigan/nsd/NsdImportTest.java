@@ -229,9 +229,9 @@ class NsdImportTest {
                 ByteBuffer.wrap(bytes(session)).putInt(4, 19).array());
         refusedWith("nsd_stimuli.hdf5: has ", STIMULI, cut(STIMULI, 1));
         refusedWith("nsd_stimuli.hdf5", STIMULI, cut("chunked.hdf5", 1));
-        refusedWith("is no HDF5 file", STIMULI, bytes(DESIGN));
-        refusedWith("nsd_expdesign.mat", DESIGN, cut(DESIGN, 20));
-        refusedWith("nsd_expdesign.mat", DESIGN, bytes(STIMULI));
+        refusedWith("is no HDF5 file but a MAT file", STIMULI, bytes(DESIGN));
+        refusedWith("nsd_expdesign.mat: is damaged", DESIGN, cut(DESIGN, 20));
+        refusedWith("is no MAT file but ", DESIGN, bytes(STIMULI));
         refusedWith("version 7.3", DESIGN, "MATLAB 7.3 MAT-file".getBytes(StandardCharsets.US_ASCII));
         refusedWith("lh.nsdgeneral.mgz", "nsddata/freesurfer/fsaverage/label/lh.nsdgeneral.mgz", new byte[] {
             0x1f, (byte) 0x8b, 8

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nsd;
 
+import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -9,15 +11,19 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
+import org.cortigan.io.FileKind;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.MghFile;
 import org.cortigan.io.NpyFile;
 
-/** Reads what has one value for each vertex of a surface: masks, ROI labels and the maps between surfaces. */
-final class SurfaceFiles {
+/**
+ * Reads what has one value for each vertex of a surface: masks, ROI labels and the maps between surfaces. Also words
+ * the refusal of files that a library could not read.
+ */
+final class NsdFiles {
     private static final int MAX_NAMES = 1 << 20;
 
-    private SurfaceFiles() {}
+    private NsdFiles() {}
 
     /**
      * Reads one value for each vertex.
@@ -96,6 +102,31 @@ final class SurfaceFiles {
         return IntStream.range(0, masks[0].length)
                 .filter(v -> Arrays.stream(masks).anyMatch(m -> m[v] > 0))
                 .toArray();
+    }
+
+    /**
+     * The exception for a file that a library could not open: says what the file is, or that it is damaged if it is of
+     * the wanted kind.
+     */
+    static InputException refused(Path file, String wanted, Exception e) {
+        byte[] start;
+        try (FileChannel c = InputFiles.open(file)) {
+            start = InputFiles.read(c, FileKind.START);
+        } catch (IOException unreadable) {
+            return InputFiles.unreadable(file, unreadable);
+        }
+        return FileKind.describe(file, start).contains(wanted)
+                ? damaged(file, e)
+                : FileKind.refusal(file, start, wanted, "Copy or download the file again");
+    }
+
+    /** The exception for a file in which a library found a fault. */
+    static InputException damaged(Path file, Exception e) {
+        return new InputException(
+                file.toString(),
+                "is damaged: " + String.valueOf(e.getMessage()).replaceAll("\\R", " "),
+                "Copy or download the file again",
+                e);
     }
 
     /** Checks that a file of the NSD that is not part of every download exists. */
