@@ -11,10 +11,12 @@ module org.cortigan {
     requires io.jhdf;
     requires java.desktop;
     requires java.xml;
+    requires org.apache.commons.lang3;
     requires org.bytedeco.javacpp;
     requires org.bytedeco.openblas;
     requires static org.bytedeco.cuda;
     requires static transitive org.jspecify;
+    requires org.slf4j;
     requires org.snakeyaml.engine;
     requires us.hebi.matlab.mat.mfl.core;
 

@@ -69,7 +69,7 @@ final class SessionBetas implements AutoCloseable {
     static int sessions(Path folder, int wanted) {
         TreeSet<String> present = new TreeSet<>();
         int last = wanted;
-        try (Stream<Path> s = Files.list(folder)) {
+        try (Stream<Path> s = Files.isDirectory(folder) ? Files.list(folder) : Stream.of()) {
             for (Path p : s.toList()) {
                 Matcher m = NAME.matcher(p.getFileName().toString());
                 if (!m.matches()) continue;
@@ -79,10 +79,10 @@ final class SessionBetas implements AutoCloseable {
         } catch (IOException e) {
             throw InputFiles.unreadable(folder, e);
         }
-        if (last == 0)
+        if (present.isEmpty())
             throw new InputException(
                     folder.toString(),
-                    "has no lh.betas_session01.mgh",
+                    "has no file such as lh.betas_session01.mgh",
                     "Download the betas in fsaverage space, or name their version with --betas");
         List<String> missing = IntStream.rangeClosed(1, last)
                 .boxed()

@@ -270,6 +270,9 @@ class NsdImportTest {
         refused("lacks rh.betas_session06.mgh", nsd, "challenge", "challenge", 0);
         write(nsd, "challenge", "shared", 5);
         refused("lacks lh.betas_session07.mgh, rh", NSD, "challenge", "shared", 7);
+        Path without = copy();
+        Files.move(without.resolve(FOLDER), dir.resolve("moved"));
+        refused("has no file such as lh.betas_session01.mgh", without, "all", "none", 0);
         refused("holds out the last 3 sessions", NSD, "challenge", "challenge", 3);
         refused("Give challenge, shared, none", NSD, "challenge", "share", 0);
         refused("is no choice of vertices", NSD, "everything", "shared", 0);
