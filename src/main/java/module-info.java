@@ -4,16 +4,21 @@
  * with the packages whose types its signatures name. {@code cli}, {@code cuda}, {@code grad} and {@code jni} are
  * internal.
  */
+@SuppressWarnings("requires-automatic") // jHDF and MFL name their modules in the manifest only
 module org.cortigan {
     requires com.fasterxml.jackson.core;
     requires info.picocli;
+    requires io.jhdf;
     requires java.desktop;
     requires java.xml;
+    requires org.apache.commons.lang3;
     requires org.bytedeco.javacpp;
     requires org.bytedeco.openblas;
     requires static org.bytedeco.cuda;
     requires static transitive org.jspecify;
+    requires org.slf4j;
     requires org.snakeyaml.engine;
+    requires us.hebi.matlab.mat.mfl.core;
 
     exports org.cortigan;
     exports org.cortigan.config;
@@ -26,6 +31,7 @@ module org.cortigan {
     exports org.cortigan.io;
     exports org.cortigan.model;
     exports org.cortigan.nn;
+    exports org.cortigan.nsd;
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;

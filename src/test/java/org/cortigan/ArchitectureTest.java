@@ -60,6 +60,7 @@ class ArchitectureTest {
             Rule.of("nn", "config", "features", "op", "graph"),
             Rule.of("model", "nn", "exec", "cortex", "config", "io", "features", "plan", "op", "graph"),
             Rule.of("eval", "cortex", "io"),
+            Rule.of("nsd", "eval", "cortex", "io"),
             Rule.of("ridge", "eval", "jni"),
             Rule.of("prof", "exec", "io", "op", "graph"),
             Rule.of(
@@ -96,6 +97,7 @@ class ArchitectureTest {
             Rule.of(
                     "cli",
                     "experiment",
+                    "nsd",
                     "train",
                     "prof",
                     "ridge",
@@ -117,7 +119,9 @@ class ArchitectureTest {
             "org.bytedeco.cuda", List.of("cuda"),
             "org.bytedeco.openblas", List.of("ridge"),
             "org.bytedeco", List.of("jni", "cuda", "ridge"),
-            "picocli", List.of("cli"));
+            "picocli", List.of("cli"),
+            "io.jhdf", List.of("nsd"),
+            "us.hebi.matlab", List.of("nsd"));
 
     /**
      * The known circles of classes, each with the reason why it stays. Any other circle fails, except those of a sealed

@@ -77,20 +77,21 @@ class ShippedJarIT {
     }
 
     /** Jars of libraries are not modules: oneDNN's requires the bindings, which CortiGAN does without. */
-    @Test
-    void itIsAModule() throws Exception {
+    private String module(String... args) throws Exception {
         List<String> modules = new ArrayList<>(), libraries = new ArrayList<>();
         for (String p : classPath(true).split(":")) (p.contains("-linux-") ? libraries : modules).add(p);
-        Run doctor = java(
-                dir.resolve("cache6").toString(),
-                String.join(":", libraries),
-                "--module-path",
-                String.join(":", modules),
-                "--module",
-                "org.cortigan/org.cortigan.cli.Main",
-                "doctor");
-        String text = doctor.text();
-        assertEquals(0, doctor.process.exitValue(), text);
+        List<String> all = new ArrayList<>(
+                List.of("--module-path", String.join(":", modules), "--module", "org.cortigan/org.cortigan.cli.Main"));
+        all.addAll(List.of(args));
+        Run run = java(dir.resolve("cache6").toString(), String.join(":", libraries), all.toArray(String[]::new));
+        String text = run.text();
+        assertEquals(0, run.process.exitValue(), text);
+        return text;
+    }
+
+    @Test
+    void itIsAModule() throws Exception {
+        String text = module("doctor");
         assertTrue(text.matches("(?s).*device +cpu [^\n]*available.*"), text);
     }
 
@@ -136,6 +137,17 @@ class ShippedJarIT {
         assertEquals(1, p.exitValue(), text);
         assertTrue(text.contains("cannot decode or encode") && text.contains("LC_ALL=C.UTF-8"), text);
         assertEquals(1, text.lines().count(), text);
+    }
+
+    /** jHDF's libraries are modules that it does not name, and its logging must not warn. */
+    @Test
+    void asAModuleItReadsHdf5AndMatFiles() throws Exception {
+        String nsd = Path.of(System.getProperty("cortigan.testClasses"))
+                .resolve("nsd")
+                .toAbsolutePath()
+                .toString();
+        String text = module("import", "nsd", "--nsd", nsd, "--subject", "1", "--rois", "none", "-o", dir.toString());
+        assertTrue(text.contains("subj01") && !text.contains("SLF4J"), text);
     }
 
     @Test

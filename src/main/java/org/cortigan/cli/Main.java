@@ -25,6 +25,7 @@ import picocli.CommandLine.IParameterExceptionHandler;
             Table.class,
             Submit.class,
             Simulate.class,
+            Import.class,
             Ceiling.class,
             Baseline.class,
             Recipes.class,
@@ -59,6 +60,9 @@ public final class Main {
     public static void main(String[] args) {
         // The messages of the JDK and of libraries are in English, with the digits 0 to 9, as CortiGAN's are.
         Locale.setDefault(Locale.ROOT);
+        // jHDF logs by slf4j, which would warn that there is no logger.
+        if (System.getProperty("slf4j.internal.verbosity") == null)
+            System.setProperty("slf4j.internal.verbosity", "ERROR");
         CommandLine c = commandLine();
         if (args.length == 0) {
             c.usage(c.getErr());

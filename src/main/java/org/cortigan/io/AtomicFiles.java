@@ -45,17 +45,9 @@ public final class AtomicFiles {
 
         FileChannel open(Path temp) throws IOException;
 
-        /** Bytes that a folder's disk has free; -1 where the system does not tell. */
+        /** As {@link AtomicFiles#freeBytes}. */
         default long freeBytes(Path folder) {
-            try {
-                FileStore disk = Files.getFileStore(folder);
-                // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who
-                // may not use them learns that from the write itself.
-                return disk.getTotalSpace() > 0 ? disk.getUnallocatedSpace() : -1;
-            } catch (IOException e) {
-                // A chroot's root need not be a mount point, and then Java finds no file store for it.
-                return -1;
-            }
+            return AtomicFiles.freeBytes(folder);
         }
     }
 
@@ -124,6 +116,19 @@ public final class AtomicFiles {
                     "cannot be created: " + there + " is no folder",
                     "Choose another name or remove that file",
                     e);
+        }
+    }
+
+    /** Bytes that a folder's disk has free; -1 where the system does not tell. */
+    public static long freeBytes(Path folder) {
+        try {
+            FileStore disk = Files.getFileStore(folder);
+            // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who may not
+            // use them learns that from the write itself.
+            return disk.getTotalSpace() > 0 ? disk.getUnallocatedSpace() : -1;
+        } catch (IOException e) {
+            // A chroot's root need not be a mount point, and then Java finds no file store for it.
+            return -1;
         }
     }
 

@@ -5,9 +5,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,6 +28,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
+import org.cortigan.io.PendingFolder;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -87,39 +86,20 @@ public final class SimulatedDataset {
      */
     public static void write(Options o, int[] vertices, Consumer<String> log) {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
-        if (Files.exists(folder))
-            throw new InputException(folder.toString(), "exists already", "Choose another folder or remove it");
-        Path temp = o.out.resolve("." + folder.getFileName() + ".partial");
-        boolean isNew = Files.notExists(heldOut);
-        try {
-            delete(temp);
-            fill(o, vertices, temp, heldOut, log);
-            Files.move(temp, folder, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            throw undo(temp, isNew ? heldOut : null, AtomicFiles.failed(folder, e));
-        } catch (RuntimeException e) {
-            throw undo(temp, isNew ? heldOut : null, e);
+        try (PendingFolder pending = new PendingFolder(folder)) {
+            for (String d : List.of(
+                    "training_split/training_images",
+                    "training_split/training_fmri",
+                    "test_split/test_images",
+                    "roi_masks")) pending.create(d);
+            Path responses = pending.create("held_out");
+            write(o, vertices, pending.path(), responses, log);
+            pending.moveOut(responses, heldOut);
+            pending.commit();
         }
     }
 
-    /** Deletes what a call that failed has written. */
-    private static RuntimeException undo(Path temp, @Nullable Path heldOut, RuntimeException e) {
-        try {
-            delete(temp);
-            if (heldOut != null) delete(heldOut);
-        } catch (IOException x) {
-            e.addSuppressed(x);
-        }
-        return e;
-    }
-
-    private static void fill(Options o, int[] vertices, Path temp, Path heldOut, Consumer<String> log) {
-        for (String d : List.of(
-                "training_split/training_images",
-                "training_split/training_fmri",
-                "test_split/test_images",
-                "roi_masks")) AtomicFiles.createFolder(temp.resolve(d));
-        AtomicFiles.createFolder(heldOut);
+    private static void write(Options o, int[] vertices, Path temp, Path heldOut, Consumer<String> log) {
         Map<String, boolean[]> present = presence(o.subject);
         SimulatedCortex cortex = new SimulatedCortex(
                 o.seed * 1000003L + o.subject,
@@ -156,15 +136,6 @@ public final class SimulatedDataset {
      */
     public static Path heldOut(Path data, int subject) {
         return data.resolve(AlgonautsSubject.folderName(subject) + "_held_out");
-    }
-
-    private static void delete(Path folder) throws IOException {
-        if (!Files.exists(folder)) return;
-        List<Path> all;
-        try (var s = Files.walk(folder)) {
-            all = new ArrayList<>(s.toList());
-        }
-        for (int i = all.size() - 1; i >= 0; i--) Files.delete(all.get(i));
     }
 
     private static byte[] small(Rgb image) {

@@ -4,11 +4,14 @@ package org.cortigan.io;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -17,6 +20,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
+import java.util.zip.GZIPInputStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.Mesh;
 import org.junit.jupiter.api.Assertions;
@@ -227,6 +231,30 @@ class FormatFuzzTest {
                 "\n\n",
                 "\37\213");
         fuzz(seeds, words, 40, 300, file -> Mesh.parse(Path.of("fuzz.gii"), file));
+    }
+
+    @Test
+    void mutatedMghFilesAreReadOrRefused() throws IOException {
+        List<byte[]> seeds = new ArrayList<>();
+        for (String name : new String[] {
+            "nsddata/freesurfer/subj01/label/lh.streams.mgz",
+            "nsddata/freesurfer/fsaverage/label/rh.nsdgeneral.mgz",
+            "nsddata/freesurfer/fsaverage/label/rh.nsdgeneralRSC.mgz",
+            "nsddata_betas/ppdata/subj01/fsaverage/betas_fithrf_GLMdenoise_RR/lh.ncsnr.mgh"
+        }) {
+            byte[] file = Files.readAllBytes(Path.of("src/test/resources/nsd", name));
+            seeds.add(file);
+            if (name.endsWith("z")) {
+                seeds.add(new GZIPInputStream(new ByteArrayInputStream(file)).readAllBytes());
+            }
+        }
+        fuzz(seeds, words("\0\0\0\1", "\0\0\0\3", "\37\213\10"), 24, 2000, file -> {
+            try {
+                MghFile.readValues(Path.of("fuzz.mgh"), new ByteArrayInputStream(file));
+            } catch (IOException e) {
+                throw new AssertionError(e);
+            }
+        });
     }
 
     /**

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.nsd;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+import org.cortigan.io.FileKind;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.MghFile;
+import org.cortigan.io.NpyFile;
+
+/**
+ * Reads what has one value for each vertex of a surface: masks, ROI labels and the maps between surfaces. Also words
+ * the refusal of files that a library could not read.
+ */
+final class NsdFiles {
+    private static final int MAX_NAMES = 1 << 20;
+
+    private NsdFiles() {}
+
+    /**
+     * Reads one value for each vertex.
+     *
+     * @param file an MGH file, or an npy file of integers
+     * @throws InputException if the file is damaged or is of another surface
+     */
+    static double[] values(Path file, int surface) {
+        double[] values;
+        if (file.toString().endsWith(".npy")) {
+            try (NpyFile f = NpyFile.open(file)) {
+                values = Arrays.stream(f.toIntArray()).asDoubleStream().toArray();
+            }
+        } else values = MghFile.readValues(file);
+        if (values.length != surface)
+            throw new InputException(
+                    file.toString(),
+                    "has " + values.length + " vertices, but the betas have " + surface,
+                    "Give a file in the space of the betas, fsaverage");
+        return values;
+    }
+
+    /**
+     * Reads ROI labels of a subject's own surface and maps them to fsaverage: each fsaverage vertex takes the label of
+     * its nearest vertex, as NSD's nsd_mapdata does. Labels below 0 mark places outside; they become 0, no ROI.
+     *
+     * @param labels MGH file on the subject's surface
+     * @param map MGH file, for each fsaverage vertex the subject's vertex, counted from 1
+     * @param names ids and names of the ROIs
+     */
+    static int[] rois(Path labels, Path map, int surface, Map<Integer, String> names) {
+        double[] own = MghFile.readValues(labels), at = values(map, surface);
+        int[] ids = new int[surface];
+        for (int v = 0; v < surface; v++) {
+            if (!(at[v] >= 1 && at[v] <= own.length))
+                throw new InputException(
+                        map + ", vertex " + v,
+                        at[v] + " is no vertex of " + labels + ", which has " + own.length,
+                        "Give the labels and the map of one subject");
+            double id = own[(int) at[v] - 1];
+            if (id != Math.rint(id) || id > 0 && !names.containsKey((int) id))
+                throw new InputException(
+                        labels + ", vertex " + ((int) at[v] - 1),
+                        id + " is no ROI id of its .ctab file",
+                        "Give the labels and the .ctab file of one subject");
+            ids[v] = Math.max(0, (int) id);
+        }
+        return ids;
+    }
+
+    /**
+     * Reads the names of ROIs.
+     *
+     * @param file a line for each ROI: id and name, as NSD's .mgz.ctab; more columns are ignored
+     */
+    static Map<Integer, String> names(Path file) {
+        String text = new String(InputFiles.readAll(file, MAX_NAMES, "names of ROIs"), StandardCharsets.UTF_8);
+        Map<Integer, String> names = new TreeMap<>();
+        int number = 0;
+        for (String line : text.split("\\R")) {
+            number++;
+            String[] columns = line.strip().split("\\s+");
+            if (line.isBlank() || columns[0].startsWith("#")) continue;
+            if (columns.length < 2 || !columns[0].matches("\\d{1,9}"))
+                throw new InputException(
+                        file + ", line " + number,
+                        InputFiles.quote(line) + " is no id and name of an ROI",
+                        "Write lines such as '1 V1v'");
+            names.put(Integer.valueOf(columns[0]), columns[1]);
+        }
+        return names;
+    }
+
+    /** The vertices that a mask marks with a number above 0. */
+    static int[] marked(double[]... masks) {
+        return IntStream.range(0, masks[0].length)
+                .filter(v -> Arrays.stream(masks).anyMatch(m -> m[v] > 0))
+                .toArray();
+    }
+
+    /**
+     * The exception for a file that a library could not open: says what the file is, or that it is damaged if it is of
+     * the wanted kind.
+     */
+    static InputException refused(Path file, String wanted, Exception e) {
+        byte[] start;
+        try (FileChannel c = InputFiles.open(file)) {
+            start = InputFiles.read(c, FileKind.START);
+        } catch (IOException unreadable) {
+            return InputFiles.unreadable(file, unreadable);
+        }
+        return FileKind.describe(file, start).contains(wanted)
+                ? damaged(file, e)
+                : FileKind.refusal(file, start, wanted, "Copy or download the file again");
+    }
+
+    /** The exception for a file in which a library found a fault. */
+    static InputException damaged(Path file, Exception e) {
+        return new InputException(
+                file.toString(),
+                "is damaged: " + String.valueOf(e.getMessage()).replaceAll("\\R", " "),
+                "Copy or download the file again",
+                e);
+    }
+
+    /** Checks that a file of the NSD that is not part of every download exists. */
+    static Path require(Path file, String remedy) {
+        if (!Files.exists(file)) throw new InputException(file.toString(), "no such file", remedy);
+        return file;
+    }
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.nsd;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.cortigan.InputException;
+import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.cortex.Images;
+import org.cortigan.io.Json;
+import org.cortigan.io.NpyFile;
+import org.cortigan.io.NpyWriter;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Imports a tiny made-up data set and compares with numpy (tools/golden_nsd.py). */
+class NsdImportTest {
+    private static final Path NSD = Path.of("src/test/resources/nsd");
+    private static final List<String> CLASSES = List.of("streams", "floc-faces");
+    private static final String BETAS = "betas_fithrf_GLMdenoise_RR",
+            FOLDER = "nsddata_betas/ppdata/subj01/fsaverage/" + BETAS + "/",
+            DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat",
+            STIMULI = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5",
+            LABELS = "nsddata/freesurfer/subj01/label/";
+
+    @TempDir
+    Path dir;
+
+    private final List<String> notes = new ArrayList<>();
+    private int written;
+
+    private Path write(Path nsd, String vertices, String test, int sessions) {
+        return NsdImport.write(
+                new NsdImport.Options(
+                        nsd,
+                        1,
+                        dir.resolve("out" + written++),
+                        BETAS,
+                        List.of(vertices.split(",")),
+                        test,
+                        sessions,
+                        CLASSES,
+                        true,
+                        0),
+                notes::add);
+    }
+
+    private String notes() {
+        return String.join("\n", notes);
+    }
+
+    private static double[] doubles(Path file) {
+        try (NpyFile f = NpyFile.open(file)) {
+            return f.toDoubleArray();
+        }
+    }
+
+    /** Every number that the import writes, the names of the images, and the images themselves. */
+    private void compare(String golden, Path subject) throws IOException {
+        Path want = NSD.resolve(golden);
+        for (String h : List.of("lh", "rh")) {
+            List<String> files = new ArrayList<>(List.of(
+                    "training_split/training_fmri/" + h + "_training_fmri.npy",
+                    "test_split/test_fmri/" + h + "_test_fmri.npy",
+                    "test_split/noise_ceiling/" + h + "_noise_ceiling.npy",
+                    "roi_masks/" + h + ".all-vertices_fsaverage_space.npy"));
+            for (String c : CLASSES)
+                for (String space : List.of("fsaverage", "challenge"))
+                    files.add("roi_masks/" + h + "." + c + "_" + space + "_space.npy");
+            for (String f : files)
+                // z-scores are below 4: half a unit in the last place of a float is 2.4e-7.
+                assertArrayEquals(
+                        doubles(want.resolve(Path.of(f).getFileName())), doubles(subject.resolve(f)), 2.4e-7, f);
+        }
+        double[] bricks = doubles(NSD.resolve("bricks.npy"));
+        int pixels = 8 * 8 * 3;
+        List<String> names = Files.readAllLines(want.resolve("images.txt"));
+        for (String kind : List.of("training", "test")) {
+            Path images = subject.resolve(kind + "_split/" + kind + "_images");
+            List<String> wanted = names.stream()
+                    .filter(n -> kind.startsWith(n.substring(0, 4)))
+                    .toList();
+            assertEquals(
+                    wanted,
+                    Images.list(images).stream()
+                            .map(p -> p.getFileName().toString())
+                            .toList());
+            for (String n : wanted) {
+                int id = Integer.parseInt(n.substring(n.length() - 9, n.length() - 4));
+                byte[] read = Images.read(images.resolve(n)).pixels();
+                for (int i = 0; i < pixels; i++) assertEquals((int) bricks[id * pixels + i], read[i] & 0xff, n);
+            }
+        }
+    }
+
+    @Test
+    void theChallengesSplitEqualsNumpys() throws IOException {
+        Path subject = write(NSD, "challenge", "challenge", 0);
+        compare("challenge", subject);
+        assertTrue(notes().contains("lh: 2 of "), notes());
+        assertTrue(notes().contains("the split is not the challenge's"), notes());
+        assertEquals(
+                2L, ((Number) Json.readObject(subject.resolve("dataset.json")).get("lh_unknown_vertices")).longValue());
+        try (AlgonautsSubject s = AlgonautsSubject.open(subject.getParent(), 1)) {
+            assertEquals(21, s.trainingImages().size());
+            assertEquals(3, s.testImages().size());
+            assertEquals(2 * (3 + 2), s.groups().size());
+            s.checkFinite();
+        }
+        assertThrows(
+                InputException.class,
+                () -> NsdImport.write(
+                        new NsdImport.Options(
+                                NSD, 1, subject.getParent(), BETAS, List.of("all"), "none", 0, CLASSES, true, 0),
+                        n -> {}));
+    }
+
+    @Test
+    void allVerticesAndSharedPhotographsEqualNumpys() throws IOException {
+        compare("shared", write(NSD, "all", "shared", 5));
+        assertTrue(notes().contains("are NaN for every photograph"), notes());
+    }
+
+    @Test
+    void aListAndMasksChooseTheSame() throws IOException {
+        Path list = Files.writeString(dir.resolve("list.txt"), "6\n\n27\n34\n");
+        Path golden = NSD.resolve("challenge");
+        Path subject = write(
+                NSD,
+                golden.resolve("lh.all-vertices_fsaverage_space.npy") + ","
+                        + golden.resolve("rh.all-vertices_fsaverage_space.npy"),
+                list.toString(),
+                0);
+        Path test = Path.of("test_split/test_fmri/rh_test_fmri.npy");
+        assertArrayEquals(doubles(golden.resolve(test.getFileName())), doubles(subject.resolve(test)), 2.4e-7);
+        Files.writeString(list, "6\n73000");
+        refused("list.txt, line 2: '73000'", NSD, "all", list.toString(), 0);
+        refused("lists no photograph", NSD, "all", Files.writeString(list, "\n").toString(), 0);
+    }
+
+    @Test
+    void withoutATestSetTheCeilingIsThatOfTheTrainingResponses() {
+        Path subject = write(NSD, "nsdgeneral", "none", 0);
+        assertFalse(Files.exists(subject.resolve("test_split")));
+        // Every photograph was seen three times, as the challenge's test photographs were.
+        double[] all = doubles(subject.resolve("rh_noise_ceiling.npy")),
+                challenge = doubles(NSD.resolve("challenge/rh_noise_ceiling.npy"));
+        assertTrue(Arrays.stream(all).allMatch(c -> Arrays.stream(challenge).anyMatch(d -> Math.abs(c - d) < 1e-7)));
+    }
+
+    @Test
+    void photographsInChunksAreTheSame() {
+        double[] want = doubles(NSD.resolve("bricks.npy"));
+        try (Stimuli s = Stimuli.open(NSD.resolve("chunked.hdf5"))) {
+            assertEquals(42, s.count());
+            for (int id = 0; id < 42; id++) {
+                byte[] got = s.read(id).pixels();
+                for (int i = 0; i < got.length; i++) assertEquals((int) want[id * got.length + i], got[i] & 0xff);
+            }
+        }
+    }
+
+    private void refused(String part, Path nsd, String vertices, String test, int sessions) {
+        String message = assertThrows(InputException.class, () -> write(nsd, vertices, test, sessions))
+                .getMessage();
+        assertTrue(message.contains(part) && !message.contains("\n"), message);
+        Path out = dir.resolve("out" + (written - 1));
+        try (Stream<Path> left = Files.exists(out) ? Files.list(out) : Stream.of()) {
+            assertEquals(List.of(), left.toList(), "nothing is left");
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    /** A copy of the data set. */
+    private Path copy() throws IOException {
+        Path to = Files.createTempDirectory(dir, "nsd");
+        try (Stream<Path> all = Files.walk(NSD)) {
+            for (Path p : all.toList())
+                if (Files.isRegularFile(p)) {
+                    Path target = to.resolve(NSD.relativize(p));
+                    Files.createDirectories(target.getParent());
+                    Files.copy(p, target);
+                }
+        }
+        return to;
+    }
+
+    private void refusedWith(String part, String file, byte[] content) throws IOException {
+        Path nsd = copy();
+        Files.write(nsd.resolve(file), content);
+        refused(part, nsd, "challenge", "challenge", 0);
+    }
+
+    private static byte[] bytes(String file) throws IOException {
+        return Files.readAllBytes(NSD.resolve(file));
+    }
+
+    private static byte[] cut(String file, int bytes) throws IOException {
+        byte[] b = bytes(file);
+        return Arrays.copyOf(b, b.length - bytes);
+    }
+
+    @Test
+    void whatDoesNotFitIsRefusedInOneLine() throws IOException {
+        String session = FOLDER + "rh.betas_session04.mgh";
+        // nibabel writes 20 bytes of scan parameters behind the data.
+        refusedWith("rh.betas_session04.mgh: has 1243 bytes", session, cut(session, 21));
+        refusedWith(
+                "has 11 trials",
+                session,
+                ByteBuffer.wrap(bytes(session)).putInt(16, 11).array());
+        refusedWith(
+                "of 19 vertices",
+                session,
+                ByteBuffer.wrap(bytes(session)).putInt(4, 19).array());
+        refusedWith("nsd_stimuli.hdf5: has ", STIMULI, cut(STIMULI, 1));
+        refusedWith("nsd_stimuli.hdf5", STIMULI, cut("chunked.hdf5", 1));
+        refusedWith("is no HDF5 file but a MAT file", STIMULI, bytes(DESIGN));
+        refusedWith("nsd_expdesign.mat: is damaged", DESIGN, cut(DESIGN, 20));
+        refusedWith("is no MAT file but ", DESIGN, bytes(STIMULI));
+        refusedWith("version 7.3", DESIGN, "MATLAB 7.3 MAT-file".getBytes(StandardCharsets.US_ASCII));
+        refusedWith("lh.nsdgeneral.mgz", "nsddata/freesurfer/fsaverage/label/lh.nsdgeneral.mgz", new byte[] {
+            0x1f, (byte) 0x8b, 8
+        });
+        refusedWith(
+                "has 17 vertices, but the betas have 20", FOLDER + "lh.ncsnr.mgh", bytes(LABELS + "lh.streams.mgz"));
+        refusedWith(
+                "is no ROI id of its .ctab file",
+                LABELS + "streams.mgz.ctab",
+                "0 Unknown\n1 early".getBytes(StandardCharsets.UTF_8));
+        refusedWith("streams.mgz.ctab, line 1", LABELS + "streams.mgz.ctab", "early".getBytes(StandardCharsets.UTF_8));
+        refusedWith(
+                "is no vertex of",
+                "nsddata/ppdata/subj01/transforms/rh.white-to-fsaverage.mgz",
+                bytes("nsddata/freesurfer/fsaverage/label/rh.nsdgeneral.mgz"));
+    }
+
+    @Test
+    void aMissingFileIsNamedWithItsRemedy() throws IOException {
+        String[][] missing = {
+            {FOLDER + "lh.betas_session03.mgh", "lacks lh.betas_session03.mgh"},
+            {FOLDER + "rh.ncsnr.mgh", "--no-ceilings"},
+            {"nsddata/freesurfer/fsaverage/label/lh.nsdgeneralRSC.mgz", "--vertices nsdgeneral"},
+            {"nsddata/ppdata/subj01/transforms/lh.white-to-fsaverage.mgz", "--rois none"},
+            {LABELS + "floc-faces.mgz.ctab", "--rois"},
+            {DESIGN, "nsd_expdesign.mat: no such file"},
+            {STIMULI, "nsd_stimuli.hdf5: no such file"},
+        };
+        for (String[] m : missing) {
+            Path nsd = copy();
+            Files.delete(nsd.resolve(m[0]));
+            refused(m[1], nsd, "challenge", "challenge", 0);
+        }
+        Path nsd = copy();
+        Files.delete(nsd.resolve(FOLDER + "rh.betas_session06.mgh"));
+        refused("lacks rh.betas_session06.mgh", nsd, "challenge", "challenge", 0);
+        write(nsd, "challenge", "shared", 5);
+        refused("lacks lh.betas_session07.mgh, rh", NSD, "challenge", "shared", 7);
+        Path without = copy();
+        Files.move(without.resolve(FOLDER), dir.resolve("moved"));
+        refused("has no file such as lh.betas_session01.mgh", without, "all", "none", 0);
+        refused("holds out the last 3 sessions", NSD, "challenge", "challenge", 3);
+        refused("Give challenge, shared, none", NSD, "challenge", "share", 0);
+        refused("is no choice of vertices", NSD, "everything", "shared", 0);
+    }
+
+    @Test
+    void theSplitFollowsTheDesign() {
+        int[] photographs = {3, 1, 3, 2, 1, 0};
+        TrialSplit split = TrialSplit.challenge(photographs, 3, true, Set.of(0, 1));
+        assertEquals("[1, 3]", split.training().keySet().toString());
+        assertEquals("[2]", split.test().keySet().toString());
+        assertThrows(InputException.class, () -> TrialSplit.challenge(photographs, 5, true, Set.of(0, 1)));
+        ExperimentDesign design = ExperimentDesign.read(NSD.resolve(DESIGN));
+        assertEquals(72, design.order().length);
+        assertThrows(InputException.class, () -> design.trials(1, 73));
+        for (int subject : new int[] {-1, 0, 3})
+            assertThrows(InputException.class, () -> design.requireSubject(subject));
+    }
+
+    @Test
+    void aMaskMustMarkVertices() {
+        NpyWriter.save(dir.resolve("none.npy"), new int[20], 20);
+        refused(
+                "marks no vertex of hemisphere lh",
+                NSD,
+                dir.resolve("none.npy") + "," + dir.resolve("none.npy"),
+                "none",
+                0);
+    }
+}
