@@ -110,19 +110,13 @@ final class Predict implements Callable<Integer> {
         List<Path> checkpoints = models.checkpoints();
         String name = subjectName(checkpoints.get(0));
         if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
-        List<Path> photographs = source.images != null ? Images.list(source.images, output::note) : imagesOfSubject(name);
+        List<Path> photographs =
+                source.images != null ? Images.list(source.images, output::note) : imagesOfSubject(name);
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
                 Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
             PredictionFiles.write(
-                    ensemble,
-                    photographs,
-                    source.images != null,
-                    checkpoints,
-                    name,
-                    missing.value,
-                    out,
-                    output::note);
+                    ensemble, photographs, source.images != null, checkpoints, name, missing.value, out, output::note);
             ModelConfig.Subject s = ensemble.subject();
             MissingVertices absent = s.missing();
             output.line(

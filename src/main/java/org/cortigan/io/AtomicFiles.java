@@ -123,7 +123,8 @@ public final class AtomicFiles {
     public static long freeBytes(Path folder) {
         try {
             FileStore disk = Files.getFileStore(folder);
-            // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who may not
+            // Some network and FUSE file systems report a size of 0. Blocks reserved for root count as free: who may
+            // not
             // use them learns that from the write itself.
             return disk.getTotalSpace() > 0 ? disk.getUnallocatedSpace() : -1;
         } catch (IOException e) {

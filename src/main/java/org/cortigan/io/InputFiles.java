@@ -23,6 +23,7 @@ public final class InputFiles {
     private static final char UNKNOWN = '\ufffd';
     /** The JVM's encoding of names of files. */
     private static final String NAMES = System.getProperty("sun.jnu.encoding", "unknown");
+
     private static final int MAX_NAMES = 5;
 
     private InputFiles() {}

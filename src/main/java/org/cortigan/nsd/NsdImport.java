@@ -2,7 +2,6 @@
 package org.cortigan.nsd;
 
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -17,7 +16,9 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
+import org.cortigan.cortex.Rgb;
 import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;

@@ -23,7 +23,6 @@ import org.cortigan.cortex.Challenge;
 import org.cortigan.cortex.Images;
 import org.cortigan.cortex.Photograph;
 import org.cortigan.cortex.Rgb;
-import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;

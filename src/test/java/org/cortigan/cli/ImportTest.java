@@ -44,6 +44,7 @@ class ImportTest {
                 4,
                 Images.read(Images.list(subject.resolve("test_split/test_images"))
                                 .get(0))
+                        .stored()
                         .width());
         assertTrue(Files.notExists(subject.resolve("test_split/noise_ceiling")));
         assertTrue(Files.notExists(subject.resolve("roi_masks/mapping_streams.npy")));

@@ -100,7 +100,7 @@ class NsdImportTest {
                             .toList());
             for (String n : wanted) {
                 int id = Integer.parseInt(n.substring(n.length() - 9, n.length() - 4));
-                byte[] read = Images.read(images.resolve(n)).pixels();
+                byte[] read = Images.read(images.resolve(n)).stored().pixels();
                 for (int i = 0; i < pixels; i++) assertEquals((int) bricks[id * pixels + i], read[i] & 0xff, n);
             }
         }
