@@ -165,12 +165,10 @@ const char* library_versions() {
     static const std::string s = [] {
         const dnnl_version_t* v = dnnl_version();
         return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch) +
-               ", compiler " + __VERSION__;
+               " on " + onednn_threads() + ", compiler " + __VERSION__;
     }();
     return s.c_str();
 }
-
-void set_threads(int n) { omp_set_num_threads(n); }
 
 int64_t alloc(int64_t bytes) {
     CG_CHECK(bytes >= 0, "cannot allocate " + std::to_string(bytes) + " bytes");

@@ -1,5 +1,6 @@
 # The CUDA kernels compiled for the CPU, and simulated NVIDIA libraries: tests run the code that calls CUDA without a GPU.
 # native/CMakeLists.txt includes this file when CORTIGAN_SIMULATORS is on.
+find_package(OpenMP REQUIRED)
 set_source_files_properties(${CU} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
 add_library(sim OBJECT abi.cpp sim/cuda_sim.cpp ${CU})
 add_library(cortigan_sim SHARED cuda/table.cpp $<TARGET_OBJECTS:sim>)

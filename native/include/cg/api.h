@@ -36,7 +36,7 @@ CG_API int cpu_best_backend();
 CG_API const char* cpu_features();
 CG_API const char* library_versions();
 
-/// Number of OpenMP threads for kernels launched by the calling thread.
+/// Number of threads for kernels launched by the calling thread.
 CG_API void set_threads(int n);
 
 CG_API int64_t alloc(int64_t bytes);

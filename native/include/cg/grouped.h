@@ -83,14 +83,14 @@ class Group {
             const bool wide = all > 1 && w * 2 * all > total;
             Args a = rows[i];
             // oneDNN reads the number of threads when it creates a primitive.
-            if (!wide) omp_set_num_threads(1);
+            if (!wide) set_threads(1);
             try {
                 state_[i] = kernel_.prepare(a);
             } catch (...) {
-                omp_set_num_threads(all);
+                set_threads(all);
                 throw;
             }
-            omp_set_num_threads(all);
+            set_threads(all);
             kernel_.bind(a, state_[i], nullptr);
             const i64 bytes = align64(kernel_.scratch(a));
             if (wide) {

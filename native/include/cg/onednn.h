@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "cg/abi.h"
+#include "cg/threads.h"
 #include "oneapi/dnnl/dnnl.hpp"
 
 namespace cg::onednn {
@@ -45,7 +46,13 @@ class Fixed {
         auto it = args.find(arg);
         if (it != args.end()) it->second.set_data_handle(const_cast<void*>(p));
     }
-    void run() { primitive.execute(stream(), args); }
+    void run() {
+        Regions::Scope scope(regions_);
+        primitive.execute(stream(), args);
+    }
+
+  private:
+    Regions regions_;
 };
 
 /// Attributes of every primitive: the caller's plan provides scratch memory, and results are deterministic.
