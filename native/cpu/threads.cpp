@@ -36,7 +36,7 @@
 namespace cg {
 namespace {
 
-/// Nanoseconds that a thread spins before it sleeps, about as long as libgomp's threads; and while others use its core.
+/// Nanoseconds that a thread spins before it sleeps; and while others use its core.
 constexpr i64 kSpin = 1'000'000, kShortSpin = 20'000;
 /// Nanoseconds between two looks at the scheduler's counters, and the share of its time that a thread then misses at
 /// most. A short burst of work of another thread, such as the garbage collector's, passes in fewer looks.

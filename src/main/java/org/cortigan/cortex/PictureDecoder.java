@@ -167,9 +167,8 @@ final class PictureDecoder {
                 while (u8(file, at) == 0xff) at++;
                 int marker = u8(file, at++);
                 if (marker <= 1 || marker >= 0xd0 && marker <= 0xd8) continue; // no segment, or a byte of a scan
-                // The walk goes over the scans to the end of the image, because the decompressor passes on only its
-                // first
-                // warning: a harmless one would hide that the file is truncated.
+                // The walk goes on to the end of the image, because the decompressor passes on its first warning alone:
+                // a harmless one would hide that the file is truncated.
                 if (marker == 0xd9) break;
                 int length = u16(file, at) - 2, body = at + 2;
                 if (length < 0 || length > file.length - body) throw new IOException("it ends within a segment");

@@ -60,7 +60,7 @@ public final class Native {
 
     public static native String library_versions();
 
-    /** Sets the number of OpenMP threads for kernels that the calling thread launches. */
+    /** Sets the number of threads for kernels that the calling thread launches. */
     public static native void set_threads(int n);
 
     public static native long alloc(long bytes);

@@ -54,7 +54,7 @@ class ThreadsTest {
         assertTrue(systemThreads() <= before + RUNS, systemThreads() + " system threads, " + before + " before");
     }
 
-    /** Trains a small GAN, whose convolutions have regions with parts that wait for each other. */
+    /** Trains a small GAN; some of its regions in oneDNN have parts that wait for each other. */
     private static Map<String, float[]> train() {
         Recipe recipe = Recipe.load("vanilla-gan-tiny").with("train.epochs", 2).with("train.validation", 0);
         Generator generator = Generator.of(recipe.section("model").section("generator"));
