@@ -96,7 +96,7 @@ public final class ImageCache implements AutoCloseable {
     /** Creates the folder and a file in it. Returns the reason if that fails, or null. */
     private static @Nullable String unwritable(Path folder) {
         try {
-            Files.createDirectories(folder);
+            if (!Files.isDirectory(folder)) Files.createDirectories(folder); // before Java 19 it refuses links
             Files.delete(Files.createTempFile(folder, ".", ".tmp"));
             return null;
         } catch (IOException e) {

@@ -12,9 +12,11 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
@@ -47,6 +49,10 @@ class CommandsTest {
         Result r = run(args);
         assertEquals(0, r.code, r.err);
         return r;
+    }
+
+    private static Object[] with(Object[] args, Object... more) {
+        return Stream.concat(Arrays.stream(args), Arrays.stream(more)).toArray();
     }
 
     /** Asserts exit code 1, no stack trace, and a last line that contains all names. */
@@ -346,58 +352,19 @@ class CommandsTest {
     @Test
     void resumeAndDryRun() {
         Path other = dir.resolve("other");
-        String[] recipe = {"-o", "train.epochs=1", "-o", "train.batch=16"};
-        ok("train", "-c", "quickstart", "--data", data, "--run", other, recipe[0], recipe[1], recipe[2], recipe[3]);
-        refused(
-                new String[] {"has a run already", "--resume auto"},
-                "train",
-                "-c",
-                "quickstart",
-                "--data",
-                data,
-                "--run",
-                other);
-        Result r = ok(
-                "train",
-                "-c",
-                "quickstart",
-                "--data",
-                data,
-                "--run",
-                other,
-                "-o",
-                "train.epochs=2",
-                "-o",
-                "train.batch=16",
-                "--resume",
-                "auto");
+        Object[] run = {"train", "-c", "quickstart", "--data", data, "--run", other};
+        ok(with(run, "-o", "train.epochs=1", "-o", "train.batch=16"));
+        refused(new String[] {"has a run already", "--resume auto"}, run);
+        Object[] longer = with(run, "-o", "train.epochs=2", "-o", "train.batch=16", "--resume", "auto");
+        Result r = ok(longer);
         assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
         assertTrue(r.err.contains("train.epochs is 2, the checkpoint has 1"), r.err);
         assertTrue(Files.exists(other.resolve("history/1/recipe.yaml")));
-        List<Object> changed = List.of(
-                "train",
-                "-c",
-                "quickstart",
-                "--data",
-                data,
-                "--run",
-                other,
-                "-o",
-                "train.epochs=2",
-                "-o",
-                "train.batch=16",
-                "-o",
-                "loss.pixel=mse",
-                "--resume",
-                "auto",
-                "--dry-run");
-        refused(new String[] {"loss.pixel is \"mse\", the checkpoint has", "--allow-changes"}, changed.toArray());
-        List<Object> accepted = new ArrayList<>(changed);
-        accepted.add("--allow-changes");
-        assertTrue(ok(accepted.toArray()).err.contains("resumed at step 4 of 4"));
+        Object[] changed = with(longer, "-o", "loss.pixel=mse", "--dry-run");
+        refused(new String[] {"loss.pixel is \"mse\", the checkpoint has", "--allow-changes"}, changed);
+        assertTrue(ok(with(changed, "--allow-changes")).err.contains("resumed at step 4 of 4"));
         try (FolderLock lock = FolderLock.take(other, Train.class, line -> {})) {
-            changed = List.of("train", "-c", "quickstart", "--data", data, "--run", other, "--resume", "auto");
-            refused(new String[] {other + ": is in use by this process"}, changed.toArray());
+            refused(new String[] {other + ": is in use by this process"}, with(run, "--resume", "auto"));
         }
         r = ok(
                 "train",

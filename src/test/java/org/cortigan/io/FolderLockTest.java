@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
+import org.cortigan.ChildJvm;
 import org.cortigan.InputException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,17 +30,7 @@ class FolderLockTest {
 
     @Test
     void anotherProcessIsNamedAndItsDeathFreesTheFolder(@TempDir Path dir) throws Exception {
-        Process p = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-Xshare:auto",
-                        "-XX:TieredStopAtLevel=1",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        Other.class.getName(),
-                        dir.toString())
-                .redirectError(ProcessBuilder.Redirect.INHERIT)
-                .start();
-        assertEquals("locked", p.inputReader().readLine());
+        Process p = ChildJvm.start(Other.class, dir, "locked");
         InputException e = assertThrows(InputException.class, () -> FolderLock.take(dir, FolderLockTest.class, SILENT));
         assertTrue(e.getMessage().startsWith(dir + ": is in use by process " + p.pid() + " on "), e.getMessage());
         p.destroyForcibly().waitFor();

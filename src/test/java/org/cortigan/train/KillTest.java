@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
+import org.cortigan.ChildJvm;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.io.SafeTensors;
 import org.junit.jupiter.api.Tag;
@@ -42,18 +43,7 @@ class KillTest {
     }
 
     private static Process start(Path folder) throws Exception {
-        Process p = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-Xshare:auto",
-                        "-XX:TieredStopAtLevel=1",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        Worker.class.getName(),
-                        folder.toString())
-                .redirectError(ProcessBuilder.Redirect.INHERIT)
-                .start();
-        assertEquals("training", p.inputReader().readLine());
-        return p;
+        return ChildJvm.start(Worker.class, folder, "training");
     }
 
     @Test
