@@ -132,8 +132,8 @@ thread_local Self self;
 /// The threads that help one calling thread.
 struct Team {
     struct alignas(64) Slot {
-        std::atomic<uint32_t> claimed{0};  // number of the last region whose part of this number has begun
-        std::atomic<i64> rests_until{0};   // of the worker of this number
+        std::atomic<uint32_t> claimed{0};          // number of the last region whose part of this number has begun
+        std::atomic<i64> rests_until{0}, rest{0};  // of the worker of this number; nanoseconds of its last rest
     };
     struct alignas(64) {
         std::atomic<uint64_t> word{0};  // its number << 32 | its parts
@@ -147,7 +147,7 @@ struct Team {
     alignas(64) Bell phase;   // of the barrier
     std::atomic<int> arrived{0};
     std::atomic<bool> stop{false};
-    std::atomic<i64> contended_until{0}, rested_from{0};
+    std::atomic<i64> contended_until{0};
     Pressure pressure;  // of the calling thread
     int ready = 1;      // most parts that a region can have now
     std::vector<std::unique_ptr<Slot>> slots;
@@ -213,22 +213,25 @@ struct Team {
         done(own);
         left.wait(spin(), [](uint32_t v) { return v == 0; });
         const i64 t = now();
-        if (pressure.look(t, false)) rest((int)workers.size(), t);
+        if (pressure.look(t, false))
+            for (int w = (int)workers.size(); w > 0 && !rest(w, t); w--) {
+            }
     }
     /// Calls the workers that rest.
     void call() {
         if (contended(now())) urgent.value++, wake(urgent.value);
     }
 
-    /// Lets a worker rest, for longer if the last rest did not help.
-    void rest(int worker, i64 t) {
+    /// Lets a worker rest, for longer if its last rest did not help. Returns false if it rests already.
+    bool rest(int worker, i64 t) {
         Slot& s = slot(worker);
-        const i64 until = s.rests_until.load(), last = until - rested_from;
-        if (t < until) return;
+        const i64 until = s.rests_until, last = s.rest;
+        if (t < until) return false;
         const i64 rest = t - until < std::max(8 * kWindow, last) ? std::min(4 * last, kLongestRest) : kFirstRest;
-        rested_from = t;
+        s.rest = rest;
         s.rests_until = t + rest;
-        contended_until = t + rest + 8 * kWindow;
+        contended_until = std::max(contended_until.load(), t + rest + 8 * kWindow);
+        return true;
     }
     void work(int w, uint32_t seen) {
         Pressure p;

@@ -36,6 +36,15 @@ public final class FileKind {
         Signature(int at, String bytes, String what) {
             this(at, bytes, what, "");
         }
+
+        /** A kind that no fixed bytes tell. */
+        static Signature kind(String what, String remedy) {
+            return new Signature(0, "", what, remedy);
+        }
+
+        static Signature kind(String what) {
+            return kind(what, "");
+        }
     }
 
     /** The first that fits names the kind. */
@@ -114,13 +123,13 @@ public final class FileKind {
     }
 
     private static Signature find(Path file, byte[] start) {
-        if (start.length == 0) return new Signature(0, "", "an empty file", COPY_AGAIN);
+        if (start.length == 0) return Signature.kind("an empty file", COPY_AGAIN);
         String s = new String(start, 0, Math.min(start.length, START), ISO_8859_1);
         for (Signature k : SIGNATURES) if (s.startsWith(k.bytes, k.at)) return k;
         if (s.startsWith("PK\3\4")) return zip(file, s);
-        if (s.startsWith("BM") && s.startsWith("\0\0\0\0", 6)) return new Signature(0, "", "a BMP picture");
-        if (s.chars().allMatch(c -> c == 0)) return new Signature(0, "", "a file of zeros", COPY_AGAIN);
-        if (safetensors(start)) return new Signature(0, "", "a safetensors file");
+        if (s.startsWith("BM") && s.startsWith("\0\0\0\0", 6)) return Signature.kind("a BMP picture");
+        if (s.chars().allMatch(c -> c == 0)) return Signature.kind("a file of zeros", COPY_AGAIN);
+        if (safetensors(start)) return Signature.kind("a safetensors file");
         String text =
                 new String(start, 0, s.length(), UTF_8).replace("\ufeff", "").strip();
         return isText(text) ? text(text) : unknown(start);
@@ -129,11 +138,10 @@ public final class FileKind {
     private static Signature zip(Path file, String s) {
         String first =
                 s.length() < 30 ? "" : s.substring(30, Math.min(s.length(), 30 + (s.charAt(26) | s.charAt(27) << 8)));
-        if (first.endsWith(".npy") || file.toString().endsWith(".npz"))
-            return new Signature(0, "", "a npz archive of numpy");
+        if (first.endsWith(".npy") || file.toString().endsWith(".npz")) return Signature.kind("a npz archive of numpy");
         // torch.save writes data.pkl into a folder of the archive first.
-        if (first.endsWith("/data.pkl")) return new Signature(0, "", "a PyTorch file");
-        return new Signature(0, "", "a zip archive", UNPACK);
+        if (first.endsWith("/data.pkl")) return Signature.kind("a PyTorch file");
+        return Signature.kind("a zip archive", UNPACK);
     }
 
     private static boolean safetensors(byte[] start) {
@@ -151,23 +159,21 @@ public final class FileKind {
     private static Signature text(String s) {
         String lower = s.toLowerCase(Locale.ROOT);
         if (lower.startsWith("<!doctype html") || lower.startsWith("<html") || lower.startsWith("<head"))
-            return new Signature(0, "", "an HTML page", GET_PAGE);
+            return Signature.kind("an HTML page", GET_PAGE);
         if (s.contains("annex/objects/"))
-            return new Signature(0, "", "a git-annex pointer, not the data", "Run git annex get on it");
-        if (s.contains("<svg")) return new Signature(0, "", "an SVG drawing");
-        if (s.contains("<GIFTI")) return new Signature(0, "", "a GIFTI file");
-        if (s.contains("<Error>")) return new Signature(0, "", "a server's error message", GET_PAGE);
-        if (s.startsWith("<?xml")) return new Signature(0, "", "an XML text");
-        if (s.isEmpty()) return new Signature(0, "", "a text of blanks", COPY_AGAIN);
-        return new Signature(
-                0,
-                "",
+            return Signature.kind("a git-annex pointer, not the data", "Run git annex get on it");
+        if (s.contains("<svg")) return Signature.kind("an SVG drawing");
+        if (s.contains("<GIFTI")) return Signature.kind("a GIFTI file");
+        if (s.contains("<Error>")) return Signature.kind("a server's error message", GET_PAGE);
+        if (s.startsWith("<?xml")) return Signature.kind("an XML text");
+        if (s.isEmpty()) return Signature.kind("a text of blanks", COPY_AGAIN);
+        return Signature.kind(
                 "a text that begins " + InputFiles.quote(s.lines().findFirst().orElse(s)));
     }
 
     private static Signature unknown(byte[] start) {
         StringBuilder s = new StringBuilder("a file of unknown kind that begins with the bytes");
         for (int i = 0; i < Math.min(start.length, 8); i++) s.append(String.format(Locale.ROOT, " %02x", start[i]));
-        return new Signature(0, "", s.toString());
+        return Signature.kind(s.toString());
     }
 }

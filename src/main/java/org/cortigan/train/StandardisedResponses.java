@@ -63,6 +63,11 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     }
 
     @Override
+    public String subjectName() {
+        return measured.subjectName();
+    }
+
+    @Override
     public MissingVertices missing() {
         return measured.missing();
     }
