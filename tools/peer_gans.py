@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times PyTorch on the training steps of the U-Net, patch and position recipes in their workstation sizes, the counterpart of
-`cortigan profile -c RECIPE-workstation`: whole GAN steps, AdamW or Adam with clipping by global norm, spectral norm, LSGAN,
+"""Times PyTorch on the training steps of the U-Net, patch and position recipes in their workstation sizes, and of vanilla-gan-tiny,
+the counterpart of `cortigan profile -c RECIPE-workstation`: whole GAN steps, AdamW or Adam with clipping by global norm, spectral norm, LSGAN,
 L1 or smooth L1 + correlation. Photographs and responses are random; prints the median of the steps.
 
-usage: peer_gans.py {unet-corr-2d | vanilla-patch-multi | vit-patch-multi | vit-position} [steps [batch]]
 """
+import argparse
 import statistics
-import sys
 import time
 
 import torch
+from busy import count
 from torch import nn
 from torch.nn import functional as F
 
-recipe = sys.argv[1]
-steps, batch = (int(sys.argv[i]) if len(sys.argv) > i else d for i, d in ((2, 5), (3, 32)))
-torch.set_num_threads(2)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("recipe", choices=["unet-corr-2d", "vanilla-patch-multi", "vit-patch-multi", "vit-position", "vanilla-gan-tiny"])
+parser.add_argument("steps", type=int, nargs="?", default=5)
+parser.add_argument("batch", type=int, nargs="?", default=32)
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--count", metavar="FILE", help="step without end and count the images in the file, for busy.py")
+a = parser.parse_args()
+recipe, batch = a.recipe, a.batch
+torch.set_num_threads(a.threads)
 torch.manual_seed(0)
 LEFT, RIGHT = 19004, 20544
 V = LEFT + RIGHT
@@ -125,19 +131,20 @@ class Unet(nn.Module):
 class Cnn(nn.Module):
     image = 64
 
-    def __init__(self):
+    def __init__(self, c=32, hidden=256):
         super().__init__()
         layers = []
-        for i, o in ((3, 32), (32, 64), (64, 128)):
+        for i, o in ((3, c), (c, 2 * c), (2 * c, 4 * c)):
             layers += [nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 64, 256), nn.LeakyReLU(0.2), nn.Linear(256, V))
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256 * c, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, V))
 
     def forward(self, x):
         return self.net(x)
 
 
-def mlp(n):
-    return nn.Sequential(sn(nn.Linear(n, 256)), nn.LeakyReLU(0.2), sn(nn.Linear(256, 128)), nn.LeakyReLU(0.2), sn(nn.Linear(128, 1)))
+def mlp(n, first=256, second=128):
+    return nn.Sequential(sn(nn.Linear(n, first)), nn.LeakyReLU(0.2), sn(nn.Linear(first, second)), nn.LeakyReLU(0.2),
+                         sn(nn.Linear(second, 1)))
 
 
 def patch(n):
@@ -149,7 +156,7 @@ hemispheres = [slice(0, LEFT), slice(LEFT, V)]
 regions = [slice(k * V // 25, (k + 1) * V // 25) for k in range(25)]
 G, make, parts = {
     "unet-corr-2d": (Unet, mlp, hemispheres), "vanilla-patch-multi": (Cnn, patch, regions), "vit-patch-multi": (Dense, patch, regions),
-    "vit-position": (VitPosition, None, []),
+    "vit-position": (VitPosition, None, []), "vanilla-gan-tiny": (lambda: Cnn(16, 128), lambda n: mlp(n, 64, 32), [slice(0, V)]),
 }[recipe]
 g, ds = G(), nn.ModuleList([make(p.stop - p.start) for p in parts])
 adam = torch.optim.Adam if recipe.startswith(("unet", "vanilla")) else torch.optim.AdamW
@@ -175,20 +182,26 @@ def step():
             y = d(both[:, r])
             loss = loss + 0.5 * ((y[:batch] - 1).square().mean() + y[batch:].square().mean())
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(ds.parameters(), 1.0)
+        if recipe != "vanilla-gan-tiny":
+            torch.nn.utils.clip_grad_norm_(ds.parameters(), 1.0)
         d_optimizer.step()
     g_optimizer.zero_grad(set_to_none=True)
-    loss = pixel(p, target) + correlation(p, target)
+    loss = pixel(p, target)
+    if recipe != "vanilla-gan-tiny":
+        loss = loss + correlation(p, target)
     for d, r in zip(ds, parts):
         loss = loss + 0.01 / len(parts) * (d(p[:, r]) - 1).square().mean()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
+    if recipe != "vanilla-gan-tiny":
+        torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
     g_optimizer.step()
 
 
+if a.count:
+    count(a.count, step, batch)
 step()
 times = []
-for _ in range(steps):
+for _ in range(a.steps):
     start = time.perf_counter()
     step()
     times.append(time.perf_counter() - start)

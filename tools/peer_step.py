@@ -14,6 +14,7 @@ import statistics
 import time
 
 import torch
+from busy import count
 from torch import nn
 from torch.nn import functional as F
 
@@ -25,6 +26,7 @@ parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
 parser.add_argument("--gan", action="store_true")
 parser.add_argument("--hidden", type=int, nargs=2, default=[256, 128])
 parser.add_argument("--compile", action="store_true")
+parser.add_argument("--count", metavar="FILE", help="step without end and count the images in the file, for busy.py")
 a = parser.parse_args()
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
@@ -111,6 +113,8 @@ def step():
     g_optimizer.step()
 
 
+if a.count:
+    count(a.count, step, a.batch)
 times = []
 for i in range(a.steps + 1):
     start = time.perf_counter()

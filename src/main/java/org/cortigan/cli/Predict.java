@@ -93,7 +93,7 @@ final class Predict implements Callable<Integer> {
             defaultValue = "ZERO",
             paramLabel = "VALUE",
             description =
-                    "Prediction at vertices that had no responses (NaN) in the training data: zero or nan (default"
+                    "Prediction at vertices that had no responses (NaN or infinite) in the training data: zero or nan (default"
                             + " ${DEFAULT-VALUE}).")
     private Missing missing;
 

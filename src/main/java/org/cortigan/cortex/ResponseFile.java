@@ -76,8 +76,9 @@ final class ResponseFile implements AutoCloseable {
     /** Tells how many vertices of the file are missing, and which. */
     void tellMissing(Consumer<String> log) {
         if (missing.isEmpty()) return;
-        log.accept(file.path() + ": " + missing.size() + " of " + inFile() + " vertices have no responses (NaN) and are"
-                + " left out: " + MissingVertices.some(missing));
+        log.accept(file.path() + ": " + missing.size() + " of " + inFile()
+                + " vertices have no responses (NaN or infinite) and are" + " left out: "
+                + MissingVertices.some(missing));
     }
 
     /** Vertices that are not missing. */

@@ -233,7 +233,7 @@ public final class Evaluation {
         if (missing.count() + notMeasured.length > 0)
             notes.add(String.format(
                     Locale.ROOT,
-                    "%d vertices have no responses (NaN) and are left out",
+                    "%d vertices have no responses (NaN or infinite) and are left out",
                     missing.count() + notMeasured.length));
         if (unknownCeilings() > 0)
             notes.add(String.format(

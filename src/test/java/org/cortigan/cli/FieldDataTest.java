@@ -127,9 +127,12 @@ class FieldDataTest {
             String said =
                     ok("train", "-c", dir.resolve("tiny.yaml"), "--data", data, "--run", run, "--device", "cpu").err;
             assertEquals(
-                    k == 1, said.contains("2 of 400 vertices have no responses (NaN) and are left out: 5, 9"), said);
+                    k == 1,
+                    said.contains("2 of 400 vertices have no responses (NaN or infinite) and are left out: 5, 9"),
+                    said);
             Result r = ok("evaluate", run, "--data", data, "--out", evaluations[k], "--device", "cpu");
-            assertEquals(k == 1, r.out.contains("2 vertices have no responses (NaN) and are left out"), r.out);
+            assertEquals(
+                    k == 1, r.out.contains("2 vertices have no responses (NaN or infinite) and are left out"), r.out);
             ok("baseline", "--data", data, "--features", "pixels", "--out", ridges[k]);
         }
         for (Path[] pair : List.of(evaluations, ridges)) {

@@ -210,7 +210,9 @@ class SubjectTest {
             assertEquals(0.5f, s.noiseCeiling().get(0).values()[8]);
         }
         assertEquals(2, log.size(), log.toString());
-        assertTrue(log.get(0).contains("2 of 400 vertices have no responses (NaN) and are left out: 5, 9"), log.get(0));
+        assertTrue(
+                log.get(0).contains("2 of 400 vertices have no responses (NaN or infinite) and are left out: 5, 9"),
+                log.get(0));
         assertTrue(log.get(1).contains("class streams: 1 vertices have a negative ROI id"), log.get(1));
 
         y[3 * 400 + 9] = 1; // finite for one image only
