@@ -44,6 +44,9 @@ constexpr i64 kWindow = 5'000'000, kLostPercent = 25, kLooks = 4;
 /// Nanoseconds of a rest. A resting thread looks for a region that waits for it once a nap.
 constexpr i64 kFirstRest = 20'000'000, kLongestRest = 1'000'000'000, kNap = 5'000'000;
 
+/// Bits of the number of parts beside the number of a region.
+constexpr int kPartBits = 16, kMostThreads = (1 << kPartBits) - 1;
+
 i64 now() {
     timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -132,16 +135,16 @@ thread_local Self self;
 /// The threads that help one calling thread.
 struct Team {
     struct alignas(64) Slot {
-        std::atomic<uint32_t> claimed{0};          // number of the last region whose part of this number has begun
+        std::atomic<uint64_t> claimed{0};          // number of the last region whose part of this number has begun
         std::atomic<i64> rests_until{0}, rest{0};  // of the worker of this number; nanoseconds of its last rest
     };
     struct alignas(64) {
-        std::atomic<uint64_t> word{0};  // its number << 32 | its parts
+        std::atomic<uint64_t> word{0};  // its number << kPartBits | its parts
         std::atomic<Regions::Kind> kind{Regions::FREE};
         void (*part)(void*, int) = nullptr;
         void* data = nullptr;
     } region;
-    alignas(64) Bell posted;  // number of the last region
+    alignas(64) Bell posted;  // number of the last region, its low bits
     alignas(64) Bell left;    // parts that have not returned
     alignas(64) Bell urgent;  // calls for resting workers
     alignas(64) Bell phase;   // of the barrier
@@ -161,7 +164,8 @@ struct Team {
         wake(posted.value), wake(urgent.value);
         for (auto& w : workers) w.join();
     }
-    uint32_t number() { return (uint32_t)(region.word.load(std::memory_order_acquire) >> 32); }
+    /// Wide enough for years: a slot may be unused for as long, and its number must still be known to be an old one.
+    uint64_t number() { return region.word.load(std::memory_order_acquire) >> kPartBits; }
     bool contended(i64 t) { return t < contended_until.load(std::memory_order_relaxed); }
     i64 spin() { return contended(now()) ? kShortSpin : kSpin; }
     Slot& slot(int q) { return *table.load(std::memory_order_acquire)[q]; }
@@ -174,14 +178,14 @@ struct Team {
         for (size_t i = 0; i < slots.size(); i++) tables.back()[i] = slots[i].get();
         table = tables.back().get();
         while ((int)workers.size() < n - 1)
-            workers.emplace_back([this, w = (int)workers.size() + 1, at = number()] { work(w, at); });
+            workers.emplace_back([this, w = (int)workers.size() + 1, at = (uint32_t)number()] { work(w, at); });
         ready = n;
     }
     /// Whether nobody had begun part q of a region. The caller then has to run it.
-    bool claim(int q, uint32_t number) {
-        std::atomic<uint32_t>& c = slot(q).claimed;
-        uint32_t before = c.load(std::memory_order_relaxed);
-        while ((int32_t)(before - number) < 0)
+    bool claim(int q, uint64_t number) {
+        std::atomic<uint64_t>& c = slot(q).claimed;
+        uint64_t before = c.load(std::memory_order_relaxed);
+        while (before < number)
             if (c.compare_exchange_weak(before, number, std::memory_order_acq_rel)) return true;
         return false;
     }
@@ -198,9 +202,9 @@ struct Team {
         grow(n);
         region.part = part, region.data = data, region.kind.store(kind, std::memory_order_relaxed);
         left.value.store((uint32_t)n, std::memory_order_relaxed);
-        const uint32_t number = this->number() + 1;
-        region.word.store((uint64_t)number << 32 | (uint32_t)n, std::memory_order_release);
-        posted.value.store(number);
+        const uint64_t number = this->number() + 1;
+        region.word.store(number << kPartBits | (uint64_t)n, std::memory_order_release);
+        posted.value.store((uint32_t)number);
         posted.ring();
         if (kind == Regions::COUPLED) call();
         run(0, n);
@@ -252,8 +256,8 @@ struct Team {
     /// Runs parts of the current region that nobody has begun, from the worker's own on. Returns the region's number.
     uint32_t help(int w, bool late = false) {
         const uint64_t word = region.word.load(std::memory_order_acquire);
-        const uint32_t number = (uint32_t)(word >> 32);
-        const int n = (int)(uint32_t)word;
+        const uint64_t number = word >> kPartBits;
+        const int n = (int)(word & kMostThreads);
         for (int i = 0; i < n; i++) {
             const int q = (w + i) % n;
             if (q == 0 || !claim(q, number)) continue;
@@ -261,16 +265,17 @@ struct Team {
             run(q, n);
             done(1);
         }
-        return number;
+        return (uint32_t)number;
     }
     /// Sleeps until called, or for a moment. Nobody can tell whether a region of unknown kind waits for this worker: if
     /// the region has not ended in that moment, the worker helps.
     uint32_t nap(int w, uint32_t seen) {
-        const uint32_t calls = urgent.value.load(), before = number();
+        const uint32_t calls = urgent.value.load(), before = (uint32_t)number();
         if (before != seen && region.kind.load(std::memory_order_relaxed) == Regions::COUPLED) return help(w);
         sleep_on(urgent.value, calls, kNap);
         if (urgent.value.load() != calls) return help(w);
-        if (before == seen || number() != before || region.kind.load(std::memory_order_relaxed) == Regions::FREE)
+        if (before == seen || (uint32_t)number() != before ||
+            region.kind.load(std::memory_order_relaxed) == Regions::FREE)
             return seen;
         return help(w, true);
     }
@@ -389,7 +394,7 @@ const bool redirected = redirect_onednn();
 }  // namespace
 
 int threads() { return self.wanted; }
-void set_threads(int n) { self.wanted = std::max(1, n); }
+void set_threads(int n) { self.wanted = std::clamp(n, 1, kMostThreads); }
 
 void for_parts(int n, void (*part)(void*, int), void* data) {
     if (n == 1 || self.team) {

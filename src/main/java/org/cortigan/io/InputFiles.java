@@ -38,7 +38,7 @@ public final class InputFiles {
         try {
             return Path.of(text);
         } catch (InvalidPathException e) {
-            if (!hasUnicodeNames()) throw undecodable(text);
+            if (text.indexOf(0) < 0 && !hasUnicodeNames()) throw undecodable(text);
             throw new InputException(quote(text), "is no name of a file: " + e.getReason(), "Give another name", e);
         }
     }

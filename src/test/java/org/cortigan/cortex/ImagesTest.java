@@ -37,14 +37,16 @@ class ImagesTest {
 
     @Test
     void guestsArePassedOverWithoutAWord() throws Exception {
+        // In the POSIX locale the JVM cannot create a file of the first name.
+        String french = System.getProperty("sun.jnu.encoding").equals("UTF-8") ? "\u00e9t\u00e9 1.png" : "ete 1.png";
         assertEquals(
-                List.of("B.PNG", "a.jpg", "c.JPeG", "d.jfif", "\u00e9t\u00e9 1.png"),
+                List.of("B.PNG", "a.jpg", "c.JPeG", "d.jfif", french),
                 list(
                         "a.jpg",
                         "B.PNG",
                         "c.JPeG",
                         "d.jfif",
-                        "\u00e9t\u00e9 1.png",
+                        french,
                         "._a.jpg",
                         ".DS_Store",
                         ".hidden.png",

@@ -93,6 +93,7 @@ class AtomicFilesTest {
 
     @Test
     void aFileThatCannotFitIsRefusedAtOnce() throws IOException {
+        assumeTrue(AtomicFiles.freeBytes(dir) >= 0, "this system does not tell how much space is free");
         refused(
                 () -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, 1L << 40, 1L << 20),
                 "disk is full",
