@@ -99,9 +99,8 @@ public final class AlgonautsSubject implements AutoCloseable {
      */
     public static Path folder(Path data, int subject) {
         Path folder = data.resolve(folderName(subject));
-        if (!Files.isDirectory(folder)
-                && data.toAbsolutePath().getFileName() != null
-                && data.toAbsolutePath().getFileName().toString().equals(folderName(subject))) return data;
+        Path own = data.toAbsolutePath().normalize().getFileName();
+        if (!Files.isDirectory(folder) && own != null && own.toString().equals(folderName(subject))) return data;
         return folder;
     }
 
@@ -119,6 +118,9 @@ public final class AlgonautsSubject implements AutoCloseable {
      */
     public static AlgonautsSubject open(Path data, int subject, Consumer<String> log) {
         Path folder = folder(data, subject);
+        if (!Files.exists(data))
+            throw new InputException(
+                    data.toString(), "no such folder", "Check the path, or create data with the command simulate");
         if (!Files.isDirectory(folder))
             throw new InputException(
                     data.toString(),

@@ -26,6 +26,11 @@ final class ResponseFile implements AutoCloseable {
     private ResponseFile(NpyFile file, List<Path> photographs) {
         this.file = file;
         this.photographs = photographs;
+        if (file.rowElements() == 0)
+            throw new InputException(
+                    file.path().toString(),
+                    "has no vertex: its shape is " + shape(),
+                    "Give both hemispheres' responses");
         // A whole file is large, so two rows tell the missing vertices. Every read checks that they are right.
         float[] first = row(0), last = row(photographs.size() - 1);
         missing = IntStream.range(0, first.length)
@@ -64,6 +69,7 @@ final class ResponseFile implements AutoCloseable {
                         "has responses to " + file.rows() + " images, but there are " + photographs.size() + " " + split
                                 + " images",
                         "Give the images and the responses of one subject, both complete");
+            file.checkFloatKeeps("vertex");
             ResponseFile responses = new ResponseFile(file, photographs);
             if (!file.conversion().isEmpty()) log.accept(path + ": " + file.conversion());
             return responses;

@@ -135,7 +135,10 @@ public final class Submission {
                         "has the shape [" + f.rows() + ", " + f.rowElements() + "], subject " + subject + " needs ["
                                 + rows + ", " + columns + "]",
                         "Predict the whole test split of the challenge");
-            f.checkFinite("predictions");
+            f.checkFinite(
+                    "predictions",
+                    "Predict again, with --missing zero if vertices had no responses: the challenge takes no other"
+                            + " values than finite ones");
         }
     }
 
@@ -167,12 +170,8 @@ public final class Submission {
         }
     }
 
-    /** Copies a single file unchanged, or writes the mean of several files. */
+    /** Writes the mean of files, little-endian in C order, whatever the form of the files. */
     private static void copyMean(List<Path> files, OutputStream to) throws IOException {
-        if (files.size() == 1) {
-            Files.copy(files.get(0), to);
-            return;
-        }
         try (Mean mean = new Mean(files)) {
             to.write(NpyWriter.header(NpyType.F32, mean.rows, mean.columns));
             for (long row = 0; row < mean.rows; row++) {

@@ -4,7 +4,9 @@ package org.cortigan.experiment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.cortigan.InputException;
 import org.cortigan.eval.AveragedTrials;
 import org.cortigan.eval.NoiseCeiling;
@@ -45,6 +47,10 @@ public final class CeilingFiles {
      * @throws InputException if the files are no such arrays, or no vertex has finite values only
      */
     public static NoiseCeiling ofTrials(List<Path> files, @Nullable AveragedTrials averaged) {
+        Set<Path> distinct = new HashSet<>();
+        for (Path file : files)
+            if (!distinct.add(file.toAbsolutePath().normalize()))
+                throw new InputException(file.toString(), "is given twice", "Give one file for each trial");
         List<NpyFile> open = new ArrayList<>();
         try {
             for (Path file : files) open.add(NpyFile.open(file));
@@ -83,6 +89,7 @@ public final class CeilingFiles {
                             "has one value for each vertex, but trials are needed",
                             "Add --ncsnr if these are signal-to-noise ratios");
                 f.requireReal(together ? 3 : 2);
+                f.checkFloatKeeps("vertex");
                 if (!Arrays.equals(f.shape(), shape))
                     throw new InputException(
                             f.path().toString(),

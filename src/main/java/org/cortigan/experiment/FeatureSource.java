@@ -162,6 +162,7 @@ public final class FeatureSource {
                         "has the shape " + Arrays.toString(file.shape()) + ", not [" + images + ", features]",
                         "Give one row for each of the " + images + " " + split
                                 + " images, in the order of their numbers, and at least one column");
+            file.checkFloatKeeps("column");
             float[] values = file.toFloatArray();
             for (int i = 0; i < values.length; i++)
                 if (!Float.isFinite(values[i]))

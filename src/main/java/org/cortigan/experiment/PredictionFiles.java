@@ -48,8 +48,6 @@ public final class PredictionFiles {
             Path folder,
             Consumer<String> log) {
         RunFolder.create(folder);
-        Path about = folder.resolve(Submission.ABOUT);
-        AtomicFiles.deleteIfExists(about);
         int count = photographs.size(), columns = models.columns();
         int left = models.subject().left(), right = columns - left;
         List<Integer> notLeft = models.subject().missing().left();
@@ -77,9 +75,12 @@ public final class PredictionFiles {
                     write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
                 }
             }
+            // Until here a failure leaves the files of an earlier call as they are.
+            AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
+            Path about = folder.resolve(Submission.ABOUT);
+            AtomicFiles.deleteIfExists(about);
             lh.commit();
             rh.commit();
-            AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
             Json.write(about, about(checkpoints, subject));
             Images.noteOrientation(turned, upright, log);
         }

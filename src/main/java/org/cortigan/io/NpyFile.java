@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.LongConsumer;
 import org.cortigan.InputException;
 import org.cortigan.graph.Half;
@@ -328,9 +329,10 @@ public final class NpyFile implements AutoCloseable {
      * Reads the whole array in bounded memory and checks that all values are finite.
      *
      * @param what content of the array, for messages, for example {@code "fMRI responses"}
+     * @param remedy what the user can do
      * @throws InputException if a value is NaN or infinite
      */
-    public void checkFinite(String what) {
+    public void checkFinite(String what, String remedy) {
         forEachNotFinite(at -> {
             String where = header.shape().length < 2
                     ? "element " + at
@@ -338,8 +340,53 @@ public final class NpyFile implements AutoCloseable {
             throw new InputException(
                     path.toString(),
                     "the " + what + " are not finite: " + number(data.get(), at) + " at " + where + " (counted from 0)",
-                    "Repair or exclude that row");
+                    remedy);
         });
+    }
+
+    /**
+     * Checks that a conversion to float keeps how the columns vary, which are what the last axis counts, such as
+     * vertices. A conversion loses a small deviation from a large mean, and numbers below float's range. Reads the
+     * whole file, in its order, if its type has digits that float has not.
+     *
+     * @param column name of a column, for messages, for example {@code "vertex"}
+     * @throws InputException if the values of a column change by more than a thousandth of their standard deviation
+     */
+    public void checkFloatKeeps(String column) {
+        if (header.shape().length == 0 || !header.type().exceedsFloat()) return;
+        long n = elementCount();
+        int columns = (int) header.shape()[header.shape().length - 1];
+        double[] origin = new double[columns], sum = new double[columns], squares = new double[columns];
+        double[] change = new double[columns];
+        long[] count = new long[columns];
+        MappedBytes in = data.get();
+        for (long at = 0; at < n; at++) {
+            double x = number(in, at);
+            if (!(Math.abs(x) <= Float.MAX_VALUE)) continue; // reading refuses it, or leaves it out
+            int c = (int) (header.fortran() ? at / (n / columns) : at % columns);
+            if (count[c]++ == 0) origin[c] = x;
+            double d = x - origin[c];
+            sum[c] += d;
+            squares[c] += d * d;
+            change[c] = Math.max(change[c], Math.abs(x - (float) x));
+        }
+        for (int c = 0; c < columns; c++) {
+            double mean = origin[c] + sum[c] / count[c];
+            double deviation = Math.sqrt(Math.max(0, squares[c] - sum[c] * sum[c] / count[c]) / count[c]);
+            // A constant column may vary by the rounding of whoever computed it.
+            if (deviation > 1e-12 * Math.abs(mean) && change[c] > 1e-3 * deviation)
+                throw new InputException(
+                        path + ", " + column + " " + c + " (counted from 0)",
+                        String.format(
+                                Locale.ROOT,
+                                "float32, in which CortiGAN computes, lacks the digits for a mean of %.6g and a standard"
+                                        + " deviation of %.3g: values would change by up to %.2g",
+                                mean,
+                                deviation,
+                                change[c]),
+                        "Subtract each " + column + "'s mean or multiply by a constant, for example (a - a.mean(0)) /"
+                                + " a.std(), and save it again");
+        }
     }
 
     /**

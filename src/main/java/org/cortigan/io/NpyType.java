@@ -58,6 +58,11 @@ public enum NpyType {
         return this == F16 || this == F32 || this == F64;
     }
 
+    /** Whether this type has numbers that a conversion to float rounds or loses. */
+    boolean exceedsFloat() {
+        return this == F64 || isInteger() && bytes > 2;
+    }
+
     /** Whether this is an integer or boolean type, as ROI masks use. */
     public boolean isInteger() {
         return !isFloat() && this != OBJECT;

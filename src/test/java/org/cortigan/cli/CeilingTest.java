@@ -53,6 +53,12 @@ class CeilingTest {
     private static final float[] FIRST = {1, 5, 9, 5}, SECOND = {3, 5, 7, 5}, BOTH = {1, 5, 9, 5, 3, 5, 7, 5};
 
     @Test
+    void theSameTrialTwiceIsRefused() {
+        Path t = file("t.npy", FIRST, 2, 2);
+        refused("t.npy: is given twice", "--lh", t + "," + t, "--rh", t + "," + t);
+    }
+
+    @Test
     void trialsMayLieInOneFileOrInOneEach() {
         Path both = file("both.npy", BOTH, 2, 2, 2);
         String trials = file("t1.npy", FIRST, 2, 2) + "," + file("t2.npy", SECOND, 2, 2);

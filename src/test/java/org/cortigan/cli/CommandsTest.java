@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -16,6 +17,7 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
@@ -191,7 +193,7 @@ class CommandsTest {
             assertEquals(
                     "[5, 19004][8, 20544]",
                     java.util.Arrays.toString(a.shape()) + java.util.Arrays.toString(b.shape()));
-            a.checkFinite("predictions");
+            a.checkFinite("predictions", "Repair it");
         }
         assertEquals("subj01", Json.readObject(test.resolve("predictions.json")).get("subject"));
         refused(
@@ -218,7 +220,37 @@ class CommandsTest {
                 "1=" + test,
                 "--out",
                 dir.resolve("s.zip"));
+        refused(new String[] {"1=a", "is no folder"}, "submit", "1=a", "--out", dir.resolve("s.zip"));
+        refused(
+                new String[] {"subject 1 is given twice", "1=DIR,DIR"},
+                "submit",
+                "1=" + test,
+                "01=" + test,
+                "--out",
+                dir.resolve("s.zip"));
         assertFalse(Files.exists(dir.resolve("s.zip")));
+    }
+
+    /** A photograph that cannot be read leaves the files of an earlier call. */
+    @Test
+    void aPredictionThatFailsKeepsTheFilesOfTheLast() throws Exception {
+        Path photographs = Files.createDirectory(dir.resolve("photographs")), out = dir.resolve("kept");
+        BundledPhotos.extract(photographs);
+        ok("predict", run, "--images", photographs, "--out", out);
+        Map<String, byte[]> before = contents(out);
+        Files.writeString(photographs.resolve("z.png"), "no picture");
+        refused(new String[] {"z.png"}, "predict", run, "--images", photographs, "--out", out);
+        Map<String, byte[]> after = contents(out);
+        assertEquals(before.keySet(), after.keySet());
+        before.forEach((name, bytes) -> assertArrayEquals(bytes, after.get(name), name));
+    }
+
+    private static Map<String, byte[]> contents(Path folder) throws Exception {
+        Map<String, byte[]> all = new TreeMap<>();
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path f : files.toList()) all.put(f.getFileName().toString(), Files.readAllBytes(f));
+        }
+        return all;
     }
 
     private static float[] predictions(Path folder) {

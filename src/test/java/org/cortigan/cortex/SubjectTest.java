@@ -159,7 +159,7 @@ class SubjectTest {
         Files.move(away, image.resolveSibling("train-0003_nsd-00014.PNG"));
         Files.writeString(image.resolveSibling("._train-0003_nsd-00014.png"), "AppleDouble");
         AlgonautsSubject.open(data, 1).close();
-        refused(dir.resolve("nowhere"), "nowhere", "subj01");
+        refused(dir.resolve("nowhere"), "nowhere: no such folder", "simulate");
     }
 
     private static float[] responses(int images, int vertices) {

@@ -80,7 +80,7 @@ class FormatFuzzTest {
                 "}");
         fuzz(seeds, words, 10, 64, file -> {
             NpyFile f = NpyFile.parse(Path.of("fuzz.npy"), ByteBuffer.wrap(file));
-            f.checkFinite("values");
+            f.checkFinite("values", "Repair it");
             f.toFloatArray();
             f.toDoubleArray();
             if (f.rows() > 0) {

@@ -24,6 +24,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class NpyTest {
@@ -48,7 +49,7 @@ class NpyTest {
             assertEquals(16, raw.position());
             assertEquals(-1.25f, raw.getFloat(8));
             assertArrayEquals(VALUES, f.toFloatArray());
-            f.checkFinite("responses");
+            f.checkFinite("responses", "Repair it");
             assertThrows(IndexOutOfBoundsException.class, () -> f.readRow(2, row, 0));
             assertThrows(IndexOutOfBoundsException.class, () -> f.readRow(-1, row, 0));
             assertThrows(IndexOutOfBoundsException.class, () -> f.readRow(0, row, 3));
@@ -101,9 +102,42 @@ class NpyTest {
                 assertEquals(VALUES[3 * r + 2], floats.getFloat(0));
                 assertEquals(VALUES[3 * r], floats.getFloat(4));
             }
-            f.checkFinite("values");
+            f.checkFinite("values", "Repair it");
             assertArrayEquals(new int[3], f.notFinitePerColumn());
             assertEquals(name.equals("array_f4.npy"), f.conversion().isEmpty());
+        }
+    }
+
+    /** Columns: as a conversion keeps it; constant up to rounding; NaN; and the tried one. */
+    @ParameterizedTest
+    @CsvSource({
+        "1, 0, true",
+        "1e-30, 0, true",
+        "1e30, 0, true",
+        "1, 1e3, true",
+        "1, 1e9, false",
+        "1, -1e9, false",
+        "1e-60, 0, false"
+    })
+    void conversionsThatLoseWhatVariesAreRefused(double scale, double offset, boolean kept) throws IOException {
+        double[] normal = {-1.2, 0.3, 0.9, -0.1};
+        for (boolean fortran : new boolean[] {false, true}) {
+            ByteBuffer b = ByteBuffer.allocate(4 * 4 * 8).order(ByteOrder.LITTLE_ENDIAN);
+            for (int i = 0; i < 16; i++) {
+                int row = fortran ? i % 4 : i / 4, column = fortran ? i / 4 : i % 4;
+                b.putDouble(
+                        switch (column) {
+                            case 0 -> normal[row];
+                            case 1 -> 0.1 * (1 + row % 2 * 0x1p-52);
+                            case 2 -> row < 3 ? Double.NaN : 1;
+                            default -> normal[row] * scale + offset;
+                        });
+            }
+            String header = "{'descr': '<f8', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': (4, 4)}";
+            NpyFile f = parse(header, b.array());
+            if (kept) f.checkFloatKeeps("vertex");
+            else
+                refused(() -> f.checkFloatKeeps("vertex"), "x.npy, vertex 3", "float32", "Subtract each vertex's mean");
         }
     }
 
@@ -113,7 +147,7 @@ class NpyTest {
         ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).putDouble(file.length - 8, 1e39);
         NpyFile f = NpyFile.parse(Path.of("far.npy"), ByteBuffer.wrap(file));
         refused(f::toFloatArray, "far.npy", "1.0E39", "float32");
-        refused(() -> f.checkFinite("responses"), "far.npy", "1.0E39");
+        refused(() -> f.checkFinite("responses", "Repair it"), "far.npy", "1.0E39");
     }
 
     /** Every header of tools/golden_formats.py that numpy.load reads gives the same numbers; the others are refused. */
@@ -305,7 +339,7 @@ class NpyTest {
         refused(() -> NpyFile.open(goldenFile(dir, "array_f8.npy")).require(NpyType.F32, 2), "F64", "F32", "astype");
         refused(() -> NpyFile.open(goldenFile(dir, "array_f4.npy")).require(NpyType.F32, 1), "[2, 3]", "1 axis");
         NpyFile nan = NpyFile.open(goldenFile(dir, "array_nan.npy"));
-        refused(() -> nan.checkFinite("fMRI responses"), "fMRI responses", "NaN at row 1, vertex 2");
+        refused(() -> nan.checkFinite("fMRI responses", "Repair it"), "fMRI responses", "NaN at row 1, vertex 2");
         Files.writeString(dir.resolve("text.npy"), "hello, world");
         refused(() -> NpyFile.open(dir.resolve("text.npy")), "text.npy", "no npy file but a text that begins 'hello");
         refused(() -> parse("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9), "9", "8");
@@ -381,12 +415,17 @@ class NpyTest {
     }
 
     private static NpyFile parse(String dict, int dataBytes) {
+        return parse(dict, new byte[dataBytes]);
+    }
+
+    private static NpyFile parse(String dict, byte[] data) {
         byte[] text = dict.getBytes(StandardCharsets.ISO_8859_1);
-        ByteBuffer file = ByteBuffer.allocate(10 + text.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer file = ByteBuffer.allocate(10 + text.length + data.length).order(ByteOrder.LITTLE_ENDIAN);
         file.put((byte) 0x93)
                 .put("NUMPY\1\0".getBytes(StandardCharsets.US_ASCII))
                 .putShort((short) text.length)
-                .put(text);
+                .put(text)
+                .put(data);
         return NpyFile.parse(Path.of("x.npy"), file.rewind());
     }
 }
