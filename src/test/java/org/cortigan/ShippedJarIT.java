@@ -136,7 +136,8 @@ class ShippedJarIT {
         String text = new Run(p, out).text();
         assertEquals(1, p.exitValue(), text);
         assertTrue(text.contains("cannot decode or encode") && text.contains("LC_ALL=C.UTF-8"), text);
-        assertEquals(1, text.lines().count(), text);
+        // A JVM names the options that its environment has.
+        assertEquals(1, text.lines().filter(l -> !l.startsWith("Picked up ")).count(), text);
     }
 
     /** jHDF's libraries are modules that it does not name, and its logging must not warn. */
