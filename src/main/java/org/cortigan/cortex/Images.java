@@ -64,7 +64,9 @@ public final class Images {
         if (turned.isEmpty()) return;
         log.accept(turned.size()
                 + (turned.size() == 1 ? " photograph was" : " photographs were")
-                + (applied ? " turned upright, as EXIF says: " : " read as stored, not turned as EXIF says: ")
+                + (applied
+                        ? " turned upright, as EXIF or XMP says: "
+                        : " read as stored, not turned as EXIF or XMP says: ")
                 + InputFiles.names(turned));
     }
 
