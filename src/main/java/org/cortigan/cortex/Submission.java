@@ -127,7 +127,7 @@ public final class Submission {
     }
 
     private static void check(Path file, int subject, int hemisphere) {
-        try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
+        try (NpyFile f = NpyFile.open(file).requireReal(2)) {
             int rows = Challenge.testImages(subject), columns = Challenge.vertices(subject)[hemisphere];
             if (f.rows() != rows || f.rowElements() != columns)
                 throw new InputException(
@@ -167,13 +167,13 @@ public final class Submission {
         }
     }
 
-    /** Copies a single file unchanged, or writes the mean of several files. */
+    /** Copies a single file of float32 unchanged; else writes float32, the mean of the files. */
     private static void copyMean(List<Path> files, OutputStream to) throws IOException {
-        if (files.size() == 1) {
-            Files.copy(files.get(0), to);
-            return;
-        }
         try (Mean mean = new Mean(files)) {
+            if (files.size() == 1 && mean.open.get(0).conversion().isEmpty()) {
+                Files.copy(files.get(0), to);
+                return;
+            }
             to.write(NpyWriter.header(NpyType.F32, mean.rows, mean.columns));
             for (long row = 0; row < mean.rows; row++) {
                 ByteBuffer bytes = ByteBuffer.allocate(4 * mean.columns).order(ByteOrder.LITTLE_ENDIAN);
