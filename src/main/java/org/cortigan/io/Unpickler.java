@@ -334,11 +334,13 @@ final class Unpickler {
                 if (a.length == 0) {
                     return new LinkedHashMap<>(); // its entries follow, as those of a dict do
                 }
+                throw refused("a call of OrderedDict with arguments, as Python 2 wrote it");
             }
             case DEFAULT_DICT -> {
                 if (a.length == 0 || a.length == 1 && (a[0] == null || a[0] == Name.TYPE)) {
                     return new LinkedHashMap<>();
                 }
+                throw refused("a call of defaultdict with other arguments than a type of Python");
             }
             case DTYPE -> {
                 if (a.length == 3 && a[0] instanceof String text && text.matches("[ObiufU][0-9]{1,3}")) {

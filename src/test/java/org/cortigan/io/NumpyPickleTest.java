@@ -95,8 +95,11 @@ class NumpyPickleTest {
     void typesAreReadButNotCalled() {
         refused(() -> run("cbuiltins\nstr\n(K\1tR."), "TYPE");
         refused(() -> run("ccollections\ndefaultdict\n(cos\nsystem\ntR."), "'os.system'", "dict(mapping)");
-        refused(() -> run("ccollections\ndefaultdict\n(cnumpy\nndarray\ntR."), "DEFAULT_DICT");
-        refused(() -> run("ccollections\nOrderedDict\n(K\1tR."), "ORDERED_DICT");
+        refused(
+                () -> run("ccollections\ndefaultdict\n(cnumpy\nndarray\ntR."),
+                "a call of defaultdict",
+                "dict(mapping)");
+        refused(() -> run("ccollections\nOrderedDict\n(K\1tR."), "a call of OrderedDict", "dict(mapping)");
         refused(() -> run(array("ccollections\nOrderedDict\n)R}b")), "state set on a dict");
         refused(() -> run("ccollections\nCounter\n."), "'collections.Counter'", "dict(mapping)");
     }
