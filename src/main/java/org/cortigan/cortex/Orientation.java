@@ -69,7 +69,7 @@ final class Orientation {
         if (packed) text = unpacked(text);
         if (keyword.equals(KEYWORDS.get(0))) exif = text;
         else if (keyword.equals(KEYWORDS.get(1))) profile = new String(text, ISO_8859_1);
-        else xmp = new String(text, ISO_8859_1);
+        else if (text.length > 0) xmp = new String(text, ISO_8859_1);
     }
 
     private static int behindZero(byte[] bytes, int at) {
