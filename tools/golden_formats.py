@@ -5,6 +5,7 @@
 Needs numpy 2; makes made.safetensors only if the package safetensors is installed. The files are kept in the repository under
 src/test/resources/formats; building and testing needs no Python.
 """
+import collections
 import io
 import os
 import pickle
@@ -90,6 +91,14 @@ def main():
         object_file(f"mapping_scalars_p{protocol}.npy", pickle.dumps(np.array(scalars, dtype=object), protocol=protocol))
     # Keys and shapes that scripts save by accident and numpy.load gives back.
     object_file("mapping_keys.npy", pickle.dumps(np.array({"1": "V1v", 2.0: "V1d", np.int64(3): "V2v"}, dtype=object), protocol=4))
+    for protocol in (0, 2, 5):
+        for name, kind in (("ordered", collections.OrderedDict), ("default", lambda d: collections.defaultdict(str, d))):
+            object_file(f"mapping_{name}_p{protocol}.npy",
+                        pickle.dumps(np.array(kind(FLOC_FACES), dtype=object), protocol=protocol))
+    object_file("mapping_float_scalars.npy", pickle.dumps(np.array(
+        {np.float64(1): "V1v", np.float32(2): "V1d", np.float16(3): "V2v"}, dtype=object), protocol=4))
+    object_file("mapping_true.npy", pickle.dumps(np.array({True: "V1v"}, dtype=object), protocol=4))
+    object_file("mapping_true_scalar.npy", pickle.dumps(np.array({np.True_: "V1v"}, dtype=object), protocol=4))
     np.save(path("mapping_one_axis.npy"), np.array([{1: "V1v", 2: "V1d"}], dtype=object), allow_pickle=True)
     np.save(path("mapping_inverted.npy"), {"V1v": 1}, allow_pickle=True)
     np.save(path("mapping_text.npy"), np.array(["Unknown", "V1v"]))

@@ -296,6 +296,72 @@ def jpegs():
     FILES["refused-2-components.jpg"] = two_components(plain)
 
 
+def orientations():
+    """Places and types in which Pillow finds an orientation, or finds none where one seems to be."""
+    a = smooth(3)
+    plain = jpeg(Image.fromarray(a.astype(np.uint8)), quality=90, subsampling=0)
+
+    def entry(order, kind, value, count=1, tag=0x112):
+        return struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
+
+    def directory(order, *entries, behind=b""):
+        head = b"II*\0" if order == "<" else b"MM\0*"
+        return head + struct.pack(order + "IH", 8, len(entries)) + b"".join(entries) + bytes(4) + behind
+
+    def packet(text):
+        return b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description " + text + b"</x:xmpmeta>"
+
+    exifs = {}
+    for name, order in (("little", "<"), ("big", ">")):
+        for kind, code in ((1, "B"), (3, "H"), (4, "I"), (6, "b"), (7, "B"), (8, "h"), (9, "i"), (11, "f"), (13, "I")):
+            exifs[f"{name}-type-{kind}"] = directory(order, entry(order, kind, struct.pack(order + code, 6)))
+        at = 8 + 2 + 12 + 4  # behind a directory of one entry
+        for kind, value in ((5, struct.pack(order + "II", 12, 2)), (10, struct.pack(order + "ii", 12, 2)),
+                            (12, struct.pack(order + "d", 6)), (3, struct.pack(order + "3H", 6, 1, 1))):
+            exifs[f"{name}-behind-{kind}"] = directory(
+                order, entry(order, kind, struct.pack(order + "I", at), 3 if kind == 3 else 1), behind=value)
+        exifs[f"{name}-twice"] = directory(
+            order, *(entry(order, 3, struct.pack(order + "H", o)) for o in (3, 6)))
+        exifs[f"{name}-none-of-it"] = directory(order, entry(order, 3, struct.pack(order + "H", 6), 0))
+        exifs[f"{name}-77"] = directory(order, entry(order, 4, struct.pack(order + "I", 77)))
+    for name, block in exifs.items():
+        expect(f"tag-{name}.jpg", add(plain, 0xe1, b"Exif\0\0" + block, 1))
+    xmp = packet(b'tiff:Orientation="6">'), packet(b"><tiff:Orientation>8</tiff:Orientation>")
+    app1 = b"http://ns.adobe.com/xap/1.0/\0"
+    raw = lambda b: b"\nexif\n%8d\n" % len(b) + b"\n".join(b.hex().encode()[i:i + 72] for i in range(0, 2 * len(b), 72)) + b"\n"
+    itxt = lambda text, packed=0: b"XML:com.adobe.xmp\0" + bytes([packed, 0]) + b"en\0key\0" + (
+        zlib.compress(text) if packed else text)
+    seven, one, without = exif(7, ">"), exif(1, "<"), directory("<", entry("<", 3, b"\1\0", tag=0x128))
+    for name, parts in {
+        "xmp": [app1 + xmp[0]], "xmp-element": [app1 + xmp[1]], "xmp-twice": [app1 + xmp[0], app1 + xmp[1]],
+        "exif-and-xmp": [b"Exif\0\0" + seven, app1 + xmp[0]], "upright-exif-and-xmp": [app1 + xmp[0], b"Exif\0\0" + one],
+        "other-exif-and-xmp": [b"Exif\0\0" + without, app1 + xmp[0]], "exif-in-parts": [
+            b"Exif\0\0" + seven[:9], b"Exif\0\0" + seven[9:]], "exif-head-twice": [b"Exif\0\0Exif\0\0" + seven],
+        "xmp-9": [app1 + packet(b'tiff:Orientation="9">')], "xmp-blanks": [app1 + packet(b'tiff:Orientation = "6">')],
+    }.items():
+        data = plain
+        for i, part in enumerate(parts):
+            data = add(data, 0xe1, part, 1 + i)
+        expect(f"turned-{name}.jpg", data)
+    for name, chunks in {
+        "exif-head": [(b"eXIf", b"Exif\0\0" + seven)], "long": [(b"eXIf", exifs["big-type-4"])],
+        "raw": [(b"tEXt", b"Raw profile type exif\0" + raw(b"Exif\0\0" + seven))],
+        "raw-packed": [(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw(seven)))],
+        "raw-and-exif": [(b"tEXt", b"Raw profile type exif\0" + raw(seven)), (b"eXIf", one)],
+        "raw-without-and-xmp": [(b"tEXt", b"Raw profile type exif\0" + raw(without)), (b"iTXt", itxt(xmp[0]))],
+        "text-exif": [(b"tEXt", b"exif\0" + seven)],
+        "xmp": [(b"iTXt", itxt(xmp[0]))], "xmp-packed": [(b"iTXt", itxt(xmp[1], 1))],
+        "xmp-in-text": [(b"tEXt", b"XML:com.adobe.xmp\0" + xmp[1])],
+        "xmp-twice": [(b"iTXt", itxt(xmp[0])), (b"iTXt", itxt(xmp[1]))],
+        "exif-and-xmp": [(b"iTXt", itxt(xmp[0])), (b"eXIf", seven)],
+        "other-keyword": [(b"iTXt", itxt(xmp[0]).replace(b"XML:com", b"XML:org"))],
+    }.items():
+        expect(f"turned-png-{name}.png", png(a, 8, 2, chunks=chunks))
+    few = np.arange(H * W, dtype=np.uint16).reshape(H, W, 1)
+    for depth, colours in ((8, 100), (4, 5), (2, 3), (1, 1)):
+        expect(f"palette-{depth}-beyond.png", png(few % (1 << depth), depth, 3, palette=255 - np.arange(3 * colours).reshape(-1, 3) % 256))
+
+
 def grey_sampled(data):
     """One component with sampling factors 2 x 2, which mean nothing for a single one."""
     parts, rest = segments(data)
@@ -326,6 +392,7 @@ def two_components(data):
 def main():
     pngs()
     jpegs()
+    orientations()
     os.makedirs(os.path.dirname(OUT), exist_ok=True)
     with zipfile.ZipFile(OUT, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
         for name, data in sorted(FILES.items()):

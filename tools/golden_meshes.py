@@ -63,6 +63,9 @@ def main():
              columns=name == "64", types=[np.dtype(t).name.upper() for t in (real, whole)])
     save("mesh_gzip.gii", points, triangles, "GIFTI_ENCODING_B64GZ")
     save("mesh_gzip.gii.gz", points, triangles, "GIFTI_ENCODING_B64GZ")
+    # Types as a script's arrays have them: indices from a table of floats, points of whole numbers
+    save("mesh_types_swapped.gii", np.rint(points).astype("i4"), triangles.astype("f4"), "GIFTI_ENCODING_B64GZ",
+         types=("INT32", "FLOAT32"))
     save("mesh_big_endian.gii", points, triangles, "GIFTI_ENCODING_B64GZ", big_endian=True)
     save("mesh_columns.gii", points, triangles, "GIFTI_ENCODING_B64BIN", columns=True)
     # nibabel writes text with six decimals: use coordinates that six decimals hold exactly

@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import java.io.PrintWriter;
 import java.util.Locale;
+import org.cortigan.InputException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
@@ -27,9 +28,9 @@ final class Output {
         out().flush();
     }
 
-    /** Prints a message that is not part of the command's result. */
+    /** Prints a message that is not part of the command's result, in one line: its names may be of files or of ROIs. */
     void note(String text) {
-        err().println(text);
+        err().println(InputException.oneLine(text));
         err().flush();
     }
 }

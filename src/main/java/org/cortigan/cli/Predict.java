@@ -49,7 +49,7 @@ final class Predict implements Callable<Integer> {
         @Option(
                 names = "--images",
                 paramLabel = "DIR",
-                description = "Folder of PNG or JPEG files, which are turned upright as EXIF says.")
+                description = "Folder of PNG or JPEG files, which are turned upright as EXIF or XMP says.")
         @Nullable
         Path images;
 

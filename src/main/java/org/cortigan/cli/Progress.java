@@ -66,7 +66,8 @@ final class Progress implements TrainerListener {
             output.line("%s", Json.compact(m));
             return;
         }
-        StringBuilder s = new StringBuilder(terminal ? "\r" : "");
+        if (terminal) output.err().print('\r');
+        StringBuilder s = new StringBuilder();
         s.append(String.format(Locale.ROOT, "%s epoch %d/%d", name, r.epoch(), r.epochs()));
         // The losses of each of several subjects would be hundreds; their means have the subject "".
         for (EpochResult.Metric m : r.metrics())

@@ -4,6 +4,7 @@ package org.cortigan.cortex;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -19,6 +20,7 @@ import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
@@ -39,7 +41,11 @@ public final class AlgonautsSubject implements AutoCloseable {
     private static final List<String> HEMISPHERES = List.of("lh", "rh");
     private static final Pattern IMAGE = Pattern.compile("(train|test)-(\\d{1,9})_nsd-(\\d+)\\.(?i:png)");
 
-    private static final Pattern NCSNR = Pattern.compile(".*ncsnr[^/\\\\]*\\.npy", Pattern.CASE_INSENSITIVE);
+    private static final Pattern NCSNR = Pattern.compile(".*ncsnr.*\\.npy", Pattern.CASE_INSENSITIVE);
+
+    /** The names of the masks' files, with their ROI class. */
+    private static final Pattern MASK =
+            Pattern.compile("mapping_(.+)\\.npy|[lr]h\\.(.+)_challenge_space\\.npy", Pattern.DOTALL);
 
     private final Path folder;
     private final int number;
@@ -174,21 +180,21 @@ public final class AlgonautsSubject implements AutoCloseable {
     private static List<VertexGroup> groups(Path masks, ResponseFile left, ResponseFile right, Consumer<String> log) {
         if (!Files.isDirectory(masks)) return List.of();
         TreeSet<String> classes = new TreeSet<>();
-        try (Stream<Path> s = Files.list(masks)) {
-            s.forEach(p -> {
-                Matcher m = Pattern.compile("mapping_(.+)\\.npy|[lr]h\\.(.+)_challenge_space\\.npy")
-                        .matcher(p.getFileName().toString());
-                if (m.matches()) classes.add(m.group(1) != null ? m.group(1) : m.group(2));
-            });
-        } catch (IOException e) {
-            throw InputFiles.unreadable(masks, e);
+        for (Path p : InputFiles.list(masks)) {
+            Matcher m = MASK.matcher(p.getFileName().toString());
+            if (m.matches()) classes.add(m.group(1) != null ? m.group(1) : m.group(2));
         }
         List<VertexGroup> groups = new ArrayList<>();
         for (String c : classes) {
-            Map<Integer, String> mapping = NumpyPickle.readMapping(masks.resolve("mapping_" + c + ".npy"));
+            Path names = masks.resolve("mapping_" + c + ".npy");
+            List<Path> files = HEMISPHERES.stream()
+                    .map(h -> masks.resolve(h + "." + c + "_challenge_space.npy"))
+                    .toList();
+            requireAll(c, Stream.concat(Stream.of(names), files.stream()).toList());
+            Map<Integer, String> mapping = NumpyPickle.readMapping(names);
             int negative = 0;
             for (String h : HEMISPHERES) {
-                Path file = masks.resolve(h + "." + c + "_challenge_space.npy");
+                Path file = files.get(HEMISPHERES.indexOf(h));
                 ResponseFile responses = h.equals("lh") ? left : right;
                 int[] mask = mask(file, responses.inFile());
                 negative += (int) Arrays.stream(mask).filter(id -> id < 0).count();
@@ -199,6 +205,19 @@ public final class AlgonautsSubject implements AutoCloseable {
                         + " vertices have a negative ROI id, which counts as no ROI");
         }
         return groups;
+    }
+
+    /** Checks that the files of an ROI class are there, of which one is. */
+    private static void requireAll(String roiClass, List<Path> files) {
+        Map<Boolean, List<Path>> there =
+                files.stream().collect(Collectors.partitioningBy(f -> Files.exists(f, LinkOption.NOFOLLOW_LINKS)));
+        List<Path> present = Objects.requireNonNull(there.get(true)), absent = Objects.requireNonNull(there.get(false));
+        if (!absent.isEmpty())
+            throw new InputException(
+                    present.get(0).toString(),
+                    "is of the ROI class " + InputFiles.quote(roiClass) + ", which needs also "
+                            + InputFiles.names(absent),
+                    "Add what is missing, or move " + InputFiles.names(present) + " out of the folder");
     }
 
     private static int[] mask(Path file, int vertices) {
@@ -260,14 +279,8 @@ public final class AlgonautsSubject implements AutoCloseable {
         List<String> names = new ArrayList<>();
         for (Path place : List.of(folder, folder.resolve("test_split/noise_ceiling"))) {
             if (!Files.isDirectory(place)) continue;
-            try (Stream<Path> files = Files.list(place)) {
-                files.map(Path::toString)
-                        .filter(f -> NCSNR.matcher(f).matches())
-                        .sorted()
-                        .forEach(names::add);
-            } catch (IOException e) {
-                throw InputFiles.unreadable(place, e);
-            }
+            for (Path f : InputFiles.list(place))
+                if (NCSNR.matcher(f.getFileName().toString()).matches()) names.add(f.toString());
         }
         if (!names.isEmpty())
             log.accept(folder + " has no noise ceilings, but " + String.join(", ", names)
@@ -312,6 +325,8 @@ public final class AlgonautsSubject implements AutoCloseable {
     }
 
     private static boolean differ(Path a, Path b) {
+        InputFiles.check(a);
+        InputFiles.check(b);
         try {
             return Files.mismatch(a, b) >= 0;
         } catch (IOException e) {

@@ -52,7 +52,8 @@ public final class ImageCache implements AutoCloseable {
      * and cannot be written, the cache is built in the user's cache folder. Several processes may do so at once.
      *
      * @param folder folder of the cache
-     * @param files photographs in the order of their index; they are read as they are stored, not turned as EXIF says
+     * @param files photographs in the order of their index; they are read as they are stored, not turned as EXIF or XMP
+     *     says
      * @param size side of the squares, in pixels
      * @param log receives a message when the cache is built, and where if not in {@code folder}
      * @throws InputException if a photograph cannot be read or the cache cannot be written

@@ -3,7 +3,6 @@ package org.cortigan.cortex;
 
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -11,7 +10,6 @@ import java.util.Collection;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.cortigan.InputException;
 import org.cortigan.io.AtomicFiles;
@@ -24,7 +22,7 @@ public final class Images {
     private static final int MAX_BYTES = 1 << 30;
 
     private static final Pattern IMAGE = Pattern.compile("(?is).*\\.(png|jpe?g|jpe|jfif)");
-    private static final Pattern GUEST = Pattern.compile("(?is)\\..*|(eh)?thumbs\\.db|desktop\\.ini|icon\r|@eaDir");
+    private static final Pattern GUEST = Pattern.compile("(?i)(eh)?thumbs\\.db|desktop\\.ini|icon\r|@eaDir");
 
     private Images() {}
 
@@ -64,7 +62,9 @@ public final class Images {
         if (turned.isEmpty()) return;
         log.accept(turned.size()
                 + (turned.size() == 1 ? " photograph was" : " photographs were")
-                + (applied ? " turned upright, as EXIF says: " : " read as stored, not turned as EXIF says: ")
+                + (applied
+                        ? " turned upright, as EXIF or XMP says: "
+                        : " read as stored, not turned as EXIF or XMP says: ")
                 + InputFiles.names(turned));
     }
 
@@ -106,17 +106,10 @@ public final class Images {
         if (!Files.isDirectory(folder))
             throw new InputException(folder.toString(), "is not a folder", "Give a folder of PNG or JPEG files");
         List<Path> images = new ArrayList<>(), others = new ArrayList<>(), folders = new ArrayList<>();
-        try (Stream<Path> s = Files.list(folder)) {
-            s.filter(p -> !GUEST.matcher(p.getFileName().toString()).matches())
-                    .sorted()
-                    .forEach(p -> (Files.isDirectory(p)
-                                    ? folders
-                                    : IMAGE.matcher(p.getFileName().toString()).matches() ? images : others)
-                            .add(p));
-        } catch (UncheckedIOException e) {
-            throw InputFiles.unreadable(folder, new IOException(e));
-        } catch (IOException e) {
-            throw InputFiles.unreadable(folder, e);
+        for (Path p : InputFiles.list(folder)) {
+            String name = p.getFileName().toString();
+            if (!GUEST.matcher(name).matches())
+                (Files.isDirectory(p) ? folders : IMAGE.matcher(name).matches() ? images : others).add(p);
         }
         if (images.isEmpty()) {
             others.addAll(folders);

@@ -12,8 +12,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.List;
 import java.util.Locale;
 import java.util.MissingResourceException;
+import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.InflaterInputStream;
 import javax.xml.stream.XMLInputFactory;
@@ -176,17 +178,24 @@ public record Mesh(float[] points, int[] triangles) {
         return text.toString();
     }
 
-    /** Element types of point sets and triangle sets, without NIFTI_TYPE_. GIFTI 1.0 names UINT8, INT32 and FLOAT32. */
+    /** Element types, without NIFTI_TYPE_. GIFTI 1.0 names UINT8, INT32 and FLOAT32. */
     private enum ElementType {
         FLOAT32(4),
-        FLOAT64(8),
+        INT32(4),
         UINT8(1),
+        FLOAT64(8),
+        INT8(1),
         INT16(2),
         UINT16(2),
-        INT32(4),
         UINT32(4),
         INT64(8),
         UINT64(8);
+
+        /** GIFTI's names, then those that nibabel reads too. */
+        private static final String[] NAMES = Stream.concat(
+                        Arrays.stream(values()).map(t -> "NIFTI_TYPE_" + t),
+                        Arrays.stream(values()).map(t -> t.toString().toLowerCase(Locale.ROOT)))
+                .toArray(String[]::new);
 
         private final int bytes;
 
@@ -194,77 +203,58 @@ public record Mesh(float[] points, int[] triangles) {
             this.bytes = bytes;
         }
 
-        private boolean isFloat() {
-            return this == FLOAT32 || this == FLOAT64;
-        }
-
-        /** The element at a byte offset, a real number. */
-        private double real(ByteBuffer in, int at) {
-            return this == FLOAT32 ? in.getFloat(at) : in.getDouble(at);
-        }
-
-        /** The element at a byte offset, a whole number; negative for an unsigned one beyond long. */
-        private long whole(ByteBuffer in, int at) {
+        /** The element at a byte offset; an integer beyond 2^53 is rounded. */
+        private double number(ByteBuffer in, int at) {
             return switch (this) {
+                case FLOAT32 -> in.getFloat(at);
+                case FLOAT64 -> in.getDouble(at);
                 case UINT8 -> in.get(at) & 0xff;
+                case INT8 -> in.get(at);
                 case INT16 -> in.getShort(at);
                 case UINT16 -> in.getShort(at) & 0xffff;
                 case INT32 -> in.getInt(at);
                 case UINT32 -> in.getInt(at) & 0xffffffffL;
-                case INT64, UINT64 -> in.getLong(at);
-                case FLOAT32, FLOAT64 -> throw new IllegalStateException(toString());
+                case INT64 -> in.getLong(at);
+                case UINT64 -> 2.0 * (in.getLong(at) >>> 1) + (in.getLong(at) & 1);
             };
-        }
-
-        /** NIFTI's names of the real or of the whole types. */
-        private static String[] names(boolean floats) {
-            return Arrays.stream(values())
-                    .filter(t -> t.isFloat() == floats)
-                    .map(t -> "NIFTI_TYPE_" + t)
-                    .toArray(String[]::new);
         }
     }
 
     /** The attributes of a point set or a triangle set. */
     private record DataArray(
-            Path path,
-            boolean points,
-            ElementType type,
-            int rows,
-            boolean columnMajor,
-            String encoding,
-            ByteOrder order) {
+            Path path, boolean points, ElementType type, int rows, boolean columnMajor, int encoding, ByteOrder order) {
+        private static final int ASCII = 0, GZIP = 2;
+        /** GIFTI 1.0's names, then the constants and short names that some writers use and nibabel reads. */
+        private static final String[] ENCODINGS = {
+            "ASCII", "Base64Binary", "GZipBase64Binary",
+            "GIFTI_ENCODING_ASCII", "GIFTI_ENCODING_B64BIN", "GIFTI_ENCODING_B64GZ",
+            "ASCII", "B64BIN", "B64GZ"
+        };
+
+        private static final String[] ENDIANS = {
+            "BigEndian", "LittleEndian", "GIFTI_ENDIAN_BIG", "GIFTI_ENDIAN_LITTLE", "big", "little"
+        };
+        private static final String[] ORDERS = {"RowMajorOrder", "ColumnMajorOrder", "C", "F"};
+
         /** Reads the attributes of a DataArray; null if its intent is neither points nor triangles. */
         static @Nullable DataArray of(Path path, XMLStreamReader xml) {
             String intent = attribute(path, xml, "Intent");
             boolean points = intent.equals("NIFTI_INTENT_POINTSET");
             if (!points && !intent.equals("NIFTI_INTENT_TRIANGLE")) return null;
-            String[] types = ElementType.names(points);
-            String type = types[one(path, xml, "DataType", types)].substring("NIFTI_TYPE_".length());
-            one(path, xml, "Dimensionality", "2");
-            one(path, xml, "Dim1", "3");
-            String rows = attribute(path, xml, "Dim0");
-            if (!rows.matches("\\d{1,8}") || Integer.parseInt(rows) > MAX_ROWS)
-                throw bad(
-                        path,
-                        "Dim0 of " + intent + " is " + InputFiles.quote(rows) + ", not a number up to " + MAX_ROWS);
-            boolean columns = one(path, xml, "ArrayIndexingOrder", "RowMajorOrder", "ColumnMajorOrder") == 1;
-            String encoding = attribute(path, xml, "Encoding");
-            one(path, xml, "Encoding", "ASCII", "Base64Binary", "GZipBase64Binary");
-            // ASCII data have no byte order and no size: ascii() writes 4 bytes, big-endian. The names beside GIFTI
-            // 1.0's are NIfTI's, which
-            // some writers use and other readers take.
-            boolean little = !encoding.equals("ASCII")
-                    && one(path, xml, "Endian", "BigEndian", "LittleEndian", "GIFTI_ENDIAN_BIG", "GIFTI_ENDIAN_LITTLE")
-                                    % 2
-                            == 1;
+            int kinds = ElementType.values().length;
+            ElementType type = ElementType.values()[one(path, xml, "DataType", kinds, ElementType.NAMES)];
+            dimension(path, xml, "Dimensionality", 2, 2);
+            dimension(path, xml, "Dim1", 3, 3);
+            int rows = dimension(path, xml, "Dim0", 0, MAX_ROWS);
+            boolean columns = one(path, xml, "ArrayIndexingOrder", 2, ORDERS) == 1;
+            int encoding = one(path, xml, "Encoding", 3, ENCODINGS);
+            // ASCII data have no byte order and no size: ascii() writes doubles, big-endian.
+            boolean little = encoding != ASCII && one(path, xml, "Endian", 2, ENDIANS) == 1;
             return new DataArray(
                     path,
                     points,
-                    !encoding.equals("ASCII")
-                            ? ElementType.valueOf(type)
-                            : points ? ElementType.FLOAT32 : ElementType.INT32,
-                    Integer.parseInt(rows),
+                    encoding == ASCII ? ElementType.FLOAT64 : type,
+                    rows,
                     columns,
                     encoding,
                     little ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
@@ -273,23 +263,40 @@ public record Mesh(float[] points, int[] triangles) {
         private static String attribute(Path path, XMLStreamReader xml, String name) {
             String value = xml.getAttributeValue(null, name);
             if (value == null) throw bad(path, "a DataArray has no attribute " + name);
-            return value;
+            return value.strip();
         }
 
-        private static int one(Path path, XMLStreamReader xml, String name, String... known) {
+        private static int dimension(Path path, XMLStreamReader xml, String name, int least, int most) {
             String value = attribute(path, xml, name);
-            int i = java.util.List.of(known).indexOf(value);
+            int n = value.matches("\\+?\\d{1,9}") ? Integer.parseInt(value) : -1;
+            if (n < least || n > most)
+                throw bad(
+                        path,
+                        name + " of a DataArray is " + InputFiles.quote(value) + ", not "
+                                + (least == most ? least : "a number up to " + most));
+            return n;
+        }
+
+        /**
+         * The number of an attribute's value.
+         *
+         * @param known names of the values, then other names of the same values in the same order
+         */
+        private static int one(Path path, XMLStreamReader xml, String name, int values, String... known) {
+            String value = attribute(path, xml, name);
+            int i = List.of(known).indexOf(value);
             if (i < 0)
                 throw new InputException(
                         path.toString(),
                         name + " of a DataArray is " + InputFiles.quote(value) + ", which is not supported",
-                        "Write the surface with " + name + " " + String.join(" or ", known));
-            return i;
+                        "Write the surface with " + name + " "
+                                + String.join(" or ", Arrays.copyOf(known, Math.min(values, 4))));
+            return i % values;
         }
 
         /** The elements as row-major bytes in {@link #order}. */
         byte[] decode(String text) {
-            byte[] data = encoding.equals("ASCII") ? ascii(text) : base64(text);
+            byte[] data = encoding == ASCII ? ascii(text) : base64(text);
             if (!columnMajor) return data;
             byte[] out = new byte[data.length];
             int n = type.bytes;
@@ -301,7 +308,7 @@ public record Mesh(float[] points, int[] triangles) {
         float[] floats(byte[] data) {
             ByteBuffer in = ByteBuffer.wrap(data).order(order);
             float[] out = new float[3 * rows];
-            for (int i = 0; i < out.length; i++) out[i] = (float) type.real(in, i * type.bytes);
+            for (int i = 0; i < out.length; i++) out[i] = (float) type.number(in, i * type.bytes);
             return out;
         }
 
@@ -310,9 +317,10 @@ public record Mesh(float[] points, int[] triangles) {
             ByteBuffer in = ByteBuffer.wrap(data).order(order);
             int[] out = new int[3 * rows];
             for (int i = 0; i < out.length; i++) {
-                long vertex = type.whole(in, i * type.bytes);
+                double vertex = type.number(in, i * type.bytes);
                 out[i] = (int) vertex;
-                if (out[i] != vertex) throw bad(path, "triangle " + i / 3 + " names vertex " + vertex);
+                if (out[i] != vertex)
+                    throw bad(path, String.format(Locale.ROOT, "triangle %d names vertex %.15g", i / 3, vertex));
             }
             return out;
         }
@@ -322,14 +330,14 @@ public record Mesh(float[] points, int[] triangles) {
             byte[] data;
             try {
                 data = Base64.getDecoder().decode(text.replaceAll("\\s", ""));
-                if (encoding.equals("GZipBase64Binary"))
+                if (encoding == GZIP)
                     try (InputStream in = new InflaterInputStream(new ByteArrayInputStream(data))) {
                         data = in.readNBytes(bytes + 1);
                     }
             } catch (IllegalArgumentException | IOException e) {
                 throw bad(
                         path,
-                        "Data of encoding " + encoding + " cannot be decoded: "
+                        "Data of encoding " + ENCODINGS[encoding] + " cannot be decoded: "
                                 + InputFiles.quote(String.valueOf(e.getMessage())));
             }
             if (data.length != bytes)
@@ -343,7 +351,7 @@ public record Mesh(float[] points, int[] triangles) {
         private byte[] ascii(String text) {
             if (text.length() < 6L * rows - 1)
                 throw bad(path, "a DataArray has fewer than " + 3L * rows + " numbers"); // At least "1 " each.
-            ByteBuffer out = ByteBuffer.allocate(12 * rows);
+            ByteBuffer out = ByteBuffer.allocate(3 * type.bytes * rows);
             int at = 0;
             while (true) {
                 while (at < text.length() && text.charAt(at) <= ' ') at++;
@@ -353,8 +361,9 @@ public record Mesh(float[] points, int[] triangles) {
                 String number = text.substring(from, at);
                 if (!out.hasRemaining()) throw bad(path, "a DataArray has more than " + 3L * rows + " numbers");
                 try {
-                    if (points) out.putFloat(Float.parseFloat(number));
-                    else out.putInt(Integer.parseInt(number));
+                    // Java reads 1f and 1d too.
+                    if (Character.isLetter(text.charAt(at - 1))) throw new NumberFormatException(number);
+                    out.putDouble(Double.parseDouble(number));
                 } catch (NumberFormatException e) {
                     throw bad(path, InputFiles.quote(number) + " is not a number");
                 }
@@ -366,7 +375,8 @@ public record Mesh(float[] points, int[] triangles) {
 
     private static Mesh checked(Path path, float[] points, int[] triangles) {
         int n = points.length / 3;
-        if (n == 0) throw bad(path, "it has no vertex");
+        if (n == 0 || triangles.length == 0)
+            throw bad(path, n == 0 ? "it has no vertex" : "it has no triangle, so that it is no surface");
         for (int i = 0; i < points.length; i++)
             if (!Float.isFinite(points[i])) throw bad(path, "vertex " + i / 3 + " has the coordinate " + points[i]);
         for (int i = 0; i < triangles.length; i++)

@@ -4,7 +4,7 @@ package org.cortigan.cortex;
 /**
  * A photograph as its file stores it.
  *
- * @param orientation how it is to be turned for looking at it, as EXIF says: 1 (upright) to 8
+ * @param orientation how it is to be turned for looking at it, as {@link Orientation} finds it: 1 (upright) to 8
  */
 public record Photograph(Rgb stored, int orientation) {
     /** The photograph turned upright. */

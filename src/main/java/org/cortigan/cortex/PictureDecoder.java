@@ -9,8 +9,9 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.zip.CRC32;
@@ -35,6 +36,9 @@ final class PictureDecoder {
     private static final long MAX_PIXELS = 200_000_000;
     private static final ImageReaderSpi PNG = reader("com.sun.imageio.plugins.png.PNGImageReaderSpi");
     private static final ImageReaderSpi JPEG = reader("com.sun.imageio.plugins.jpeg.JPEGImageReaderSpi");
+    /** Types of chunks of PNG, and the type of colour in its header that stands for a palette. */
+    private static final int IHDR = 0x49484452, PLTE = 0x504c5445, IEND = 0x49454e44, PALETTE = 3;
+
     private static final byte[] PNG_START = {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
     private PictureDecoder() {}
@@ -90,13 +94,14 @@ final class PictureDecoder {
 
     private static Photograph png(byte[] file) throws IOException, Unsupported {
         ByteBuffer b = ByteBuffer.wrap(file);
-        checkSize(b.getInt(16), b.getInt(20));
-        int orientation = 1;
+        Orientation orientation = new Orientation();
+        int colours = Integer.MAX_VALUE;
         ByteArrayOutputStream needed = new ByteArrayOutputStream(file.length);
         needed.write(file, 0, 8);
-        for (int at = 8, type = 0; type != 0x49454e44 && at + 12 <= file.length; ) { // IEND
+        for (int at = 8, type = 0; type != IEND && at + 12 <= file.length; ) {
             int length = b.getInt(at);
             type = b.getInt(at + 4);
+            if (at == 8 && (type != IHDR || length != 13)) throw new IOException("it does not begin with a header");
             if (length < 0 || length > file.length - at - 12) throw new IOException("it ends within a chunk");
             CRC32 crc = new CRC32();
             crc.update(file, at + 4, length + 4);
@@ -104,9 +109,13 @@ final class PictureDecoder {
             // A capital letter marks a chunk that pixels need. Faults of the others must not spoil a picture.
             if ((type >> 24 & 0x20) == 0) {
                 if (!intact) throw new IOException("a checksum is wrong");
+                if (type == IHDR) checkSize(b.getInt(at + 8), b.getInt(at + 12));
+                if (type == PLTE && file[25] == PALETTE) colours = length / 3;
                 needed.write(file, at, length + 12);
-            } else if (intact && type == 0x65584966) { // eXIf
-                orientation = exifOrientation(b.slice(at + 8, length));
+            } else if (intact) {
+                orientation.pngChunk(
+                        new String(file, at + 4, 4, StandardCharsets.ISO_8859_1),
+                        Arrays.copyOfRange(file, at + 8, at + 8 + length));
             }
             at += length + 12;
         }
@@ -114,7 +123,7 @@ final class PictureDecoder {
         try (ImageInputStream in = stream(needed.toByteArray())) {
             reader.setInput(in, true, true);
             BufferedImage image = reader.read(0);
-            return new Photograph(rgb(image.getRaster(), image.getColorModel()), orientation);
+            return new Photograph(rgb(image.getRaster(), image.getColorModel(), colours), orientation.value());
         } finally {
             reader.dispose();
         }
@@ -124,8 +133,12 @@ final class PictureDecoder {
         return new MemoryCacheImageInputStream(new ByteArrayInputStream(file));
     }
 
-    /** Grey, grey with alpha, RGB, RGBA or a palette. */
-    private static Rgb rgb(Raster raster, @Nullable ColorModel model) {
+    /**
+     * Grey, grey with alpha, RGB, RGBA or a palette.
+     *
+     * @param colours number of colours in the palette; the JDK adds more, where those beyond it are black to Pillow
+     */
+    private static Rgb rgb(Raster raster, @Nullable ColorModel model, int colours) {
         int w = raster.getWidth(), h = raster.getHeight(), bands = raster.getNumBands();
         int shift = raster.getSampleModel().getSampleSize(0) - 8;
         byte[] out = new byte[Math.multiplyExact(w * h, 3)];
@@ -135,7 +148,7 @@ final class PictureDecoder {
             raster.getPixels(0, y, w, 1, row);
             if (model instanceof IndexColorModel palette)
                 for (int x = 0; x < w; x++) {
-                    int c = palette.getRGB(row[x]);
+                    int c = row[x] < colours ? palette.getRGB(row[x]) : 0;
                     out[o++] = (byte) (c >> 16);
                     out[o++] = (byte) (c >> 8);
                     out[o++] = (byte) c;
@@ -154,13 +167,14 @@ final class PictureDecoder {
      * What the segments say.
      *
      * @param luma whether the first three components are luma and chroma (YCbCr or YCCK)
-     * @param orientation EXIF orientation, 1 to 8
+     * @param orientation 1 to 8
      */
     private record JpegHeader(int components, boolean luma, int orientation) {
         private static final String RESAVE = "Save it as PNG, or as baseline or progressive JPEG";
 
         static JpegHeader read(byte[] file) throws IOException, Unsupported {
-            int components = 0, ids = 0, adobe = -1, orientation = 0;
+            int components = 0, ids = 0, adobe = -1;
+            Orientation orientation = new Orientation();
             boolean jfif = false;
             for (int at = 2; ; ) {
                 while (u8(file, at) != 0xff) at++;
@@ -186,8 +200,8 @@ final class PictureDecoder {
                     jfif = true;
                 } else if (marker == 0xee && length >= 12 && starts(file, body, "Adobe")) {
                     adobe = u8(file, body + 11);
-                } else if (marker == 0xe1 && orientation == 0 && length > 6 && starts(file, body, "Exif\0")) {
-                    orientation = exifOrientation(ByteBuffer.wrap(file).slice(body + 6, length - 6));
+                } else if (marker == 0xe1) {
+                    orientation.jpegSegment(Arrays.copyOfRange(file, body, body + length));
                 }
                 at = body + length;
             }
@@ -196,7 +210,7 @@ final class PictureDecoder {
             boolean luma = components == 4
                     ? adobe > 0
                     : components == 3 && (jfif || (adobe >= 0 ? adobe != 0 : ids != ('R' << 16 | 'G' << 8 | 'B')));
-            return new JpegHeader(components, luma, Math.max(1, orientation));
+            return new JpegHeader(components, luma, orientation.value());
         }
 
         private static boolean starts(byte[] file, int at, String text) {
@@ -211,25 +225,6 @@ final class PictureDecoder {
 
     private static int u16(byte[] b, int at) {
         return u8(b, at) << 8 | u8(b, at + 1);
-    }
-
-    /**
-     * The orientation in an EXIF block: tag 0x0112 of its first directory (EXIF 2.32, section 4.6.4).
-     *
-     * @return 1 to 8; 1, upright, if the block has none or is damaged
-     */
-    private static int exifOrientation(ByteBuffer exif) {
-        if (exif.limit() < 8) return 1;
-        exif.order(exif.get(0) == 'I' ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
-        long directory = exif.getInt(4) & 0xffffffffL;
-        if (directory + 2 > exif.limit()) return 1;
-        int entries = exif.getShort((int) directory) & 0xffff;
-        for (int i = 0, at = (int) directory + 2; i < entries && at + 12 <= exif.limit(); i++, at += 12)
-            if (exif.getShort(at) == 0x112) {
-                int value = exif.getShort(at + 8);
-                return value >= 1 && value <= 8 ? value : 1;
-            }
-        return 1;
     }
 
     private static Photograph jpeg(byte[] file) throws IOException, Unsupported {
@@ -249,7 +244,7 @@ final class PictureDecoder {
             if (raster.getNumBands() != header.components)
                 throw new IOException(raster.getNumBands() + " components were decoded, not " + header.components);
             return new Photograph(
-                    header.components == 1 ? rgb(raster, null) : rgb(raster, header.luma), header.orientation);
+                    header.components == 1 ? rgb(raster, null, 0) : rgb(raster, header.luma), header.orientation);
         } finally {
             reader.dispose();
         }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
@@ -17,6 +17,10 @@ import org.jspecify.annotations.Nullable;
 final class SubjectMeshes {
     /** Kinds of surface as regular expressions. Kinds that preserve distances come first. */
     private static final List<String> SURFACES = List.of("white", "midthickness", "pial", "infl(?:ated)?", "sphere");
+
+    /** Names of GIFTI files that hold something else than a surface, as the format's document proposes them. */
+    private static final Pattern DATA =
+            Pattern.compile("(?is).*\\.(coord|func|label|rgba|shape|tensor|time|topo|vector)\\.gii(\\.gz)?");
 
     private static final String FILE_NAMES =
             "lh.white and rh.white (or pial, inflated, sphere), lh.white.surf.gii, or white_left.gii(.gz)";
@@ -87,12 +91,12 @@ final class SubjectMeshes {
 
     /** The left and the right mesh of the first available kind of surface. */
     private static Path[] files(Path folder) {
-        List<Path> files;
-        try (Stream<Path> s = Files.list(folder)) {
-            files = s.sorted().toList();
-        } catch (IOException e) {
-            throw InputFiles.unreadable(folder, e);
-        }
+        // What says that it is a surface comes first, then the name with the fewest additions.
+        List<Path> files = InputFiles.list(folder).stream()
+                .filter(p -> !DATA.matcher(p.getFileName().toString()).matches() && !Files.isDirectory(p))
+                .sorted(Comparator.comparing((Path p) -> !p.toString().contains(".surf.gii"))
+                        .thenComparing(p -> p.toString().length()))
+                .toList();
         for (String kind : SURFACES) {
             Path[] pair = new Path[2];
             for (int h = 0; h < 2; h++) {

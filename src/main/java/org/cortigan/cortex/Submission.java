@@ -127,7 +127,7 @@ public final class Submission {
     }
 
     private static void check(Path file, int subject, int hemisphere) {
-        try (NpyFile f = NpyFile.open(file).require(NpyType.F32, 2)) {
+        try (NpyFile f = NpyFile.open(file).requireReal(2)) {
             int rows = Challenge.testImages(subject), columns = Challenge.vertices(subject)[hemisphere];
             if (f.rows() != rows || f.rowElements() != columns)
                 throw new InputException(
@@ -135,6 +135,7 @@ public final class Submission {
                         "has the shape [" + f.rows() + ", " + f.rowElements() + "], subject " + subject + " needs ["
                                 + rows + ", " + columns + "]",
                         "Predict the whole test split of the challenge");
+            f.checkFloatKeeps("vertex");
             f.checkFinite(
                     "predictions",
                     "Predict again, with --missing zero if vertices had no responses: the challenge takes no other"
@@ -170,7 +171,7 @@ public final class Submission {
         }
     }
 
-    /** Writes the mean of files, little-endian in C order, whatever the form of the files. */
+    /** Writes the mean of files as float32, little-endian in C order, whatever the form of the files. */
     private static void copyMean(List<Path> files, OutputStream to) throws IOException {
         try (Mean mean = new Mean(files)) {
             to.write(NpyWriter.header(NpyType.F32, mean.rows, mean.columns));

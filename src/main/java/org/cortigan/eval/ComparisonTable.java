@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
+import static org.cortigan.InputException.oneLine;
+
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,6 +15,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Csv;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -205,7 +208,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
         markdown(s, COLUMNS, rows);
         if (!differences.isEmpty()) markdown(s.append('\n'), DIFFERENCE_COLUMNS, differences);
         s.append('\n');
-        for (String line : legend()) s.append("- ").append(line).append('\n');
+        for (String line : legend()) s.append("- ").append(oneLine(line)).append('\n');
         return s.toString();
     }
 
@@ -219,7 +222,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
     private static <R> void markdownLine(
             StringBuilder s, List<Column<R, String>> columns, Function<Column<R, String>, String> cell) {
         for (Column<R, String> c : columns)
-            s.append("| ").append(cell.apply(c).replace("|", "\\|")).append(' ');
+            s.append("| ").append(oneLine(cell.apply(c)).replace("|", "\\|")).append(' ');
         s.append("|\n");
     }
 
@@ -281,12 +284,7 @@ public record ComparisonTable(List<String> about, List<Row> rows, List<Differenc
     }
 
     private static void csvLine(StringBuilder s, Stream<?> cells) {
-        s.append(cells.map(c -> quoted(text(c))).collect(Collectors.joining(",")))
-                .append('\n');
-    }
-
-    private static String quoted(String cell) {
-        return cell.matches("[^,\"\\r\\n]*") ? cell : '"' + cell.replace("\"", "\"\"") + '"';
+        s.append(Csv.line(cells.map(ComparisonTable::text).toList()));
     }
 
     private static final String STYLE = """

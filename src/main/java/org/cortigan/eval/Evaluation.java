@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.eval;
 
+import static org.cortigan.InputException.oneLine;
+
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -14,6 +16,7 @@ import java.util.stream.Stream;
 import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Csv;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyWriter;
 import org.jspecify.annotations.Nullable;
@@ -195,19 +198,27 @@ public final class Evaluation {
     public String table() {
         StringBuilder s = new StringBuilder();
         s.append(String.format(
-                Locale.ROOT, "%s: Pearson's r over %d images, for each vertex, then over vertices%n", label, images));
+                Locale.ROOT,
+                "%s: Pearson's r over %d images, for each vertex, then over vertices%n",
+                oneLine(label),
+                images));
         s.append(String.format(Locale.ROOT, "%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
         for (Metric m : shown()) s.append(' ').append(padded(m, m.heading()));
         s.append(System.lineSeparator());
         for (Row row : rows) {
             s.append(String.format(
-                    Locale.ROOT, "%-4s %-16s %-14s %8d", row.hemisphere, row.roiClass, row.roi, row.vertices));
+                    Locale.ROOT,
+                    "%-4s %-16s %-14s %8d",
+                    row.hemisphere,
+                    oneLine(row.roiClass),
+                    oneLine(row.roi),
+                    row.vertices));
             for (Metric m : shown()) s.append(' ').append(padded(m, row.shown(m)));
             s.append(System.lineSeparator());
         }
         s.append(explanations()).append('\n');
         for (String note : notes()) s.append(note).append('\n');
-        for (String w : warnings) s.append("warning: ").append(w).append('\n');
+        for (String w : warnings) s.append("warning: ").append(oneLine(w)).append('\n');
         return s.toString();
     }
 
@@ -329,13 +340,14 @@ public final class Evaluation {
     }
 
     private String csv() {
-        StringBuilder s = new StringBuilder("hemisphere,class,roi,vertices");
-        for (Metric m : METRICS) s.append(',').append(m.key());
-        s.append('\n');
+        List<String> head = new ArrayList<>(List.of("hemisphere", "class", "roi", "vertices"));
+        for (Metric m : METRICS) head.add(m.key());
+        StringBuilder s = new StringBuilder(Csv.line(head));
         for (Row row : rows) {
-            s.append(String.join(",", row.hemisphere, row.roiClass, row.roi, Integer.toString(row.vertices)));
-            for (Metric m : METRICS) s.append(',').append(row.has(m) ? Double.toString(row.figure(m)) : "");
-            s.append('\n');
+            List<String> cells =
+                    new ArrayList<>(List.of(row.hemisphere, row.roiClass, row.roi, Integer.toString(row.vertices)));
+            for (Metric m : METRICS) cells.add(row.has(m) ? Double.toString(row.figure(m)) : "");
+            s.append(Csv.line(cells));
         }
         return s.toString();
     }

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.cortigan.InputException;
+import org.cortigan.io.Csv;
 
 /**
  * The metrics.csv of a run.
@@ -13,14 +14,12 @@ import org.cortigan.InputException;
  * @param columns names of the columns
  * @param epochs cells of each epoch
  */
-record EpochLog(List<String> columns, List<String[]> epochs) {
+record EpochLog(List<String> columns, List<List<String>> epochs) {
     static EpochLog read(Path runFolder) {
         Path file = runFolder.resolve("metrics.csv");
         try {
-            List<String> lines = Files.readAllLines(file);
-            return new EpochLog(
-                    List.of(lines.get(0).split(",")),
-                    lines.stream().skip(1).map(l -> l.split(",")).toList());
+            List<List<String>> lines = Csv.parse(Files.readString(file));
+            return new EpochLog(lines.get(0), lines.subList(1, lines.size()));
         } catch (IOException e) {
             throw new InputException(file.toString(), "cannot be read: " + e, "Remove the run folder", e);
         }
@@ -30,7 +29,7 @@ record EpochLog(List<String> columns, List<String[]> epochs) {
     double[] numbers(String column) {
         int index = columns.indexOf(column);
         return epochs.stream()
-                .mapToDouble(cells -> Double.parseDouble(cells[index]))
+                .mapToDouble(cells -> Double.parseDouble(cells.get(index)))
                 .toArray();
     }
 }

@@ -30,8 +30,8 @@ public final class PredictionFiles {
      * images.txt (one file name per line), and predictions.json (the subject and the models).
      *
      * @param photographs PNG or JPEG files, at least one
-     * @param upright whether photographs are turned as EXIF says; false for the challenge's, which training reads as
-     *     they are stored
+     * @param upright whether photographs are turned as EXIF or XMP says; false for the challenge's, which training
+     *     reads as they are stored
      * @param checkpoints of the models
      * @param subject that a model of several subjects predicts
      * @param missing value at vertices that the files of the training responses have and the models do not

@@ -7,6 +7,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import org.cortigan.InputException;
@@ -22,6 +23,8 @@ public final class FileKind {
     private static final String GET_PAGE =
             "Download the file itself; the server may want a login, or a licence accepted, first";
     private static final String COPY_AGAIN = "Copy or download the file again";
+    private static final String FROM_MGH =
+            "Save its values as npy: numpy.save('x.npy', nibabel.load('x.mgz').get_fdata().squeeze())";
     private static final String UNPACK = "Unpack it and give the file in it";
 
     /**
@@ -125,6 +128,9 @@ public final class FileKind {
     private static Signature find(Path file, byte[] start) {
         if (start.length == 0) return Signature.kind("an empty file", COPY_AGAIN);
         String s = new String(start, 0, Math.min(start.length, START), ISO_8859_1);
+        if (isMgh(start)) return Signature.kind("a FreeSurfer MGH file", FROM_MGH);
+        if (s.startsWith("\u001f\u008b") && file.toString().matches("(?i).*\\.(mgz|mgh\\.gz)"))
+            return Signature.kind("a compressed FreeSurfer MGH file", FROM_MGH);
         for (Signature k : SIGNATURES) if (s.startsWith(k.bytes, k.at)) return k;
         if (s.startsWith("PK\3\4")) return zip(file, s);
         if (s.startsWith("BM") && s.startsWith("\0\0\0\0", 6)) return Signature.kind("a BMP picture");
@@ -142,6 +148,14 @@ public final class FileKind {
         // torch.save writes data.pkl into a folder of the archive first.
         if (first.endsWith("/data.pkl")) return Signature.kind("a PyTorch file");
         return Signature.kind("a zip archive", UNPACK);
+    }
+
+    /** Version 1, four sizes that are not 0, and a type: 0, 1, 3, 4 or another small number. */
+    private static boolean isMgh(byte[] start) {
+        if (start.length < 24) return false;
+        int[] head = new int[6];
+        ByteBuffer.wrap(start).asIntBuffer().get(head);
+        return head[0] == 1 && Arrays.stream(head, 1, 5).allMatch(n -> n > 0) && head[5] >= 0 && head[5] < 16;
     }
 
     private static boolean safetensors(byte[] start) {

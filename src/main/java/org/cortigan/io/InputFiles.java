@@ -2,6 +2,7 @@
 package org.cortigan.io;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
@@ -12,8 +13,11 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 
 /** Opens input files, with a clear message for each way in which that can fail. */
@@ -82,17 +86,40 @@ public final class InputFiles {
     /**
      * Opens a regular file for reading.
      *
-     * @throws InputException if the file is missing, a folder or not readable, or has a name that the JVM cannot decode
+     * @throws InputException if the file is missing, not readable, a folder, a pipe or the like, or has a name that the
+     *     JVM cannot decode
      */
     public static FileChannel open(Path path) {
         if (isUndecodable(path)) throw undecodable(path.toString());
         if (Files.isDirectory(path)) {
             throw new InputException(path.toString(), "is a folder, not a file", "Give a file");
         }
+        if (Files.exists(path) && !Files.isRegularFile(path)) { // to open a pipe waits for a writer
+            throw new InputException(
+                    path.toString(), "is a pipe, a socket or a device, not a file", "Give a file on a disk");
+        }
         try {
             return FileChannel.open(path, StandardOpenOption.READ);
         } catch (IOException e) {
             throw unreadable(path, e);
+        }
+    }
+
+    /**
+     * The files and folders in a folder, sorted by name. Names with a dot first are left out: they are systems' own
+     * files, such as the {@code ._x} that macOS puts beside {@code x}.
+     *
+     * @throws InputException if the folder cannot be read
+     */
+    public static List<Path> list(Path folder) {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(p -> !p.getFileName().toString().startsWith("."))
+                    .sorted()
+                    .toList();
+        } catch (UncheckedIOException e) {
+            throw unreadable(folder, Objects.requireNonNull(e.getCause()));
+        } catch (IOException e) {
+            throw unreadable(folder, e);
         }
     }
 

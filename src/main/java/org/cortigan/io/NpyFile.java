@@ -163,13 +163,13 @@ public final class NpyFile implements AutoCloseable {
     }
 
     /**
-     * Checks that the elements are real numbers, which {@link #readRow(long, float[], int)} converts to float, and the
-     * number of axes; returns this file.
+     * Checks the number of axes of elements of any type, which {@link #readRow(long, float[], int)} converts to float;
+     * returns this file.
      *
-     * @throws InputException if they are not
+     * @throws InputException if it differs
      */
     public NpyFile requireReal(int rank) {
-        return require(header.type() == NpyType.BOOL ? NpyType.F32 : header.type(), rank);
+        return require(header.type(), rank);
     }
 
     /** Whether all elements lie along one axis. Further axes of length 1 do not count. */
@@ -290,6 +290,12 @@ public final class NpyFile implements AutoCloseable {
         int[] out = new int[elements()];
         for (int i = 0; i < out.length; i++) {
             double v = number(in, i);
+            if (Double.isNaN(v)) {
+                throw new InputException(
+                        path.toString(),
+                        "element " + i + " (counted from 0) is NaN, no whole number",
+                        "Set it to 0, which means no ROI, for example with numpy.nan_to_num");
+            }
             if (v != (int) v) {
                 throw new InputException(
                         path.toString(),

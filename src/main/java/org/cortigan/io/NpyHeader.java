@@ -154,12 +154,20 @@ record NpyHeader(NpyType type, boolean bigEndian, boolean fortran, long[] shape,
         private NpyType type(String descr) {
             NpyType type = NpyType.of(descr);
             if (type == null) {
+                String code = descr.replaceFirst("^[<>=|]", "");
+                boolean text = code.matches("[SUa]\\d*|str_?|bytes_?"),
+                        complex = code.matches("c\\d*|[FDG]|c(single|double|longdouble)|complex.*"),
+                        wide = code.matches("f(12|16)|g|longdouble|float(96|128)");
                 throw new InputException(
                         path.toString(),
-                        "header field 'descr' " + InputFiles.quote(descr) + " is not a supported element type",
-                        descr.matches("[<>=|]?[SU]\\d*")
+                        "header field 'descr' " + InputFiles.quote(descr) + " is not a supported element type"
+                                + (text ? " (text)" : complex ? " (complex numbers)" : wide ? " (long double)" : ""),
+                        text
                                 ? "Save numbers; save an ROI mapping as a dict, numpy.save(path, {1: 'V1v'})"
-                                : "Save it with a.astype('float32') or an integer type");
+                                : complex
+                                        ? "Save its real part, or its magnitude, numpy.abs(a)"
+                                        : "Save it with a.astype('"
+                                                + (wide ? "float64')" : "float32') or an integer type"));
             }
             return type;
         }

@@ -18,14 +18,14 @@ import org.jspecify.annotations.Nullable;
  * numpy.save stores as a 0-d object array, that is, as a pickle.
  *
  * <p>A pickle is a program. This reader interprets it on a virtual machine that knows only the instructions and the
- * five names (array and scalar reconstruction, ndarray, dtype, and the codec that protocol 2 uses for bytes) that numpy
- * 1 and 2 emit for such an array. It rejects anything else and names it in the message. It runs no foreign code, does
- * not recurse, and limits file size and steps, and therefore memory.
+ * names that numpy 1 and 2 emit for such an array (array and scalar reconstruction, ndarray, dtype, and the codec that
+ * protocol 2 uses for bytes), OrderedDict and defaultdict. It rejects anything else and names it in the message. It
+ * runs no foreign code, does not recurse, and limits file size and steps, and therefore memory.
  */
 public final class NumpyPickle {
     private static final int MAX_FILE_BYTES = 1 << 20;
 
-    private static final String REMEDY =
+    static final String REMEDY =
             "Give a mapping_<class>.npy of the challenge, or save {id: name} with numpy.save(path, {1: 'V1v', 2: 'V1d'})";
 
     private NumpyPickle() {}
@@ -61,7 +61,7 @@ public final class NumpyPickle {
                 throw new InputException(
                         path.toString(),
                         "the dict maps " + Unpickler.describe(e.getKey()) + " to " + Unpickler.describe(e.getValue())
-                                + ", but a 32-bit integer to a string is needed",
+                                + ", but each key must be an ROI id, a 32-bit integer, and each value a string",
                         REMEDY);
             }
             if (mapping.put(id, name) != null) {

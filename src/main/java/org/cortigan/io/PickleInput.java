@@ -130,7 +130,14 @@ final class PickleInput {
         return new InputException(
                 path + ", byte " + opAt,
                 "the pickle is refused, because no ROI mapping needs this: " + what,
-                "Do not trust this file; take the mapping from the original data set");
+                "If you made this file, save numpy.save(path, dict(mapping)) with numbers as keys and strings as values;"
+                        + " else do not trust it, and take the mapping from the original data set");
+    }
+
+    /** The exception for a key of the dict that is no ROI id. */
+    InputException noId(String key) {
+        return new InputException(
+                path + ", byte " + opAt, "a key of the dict is " + key + ", no ROI id", NumpyPickle.REMEDY);
     }
 
     InputException bad(String problem) {

@@ -12,7 +12,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.cortigan.InputException;
+import org.cortigan.graph.Half;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,7 +37,11 @@ final class Unpickler {
         SCALAR,
         NDARRAY,
         DTYPE,
-        ENCODE
+        ENCODE,
+        ORDERED_DICT,
+        DEFAULT_DICT,
+        /** A type of Python, which makes the default values of a defaultdict; never called here. */
+        TYPE
     }
 
     private static final Map<String, Name> NAMES = Map.of(
@@ -45,7 +51,12 @@ final class Unpickler {
             "numpy._core.multiarray.scalar", Name.SCALAR,
             "numpy.ndarray", Name.NDARRAY,
             "numpy.dtype", Name.DTYPE,
-            "_codecs.encode", Name.ENCODE);
+            "_codecs.encode", Name.ENCODE,
+            "collections.OrderedDict", Name.ORDERED_DICT,
+            "collections.defaultdict", Name.DEFAULT_DICT);
+
+    private static final Pattern TYPES =
+            Pattern.compile("(builtins|__builtin__)\\.(str|unicode|int|long|float|bool|list|tuple|set|dict)");
 
     private record Tuple(@Nullable Object[] items) {}
 
@@ -298,9 +309,10 @@ final class Unpickler {
     }
 
     private Name name(String module, String attribute) {
-        Name name = NAMES.get(module + "." + attribute);
+        String whole = module + "." + attribute;
+        Name name = TYPES.matcher(whole).matches() ? Name.TYPE : NAMES.get(whole);
         if (name == null) {
-            throw refused("name " + InputFiles.quote(module + "." + attribute));
+            throw refused("name " + InputFiles.quote(whole));
         }
         return name;
     }
@@ -318,11 +330,30 @@ final class Unpickler {
                     return new NdArray();
                 }
             }
+            case ORDERED_DICT -> {
+                if (a.length == 0) {
+                    return new LinkedHashMap<>(); // its entries follow, as those of a dict do
+                }
+                throw refused("a call of OrderedDict with arguments, as Python 2 wrote it");
+            }
+            case DEFAULT_DICT -> {
+                if (a.length == 0 || a.length == 1 && (a[0] == null || a[0] == Name.TYPE)) {
+                    return new LinkedHashMap<>();
+                }
+                throw refused("a call of defaultdict with other arguments than a type of Python");
+            }
             case DTYPE -> {
-                if (a.length == 3 && a[0] instanceof String text && text.matches("[OiuU][0-9]{1,3}")) {
+                if (a.length == 3 && a[0] instanceof String text && text.matches("[ObiufU][0-9]{1,3}")) {
                     char kind = text.charAt(0);
                     int n = Integer.parseInt(text.substring(1));
-                    if (kind == 'U' || kind == 'O' && n == 8 || n == 1 || n == 2 || n == 4 || n == 8) {
+                    boolean known = switch (kind) {
+                        case 'U' -> true;
+                        case 'O' -> n == 8;
+                        case 'b' -> n == 1;
+                        case 'f' -> n == 2 || n == 4 || n == 8;
+                        default -> n == 1 || n == 2 || n == 4 || n == 8;
+                    };
+                    if (known) {
                         return new DType(kind, kind == 'U' ? 4 * n : n);
                     }
                 }
@@ -379,6 +410,14 @@ final class Unpickler {
         long v = 0;
         for (int i = 0; i < raw.length; i++) {
             v |= (raw[i] & 0xffL) << 8 * i;
+        }
+        if (type.kind == 'b') {
+            return v != 0;
+        }
+        if (type.kind == 'f') {
+            return raw.length == 8
+                    ? Double.longBitsToDouble(v)
+                    : (double) (raw.length == 4 ? Float.intBitsToFloat((int) v) : Half.fromF16((short) v));
         }
         int unused = 64 - 8 * raw.length;
         if (type.kind == 'u' && raw.length == 8 && v < 0) {
@@ -451,12 +490,17 @@ final class Unpickler {
             throw bad("dictionary entries without a dictionary or without a value");
         }
         @SuppressWarnings("unchecked") // this machine creates no other maps
-        Map<Object, @Nullable Object> map = (Map<Object, @Nullable Object>) top();
+        Map<@Nullable Object, @Nullable Object> map = (Map<@Nullable Object, @Nullable Object>) top();
         for (int i = 0; i < items.length; i += 2) {
-            if (!(items[i] instanceof Long || items[i] instanceof Double || items[i] instanceof String)) {
-                throw bad("a dictionary key is " + describe(items[i]));
+            Object key = items[i];
+            if (!(key == null
+                    || key instanceof Long
+                    || key instanceof Double
+                    || key instanceof Boolean
+                    || key instanceof String)) {
+                throw in.noId(describe(key));
             }
-            map.put(items[i], items[i + 1]);
+            map.put(key, items[i + 1]);
         }
     }
 
@@ -539,7 +583,10 @@ final class Unpickler {
         if (value instanceof String s) {
             return "the string " + InputFiles.quote(s);
         }
-        if (value instanceof Long || value instanceof Double || value instanceof Boolean || value instanceof Name) {
+        if (value instanceof Boolean b) {
+            return b ? "True" : "False";
+        }
+        if (value instanceof Long || value instanceof Double || value instanceof Name) {
             return value.toString();
         }
         return value instanceof byte[]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nsd;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -69,15 +68,11 @@ final class SessionBetas implements AutoCloseable {
     static int sessions(Path folder, int wanted) {
         TreeSet<String> present = new TreeSet<>();
         int last = wanted;
-        try (Stream<Path> s = Files.isDirectory(folder) ? Files.list(folder) : Stream.of()) {
-            for (Path p : s.toList()) {
-                Matcher m = NAME.matcher(p.getFileName().toString());
-                if (!m.matches()) continue;
-                present.add(m.group());
-                if (wanted == 0) last = Math.max(last, Integer.parseInt(m.group(2)));
-            }
-        } catch (IOException e) {
-            throw InputFiles.unreadable(folder, e);
+        for (Path p : Files.isDirectory(folder) ? InputFiles.list(folder) : List.<Path>of()) {
+            Matcher m = NAME.matcher(p.getFileName().toString());
+            if (!m.matches()) continue;
+            present.add(m.group());
+            if (wanted == 0) last = Math.max(last, Integer.parseInt(m.group(2)));
         }
         if (present.isEmpty())
             throw new InputException(

@@ -13,9 +13,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.Csv;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
@@ -157,19 +159,17 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     private void truncate(long step) {
         if (!Files.exists(csv)) return;
         try {
-            String text = Files.readString(csv);
-            String[] lines = text.substring(0, text.lastIndexOf('\n') + 1).split("\n");
-            List<String> kept = new ArrayList<>();
-            for (String line : lines) {
-                if (!kept.isEmpty() && Long.parseLong(line.split(",")[1]) > step) break;
+            List<List<String>> lines = Csv.parse(Files.readString(csv)), kept = new ArrayList<>();
+            for (List<String> line : lines) {
+                if (!kept.isEmpty() && Long.parseLong(line.get(1)) > step) break;
                 kept.add(line);
             }
-            if (kept.size() < lines.length) keep(METRICS);
+            if (kept.size() < lines.size()) keep(METRICS);
             if (kept.size() < 2) {
                 AtomicFiles.deleteIfExists(csv);
             } else {
-                columns = List.of(kept.get(0).split(","));
-                String now = String.join("\n", kept) + "\n";
+                columns = kept.get(0);
+                String now = kept.stream().map(Csv::line).collect(Collectors.joining());
                 // A new file even if nothing is removed: the history may have a name of the old one.
                 AtomicFiles.writeString(csv, now);
             }
@@ -190,10 +190,10 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
         try {
             if (columns == null) columns = List.copyOf(row.keySet());
-            String text = Files.exists(csv) ? "" : String.join(",", columns) + "\n";
+            String text = Files.exists(csv) ? "" : Csv.line(columns);
             List<String> values = new ArrayList<>();
             for (String c : columns) values.add(row.getOrDefault(c, ""));
-            text += String.join(",", values) + "\n";
+            text += Csv.line(values);
             Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         } catch (IOException e) {
             throw AtomicFiles.failed(csv, e);

@@ -181,7 +181,7 @@ class CommandsTest {
         Files.writeString(photos.resolve("b.webp"), "RIFF");
         Result r = ok("predict", run, "--images", photos, "--out", out, "--batch", 3);
         assertTrue(r.err.contains("1 file is no PNG or JPEG and left out: b.webp"), r.err);
-        assertTrue(r.err.contains("1 photograph was turned upright, as EXIF says: side.jpg"), r.err);
+        assertTrue(r.err.contains("1 photograph was turned upright, as EXIF or XMP says: side.jpg"), r.err);
         assertEquals(
                 "astronaut.png chelsea.png coffee.png rocket.jpg side.jpg",
                 String.join(" ", Files.readAllLines(out.resolve("images.txt"))));

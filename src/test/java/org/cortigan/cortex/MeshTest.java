@@ -71,10 +71,35 @@ class MeshTest {
     }
 
     @Test
-    void namesOfTheByteOrderByNiftiAreRead() {
+    void floatTrianglesAndWholePointsAreRead() {
+        Mesh m = parse("mesh_types_swapped.gii"), exact = parse("mesh_gzip.gii");
+        assertArrayEquals(exact.triangles(), m.triangles());
+        for (int i = 0; i < m.points().length; i++)
+            assertEquals(Math.rint(exact.points()[i]), m.points()[i], 0, "coordinate " + i);
+        String ascii = new String(golden("mesh_ascii.gii"), StandardCharsets.UTF_8);
+        int data = ascii.indexOf("<Data>", ascii.indexOf("INTENT_TRIANGLE")) + 6;
+        refused(
+                () -> Mesh.parse(
+                        Path.of("a.gii"),
+                        (ascii.substring(0, data) + "0.5" + ascii.substring(data + 1))
+                                .getBytes(StandardCharsets.UTF_8)),
+                "triangle 0 names vertex");
+    }
+
+    @Test
+    void namesThatNibabelReadsAreRead() {
         for (String[] name : new String[][] {
             {"mesh_base64.gii", "LittleEndian", "GIFTI_ENDIAN_LITTLE"},
-            {"mesh_big_endian.gii", "BigEndian", "GIFTI_ENDIAN_BIG"}
+            {"mesh_base64.gii", "LittleEndian", "little"},
+            {"mesh_big_endian.gii", "BigEndian", "GIFTI_ENDIAN_BIG"},
+            {"mesh_base64.gii", "\"Base64Binary", "\"GIFTI_ENCODING_B64BIN"},
+            {"mesh_gzip.gii", "GZipBase64Binary", "GIFTI_ENCODING_B64GZ"},
+            {"mesh_gzip.gii", "GZipBase64Binary", "B64GZ"},
+            {"mesh_ascii.gii", "\"ASCII", "\"GIFTI_ENCODING_ASCII"},
+            {"mesh_columns.gii", "ColumnMajorOrder", "F"},
+            {"mesh_gzip.gii", "NIFTI_TYPE_FLOAT32", "float32"},
+            {"mesh_gzip.gii", "Dim0=\"12\"", "Dim0=\" 012\n\""},
+            {"mesh_gzip.gii", "Dim1=\"3\"", "Dim1=\"+3 \""}
         }) {
             String text = new String(golden(name[0]), StandardCharsets.UTF_8);
             assertTrue(text.contains(name[1]), text);
@@ -126,7 +151,11 @@ class MeshTest {
         refusedText("NIFTI_TYPE_FLOAT32", "NIFTI_TYPE_COMPLEX64", "NIFTI_TYPE_COMPLEX64");
         refusedText("GZipBase64Binary", "ExternalFileBinary", "Encoding", "ExternalFileBinary");
         refusedText("NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_SHAPE", "no data array of intent NIFTI_INTENT_TRIANGLE");
-        refusedText("NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_POINTSET", "FLOAT32");
+        refusedText("NIFTI_INTENT_TRIANGLE", "NIFTI_INTENT_POINTSET", "two point sets");
+        refusedText("Dim0=\"20\"", "Dim0=\"0\"", "0 rows holds more");
+        byte[] bare = Arrays.copyOf(white, white.length - 240); // points alone
+        ByteBuffer.wrap(bare).putInt(bare.length - 148, 0);
+        refused(() -> Mesh.parse(p, bare), "lh.white", "no triangle");
         refusedText("</GIFTI>", "", "not well-formed");
     }
 

@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipInputStream;
 import org.cortigan.InputException;
@@ -132,7 +133,11 @@ class PictureDecoderTest {
     void aHugePictureIsRefusedBeforeMemoryIsTaken() throws Exception {
         byte[] png = FILES.get("rgb-8.png").clone(),
                 jpeg = FILES.get("rgb-444.jpg").clone();
+        CRC32 crc = new CRC32();
         ByteBuffer.wrap(png).putInt(16, 1_000_000).putInt(20, 1_000_000);
+        assertTrue(refusal("a.png", png).contains("is truncated or damaged: a checksum is wrong"));
+        crc.update(png, 12, 17);
+        ByteBuffer.wrap(png).putInt(29, (int) crc.getValue());
         assertTrue(refusal("a.png", png).contains("1000000 x 1000000 pixels"));
         int sof = 2;
         while ((jpeg[sof + 1] & 0xff) != 0xc0) sof += 2 + ByteBuffer.wrap(jpeg).getShort(sof + 2);
@@ -167,6 +172,18 @@ class PictureDecoderTest {
             }
         }
         assertTrue(refused > 800, refused + " refused");
+    }
+
+    @Test
+    void aPngWithoutItsHeaderIsDamaged() throws Exception {
+        byte[] file = FILES.get("rgb-8.png");
+        byte[] junk = Arrays.copyOf(file, 80), headless = junk.clone();
+        Arrays.fill(junk, 8, 80, (byte) 'j');
+        headless[12] = 'J'; // IHDR
+        for (byte[] bad : List.of(junk, headless))
+            assertTrue(refusal("a.png", bad)
+                    .contains("a.png: is truncated or damaged: it does not begin with a header. Copy"));
+        assertTrue(refusal("a.png", Arrays.copyOf(file, 8)).contains("a.png: is truncated or damaged"));
     }
 
     /** A bit of the pixels' data that flips is noticed in PNG, where checksums tell. */

@@ -199,6 +199,23 @@ class RegionsTest {
         sheet(empty.resolve("pial_left.gii"), 5, IntStream.range(0, 25).toArray());
         sheet(empty.resolve("pial_right.gii"), 5, IntStream.range(0, 25).toArray());
         refused(() -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add), "pial_left.gii", "25 vertices", "900");
+        // TemplateFlow's names: values on a surface, and what macOS puts beside a file, are no surfaces
+        for (String h : List.of("L", "R")) {
+            String stem = "tpl-fsaverage_hemi-" + h + "_den-164k_";
+            for (String other : List.of(
+                    "._" + stem + "white.surf.gii",
+                    stem + "desc-x_white.shape.gii",
+                    stem + "white.label.gii",
+                    stem + "white.func.gii.gz",
+                    stem + "a_white.gii")) Files.writeString(empty.resolve(other), "no surface");
+            sheet(
+                    empty.resolve(stem + "white.surf.gii"),
+                    5,
+                    IntStream.range(0, 25).toArray());
+        }
+        refused(
+                () -> Regions.of("all", Order.SURFACE, empty, 1, s, log::add),
+                "tpl-fsaverage_hemi-L_den-164k_white.surf.gii: has 25 vertices");
     }
 
     @Test
@@ -213,6 +230,23 @@ class RegionsTest {
                     "classes: class 'floc-words'",
                     "floc-faces");
             refused(() -> Regions.of("all", Order.ROI, null, 1, fewer, log::add), "order roi: class 'floc-words'");
+        }
+        // one file of a class without the others
+        Path masks = s.folder().resolve("roi_masks"), copy = masks.resolve("mapping_streams (1).npy");
+        for (Path stray :
+                List.of(copy, masks.resolve("rh.foo_challenge_space.npy"), masks.resolve("._mapping_a.npy"))) {
+            Files.copy(masks.resolve("mapping_streams.npy"), stray);
+            if (stray.getFileName().toString().startsWith("."))
+                AlgonautsSubject.open(dir.resolve("data"), 1).close();
+            else
+                refused(
+                        () -> AlgonautsSubject.open(dir.resolve("data"), 1),
+                        stray.toString(),
+                        stray.equals(copy)
+                                ? "which needs also lh.streams (1)_challenge_space.npy, rh.streams (1)_"
+                                : "which needs also mapping_foo.npy, lh.foo_",
+                        "move " + stray.getFileName() + " out of the folder");
+            Files.delete(stray);
         }
         assertEquals(2, Regions.of("hemisphere", Order.STORED, 3, 4).size());
         assertEquals(7, Regions.of("all", Order.STORED, 3, 4).get(0).vertices().length);

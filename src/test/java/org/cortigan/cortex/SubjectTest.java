@@ -436,6 +436,21 @@ class SubjectTest {
             assertEquals(395 * v[1], half.length);
             for (float x : half) assertEquals(0.5f, x);
         }
+        try (NpyWriter bool = NpyWriter.create(ones.resolve("rh_pred_test.npy"), NpyType.BOOL, 395, v[1])) {
+            byte[] all = new byte[395 * v[1]];
+            Arrays.fill(all, (byte) 1);
+            bool.write(ByteBuffer.wrap(all));
+            bool.commit();
+        }
+        Submission.write(zip, Map.of(8, List.of(ones))); // float32, whatever the files hold
+        try (ZipFile z = new ZipFile(zip.toFile())) {
+            byte[] converted =
+                    z.getInputStream(z.getEntry("subj08/rh_pred_test.npy")).readAllBytes();
+            try (NpyFile f = NpyFile.open(Files.write(dir.resolve("converted.npy"), converted))
+                    .require(NpyType.F32, 2)) {
+                for (float x : f.toFloatArray()) assertEquals(1, x);
+            }
+        }
         float[] bad = new float[395 * v[1]];
         bad[9] = Float.POSITIVE_INFINITY;
         NpyWriter.save(good.resolve("rh_pred_test.npy"), bad, 395, v[1]);

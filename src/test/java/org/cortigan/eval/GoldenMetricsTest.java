@@ -8,12 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.cortex.VertexGroup;
+import org.cortigan.io.Csv;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.SafeTensors;
@@ -51,13 +53,13 @@ class GoldenMetricsTest {
     }
 
     @Test
-    void theReportHasEveryRegionAndItsFiles(@TempDir Path dir) {
+    void theReportHasEveryRegionAndItsFiles(@TempDir Path dir) throws IOException {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double[] r = doubles(t, "r");
             List<VertexGroup> groups = List.of(
                     new VertexGroup("a", "One", "lh", new int[] {0, 1, 2}),
                     new VertexGroup("a", "One", "rh", new int[] {4}),
-                    new VertexGroup("a", "None", "rh", new int[0]));
+                    new VertexGroup("a", "None, \"x\"\n\33[2J", "rh", new int[0]));
             NoiseCeiling nc = NoiseCeiling.of("golden", t.floats("noise_ceiling"), NoiseCeiling.Unit.FRACTION);
             Evaluation e = Evaluation.of("test", accumulated(t), 25, groups, nc, null);
             assertEquals(Arrays.stream(r).average().orElseThrow(), e.meanR(), 1e-6);
@@ -78,7 +80,12 @@ class GoldenMetricsTest {
                 assertEquals(25, l.rows());
                 assertEquals((float) r[25], h.toFloatArray()[0], 1e-6f);
             }
-            assertTrue(Files.exists(dir.resolve("roi.csv")));
+            List<List<String>> csv = Csv.parse(Files.readString(dir.resolve("roi.csv")));
+            for (int i = 0; i < 6; i++) {
+                assertEquals(csv.get(0).size(), csv.get(i + 1).size());
+                assertEquals(e.rows().get(i).roi(), csv.get(i + 1).get(2));
+            }
+            assertTrue(e.table().contains("None, \"x\"\\u000a\\u001b[2J"), e.table());
             Map<String, Object> j = Json.readObject(dir.resolve("metrics.json"));
             assertEquals(6, ((List<?>) j.get("rows")).size());
             assertNull(Json.object(((List<?>) j.get("rows")).get(5), "row").get("mean_r"));

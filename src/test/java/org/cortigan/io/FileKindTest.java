@@ -34,6 +34,9 @@ class FileKindTest {
         assertEquals("an HDF5 file", of("x.npy", "\u0089HDF\r\n\u001a\n"));
         assertEquals("a npy file of numpy", of("x.png", "\u0093NUMPY\1\0"));
         assertEquals("a Python pickle", of("x.npy", "\u0080\4\u0095"));
+        assertEquals("a FreeSurfer MGH file", of("x.npy", "\0\0\0\1\0\2\u0080\2\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\3"));
+        assertEquals("a compressed FreeSurfer MGH file", of("lh.MGZ", "\u001f\u008b\b"));
+        assertEquals("a gzip-compressed file", of("lh.npy.gz", "\u001f\u008b\b"));
         assertEquals("a NIfTI volume", at(344, "n+1\0"));
         assertEquals("a tar archive", at(257, "ustar"));
     }

@@ -33,6 +33,25 @@ class InputFilesTest {
                 encoding.equals("UTF-8") ? "Rename the file" : "LC_ALL=C.UTF-8");
     }
 
+    /** Opening a pipe for reading would wait until something writes to it. */
+    @Test
+    void whatIsNoFileIsRefused(@TempDir Path dir) throws Exception {
+        Path pipe = dir.resolve("a.npy");
+        assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+        for (Path p : List.of(pipe, Path.of("/dev/zero"))) {
+            refused(() -> InputFiles.check(p), p + ": is a pipe, a socket or a device, not a file");
+            refused(() -> InputFiles.readAll(p, 9, "a text"), p + ": is a pipe");
+        }
+        refused(() -> InputFiles.check(dir), "is a folder");
+    }
+
+    @Test
+    void listsPassOverHiddenFiles(@TempDir Path dir) throws Exception {
+        for (String name : List.of("b", "._b", ".DS_Store", "a.b")) Files.writeString(dir.resolve(name), "x");
+        assertEquals(List.of(dir.resolve("a.b"), dir.resolve("b")), InputFiles.list(dir));
+        refused(() -> InputFiles.list(dir.resolve("none")), "none: no such file");
+    }
+
     /** In a UTF-8 locale this character is one as any other; elsewhere it stands for bytes that the JVM has lost. */
     @Test
     void theReplacementCharacterIsACharacterInUtf8(@TempDir Path dir) throws Exception {

@@ -142,6 +142,35 @@ class NpyTest {
     }
 
     @Test
+    void booleansAreZerosAndOnes() throws IOException {
+        byte[] file = golden("array_f8.npy");
+        byte[] bools = new String(Arrays.copyOf(file, 128 + 6), StandardCharsets.ISO_8859_1)
+                .replace("<f8", "|b1")
+                .getBytes(StandardCharsets.ISO_8859_1);
+        for (int i = 0; i < 6; i++) bools[128 + i] = (byte) (i % 2);
+        NpyFile f = NpyFile.parse(Path.of("b.npy"), ByteBuffer.wrap(bools)).requireReal(2);
+        assertArrayEquals(new float[] {0, 1, 0, 1, 0, 1}, f.toFloatArray());
+        assertEquals("holds BOOL, which is converted to F32", f.conversion());
+        f.checkFinite("responses");
+    }
+
+    @Test
+    void typesThatAreNotReadAreNamed() {
+        for (String[] type : new String[][] {
+            {"<f16", "long double", "float64"},
+            {"<c8", "complex", "numpy.abs"},
+            {"<U3", "text", "as a dict"},
+            {"<m8", "'<m8'", "float32"}
+        }) {
+            byte[] file = golden("array_f8.npy");
+            String header = new String(file, 0, 128, StandardCharsets.ISO_8859_1);
+            byte[] other = header.replace("'<f8'", "'" + type[0] + "'").getBytes(StandardCharsets.ISO_8859_1);
+            System.arraycopy(other, 0, file, 0, 128);
+            refused(() -> NpyFile.parse(Path.of("x.npy"), ByteBuffer.wrap(file)), "x.npy", type[1], type[2]);
+        }
+    }
+
+    @Test
     void numbersBeyondFloatAreRefused() throws IOException {
         byte[] file = golden("array_f8.npy");
         ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).putDouble(file.length - 8, 1e39);
@@ -200,6 +229,13 @@ class NpyTest {
                 () -> NpyFile.open(goldenFile(dir, "mask_f8_not_whole.npy")).toIntArray(),
                 "mask_f8_not_whole.npy",
                 "element 1 (counted from 0) is 1.5, no whole number");
+        Path nan = dir.resolve("nan.npy");
+        NpyWriter.save(nan, new float[] {0, Float.NaN}, 2);
+        refused(
+                () -> NpyFile.open(nan).toIntArray(),
+                "nan.npy",
+                "element 1 (counted from 0) is NaN",
+                "0, which means no ROI");
         NpyFile large = NpyFile.open(goldenFile(dir, "mask_u4_too_large.npy"));
         refused(large::toIntArray, "element 1 (counted from 0) is 2147483648");
     }

@@ -69,6 +69,41 @@ class NumpyPickleTest {
         refused(() -> NumpyPickle.readMapping(goldenFile(dir, "mask_i4.npy")), "I32", "[5]", "{id: name}");
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"ordered_p0", "ordered_p2", "ordered_p5", "default_p0", "default_p2", "default_p5"})
+    void readsDictsOfCollections(String name) throws IOException {
+        assertEquals(FLOC_FACES, NumpyPickle.readMapping(goldenFile(dir, "mapping_" + name + ".npy")));
+        assertEquals(Map.of(1, "a"), run(array("ccollections\ndefaultdict\n(NtRK\1U\1as")));
+    }
+
+    @Test
+    void keysThatAreNoIdsAreNamed() throws IOException {
+        assertEquals(
+                Map.of(1, "V1v", 2, "V1d", 3, "V2v"),
+                NumpyPickle.readMapping(goldenFile(dir, "mapping_float_scalars.npy")));
+        for (String name : new String[] {"mapping_true.npy", "mapping_true_scalar.npy"})
+            refused(
+                    () -> NumpyPickle.readMapping(goldenFile(dir, name)),
+                    name,
+                    "maps True to the string 'V1v'",
+                    "{id: name}");
+        refused(() -> run(array("}NK\1s")), "maps None to 1");
+        refused(() -> run(array("}(K\1tK\1s")), "a key of the dict is a tuple, no ROI id", "{id: name}");
+    }
+
+    @Test
+    void typesAreReadButNotCalled() {
+        refused(() -> run("cbuiltins\nstr\n(K\1tR."), "TYPE");
+        refused(() -> run("ccollections\ndefaultdict\n(cos\nsystem\ntR."), "'os.system'", "dict(mapping)");
+        refused(
+                () -> run("ccollections\ndefaultdict\n(cnumpy\nndarray\ntR."),
+                "a call of defaultdict",
+                "dict(mapping)");
+        refused(() -> run("ccollections\nOrderedDict\n(K\1tR."), "a call of OrderedDict", "dict(mapping)");
+        refused(() -> run(array("ccollections\nOrderedDict\n)R}b")), "state set on a dict");
+        refused(() -> run("ccollections\nCounter\n."), "'collections.Counter'", "dict(mapping)");
+    }
+
     @Test
     void readsPicklesOfPython2() throws IOException {
         assertEquals(Map.of(0, "Unknown", 1, "V1v"), NumpyPickle.readMapping(goldenFile(dir, "mapping_python2.npy")));

@@ -23,14 +23,16 @@ import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.cortigan.InputException;
 import org.cortigan.exec.NullDevice;
+import org.cortigan.io.Csv;
 import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class RunFolderTest {
     private static EpochResult epoch(int n) {
-        List<EpochResult.Metric> metrics =
-                List.of(new EpochResult.Metric("loss", EpochResult.Kind.TOTAL_LOSS, "", 1.0 / n));
+        List<EpochResult.Metric> metrics = List.of(
+                new EpochResult.Metric("loss", EpochResult.Kind.TOTAL_LOSS, "", 1.0 / n),
+                new EpochResult.Metric("d.loss.V1, \"x\"", EpochResult.Kind.ADVERSARIAL_LOSS, "", 0.5));
         return new EpochResult(n, 9, 10L * n, metrics, 0.1 * n, Double.NaN, 5, 0);
     }
 
@@ -49,6 +51,9 @@ class RunFolderTest {
                 List.of("epoch", "1", "2", "3"),
                 lines.stream().map(l -> l.split(",")[0]).toList());
         assertFalse(lines.get(3).contains("NaN"));
+        List<List<String>> cells = Csv.parse(Files.readString(dir.resolve("metrics.csv")));
+        assertEquals("d.loss.V1, \"x\"", cells.get(0).get(3));
+        for (List<String> line : cells) assertEquals(8, line.size());
         // recipe.yaml holds the recipe
         assertEquals(
                 r.settings().values(),

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.io;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** Tables as comma-separated values (RFC 4180), with lines that end in LF alone, as Python's csv module reads them. */
+public final class Csv {
+    private Csv() {}
+
+    /** A line with its end. A cell with a comma, a quote or a line's end is quoted. */
+    public static String line(List<String> cells) {
+        return cells.stream()
+                .map(c -> c.matches("[^,\"\\r\\n]*") ? c : '"' + c.replace("\"", "\"\"") + '"')
+                .collect(Collectors.joining(",", "", "\n"));
+    }
+
+    /** The cells of each line; a last line without an end is left out, because a run may have died while writing it. */
+    public static List<List<String>> parse(String text) {
+        List<List<String>> lines = new ArrayList<>();
+        List<String> cells = new ArrayList<>();
+        StringBuilder cell = new StringBuilder();
+        boolean quoted = false, fresh = true;
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (quoted && c == '"') {
+                quoted = i + 1 < text.length() && text.charAt(i + 1) == '"';
+                if (quoted) cell.append(text.charAt(++i));
+            } else if (quoted || c != ',' && c != '\n' && !(c == '"' && fresh)) {
+                cell.append(c);
+                fresh = false;
+            } else if (c == '"') {
+                quoted = true;
+                fresh = false;
+            } else {
+                cells.add(cell.toString());
+                cell.setLength(0);
+                fresh = true;
+                if (c == '\n') {
+                    lines.add(cells);
+                    cells = new ArrayList<>();
+                }
+            }
+        }
+        return lines;
+    }
+}
