@@ -220,7 +220,7 @@ class CommandsTest {
                 "1=" + test,
                 "--out",
                 dir.resolve("s.zip"));
-        refused(new String[] {"1=a", "is no folder"}, "submit", "1=a", "--out", dir.resolve("s.zip"));
+        refused(new String[] {"a: is no folder"}, "submit", "1=a", "--out", dir.resolve("s.zip"));
         refused(
                 new String[] {"subject 1 is given twice", "1=DIR,DIR"},
                 "submit",

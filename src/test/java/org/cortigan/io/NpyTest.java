@@ -151,7 +151,7 @@ class NpyTest {
         NpyFile f = NpyFile.parse(Path.of("b.npy"), ByteBuffer.wrap(bools)).requireReal(2);
         assertArrayEquals(new float[] {0, 1, 0, 1, 0, 1}, f.toFloatArray());
         assertEquals("holds BOOL, which is converted to F32", f.conversion());
-        f.checkFinite("responses");
+        f.checkFinite("responses", "Repair it");
     }
 
     @Test
