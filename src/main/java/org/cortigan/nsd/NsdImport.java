@@ -146,7 +146,7 @@ public final class NsdImport {
                                 + " (counted from 0)",
                         "Give the stimuli of the same experiment");
             List<Hemisphere> hemispheres = List.of(hemisphere("lh", left, names), hemisphere("rh", right, names));
-            try (PendingFolder pending = new PendingFolder(folder)) {
+            try (PendingFolder pending = new PendingFolder(folder, log)) {
                 checkSpace(split, hemispheres, stimuli);
                 Map<String, Object> about = about(split, sessions);
                 names.forEach((c, n) ->
@@ -156,6 +156,10 @@ public final class NsdImport {
                 if (!split.test().isEmpty())
                     images(stimuli, split.test(), "test", pending.create("test_split/test_images"));
                 Json.write(pending.path().resolve("dataset.json"), about);
+                pending.requireFiles(
+                        "training_split/training_images", split.training().size());
+                if (!split.test().isEmpty())
+                    pending.requireFiles("test_split/test_images", split.test().size());
                 pending.commit();
             }
         }
