@@ -131,7 +131,7 @@ final class NsdFiles {
     private static String reason(Exception e) {
         String said = String.valueOf(e.getMessage())
                 .replaceAll("\\R", " ")
-                .replaceAll("[\\w.$]*(Exception|Error)\\b:?\\s*", "")
+                .replaceAll("[\\w.$]+(Exception|Error)\\b:?\\s*", "")
                 .strip();
         return said.isEmpty() || said.equals("null") ? "" : ": " + said;
     }

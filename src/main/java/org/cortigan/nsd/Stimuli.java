@@ -27,8 +27,8 @@ import org.cortigan.io.InputFiles;
  */
 final class Stimuli implements AutoCloseable {
     private static final String NAME = "imgBrick";
-    private static final String COPY =
-            "Copy it with h5repack -f NONE -l CONTI, or with h5py, which writes it plainly; or download it again";
+    private static final String COPY = "Copy " + NAME + " plainly: with h5repack -f NONE -l CONTI of the HDF5 version"
+            + " that wrote it, or with h5py: new.create_dataset('" + NAME + "', data=old['" + NAME + "'])";
 
     private final Path path;
     private final FileChannel channel;
@@ -127,19 +127,19 @@ final class Stimuli implements AutoCloseable {
                 e.addSuppressed(suppressed);
             }
             if (e instanceof InputException refused) throw refused;
-            throw hdf == null ? NsdFiles.refused(path, "HDF5 file", e) : unread(path, e);
+            throw unread(path, hdf != null, e);
         }
     }
 
     /** The exception for a file that jHDF could not read: the file is damaged, or has a feature that jHDF lacks. */
-    private static InputException unread(Path path, Exception e) {
+    private static InputException unread(Path path, boolean isHdf5, Exception e) {
         for (Throwable t = e; t != null; t = t.getCause())
             if (t instanceof UnsupportedHdfException
                     || t instanceof HdfFilterException
                             && String.valueOf(t.getMessage()).contains("not available"))
                 return new InputException(
                         path.toString(), "has a feature of HDF5 that cannot be read here: " + t.getMessage(), COPY, e);
-        return NsdFiles.damaged(path, e);
+        return isHdf5 ? NsdFiles.damaged(path, e) : NsdFiles.refused(path, "HDF5 file", e);
     }
 
     Path path() {
@@ -209,7 +209,7 @@ final class Stimuli implements AutoCloseable {
                                 + c.getFilters(),
                         COPY,
                         e);
-            throw unread(path, e);
+            throw unread(path, true, e);
         }
     }
 

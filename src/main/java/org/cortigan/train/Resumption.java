@@ -98,7 +98,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
                     file,
                     changes,
                     Rule.ASKED,
-                    "Resume with the checkpoint's values, start a new run, or accept these with --allow-changes");
+                    "Resume with the checkpoint's values, start a new run, or accept these with train --allow-changes");
     }
 
     /**
@@ -167,7 +167,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
         throw new InputException(
                 file.toString(),
                 "cannot be resumed: " + difference,
-                "Resume with the data of that run, start a new run, or accept these with --allow-changes");
+                "Resume with the data of that run, start a new run, or accept these with train --allow-changes");
     }
 
     /** A schedule ends with the last epoch, so more epochs change the learning rate at once. */

@@ -138,7 +138,7 @@ class ResumptionTest {
         String message = refused(other, "subj01", false).replaceAll("\"", "");
         assertEquals(
                 checkpoint + ": cannot be resumed: " + difference
-                        + ". Resume with the checkpoint's values, start a new run, or accept these with --allow-changes",
+                        + ". Resume with the checkpoint's values, start a new run, or accept these with train --allow-changes",
                 message);
         String said = resume(other, "subj01", true).get(0).replaceAll("\"", "");
         assertEquals("resumed with another value: " + difference, said);
@@ -209,7 +209,7 @@ class ResumptionTest {
             assertEquals(
                     checkpoint + ": cannot be resumed: " + difference
                             + ". Resume with the data of that run, start a new"
-                            + " run, or accept these with --allow-changes",
+                            + " run, or accept these with train --allow-changes",
                     message);
             assertEquals(
                     List.of("resumed with other data: " + difference), resume(RECIPE, changed(from), checkpoint, true));
