@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.experiment.Checkpoints;
+import org.cortigan.io.FolderLock;
 import org.cortigan.model.Model;
 import org.cortigan.train.ModelSoup;
 import picocli.CommandLine.Command;
@@ -45,8 +46,12 @@ final class Average implements Callable<Integer> {
         if (!out.toString().endsWith(".safetensors"))
             throw new InputException(
                     "--out " + out, "is not a checkpoint name", "Use a name that ends in .safetensors");
-        ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
-        Model.load(out); // Checks that the file can be read back.
+        // A run that is going on replaces its own checkpoints.
+        Path folder = out.toAbsolutePath().getParent();
+        try (FolderLock lock = folder == null ? null : FolderLock.takeIfUsed(folder, Average.class, output::note)) {
+            ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
+            Model.load(out); // Checks that the file can be read back.
+        }
         output.line("%s", out);
         return 0;
     }

@@ -16,7 +16,6 @@ import org.cortigan.experiment.QuickstartExperiment;
 import org.cortigan.io.FolderLock;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.train.Recipe;
-import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -76,7 +75,6 @@ final class Quickstart implements Callable<Integer> {
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");
             List<Path> own = photos == null ? null : Images.list(photos, output::note);
-            RunFolder.create(out);
             try (FolderLock lock = FolderLock.take(out, Quickstart.class, output::note)) {
                 List<Path> files = own != null ? own : BundledPhotos.extract(out.resolve("photographs"));
                 QuickstartExperiment experiment = new QuickstartExperiment(

@@ -25,7 +25,9 @@ import org.cortigan.train.Trainer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 @Command(
         name = "train",
@@ -40,6 +42,9 @@ final class Train implements Callable<Integer> {
     static final int STOPPED = 130;
     /** Images of --fast-dev-run, in batches; the recipe holds some of these images out. */
     private static final int FAST_BATCHES = 5;
+
+    @Spec
+    private CommandSpec spec;
 
     @Mixin
     private Output output;
@@ -76,15 +81,17 @@ final class Train implements Callable<Integer> {
 
     @Option(
             names = "--resume",
-            paramLabel = "auto|FILE",
-            description = "Checkpoint to resume from; auto: last.safetensors in the run folder, or best.safetensors if"
-                    + " that is missing, or a new run without either.")
+            paramLabel = "auto|FILE|RUN",
+            description =
+                    "Checkpoint to resume from, or a run folder: its last.safetensors, or best.safetensors if that"
+                            + " is missing; auto: that of this run's folder, or a new run without either.")
     private @Nullable String resume;
 
     @Option(
             names = "--allow-changes",
-            description = "Resumes even if the recipe's losses, optimizer, batch or augmentation differ from the"
-                    + " checkpoint's.")
+            description =
+                    "Resumes even if values of the recipe's losses, optimizer or augmentation, or the means of the"
+                            + " training responses, differ from the checkpoint's.")
     private boolean acceptsChanges;
 
     @Option(
@@ -109,6 +116,11 @@ final class Train implements Callable<Integer> {
         Recipe r = recipe();
         int imageSize = Generator.of(r.section("model").section("generator")).image();
         int limit = fast ? FAST_BATCHES * r.section("train").integer("batch", 1) : Integer.MAX_VALUE;
+        if (!subjects.isEmpty() && spec.commandLine().getParseResult().hasMatchedOption("--subject"))
+            throw new InputException(
+                    "--subject " + subjectOptions.number(),
+                    "is given beside --subjects " + subjects,
+                    "Name all subjects in --subjects, or give --subject alone");
         List<Integer> numbers = subjects.isEmpty() ? List.of(subjectOptions.number()) : subjects;
         if (numbers.stream().distinct().count() < numbers.size())
             throw new InputException("--subjects " + numbers, "names a subject twice", "Name each subject once");
@@ -137,7 +149,6 @@ final class Train implements Callable<Integer> {
 
     private int train(Recipe r, TrainingSets sets, Device opened, Path folder) {
         if (dryRun) return run(r, sets, opened, folder);
-        RunFolder.create(folder);
         try (FolderLock lock = FolderLock.take(folder, Train.class, output::note)) {
             return run(r, sets, opened, folder);
         }
@@ -179,7 +190,11 @@ final class Train implements Callable<Integer> {
     /** The checkpoint to resume from; null for a new run. */
     private @Nullable Path checkpointToResume(Path folder) {
         if (resume == null) return null;
-        return resume.equals("auto") ? Checkpoints.toResume(folder) : InputFiles.path(resume);
+        if (resume.equals("auto")) return Checkpoints.toResume(folder);
+        Path named = InputFiles.path(resume);
+        if (!Files.isDirectory(named)) return named;
+        Path checkpoint = Checkpoints.toResume(named);
+        return checkpoint != null ? checkpoint : Checkpoints.find(named); // which says what the folder lacks
     }
 
     private void describe(Recipe r, Trainer trainer, boolean begins) {

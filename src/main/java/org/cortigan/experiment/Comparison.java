@@ -64,7 +64,6 @@ public final class Comparison {
      */
     public boolean run(Device device) {
         Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
-        RunFolder.create(options.out());
         try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
             for (int number : options.subjects()) {
                 AlgonautsSubject subject = options.data().open(number, log);

@@ -70,6 +70,10 @@ public final class TrainingRun implements AutoCloseable {
      */
     public boolean run(Runnable whenStopped, TrainerListener... listeners) {
         Path own = Objects.requireNonNull(folder, "a dry run writes no files");
+        if (trainer.isComplete()) {
+            log.accept("nothing to do: the run is complete");
+            return true;
+        }
         CountDownLatch done = new CountDownLatch(1);
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));

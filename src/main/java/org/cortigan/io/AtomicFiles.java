@@ -161,6 +161,14 @@ public final class AtomicFiles {
     }
 
     private static InputException full(Path target, long needBytes, long freeBytes, @Nullable IOException e) {
+        if (freeBytes >= Math.max(FULL, needBytes))
+            return new InputException(
+                    target.toString(),
+                    "the disk takes no more files or data, though " + freeBytes
+                            + " bytes are free: its inodes (the number of"
+                            + " files), a quota, or all but what root reserves are used up",
+                    "Delete files or choose a folder on another disk",
+                    e);
         String figures = needBytes < 0
                 ? ""
                 : ": " + needBytes + " bytes are needed" + (freeBytes < 0 ? "" : ", " + freeBytes + " are free");

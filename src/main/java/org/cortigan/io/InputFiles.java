@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -143,6 +144,20 @@ public final class InputFiles {
         } catch (IOException e) {
             throw unreadable(path, e);
         }
+    }
+
+    /**
+     * Reads a whole text in UTF-8, without a byte-order mark.
+     *
+     * @see #readAll
+     */
+    public static String readText(Path path, int maxBytes, String what) {
+        return withoutMark(new String(readAll(path, maxBytes, what), StandardCharsets.UTF_8));
+    }
+
+    /** A text without the byte-order mark that some editors put first. */
+    public static String withoutMark(String text) {
+        return text.startsWith("\ufeff") ? text.substring(1) : text;
     }
 
     /** Reads the first {@code n} bytes of a channel; fewer if the file has become shorter. */

@@ -95,11 +95,7 @@ public final class MghFile implements AutoCloseable {
         FileChannel channel = InputFiles.open(path);
         try {
             byte[] bytes = InputFiles.read(channel, HEADER);
-            if (isGzip(bytes))
-                throw new InputException(
-                        path.toString(),
-                        "is compressed, but its frames are read in any order",
-                        "Unpack it with gunzip");
+            if (isGzip(bytes)) throw compressed(path);
             Header h = Header.parse(path, bytes);
             long want = HEADER + (long) h.frames * h.frameBytes(), has = channel.size();
             if (has < want)
@@ -155,6 +151,18 @@ public final class MghFile implements AutoCloseable {
         } catch (EOFException | ZipException e) {
             throw damaged(path, "is cut off or damaged: " + InputFiles.reason(e));
         }
+    }
+
+    /** The exception for a compressed file whose frames are to be read in any order. */
+    public static InputException compressed(Path path) {
+        String name = String.valueOf(path.getFileName());
+        String unpack = name.endsWith(".mgz")
+                ? name.replaceFirst("z$", "h")
+                : "unpacked && mv unpacked " + name; // gunzip refuses names without .gz
+        return new InputException(
+                path.toString(),
+                "is compressed, but its frames are read in any order",
+                "Unpack it, and others like it, in its folder: gzip -dc " + name + " > " + unpack);
     }
 
     private static boolean isGzip(byte[] start) {

@@ -7,35 +7,44 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 
 /**
  * A folder that is written under a hidden name beside its place, {@code .NAME.partial}. {@link #commit} gives it its
- * name in one atomic move; {@link #close} without commit deletes it. What a killed process left is deleted by the next
- * one that writes the same folder.
+ * name in one atomic move; {@link #close} without commit deletes it. Nobody else may write the same folder until then,
+ * see {@link FolderLock}. What a killed process left is deleted by the next one.
  */
 public final class PendingFolder implements AutoCloseable {
     private final Path target;
     private final Path temp;
+    private final FolderLock lock;
     private boolean done;
 
     /**
      * Creates the hidden folder and the folders above it.
      *
-     * @throws InputException if the target exists already or its parent is not writable
+     * @param log receives messages for the user
+     * @throws InputException if the target exists already, its parent is not writable, or somebody else writes it now
      */
-    public PendingFolder(Path target) {
+    public PendingFolder(Path target, Consumer<String> log) {
         this.target = target;
         temp = target.resolveSibling("." + target.getFileName() + ".partial");
+        requireNew();
+        lock = FolderLock.take(temp, PendingFolder.class, log);
+        try {
+            requireNew(); // whoever had the lock before may have made it
+            clear();
+        } catch (RuntimeException | Error e) {
+            lock.closeAndDelete();
+            throw e;
+        }
+    }
+
+    private void requireNew() {
         if (Files.exists(target))
             throw new InputException(target.toString(), "exists already", "Choose another folder or remove it");
-        try {
-            delete(temp);
-        } catch (IOException e) {
-            throw AtomicFiles.failed(target, e);
-        }
-        AtomicFiles.createFolder(temp);
     }
 
     /** The hidden folder. */
@@ -63,10 +72,28 @@ public final class PendingFolder implements AutoCloseable {
         }
     }
 
+    /**
+     * Checks that a folder in the hidden folder has all files that were written to it.
+     *
+     * @throws InputException if somebody has deleted or added some
+     */
+    public void requireFiles(String name, int count) {
+        try (Stream<Path> files = Files.list(temp.resolve(name))) {
+            long has = files.count();
+            if (has != count)
+                throw new InputException(
+                        temp.resolve(name).toString(),
+                        "has " + has + " files, but " + count + " were written: another program changed the folder",
+                        "Start again");
+        } catch (IOException e) {
+            throw InputFiles.unreadable(temp.resolve(name), e);
+        }
+    }
+
     /** Gives the folder its name. */
     public void commit() {
         try {
-            Files.move(temp, target, StandardCopyOption.ATOMIC_MOVE);
+            lock.moveTo(target);
             done = true;
         } catch (IOException e) {
             throw AtomicFiles.failed(target, e);
@@ -76,8 +103,22 @@ public final class PendingFolder implements AutoCloseable {
     @Override
     public void close() {
         if (done) return;
+        done = true;
         try {
-            delete(temp);
+            clear();
+        } finally {
+            lock.closeAndDelete();
+        }
+    }
+
+    /** Deletes all in the hidden folder but the file of the lock. */
+    private void clear() {
+        try {
+            List<Path> all;
+            try (Stream<Path> s = Files.walk(temp)) {
+                all = s.sorted(Comparator.reverseOrder()).toList();
+            }
+            for (Path p : all) if (!p.equals(temp) && !FolderLock.isLock(p)) Files.delete(p);
         } catch (IOException e) {
             throw new InputException(
                     temp.toString(),
@@ -85,14 +126,5 @@ public final class PendingFolder implements AutoCloseable {
                     "Delete the folder by hand",
                     e);
         }
-    }
-
-    private static void delete(Path folder) throws IOException {
-        if (!Files.exists(folder)) return;
-        List<Path> all;
-        try (Stream<Path> s = Files.walk(folder)) {
-            all = s.sorted(Comparator.reverseOrder()).toList();
-        }
-        for (Path p : all) Files.delete(p);
     }
 }

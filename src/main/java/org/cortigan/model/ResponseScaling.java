@@ -6,6 +6,7 @@ import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.io.SafeTensors;
 
@@ -51,12 +52,29 @@ public record ResponseScaling(float[] mean, float scale) {
      */
     public static ResponseScaling of(SafeTensors t, ModelConfig.Subject subject) {
         String mean = name(MEAN, subject), scale = name(SCALE, subject);
-        if (!t.names().contains(mean) && !t.names().contains(scale)) return identity(subject.vertices());
+        if (!isStored(t, subject)) return identity(subject.vertices());
         float[] means = t.floats(mean, subject.vertices());
         float factor = t.floats(scale, 1)[0];
         for (float m : means) if (!Float.isFinite(m)) throw damaged(t, mean, "has a value that is not finite");
         if (!(factor > 0 && factor <= Float.MAX_VALUE)) throw damaged(t, scale, "is " + factor + ", not a scale");
         return new ResponseScaling(means, factor);
+    }
+
+    /** Whether a checkpoint has the scaling of a subject; those from before there was one have none. */
+    public static boolean isStored(SafeTensors t, ModelConfig.Subject subject) {
+        return t.names().contains(name(MEAN, subject)) || t.names().contains(name(SCALE, subject));
+    }
+
+    /**
+     * The number of vertices whose mean another scaling does not share. The same responses have the same means up to
+     * one rounding to float, and to the rounding of a sum in double: at most 2^20 terms of 2^3 deviations, of which the
+     * scale is one, each rounded by 2^-53.
+     */
+    public long differingMeans(ResponseScaling other) {
+        return IntStream.range(0, mean.length)
+                .filter(v -> Math.abs(mean[v] - other.mean[v])
+                        > Math.ulp(Math.max(Math.abs(mean[v]), Math.abs(other.mean[v]))) + 0x1p-30 * scale)
+                .count();
     }
 
     private static InputException damaged(SafeTensors t, String name, String problem) {

@@ -3,7 +3,6 @@ package org.cortigan.nsd;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -77,22 +76,24 @@ final class NsdFiles {
     /**
      * Reads the names of ROIs.
      *
-     * @param file a line for each ROI: id and name, as NSD's .mgz.ctab; more columns are ignored
+     * @param file a line for each ROI: id and name, as NSD's .mgz.ctab; more columns are ignored, and so are ids below
+     *     0, which mark places outside
      */
     static Map<Integer, String> names(Path file) {
-        String text = new String(InputFiles.readAll(file, MAX_NAMES, "names of ROIs"), StandardCharsets.UTF_8);
+        String text = InputFiles.readText(file, MAX_NAMES, "names of ROIs");
         Map<Integer, String> names = new TreeMap<>();
         int number = 0;
         for (String line : text.split("\\R")) {
             number++;
             String[] columns = line.strip().split("\\s+");
             if (line.isBlank() || columns[0].startsWith("#")) continue;
-            if (columns.length < 2 || !columns[0].matches("\\d{1,9}"))
+            if (columns.length < 2 || !columns[0].matches("-?\\d{1,9}"))
                 throw new InputException(
                         file + ", line " + number,
                         InputFiles.quote(line) + " is no id and name of an ROI",
                         "Write lines such as '1 V1v'");
-            names.put(Integer.valueOf(columns[0]), columns[1]);
+            int id = Integer.parseInt(columns[0]);
+            if (id >= 0) names.put(id, columns[1]);
         }
         return names;
     }
@@ -123,15 +124,29 @@ final class NsdFiles {
     /** The exception for a file in which a library found a fault. */
     static InputException damaged(Path file, Exception e) {
         return new InputException(
-                file.toString(),
-                "is damaged: " + String.valueOf(e.getMessage()).replaceAll("\\R", " "),
-                "Copy or download the file again",
-                e);
+                file.toString(), "is damaged or cut off" + reason(e), "Copy or download the file again", e);
     }
 
-    /** Checks that a file of the NSD that is not part of every download exists. */
+    /** What a library says of a fault, without the names of its exceptions. */
+    private static String reason(Exception e) {
+        String said = String.valueOf(e.getMessage())
+                .replaceAll("\\R", " ")
+                .replaceAll("[\\w.$]+(Exception|Error)\\b:?\\s*", "")
+                .strip();
+        return said.isEmpty() || said.equals("null") ? "" : ": " + said;
+    }
+
+    /**
+     * Finds a file of the NSD that is not part of every download. An MGH file may be compressed (.mgz) or not (.mgh),
+     * whatever it is in the NSD.
+     */
     static Path require(Path file, String remedy) {
-        if (!Files.exists(file)) throw new InputException(file.toString(), "no such file", remedy);
-        return file;
+        if (Files.exists(file)) return file;
+        String name = file.toString();
+        String last = file.getFileName().toString();
+        Path other = file.resolveSibling(
+                last.contains(".mgz") ? last.replace(".mgz", ".mgh") : last.replace(".mgh", ".mgz"));
+        if (!Files.exists(other)) throw new InputException(name, "no such file", remedy);
+        return other;
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.nsd;
 
-import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -123,6 +124,7 @@ public final class NsdImport {
 
     private Path write() {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject));
+        requireRoot();
         ExperimentDesign design = ExperimentDesign.read(o.data("experiments/nsd/nsd_expdesign.mat"));
         design.requireSubject(o.subject);
         int sessions = SessionBetas.sessions(o.betasFolder(), o.sessions);
@@ -137,7 +139,7 @@ public final class NsdImport {
                         "has " + right.trialsPerSession() + " trials, but " + left.path(0) + " has "
                                 + left.trialsPerSession(),
                         "Give both hemispheres of one version of the betas");
-            TrialSplit split = split(design, sessions, left.trialsPerSession());
+            TrialSplit split = split(design, sessions, left.trialsPerSession(), stimuli.count());
             int last = Math.max(last(split.training()), last(split.test()));
             if (last >= stimuli.count())
                 throw new InputException(
@@ -146,20 +148,33 @@ public final class NsdImport {
                                 + " (counted from 0)",
                         "Give the stimuli of the same experiment");
             List<Hemisphere> hemispheres = List.of(hemisphere("lh", left, names), hemisphere("rh", right, names));
-            try (PendingFolder pending = new PendingFolder(folder)) {
+            try (PendingFolder pending = new PendingFolder(folder, log)) {
                 checkSpace(split, hemispheres, stimuli);
                 Map<String, Object> about = about(split, sessions);
                 names.forEach((c, n) ->
                         NumpyPickle.writeMapping(pending.create("roi_masks").resolve("mapping_" + c + ".npy"), n));
-                for (Hemisphere h : hemispheres) about.put(h.name + "_unknown_vertices", write(h, split, pending));
+                // First, because a photograph that cannot be read is then told within minutes.
                 images(stimuli, split.training(), "train", pending.create("training_split/training_images"));
                 if (!split.test().isEmpty())
                     images(stimuli, split.test(), "test", pending.create("test_split/test_images"));
+                for (Hemisphere h : hemispheres) about.put(h.name + "_unknown_vertices", write(h, split, pending));
                 Json.write(pending.path().resolve("dataset.json"), about);
+                pending.requireFiles(
+                        "training_split/training_images", split.training().size());
+                if (!split.test().isEmpty())
+                    pending.requireFiles("test_split/test_images", split.test().size());
                 pending.commit();
             }
         }
         return folder;
+    }
+
+    /** Checks that the user has not named a folder inside of NSD's. */
+    private void requireRoot() {
+        if (Files.isDirectory(o.nsd.resolve("nsddata"))) return;
+        for (Path p = o.nsd.toAbsolutePath().normalize(); p != null; p = p.getParent())
+            if (Files.isDirectory(p.resolve("nsddata")))
+                throw new InputException("--nsd " + o.nsd, "is a folder inside of NSD's", "Give --nsd " + p);
     }
 
     private static int last(Map<Integer, List<Integer>> set) {
@@ -172,7 +187,7 @@ public final class NsdImport {
                 "Download the file, or choose other ROI classes with --rois, or none with --rois none");
     }
 
-    private TrialSplit split(ExperimentDesign design, int sessions, int trialsPerSession) {
+    private TrialSplit split(ExperimentDesign design, int sessions, int trialsPerSession, long stimuli) {
         int trials = Math.multiplyExact(sessions, trialsPerSession);
         int[] photographs = design.trials(o.subject, trials);
         TrialSplit split;
@@ -192,7 +207,7 @@ public final class NsdImport {
             if (sessions != all)
                 log.accept("note: NSD has " + all + " sessions of subject " + o.subject + ", and " + sessions
                         + " are used: the split is not the challenge's");
-        } else split = TrialSplit.of(photographs, listed(Path.of(o.test), photographs));
+        } else split = TrialSplit.of(photographs, listed(Path.of(o.test), photographs, stimuli));
         log.accept(String.format(
                 Locale.ROOT,
                 "%d sessions of %d trials: %d training photographs %s, %d test photographs %s",
@@ -211,28 +226,37 @@ public final class NsdImport {
         return "(" + String.join(", ", parts) + ")";
     }
 
-    private static Set<Integer> listed(Path file, int[] photographs) {
-        Set<Integer> seen = new TreeSet<>(IntStream.of(photographs).boxed().toList()), listed = new TreeSet<>();
-        String text = new String(
-                InputFiles.readAll(
-                        NsdFiles.require(file, "Give challenge, shared, none, or a text file"),
-                        MAX_LIST,
-                        "a list of photographs"),
-                StandardCharsets.UTF_8);
+    /** The photographs of a list that the subject saw; the log receives how many others there are. */
+    private Set<Integer> listed(Path file, int[] photographs, long stimuli) {
+        String text = InputFiles.readText(
+                NsdFiles.require(file, "Give challenge, shared, none, or a text file"),
+                MAX_LIST,
+                "a list of photographs");
+        Set<Integer> listed = new TreeSet<>();
         int number = 0;
         for (String line : text.split("\\R")) {
             number++;
-            if (line.isBlank()) continue;
             String id = line.strip();
-            if (!id.matches("\\d{1,9}") || !seen.contains(Integer.valueOf(id)))
+            if (id.isEmpty()) continue;
+            if (!id.matches("\\d{1,9}") || Integer.parseInt(id) >= stimuli)
                 throw new InputException(
                         file + ", line " + number,
-                        InputFiles.quote(id) + " is no photograph that the subject saw in these sessions",
+                        InputFiles.quote(id) + " is no number of a photograph, of which there are " + stimuli,
                         "Give NSD's numbers, counted from 0, one a line");
             listed.add(Integer.valueOf(id));
         }
         if (listed.isEmpty())
             throw new InputException(file.toString(), "lists no photograph", "Give one a line, or --test none");
+        int all = listed.size();
+        listed.retainAll(IntStream.of(photographs).boxed().collect(Collectors.toSet()));
+        if (listed.isEmpty())
+            throw new InputException(
+                    file.toString(),
+                    "lists no photograph that the subject saw in these sessions",
+                    "List others, or give --test none");
+        if (listed.size() < all)
+            log.accept(file + ": " + (all - listed.size()) + " of " + all
+                    + " photographs are left out, which the subject did not see in these sessions");
         return listed;
     }
 
@@ -276,7 +300,9 @@ public final class NsdImport {
         if (o.vertices.size() == 2)
             return NsdFiles.marked(NsdFiles.values(Path.of(o.vertices.get(HEMISPHERES.indexOf(h))), surface));
         Path folder = o.data("freesurfer/fsaverage/label");
-        double[] general = NsdFiles.values(folder.resolve(h + ".nsdgeneral.mgz"), surface);
+        double[] general = NsdFiles.values(
+                NsdFiles.require(folder.resolve(h + ".nsdgeneral.mgz"), "Download the file, or give --vertices all"),
+                surface);
         if (o.vertices.equals(List.of("nsdgeneral"))) return NsdFiles.marked(general);
         Path rsc = NsdFiles.require(
                 folder.resolve(h + ".nsdgeneralRSC.mgz"),

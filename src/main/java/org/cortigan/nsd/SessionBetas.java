@@ -22,7 +22,7 @@ import org.cortigan.io.MghFile;
  * and session.
  */
 final class SessionBetas implements AutoCloseable {
-    private static final Pattern NAME = Pattern.compile("([lr]h)\\.betas_session(\\d\\d)\\.mgh");
+    private static final Pattern NAME = Pattern.compile("([lr]h)\\.betas_session(\\d\\d)\\.mg[hz]");
 
     private final List<MghFile> sessions = new ArrayList<>();
     private final float[] trial;
@@ -69,16 +69,20 @@ final class SessionBetas implements AutoCloseable {
         TreeSet<String> present = new TreeSet<>();
         int last = wanted;
         for (Path p : Files.isDirectory(folder) ? InputFiles.list(folder) : List.<Path>of()) {
-            Matcher m = NAME.matcher(p.getFileName().toString());
-            if (!m.matches()) continue;
-            present.add(m.group());
-            if (wanted == 0) last = Math.max(last, Integer.parseInt(m.group(2)));
+            String name = p.getFileName().toString();
+            if (!NAME.matcher(name).matches()) continue;
+            present.add(name);
+            if (wanted == 0) last = Math.max(last, session(name));
         }
         if (present.isEmpty())
             throw new InputException(
                     folder.toString(),
                     "has no file such as lh.betas_session01.mgh",
                     "Download the betas in fsaverage space, or name their version with --betas");
+        for (String name : present) {
+            boolean unpacked = name.endsWith(".mgh") || present.contains(name.replaceFirst("z$", "h"));
+            if (!unpacked && session(name) <= last) throw MghFile.compressed(folder.resolve(name));
+        }
         List<String> missing = IntStream.rangeClosed(1, last)
                 .boxed()
                 .flatMap(i -> Stream.of("lh", "rh")
@@ -92,6 +96,12 @@ final class SessionBetas implements AutoCloseable {
                             + (missing.size() > 8 ? " and " + (missing.size() - 8) + " more" : ""),
                     "Download the files, or use only the sessions before with --sessions N");
         return last;
+    }
+
+    private static int session(String name) {
+        Matcher m = NAME.matcher(name);
+        if (!m.matches()) throw new IllegalArgumentException(name);
+        return Integer.parseInt(m.group(2));
     }
 
     /** Vertices of the surface. */

@@ -2,9 +2,14 @@
 package org.cortigan.nsd;
 
 import io.jhdf.HdfFile;
+import io.jhdf.api.Link;
+import io.jhdf.api.Node;
+import io.jhdf.api.dataset.ChunkedDataset;
 import io.jhdf.api.dataset.ContiguousDataset;
 import io.jhdf.dataset.DatasetBase;
 import io.jhdf.exceptions.HdfException;
+import io.jhdf.exceptions.HdfFilterException;
+import io.jhdf.exceptions.UnsupportedHdfException;
 import io.jhdf.object.datatype.DataType;
 import io.jhdf.object.datatype.FixedPoint;
 import java.io.IOException;
@@ -22,6 +27,9 @@ import org.cortigan.io.InputFiles;
  */
 final class Stimuli implements AutoCloseable {
     private static final String NAME = "imgBrick";
+    private static final String COPY =
+            "Copy " + NAME + " with h5py, some images at a time, into a dataset that" + " create_dataset('" + NAME
+                    + "', shape, 'u1') made; or with h5repack -f NONE -l CONTI, if it knows the feature";
 
     private final Path path;
     private final FileChannel channel;
@@ -30,55 +38,109 @@ final class Stimuli implements AutoCloseable {
     private final long[] shape;
     /** Place of the first photograph in the file if they follow each other there; -1 if they lie in chunks. */
     private final long start;
+    /** Value of bytes that were never written. */
+    private final byte fill;
 
-    private Stimuli(Path path, FileChannel channel, HdfFile hdf) throws IOException {
-        this.path = path;
-        this.channel = channel;
+    private Stimuli(Path path, HdfFile hdf) throws IOException {
         this.hdf = hdf;
-        if (!(hdf.getChildren().get(NAME) instanceof DatasetBase d))
-            throw new InputException(
-                    path.toString(),
-                    "has no dataset " + NAME,
-                    "Give NSD's nsd_stimuli.hdf5, whose photographs are in " + NAME);
-        images = d;
-        shape = d.getDimensionsAsLong();
-        DataType type = d.getDataType();
+        images = dataset(path, hdf);
+        // A link may lead to another file.
+        this.path = images.getHdfFile() == hdf ? path : images.getFileAsPath();
+        shape = images.getDimensionsAsLong();
+        DataType type = images.getDataType();
         if (shape.length != 4
                 || shape[3] != 3
                 || Arrays.stream(shape).anyMatch(n -> n < 1)
                 || shape[1] * shape[2] > Integer.MAX_VALUE / 3
-                || !(type instanceof FixedPoint)
+                || !(type instanceof FixedPoint f)
+                || f.isSigned()
                 || type.getSize() != 1)
             throw new InputException(
-                    path + ", dataset " + NAME,
-                    "is " + d.getJavaType() + " of " + 8 * type.getSize() + " bits, shape " + Arrays.toString(shape),
-                    "Give bytes of shape [images, height, width, 3]");
-        start = d instanceof ContiguousDataset c ? c.getDataAddress() + hdf.getUserBlockSize() : -1;
+                    where(),
+                    "is " + name(type) + ", shape " + Arrays.toString(shape),
+                    "Give uint8 of shape [images, height, width, 3]");
+        if (images.isEmpty())
+            throw new InputException(where(), "has never been written", "Copy or download the file again");
+        fill = images.getFillValue() instanceof Number n ? n.byteValue() : 0;
+        start = images instanceof ContiguousDataset c
+                ? c.getDataAddress() + images.getHdfFile().getUserBlockSize()
+                : -1;
+        channel = InputFiles.open(this.path);
+        try {
+            requireWhole();
+        } catch (IOException | RuntimeException e) {
+            channel.close();
+            throw e;
+        }
+    }
+
+    private void requireWhole() throws IOException {
         long has = channel.size();
         long want = start < 0
-                ? hdf.getHdfBackingStorage().getSuperblock().getEndOfFileAddress()
+                ? images.getHdfFile().getHdfBackingStorage().getSuperblock().getEndOfFileAddress()
                 : start + shape[0] * imageBytes();
         if (has < want)
             throw new InputException(
                     path.toString(), "has " + has + " bytes, but needs " + want, "Copy or download the file again");
     }
 
-    /** @throws InputException if the file is no HDF5 file with photographs, or is cut off */
+    /** The photographs; a link is followed, also into another file. */
+    private static DatasetBase dataset(Path path, HdfFile hdf) {
+        Node node = hdf.getChildren().get(NAME);
+        if (node instanceof Link link) {
+            if (link.isBrokenLink())
+                throw new InputException(
+                        path + ", dataset " + NAME,
+                        "is a link to " + InputFiles.quote(link.getTargetPath()) + ", which cannot be reached",
+                        "Give the file that it links to, or copy that to its place");
+            node = link.getTarget();
+        }
+        if (node instanceof DatasetBase d) return d;
+        throw new InputException(
+                path.toString(),
+                "has no dataset " + NAME,
+                "Give NSD's nsd_stimuli.hdf5, whose photographs are in " + NAME);
+    }
+
+    private static String name(DataType type) {
+        return type instanceof FixedPoint f
+                ? (f.isSigned() ? "int" : "uint") + 8 * f.getSize()
+                : type.getClass().getSimpleName() + " of " + 8 * type.getSize() + " bits";
+    }
+
+    private String where() {
+        return path + ", dataset " + NAME;
+    }
+
+    /**
+     * @throws InputException if the file is no HDF5 file with photographs, is cut off, or has features that jHDF lacks
+     */
     static Stimuli open(Path path) {
-        FileChannel channel = InputFiles.open(path);
+        InputFiles.check(path);
         HdfFile hdf = null;
         try {
             hdf = new HdfFile(path);
-            return new Stimuli(path, channel, hdf);
+            return new Stimuli(path, hdf);
         } catch (IOException | RuntimeException e) {
-            try (channel) {
+            try {
                 if (hdf != null) hdf.close();
-            } catch (IOException | HdfException suppressed) {
+            } catch (HdfException suppressed) {
                 e.addSuppressed(suppressed);
             }
             if (e instanceof InputException refused) throw refused;
-            throw hdf == null ? NsdFiles.refused(path, "HDF5 file", e) : NsdFiles.damaged(path, e);
+            throw unread(path, hdf != null, e);
         }
+    }
+
+    /** The exception for a file that jHDF could not read: the file is damaged, or has a feature that jHDF lacks. */
+    private static InputException unread(Path path, boolean isHdf5, Exception e) {
+        for (Throwable t = e; t != null; t = t.getCause())
+            if (t instanceof UnsupportedHdfException
+                    || t instanceof HdfFilterException
+                            && String.valueOf(t.getMessage()).contains("not available"))
+                return new InputException(
+                        path.toString(), "has a feature of HDF5 that cannot be read here: " + t.getMessage(), COPY, e);
+        return isHdf5 ? NsdFiles.damaged(path, e) : NsdFiles.refused(path, "HDF5 file", e);
     }
 
     Path path() {
@@ -101,23 +163,71 @@ final class Stimuli implements AutoCloseable {
     }
 
     private byte[] pixels(int id) {
+        byte[] pixels = start < 0 ? chunks(id) : contiguous(id);
+        for (byte value : new byte[] {0, fill}) if (isUniform(pixels, value)) throw unwritten(id);
+        return pixels;
+    }
+
+    private static boolean isUniform(byte[] pixels, byte value) {
+        for (byte p : pixels) if (p != value) return false;
+        return true;
+    }
+
+    private InputException unwritten(int id) {
+        return new InputException(
+                where() + ", photograph " + id + " (counted from 0)",
+                "has never been written, or not all of it",
+                "Copy or download the file again");
+    }
+
+    private byte[] contiguous(int id) {
+        // jHDF would read three bytes at a time.
+        ByteBuffer bytes = ByteBuffer.allocate(imageBytes());
         try {
-            if (start < 0) {
-                synchronized (this) {
-                    int[] one = {1, (int) shape[1], (int) shape[2], 3};
-                    return images.getSliceDataBuffer(new long[] {id, 0, 0, 0}, one)
-                            .array();
-                }
-            }
-            // jHDF would read three bytes at a time.
-            ByteBuffer bytes = ByteBuffer.allocate(imageBytes());
             while (bytes.hasRemaining())
                 if (channel.read(bytes, start + (long) id * bytes.capacity() + bytes.position()) < 0)
                     throw new IOException("the file has become shorter");
-            return bytes.array();
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException e) {
             throw NsdFiles.damaged(path, e);
         }
+        return bytes.array();
+    }
+
+    private synchronized byte[] chunks(int id) {
+        try {
+            int[] one = {1, (int) shape[1], (int) shape[2], 3};
+            byte[] pixels =
+                    images.getSliceDataBuffer(new long[] {id, 0, 0, 0}, one).array();
+            if (images instanceof ChunkedDataset c) requireChunks(c, id);
+            return pixels;
+        } catch (InputException e) {
+            throw e;
+        } catch (RuntimeException e) {
+            if (images instanceof ChunkedDataset c && !(e instanceof HdfException))
+                throw new InputException(
+                        path.toString(),
+                        "cannot be decompressed: it is damaged, or its filters do not go together here: "
+                                + c.getFilters(),
+                        COPY,
+                        e);
+            throw unread(path, true, e);
+        }
+    }
+
+    /** jHDF reads a chunk that is missing as 0, whatever its fill value is. */
+    private void requireChunks(ChunkedDataset chunked, int id) {
+        int[] size = chunked.getChunkDimensions();
+        int first = id / size[0] * size[0];
+        for (int y = 0; y < shape[1]; y += size[1])
+            for (int x = 0; x < shape[2]; x += size[2])
+                for (int c = 0; c < 3; c += size[3]) {
+                    try {
+                        chunked.getRawChunkBuffer(new int[] {first, y, x, c});
+                    } catch (HdfException e) {
+                        if (String.valueOf(e.getMessage()).startsWith("No chunk")) throw unwritten(id);
+                        throw e;
+                    }
+                }
     }
 
     @Override

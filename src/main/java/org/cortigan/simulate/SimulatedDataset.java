@@ -85,7 +85,7 @@ public final class SimulatedDataset {
      */
     public static void write(Options o, int[] vertices, Consumer<String> log) {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject)), heldOut = heldOut(o.out, o.subject);
-        try (PendingFolder pending = new PendingFolder(folder)) {
+        try (PendingFolder pending = new PendingFolder(folder, log)) {
             for (String d : List.of(
                     "training_split/training_images",
                     "training_split/training_fmri",
@@ -93,6 +93,8 @@ public final class SimulatedDataset {
                     "roi_masks")) pending.create(d);
             Path responses = pending.create("held_out");
             write(o, vertices, pending.path(), responses, log);
+            pending.requireFiles("training_split/training_images", o.training);
+            pending.requireFiles("test_split/test_images", o.test);
             pending.moveOut(responses, heldOut);
             pending.commit();
         }

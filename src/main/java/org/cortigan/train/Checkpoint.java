@@ -2,12 +2,14 @@
 package org.cortigan.train;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
+import java.util.function.Function;
 import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -74,28 +76,41 @@ final class Checkpoint {
      *
      * @param subject name of the data's only subject; "" if it is not known or there are several
      * @param present state of the resuming run before its first step
+     * @param scaling of the resuming run's training responses, which takes reading them
      * @return what the run resumes from beside its variables
      * @throws InputException if the checkpoint is of another model, subject or run
      */
     static Resumed load(
-            Path file, ModelConfig config, String subject, Variables vars, RunState present, Resumption resumption) {
+            Path file,
+            ModelConfig config,
+            String subject,
+            Variables vars,
+            RunState present,
+            Function<ModelConfig.Subject, ResponseScaling> scaling,
+            Resumption resumption) {
         try (SafeTensors t = SafeTensors.open(file)) {
-            requireModel(t, config);
-            requireSubject(t, subject);
             Optional<Recipe> recipe = Recipe.storedIn(t);
-            resumption.requireRecipe(file, recipe);
+            requireModel(t, config, recipe.map(resumption::networks).orElse(""));
+            requireSubject(t, subject);
+            RunState state = state(t);
+            resumption.requireRecipe(file, recipe, state.otherRun(present));
             Map<String, Type> kept = kept(vars);
             // A run that was not in FP8 has no such states: they keep their initial values.
             kept.keySet()
                     .removeIf(name ->
                             name.endsWith(Weights.FP8_STATE) && !t.names().contains(name));
             requireTensors(t, kept);
-            RunState state = state(t);
-            state.requireSameRun(file, present);
             resumption.requireEpochs(file, state);
+            List<String> differences = new ArrayList<>(resumption.differences(file, recipe, state));
             Map<ModelConfig.Subject, ResponseScaling> scalings = Model.scalings(t, config);
+            scalings.forEach((s, saved) -> {
+                if (ResponseScaling.isStored(t, s))
+                    resumption
+                            .requireResponses(file, s, scaling.apply(s), saved)
+                            .ifPresent(differences::add);
+            });
             kept.keySet().forEach(name -> vars.find(name).write(t.floats(name)));
-            return new Resumed(state, scalings, resumption.differences(file, recipe, state));
+            return new Resumed(state, scalings, differences);
         }
     }
 
@@ -115,13 +130,18 @@ final class Checkpoint {
         return kept;
     }
 
-    private static void requireModel(SafeTensors t, ModelConfig config) {
+    /** @param difference values of the networks that differ from the checkpoint's recipe; empty if it has none */
+    private static void requireModel(SafeTensors t, ModelConfig config, String difference) {
         ModelConfig saved = Model.config(t);
         if (!saved.subjects().equals(config.subjects()))
             throw mismatch(t, "it is for " + saved.subjects() + ", but the data are " + config.subjects());
         if (!saved.generator().equals(config.generator())
                 || !saved.discriminator().equals(config.discriminator()))
-            throw mismatch(t, "its model is " + saved.networks() + ", but the recipe has " + config.networks());
+            throw mismatch(
+                    t,
+                    difference.isEmpty()
+                            ? "its model is " + saved.networks() + ", but the recipe has " + config.networks()
+                            : "its model is another: " + difference);
     }
 
     private static void requireSubject(SafeTensors t, String subject) {

@@ -83,7 +83,8 @@ public final class Recipe {
         try {
             if (Files.isRegularFile(file) && Files.size(file) > 1 << 20)
                 throw new InputException(file.toString(), "is larger than 1 MiB", "A recipe is a short YAML file");
-            Map<String, Object> values = new LinkedHashMap<>(yaml(Files.readString(file), file.toString()));
+            Map<String, Object> values =
+                    new LinkedHashMap<>(yaml(InputFiles.withoutMark(Files.readString(file)), file.toString()));
             Object base = values.remove("base");
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
             if (base == null) return of(name, values, file.toString());

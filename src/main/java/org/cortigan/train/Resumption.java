@@ -15,6 +15,8 @@ import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.io.Json;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.ResponseScaling;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,22 +76,29 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
      * Checks the recipe of a checkpoint.
      *
      * @param saved empty if the checkpoint stores none
+     * @param otherRun why the run cannot go on from the checkpoint's state, whatever the user accepts; empty if it can
      * @throws InputException if the run cannot resume with its own recipe
      */
-    void requireRecipe(Path file, Optional<Recipe> saved) {
-        if (saved.isEmpty()) return;
-        List<Change> changes = changes(saved.get());
+    void requireRecipe(Path file, Optional<Recipe> saved, Optional<String> otherRun) {
+        List<Change> changes = saved.map(this::changes).orElse(List.of());
         refuse(
                 file,
                 changes,
                 Rule.REFUSED,
                 "Other images would be held out: resume with the checkpoint's values, or start a new run");
+        if (otherRun.isPresent()) {
+            String asked = text(changes, Rule.ASKED);
+            throw new InputException(
+                    file.toString(),
+                    "cannot be resumed: " + otherRun.get() + (asked.isEmpty() ? "" : ": " + asked),
+                    "Resume with the recipe, the images and the ROI masks of that run, or start a new run");
+        }
         if (!acceptsChanges)
             refuse(
                     file,
                     changes,
                     Rule.ASKED,
-                    "Resume with the checkpoint's values, start a new run, or accept these with --allow-changes");
+                    "Resume with the checkpoint's values, start a new run, or accept these with train --allow-changes");
     }
 
     /**
@@ -117,11 +126,48 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
     }
 
     private static void refuse(Path file, List<Change> changes, Rule rule, String remedy) {
-        String all = changes.stream()
+        String all = text(changes, rule);
+        if (!all.isEmpty()) throw new InputException(file.toString(), "cannot be resumed: " + all, remedy);
+    }
+
+    private static String text(List<Change> changes, Rule rule) {
+        return changes.stream()
                 .filter(c -> c.rule() == rule)
                 .map(Change::toString)
                 .collect(Collectors.joining("; "));
-        if (!all.isEmpty()) throw new InputException(file.toString(), "cannot be resumed: " + all, remedy);
+    }
+
+    /** The values of the networks that differ, for a message about another model. */
+    String networks(Recipe saved) {
+        return changes(saved).stream()
+                .filter(c -> c.key.startsWith("model."))
+                .map(Change::toString)
+                .collect(Collectors.joining("; "));
+    }
+
+    /**
+     * Checks that the network goes on with the responses that it has learned, as far as their means and scale tell:
+     * another subject's, or those of other training images, have others.
+     *
+     * @param now scaling of the run's training responses
+     * @param saved scaling in the checkpoint
+     * @return what differs, for the user; empty if nothing does
+     * @throws InputException if something differs and the user does not accept changes
+     */
+    Optional<String> requireResponses(
+            Path file, ModelConfig.Subject subject, ResponseScaling now, ResponseScaling saved) {
+        if (now.differingMeans(saved) == 0 && now.scale() == saved.scale()) return Optional.empty();
+        String difference = "the training responses" + (subject.name().isEmpty() ? "" : " of " + subject.name())
+                + " are others than those of the checkpoint: " + now.differingMeans(saved) + " of "
+                + subject.vertices() + " vertices have another mean"
+                + (now.scale() == saved.scale()
+                        ? ""
+                        : ", and their scale is " + now.scale() + " instead of " + saved.scale());
+        if (acceptsChanges) return Optional.of("resumed with other data: " + difference);
+        throw new InputException(
+                file.toString(),
+                "cannot be resumed: " + difference,
+                "Resume with the data of that run, start a new run, or accept these with train --allow-changes");
     }
 
     /** A schedule ends with the last epoch, so more epochs change the learning rate at once. */

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
@@ -26,8 +27,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * The files of a run: recipe.yaml (every value in force), environment.json, metrics.csv (one line per epoch), events
  * for TensorBoard, and the checkpoints last.safetensors and best.safetensors. A start that replaces files of an earlier
- * one keeps them in {@code history/N}, N = 1 for the first start that did. Nobody else may write to the folder before
- * {@link #close}, see {@link FolderLock}.
+ * one keeps them in {@code history/N}, N = 1 for the first start that did. It keeps them at once, and replaces them
+ * when the run begins ({@link #begin}), after its checkpoint: whenever a process dies, last.safetensors is of no later
+ * step than the rest. Nobody else may write to the folder before {@link #close}, see {@link FolderLock}.
  */
 public final class RunFolder implements TrainerListener, AutoCloseable {
     private static final String RECIPE = "recipe.yaml", ENVIRONMENT = "environment.json", METRICS = "metrics.csv";
@@ -35,15 +37,20 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
 
     private final Path folder;
     private final FolderLock lock;
-    private final EventWriter events;
+    private final long resumedAt;
+    private final String recipe, environment;
     private final Path csv;
+    /** Lines of metrics.csv that this start continues; empty if there are none. */
+    private final List<List<String>> continued;
+    /** null before {@link #begin}. */
+    private @Nullable EventWriter events;
     /** Columns of metrics.csv; null before its first line. */
     private @Nullable List<String> columns;
     /** Where this start keeps earlier files; null if it keeps none. */
     private @Nullable Path history;
 
     /**
-     * Creates or continues the files of a run, without messages.
+     * Reserves the folder of a run without messages.
      *
      * @see #RunFolder(Path, Recipe, Device, Map, long, Consumer)
      */
@@ -52,10 +59,10 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     }
 
     /**
-     * Creates or continues the files of a run.
+     * Reserves the folder of a run, and keeps the files that the run will replace.
      *
      * @param environment more entries of environment.json
-     * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line are removed
+     * @param resumedAt step that the run resumes from. Lines of later steps and an incomplete last line will be removed
      *     from metrics.csv.
      * @param log receives messages for the user
      * @throws InputException if another run writes to the folder, or a file cannot be written
@@ -68,7 +75,6 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
             long resumedAt,
             Consumer<String> log) {
         this.folder = folder;
-        create(folder);
         lock = FolderLock.take(folder, RunFolder.class, log);
         try {
             Map<String, Object> e = new LinkedHashMap<>(environment);
@@ -80,39 +86,57 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
             e.put("device", device.name());
             e.put("started", java.time.Instant.now().toString());
             e.put("resumed_at_step", resumedAt);
-            replace(RECIPE, recipe.toYaml());
-            replace(ENVIRONMENT, Json.pretty(e));
+            this.resumedAt = resumedAt;
+            this.recipe = recipe.toYaml();
+            this.environment = Json.pretty(e);
             csv = folder.resolve(METRICS);
-            truncate(resumedAt);
-            keepLater(LAST, resumedAt);
-            // The best of steps that are done again is not the best of this run.
-            if (keepLater(BEST, resumedAt)) AtomicFiles.deleteIfExists(best(folder));
+            keepOther(RECIPE, this.recipe);
+            keepOther(ENVIRONMENT, this.environment);
+            continued = continued();
+            keepLater(LAST);
+            keepLater(BEST);
             if (history != null) log.accept("files of the earlier start are kept in " + history);
-            events = new EventWriter(folder, resumedAt);
         } catch (RuntimeException | Error e) {
             lock.close();
             throw e;
         }
     }
 
-    /** Replaces the content of a file and keeps the earlier one, if it is another. */
-    private void replace(String name, String text) {
+    /** Replaces the files of the earlier start, and continues metrics.csv. */
+    @Override
+    public void begin() {
+        AtomicFiles.writeString(folder.resolve(RECIPE), recipe);
+        AtomicFiles.writeString(folder.resolve(ENVIRONMENT), environment);
+        if (continued.isEmpty()) {
+            AtomicFiles.deleteIfExists(csv);
+        } else {
+            columns = continued.get(0);
+            // A new file even if nothing is removed: the history may have a name of the old one.
+            AtomicFiles.writeString(csv, continued.stream().map(Csv::line).collect(Collectors.joining()));
+        }
+        // The best of steps that are done again is not the best of this run.
+        if (isLater(BEST)) AtomicFiles.deleteIfExists(best(folder));
+        events = new EventWriter(folder, resumedAt);
+    }
+
+    /** Keeps a file that has another text. */
+    private void keepOther(String name, String text) {
         Path file = folder.resolve(name);
         try {
             if (Files.exists(file) && !Files.readString(file).equals(text)) keep(name);
         } catch (IOException e) {
             throw InputFiles.unreadable(file, e);
         }
-        AtomicFiles.writeString(file, text);
     }
 
-    /** Keeps a checkpoint of a later step, or one that cannot be read, under its name in the history. */
-    private boolean keepLater(String name, long resumedAt) {
+    private void keepLater(String name) {
+        if (isLater(name)) keep(name);
+    }
+
+    /** Whether there is a checkpoint of a later step, or one that cannot be read. */
+    private boolean isLater(String name) {
         Path file = folder.resolve(name);
-        if (!Files.exists(file) || Checkpoint.state(file).map(RunState::step).orElse(Long.MAX_VALUE) <= resumedAt)
-            return false;
-        keep(name);
-        return true;
+        return Files.exists(file) && Checkpoint.state(file).map(RunState::step).orElse(Long.MAX_VALUE) > resumedAt;
     }
 
     /** Gives a file a second name in the history. Files of a run are replaced, never changed, so no copy is needed. */
@@ -155,24 +179,17 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         return folder.resolve(BEST);
     }
 
-    /** Removes the lines of later steps and an incomplete line from metrics.csv. */
-    private void truncate(long step) {
-        if (!Files.exists(csv)) return;
+    /** The lines of metrics.csv without those of later steps and an incomplete one; keeps the file if it has such. */
+    private List<List<String>> continued() {
+        if (!Files.exists(csv)) return List.of();
         try {
             List<List<String>> lines = Csv.parse(Files.readString(csv)), kept = new ArrayList<>();
             for (List<String> line : lines) {
-                if (!kept.isEmpty() && Long.parseLong(line.get(1)) > step) break;
+                if (!kept.isEmpty() && Long.parseLong(line.get(1)) > resumedAt) break;
                 kept.add(line);
             }
             if (kept.size() < lines.size()) keep(METRICS);
-            if (kept.size() < 2) {
-                AtomicFiles.deleteIfExists(csv);
-            } else {
-                columns = kept.get(0);
-                String now = kept.stream().map(Csv::line).collect(Collectors.joining());
-                // A new file even if nothing is removed: the history may have a name of the old one.
-                AtomicFiles.writeString(csv, now);
-            }
+            return kept.size() < 2 ? List.of() : kept;
         } catch (IOException | NumberFormatException | IndexOutOfBoundsException e) {
             throw new InputException(csv.toString(), "cannot be continued: " + e, "Move the file away", e);
         }
@@ -180,6 +197,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
 
     @Override
     public void epoch(EpochResult r) {
+        EventWriter events = Objects.requireNonNull(this.events, "the run has not begun");
         Map<String, String> row = new LinkedHashMap<>();
         row.put("epoch", Integer.toString(r.epoch()));
         row.put("step", Long.toString(r.step()));
@@ -218,7 +236,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     @Override
     public void close() {
         try {
-            events.close();
+            if (events != null) events.close();
         } finally {
             lock.close();
         }

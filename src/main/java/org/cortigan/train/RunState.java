@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.cortigan.InputException;
+import java.util.Optional;
 import org.cortigan.config.Settings;
 import org.cortigan.io.Json;
 
@@ -234,31 +233,19 @@ final class RunState {
         return Boolean.TRUE.equals(json.values().get(key));
     }
 
-    /**
-     * Checks that this state and another are of runs with the same steps.
-     *
-     * @param file source of this state, for messages
-     * @throws InputException if data, batch, seed, losses or regions differ
-     */
-    void requireSameRun(Path file, RunState other) {
+    /** Why this state and another are not of runs with the same steps; empty if they are. */
+    Optional<String> otherRun(RunState other) {
         if (stepsPerEpoch != other.stepsPerEpoch || seed != other.seed)
-            throw new InputException(
-                    file.toString(),
-                    "is of a run with " + stepsPerEpoch + " steps per epoch and seed " + seed + ", not "
-                            + other.stepsPerEpoch + " and " + other.seed,
-                    "Resume with the same data, train.batch, train.validation and train.seed");
+            return Optional.of("it is of a run with " + stepsPerEpoch + " steps per epoch and seed " + seed + ", not "
+                    + other.stepsPerEpoch + " and " + other.seed);
         for (int i = 0; i < other.subjects.size(); i++) {
             SubjectState mine = subjects.get(i), theirs = other.subjects.get(i);
             if (mine.sums.length != theirs.sums.length)
-                throw new InputException(
-                        file.toString(),
-                        "has sums of " + mine.sums.length + " losses, this run has " + theirs.sums.length + " losses",
-                        "Resume with the recipe of that run");
+                return Optional.of("it has sums of " + mine.sums.length + " losses, this run has " + theirs.sums.length
+                        + " losses");
             if (mine.regions != theirs.regions)
-                throw new InputException(
-                        file.toString(),
-                        "cannot be resumed: its discriminators see other vertices, or see them in another order",
-                        "Resume with the ROI masks and meshes of that run, or start a new run");
+                return Optional.of("its discriminators see other vertices, or see them in another order");
         }
+        return Optional.empty();
     }
 }

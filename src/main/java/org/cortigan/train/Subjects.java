@@ -98,6 +98,16 @@ final class Subjects implements AutoCloseable {
         return scalings;
     }
 
+    /** The scaling of a subject's training responses, whatever a resumed run's is. */
+    ResponseScaling measuredScaling(ModelConfig.Subject subject) {
+        SubjectSetup setup = all.stream()
+                .map(SubjectSteps::setup)
+                .filter(s -> s.subject().equals(subject))
+                .findFirst()
+                .orElseThrow();
+        return StandardisedResponses.scaling(setup.data(), setup.split().training());
+    }
+
     /** Continues from another run. */
     void resume(Checkpoint.Resumed saved) {
         for (int i = 0; i < all.size(); i++) {

@@ -113,7 +113,6 @@ public final class Trainer implements AutoCloseable {
         budget.check(resident, log);
         vars = new Variables(this.device);
         try {
-            if (folder != null) RunFolder.create(folder);
             lock = folder == null ? null : FolderLock.take(folder, Trainer.class, log);
             subjects = new Subjects(setups, train, this.device, vars, resident);
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
@@ -261,13 +260,20 @@ public final class Trainer implements AutoCloseable {
      * Continues from a checkpoint of the same model and data. The log receives every value of the recipe that differs
      * from the checkpoint's, and a jump of the learning rate.
      *
-     * @param acceptsChanges whether losses, optimizer values, batch and augmentation may differ; the number of epochs
-     *     (not below those done) and values without influence on the model always may, the validation split never
+     * @param acceptsChanges whether losses, optimizer values, augmentation and the responses' means may differ; the
+     *     number of epochs (not below those done) and values without influence on the model always may; the validation
+     *     split, the number of steps of an epoch, and which losses there are, never
      * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
      */
     public void resume(Path file, boolean acceptsChanges) {
         Checkpoint.Resumed saved = Checkpoint.load(
-                file, config(), subjectName(), vars, state, new Resumption(recipe, schedule, acceptsChanges));
+                file,
+                config(),
+                subjectName(),
+                vars,
+                state,
+                subjects::measuredScaling,
+                new Resumption(recipe, schedule, acceptsChanges));
         saved.differences().forEach(log);
         state = saved.state();
         subjects.resume(saved);
@@ -308,6 +314,11 @@ public final class Trainer implements AutoCloseable {
         return train.patience() > 0 && state.epochsSinceBest() >= train.patience() && step() < steps();
     }
 
+    /** Whether there is nothing left to do: no step, and no checkpoint to write. */
+    public boolean isComplete() {
+        return initialised && !isLastOther && (step() >= steps() || endsEarly());
+    }
+
     /**
      * Trains until the last epoch ends, validation stops improving, or a stop is requested.
      *
@@ -319,9 +330,10 @@ public final class Trainer implements AutoCloseable {
             boolean begins = step() == 0 && !initialised;
             if (begins) setValuesFromData();
             subjects.begin(train.epochs());
-            // So that a kill before the first new checkpoint does not bring the other one back.
+            // Before anything else of the folder changes: a kill at any moment then leaves files of one run.
             if (isLastOther) save("last.safetensors");
             isLastOther = false;
+            for (TrainerListener l : listeners) l.begin();
             if (begins && fitsReadout() && !stopRequested) validateInitialValues();
             loop();
         } catch (RuntimeException | Error e) {

@@ -5,6 +5,9 @@ import java.nio.file.Path;
 
 /** Receives the events of a run, on the training thread. An exception ends the run. */
 public interface TrainerListener {
+    /** The run begins or continues. If it resumed from another checkpoint, that is now the last one of its folder. */
+    default void begin() {}
+
     /**
      * A step has ended. On a device with a stream, the next step may already be running.
      *

@@ -24,6 +24,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.simulate.BundledPhotos;
+import org.cortigan.train.RunFolder;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -392,12 +393,31 @@ class CommandsTest {
         assertTrue(r.err.contains("resumed at step 2 of 4"), r.err);
         assertTrue(r.err.contains("train.epochs is 2, the checkpoint has 1"), r.err);
         assertTrue(Files.exists(other.resolve("history/1/recipe.yaml")));
+        r = ok(longer);
+        assertTrue(r.err.contains("nothing to do: the run is complete"), r.err);
+        assertFalse(Files.exists(other.resolve("history/2")));
         Object[] changed = with(longer, "-o", "loss.pixel=mse", "--dry-run");
         refused(new String[] {"loss.pixel is \"mse\", the checkpoint has", "--allow-changes"}, changed);
         assertTrue(ok(with(changed, "--allow-changes")).err.contains("resumed at step 4 of 4"));
         try (FolderLock lock = FolderLock.take(other, Train.class, line -> {})) {
             refused(new String[] {other + ": is in use by this process"}, with(run, "--resume", "auto"));
         }
+        try (FolderLock lock = FolderLock.take(other, Average.class, line -> {})) {
+            Path last = RunFolder.last(other);
+            refused(new String[] {other + ": is in use by this process"}, "average", last, last, "-o", last);
+        }
+        Path fresh = dir.resolve("runs/fresh");
+        Object[] elsewhere = {"train", "-c", "quickstart", "--data", data, "--run", fresh, "-o", "train.batch=16"};
+        refused(new String[] {"nowhere: no such file"}, with(elsewhere, "--resume", dir.resolve("nowhere")));
+        refused(new String[] {"has neither best.safetensors nor"}, with(elsewhere, "--resume", dir));
+        refused(
+                new String[] {"resumed: its model is another: model.generator"},
+                with(elsewhere, "--resume", other, "-o", "model.generator.rank=7"));
+        assertFalse(Files.exists(fresh.getParent()));
+        refused(new String[] {"--subject 2: is given beside"}, with(elsewhere, "--subjects", "1", "--subject", "2"));
+        assertTrue(ok(with(elsewhere, "--resume", other, "--dry-run", "-o", "train.epochs=2"))
+                .err
+                .contains("resumed at step 4 of 4 from " + RunFolder.last(other)));
         r = ok(
                 "train",
                 "-c",

@@ -21,9 +21,17 @@ import org.junit.jupiter.api.io.TempDir;
 
 class AtomicFilesTest {
     /** Creates the temporary file, then opens /dev/full, on which every write fails for lack of space. */
-    private static final AtomicFiles.Opener FULL_DISK = temp -> {
-        Files.createFile(temp);
-        return FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
+    private static final AtomicFiles.Opener FULL_DISK = new AtomicFiles.Opener() {
+        @Override
+        public FileChannel open(Path temp) throws IOException {
+            Files.createFile(temp);
+            return FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE);
+        }
+
+        @Override
+        public long freeBytes(Path folder) {
+            return -1;
+        }
     };
 
     /** A folder of which the system tells this free space, and of which a write fails for this reason, if any. */
@@ -115,6 +123,15 @@ class AtomicFilesTest {
         refused(
                 () -> NpyWriter.create(dir.resolve("b.npy"), NpyType.F32, new Disk(139, null), 3),
                 "140 bytes are needed, 139 are free");
+    }
+
+    @Test
+    void aDiskWithFreeBytesThatTakesNoFileHasNoInodes() {
+        Disk noInodes = new Disk(20_668_416, "No space left on device");
+        refused(
+                () -> NpyWriter.create(dir.resolve("a.npy"), NpyType.F32, noInodes, 1000),
+                "a.npy: the disk takes no more files or data, though 20668416 bytes are free: its inodes");
+        refused(() -> AtomicFiles.write(dir.resolve("a"), out -> {}, noInodes), "its inodes");
     }
 
     /** The system words its reason in the user's language. */

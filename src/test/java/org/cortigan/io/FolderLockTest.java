@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -65,5 +66,21 @@ class FolderLockTest {
         assertTrue(said.get(0).contains(".lock cannot be locked ("), said.get(0));
         assertThrows(InputException.class, () -> FolderLock.take(dir, FolderLockTest.class, SILENT));
         held.close();
+    }
+
+    @Test
+    void aFolderThatWasMadeForTheLockGoesWithItIfItIsEmpty(@TempDir Path dir) throws Exception {
+        Path run = dir.resolve("runs/a");
+        FolderLock a = FolderLock.take(run, FolderLockTest.class, SILENT);
+        FolderLock b = FolderLock.take(run, Other.class, SILENT);
+        a.close();
+        assertTrue(Files.exists(run.resolve(".lock")));
+        b.close();
+        assertFalse(Files.exists(dir.resolve("runs")));
+        try (FolderLock lock = FolderLock.take(run, FolderLockTest.class, SILENT)) {
+            Files.writeString(run.resolve("recipe.yaml"), "");
+        }
+        FolderLock.take(run, FolderLockTest.class, SILENT).close();
+        assertTrue(Files.exists(run.resolve("recipe.yaml")) && Files.exists(run.resolve(".lock")));
     }
 }

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -16,7 +18,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.GZIPOutputStream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.Images;
@@ -146,8 +152,27 @@ class NsdImportTest {
                 0);
         Path test = Path.of("test_split/test_fmri/rh_test_fmri.npy");
         assertArrayEquals(doubles(golden.resolve(test.getFileName())), doubles(subject.resolve(test)), 2.4e-7);
-        Files.writeString(list, "6\n73000");
-        refused("list.txt, line 2: '73000'", NSD, "all", list.toString(), 0);
+        // A byte-order mark, lines of another system, and photographs that only other subjects saw.
+        Set<Integer> seen = Arrays.stream(
+                        ExperimentDesign.read(NSD.resolve(DESIGN)).trials(1, 72))
+                .boxed()
+                .collect(Collectors.toSet());
+        List<Integer> unseen =
+                IntStream.range(0, 42).filter(i -> !seen.contains(i)).boxed().toList();
+        Files.writeString(list, "\ufeff6\r\n27\r\n34\r\n" + unseen.get(0) + "\r\n" + unseen.get(1) + "\r\n");
+        Path other = write(
+                NSD,
+                golden.resolve("lh.all-vertices_fsaverage_space.npy") + ","
+                        + golden.resolve("rh.all-vertices_fsaverage_space.npy"),
+                list.toString(),
+                0);
+        assertArrayEquals(doubles(subject.resolve(test)), doubles(other.resolve(test)));
+        assertTrue(
+                notes().contains("list.txt: 2 of 5 photographs are left out, which the subject did not see"), notes());
+        Files.writeString(list, "" + unseen.get(0));
+        refused("lists no photograph that the subject saw", NSD, "all", list.toString(), 0);
+        Files.writeString(list, "6\n42");
+        refused("list.txt, line 2: '42' is no number of a photograph", NSD, "all", list.toString(), 0);
         refused("lists no photograph", NSD, "all", Files.writeString(list, "\n").toString(), 0);
     }
 
@@ -231,6 +256,13 @@ class NsdImportTest {
         refusedWith("nsd_stimuli.hdf5", STIMULI, cut("chunked.hdf5", 1));
         refusedWith("is no HDF5 file but a MAT file", STIMULI, bytes(DESIGN));
         refusedWith("nsd_expdesign.mat: is damaged", DESIGN, cut(DESIGN, 20));
+        for (int n : new int[] {20, 300}) {
+            String message = assertThrows(
+                            InputException.class,
+                            () -> ExperimentDesign.read(Files.write(dir.resolve("cut.mat"), cut(DESIGN, n))))
+                    .getMessage();
+            assertFalse(message.contains("Exception") || message.contains("null"), message);
+        }
         refusedWith("is no MAT file but ", DESIGN, bytes(STIMULI));
         refusedWith("version 7.3", DESIGN, "MATLAB 7.3 MAT-file".getBytes(StandardCharsets.US_ASCII));
         refusedWith("lh.nsdgeneral.mgz", "nsddata/freesurfer/fsaverage/label/lh.nsdgeneral.mgz", new byte[] {
@@ -276,6 +308,64 @@ class NsdImportTest {
         refused("holds out the last 3 sessions", NSD, "challenge", "challenge", 3);
         refused("Give challenge, shared, none", NSD, "challenge", "share", 0);
         refused("is no choice of vertices", NSD, "everything", "shared", 0);
+    }
+
+    /** Compresses files that the NSD has uncompressed, and the other way round. */
+    @Test
+    void masksAndCeilingsAreFoundCompressedOrNot() throws IOException {
+        Path nsd = copy();
+        for (String h : List.of("lh", "rh")) {
+            unpack(nsd.resolve("nsddata/freesurfer/fsaverage/label/" + h + ".nsdgeneral.mgz"));
+            unpack(nsd.resolve(LABELS + h + ".streams.mgz"));
+            unpack(nsd.resolve("nsddata/ppdata/subj01/transforms/" + h + ".white-to-fsaverage.mgz"));
+            pack(nsd.resolve(FOLDER + h + ".ncsnr.mgh"));
+        }
+        Path names = nsd.resolve(LABELS + "streams.mgz.ctab");
+        Files.writeString(
+                names, "\ufeff-1 Outside\r\n" + Files.readString(names).replace("\n", "\r\n"));
+        compare("challenge", write(nsd, "challenge", "challenge", 0));
+    }
+
+    private static void unpack(Path file) throws IOException {
+        Path to = file.resolveSibling(file.getFileName().toString().replace(".mgz", ".mgh"));
+        try (InputStream in = new GZIPInputStream(Files.newInputStream(file))) {
+            Files.copy(in, to);
+        }
+        Files.delete(file);
+    }
+
+    private static void pack(Path file) throws IOException {
+        Path to = file.resolveSibling(file.getFileName().toString().replace(".mgh", ".mgz"));
+        try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(to))) {
+            Files.copy(file, out);
+        }
+        Files.delete(file);
+    }
+
+    @Test
+    void compressedBetasAreRefusedWithTheCommandThatUnpacksThem() throws IOException {
+        Path nsd = copy(), third = nsd.resolve(FOLDER + "lh.betas_session03.mgh");
+        pack(third);
+        refused(
+                "lh.betas_session03.mgz: is compressed, but its frames are read in any order. Unpack it, and others like"
+                        + " it, in its folder: gzip -dc lh.betas_session03.mgz > lh.betas_session03.mgh",
+                nsd,
+                "challenge",
+                "challenge",
+                0);
+        Files.move(nsd.resolve(FOLDER + "lh.betas_session03.mgz"), third);
+        refused(
+                "gzip -dc lh.betas_session03.mgh > unpacked && mv unpacked lh.betas_session03.mgh",
+                nsd,
+                "challenge",
+                "challenge",
+                0);
+    }
+
+    @Test
+    void aFolderInsideOfNsdsIsTold() {
+        refused("is a folder inside of NSD's. Give --nsd ", NSD.resolve("nsddata"), "challenge", "challenge", 0);
+        refused("is a folder inside of NSD's", NSD.resolve(FOLDER), "challenge", "challenge", 0);
     }
 
     @Test

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -37,7 +39,18 @@ class ResumptionTest {
             TrainerTest.recipe("model.discriminator.type=none", "loss.gan_weight=0", "train.epochs=2");
 
     /** The toy data of a named subject. */
-    private record Named(String subjectName) implements TrainingData {
+    private static class Forwarding implements TrainingData {
+        private final String subjectName;
+
+        Forwarding(String subjectName) {
+            this.subjectName = subjectName;
+        }
+
+        @Override
+        public String subjectName() {
+            return subjectName;
+        }
+
         @Override
         public int count() {
             return TrainerTest.TOY.count();
@@ -77,7 +90,7 @@ class ResumptionTest {
 
     private static Path trained(String subject) {
         Path folder = dir.resolve("trained on " + subject);
-        try (Trainer t = new Trainer(RECIPE, new Named(subject), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE, new Forwarding(subject), CPU, folder)) {
             t.run();
         }
         return RunFolder.last(folder);
@@ -85,9 +98,13 @@ class ResumptionTest {
 
     /** Resumes without training and returns the messages. */
     private static List<String> resume(Recipe recipe, String subject, boolean acceptsChanges) {
+        return resume(recipe, new Forwarding(subject), checkpoint, acceptsChanges);
+    }
+
+    private static List<String> resume(Recipe recipe, TrainingData data, Path from, boolean acceptsChanges) {
         List<String> said = new ArrayList<>();
-        try (Trainer t = new Trainer(recipe, Map.of("", new Named(subject)), CPU, null, said::add)) {
-            t.resume(checkpoint, acceptsChanges);
+        try (Trainer t = new Trainer(recipe, Map.of("", data), CPU, null, said::add)) {
+            t.resume(from, acceptsChanges);
             assertEquals(12, t.step());
         }
         return said;
@@ -121,7 +138,7 @@ class ResumptionTest {
         String message = refused(other, "subj01", false).replaceAll("\"", "");
         assertEquals(
                 checkpoint + ": cannot be resumed: " + difference
-                        + ". Resume with the checkpoint's values, start a new run, or accept these with --allow-changes",
+                        + ". Resume with the checkpoint's values, start a new run, or accept these with train --allow-changes",
                 message);
         String said = resume(other, "subj01", true).get(0).replaceAll("\"", "");
         assertEquals("resumed with another value: " + difference, said);
@@ -168,6 +185,70 @@ class ResumptionTest {
         assertEquals(List.of(), resume(RECIPE, "", false));
     }
 
+    /** The toy data with other responses to some images. */
+    private static TrainingData changed(int from) {
+        return new Forwarding("subj01") {
+            @Override
+            public void responses(int i, ByteBuffer into) {
+                int at = into.position();
+                super.responses(i, into);
+                if (i >= from) into.putFloat(at + 4, into.getFloat(at + 4) + 0.25f);
+            }
+        };
+    }
+
+    @Test
+    void otherResponsesNeedConsent() {
+        int images = TrainerTest.TOY.count();
+        for (int from : new int[] {0, images / 2}) {
+            String message = assertThrows(InputException.class, () -> resume(RECIPE, changed(from), checkpoint, false))
+                    .getMessage();
+            String difference = "the training responses are others than those of the checkpoint: 1 of "
+                    + (TrainerTest.TOY.leftVertices() + TrainerTest.TOY.rightVertices())
+                    + " vertices have another mean";
+            assertEquals(
+                    checkpoint + ": cannot be resumed: " + difference
+                            + ". Resume with the data of that run, start a new"
+                            + " run, or accept these with train --allow-changes",
+                    message);
+            assertEquals(
+                    List.of("resumed with other data: " + difference), resume(RECIPE, changed(from), checkpoint, true));
+        }
+        assertEquals(List.of(), resume(RECIPE, changed(images), checkpoint, false));
+    }
+
+    @Test
+    void consentIsOfferedOnlyWhereItHelps() {
+        for (boolean accepts : new boolean[] {false, true}) {
+            String message = refused(RECIPE.with("train.batch=2"), "subj01", accepts);
+            assertTrue(
+                    message.contains("it is of a run with 6 steps per epoch and seed 0, not ")
+                            && message.contains("train.batch is 2, the checkpoint has ")
+                            && !message.contains("--allow-changes"),
+                    message);
+        }
+        String message = refused(RECIPE.with("model.generator.vit.depth=3"), "subj01", false);
+        assertEquals(
+                checkpoint + ": cannot be resumed: its model is another: model.generator.vit.depth is 3, the"
+                        + " checkpoint has 2. Resume with the recipe and the data of that run, or start a new run",
+                message);
+    }
+
+    @Test
+    void aCompleteRunHasNothingToDo(@TempDir Path folder) {
+        try (Trainer t = new Trainer(RECIPE, new Forwarding("subj01"), CPU, folder)) {
+            assertFalse(t.isComplete());
+            t.run();
+            assertTrue(t.isComplete());
+        }
+        try (Trainer t = new Trainer(RECIPE, new Forwarding("subj01"), CPU, folder)) {
+            t.resume(checkpoint);
+            assertFalse(t.isComplete(), "the other checkpoint becomes the last one");
+            t.resume(RunFolder.last(folder));
+            assertTrue(t.isComplete());
+        }
+    }
+
     @Test
     void modelsPredictTheSubjectThatTheyWereTrainedOn() {
         Path two = trained("subj02"), unknown = trained("");
@@ -199,19 +280,19 @@ class ResumptionTest {
 
     @Test
     void oneTrainerAtATimeWritesToAFolder(@TempDir Path folder) {
-        try (Trainer t = new Trainer(RECIPE, new Named(""), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE, new Forwarding(""), CPU, folder)) {
             InputException e =
-                    assertThrows(InputException.class, () -> new Trainer(RECIPE, new Named(""), CPU, folder));
+                    assertThrows(InputException.class, () -> new Trainer(RECIPE, new Forwarding(""), CPU, folder));
             assertTrue(e.getMessage().startsWith(folder + ": is in use by this process"), e.getMessage());
-            new Trainer(RECIPE, new Named(""), CPU, null).close();
+            new Trainer(RECIPE, new Forwarding(""), CPU, null).close();
             assertTrue(t.run());
         }
-        new Trainer(RECIPE, new Named(""), CPU, folder).close();
+        new Trainer(RECIPE, new Forwarding(""), CPU, folder).close();
     }
 
     @Test
     void theCheckpointOfAnotherFolderBecomesTheLastOneAtOnce(@TempDir Path folder) throws Exception {
-        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Forwarding("subj01"), CPU, folder)) {
             t.resume(checkpoint);
             t.requestStop();
             assertFalse(t.run());
@@ -226,11 +307,11 @@ class ResumptionTest {
 
     @Test
     void theBestCheckpointOfAnotherRunIsReplaced(@TempDir Path folder) throws Exception {
-        try (Trainer t = new Trainer(RECIPE.with("train.seed=3"), new Named("subj01"), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE.with("train.seed=3"), new Forwarding("subj01"), CPU, folder)) {
             t.run();
         }
         byte[] other = Files.readAllBytes(RunFolder.best(folder));
-        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Forwarding("subj01"), CPU, folder)) {
             t.resume(checkpoint);
             t.run();
         }
@@ -239,13 +320,79 @@ class ResumptionTest {
         Path copy = folder.resolve("copy.safetensors");
         Files.copy(RunFolder.best(folder), copy);
         double best = Checkpoint.state(copy).orElseThrow().best();
-        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Named("subj01"), CPU, folder)) {
+        try (Trainer t = new Trainer(RECIPE.with("train.epochs=3"), new Forwarding("subj01"), CPU, folder)) {
             t.resume(copy);
             t.requestStop();
             t.run();
         }
         assertEquals(
                 best, Checkpoint.state(RunFolder.last(folder)).orElseThrow().best());
+    }
+
+    /** A kill, as an error of a listener: before the files of the run change, and after they have. */
+    private static void die(Path folder, Path from, boolean early) {
+        Recipe r = RECIPE.with("train.epochs=3");
+        try (Trainer t = new Trainer(r, new Forwarding("subj01"), CPU, folder)) {
+            t.resume(from);
+            TrainerListener kill = new TrainerListener() {
+                @Override
+                public void begin() {
+                    throw new IllegalStateException("killed");
+                }
+            };
+            if (early) t.addListener(kill);
+            try (RunFolder f = new RunFolder(folder, r, CPU, Map.of(), t.step())) {
+                t.addListener(f);
+                t.addListener(kill);
+                assertThrows(IllegalStateException.class, t::run);
+            }
+        }
+    }
+
+    private static void copy(Path from, Path to) {
+        try {
+            Files.copy(from, to);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static long lastStep(Path folder) {
+        return Checkpoint.state(RunFolder.last(folder)).orElseThrow().step();
+    }
+
+    private static List<String> steps(Path folder) throws Exception {
+        return Files.readAllLines(folder.resolve("metrics.csv")).stream()
+                .skip(1)
+                .map(line -> line.split(",")[1])
+                .toList();
+    }
+
+    @Test
+    void aKilledStartFromAnEarlierStepLeavesFilesOfOneRun(@TempDir Path folder) throws Exception {
+        Path mid = folder.resolve("mid.safetensors");
+        try (Trainer t = new Trainer(RECIPE, new Forwarding("subj01"), CPU, folder);
+                RunFolder f = new RunFolder(folder, RECIPE, CPU, Map.of(), 0)) {
+            t.addListener(f);
+            t.addListener(Listeners.onEpoch(e -> {
+                if (e.epoch() == 2) copy(RunFolder.last(folder), mid);
+            }));
+            t.run();
+        }
+        byte[] last = Files.readAllBytes(RunFolder.last(folder)), best = Files.readAllBytes(RunFolder.best(folder));
+        assertEquals(List.of("6", "12"), steps(folder));
+        // Before the checkpoint is replaced nothing is.
+        new RunFolder(folder, RECIPE.with("train.patience=9"), CPU, Map.of(), 6).close();
+        assertEquals(List.of("6", "12"), steps(folder));
+        assertArrayEquals(last, Files.readAllBytes(RunFolder.last(folder)));
+        assertArrayEquals(best, Files.readAllBytes(RunFolder.best(folder)));
+        // Afterwards the checkpoint is never of a later step than metrics.csv.
+        die(folder, mid, true);
+        assertEquals(6, lastStep(folder));
+        assertEquals(List.of("6", "12"), steps(folder));
+        die(folder, RunFolder.last(folder), false);
+        assertEquals(6, lastStep(folder));
+        assertEquals(List.of("6"), steps(folder));
     }
 
     @Test

@@ -19,6 +19,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.cortigan.InputException;
@@ -36,14 +37,20 @@ class RunFolderTest {
         return new EpochResult(n, 9, 10L * n, metrics, 0.1 * n, Double.NaN, 5, 0);
     }
 
+    private static RunFolder begun(Path dir, Recipe recipe, long resumedAt, Consumer<String> log) {
+        RunFolder f = new RunFolder(dir, recipe, new NullDevice(), Map.of(), resumedAt, log);
+        f.begin();
+        return f;
+    }
+
     @Test
     void aResumedRunDropsTheEpochsAfterItsCheckpoint(@TempDir Path dir) throws Exception {
         Recipe r = TrainerTest.recipe();
-        try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 0)) {
+        try (RunFolder f = begun(dir, r, 0, line -> {})) {
             for (int i = 1; i <= 3; i++) f.epoch(epoch(i));
         }
         Files.writeString(dir.resolve("metrics.csv"), "4,40,0.2", StandardOpenOption.APPEND); // an incomplete line
-        try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 20)) {
+        try (RunFolder f = begun(dir, r, 20, line -> {})) {
             f.epoch(epoch(3));
         }
         List<String> lines = Files.readAllLines(dir.resolve("metrics.csv"));
@@ -63,9 +70,9 @@ class RunFolderTest {
     @Test
     void aFullDiskIsReportedInOneLine(@TempDir Path dir) throws Exception {
         assumeTrue(Files.exists(Path.of("/dev/full")), "this system has no /dev/full");
-        try (RunFolder f = new RunFolder(dir, TrainerTest.recipe(), new NullDevice(), Map.of(), 0)) {
+        try (RunFolder f = begun(dir, TrainerTest.recipe(), 0, line -> {})) {
             Files.createSymbolicLink(dir.resolve("metrics.csv"), Path.of("/dev/full"));
-            refused(() -> f.epoch(epoch(1)), "metrics.csv: the disk is full. Free disk space");
+            refused(() -> f.epoch(epoch(1)), "metrics.csv: the disk takes no more files or data");
             Files.delete(dir.resolve("metrics.csv")); // JUnit warns of a link out of its folder
         }
     }
@@ -74,16 +81,16 @@ class RunFolderTest {
     void filesThatAStartReplacesAreKept(@TempDir Path dir) throws Exception {
         Recipe first = TrainerTest.recipe(), other = first.with("optimizer.learning_rate", 0.5);
         List<String> said = new ArrayList<>();
-        try (RunFolder f = new RunFolder(dir, first, new NullDevice(), Map.of(), 0, said::add)) {
+        try (RunFolder f = begun(dir, first, 0, said::add)) {
             for (int i = 1; i <= 3; i++) f.epoch(epoch(i));
         }
         assertEquals(List.of(), said);
         String table = Files.readString(dir.resolve("metrics.csv")),
                 yaml = Files.readString(dir.resolve("recipe.yaml"));
         Files.writeString(RunFolder.best(dir), "no checkpoint"); // taken for one of a later step
-        new RunFolder(dir, first, new NullDevice(), Map.of(), 30, said::add).close(); // replaces no line, no recipe
-        new RunFolder(dir, other, new NullDevice(), Map.of(), 20, said::add).close();
-        new RunFolder(dir, other, new NullDevice(), Map.of(), 0, said::add).close();
+        begun(dir, first, 30, said::add).close(); // replaces no line, no recipe
+        begun(dir, other, 20, said::add).close();
+        begun(dir, other, 0, said::add).close();
         assertEquals(
                 List.of("best.safetensors", "environment.json"), files(dir.resolve("history/1")), "an unreadable best");
         assertEquals(List.of("environment.json", "metrics.csv", "recipe.yaml"), files(dir.resolve("history/2")));
@@ -112,21 +119,20 @@ class RunFolderTest {
     @Test
     void oneRunAtATimeWritesToAFolder(@TempDir Path dir) throws Exception {
         Recipe r = TrainerTest.recipe();
-        try (RunFolder f = new RunFolder(dir, r, new NullDevice(), Map.of(), 0)) {
+        try (RunFolder f = begun(dir, r, 0, line -> {})) {
             f.epoch(epoch(1));
-            InputException e =
-                    assertThrows(InputException.class, () -> new RunFolder(dir, r, new NullDevice(), Map.of(), 0));
+            InputException e = assertThrows(InputException.class, () -> begun(dir, r, 0, line -> {}));
             assertTrue(e.getMessage().startsWith(dir + ": is in use by this process since "), e.getMessage());
             f.epoch(epoch(2));
         }
         assertEquals(3, Files.readAllLines(dir.resolve("metrics.csv")).size());
-        new RunFolder(dir, r, new NullDevice(), Map.of(), 20).close();
+        begun(dir, r, 20, line -> {}).close();
     }
 
     @Test
     void aFolderThatVanishesIsNamed(@TempDir Path dir) throws Exception {
         Path run = dir.resolve("run");
-        try (RunFolder f = new RunFolder(run, TrainerTest.recipe(), new NullDevice(), Map.of(), 0)) {
+        try (RunFolder f = begun(run, TrainerTest.recipe(), 0, line -> {})) {
             f.epoch(epoch(1));
             Files.move(run, dir.resolve("moved"));
             InputException e = assertThrows(InputException.class, () -> f.epoch(epoch(2)));

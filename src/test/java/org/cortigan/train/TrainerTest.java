@@ -410,7 +410,7 @@ class TrainerTest {
         }
         try (Trainer t = new Trainer(same.with("model.generator.cnn.hidden", 13), TOY, CPU, null)) {
             InputException e = assertThrows(InputException.class, () -> t.resume(checkpoint));
-            assertTrue(e.getMessage().contains("hidden=12") && e.getMessage().contains("hidden=13"), e.getMessage());
+            assertTrue(e.getMessage().contains("cnn.hidden is 13, the checkpoint has 12"), e.getMessage());
         }
     }
 
