@@ -83,8 +83,8 @@ def main():
     p.add_argument("--beside", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--rounds", type=int, default=12)
     p.add_argument("--seconds", type=float, default=2)
-    p.add_argument("--python")
-    p.add_argument("--libgomp")
+    p.add_argument("--python", help="Python with PyTorch; without it no peer runs")
+    p.add_argument("--libgomp", help="classes of a build before the kernels' own threads")
     a = p.parse_args()
     classes, jars = ROOT / "target/classes", (ROOT / "target/bench.classpath").read_text()
 

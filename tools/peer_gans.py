@@ -172,6 +172,14 @@ def correlation(p, t, eps=0.01):
     return (1 - (p * t).sum(0) / torch.sqrt((p.square().sum(0) + e) * (t.square().sum(0) + e))).mean()
 
 
+vanilla = recipe == "vanilla-gan-tiny"  # no correlation loss, no clipping
+
+
+def clip(network):
+    if not vanilla:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+
+
 def step():
     p = g((images.float() / 255 - 0.5) / 0.5)
     if parts:
@@ -182,18 +190,16 @@ def step():
             y = d(both[:, r])
             loss = loss + 0.5 * ((y[:batch] - 1).square().mean() + y[batch:].square().mean())
         loss.backward()
-        if recipe != "vanilla-gan-tiny":
-            torch.nn.utils.clip_grad_norm_(ds.parameters(), 1.0)
+        clip(ds)
         d_optimizer.step()
     g_optimizer.zero_grad(set_to_none=True)
     loss = pixel(p, target)
-    if recipe != "vanilla-gan-tiny":
+    if not vanilla:
         loss = loss + correlation(p, target)
     for d, r in zip(ds, parts):
         loss = loss + 0.01 / len(parts) * (d(p[:, r]) - 1).square().mean()
     loss.backward()
-    if recipe != "vanilla-gan-tiny":
-        torch.nn.utils.clip_grad_norm_(g.parameters(), 1.0)
+    clip(g)
     g_optimizer.step()
 
 

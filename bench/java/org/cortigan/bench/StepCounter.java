@@ -9,11 +9,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.Function;
 import org.cortigan.cortex.Challenge;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
-import org.cortigan.model.Predictor;
 import org.cortigan.train.RandomData;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.Trainer;
@@ -48,19 +48,11 @@ final class StepCounter {
         Recipe recipe = Recipe.load(args[1]).with("train.validation", 0);
         int threads = Integer.parseInt(args[2]), sessions = Integer.parseInt(args[3]);
         StepCounter counter = new StepCounter(Path.of(args[4]));
-        Model model = model(recipe);
+        int batch = batch(recipe);
+        Function<CpuDevice, Runnable> session = trains ? d -> trainer(recipe, d).session()::run : predicting(recipe);
         for (int i = 0; i < sessions; i++) {
             new Thread(() -> {
-                        CpuDevice device = CpuDevice.best(threads);
-                        int batch = batch(recipe);
-                        Runnable step;
-                        if (trains) {
-                            Trainer trainer = trainer(recipe, device);
-                            step = () -> trainer.session().run();
-                        } else {
-                            Predictor predictor = model.predictor(device, batch);
-                            step = predictor::run;
-                        }
+                        Runnable step = session.apply(CpuDevice.best(threads));
                         while (true) {
                             step.run();
                             counter.add(batch);
@@ -81,6 +73,11 @@ final class StepCounter {
                 new Trainer(recipe, new RandomData(2 * batch(recipe), vertices[0], vertices[1], bytes), device, null);
         trainer.fillInputs();
         return trainer;
+    }
+
+    private static Function<CpuDevice, Runnable> predicting(Recipe recipe) {
+        Model model = model(recipe);
+        return device -> model.predictor(device, batch(recipe))::run;
     }
 
     private static Model model(Recipe recipe) {

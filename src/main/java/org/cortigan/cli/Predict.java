@@ -92,9 +92,8 @@ final class Predict implements Callable<Integer> {
             names = "--missing",
             defaultValue = "ZERO",
             paramLabel = "VALUE",
-            description =
-                    "Prediction at vertices that had no responses (NaN or infinite) in the training data: zero or nan (default"
-                            + " ${DEFAULT-VALUE}).")
+            description = "Prediction at vertices that had no responses (NaN or infinite) in the training data: zero or"
+                    + " nan (default ${DEFAULT-VALUE}).")
     private Missing missing;
 
     @Option(

@@ -62,7 +62,7 @@ final class ResponseFile implements AutoCloseable {
     static ResponseFile open(Path path, List<Path> photographs, String split, Consumer<String> log) {
         NpyFile file = NpyFile.open(path);
         try {
-            file.requireReal(2);
+            file.requireRank(2);
             if (file.rows() != photographs.size())
                 throw new InputException(
                         path.toString(),
@@ -83,8 +83,7 @@ final class ResponseFile implements AutoCloseable {
     void tellMissing(Consumer<String> log) {
         if (missing.isEmpty()) return;
         log.accept(file.path() + ": " + missing.size() + " of " + inFile()
-                + " vertices have no responses (NaN or infinite) and are" + " left out: "
-                + MissingVertices.some(missing));
+                + " vertices have no responses (NaN or infinite) and are left out: " + MissingVertices.some(missing));
     }
 
     /** Vertices that are not missing. */

@@ -94,8 +94,9 @@ final class SubjectMeshes {
         // What says that it is a surface comes first, then the name with the fewest additions.
         List<Path> files = InputFiles.list(folder).stream()
                 .filter(p -> !DATA.matcher(p.getFileName().toString()).matches() && !Files.isDirectory(p))
-                .sorted(Comparator.comparing((Path p) -> !p.toString().contains(".surf.gii"))
-                        .thenComparing(p -> p.toString().length()))
+                .sorted(Comparator.comparing(
+                                (Path p) -> !p.getFileName().toString().contains(".surf.gii"))
+                        .thenComparing(p -> p.getFileName().toString().length()))
                 .toList();
         for (String kind : SURFACES) {
             Path[] pair = new Path[2];

@@ -127,7 +127,7 @@ public final class Submission {
     }
 
     private static void check(Path file, int subject, int hemisphere) {
-        try (NpyFile f = NpyFile.open(file).requireReal(2)) {
+        try (NpyFile f = NpyFile.open(file).requireRank(2)) {
             int rows = Challenge.testImages(subject), columns = Challenge.vertices(subject)[hemisphere];
             if (f.rows() != rows || f.rowElements() != columns)
                 throw new InputException(

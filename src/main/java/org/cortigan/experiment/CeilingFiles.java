@@ -88,7 +88,7 @@ public final class CeilingFiles {
                             f.path().toString(),
                             "has one value for each vertex, but trials are needed",
                             "Add --ncsnr if these are signal-to-noise ratios");
-                f.requireReal(together ? 3 : 2);
+                f.requireRank(together ? 3 : 2);
                 f.checkFloatKeeps("vertex");
                 if (!Arrays.equals(f.shape(), shape))
                     throw new InputException(

@@ -165,8 +165,7 @@ public final class AtomicFiles {
             return new InputException(
                     target.toString(),
                     "the disk takes no more files or data, though " + freeBytes
-                            + " bytes are free: its inodes (the number of"
-                            + " files), a quota, or all but what root reserves are used up",
+                            + " bytes are free: its inodes (the number of files), a quota, or all but what root reserves are used up",
                     "Delete files or choose a folder on another disk",
                     e);
         String figures = needBytes < 0

@@ -168,7 +168,7 @@ public final class NpyFile implements AutoCloseable {
      *
      * @throws InputException if it differs
      */
-    public NpyFile requireReal(int rank) {
+    public NpyFile requireRank(int rank) {
         return require(header.type(), rank);
     }
 
@@ -351,9 +351,9 @@ public final class NpyFile implements AutoCloseable {
     }
 
     /**
-     * Checks that a conversion to float keeps how the columns vary, which are what the last axis counts, such as
-     * vertices. A conversion loses a small deviation from a large mean, and numbers below float's range. Reads the
-     * whole file, in its order, if its type has digits that float has not.
+     * Checks that a conversion to float keeps the variation of each column, such as that of a vertex; the last axis
+     * counts columns. A conversion loses a small deviation beside a large mean, and numbers below float's range. Reads
+     * the whole file, in its order, if its type has digits that float has not.
      *
      * @param column name of a column, for messages, for example {@code "vertex"}
      * @throws InputException if the values of a column change by more than a thousandth of their standard deviation
@@ -362,23 +362,18 @@ public final class NpyFile implements AutoCloseable {
         if (header.shape().length == 0 || !header.type().exceedsFloat()) return;
         long n = elementCount();
         int columns = (int) header.shape()[header.shape().length - 1];
-        double[] origin = new double[columns], sum = new double[columns], squares = new double[columns];
+        ColumnMoments moments = new ColumnMoments(columns);
         double[] change = new double[columns];
-        long[] count = new long[columns];
         MappedBytes in = data.get();
         for (long at = 0; at < n; at++) {
             double x = number(in, at);
             if (!(Math.abs(x) <= Float.MAX_VALUE)) continue; // reading refuses it, or leaves it out
             int c = (int) (header.fortran() ? at / (n / columns) : at % columns);
-            if (count[c]++ == 0) origin[c] = x;
-            double d = x - origin[c];
-            sum[c] += d;
-            squares[c] += d * d;
+            moments.add(c, x);
             change[c] = Math.max(change[c], Math.abs(x - (float) x));
         }
         for (int c = 0; c < columns; c++) {
-            double mean = origin[c] + sum[c] / count[c];
-            double deviation = Math.sqrt(Math.max(0, squares[c] - sum[c] * sum[c] / count[c]) / count[c]);
+            double mean = moments.mean(c), deviation = moments.deviation(c);
             // A constant column may vary by the rounding of whoever computed it.
             if (deviation > 1e-12 * Math.abs(mean) && change[c] > 1e-3 * deviation)
                 throw new InputException(
@@ -390,8 +385,8 @@ public final class NpyFile implements AutoCloseable {
                                 mean,
                                 deviation,
                                 change[c]),
-                        "Subtract each " + column + "'s mean or multiply by a constant, for example (a - a.mean(0)) /"
-                                + " a.std(), and save it again");
+                        "Subtract each " + column + "'s mean, or multiply all values by a constant, and save the file"
+                                + " again");
         }
     }
 

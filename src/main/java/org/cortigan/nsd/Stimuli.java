@@ -28,7 +28,7 @@ import org.cortigan.io.InputFiles;
 final class Stimuli implements AutoCloseable {
     private static final String NAME = "imgBrick";
     private static final String COPY =
-            "Copy " + NAME + " with h5py, some images at a time, into a dataset that" + " create_dataset('" + NAME
+            "Copy " + NAME + " with h5py, some images at a time, into a dataset that create_dataset('" + NAME
                     + "', shape, 'u1') made; or with h5repack -f NONE -l CONTI, if it knows the feature";
 
     private final Path path;

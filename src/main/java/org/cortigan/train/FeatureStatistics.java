@@ -7,6 +7,7 @@ import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Value;
+import org.cortigan.io.ColumnMoments;
 import org.cortigan.model.Generator;
 import org.cortigan.nn.Weights;
 

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import org.cortigan.cortex.MissingVertices;
+import org.cortigan.io.ColumnMoments;
 import org.cortigan.model.ResponseScaling;
 
 /** A data set with the responses that a network learns. */

@@ -81,7 +81,7 @@ class NpyTest {
     @ParameterizedTest
     @ValueSource(strings = {"array_f4.npy", "array_fortran.npy", "array_big_endian.npy", "array_f8.npy"})
     void rowsAreReadInEveryOrder(String name) throws IOException {
-        try (NpyFile f = NpyFile.open(goldenFile(dir, name)).requireReal(2)) {
+        try (NpyFile f = NpyFile.open(goldenFile(dir, name)).requireRank(2)) {
             assertArrayEquals(VALUES, f.toFloatArray());
             float[] row = new float[3];
             ByteBuffer floats = ByteBuffer.allocate(12), bytes = ByteBuffer.allocate(24);
@@ -148,7 +148,7 @@ class NpyTest {
                 .replace("<f8", "|b1")
                 .getBytes(StandardCharsets.ISO_8859_1);
         for (int i = 0; i < 6; i++) bools[128 + i] = (byte) (i % 2);
-        NpyFile f = NpyFile.parse(Path.of("b.npy"), ByteBuffer.wrap(bools)).requireReal(2);
+        NpyFile f = NpyFile.parse(Path.of("b.npy"), ByteBuffer.wrap(bools)).requireRank(2);
         assertArrayEquals(new float[] {0, 1, 0, 1, 0, 1}, f.toFloatArray());
         assertEquals("holds BOOL, which is converted to F32", f.conversion());
         f.checkFinite("responses", "Repair it");

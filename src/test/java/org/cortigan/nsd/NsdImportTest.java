@@ -144,12 +144,9 @@ class NsdImportTest {
     void aListAndMasksChooseTheSame() throws IOException {
         Path list = Files.writeString(dir.resolve("list.txt"), "6\n\n27\n34\n");
         Path golden = NSD.resolve("challenge");
-        Path subject = write(
-                NSD,
-                golden.resolve("lh.all-vertices_fsaverage_space.npy") + ","
-                        + golden.resolve("rh.all-vertices_fsaverage_space.npy"),
-                list.toString(),
-                0);
+        String masks = golden.resolve("lh.all-vertices_fsaverage_space.npy") + ","
+                + golden.resolve("rh.all-vertices_fsaverage_space.npy");
+        Path subject = write(NSD, masks, list.toString(), 0);
         Path test = Path.of("test_split/test_fmri/rh_test_fmri.npy");
         assertArrayEquals(doubles(golden.resolve(test.getFileName())), doubles(subject.resolve(test)), 2.4e-7);
         // A byte-order mark, lines of another system, and photographs that only other subjects saw.
@@ -160,12 +157,7 @@ class NsdImportTest {
         List<Integer> unseen =
                 IntStream.range(0, 42).filter(i -> !seen.contains(i)).boxed().toList();
         Files.writeString(list, "\ufeff6\r\n27\r\n34\r\n" + unseen.get(0) + "\r\n" + unseen.get(1) + "\r\n");
-        Path other = write(
-                NSD,
-                golden.resolve("lh.all-vertices_fsaverage_space.npy") + ","
-                        + golden.resolve("rh.all-vertices_fsaverage_space.npy"),
-                list.toString(),
-                0);
+        Path other = write(NSD, masks, list.toString(), 0);
         assertArrayEquals(doubles(subject.resolve(test)), doubles(other.resolve(test)));
         assertTrue(
                 notes().contains("list.txt: 2 of 5 photographs are left out, which the subject did not see"), notes());
