@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -16,10 +17,10 @@ import org.cortigan.experiment.RidgeExperiment;
 import org.cortigan.experiment.RidgeSearch;
 import org.cortigan.experiment.RidgeSettings;
 import org.cortigan.experiment.RidgeSplit;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.Json;
 import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
-import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -98,6 +99,7 @@ final class Baseline implements Callable<Integer> {
                     "--validation " + validation,
                     "is not above 0 and at most " + ImageSplit.MAX_VALIDATION,
                     "Give for example 0.1");
+        if (out != null) Output.requireWritable(out);
         try (AlgonautsSubject subject = subjectOptions.open(output);
                 FeatureOptions.Opened sources =
                         features.open(subject, subjectOptions.data().cache(), output)) {
@@ -147,9 +149,9 @@ final class Baseline implements Callable<Integer> {
 
     private void print(Evaluation evaluation, Map<String, Object> ridge) {
         if (out != null) {
-            RunFolder.create(out);
-            evaluation.write(out);
-            Json.write(out.resolve("ridge.json"), ridge);
+            Map<String, byte @Nullable []> files = evaluation.files();
+            files.put("ridge.json", Json.pretty(ridge).getBytes(StandardCharsets.UTF_8));
+            AtomicFiles.write(out, files);
         }
         Map<String, Object> all = new LinkedHashMap<>(evaluation.json());
         all.put("ridge", ridge);

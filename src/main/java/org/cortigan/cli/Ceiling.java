@@ -3,13 +3,14 @@ package org.cortigan.cli;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.eval.AveragedTrials;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.experiment.CeilingFiles;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.NpyWriter;
-import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -68,11 +69,14 @@ final class Ceiling implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        Output.requireWritable(out);
         AveragedTrials averaged = averaged();
         NoiseCeiling lh = ceiling(left, averaged), rh = ceiling(right, averaged);
-        RunFolder.create(out);
-        NpyWriter.save(out.resolve("lh_noise_ceiling.npy"), lh.toFloats(), lh.vertices());
-        NpyWriter.save(out.resolve("rh_noise_ceiling.npy"), rh.toFloats(), rh.vertices());
+        AtomicFiles.write(
+                out,
+                Map.of(
+                        "lh_noise_ceiling.npy", NpyWriter.bytes(lh.toFloats(), lh.vertices()),
+                        "rh_noise_ceiling.npy", NpyWriter.bytes(rh.toFloats(), rh.vertices())));
         output.line("lh: %s%nrh: %s%nwritten to %s", lh.summary(), rh.summary(), out);
         return 0;
     }

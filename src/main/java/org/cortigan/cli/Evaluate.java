@@ -10,7 +10,6 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.io.Json;
-import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -72,6 +71,8 @@ final class Evaluate implements Callable<Integer> {
         if (checkpoints.size() > 1 && out == null)
             throw new InputException(
                     "evaluate", "the evaluation of several runs has no default folder", "Name one with --out");
+        Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
+        Output.requireWritable(folder);
         Evaluation evaluation;
         try (Device opened = device.open(output);
                 AlgonautsSubject subject = subjectOptions.open(output)) {
@@ -84,8 +85,6 @@ final class Evaluate implements Callable<Integer> {
                             subjectOptions.heldOut(heldOut, output),
                             significance.design());
         }
-        Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
-        RunFolder.create(folder);
         evaluation.write(folder);
         if (json) output.line("%s", Json.pretty(evaluation.json()).strip());
         else output.line("%s%nwritten to %s", evaluation.table(), folder);

@@ -2,8 +2,10 @@
 package org.cortigan.cli;
 
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.Locale;
 import org.cortigan.InputException;
+import org.cortigan.io.AtomicFiles;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
@@ -20,6 +22,18 @@ final class Output {
 
     PrintWriter err() {
         return spec.commandLine().getErr();
+    }
+
+    /**
+     * Checks before long work that its results can be written.
+     *
+     * @throws InputException if not; the remedy is the option --out
+     */
+    static void requireWritable(Path folder) {
+        String reason = AtomicFiles.unwritable(folder, 0);
+        if (reason != null)
+            throw new InputException(
+                    folder.toString(), "cannot be written: " + reason, "Name another folder with --out");
     }
 
     /** Prints a line of the command's result. */

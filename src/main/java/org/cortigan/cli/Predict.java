@@ -109,11 +109,24 @@ final class Predict implements Callable<Integer> {
         List<Path> checkpoints = models.checkpoints();
         String name = subjectName(checkpoints.get(0));
         if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
-        List<Path> photographs =
-                source.images != null ? Images.list(source.images, output::note) : imagesOfSubject(name);
+        Output.requireWritable(out);
+        try (AlgonautsSubject measured = source.data == null ? null : open(source.data, name)) {
+            List<Path> photographs = measured == null
+                    ? Images.list(Objects.requireNonNull(source.images, "no --images"), output::note)
+                    : images(measured);
+            predict(checkpoints, name, photographs, measured);
+        }
+        return 0;
+    }
+
+    /** @param measured the subject of --data, or null */
+    private void predict(
+            List<Path> checkpoints, String name, List<Path> photographs, @Nullable AlgonautsSubject measured) {
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
                 Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
+            if (measured != null && !models.acceptsOtherSubject())
+                Checkpoints.requireVertices(checkpoints.get(0), ensemble.subject(), measured);
             PredictionFiles.write(
                     ensemble, photographs, source.images != null, checkpoints, name, missing.value, out, output::note);
             ModelConfig.Subject s = ensemble.subject();
@@ -128,7 +141,6 @@ final class Predict implements Callable<Integer> {
                 output.note(absent.count() + " vertices had no responses in the training data: their prediction is "
                         + missing.value);
         }
-        return 0;
     }
 
     /** The subject to predict: the chosen one; otherwise that of the first model, or 1 if the model has several. */
@@ -139,7 +151,7 @@ final class Predict implements Callable<Integer> {
         return own.isEmpty() ? first : own;
     }
 
-    private List<Path> imagesOfSubject(String name) {
+    private static AlgonautsSubject open(Path data, String name) {
         int number = IntStream.rangeClosed(1, 8)
                 .filter(n -> AlgonautsSubject.folderName(n).equals(name))
                 .findFirst()
@@ -147,11 +159,13 @@ final class Predict implements Callable<Integer> {
                         "subject " + InputFiles.quote(name),
                         "is not one of subj01 to subj08",
                         "Choose one with --subject"));
-        try (AlgonautsSubject s = AlgonautsSubject.open(Objects.requireNonNull(source.data, "no --data"), number)) {
-            List<Path> images = split == Split.TEST ? s.testImages() : s.trainingImages();
-            if (images.isEmpty())
-                throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
-            return images;
-        }
+        return AlgonautsSubject.open(data, number);
+    }
+
+    private List<Path> images(AlgonautsSubject s) {
+        List<Path> images = split == Split.TEST ? s.testImages() : s.trainingImages();
+        if (images.isEmpty())
+            throw new InputException(s.folder().toString(), "has no test images", "Choose --split training");
+        return images;
     }
 }

@@ -9,12 +9,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Consumer;
@@ -192,6 +194,7 @@ public final class AlgonautsSubject implements AutoCloseable {
                     .toList();
             requireAll(c, Stream.concat(Stream.of(names), files.stream()).toList());
             Map<Integer, String> mapping = NumpyPickle.readMapping(names);
+            tellShared(names, mapping, log);
             int negative = 0;
             for (String h : HEMISPHERES) {
                 Path file = files.get(HEMISPHERES.indexOf(h));
@@ -205,6 +208,19 @@ public final class AlgonautsSubject implements AutoCloseable {
                         + " vertices have a negative ROI id, which counts as no ROI");
         }
         return groups;
+    }
+
+    /** Tells which ROI ids have one name. */
+    private static void tellShared(Path file, Map<Integer, String> mapping, Consumer<String> log) {
+        Map<String, Set<Integer>> ids = new TreeMap<>();
+        mapping.forEach((id, name) -> {
+            if (id > 0) ids.computeIfAbsent(name, n -> new TreeSet<>()).add(id);
+        });
+        ids.forEach((name, own) -> {
+            if (own.size() > 1)
+                log.accept(file + ": the ROI ids " + own + " are all named " + InputFiles.quote(name)
+                        + " and count as one ROI");
+        });
     }
 
     /** Checks that the files of an ROI class are there, of which one is. */
@@ -240,24 +256,23 @@ public final class AlgonautsSubject implements AutoCloseable {
      */
     private static List<VertexGroup> groups(
             String roiClass, String hemisphere, Path file, int[] mask, int[] present, Map<Integer, String> mapping) {
-        Map<Integer, List<Integer>> members = new TreeMap<>();
-        for (int id : mapping.keySet()) if (id > 0) members.put(id, new ArrayList<>());
+        Map<String, List<Integer>> members = new LinkedHashMap<>();
+        SortedSet<Integer> ids = new TreeSet<>(mapping.keySet()).tailSet(1);
+        for (int id : ids) members.put(Objects.requireNonNull(mapping.get(id)), new ArrayList<>());
         for (int v = 0; v < mask.length; v++)
-            if (mask[v] > 0 && !members.containsKey(mask[v]))
+            if (mask[v] > 0 && !ids.contains(mask[v]))
                 throw new InputException(
                         file.toString(),
                         "vertex " + v + " has the ROI id " + mask[v] + ", but mapping_" + roiClass
-                                + ".npy names only the ids " + members.keySet(),
+                                + ".npy names only the ids " + ids,
                         "Add the id to the mapping, or set the mask to 0 there (vertices count from 0)");
         for (int v = 0; v < present.length; v++)
             if (mask[present[v]] > 0)
-                Objects.requireNonNull(members.get(mask[present[v]])).add(v);
+                Objects.requireNonNull(members.get(mapping.get(mask[present[v]])))
+                        .add(v);
         List<VertexGroup> groups = new ArrayList<>();
-        members.forEach((id, m) -> groups.add(new VertexGroup(
-                roiClass,
-                Objects.requireNonNull(mapping.get(id), "no name of ROI id " + id),
-                hemisphere,
-                m.stream().mapToInt(i -> i).toArray())));
+        members.forEach((name, m) -> groups.add(new VertexGroup(
+                roiClass, name, hemisphere, m.stream().mapToInt(i -> i).toArray())));
         return groups;
     }
 

@@ -3,9 +3,7 @@ package org.cortigan.cortex;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -71,10 +69,11 @@ public final class ImageCache implements AutoCloseable {
                 return new ImageCache(f.resolve(name + ".npy"), size);
         List<String> reasons = new ArrayList<>();
         for (Path f : folders) {
-            String reason = unwritable(f);
+            String reason = AtomicFiles.unwritable(f, 3L * files.size() * size * size);
             if (reason == null) {
                 String where = reasons.isEmpty() ? "" : ", in " + f + " because " + String.join("", reasons);
                 log.accept("decoding " + files.size() + " photographs to " + size + " x " + size + " pixels" + where);
+                AtomicFiles.createFolder(f);
                 create(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files, size, log);
                 return new ImageCache(f.resolve(name + ".npy"), size);
             }
@@ -92,18 +91,6 @@ public final class ImageCache implements AutoCloseable {
         Path base =
                 xdg == null || !xdg.startsWith("/") ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
         return base.resolve("cortigan");
-    }
-
-    /** Creates the folder and a file in it. Returns the reason if that fails, or null. */
-    private static @Nullable String unwritable(Path folder) {
-        try {
-            if (!Files.isDirectory(folder)) Files.createDirectories(folder); // before Java 19 it refuses links
-            Files.delete(Files.createTempFile(folder, ".", ".tmp"));
-            return null;
-        } catch (IOException e) {
-            if (e instanceof AccessDeniedException) return "permission denied";
-            return e instanceof NoSuchFileException ? "it cannot be created" : InputFiles.reason(e);
-        }
     }
 
     private static Map<String, Object> fingerprint(List<Path> files, int size) {

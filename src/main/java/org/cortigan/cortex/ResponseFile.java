@@ -17,6 +17,9 @@ import org.cortigan.io.NpyFile;
  * it is read. Memory-mapped; any number of threads may read.
  */
 final class ResponseFile implements AutoCloseable {
+    /** Rows that tell the missing vertices: a few, because a whole file is large. */
+    private static final int PROBES = 16;
+
     private final NpyFile file;
     private final List<Path> photographs;
     private final List<Integer> missing;
@@ -31,18 +34,32 @@ final class ResponseFile implements AutoCloseable {
                     file.path().toString(),
                     "has no vertex: its shape is " + shape(),
                     "Give both hemispheres' responses");
-        // A whole file is large, so two rows tell the missing vertices. Every read checks that they are right.
-        float[] first = row(0), last = row(photographs.size() - 1);
-        missing = IntStream.range(0, first.length)
-                .filter(v -> !Float.isFinite(first[v]) && !Float.isFinite(last[v]))
+        boolean[] finite = new boolean[file.rowElements()];
+        int[] probes = probes(photographs.size());
+        for (int i : probes) {
+            float[] row = row(i);
+            for (int v = 0; v < row.length; v++) finite[v] |= Float.isFinite(row[v]);
+        }
+        // Every read checks that these are right.
+        missing = IntStream.range(0, finite.length)
+                .filter(v -> !finite[v])
                 .boxed()
                 .toList();
-        present = MissingVertices.present(missing, first.length);
+        present = MissingVertices.present(missing, finite.length);
         if (present.length == 0)
             throw new InputException(
                     file.path().toString(),
-                    "has no vertex with finite responses to the first and the last image",
-                    "Leave out images without responses, and give at least one vertex that was measured");
+                    "has no vertex with a finite response to any of the images " + Arrays.toString(probes),
+                    "Leave out images without responses, and give at least one vertex that was measured (images count"
+                            + " from 0)");
+    }
+
+    /** Evenly spaced rows of n, with the first and the last one. */
+    private static int[] probes(int n) {
+        return IntStream.range(0, PROBES)
+                .map(k -> (int) ((long) k * (n - 1) / (PROBES - 1)))
+                .distinct()
+                .toArray();
     }
 
     private float[] row(int i) {

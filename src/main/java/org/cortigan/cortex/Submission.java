@@ -66,6 +66,7 @@ public final class Submission {
         if (folders.isEmpty())
             throw new InputException(zip.toString(), "would contain no predictions", "Give a folder for each subject");
         Map<String, Path> seen = new HashMap<>();
+        requireOther(folders);
         new TreeMap<>(folders).forEach((subject, own) -> {
             if (subject < 1 || subject > 8)
                 throw new InputException("subject " + subject, "does not exist", "The challenge has subjects 1 to 8");
@@ -108,6 +109,24 @@ public final class Submission {
                 .filter(s -> !folders.containsKey(s))
                 .boxed()
                 .toList();
+    }
+
+    /** Checks that no folder is given for two subjects. */
+    private static void requireOther(Map<Integer, List<Path>> folders) {
+        Map<Path, Integer> subjects = new HashMap<>();
+        new TreeMap<>(folders)
+                .forEach((subject, own) -> own.forEach(folder -> {
+                    try {
+                        Integer other = subjects.putIfAbsent(folder.toRealPath(), subject);
+                        if (other != null && !other.equals(subject))
+                            throw new InputException(
+                                    folder.toString(),
+                                    "is given for subject " + other + " and for subject " + subject,
+                                    "Give each subject the folder of its own predictions");
+                    } catch (IOException e) {
+                        throw InputFiles.unreadable(folder, e);
+                    }
+                }));
     }
 
     private static List<Path> files(List<Path> folders, int hemisphere) {

@@ -3,6 +3,7 @@ package org.cortigan.eval;
 
 import static org.cortigan.InputException.oneLine;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -304,39 +305,47 @@ public final class Evaluation {
         return m;
     }
 
-    /**
-     * Writes, for each hemisphere (lh, rh), the values of all vertices (f32): correlation.npy, explained_variance.npy,
-     * r2.npy, and if significance was tested p.npy and q.npy; and roi.csv and metrics.json. Deletes p and q of an
-     * earlier evaluation.
-     */
+    /** Writes the {@link #files} together: all of them or none. */
     public void write(Path folder) {
-        write(folder, "correlation", vertices.r());
-        write(folder, "explained_variance", vertices.explainedVariance());
-        write(folder, "r2", vertices.r2());
-        Significance tested = vertices.significance();
-        write(folder, "p", tested == null ? null : tested.p());
-        write(folder, "q", tested == null ? null : tested.q());
-        AtomicFiles.writeString(folder.resolve("roi.csv"), csv());
-        Json.write(folder.resolve("metrics.json"), json());
+        AtomicFiles.write(folder, files());
     }
 
-    /** Writes the values of both hemispheres; without values deletes their files. */
-    private void write(Path folder, String name, double @Nullable [] values) {
-        Path lh = folder.resolve("lh_" + name + ".npy"), rh = folder.resolve("rh_" + name + ".npy");
+    /**
+     * The files of the evaluation: for each hemisphere (lh, rh) the values of all vertices (f32), correlation.npy,
+     * explained_variance.npy, r2.npy, and if significance was tested p.npy and q.npy; and roi.csv and metrics.json.
+     *
+     * @return content by name; null for files of an earlier evaluation that this one does not have
+     */
+    public Map<String, byte @Nullable []> files() {
+        Map<String, byte @Nullable []> files = new LinkedHashMap<>();
+        put(files, "correlation", vertices.r());
+        put(files, "explained_variance", vertices.explainedVariance());
+        put(files, "r2", vertices.r2());
+        Significance tested = vertices.significance();
+        put(files, "p", tested == null ? null : tested.p());
+        put(files, "q", tested == null ? null : tested.q());
+        files.put("roi.csv", csv().getBytes(StandardCharsets.UTF_8));
+        files.put("metrics.json", Json.pretty(json()).getBytes(StandardCharsets.UTF_8));
+        return files;
+    }
+
+    /** Adds the values of both hemispheres. */
+    private void put(Map<String, byte @Nullable []> files, String name, double @Nullable [] values) {
+        String lh = "lh_" + name + ".npy", rh = "rh_" + name + ".npy";
         if (values == null) {
-            AtomicFiles.deleteIfExists(lh);
-            AtomicFiles.deleteIfExists(rh);
+            files.put(lh, null);
+            files.put(rh, null);
             return;
         }
         float[] rounded = new float[values.length];
         for (int v = 0; v < values.length; v++) rounded[v] = (float) values[v];
         for (int v : notMeasured) rounded[v] = Float.NaN;
-        save(lh, MissingVertices.insert(missing.left(), Float.NaN, rounded, 0, left));
-        save(rh, MissingVertices.insert(missing.right(), Float.NaN, rounded, left, rounded.length - left));
+        files.put(lh, npy(MissingVertices.insert(missing.left(), Float.NaN, rounded, 0, left)));
+        files.put(rh, npy(MissingVertices.insert(missing.right(), Float.NaN, rounded, left, rounded.length - left)));
     }
 
-    private static void save(Path file, float[] values) {
-        NpyWriter.save(file, values, values.length);
+    private static byte[] npy(float[] values) {
+        return NpyWriter.bytes(values, values.length);
     }
 
     private String csv() {

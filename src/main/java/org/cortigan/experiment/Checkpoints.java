@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
+import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Model;
@@ -87,5 +88,21 @@ public final class Checkpoints {
                         "was trained on " + InputFiles.quote(own) + ", not on '" + subject + "'",
                         "Choose the subject with --subject, or accept it with --other-subject");
         }
+    }
+
+    /**
+     * Checks that a model predicts the vertices that a subject has.
+     *
+     * @param trained what the model predicts
+     * @throws InputException if the subject has others
+     */
+    public static void requireVertices(Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject) {
+        ModelConfig.Subject now =
+                new ModelConfig.Subject(trained.name(), subject.left(), subject.right(), subject.missing());
+        if (!now.equals(trained))
+            throw new InputException(
+                    checkpoint.toString(),
+                    "is for " + trained + ", but the subject is " + now,
+                    "Give the data that the model was trained on");
     }
 }

@@ -15,7 +15,6 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PermutationTest;
 import org.cortigan.exec.Device;
-import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.ImageSplit;
@@ -74,7 +73,7 @@ public record ModelEvaluator(
         String name = AlgonautsSubject.folderName(subject.number());
         if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
         try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
-            checkVertices(checkpoints.get(0), models.subject(), subject);
+            Checkpoints.requireVertices(checkpoints.get(0), models.subject(), subject);
             return split == Split.TEST
                     ? onTest(label, models, subject, heldOut, design)
                     : onValidation(label, models, subject, checkpoints, design);
@@ -85,16 +84,6 @@ public record ModelEvaluator(
         String mean = checkpoints.size() == 1 ? "" : "mean of " + checkpoints.size() + " models' predictions, ";
         String names = checkpoints.stream().map(Path::toString).collect(Collectors.joining(", "));
         return mean + names + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
-    }
-
-    private static void checkVertices(Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject) {
-        ModelConfig.Subject now =
-                new ModelConfig.Subject(trained.name(), subject.left(), subject.right(), subject.missing());
-        if (!now.equals(trained))
-            throw new InputException(
-                    checkpoint.toString(),
-                    "is for " + trained + ", but the subject is " + now,
-                    "Give the subject that the model was trained on");
     }
 
     private Evaluation onTest(

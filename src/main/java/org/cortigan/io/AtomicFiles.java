@@ -16,7 +16,10 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import org.cortigan.InputException;
 import org.jspecify.annotations.Nullable;
@@ -84,6 +87,33 @@ public final class AtomicFiles {
         write(target, text.getBytes(StandardCharsets.UTF_8));
     }
 
+    /**
+     * Replaces files of a folder that belong together. All are on disk under temporary names before the first gets its
+     * name, so that a full disk changes none.
+     *
+     * @param folder created if it does not exist
+     * @param files content by name; null deletes the file of that name
+     */
+    public static void write(Path folder, Map<String, byte @Nullable []> files) {
+        createFolder(folder);
+        List<Pending> pending = new ArrayList<>();
+        try {
+            files.forEach((name, bytes) -> {
+                if (bytes == null) return;
+                Pending p = new Pending(folder.resolve(name), bytes.length, Opener.NEW_FILE);
+                pending.add(p);
+                p.write(ByteBuffer.wrap(bytes));
+                p.finish();
+            });
+            files.forEach((name, bytes) -> {
+                if (bytes == null) deleteIfExists(folder.resolve(name));
+            });
+            pending.forEach(Pending::commit);
+        } finally {
+            pending.forEach(Pending::close);
+        }
+    }
+
     /** Deletes a file that no longer belongs to the others of its folder. */
     public static void deleteIfExists(Path file) {
         try {
@@ -91,6 +121,28 @@ public final class AtomicFiles {
         } catch (IOException e) {
             throw new InputException(
                     file.toString(), "cannot be deleted: " + InputFiles.reason(e), "Delete the file by hand", e);
+        }
+    }
+
+    /** Appends this text in UTF-8 to a file, which is created if it does not exist. A failure appends nothing. */
+    public static void append(Path file, String text) {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            long size = channel.size();
+            channel.position(size);
+            try {
+                ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
+                while (bytes.hasRemaining()) {
+                    channel.write(bytes);
+                }
+            } catch (IOException e) {
+                channel.truncate(size);
+                if (size == 0) {
+                    Files.delete(file);
+                }
+                throw e;
+            }
+        } catch (IOException e) {
+            throw failed(file, e);
         }
     }
 
@@ -117,6 +169,32 @@ public final class AtomicFiles {
                     "Choose another name or remove that file",
                     e);
         }
+    }
+
+    /**
+     * Tells whether files can be written to a folder, without creating it: writes a file to it, or to the nearest
+     * folder above it that exists.
+     *
+     * @param needBytes size of the files, or 0
+     * @return the reason if they cannot, or null
+     */
+    public static @Nullable String unwritable(Path folder, long needBytes) {
+        Path there = folder.toAbsolutePath();
+        while (!Files.exists(there, LinkOption.NOFOLLOW_LINKS) && there.getParent() != null) {
+            there = there.getParent();
+        }
+        if (!Files.isDirectory(there)) {
+            return there + " is no folder";
+        }
+        try {
+            Files.delete(Files.createTempFile(there, ".", ".tmp"));
+        } catch (IOException e) {
+            return e instanceof AccessDeniedException ? "permission denied" : InputFiles.reason(e);
+        }
+        long free = freeBytes(there);
+        return free >= 0 && free < needBytes
+                ? "the disk is full: " + needBytes + " bytes are needed, " + free + " are free"
+                : null;
     }
 
     /** Bytes that a folder's disk has free; -1 where the system does not tell. */
@@ -228,10 +306,22 @@ public final class AtomicFiles {
             }
         }
 
-        void commit() {
+        /** Brings all bytes to disk. {@link #commit} does so too if this has not been called. */
+        void finish() {
+            if (!channel.isOpen()) {
+                return;
+            }
             try {
                 channel.force(true);
                 channel.close();
+            } catch (IOException e) {
+                throw failed(e);
+            }
+        }
+
+        void commit() {
+            finish();
+            try {
                 Files.move(temp, target, StandardCopyOption.ATOMIC_MOVE);
                 done = true;
             } catch (IOException e) {

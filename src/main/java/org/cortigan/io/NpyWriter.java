@@ -148,6 +148,15 @@ public final class NpyWriter implements AutoCloseable {
         }
     }
 
+    /** The file of a whole float32 array. */
+    public static byte[] bytes(float[] data, long... shape) {
+        byte[] header = header(NpyType.F32, shape);
+        ByteBuffer all = ByteBuffer.allocate(header.length + Math.multiplyExact(data.length, Float.BYTES))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        all.put(header).slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(data);
+        return all.array();
+    }
+
     /** Writes a whole int32 array. */
     public static void save(Path path, int[] data, long... shape) {
         ByteBuffer bytes =

@@ -2,11 +2,9 @@
 package org.cortigan.train;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -206,16 +204,11 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         row.put("validation_median_r", number(r.validationMedianR()));
         row.put("skipped_steps", Integer.toString(r.skipped()));
         row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
-        try {
-            if (columns == null) columns = List.copyOf(row.keySet());
-            String text = Files.exists(csv) ? "" : Csv.line(columns);
-            List<String> values = new ArrayList<>();
-            for (String c : columns) values.add(row.getOrDefault(c, ""));
-            text += Csv.line(values);
-            Files.writeString(csv, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-        } catch (IOException e) {
-            throw AtomicFiles.failed(csv, e);
-        }
+        if (columns == null) columns = List.copyOf(row.keySet());
+        String head = Files.exists(csv) ? "" : Csv.line(columns);
+        List<String> values = new ArrayList<>();
+        for (String c : columns) values.add(row.getOrDefault(c, ""));
+        AtomicFiles.append(csv, head + Csv.line(values));
         r.means().forEach((k, v) -> events.scalar("train/" + k, v, r.step()));
         if (!Double.isNaN(r.validationMeanR())) {
             events.scalar("validation/mean_r", r.validationMeanR(), r.step());

@@ -4,6 +4,8 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Locale;
+import java.util.function.Consumer;
 import org.cortigan.cortex.MissingVertices;
 import org.cortigan.io.ColumnMoments;
 import org.cortigan.model.ResponseScaling;
@@ -13,14 +15,18 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     /** Powers of two beyond this would be denormal or infinite in float. */
     private static final int LARGEST_EXPONENT = 120;
 
+    /** A vertex that varies more than this many times as much as the median vertex is taken to be in another unit. */
+    private static final double OTHER_UNIT = 1000;
+
     /**
      * The scaling that centres each vertex on its mean over some images, and brings the median of the vertices'
      * standard deviations to between sqrt(1/2) and sqrt(2). Responses that are not finite, and vertices that are
      * constant, do not count.
      *
      * @param images indices of the training images
+     * @param log receives a warning if some vertices vary so much that the pixel loss sees no others
      */
-    static ResponseScaling scaling(TrainingData data, int[] images) {
+    static ResponseScaling scaling(TrainingData data, int[] images, Consumer<String> log) {
         int vertices = data.leftVertices() + data.rightVertices();
         ByteBuffer row = ByteBuffer.allocate(4 * vertices).order(ByteOrder.LITTLE_ENDIAN);
         ColumnMoments moments = new ColumnMoments(vertices);
@@ -38,13 +44,25 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
             mean[v] = (float) moments.mean(v);
             deviation[v] = moments.deviation(v);
         }
-        return new ResponseScaling(mean, powerOfTwo(deviation));
+        double[] varying = Arrays.stream(deviation).filter(d -> d > 0).sorted().toArray();
+        if (varying.length == 0) return new ResponseScaling(mean, 1);
+        double median = varying[varying.length / 2];
+        long other = Arrays.stream(varying).filter(d -> d > OTHER_UNIT * median).count();
+        if (other > 0)
+            log.accept(String.format(
+                    Locale.ROOT,
+                    "warning: %sresponses of %d of %d vertices vary more than %.0f times as much as those of the median"
+                            + " vertex. The pixel loss follows these vertices alone: give all vertices one unit, such as"
+                            + " z-scores",
+                    data.subjectName().isEmpty() ? "" : data.subjectName() + ": ",
+                    other,
+                    vertices,
+                    OTHER_UNIT));
+        return new ResponseScaling(mean, powerOfTwo(median));
     }
 
-    private static float powerOfTwo(double[] deviation) {
-        double[] varying = Arrays.stream(deviation).filter(d -> d > 0).sorted().toArray();
-        if (varying.length == 0) return 1;
-        long exponent = Math.round(Math.log(varying[varying.length / 2]) / Math.log(2));
+    private static float powerOfTwo(double median) {
+        long exponent = Math.round(Math.log(median) / Math.log(2));
         return Math.scalb(1f, (int) Math.max(-LARGEST_EXPONENT, Math.min(LARGEST_EXPONENT, exponent)));
     }
 

@@ -6,6 +6,7 @@ import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
@@ -30,6 +31,7 @@ final class SubjectSteps implements AutoCloseable {
     private final Session session;
     private final StepInputs inputs;
     private final StepLosses losses;
+    private final Consumer<String> log;
     /** Batches of the queued steps, oldest first. Each returns to the loader when its losses have been read. */
     private final ArrayDeque<BatchLoader.Batch> inFlight = new ArrayDeque<>();
 
@@ -44,10 +46,20 @@ final class SubjectSteps implements AutoCloseable {
     /** Predicts the validation photographs during a run; null without a validation split. */
     private @Nullable Predictor predictor;
 
-    /** @param arena memory that the sessions of all subjects share, because only one of them runs at a time */
+    /**
+     * @param arena memory that the sessions of all subjects share, because only one of them runs at a time
+     * @param log receives messages about the responses
+     */
     SubjectSteps(
-            SubjectSetup setup, TrainSettings train, Device device, Variables vars, boolean resident, Arena arena) {
+            SubjectSetup setup,
+            TrainSettings train,
+            Device device,
+            Variables vars,
+            boolean resident,
+            Arena arena,
+            Consumer<String> log) {
         this.setup = setup;
+        this.log = log;
         this.device = device;
         this.vars = vars;
         batching = new BatchLoader.Batching(
@@ -104,7 +116,7 @@ final class SubjectSteps implements AutoCloseable {
     /** The scaling of the responses that the network learns: that of the resumed run, or of the training images. */
     ResponseScaling scaling() {
         if (scaling == null)
-            scaling = StandardisedResponses.scaling(setup.data(), setup.split().training());
+            scaling = StandardisedResponses.scaling(setup.data(), setup.split().training(), log);
         return scaling;
     }
 

@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Arena;
@@ -36,13 +37,23 @@ final class Subjects implements AutoCloseable {
     /** In the order of the data sets. */
     private final List<SubjectSteps> all = new ArrayList<>();
 
-    /** Opens the sessions, the largest first, so that the others fit into its block of the arena. */
-    Subjects(List<SubjectSetup> setups, TrainSettings train, Device device, Variables vars, boolean resident) {
+    /**
+     * Opens the sessions, the largest first, so that the others fit into its block of the arena.
+     *
+     * @param log receives messages about the responses
+     */
+    Subjects(
+            List<SubjectSetup> setups,
+            TrainSettings train,
+            Device device,
+            Variables vars,
+            boolean resident,
+            Consumer<String> log) {
         arena = new Arena(device);
         List<SubjectSetup> bySize = new ArrayList<>(setups);
         bySize.sort(Comparator.comparingInt(SubjectSetup::vertices).reversed());
         try {
-            for (SubjectSetup s : bySize) opened.add(new SubjectSteps(s, train, device, vars, resident, arena));
+            for (SubjectSetup s : bySize) opened.add(new SubjectSteps(s, train, device, vars, resident, arena, log));
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -105,7 +116,7 @@ final class Subjects implements AutoCloseable {
                 .filter(s -> s.subject().equals(subject))
                 .findFirst()
                 .orElseThrow();
-        return StandardisedResponses.scaling(setup.data(), setup.split().training());
+        return StandardisedResponses.scaling(setup.data(), setup.split().training(), line -> {});
     }
 
     /** Continues from another run. */

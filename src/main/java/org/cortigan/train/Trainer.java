@@ -114,7 +114,7 @@ public final class Trainer implements AutoCloseable {
         vars = new Variables(this.device);
         try {
             lock = folder == null ? null : FolderLock.take(folder, Trainer.class, log);
-            subjects = new Subjects(setups, train, this.device, vars, resident);
+            subjects = new Subjects(setups, train, this.device, vars, resident, log);
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
             schedule = new StepSchedule(settings, order.stepsPerEpoch(), order.stepsPerEpoch() * train.epochs());
             state = new RunState(order.stepsPerEpoch(), train.seed(), subjects.states());

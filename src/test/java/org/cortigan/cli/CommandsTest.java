@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import org.cortigan.cortex.SmallSubject;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
 import org.cortigan.io.NpyFile;
@@ -207,6 +208,18 @@ class CommandsTest {
                 2,
                 "--out",
                 dir.resolve("two-of-one"));
+        Path few = dir.resolve("few");
+        SmallSubject.write(few, 4, 2);
+        refused(
+                new String[] {"is for 19004 + 20544 vertices, but the subject is 400 + 420 vertices"},
+                "predict",
+                run,
+                "--data",
+                few,
+                "--out",
+                dir.resolve("of-few"));
+        assertFalse(Files.exists(dir.resolve("of-few")));
+        ok("predict", run, "--data", few, "--other-subject", "--out", out);
         ok("predict", run, "--images", photos, "--subject", 2, "--other-subject", "--out", out);
         assertEquals("subj01", Json.readObject(out.resolve("predictions.json")).get("subject"));
         refused(
@@ -582,6 +595,12 @@ class CommandsTest {
                 data,
                 "--device",
                 "gpu");
+        for (String command : new String[] {"evaluate", "baseline", "predict"})
+            refused(
+                    new String[] {yaml + " is no folder", "Name another folder with --out"},
+                    command.equals("baseline")
+                            ? new Object[] {command, "--data", data, "--out", yaml.resolve("x")}
+                            : new Object[] {command, run, "--data", data, "--out", yaml.resolve("x")});
         refused(
                 new String[] {"lh_noise_ceiling.npy", "probably fractions"},
                 "evaluate",
@@ -615,7 +634,7 @@ class CommandsTest {
                 "--run",
                 file.resolve("run"));
         refused(
-                new String[] {"file/p", "cannot be created"},
+                new String[] {"file/p", "cannot be written", "file is no folder"},
                 "predict",
                 run,
                 "--data",

@@ -24,6 +24,7 @@ import org.cortigan.InputException;
 import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
+import org.cortigan.io.NumpyPickle;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
 import org.junit.jupiter.api.Tag;
@@ -222,6 +223,15 @@ class SubjectTest {
         y[2 * 400 + 77] = Float.NaN;
         NpyWriter.save(lh, y, 8, 400);
         partly(data, "vertex 77 is NaN for 1 of 8 images", "image row 2 (train-0003", "NaN for all images");
+        // Two bad images, the first and the last, are no reason to call a vertex missing.
+        y = responses(8, 400);
+        y[9] = Float.NaN;
+        y[7 * 400 + 9] = Float.NaN;
+        NpyWriter.save(lh, y, 8, 400);
+        log.clear();
+        AlgonautsSubject.open(data, 1, log::add).close();
+        assertEquals(1, log.size(), log.toString()); // of the negative ROI id
+        partly(data, "vertex 9 is NaN for 2 of 8 images");
         for (int row : new int[] {4, 0}) {
             y = responses(8, 400);
             Arrays.fill(y, row * 400, row * 400 + 400, Float.NaN);
@@ -230,7 +240,33 @@ class SubjectTest {
         }
         Arrays.fill(y, Float.NaN);
         NpyWriter.save(lh, y, 8, 400);
-        refused(data, "lh_training_fmri.npy", "no vertex with finite responses");
+        refused(data, "lh_training_fmri.npy", "no vertex with a finite response to any of the images [0, 1, 2");
+    }
+
+    @Test
+    void roiIdsOfOneNameAreOneRoi() throws Exception {
+        Path data = simulate("n", 8, 3, 4), masks = data.resolve("subj01/roi_masks");
+        NumpyPickle.writeMapping(masks.resolve("mapping_streams.npy"), Map.of(0, "Unknown", 1, "V1", 2, "V1", 3, "V2"));
+        int[] mask = new int[400];
+        mask[7] = 2;
+        mask[8] = 3;
+        mask[9] = 1;
+        NpyWriter.save(masks.resolve("lh.streams_challenge_space.npy"), mask, 400);
+        NpyWriter.save(masks.resolve("rh.streams_challenge_space.npy"), new int[420], 420);
+        List<String> log = new ArrayList<>();
+        try (AlgonautsSubject s = AlgonautsSubject.open(data, 1, log::add)) {
+            List<VertexGroup> streams = s.groups().stream()
+                    .filter(g -> g.roiClass().equals("streams"))
+                    .toList();
+            assertEquals(
+                    List.of("lh V1", "lh V2", "rh V1", "rh V2"),
+                    streams.stream().map(g -> g.hemisphere() + " " + g.name()).toList());
+            assertArrayEquals(new int[] {7, 9}, streams.get(0).vertices());
+        }
+        assertEquals(1, log.size(), log.toString());
+        assertTrue(
+                log.get(0).contains("mapping_streams.npy: the ROI ids [1, 2] are all named 'V1' and count as one ROI"),
+                log.get(0));
     }
 
     /** Asserts that the check of all responses and the reading of some refuse the subject with the same reason. */
@@ -398,6 +434,11 @@ class SubjectTest {
                     Files.size(good.resolve("lh_pred_test.npy")),
                     z.getEntry("subj08/lh_pred_test.npy").getSize());
         }
+        Path link = Files.createSymbolicLink(dir.resolve("link"), good);
+        assertTrue(assertThrows(
+                        InputException.class, () -> Submission.write(zip, Map.of(7, List.of(good), 8, List.of(link))))
+                .getMessage()
+                .contains("link: is given for subject 7 and for subject 8"));
         Path ones = Files.createDirectories(dir.resolve("ones"));
         for (int h = 0; h < 2; h++) {
             float[] one = new float[395 * v[h]];

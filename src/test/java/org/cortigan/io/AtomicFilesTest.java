@@ -3,8 +3,11 @@ package org.cortigan.io;
 
 import static org.cortigan.io.Formats.names;
 import static org.cortigan.io.Formats.refused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -14,7 +17,9 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -97,6 +102,47 @@ class AtomicFilesTest {
         refused(() -> AtomicFiles.write(p, out -> out.write(1), FULL_DISK), "a.npy", "disk is full"); // at the flush
         assertEquals("old", Files.readString(p));
         assertEquals(List.of("a.npy"), names(dir));
+    }
+
+    @Test
+    void filesThatBelongTogetherAreReplacedTogether() throws IOException {
+        Path out = dir.resolve("new/out");
+        AtomicFiles.write(out, Map.of("a", new byte[] {1}, "b", new byte[] {2}));
+        // The second call fails after it has written "b" under another name, because there is no folder "c".
+        Map<String, byte @Nullable []> files = new LinkedHashMap<>();
+        files.put("b", new byte[] {3});
+        files.put("a", null);
+        files.put("c/d", new byte[] {4});
+        refused(() -> AtomicFiles.write(out, files), "c/d");
+        assertEquals(List.of("a", "b"), names(out));
+        assertArrayEquals(new byte[] {2}, Files.readAllBytes(out.resolve("b")));
+        files.remove("c/d");
+        AtomicFiles.write(out, files);
+        assertEquals(List.of("b"), names(out));
+        assertArrayEquals(new byte[] {3}, Files.readAllBytes(out.resolve("b")));
+    }
+
+    @Test
+    void textIsAppended() throws IOException {
+        Path p = dir.resolve("a.csv");
+        AtomicFiles.append(p, "one\n");
+        AtomicFiles.append(p, "caf\u00e9\n");
+        assertEquals("one\ncaf\u00e9\n", Files.readString(p));
+        Path folder = Files.createDirectory(dir.resolve("folder"));
+        refused(() -> AtomicFiles.append(folder, "two"), "folder");
+        assertEquals(List.of("a.csv", "folder"), names(dir));
+    }
+
+    @Test
+    void foldersThatTakeNoFilesAreKnownWithoutCreatingThem() throws IOException {
+        assertNull(AtomicFiles.unwritable(dir.resolve("a/b"), 0));
+        assertNull(AtomicFiles.unwritable(dir, 1));
+        assertEquals(List.of(), names(dir));
+        Path file = Files.createFile(dir.resolve("file"));
+        assertEquals(file + " is no folder", AtomicFiles.unwritable(file.resolve("a"), 0));
+        assumeTrue(AtomicFiles.freeBytes(dir) >= 0, "this system does not tell how much space is free");
+        String full = AtomicFiles.unwritable(dir.resolve("a"), Long.MAX_VALUE);
+        assertTrue(full != null && full.startsWith("the disk is full: 9223372036854775807 bytes are needed"), full);
     }
 
     @Test

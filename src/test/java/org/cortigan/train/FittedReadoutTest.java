@@ -133,7 +133,9 @@ class FittedReadoutTest {
         };
         assertArrayEquals(rois, new Subset(data, first(2)).roiOfVertex());
         assertArrayEquals(
-                rois, new StandardisedResponses(data, StandardisedResponses.scaling(data, first(4))).roiOfVertex());
+                rois,
+                new StandardisedResponses(data, StandardisedResponses.scaling(data, first(4), line -> {}))
+                        .roiOfVertex());
     }
 
     @Test

@@ -173,7 +173,7 @@ class ResponseScalingTest {
             r.putFloat(at, 0.1f);
             if (i == 5) r.putFloat(at + 4, Float.NaN);
         });
-        ResponseScaling s = StandardisedResponses.scaling(data, images);
+        ResponseScaling s = StandardisedResponses.scaling(data, images, line -> {});
         assertEquals(2, s.scale());
         assertEquals(0.1f, s.mean()[0]);
         ByteBuffer row = ByteBuffer.allocate(4 * VERTICES).order(ByteOrder.LITTLE_ENDIAN);
@@ -188,7 +188,29 @@ class ResponseScalingTest {
         float learned = row.getFloat(8);
         data.responses(3, row.clear());
         assertEquals((row.getFloat(8) - s.mean()[2]) / 2, learned);
-        assertEquals(1, StandardisedResponses.scaling(data, new int[] {3}).scale(), "one image has no deviation");
+        assertEquals(
+                1,
+                StandardisedResponses.scaling(data, new int[] {3}, line -> {}).scale(),
+                "one image has no deviation");
+    }
+
+    @Test
+    void verticesInAnotherUnitAreTold() {
+        int[] images = {3, 5, 8, 9};
+        for (double factor : new double[] {10, 1e6, 1e-6}) {
+            List<String> said = new ArrayList<>();
+            TrainingData data = new Changed(TOY, (i, r, at) -> {
+                for (int v = 0; v < 2; v++) r.putFloat(at + 4 * v, (float) (r.getFloat(at + 4 * v) * factor));
+            });
+            StandardisedResponses.scaling(data, images, said::add);
+            assertEquals(factor == 1e6 ? 1 : 0, said.size(), factor + ": " + said);
+            if (factor == 1e6)
+                assertTrue(
+                        said.get(0)
+                                .contains("responses of 2 of " + VERTICES
+                                        + " vertices vary more than 1000 times as much as"),
+                        said.get(0));
+        }
     }
 
     @Test
