@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
@@ -224,7 +225,8 @@ final class Train implements Callable<Integer> {
 
     private void printBest(Path folder) {
         Path best = Checkpoints.find(folder);
-        if (json) output.line("%s", Json.compact(Map.of("run", folder.toString(), "best", best.toString())));
+        if (json)
+            output.line("%s", Json.compact(new TreeMap<>(Map.of("run", folder.toString(), "best", best.toString()))));
         else output.line("%s", best);
     }
 }

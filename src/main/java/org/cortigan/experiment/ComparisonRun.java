@@ -13,7 +13,6 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metric;
 import org.cortigan.io.Json;
 import org.cortigan.train.Recipe;
-import org.cortigan.train.RunFolder;
 import org.jspecify.annotations.Nullable;
 
 /** One run of a comparison with its result or its error; a run that has not ended has neither. */
@@ -126,7 +125,6 @@ final class ComparisonRun {
     /** Writes the files of the evaluation, then the result, whose existence marks the run as finished. */
     void finish(Evaluation evaluation, Map<String, Object> more) {
         Path evaluationFolder = folder.resolve("evaluation");
-        RunFolder.create(evaluationFolder);
         evaluation.write(evaluationFolder);
         Evaluation.Row all = evaluation.rows().get(0);
         Map<String, Object> values = new LinkedHashMap<>(more);

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
@@ -125,9 +126,8 @@ public record QuickstartExperiment(
         Map<String, Object> summary = new LinkedHashMap<>();
         results.forEach((name, evaluation) -> {
             Path folder = out.resolve("evaluation").resolve(name.replaceAll("[^A-Za-z]+", "-"));
-            RunFolder.create(folder);
             evaluation.write(folder);
-            summary.put(name, Map.of("mean_r", evaluation.meanR(), "median_r", evaluation.medianR()));
+            summary.put(name, new TreeMap<>(Map.of("mean_r", evaluation.meanR(), "median_r", evaluation.medianR())));
         });
         Json.write(out.resolve("summary.json"), summary);
     }

@@ -7,6 +7,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -49,7 +50,7 @@ public final class RidgeSearch {
 
         /** Settings and score as JSON. */
         public Map<String, Object> json() {
-            return Map.of("settings", settings.name(), "mean_r", meanR);
+            return new TreeMap<>(Map.of("settings", settings.name(), "mean_r", meanR));
         }
     }
 

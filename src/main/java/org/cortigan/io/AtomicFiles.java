@@ -189,6 +189,9 @@ public final class AtomicFiles {
         try {
             Files.delete(Files.createTempFile(there, ".", ".tmp"));
         } catch (IOException e) {
+            if (e instanceof NoSuchFileException) { // as /proc says of every name
+                return "no files can be created in " + there;
+            }
             return e instanceof AccessDeniedException ? "permission denied" : InputFiles.reason(e);
         }
         long free = freeBytes(there);
