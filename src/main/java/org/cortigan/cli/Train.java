@@ -199,7 +199,7 @@ final class Train implements Callable<Integer> {
     }
 
     private void describe(Recipe r, Trainer trainer, boolean begins) {
-        long[] parameters = trainer.parameters();
+        long[] parameters = trainer.parameters(), photographs = trainer.photographs();
         output.note(String.format(
                 Locale.ROOT,
                 "%s: %s, discriminators %s; %,d + %,d parameters; %d training and %d validation images,"
@@ -209,8 +209,8 @@ final class Train implements Callable<Integer> {
                 trainer.regions(),
                 parameters[0],
                 parameters[1],
-                trainer.trainingImages().length,
-                trainer.validationImages().length,
+                photographs[0],
+                photographs[1],
                 trainer.stepsPerEpoch()));
         PretrainedVit pretrained = trainer.pretrained();
         if (pretrained != null && begins)

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -36,6 +37,9 @@ public final class ImageCache implements AutoCloseable {
     private static final int VERSION = 2;
 
     private static final int BLOCK = 256;
+
+    /** A build that has written nothing for this long is dead: a block takes seconds. */
+    private static final Duration ABANDONED = Duration.ofHours(1);
 
     private final NpyFile file;
     private final int size;
@@ -74,6 +78,7 @@ public final class ImageCache implements AutoCloseable {
                 String where = reasons.isEmpty() ? "" : ", in " + f + " because " + String.join("", reasons);
                 log.accept("decoding " + files.size() + " photographs to " + size + " x " + size + " pixels" + where);
                 AtomicFiles.createFolder(f);
+                AtomicFiles.deleteAbandoned(f.resolve(name + ".npy"), ABANDONED);
                 create(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files, size, log);
                 return new ImageCache(f.resolve(name + ".npy"), size);
             }

@@ -4,6 +4,7 @@ package org.cortigan.io;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
@@ -16,11 +17,14 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.jspecify.annotations.Nullable;
 
@@ -32,6 +36,9 @@ import org.jspecify.annotations.Nullable;
 public final class AtomicFiles {
     /** A disk with less free space than this is full, in bytes: a block or two, which even an empty file may need. */
     private static final long FULL = 1 << 16;
+
+    /** The end of a temporary file's name. */
+    private static final String TEMPORARY = ".tmp";
 
     private AtomicFiles() {}
 
@@ -114,6 +121,27 @@ public final class AtomicFiles {
         }
     }
 
+    /**
+     * Deletes temporary files of a target that processes left which died while they wrote it.
+     *
+     * @param age time since their last write; nobody may write the target now if it is zero
+     */
+    public static void deleteAbandoned(Path target, Duration age) {
+        String start = "." + target.getFileName() + ".";
+        try (Stream<Path> files = Files.list(folderOf(target))) {
+            for (Path p : files.toList()) {
+                String name = p.getFileName().toString();
+                if (name.startsWith(start)
+                        && name.endsWith(TEMPORARY)
+                        && Files.getLastModifiedTime(p)
+                                .toInstant()
+                                .isBefore(Instant.now().minus(age))) Files.deleteIfExists(p);
+            }
+        } catch (IOException | UncheckedIOException e) {
+            // They only cost space, and another process may have deleted them first.
+        }
+    }
+
     /** Deletes a file that no longer belongs to the others of its folder. */
     public static void deleteIfExists(Path file) {
         try {
@@ -187,7 +215,7 @@ public final class AtomicFiles {
             return there + " is no folder";
         }
         try {
-            Files.delete(Files.createTempFile(there, ".", ".tmp"));
+            Files.delete(Files.createTempFile(there, ".", TEMPORARY));
         } catch (IOException e) {
             if (e instanceof NoSuchFileException) { // as /proc says of every name
                 return "no files can be created in " + there;
@@ -286,7 +314,7 @@ public final class AtomicFiles {
                         "Choose another name or remove the folder");
             }
             temp = folder.resolve("." + target.getFileName() + "."
-                    + Long.toHexString(ThreadLocalRandom.current().nextLong()) + ".tmp");
+                    + Long.toHexString(ThreadLocalRandom.current().nextLong()) + TEMPORARY);
             // Only a courtesy, which spares the disk a file that cannot fit: the write itself reports a full disk too.
             long free = opener.freeBytes(folder);
             if (free >= 0 && free < needBytes) {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -103,6 +104,8 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** Replaces the files of the earlier start, and continues metrics.csv. */
     @Override
     public void begin() {
+        for (String name : List.of(LAST, BEST, RECIPE, ENVIRONMENT, METRICS))
+            AtomicFiles.deleteAbandoned(folder.resolve(name), Duration.ZERO);
         AtomicFiles.writeString(folder.resolve(RECIPE), recipe);
         AtomicFiles.writeString(folder.resolve(ENVIRONMENT), environment);
         if (continued.isEmpty()) {

@@ -224,6 +224,16 @@ public final class Trainer implements AutoCloseable {
         return subjects.first().setup().split().validation().clone();
     }
 
+    /** Numbers of training and of validation photographs, of all subjects together. */
+    public long[] photographs() {
+        long training = 0, validation = 0;
+        for (SubjectSteps s : subjects.all()) {
+            training += s.setup().split().training().length;
+            validation += s.setup().split().validation().length;
+        }
+        return new long[] {training, validation};
+    }
+
     /** Steps per epoch, of all subjects together. */
     public long stepsPerEpoch() {
         return schedule.stepsPerEpoch();

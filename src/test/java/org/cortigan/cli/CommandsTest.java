@@ -524,6 +524,7 @@ class CommandsTest {
                 "train.epochs=1",
                 "-o",
                 "train.batch=16");
+        assertTrue(r.err.contains("79 training and 9 validation images"), r.err);
         String number = "-?\\d\\.\\d{4}";
         assertTrue(
                 r.err.lines()

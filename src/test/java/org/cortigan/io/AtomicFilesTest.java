@@ -17,6 +17,9 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -120,6 +123,18 @@ class AtomicFilesTest {
         AtomicFiles.write(out, files);
         assertEquals(List.of("b"), names(out));
         assertArrayEquals(new byte[] {3}, Files.readAllBytes(out.resolve("b")));
+    }
+
+    @Test
+    void whatDeadProcessesLeftIsDeleted() throws IOException {
+        Path target = dir.resolve("a.npy"), old = Files.createFile(dir.resolve(".a.npy.1f.tmp"));
+        Files.setLastModifiedTime(old, FileTime.from(Instant.now().minusSeconds(7000)));
+        for (String name : List.of(".a.npy.2f.tmp", ".b.npy.1f.tmp", "a.npy")) Files.createFile(dir.resolve(name));
+        AtomicFiles.deleteAbandoned(target, Duration.ofHours(1));
+        assertEquals(List.of(".a.npy.2f.tmp", ".b.npy.1f.tmp", "a.npy"), names(dir));
+        AtomicFiles.deleteAbandoned(target, Duration.ZERO);
+        assertEquals(List.of(".b.npy.1f.tmp", "a.npy"), names(dir));
+        AtomicFiles.deleteAbandoned(dir.resolve("none/a.npy"), Duration.ZERO);
     }
 
     @Test

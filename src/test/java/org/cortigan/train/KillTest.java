@@ -81,8 +81,8 @@ class KillTest {
                             && !n.matches("(last|best)\\.safetensors|metrics\\.csv|recipe\\.yaml|environment\\.json"
                                     + "|history|\\.lock"))
                     .collect(Collectors.toList());
-            // a killed writer may leave a temporary file: at most one for each kill
-            assertTrue(left.size() <= kills, "left behind: " + left);
+            // A killed writer may leave a temporary file, which the next start deletes.
+            assertEquals(List.of(), left);
         }
     }
 
