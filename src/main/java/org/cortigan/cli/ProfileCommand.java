@@ -76,7 +76,7 @@ final class ProfileCommand implements Callable<Integer> {
         if (subject < 1 || subject > 8)
             throw new InputException("--subject " + subject, "does not exist", "Give 1 to 8");
         if (repeats < 1) throw new InputException("--repeats " + repeats, "is too small", "Give at least 1");
-        Recipe r = recipe.load().with("train.validation", 0); // so that all images of the data are for training
+        Recipe r = recipe.load(output).with("train.validation", 0); // so that all images of the data are for training
         Generator g = Generator.of(r.section("model").section("generator"));
         int[] v = Challenge.vertices(subject);
         int batch = r.section("train").integer("batch", 1);

@@ -71,6 +71,7 @@ final class Quickstart implements Callable<Integer> {
         try (Device opened = device.open(output)) {
             long begin = System.nanoTime();
             Recipe recipe = Recipe.load("quickstart").with(assignments);
+            recipe.tellUnused(output::note);
             if (Files.exists(out))
                 throw new InputException(
                         out.toString(), "exists already", "Remove it, or choose another folder with --out");

@@ -21,7 +21,9 @@ final class RecipeOptions {
     private List<String> assignments = List.of();
 
     /** The recipe with the overrides. */
-    Recipe load() {
-        return Recipe.load(recipe).with(assignments);
+    Recipe load(Output output) {
+        Recipe r = Recipe.load(recipe).with(assignments);
+        r.tellUnused(output::note);
+        return r;
     }
 }

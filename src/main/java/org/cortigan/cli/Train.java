@@ -133,7 +133,7 @@ final class Train implements Callable<Integer> {
 
     /** The recipe with the overrides of the options. */
     private Recipe recipe() {
-        Recipe r = recipeOptions.load();
+        Recipe r = recipeOptions.load(output);
         if (precision != null) r = r.with("train.precision", precision);
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());

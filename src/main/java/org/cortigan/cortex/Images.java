@@ -48,11 +48,6 @@ public final class Images {
         }
     }
 
-    /** The centred square of a photograph as it is stored, u8 [size, size, 3]. */
-    public static byte[] decode(Path file, int size) {
-        return read(file).stored().square(size);
-    }
-
     /**
      * Says which photographs are not stored upright, in one line; nothing if all are.
      *

@@ -43,7 +43,7 @@ public final class Comparison {
         this.options = options;
         this.progress = progress;
         this.log = log;
-        this.plan = new ComparisonPlan(options);
+        this.plan = new ComparisonPlan(options, log);
     }
 
     /** The table of the results so far. */

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.train.Recipe;
 
@@ -32,9 +33,13 @@ final class ComparisonPlan {
      */
     private final Map<Integer, List<ComparisonRun>> baselines = new TreeMap<>();
 
-    /** @throws InputException if a recipe is wrong or a pair names an unknown recipe */
-    ComparisonPlan(ComparisonOptions options) {
+    /**
+     * @param log receives messages about the recipes
+     * @throws InputException if a recipe is wrong or a pair names an unknown recipe
+     */
+    ComparisonPlan(ComparisonOptions options, Consumer<String> log) {
         for (String nameOrFile : options.recipes()) addRecipe(nameOrFile, options);
+        recipes.values().forEach(r -> r.tellUnused(log));
         for (String pair : options.pairs()) pairs.add(pair(pair));
         // Seeds are the outermost loop, so that every row of the table gets a first result early.
         for (long seed : options.seeds())

@@ -27,11 +27,12 @@ final class Convolutions {
 
     /** Refuses a side in pixels that cannot be halved n times. */
     static void checkImage(int n, int side, Settings s) {
-        if (side % (1 << n) != 0)
+        long multiple = 1L << Math.min(n, 62);
+        if (side % multiple != 0)
             throw s.wrong(
                     "channels",
                     "the maps are halved " + n + " times, which " + side + " pixels do not allow",
-                    "Choose fewer convolutions, or an image side that is a multiple of " + (1 << n));
+                    "Choose fewer convolutions, or an image side that is a multiple of " + multiple);
     }
 
     /**

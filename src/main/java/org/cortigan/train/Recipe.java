@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.io.InputFiles;
@@ -44,6 +45,8 @@ public final class Recipe {
      */
     public static final List<String> BUNDLED;
 
+    private static final Settings DEFAULT = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
+
     static {
         List<String> all = new ArrayList<>();
         for (String f : FILES) {
@@ -59,10 +62,13 @@ public final class Recipe {
 
     private final String name;
     private final Settings settings;
+    /** The bundled recipe or the defaults that the user's values were laid over. */
+    private final Settings base;
 
-    private Recipe(String name, Settings settings) {
+    private Recipe(String name, Settings settings, Settings base) {
         this.name = name;
         this.settings = settings;
+        this.base = base;
     }
 
     /**
@@ -87,11 +93,11 @@ public final class Recipe {
                     new LinkedHashMap<>(yaml(InputFiles.withoutMark(Files.readString(file)), file.toString()));
             Object base = values.remove("base");
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            if (base == null) return of(name, values, file.toString());
+            if (base == null) return of(name, values, file.toString(), DEFAULT);
             if (!BUNDLED.contains(base.toString()))
                 throw new InputException(
                         file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use one of " + BUNDLED);
-            return new Recipe(name, FlatKeys.lay(bundledRecipe(base.toString()).settings, values, file.toString()));
+            return of(name, values, file.toString(), bundledRecipe(base.toString()).settings);
         } catch (IOException e) {
             throw new InputException(
                     file.toString(),
@@ -106,10 +112,9 @@ public final class Recipe {
         Map<String, Object> all = new LinkedHashMap<>(yaml(bundled(file), where));
         Map<String, Object> sizes = sizes(all, where);
         all.remove("sizes");
-        Recipe r = of(name, all, where);
-        if (name.equals(file)) return r;
-        return new Recipe(
-                name, r.settings.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where));
+        Settings s = of(name, all, where).settings;
+        if (!name.equals(file)) s = s.with(Json.object(sizes.get(name.substring(file.length() + 1)), where), where);
+        return new Recipe(name, s, s);
     }
 
     /** The name of the file that defines a bundled recipe, without its suffix. */
@@ -126,8 +131,11 @@ public final class Recipe {
      * @param where source of the values, for messages
      */
     public static Recipe of(String name, Map<String, Object> values, String where) {
-        Settings all = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
-        return new Recipe(name, FlatKeys.lay(all, values, where));
+        return of(name, values, where, DEFAULT);
+    }
+
+    private static Recipe of(String name, Map<String, Object> values, String where, Settings base) {
+        return new Recipe(name, FlatKeys.lay(base, values, where), base);
     }
 
     /**
@@ -223,7 +231,7 @@ public final class Recipe {
     }
 
     private Recipe with(String key, @Nullable Object value, String where) {
-        return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where));
+        return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where), base);
     }
 
     /** The bundled name, the name of the YAML file without its suffix, or the file name of the checkpoint. */
@@ -245,6 +253,48 @@ public final class Recipe {
     public Map<String, Object> decisive() {
         Map<String, Object> all = new LinkedHashMap<>(settings.values());
         all.computeIfPresent("model", (k, v) -> ModelConfig.used(Json.object(v, k)));
+        return all;
+    }
+
+    /**
+     * Tells which values the user gave for networks that the model does not use: they have no effect.
+     *
+     * @param log receives a line for the generator and for the discriminator, if there are such values
+     */
+    public void tellUnused(Consumer<String> log) {
+        Map<String, Object> used = leaves(decisive()), before = leaves(base.values());
+        for (String part : List.of("model.generator.", "model.discriminator.")) {
+            List<String> unused = new ArrayList<>();
+            leaves(settings.values()).forEach((key, value) -> {
+                if (key.startsWith(part)
+                        && !used.containsKey(key)
+                        && !value.equals(before.get(key))
+                        && !hasTwin(used, part, key, value)) unused.add(key);
+            });
+            if (!unused.isEmpty())
+                log.accept("warning: recipe " + name + ": " + String.join(", ", unused)
+                        + (unused.size() == 1 ? " has" : " have") + " no effect, because " + part + "type is "
+                        + used.get(part + "type"));
+        }
+    }
+
+    /** Whether a network in use has a key of the same name and value: a key of version 0.1 sets it in several. */
+    private static boolean hasTwin(Map<String, Object> used, String part, String key, Object value) {
+        String name = key.substring(key.lastIndexOf('.'));
+        return used.entrySet().stream()
+                .anyMatch(e -> e.getKey().startsWith(part)
+                        && e.getKey().endsWith(name)
+                        && e.getValue().equals(value));
+    }
+
+    /** The values by their whole path. */
+    private static Map<String, Object> leaves(Map<String, Object> values) {
+        Map<String, Object> all = new LinkedHashMap<>();
+        values.forEach((key, value) -> {
+            if (value instanceof Map<?, ?> section)
+                leaves(Json.object(section, key)).forEach((k, v) -> all.put(key + "." + k, v));
+            else all.put(key, value);
+        });
         return all;
     }
 

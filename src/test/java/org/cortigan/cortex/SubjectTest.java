@@ -345,15 +345,15 @@ class SubjectTest {
             byte[] all = Files.readAllBytes(p);
             Path bad = dir.resolve("bad-" + p.getFileName());
             Files.write(bad, Arrays.copyOf(all, all.length / 2));
-            InputException e = assertThrows(InputException.class, () -> Images.decode(bad, 32));
+            InputException e = assertThrows(InputException.class, () -> Images.read(bad));
             assertTrue(e.getMessage().contains(bad.getFileName().toString()), e.getMessage());
         }
         Path text = dir.resolve("text.png");
         Files.writeString(text, "no image");
-        assertTrue(assertThrows(InputException.class, () -> Images.decode(text, 32))
+        assertTrue(assertThrows(InputException.class, () -> Images.read(text))
                 .getMessage()
                 .contains("is no PNG or JPEG file but a text"));
-        assertThrows(InputException.class, () -> Images.decode(dir.resolve("none.png"), 32));
+        assertThrows(InputException.class, () -> Images.read(dir.resolve("none.png")));
         Files.createDirectories(dir.resolve("empty"));
         assertThrows(InputException.class, () -> Images.list(dir.resolve("empty")));
         // one damaged file among good ones: no partial cache remains
@@ -392,7 +392,7 @@ class SubjectTest {
         byte[] first = new byte[24 * 24 * 3];
         try (ImageCache c = ImageCache.open(cache, photos, 24, log::add)) {
             c.read(2, ByteBuffer.wrap(first));
-            assertArrayEquals(Images.decode(photos.get(2), 24), first);
+            assertArrayEquals(Images.read(photos.get(2)).stored().square(24), first);
         }
         ImageCache.open(cache, photos, 24, log::add).close();
         assertEquals(1, log.size());
@@ -401,7 +401,7 @@ class SubjectTest {
         Files.copy(photos.get(0), photos.get(2), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
         try (ImageCache c = ImageCache.open(cache, photos, 24, log::add)) {
             c.read(2, ByteBuffer.wrap(first));
-            assertArrayEquals(Images.decode(photos.get(0), 24), first);
+            assertArrayEquals(Images.read(photos.get(0)).stored().square(24), first);
         }
         assertEquals(3, log.size());
         try (Stream<Path> s = Files.list(cache)) { // a damaged cache is rebuilt

@@ -35,8 +35,11 @@ class ComparisonPlanTest {
 
     @Test
     void seedsAreTheOuterLoopAndARecipeIsFollowedByItsVariantWithoutGan() {
-        ComparisonPlan plan = new ComparisonPlan(options(
-                List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"), List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny")));
+        ComparisonPlan plan = new ComparisonPlan(
+                options(
+                        List.of("vanilla-gan-tiny", "vanilla-corr-2d-tiny"),
+                        List.of("vanilla-corr-2d-tiny=vanilla-gan-tiny")),
+                line -> {});
         List<String> names = new ArrayList<>();
         for (ComparisonRun r : plan.runs()) names.add(r.label());
         assertEquals("vanilla-gan-tiny-subj02-seed3", names.get(0));
@@ -59,7 +62,7 @@ class ComparisonPlanTest {
     @Test
     void aTableNamesTheRunsThatAreNotRunYet() {
         ComparisonOptions options = options(List.of("vit-gan-tiny"), List.of());
-        ComparisonTable table = new ComparisonSummary(options, new ComparisonPlan(options)).table();
+        ComparisonTable table = new ComparisonSummary(options, new ComparisonPlan(options, line -> {})).table();
         assertEquals(4, table.rows().size());
         ComparisonTable.Row row = table.rows().get(0);
         assertEquals(List.of("seed 3: not run yet", "seed 1: not run yet"), row.notes());
@@ -75,7 +78,8 @@ class ComparisonPlanTest {
     }
 
     private void refused(String part, List<String> recipes, List<String> pairs) {
-        InputException e = assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs)));
+        InputException e =
+                assertThrows(InputException.class, () -> new ComparisonPlan(options(recipes, pairs), line -> {}));
         assertTrue(e.getMessage().contains(part), e.getMessage());
     }
 

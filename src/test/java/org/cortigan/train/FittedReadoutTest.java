@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -190,6 +191,10 @@ class FittedReadoutTest {
         InputException e =
                 assertThrows(InputException.class, () -> run(cnn[0], cnn[1], "model.generator.cnn.channels=[8, 8, 8]"));
         assertTrue(e.getMessage().contains("halved 5 times, which 16 pixels do not allow"), e.getMessage());
+        String many =
+                "model.generator.cnn.channels=" + Collections.nCopies(30, 8); // 32 halvings with the energies' two
+        e = assertThrows(InputException.class, () -> run(cnn[0], cnn[1], many));
+        assertTrue(e.getMessage().contains("halved 32 times, which 16 pixels do not allow"), e.getMessage());
     }
 
     @Test

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class RecipeTest {
+    @TempDir
+    Path dir;
+
+    private static List<String> unused(Recipe r) {
+        List<String> said = new ArrayList<>();
+        r.tellUnused(said::add);
+        return said;
+    }
+
+    private Recipe file(String yaml) throws IOException {
+        return Recipe.load(Files.writeString(dir.resolve("mine.yaml"), yaml).toString());
+    }
+
+    @Test
+    void valuesOfANetworkThatIsNotUsedAreTold() throws IOException {
+        String type = "because model.generator.type is gabor";
+        assertEquals(
+                List.of("warning: recipe mine: model.generator.vit.patch, model.generator.vit.depth have no effect, "
+                        + type),
+                unused(file("base: quickstart\nmodel: {generator: {patch: 8, depth: 2}}\n")));
+        assertEquals(
+                List.of("warning: recipe quickstart: model.generator.vit.depth has no effect, " + type),
+                unused(Recipe.load("quickstart").with(List.of("model.generator.vit.depth=2"))));
+        assertEquals(
+                List.of("warning: recipe mine: model.discriminator.mlp.hidden has no effect, because"
+                        + " model.discriminator.type is none"),
+                unused(file("model: {discriminator: {type: none, mlp: {hidden: [7]}}}\n")));
+    }
+
+    @Test
+    void nothingIsToldOfWhatTheUserDidNotGiveOrWhatIsUsed() throws IOException {
+        for (String name : Recipe.BUNDLED) assertEquals(List.of(), unused(Recipe.load(name)), name);
+        assertEquals(List.of(), unused(Recipe.load("vit-gan-tiny").with("model.generator.type=cnn")));
+        assertEquals(List.of(), unused(Recipe.load("vit-gan-tiny").with("model.generator.vit.depth=3")));
+        // a key of version 0.1, which sets the keys of two networks
+        assertEquals(List.of(), unused(file("model: {generator: {type: cnn, hidden: 9}}\n")));
+        // what a run's folder has
+        assertEquals(
+                List.of(),
+                unused(file(Recipe.load("vanilla-patch-multi-tiny").toYaml()).with("train.epochs", 2)));
+    }
+}
