@@ -72,6 +72,7 @@ final class Ceiling implements Callable<Integer> {
         Output.requireWritable(out);
         AveragedTrials averaged = averaged();
         NoiseCeiling lh = ceiling(left, averaged), rh = ceiling(right, averaged);
+        if (averaged == null) requireEqualTrials(); // with ncsnr it is never null
         AtomicFiles.write(
                 out,
                 Map.of(
@@ -79,6 +80,15 @@ final class Ceiling implements Callable<Integer> {
                         "rh_noise_ceiling.npy", NpyWriter.bytes(rh.toFloats(), rh.vertices())));
         output.line("lh: %s%nrh: %s%nwritten to %s", lh.summary(), rh.summary(), out);
         return 0;
+    }
+
+    private void requireEqualTrials() {
+        long lh = CeilingFiles.trials(left), rh = CeilingFiles.trials(right);
+        if (lh != rh)
+            throw new InputException(
+                    "ceiling",
+                    "has " + lh + " trials of the left hemisphere and " + rh + " of the right",
+                    "Say with --trials N how many the responses average that you evaluate on");
     }
 
     private NoiseCeiling ceiling(List<Path> files, @Nullable AveragedTrials averaged) {

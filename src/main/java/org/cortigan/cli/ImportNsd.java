@@ -104,10 +104,12 @@ final class ImportNsd implements Callable<Integer> {
                         subject,
                         out,
                         betas,
-                        vertices,
+                        vertices.stream().map(String::strip).toList(),
                         test,
                         sessions,
-                        rois.equals(List.of("none")) ? List.of() : rois,
+                        rois.equals(List.of("none"))
+                                ? List.of()
+                                : rois.stream().map(String::strip).toList(),
                         !noCeilings,
                         imageSize),
                 output::note);

@@ -104,19 +104,18 @@ public final class NoiseCeiling {
      * @param ncsnr for each vertex the standard deviation of the signal over that of a single trial's noise; NaN if
      *     unknown
      * @param trials of the responses whose ceiling is wanted
+     * @param remedy what to do about values that are no ncsnr
      * @throws InputException if a value is negative or infinite, all are NaN, or one is too large for a ratio
      */
-    public static NoiseCeiling fromNcsnr(String where, float[] ncsnr, AveragedTrials trials) {
+    public static NoiseCeiling fromNcsnr(String where, float[] ncsnr, AveragedTrials trials, String remedy) {
         double max = largest(where, ncsnr);
         for (int v = 0; v < ncsnr.length; v++)
             if (ncsnr[v] < -ROUNDING || ncsnr[v] > MOST_NCSNR)
                 throw new InputException(
                         where + ", vertex " + v,
-                        ncsnr[v] + " is no signal-to-noise ratio (0 to about 3)",
-                        max > MOST_NCSNR && max <= 100
-                                ? "The values are probably noise ceilings in percent: use them as they are, with"
-                                        + " --noise-ceiling-unit percent"
-                                : "Give a file of ncsnr");
+                        ncsnr[v] + " is no signal-to-noise ratio (0 to about 3)"
+                                + (max > MOST_NCSNR && max <= 100 ? ", but probably a noise ceiling in percent" : ""),
+                        remedy);
         return clamped(IntStream.range(0, ncsnr.length)
                 .mapToDouble(v -> Math.max(0, ncsnr[v]))
                 .map(snr -> snr * snr / (snr * snr + trials.noiseShare()))
@@ -198,7 +197,7 @@ public final class NoiseCeiling {
     }
 
     /** The noise ceilings of some vertices. */
-    NoiseCeiling of(int[] vertices) {
+    public NoiseCeiling of(int[] vertices) {
         return new NoiseCeiling(Vertices.select(fractions, vertices));
     }
 

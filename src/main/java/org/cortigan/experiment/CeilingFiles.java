@@ -11,6 +11,7 @@ import org.cortigan.InputException;
 import org.cortigan.eval.AveragedTrials;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.TrialVariance;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.NpyFile;
 import org.jspecify.annotations.Nullable;
 
@@ -34,7 +35,12 @@ public final class CeilingFiles {
                         file.toString(),
                         "has the shape " + Arrays.toString(f.shape()) + ", but ncsnr is one value for each vertex",
                         "Give a file of shape [vertices], or leave out --ncsnr if these are trials");
-            return NoiseCeiling.fromNcsnr(file.toString(), f.toFloatArray(), averaged);
+            return NoiseCeiling.fromNcsnr(
+                    file.toString(),
+                    f.toFloatArray(),
+                    averaged,
+                    "Give a file of ncsnr; noise ceilings in percent are used as they are, with --noise-ceiling-unit"
+                            + " percent");
         }
     }
 
@@ -49,7 +55,7 @@ public final class CeilingFiles {
     public static NoiseCeiling ofTrials(List<Path> files, @Nullable AveragedTrials averaged) {
         Set<Path> distinct = new HashSet<>();
         for (Path file : files)
-            if (!distinct.add(file.toAbsolutePath().normalize()))
+            if (!distinct.add(InputFiles.real(file)))
                 throw new InputException(file.toString(), "is given twice", "Give one file for each trial");
         List<NpyFile> open = new ArrayList<>();
         try {
@@ -66,13 +72,28 @@ public final class CeilingFiles {
         }
     }
 
+    /**
+     * Number of trials in files that {@link #ofTrials} takes.
+     *
+     * @throws InputException if there is one file, which cannot be read
+     */
+    public static long trials(List<Path> files) {
+        if (files.size() > 1) return files.size();
+        try (NpyFile f = NpyFile.open(files.get(0))) {
+            return f.rows();
+        }
+    }
+
     private static NoiseCeiling of(Trials trials, @Nullable AveragedTrials averaged) {
         TrialVariance variance = new TrialVariance(trials.vertices, trials.count);
         float[] responses = new float[Math.multiplyExact(trials.count, trials.vertices)];
+        List<int[]> equal = trials.pairs();
         for (int i = 0; i < trials.images; i++) {
             trials.read(i, responses);
             variance.add(responses);
+            equal.removeIf(pair -> trials.differ(responses, pair));
         }
+        if (!equal.isEmpty()) throw trials.equal(equal.get(0));
         return variance.noiseCeiling(averaged != null ? averaged : AveragedTrials.of(trials.count));
     }
 
@@ -105,6 +126,30 @@ public final class CeilingFiles {
                         "Give at least 2 trials of 2 images; the axes are [trials, images, vertices]");
             return new Trials(
                     files, Math.toIntExact(trials), Math.toIntExact(images), Math.toIntExact(shape[shape.length - 1]));
+        }
+
+        /** All pairs of trials. */
+        List<int[]> pairs() {
+            List<int[]> pairs = new ArrayList<>();
+            for (int t = 0; t < count; t++) for (int u = t + 1; u < count; u++) pairs.add(new int[] {t, u});
+            return pairs;
+        }
+
+        /** Whether two trials differ, of [trials, vertices]. */
+        boolean differ(float[] responses, int[] pair) {
+            int a = pair[0] * vertices, b = pair[1] * vertices;
+            return !Arrays.equals(responses, a, a + vertices, responses, b, b + vertices);
+        }
+
+        /** The exception for two trials with equal responses to all images: noise would seem less than it is. */
+        InputException equal(int[] pair) {
+            boolean together = files.size() == 1;
+            return new InputException(
+                    files.get(together ? 0 : pair[1]).path().toString(),
+                    together
+                            ? "its trials " + pair[0] + " and " + pair[1] + " (counted from 0) are the same"
+                            : "has the same responses as " + files.get(pair[0]).path(),
+                    "Give each trial once");
         }
 
         /** Reads the trials of image i, [trials, vertices]. */

@@ -81,6 +81,8 @@ public final class FileKind {
             new Signature(0, "MATLAB ", "a MAT file of MATLAB"),
             new Signature(344, "n+1\0", "a NIfTI volume"),
             new Signature(4, "n+2\0", "a NIfTI volume"),
+            new Signature(0, "\\\1\0\0", "a NIfTI or Analyze volume"),
+            new Signature(0, "\0\0\1\\", "a NIfTI or Analyze volume"),
             new Signature(0, "\u00ff\u00ff\u00fe", "a FreeSurfer surface"),
             new Signature(0, "\u00ff\u00ff\u00ff", "a FreeSurfer file of values"),
             new Signature(0, "GGUF", "a GGUF model"),

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -17,6 +18,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
@@ -24,6 +26,8 @@ import org.cortigan.InputException;
 /** Opens input files, with a clear message for each way in which that can fail. */
 public final class InputFiles {
     private static final int MAX_QUOTED = 80;
+    /** The first two bytes of a text in UTF-16. */
+    private static final Set<Integer> MARKS_OF_UTF_16 = Set.of(0xfeff, 0xfffe);
     /** What the JVM puts in place of bytes of a file's name that its encoding does not have. */
     private static final char UNKNOWN = '\ufffd';
     /** The JVM's encoding of names of files. */
@@ -147,16 +151,25 @@ public final class InputFiles {
     }
 
     /**
-     * Reads a whole text in UTF-8, without a byte-order mark.
+     * Reads a whole text in UTF-8, or in UTF-16 with a byte-order mark; without the mark.
      *
      * @see #readAll
      */
     public static String readText(Path path, int maxBytes, String what) {
-        return withoutMark(new String(readAll(path, maxBytes, what), StandardCharsets.UTF_8));
+        byte[] bytes = readAll(path, maxBytes, what);
+        boolean utf16 = bytes.length > 1 && MARKS_OF_UTF_16.contains((bytes[0] & 0xff) << 8 | bytes[1] & 0xff);
+        try {
+            return withoutMark((utf16 ? StandardCharsets.UTF_16 : StandardCharsets.UTF_8)
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes))
+                    .toString());
+        } catch (CharacterCodingException e) {
+            throw new InputException(path.toString(), "is no text in UTF-8", "Save it in UTF-8", e);
+        }
     }
 
     /** A text without the byte-order mark that some editors put first. */
-    public static String withoutMark(String text) {
+    private static String withoutMark(String text) {
         return text.startsWith("\ufeff") ? text.substring(1) : text;
     }
 
@@ -168,6 +181,15 @@ public final class InputFiles {
             got = channel.read(buffer, buffer.position());
         }
         return buffer.hasRemaining() ? java.util.Arrays.copyOf(buffer.array(), buffer.position()) : buffer.array();
+    }
+
+    /** The file that a path names, behind all links; the path itself if there is none. */
+    public static Path real(Path path) {
+        try {
+            return path.toRealPath();
+        } catch (IOException e) {
+            return path.toAbsolutePath().normalize();
+        }
     }
 
     /** The exception for a file that cannot be read. */

@@ -94,7 +94,7 @@ public final class MghFile implements AutoCloseable {
     public static MghFile open(Path path) {
         FileChannel channel = InputFiles.open(path);
         try {
-            byte[] bytes = InputFiles.read(channel, HEADER);
+            byte[] bytes = InputFiles.read(channel, FileKind.START);
             if (isGzip(bytes)) throw compressed(path);
             Header h = Header.parse(path, bytes);
             long want = HEADER + (long) h.frames * h.frameBytes(), has = channel.size();
@@ -136,20 +136,23 @@ public final class MghFile implements AutoCloseable {
             in.reset();
             InputStream plain = gzip ? new GZIPInputStream(in, 1 << 13) : in;
             Header h = Header.parse(path, plain.readNBytes(HEADER));
-            if (h.frames != 1)
-                throw new InputException(
+            if (h.frames != 1 && h.values != 1) // some programs save the vertices as frames
+            throw new InputException(
                         path.toString(), "has " + h.frames + " frames", "Give a file with one value for each vertex");
-            byte[] bytes = plain.readNBytes(h.frameBytes());
-            if (bytes.length < h.frameBytes())
-                throw damaged(path, "has " + bytes.length + " bytes of data, but its header says " + h.frameBytes());
+            int count = Math.multiplyExact(h.values, h.frames), want = Math.multiplyExact(count, width(h.type));
+            byte[] bytes = plain.readNBytes(want);
+            if (bytes.length < want)
+                throw damaged(path, "has " + bytes.length + " bytes of data, but its header says " + want);
             // gzip's checksum is at the end, behind the tags.
             plain.transferTo(OutputStream.nullOutputStream());
             ByteBuffer b = ByteBuffer.wrap(bytes);
-            double[] values = new double[h.values];
+            double[] values = new double[count];
             for (int i = 0; i < values.length; i++) values[i] = h.value(b, i);
             return values;
+        } catch (ArithmeticException e) {
+            throw damaged(path, "has more values than a surface can have");
         } catch (EOFException | ZipException e) {
-            throw damaged(path, "is cut off or damaged: " + InputFiles.reason(e));
+            throw damaged(path, "is cut off or damaged" + (e.getMessage() == null ? "" : ": " + e.getMessage()));
         }
     }
 

@@ -3,6 +3,7 @@ package org.cortigan.io;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
@@ -32,6 +33,8 @@ public final class PendingFolder implements AutoCloseable {
         this.target = target;
         temp = target.resolveSibling("." + target.getFileName() + ".partial");
         requireNew();
+        if (Files.isSymbolicLink(temp))
+            throw new InputException(temp.toString(), "is a link, where a folder is to be written", "Remove the link");
         lock = FolderLock.take(temp, PendingFolder.class, log);
         try {
             requireNew(); // whoever had the lock before may have made it
@@ -43,7 +46,7 @@ public final class PendingFolder implements AutoCloseable {
     }
 
     private void requireNew() {
-        if (Files.exists(target))
+        if (Files.exists(target, LinkOption.NOFOLLOW_LINKS))
             throw new InputException(target.toString(), "exists already", "Choose another folder or remove it");
     }
 

@@ -6,9 +6,14 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.FileKind;
 import org.cortigan.io.InputFiles;
@@ -22,19 +27,23 @@ import org.cortigan.io.NpyFile;
 final class NsdFiles {
     private static final int MAX_NAMES = 1 << 20;
 
+    /** An ROI's id and name, then perhaps FreeSurfer's colours. */
+    private static final Pattern ROI = Pattern.compile("(?<id>-?\\d{1,9})"
+            + "(\\s+\"(?<quoted>[^\"\\t]+)\"|\\t+(?<tab>[^\\t\"]+)|\\s+(?<plain>[^\\s\"]+))(\\s+\\d+){0,4}");
+
     private NsdFiles() {}
 
     /**
      * Reads one value for each vertex.
      *
-     * @param file an MGH file, or an npy file of integers
+     * @param file an MGH file, or an npy file of real numbers
      * @throws InputException if the file is damaged or is of another surface
      */
     static double[] values(Path file, int surface) {
         double[] values;
-        if (file.toString().endsWith(".npy")) {
+        if (file.toString().toLowerCase(Locale.ROOT).endsWith(".npy")) {
             try (NpyFile f = NpyFile.open(file)) {
-                values = Arrays.stream(f.toIntArray()).asDoubleStream().toArray();
+                values = f.toDoubleArray();
             }
         } else values = MghFile.readValues(file);
         if (values.length != surface)
@@ -47,7 +56,7 @@ final class NsdFiles {
 
     /**
      * Reads ROI labels of a subject's own surface and maps them to fsaverage: each fsaverage vertex takes the label of
-     * its nearest vertex, as NSD's nsd_mapdata does. Labels below 0 mark places outside; they become 0, no ROI.
+     * its nearest vertex, as NSD's nsd_mapdata does. NaN and labels below 0 mark places outside; they become 0, no ROI.
      *
      * @param labels MGH file on the subject's surface
      * @param map MGH file, for each fsaverage vertex the subject's vertex, counted from 1
@@ -57,12 +66,13 @@ final class NsdFiles {
         double[] own = MghFile.readValues(labels), at = values(map, surface);
         int[] ids = new int[surface];
         for (int v = 0; v < surface; v++) {
-            if (!(at[v] >= 1 && at[v] <= own.length))
+            if (!(at[v] >= 1 && at[v] <= own.length && at[v] % 1 == 0))
                 throw new InputException(
                         map + ", vertex " + v,
                         at[v] + " is no vertex of " + labels + ", which has " + own.length,
                         "Give the labels and the map of one subject");
             double id = own[(int) at[v] - 1];
+            if (Double.isNaN(id)) continue;
             if (id != Math.rint(id) || id > 0 && !names.containsKey((int) id))
                 throw new InputException(
                         labels + ", vertex " + ((int) at[v] - 1),
@@ -76,8 +86,8 @@ final class NsdFiles {
     /**
      * Reads the names of ROIs.
      *
-     * @param file a line for each ROI: id and name, as NSD's .mgz.ctab; more columns are ignored, and so are ids below
-     *     0, which mark places outside
+     * @param file a line for each ROI: id and name, as NSD's .mgz.ctab; four more columns are FreeSurfer's colours. A
+     *     name with blanks is in quotes or between tabs. Ids below 0 are ignored: they mark places outside.
      */
     static Map<Integer, String> names(Path file) {
         String text = InputFiles.readText(file, MAX_NAMES, "names of ROIs");
@@ -85,16 +95,31 @@ final class NsdFiles {
         int number = 0;
         for (String line : text.split("\\R")) {
             number++;
-            String[] columns = line.strip().split("\\s+");
-            if (line.isBlank() || columns[0].startsWith("#")) continue;
-            if (columns.length < 2 || !columns[0].matches("-?\\d{1,9}"))
+            if (line.isBlank() || line.strip().startsWith("#")) continue;
+            Matcher m = ROI.matcher(line.strip());
+            if (!m.matches())
                 throw new InputException(
                         file + ", line " + number,
                         InputFiles.quote(line) + " is no id and name of an ROI",
-                        "Write lines such as '1 V1v'");
-            int id = Integer.parseInt(columns[0]);
-            if (id >= 0) names.put(id, columns[1]);
+                        "Write lines such as '1 V1v'; a name with blanks needs quotes");
+            int id = Integer.parseInt(m.group("id"));
+            if (id < 0) continue;
+            String name = Stream.of("quoted", "tab", "plain")
+                    .map(m::group)
+                    .filter(Objects::nonNull)
+                    .findFirst()
+                    .orElseThrow()
+                    .strip();
+            String other = names.put(id, name);
+            if (other != null && !other.equals(name))
+                throw new InputException(
+                        file + ", line " + number,
+                        "names the ROI id " + id + " " + InputFiles.quote(name) + ", but a line above names it "
+                                + InputFiles.quote(other),
+                        "Remove one of the lines");
         }
+        if (names.isEmpty())
+            throw new InputException(file.toString(), "names no ROI", "Copy or download the file again");
         return names;
     }
 

@@ -4,6 +4,7 @@ package org.cortigan.nsd;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -39,6 +40,8 @@ import org.jspecify.annotations.Nullable;
 public final class NsdImport {
     private static final List<String> HEMISPHERES = List.of("lh", "rh");
     private static final int MAX_LIST = 16 << 20, PROGRESS = 1024;
+    /** Largest side of an image: twenty times that of NSD's photographs. */
+    private static final int MOST_PIXELS = 8192;
 
     /**
      * What to import.
@@ -68,15 +71,19 @@ public final class NsdImport {
         public Options {
             if (sessions < 0)
                 throw new InputException("--sessions " + sessions, "is no number of sessions", "Give 1 or more");
-            if (imageSize < 0)
-                throw new InputException("--image-size " + imageSize, "is no size", "Give the side in pixels");
+            if (imageSize < 0 || imageSize > MOST_PIXELS)
+                throw new InputException(
+                        "--image-size " + imageSize,
+                        "is no side of an image in pixels",
+                        "Give 1 to " + MOST_PIXELS + ", or 0 for that of NSD's photographs");
             if (vertices.size() != 2
                     && !(vertices.size() == 1
                             && Set.of("challenge", "nsdgeneral", "all").contains(vertices.get(0))))
                 throw new InputException(
                         "--vertices " + String.join(",", vertices),
                         "is no choice of vertices",
-                        "Give challenge, nsdgeneral, all, or a left and a right mask file separated by a comma");
+                        "Give challenge, nsdgeneral, all, or a left and a right mask file separated by a comma, which their"
+                                + " names cannot have");
         }
 
         private boolean allVertices() {
@@ -116,11 +123,15 @@ public final class NsdImport {
      * A hemisphere, before its betas are read.
      *
      * @param chosen vertices of the surface to write
-     * @param ncsnr by vertex of the surface; null if no noise ceilings are wanted
+     * @param ceiling by vertex of the surface, NaN where not chosen; null if no noise ceilings are wanted
      * @param rois id of each vertex of the surface, by class
      */
     private record Hemisphere(
-            String name, SessionBetas betas, int[] chosen, float @Nullable [] ncsnr, Map<String, int[]> rois) {}
+            String name,
+            SessionBetas betas,
+            int[] chosen,
+            @Nullable NoiseCeiling ceiling,
+            Map<String, int[]> rois) {}
 
     private Path write() {
         Path folder = o.out.resolve(AlgonautsSubject.folderName(o.subject));
@@ -139,6 +150,7 @@ public final class NsdImport {
                         "has " + right.trialsPerSession() + " trials, but " + left.path(0) + " has "
                                 + left.trialsPerSession(),
                         "Give both hemispheres of one version of the betas");
+            design.requireWholeSessions(left.path(0), left.trialsPerSession());
             TrialSplit split = split(design, sessions, left.trialsPerSession(), stimuli.count());
             int last = Math.max(last(split.training()), last(split.test()));
             if (last >= stimuli.count())
@@ -147,7 +159,8 @@ public final class NsdImport {
                         "has " + stimuli.count() + " photographs, but the subject saw number " + last
                                 + " (counted from 0)",
                         "Give the stimuli of the same experiment");
-            List<Hemisphere> hemispheres = List.of(hemisphere("lh", left, names), hemisphere("rh", right, names));
+            List<Hemisphere> hemispheres =
+                    List.of(hemisphere("lh", left, names, split), hemisphere("rh", right, names, split));
             try (PendingFolder pending = new PendingFolder(folder, log)) {
                 checkSpace(split, hemispheres, stimuli);
                 Map<String, Object> about = about(split, sessions);
@@ -207,7 +220,7 @@ public final class NsdImport {
             if (sessions != all)
                 log.accept("note: NSD has " + all + " sessions of subject " + o.subject + ", and " + sessions
                         + " are used: the split is not the challenge's");
-        } else split = TrialSplit.of(photographs, listed(Path.of(o.test), photographs, stimuli));
+        } else split = TrialSplit.of(photographs, listed(InputFiles.path(o.test), photographs, stimuli));
         log.accept(String.format(
                 Locale.ROOT,
                 "%d sessions of %d trials: %d training photographs %s, %d test photographs %s",
@@ -236,14 +249,18 @@ public final class NsdImport {
         int number = 0;
         for (String line : text.split("\\R")) {
             number++;
-            String id = line.strip();
-            if (id.isEmpty()) continue;
-            if (!id.matches("\\d{1,9}") || Integer.parseInt(id) >= stimuli)
-                throw new InputException(
-                        file + ", line " + number,
-                        InputFiles.quote(id) + " is no number of a photograph, of which there are " + stimuli,
-                        "Give NSD's numbers, counted from 0, one a line");
-            listed.add(Integer.valueOf(id));
+            // As numpy.savetxt writes them: whole numbers, also in the form of a float, and comments.
+            for (String id : line.replaceFirst("#.*", "").strip().split("[\\s,]+")) {
+                if (id.isEmpty()) continue;
+                if (!id.matches("\\+?\\d{1,9}(\\.\\d*)?(e\\+\\d\\d?)?")
+                        || Double.parseDouble(id) % 1 != 0
+                        || Double.parseDouble(id) >= stimuli)
+                    throw new InputException(
+                            file + ", line " + number,
+                            InputFiles.quote(id) + " is no number of a photograph, of which there are " + stimuli,
+                            "Give NSD's numbers, counted from 0, one a line");
+                listed.add((int) Double.parseDouble(id));
+            }
         }
         if (listed.isEmpty())
             throw new InputException(file.toString(), "lists no photograph", "Give one a line, or --test none");
@@ -260,7 +277,8 @@ public final class NsdImport {
         return listed;
     }
 
-    private Hemisphere hemisphere(String h, SessionBetas betas, Map<String, Map<Integer, String>> names) {
+    private Hemisphere hemisphere(
+            String h, SessionBetas betas, Map<String, Map<Integer, String>> names, TrialSplit split) {
         int surface = betas.surface();
         Map<String, int[]> rois = new LinkedHashMap<>();
         names.forEach((c, n) -> rois.put(
@@ -273,32 +291,35 @@ public final class NsdImport {
                                 "Download the file, which maps the ROIs to fsaverage, or give --rois none"),
                         surface,
                         n)));
-        float[] ncsnr = null;
-        if (o.ceilings) {
-            double[] values = NsdFiles.values(
-                    NsdFiles.require(
-                            ncsnrFile(h), "Download the file, or add --no-ceilings to write no noise ceilings"),
-                    surface);
-            ncsnr = new float[surface];
-            for (int v = 0; v < surface; v++) ncsnr[v] = (float) values[v];
-        }
         int[] chosen = chosen(h, surface);
         if (chosen.length == 0)
             throw new InputException(
                     "--vertices " + String.join(",", o.vertices),
                     "marks no vertex of hemisphere " + h,
                     "Give a mask with numbers above 0");
-        return new Hemisphere(h, betas, chosen, ncsnr, rois);
+        return new Hemisphere(h, betas, chosen, o.ceilings ? ceiling(h, surface, chosen, split) : null, rois);
     }
 
-    private Path ncsnrFile(String hemisphere) {
-        return o.betasFolder().resolve(hemisphere + ".ncsnr.mgh");
+    /** The noise ceilings of the chosen vertices, NaN elsewhere: messages then name the vertex as the file does. */
+    private NoiseCeiling ceiling(String h, int surface, int[] chosen, TrialSplit split) {
+        Path file = NsdFiles.require(
+                o.betasFolder().resolve(h + ".ncsnr.mgh"),
+                "Download the file, or add --no-ceilings to write no noise ceilings");
+        double[] values = NsdFiles.values(file, surface);
+        float[] ncsnr = new float[surface];
+        Arrays.fill(ncsnr, Float.NaN);
+        for (int v : chosen) ncsnr[v] = (float) values[v];
+        return NoiseCeiling.fromNcsnr(
+                file.toString(),
+                ncsnr,
+                split.averaged(),
+                "Download the file again, or add --no-ceilings to write no noise ceilings");
     }
 
     private int[] chosen(String h, int surface) {
         if (o.allVertices()) return IntStream.range(0, surface).toArray();
         if (o.vertices.size() == 2)
-            return NsdFiles.marked(NsdFiles.values(Path.of(o.vertices.get(HEMISPHERES.indexOf(h))), surface));
+            return NsdFiles.marked(NsdFiles.values(InputFiles.path(o.vertices.get(HEMISPHERES.indexOf(h))), surface));
         Path folder = o.data("freesurfer/fsaverage/label");
         double[] general = NsdFiles.values(
                 NsdFiles.require(folder.resolve(h + ".nsdgeneral.mgz"), "Download the file, or give --vertices all"),
@@ -360,7 +381,9 @@ public final class NsdImport {
                             : "are left out"));
         if (count == unknown.length)
             throw new InputException(
-                    h.betas.path(0).toString(), "has a NaN at every chosen vertex", "Download the betas again");
+                    o.betasFolder().toString(),
+                    "every chosen vertex of hemisphere " + h.name + " has a NaN among its trials",
+                    "Choose other vertices with --vertices, or download the betas again");
         int[] at = IntStream.of(columns).map(c -> h.chosen[c]).toArray();
         responses(
                 h,
@@ -373,10 +396,8 @@ public final class NsdImport {
                     split.test(),
                     columns,
                     folder.create("test_split/test_fmri").resolve(h.name + "_test_fmri.npy"));
-        if (h.ncsnr != null) {
-            float[] ncsnr = new float[at.length];
-            for (int v = 0; v < at.length; v++) ncsnr[v] = h.ncsnr[at[v]];
-            NoiseCeiling ceiling = NoiseCeiling.fromNcsnr(ncsnrFile(h.name).toString(), ncsnr, split.averaged());
+        if (h.ceiling != null) {
+            NoiseCeiling ceiling = h.ceiling.of(at);
             log.accept(h.name + ": " + ceiling.summary());
             Path ceilings = split.test().isEmpty() ? folder.path() : folder.create("test_split/noise_ceiling");
             NpyWriter.save(ceilings.resolve(h.name + "_noise_ceiling.npy"), ceiling.toFloats(), at.length);

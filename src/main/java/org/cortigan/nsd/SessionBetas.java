@@ -94,7 +94,9 @@ final class SessionBetas implements AutoCloseable {
                     folder.toString(),
                     "lacks " + String.join(", ", missing.subList(0, Math.min(8, missing.size())))
                             + (missing.size() > 8 ? " and " + (missing.size() - 8) + " more" : ""),
-                    "Download the files, or use only the sessions before with --sessions N");
+                    missing.get(0).contains("session01.")
+                            ? "Download the files"
+                            : "Download the files, or use only the sessions before with --sessions N");
         return last;
     }
 

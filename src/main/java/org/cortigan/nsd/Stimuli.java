@@ -58,7 +58,8 @@ final class Stimuli implements AutoCloseable {
             throw new InputException(
                     where(),
                     "is " + name(type) + ", shape " + Arrays.toString(shape),
-                    "Give uint8 of shape [images, height, width, 3]");
+                    "Give uint8 of shape [images, height, width, 3]"
+                            + (type instanceof FixedPoint ? "" : ". If it is that for h5py: " + COPY));
         if (images.isEmpty())
             throw new InputException(where(), "has never been written", "Copy or download the file again");
         fill = images.getFillValue() instanceof Number n ? n.byteValue() : 0;
@@ -164,7 +165,9 @@ final class Stimuli implements AutoCloseable {
 
     private byte[] pixels(int id) {
         byte[] pixels = start < 0 ? chunks(id) : contiguous(id);
-        for (byte value : new byte[] {0, fill}) if (isUniform(pixels, value)) throw unwritten(id);
+        for (byte value : new byte[] {0, fill})
+            if (isUniform(pixels, value))
+                throw unwritten(id, "is " + (value & 0xff) + " at every pixel, as one that has never been written");
         return pixels;
     }
 
@@ -173,11 +176,9 @@ final class Stimuli implements AutoCloseable {
         return true;
     }
 
-    private InputException unwritten(int id) {
+    private InputException unwritten(int id, String problem) {
         return new InputException(
-                where() + ", photograph " + id + " (counted from 0)",
-                "has never been written, or not all of it",
-                "Copy or download the file again");
+                where() + ", photograph " + id + " (counted from 0)", problem, "Copy or download the file again");
     }
 
     private byte[] contiguous(int id) {
@@ -203,7 +204,7 @@ final class Stimuli implements AutoCloseable {
         } catch (InputException e) {
             throw e;
         } catch (RuntimeException e) {
-            if (images instanceof ChunkedDataset c && !(e instanceof HdfException))
+            if (images instanceof ChunkedDataset c && (!(e instanceof HdfException) || isOfFilter(e)))
                 throw new InputException(
                         path.toString(),
                         "cannot be decompressed: it is damaged, or its filters do not go together here: "
@@ -212,6 +213,14 @@ final class Stimuli implements AutoCloseable {
                         e);
             throw unread(path, true, e);
         }
+    }
+
+    /** Whether a filter failed on a chunk's bytes: they are damaged, or the file lets this chunk skip a filter. */
+    private static boolean isOfFilter(Throwable e) {
+        for (Throwable t = e; t != null; t = t.getCause())
+            if (t instanceof HdfFilterException
+                    && !String.valueOf(t.getMessage()).contains("not available")) return true;
+        return false;
     }
 
     /** jHDF reads a chunk that is missing as 0, whatever its fill value is. */
@@ -224,7 +233,8 @@ final class Stimuli implements AutoCloseable {
                     try {
                         chunked.getRawChunkBuffer(new int[] {first, y, x, c});
                     } catch (HdfException e) {
-                        if (String.valueOf(e.getMessage()).startsWith("No chunk")) throw unwritten(id);
+                        if (String.valueOf(e.getMessage()).startsWith("No chunk"))
+                            throw unwritten(id, "has never been written, or not all of it");
                         throw e;
                     }
                 }

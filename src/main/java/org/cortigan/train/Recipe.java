@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -86,25 +85,18 @@ public final class Recipe {
                     "recipe '" + nameOrFile + "'",
                     "is unknown",
                     "Give a YAML file or one of " + String.join(", ", BUNDLED));
-        try {
-            if (Files.isRegularFile(file) && Files.size(file) > 1 << 20)
-                throw new InputException(file.toString(), "is larger than 1 MiB", "A recipe is a short YAML file");
-            Map<String, Object> values =
-                    new LinkedHashMap<>(yaml(InputFiles.withoutMark(Files.readString(file)), file.toString()));
-            Object base = values.remove("base");
-            String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            if (base == null) return of(name, values, file.toString(), DEFAULT);
-            if (!BUNDLED.contains(base.toString()))
-                throw new InputException(
-                        file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use one of " + BUNDLED);
-            return of(name, values, file.toString(), bundledRecipe(base.toString()).settings);
-        } catch (IOException e) {
+        if (Files.notExists(file))
             throw new InputException(
-                    file.toString(),
-                    "cannot be read: " + e,
-                    "Give a YAML file or one of " + String.join(", ", BUNDLED),
-                    e);
-        }
+                    file.toString(), "no such file", "Give a YAML file or one of " + String.join(", ", BUNDLED));
+        Map<String, Object> values =
+                new LinkedHashMap<>(yaml(InputFiles.readText(file, 1 << 20, "a recipe"), file.toString()));
+        Object base = values.remove("base");
+        String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
+        if (base == null) return of(name, values, file.toString(), DEFAULT);
+        if (!BUNDLED.contains(base.toString()))
+            throw new InputException(
+                    file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use one of " + BUNDLED);
+        return of(name, values, file.toString(), bundledRecipe(base.toString()).settings);
     }
 
     private static Recipe bundledRecipe(String name) {

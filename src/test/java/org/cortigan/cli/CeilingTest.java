@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
@@ -53,9 +54,29 @@ class CeilingTest {
     private static final float[] FIRST = {1, 5, 9, 5}, SECOND = {3, 5, 7, 5}, BOTH = {1, 5, 9, 5, 3, 5, 7, 5};
 
     @Test
-    void theSameTrialTwiceIsRefused() {
+    void theSameTrialTwiceIsRefused() throws IOException {
         Path t = file("t.npy", FIRST, 2, 2);
         refused("t.npy: is given twice", "--lh", t + "," + t, "--rh", t + "," + t);
+        Path link = Files.createSymbolicLink(dir.resolve("link.npy"), t);
+        refused("link.npy: is given twice", "--lh", t + "," + link, "--rh", t + "," + link);
+        Path copy = file("copy.npy", FIRST, 2, 2), other = file("other.npy", SECOND, 2, 2);
+        String three = t + "," + other + "," + copy;
+        refused("copy.npy: has the same responses as " + t, "--lh", three, "--rh", three);
+        Path both = file("both.npy", new float[] {1, 5, 9, 5, 1, 5, 9, 5}, 2, 2, 2);
+        refused("both.npy: its trials 0 and 1 (counted from 0) are the same", "--lh", both, "--rh", both);
+    }
+
+    @Test
+    void hemispheresOfOtherNumbersOfTrialsNeedTheNumber() {
+        Path two = file("two.npy", BOTH, 2, 2, 2);
+        Path three = file("three.npy", new float[] {1, 5, 9, 5, 3, 5, 7, 5, 2, 5, 8, 6}, 3, 2, 2);
+        refused(
+                "has 3 trials of the left hemisphere and 2 of the right. Say with --trials N",
+                "--lh",
+                three,
+                "--rh",
+                two);
+        run(0, "--lh", three, "--rh", two, "--trials", 3);
     }
 
     @Test

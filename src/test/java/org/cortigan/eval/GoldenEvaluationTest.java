@@ -65,7 +65,10 @@ class GoldenEvaluationTest {
         try (SafeTensors t = SafeTensors.open(FILE)) {
             double[] seen = doubles(t, "seen"), want = doubles(t, "noise_ceiling_seen");
             NoiseCeiling got = NoiseCeiling.fromNcsnr(
-                    "golden", t.floats("ncsnr"), AveragedTrials.ofSeen((int) seen[0], (int) seen[1], (int) seen[2]));
+                    "golden",
+                    t.floats("ncsnr"),
+                    AveragedTrials.ofSeen((int) seen[0], (int) seen[1], (int) seen[2]),
+                    "Check");
             // ncsnr is rounded to float.
             for (int v = 0; v < 5; v++) assertEquals(want[v], got.fraction(v), 1e-7, "vertex " + v);
             // Images that were all seen three times have means of three trials.

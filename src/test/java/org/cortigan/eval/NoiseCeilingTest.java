@@ -43,10 +43,10 @@ class NoiseCeilingTest {
     void ncsnrThatIsNoneIsRefused() {
         for (float[] wrong : List.of(new float[] {-1}, new float[] {46}, new float[] {Float.POSITIVE_INFINITY})) {
             InputException e = assertThrows(
-                    InputException.class, () -> NoiseCeiling.fromNcsnr("n.npy", wrong, AveragedTrials.of(3)));
+                    InputException.class, () -> NoiseCeiling.fromNcsnr("n.npy", wrong, AveragedTrials.of(3), "Check"));
             assertTrue(e.getMessage().contains("no signal-to-noise ratio"), e.getMessage());
         }
-        NoiseCeiling c = NoiseCeiling.fromNcsnr("n", new float[] {0, 1, Float.NaN}, AveragedTrials.of(3));
+        NoiseCeiling c = NoiseCeiling.fromNcsnr("n", new float[] {0, 1, Float.NaN}, AveragedTrials.of(3), "Check");
         assertEquals(0, c.fraction(0));
         assertEquals(0.75, c.fraction(1), 1e-12);
         assertEquals(1, c.unknown());

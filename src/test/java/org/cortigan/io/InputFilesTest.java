@@ -4,6 +4,7 @@ package org.cortigan.io;
 import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -43,6 +44,20 @@ class InputFilesTest {
             refused(() -> InputFiles.readAll(p, 9, "a text"), p + ": is a pipe");
         }
         refused(() -> InputFiles.check(dir), "is a folder");
+    }
+
+    @Test
+    void textsMayBeUtf8OrMarkedUtf16(@TempDir Path dir) throws Exception {
+        Path file = dir.resolve("a.txt");
+        String text = "1 fr\u00fch\n";
+        for (String encoding : List.of("UTF-8", "UTF-16", "x-UTF-16LE-BOM")) {
+            Files.write(file, text.getBytes(encoding));
+            assertEquals(text, InputFiles.readText(file, 100, "a text"), encoding);
+        }
+        Files.write(file, ("\ufeff" + text).getBytes(StandardCharsets.UTF_8));
+        assertEquals(text, InputFiles.readText(file, 100, "a text"));
+        Files.write(file, text.getBytes(StandardCharsets.ISO_8859_1));
+        refused(() -> InputFiles.readText(file, 100, "a text"), "a.txt: is no text in UTF-8");
     }
 
     @Test

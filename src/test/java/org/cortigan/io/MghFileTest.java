@@ -116,5 +116,25 @@ class MghFileTest {
                 assertThrows(InputException.class, () -> MghFile.open(file("size.mgh", bytes)));
             }
         assertThrows(InputException.class, () -> MghFile.open(dir));
+        refused(
+                "a.mgh: is no MGH file but a NIfTI or Analyze volume",
+                () -> MghFile.open(file("a.mgh", Arrays.copyOf(new byte[] {0x5c, 1, 0, 0}, 352))));
+    }
+
+    @Test
+    void verticesMayBeFrames() throws IOException {
+        ByteBuffer b = ByteBuffer.wrap(mgh(0, 1, (byte) 1, (byte) 2, (byte) 3));
+        Path file = file(
+                "frames.mgh",
+                b.putInt(4, 1).putInt(8, 1).putInt(12, 1).putInt(16, 3).array());
+        assertArrayEquals(new double[] {1, 2, 3}, MghFile.readValues(file));
+        refused(
+                "frames.mgh: has",
+                () -> MghFile.readValues(file("frames.mgh", b.putInt(16, 4).array())));
+        b.putInt(20, 3); // float: four bytes a value
+        refused(
+                "frames.mgh: has more values",
+                () -> MghFile.readValues(
+                        file("frames.mgh", b.putInt(16, Integer.MAX_VALUE).array())));
     }
 }

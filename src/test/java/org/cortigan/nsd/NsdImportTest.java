@@ -11,12 +11,14 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -31,6 +33,11 @@ import org.cortigan.io.NpyFile;
 import org.cortigan.io.NpyWriter;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import us.hebi.matlab.mat.format.Mat5;
+import us.hebi.matlab.mat.types.MatFile;
+import us.hebi.matlab.mat.types.Matrix;
+import us.hebi.matlab.mat.types.Sink;
+import us.hebi.matlab.mat.types.Sinks;
 
 /** Imports a tiny made-up data set and compares with numpy (tools/golden_nsd.py). */
 class NsdImportTest {
@@ -161,6 +168,12 @@ class NsdImportTest {
         assertArrayEquals(doubles(subject.resolve(test)), doubles(other.resolve(test)));
         assertTrue(
                 notes().contains("list.txt: 2 of 5 photographs are left out, which the subject did not see"), notes());
+        Files.writeString(list, "# as numpy.savetxt\n6.000000000000000000e+00, 27. # second\n3.4e+01\n");
+        assertArrayEquals(
+                doubles(subject.resolve(test)),
+                doubles(write(NSD, masks, list.toString(), 0).resolve(test)));
+        Files.writeString(list, "6.5");
+        refused("'6.5' is no number of a photograph", NSD, "all", list.toString(), 0);
         Files.writeString(list, "" + unseen.get(0));
         refused("lists no photograph that the subject saw", NSD, "all", list.toString(), 0);
         Files.writeString(list, "6\n42");
@@ -358,6 +371,144 @@ class NsdImportTest {
     void aFolderInsideOfNsdsIsTold() {
         refused("is a folder inside of NSD's. Give --nsd ", NSD.resolve("nsddata"), "challenge", "challenge", 0);
         refused("is a folder inside of NSD's", NSD.resolve(FOLDER), "challenge", "challenge", 0);
+    }
+
+    private static double[][] row(double... values) {
+        return new double[][] {values};
+    }
+
+    private Path design(String name, double[][] order, int... stimpattern) throws IOException {
+        MatFile mat = Mat5.newMatFile();
+        add(mat, "masterordering", order);
+        add(mat, "subjectim", new double[][] {{3, 1, 2}, {3, 2, 1}});
+        add(mat, "sharedix", row(3));
+        if (stimpattern.length > 0) mat.addArray("stimpattern", Mat5.newMatrix(stimpattern));
+        Path file = dir.resolve(name);
+        try (Sink sink = Sinks.newStreamingFile(file.toFile())) {
+            mat.writeTo(sink);
+        }
+        return file;
+    }
+
+    private static void add(MatFile mat, String name, double[][] values) {
+        Matrix m = Mat5.newMatrix(values.length, values[0].length);
+        for (int i = 0; i < values.length; i++)
+            for (int j = 0; j < values[0].length; j++) m.setDouble(i, j, values[i][j]);
+        mat.addArray(name, m);
+    }
+
+    /** Otherwise all trials of later sessions get the photographs of others. */
+    @Test
+    void aSessionHasAllTrialsOfTheDesigns() throws IOException {
+        Path nsd = copy();
+        for (int s = 1; s <= 6; s++)
+            for (String h : List.of("lh", "rh")) {
+                String file = FOLDER + h + ".betas_session0" + s + ".mgh";
+                Files.write(
+                        nsd.resolve(file),
+                        ByteBuffer.wrap(bytes(file)).putInt(16, 11).array());
+            }
+        refused(
+                "lh.betas_session01.mgh: has 11 trials, but " + nsd.resolve(DESIGN)
+                        + " has 72 in all, which are no whole sessions",
+                nsd,
+                "challenge",
+                "challenge",
+                0);
+        double[][] order = row(1, 2, 3, 3, 2, 1, 2, 1, 3, 1, 2, 3);
+        Path betas = Path.of("betas");
+        ExperimentDesign without = ExperimentDesign.read(design("a.mat", order));
+        without.requireWholeSessions(betas, 6);
+        ExperimentDesign with = ExperimentDesign.read(design("b.mat", order, 3, 2, 2));
+        with.requireWholeSessions(betas, 4);
+        String message = assertThrows(InputException.class, () -> with.requireWholeSessions(betas, 6))
+                .getMessage();
+        assertTrue(message.contains("has 6 trials, but") && message.contains("has 4 a session"), message);
+        assertEquals("[2, 0, 1, 1]", Arrays.toString(with.trials(1, 4)));
+    }
+
+    @Test
+    void designsOfAnotherFormAreRefused() throws IOException {
+        double[][] matrix = {{1, 2}, {3, 1}};
+        InputException e =
+                assertThrows(InputException.class, () -> ExperimentDesign.read(design("matrix.mat", matrix)));
+        assertTrue(
+                e.getMessage().contains("masterordering: has 2 rows and 2 columns, but is a vector"), e.getMessage());
+        for (ByteOrder order : List.of(ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN)) {
+            ByteBuffer old = ByteBuffer.allocate(30).order(order);
+            old.putInt(order == ByteOrder.LITTLE_ENDIAN ? 0 : 1000)
+                    .putInt(1)
+                    .putInt(1)
+                    .putInt(0)
+                    .putInt(2);
+            old.put("a\0".getBytes(StandardCharsets.US_ASCII)).putDouble(7);
+            Path file = Files.write(dir.resolve("old.mat"), old.array());
+            e = assertThrows(InputException.class, () -> ExperimentDesign.read(file));
+            assertTrue(e.getMessage().contains("is a MAT file of version 4. "), e.getMessage());
+        }
+    }
+
+    private Map<Integer, String> names(String text) throws IOException {
+        return NsdFiles.names(Files.writeString(dir.resolve("c.ctab"), text));
+    }
+
+    @Test
+    void namesOfRoisMayHaveBlanksAndColours() throws IOException {
+        Map<Integer, String> want = Map.of(0, "Unknown", 1, "V1v", 2, "FFA 1");
+        assertEquals(want, names("# no\n0 Unknown\n1 V1v\n2 \"FFA 1\"\n-1 Out\n\n"));
+        assertEquals(want, names("0\tUnknown\r\n1\tV1v\r\n2\tFFA 1\r\n2\tFFA 1\r\n"));
+        assertEquals(want, names("0 Unknown 25 5 25 0\n  1  V1v  255 0 0 0\n2\tFFA 1\t1\t2\t3\t0"));
+        String[][] wrong = {
+            {"1 FFA one", "line 1: '1 FFA one' is no id and name"},
+            {"1 a\n1 b", "line 2: names the ROI id 1 'b', but a line above names it 'a'"},
+            {"# nothing\n", "names no ROI"},
+            {"V1v 1", "is no id and name"},
+            {"1 \"a", "is no id and name"}
+        };
+        for (String[] w : wrong) {
+            String message =
+                    assertThrows(InputException.class, () -> names(w[0])).getMessage();
+            assertTrue(message.contains(w[1]), message);
+        }
+    }
+
+    @Test
+    void aMaskMayBeOfAnyRealType() throws IOException {
+        float[] some = new float[20];
+        some[3] = 0.5f;
+        some[4] = Float.NaN;
+        some[5] = -1;
+        NpyWriter.save(dir.resolve("mask.NPY"), some, 1, 20);
+        Path subject = write(NSD, dir.resolve("mask.NPY") + "," + dir.resolve("mask.NPY"), "none", 0);
+        double[] all = doubles(subject.resolve("roi_masks/lh.all-vertices_fsaverage_space.npy"));
+        assertEquals(1, all[3]);
+        assertEquals(1, Arrays.stream(all).sum());
+    }
+
+    @Test
+    void ncsnrThatIsNoneIsToldByItsVertexBeforeTheWork() throws IOException {
+        Path nsd = copy(), file = nsd.resolve(FOLDER + "rh.ncsnr.mgh");
+        byte[] ncsnr = Files.readAllBytes(file);
+        double[] chosen = doubles(NSD.resolve("challenge/rh.all-vertices_fsaverage_space.npy"));
+        int last = 19;
+        while (chosen[last] == 0) last--;
+        ByteBuffer.wrap(ncsnr).putFloat(284 + 4 * last, 11);
+        Files.write(file, ncsnr);
+        notes.clear();
+        refused("rh.ncsnr.mgh, vertex " + last + ": 11.0 is no signal-to-noise", nsd, "challenge", "challenge", 0);
+        assertFalse(notes().contains("images written"), notes());
+    }
+
+    @Test
+    void aLinkInTheFoldersPlaceIsRefused() throws IOException {
+        for (String name : List.of("subj01", ".subj01.partial")) {
+            Path out = Files.createDirectories(dir.resolve("out" + written)), link = out.resolve(name);
+            Files.createSymbolicLink(link, dir.resolve("nowhere"));
+            String message = assertThrows(InputException.class, () -> write(NSD, "challenge", "challenge", 0))
+                    .getMessage();
+            assertTrue(message.contains(link.toString()), message);
+            assertTrue(Files.isSymbolicLink(link));
+        }
     }
 
     @Test

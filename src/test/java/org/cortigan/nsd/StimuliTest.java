@@ -48,7 +48,7 @@ class StimuliTest {
         "never_written, 'dataset imgBrick: has never been written'",
         "without_chunks, 'photograph 1 (counted from 0): has never been written, or not all of it'",
         "without_half, 'photograph 0 (counted from 0): has never been written, or not all of it'",
-        "black, 'photograph 1 (counted from 0): has never been written'",
+        "black, 'photograph 1 (counted from 0): is 0 at every pixel, as one that has never been written'",
         "latest_filter, 'has a feature of HDF5 that cannot be read here: Unsupported data layout message version'",
         "lzf_fletcher32, 'cannot be decompressed: it is damaged, or its filters do not go together here: [lzf'",
         "scale_offset, 'has a feature of HDF5 that cannot be read here: A required filter is not available'",
