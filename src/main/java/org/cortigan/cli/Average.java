@@ -7,6 +7,7 @@ import java.util.concurrent.Callable;
 import org.cortigan.InputException;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.io.FolderLock;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.Model;
 import org.cortigan.train.ModelSoup;
 import picocli.CommandLine.Command;
@@ -49,7 +50,12 @@ final class Average implements Callable<Integer> {
         // A run that is going on replaces its own checkpoints.
         Path folder = out.toAbsolutePath().getParent();
         try (FolderLock lock = folder == null ? null : FolderLock.takeIfUsed(folder, Average.class, output::note)) {
-            ModelSoup.write(checkpoints.stream().map(Checkpoints::find).toList(), out);
+            List<Path> found = checkpoints.stream().map(Checkpoints::find).toList();
+            for (Path p : found)
+                if (InputFiles.real(p).equals(InputFiles.real(out)))
+                    throw new InputException(
+                            "--out " + out, "is one of the checkpoints that are averaged", "Choose another name");
+            ModelSoup.write(found, out, output::note);
             Model.load(out); // Checks that the file can be read back.
         }
         output.line("%s", out);

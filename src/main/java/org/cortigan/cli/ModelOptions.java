@@ -2,8 +2,12 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import org.cortigan.InputException;
 import org.cortigan.experiment.Checkpoints;
+import org.cortigan.io.InputFiles;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -24,6 +28,11 @@ final class ModelOptions {
     }
 
     List<Path> checkpoints() {
-        return models.stream().map(Checkpoints::find).toList();
+        List<Path> found = models.stream().map(Checkpoints::find).toList();
+        Set<Path> distinct = new HashSet<>();
+        for (Path p : found)
+            if (!distinct.add(InputFiles.real(p)))
+                throw new InputException(p.toString(), "is given twice", "Give each model once");
+        return found;
     }
 }

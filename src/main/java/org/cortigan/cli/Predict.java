@@ -126,7 +126,11 @@ final class Predict implements Callable<Integer> {
         try (Device opened = device.open(output);
                 Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
             if (measured != null && !models.acceptsOtherSubject())
-                Checkpoints.requireVertices(checkpoints.get(0), ensemble.subject(), measured);
+                Checkpoints.requireVertices(
+                        checkpoints.get(0),
+                        ensemble.subject(),
+                        measured,
+                        "Give the data that the model was trained on, or accept these with --other-subject");
             PredictionFiles.write(
                     ensemble, photographs, source.images != null, checkpoints, name, missing.value, out, output::note);
             ModelConfig.Subject s = ensemble.subject();

@@ -52,7 +52,10 @@ final class Submit implements Callable<Integer> {
                     .toList();
             for (Path folder : own)
                 if (!Files.isDirectory(folder))
-                    throw new InputException(folder.toString(), "is no folder", "Give a folder that predict wrote");
+                    throw new InputException(
+                            folder.toString(),
+                            "is no folder",
+                            "Give a folder that predict wrote, without a comma in its name");
             if (lists.put(subject, own) != null)
                 throw new InputException(
                         InputFiles.quote(text),

@@ -172,6 +172,7 @@ final class Train implements Callable<Integer> {
                 output.note("resumed at " + training.position() + " from " + checkpoint);
             }
             if (dryRun) {
+                training.trainer().measureResponses();
                 printPlan(training.trainer());
                 return 0;
             }

@@ -112,7 +112,9 @@ public final class Settings {
 
     private static InputException kind(String source, String key, @Nullable Object v, String want) {
         return new InputException(
-                source + ", key '" + key + "'", InputFiles.quote(String.valueOf(v)) + " does not fit", "Give " + want);
+                source + ", key '" + key + "'",
+                (v instanceof byte[] ? "binary data" : InputFiles.quote(String.valueOf(v))) + " does not fit",
+                "Give " + want);
     }
 
     /** A remedy for an unknown key: the most similar key of this section or its subsections, or all known keys. */
@@ -173,7 +175,11 @@ public final class Settings {
                 && n.doubleValue() == Math.rint(n.doubleValue())
                 && n.doubleValue() >= min
                 && n.doubleValue() <= Integer.MAX_VALUE) return n.intValue();
-        throw new InputException(name(key), v + " does not fit", "Give a whole number of at least " + min);
+        boolean large = v instanceof Number n && n.doubleValue() > Integer.MAX_VALUE;
+        throw new InputException(
+                name(key),
+                v + " does not fit",
+                "Give a whole number of at " + (large ? "most " + Integer.MAX_VALUE : "least " + min));
     }
 
     /** A whole number. */

@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,9 +37,6 @@ public final class ImageCache implements AutoCloseable {
 
     private static final int BLOCK = 256;
 
-    /** A build that has written nothing for this long is dead: a block takes seconds. */
-    private static final Duration ABANDONED = Duration.ofHours(1);
-
     private final NpyFile file;
     private final int size;
 
@@ -61,16 +57,18 @@ public final class ImageCache implements AutoCloseable {
      * @throws InputException if a photograph cannot be read or the cache cannot be written
      */
     public static ImageCache open(Path folder, List<Path> files, int size, Consumer<String> log) {
-        return open(folder, userFolder(System.getenv("XDG_CACHE_HOME")), files, size, log);
+        return open(folder, userFolder(System.getenv("XDG_CACHE_HOME"), System.getenv("HOME")), files, size, log);
     }
 
     static ImageCache open(Path folder, Path userFolder, List<Path> files, int size, Consumer<String> log) {
         Map<String, Object> want = fingerprint(files, size);
         String name = "images-" + size + "-" + want.get("crc32c");
         List<Path> folders = folder.endsWith(DEFAULT_NAME) ? List.of(folder, userFolder) : List.of(folder);
-        for (Path f : folders)
+        for (Path f : folders) {
+            AtomicFiles.deleteAbandoned(f, AtomicFiles.ABANDONED, "images-");
             if (current(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files.size(), size))
                 return new ImageCache(f.resolve(name + ".npy"), size);
+        }
         List<String> reasons = new ArrayList<>();
         for (Path f : folders) {
             String reason = AtomicFiles.unwritable(f, 3L * files.size() * size * size);
@@ -78,7 +76,6 @@ public final class ImageCache implements AutoCloseable {
                 String where = reasons.isEmpty() ? "" : ", in " + f + " because " + String.join("", reasons);
                 log.accept("decoding " + files.size() + " photographs to " + size + " x " + size + " pixels" + where);
                 AtomicFiles.createFolder(f);
-                AtomicFiles.deleteAbandoned(f.resolve(name + ".npy"), ABANDONED);
                 create(f.resolve(name + ".npy"), f.resolve(name + ".json"), want, files, size, log);
                 return new ImageCache(f.resolve(name + ".npy"), size);
             }
@@ -92,10 +89,11 @@ public final class ImageCache implements AutoCloseable {
      * The folder for this program's caches: {@code cortigan} in the folder that the XDG Base Directory Specification
      * names, ~/.cache by default.
      */
-    static Path userFolder(@Nullable String xdg) {
-        Path base =
-                xdg == null || !xdg.startsWith("/") ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
-        return base.resolve("cortigan");
+    static Path userFolder(@Nullable String xdg, @Nullable String home) {
+        if (xdg != null && xdg.startsWith("/")) return Path.of(xdg, "cortigan");
+        // Java takes the home from the system's list of users, in which a container's user may lack.
+        boolean known = home != null && home.startsWith("/");
+        return Path.of(known ? home : System.getProperty("user.home"), ".cache", "cortigan");
     }
 
     private static Map<String, Object> fingerprint(List<Path> files, int size) {

@@ -8,6 +8,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -110,11 +111,17 @@ public final class Regions {
                     for (int v : vertices) covered[v] = true;
                 });
         int[] rest = IntStream.range(0, covered.length).filter(v -> !covered[v]).toArray();
-        if (rest.length > 0) regions.add(new Region(REMAINDER, rest));
+        String remainder = REMAINDER;
+        while (isNamed(regions, remainder)) remainder += "-2"; // an ROI may have that name
+        if (rest.length > 0) regions.add(new Region(remainder, rest));
         if (!out.isEmpty())
             log.accept("regions of " + grouping + ": " + regions.size() + "; left out because they are empty or"
                     + " have fewer than " + minVertices + " vertices: " + String.join(", ", out));
         return regions;
+    }
+
+    private static boolean isNamed(List<Region> regions, String name) {
+        return regions.stream().anyMatch(r -> r.name().equals(name));
     }
 
     /** The order of {@link Order#ROI}. */
@@ -165,7 +172,10 @@ public final class Regions {
         };
     }
 
-    /** Vertices by ROI of these classes, left then right; includes ROIs without vertices. */
+    /**
+     * Vertices by ROI of these classes, left then right; includes ROIs without vertices. An ROI with the name of
+     * another class's has its class before its name.
+     */
     private static Map<String, int[]> rois(String what, List<String> classes, AlgonautsSubject s) {
         List<String> has =
                 s.groups().stream().map(VertexGroup::roiClass).distinct().toList();
@@ -180,10 +190,11 @@ public final class Regions {
                                 + Stream.concat(Stream.of(ALL, HEMISPHERE), has.stream())
                                         .collect(Collectors.joining(", "))
                                 + (has.containsAll(FUNCTIONAL) ? ", " + CLASSES : ""));
+            Set<String> others = Set.copyOf(out.keySet());
             for (VertexGroup g : s.groups())
                 if (g.roiClass().equals(c))
                     out.merge(
-                            g.name(),
+                            others.contains(g.name()) ? c + " " + g.name() : g.name(),
                             Arrays.stream(g.vertices())
                                     .map(v -> v + (g.hemisphere().equals("lh") ? 0 : s.left()))
                                     .toArray(),

@@ -94,15 +94,15 @@ public final class Checkpoints {
      * Checks that a model predicts the vertices that a subject has.
      *
      * @param trained what the model predicts
+     * @param remedy what the user can do if the subject has others
      * @throws InputException if the subject has others
      */
-    public static void requireVertices(Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject) {
+    public static void requireVertices(
+            Path checkpoint, ModelConfig.Subject trained, AlgonautsSubject subject, String remedy) {
         ModelConfig.Subject now =
                 new ModelConfig.Subject(trained.name(), subject.left(), subject.right(), subject.missing());
         if (!now.equals(trained))
             throw new InputException(
-                    checkpoint.toString(),
-                    "is for " + trained + ", but the subject is " + now,
-                    "Give the data that the model was trained on");
+                    checkpoint.toString(), "is for " + trained + ", but " + subject.folder() + " is " + now, remedy);
     }
 }

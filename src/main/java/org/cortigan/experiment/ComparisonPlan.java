@@ -62,7 +62,10 @@ final class ComparisonPlan {
 
     private Pair pair(String text) {
         String[] names = text.split("=", -1);
-        if (names.length != 2 || !recipes.containsKey(names[0]) || !recipes.containsKey(names[1]))
+        if (names.length != 2
+                || names[0].equals(names[1])
+                || !recipes.containsKey(names[0])
+                || !recipes.containsKey(names[1]))
             throw new InputException(
                     "--compare " + text,
                     "is not a pair of recipes",

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.cortigan.InputException;
 import org.cortigan.io.Csv;
+import org.cortigan.io.InputFiles;
 
 /**
  * The metrics.csv of a run.
@@ -17,12 +16,9 @@ import org.cortigan.io.Csv;
 record EpochLog(List<String> columns, List<List<String>> epochs) {
     static EpochLog read(Path runFolder) {
         Path file = runFolder.resolve("metrics.csv");
-        try {
-            List<List<String>> lines = Csv.parse(Files.readString(file));
-            return new EpochLog(lines.get(0), lines.subList(1, lines.size()));
-        } catch (IOException e) {
-            throw new InputException(file.toString(), "cannot be read: " + e, "Remove the run folder", e);
-        }
+        List<List<String>> lines = Csv.parse(InputFiles.readText(file, 1 << 28, "a table of metrics"));
+        if (lines.isEmpty()) throw new InputException(file.toString(), "is empty", "Remove the run folder");
+        return new EpochLog(lines.get(0), lines.subList(1, lines.size()));
     }
 
     /** The numbers of a column, one per epoch. */

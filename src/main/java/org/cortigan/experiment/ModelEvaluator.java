@@ -73,7 +73,8 @@ public record ModelEvaluator(
         String name = AlgonautsSubject.folderName(subject.number());
         if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
         try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
-            Checkpoints.requireVertices(checkpoints.get(0), models.subject(), subject);
+            Checkpoints.requireVertices(
+                    checkpoints.get(0), models.subject(), subject, "Give the data that the model was trained on");
             return split == Split.TEST
                     ? onTest(label, models, subject, heldOut, design)
                     : onValidation(label, models, subject, checkpoints, design);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -19,7 +20,6 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.train.Ensemble;
-import org.cortigan.train.RunFolder;
 
 /** Writes predicted responses to files. */
 public final class PredictionFiles {
@@ -47,7 +47,19 @@ public final class PredictionFiles {
             float missing,
             Path folder,
             Consumer<String> log) {
-        RunFolder.create(folder);
+        AtomicFiles.inFolder(
+                folder, () -> predict(models, photographs, upright, checkpoints, subject, missing, folder, log));
+    }
+
+    private static void predict(
+            Ensemble models,
+            List<Path> photographs,
+            boolean upright,
+            List<Path> checkpoints,
+            String subject,
+            float missing,
+            Path folder,
+            Consumer<String> log) {
         int count = photographs.size(), columns = models.columns();
         int left = models.subject().left(), right = columns - left;
         List<Integer> notLeft = models.subject().missing().left();
@@ -75,13 +87,16 @@ public final class PredictionFiles {
                     write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
                 }
             }
-            // Until here a failure leaves the files of an earlier call as they are.
-            AtomicFiles.writeString(folder.resolve("images.txt"), names.toString());
-            Path about = folder.resolve(Submission.ABOUT);
-            AtomicFiles.deleteIfExists(about);
-            lh.commit();
-            rh.commit();
-            Json.write(about, about(checkpoints, subject));
+            String about = Json.pretty(about(checkpoints, subject));
+            AtomicFiles.write(
+                    folder,
+                    Map.of(
+                            "images.txt",
+                            names.toString().getBytes(StandardCharsets.UTF_8),
+                            Submission.ABOUT,
+                            about.getBytes(StandardCharsets.UTF_8)),
+                    lh,
+                    rh);
             Images.noteOrientation(turned, upright, log);
         }
     }

@@ -20,6 +20,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -40,12 +41,24 @@ public final class AtomicFiles {
     /** The end of a temporary file's name. */
     private static final String TEMPORARY = ".tmp";
 
+    /** A writer that has written nothing for this long is dead. */
+    public static final Duration ABANDONED = Duration.ofHours(1);
+
     private AtomicFiles() {}
 
     /** A consumer that may throw an IOException. */
     @FunctionalInterface
     public interface IOConsumer<T> {
         void accept(T t) throws IOException;
+    }
+
+    /** A file that is being written and has not got its name yet. */
+    public interface Unnamed {
+        /** Brings all bytes to disk; {@link #commit} then only gives the file its name. */
+        void finish();
+
+        /** Completes the file and gives it its name. */
+        void commit();
     }
 
     /** Opens the temporary file. Tests replace it to simulate a full disk. */
@@ -69,6 +82,7 @@ public final class AtomicFiles {
     }
 
     static void write(Path target, IOConsumer<OutputStream> body, Opener opener) {
+        deleteAbandoned(folderOf(target), ABANDONED, target.getFileName() + ".");
         try (Pending pending = new Pending(target, -1, opener)) {
             try {
                 OutputStream out = new BufferedOutputStream(Channels.newOutputStream(pending.channel), 1 << 16);
@@ -100,11 +114,18 @@ public final class AtomicFiles {
      *
      * @param folder created if it does not exist
      * @param files content by name; null deletes the file of that name
+     * @param arrays more files of the folder, which have all their rows
      */
-    public static void write(Path folder, Map<String, byte @Nullable []> files) {
-        createFolder(folder);
+    public static void write(Path folder, Map<String, byte @Nullable []> files, Unnamed... arrays) {
+        inFolder(folder, () -> writeAll(folder, files, arrays));
+    }
+
+    private static void writeAll(Path folder, Map<String, byte @Nullable []> files, Unnamed... arrays) {
+        deleteAbandoned(
+                folder, ABANDONED, files.keySet().stream().map(n -> n + ".").toArray(String[]::new));
         List<Pending> pending = new ArrayList<>();
         try {
+            for (Unnamed a : arrays) a.finish();
             files.forEach((name, bytes) -> {
                 if (bytes == null) return;
                 Pending p = new Pending(folder.resolve(name), bytes.length, Opener.NEW_FILE);
@@ -115,6 +136,9 @@ public final class AtomicFiles {
             files.forEach((name, bytes) -> {
                 if (bytes == null) deleteIfExists(folder.resolve(name));
             });
+            // What says of which arrays they are is missing for a moment, but is never beside other arrays.
+            if (arrays.length > 0) files.keySet().forEach(name -> deleteIfExists(folder.resolve(name)));
+            for (Unnamed a : arrays) a.commit();
             pending.forEach(Pending::commit);
         } finally {
             pending.forEach(Pending::close);
@@ -122,17 +146,36 @@ public final class AtomicFiles {
     }
 
     /**
-     * Deletes temporary files of a target that processes left which died while they wrote it.
-     *
-     * @param age time since their last write; nobody may write the target now if it is zero
+     * Runs what writes to a folder. The folder is created if it does not exist, and then deleted if that fails and
+     * leaves it empty.
      */
-    public static void deleteAbandoned(Path target, Duration age) {
-        String start = "." + target.getFileName() + ".";
-        try (Stream<Path> files = Files.list(folderOf(target))) {
+    public static void inFolder(Path folder, Runnable body) {
+        boolean isNew = Files.notExists(folder);
+        createFolder(folder);
+        try {
+            body.run();
+        } catch (RuntimeException | Error e) {
+            try {
+                if (isNew) Files.delete(folder);
+            } catch (IOException kept) {
+                e.addSuppressed(kept);
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Deletes temporary files that processes left which died while they wrote.
+     *
+     * @param age time since the last write; nobody may write the targets now if it is zero
+     * @param targets starts of the targets' names
+     */
+    public static void deleteAbandoned(Path folder, Duration age, String... targets) {
+        try (Stream<Path> files = Files.list(folder)) {
             for (Path p : files.toList()) {
                 String name = p.getFileName().toString();
-                if (name.startsWith(start)
-                        && name.endsWith(TEMPORARY)
+                if (name.endsWith(TEMPORARY)
+                        && Arrays.stream(targets).anyMatch(t -> name.startsWith("." + t))
                         && Files.getLastModifiedTime(p)
                                 .toInstant()
                                 .isBefore(Instant.now().minus(age))) Files.deleteIfExists(p);
@@ -220,7 +263,7 @@ public final class AtomicFiles {
             if (e instanceof NoSuchFileException) { // as /proc says of every name
                 return "no files can be created in " + there;
             }
-            return e instanceof AccessDeniedException ? "permission denied" : InputFiles.reason(e);
+            return InputFiles.reason(e);
         }
         long free = freeBytes(there);
         return free >= 0 && free < needBytes
@@ -254,14 +297,17 @@ public final class AtomicFiles {
         if (e instanceof NoSuchFileException)
             return new InputException(target.toString(), "its folder does not exist", "Create the folder " + folder, e);
         // The system words its reasons in the user's language, so they decide nothing that can be asked otherwise.
+        String lower = reason.toLowerCase(Locale.ROOT);
         boolean fileAlone = Files.exists(target) && !Files.isWritable(target) && Files.isWritable(folder);
         if (e instanceof AccessDeniedException || Files.isDirectory(folder) && !Files.isWritable(folder))
             return new InputException(
                     target.toString(),
                     (fileAlone ? "is not writable (" : "its folder is not writable (") + reason + ")",
-                    "Change the permissions of " + (fileAlone ? target : folder) + " or choose another folder",
+                    lower.contains("read-only")
+                            ? "Choose a folder on another disk"
+                            : "Change the permissions of " + (fileAlone ? target : folder)
+                                    + " or choose another folder",
                     e);
-        String lower = reason.toLowerCase(Locale.ROOT);
         long free = opener.freeBytes(folder);
         if (lower.contains("no space left") || lower.contains("quota") || free >= 0 && free < FULL)
             return full(target, needBytes, free, e);
@@ -287,13 +333,13 @@ public final class AtomicFiles {
                 e);
     }
 
-    private static Path folderOf(Path target) {
+    static Path folderOf(Path target) {
         Path folder = target.toAbsolutePath().getParent();
         return folder == null ? target.toAbsolutePath() : folder;
     }
 
     /** A file being written. {@link #commit} gives it its name; {@link #close} without commit deletes it. */
-    static final class Pending implements AutoCloseable {
+    static final class Pending implements AutoCloseable, Unnamed {
         final FileChannel channel;
         private final Path target;
         private final Path temp;
@@ -337,8 +383,8 @@ public final class AtomicFiles {
             }
         }
 
-        /** Brings all bytes to disk. {@link #commit} does so too if this has not been called. */
-        void finish() {
+        @Override
+        public void finish() {
             if (!channel.isOpen()) {
                 return;
             }
@@ -350,7 +396,8 @@ public final class AtomicFiles {
             }
         }
 
-        void commit() {
+        @Override
+        public void commit() {
             finish();
             try {
                 Files.move(temp, target, StandardCopyOption.ATOMIC_MOVE);

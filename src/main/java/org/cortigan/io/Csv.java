@@ -16,7 +16,10 @@ public final class Csv {
                 .collect(Collectors.joining(",", "", "\n"));
     }
 
-    /** The cells of each line; a last line without an end is left out, because a run may have died while writing it. */
+    /**
+     * The cells of each line that is not empty. A line ends in LF or CR LF. A last line without an end is left out,
+     * because a run may have died while it wrote it.
+     */
     public static List<List<String>> parse(String text) {
         List<List<String>> lines = new ArrayList<>();
         List<String> cells = new ArrayList<>();
@@ -28,6 +31,7 @@ public final class Csv {
                 quoted = i + 1 < text.length() && text.charAt(i + 1) == '"';
                 if (quoted) cell.append(text.charAt(++i));
             } else if (quoted || c != ',' && c != '\n' && !(c == '"' && fresh)) {
+                if (!quoted && c == '\r' && text.startsWith("\n", i + 1)) continue;
                 cell.append(c);
                 fresh = false;
             } else if (c == '"') {
@@ -38,7 +42,7 @@ public final class Csv {
                 cell.setLength(0);
                 fresh = true;
                 if (c == '\n') {
-                    lines.add(cells);
+                    if (!cells.equals(List.of(""))) lines.add(cells);
                     cells = new ArrayList<>();
                 }
             }

@@ -43,6 +43,8 @@ public final class InputFiles {
      * @throws InputException if the system's files cannot have this name, or not in this JVM's locale
      */
     public static Path path(String text) {
+        if (text.isEmpty())
+            throw new InputException("''", "is no name of a file or folder", "Give a name; '.' is here");
         if (text.indexOf(UNKNOWN) >= 0 && !hasUnicodeNames()) throw undecodable(text);
         try {
             return Path.of(text);
@@ -220,6 +222,7 @@ public final class InputFiles {
 
     /** The reason of an exception, in one line. */
     public static String reason(IOException e) {
+        if (e instanceof AccessDeniedException) return "permission denied"; // its message is the name alone
         String reason = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : e.getMessage();
         return reason == null || reason.isEmpty() ? e.getClass().getSimpleName() : reason.replaceAll("\\R", " ");
     }

@@ -14,7 +14,7 @@ import org.cortigan.InputException;
  * to a temporary file in the same folder. {@link #commit} checks that the file is complete and gives it its name;
  * {@link #close} without commit deletes it. Not thread-safe.
  */
-public final class NpyWriter implements AutoCloseable {
+public final class NpyWriter implements AutoCloseable, AtomicFiles.Unnamed {
     /** numpy reserves space in the header for the first axis to grow to this many digits. */
     private static final int GROWTH_DIGITS = 21;
 
@@ -27,6 +27,7 @@ public final class NpyWriter implements AutoCloseable {
     private long missingBytes;
 
     private NpyWriter(Path path, NpyType type, AtomicFiles.Opener opener, long... shape) {
+        AtomicFiles.deleteAbandoned(AtomicFiles.folderOf(path), AtomicFiles.ABANDONED, path.getFileName() + ".");
         this.path = path;
         this.type = type;
         long elements = 1;
@@ -128,11 +129,18 @@ public final class NpyWriter implements AutoCloseable {
      *
      * @throws IllegalStateException if rows are missing
      */
+    @Override
     public void commit() {
+        finish();
+        file.commit();
+    }
+
+    @Override
+    public void finish() {
         if (missingBytes != 0) {
             throw new IllegalStateException(path + ": " + missingBytes + " bytes of the declared shape are missing");
         }
-        file.commit();
+        file.finish();
     }
 
     @Override

@@ -437,6 +437,7 @@ public final class SafeTensors implements AutoCloseable {
             while (head.hasRemaining()) {
                 head.put((byte) ' ');
             }
+            AtomicFiles.deleteAbandoned(AtomicFiles.folderOf(path), AtomicFiles.ABANDONED, path.getFileName() + ".");
             try (AtomicFiles.Pending file = new AtomicFiles.Pending(path, head.capacity() + end, opener)) {
                 file.write(head.flip());
                 for (Map.Entry<String, Pending> e : order) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
+import java.util.Map;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import org.cortigan.config.Settings;
 
 /**
@@ -13,8 +15,20 @@ import org.cortigan.config.Settings;
  * @param section section of the recipe with this network's own keys
  * @param keys these keys in YAML, each with its default and a comment; {@code recipes defaults} prints them
  * @param factory creates the network from that section; throws {@link org.cortigan.InputException} for an invalid value
+ * @param used the values of the section that have an effect
  */
-public record NetworkType<T>(String name, String label, String section, String keys, Function<Settings, T> factory) {
+public record NetworkType<T>(
+        String name,
+        String label,
+        String section,
+        String keys,
+        Function<Settings, T> factory,
+        UnaryOperator<Map<String, Object>> used) {
+    /** A type all of whose values have an effect. */
+    NetworkType(String name, String label, String section, String keys, Function<Settings, T> factory) {
+        this(name, label, section, keys, factory, UnaryOperator.identity());
+    }
+
     /** A type whose section has the type's name. */
     NetworkType(String name, String label, String keys, Function<Settings, T> factory) {
         this(name, label, name, keys, factory);

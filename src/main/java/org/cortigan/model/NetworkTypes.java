@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.config.Settings;
+import org.cortigan.io.Json;
 
 /**
  * The types of network that a section of a recipe can choose by its key {@code type}, in the order of the
@@ -55,7 +56,7 @@ public final class NetworkTypes<T> {
         used.keySet().removeAll(sections().keySet());
         for (NetworkType<T> t : types)
             if (t.name().equals(values.get("type")) && values.containsKey(t.section()))
-                used.put(t.section(), values.get(t.section()));
+                used.put(t.section(), t.used().apply(Json.object(values.get(t.section()), t.section())));
         return used;
     }
 

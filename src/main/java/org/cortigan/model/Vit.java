@@ -2,7 +2,9 @@
 package org.cortigan.model;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
@@ -26,7 +28,7 @@ import org.cortigan.op.Ops;
 public record Vit(
         int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers, Embed embed)
         implements Backbone {
-    static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", """
+    static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", "vit", """
             size: custom           # tiny | small | base, or custom: width, depth and heads below
             patch: 16              # side of a patch, in pixels
             width: 192
@@ -36,7 +38,7 @@ public record Vit(
             pool: cls              # what a dense readout reads: cls | mean | tokens: every patch, for a recipe with a rank
             layers: []             # blocks that the readout reads, 1 to depth; each vertex weighs them. []: the last
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
-            """, Vit::of);
+            """, Vit::of, Vit::used);
 
     /** What a dense readout reads. */
     public enum Pool {
@@ -81,6 +83,13 @@ public record Vit(
                 Embed.of(s));
         v.check(s);
         return v;
+    }
+
+    /** A size other than custom has its own width, depth and heads. */
+    private static Map<String, Object> used(Map<String, Object> values) {
+        Map<String, Object> used = new LinkedHashMap<>(values);
+        if (!"custom".equals(values.get("size"))) used.keySet().removeAll(List.of("width", "depth", "heads"));
+        return used;
     }
 
     private void check(Settings s) {

@@ -9,6 +9,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
@@ -32,9 +36,10 @@ public final class ModelSoup {
      * Writes the average as a checkpoint of the generator alone, from which no run can resume. The checkpoint stores a
      * recipe only if the runs of all checkpoints held out the same images.
      *
+     * @param log receives a warning if the runs began with other seeds
      * @throws InputException if a checkpoint has another model than the first; names that checkpoint
      */
-    public static void write(List<Path> checkpoints, Path out) {
+    public static void write(List<Path> checkpoints, Path out, Consumer<String> log) {
         Path first = checkpoints.get(0);
         ModelConfig config = null;
         List<Optional<Recipe>> recipes = new ArrayList<>();
@@ -85,6 +90,14 @@ public final class ModelSoup {
                             .toList())
                     .add(w, s);
         w.commit();
+        Set<Long> seeds = recipes.stream()
+                .flatMap(Optional::stream)
+                .map(r -> r.section("train").whole("seed"))
+                .collect(Collectors.toCollection(TreeSet::new));
+        if (seeds.size() > 1)
+            log.accept("warning: the runs have other seeds (train.seed: " + seeds
+                    + "). The mean of weights that began at other values predicts little; evaluate takes the mean of"
+                    + " predictions");
     }
 
     private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {

@@ -37,6 +37,8 @@ public final class Recipe {
 
     private static final String DEFAULTS = "defaults.yaml";
     private static final List<String> FILES = BundledRecipes.names();
+    /** More would let a short text stand for more values than memory has. */
+    private static final int MAX_ALIASES = 20;
 
     /**
      * Names of the bundled recipes: each recipe as in its file, and in every size that the file defines
@@ -90,6 +92,9 @@ public final class Recipe {
                     file.toString(), "no such file", "Give a YAML file or one of " + String.join(", ", BUNDLED));
         Map<String, Object> values =
                 new LinkedHashMap<>(yaml(InputFiles.readText(file, 1 << 20, "a recipe"), file.toString()));
+        if (values.isEmpty())
+            throw new InputException(
+                    file.toString(), "sets no value", "Write at least base: and the name of a bundled recipe");
         Object base = values.remove("base");
         String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
         if (base == null) return of(name, values, file.toString(), DEFAULT);
@@ -183,9 +188,11 @@ public final class Recipe {
         try {
             Object o = new Load(LoadSettings.builder()
                             .setLabel(where)
-                            .setMaxAliasesForCollections(0)
+                            .setMaxAliasesForCollections(MAX_ALIASES)
                             .build())
                     .loadFromString(text);
+            if (o != null && !(o instanceof Map))
+                throw new InputException(where, "has no keys with values", "Write for example 'train: {epochs: 3}'");
             return o == null ? Map.of() : Json.object(o, where);
         } catch (YamlEngineException e) {
             throw new InputException(
@@ -263,10 +270,14 @@ public final class Recipe {
                         && !value.equals(before.get(key))
                         && !hasTwin(used, part, key, value)) unused.add(key);
             });
+            Object type = used.get(part + "type");
             if (!unused.isEmpty())
                 log.accept("warning: recipe " + name + ": " + String.join(", ", unused)
                         + (unused.size() == 1 ? " has" : " have") + " no effect, because " + part + "type is "
-                        + used.get(part + "type"));
+                        + type
+                        + (unused.stream().allMatch(k -> k.startsWith(part + type + "."))
+                                ? " and its size " + used.get(part + type + ".size")
+                                : ""));
         }
     }
 

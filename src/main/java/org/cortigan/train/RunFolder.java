@@ -8,10 +8,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
@@ -33,6 +35,10 @@ import org.jspecify.annotations.Nullable;
 public final class RunFolder implements TrainerListener, AutoCloseable {
     private static final String RECIPE = "recipe.yaml", ENVIRONMENT = "environment.json", METRICS = "metrics.csv";
     private static final String LAST = "last.safetensors", BEST = "best.safetensors";
+    /** The first columns of metrics.csv. */
+    private static final String EPOCH = "epoch", STEP = "step";
+
+    private static final int MAX_METRICS = 1 << 28;
 
     private final Path folder;
     private final FolderLock lock;
@@ -104,8 +110,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** Replaces the files of the earlier start, and continues metrics.csv. */
     @Override
     public void begin() {
-        for (String name : List.of(LAST, BEST, RECIPE, ENVIRONMENT, METRICS))
-            AtomicFiles.deleteAbandoned(folder.resolve(name), Duration.ZERO);
+        AtomicFiles.deleteAbandoned(folder, Duration.ZERO, LAST, BEST, RECIPE, ENVIRONMENT, METRICS);
         AtomicFiles.writeString(folder.resolve(RECIPE), recipe);
         AtomicFiles.writeString(folder.resolve(ENVIRONMENT), environment);
         if (continued.isEmpty()) {
@@ -183,31 +188,60 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** The lines of metrics.csv without those of later steps and an incomplete one; keeps the file if it has such. */
     private List<List<String>> continued() {
         if (!Files.exists(csv)) return List.of();
-        try {
-            List<List<String>> lines = Csv.parse(Files.readString(csv)), kept = new ArrayList<>();
-            for (List<String> line : lines) {
-                if (!kept.isEmpty() && Long.parseLong(line.get(1)) > resumedAt) break;
-                kept.add(line);
-            }
-            if (kept.size() < lines.size()) keep(METRICS);
-            return kept.size() < 2 ? List.of() : kept;
-        } catch (IOException | NumberFormatException | IndexOutOfBoundsException e) {
-            throw new InputException(csv.toString(), "cannot be continued: " + e, "Move the file away", e);
+        String text = InputFiles.readText(csv, MAX_METRICS, "a table of metrics");
+        List<List<String>> lines = Csv.parse(text), kept = new ArrayList<>();
+        if (!lines.isEmpty() && !lines.get(0).stream().limit(2).toList().equals(List.of(EPOCH, STEP)))
+            throw noTable("line 1", "does not begin with the columns " + EPOCH + " and " + STEP);
+        for (List<String> line : lines) {
+            if (!kept.isEmpty() && step(kept.size() + 1, line) > resumedAt) break;
+            kept.add(line);
         }
+        boolean isCut = !text.isEmpty() && !text.endsWith("\n");
+        if (kept.size() < lines.size() || isCut) keep(METRICS);
+        return kept.size() < 2 ? List.of() : kept;
+    }
+
+    private long step(int number, List<String> line) {
+        try {
+            return Long.parseLong(line.get(1));
+        } catch (NumberFormatException | IndexOutOfBoundsException e) {
+            throw noTable("line " + number, "has no step");
+        }
+    }
+
+    private InputException noTable(String where, String problem) {
+        return new InputException(
+                csv + ", " + where, problem + ", so that this is no table of a run", "Move the file away");
+    }
+
+    /** The columns of a row; if a resumed run has others than the table, the table gets them too, empty so far. */
+    private List<String> columns(Set<String> row) {
+        if (columns == null) return List.copyOf(row);
+        Set<String> all = new LinkedHashSet<>(columns);
+        if (!all.addAll(row)) return columns;
+        List<List<String>> lines = Csv.parse(InputFiles.readText(csv, MAX_METRICS, "a table of metrics"));
+        StringBuilder text = new StringBuilder(Csv.line(List.copyOf(all)));
+        for (List<String> line : lines.subList(1, lines.size())) {
+            List<String> cells = new ArrayList<>(line);
+            while (cells.size() < all.size()) cells.add("");
+            text.append(Csv.line(cells));
+        }
+        AtomicFiles.writeString(csv, text.toString());
+        return List.copyOf(all);
     }
 
     @Override
     public void epoch(EpochResult r) {
         EventWriter events = Objects.requireNonNull(this.events, "the run has not begun");
         Map<String, String> row = new LinkedHashMap<>();
-        row.put("epoch", Integer.toString(r.epoch()));
-        row.put("step", Long.toString(r.step()));
+        row.put(EPOCH, Integer.toString(r.epoch()));
+        row.put(STEP, Long.toString(r.step()));
         r.means().forEach((k, v) -> row.put(k, Double.toString(v)));
         row.put("validation_mean_r", number(r.validationMeanR()));
         row.put("validation_median_r", number(r.validationMedianR()));
         row.put("skipped_steps", Integer.toString(r.skipped()));
         row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
-        if (columns == null) columns = List.copyOf(row.keySet());
+        columns = columns(row.keySet());
         String head = Files.exists(csv) ? "" : Csv.line(columns);
         List<String> values = new ArrayList<>();
         for (String c : columns) values.add(row.getOrDefault(c, ""));

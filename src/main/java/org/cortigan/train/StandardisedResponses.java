@@ -15,7 +15,9 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
     /** Powers of two beyond this would be denormal or infinite in float. */
     private static final int LARGEST_EXPONENT = 120;
 
-    /** A vertex that varies more than this many times as much as the median vertex is taken to be in another unit. */
+    /**
+     * A vertex that varies this many times as much, or as little, as the median vertex is taken to be in another unit.
+     */
     private static final double OTHER_UNIT = 1000;
 
     /**
@@ -24,7 +26,7 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
      * constant, do not count.
      *
      * @param images indices of the training images
-     * @param log receives a warning if some vertices vary so much that the pixel loss sees no others
+     * @param log receives a warning if some vertices vary so much more than others that the pixel loss sees no others
      */
     static ResponseScaling scaling(TrainingData data, int[] images, Consumer<String> log) {
         int vertices = data.leftVertices() + data.rightVertices();
@@ -47,13 +49,15 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
         double[] varying = Arrays.stream(deviation).filter(d -> d > 0).sorted().toArray();
         if (varying.length == 0) return new ResponseScaling(mean, 1);
         double median = varying[varying.length / 2];
-        long other = Arrays.stream(varying).filter(d -> d > OTHER_UNIT * median).count();
+        long other = Arrays.stream(varying)
+                .filter(d -> d > OTHER_UNIT * median || d < median / OTHER_UNIT)
+                .count();
         if (other > 0)
             log.accept(String.format(
                     Locale.ROOT,
                     "warning: %sresponses of %d of %d vertices vary more than %.0f times as much as those of the median"
-                            + " vertex. The pixel loss follows these vertices alone: give all vertices one unit, such as"
-                            + " z-scores",
+                            + " vertex, or as little. The pixel loss follows the vertices with large values alone: give"
+                            + " all vertices one unit, such as z-scores",
                     data.subjectName().isEmpty() ? "" : data.subjectName() + ": ",
                     other,
                     vertices,

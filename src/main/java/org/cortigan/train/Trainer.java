@@ -224,6 +224,11 @@ public final class Trainer implements AutoCloseable {
         return subjects.first().setup().split().validation().clone();
     }
 
+    /** Reads the training responses once, and tells what is odd about them, as a run does when it begins. */
+    public void measureResponses() {
+        subjects.scalings();
+    }
+
     /** Numbers of training and of validation photographs, of all subjects together. */
     public long[] photographs() {
         long training = 0, validation = 0;

@@ -211,7 +211,9 @@ class CommandsTest {
         Path few = dir.resolve("few");
         SmallSubject.write(few, 4, 2);
         refused(
-                new String[] {"is for 19004 + 20544 vertices, but the subject is 400 + 420 vertices"},
+                new String[] {
+                    "is for 19004 + 20544 vertices, but ", "few/subj01 is 400 + 420 vertices", "--other-subject"
+                },
                 "predict",
                 run,
                 "--data",
@@ -234,6 +236,21 @@ class CommandsTest {
                 "1=" + test,
                 "--out",
                 dir.resolve("s.zip"));
+        refused(
+                new String[] {"'': is no name of a file or folder"},
+                "submit",
+                "1=" + test + ",," + test,
+                "--out",
+                dir.resolve("s.zip"));
+        refused(new String[] {"best.safetensors: is given twice"}, "predict", run, run, "--data", data, "--out", test);
+        refused(
+                new String[] {"is one of the checkpoints that are averaged"},
+                "average",
+                run,
+                RunFolder.last(run),
+                "--out",
+                RunFolder.last(run));
+        refused(new String[] {"'': is no name of a file or folder"}, "evaluate", "", "--data", data);
         refused(new String[] {"a: is no folder"}, "submit", "1=a", "--out", dir.resolve("s.zip"));
         refused(
                 new String[] {"subject 1 is given twice", "1=DIR,DIR"},

@@ -123,9 +123,10 @@ class ImagesTest {
 
     @Test
     void theUsersCacheFolderFollowsXdg() {
-        assertEquals(Path.of("/x/cortigan"), ImageCache.userFolder("/x"));
+        assertEquals(Path.of("/x/cortigan"), ImageCache.userFolder("/x", "/home/me"));
         Path home = Path.of(System.getProperty("user.home"), ".cache", "cortigan");
-        for (String none : new String[] {null, "", "relative"}) assertEquals(home, ImageCache.userFolder(none));
+        for (String none : new String[] {null, "", "relative"}) assertEquals(home, ImageCache.userFolder(none, none));
+        assertEquals(Path.of("/home/me/.cache/cortigan"), ImageCache.userFolder("", "/home/me"));
     }
 
     @Test

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -20,6 +21,7 @@ import java.util.stream.IntStream;
 import org.cortigan.cortex.Regions.Order;
 import org.cortigan.io.Formats;
 import org.cortigan.io.NpyWriter;
+import org.cortigan.io.NumpyPickle;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.simulate.SimulatedDataset;
 import org.junit.jupiter.api.AfterEach;
@@ -107,6 +109,34 @@ class RegionsTest {
         assertEquals("V1v", classes.get(0).name());
         assertEquals(820, union(classes).size());
         assertTrue(classes.stream().mapToInt(r -> r.vertices().length).sum() > 820, "ROIs overlap");
+    }
+
+    /** Two regions of one name would be one network, or none. */
+    @Test
+    void regionsHaveNamesOfTheirOwn() {
+        Path masks = s.folder().resolve("roi_masks");
+        NumpyPickle.writeMapping(
+                masks.resolve("mapping_streams.npy"), Map.of(0, "Unknown", 1, "remainder", 2, "early"));
+        NumpyPickle.writeMapping(masks.resolve("mapping_floc-faces.npy"), Map.of(0, "Unknown", 1, "V1v", 2, "FFA-1"));
+        for (String c : List.of("streams", "floc-faces"))
+            for (String h : List.of("lh", "rh")) {
+                int[] mask = new int[h.equals("lh") ? LEFT : RIGHT];
+                mask[3] = 1;
+                mask[4] = 2;
+                NpyWriter.save(masks.resolve(h + "." + c + "_challenge_space.npy"), mask, mask.length);
+            }
+        s.close();
+        s = AlgonautsSubject.open(dir.resolve("data"), 1);
+        assertEquals(
+                List.of("remainder", "early", "remainder-2"),
+                of("streams", Order.STORED, 1).stream().map(Region::name).toList());
+        List<Region> classes = of("classes", Order.STORED, 1);
+        List<String> names = classes.stream().map(Region::name).toList();
+        assertEquals(names.size(), Set.copyOf(names).size(), names.toString());
+        assertTrue(names.contains("V1v") && names.contains("floc-faces V1v"), names.toString());
+        assertArrayEquals(
+                new int[] {3, LEFT + 3},
+                classes.get(names.indexOf("floc-faces V1v")).vertices());
     }
 
     @Test

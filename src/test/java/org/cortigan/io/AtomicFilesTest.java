@@ -5,6 +5,7 @@ import static org.cortigan.io.Formats.names;
 import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -123,18 +124,42 @@ class AtomicFilesTest {
         AtomicFiles.write(out, files);
         assertEquals(List.of("b"), names(out));
         assertArrayEquals(new byte[] {3}, Files.readAllBytes(out.resolve("b")));
+        Path other = dir.resolve("other");
+        refused(() -> AtomicFiles.write(other, Map.of("c/d", new byte[1])), "c/d");
+        assertFalse(Files.exists(other), "the folder was made for this");
+        try (NpyWriter rows = NpyWriter.create(out.resolve("r.npy"), NpyType.F32, 1)) {
+            rows.writeRow(new float[1], 0, 1);
+            refused(() -> AtomicFiles.write(out, Map.of("c/d", new byte[1]), rows), "c/d");
+        }
+        assertEquals(List.of("b"), names(out));
+        try (NpyWriter rows = NpyWriter.create(out.resolve("r.npy"), NpyType.F32, 1)) {
+            rows.writeRow(new float[1], 0, 1);
+            AtomicFiles.write(out, Map.of("b", new byte[] {5}), rows);
+        }
+        assertEquals(List.of("b", "r.npy"), names(out));
+        assertArrayEquals(new byte[] {5}, Files.readAllBytes(out.resolve("b")));
     }
 
     @Test
     void whatDeadProcessesLeftIsDeleted() throws IOException {
-        Path target = dir.resolve("a.npy"), old = Files.createFile(dir.resolve(".a.npy.1f.tmp"));
+        Path old = Files.createFile(dir.resolve(".a.npy.1f.tmp"));
         Files.setLastModifiedTime(old, FileTime.from(Instant.now().minusSeconds(7000)));
         for (String name : List.of(".a.npy.2f.tmp", ".b.npy.1f.tmp", "a.npy")) Files.createFile(dir.resolve(name));
-        AtomicFiles.deleteAbandoned(target, Duration.ofHours(1));
+        AtomicFiles.deleteAbandoned(dir, AtomicFiles.ABANDONED, "x", "a.npy.");
         assertEquals(List.of(".a.npy.2f.tmp", ".b.npy.1f.tmp", "a.npy"), names(dir));
-        AtomicFiles.deleteAbandoned(target, Duration.ZERO);
+        AtomicFiles.deleteAbandoned(dir, Duration.ZERO, "a.npy.");
         assertEquals(List.of(".b.npy.1f.tmp", "a.npy"), names(dir));
-        AtomicFiles.deleteAbandoned(dir.resolve("none/a.npy"), Duration.ZERO);
+        for (String name : List.of("a.npy", "a.zip", "a.safetensors", "a.csv")) {
+            Files.setLastModifiedTime(
+                    Files.createFile(dir.resolve("." + name + ".3.tmp")),
+                    FileTime.from(Instant.now().minusSeconds(7000)));
+        }
+        NpyWriter.save(dir.resolve("a.npy"), new float[1], 1);
+        AtomicFiles.write(dir.resolve("a.zip"), out -> out.write(1));
+        new SafeTensors.Writer(dir.resolve("a.safetensors")).commit();
+        AtomicFiles.write(dir, Map.of("a.csv", new byte[1]));
+        assertEquals(List.of(".b.npy.1f.tmp", "a.csv", "a.npy", "a.safetensors", "a.zip"), names(dir));
+        AtomicFiles.deleteAbandoned(dir.resolve("none"), Duration.ZERO, "a");
     }
 
     @Test

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -39,6 +41,36 @@ class RecipeTest {
                 List.of("warning: recipe mine: model.discriminator.mlp.hidden has no effect, because"
                         + " model.discriminator.type is none"),
                 unused(file("model: {discriminator: {type: none, mlp: {hidden: [7]}}}\n")));
+    }
+
+    @Test
+    void aSizeHasItsOwnWidth() throws IOException {
+        assertEquals(
+                List.of("warning: recipe mine: model.generator.vit.width, model.generator.vit.depth have no effect,"
+                        + " because model.generator.type is vit and its size tiny"),
+                unused(file("model: {generator: {vit: {size: tiny, width: 24, depth: 2}}}\n")));
+        assertEquals(List.of(), unused(Recipe.load("vit-gan-tiny").with("model.generator.vit.size=small")));
+    }
+
+    @Test
+    void formsOfTheFile() throws IOException {
+        String yaml = "model: {generator: {cnn: {channels: &c [8, 16]}, unet: {channels: *c}}} # gr\u00f6\u00dfe\n";
+        Recipe r = file(yaml);
+        assertEquals(
+                List.of(8, 16),
+                r.section("model").section("generator").section("unet").integers("channels"));
+        Path file = Files.write(dir.resolve("mine.yaml"), yaml.getBytes(StandardCharsets.UTF_16));
+        assertEquals(r.toYaml(), Recipe.load(file.toString()).toYaml());
+        Files.write(file, yaml.getBytes(StandardCharsets.ISO_8859_1));
+        refused(() -> Recipe.load(file.toString()), "mine.yaml: is no text in UTF-8");
+        refused(() -> file(""), "mine.yaml: sets no value");
+        refused(() -> file("# nothing\n"), "mine.yaml: sets no value");
+        refused(() -> file("- a\n- b\n"), "mine.yaml: has no keys with values");
+        refused(() -> file("train: {init: !!binary aGVsbG8=}"), "'train.init': binary data does not fit. Give text");
+        refused(
+                () -> TrainSettings.of(file("train: {epochs: 99999999999}")),
+                "99999999999 does not fit. Give a whole number of at most 2147483647");
+        refused(() -> Recipe.load(dir.resolve("none.yaml").toString()), "none.yaml: no such file", "quickstart");
     }
 
     @Test

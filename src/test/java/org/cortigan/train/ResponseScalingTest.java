@@ -203,8 +203,8 @@ class ResponseScalingTest {
                 for (int v = 0; v < 2; v++) r.putFloat(at + 4 * v, (float) (r.getFloat(at + 4 * v) * factor));
             });
             StandardisedResponses.scaling(data, images, said::add);
-            assertEquals(factor == 1e6 ? 1 : 0, said.size(), factor + ": " + said);
-            if (factor == 1e6)
+            assertEquals(factor == 10 ? 0 : 1, said.size(), factor + ": " + said);
+            if (factor != 10)
                 assertTrue(
                         said.get(0)
                                 .contains("responses of 2 of " + VERTICES

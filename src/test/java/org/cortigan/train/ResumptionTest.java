@@ -267,14 +267,15 @@ class ResumptionTest {
                 e.getMessage().startsWith(checkpoint + ": was trained on 'subj01', not on 'subj02'"), e.getMessage());
 
         Path average = dir.resolve("average.safetensors");
-        e = assertThrows(InputException.class, () -> ModelSoup.write(List.of(checkpoint, unknown, two), average));
+        e = assertThrows(
+                InputException.class, () -> ModelSoup.write(List.of(checkpoint, unknown, two), average, line -> {}));
         assertTrue(
                 e.getMessage().startsWith(two + ": cannot be averaged: it was trained on 'subj02', but " + checkpoint),
                 e.getMessage());
         assertFalse(Files.exists(average));
-        ModelSoup.write(List.of(two, two), average);
+        ModelSoup.write(List.of(two, two), average, line -> {});
         assertEquals("subj02", Checkpoints.subject(average, ""));
-        ModelSoup.write(List.of(two, unknown), average);
+        ModelSoup.write(List.of(two, unknown), average, line -> {});
         assertEquals("", Checkpoints.subject(average, ""));
     }
 

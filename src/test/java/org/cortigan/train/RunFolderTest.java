@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.cortigan.InputException;
@@ -113,6 +114,67 @@ class RunFolderTest {
                         .mapToObj(n -> Json.readObject(dir.resolve("history/" + n + "/environment.json"))
                                 .get("resumed_at_step"))
                         .toList());
+    }
+
+    /** A table that an editor or a spreadsheet has saved is the same table. */
+    @Test
+    void aTableInAnotherFormIsContinued(@TempDir Path dir) throws Exception {
+        Recipe r = TrainerTest.recipe();
+        Path csv = dir.resolve("metrics.csv");
+        try (RunFolder f = begun(dir, r, 0, line -> {})) {
+            for (int i = 1; i <= 2; i++) f.epoch(epoch(i));
+        }
+        String two = Files.readString(csv);
+        for (String form : List.of("\ufeff" + two, two.replace("\n", "\r\n"), two + "\n\n")) {
+            Files.writeString(csv, form);
+            try (RunFolder f = begun(dir, r, 20, line -> {})) {
+                f.epoch(epoch(3));
+            }
+            List<List<String>> lines = Csv.parse(Files.readString(csv));
+            assertEquals(two, lines.subList(0, 3).stream().map(Csv::line).collect(Collectors.joining()));
+            assertEquals(List.of("3", "30"), lines.get(3).subList(0, 2));
+            for (List<String> line : lines) assertEquals(lines.get(0).size(), line.size(), line.toString());
+        }
+        Files.writeString(csv, two.strip()); // the last line may be cut off
+        List<String> said = new ArrayList<>();
+        begun(dir, r, 20, said::add).close();
+        assertEquals(2, Csv.parse(Files.readString(csv)).size());
+        String kept = said.get(said.size() - 1).replaceFirst(".* kept in ", "");
+        assertEquals(two.strip(), Files.readString(Path.of(kept, "metrics.csv")));
+        String[][] wrong = {
+            {two.replace(",", ";"), "metrics.csv, line 1: does not begin with the columns epoch and step"},
+            {two.replaceFirst("step", "foo"), "metrics.csv, line 1: does not begin"},
+            {two.replaceFirst("\n1,10", "\n1,ten"), "metrics.csv, line 2: has no step"},
+            {two + "3\n", "metrics.csv, line 4: has no step"}
+        };
+        for (String[] w : wrong) {
+            Files.writeString(csv, w[0]);
+            refused(() -> begun(dir, r, 20, line -> {}), w[1], "Move the file away");
+        }
+        Files.write(csv, new byte[] {(byte) 0xe9, '\n'});
+        refused(() -> begun(dir, r, 20, line -> {}), "metrics.csv: is no text in UTF-8");
+    }
+
+    @Test
+    void newColumnsAreAddedToATable(@TempDir Path dir) throws Exception {
+        Recipe r = TrainerTest.recipe();
+        try (RunFolder f = begun(dir, r, 0, line -> {})) {
+            f.epoch(epoch(1));
+        }
+        EpochResult.Metric other = new EpochResult.Metric("other", EpochResult.Kind.TOTAL_LOSS, "", 7);
+        try (RunFolder f = begun(dir, r, 10, line -> {})) {
+            f.epoch(new EpochResult(2, 9, 20, List.of(other), 0.1, Double.NaN, 5, 0));
+            f.epoch(epoch(3));
+        }
+        List<List<String>> lines = Csv.parse(Files.readString(dir.resolve("metrics.csv")));
+        int at = lines.get(0).indexOf("other"), loss = lines.get(0).indexOf("loss");
+        assertEquals(lines.get(0).size() - 1, at);
+        assertEquals(
+                List.of("other", "", "7.0", ""),
+                lines.stream().map(l -> l.get(at)).toList());
+        assertEquals(
+                List.of("loss", "1.0", "", Double.toString(1.0 / 3)),
+                lines.stream().map(l -> l.get(loss)).toList());
     }
 
     private static List<String> files(Path folder) throws IOException {
