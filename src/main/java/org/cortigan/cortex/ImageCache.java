@@ -91,7 +91,7 @@ public final class ImageCache implements AutoCloseable {
      */
     static Path userFolder(@Nullable String xdg, @Nullable String home) {
         if (xdg != null && xdg.startsWith("/")) return Path.of(xdg, "cortigan");
-        // Java takes the home from the system's list of users, in which a container's user may lack.
+        // Java takes the home from the system's list of users, which may not have a container's user.
         boolean known = home != null && home.startsWith("/");
         return Path.of(known ? home : System.getProperty("user.home"), ".cache", "cortigan");
     }

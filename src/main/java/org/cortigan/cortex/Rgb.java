@@ -29,6 +29,9 @@ public record Rgb(byte[] pixels, int height, int width) {
         return new Rgb(out, h, w);
     }
 
+    /** Largest side that a user may choose, in pixels: a picture then still fits into an array. */
+    public static final int MAX_SIDE = 8192;
+
     /** Resamples with an antialiasing triangle filter, as Pillow's BILINEAR does. */
     public Rgb resize(int h, int w) {
         if (h == height && w == width) return this;

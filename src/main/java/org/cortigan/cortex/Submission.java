@@ -116,16 +116,12 @@ public final class Submission {
         Map<Path, Integer> subjects = new HashMap<>();
         new TreeMap<>(folders)
                 .forEach((subject, own) -> own.forEach(folder -> {
-                    try {
-                        Integer other = subjects.putIfAbsent(folder.toRealPath(), subject);
-                        if (other != null && !other.equals(subject))
-                            throw new InputException(
-                                    folder.toString(),
-                                    "is given for subject " + other + " and for subject " + subject,
-                                    "Give each subject the folder of its own predictions");
-                    } catch (IOException e) {
-                        throw InputFiles.unreadable(folder, e);
-                    }
+                    Integer other = subjects.putIfAbsent(InputFiles.real(folder), subject);
+                    if (other != null && !other.equals(subject))
+                        throw new InputException(
+                                folder.toString(),
+                                "is given for subject " + other + " and for subject " + subject,
+                                "Give each subject the folder of its own predictions");
                 }));
     }
 

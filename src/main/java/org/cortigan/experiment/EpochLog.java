@@ -5,7 +5,6 @@ import java.nio.file.Path;
 import java.util.List;
 import org.cortigan.InputException;
 import org.cortigan.io.Csv;
-import org.cortigan.io.InputFiles;
 
 /**
  * The metrics.csv of a run.
@@ -16,7 +15,7 @@ import org.cortigan.io.InputFiles;
 record EpochLog(List<String> columns, List<List<String>> epochs) {
     static EpochLog read(Path runFolder) {
         Path file = runFolder.resolve("metrics.csv");
-        List<List<String>> lines = Csv.parse(InputFiles.readText(file, 1 << 28, "a table of metrics"));
+        List<List<String>> lines = Csv.read(file);
         if (lines.isEmpty()) throw new InputException(file.toString(), "is empty", "Remove the run folder");
         return new EpochLog(lines.get(0), lines.subList(1, lines.size()));
     }

@@ -47,58 +47,47 @@ public final class PredictionFiles {
             float missing,
             Path folder,
             Consumer<String> log) {
-        AtomicFiles.inFolder(
-                folder, () -> predict(models, photographs, upright, checkpoints, subject, missing, folder, log));
-    }
-
-    private static void predict(
-            Ensemble models,
-            List<Path> photographs,
-            boolean upright,
-            List<Path> checkpoints,
-            String subject,
-            float missing,
-            Path folder,
-            Consumer<String> log) {
-        int count = photographs.size(), columns = models.columns();
-        int left = models.subject().left(), right = columns - left;
-        List<Integer> notLeft = models.subject().missing().left();
-        List<Integer> notRight = models.subject().missing().right();
-        try (NpyWriter lh = create(folder, "lh", count, left + notLeft.size());
-                NpyWriter rh = create(folder, "rh", count, right + notRight.size())) {
-            float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
-            StringBuilder names = new StringBuilder();
-            Set<Path> turned = new LinkedHashSet<>();
-            for (int start = 0; start < count; start += models.batch()) {
-                List<Path> batch = photographs.subList(start, Math.min(start + models.batch(), count));
-                models.predict(
-                        (k, side, into) -> {
-                            Photograph p = Images.read(batch.get(k));
-                            if (p.orientation() != 1) turned.add(batch.get(k));
-                            into.put((upright ? p.upright() : p.stored()).square(side));
-                        },
-                        batch.size(),
-                        predicted);
-                for (int k = 0; k < batch.size(); k++) {
-                    names.append(InputException.oneLine(
-                                    batch.get(k).getFileName().toString()))
-                            .append('\n');
-                    write(lh, MissingVertices.insert(notLeft, missing, predicted, k * columns, left));
-                    write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
+        AtomicFiles.inFolder(folder, () -> {
+            int count = photographs.size(), columns = models.columns();
+            int left = models.subject().left(), right = columns - left;
+            List<Integer> notLeft = models.subject().missing().left();
+            List<Integer> notRight = models.subject().missing().right();
+            try (NpyWriter lh = create(folder, "lh", count, left + notLeft.size());
+                    NpyWriter rh = create(folder, "rh", count, right + notRight.size())) {
+                float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
+                StringBuilder names = new StringBuilder();
+                Set<Path> turned = new LinkedHashSet<>();
+                for (int start = 0; start < count; start += models.batch()) {
+                    List<Path> batch = photographs.subList(start, Math.min(start + models.batch(), count));
+                    models.predict(
+                            (k, side, into) -> {
+                                Photograph p = Images.read(batch.get(k));
+                                if (p.orientation() != 1) turned.add(batch.get(k));
+                                into.put((upright ? p.upright() : p.stored()).square(side));
+                            },
+                            batch.size(),
+                            predicted);
+                    for (int k = 0; k < batch.size(); k++) {
+                        names.append(InputException.oneLine(
+                                        batch.get(k).getFileName().toString()))
+                                .append('\n');
+                        write(lh, MissingVertices.insert(notLeft, missing, predicted, k * columns, left));
+                        write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
+                    }
                 }
+                String about = Json.pretty(about(checkpoints, subject));
+                AtomicFiles.write(
+                        folder,
+                        Map.of(
+                                "images.txt",
+                                names.toString().getBytes(StandardCharsets.UTF_8),
+                                Submission.ABOUT,
+                                about.getBytes(StandardCharsets.UTF_8)),
+                        lh,
+                        rh);
+                Images.noteOrientation(turned, upright, log);
             }
-            String about = Json.pretty(about(checkpoints, subject));
-            AtomicFiles.write(
-                    folder,
-                    Map.of(
-                            "images.txt",
-                            names.toString().getBytes(StandardCharsets.UTF_8),
-                            Submission.ABOUT,
-                            about.getBytes(StandardCharsets.UTF_8)),
-                    lh,
-                    rh);
-            Images.noteOrientation(turned, upright, log);
-        }
+        });
     }
 
     private static Map<String, Object> about(List<Path> checkpoints, String subject) {

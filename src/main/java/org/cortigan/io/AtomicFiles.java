@@ -133,11 +133,10 @@ public final class AtomicFiles {
                 p.write(ByteBuffer.wrap(bytes));
                 p.finish();
             });
-            files.forEach((name, bytes) -> {
-                if (bytes == null) deleteIfExists(folder.resolve(name));
-            });
             // What says of which arrays they are is missing for a moment, but is never beside other arrays.
-            if (arrays.length > 0) files.keySet().forEach(name -> deleteIfExists(folder.resolve(name)));
+            files.forEach((name, bytes) -> {
+                if (bytes == null || arrays.length > 0) deleteIfExists(folder.resolve(name));
+            });
             for (Unnamed a : arrays) a.commit();
             pending.forEach(Pending::commit);
         } finally {

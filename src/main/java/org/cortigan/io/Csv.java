@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.io;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
+import org.cortigan.InputException;
 
 /** Tables as comma-separated values (RFC 4180), with lines that end in LF alone, as Python's csv module reads them. */
 public final class Csv {
+    /** Largest table that is read, in bytes. */
+    public static final int MAX_BYTES = 1 << 28;
+
     private Csv() {}
+
+    /**
+     * The cells of each line of a file, as {@link #parse} reads them.
+     *
+     * @throws InputException if the file cannot be read, or is no text in UTF-8 or UTF-16
+     */
+    public static List<List<String>> read(Path file) {
+        return parse(InputFiles.readText(file, MAX_BYTES, "a table"));
+    }
 
     /** A line with its end. A cell with a comma, a quote or a line's end is quoted. */
     public static String line(List<String> cells) {

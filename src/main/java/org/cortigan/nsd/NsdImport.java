@@ -40,8 +40,6 @@ import org.jspecify.annotations.Nullable;
 public final class NsdImport {
     private static final List<String> HEMISPHERES = List.of("lh", "rh");
     private static final int MAX_LIST = 16 << 20, PROGRESS = 1024;
-    /** Largest side of an image: twenty times that of NSD's photographs. */
-    private static final int MOST_PIXELS = 8192;
 
     /**
      * What to import.
@@ -71,11 +69,11 @@ public final class NsdImport {
         public Options {
             if (sessions < 0)
                 throw new InputException("--sessions " + sessions, "is no number of sessions", "Give 1 or more");
-            if (imageSize < 0 || imageSize > MOST_PIXELS)
+            if (imageSize < 0 || imageSize > Rgb.MAX_SIDE)
                 throw new InputException(
                         "--image-size " + imageSize,
                         "is no side of an image in pixels",
-                        "Give 1 to " + MOST_PIXELS + ", or 0 for that of NSD's photographs");
+                        "Give 1 to " + Rgb.MAX_SIDE + ", or 0 for that of NSD's photographs");
             if (vertices.size() != 2
                     && !(vertices.size() == 1
                             && Set.of("challenge", "nsdgeneral", "all").contains(vertices.get(0))))

@@ -61,9 +61,11 @@ public final class SimulatedDataset {
             if (training > 9999 || test > 9999)
                 throw new InputException(
                         "number of images", "is too large for the challenge's file names", "Give at most 9999");
-            if (imageSize < 32 || imageSize > 8192)
+            if (imageSize < 32 || imageSize > Rgb.MAX_SIDE)
                 throw new InputException(
-                        "image size " + imageSize, "is no side of an image", "Choose 32 to 8192 pixels");
+                        "image size " + imageSize,
+                        "is no side of an image",
+                        "Choose 32 to " + Rgb.MAX_SIDE + " pixels");
             photographs = List.copyOf(photographs);
         }
     }

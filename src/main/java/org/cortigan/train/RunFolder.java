@@ -38,8 +38,6 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** The first columns of metrics.csv. */
     private static final String EPOCH = "epoch", STEP = "step";
 
-    private static final int MAX_METRICS = 1 << 28;
-
     private final Path folder;
     private final FolderLock lock;
     private final long resumedAt;
@@ -188,7 +186,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     /** The lines of metrics.csv without those of later steps and an incomplete one; keeps the file if it has such. */
     private List<List<String>> continued() {
         if (!Files.exists(csv)) return List.of();
-        String text = InputFiles.readText(csv, MAX_METRICS, "a table of metrics");
+        String text = InputFiles.readText(csv, Csv.MAX_BYTES, "a table");
         List<List<String>> lines = Csv.parse(text), kept = new ArrayList<>();
         if (!lines.isEmpty() && !lines.get(0).stream().limit(2).toList().equals(List.of(EPOCH, STEP)))
             throw noTable("line 1", "does not begin with the columns " + EPOCH + " and " + STEP);
@@ -219,7 +217,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         if (columns == null) return List.copyOf(row);
         Set<String> all = new LinkedHashSet<>(columns);
         if (!all.addAll(row)) return columns;
-        List<List<String>> lines = Csv.parse(InputFiles.readText(csv, MAX_METRICS, "a table of metrics"));
+        List<List<String>> lines = Csv.read(csv);
         StringBuilder text = new StringBuilder(Csv.line(List.copyOf(all)));
         for (List<String> line : lines.subList(1, lines.size())) {
             List<String> cells = new ArrayList<>(line);
