@@ -37,6 +37,13 @@ __device__ inline Tail tail(float x) {
 template <class T>
 constexpr bool kByTail = std::is_same_v<T, bf16>;
 
+/// 1 / (1 + exp(-x)).
+template <class T>
+__device__ inline float sigmoid(float x) {
+    if (std::is_same_v<T, bf16>) return reciprocal_fast(1.f + exp2_fast(-x * kLog2e));
+    return 1.f / (1.f + expf(-x));
+}
+
 template <class T, ActivationKind KIND>
 __device__ inline float value(float x, float alpha) {
     if (KIND == ActivationKind::GELU && kByTail<T>) {
@@ -46,6 +53,7 @@ __device__ inline float value(float x, float alpha) {
     }
     if (KIND == ActivationKind::GELU) return 0.5f * x * erfcf(-x * 0.70710678f);
     if (KIND == ActivationKind::LEAKY_RELU) return x > 0 ? x : alpha * x;
+    if (KIND == ActivationKind::SWISH) return x * sigmoid<T>(alpha * x);
     return tanhf(x);
 }
 
@@ -59,6 +67,10 @@ __device__ inline float slope(float x, float alpha) {
     }
     if (KIND == ActivationKind::GELU) return 0.5f * erfcf(-x * 0.70710678f) + x * expf(-0.5f * x * x) * 0.39894228f;
     if (KIND == ActivationKind::LEAKY_RELU) return x > 0 ? 1.f : alpha;
+    if (KIND == ActivationKind::SWISH) {
+        const float s = sigmoid<T>(alpha * x);
+        return fmaf(alpha * x * s, 1.f - s, s);
+    }
     const float t = tanhf(x);
     return 1.f - t * t;
 }
@@ -97,6 +109,9 @@ void run(const void* x, const void* dY, void* y, i64 n, ActivationKind kind, dou
             break;
         case ActivationKind::TANH:
             CG_LAUNCH((activate<T, ActivationKind::TANH, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
+            break;
+        case ActivationKind::SWISH:
+            CG_LAUNCH((activate<T, ActivationKind::SWISH, GRAD>), blocks, kThreads, 0, s, a, d, (T*)y, n, (float)alpha);
             break;
         default: CG_CHECK(false, "unknown activation");
     }

@@ -41,11 +41,18 @@ inline vf vtanh(vf x) {
     return select(x < vf{}, -r, r);
 }
 
+/// 1 / (1 + exp(-x)); the exponent is never positive, so nothing overflows.
+inline vf sigmoid(vf x) {
+    vf q = vexp(-vabs(x));
+    return select(x < vf{}, q, splat(1.f)) / (splat(1.f) + q);
+}
+
 template <ActivationKind K>
 inline vf f(vf x, vf alpha) {
     if constexpr (K == ActivationKind::GELU) return x * normal(x).cdf;
     if constexpr (K == ActivationKind::LEAKY_RELU) return select(x > vf{}, x, alpha * x);
     if constexpr (K == ActivationKind::TANH) return vtanh(x);
+    if constexpr (K == ActivationKind::SWISH) return x * sigmoid(alpha * x);
 }
 template <ActivationKind K>
 inline vf df(vf x, vf alpha) {
@@ -57,6 +64,10 @@ inline vf df(vf x, vf alpha) {
     if constexpr (K == ActivationKind::TANH) {
         vf t = vtanh(x);
         return splat(1.f) - t * t;
+    }
+    if constexpr (K == ActivationKind::SWISH) {
+        vf s = sigmoid(alpha * x);
+        return fma(alpha * x * s, splat(1.f) - s, s);
     }
 }
 
@@ -91,6 +102,7 @@ void activation(const ActivationArgs& g) {
         case ActivationKind::GELU: return forward<T, ActivationKind::GELU>(g);
         case ActivationKind::LEAKY_RELU: return forward<T, ActivationKind::LEAKY_RELU>(g);
         case ActivationKind::TANH: return forward<T, ActivationKind::TANH>(g);
+        case ActivationKind::SWISH: return forward<T, ActivationKind::SWISH>(g);
     }
     CG_CHECK(false, "unknown activation");
 }
@@ -101,6 +113,7 @@ void activation_grad(const ActivationGradArgs& g) {
         case ActivationKind::GELU: return backward<T, ActivationKind::GELU>(g);
         case ActivationKind::LEAKY_RELU: return backward<T, ActivationKind::LEAKY_RELU>(g);
         case ActivationKind::TANH: return backward<T, ActivationKind::TANH>(g);
+        case ActivationKind::SWISH: return backward<T, ActivationKind::SWISH>(g);
     }
     CG_CHECK(false, "unknown activation");
 }

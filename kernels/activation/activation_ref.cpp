@@ -14,6 +14,7 @@ void activation(const ActivationArgs& g) {
             case ActivationKind::GELU: y[i] = 0.5 * v * std::erfc(-v * M_SQRT1_2); break;
             case ActivationKind::LEAKY_RELU: y[i] = v > 0 ? v : g.alpha * v; break;
             case ActivationKind::TANH: y[i] = std::tanh(v); break;
+            case ActivationKind::SWISH: y[i] = v / (1 + std::exp(-g.alpha * v)); break;
             default: CG_CHECK(false, "unknown activation");
         }
     }
@@ -30,6 +31,11 @@ void activation_grad(const ActivationGradArgs& g) {
                 break;
             case ActivationKind::LEAKY_RELU: d = v > 0 ? 1 : g.alpha; break;
             case ActivationKind::TANH: d = 1 - std::tanh(v) * std::tanh(v); break;
+            case ActivationKind::SWISH: {
+                double s = 1 / (1 + std::exp(-g.alpha * v));
+                d = s + g.alpha * v * s * (1 - s);
+                break;
+            }
             default: CG_CHECK(false, "unknown activation");
         }
         dX[i] = dY[i] * d;

@@ -18,18 +18,25 @@ import org.cortigan.op.Ops;
  *
  * @param patch side of a patch in pixels
  * @param width E, the width of a token
- * @param depth number of blocks
- * @param heads number of attention heads; divides the width
- * @param mlpRatio hidden width of a block's MLP divided by E
+ * @param encoder the blocks
+ * @param registers learned tokens between the class token and the patches, which no readout sees (Darcet et al. 2024)
+ * @param preNorm whether a layer norm precedes the blocks, as in CLIP
  * @param pool what a dense readout reads of the T patch tokens and the class token
  * @param layers blocks whose tokens the readout reads, 1 to depth, ascending; if empty, the last block
  * @param embed what the tokens are made of
  */
 public record Vit(
-        int patch, int width, int depth, int heads, double mlpRatio, Pool pool, List<Integer> layers, Embed embed)
+        int patch,
+        int width,
+        Layers.Encoder encoder,
+        int registers,
+        boolean preNorm,
+        Pool pool,
+        List<Integer> layers,
+        Embed embed)
         implements Backbone {
     static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", "vit", """
-            size: custom           # tiny | small | base, or custom: width, depth and heads below
+            size: custom           # tiny | small | base | large, or custom: width, depth and heads below
             patch: 16              # side of a patch, in pixels
             width: 192
             depth: 12
@@ -37,6 +44,11 @@ public record Vit(
             mlp_ratio: 4
             pool: cls              # what a dense readout reads: cls | mean | tokens: every patch, for a recipe with a rank
             layers: []             # blocks that the readout reads, 1 to depth; each vertex weighs them. []: the last
+            layer_scale: false     # whether learned vectors scale each block's branches, as in DINOv2
+            registers: 0           # learned tokens beside the class token that no readout sees: 4 in DINOv2 with registers
+            pre_norm: false        # whether a layer norm precedes the blocks, as in CLIP
+            activation: gelu       # of the MLPs: gelu | quick_gelu, of OpenAI's CLIP
+            norm_eps: 1.0e-6       # of the layer norms; 1e-5 in CLIP, 1e-12 in Hugging Face's ViT
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
             """, Vit::of, Vit::used);
 
@@ -50,12 +62,16 @@ public record Vit(
         TOKENS
     }
 
-    /** Sizes in the literature (Touvron et al. 2021, Dosovitskiy et al. 2021). */
+    /**
+     * Sizes in the literature (Touvron et al. 2021, "Training data-efficient image transformers"; Dosovitskiy et al.
+     * 2021).
+     */
     private enum Size {
         CUSTOM(0, 0, 0),
         TINY(192, 12, 3),
         SMALL(384, 12, 6),
-        BASE(768, 12, 12);
+        BASE(768, 12, 12),
+        LARGE(1024, 24, 16);
 
         final int width;
         final int depth;
@@ -75,9 +91,17 @@ public record Vit(
         Vit v = new Vit(
                 s.integer("patch", 1),
                 custom ? s.integer("width", 1) : size.width,
-                custom ? s.integer("depth", 1) : size.depth,
-                custom ? s.integer("heads", 1) : size.heads,
-                s.number("mlp_ratio", 0.1),
+                new Layers.Encoder(
+                        custom ? s.integer("depth", 1) : size.depth,
+                        custom ? s.integer("heads", 1) : size.heads,
+                        s.number("mlp_ratio", 0.1),
+                        s.has("norm_eps") ? s.number("norm_eps", 1e-30) : Layers.VIT_EPS,
+                        s.has("activation")
+                                ? s.choice("activation", Layers.MlpActivation.class)
+                                : Layers.MlpActivation.GELU,
+                        s.has("layer_scale") && s.flag("layer_scale")),
+                s.has("registers") ? s.integer("registers", 0) : 0,
+                s.has("pre_norm") && s.flag("pre_norm"),
                 s.choice("pool", Pool.class),
                 s.integers("layers"),
                 Embed.of(s));
@@ -93,11 +117,14 @@ public record Vit(
     }
 
     private void check(Settings s) {
-        if (width % heads != 0) throw s.wrong("heads", heads + " do not divide the width " + width, "Choose a divisor");
+        if (width % encoder.heads() != 0)
+            throw s.wrong("heads", encoder.heads() + " do not divide the width " + width, "Choose a divisor");
         for (int i = 0; i < layers.size(); i++)
-            if (layers.get(i) > depth || i > 0 && layers.get(i) <= layers.get(i - 1))
+            if (layers.get(i) > encoder.depth() || i > 0 && layers.get(i) <= layers.get(i - 1))
                 throw s.wrong(
-                        "layers", layers + " is not an ascending list of blocks", "Give blocks from 1 to " + depth);
+                        "layers",
+                        layers + " is not an ascending list of blocks",
+                        "Give blocks from 1 to " + encoder.depth());
     }
 
     @Override
@@ -114,9 +141,9 @@ public record Vit(
     @Override
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Value x = tokens(w, images, subject, normalisation);
-        List<Integer> read = layers.isEmpty() ? List.of(depth) : layers;
+        List<Integer> read = layers.isEmpty() ? List.of(encoder.depth()) : layers;
         Layers.Tokens seen = form.maps() || pool != Pool.CLS ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
-        List<Value> tokens = Layers.encoder(w, x, depth, heads, mlpRatio, seen, read);
+        List<Value> tokens = Layers.encoder(w, x, encoder, seen, read);
         List<Value> parts = new ArrayList<>();
         for (int i = 0; i < read.size(); i++) {
             Weights project = w.sub("readout." + read.get(i));
@@ -136,7 +163,10 @@ public record Vit(
         return Features.maps(Ops.reshape(all, x.dim(0), read.size(), side, side, form.channels()));
     }
 
-    /** The class token and the embedded patches, plus their position embeddings, [B, 1 + T, E]. */
+    /**
+     * The class token and the embedded patches, plus their position embeddings, with the registers between them: [B, 1
+     * + R + T, E].
+     */
     private Value tokens(Weights w, Value images, String subject, Normalisation normalisation) {
         Graph graph = images.graph();
         Value x;
@@ -149,7 +179,12 @@ public record Vit(
         try (Graph.Scope s = graph.scope("tokens")) {
             x = Ops.prepend(w.token("cls_token", Init.normal(1e-6), 1, width), x);
             x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
-            return SubjectVector.add(w, x, subject);
+            x = SubjectVector.add(w, x, subject);
+            if (registers > 0) x = Ops.insert(w.token("reg_token", Init.normal(1e-6), registers, width), x, 1);
+            return preNorm
+                    ? Layers.layerNorm(w.sub("norm_pre"), x, null, encoder.eps())
+                            .output(0)
+                    : x;
         }
     }
 
@@ -164,12 +199,12 @@ public record Vit(
         return switch (pool) {
             case CLS -> Ops.reshape(tokens, tokens.dim(0), width);
             case MEAN -> Ops.meanMiddle(patches(tokens));
-            case TOKENS -> Ops.reshape(patches(tokens), tokens.dim(0), (tokens.dim(1) - 1) * width);
+            case TOKENS -> Ops.reshape(patches(tokens), tokens.dim(0), (tokens.dim(1) - 1 - registers) * width);
         };
     }
 
-    /** The tokens [B, 1 + T, C] without the class token. */
-    private static Value patches(Value tokens) {
-        return Ops.slice(tokens, 1, 1, tokens.dim(1));
+    /** The tokens [B, 1 + R + T, C] without the class token and the registers. */
+    private Value patches(Value tokens) {
+        return Ops.slice(tokens, 1, 1 + registers, tokens.dim(1));
     }
 }

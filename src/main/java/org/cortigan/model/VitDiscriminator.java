@@ -84,7 +84,7 @@ public record VitDiscriminator(int patch, int width, int depth, int heads, doubl
             x = Ops.prepend(w.token("cls_token", Init.VIT, 1, width), x);
             x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
         }
-        x = Layers.encoder(w, x, depth, heads, mlpRatio, Layers.Tokens.CLASS);
+        x = Layers.encoder(w, x, new Layers.Encoder(depth, heads, mlpRatio), Layers.Tokens.CLASS);
         try (Graph.Scope s = x.graph().scope("decision")) {
             return Layers.linear(w.sub("decision"), Ops.reshape(x, b, width), 1);
         }

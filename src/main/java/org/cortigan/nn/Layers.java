@@ -19,6 +19,9 @@ public final class Layers {
     /** Epsilon of the layer norms in timm's ViT. */
     public static final double VIT_EPS = 1e-6;
 
+    /** Initial factors of LayerScale in timm's DINOv2. */
+    private static final Init LAYER_SCALE = new Init(Init.Kind.CONSTANT, 1e-5);
+
     /** Epsilon of group and batch norms in torch. */
     private static final double NORM_EPS = 1e-5;
 
@@ -167,14 +170,34 @@ public final class Layers {
                 : Ops.layerNormResidual(x, residual, gamma, beta, eps);
     }
 
+    /** The activation of an MLP. */
+    public enum MlpActivation {
+        /** Exact GELU. */
+        GELU(Activation.Kind.GELU, 0),
+        /** x / (1 + exp(-1.702 x)), of OpenAI's CLIP (Radford et al. 2021). */
+        QUICK_GELU(Activation.Kind.SWISH, 1.702);
+
+        private final Activation.Kind kind;
+        private final double alpha;
+
+        MlpActivation(Activation.Kind kind, double alpha) {
+            this.kind = kind;
+            this.alpha = alpha;
+        }
+
+        Value apply(Value x) {
+            return Ops.activation(x, kind, alpha);
+        }
+    }
+
+    /** Exact GELU. */
+    public static Value gelu(Value x) {
+        return MlpActivation.GELU.apply(x);
+    }
+
     /** Leaky ReLU with slope 0.2 below zero. */
     public static Value leakyRelu(Value x) {
         return Ops.activation(x, Activation.Kind.LEAKY_RELU, LEAK);
-    }
-
-    /** Exact GELU, x * Phi(x). */
-    public static Value gelu(Value x) {
-        return Ops.activation(x, Activation.Kind.GELU, 0);
     }
 
     /**
@@ -241,14 +264,32 @@ public final class Layers {
     }
 
     /**
+     * The form of a transformer encoder.
+     *
+     * @param depth number of blocks
+     * @param heads number of attention heads; divides the width of a token
+     * @param mlpRatio hidden width of a block's MLP divided by the width of a token
+     * @param eps epsilon of the layer norms
+     * @param layerScale whether each branch of a block is multiplied by a learned vector before it is added (Touvron et
+     *     al. 2021, "Going deeper with Image Transformers")
+     */
+    public record Encoder(
+            int depth, int heads, double mlpRatio, double eps, MlpActivation activation, boolean layerScale) {
+        /** An encoder of timm's original ViT. */
+        public Encoder(int depth, int heads, double mlpRatio) {
+            this(depth, heads, mlpRatio, VIT_EPS, MlpActivation.GELU, false);
+        }
+    }
+
+    /**
      * Pre-norm transformer encoder including the final norm (Dosovitskiy et al. 2021), with the parameter names of
      * timm's VisionTransformer. Each layer norm also computes the residual sum that it normalises.
      *
      * @param x tokens [B, T, E]
      * @return tokens after the final norm: [B, T, E], or [B, 1, E] if {@code read} is {@link Tokens#CLASS}
      */
-    public static Value encoder(Weights w, Value x, int depth, int heads, double mlpRatio, Tokens read) {
-        return encoder(w, x, depth, heads, mlpRatio, read, List.of(depth)).get(0);
+    public static Value encoder(Weights w, Value x, Encoder form, Tokens read) {
+        return encoder(w, x, form, read, List.of(form.depth)).get(0);
     }
 
     /**
@@ -258,39 +299,43 @@ public final class Layers {
      * @return normalised tokens after each of these blocks: {@code norm} normalises those of block {@code depth},
      *     {@code norms.BLOCK} those of any other
      */
-    public static List<Value> encoder(
-            Weights w, Value x, int depth, int heads, double mlpRatio, Tokens read, List<Integer> after) {
+    public static List<Value> encoder(Weights w, Value x, Encoder form, Tokens read, List<Integer> after) {
         Graph g = x.graph();
         int width = x.dim(2), last = after.get(after.size() - 1);
         List<Value> tokens = new ArrayList<>();
         Value sum = x;
-        Value h = layerNorm(w.sub("blocks.0.norm1"), x, null, VIT_EPS).output(0);
+        Value h = layerNorm(w.sub("blocks.0.norm1"), x, null, form.eps).output(0);
         for (int i = 1; i <= last; i++) {
             Weights b = w.sub("blocks." + (i - 1));
             try (Graph.Scope s = g.scope("blocks." + (i - 1))) {
                 boolean alone = read == Tokens.CLASS && i == last;
                 if (alone) sum = classToken(sum);
                 Value a = alone
-                        ? classAttention(b.sub("attn.qkv"), h, heads)
-                        : Ops.attention(blockLinear(b.sub("attn.qkv"), h, 3 * width), heads);
-                a = blockLinear(b.sub("attn.proj"), a, width);
-                Node n = layerNorm(b.sub("norm2"), a, sum, VIT_EPS);
+                        ? classAttention(b.sub("attn.qkv"), h, form.heads)
+                        : Ops.attention(blockLinear(b.sub("attn.qkv"), h, 3 * width), form.heads);
+                a = scaled(b.sub("ls1"), blockLinear(b.sub("attn.proj"), a, width), form);
+                Node n = layerNorm(b.sub("norm2"), a, sum, form.eps);
                 sum = n.output(3);
-                int hidden = (int) Math.round(width * mlpRatio);
-                Value m = gelu(blockLinear(b.sub("mlp.fc1"), n.output(0), hidden));
-                m = blockLinear(b.sub("mlp.fc2"), m, width);
-                Weights norm = w.sub(i == depth ? "norm" : "norms." + i);
-                n = layerNorm(i < last ? w.sub("blocks." + i + ".norm1") : norm, m, sum, VIT_EPS);
+                int hidden = (int) Math.round(width * form.mlpRatio);
+                Value m = form.activation.apply(blockLinear(b.sub("mlp.fc1"), n.output(0), hidden));
+                m = scaled(b.sub("ls2"), blockLinear(b.sub("mlp.fc2"), m, width), form);
+                Weights norm = w.sub(i == form.depth ? "norm" : "norms." + i);
+                n = layerNorm(i < last ? w.sub("blocks." + i + ".norm1") : norm, m, sum, form.eps);
                 h = n.output(0);
                 sum = n.output(3);
                 if (i < last && after.contains(i)) {
                     Value seen = read == Tokens.CLASS ? classToken(sum) : sum;
-                    tokens.add(layerNorm(norm, seen, null, VIT_EPS).output(0));
+                    tokens.add(layerNorm(norm, seen, null, form.eps).output(0));
                 }
             }
         }
         tokens.add(h);
         return tokens;
+    }
+
+    /** A branch of a block, times the learned vector if the encoder has LayerScale. */
+    private static Value scaled(Weights w, Value branch, Encoder form) {
+        return form.layerScale ? Ops.mul(branch, w.vector("gamma", LAYER_SCALE, branch.dim(-1))) : branch;
     }
 
     /** The first of the tokens [B, T, E], as [B, 1, E]. */

@@ -13,14 +13,17 @@ import org.jspecify.annotations.Nullable;
  * Elementwise y = f(x).
  *
  * @param kind the function f; kernels know it by its name
- * @param alpha slope of the leaky ReLU below zero; the other kinds ignore it
+ * @param alpha slope of the leaky ReLU below zero, or the factor in swish; the other kinds ignore it
  */
 public record Activation(Kind kind, double alpha) implements Op {
-    /** GELU is x * Phi(x) with the exact normal distribution function Phi, the default of torch. */
+    /** The functions. */
     public enum Kind {
+        /** x * Phi(x) with the exact normal distribution function Phi, the default of torch. */
         GELU,
         LEAKY_RELU,
-        TANH
+        TANH,
+        /** x / (1 + exp(-alpha x)) (Ramachandran et al. 2017): SiLU for alpha 1, the quick GELU of CLIP for 1.702. */
+        SWISH
     }
 
     @Override
@@ -42,7 +45,7 @@ public record Activation(Kind kind, double alpha) implements Op {
 
     /** FLOPs per element. */
     static double flops(Kind kind) {
-        return kind == Kind.GELU || kind == Kind.TANH ? 25 : 2;
+        return kind == Kind.LEAKY_RELU ? 2 : 25;
     }
 
     @Override
@@ -120,6 +123,9 @@ public record Activation(Kind kind, double alpha) implements Op {
             for (int n : new int[] {1, 17, 1003, 39548})
                 c.add(OpCase.of(k + " " + n, 8, g -> List.of(Ops.activation(g.normal(n), k, 0.2)))
                         .scaled(1));
+        for (int n : new int[] {17, 1003})
+            c.add(OpCase.of("quick gelu " + n, 8, g -> List.of(Ops.activation(g.normal(n), Kind.SWISH, 1.702)))
+                    .scaled(1));
         c.add(OpCase.of("gelu 1576x3072", 8, g -> List.of(Ops.activation(g.normal(1576, 3072), Kind.GELU, 0)))
                 .scaled(1)
                 .benchmark());

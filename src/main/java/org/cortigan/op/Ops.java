@@ -382,10 +382,21 @@ public final class Ops {
 
     /** Prepends tokens [n, C] to every element of x [B, T, C], giving [B, n + T, C]. */
     public static Value prepend(Value tokens, Value x) {
-        long a = tokens.shape().elements(), b = x.shape().elements(1, 3);
-        List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, 0, a), new Assemble.Piece(1, 0, b, b));
+        return insert(tokens, x, 0);
+    }
+
+    /** Inserts the same tokens [K, C] into every sequence of x [B, N, C], before its token {@code at}. */
+    public static Value insert(Value tokens, Value x, int at) {
+        long a = tokens.shape().elements(), b = x.shape().elements(1, 3), before = (long) at * x.dim(2);
         Shape to = x.shape().with(1, tokens.dim(0) + x.dim(1));
-        return x.graph().apply(new Assemble(x.dim(0), row, to), tokens, x).output(0);
+        Assemble.Piece inserted = new Assemble.Piece(before == 0 ? 0 : 1, 0, 0, a);
+        Assemble.Piece after = new Assemble.Piece(before == 0 ? 1 : 2, before, b, b - before);
+        if (before == 0)
+            return x.graph()
+                    .apply(new Assemble(x.dim(0), List.of(inserted, after), to), tokens, x)
+                    .output(0);
+        List<Assemble.Piece> row = List.of(new Assemble.Piece(0, 0, b, before), inserted, after);
+        return x.graph().apply(new Assemble(x.dim(0), row, to), x, tokens, x).output(0);
     }
 
     /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */

@@ -16,6 +16,7 @@ import org.cortigan.InputException;
 import org.cortigan.TestModels;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.nn.Layers;
 import org.cortigan.train.Recipe;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -79,7 +80,7 @@ class FlatKeysTest {
                 file, "base: vit-gan-tiny\nmodel: {generator: {heads: 2, image: 32}, discriminator: {patch: 64}}");
         ModelConfig m = ModelConfig.of(Recipe.load(file.toString()).section("model"), List.of());
         assertEquals(
-                new Vit(8, 128, 4, 2, 4, Vit.Pool.CLS, List.of(), Embed.PIXELS),
+                new Vit(8, 128, new Layers.Encoder(4, 2, 4), 0, false, Vit.Pool.CLS, List.of(), Embed.PIXELS),
                 m.generator().backbone());
         assertEquals(32, m.generator().image());
         assertEquals(

@@ -29,14 +29,17 @@ import org.junit.jupiter.api.Test;
 
 class LayersTest {
     private static final int BATCH = 2, TOKENS = 7, DEPTH = 3, HEADS = 2;
+    private static final Layers.Encoder PLAIN = new Layers.Encoder(DEPTH, HEADS, 2);
+    private static final Layers.Encoder DINO =
+            new Layers.Encoder(DEPTH, HEADS, 2, 1e-5, Layers.MlpActivation.QUICK_GELU, true);
 
     /** Class tokens after blocks of an encoder, and the gradients of all its parameters and of its input. */
-    private record Encoder(int width, boolean spectral, List<Integer> after) {
+    private record Encoder(int width, boolean spectral, Layers.Encoder form, List<Integer> after) {
         Graph graph(Layers.Tokens read) {
             Graph g = new Graph();
             Weights w = Weights.in(g, DType.F32, "", spectral);
             Value x = g.input("x", DType.F32, BATCH, TOKENS, width);
-            List<Value> tokens = Layers.encoder(w, x, DEPTH, HEADS, 2, read, after);
+            List<Value> tokens = Layers.encoder(w, x, form, read, after);
             List<Value> seen = new ArrayList<>(), seeds = new ArrayList<>();
             for (int i = 0; i < tokens.size(); i++) {
                 seen.add(Ops.slice(tokens.get(i), 1, 0, 1));
@@ -79,11 +82,12 @@ class LayersTest {
 
     private static Stream<Encoder> encoders() {
         return Stream.of(
-                new Encoder(8, false, List.of(3)),
-                new Encoder(64, false, List.of(3)),
-                new Encoder(64, true, List.of(3)),
-                new Encoder(8, true, List.of(1, 3)),
-                new Encoder(8, false, List.of(1, 2)));
+                new Encoder(8, false, PLAIN, List.of(3)),
+                new Encoder(64, false, PLAIN, List.of(3)),
+                new Encoder(64, true, PLAIN, List.of(3)),
+                new Encoder(8, true, PLAIN, List.of(1, 3)),
+                new Encoder(8, false, PLAIN, List.of(1, 2)),
+                new Encoder(8, false, DINO, List.of(1, 3)));
     }
 
     @Test
@@ -114,7 +118,7 @@ class LayersTest {
 
     @Test
     void theLastBlockWorksForOneToken() {
-        Encoder e = new Encoder(64, false, List.of(3));
+        Encoder e = new Encoder(64, false, PLAIN, List.of(3));
         Map<String, Double> all = flops(e.graph(Layers.Tokens.ALL)), alone = flops(e.graph(Layers.Tokens.CLASS));
         double attention = 4.0 * BATCH * TOKENS * TOKENS * 64, others = TOKENS - 1;
         assertEquals(attention * (2 + 1.0 / TOKENS), alone.get("attention"));
@@ -127,7 +131,7 @@ class LayersTest {
 
     @Test
     void partsOfTheWeightAndItsGradientAreNeverCopied() {
-        Graph g = new Encoder(64, true, List.of(3)).graph(Layers.Tokens.CLASS);
+        Graph g = new Encoder(64, true, PLAIN, List.of(3)).graph(Layers.Tokens.CLASS);
         CpuDevice cpu = CpuDevice.best(2);
         try (Variables vars = new Variables(cpu);
                 Session s = new Session(g, cpu, vars)) {
