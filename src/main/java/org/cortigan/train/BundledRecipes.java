@@ -35,6 +35,10 @@ final class BundledRecipes {
             "vit-patch-multi",
             "vit-corr-2d",
             "vit-position",
+            "dinov2-position",
+            "dinov2-roi-queries",
+            "clip-position",
+            "clip-roi-queries",
             "gabor-corr-2d",
             "vit-gabor-corr-2d");
 
