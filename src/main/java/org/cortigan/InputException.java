@@ -12,18 +12,26 @@ import org.jspecify.annotations.Nullable;
 public class InputException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
+    private final String problem;
+
     /**
      * @param where the file and field at fault, for example {@code "lh_training_fmri.npy, header field 'descr'"}
      * @param problem what is wrong there
      * @param remedy what the user can do about it
      */
     public InputException(String where, String problem, String remedy) {
-        super(oneLine(where + ": " + problem + ". " + remedy));
+        this(where, problem, remedy, null);
     }
 
     /** The same with a cause; null for none. */
     public InputException(String where, String problem, String remedy, @Nullable Throwable cause) {
         super(oneLine(where + ": " + problem + ". " + remedy), cause);
+        this.problem = problem;
+    }
+
+    /** What is wrong, without where and the remedy: for a caller that knows better ones. */
+    public String problem() {
+        return problem;
     }
 
     /**

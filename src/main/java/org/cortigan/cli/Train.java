@@ -194,7 +194,7 @@ final class Train implements Callable<Integer> {
         if (resume == null) return null;
         if (resume.equals("auto")) return Checkpoints.toResume(folder);
         Path named = InputFiles.path(resume);
-        if (!Files.isDirectory(named)) return named;
+        if (!Files.isDirectory(named)) return Checkpoints.find(named);
         Path checkpoint = Checkpoints.toResume(named);
         return checkpoint != null ? checkpoint : Checkpoints.find(named); // which says what the folder lacks
     }

@@ -23,10 +23,10 @@ public final class Checkpoints {
      * last one if there is no best.
      *
      * @param fileOrRun checkpoint or run folder
-     * @throws InputException if the folder has no checkpoint
+     * @throws InputException if the folder has no checkpoint, or the file is another one of a run's folder
      */
     public static Path find(Path fileOrRun) {
-        if (!Files.isDirectory(fileOrRun)) return fileOrRun;
+        if (!Files.isDirectory(fileOrRun)) return requireNoOther(fileOrRun);
         Path best = RunFolder.best(fileOrRun), last = RunFolder.last(fileOrRun);
         if (Files.exists(best)) return best;
         if (Files.exists(last)) return last;
@@ -34,6 +34,19 @@ public final class Checkpoints {
                 fileOrRun.toString(),
                 "has neither best.safetensors nor last.safetensors",
                 "Give a run folder or a checkpoint");
+    }
+
+    /** Files such as recipe.yaml and metrics.csv are also named by users who mean the run. */
+    private static Path requireNoOther(Path file) {
+        Path run = file.toAbsolutePath().getParent();
+        boolean isOther = run != null
+                && !file.toString().endsWith(".safetensors")
+                && Files.isRegularFile(file)
+                && (Files.exists(RunFolder.best(run)) || Files.exists(RunFolder.last(run)));
+        if (isOther)
+            throw new InputException(
+                    file.toString(), "is no checkpoint but another file of a run's folder", "Give that folder: " + run);
+        return file;
     }
 
     /**

@@ -22,9 +22,14 @@ public final class FileKind {
 
     private static final String GET_PAGE =
             "Download the file itself; the server may want a login, or a licence accepted, first";
+    /** What to do about a model in several files. */
+    public static final String JOIN =
+            "Join them: transformers.AutoModel.from_pretrained(FOLDER).save_pretrained(OUT, max_shard_size='100GB')";
+
     private static final String COPY_AGAIN = "Copy or download the file again";
     private static final String FROM_MGH =
             "Save its values as npy: numpy.save('x.npy', nibabel.load('x.mgz').get_fdata().squeeze())";
+    private static final String UNKNOWN = "a file of unknown kind";
     private static final String UNPACK = "Unpack it and give the file in it";
 
     /**
@@ -127,6 +132,11 @@ public final class FileKind {
                 file.toString(), "is no " + wanted + " but " + kind.what, kind.remedy.isEmpty() ? remedy : kind.remedy);
     }
 
+    /** Whether nothing tells what a file is. */
+    static boolean isUnknown(Path file, byte[] start) {
+        return start.length > 0 && find(file, start).what.startsWith(UNKNOWN);
+    }
+
     private static Signature find(Path file, byte[] start) {
         if (start.length == 0) return Signature.kind("an empty file", COPY_AGAIN);
         String s = new String(start, 0, Math.min(start.length, START), ISO_8859_1);
@@ -183,12 +193,14 @@ public final class FileKind {
         if (s.contains("<Error>")) return Signature.kind("a server's error message", GET_PAGE);
         if (s.startsWith("<?xml")) return Signature.kind("an XML text");
         if (s.isEmpty()) return Signature.kind("a text of blanks", COPY_AGAIN);
+        if (s.startsWith("{") && (s.contains("\"weight_map\"") || s.contains("\"total_size\"")))
+            return Signature.kind("the index of a model in several files", JOIN);
         return Signature.kind(
                 "a text that begins " + InputFiles.quote(s.lines().findFirst().orElse(s)));
     }
 
     private static Signature unknown(byte[] start) {
-        StringBuilder s = new StringBuilder("a file of unknown kind that begins with the bytes");
+        StringBuilder s = new StringBuilder(UNKNOWN + " that begins with the bytes");
         for (int i = 0; i < Math.min(start.length, 8); i++) s.append(String.format(Locale.ROOT, " %02x", start[i]));
         return Signature.kind(s.toString());
     }

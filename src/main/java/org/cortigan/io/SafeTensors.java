@@ -33,34 +33,48 @@ public final class SafeTensors implements AutoCloseable {
     private static final int MAX_RANK = 32;
     private static final int CHUNK_BYTES = 1 << 16;
     private static final String METADATA = "__metadata__";
+    private static final String CONVERT =
+            "Give a safetensors file; a PyTorch file is converted by safetensors.torch.save_file(torch.load(FILE,"
+                    + " weights_only=True), 'model.safetensors')";
 
     /** Element types by their names in the format, in the order in which the reference implementation stores them. */
     public enum DType {
-        U64(8),
-        I64(8),
-        F64(8),
-        F32(4),
-        U32(4),
-        I32(4),
-        BF16(2),
-        F16(2),
-        U16(2),
-        I16(2),
-        F8_E4M3(1),
-        F8_E5M2(1),
-        I8(1),
-        U8(1),
-        BOOL(1);
+        U64(64),
+        I64(64),
+        F64(64),
+        C64(64),
+        F32(32),
+        U32(32),
+        I32(32),
+        BF16(16),
+        F16(16),
+        U16(16),
+        I16(16),
+        F8_E5M2FNUZ(8),
+        F8_E4M3FNUZ(8),
+        F8_E8M0(8),
+        F8_E4M3(8),
+        F8_E5M2(8),
+        I8(8),
+        U8(8),
+        F6_E3M2(6),
+        F6_E2M3(6),
+        F4(4),
+        BOOL(8);
 
-        private final int bytes;
+        private final int bits;
 
-        DType(int bytes) {
-            this.bytes = bytes;
+        DType(int bits) {
+            this.bits = bits;
         }
 
-        /** Bytes of one element. */
-        public int bytes() {
-            return bytes;
+        /** Bits of one element: several elements of fewer than 8 share bytes. */
+        public int bits() {
+            return bits;
+        }
+
+        private boolean isRead() {
+            return this == F32 || this == F64 || this == F16 || this == BF16;
         }
     }
 
@@ -73,7 +87,13 @@ public final class SafeTensors implements AutoCloseable {
     public record Entry(String name, DType dtype, long[] shape, long offset, long bytes) {
         /** Number of elements: the product of the shape. */
         public long elements() {
-            return bytes / dtype.bytes;
+            return bytes * 8 / dtype.bits;
+        }
+
+        /** Name, type and shape, for messages: the name comes from an untrusted file. */
+        @Override
+        public String toString() {
+            return InputFiles.quote(name) + " " + dtype + Arrays.toString(shape);
         }
     }
 
@@ -105,8 +125,8 @@ public final class SafeTensors implements AutoCloseable {
     static SafeTensors open(Path path, int segment) {
         try (FileChannel channel = InputFiles.open(path)) {
             long size = channel.size();
-            byte[] prefix = InputFiles.read(channel, (int) Math.min(size, 8));
-            int length = headerLength(path, prefix, size);
+            byte[] start = InputFiles.read(channel, (int) Math.min(size, FileKind.START));
+            int length = headerLength(path, start, size);
             byte[] json = new byte[length];
             ByteBuffer into = ByteBuffer.wrap(json);
             int got = 0;
@@ -129,11 +149,17 @@ public final class SafeTensors implements AutoCloseable {
                 path, header, MappedBytes.of(ByteBuffer.wrap(file, 8 + length, file.length - 8 - length)));
     }
 
-    private static int headerLength(Path path, byte[] prefix, long fileBytes) {
-        if (prefix.length < 8) {
-            throw bad(path, "the file has only " + prefix.length + " bytes");
+    private static int headerLength(Path path, byte[] start, long fileBytes) {
+        long length = start.length < 9
+                ? 0
+                : ByteBuffer.wrap(start).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
+        boolean plausible = length >= 2 && length <= MAX_HEADER_BYTES && start[8] == '{';
+        if (!plausible && !FileKind.isUnknown(path, start)) {
+            throw FileKind.refusal(path, start, "safetensors file", CONVERT);
         }
-        long length = ByteBuffer.wrap(prefix).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
+        if (start.length < 8) {
+            throw bad(path, "the file has only " + start.length + " bytes");
+        }
         if (length < 2 || length > fileBytes - 8) {
             throw bad(
                     path,
@@ -147,14 +173,16 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     private static Header header(Path path, byte[] json, long fileBytes) {
-        String where = path + ", safetensors header";
         if (json[0] != '{') {
             throw bad(path, "the header does not start with '{'");
         }
-        Map<String, Object> root = Json.object(Json.parse(json, where), where);
+        Map<String, Object> root = parsed(path, json);
         Map<String, String> metadata = new LinkedHashMap<>();
         if (root.containsKey(METADATA)) {
-            Json.object(root.remove(METADATA), where + ", " + METADATA).forEach((key, value) -> {
+            if (!(root.remove(METADATA) instanceof Map<?, ?> entries)) {
+                throw bad(path, METADATA + " is no JSON object");
+            }
+            Json.object(entries, METADATA).forEach((key, value) -> {
                 if (!(value instanceof String s)) {
                     throw bad(path, METADATA + " field " + InputFiles.quote(key) + " is not a string");
                 }
@@ -186,6 +214,14 @@ public final class SafeTensors implements AutoCloseable {
         return new Header(Collections.unmodifiableMap(entries), Collections.unmodifiableMap(metadata), dataOffset);
     }
 
+    private static Map<String, Object> parsed(Path path, byte[] json) {
+        try {
+            return Json.object(Json.parse(json, "header"), "header");
+        } catch (InputException e) {
+            throw bad(path, "its header: " + e.problem());
+        }
+    }
+
     private static Entry entry(Path path, String name, Object value, long dataOffset, long dataBytes) {
         String tensor = "tensor " + InputFiles.quote(name);
         if (!(value instanceof Map<?, ?> map) || !map.keySet().equals(Set.of("dtype", "shape", "data_offsets"))) {
@@ -208,21 +244,24 @@ public final class SafeTensors implements AutoCloseable {
                     path,
                     tensor + " lies at " + Arrays.toString(range) + ", outside the " + dataBytes + " bytes of data");
         }
-        long bytes = dtype.bytes;
+        long bits = dtype.bits;
         try {
             for (long n : shape) {
-                bytes = Math.multiplyExact(bytes, n);
+                bits = Math.multiplyExact(bits, n);
             }
         } catch (ArithmeticException e) {
             throw bad(path, tensor + " has the shape " + Arrays.toString(shape) + ", whose size overflows");
         }
-        if (bytes != range[1] - range[0]) {
+        if (bits % 8 != 0) {
+            throw bad(path, tensor + " of " + dtype + Arrays.toString(shape) + " ends within a byte");
+        }
+        if (bits / 8 != range[1] - range[0]) {
             throw bad(
                     path,
-                    tensor + " of " + dtype + Arrays.toString(shape) + " needs " + bytes + " bytes, but has "
+                    tensor + " of " + dtype + Arrays.toString(shape) + " needs " + bits / 8 + " bytes, but has "
                             + (range[1] - range[0]));
         }
-        return new Entry(name, dtype, shape, dataOffset + range[0], bytes);
+        return new Entry(name, dtype, shape, dataOffset + range[0], bits / 8);
     }
 
     private static long[] sizes(Path path, String what, @Nullable Object value) {
@@ -275,7 +314,7 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /**
-     * The same as {@link #floats(String)} for a tensor whose size is known.
+     * The same as {@link #finite} for a tensor whose size is known.
      *
      * @throws InputException also if the tensor has another number of elements
      */
@@ -286,7 +325,34 @@ public final class SafeTensors implements AutoCloseable {
                     path + ", tensor " + InputFiles.quote(name),
                     "has " + found + " elements, the model needs " + elements,
                     "The file is damaged or belongs to another model");
-        return floats(name);
+        return finite(name);
+    }
+
+    /**
+     * The same as {@link #floats(String)} for parameters.
+     *
+     * @throws InputException also if an element is NaN or infinite
+     */
+    public float[] finite(String name) {
+        float[] values = floats(name);
+        for (int i = 0; i < values.length; i++)
+            if (!Float.isFinite(values[i]))
+                throw new InputException(
+                        path + ", tensor " + InputFiles.quote(name),
+                        "is " + values[i] + " at index " + Arrays.toString(index(i, entry(name).shape)),
+                        "Its network computes nothing but NaN: make or download the file anew");
+        return values;
+    }
+
+    /** The index of the i-th element of a tensor. */
+    private static long[] index(long i, long[] shape) {
+        long[] index = new long[shape.length];
+        long left = i;
+        for (int axis = shape.length - 1; axis >= 0; axis--) {
+            index[axis] = left % shape[axis];
+            left /= shape[axis];
+        }
+        return index;
     }
 
     /**
@@ -297,11 +363,11 @@ public final class SafeTensors implements AutoCloseable {
      */
     public float[] floats(String name) {
         Entry e = entry(name);
-        if (e.dtype != DType.F32 && e.dtype != DType.F64 && e.dtype != DType.F16 && e.dtype != DType.BF16) {
+        if (!e.dtype.isRead()) {
             throw new InputException(
-                    path.toString(),
-                    "tensor " + InputFiles.quote(name) + " is " + e.dtype + ", but a floating-point type is needed",
-                    "Check that the file belongs to this model");
+                    path + ", tensor " + InputFiles.quote(name),
+                    "has the dtype " + e.dtype + ", which is not read",
+                    "Convert it to F32, F16 or BF16");
         }
         if (e.elements() > Integer.MAX_VALUE - 8) {
             throw new InputException(
@@ -380,15 +446,15 @@ public final class SafeTensors implements AutoCloseable {
 
         /** Adds a tensor of at most 2 GiB. Its bytes are requested at commit, one tensor at a time. */
         public Writer add(String name, DType dtype, long[] shape, Supplier<ByteBuffer> data) {
-            long bytes = dtype.bytes;
+            long bits = dtype.bits;
             for (long n : shape) {
                 if (n < 0) {
                     throw new IllegalArgumentException(name + ": negative length in " + Arrays.toString(shape));
                 }
-                bytes = Math.multiplyExact(bytes, n);
+                bits = Math.multiplyExact(bits, n);
             }
             if (name.equals(METADATA)
-                    || tensors.put(name, new Pending(dtype, shape.clone(), Math.toIntExact(bytes), data)) != null) {
+                    || tensors.put(name, new Pending(dtype, shape.clone(), Math.toIntExact(bits / 8), data)) != null) {
                 throw new IllegalArgumentException("tensor name " + name + " is taken");
             }
             return this;

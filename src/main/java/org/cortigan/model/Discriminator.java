@@ -35,6 +35,9 @@ public record Discriminator(
         Weighting weighting,
         Spectral spectral,
         Condition condition) {
+    /** Prefix of the names of all parameters of discriminators. */
+    public static final String PREFIX = "discriminator.";
+
     /** The type of a model without discriminators. */
     private static final String NONE = "none";
 
@@ -85,7 +88,7 @@ public record Discriminator(
 
     /** Prefix of the names of all parameters of a subject's discriminator for a region. */
     public static String prefix(String subject, Region region) {
-        return "discriminator." + (subject.isEmpty() ? "" : subject + ".") + region.name() + ".";
+        return PREFIX + (subject.isEmpty() ? "" : subject + ".") + region.name() + ".";
     }
 
     /** Share of each region in the generator's adversarial loss; they sum to 1. */

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -17,6 +18,8 @@ import org.cortigan.graph.Type;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Discriminator;
+import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.ResponseScaling;
@@ -158,8 +161,15 @@ final class Checkpoint {
         kept.forEach((name, type) -> {
             SafeTensors.Entry e = t.entry(name);
             if (e.elements() != type.shape().elements() || e.dtype() != SafeTensors.DType.F32)
-                throw mismatch(t, "tensor '" + name + "' is " + e + ", not " + type);
+                throw mismatch(t, "tensor " + e + " is not " + type);
+            if (isParameter(name)) t.finite(name);
         });
+    }
+
+    /** Whether a variable is one of the networks', not of an optimizer: sums of squares may overflow harmlessly. */
+    private static boolean isParameter(String variable) {
+        return Stream.of(Generator.PREFIX, Discriminator.PREFIX, Weights.AVERAGE)
+                .anyMatch(variable::startsWith);
     }
 
     private static RunState state(SafeTensors t) {

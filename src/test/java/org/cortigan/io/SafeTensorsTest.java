@@ -116,8 +116,8 @@ class SafeTensorsTest {
     void falseHeadersAreRefused() {
         refused(() -> SafeTensors.open(dir.resolve("absent.safetensors")), "absent.safetensors", "no such file");
         refused(() -> SafeTensors.open(dir), "folder");
-        lie(-1, "{}", 0, "claims 18446744073709551615");
-        lie(Long.MAX_VALUE, "{}", 0, "claims 9223372036854775807");
+        lie(-2, "{}", 0, "claims 18446744073709551614");
+        lie(Long.MAX_VALUE - 1, "{}", 0, "claims 9223372036854775806");
         lie(3, "{}", 0, "claims 3 bytes, but the file has 2");
         lie(0, "{}", 0, "claims 0");
         good("{}", 0);
@@ -153,6 +153,60 @@ class SafeTensorsTest {
         bad("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__", "not a string");
         bad("{\"__metadata__\":null}", 0, "__metadata__");
         bad("{\"a\\n\\u001b\":1}", 0, "'a\\u000a\\u001b'");
+    }
+
+    @Test
+    void anotherKindOfFileIsNamed() {
+        kind("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer", "git lfs pull");
+        kind("PK\3\4" + "\0".repeat(22) + "\20\0\0\0archive/data.pkl", "a PyTorch file", "save_file");
+        kind("\u0080\2\u008a\nl\u00fc\u009cF\u00f9 j\u00a8P\u0019.", "a PyTorch file of the old form", "save_file");
+        kind("\u0080\4\u0095....", "a Python pickle", "save_file");
+        kind(
+                "{\n \"metadata\": {\"total_size\": 9},\n \"weight_map\": {}}",
+                "the index of a model in several files",
+                "max_shard_size");
+        kind("<!DOCTYPE html>\n<html>", "an HTML page", "login");
+        kind("\u001f\u008b\b........", "gzip", "Unpack");
+        kind("model:\n  generator: {}\n", "a text that begins 'model:'", "safetensors file");
+        kind("epoch,step,loss\n1,2,3\n", "a text that begins 'epoch,step,loss'", "safetensors file");
+        kind("\u0093NUMPY\1\0", "a npy file", "safetensors file");
+        kind("\u0089PNG\r\n\u001a\n....", "a PNG picture", "safetensors file");
+        kind("", "an empty file", "again");
+    }
+
+    private static void kind(String content, String... parts) {
+        byte[] bytes = content.getBytes(StandardCharsets.ISO_8859_1);
+        refused(() -> SafeTensors.parse(Path.of("model.safetensors"), bytes), "is no safetensors file but", parts[0]);
+        refused(() -> SafeTensors.parse(Path.of("model.safetensors"), bytes), "model.safetensors", parts[1]);
+    }
+
+    @Test
+    void typesThatAreNotReadStandInNobodysWay() {
+        String others = "\"a\":" + t("C64", "[2]", 4, 20) + ",\"b\":" + t("F4", "[3,2]", 20, 23) + ",\"c\":"
+                + t("F8_E8M0", "[1]", 23, 24) + ",\"d\":" + t("F6_E2M3", "[4]", 24, 27);
+        SafeTensors f = parse(
+                ("{\"w\":" + t("F32", "[1]", 0, 4) + "," + others + "}").length(),
+                "{\"w\":" + t("F32", "[1]", 0, 4) + "," + others + "}",
+                27);
+        assertArrayEquals(new float[1], f.floats("w"));
+        assertEquals(6, f.entry("b").elements());
+        refused(() -> f.floats("a"), "'a'", "dtype C64", "Convert it to F32");
+        bad("{\"a\":" + t("F4", "[3]", 0, 1) + "}", 1, "'a'", "within a byte");
+        refused(() -> parse(2, "{\"", 0), "header: not valid JSON", "Copy or download the file again");
+    }
+
+    @Test
+    void parametersAreFinite() {
+        Path p = dir.resolve("n.safetensors");
+        new SafeTensors.Writer(p)
+                .add("w\u001b[31m", new float[] {0, 1, 2, 3, Float.NaN, 5}, 2, 3)
+                .add("v", new float[] {Float.NEGATIVE_INFINITY})
+                .commit();
+        try (SafeTensors f = SafeTensors.open(p)) {
+            refused(() -> f.finite("w\u001b[31m"), "n.safetensors", "'w\\u001b[31m'", "NaN at index [1, 1]");
+            refused(() -> f.floats("v", 1), "'v'", "-Infinity at index []");
+            assertEquals("'w\\u001b[31m' F32[2, 3]", f.entry("w\u001b[31m").toString());
+        }
     }
 
     @Test
