@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the golden files in src/test/resources/models from PyTorch:
 
-  vit_timm.safetensors        a small random ViT with timm's names, photographs u8 and their features (class token, mean)
-  vit_timm_48.safetensors     the same ViT with a 6 x 6 grid of position embeddings, and its features on a 4 x 4 grid
-  vit_hf.safetensors          the same for Hugging Face's ViTModel
   networks.safetensors        a CNN generator and the discriminators (MLP, convolutions, ViT) with what they give
   gan_20_steps.safetensors    a tiny ViT GAN with two spectrally normalised discriminators: parameters before and after 20
                               steps, batches, and the losses of every step; in double
 
-usage: golden_models.py [vit | hf | layers | gan ...]
+usage: golden_models.py [layers | gan ...]
 """
 import pathlib
 import sys
-import tempfile
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -53,10 +49,10 @@ class Vit(nn.Module):
         if vertices:
             self.head = nn.Linear(c, vertices)
 
-    def tokens(self, u8, pos=None):
+    def tokens(self, u8):
         x = (u8.permute(0, 3, 1, 2).to(self.cls_token.dtype) / 255 - 0.5) / 0.5
         x = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + (self.pos_embed if pos is None else pos)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + self.pos_embed
         return self.norm(self.blocks(x))
 
 
@@ -69,41 +65,6 @@ def randomise(m):
 
 def photographs(n, size):
     return torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8)
-
-
-def golden_vit():
-    torch.manual_seed(1)
-    u8 = photographs(3, 32)
-    m = Vit(32, 8, 24, 2, 4)
-    randomise(m)
-    with torch.no_grad():
-        t = m.tokens(u8)
-        weights = {k: v.contiguous() for k, v in m.state_dict().items()}
-        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous(), "golden.mean": t[:, 1:].mean(1)},
-                  out / "vit_timm.safetensors")
-        big = Vit(48, 8, 24, 2, 4)
-        randomise(big)
-        pos = big.pos_embed[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
-        pos = F.interpolate(pos, size=(4, 4), mode="bicubic", antialias=True)
-        pos = torch.cat([big.pos_embed[:, :1], pos.permute(0, 2, 3, 1).reshape(1, 16, 24)], 1)
-        t = big.tokens(u8, pos)
-        weights = {k: v.contiguous() for k, v in big.state_dict().items()}
-        save_file(weights | {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}, out / "vit_timm_48.safetensors")
-
-
-def golden_hf():
-    from transformers import ViTConfig, ViTModel
-    torch.manual_seed(2)
-    u8 = photographs(3, 32)
-    m = ViTModel(ViTConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, image_size=32,
-                           patch_size=8, layer_norm_eps=1e-6), add_pooling_layer=False).eval()
-    randomise(m)
-    with torch.no_grad():
-        t = m(pixel_values=(u8.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5).last_hidden_state
-        golden = {"golden.images": u8, "golden.cls": t[:, 0].contiguous()}
-        with tempfile.TemporaryDirectory() as folder:  # the names in the file differ from those in memory
-            m.save_pretrained(folder)
-            save_file(load_file(pathlib.Path(folder) / "model.safetensors") | golden, out / "vit_hf.safetensors")
 
 
 def discriminator(n):
@@ -225,7 +186,7 @@ def golden_layers():
     save_file(tensors, out / "networks.safetensors")
 
 
-for work in sys.argv[1:] or ("vit", "hf", "layers", "gan"):
+for work in sys.argv[1:] or ("layers", "gan"):
     globals()["golden_" + work]()
 for f in sorted(out.iterdir()):
     print(f.name, f.stat().st_size)

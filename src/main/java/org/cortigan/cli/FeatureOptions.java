@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
@@ -17,6 +18,7 @@ import org.cortigan.features.GaborPyramid;
 import org.cortigan.io.InputFiles;
 import org.cortigan.model.Model;
 import org.cortigan.model.Predictor;
+import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.Recipe;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
@@ -42,7 +44,7 @@ final class FeatureOptions {
                 "  pixels: averaged to 32 x 32",
                 "  FILE.npy: features of the training images [images, features]",
                 "  a run folder or checkpoint: the features that its head reads",
-                "  with --recipe, a ViT's safetensors file",
+                "  a pre-trained ViT's safetensors file",
                 "  auto, alone: the strongest standard setting by cross-validation on the training images"
             })
     private List<String> names;
@@ -58,7 +60,8 @@ final class FeatureOptions {
     @Option(
             names = "--recipe",
             paramLabel = "RECIPE",
-            description = "Recipe that gives the shape of the ViT in --features.")
+            description =
+                    "Recipe that gives image side, colours and shape of the ViT in --features (default: the file's).")
     private @Nullable String recipe;
 
     @Option(
@@ -131,6 +134,7 @@ final class FeatureOptions {
                 .filter(n -> !isStandard(n) && !n.endsWith(NPY))
                 .filter(n -> recipe == null || !isWeights(n))
                 .map(n -> Checkpoints.find(InputFiles.path(n)))
+                .filter(Model::isCheckpoint)
                 .toList();
     }
 
@@ -183,14 +187,21 @@ final class FeatureOptions {
 
         private FeatureSource network(String name) {
             Path file = Checkpoints.find(InputFiles.path(name));
-            Model model = recipe != null && isWeights(name)
-                    ? FeatureModel.pretrained(file, Recipe.load(recipe), photographs.subject(), output::note)
-                    : Model.load(file);
+            boolean isRun = recipe == null && Model.isCheckpoint(file) || !isWeights(name);
+            Model model = isRun ? Model.load(file) : pretrained(file);
             Device on = opened == null ? opened = device.open(output) : opened;
             Predictor extractor = model.featureExtractor(on, BATCH);
             networks.add(extractor);
             return FeatureSource.network(
                     "features of " + name, extractor, model.config().generator().image(), photographs);
+        }
+
+        private Model pretrained(Path file) {
+            Recipe r = recipe != null
+                    ? Recipe.load(recipe)
+                    : PretrainedRecipe.onBackbone(
+                            Recipe.of("features", Map.of(), "defaults"), file, List.of(), output::note);
+            return FeatureModel.pretrained(file, r, photographs.subject(), output::note);
         }
 
         @Override

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cli;
 
+import java.nio.file.Path;
 import java.util.List;
+import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.Recipe;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** Which recipe a command takes, and the values that override it. */
@@ -22,7 +25,13 @@ final class RecipeOptions {
 
     /** The recipe with the overrides. */
     Recipe load(Output output) {
+        return load(output, null);
+    }
+
+    /** @param backbone file of a pre-trained ViT that becomes the generator's backbone; null for none */
+    Recipe load(Output output, @Nullable Path backbone) {
         Recipe r = Recipe.load(recipe).with(assignments);
+        if (backbone != null) r = PretrainedRecipe.onBackbone(r, backbone, assignments, output::note);
         r.tellUnused(output::note);
         return r;
     }

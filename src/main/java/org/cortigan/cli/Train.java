@@ -98,8 +98,17 @@ final class Train implements Callable<Integer> {
     @Option(
             names = "--init",
             paramLabel = "FILE",
-            description = "Pre-trained ViT: safetensors with the tensor names of timm or Hugging Face.")
+            description =
+                    "Pre-trained ViT of the recipe's shape: safetensors of timm, DINOv2, Hugging Face or OpenCLIP.")
     private @Nullable Path init;
+
+    @Option(
+            names = "--backbone",
+            paramLabel = "FILE",
+            description =
+                    "The same, for any recipe: its generator's backbone becomes the ViT of the file, with the file's"
+                            + " sizes, colours and weights.")
+    private @Nullable Path backbone;
 
     @Option(
             names = "--dry-run",
@@ -133,7 +142,9 @@ final class Train implements Callable<Integer> {
 
     /** The recipe with the overrides of the options. */
     private Recipe recipe() {
-        Recipe r = recipeOptions.load(output);
+        if (init != null && backbone != null)
+            throw new InputException("--backbone " + backbone, "is given beside --init", "Give one of them");
+        Recipe r = recipeOptions.load(output, backbone);
         if (precision != null) r = r.with("train.precision", precision);
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());
@@ -162,8 +173,10 @@ final class Train implements Callable<Integer> {
                     folder.toString(),
                     "has a run already",
                     "Continue it with --resume auto, or choose another folder with --run");
-        if (init != null && checkpoint != null)
-            output.note("--init " + init + " has no effect: the weights are those of " + checkpoint);
+        Path given = init != null ? init : backbone;
+        if (given != null && checkpoint != null)
+            output.note((init != null ? "--init " : "--backbone ") + given
+                    + " does not set the weights: they are those of " + checkpoint);
         try (TrainingRun training =
                 new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
             describe(r, training.trainer(), checkpoint == null);
@@ -214,8 +227,7 @@ final class Train implements Callable<Integer> {
                 photographs[1],
                 trainer.stepsPerEpoch()));
         PretrainedVit pretrained = trainer.pretrained();
-        if (pretrained != null && begins)
-            output.note("initial weights: missing " + pretrained.missing() + ", unexpected " + pretrained.unexpected());
+        if (pretrained != null && begins) pretrained.notes().forEach(note -> output.note("initial weights: " + note));
     }
 
     private void printPlan(Trainer trainer) {

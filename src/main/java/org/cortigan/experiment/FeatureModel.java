@@ -14,6 +14,7 @@ import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Weights;
+import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.Recipe;
 
 /** Makes models that only compute features. */
@@ -23,23 +24,26 @@ public final class FeatureModel {
     /**
      * Loads a pre-trained ViT. The head, which features do not need, is zero.
      *
-     * @param weights safetensors file with the tensor names of timm or Hugging Face
+     * @param weights safetensors file of timm, DINOv2, Hugging Face or OpenCLIP
      * @param recipe gives the shape of the ViT
      * @param subject gives the vertex counts of the head
      * @param log receives messages for the user
-     * @throws InputException if a weight of the ViT is missing
+     * @throws InputException if the file does not fit the recipe, or the recipe adds parameters to the ViT
      */
     public static Model pretrained(Path weights, Recipe recipe, AlgonautsSubject subject, Consumer<String> log) {
         ModelConfig config = ModelConfig.of(
-                recipe.section("model"), List.of(new ModelConfig.Subject("", subject.left(), subject.right())));
+                PretrainedRecipe.withColours(recipe).section("model"),
+                List.of(new ModelConfig.Subject("", subject.left(), subject.right())));
         PretrainedVit vit = PretrainedVit.load(weights, config);
-        log.accept("weights: missing " + vit.missing() + ", unexpected " + vit.unexpected());
+        vit.notes().forEach(note -> log.accept("weights: " + note));
         Map<String, float[]> values = new LinkedHashMap<>(vit.values());
         for (Weights.Spec spec : config.generatorWeights(DType.F32).specs()) {
             if (values.containsKey(spec.name())) continue;
             if (!spec.name().startsWith(Generator.PREFIX + "head."))
                 throw new InputException(
-                        weights.toString(), "lacks " + spec.name(), "Give the weights of the whole ViT");
+                        weights.toString(),
+                        "has no " + spec.name() + ", which the recipe's features need",
+                        "Give a recipe with model.generator.vit.layers []");
             values.put(spec.name(), new float[(int) spec.shape().elements()]);
         }
         return Model.of(config, values);

@@ -18,7 +18,6 @@ import org.jspecify.annotations.Nullable;
 
 /** A training run with its folder: recipe, environment, metrics and checkpoints. */
 public final class TrainingRun implements AutoCloseable {
-    private final Recipe recipe;
     private final Device device;
     private final @Nullable Path folder;
     private final Consumer<String> log;
@@ -33,7 +32,6 @@ public final class TrainingRun implements AutoCloseable {
      */
     public TrainingRun(
             Recipe recipe, Map<String, TrainingData> data, Device device, @Nullable Path folder, Consumer<String> log) {
-        this.recipe = recipe;
         this.device = device;
         this.folder = folder;
         this.log = log;
@@ -78,7 +76,7 @@ public final class TrainingRun implements AutoCloseable {
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));
         Map<String, Object> environment = environment();
-        try (RunFolder files = new RunFolder(own, recipe, device, environment, trainer.step(), log)) {
+        try (RunFolder files = new RunFolder(own, trainer.recipe(), device, environment, trainer.step(), log)) {
             trainer.addListener(files);
             for (TrainerListener l : listeners) trainer.addListener(l);
             Runtime.getRuntime().addShutdownHook(hook);

@@ -62,6 +62,17 @@ public final class Model {
         return scalings;
     }
 
+    /**
+     * Whether a safetensors file is a checkpoint, and not weights of another program.
+     *
+     * @throws InputException if it is no safetensors file
+     */
+    public static boolean isCheckpoint(Path file) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            return t.metadata().containsKey(CONFIG);
+        }
+    }
+
     /** The model that a checkpoint describes. */
     public static ModelConfig config(SafeTensors t) {
         String json = t.metadata().get(CONFIG);

@@ -4,187 +4,228 @@ package org.cortigan.model;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
+import java.util.Optional;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.nn.Layers;
 import org.cortigan.nn.Weights;
 
 /**
- * Parameters of a Vision Transformer from a safetensors file with timm's names (VisionTransformer) or Hugging Face's
- * (ViTModel, with or without the prefix {@code vit.}). Position embeddings of another grid are interpolated as timm's
- * {@code resample_abs_pos_embed} does: bicubic, antialiased, corners not aligned.
+ * Parameters of a Vision Transformer from a safetensors file of timm, DINOv2's authors, Hugging Face or OpenCLIP.
+ * Position embeddings of another grid are interpolated as that library does.
  *
- * @param values contents by parameter name, for the parameters that the file has
- * @param missing parameters that the file lacks; they keep their initial values, as readout and head always do
- * @param unexpected tensors of the file that no parameter uses
+ * @param values contents by parameter name; all parameters of the ViT, none of readout and head
+ * @param notes what the file holds and what was done with it, for the user; some begin with "warning: "
  */
-public record PretrainedVit(Map<String, float[]> values, List<String> missing, List<String> unexpected) {
-    /** Prefixes of parameters that pre-trained files lack: the readout and the parameters of a subject. */
-    private static final List<String> OWN = List.of("head.", "readout.", "norms.", "subject.");
+public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
+    private static final String VIT = "model.generator.vit.";
 
-    /** @throws InputException if the generator is no ViT, or the file has no tensor of a ViT or one of another size */
+    /**
+     * What a recipe needs to have the ViT of a file.
+     *
+     * @param keys values by their path below {@code model.generator}; without heads or colours where nothing tells them
+     * @param image side of the photographs that the ViT was trained on, in pixels
+     * @param text what the file holds
+     */
+    public record Form(Map<String, Object> keys, int patch, int depth, int image, String text) {}
+
+    /**
+     * The form of the ViT in a file.
+     *
+     * @throws InputException if the file holds no ViT that can be read
+     */
+    public static Form form(Path file) {
+        VitFile f = VitFile.read(file);
+        Map<String, Object> keys = new LinkedHashMap<>();
+        keys.put("type", "vit");
+        keys.put("vit.embed", "pixels");
+        keys.put("vit.size", "custom");
+        keys.put("vit.width", f.width());
+        keys.put("vit.depth", f.depth());
+        if (f.config().heads().value() > 0)
+            keys.put("vit.heads", f.config().heads().value());
+        keys.put("vit.patch", f.patch());
+        keys.put("vit.mlp_ratio", number(f.mlpRatio()));
+        keys.put("vit.registers", f.registers());
+        keys.put("vit.layer_scale", f.layerScale());
+        keys.put("vit.pre_norm", f.preNorm());
+        keys.put("vit.activation", lower(f.config().activation().value()));
+        keys.put("vit.norm_eps", f.config().eps().value());
+        f.colours().ifPresent(c -> {
+            keys.put("mean", c.value().mean());
+            keys.put("std", c.value().std());
+        });
+        return new Form(keys, f.patch(), f.depth(), f.nativeImage(), f.toString());
+    }
+
+    /** The colours that the ViT in a file was trained on; empty if neither it nor a file beside it tells. */
+    public static Optional<Normalisation> colours(Path file) {
+        return VitFile.read(file).colours().map(VitConfig.Told::value);
+    }
+
+    /**
+     * Loads the parameters.
+     *
+     * @throws InputException if the generator is no ViT, or the file holds none or another one; the message then has
+     *     every value of the recipe that differs
+     */
     public static PretrainedVit load(Path file, ModelConfig model) {
-        Backbone b = model.generator().backbone();
+        Generator g = model.generator();
+        Backbone b = g.backbone();
         if (!(b instanceof Vit vit))
             throw new InputException(
                     file.toString(),
                     "holds a ViT, but the generator is of type " + b.type().name(),
-                    "Set model.generator.type to vit");
+                    "Set model.generator.type to vit, or give the file to --backbone");
         if (vit.embed() != Embed.PIXELS)
             throw new InputException(
                     file.toString(),
                     "holds a ViT that reads pixels, but the generator's reads the energies of Gabor wavelets",
                     "Set model.generator.vit.embed to pixels");
-        int grid = model.generator().image() / vit.patch();
+        VitFile f = VitFile.read(file);
+        requireFit(f, g, vit);
+        int grid = g.image() / vit.patch();
+        Map<String, float[]> values = new LinkedHashMap<>();
         try (SafeTensors t = SafeTensors.open(file)) {
-            Set<String> unused = new LinkedHashSet<>(t.names());
-            boolean hf = t.names().stream().anyMatch(n -> n.contains("embeddings.cls_token"));
-            String p = t.names().stream().anyMatch(n -> n.startsWith("vit.embeddings.")) ? "vit." : "";
-            boolean released = t.names().stream().anyMatch(n -> n.startsWith(p + "encoder.layer."));
-            Map<String, float[]> values = new LinkedHashMap<>();
-            List<String> missing = new ArrayList<>();
             for (Weights.Spec s : model.generatorWeights(DType.F32).specs()) {
                 String name = s.name().substring(Generator.PREFIX.length());
-                List<String> from = OWN.stream().anyMatch(name::startsWith)
-                        ? List.of()
-                        : hf ? huggingFace(p, released, name) : List.of(name);
-                if (from.isEmpty() || !t.names().containsAll(from)) {
-                    missing.add(name);
-                    continue;
-                }
-                unused.removeAll(from);
-                values.put(s.name(), read(t, from, s, name.equals("pos_embed") ? grid : 0, vit.width()));
+                if (VitFamily.TIMM.names(name).isEmpty()) continue; // not a ViT's
+                values.put(s.name(), value(t, f, name, grid, (int) s.shape().elements()));
             }
-            if (values.isEmpty())
-                throw new InputException(
-                        file.toString(),
-                        "has no tensor of a ViT; it has for example "
-                                + unused.stream().limit(3).toList(),
-                        "Give the weights of a ViT with the names of timm or Hugging Face");
-            return new PretrainedVit(values, missing, List.copyOf(unused));
         }
+        return new PretrainedVit(values, notes(f, g, vit, grid));
     }
 
-    /**
-     * Reads tensors and concatenates them.
-     *
-     * @param grid side of the grid that position embeddings are interpolated to; 0 for other tensors
-     * @param width E, the width of a token
-     */
-    private static float[] read(SafeTensors t, List<String> from, Weights.Spec s, int grid, int width) {
-        List<float[]> parts = new ArrayList<>();
-        int n = 0;
-        for (String f : from) {
-            float[] x = t.floats(f);
-            if (grid > 0) x = positions(t, f, x, grid, width);
-            parts.add(x);
-            n += x.length;
+    private static float[] value(SafeTensors t, VitFile f, String name, int grid, int elements) {
+        if (!f.sources().containsKey(name)) throw new IllegalStateException(name + " has no source");
+        float[] x = joined(t, f, name, elements);
+        int before = f.tokensWithPositions(), e = f.width();
+        if (name.equals("reg_token") && before > 1) { // registers with positions
+            float[] positions = joined(t, f, "pos_embed", f.positions() * e);
+            for (int i = 0; i < x.length; i++) x[i] += positions[e + i];
         }
-        if (n != s.shape().elements()) {
-            List<String> shapes = new ArrayList<>();
-            for (String f : from)
-                shapes.add(f + " " + java.util.Arrays.toString(t.entry(f).shape()));
-            throw new InputException(
-                    t.path() + ", " + String.join(", ", shapes),
-                    "does not fit " + s.name() + " " + s.shape(),
-                    "Set size, width, depth, heads and patch of model.generator.vit to those of the file");
-        }
-        float[] all = new float[n];
+        if (!name.equals("pos_embed")) return x;
+        float[] patches = grid == f.gridSide()
+                ? java.util.Arrays.copyOfRange(x, before * e, x.length)
+                : PositionGrid.resample(x, before * e, f.gridSide(), grid, e, f.resampling());
+        float[] all = new float[e + patches.length];
+        if (before > 0) System.arraycopy(x, 0, all, 0, e);
+        System.arraycopy(patches, 0, all, e, patches.length);
+        return all;
+    }
+
+    /** The tensors of a parameter, one behind the other; zeros if it has none. */
+    private static float[] joined(SafeTensors t, VitFile f, String name, int elements) {
+        List<String> from = f.sources().getOrDefault(name, List.of());
+        if (from.isEmpty()) return new float[elements];
+        if (from.size() == 1) return t.finite(from.get(0));
+        float[] all = new float[elements];
         int at = 0;
-        for (float[] x : parts) {
+        for (String part : from) {
+            float[] x = t.finite(part);
             System.arraycopy(x, 0, all, at, x.length);
             at += x.length;
         }
         return all;
     }
 
-    /**
-     * Hugging Face's tensors that make up a parameter.
-     *
-     * @param released whether to use the names of the published files; otherwise the names of transformers 5 in memory
-     */
-    private static List<String> huggingFace(String p, boolean released, String name) {
-        switch (name) {
-            case "cls_token":
-                return List.of(p + "embeddings.cls_token");
-            case "pos_embed":
-                return List.of(p + "embeddings.position_embeddings");
-            case "norm.weight", "norm.bias":
-                return List.of(p + "layernorm" + name.substring(4));
-            default:
+    /** One message has all that differs, and the options that mend it. */
+    private static void requireFit(VitFile f, Generator g, Vit vit) {
+        Layers.Encoder e = vit.encoder();
+        VitConfig config = f.config();
+        int heads = config.heads().certain() ? config.heads().value() : e.heads();
+        List<String> options = new ArrayList<>();
+        if (f.width() != vit.width() || f.depth() != e.depth() || heads != e.heads()) {
+            int of = f.width() == vit.width() || config.heads().certain()
+                    ? heads
+                    : config.heads().value();
+            String size = Vit.sizeOf(f.width(), f.depth(), of);
+            options.add("size=" + size);
+            if (size.equals("custom"))
+                options.addAll(List.of(
+                        "width=" + f.width(), "depth=" + f.depth(), "heads=" + (of > 0 ? of : "(a divisor of it)")));
         }
-        if (name.startsWith("patch_embed.proj."))
-            return List.of(p + "embeddings.patch_embeddings.projection." + name.substring(17));
-        String[] k = name.split("\\.", 3); // blocks, number, rest
-        int dot = k[2].lastIndexOf('.');
-        String part = k[2].substring(0, dot), kind = k[2].substring(dot);
-        String layer = p + (released ? "encoder.layer." : "layers.") + k[1] + ".";
-        String attention = layer + (released ? "attention.attention." : "attention.");
-        return switch (part) {
-            case "norm1" -> List.of(layer + "layernorm_before" + kind);
-            case "norm2" -> List.of(layer + "layernorm_after" + kind);
-            case "attn.qkv" ->
-                released
-                        ? List.of(attention + "query" + kind, attention + "key" + kind, attention + "value" + kind)
-                        : List.of(
-                                attention + "q_proj" + kind, attention + "k_proj" + kind, attention + "v_proj" + kind);
-            case "attn.proj" -> List.of(layer + (released ? "attention.output.dense" : "attention.o_proj") + kind);
-            case "mlp.fc1" -> List.of(layer + (released ? "intermediate.dense" : "mlp.fc1") + kind);
-            case "mlp.fc2" -> List.of(layer + (released ? "output.dense" : "mlp.fc2") + kind);
-            default -> throw new IllegalStateException(name);
-        };
+        if (f.patch() != vit.patch()) options.add("patch=" + f.patch());
+        if (Math.round(vit.width() * e.mlpRatio()) * f.width() != (long) f.hidden() * vit.width())
+            options.add("mlp_ratio=" + number(f.mlpRatio()));
+        if (f.registers() != vit.registers()) options.add("registers=" + f.registers());
+        if (f.layerScale() != e.layerScale()) options.add("layer_scale=" + f.layerScale());
+        if (f.preNorm() != vit.preNorm()) options.add("pre_norm=" + f.preNorm());
+        if (config.activation().certain() && config.activation().value() != e.activation())
+            options.add("activation=" + lower(config.activation().value()));
+        if (config.eps().certain() && config.eps().value() != e.eps())
+            options.add("norm_eps=" + config.eps().value());
+        if (options.isEmpty()) return;
+        String all = options.stream().map(o -> "-o " + VIT + o).collect(Collectors.joining(" "));
+        throw new InputException(
+                f.path().toString(),
+                "holds " + f + ". The recipe's ViT is another",
+                "Give " + all
+                        + (g.image() % f.patch() == 0
+                                ? ""
+                                : " -o model.generator.image=" + Math.max(1, g.image() / f.patch()) * f.patch())
+                        + ", or --backbone with this file, which sets them");
     }
 
-    /**
-     * Interpolates position embeddings [1 + n * n, E] to a grid of side {@code to}; row 0, the class token's, is kept.
-     */
-    private static float[] positions(SafeTensors t, String name, float[] x, int to, int e) {
-        if (x.length % e != 0) return x; // the caller reports the wrong size
-        int tokens = x.length / e, from = (int) Math.round(Math.sqrt(tokens - 1.0));
-        if (from * from + 1 != tokens)
-            throw new InputException(
-                    t.path() + ", tensor '" + name + "'",
-                    tokens + " positions are not one class token and a square grid",
-                    "Only square grids with one class token can be read");
-        if (from == to) return x;
-        float[] out = new float[(to * to + 1) * e];
-        System.arraycopy(x, 0, out, 0, e);
-        double[][] w = bicubic(from, to);
-        double[] rows = new double[to * from * e]; // interpolated along y
-        for (int i = 0; i < to; i++)
-            for (int k = 0; k < from; k++)
-                if (w[i][k] != 0)
-                    for (int j = 0; j < from * e; j++) rows[i * from * e + j] += w[i][k] * x[e + k * from * e + j];
-        for (int i = 0; i < to; i++)
-            for (int j = 0; j < to; j++)
-                for (int c = 0; c < e; c++) {
-                    double v = 0;
-                    for (int k = 0; k < from; k++) v += w[j][k] * rows[(i * from + k) * e + c];
-                    out[e + (i * to + j) * e + c] = (float) v;
-                }
-        return out;
+    private static List<String> notes(VitFile f, Generator g, Vit vit, int grid) {
+        List<String> notes = new ArrayList<>();
+        notes.add(f.path() + ": " + f + "; " + colours(f, g.normalisation()));
+        if (!f.prefix().isEmpty()) notes.add("its names begin with " + InputFiles.quote(f.prefix()));
+        if (!f.zeros().isEmpty()) notes.add("it has no " + String.join(", ", f.zeros()) + ": zero");
+        if (!f.ignored().isEmpty())
+            notes.add("not needed: " + f.ignored().size() + " other tensors, "
+                    + f.ignored().stream().limit(3).map(InputFiles::quote).collect(Collectors.joining(", "))
+                    + (f.ignored().size() > 3 ? " ..." : ""));
+        if (grid != f.gridSide())
+            notes.add("positions interpolated from " + f.gridSide() + " x " + f.gridSide() + " to " + grid + " x "
+                    + grid + " patches, as " + f.family().label.substring(2) + " are by their library");
+        VitConfig config = f.config();
+        doubt(
+                notes,
+                "heads",
+                config.heads(),
+                vit.encoder().heads(),
+                config.heads().value() > 0);
+        doubt(notes, "norm_eps", config.eps(), vit.encoder().eps(), true);
+        doubt(notes, "activation", config.activation(), vit.encoder().activation(), true);
+        if (!config.activation().certain()
+                && config.activation().value() == vit.encoder().activation())
+            notes.add("no file beside the weights tells the activation of this CLIP: "
+                    + lower(vit.encoder().activation())
+                    + " is taken; OpenAI's needs -o " + VIT + "activation=quick_gelu, LAION's gelu");
+        return notes;
     }
 
-    /** Weights [to][from] of torch's bicubic interpolation with antialias (a = -0.5), corners not aligned. */
-    static double[][] bicubic(int from, int to) {
-        double scale = (double) from / to, stretch = Math.max(scale, 1), reach = 2 * stretch;
-        double[][] w = new double[to][from];
-        for (int i = 0; i < to; i++) {
-            double center = scale * (i + 0.5), sum = 0;
-            int lo = Math.max((int) (center - reach + 0.5), 0), hi = Math.min((int) (center + reach + 0.5), from);
-            for (int k = lo; k < hi; k++) sum += w[i][k] = cubic((k - center + 0.5) / stretch);
-            for (int k = lo; k < hi; k++) w[i][k] /= sum;
-        }
-        return w;
+    private static <T> void doubt(List<String> notes, String key, VitConfig.Told<T> told, T recipe, boolean known) {
+        if (known && !told.certain() && !told.value().equals(recipe))
+            notes.add("warning: " + key + " is the recipe's " + lower(recipe) + ". No file beside the weights tells"
+                    + " theirs; it is probably " + lower(told.value()) + ": -o " + VIT + key + "="
+                    + lower(told.value()));
     }
 
-    private static double cubic(double x) {
-        double a = -0.5, t = Math.abs(x);
-        if (t < 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
-        return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
+    private static String colours(VitFile f, Normalisation recipe) {
+        Optional<VitConfig.Told<Normalisation>> told = f.colours();
+        if (told.isEmpty())
+            return "colours with " + recipe + ", as the recipe says: neither the file nor one beside it tells";
+        Normalisation own = told.get().value();
+        if (own.equals(recipe))
+            return "colours with " + recipe + ", by " + told.get().source();
+        return "colours with " + recipe + ". warning: the ViT was trained with " + own + ", by "
+                + told.get().source() + "; -o model.generator.preprocess=auto takes these";
+    }
+
+    private static String lower(Object value) {
+        return value.toString().toLowerCase(Locale.ROOT);
+    }
+
+    /** Whole numbers without a point. */
+    private static Number number(double x) {
+        return x == Math.rint(x) ? (Number) (int) x : (Number) x;
     }
 }

@@ -4,6 +4,7 @@ package org.cortigan.model;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.Graph;
@@ -82,6 +83,13 @@ public record Vit(
             this.depth = depth;
             this.heads = heads;
         }
+    }
+
+    /** The key {@code size} of a ViT of these sizes. */
+    static String sizeOf(int width, int depth, int heads) {
+        Size named = Size.CUSTOM;
+        for (Size s : Size.values()) if (s.width == width && s.depth == depth && s.heads == heads) named = s;
+        return named.name().toLowerCase(Locale.ROOT);
     }
 
     /** From the section {@code model.generator.vit} of a recipe. */

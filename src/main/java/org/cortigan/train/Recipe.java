@@ -8,6 +8,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
@@ -132,7 +133,17 @@ public final class Recipe {
     }
 
     private static Recipe of(String name, Map<String, Object> values, String where, Settings base) {
-        return new Recipe(name, FlatKeys.lay(base, values, where), base);
+        return new Recipe(name, lay(base, values, where), base);
+    }
+
+    /** Lays values over a recipe's. Colours of the user's own are meant, whatever a pre-trained file says. */
+    private static Settings lay(Settings base, Map<String, Object> values, String where) {
+        Settings s = FlatKeys.lay(base, values, where);
+        boolean ownColours = values.get("model") instanceof Map<?, ?> model
+                && model.get("generator") instanceof Map<?, ?> g
+                && (g.containsKey("mean") || g.containsKey("std"))
+                && !g.containsKey("preprocess");
+        return ownColours ? s.with("model.generator.preprocess", "custom", where) : s;
     }
 
     /**
@@ -229,8 +240,14 @@ public final class Recipe {
         return with(key, value, key);
     }
 
+    /** Whether the value of a key is not that of the bundled recipe or the defaults that this recipe began with. */
+    boolean changes(String key) {
+        return !Objects.equals(
+                leaves(settings.values()).get(key), leaves(base.values()).get(key));
+    }
+
     private Recipe with(String key, @Nullable Object value, String where) {
-        return new Recipe(name, FlatKeys.lay(settings, Settings.at(key, value), where), base);
+        return new Recipe(name, lay(settings, Settings.at(key, value), where), base);
     }
 
     /** The bundled name, the name of the YAML file without its suffix, or the file name of the checkpoint. */

@@ -90,16 +90,16 @@ public final class Trainer implements AutoCloseable {
             Device device,
             @Nullable Path folder,
             Consumer<String> log) {
-        this.recipe = recipe;
+        this.recipe = PretrainedRecipe.withColours(recipe);
         this.folder = folder;
         this.log = log;
-        train = TrainSettings.of(recipe);
+        train = TrainSettings.of(this.recipe);
         this.device = train.withPrecision(device);
         StepSettings settings =
-                StepSettings.of(recipe, subjects(sets), train.precision(), device.compute(train.precision()));
+                StepSettings.of(this.recipe, subjects(sets), train.precision(), device.compute(train.precision()));
         List<SubjectSetup> setups = settings.model().subjects().stream()
                 .map(s -> SubjectSetup.of(
-                        recipe,
+                        this.recipe,
                         train,
                         settings,
                         s,
@@ -174,6 +174,11 @@ public final class Trainer implements AutoCloseable {
     /** The content of the file {@code train.init}; null if the recipe names no file. */
     public @Nullable PretrainedVit pretrained() {
         return pretrained;
+    }
+
+    /** The recipe with the colours in force: see {@link PretrainedRecipe#withColours}. */
+    public Recipe recipe() {
+        return recipe;
     }
 
     /** Adds a listener. Listeners are called in the order in which they were added. */
