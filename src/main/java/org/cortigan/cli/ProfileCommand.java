@@ -79,9 +79,10 @@ final class ProfileCommand implements Callable<Integer> {
         Recipe r = recipe.load(output).with("train.validation", 0); // so that all images of the data are for training
         Generator g = Generator.of(r.section("model").section("generator"));
         int[] v = Challenge.vertices(subject);
-        int batch = r.section("train").integer("batch", 1);
+        long step = r.photographs();
+        int images = (int) Math.min(Integer.MAX_VALUE, 2 * step);
         try (Device opened = device.open(output);
-                Trainer t = new Trainer(r, new RandomData(2 * batch, v[0], v[1], g.imageBytes()), opened, null)) {
+                Trainer t = new Trainer(r, new RandomData(images, v[0], v[1], g.imageBytes()), opened, null)) {
             Ceilings c = Ceilings.measure(t.session().device());
             t.fillInputs();
             if (nvtx) t.session().nameRanges();
@@ -89,12 +90,12 @@ final class ProfileCommand implements Callable<Integer> {
             if (json != null) Json.write(json, p.json());
             if (trace != null) p.writeTrace(trace);
             output.line(
-                    "%s, batch %d, %s, %s: %.2f images/s",
+                    "%s, %d images a step, %s, %s: %.2f images/s",
                     r.name(),
-                    batch,
+                    step,
                     r.section("train").text("precision"),
                     t.session().device().name(),
-                    batch / p.seconds());
+                    step / p.seconds());
             output.line("%smemory of a step: %s", p.table(top), t.plan());
         }
         return 0;

@@ -41,7 +41,7 @@ import picocli.CommandLine.Spec;
 final class Train implements Callable<Integer> {
     /** Exit code of a run that a signal stopped. */
     static final int STOPPED = 130;
-    /** Images of --fast-dev-run, in batches; the recipe holds some of these images out. */
+    /** Images of --fast-dev-run, in steps; the recipe holds some of these images out. */
     private static final int FAST_BATCHES = 5;
 
     @Spec
@@ -125,7 +125,7 @@ final class Train implements Callable<Integer> {
     public Integer call() {
         Recipe r = recipe();
         int imageSize = Generator.of(r.section("model").section("generator")).image();
-        int limit = fast ? FAST_BATCHES * r.section("train").integer("batch", 1) : Integer.MAX_VALUE;
+        int limit = fast ? limit(r) : Integer.MAX_VALUE;
         if (!subjects.isEmpty() && spec.commandLine().getParseResult().hasMatchedOption("--subject"))
             throw new InputException(
                     "--subject " + subjectOptions.number(),
@@ -138,6 +138,11 @@ final class Train implements Callable<Integer> {
                 TrainingSets sets = TrainingSets.open(subjectOptions.data(), numbers, imageSize, limit, output::note)) {
             return train(r, sets, opened, run != null ? run : defaultFolder(r, numbers));
         }
+    }
+
+    /** Images of --fast-dev-run. */
+    private static int limit(Recipe r) {
+        return (int) Math.min(Integer.MAX_VALUE, FAST_BATCHES * r.photographs());
     }
 
     /** The recipe with the overrides of the options. */

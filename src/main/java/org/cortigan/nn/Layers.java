@@ -207,7 +207,7 @@ public final class Layers {
      * @param w its prefix is the name of this dropout; dropouts of other names draw other random numbers
      */
     public static Value dropout(Weights w, Value x, double rate) {
-        return w.training() && rate > 0 ? Ops.dropout(x, rate, w.prefix()) : x;
+        return w.training() && rate > 0 ? Ops.dropout(x, rate, w.dropoutSite()) : x;
     }
 
     /**

@@ -65,6 +65,8 @@ public final class Weights {
         @Nullable
         Fp8Layers fp8;
 
+        int microBatch;
+
         final Map<String, Value> current = new HashMap<>();
         final Map<String, Value> measured = new LinkedHashMap<>();
 
@@ -110,11 +112,6 @@ public final class Weights {
         return new Weights(net, prefix + name + ".");
     }
 
-    /** Prefix of the names below this view. */
-    String prefix() {
-        return prefix;
-    }
-
     public Graph graph() {
         return net.graph;
     }
@@ -127,6 +124,16 @@ public final class Weights {
     /** From now on computes the products of these linear layers in FP8. */
     public void useFp8(Fp8Layers which) {
         net.fp8 = which;
+    }
+
+    /** From now on dropouts draw the numbers of this micro-batch of the step, 0, 1, ... */
+    public void useMicroBatch(int microBatch) {
+        net.microBatch = microBatch;
+    }
+
+    /** Name of a dropout with this prefix: those of other micro-batches have other names. */
+    String dropoutSite() {
+        return net.microBatch == 0 ? prefix : prefix + "@" + net.microBatch;
     }
 
     /** Whether the products of a linear layer from x [..., in] with the weight [out, in] are in FP8. */

@@ -4,9 +4,11 @@ package org.cortigan.train;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceRuntime;
@@ -55,7 +57,7 @@ final class MemoryBudget {
             case YES -> true;
             case NO -> false;
             case AUTO ->
-                bytes(device, train.batch(), true, train.recompute())
+                bytes(device, train, true, train.recompute())
                         <= device.runtime().freeBytes();
         };
     }
@@ -72,8 +74,10 @@ final class MemoryBudget {
         boolean onHost = !device.runtime().hasOwnMemory();
         HostMemory host = HostMemory.now();
         long free = device.runtime().freeBytes();
-        long need = bytes(device, train.batch(), resident, train.recompute());
-        String needs = "a step of " + train.batch() + " photographs needs " + need + " bytes on " + device.name();
+        long need = bytes(device, train, resident, train.recompute());
+        String batches = train.accumulate() == 1 ? "" : train.accumulate() + " batches of ";
+        String needs =
+                "a step of " + batches + train.batch() + " photographs needs " + need + " bytes on " + device.name();
         if (need > free)
             throw train.wrong(
                     "batch",
@@ -87,21 +91,40 @@ final class MemoryBudget {
 
     private String remedy(boolean resident, long need, long free) {
         // A plan for NullDevice lacks the kernels' scratch memory: assume that every batch needs as much as this one.
-        long scratch = need - bytesWithoutScratch(train.batch(), resident, train.recompute());
-        int batch =
-                largest(train.batch() - 1, n -> bytesWithoutScratch(n, resident, train.recompute()) + scratch <= free);
+        long scratch = need - bytesWithoutScratch(train, resident, train.recompute());
+        IntPredicate fits = n ->
+                bytesWithoutScratch(train.withBatches(n, train.accumulate()), resident, train.recompute()) + scratch
+                        <= free;
+        int batch = largest(train.batch() - 1, fits);
         String remedy = batch > 0 ? "train.batch=" + batch + " is the largest that fits" : "No smaller batch fits";
+        remedy += accumulated(batch, resident, free - scratch)
+                .map(t -> "; train.batch=" + t.batch() + " train.accumulate=" + t.accumulate()
+                        + " fits, with as many photographs in a step")
+                .orElse("");
         if (train.recompute() == TrainSettings.Recomputation.NONE) {
-            long cheap = bytesWithoutScratch(train.batch(), resident, TrainSettings.Recomputation.CHEAP) + scratch;
+            long cheap = bytesWithoutScratch(train, resident, TrainSettings.Recomputation.CHEAP) + scratch;
             remedy += cheap <= free
                     ? "; this batch fits with train.recompute=cheap"
                     : "; train.recompute=cheap is not enough for this batch";
         }
         long data = resident
-                ? bytesWithoutScratch(train.batch(), true, train.recompute())
-                        - bytesWithoutScratch(train.batch(), false, train.recompute())
+                ? bytesWithoutScratch(train, true, train.recompute())
+                        - bytesWithoutScratch(train, false, train.recompute())
                 : 0;
         return data > 0 ? remedy + "; train.data_on_device=no leaves " + data + " bytes free" : remedy;
+    }
+
+    /**
+     * The largest batches, of at most {@code most} photographs, that make the same step and fit.
+     *
+     * @param free bytes without the kernels' scratch memory
+     */
+    private Optional<TrainSettings> accumulated(int most, boolean resident, long free) {
+        return IntStream.iterate(most, n -> n > 0, n -> n - 1)
+                .filter(n -> train.photographs() % n == 0)
+                .mapToObj(n -> train.withBatches(n, train.photographs() / n))
+                .filter(t -> bytesWithoutScratch(t, resident, t.recompute()) <= free)
+                .findFirst();
     }
 
     /**
@@ -117,8 +140,8 @@ final class MemoryBudget {
         return low;
     }
 
-    private long bytesWithoutScratch(int batch, boolean resident, TrainSettings.Recomputation recompute) {
-        return bytes(new NullDevice(), batch, resident, recompute);
+    private long bytesWithoutScratch(TrainSettings t, boolean resident, TrainSettings.Recomputation recompute) {
+        return bytes(new NullDevice(), t, resident, recompute);
     }
 
     /**
@@ -128,19 +151,19 @@ final class MemoryBudget {
      *
      * @param planned device that the steps are planned for; block sizes are always those of this budget's device
      */
-    private long bytes(Device planned, int batch, boolean resident, TrainSettings.Recomputation recompute) {
+    private long bytes(Device planned, TrainSettings t, boolean resident, TrainSettings.Recomputation recompute) {
         DeviceRuntime memory = device.runtime();
         long arena = 0, sum = 0, pass = 0;
         Set<String> variables = new HashSet<>();
         for (SubjectSetup s : subjects) {
-            Plan step = Session.plan(SubjectSetup.program(s.step(batch, resident), recompute), planned);
+            Plan step = Session.plan(SubjectSetup.program(s.step(t, resident), recompute), planned);
             for (Map.Entry<Leaf, Value> e : step.leaves().entrySet())
                 if (takesOwnBlock(e.getKey(), variables))
                     sum += memory.blockBytes(e.getValue().shape().elements()
                             * e.getValue().dtype().bytes());
             sum += memory.blockBytes(Session.inputBytes(step, planned));
             long predictor = 0;
-            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, batch))
+            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, t.batch()))
                 predictor += memory.blockBytes(n);
             if (s.split().validation().length > 0) sum += predictor;
             else pass = Math.max(pass, predictor);

@@ -265,6 +265,12 @@ public final class Recipe {
         return settings.section(key);
     }
 
+    /** Photographs in a training step: {@code train.batch} times {@code train.accumulate}. */
+    public long photographs() {
+        Settings train = section("train");
+        return (long) train.integer("batch", 1) * train.integer("accumulate", 1);
+    }
+
     /** The values that affect a run: all except the settings of networks that the model does not use. */
     public Map<String, Object> decisive() {
         Map<String, Object> all = new LinkedHashMap<>(settings.values());

@@ -3,10 +3,14 @@ package org.cortigan.train;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.Gradients;
@@ -24,12 +28,17 @@ import org.cortigan.op.GanLoss;
 import org.cortigan.op.GatherRows;
 import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonLoss;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One training step on a batch B of one subject, as one graph. The step runs, in order: the generator's forward pass;
  * the discriminators of all regions on real and generated responses, as one batch of 2 B; the update of the
  * discriminators; the updated discriminators on the generated responses; the update of the generator. {@link #inputs()}
  * and {@link #outputs()} list the graph's inputs and outputs.
+ *
+ * <p>With K micro-batches of B photographs, losses and gradients are means over the micro-batches, which run one after
+ * the other: a step needs the memory of one of them, and of one set of gradients. The generator's forward pass then
+ * runs twice for each: for the discriminators' losses, and after their update for its own.
  */
 public final class StepGraph {
     private final Graph graph = new Graph();
@@ -37,38 +46,80 @@ public final class StepGraph {
     private final ModelConfig.Subject subject;
     private final List<Region> regions;
     private final int batch;
+    private final int microBatches;
     private final int residentImages;
+    private final Source images;
+    private final Source responses;
+    private final Value lossWeights;
     private final Set<StepInput> inputs = EnumSet.noneOf(StepInput.class);
     private final Set<StepOutput> outputs = new LinkedHashSet<>();
+    /** Values of the micro-batches until all are known. */
+    private final Map<StepOutput, List<Value>> measured = new EnumMap<>(StepOutput.class);
+
     private final Weights generator;
     private final List<Weights> discriminators;
+
+    /**
+     * Photographs or responses of a step.
+     *
+     * @param data those of all micro-batches, or all training data if {@code rows} are the step's among them
+     */
+    private record Source(Value data, @Nullable Value rows) {}
+
+    /** The generator's forward pass on a micro-batch. */
+    private record Pass(Value images, Value responses, Value prediction) {}
+
+    /** The graph of a step on one batch. */
+    public StepGraph(
+            StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch, int residentImages) {
+        this(settings, subject, regions, batch, 1, residentImages);
+    }
 
     /**
      * Builds the graph.
      *
      * @param regions vertices of each discriminator; ignored if the step has no discriminators
+     * @param batch B, photographs of a micro-batch
+     * @param microBatches K, micro-batches of a step
      * @param residentImages number N of training photographs, if all data are inputs and the step gathers the rows of
      *     the batch; 0 if the batch itself is the input
      */
     public StepGraph(
-            StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch, int residentImages) {
+            StepSettings settings,
+            ModelConfig.Subject subject,
+            List<Region> regions,
+            int batch,
+            int microBatches,
+            int residentImages) {
         this.settings = settings;
         this.subject = subject;
         this.regions = settings.adversarial() ? List.copyOf(regions) : List.of();
         this.batch = batch;
+        this.microBatches = microBatches;
         this.residentImages = residentImages;
-        Value images = images(), responses = responses();
-        Value lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
-        generator = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
-        settings.fp8().ifPresent(generator::useFp8);
-        Value prediction = predict(images);
-        discriminators = adversarial() ? updatedDiscriminators(images, responses, prediction) : List.of();
-        List<Value> losses = new ArrayList<>();
-        losses.add(responseLoss(prediction, responses, lossWeights));
-        if (adversarial()) losses.add(adversarialLoss(images, prediction));
-        updateGenerator(losses);
+        images = images();
+        responses = responses();
+        lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
+        generator = generatorWeights();
+        Pass only = microBatches == 1 ? pass(generator, 0) : null;
+        // Weights of their own, so that the passes for the discriminators do not advance running statistics.
+        Weights first = generatorWeights();
+        discriminators = adversarial() ? updatedDiscriminators(k -> only != null ? only : pass(first, k)) : List.of();
+        updateGenerator(k -> only != null ? only : pass(generator, k));
         advanceFp8();
         if (Dropout.keyOf(graph).isPresent()) inputs.add(StepInput.DROPOUT);
+    }
+
+    private Weights generatorWeights() {
+        Weights w = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
+        settings.fp8().ifPresent(w::useFp8);
+        return w;
+    }
+
+    private Pass pass(Weights w, int microBatch) {
+        w.useMicroBatch(microBatch);
+        Value x = part(images, microBatch), y = part(responses, microBatch);
+        return new Pass(x, y, predict(w, x));
     }
 
     /** Sets the scales of the next step, after the last product of this step. */
@@ -84,7 +135,25 @@ public final class StepGraph {
         return graph.input(input.key(), dtype, dims);
     }
 
+    /** Makes the mean of a value over the micro-batches an output, once all of them have given theirs. */
     private void output(StepOutput output, Value value) {
+        List<Value> values = measured.computeIfAbsent(output, o -> new ArrayList<>());
+        values.add(value);
+        if (values.size() == microBatches) outputOfStep(output, mean(values));
+    }
+
+    private static Value mean(List<Value> values) {
+        Value sum = sum(values);
+        return values.size() == 1 ? sum : Ops.scale(sum, 1.0 / values.size());
+    }
+
+    private static Value sum(List<Value> values) {
+        Value sum = values.get(0);
+        for (Value v : values.subList(1, values.size())) sum = Ops.add(sum, v);
+        return sum;
+    }
+
+    private void outputOfStep(StepOutput output, Value value) {
         outputs.add(output);
         graph.output(output.key(), value);
     }
@@ -94,41 +163,58 @@ public final class StepGraph {
         graph.output("updated." + name, value);
     }
 
-    private Value images() {
+    private Source images() {
         Generator g = settings.model().generator();
         int side = g.image();
         if (resident())
-            return gather(input(StepInput.ALL_IMAGES, DType.U8, residentImages, side, side, 3), StepInput.IMAGE_ROWS);
+            return new Source(
+                    input(StepInput.ALL_IMAGES, DType.U8, residentImages, side, side, 3), rows(StepInput.IMAGE_ROWS));
         inputs.add(StepInput.IMAGES);
-        return g.images(graph, batch);
+        return new Source(g.images(graph, photographs()), null);
     }
 
-    private Value responses() {
+    private Source responses() {
         int vertices = subject.vertices();
         if (resident())
-            return gather(input(StepInput.ALL_RESPONSES, DType.F32, residentImages, vertices), StepInput.RESPONSE_ROWS);
-        return input(StepInput.RESPONSES, DType.F32, batch, vertices);
+            return new Source(
+                    input(StepInput.ALL_RESPONSES, DType.F32, residentImages, vertices), rows(StepInput.RESPONSE_ROWS));
+        return new Source(input(StepInput.RESPONSES, DType.F32, photographs(), vertices), null);
     }
 
-    private Value gather(Value table, StepInput rows) {
+    private Value rows(StepInput rows) {
+        return input(rows, DType.I32, photographs());
+    }
+
+    /** The rows of a micro-batch. */
+    private Value part(Source from, int microBatch) {
         try (Graph.Scope s = graph.scope("data")) {
-            return graph.apply(new GatherRows(), table, input(rows, DType.I32, batch))
-                    .output(0);
+            Value all = from.rows == null ? from.data : from.rows;
+            int[] own = IntStream.range(microBatch * batch, (microBatch + 1) * batch)
+                    .toArray();
+            Value part = microBatches == 1 ? all : gather(all, graph.table(own, batch));
+            return from.rows == null ? part : gather(from.data, part);
         }
     }
 
-    private Value predict(Value images) {
+    private Value gather(Value table, Value rows) {
+        return graph.apply(new GatherRows(), table, rows).output(0);
+    }
+
+    private Value predict(Weights w, Value images) {
         try (Graph.Scope s = graph.scope("generator")) {
-            return settings.model().generator().responses(generator, images, subject.name(), subject.vertices());
+            return settings.model().generator().responses(w, images, subject.name(), subject.vertices());
         }
     }
 
     /** The weighted sum of pixel loss and correlation loss. */
-    private Value responseLoss(Value prediction, Value responses, Value weights) {
+    private Value responseLoss(Pass pass) {
         LossConfig loss = settings.loss();
         try (Graph.Scope s = graph.scope("loss")) {
-            Node l =
-                    graph.apply(new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()), prediction, responses, weights);
+            Node l = graph.apply(
+                    new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()),
+                    pass.prediction,
+                    pass.responses,
+                    lossWeights);
             output(StepOutput.PIXEL, l.output(1));
             output(StepOutput.CORRELATION, l.output(2));
             return l.output(0);
@@ -136,21 +222,17 @@ public final class StepGraph {
     }
 
     /** The generator's weighted adversarial loss, by the updated discriminators. */
-    private Value adversarialLoss(Value images, Value prediction) {
+    private Value adversarialLoss(Pass pass, Value weight) {
         Discriminator d = discriminator();
         try (Graph.Scope s = graph.scope("discriminator/judge")) {
             if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(discriminators);
             Logits logits = d.logits(
                     discriminators,
-                    prediction,
+                    pass.prediction,
                     regions,
-                    images,
+                    pass.images,
                     settings.model().generator());
-            Node l = ganLoss(
-                    GanLoss.Side.GENERATOR,
-                    logits,
-                    d.shares(regions),
-                    input(StepInput.ADVERSARIAL_WEIGHT, DType.F32, 1));
+            Node l = ganLoss(GanLoss.Side.GENERATOR, logits, d.shares(regions), weight);
             output(StepOutput.GENERATOR_LOSS, l.output(1));
             return l.output(0);
         }
@@ -168,30 +250,38 @@ public final class StepGraph {
     }
 
     /** Updates the discriminators once. */
-    private List<Weights> updatedDiscriminators(Value images, Value responses, Value prediction) {
-        List<Weights> networks = discriminator().networks(graph, settings.compute(), subject.name(), regions);
+    private List<Weights> updatedDiscriminators(IntFunction<Pass> passes) {
+        Discriminator d = discriminator();
+        Generator g = settings.model().generator();
+        List<Weights> networks = d.networks(graph, settings.compute(), subject.name(), regions);
         settings.fp8().ifPresent(which -> networks.forEach(w -> w.useFp8(which)));
-        Value one = graph.constant(1, DType.F32, 1);
-        Value loss = discriminatorLoss(networks, images, responses, prediction, one);
-        updateDiscriminators(networks, loss, one);
+        // Declare the weights first: the power iteration must run before the networks use them.
+        List<Weights> declared = d.declare(settings.compute(), subject.name(), subject.vertices(), regions, g);
+        for (int i = 0; i < networks.size(); i++)
+            networks.get(i).declare(declared.get(i).specs());
+        List<Value> parameters = new ArrayList<>();
+        for (Weights w : networks) parameters.addAll(w.differentiable());
+        List<Value> gradients = List.of();
+        for (int k = 0; k < microBatches; k++)
+            gradients = gradients(List.of(discriminatorLoss(networks, passes.apply(k))), parameters, gradients);
+        updateDiscriminators(networks, gradients);
         return networks;
     }
 
-    private Value discriminatorLoss(
-            List<Weights> networks, Value images, Value responses, Value prediction, Value one) {
+    private Value discriminatorLoss(List<Weights> networks, Pass pass) {
         Discriminator d = discriminator();
-        Generator g = settings.model().generator();
         try (Graph.Scope s = graph.scope("discriminator")) {
-            // Declare the weights first: the power iteration must run before the networks use them.
-            List<Weights> declared = d.declare(settings.compute(), subject.name(), subject.vertices(), regions, g);
-            for (int i = 0; i < networks.size(); i++)
-                networks.get(i).declare(declared.get(i).specs());
             if (d.spectral() == Discriminator.Spectral.TORCH) Weights.advanceSpectralNorm(networks);
-            Value realAndGenerated = Ops.concat(0, Ops.cast(responses, settings.compute()), prediction);
-            Logits logits = d.logits(networks, realAndGenerated, regions, images, g);
+            Value realAndGenerated = Ops.concat(0, Ops.cast(pass.responses, settings.compute()), pass.prediction);
+            Logits logits = d.logits(
+                    networks,
+                    realAndGenerated,
+                    regions,
+                    pass.images,
+                    settings.model().generator());
             // Discriminators share no parameters, so their losses need no region weights.
             List<Double> whole = Collections.nCopies(regions.size(), 1.0);
-            Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, whole, one);
+            Node l = ganLoss(GanLoss.Side.DISCRIMINATOR, logits, whole, graph.constant(1, DType.F32, 1));
             output(StepOutput.DISCRIMINATOR_LOSS, l.output(1));
             output(StepOutput.REAL_LOGIT, l.output(2));
             output(StepOutput.GENERATED_LOGIT, l.output(3));
@@ -199,10 +289,24 @@ public final class StepGraph {
         }
     }
 
-    private void updateDiscriminators(List<Weights> networks, Value loss, Value one) {
-        List<Value> parameters = new ArrayList<>();
-        for (Weights w : networks) parameters.addAll(w.differentiable());
-        List<Value> gradients = Gradients.of(List.of(loss), List.of(one), parameters);
+    /**
+     * Adds the backward pass of a micro-batch's losses.
+     *
+     * @param sums gradients of the micro-batches before it; empty for the first
+     * @return the gradients, divided by the number of micro-batches, plus {@code sums}
+     */
+    private List<Value> gradients(List<Value> losses, List<Value> parameters, List<Value> sums) {
+        // Back-propagate each loss separately. With one micro-batch its gradient is 1, so that the gradient of a fused
+        // loss needs no scaling. The sums are gradients too, so that each grows as soon as it has a new term: no second
+        // set of gradients is ever whole.
+        Value seed = graph.constant(1.0 / microBatches, DType.F32, 1);
+        List<Value> from = new ArrayList<>(losses), seeds = new ArrayList<>(Collections.nCopies(losses.size(), seed));
+        from.addAll(parameters.subList(0, sums.size()));
+        seeds.addAll(sums);
+        return Gradients.of(from, seeds, parameters);
+    }
+
+    private void updateDiscriminators(List<Weights> networks, List<Value> gradients) {
         List<List<Value>> perNetwork = new ArrayList<>();
         int at = 0;
         for (Weights w : networks)
@@ -210,26 +314,28 @@ public final class StepGraph {
         try (Graph.Scope s = graph.scope("discriminator/update")) {
             Value update = input(StepInput.DISCRIMINATOR_UPDATE, DType.F32, 1);
             Value rate = input(StepInput.DISCRIMINATOR_RATE, DType.F32, 1);
-            output(
+            outputOfStep(
                     StepOutput.DISCRIMINATOR_NORM,
                     settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update, spec -> false));
             if (discriminator().spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(networks);
         }
     }
 
-    private void updateGenerator(List<Value> losses) {
-        // Back-propagate each loss separately with gradient 1, so that a fused loss's gradient needs no scaling.
-        List<Value> ones = new ArrayList<>();
-        for (int i = 0; i < losses.size(); i++) ones.add(graph.constant(1, DType.F32, 1));
-        List<Value> gradients = Gradients.of(losses, ones, generator.differentiable());
-        Value sum = losses.get(0);
-        for (Value loss : losses.subList(1, losses.size())) sum = Ops.add(sum, loss);
-        output(StepOutput.LOSS, sum);
+    private void updateGenerator(IntFunction<Pass> passes) {
+        Value weight = adversarial() ? input(StepInput.ADVERSARIAL_WEIGHT, DType.F32, 1) : null;
+        List<Value> gradients = List.of();
+        for (int k = 0; k < microBatches; k++) {
+            Pass pass = passes.apply(k);
+            List<Value> losses = new ArrayList<>(List.of(responseLoss(pass)));
+            if (weight != null) losses.add(adversarialLoss(pass, weight));
+            gradients = gradients(losses, generator.differentiable(), gradients);
+            output(StepOutput.LOSS, sum(losses));
+        }
         try (Graph.Scope s = graph.scope("generator/update")) {
             Value shared = input(StepInput.GENERATOR_UPDATE, DType.F32, 1);
             Value own = hasOwnHead() ? input(StepInput.HEAD_UPDATE, DType.F32, 1) : shared;
             Value rate = input(StepInput.GENERATOR_RATE, DType.F32, 1);
-            output(
+            outputOfStep(
                     StepOutput.GENERATOR_NORM,
                     settings.generatorOptimizer()
                             .apply(
@@ -269,6 +375,11 @@ public final class StepGraph {
     /** The subject of the step. */
     public ModelConfig.Subject subject() {
         return subject;
+    }
+
+    /** Photographs of a step, in all its micro-batches. */
+    private int photographs() {
+        return Math.multiplyExact(batch, microBatches);
     }
 
     /** Whether the step trains discriminators. */

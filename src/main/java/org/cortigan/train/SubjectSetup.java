@@ -21,7 +21,7 @@ record SubjectSetup(
         ModelConfig.Subject subject, TrainingData data, ImageSplit split, List<Region> regions, StepSettings settings) {
     /**
      * Splits the data and finds the regions. A subject with fewer training images than {@code train.batch} takes all of
-     * them in every step.
+     * them in every step, and one with too few for {@code train.accumulate} batches takes fewer batches.
      *
      * @param log receives messages about the data
      * @throws org.cortigan.InputException if no image is left for training, or the data lack the regions
@@ -40,12 +40,18 @@ record SubjectSetup(
                     "validation",
                     "leaves none of the " + data.count() + " images for training",
                     "Set it lower, or give more images");
-        if (train.batch() > images)
-            log.accept((subject.name().isEmpty() ? "" : subject.name() + ": ") + "every step takes all " + images
-                    + " training images, which are fewer than train.batch: " + train.batch());
         List<Region> regions =
                 settings.trainedDiscriminator().map(d -> regions(d, data, log)).orElse(List.of());
-        return new SubjectSetup(subject, data, split, regions, settings);
+        SubjectSetup setup = new SubjectSetup(subject, data, split, regions, settings);
+        String name = subject.name().isEmpty() ? "" : subject.name() + ": ";
+        int batches = setup.microBatches(train);
+        if (train.batch() > images)
+            log.accept(name + "every step takes all " + images + " training images, which are fewer than train.batch: "
+                    + train.batch());
+        else if (batches < train.accumulate())
+            log.accept(name + "every step takes " + batches + " batches of train.batch: " + train.batch() + ", not "
+                    + train.accumulate() + " (train.accumulate): there are " + images + " training images");
+        return setup;
     }
 
     private static List<Region> regions(Discriminator d, TrainingData data, Consumer<String> log) {
@@ -57,14 +63,20 @@ record SubjectSetup(
         return subject.vertices();
     }
 
-    /** Photographs in a step that takes {@code most} at most. */
-    int batch(int most) {
-        return Math.min(most, split.training().length);
+    /** Photographs in a micro-batch. */
+    int batch(TrainSettings train) {
+        return Math.min(train.batch(), split.training().length);
     }
 
-    /** The graph of a step with {@code most} photographs at most; all training data are inputs if they are resident. */
-    StepGraph step(int most, boolean resident) {
-        return new StepGraph(settings, subject, regions, batch(most), resident ? split.training().length : 0);
+    /** Micro-batches in a step. */
+    int microBatches(TrainSettings train) {
+        return Math.min(train.accumulate(), split.training().length / batch(train));
+    }
+
+    /** The graph of a step; all training data are inputs if they are resident. */
+    StepGraph step(TrainSettings train, boolean resident) {
+        int all = resident ? split.training().length : 0;
+        return new StepGraph(settings, subject, regions, batch(train), microBatches(train), all);
     }
 
     /** The graph that a session runs for a step, with recomputation if that is on. */

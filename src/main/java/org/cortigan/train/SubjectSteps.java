@@ -25,6 +25,7 @@ final class SubjectSteps implements AutoCloseable {
 
     private final SubjectSetup setup;
     private final BatchLoader.Batching batching;
+    private final int microBatch;
     private final Device device;
     private final Variables vars;
     private final StepGraph graph;
@@ -62,15 +63,16 @@ final class SubjectSteps implements AutoCloseable {
         this.log = log;
         this.device = device;
         this.vars = vars;
+        microBatch = setup.batch(train);
         batching = new BatchLoader.Batching(
                 setup.split().training(),
-                setup.batch(train.batch()),
+                microBatch * setup.microBatches(train),
                 setup.settings().model().generator().image(),
                 resident,
                 train.shufflePairs(),
                 train.augmentation(),
                 train.seed());
-        graph = setup.step(train.batch(), resident);
+        graph = setup.step(train, resident);
         session = new Session(SubjectSetup.program(graph, train.recompute()), device, vars, arena);
         try {
             inputs = new StepInputs(graph, session);
@@ -185,7 +187,7 @@ final class SubjectSteps implements AutoCloseable {
                     device,
                     vars,
                     averaged ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT,
-                    batching.batch(),
+                    microBatch,
                     false,
                     Predictor.Form.EVALUATION,
                     scaling());

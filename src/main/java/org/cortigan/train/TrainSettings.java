@@ -10,7 +10,8 @@ import org.cortigan.exec.Precision;
  * The validated section {@code train} of a recipe.
  *
  * @param source the section, for messages that name its keys
- * @param batch photographs per step
+ * @param batch photographs in a micro-batch
+ * @param accumulate micro-batches in a step
  * @param checkpointSteps steps between checkpoints within an epoch; 0 for none
  * @param patience epochs without a better validation after which the run ends; 0 for none
  * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
@@ -20,6 +21,7 @@ record TrainSettings(
         Settings source,
         int epochs,
         int batch,
+        int accumulate,
         long seed,
         int checkpointSteps,
         int patience,
@@ -53,10 +55,17 @@ record TrainSettings(
 
     static TrainSettings of(Recipe recipe) {
         Settings train = recipe.section("train");
+        int batch = train.integer("batch", 1), accumulate = train.integer("accumulate", 1);
+        if ((long) batch * accumulate > Integer.MAX_VALUE)
+            throw train.wrong(
+                    "accumulate",
+                    accumulate + " batches of train.batch: " + batch + " are too many photographs for a step",
+                    "Give at most " + Integer.MAX_VALUE / batch);
         return new TrainSettings(
                 train,
                 train.integer("epochs", 1),
-                train.integer("batch", 1),
+                batch,
+                accumulate,
                 train.whole("seed"),
                 train.integer("checkpoint_steps", 0),
                 train.integer("patience", 0),
@@ -67,6 +76,30 @@ record TrainSettings(
                 train.choice("data_on_device", DataPlacement.class),
                 train.choice("initial_readout", InitialReadout.class),
                 train.text("init"));
+    }
+
+    /** Photographs in a step. */
+    int photographs() {
+        return batch * accumulate;
+    }
+
+    /** The same with other batches. */
+    TrainSettings withBatches(int batch, int accumulate) {
+        return new TrainSettings(
+                source,
+                epochs,
+                batch,
+                accumulate,
+                seed,
+                checkpointSteps,
+                patience,
+                shufflePairs,
+                augmentation,
+                precision,
+                recompute,
+                dataOnDevice,
+                initialReadout,
+                init);
     }
 
     /**

@@ -87,8 +87,10 @@ class DeviceTrainingTest {
 
     @Test
     void dataOnTheDeviceGivesTheSameBatches() {
-        for (String shuffle : new String[] {"false", "true"}) {
-            Recipe r = recipe("train.shuffle_pairs=" + shuffle, "loss.gan_weight=0", "train.validation=0.2");
+        for (String option :
+                new String[] {"train.shuffle_pairs=false", "train.shuffle_pairs=true", "train.accumulate=2"}) {
+            String batch = "train.batch=" + (option.equals("train.accumulate=2") ? 2 : 4);
+            Recipe r = recipe(option, batch, "loss.gan_weight=0", "train.validation=0.2");
             SimDevice d = new SimDevice(false);
             same(run(r.with("train.data_on_device=no"), d), run(r.with("train.data_on_device=yes"), d));
             assertTrue(d.replays() > 0);
@@ -210,6 +212,8 @@ class DeviceTrainingTest {
         int fits = Integer.parseInt(one.replaceAll(".*train.batch=(\\d+) is.*", "$1"));
         assertTrue(fits >= 4 && fits < 8, one);
         new Trainer(r.with("train.batch", fits), TOY, d, null).close();
+        assertTrue(one.contains("train.batch=4 train.accumulate=2 fits, with as many photographs in a step"), one);
+        new Trainer(r.with("train.batch=4").with("train.accumulate=2"), TOY, d, null).close();
         d.freeBytes(need);
         new Trainer(r, TOY, d, null).close();
         // the data do not fit next to the step: auto leaves them on the host, yes is refused
