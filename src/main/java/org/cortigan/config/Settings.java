@@ -99,15 +99,19 @@ public final class Settings {
             if (v instanceof Boolean) return v;
             throw kind(source, key, v, "true or false");
         }
-        if (base instanceof List) {
-            if (v instanceof List<?> l
-                    && l.stream().allMatch(x -> x instanceof Number n && Double.isFinite(n.doubleValue())))
+        if (base instanceof List<?> b) {
+            boolean text = b.stream().anyMatch(String.class::isInstance);
+            if (v instanceof List<?> l && l.stream().allMatch(x -> text ? x instanceof String : isFinite(x)))
                 return List.copyOf(l);
-            throw kind(source, key, v, "a list of numbers");
+            throw kind(source, key, v, text ? "a list of names" : "a list of numbers");
         }
         if (v instanceof String) return v;
         if (v == null) return "";
         throw kind(source, key, v, "text");
+    }
+
+    private static boolean isFinite(@Nullable Object x) {
+        return x instanceof Number n && Double.isFinite(n.doubleValue());
     }
 
     private static InputException kind(String source, String key, @Nullable Object v, String want) {
@@ -214,15 +218,28 @@ public final class Settings {
 
     /** One of the constants of an enum, written in lower case. */
     public <E extends Enum<E>> E choice(String key, Class<E> type) {
+        return constant(key, text(key), type);
+    }
+
+    /** A list of constants of an enum, written in lower case. */
+    public <E extends Enum<E>> List<E> choices(String key, Class<E> type) {
+        return ((List<?>) get(key))
+                .stream().map(v -> constant(key, v.toString(), type)).toList();
+    }
+
+    private <E extends Enum<E>> E constant(String key, String v, Class<E> type) {
         List<E> all = List.of(type.getEnumConstants());
         List<String> names =
                 all.stream().map(e -> e.name().toLowerCase(Locale.ROOT)).toList();
-        return all.get(names.indexOf(choice(key, names)));
+        return all.get(names.indexOf(oneOf(key, v, names)));
     }
 
     /** One of {@code names}. */
     public String choice(String key, List<String> names) {
-        String v = text(key);
+        return oneOf(key, text(key), names);
+    }
+
+    private String oneOf(String key, String v, List<String> names) {
         if (names.contains(v)) return v;
         throw new InputException(
                 name(key), InputFiles.quote(v) + " is unknown", "Use one of " + String.join(", ", names));

@@ -13,6 +13,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
 /** A trained generator. Immutable and safe to share between threads; each thread creates its own {@link Predictor}. */
@@ -36,23 +37,56 @@ public final class Model {
     }
 
     /**
-     * Loads the generator of a checkpoint: its moving average if the file has one.
+     * Loads the generator of a checkpoint: its moving average if the file has one. Low-rank updates are merged into the
+     * weights, so that predictions cost no more than without them.
      *
      * @throws InputException if the file is no checkpoint, or its tensors do not match the model that it describes
      */
     public static Model load(Path file) {
         try (SafeTensors t = SafeTensors.open(file)) {
-            ModelConfig c = config(t);
-            Map<String, float[]> w = new LinkedHashMap<>();
-            Weights all = c.generatorWeights(DType.F32);
-            String average =
-                    t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
-            for (Weights.Spec s : all.specs())
-                w.put(s.name(), t.floats(average + s.name(), s.shape().elements()));
-            for (Weights.Spec s : all.states())
-                w.put(s.name(), t.floats(s.name(), s.shape().elements()));
-            return new Model(c, w, scalings(t, c));
+            return load(t);
         }
+    }
+
+    /** Loads the generator of an open checkpoint; see {@link #load(Path)}. */
+    public static Model load(SafeTensors t) {
+        ModelConfig c = config(t);
+        Map<String, float[]> w = new LinkedHashMap<>();
+        Weights all = c.generatorWeights(DType.F32);
+        String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
+        for (Weights.Spec s : all.specs())
+            w.put(s.name(), t.floats(average + s.name(), s.shape().elements()));
+        for (Weights.Spec s : all.states())
+            w.put(s.name(), t.floats(s.name(), s.shape().elements()));
+        return new Model(c, w, scalings(t, c)).merged();
+    }
+
+    /** The same model with low-rank updates merged into the weights that they update. */
+    Model merged() {
+        Map<String, float[]> w = new LinkedHashMap<>();
+        weights.forEach((name, values) -> {
+            if (Lora.isUpdate(name)) return;
+            List<float[]> pair = Lora.pairOf(name).stream()
+                    .map(weights::get)
+                    .filter(Objects::nonNull)
+                    .toList();
+            w.put(
+                    name,
+                    name.endsWith(".weight") && pair.size() == 2
+                            ? config.lora().merged(values, pair.get(0), pair.get(1))
+                            : values);
+        });
+        return new Model(config.merged(), w, scalings);
+    }
+
+    /** The values of a parameter or state, by its name in checkpoints. */
+    public float[] values(String name) {
+        return Objects.requireNonNull(weights.get(name), "the model lacks a weight");
+    }
+
+    /** How the responses that the network learned relate to the measured ones, for each subject. */
+    public Map<ModelConfig.Subject, ResponseScaling> scalings() {
+        return Map.copyOf(scalings);
     }
 
     /** How the responses that the network learned relate to the measured ones, for each subject of a checkpoint. */
@@ -122,7 +156,7 @@ public final class Model {
         try {
             Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32)
                     .forEach(s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape()))
-                            .write(Objects.requireNonNull(weights.get(s.name()), "the model lacks a weight")));
+                            .write(values(s.name())));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;

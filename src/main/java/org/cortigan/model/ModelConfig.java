@@ -12,6 +12,7 @@ import org.cortigan.cortex.MissingVertices;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Value;
 import org.cortigan.io.Json;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
 /**
@@ -82,6 +83,17 @@ public record ModelConfig(
             Value images = generator.images(w.graph(), 2);
             for (Subject s : subjects) generator.responses(w, images, s.name, s.vertices());
         });
+    }
+
+    /** The low-rank updates of the generator's backbone. */
+    Lora lora() {
+        return generator.backbone() instanceof Vit vit ? vit.encoder().lora() : Lora.NONE;
+    }
+
+    /** The same model with low-rank updates merged into the weights that they update. */
+    ModelConfig merged() {
+        if (lora().rank() == 0) return this;
+        return of(settings.with("generator.vit.lora_rank", 0, "merged"), subjects);
     }
 
     /** Total number of elements of these parameters. */

@@ -14,6 +14,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.nn.Layers;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
 /**
@@ -95,7 +96,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
         try (SafeTensors t = SafeTensors.open(file)) {
             for (Weights.Spec s : model.generatorWeights(DType.F32).specs()) {
                 String name = s.name().substring(Generator.PREFIX.length());
-                if (VitFamily.TIMM.names(name).isEmpty()) continue; // not a ViT's
+                if (Lora.isUpdate(name) || VitFamily.TIMM.names(name).isEmpty()) continue; // not a file's
                 values.put(s.name(), value(t, f, name, grid, (int) s.shape().elements()));
             }
         }

@@ -6,11 +6,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
@@ -50,6 +52,9 @@ public record Vit(
             pre_norm: false        # whether a layer norm precedes the blocks, as in CLIP
             activation: gelu       # of the MLPs: gelu | quick_gelu, of OpenAI's CLIP
             norm_eps: 1.0e-6       # of the layer norms; 1e-5 in CLIP, 1e-12 in Hugging Face's ViT
+            lora_rank: 0           # r of low-rank updates of the blocks' layers (LoRA), which train beside frozen weights; 0: none
+            lora_alpha: 16         # an update is lora_alpha / lora_rank times B A
+            lora_targets: [qkv, proj] # layers that have an update: qkv, proj, fc1, fc2
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
             """, Vit::of, Vit::used);
 
@@ -107,7 +112,8 @@ public record Vit(
                         s.has("activation")
                                 ? s.choice("activation", Layers.MlpActivation.class)
                                 : Layers.MlpActivation.GELU,
-                        s.has("layer_scale") && s.flag("layer_scale")),
+                        s.has("layer_scale") && s.flag("layer_scale"),
+                        lora(s)),
                 s.has("registers") ? s.integer("registers", 0) : 0,
                 s.has("pre_norm") && s.flag("pre_norm"),
                 s.choice("pool", Pool.class),
@@ -115,6 +121,17 @@ public record Vit(
                 Embed.of(s));
         v.check(s);
         return v;
+    }
+
+    private static Lora lora(Settings s) {
+        int rank = s.has("lora_rank") ? s.integer("lora_rank", 0) : 0;
+        if (rank == 0) return Lora.NONE;
+        List<Lora.Target> targets = s.choices("lora_targets", Lora.Target.class);
+        if (targets.isEmpty())
+            throw s.wrong("lora_targets", "names no layer", "Name some of qkv, proj, fc1, fc2, or set lora_rank to 0");
+        double alpha = s.number("lora_alpha", 0);
+        if (alpha == 0) throw s.wrong("lora_alpha", "0 turns the updates off", "Give a number above 0, or lora_rank 0");
+        return new Lora(rank, alpha, Set.copyOf(targets));
     }
 
     /** A size other than custom has its own width, depth and heads. */
@@ -127,6 +144,11 @@ public record Vit(
     private void check(Settings s) {
         if (width % encoder.heads() != 0)
             throw s.wrong("heads", encoder.heads() + " do not divide the width " + width, "Choose a divisor");
+        if (encoder.lora().rank() > width)
+            throw s.wrong(
+                    "lora_rank",
+                    encoder.lora().rank() + " is above the width " + width,
+                    "Give a lower one, for example 8: an update of full rank is no smaller than the weight");
         for (int i = 0; i < layers.size(); i++)
             if (layers.get(i) > encoder.depth() || i > 0 && layers.get(i) <= layers.get(i - 1))
                 throw s.wrong(

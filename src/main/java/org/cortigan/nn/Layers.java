@@ -49,26 +49,69 @@ public final class Layers {
         return Ops.reshape(x, Math.toIntExact(x.shape().elements() / x.dim(-1)), x.dim(-1));
     }
 
-    /** Linear layer of an encoder's block. */
-    private static Value blockLinear(Weights w, Value x, int out) {
-        Weights.Weight m = w.weight("weight", Init.VIT, out, x.dim(-1));
-        return blockLinear(w, "weight", x, m.value(), w.bias("bias", Init.ZEROS, out), m.scale());
+    /**
+     * The parameters of a linear layer of an encoder's block, or some rows of them.
+     *
+     * @param name of the weight or its rows, for the states in FP8
+     * @param weight [out, in]
+     * @param update of the weight, or null
+     */
+    private record BlockLayer(
+            String name,
+            Value weight,
+            Weights.Bias bias,
+            @Nullable Value scale,
+            Lora.@Nullable Pair update) {
+        /** @param layer last part of the layer's name */
+        static BlockLayer of(Weights w, String layer, int out, int in, Encoder form) {
+            Weights.Weight m = w.weight("weight", Init.VIT, out, in);
+            Weights.Bias bias = w.bias("bias", Init.ZEROS, out);
+            return new BlockLayer("weight", m.value(), bias, m.scale(), form.lora.of(w, layer, out, in));
+        }
+
+        /** The first rows, and the others. */
+        List<BlockLayer> split(String first, String second, int rows) {
+            int[] extents = {rows, weight.dim(0) - rows};
+            List<Value> weights = Ops.split(weight, extents);
+            List<Weights.Bias> biases = bias.split(extents);
+            List<Value> factors = update == null ? List.of() : Ops.split(update.b(), extents);
+            List<BlockLayer> parts = new ArrayList<>();
+            for (int i = 0; i < extents.length; i++)
+                parts.add(new BlockLayer(
+                        name + "." + (i == 0 ? first : second),
+                        weights.get(i),
+                        biases.get(i),
+                        scale,
+                        update == null ? null : new Lora.Pair(update.a(), factors.get(i), update.factor())));
+            return parts;
+        }
+
+        /**
+         * The layer from x [..., in] to [..., out]. Only blocks compute in FP8: it is standard practice to keep the
+         * first layer, which reads pixels or responses, and the last. Low-rank products do not.
+         */
+        Value apply(Weights w, Value x) {
+            Value rows = rows(x), b = bias.value(), copy = bias.copy();
+            Value y = w.inFp8(x, weight)
+                    ? Ops.linearFp8(rows, weight, w.fp8States(name), b, copy, scale, w.compute())
+                    : Ops.linear(rows, weight, b, copy, scale, w.compute());
+            if (update != null) y = Ops.add(y, update.apply(rows));
+            return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
+        }
     }
 
     /**
-     * Linear layer of an encoder's block with a given weight [out, in] and bias [out], or some rows of them. Only
-     * blocks compute in FP8: it is standard practice to keep the first layer, which reads pixels or responses, and the
-     * last.
+     * Linear layer of an encoder's block.
      *
-     * @param name of the weight or its rows, for the states in FP8
+     * @param layer name of the layer in the block
      */
-    private static Value blockLinear(
-            Weights w, String name, Value x, Value weight, Weights.Bias bias, @Nullable Value scale) {
-        Value b = bias.value(), copy = bias.copy();
-        Value y = w.inFp8(x, weight)
-                ? Ops.linearFp8(rows(x), weight, w.fp8States(name), b, copy, scale, w.compute())
-                : Ops.linear(rows(x), weight, b, copy, scale, w.compute());
-        return Ops.reshape(y, x.shape().with(-1, weight.dim(0)).dims());
+    private static Value blockLinear(Weights block, String layer, Value x, int out, Encoder form) {
+        Weights w = block.sub(layer);
+        return BlockLayer.of(w, lastPart(layer), out, x.dim(-1), form).apply(w, x);
+    }
+
+    private static String lastPart(String layer) {
+        return layer.substring(layer.lastIndexOf('.') + 1);
     }
 
     /** Linear layer with the initialisation of torch. */
@@ -272,12 +315,19 @@ public final class Layers {
      * @param eps epsilon of the layer norms
      * @param layerScale whether each branch of a block is multiplied by a learned vector before it is added (Touvron et
      *     al. 2021, "Going deeper with Image Transformers")
+     * @param lora low-rank updates of the blocks' linear layers
      */
     public record Encoder(
-            int depth, int heads, double mlpRatio, double eps, MlpActivation activation, boolean layerScale) {
+            int depth,
+            int heads,
+            double mlpRatio,
+            double eps,
+            MlpActivation activation,
+            boolean layerScale,
+            Lora lora) {
         /** An encoder of timm's original ViT. */
         public Encoder(int depth, int heads, double mlpRatio) {
-            this(depth, heads, mlpRatio, VIT_EPS, MlpActivation.GELU, false);
+            this(depth, heads, mlpRatio, VIT_EPS, MlpActivation.GELU, false, Lora.NONE);
         }
     }
 
@@ -311,14 +361,14 @@ public final class Layers {
                 boolean alone = read == Tokens.CLASS && i == last;
                 if (alone) sum = classToken(sum);
                 Value a = alone
-                        ? classAttention(b.sub("attn.qkv"), h, form.heads)
-                        : Ops.attention(blockLinear(b.sub("attn.qkv"), h, 3 * width), form.heads);
-                a = scaled(b.sub("ls1"), blockLinear(b.sub("attn.proj"), a, width), form);
+                        ? classAttention(b.sub("attn.qkv"), h, form)
+                        : Ops.attention(blockLinear(b, "attn.qkv", h, 3 * width, form), form.heads);
+                a = scaled(b.sub("ls1"), blockLinear(b, "attn.proj", a, width, form), form);
                 Node n = layerNorm(b.sub("norm2"), a, sum, form.eps);
                 sum = n.output(3);
                 int hidden = (int) Math.round(width * form.mlpRatio);
-                Value m = form.activation.apply(blockLinear(b.sub("mlp.fc1"), n.output(0), hidden));
-                m = scaled(b.sub("ls2"), blockLinear(b.sub("mlp.fc2"), m, width), form);
+                Value m = form.activation.apply(blockLinear(b, "mlp.fc1", n.output(0), hidden, form));
+                m = scaled(b.sub("ls2"), blockLinear(b, "mlp.fc2", m, width, form), form);
                 Weights norm = w.sub(i == form.depth ? "norm" : "norms." + i);
                 n = layerNorm(i < last ? w.sub("blocks." + i + ".norm1") : norm, m, sum, form.eps);
                 h = n.output(0);
@@ -347,14 +397,9 @@ public final class Layers {
      * Self-attention of normalised tokens h [B, T, E] for the class token alone: [B, 1, E]. The rows of timm's qkv
      * weight that make queries see one token, the others all tokens.
      */
-    private static Value classAttention(Weights w, Value h, int heads) {
+    private static Value classAttention(Weights w, Value h, Encoder form) {
         int width = h.dim(2);
-        Weights.Weight m = w.weight("weight", Init.VIT, 3 * width, width);
-        List<Value> rows = Ops.split(m.value(), width, 2 * width);
-        List<Weights.Bias> bias = w.bias("bias", Init.ZEROS, 3 * width).split(width, 2 * width);
-        return Ops.attention(
-                blockLinear(w, "weight.q", classToken(h), rows.get(0), bias.get(0), m.scale()),
-                blockLinear(w, "weight.kv", h, rows.get(1), bias.get(1), m.scale()),
-                heads);
+        List<BlockLayer> rows = BlockLayer.of(w, "qkv", 3 * width, width, form).split("q", "kv", width);
+        return Ops.attention(rows.get(0).apply(w, classToken(h)), rows.get(1).apply(w, h), form.heads);
     }
 }

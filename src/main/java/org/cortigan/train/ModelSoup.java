@@ -48,20 +48,18 @@ public final class ModelSoup {
         List<Map<ModelConfig.Subject, ResponseScaling>> scalings = new ArrayList<>();
         for (Path p : checkpoints) {
             try (SafeTensors t = SafeTensors.open(p)) {
-                ModelConfig c = Model.config(t);
-                if (config == null) config = c;
-                requireSameModel(p, c, first, config);
+                // Averages weights with their low-rank updates merged: the mean of B A is not that of B times that of
+                // A.
+                Model model = Model.load(t);
+                if (config == null) config = model.config();
+                requireSameModel(p, model.config(), first, config);
                 subjects.add(Model.subject(t));
                 requireSameSubject(checkpoints, subjects);
                 recipes.add(Recipe.storedIn(t));
-                scalings.add(Model.scalings(t, config));
+                scalings.add(model.scalings());
                 Weights all = config.generatorWeights(DType.F32);
-                String average =
-                        t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
-                for (Weights.Spec spec : all.specs())
-                    add(sums, spec, t.floats(average + spec.name(), spec.shape().elements()));
-                for (Weights.Spec spec : all.states())
-                    add(sums, spec, t.floats(spec.name(), spec.shape().elements()));
+                for (Weights.Spec spec : all.specs()) add(sums, spec, model.values(spec.name()));
+                for (Weights.Spec spec : all.states()) add(sums, spec, model.values(spec.name()));
             }
         }
         SafeTensors.Writer w = new SafeTensors.Writer(out)

@@ -29,12 +29,12 @@ import org.junit.jupiter.api.Test;
 
 class LayersTest {
     private static final int BATCH = 2, TOKENS = 7, DEPTH = 3, HEADS = 2;
-    private static final Layers.Encoder PLAIN = new Layers.Encoder(DEPTH, HEADS, 2);
+    static final Layers.Encoder PLAIN = new Layers.Encoder(DEPTH, HEADS, 2);
     private static final Layers.Encoder DINO =
-            new Layers.Encoder(DEPTH, HEADS, 2, 1e-5, Layers.MlpActivation.QUICK_GELU, true);
+            new Layers.Encoder(DEPTH, HEADS, 2, 1e-5, Layers.MlpActivation.QUICK_GELU, true, Lora.NONE);
 
     /** Class tokens after blocks of an encoder, and the gradients of all its parameters and of its input. */
-    private record Encoder(int width, boolean spectral, Layers.Encoder form, List<Integer> after) {
+    record Encoder(int width, boolean spectral, Layers.Encoder form, List<Integer> after) {
         Graph graph(Layers.Tokens read) {
             Graph g = new Graph();
             Weights w = Weights.in(g, DType.F32, "", spectral);
@@ -72,7 +72,7 @@ class LayersTest {
             }
         }
 
-        private static float[] numbers(String name, int n) {
+        static float[] numbers(String name, int n) {
             SplittableRandom r = new SplittableRandom(name.hashCode());
             float[] f = new float[n];
             for (int i = 0; i < n; i++) f[i] = (float) (r.nextDouble() - 0.5);
@@ -87,7 +87,9 @@ class LayersTest {
                 new Encoder(64, true, PLAIN, List.of(3)),
                 new Encoder(8, true, PLAIN, List.of(1, 3)),
                 new Encoder(8, false, PLAIN, List.of(1, 2)),
-                new Encoder(8, false, DINO, List.of(1, 3)));
+                new Encoder(8, false, DINO, List.of(1, 3)),
+                new Encoder(8, false, LoraTest.UPDATED, List.of(1, 3)),
+                new Encoder(64, false, LoraTest.UPDATED, List.of(3)));
     }
 
     @Test
