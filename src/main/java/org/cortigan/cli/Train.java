@@ -231,6 +231,13 @@ final class Train implements Callable<Integer> {
                 photographs[0],
                 photographs[1],
                 trainer.stepsPerEpoch()));
+        if (trainer.freeze().isOn())
+            output.note(String.format(
+                    Locale.ROOT,
+                    "frozen: %s, %,d parameters; %,d of the generator are trained",
+                    trainer.freeze(),
+                    trainer.frozenParameters(),
+                    parameters[0]));
         PretrainedVit pretrained = trainer.pretrained();
         if (pretrained != null && begins) pretrained.notes().forEach(note -> output.note("initial weights: " + note));
     }

@@ -106,6 +106,7 @@ public final class Settings {
             throw kind(source, key, v, text ? "a list of names" : "a list of numbers");
         }
         if (v instanceof String) return v;
+        if (v instanceof Integer || v instanceof Long) return v.toString(); // a text of digits, without quotes
         if (v == null) return "";
         throw kind(source, key, v, "text");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
+import java.util.List;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -37,6 +38,15 @@ public record Generator(
 
     /** Names below {@link #PREFIX} of the readout's parameters, and of a subject's vector in the backbone. */
     static final String HEAD = "head", SUBJECT = "subject";
+
+    /**
+     * Prefixes, below {@link #PREFIX}, of the names of the parameters that belong to the readout or to a subject, not
+     * to the backbone: files of pre-trained backbones lack them, and {@link Freeze} does not freeze them.
+     */
+    private static final List<String> OWN = List.of(HEAD + ".", "readout.", "norms.", "rank.", SUBJECT + ".");
+
+    /** Ends of the names of low-rank updates (Hu et al. 2021), which train beside a frozen weight. */
+    private static final List<String> LOW_RANK = List.of(".lora_A.weight", ".lora_B.weight");
 
     /** Name of the weight [rank, F] that makes the combinations of the features which a dense readout reads. */
     public static final String RANK_WEIGHT = PREFIX + "rank.weight";
@@ -105,9 +115,25 @@ public record Generator(
         return parameter.name().startsWith(PREFIX + HEAD + ".");
     }
 
+    /**
+     * Whether a parameter belongs to the readout, to a subject or to a low-rank update, not to the backbone that a file
+     * may hold.
+     *
+     * @param name whole name, with {@link #PREFIX}
+     */
+    public static boolean isOwn(String name) {
+        String below = name.substring(PREFIX.length());
+        return OWN.stream().anyMatch(below::startsWith) || LOW_RANK.stream().anyMatch(below::endsWith);
+    }
+
+    /** Whether a parameter is a subject's vector in the backbone. */
+    public static boolean isSubjectsVector(Weights.Spec parameter) {
+        return parameter.name().startsWith(PREFIX + SUBJECT + ".");
+    }
+
     /** Whether a parameter belongs to one subject of several: to its head, or its vector in the backbone. */
     public static boolean isSubjectsOwn(Weights.Spec parameter) {
-        return isReadout(parameter) || parameter.name().startsWith(PREFIX + SUBJECT + ".");
+        return isReadout(parameter) || isSubjectsVector(parameter);
     }
 
     /** Adds the input for photographs, u8 [batch, S, S, 3], to a graph. */

@@ -37,7 +37,7 @@ public final class Model {
     }
 
     /**
-     * Loads the generator of a checkpoint: its moving average if the file has one. Low-rank updates are merged into the
+     * Loads the generator of a checkpoint: the moving averages of the parameters that have one. Low-rank updates are merged into the
      * weights, so that predictions cost no more than without them.
      *
      * @throws InputException if the file is no checkpoint, or its tensors do not match the model that it describes
@@ -53,12 +53,17 @@ public final class Model {
         ModelConfig c = config(t);
         Map<String, float[]> w = new LinkedHashMap<>();
         Weights all = c.generatorWeights(DType.F32);
-        String average = t.names().contains(Weights.AVERAGE + all.specs().get(0).name()) ? Weights.AVERAGE : "";
-        for (Weights.Spec s : all.specs())
-            w.put(s.name(), t.floats(average + s.name(), s.shape().elements()));
+        for (Weights.Spec s : all.specs()) w.put(s.name(), parameter(t, s));
         for (Weights.Spec s : all.states())
             w.put(s.name(), t.floats(s.name(), s.shape().elements()));
         return new Model(c, w, scalings(t, c)).merged();
+    }
+
+    /** The values of a parameter in a checkpoint: its moving average, if it is trained with one. */
+    private static float[] parameter(SafeTensors t, Weights.Spec s) {
+        String average = Weights.AVERAGE + s.name();
+        return t.floats(
+                t.names().contains(average) ? average : s.name(), s.shape().elements());
     }
 
     /** The same model with low-rank updates merged into the weights that they update. */

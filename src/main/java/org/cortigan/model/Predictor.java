@@ -7,6 +7,7 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Predicate;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
@@ -59,7 +60,8 @@ public final class Predictor implements AutoCloseable {
     /**
      * @param subject subject whose responses are predicted
      * @param variables storage of the parameters
-     * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for their moving averages
+     * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for the moving averages of those that have one: frozen
+     *     ones have none
      * @param own whether {@link #close} closes the variables
      * @param scaling how the responses that the network learned relate to the measured ones
      */
@@ -82,7 +84,10 @@ public final class Predictor implements AutoCloseable {
         this.owned = own ? variables : null;
         Session s = null;
         try {
-            s = new Session(graph(config, subject, use, batch, form), device, variables);
+            s = new Session(
+                    graph(config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name())),
+                    device,
+                    variables);
             images = s.input(Generator.IMAGES).inputBuffer();
             output = s.output("y");
             evaluation = evaluates(form)
@@ -101,10 +106,17 @@ public final class Predictor implements AutoCloseable {
         return f == Form.EVALUATION;
     }
 
-    private static Graph graph(ModelConfig config, ModelConfig.Subject subject, Weights.Use use, int batch, Form form) {
+    private static Graph graph(
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            Weights.Use use,
+            int batch,
+            Form form,
+            Predicate<Weights.Spec> frozen) {
         Graph g = new Graph();
-        Value y = build(
-                Weights.in(g, DType.F32, Generator.PREFIX, false, use), config, subject, form == Form.FEATURES, batch);
+        Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false, use);
+        w.freeze(frozen);
+        Value y = build(w, config, subject, form == Form.FEATURES, batch);
         g.output("y", y);
         if (evaluates(form)) {
             int v = subject.vertices();
@@ -151,7 +163,7 @@ public final class Predictor implements AutoCloseable {
 
     /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
     public static long[] blocks(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
-        var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION), device);
+        var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false), device);
         long moments = (long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes();
         return new long[] {p.report().arenaBytes(), Session.inputBytes(p, device), moments};
     }

@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
@@ -95,6 +97,14 @@ public record Vit(
         Size named = Size.CUSTOM;
         for (Size s : Size.values()) if (s.width == width && s.depth == depth && s.heads == heads) named = s;
         return named.name().toLowerCase(Locale.ROOT);
+    }
+
+    private static final Pattern BLOCK = Pattern.compile("blocks\\.(\\d+)\\.");
+
+    /** Number of the block that a parameter belongs to, from 1 on; 0 if it belongs to none. */
+    static int blockOf(String parameter) {
+        Matcher m = BLOCK.matcher(parameter);
+        return m.lookingAt() ? Integer.parseInt(m.group(1)) + 1 : 0;
     }
 
     /** From the section {@code model.generator.vit} of a recipe. */

@@ -144,7 +144,7 @@ public record Optimizer(
         Iterator<List<Value>> gradient = parts.iterator();
         Map<Value, Update> updates = new LinkedHashMap<>();
         for (Weights w : networks)
-            for (Weights.Spec s : w.specs())
+            for (Weights.Spec s : w.trainable())
                 updates.computeIfAbsent(
                                 stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
                         .add(w, s, isReadout.test(s) ? readoutDecay : decay, gradient.next());

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Shape;
@@ -40,7 +41,7 @@ public final class Weights {
         TRAIN,
         /** Batch norms normalise by the running statistics; there are no dropouts. */
         PREDICT,
-        /** As {@link #PREDICT}, with the moving averages of the parameters. */
+        /** As {@link #PREDICT}, with the moving averages of the parameters that are not frozen. */
         PREDICT_AVERAGE
     }
 
@@ -67,6 +68,7 @@ public final class Weights {
 
         int microBatch;
 
+        Predicate<Spec> frozen = s -> false;
         final Map<String, Value> current = new HashMap<>();
         final Map<String, Value> measured = new LinkedHashMap<>();
 
@@ -141,6 +143,20 @@ public final class Weights {
         return net.fp8 != null && net.fp8.take(x, weight);
     }
 
+    /**
+     * Leaves these parameters out of {@link #trainable}: they have no gradient, no optimizer state and no moving
+     * average. To be called before any is declared.
+     */
+    public void freeze(Predicate<Spec> parameters) {
+        if (!net.specs.isEmpty()) throw new IllegalStateException("parameters have been declared already");
+        net.frozen = parameters;
+    }
+
+    /** The parameters that an optimizer changes, in the order of their declaration. */
+    public List<Spec> trainable() {
+        return specs().stream().filter(net.frozen.negate()).toList();
+    }
+
     /** All parameters of the network, in the order of their declaration. */
     public List<Spec> specs() {
         return List.copyOf(net.specs.values());
@@ -177,7 +193,7 @@ public final class Weights {
         if (old != null && !old.equals(s))
             throw new IllegalArgumentException("parameter " + s + " was already declared as " + old);
         if (old != null) return;
-        String averagePrefix = net.use == Use.PREDICT_AVERAGE ? AVERAGE : "";
+        String averagePrefix = net.use == Use.PREDICT_AVERAGE && !net.frozen.test(s) ? AVERAGE : "";
         variables(net.graph, s, averagePrefix)
                 .forEach((name, v) -> net.current.put(name.substring(averagePrefix.length()), v));
     }
@@ -353,12 +369,12 @@ public final class Weights {
     }
 
     /**
-     * The values to differentiate with respect to, one per parameter: the bf16 copy if products read it directly, else
-     * the f32 parameter. Spectral norm passes the gradient of its copy on to the f32 weight.
+     * The values to differentiate with respect to, one per {@link #trainable} parameter: the bf16 copy if products read
+     * it directly, else the f32 parameter. Spectral norm passes the gradient of its copy on to the f32 weight.
      */
     public List<Value> differentiable() {
         List<Value> d = new ArrayList<>();
-        for (Spec s : specs()) d.add(current(s.copy && !s.spectral ? copyName(s.name) : s.name));
+        for (Spec s : trainable()) d.add(current(s.copy && !s.spectral ? copyName(s.name) : s.name));
         return d;
     }
 

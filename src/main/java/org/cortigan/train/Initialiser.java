@@ -10,6 +10,8 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.io.InputFiles;
+import org.cortigan.model.Freeze;
+import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Init;
@@ -28,7 +30,7 @@ final class Initialiser {
 
     /**
      * @param vars where the variables are declared
-     * @param parameters trained variables, each once
+     * @param parameters parameters of all networks, each once
      * @param states variables that are kept but not trained
      */
     Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states) {
@@ -45,13 +47,14 @@ final class Initialiser {
      * @throws org.cortigan.InputException if the file does not fit the model
      */
     @Nullable
-    PretrainedVit initialise(ModelConfig model, TrainSettings train) {
+    PretrainedVit initialise(ModelConfig model, Freeze freeze, TrainSettings train) {
         PretrainedVit pretrained =
                 train.init().isEmpty() ? null : PretrainedVit.load(InputFiles.path(train.init()), model);
         Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
         for (Weights.Spec s : parameters) {
             float[] values = given.get(s.name());
-            set(s.name(), values != null ? values : s.init().make(s.shape(), train.seed(), s.name()));
+            Init init = freeze.isOn() && Generator.isSubjectsVector(s) ? Init.ZEROS : s.init();
+            set(s.name(), values != null ? values : init.make(s.shape(), train.seed(), s.name()));
             if (s.spectral()) initialiseSpectralNorm(s, train.seed());
         }
         for (Weights.Spec s : states) vars.find(s.name()).write(s.init().make(s.shape(), train.seed(), s.name()));
@@ -77,8 +80,8 @@ final class Initialiser {
     /** Rounds the parameters to the bf16 copies that matrix products read. */
     void copyToBf16() {
         for (Weights.Spec s : parameters)
-            if (s.copy())
-                vars.find(Weights.copyName(s.name())).write(vars.find(s.name()).toFloats());
+            if (s.copy() && vars.has(Weights.copyName(s.name()))) // A step on cached features has no frozen copies.
+            vars.find(Weights.copyName(s.name())).write(vars.find(s.name()).toFloats());
     }
 
     /** Runs power iterations, so that u and v approximate the leading singular vectors. */

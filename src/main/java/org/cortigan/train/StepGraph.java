@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.EnumSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -112,6 +113,7 @@ public final class StepGraph {
 
     private Weights generatorWeights() {
         Weights w = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
+        w.freeze(settings.freeze()::freezes);
         settings.fp8().ifPresent(w::useFp8);
         return w;
     }
@@ -310,7 +312,7 @@ public final class StepGraph {
         List<List<Value>> perNetwork = new ArrayList<>();
         int at = 0;
         for (Weights w : networks)
-            perNetwork.add(gradients.subList(at, at += w.specs().size()));
+            perNetwork.add(gradients.subList(at, at += w.trainable().size()));
         try (Graph.Scope s = graph.scope("discriminator/update")) {
             Value update = input(StepInput.DISCRIMINATOR_UPDATE, DType.F32, 1);
             Value rate = input(StepInput.DISCRIMINATOR_RATE, DType.F32, 1);
@@ -345,16 +347,11 @@ public final class StepGraph {
                                     spec -> Generator.isSubjectsOwn(spec) ? own : shared,
                                     Generator::isReadout));
             for (Weights.Spec state : generator.states()) updated(state.name(), generator.current(state.name()));
-            updated("g", generator.current(generator.specs().get(0).name()));
-            if (hasOwnHead()) updated("head", generator.current(firstOfHead().name()));
+            Map<Value, Weights.Spec> updates = new LinkedHashMap<>(); // one of each Adam node
+            for (Weights.Spec p : generator.trainable())
+                updates.putIfAbsent(hasOwnHead() && Generator.isSubjectsOwn(p) ? own : shared, p);
+            updates.forEach((t, p) -> updated(t == shared ? "g" : "head", generator.current(p.name())));
         }
-    }
-
-    private Weights.Spec firstOfHead() {
-        return generator.specs().stream()
-                .filter(Generator::isSubjectsOwn)
-                .findFirst()
-                .orElseThrow();
     }
 
     /** The graph, without recomputation. */
@@ -410,6 +407,11 @@ public final class StepGraph {
     /** Parameters of the generator for this subject. */
     public List<Weights.Spec> generatorSpecs() {
         return generator.specs();
+    }
+
+    /** The generator's parameters that the step changes. */
+    public List<Weights.Spec> trainedSpecs() {
+        return generator.trainable();
     }
 
     /** The generator's untrained state, such as running statistics. */

@@ -6,6 +6,7 @@ import java.util.Optional;
 import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Discriminator;
+import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Fp8Layers;
 import org.cortigan.nn.Optimizer;
@@ -15,6 +16,7 @@ import org.cortigan.nn.Optimizer;
  *
  * @param compute element type of the operands of matrix products
  * @param fp8 the linear layers whose products are in FP8
+ * @param freeze the parameters of the generator that are not trained
  */
 public record StepSettings(
         ModelConfig model,
@@ -22,7 +24,8 @@ public record StepSettings(
         Optimizer generatorOptimizer,
         Optimizer discriminatorOptimizer,
         DType compute,
-        Optional<Fp8Layers> fp8) {
+        Optional<Fp8Layers> fp8,
+        Freeze freeze) {
     /**
      * Reads the settings from a recipe.
      *
@@ -33,15 +36,17 @@ public record StepSettings(
     }
 
     static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, Precision precision, DType compute) {
+        ModelConfig model = ModelConfig.of(recipe.section("model"), subjects);
         return new StepSettings(
-                ModelConfig.of(recipe.section("model"), subjects),
+                model,
                 LossConfig.of(recipe.section("loss")),
                 Optimizer.generator(recipe.section("optimizer")),
                 Optimizer.discriminator(recipe.section("optimizer")),
                 compute,
                 precision == Precision.FP8
                         ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
-                        : Optional.empty());
+                        : Optional.empty(),
+                Freeze.of(recipe.section("train"), model.generator().backbone()));
     }
 
     /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */

@@ -20,6 +20,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
+import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
@@ -107,6 +108,7 @@ public final class Trainer implements AutoCloseable {
                         log))
                 .toList();
         requireValidationToStopEarly(setups);
+        if (settings.freeze().isOn()) requireFixedFeatures(settings);
         if (fitsReadout()) requireFit(settings, setups);
         MemoryBudget budget = new MemoryBudget(this.device, setups, train);
         boolean resident = budget.isDataResident();
@@ -126,8 +128,9 @@ public final class Trainer implements AutoCloseable {
                         "Use bf16; or a ViT-B and a batch that is a multiple of 16; or train.fp8_layers: all");
             List<Weights.Spec> states = new ArrayList<>(subjects.specs(StepGraph::states));
             states.addAll(fp8States);
+            states.removeIf(s -> !vars.has(s.name())); // A frozen layer in FP8 has no gradient.
             initialiser = new Initialiser(vars, subjects.parameters(), states);
-            pretrained = initialiser.initialise(settings.model(), train);
+            pretrained = initialiser.initialise(settings.model(), settings.freeze(), train);
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -143,15 +146,26 @@ public final class Trainer implements AutoCloseable {
                     "Set train.validation above 0, or train.patience to 0");
     }
 
+    private void requireFixedFeatures(StepSettings settings) {
+        if (normalisesBatches(settings))
+            throw train.wrong(
+                    "freeze",
+                    "does not go with batch norm: its running statistics change in training, and with them the features",
+                    "Choose another norm for the generator, or none");
+    }
+
+    private static boolean normalisesBatches(StepSettings settings) {
+        return settings.model().generatorWeights(DType.F32).states().stream()
+                .anyMatch(s -> s.name().startsWith(Generator.PREFIX) && s.name().endsWith(".running_mean"));
+    }
+
     private void requireFit(StepSettings settings, List<SubjectSetup> setups) {
         if (settings.model().generator().rank() == 0)
             throw train.wrong(
                     "initial_readout",
                     "fitted needs a dense readout of combinations of the features",
                     "Set model.generator.readout to dense and model.generator.rank, for example to 384");
-        boolean normalisesBatches = settings.model().generatorWeights(DType.F32).states().stream()
-                .anyMatch(s -> s.name().startsWith(Generator.PREFIX) && s.name().endsWith(".running_mean"));
-        if (normalisesBatches)
+        if (normalisesBatches(settings))
             throw train.wrong(
                     "initial_readout",
                     "fitted does not go with batch norm: at first its running statistics are not those of the data",
@@ -199,9 +213,19 @@ public final class Trainer implements AutoCloseable {
     /** Numbers of trained parameters: {generator, all discriminators}. */
     public long[] parameters() {
         return new long[] {
-            ModelConfig.count(subjects.specs(StepGraph::generatorSpecs)),
+            ModelConfig.count(subjects.specs(StepGraph::trainedSpecs)),
             ModelConfig.count(subjects.specs(StepGraph::discriminatorSpecs))
         };
+    }
+
+    /** Number of the generator's parameters that are not trained. */
+    public long frozenParameters() {
+        return ModelConfig.count(subjects.specs(StepGraph::generatorSpecs)) - parameters()[0];
+    }
+
+    /** What of the generator is not trained. */
+    public Freeze freeze() {
+        return schedule.settings().freeze();
     }
 
     /** Memory of a step, for the subject with the most vertices. */

@@ -20,6 +20,7 @@ import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Optimizer;
 import org.cortigan.nn.Weights;
@@ -48,7 +49,8 @@ public final class Trajectory {
                 Optimizer.generator(adamw),
                 Optimizer.discriminator(adamw),
                 compute,
-                Optional.empty());
+                Optional.empty(),
+                Freeze.NONE);
     }
 
     /**
