@@ -166,6 +166,16 @@ public final class ImageCache implements AutoCloseable {
         return size;
     }
 
+    /** The folder of the cache's file. */
+    public Path folder() {
+        return AtomicFiles.folderOf(file.path());
+    }
+
+    /** Tells these photographs, at their size and as they were decoded, from all others. */
+    public String identity() {
+        return file.path().getFileName().toString();
+    }
+
     /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. */
     public void read(int i, ByteBuffer into) {
         file.readRow(i, into);

@@ -27,7 +27,7 @@ public final class Recompute {
         for (Node n : g.nodes()) {
             try (Graph.Scope s = to.scopeOf(n)) {
                 if (n.op() instanceof Leaf leaf) {
-                    copies.put(n.output(0), leaf(to, leaf));
+                    copies.put(n.output(0), to.copy(leaf));
                     continue;
                 }
                 List<Value> in = new ArrayList<>();
@@ -40,15 +40,6 @@ public final class Recompute {
         g.outputs()
                 .forEach((name, v) -> to.output(name, Objects.requireNonNull(copies.get(v), "no copy of the output")));
         return to;
-    }
-
-    private static Value leaf(Graph to, Leaf leaf) {
-        int[] d = leaf.type().shape().dims();
-        if (leaf instanceof Leaf.Input) return to.input(leaf.id(), leaf.type().dtype(), d);
-        if (leaf instanceof Leaf.Variable)
-            return to.variable(leaf.id(), leaf.type().dtype(), d);
-        if (leaf instanceof Leaf.Table t) return to.table(t.toArray(), d);
-        return to.constant(((Leaf.Constant) leaf).value(), leaf.type().dtype(), d);
     }
 
     /** Whether a value is a {@link Op#cheap} output of the forward pass or a view of one. */

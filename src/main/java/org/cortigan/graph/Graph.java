@@ -79,6 +79,17 @@ public final class Graph {
         return constants.computeIfAbsent(Leaf.Table.of(values, dims), k -> apply(k).output(0));
     }
 
+    /** Adds a leaf of another graph, with its name, type and contents. */
+    public Value copy(Leaf leaf) {
+        int[] dims = leaf.type().shape().dims();
+        if (leaf instanceof Leaf.Variable)
+            return variable(leaf.id(), leaf.type().dtype(), dims);
+        if (leaf instanceof Leaf.Table t) return table(t.toArray(), dims);
+        if (leaf instanceof Leaf.Constant c)
+            return constant(c.value(), leaf.type().dtype(), dims);
+        return leaf(leaf);
+    }
+
     private Value leaf(Leaf leaf) {
         if (leaves.containsKey(leaf.id()))
             throw new IllegalArgumentException("the graph already has an input or variable named '" + leaf.id() + "'");

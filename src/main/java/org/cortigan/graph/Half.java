@@ -20,6 +20,18 @@ public final class Half {
         return Float.intBitsToFloat(h << 16);
     }
 
+    /** The binary16 nearest to {@code x}, ties to even; from 65520 on an infinity, NaN stays a (quiet) NaN. */
+    public static short toF16(float x) {
+        int bits = Float.floatToRawIntBits(x), sign = bits >>> 16 & 0x8000;
+        float magnitude = Math.abs(x);
+        if (Float.isNaN(x)) return (short) (sign | 0x7e00);
+        if (magnitude >= 65520) return (short) (sign | 0x7c00);
+        // Multiples of 2^-24, of which the largest is the smallest normal number.
+        if (magnitude < 0x1p-14f) return (short) (sign | (int) Math.rint(magnitude * 0x1p24f));
+        int rounded = (bits & 0x7fffffff) + 0xfff + (bits >>> 13 & 1);
+        return (short) (sign | rounded - (112 << 23) >>> 13);
+    }
+
     /** The exact value of a binary16, subnormals included. */
     public static float fromF16(short h) {
         int exponent = h >>> 10 & 0x1f;

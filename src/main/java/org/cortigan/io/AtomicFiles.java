@@ -332,7 +332,8 @@ public final class AtomicFiles {
                 e);
     }
 
-    static Path folderOf(Path target) {
+    /** The folder that a file is in. */
+    public static Path folderOf(Path target) {
         Path folder = target.toAbsolutePath().getParent();
         return folder == null ? target.toAbsolutePath() : folder;
     }

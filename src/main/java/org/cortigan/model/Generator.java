@@ -123,7 +123,12 @@ public record Generator(
      */
     public static boolean isOwn(String name) {
         String below = name.substring(PREFIX.length());
-        return OWN.stream().anyMatch(below::startsWith) || LOW_RANK.stream().anyMatch(below::endsWith);
+        return OWN.stream().anyMatch(below::startsWith) || isLowRank(name);
+    }
+
+    /** Whether a parameter is half of a low-rank update. */
+    public static boolean isLowRank(String name) {
+        return LOW_RANK.stream().anyMatch(name::endsWith);
     }
 
     /** Whether a parameter is a subject's vector in the backbone. */

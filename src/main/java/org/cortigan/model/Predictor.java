@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
@@ -15,6 +16,7 @@ import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.PearsonMoments;
@@ -39,10 +41,12 @@ public final class Predictor implements AutoCloseable {
     /** Name of the variable of an evaluation's moments, which is neither a parameter nor a state of the model. */
     public static final String MOMENTS = "evaluation.moments";
 
+    /** Names of the inputs of an evaluation. */
+    private static final String TARGETS = "targets", ROWS = "rows";
+
     /** Inputs of an evaluation. */
     private record Evaluation(Storage rows, InputBuffer targets) {}
 
-    private final ModelConfig config;
     private final ModelConfig.Subject subject;
     private final ResponseScaling scaling;
     private final int batch;
@@ -52,19 +56,13 @@ public final class Predictor implements AutoCloseable {
 
     private final Session session;
     private final InputBuffer images;
+    private final int imageBytes;
     private final ByteBuffer pixels;
     private final Storage output;
     /** Null unless the predictor evaluates. */
     private final @Nullable Evaluation evaluation;
 
-    /**
-     * @param subject subject whose responses are predicted
-     * @param variables storage of the parameters
-     * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for the moving averages of those that have one: frozen
-     *     ones have none
-     * @param own whether {@link #close} closes the variables
-     * @param scaling how the responses that the network learned relate to the measured ones
-     */
+    /** A predictor of photographs. */
     public Predictor(
             ModelConfig config,
             ModelConfig.Subject subject,
@@ -75,8 +73,33 @@ public final class Predictor implements AutoCloseable {
             boolean own,
             Form form,
             ResponseScaling scaling) {
+        this(config, subject, device, variables, use, batch, own, form, scaling, g -> g);
+    }
+
+    /**
+     * A predictor of photographs, or of something else that stands for them.
+     *
+     * @param subject subject whose responses are predicted
+     * @param variables storage of the parameters
+     * @param use {@code PREDICT}, or {@code PREDICT_AVERAGE} for the moving averages of those that have one: frozen
+     *     ones have none
+     * @param own whether {@link #close} closes the variables
+     * @param scaling how the responses that the network learned relate to the measured ones
+     * @param program the graph to run instead of the whole one. It may take something else of each photograph: then its
+     *     first input, [batch, ...], stands for the photographs
+     */
+    public Predictor(
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            Device device,
+            Variables variables,
+            Weights.Use use,
+            int batch,
+            boolean own,
+            Form form,
+            ResponseScaling scaling,
+            UnaryOperator<Graph> program) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
-        this.config = config;
         this.subject = subject;
         this.scaling = scaling;
         this.form = form;
@@ -84,14 +107,15 @@ public final class Predictor implements AutoCloseable {
         this.owned = own ? variables : null;
         Session s = null;
         try {
-            s = new Session(
-                    graph(config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name())),
-                    device,
-                    variables);
-            images = s.input(Generator.IMAGES).inputBuffer();
+            Graph g = program.apply(
+                    graph(config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name())));
+            s = new Session(g, device, variables);
+            Storage input = s.input(perPhotograph(g));
+            images = input.inputBuffer();
+            imageBytes = images.contents().capacity() / batch;
             output = s.output("y");
             evaluation = evaluates(form)
-                    ? new Evaluation(s.input("rows"), s.input("targets").inputBuffer())
+                    ? new Evaluation(s.input(ROWS), s.input(TARGETS).inputBuffer())
                     : null;
         } catch (RuntimeException | Error e) {
             if (s != null) s.close();
@@ -100,6 +124,16 @@ public final class Predictor implements AutoCloseable {
         }
         session = s;
         pixels = images.contents();
+    }
+
+    /** Name of the input that has something of every photograph. */
+    private static String perPhotograph(Graph g) {
+        return g.nodes().stream()
+                .filter(n -> n.op() instanceof Leaf.Input)
+                .map(n -> ((Leaf.Input) n.op()).id())
+                .filter(id -> !id.equals(TARGETS) && !id.equals(ROWS))
+                .findFirst()
+                .orElseThrow();
     }
 
     private static boolean evaluates(Form f) {
@@ -126,8 +160,8 @@ public final class Predictor implements AutoCloseable {
                     g.apply(
                                     new PearsonMoments(),
                                     y,
-                                    g.input("targets", DType.F32, batch, v),
-                                    g.input("rows", DType.I32, 2),
+                                    g.input(TARGETS, DType.F32, batch, v),
+                                    g.input(ROWS, DType.I32, 2),
                                     g.variable(name, DType.F64, PearsonMoments.ROWS, v))
                             .output(0));
         }
@@ -162,8 +196,10 @@ public final class Predictor implements AutoCloseable {
     }
 
     /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
-    public static long[] blocks(ModelConfig config, ModelConfig.Subject subject, Device device, int batch) {
-        var p = Session.plan(graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false), device);
+    public static long[] blocks(
+            ModelConfig config, ModelConfig.Subject subject, Device device, int batch, UnaryOperator<Graph> program) {
+        Graph g = graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false);
+        var p = Session.plan(program.apply(g), device);
         long moments = (long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes();
         return new long[] {p.report().arenaBytes(), Session.inputBytes(p, device), moments};
     }
@@ -178,9 +214,9 @@ public final class Predictor implements AutoCloseable {
         return output.type().shape().dim(1);
     }
 
-    /** Bytes of one photograph: S * S * 3, rows of RGB. */
+    /** Bytes of one photograph: S * S * 3, rows of RGB; or of what stands for it. */
     public int imageBytes() {
-        return config.generator().imageBytes();
+        return imageBytes;
     }
 
     /**

@@ -11,7 +11,7 @@ import org.cortigan.graph.Value;
 import org.jspecify.annotations.Nullable;
 
 /** Swaps the axes A and B: [A, B, C] to [B, A, C], or [N, A, B, C] to [N, B, A, C]. */
-record SwapLeading() implements Op {
+public record SwapLeading() implements Op {
     @Override
     public String name() {
         return "swap_leading";

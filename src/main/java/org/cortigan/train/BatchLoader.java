@@ -18,7 +18,12 @@ import org.jspecify.annotations.Nullable;
 final class BatchLoader implements AutoCloseable {
     /** A batch in host memory that the device copies from. */
     static final class Batch {
+        /** Empty if a step takes no photographs. */
         final ByteBuffer images;
+
+        /** Empty if a step takes no features. */
+        final ByteBuffer features;
+
         final ByteBuffer responses;
         /** Indices of the photographs among the training photographs. */
         final int[] imageRows;
@@ -28,12 +33,14 @@ final class BatchLoader implements AutoCloseable {
 
         private final Memory memory;
 
-        Batch(Device device, int batch, int imageBytes, int responseBytes) {
+        Batch(Device device, int batch, int imageBytes, int featureBytes, int responseBytes) {
             imageRows = new int[batch];
             responseRows = new int[batch];
-            memory = device.allocateHost(Math.multiplyExact((long) imageBytes + responseBytes, batch));
-            responses = memory.view(0, (long) batch * responseBytes);
-            images = memory.view((long) batch * responseBytes, (long) batch * imageBytes);
+            long first = (long) batch * responseBytes, second = first + (long) batch * featureBytes;
+            memory = device.allocateHost(second + (long) batch * imageBytes);
+            responses = memory.view(0, first);
+            features = memory.view(first, second - first);
+            images = memory.view(second, (long) batch * imageBytes);
         }
     }
 
@@ -66,11 +73,24 @@ final class BatchLoader implements AutoCloseable {
         }
     }
 
+    /**
+     * What a step takes of a photograph, beside the responses.
+     *
+     * @param photographs whether it takes the photograph itself
+     * @param featureBytes bytes of its features; 0 if it takes none
+     * @param features gives them; null if there are none, or to leave them 0
+     */
+    record Content(boolean photographs, int featureBytes, FeatureCache.@Nullable Reader features) {
+        /** Photographs alone. */
+        static final Content PHOTOGRAPHS = new Content(true, 0, null);
+    }
+
     /** Batches that exist at a time: ready, being filled or in use. */
     private static final int AHEAD = 3;
 
     private final TrainingData data;
     private final Batching batching;
+    private final Content content;
     private final ArrayBlockingQueue<Batch> free = new ArrayBlockingQueue<>(AHEAD);
     private final ArrayBlockingQueue<Batch> full = new ArrayBlockingQueue<>(AHEAD);
     private final List<Batch> all = new ArrayList<>();
@@ -86,14 +106,17 @@ final class BatchLoader implements AutoCloseable {
      * @param first first step
      * @param last step after the last one
      */
-    BatchLoader(Device device, TrainingData data, Batching batching, long first, long last) {
+    BatchLoader(Device device, TrainingData data, Batching batching, Content content, long first, long last) {
         this.data = data;
         this.batching = batching;
+        this.content = content;
         photograph = new byte[batching.augmentation.isOn() ? batching.imageBytes() : 0];
-        int imageBytes = batching.resident ? 0 : batching.imageBytes();
+        int imageBytes = batching.resident || !content.photographs ? 0 : batching.imageBytes();
+        int featureBytes = batching.resident ? 0 : content.featureBytes;
         int responseBytes = batching.resident ? 0 : 4 * (data.leftVertices() + data.rightVertices());
         try {
-            for (int i = 0; i < AHEAD; i++) all.add(new Batch(device, batching.batch, imageBytes, responseBytes));
+            for (int i = 0; i < AHEAD; i++)
+                all.add(new Batch(device, batching.batch, imageBytes, featureBytes, responseBytes));
         } catch (RuntimeException | Error e) {
             all.forEach(b -> b.memory.close());
             throw e;
@@ -135,16 +158,19 @@ final class BatchLoader implements AutoCloseable {
      */
     private void fill(Batch b, int[] order, long epoch, int first, int @Nullable [] partner) {
         b.images.clear();
+        b.features.clear();
         b.responses.clear();
         for (int k = 0; k < batching.batch; k++) {
             int image = order[first + k], response = partner == null ? image : partner[image];
             b.imageRows[k] = image;
             b.responseRows[k] = response;
             if (batching.resident) continue;
-            image(batching.images[image], epoch, b.images);
+            if (content.photographs) image(batching.images[image], epoch, b.images);
+            if (content.features != null) content.features.read(batching.images[image], b.features);
             data.responses(batching.images[response], b.responses);
         }
         b.images.flip();
+        b.features.rewind();
         b.responses.flip();
     }
 

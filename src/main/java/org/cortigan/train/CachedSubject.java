@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.ImageCache;
@@ -50,6 +51,11 @@ abstract class CachedSubject implements TrainingData, AutoCloseable {
     @Override
     public MissingVertices missing() {
         return subject.missing();
+    }
+
+    @Override
+    public Optional<Store> store() {
+        return Optional.of(new Store(images.folder(), images.identity()));
     }
 
     @Override

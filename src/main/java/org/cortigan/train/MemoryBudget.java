@@ -9,11 +9,13 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
+import java.util.function.UnaryOperator;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Session;
+import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
 import org.cortigan.jni.HostMemory;
@@ -146,8 +148,8 @@ final class MemoryBudget {
 
     /**
      * Bytes of the steps, their variables and inputs, and the validation predictors; without validation those of one
-     * predictor, for the {@link ForwardPass} before the first step. All subjects share one arena and the variables of
-     * the backbone.
+     * predictor, for the {@link ForwardPass} before the first step; and those of computing the features once. All
+     * subjects share one arena and the variables of the backbone.
      *
      * @param planned device that the steps are planned for; block sizes are always those of this budget's device
      */
@@ -156,20 +158,38 @@ final class MemoryBudget {
         long arena = 0, sum = 0, pass = 0;
         Set<String> variables = new HashSet<>();
         for (SubjectSetup s : subjects) {
-            Plan step = Session.plan(SubjectSetup.program(s.step(t, resident), recompute), planned);
-            for (Map.Entry<Leaf, Value> e : step.leaves().entrySet())
-                if (takesOwnBlock(e.getKey(), variables))
-                    sum += memory.blockBytes(e.getValue().shape().elements()
-                            * e.getValue().dtype().bytes());
+            Optional<FrozenPart> frozen = s.frozen(t);
+            Plan step = Session.plan(SubjectSetup.program(s.step(t, resident), frozen, recompute), planned);
+            sum += ownBlocks(step, variables);
+            if (frozen.isPresent()) {
+                Plan alone = Session.plan(frozen.get().alone(), planned);
+                sum += ownBlocks(alone, variables);
+                pass = Math.max(
+                        pass,
+                        memory.blockBytes(alone.report().arenaBytes())
+                                + memory.blockBytes(Session.inputBytes(alone, planned)));
+            }
             sum += memory.blockBytes(Session.inputBytes(step, planned));
             long predictor = 0;
-            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, t.batch()))
+            UnaryOperator<Graph> program = g -> frozen.map(f -> f.prediction(g)).orElse(g);
+            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, s.batch(t), program))
                 predictor += memory.blockBytes(n);
             if (s.split().validation().length > 0) sum += predictor;
             else pass = Math.max(pass, predictor);
             arena = Math.max(arena, memory.blockBytes(step.report().arenaBytes()));
         }
         return arena + sum + pass;
+    }
+
+    /** Bytes of the blocks of single leaves. */
+    private long ownBlocks(Plan plan, Set<String> variables) {
+        long sum = 0;
+        for (Map.Entry<Leaf, Value> e : plan.leaves().entrySet())
+            if (takesOwnBlock(e.getKey(), variables))
+                sum += device.runtime()
+                        .blockBytes(e.getValue().shape().elements()
+                                * e.getValue().dtype().bytes());
+        return sum;
     }
 
     /**

@@ -45,6 +45,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
                         "train.fp8_layers",
                         "train.recompute",
                         "train.data_on_device",
+                        "train.cache_features",
                         "train.initial_readout",
                         "train.init" -> TOLD;
                 case "train.validation", "train.seed" -> REFUSED;

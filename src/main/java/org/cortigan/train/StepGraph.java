@@ -57,6 +57,7 @@ public final class StepGraph {
     /** Values of the micro-batches until all are known. */
     private final Map<StepOutput, List<Value>> measured = new EnumMap<>(StepOutput.class);
 
+    private final Value batchPhotographs;
     private final Weights generator;
     private final List<Weights> discriminators;
 
@@ -103,6 +104,7 @@ public final class StepGraph {
         lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
         generator = generatorWeights();
         Pass only = microBatches == 1 ? pass(generator, 0) : null;
+        batchPhotographs = only == null ? images.data : only.images;
         // Weights of their own, so that the passes for the discriminators do not advance running statistics.
         Weights first = generatorWeights();
         discriminators = adversarial() ? updatedDiscriminators(k -> only != null ? only : pass(first, k)) : List.of();
@@ -357,6 +359,12 @@ public final class StepGraph {
     /** The graph, without recomputation. */
     public Graph graph() {
         return graph;
+    }
+
+    /** The photographs of a step of one batch, u8 [B, S, S, 3]. */
+    Value batchPhotographs() {
+        if (microBatches > 1) throw new IllegalStateException("the step has " + microBatches + " batches");
+        return batchPhotographs;
     }
 
     /** The inputs that must be written before a step. */

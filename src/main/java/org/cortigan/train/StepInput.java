@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
 import org.cortigan.model.Generator;
 import org.cortigan.op.Dropout;
 
@@ -14,11 +20,17 @@ public enum StepInput {
     IMAGES(Generator.IMAGES),
     /** Responses of the batch, f32 [B, V], if the data are not resident on the device. */
     RESPONSES("responses"),
+    /**
+     * Features of the batch's photographs, [B, E] in the compute type, if they are computed once ({@link FrozenPart}).
+     */
+    FEATURES("features"),
     /** All training photographs, u8 [N, S, S, 3], if the data are resident on the device. */
     ALL_IMAGES("data.images"),
     /** All training responses, f32 [N, V], if the data are resident on the device. */
     ALL_RESPONSES("data.responses"),
-    /** Rows of {@link #ALL_IMAGES} in the batch, i32 [B]. */
+    /** The features of all training photographs, [N, E], if they are computed once and resident on the device. */
+    ALL_FEATURES("data.features"),
+    /** Rows of {@link #ALL_IMAGES} and {@link #ALL_FEATURES} in the batch, i32 [B]. */
     IMAGE_ROWS("index.images"),
     /** Rows of {@link #ALL_RESPONSES} in the batch, i32 [B]. */
     RESPONSE_ROWS("index.responses"),
@@ -40,12 +52,24 @@ public enum StepInput {
     DROPOUT(Dropout.KEY);
 
     /** Inputs that are copied to the device while the previous step runs. */
-    static final List<StepInput> PREFETCHED = List.of(IMAGES, RESPONSES);
+    static final List<StepInput> PREFETCHED = List.of(IMAGES, FEATURES, RESPONSES);
 
     private final String key;
 
     StepInput(String key) {
         this.key = key;
+    }
+
+    /** The inputs of a graph made from a {@link StepGraph}. */
+    static Set<StepInput> of(Graph graph) {
+        Set<StepInput> inputs = EnumSet.noneOf(StepInput.class);
+        for (Node n : graph.nodes())
+            if (n.op() instanceof Leaf.Input in)
+                inputs.add(Arrays.stream(values())
+                        .filter(i -> i.key.equals(in.id()))
+                        .findFirst()
+                        .orElseThrow());
+        return inputs;
     }
 
     /** Name of the input in the graph. */

@@ -3,7 +3,6 @@ package org.cortigan.train;
 
 import java.nio.ByteBuffer;
 import java.util.EnumSet;
-import java.util.Objects;
 import java.util.Set;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
@@ -14,18 +13,20 @@ import org.jspecify.annotations.Nullable;
  * class does not write. Writing allocates nothing.
  */
 final class StepInputs {
-    /** Inputs if the batch itself is the input. */
-    private record Batch(Storage images, Storage responses) {}
+    /** Photographs, their features or both, and responses: of the batch, or all of them. */
+    private record Data(@Nullable Storage images, @Nullable Storage features, Storage responses) {}
 
-    /** Inputs if the data are resident on the device and a batch consists of row indices. */
-    private record Resident(Storage images, Storage responses, Storage imageRows, Storage responseRows) {}
+    /** Rows of a batch in the resident data. */
+    private record Rows(Storage images, Storage responses) {}
 
     private record Discriminators(Storage adversarialWeight, Storage rate, Storage update) {}
 
     private final Session session;
     private final Set<StepInput> unbound;
-    private final @Nullable Batch batch;
-    private final @Nullable Resident resident;
+    private final Data data;
+    /** Null if the batch itself is the input. */
+    private final @Nullable Rows rows;
+
     private final Storage lossWeights;
     private final Storage generatorRate;
     private final Storage generatorUpdate;
@@ -34,18 +35,17 @@ final class StepInputs {
     private final @Nullable Storage dropout;
     private final int[] key = new int[2];
 
-    /** @throws IllegalStateException if the inputs of the step differ from those that this class writes */
-    StepInputs(StepGraph step, Session session) {
+    /**
+     * @param inputs those of the session's graph
+     * @throws IllegalStateException if they differ from those that this class writes
+     */
+    StepInputs(StepGraph step, Set<StepInput> inputs, Session session) {
         this.session = session;
-        unbound = EnumSet.copyOf(step.inputs());
-        batch = step.resident() ? null : new Batch(bind(StepInput.IMAGES), bind(StepInput.RESPONSES));
-        resident = step.resident()
-                ? new Resident(
-                        bind(StepInput.ALL_IMAGES),
-                        bind(StepInput.ALL_RESPONSES),
-                        bind(StepInput.IMAGE_ROWS),
-                        bind(StepInput.RESPONSE_ROWS))
-                : null;
+        unbound = EnumSet.copyOf(inputs);
+        data = step.resident()
+                ? data(StepInput.ALL_IMAGES, StepInput.ALL_FEATURES, StepInput.ALL_RESPONSES)
+                : data(StepInput.IMAGES, StepInput.FEATURES, StepInput.RESPONSES);
+        rows = step.resident() ? new Rows(bind(StepInput.IMAGE_ROWS), bind(StepInput.RESPONSE_ROWS)) : null;
         lossWeights = bind(StepInput.LOSS_WEIGHTS);
         generatorRate = bind(StepInput.GENERATOR_RATE);
         generatorUpdate = bind(StepInput.GENERATOR_UPDATE);
@@ -58,7 +58,15 @@ final class StepInputs {
                 : null;
         dropout = step.hasDropout() ? bind(StepInput.DROPOUT) : null;
         if (!unbound.isEmpty()) throw new IllegalStateException("the step has inputs that nobody writes: " + unbound);
-        if (batch != null) StepInput.PREFETCHED.forEach(input -> session.prefetch(input.key()));
+        if (rows == null)
+            for (StepInput input : StepInput.PREFETCHED) if (inputs.contains(input)) session.prefetch(input.key());
+    }
+
+    private Data data(StepInput images, StepInput features, StepInput responses) {
+        return new Data(
+                unbound.contains(images) ? bind(images) : null,
+                unbound.contains(features) ? bind(features) : null,
+                bind(responses));
     }
 
     private Storage bind(StepInput input) {
@@ -66,28 +74,38 @@ final class StepInputs {
         return session.input(input.key());
     }
 
+    /** Whether photographs are an input. */
+    boolean takePhotographs() {
+        return data.images != null;
+    }
+
     /** Writes a batch, or its row indices if the data are resident on the device. */
     void writeBatch(BatchLoader.Batch from) {
-        if (resident != null) {
-            resident.imageRows.write(from.imageRows);
-            resident.responseRows.write(from.responseRows);
+        if (rows != null) {
+            rows.images.write(from.imageRows);
+            rows.responses.write(from.responseRows);
         } else {
-            Batch to = Objects.requireNonNull(batch, "the step has no batch");
-            to.images.write(from.images);
-            to.responses.write(from.responses);
+            if (data.images != null) data.images.write(from.images);
+            if (data.features != null) data.features.write(from.features);
+            data.responses.write(from.responses);
         }
     }
 
     /**
      * Writes a part of the resident data.
      *
-     * @param imageOffset position of the first photograph in all photographs, in bytes
-     * @param responseOffset position of the first response in all responses, in bytes
+     * @param first number of the first photograph and response
+     * @param images consecutive photographs, unless the step takes none
+     * @param features of these photographs, unless the step takes none
      */
-    void writeResident(ByteBuffer images, long imageOffset, ByteBuffer responses, long responseOffset) {
-        Resident to = Objects.requireNonNull(resident, "the data are not resident");
-        to.images.write(images, imageOffset);
-        to.responses.write(responses, responseOffset);
+    void writeResident(int first, ByteBuffer images, ByteBuffer features, ByteBuffer responses) {
+        if (data.images != null) write(images, data.images, first);
+        if (data.features != null) write(features, data.features, first);
+        write(responses, data.responses, first);
+    }
+
+    private static void write(ByteBuffer rows, Storage table, long first) {
+        table.write(rows, first * (table.sizeBytes() / table.type().shape().dim(0)));
     }
 
     /** Writes the generator's loss weights, learning rate and update number. */

@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.Recompute;
@@ -16,9 +17,15 @@ import org.cortigan.model.ModelConfig;
  * The data and settings of a subject, before the run allocates device memory.
  *
  * @param regions vertices of each discriminator; empty without discriminators
+ * @param cachesFeatures whether the frozen part of the steps is computed once
  */
 record SubjectSetup(
-        ModelConfig.Subject subject, TrainingData data, ImageSplit split, List<Region> regions, StepSettings settings) {
+        ModelConfig.Subject subject,
+        TrainingData data,
+        ImageSplit split,
+        List<Region> regions,
+        StepSettings settings,
+        boolean cachesFeatures) {
     /**
      * Splits the data and finds the regions. A subject with fewer training images than {@code train.batch} takes all of
      * them in every step, and one with too few for {@code train.accumulate} batches takes fewer batches.
@@ -42,7 +49,8 @@ record SubjectSetup(
                     "Set it lower, or give more images");
         List<Region> regions =
                 settings.trainedDiscriminator().map(d -> regions(d, data, log)).orElse(List.of());
-        SubjectSetup setup = new SubjectSetup(subject, data, split, regions, settings);
+        SubjectSetup setup =
+                new SubjectSetup(subject, data, split, regions, settings, FrozenPart.isWanted(train, settings));
         String name = subject.name().isEmpty() ? "" : subject.name() + ": ";
         int batches = setup.microBatches(train);
         if (train.batch() > images)
@@ -79,9 +87,20 @@ record SubjectSetup(
         return new StepGraph(settings, subject, regions, batch(train), microBatches(train), all);
     }
 
-    /** The graph that a session runs for a step, with recomputation if that is on. */
-    static Graph program(StepGraph step, TrainSettings.Recomputation recompute) {
-        return recompute == TrainSettings.Recomputation.CHEAP ? Recompute.cheap(step.graph()) : step.graph();
+    /** The frozen part of a step; empty if it is not computed once. */
+    Optional<FrozenPart> frozen(TrainSettings train) {
+        if (!cachesFeatures) return Optional.empty();
+        return Optional.of(new FrozenPart(settings, subject, regions, split.training().length, batch(train)));
+    }
+
+    /**
+     * The graph that a session runs for a step, with recomputation if that is on.
+     *
+     * @param frozen part of the step that it leaves out
+     */
+    static Graph program(StepGraph step, Optional<FrozenPart> frozen, TrainSettings.Recomputation recompute) {
+        Graph g = frozen.map(f -> f.step(step)).orElseGet(step::graph);
+        return recompute == TrainSettings.Recomputation.CHEAP ? Recompute.cheap(g) : g;
     }
 
     /** A hash of the regions, of 48 bits, which a JSON number represents exactly. */

@@ -6,11 +6,15 @@ import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
@@ -29,6 +33,7 @@ final class SubjectSteps implements AutoCloseable {
     private final Device device;
     private final Variables vars;
     private final StepGraph graph;
+    private final Optional<FrozenPart> frozen;
     private final Session session;
     private final StepInputs inputs;
     private final StepLosses losses;
@@ -43,6 +48,9 @@ final class SubjectSteps implements AutoCloseable {
     private boolean uploaded;
     /** Null before {@link #begin} and after {@link #end}. */
     private @Nullable BatchLoader loader;
+
+    /** The features, where they are computed once; null before {@link #begin} and after {@link #end}. */
+    private @Nullable FeatureCache features;
 
     /** Predicts the validation photographs during a run; null without a validation split. */
     private @Nullable Predictor predictor;
@@ -73,9 +81,11 @@ final class SubjectSteps implements AutoCloseable {
                 train.augmentation(),
                 train.seed());
         graph = setup.step(train, resident);
-        session = new Session(SubjectSetup.program(graph, train.recompute()), device, vars, arena);
+        frozen = setup.frozen(train);
+        Graph program = SubjectSetup.program(graph, frozen, train.recompute());
+        session = new Session(program, device, vars, arena);
         try {
-            inputs = new StepInputs(graph, session);
+            inputs = new StepInputs(graph, StepInput.of(program), session);
             losses = new StepLosses(graph, session);
         } catch (RuntimeException | Error e) {
             session.close();
@@ -142,31 +152,44 @@ final class SubjectSteps implements AutoCloseable {
         if (!batching.resident() || uploaded) return;
         uploaded = true;
         int[] training = setup.split().training();
+        BatchLoader.Content content = content();
         int rows = Math.min(UPLOAD_IMAGES, training.length);
-        int imageBytes = batching.imageBytes(), responseBytes = 4 * setup.vertices();
+        int imageBytes = content.photographs() ? batching.imageBytes() : 0, responseBytes = 4 * setup.vertices();
+        long photographs = (long) rows * imageBytes, featureRows = (long) rows * content.featureBytes();
         TrainingData data = learned();
-        try (Memory m = device.allocateHost(Math.multiplyExact((long) rows, imageBytes + responseBytes))) {
-            ByteBuffer images = m.view((long) rows * responseBytes, (long) rows * imageBytes);
+        try (Memory m = device.allocateHost(photographs + featureRows + (long) rows * responseBytes)) {
             ByteBuffer responses = m.view(0, (long) rows * responseBytes);
+            ByteBuffer features = m.view(responses.capacity(), featureRows);
+            ByteBuffer images = m.view(responses.capacity() + featureRows, photographs);
             for (int first = 0; first < training.length; first += rows) {
+                int n = Math.min(rows, training.length - first);
                 images.clear();
+                features.clear();
                 responses.clear();
-                for (int i = first; i < Math.min(training.length, first + rows); i++) {
-                    data.image(training[i], images);
+                for (int i = first; i < first + n; i++) {
+                    if (content.photographs()) data.image(training[i], images);
+                    if (content.features() != null) content.features().read(training[i], features);
                     data.responses(training[i], responses);
                 }
                 inputs.writeResident(
-                        images.flip(), (long) first * imageBytes, responses.flip(), (long) first * responseBytes);
+                        first, images.flip(), features.rewind().limit(n * content.featureBytes()), responses.flip());
                 device.runtime().synchronize();
             }
         }
     }
 
-    private BatchLoader loader(long first, long last) {
-        return new BatchLoader(device, learned(), batching, first, last);
+    private BatchLoader.Content content() {
+        if (frozen.isEmpty()) return BatchLoader.Content.PHOTOGRAPHS;
+        DType type = setup.settings().compute();
+        FeatureCache.Reader reader = features == null ? null : features.reader(type);
+        return new BatchLoader.Content(inputs.takePhotographs(), frozen.get().elements() * type.bytes(), reader);
     }
 
-    /** Writes the inputs of the first step without running it, for profiling. */
+    private BatchLoader loader(long first, long last) {
+        return new BatchLoader(device, learned(), batching, content(), first, last);
+    }
+
+    /** Writes the inputs of the first step without running it, for profiling; features that are not computed are 0. */
     void fillInputs(StepSchedule schedule) {
         upload();
         try (BatchLoader first = loader(0, 1)) {
@@ -176,8 +199,16 @@ final class SubjectSteps implements AutoCloseable {
         }
     }
 
-    /** Starts loading batches, up to the last epoch, and prepares validation. */
-    void begin(int epochs) {
+    /**
+     * Computes the features, starts loading batches, up to the last epoch, and prepares validation.
+     *
+     * @param stop whether to give up, after which no step can run
+     */
+    void begin(int epochs, BooleanSupplier stop) {
+        if (frozen.isPresent()) {
+            features = FeatureCache.open(setup, frozen.get(), vars, stop, log).orElse(null);
+            if (features == null) return;
+        }
         upload();
         boolean averaged = setup.settings().generatorOptimizer().ema() > 0;
         if (validates())
@@ -190,7 +221,8 @@ final class SubjectSteps implements AutoCloseable {
                     microBatch,
                     false,
                     Predictor.Form.EVALUATION,
-                    scaling());
+                    scaling(),
+                    g -> frozen.map(f -> f.prediction(g)).orElse(g));
         loader = loader(state.step, stepsPerEpoch() * epochs);
     }
 
@@ -202,8 +234,10 @@ final class SubjectSteps implements AutoCloseable {
     void end() {
         if (loader != null) loader.close();
         if (predictor != null) predictor.close();
+        if (features != null) features.close();
         loader = null;
         predictor = null;
+        features = null;
         inFlight.clear();
     }
 
@@ -282,7 +316,8 @@ final class SubjectSteps implements AutoCloseable {
 
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
-        return Ensemble.evaluate(begun(predictor), setup.data(), setup.split().validation())
+        TrainingData seen = features == null ? setup.data() : features.of(setup.data());
+        return Ensemble.evaluate(begun(predictor), seen, setup.split().validation())
                 .r();
     }
 

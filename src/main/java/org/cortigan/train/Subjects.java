@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.cortigan.eval.Metrics;
@@ -129,9 +130,13 @@ final class Subjects implements AutoCloseable {
         }
     }
 
-    /** Starts loading batches, up to the last epoch, and prepares validation. */
-    void begin(int epochs) {
-        for (SubjectSteps s : all) s.begin(epochs);
+    /**
+     * Starts loading batches, up to the last epoch, and prepares validation.
+     *
+     * @param stop whether to give up, after which no step can run
+     */
+    void begin(int epochs, BooleanSupplier stop) {
+        for (SubjectSteps s : all) s.begin(epochs, stop);
     }
 
     /** Frees the resources of {@link #begin}. */

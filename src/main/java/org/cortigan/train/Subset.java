@@ -3,7 +3,9 @@ package org.cortigan.train;
 
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.Region;
@@ -50,6 +52,11 @@ public record Subset(TrainingData all, int[] images) implements TrainingData {
     @Override
     public MissingVertices missing() {
         return all.missing();
+    }
+
+    @Override
+    public Optional<Store> store() {
+        return all.store().map(s -> new Store(s.folder(), s.identity() + Arrays.toString(images)));
     }
 
     @Override

@@ -30,6 +30,7 @@ record TrainSettings(
         Precision precision,
         Recomputation recompute,
         DataPlacement dataOnDevice,
+        FeatureCaching cacheFeatures,
         InitialReadout initialReadout,
         String init) {
     /** Which intermediate results the backward pass recomputes instead of keeping. */
@@ -41,6 +42,14 @@ record TrainSettings(
     /** Whether the training data are resident in the device's memory. */
     enum DataPlacement {
         /** Yes if the data fit. */
+        AUTO,
+        YES,
+        NO
+    }
+
+    /** Whether the features of a frozen part of the generator are computed once. */
+    enum FeatureCaching {
+        /** Yes if they never change. */
         AUTO,
         YES,
         NO
@@ -74,6 +83,7 @@ record TrainSettings(
                 train.choice("precision", Precision.class),
                 train.choice("recompute", Recomputation.class),
                 train.choice("data_on_device", DataPlacement.class),
+                train.choice("cache_features", FeatureCaching.class),
                 train.choice("initial_readout", InitialReadout.class),
                 train.text("init"));
     }

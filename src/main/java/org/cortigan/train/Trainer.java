@@ -18,6 +18,7 @@ import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Type;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.model.Freeze;
@@ -120,6 +121,7 @@ public final class Trainer implements AutoCloseable {
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
             schedule = new StepSchedule(settings, order.stepsPerEpoch(), order.stepsPerEpoch() * train.epochs());
             state = new RunState(order.stepsPerEpoch(), train.seed(), subjects.states());
+            declareFrozen();
             List<Weights.Spec> fp8States = subjects.specs(StepGraph::fp8States);
             if (train.precision() == Precision.FP8 && fp8States.isEmpty())
                 throw train.wrong(
@@ -135,6 +137,13 @@ public final class Trainer implements AutoCloseable {
             close();
             throw e;
         }
+    }
+
+    /** Steps on cached features do not read the frozen part's variables, but computing the features does. */
+    private void declareFrozen() {
+        List<Weights.Spec> all = new ArrayList<>(subjects.specs(StepGraph::generatorSpecs));
+        all.addAll(subjects.specs(StepGraph::states));
+        for (Weights.Spec s : all) vars.get(s.name(), new Type(DType.F32, s.shape()));
     }
 
     private void requireValidationToStopEarly(List<SubjectSetup> setups) {
@@ -373,7 +382,7 @@ public final class Trainer implements AutoCloseable {
         try {
             boolean begins = step() == 0 && !initialised;
             if (begins) setValuesFromData();
-            subjects.begin(train.epochs());
+            subjects.begin(train.epochs(), () -> stopRequested);
             // Before anything else of the folder changes: a kill at any moment then leaves files of one run.
             if (isLastOther) save("last.safetensors");
             isLastOther = false;

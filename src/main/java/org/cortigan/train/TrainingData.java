@@ -4,6 +4,7 @@ package org.cortigan.train;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.Region;
@@ -32,6 +33,19 @@ public interface TrainingData {
     /** Vertices that the files of the responses have and these data have not. */
     default MissingVertices missing() {
         return MissingVertices.NONE;
+    }
+
+    /**
+     * Where values that are computed from the photographs may be kept.
+     *
+     * @param folder on a disk
+     * @param identity tells these photographs, at their size, from all others
+     */
+    record Store(Path folder, String identity) {}
+
+    /** The place for values computed from the photographs; empty if they are kept in memory only. */
+    default Optional<Store> store() {
+        return Optional.empty();
     }
 
     /** Writes photograph i, u8 [S, S, 3], at the buffer's position, which advances. S is the model's image side. */

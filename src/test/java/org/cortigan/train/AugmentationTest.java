@@ -103,6 +103,7 @@ class AugmentationTest {
                 CpuDevice.best(1),
                 toy,
                 new BatchLoader.Batching(all, 1, SIDE, false, false, a, seed),
+                BatchLoader.Content.PHOTOGRAPHS,
                 6 * epoch,
                 6 * epoch + 6)) {
             for (int i = 0; i < 6; i++) {

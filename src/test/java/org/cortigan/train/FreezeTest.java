@@ -37,7 +37,7 @@ class FreezeTest {
     private static final TrainingData TOY = TrainerTest.TOY;
 
     private static Recipe recipe(String... options) {
-        Recipe r = TrainerTest.recipe("train.epochs=2", "loss.gan_weight=0");
+        Recipe r = TrainerTest.recipe("train.epochs=2", "loss.gan_weight=0", "train.cache_features=no");
         return r.with(List.of(options));
     }
 
@@ -59,7 +59,9 @@ class FreezeTest {
 
     private static boolean hasGradientProducts(StepGraph step, int block) {
         return step.graph().nodes().stream()
-                .anyMatch(n -> n.backward() && n.op() instanceof Op.Product && n.label().contains("blocks." + block));
+                .anyMatch(n -> n.backward()
+                        && n.op() instanceof Op.Product
+                        && n.label().contains("blocks." + block));
     }
 
     @Test

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.util.List;
+import java.util.Optional;
+import org.cortigan.cortex.Region;
+import org.cortigan.grad.FixedPrefix;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Value;
+import org.cortigan.model.Generator;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.op.GatherRows;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the frozen part of a subject's step computes of a photograph, as graphs: that part alone, and the step and the
+ * prediction with its values as an input. The features are all these values, E numbers for each photograph.
+ */
+final class FrozenPart {
+    /** Name of the output [B, E] of {@link #alone}. */
+    static final String FEATURES = "features";
+
+    /** Photographs in a batch of {@link #alone}, at most, so that larger batches of steps share their features. */
+    private static final int BATCH = 32;
+
+    private final StepSettings settings;
+    private final ModelConfig.Subject subject;
+    private final List<Region> regions;
+    private final int images;
+    private final int batch;
+    private final FixedPrefix prefix;
+
+    /**
+     * @param images number of training photographs
+     * @param batch photographs in a step
+     */
+    FrozenPart(StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int images, int batch) {
+        this.settings = settings;
+        this.subject = subject;
+        this.regions = regions;
+        this.images = images;
+        this.batch = batch;
+        prefix = prefix(batch);
+    }
+
+    /** In f32, whatever the step computes in. */
+    private FixedPrefix prefix(int photographs) {
+        StepSettings f32 = new StepSettings(
+                settings.model(),
+                settings.loss(),
+                settings.generatorOptimizer(),
+                settings.discriminatorOptimizer(),
+                DType.F32,
+                Optional.empty(),
+                settings.freeze());
+        StepGraph step = new StepGraph(f32, subject, regions, photographs, 0);
+        return FixedPrefix.of(step.graph(), step.batchPhotographs());
+    }
+
+    /**
+     * Whether the features are computed once.
+     *
+     * @throws org.cortigan.InputException if the recipe says so, but they change from step to step
+     */
+    static boolean isWanted(TrainSettings train, StepSettings settings) {
+        TrainSettings.FeatureCaching wanted = train.cacheFeatures();
+        if (wanted == TrainSettings.FeatureCaching.NO) return false;
+        String[] obstacle = obstacle(train, settings);
+        if (obstacle == null) return true;
+        if (wanted == TrainSettings.FeatureCaching.YES)
+            throw train.wrong("cache_features", "yes " + obstacle[0], obstacle[1] + ", or use auto or no");
+        return false;
+    }
+
+    /** Why the features change from step to step, and the remedy; null if they do not. */
+    private static String @Nullable [] obstacle(TrainSettings train, StepSettings settings) {
+        if (!settings.freeze().isOn())
+            return new String[] {"needs frozen parameters, and train.freeze is none", "Set train.freeze to backbone"};
+        if (train.augmentation().isOn())
+            return new String[] {
+                "does not go with train.augment, which changes the photographs", "Set the values of train.augment to 0"
+            };
+        if (train.accumulate() > 1)
+            return new String[] {
+                "does not go with train.accumulate, which features leave no need for",
+                "Set train.batch to all photographs of an update, and train.accumulate to 1"
+            };
+        if (settings.fp8().isPresent())
+            return new String[] {"does not go with fp8, whose scales change the features", "Set train.precision to bf16"
+            };
+        boolean lowRank = settings.model().generatorWeights(DType.F32).specs().stream()
+                .anyMatch(s -> Generator.isLowRank(s.name()));
+        if (lowRank)
+            return new String[] {
+                "does not go with low-rank updates, which change the features", "Set the rank of the updates to 0"
+            };
+        return null;
+    }
+
+    /** Numbers for each photograph. */
+    int elements() {
+        return prefix.elements();
+    }
+
+    /** Photographs in a batch of {@link #alone}. */
+    int batchAlone() {
+        return Math.min(BATCH, batch);
+    }
+
+    /** The frozen part alone, in f32: photographs, u8 [B, S, S, 3], to features [B, E]. */
+    Graph alone() {
+        return prefix(batchAlone()).alone(FEATURES);
+    }
+
+    /**
+     * A step on features in its compute type.
+     *
+     * @param step of {@code batch} photographs
+     */
+    Graph step(StepGraph step) {
+        FixedPrefix own = FixedPrefix.of(step.graph(), step.batchPhotographs());
+        if (!own.widths().equals(prefix.widths()))
+            throw new IllegalStateException("features " + own.widths() + " instead of " + prefix.widths());
+        DType compute = settings.compute();
+        return own.rest(g -> step.resident()
+                ? g.apply(new GatherRows(), input(g, StepInput.ALL_FEATURES, compute, images, elements()), rows(g))
+                        .output(0)
+                : input(g, StepInput.FEATURES, compute, batch, elements()));
+    }
+
+    private static Value input(Graph g, StepInput input, DType type, int... dims) {
+        return g.input(input.key(), type, dims);
+    }
+
+    /** The rows of the batch, which a discriminator may also read. */
+    private Value rows(Graph g) {
+        for (Node n : g.nodes())
+            if (n.op() instanceof Leaf.Input in && in.id().equals(StepInput.IMAGE_ROWS.key())) return n.output(0);
+        return input(g, StepInput.IMAGE_ROWS, DType.I32, batch);
+    }
+
+    /** A prediction of {@code batch} photographs, in f32, on features. */
+    Graph prediction(Graph g) {
+        return prefix.restOf(g, to -> input(to, StepInput.FEATURES, DType.F32, batch, elements()));
+    }
+}
