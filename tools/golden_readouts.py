@@ -18,14 +18,15 @@ def randn(*dims):
     return torch.randn(*dims).double()
 
 
-def case(name, forward, *inputs):
+def case(name, forward, *inputs, names=None):
     for x in inputs:
         x.requires_grad_()
     y = forward(*inputs)
     seed = randn(*y.shape)
-    for i, g in enumerate(torch.autograd.grad(y, inputs, seed)):
+    names = names or range(len(inputs))
+    for i, g in zip(names, torch.autograd.grad(y, inputs, seed)):
         tensors[f"{name}.grad.{i}"] = g
-    for i, x in enumerate(inputs):
+    for i, x in zip(names, inputs):
         tensors[f"{name}.in.{i}"] = x
     tensors[f"{name}.out.0"], tensors[f"{name}.seed.0"] = y, seed
 
@@ -67,5 +68,49 @@ with torch.no_grad():
     norm.eval()
     tensors |= {"steps.gamma": norm.weight, "steps.beta": norm.bias, "steps.mean": norm.running_mean, "steps.var": norm.running_var,
                 "steps.evaluated": leaky(nhwc(norm(nchw(x))))}
+
+
+# Region queries: one decoder layer over tokens [B, N, C], then for each vertex the vector of its region.
+class Decoder(nn.Module):
+    def __init__(self, queries, c, heads):
+        super().__init__()
+        self.heads, self.embed = heads, nn.Parameter(torch.randn(queries, c))
+        self.norm1, self.norm2, self.norm = nn.LayerNorm(c, 1e-6), nn.LayerNorm(c, 1e-6), nn.LayerNorm(c, 1e-6)
+        self.q, self.kv, self.proj = nn.Linear(c, c), nn.Linear(c, 2 * c), nn.Linear(c, c)
+        self.fc1, self.fc2 = nn.Linear(c, 4 * c), nn.Linear(4 * c, c)
+        for n in (self.norm1, self.norm2, self.norm):
+            nn.init.normal_(n.weight), nn.init.normal_(n.bias)
+
+    def split(self, x):
+        return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+    def scores(self, x):
+        return (self.split(self.q(self.norm1(self.embed))) @ self.split(self.kv(x).chunk(2, -1)[0]).mT) / (x.shape[-1] // self.heads) ** 0.5
+
+    def forward(self, x):
+        a = self.scores(x).softmax(-1) @ self.split(self.kv(x).chunk(2, -1)[1])
+        y = self.embed + self.proj(a.transpose(1, 2).flatten(2))
+        return self.norm(y + self.fc2(F.gelu(self.fc1(self.norm2(y)))))
+
+
+decoder, region = Decoder(3, 8, 2).double(), torch.tensor([0, 2, 1, 1, 0, 2, 2])
+with torch.no_grad():
+    for p in decoder.parameters():
+        p.copy_(p.float())
+names = [n for n, _ in decoder.named_parameters()]
+
+
+def queries(x, w, bias, *values):
+    z = torch.func.functional_call(decoder, dict(zip(names, values)), (x,))
+    return torch.einsum("bvc,vc->bv", z[:, region], w) + bias
+
+
+tokens = randn(2, 10, 8)
+case("queries", queries, tokens, randn(7, 8), randn(7), *[p.detach().clone() for p in decoder.parameters()],
+     names=["tokens", "head.weight", "head.bias"] + ["queries." + n for n in names])
+tensors["queries.in.head.region"] = region[:, None].double()
+# Attention of each query to two layers of a class token and a map of 2 x 2, mean over heads: [B, R, L, H, W].
+maps = decoder.scores(tokens.detach()).softmax(-1).mean(1)
+tensors["queries.maps"] = maps.unflatten(-1, (2, 5))[..., 1:].unflatten(-1, (2, 2))
 save_file({k: v.detach().contiguous() for k, v in tensors.items()},
           pathlib.Path(__file__).parent.parent / "src/test/resources/models/readouts.safetensors")

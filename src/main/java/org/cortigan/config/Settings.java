@@ -99,11 +99,13 @@ public final class Settings {
             if (v instanceof Boolean) return v;
             throw kind(source, key, v, "true or false");
         }
-        if (base instanceof List<?> b) {
-            boolean text = b.stream().anyMatch(String.class::isInstance);
-            if (v instanceof List<?> l && l.stream().allMatch(x -> text ? x instanceof String : isFinite(x)))
-                return List.copyOf(l);
-            throw kind(source, key, v, text ? "a list of names" : "a list of numbers");
+        if (base instanceof List<?> of) {
+            // The default [] fits both: whoever reads the key knows which it is.
+            boolean texts = !of.isEmpty() && of.get(0) instanceof String, numbers = !of.isEmpty() && !texts;
+            if (v instanceof List<?> l
+                    && (!texts && l.stream().allMatch(Settings::isFinite)
+                            || !numbers && l.stream().allMatch(String.class::isInstance))) return List.copyOf(l);
+            throw kind(source, key, v, texts ? "a list of names" : "a list of numbers");
         }
         if (v instanceof String) return v;
         if (v instanceof Integer || v instanceof Long) return v.toString(); // a text of digits, without quotes
@@ -260,10 +262,27 @@ public final class Settings {
     public List<Integer> integers(String key, int least) {
         List<Integer> out = new ArrayList<>();
         for (Object o : (List<?>) get(key)) {
-            double d = ((Number) o).doubleValue();
+            double d = o instanceof Number n ? n.doubleValue() : Double.NaN;
             if (d != Math.rint(d) || d < least || d > Integer.MAX_VALUE)
-                throw new InputException(name(key), o + " does not fit", "Give whole numbers of at least " + least);
+                throw new InputException(
+                        name(key),
+                        InputFiles.quote(String.valueOf(o)) + " does not fit",
+                        "Give whole numbers of at least " + least);
             out.add((int) d);
+        }
+        return out;
+    }
+
+    /** A list of texts, none of them twice or blank. */
+    public List<String> texts(String key) {
+        List<String> out = new ArrayList<>();
+        for (Object o : (List<?>) get(key)) {
+            if (!(o instanceof String text) || text.isBlank() || out.contains(text))
+                throw new InputException(
+                        name(key),
+                        InputFiles.quote(String.valueOf(o)) + " does not fit",
+                        "Give a list of names, each once");
+            out.add(text);
         }
         return out;
     }

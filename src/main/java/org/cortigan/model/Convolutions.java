@@ -42,7 +42,7 @@ final class Convolutions {
      */
     static Features features(Weights w, Value map, int hidden, Features.Form form) {
         try (Graph.Scope s = map.graph().scope("features")) {
-            if (!form.maps()) return Features.vectors(flatten(w.sub("features"), map, hidden), 1);
+            if (!form.spatial()) return Features.vectors(flatten(w.sub("features"), map, hidden), 1);
             Value x = Layers.linear(w.sub("readout"), map, form.channels());
             return Features.maps(Ops.reshape(x, x.dim(0), 1, x.dim(1), x.dim(2), x.dim(3)));
         }

@@ -102,7 +102,7 @@ public record Gabor(EnergyMaps pyramid, List<Integer> grids, List<Integer> hidde
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Value all = pyramid.maps(w, images, normalisation, grid());
         try (Graph.Scope s = images.graph().scope("features")) {
-            return form.maps() ? maps(w, all, subject, form.channels()) : vectors(w, all, subject);
+            return form.spatial() ? maps(w, all, subject, form.channels()) : vectors(w, all, subject);
         }
     }
 

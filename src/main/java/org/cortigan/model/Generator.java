@@ -2,6 +2,7 @@
 package org.cortigan.model;
 
 import java.util.List;
+import java.util.Optional;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -21,6 +22,7 @@ import org.cortigan.op.Ops;
  * @param dropout rate of the dropout, in training, of the features that the readout reads
  * @param rank linear combinations of the features, of all layers, that a dense readout reads and all vertices and
  *     subjects share; 0 if it reads the features themselves
+ * @param queries the decoder of a readout of region queries; empty for other readouts
  */
 public record Generator(
         int image,
@@ -29,7 +31,8 @@ public record Generator(
         ReadoutHead readout,
         int features,
         double dropout,
-        int rank) {
+        int rank,
+        Optional<Queries> queries) {
     /** Prefix of the names of all parameters of the generator. */
     public static final String PREFIX = "generator.";
 
@@ -39,11 +42,14 @@ public record Generator(
     /** Names below {@link #PREFIX} of the readout's parameters, and of a subject's vector in the backbone. */
     static final String HEAD = "head", SUBJECT = "subject";
 
+    /** Name below {@link #PREFIX} of the parameters of the region queries' decoder. */
+    private static final String QUERIES = "queries";
+
     /**
      * Prefixes, below {@link #PREFIX}, of the names of the parameters that belong to the readout or to a subject, not
      * to the backbone: files of pre-trained backbones lack them, and {@link Freeze} does not freeze them.
      */
-    private static final List<String> OWN = List.of(HEAD + ".", "readout.", "norms.", "rank.", SUBJECT + ".");
+    private static final List<String> OWN = List.of(HEAD + ".", "readout.", "norms.", "rank.", QUERIES + ".", SUBJECT + ".");
 
     /** Ends of the names of low-rank updates (Hu et al. 2021), which train beside a frozen weight. */
     private static final List<String> LOW_RANK = List.of(".lora_A.weight", ".lora_B.weight");
@@ -60,7 +66,8 @@ public record Generator(
                 s.choice("readout", ReadoutHead.class),
                 s.integer("features", 1),
                 s.has("dropout") ? s.number("dropout", 0, 0.99) : 0,
-                s.has("rank") ? s.integer("rank", 0) : 0);
+                s.has("rank") ? s.integer("rank", 0) : 0,
+                Queries.of(s));
         if (g.rank > 0 && g.readout != ReadoutHead.DENSE)
             throw s.wrong("rank", g.rank + " needs a dense readout", "Set readout: dense, or rank: 0");
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
@@ -78,7 +85,8 @@ public record Generator(
      * @param subject subject whose vector the backbone adds; "" in a model of one subject
      */
     public Value features(Weights w, Value images, String subject) {
-        Value f = read(w, images, subject).value();
+        Features read = read(w, images, subject);
+        Value f = queries.isPresent() ? decoded(w, read) : read.value();
         return Ops.reshape(
                 f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
     }
@@ -89,8 +97,23 @@ public record Generator(
         try (Graph.Scope s = images.graph().scope("head")) {
             Weights head = w.sub(headOf(subject));
             Features kept = f.with(Layers.dropout(head.sub("dropout"), f.value(), dropout));
-            return readout.apply(head, rank > 0 ? combined(w, kept) : kept, vertices);
+            return readout.apply(head, shared(w, kept), vertices);
         }
+    }
+
+    /** What the heads of all subjects read. */
+    private Features shared(Weights w, Features f) {
+        if (queries.isPresent()) return Queries.map(decoded(w, f));
+        return rank > 0 ? combined(w, f) : f;
+    }
+
+    private Value decoded(Weights w, Features f) {
+        return queries.orElseThrow().decode(w.sub(QUERIES), f.value());
+    }
+
+    /** The attention of the region queries to the tokens of photographs; empty for other readouts. */
+    Optional<AttentionScores> attention(Weights w, Value images, String subject) {
+        return queries.map(q -> q.scores(w.sub(QUERIES), read(w, images, subject)));
     }
 
     private Features combined(Weights w, Features f) {
@@ -106,8 +129,14 @@ public record Generator(
         return PREFIX + headOf(subject) + ".";
     }
 
+    /** Name of the state [V, 1] of a subject that has the number of the query which each vertex reads, from 0 on. */
+    public static String regionOf(String subject) {
+        return readoutOf(subject) + ReadoutHead.REGION;
+    }
+
     private Features read(Weights w, Value images, String subject) {
-        return backbone.features(w, images, subject, normalisation, new Features.Form(readout.spatial(), features));
+        Features f = backbone.features(w, images, subject, normalisation, new Features.Form(readout.reads(), features));
+        return readout.reads() == Features.Kind.TOKENS ? f.asTokens() : f;
     }
 
     /** Whether a parameter belongs to a readout. */

@@ -49,11 +49,36 @@ public enum ReadoutHead {
                     .apply(new PositionReadout(), f.value(), at, weight, bias.value())
                     .output(0);
         }
+    },
+    /**
+     * A readout of region queries (Adeli et al. 2023): one decoder layer gives each region a vector ({@link Queries}),
+     * and each vertex has a weight for each feature of its region's vector.
+     */
+    QUERIES {
+        @Override
+        Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
+            // The point of pixel r: exact, because the width is a power of two, so that the vertex reads that pixel
+            // alone.
+            Value region = w.state(REGION, Init.ZEROS, weight.dim(0), 1);
+            Value x = Ops.scale(region, 2.0 / f.width());
+            x = Ops.add(x, x.graph().constant(1.0 / f.width() - 1, DType.F32, 1));
+            return f.value()
+                    .graph()
+                    .apply(new PositionReadout(), f.value(), Ops.pad(x, 1, 0, 1), weight, bias.value())
+                    .output(0);
+        }
     };
 
-    /** Whether the readout reads maps; otherwise it reads vectors. */
-    public boolean spatial() {
-        return this != DENSE;
+    /** Name of the state [V, 1] that has the number of each vertex's query. Whoever trains the network sets it. */
+    static final String REGION = "region";
+
+    /** What the readout reads of a backbone. */
+    Features.Kind reads() {
+        return switch (this) {
+            case DENSE -> Features.Kind.VECTORS;
+            case FACTORISED, POSITION -> Features.Kind.MAPS;
+            case QUERIES -> Features.Kind.TOKENS;
+        };
     }
 
     /**
@@ -61,7 +86,8 @@ public enum ReadoutHead {
      * own softmax and has one weight for each feature, shared by the layers.
      *
      * @param w parameters of the head: {@code weight} [V, C], {@code bias} [V], {@code layers} [V, L] if L > 1, and
-     *     {@code mask} [V, H W] or {@code position} [V, 2] (arctanh of x and y in -1..1)
+     *     {@code mask} [V, H W], {@code position} [V, 2] (arctanh of x and y in -1..1) or the state {@code region} [V,
+     *     1]
      */
     Value apply(Weights w, Features f, int vertices) {
         DType compute = w.compute();

@@ -182,15 +182,17 @@ public record Vit(
     public Features features(Weights w, Value images, String subject, Normalisation normalisation, Features.Form form) {
         Value x = tokens(w, images, subject, normalisation);
         List<Integer> read = layers.isEmpty() ? List.of(encoder.depth()) : layers;
-        Layers.Tokens seen = form.maps() || pool != Pool.CLS ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
+        Layers.Tokens seen = form.spatial() || pool != Pool.CLS ? Layers.Tokens.ALL : Layers.Tokens.CLASS;
         List<Value> tokens = Layers.encoder(w, x, encoder, seen, read);
         List<Value> parts = new ArrayList<>();
         for (int i = 0; i < read.size(); i++) {
             Weights project = w.sub("readout." + read.get(i));
             try (Graph.Scope s = images.graph().scope("pool")) {
                 Value h = tokens.get(i);
-                if (form.maps()) {
-                    parts.add(patches(Layers.linear(project, h, form.channels())));
+                if (form.spatial()) {
+                    boolean whole = form.kind() == Features.Kind.TOKENS;
+                    Value v = Layers.linear(project, whole ? withoutRegisters(h) : h, form.channels());
+                    parts.add(whole ? v : patches(v));
                 } else {
                     Value v = pooled(h);
                     parts.add(read.size() == 1 ? v : Layers.linear(project, v, form.channels()));
@@ -198,8 +200,9 @@ public record Vit(
             }
         }
         Value all = Ops.concat(1, parts.toArray(new Value[0]));
-        if (!form.maps()) return Features.vectors(all, read.size());
+        if (!form.spatial()) return Features.vectors(all, read.size());
         int side = images.dim(1) / patch;
+        if (form.kind() == Features.Kind.TOKENS) return Features.tokens(all, read.size(), side, side);
         return Features.maps(Ops.reshape(all, x.dim(0), read.size(), side, side, form.channels()));
     }
 
@@ -241,6 +244,11 @@ public record Vit(
             case MEAN -> Ops.meanMiddle(patches(tokens));
             case TOKENS -> Ops.reshape(patches(tokens), tokens.dim(0), (tokens.dim(1) - 1 - registers) * width);
         };
+    }
+
+    /** The class token and the patches, [B, 1 + T, C]. */
+    private Value withoutRegisters(Value tokens) {
+        return registers == 0 ? tokens : Ops.concat(1, Ops.slice(tokens, 1, 0, 1), patches(tokens));
     }
 
     /** The tokens [B, 1 + R + T, C] without the class token and the registers. */

@@ -135,6 +135,7 @@ record Assemble(long outer, List<Piece> pieces, Shape shape) implements Op {
                 g -> List.of(Ops.concat(2, g.normal(2, 2, 3), g.normal(2, 2, 17), g.normal(2, 2, 1)))));
         c.add(OpCase.of("pad axis 1", 1, g -> List.of(Ops.pad(g.normal(11, 5), 1, 2, 3))));
         c.add(OpCase.of("insert 2 tokens", 8, g -> List.of(Ops.insert(g.normal(2, 3), g.normal(8, 4, 3), 1))));
+        c.add(OpCase.of("repeat", 8, g -> List.of(Ops.repeat(5, g.normal(3, 7)))));
         c.add(OpCase.of("prepend a token", 8, g -> List.of(Ops.prepend(g.normal(1, 3), g.normal(8, 4, 3)))));
         c.add(OpCase.of(
                         "concat 2 x [64, 20544]",

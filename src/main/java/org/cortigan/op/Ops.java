@@ -399,6 +399,17 @@ public final class Ops {
         return x.graph().apply(new Assemble(x.dim(0), row, to), x, tokens, x).output(0);
     }
 
+    /** n copies of x [...], one after another: [n, ...]. */
+    public static Value repeat(int n, Value x) {
+        long each = x.shape().elements();
+        int[] dims = new int[x.shape().rank() + 1];
+        dims[0] = n;
+        System.arraycopy(x.shape().dims(), 0, dims, 1, dims.length - 1);
+        return x.graph()
+                .apply(new Assemble(n, List.of(new Assemble.Piece(0, 0, 0, each)), Shape.of(dims)), x)
+                .output(0);
+    }
+
     /** Nearest-neighbour upsampling by 2: [B, H, W, C] to [B, 2 H, 2 W, C]. */
     public static Value upsample(Value x) {
         int b = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);

@@ -92,7 +92,7 @@ public final class Trainer implements AutoCloseable {
             Device device,
             @Nullable Path folder,
             Consumer<String> log) {
-        this.recipe = PretrainedRecipe.withColours(recipe);
+        this.recipe = QueryRegions.named(PretrainedRecipe.withColours(recipe), sets.values(), List.of(), log);
         this.folder = folder;
         this.log = log;
         train = TrainSettings.of(this.recipe);
@@ -192,6 +192,11 @@ public final class Trainer implements AutoCloseable {
         sets.forEach((name, d) ->
                 subjects.add(new ModelConfig.Subject(name, d.leftVertices(), d.rightVertices(), d.missing())));
         return subjects;
+    }
+
+    /** The recipe of the run, with the values that the data determine: the names of the readout's queries. */
+    public Recipe recipe() {
+        return recipe;
     }
 
     /** The content of the file {@code train.init}; null if the recipe names no file. */
@@ -407,10 +412,12 @@ public final class Trainer implements AutoCloseable {
         return train.initialReadout() == TrainSettings.InitialReadout.FITTED;
     }
 
-    /** Sets the initial values that the training photographs determine. */
+    /** Sets the initial values that the training data determine. */
     private void setValuesFromData() {
-        FeatureStatistics.measure(
-                subjects.all().stream().map(SubjectSteps::setup).toList(), vars, train.batch());
+        List<SubjectSetup> setups =
+                subjects.all().stream().map(SubjectSteps::setup).toList();
+        QueryRegions.write(setups, vars, log);
+        FeatureStatistics.measure(setups, vars, train.batch());
         if (fitsReadout() && !stopRequested) {
             FittedReadout fit = FittedReadout.of(subjects.all(), vars, train);
             fit.write(vars, initialiser);
