@@ -14,7 +14,9 @@ import org.cortigan.exec.Device;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.PredictionFiles;
 import org.cortigan.io.InputFiles;
+import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -97,6 +99,14 @@ final class Predict implements Callable<Integer> {
     private Missing missing;
 
     @Option(
+            names = "--attention",
+            description =
+                    "Of a model with a readout of region queries, also writes attention.npy, f32 [images, queries,"
+                            + " layers, height, width]: where each query attends, mean over heads. The shares of all places of"
+                            + " all layers and of the class tokens, which are left out, sum to 1. regions.txt names the queries.")
+    private boolean attention;
+
+    @Option(
             names = "--batch",
             defaultValue = "32",
             paramLabel = "N",
@@ -107,6 +117,9 @@ final class Predict implements Callable<Integer> {
     public Integer call() {
         if (batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
         List<Path> checkpoints = models.checkpoints();
+        if (attention && checkpoints.size() > 1)
+            throw new InputException(
+                    "--attention", checkpoints.size() + " models are given", "Give one model: maps are of one model");
         String name = subjectName(checkpoints.get(0));
         if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
         Output.requireWritable(out);
@@ -124,7 +137,8 @@ final class Predict implements Callable<Integer> {
             List<Path> checkpoints, String name, List<Path> photographs, @Nullable AlgonautsSubject measured) {
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
-                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false)) {
+                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false);
+                Predictor maps = attention ? Model.load(checkpoints.get(0)).attention(opened, size, name) : null) {
             if (measured != null && !models.acceptsOtherSubject())
                 Checkpoints.requireVertices(
                         checkpoints.get(0),
@@ -132,7 +146,15 @@ final class Predict implements Callable<Integer> {
                         measured,
                         "Give the data that the model was trained on, or accept these with --other-subject");
             PredictionFiles.write(
-                    ensemble, photographs, source.images != null, checkpoints, name, missing.value, out, output::note);
+                    ensemble,
+                    maps,
+                    photographs,
+                    source.images != null,
+                    checkpoints,
+                    name,
+                    missing.value,
+                    out,
+                    output::note);
             ModelConfig.Subject s = ensemble.subject();
             MissingVertices absent = s.missing();
             output.line(

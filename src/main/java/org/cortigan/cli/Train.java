@@ -20,6 +20,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.PretrainedVit;
+import org.cortigan.train.QueryRegions;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.Trainer;
@@ -97,16 +98,17 @@ final class Train implements Callable<Integer> {
 
     @Option(
             names = "--init",
-            paramLabel = "FILE",
+            paramLabel = "FILE|RUN",
             description =
-                    "Pre-trained ViT of the recipe's shape: safetensors of timm, DINOv2, Hugging Face or OpenCLIP.")
+                    "Initial weights: a pre-trained ViT of the recipe's shape, safetensors of timm, DINOv2, Hugging Face or"
+                            + " OpenCLIP; or a run or checkpoint of the same network, whose backbone and readout new subjects begin with.")
     private @Nullable Path init;
 
     @Option(
             names = "--backbone",
             paramLabel = "FILE",
             description =
-                    "The same, for any recipe: its generator's backbone becomes the ViT of the file, with the file's"
+                    "Pre-trained ViT under any recipe: its generator's backbone becomes the ViT of the file, with the file's"
                             + " sizes, colours and weights.")
     private @Nullable Path backbone;
 
@@ -171,8 +173,9 @@ final class Train implements Callable<Integer> {
         }
     }
 
-    private int run(Recipe r, TrainingSets sets, Device opened, Path folder) {
+    private int run(Recipe recipe, TrainingSets sets, Device opened, Path folder) {
         Path checkpoint = checkpointToResume(folder);
+        Recipe r = checkpoint == null ? recipe : QueryRegions.namedLike(checkpoint, recipe);
         if (resume == null && !dryRun && hasCheckpoint(folder))
             throw new InputException(
                     folder.toString(),

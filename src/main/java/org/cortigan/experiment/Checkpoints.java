@@ -26,14 +26,7 @@ public final class Checkpoints {
      * @throws InputException if the folder has no checkpoint, or the file is another one of a run's folder
      */
     public static Path find(Path fileOrRun) {
-        if (!Files.isDirectory(fileOrRun)) return requireNoOther(fileOrRun);
-        Path best = RunFolder.best(fileOrRun), last = RunFolder.last(fileOrRun);
-        if (Files.exists(best)) return best;
-        if (Files.exists(last)) return last;
-        throw new InputException(
-                fileOrRun.toString(),
-                "has neither best.safetensors nor last.safetensors",
-                "Give a run folder or a checkpoint");
+        return Files.isDirectory(fileOrRun) ? RunFolder.bestOrLast(fileOrRun) : requireNoOther(fileOrRun);
     }
 
     /** Files such as recipe.yaml and metrics.csv are also named by users who mean the run. */

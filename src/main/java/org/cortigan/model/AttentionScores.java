@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
+import java.util.Arrays;
 import org.cortigan.graph.Value;
 
 /**
@@ -10,7 +11,7 @@ import org.cortigan.graph.Value;
  * @param layers L; each has {@code placeless} tokens, then those of a map [H, W]
  * @param scale factor of a product in the softmax
  */
-record AttentionScores(
+public record AttentionScores(
         Value value, int heads, int queries, int layers, int placeless, int height, int width, double scale) {
     /** Tokens of all layers. */
     private int tokens() {
@@ -18,7 +19,7 @@ record AttentionScores(
     }
 
     /** Elements of the maps [R, L, H, W] of a photograph. */
-    int elements() {
+    public int elements() {
         return queries * layers * height * width;
     }
 
@@ -29,11 +30,11 @@ record AttentionScores(
      * @param maps receives [R, L, H, W]. The share of tokens without a place is left out, so that the map of a query
      *     may sum to less than 1.
      */
-    void maps(float[] scores, int at, float[] maps) {
+    public void maps(float[] scores, int at, float[] maps) {
         int n = tokens(), places = height * width, stride = heads * queries;
         double[] share = new double[n], mean = new double[n];
         for (int r = 0; r < queries; r++) {
-            java.util.Arrays.fill(mean, 0);
+            Arrays.fill(mean, 0);
             for (int h = 0; h < heads; h++) {
                 int first = at + h * queries + r;
                 double largest = Double.NEGATIVE_INFINITY, sum = 0;

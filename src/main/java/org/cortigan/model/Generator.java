@@ -49,10 +49,14 @@ public record Generator(
      * Prefixes, below {@link #PREFIX}, of the names of the parameters that belong to the readout or to a subject, not
      * to the backbone: files of pre-trained backbones lack them, and {@link Freeze} does not freeze them.
      */
-    private static final List<String> OWN = List.of(HEAD + ".", "readout.", "norms.", "rank.", QUERIES + ".", SUBJECT + ".");
+    private static final List<String> OWN =
+            List.of(HEAD + ".", "readout.", "norms.", "rank.", QUERIES + ".", SUBJECT + ".");
 
     /** Ends of the names of low-rank updates (Hu et al. 2021), which train beside a frozen weight. */
     private static final List<String> LOW_RANK = List.of(".lora_A.weight", ".lora_B.weight");
+
+    /** Name of the position embeddings of a ViT, to whose rows the vector of a subject is added. */
+    public static final String POSITIONS = PREFIX + Vit.POSITIONS;
 
     /** Name of the weight [rank, F] that makes the combinations of the features which a dense readout reads. */
     public static final String RANK_WEIGHT = PREFIX + "rank.weight";
@@ -129,6 +133,11 @@ public record Generator(
         return PREFIX + headOf(subject) + ".";
     }
 
+    /** Name of the vector that a backbone of several subjects adds for one of them. */
+    public static String vectorOf(String subject) {
+        return PREFIX + SUBJECT + "." + subject;
+    }
+
     /** Name of the state [V, 1] of a subject that has the number of the query which each vertex reads, from 0 on. */
     public static String regionOf(String subject) {
         return readoutOf(subject) + ReadoutHead.REGION;
@@ -151,11 +160,15 @@ public record Generator(
      * @param name whole name, with {@link #PREFIX}
      */
     public static boolean isOwn(String name) {
-        String below = name.substring(PREFIX.length());
-        return OWN.stream().anyMatch(below::startsWith) || isLowRank(name);
+        return isOfReadout(name) || isLowRank(name);
     }
 
-    /** Whether a parameter is half of a low-rank update. */
+    /** Whether a parameter belongs to the readout or to a subject. */
+    public static boolean isOfReadout(String name) {
+        return OWN.stream().anyMatch(name.substring(PREFIX.length())::startsWith);
+    }
+
+    /** Whether a parameter belongs to a low-rank update. */
     public static boolean isLowRank(String name) {
         return LOW_RANK.stream().anyMatch(name::endsWith);
     }

@@ -3,6 +3,7 @@ package org.cortigan.model;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -156,10 +157,19 @@ public final class Model {
         return predictor(device, batch, config.subjects().get(0), Predictor.Form.FEATURES);
     }
 
+    /**
+     * A predictor of the attention of the readout's queries to the photographs.
+     *
+     * @throws InputException if the readout has no queries
+     */
+    public Predictor attention(Device device, int batch, String subject) {
+        return predictor(device, batch, config.subject(subject), Predictor.Form.ATTENTION);
+    }
+
     private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, Predictor.Form form) {
         Variables v = new Variables(device);
         try {
-            Predictor.declare(config, subject, form == Predictor.Form.FEATURES, DType.F32)
+            Predictor.declare(config, subject, form, DType.F32)
                     .forEach(s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape()))
                             .write(values(s.name())));
         } catch (RuntimeException | Error e) {
@@ -183,6 +193,11 @@ public final class Model {
                     || weights.get(s.name()).length != s.shape().elements())
                 throw new IllegalArgumentException("parameter '" + s.name() + "' must have " + s.shape());
         return new Model(config, Map.copyOf(weights), Map.of());
+    }
+
+    /** The values of all parameters and states, by name. */
+    public Map<String, float[]> values() {
+        return Collections.unmodifiableMap(weights);
     }
 
     /** Names of the parameters, for tools. */

@@ -7,6 +7,7 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import org.cortigan.InputException;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.cortigan.exec.Device;
@@ -32,6 +33,8 @@ public final class Predictor implements AutoCloseable {
         RESPONSES,
         /** The features that the readout sees. */
         FEATURES,
+        /** The attention of a readout's region queries, see {@link #attentionMaps}. */
+        ATTENTION,
         /**
          * Responses, and the moments for their correlation with targets over many batches, accumulated on the device.
          */
@@ -150,7 +153,7 @@ public final class Predictor implements AutoCloseable {
         Graph g = new Graph();
         Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false, use);
         w.freeze(frozen);
-        Value y = build(w, config, subject, form == Form.FEATURES, batch);
+        Value y = build(w, config, subject, form, batch);
         g.output("y", y);
         if (evaluates(form)) {
             int v = subject.vertices();
@@ -168,18 +171,39 @@ public final class Predictor implements AutoCloseable {
         return g;
     }
 
-    private static Value build(
-            Weights w, ModelConfig config, ModelConfig.Subject subject, boolean features, int batch) {
-        Value x = config.generator().images(w.graph(), batch);
-        return features
-                ? config.generator().features(w, x, subject.name())
-                : config.generator().responses(w, x, subject.name(), subject.vertices());
+    private static Value build(Weights w, ModelConfig config, ModelConfig.Subject subject, Form form, int batch) {
+        Generator g = config.generator();
+        Value x = g.images(w.graph(), batch);
+        return switch (form) {
+            case RESPONSES, EVALUATION -> g.responses(w, x, subject.name(), subject.vertices());
+            case FEATURES -> g.features(w, x, subject.name());
+            case ATTENTION -> attention(w, config, subject, x).value();
+        };
+    }
+
+    private static AttentionScores attention(Weights w, ModelConfig config, ModelConfig.Subject subject, Value images) {
+        return config.generator()
+                .attention(w, images, subject.name())
+                .orElseThrow(() -> new InputException(
+                        "attention",
+                        "the model's readout has no queries that attend",
+                        "Give a model with model.generator.readout: queries"));
+    }
+
+    /** Names of the readout's queries, in the order of their attention maps; none if the readout has no queries. */
+    public List<String> queries() {
+        return config.generator().queries().map(Queries::names).orElse(List.of());
+    }
+
+    /** How the numbers of a predictor of {@link Form#ATTENTION} become maps. */
+    public AttentionScores attention() {
+        Weights w = Weights.in(new Graph(), DType.F32, Generator.PREFIX, false, Weights.Use.PREDICT);
+        return attention(w, config, subject, config.generator().images(w.graph(), batch));
     }
 
     /** Parameters and states that a prediction reads. */
-    static List<Weights.Spec> declare(
-            ModelConfig config, ModelConfig.Subject subject, boolean features, DType compute) {
-        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, features, 2));
+    static List<Weights.Spec> declare(ModelConfig config, ModelConfig.Subject subject, Form form, DType compute) {
+        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, form, 2));
         List<Weights.Spec> all = new ArrayList<>(w.specs());
         all.addAll(w.states());
         return all;
@@ -256,7 +280,7 @@ public final class Predictor implements AutoCloseable {
     }
 
     private void restore(FloatBuffer responses, int at, int n) {
-        if (form != Form.FEATURES) scaling.restore(responses, at, n);
+        if (form == Form.RESPONSES || form == Form.EVALUATION) scaling.restore(responses, at, n);
     }
 
     private void check(int bytes) {

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
+import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
@@ -40,22 +41,30 @@ public record Queries(String per, List<String> names, int heads) {
 
     /** The queries [R, C] before they read, normalised. */
     private Value normalised(Weights w, int channels) {
-        return Layers.layerNorm(w.sub("norm1"), embedded(w, channels), null, Layers.VIT_EPS)
+        return Layers.layerNorm(w.sub("norm1"), Ops.cast(embedded(w, channels), w.compute()), null, Layers.VIT_EPS)
                 .output(0);
     }
 
+    /** The learned queries [R, C] in f32. */
     private Value embedded(Weights w, int channels) {
         if (names.isEmpty())
             throw new InputException(
                     "model.generator." + NAMES,
                     "names no region: the queries' regions come from the data of a run",
                     "Use a run's checkpoint, name the regions, or choose another readout");
-        return w.token("embed", Init.VIT, names.size(), channels);
+        return w.vector("embed", Init.VIT, names.size(), channels);
     }
 
     /** The projected queries [R, C]. */
     private Value projected(Weights w, int channels) {
         return Layers.linear(w.sub("q"), normalised(w, channels), channels);
+    }
+
+    /**
+     * x [R, C] for each of B photographs, [B, R, C] in the compute type. The gradient of x sums those of all in f32.
+     */
+    private static Value repeated(Weights w, Value x, int photographs) {
+        return Ops.cast(Ops.repeat(photographs, Ops.cast(x, DType.F32)), w.compute());
     }
 
     private static Value keysAndValues(Weights w, Value tokens) {
@@ -66,9 +75,9 @@ public record Queries(String per, List<String> names, int heads) {
     Value decode(Weights w, Value tokens) {
         int b = tokens.dim(0), c = tokens.dim(2);
         try (Graph.Scope s = tokens.graph().scope("queries")) {
-            Value a = Ops.attention(Ops.repeat(b, projected(w, c)), keysAndValues(w, tokens), heads);
+            Value a = Ops.attention(repeated(w, projected(w, c), b), keysAndValues(w, tokens), heads);
             a = Layers.linear(w.sub("proj"), a, c);
-            Node n = Layers.layerNorm(w.sub("norm2"), a, Ops.repeat(b, embedded(w, c)), Layers.VIT_EPS);
+            Node n = Layers.layerNorm(w.sub("norm2"), a, repeated(w, embedded(w, c), b), Layers.VIT_EPS);
             Value m = Layers.linear(w.sub("fc2"), Layers.gelu(Layers.linear(w.sub("fc1"), n.output(0), MLP * c)), c);
             return Layers.layerNorm(w.sub("norm"), m, n.output(3), Layers.VIT_EPS)
                     .output(0);

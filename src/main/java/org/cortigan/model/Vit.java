@@ -60,6 +60,9 @@ public record Vit(
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
             """, Vit::of, Vit::used);
 
+    /** Name of the position embeddings. */
+    static final String POSITIONS = "pos_embed";
+
     /** What a dense readout reads. */
     public enum Pool {
         /** The class token, [B, E]. */
@@ -221,7 +224,7 @@ public record Vit(
         }
         try (Graph.Scope s = graph.scope("tokens")) {
             x = Ops.prepend(w.token("cls_token", Init.normal(1e-6), 1, width), x);
-            x = Ops.add(x, w.vector("pos_embed", Init.VIT, x.dim(1), width));
+            x = Ops.add(x, w.vector(POSITIONS, Init.VIT, x.dim(1), width));
             x = SubjectVector.add(w, x, subject);
             if (registers > 0) x = Ops.insert(w.token("reg_token", Init.normal(1e-6), registers, width), x, 1);
             return preNorm

@@ -3,6 +3,7 @@ package org.cortigan.train;
 
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Predicate;
 import org.cortigan.InputException;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -28,8 +29,10 @@ final class FeatureStatistics {
     /**
      * Measures what a generator asks for ({@link Weights#measured}) and writes the states. A constant channel becomes
      * 0, because nothing is known about its scale. Each measured value takes one pass over the photographs.
+     *
+     * @param isGiven whether a state has its value already
      */
-    static void measure(List<SubjectSetup> setups, Variables vars, int batch) {
+    static void measure(List<SubjectSetup> setups, Variables vars, int batch, Predicate<String> isGiven) {
         SubjectSetup one = setups.get(0);
         Weights declared = Weights.declaredBy(
                 DType.F32,
@@ -38,6 +41,7 @@ final class FeatureStatistics {
                 w -> features(w, one.settings().model().generator().images(w.graph(), 2), one));
         // In this order, because a value may depend on the statistics of an earlier one.
         declared.measured().forEach((prefix, value) -> {
+            if (isGiven.test(prefix + Weights.SHIFT)) return;
             FeatureStatistics s = new FeatureStatistics(value.dim(-1));
             for (SubjectSetup setup : setups)
                 ForwardPass.forEachBatch(

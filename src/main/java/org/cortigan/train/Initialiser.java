@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
-import org.cortigan.io.InputFiles;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
@@ -27,40 +28,69 @@ final class Initialiser {
     private final Variables vars;
     private final List<Weights.Spec> parameters;
     private final List<Weights.Spec> states;
+    private final Freeze freeze;
+    /** Values from the file {@code train.init}. */
+    private Map<String, float[]> given = Map.of();
 
     /**
      * @param vars where the variables are declared
      * @param parameters parameters of all networks, each once
      * @param states variables that are kept but not trained
+     * @param freeze where it is on, the vectors of subjects are 0
      */
-    Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states) {
+    Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states, Freeze freeze) {
         this.vars = vars;
         this.parameters = parameters;
         this.states = states;
+        this.freeze = freeze;
     }
 
     /**
-     * Initialises all variables: parameters that the file {@code train.init} contains from the file, all others from
-     * the seed.
+     * Initialises all variables: those that the file {@code train.init} contains from the file, all others from the
+     * seed.
      *
-     * @return the content of {@code train.init}, or null if it names no file
+     * @param recipe of the run
+     * @param log receives what is taken from a checkpoint
+     * @return the content of {@code train.init}, or null if it names no file of a pre-trained network
      * @throws org.cortigan.InputException if the file does not fit the model
      */
     @Nullable
-    PretrainedVit initialise(ModelConfig model, Freeze freeze, TrainSettings train) {
-        PretrainedVit pretrained =
-                train.init().isEmpty() ? null : PretrainedVit.load(InputFiles.path(train.init()), model);
-        Map<String, float[]> given = pretrained == null ? Map.of() : pretrained.values();
+    PretrainedVit initialise(ModelConfig model, Recipe recipe, TrainSettings train, Consumer<String> log) {
+        PretrainedVit pretrained = null;
+        if (!train.init().isEmpty()) {
+            Path file = Transfer.file(train.init());
+            if (Transfer.isCheckpoint(file)) {
+                Transfer transfer = Transfer.load(file, recipe, model);
+                given = transfer.values();
+                transfer.notes().forEach(log);
+            } else {
+                pretrained = PretrainedVit.load(file, model);
+                given = pretrained.values();
+            }
+        }
+        initialise(train.seed());
+        return pretrained;
+    }
+
+    /** Whether the file {@code train.init} gave the value of a variable. */
+    boolean isGiven(String variable) {
+        return given.containsKey(variable);
+    }
+
+    /** Initialises all variables, those without a given value from the seed. */
+    void initialise(long seed) {
         for (Weights.Spec s : parameters) {
             float[] values = given.get(s.name());
             Init init = freeze.isOn() && Generator.isSubjectsVector(s) ? Init.ZEROS : s.init();
-            set(s.name(), values != null ? values : init.make(s.shape(), train.seed(), s.name()));
-            if (s.spectral()) initialiseSpectralNorm(s, train.seed());
+            set(s.name(), values != null ? values : init.make(s.shape(), seed, s.name()));
+            if (s.spectral()) initialiseSpectralNorm(s, seed);
         }
-        for (Weights.Spec s : states) vars.find(s.name()).write(s.init().make(s.shape(), train.seed(), s.name()));
+        for (Weights.Spec s : states) {
+            float[] values = given.get(s.name());
+            vars.find(s.name()).write(values != null ? values : s.init().make(s.shape(), seed, s.name()));
+        }
         copyToBf16();
         settleSpectralNorm();
-        return pretrained;
     }
 
     /** Sets a parameter and its moving average; {@link #copyToBf16} rounds it. */

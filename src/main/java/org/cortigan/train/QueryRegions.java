@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -8,6 +9,7 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
@@ -22,7 +24,7 @@ import org.cortigan.model.Queries;
  * The regions of a readout's queries. A vertex belongs to the first named region that has it; a vertex in none belongs
  * to the remainder of its hemisphere.
  */
-final class QueryRegions {
+public final class QueryRegions {
     private static final String KEY = "model.generator." + Queries.NAMES;
 
     /** Names of the remainders, left then right. */
@@ -30,37 +32,66 @@ final class QueryRegions {
 
     private QueryRegions() {}
 
+    private static Optional<Queries> queries(Recipe recipe) {
+        return Generator.of(recipe.section("model").section("generator")).queries();
+    }
+
+    /** The recipe with the names of a checkpoint's queries, if it has queries of the same grouping without names. */
+    public static Recipe namedLike(Path checkpoint, Recipe recipe) {
+        Queries q = queries(recipe).orElse(null);
+        if (q == null || !q.names().isEmpty()) return recipe;
+        List<String> names = Transfer.queryNames(checkpoint, q);
+        return names.isEmpty() ? recipe : recipe.with(KEY, names);
+    }
+
     /**
-     * The recipe with the names of all queries, which a run's files then hold; a recipe without queries as it is.
+     * The recipe with the names of all queries, which a run's files then hold; a recipe without queries as it is. A run
+     * that begins with the weights of another run has the queries of that run.
      *
      * @param sets data of all subjects, whose regions are joined
-     * @param inherited names of the queries of the run that gives the initial weights; empty if there is none
      * @param log receives the names, if the recipe has none
-     * @throws InputException if the data lack the grouping, or a region that the recipe names and no other run had
+     * @throws InputException if the data lack the grouping, or a region that the recipe names
      */
-    static Recipe named(
-            Recipe recipe, Collection<? extends TrainingData> sets, List<String> inherited, Consumer<String> log) {
-        Queries q = Generator.of(recipe.section("model").section("generator"))
-                .queries()
-                .orElse(null);
+    static Recipe named(Recipe recipe, Collection<? extends TrainingData> sets, Consumer<String> log) {
+        String init = TrainSettings.of(recipe).init();
+        Recipe named = init.isEmpty()
+                        || queries(recipe).filter(q -> q.names().isEmpty()).isEmpty()
+                ? recipe
+                : namedLike(Transfer.file(init), recipe);
+        return named(named, sets, init, log);
+    }
+
+    private static Recipe named(
+            Recipe recipe, Collection<? extends TrainingData> sets, String init, Consumer<String> log) {
+        Queries q = queries(recipe).orElse(null);
         if (q == null) return recipe;
         Set<String> inData = new LinkedHashSet<>();
         for (TrainingData d : sets) for (Region r : regions(q, d)) inData.add(r.name());
         inData.remove(Regions.REMAINDER);
         Set<String> names = new LinkedHashSet<>(q.names());
-        if (names.isEmpty()) names.addAll(inherited.isEmpty() ? inData : inherited);
+        if (names.isEmpty()) names.addAll(inData);
         for (String name : names)
-            if (!inData.contains(name) && !REMAINDERS.contains(name) && !inherited.contains(name))
+            if (!inData.contains(name) && !REMAINDERS.contains(name) && !isOfOtherRun(name, init, q))
                 throw new InputException(
                         KEY,
                         "no subject has vertices of the region '" + name + "' (model.generator.queries: " + q.per()
                                 + ")",
                         "Use some of " + String.join(", ", inData));
         boolean divides = q.per().equals(Regions.ALL) || q.per().equals(Regions.HEMISPHERE);
-        if (inherited.isEmpty() && !(divides && names.containsAll(inData))) names.addAll(REMAINDERS);
+        if (!(divides && names.containsAll(inData))) names.addAll(REMAINDERS);
         if (q.names().size() == names.size()) return recipe;
         log.accept("queries of " + q.per() + ": " + String.join(", ", names));
         return recipe.with(KEY, List.copyOf(names));
+    }
+
+    /** Whether the run that gives the initial weights has a query of that name: its subjects may have other regions. */
+    private static boolean isOfOtherRun(String name, String init, Queries q) {
+        if (init.isEmpty()) return false;
+        try {
+            return Transfer.queryNames(Transfer.file(init), q).contains(name);
+        } catch (InputException e) {
+            return true; // The file may be gone when a run resumes. A new run reads it and fails.
+        }
     }
 
     private static List<Region> regions(Queries q, TrainingData data) {

@@ -55,7 +55,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
     }
 
     /** A value that differs; null where a recipe does not have the key, because it uses other networks. */
-    private record Change(
+    record Change(
             String key, @Nullable Object now, @Nullable Object saved) {
         Rule rule() {
             return Rule.of(key);
@@ -64,8 +64,11 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
         @Override
         public String toString() {
             boolean begins = key.equals("train.init") || key.equals("train.initial_readout");
-            return key + " is " + text(now) + ", the checkpoint has " + text(saved)
-                    + (begins ? " (without effect: the weights are the checkpoint's)" : "");
+            return difference() + (begins ? " (without effect: the weights are the checkpoint's)" : "");
+        }
+
+        String difference() {
+            return key + " is " + text(now) + ", the checkpoint has " + text(saved);
         }
 
         private static String text(@Nullable Object value) {
@@ -81,7 +84,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
      * @throws InputException if the run cannot resume with its own recipe
      */
     void requireRecipe(Path file, Optional<Recipe> saved, Optional<String> otherRun) {
-        List<Change> changes = saved.map(this::changes).orElse(List.of());
+        List<Change> changes = saved.map(s -> changes(recipe, s)).orElse(List.of());
         refuse(
                 file,
                 changes,
@@ -121,7 +124,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
     List<String> differences(Path file, Optional<Recipe> saved, RunState state) {
         if (saved.isEmpty()) return List.of(file + " stores no recipe, so its values are not compared with this run's");
         List<String> told = new ArrayList<>();
-        for (Change c : changes(saved.get())) told.add("resumed with another value: " + c);
+        for (Change c : changes(recipe, saved.get())) told.add("resumed with another value: " + c);
         if (!told.isEmpty()) told.addAll(rates(saved.get(), state));
         return told;
     }
@@ -140,7 +143,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
 
     /** The values of the networks that differ, for a message about another model. */
     String networks(Recipe saved) {
-        return changes(saved).stream()
+        return changes(recipe, saved).stream()
                 .filter(c -> c.key.startsWith("model."))
                 .map(Change::toString)
                 .collect(Collectors.joining("; "));
@@ -202,7 +205,8 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
                 was));
     }
 
-    private List<Change> changes(Recipe saved) {
+    /** The values that affect a run and differ. */
+    static List<Change> changes(Recipe recipe, Recipe saved) {
         Map<String, Object> now = flat(recipe), before = flat(saved);
         TreeSet<String> keys = new TreeSet<>(now.keySet());
         keys.addAll(before.keySet());

@@ -53,6 +53,21 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
     private @Nullable Path history;
 
     /**
+     * The checkpoint of a run that others begin with: its best one, or its last one if there is no best.
+     *
+     * @throws InputException if the folder has neither
+     */
+    public static Path bestOrLast(Path folder) {
+        Path best = best(folder), last = last(folder);
+        if (Files.exists(best)) return best;
+        if (Files.exists(last)) return last;
+        throw new InputException(
+                folder.toString(),
+                "has neither best.safetensors nor last.safetensors",
+                "Give a run folder or a checkpoint");
+    }
+
+    /**
      * Reserves the folder of a run without messages.
      *
      * @see #RunFolder(Path, Recipe, Device, Map, long, Consumer)

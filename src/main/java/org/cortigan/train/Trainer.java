@@ -53,9 +53,12 @@ public final class Trainer implements AutoCloseable {
     private final SubjectOrder order;
     private final StepSchedule schedule;
     private final Initialiser initialiser;
-    private final @Nullable PretrainedVit pretrained;
+    private @Nullable PretrainedVit pretrained;
     private final List<TrainerListener> listeners = new ArrayList<>();
     private RunState state;
+
+    /** Whether the variables have values: initial ones, or those of a checkpoint. */
+    private boolean hasValues;
 
     /** Whether the initial values that the data determine are set; a checkpoint has them. */
     private boolean initialised;
@@ -92,7 +95,7 @@ public final class Trainer implements AutoCloseable {
             Device device,
             @Nullable Path folder,
             Consumer<String> log) {
-        this.recipe = QueryRegions.named(PretrainedRecipe.withColours(recipe), sets.values(), List.of(), log);
+        this.recipe = QueryRegions.named(PretrainedRecipe.withColours(recipe), sets.values(), log);
         this.folder = folder;
         this.log = log;
         train = TrainSettings.of(this.recipe);
@@ -131,8 +134,7 @@ public final class Trainer implements AutoCloseable {
             List<Weights.Spec> states = new ArrayList<>(subjects.specs(StepGraph::states));
             states.addAll(fp8States);
             states.removeIf(s -> !vars.has(s.name())); // A frozen layer in FP8 has no gradient.
-            initialiser = new Initialiser(vars, subjects.parameters(), states);
-            pretrained = initialiser.initialise(settings.model(), settings.freeze(), train);
+            initialiser = new Initialiser(vars, subjects.parameters(), states, settings.freeze());
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -199,8 +201,26 @@ public final class Trainer implements AutoCloseable {
         return recipe;
     }
 
-    /** The content of the file {@code train.init}; null if the recipe names no file. */
+    /**
+     * Sets the initial values of the variables, unless they have some. A run that resumes never reads the file
+     * {@code train.init}, which may be gone.
+     *
+     * @throws InputException if that file does not fit the model
+     */
+    private void initialise() {
+        if (hasValues) return;
+        pretrained = initialiser.initialise(config(), recipe, train, log);
+        hasValues = true;
+    }
+
+    /**
+     * The content of the file {@code train.init}; null if the recipe names no file of a pre-trained network, or the run
+     * resumes.
+     *
+     * @throws InputException if the file does not fit the model
+     */
     public @Nullable PretrainedVit pretrained() {
+        initialise();
         return pretrained;
     }
 
@@ -244,16 +264,18 @@ public final class Trainer implements AutoCloseable {
 
     /** Memory of a step, for the subject with the most vertices. */
     public PlanReport plan() {
-        return session().plan().report();
+        return subjects.largest().session().plan().report();
     }
 
     /** The session of a step, for profiling; that of the subject with the most vertices. */
     public Session session() {
+        initialise();
         return subjects.largest().session();
     }
 
     /** Writes the first batch to the inputs of the sessions without running a step, for profiling. */
     public void fillInputs() {
+        initialise();
         for (SubjectSteps s : subjects.all()) s.fillInputs(schedule);
     }
 
@@ -324,6 +346,7 @@ public final class Trainer implements AutoCloseable {
      * @throws InputException if the checkpoint is of another run; the trainer is then unchanged
      */
     public void resume(Path file, boolean acceptsChanges) {
+        if (!hasValues) initialiser.initialise(train.seed()); // A checkpoint may lack states of FP8.
         Checkpoint.Resumed saved = Checkpoint.load(
                 file,
                 config(),
@@ -336,6 +359,7 @@ public final class Trainer implements AutoCloseable {
         state = saved.state();
         subjects.resume(saved);
         initialiser.copyToBf16();
+        hasValues = true;
         initialised = true;
         isLastOther = folder != null && !isLast(file, folder);
         if (isLastOther && !isBestOf(state)) state.forgetBest();
@@ -384,6 +408,7 @@ public final class Trainer implements AutoCloseable {
      * @throws InputException if gradients stay infinite or NaN
      */
     public boolean run() {
+        initialise();
         try {
             boolean begins = step() == 0 && !initialised;
             if (begins) setValuesFromData();
@@ -417,7 +442,7 @@ public final class Trainer implements AutoCloseable {
         List<SubjectSetup> setups =
                 subjects.all().stream().map(SubjectSteps::setup).toList();
         QueryRegions.write(setups, vars, log);
-        FeatureStatistics.measure(setups, vars, train.batch());
+        FeatureStatistics.measure(setups, vars, train.batch(), initialiser::isGiven);
         if (fitsReadout() && !stopRequested) {
             FittedReadout fit = FittedReadout.of(subjects.all(), vars, train);
             fit.write(vars, initialiser);
@@ -528,6 +553,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     Storage storage(String variable) {
+        initialise();
         return vars.find(variable);
     }
 

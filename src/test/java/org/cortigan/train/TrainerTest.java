@@ -232,6 +232,8 @@ class TrainerTest {
                         .with("model.generator.vit.pool=mean")
                         .with("model.generator.vit.layers=[1, 2]")
                         .with("model.generator.features", 6)
+                        .with("model.generator.query_heads", 2)
+                        .with("model.generator.queries", "hemisphere")
                         .with("train.epochs", epochs)
                         .with("model.generator.readout", readout.name().toLowerCase(Locale.ROOT));
                 double[] loss = new double[2];

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.cortigan.InputException;
+import org.cortigan.graph.DType;
+import org.cortigan.io.InputFiles;
+import org.cortigan.io.Json;
+import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Queries;
+import org.cortigan.nn.Weights;
+
+/**
+ * Initial values of a run from a checkpoint of another run: what the subjects of that run share. Heads and vectors of
+ * subjects begin anew.
+ *
+ * @param values of parameters and states by name
+ * @param notes what is taken and what begins anew, for the user
+ */
+record Transfer(Map<String, float[]> values, List<String> notes) {
+    private static final String GENERATOR = "model.generator.";
+
+    /** Keys below {@link #GENERATOR} whose values may differ without any effect on the parameters. */
+    private static final Set<String> FREE =
+            Set.of("dropout", "gabor.dropout", "vit.lora_rank", "vit.lora_alpha", "vit.lora_targets");
+
+    /** Keys below {@link #GENERATOR} of the readout. If one differs, the readout begins anew. */
+    private static final Set<String> READOUT =
+            Set.of("readout", "features", "rank", "query_heads", "queries", Queries.NAMES, "vit.pool", "vit.layers");
+
+    /** The file of {@code train.init}: of a run's folder its best checkpoint, or its last one if there is no best. */
+    static Path file(String init) {
+        Path named = InputFiles.path(init);
+        return Files.isDirectory(named) ? RunFolder.bestOrLast(named) : named;
+    }
+
+    /** Whether a file is a checkpoint of a run, and not of a pre-trained network. */
+    static boolean isCheckpoint(Path file) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            return t.metadata().containsKey(Model.CONFIG);
+        }
+    }
+
+    /** The names of the queries of a checkpoint; empty if it is no checkpoint or has other queries. */
+    static List<String> queryNames(Path file, Queries wanted) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            if (!t.metadata().containsKey(Model.CONFIG)) return List.of();
+            return Model.config(t)
+                    .generator()
+                    .queries()
+                    .filter(q -> q.per().equals(wanted.per()))
+                    .map(Queries::names)
+                    .orElse(List.of());
+        }
+    }
+
+    /**
+     * Reads the values for a model.
+     *
+     * @param recipe that describes the model
+     * @throws InputException if the backbone is another; the message names all keys that differ
+     */
+    static Transfer load(Path file, Recipe recipe, ModelConfig model) {
+        Model from = Model.load(file);
+        Recipe saved = Recipe.of(
+                file.toString(),
+                Map.of("model", from.config().settings().values()),
+                file + ", metadata '" + Model.CONFIG + "'");
+        List<Resumption.Change> changes = Resumption.changes(recipe, saved).stream()
+                .filter(c -> c.key().startsWith(GENERATOR))
+                .filter(c -> !FREE.contains(c.key().substring(GENERATOR.length())))
+                .toList();
+        List<Resumption.Change> ofReadout = changes.stream()
+                .filter(c -> READOUT.contains(c.key().substring(GENERATOR.length())))
+                .toList();
+        List<Resumption.Change> ofBackbone =
+                changes.stream().filter(c -> !ofReadout.contains(c)).toList();
+        if (!ofBackbone.isEmpty())
+            throw unfit(
+                    file,
+                    "its network is another: " + text(ofBackbone),
+                    ofBackbone.stream()
+                            .filter(c -> c.saved() != null)
+                            .map(c -> "-o " + c.key() + "=" + Json.compact(c.saved()))
+                            .collect(Collectors.joining(" ", "Set ", ", or begin with other weights")));
+        Map<String, float[]> values = new LinkedHashMap<>();
+        List<String> lacking = new ArrayList<>();
+        Weights all = model.generatorWeights(DType.F32);
+        for (Weights.Spec s :
+                Stream.concat(all.specs().stream(), all.states().stream()).toList()) {
+            if (Generator.isSubjectsOwn(s) || !ofReadout.isEmpty() && Generator.isOfReadout(s.name())) continue;
+            float[] value = from.values().get(s.name());
+            if (value != null && value.length == s.shape().elements()) values.put(s.name(), value);
+            else if (!Generator.isLowRank(s.name())) lacking.add(s.name());
+        }
+        if (!lacking.isEmpty())
+            throw unfit(
+                    file,
+                    "it has no values for " + lacking.size() + " parameters of the network, for example "
+                            + lacking.get(0) + (ofReadout.isEmpty() ? "" : ": " + text(ofReadout)),
+                    "Set model.generator.vit.layers to those of the checkpoint, or begin with other weights");
+        addMeanVector(file, from, values);
+        return new Transfer(values, notes(file, from.config(), ofReadout));
+    }
+
+    /** The tokens of a model of several subjects have a vector of the subject added: its mean joins the positions. */
+    private static void addMeanVector(Path file, Model from, Map<String, float[]> values) {
+        List<float[]> vectors = from.config().subjects().stream()
+                .map(s -> from.values().get(Generator.vectorOf(s.name())))
+                .filter(v -> v != null)
+                .toList();
+        if (vectors.isEmpty()) return;
+        float[] positions = values.get(Generator.POSITIONS);
+        if (positions == null)
+            throw unfit(
+                    file,
+                    "its subjects have vectors of their own in the backbone, and only a vit can begin with their mean",
+                    "Give a checkpoint of one subject");
+        int width = vectors.get(0).length;
+        float[] sum = positions.clone();
+        for (int i = 0; i < sum.length; i++) {
+            double mean = 0;
+            for (float[] v : vectors) mean += v[i % width];
+            sum[i] += (float) (mean / vectors.size());
+        }
+        values.put(Generator.POSITIONS, sum);
+    }
+
+    private static List<String> notes(Path file, ModelConfig from, List<Resumption.Change> ofReadout) {
+        String subjects = from.subjects().stream()
+                .map(ModelConfig.Subject::name)
+                .filter(n -> !n.isEmpty())
+                .collect(Collectors.joining(", ", " (", ")"));
+        List<String> notes = new ArrayList<>();
+        notes.add("initial weights: " + (ofReadout.isEmpty() ? "all that subjects share" : "the backbone") + " of "
+                + file + (subjects.length() > 3 ? subjects : "") + "; the subjects' own weights begin anew");
+        if (!ofReadout.isEmpty()) notes.add("the whole readout begins anew: " + text(ofReadout));
+        return notes;
+    }
+
+    private static String text(List<Resumption.Change> changes) {
+        return changes.stream().map(Resumption.Change::difference).collect(Collectors.joining("; "));
+    }
+
+    private static InputException unfit(Path file, String what, String remedy) {
+        return new InputException(file.toString(), "cannot give the initial weights: " + what, remedy);
+    }
+}
