@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kThreads)
     const float norm = *a.norm;
     if (!(norm <= 3.4e38f)) return;
     if (threadIdx.x == 0) {
-        const double t = *a.t, lr = *a.lr;
+        const double t = *a.t, lr = *a.lr * r.rate;
         double c = 1, d = (1 + t) / (10 + t);
         if (a.clip > 0 && a.clip < norm + 1e-6) c = a.clip / (norm + 1e-6);
         if (a.ema_decay < d) d = a.ema_decay;

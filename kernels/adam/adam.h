@@ -7,7 +7,7 @@
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //   ema = d ema + (1 - d) p with d = min(ema_decay, (1 + t) / (10 + t))    p16 = bf16(p)
 // p, g, m, v, ema in float; p16 and ema may be null. lr, t (1, 2, ...) and norm (of all gradients, see grad_norm) are
-// addresses of one float each.
+// addresses of one float each. A row's lr is lr times its rate.
 // The gradient of a spectrally normalised weight is corrected while it is read (cg/gradient.h).
 // If norm is infinite or NaN, the step writes nothing: one bad batch must not end a run.
 // About 12 FLOPs and 28 bytes an element (2 more with p16, 8 more with ema), 3 FLOPs more with the correction.
@@ -31,6 +31,7 @@ struct AdamRow {
     void* p16;
     void* ema;
     double decay;
+    double rate;
 };
 struct AdamArgs {
     const void* lr;

@@ -20,20 +20,22 @@ constexpr i64 kGrain = 32768;
 
 template <class T>
 void adam(const AdamArgs& a) {
-    const double lr = *(const float*)a.lr, t = *(const float*)a.t, norm = *(const float*)a.norm;
+    const double base = *(const float*)a.lr, t = *(const float*)a.t, norm = *(const float*)a.norm;
     if (!(norm <= 3.4e38)) return;
     double c = 1, d = (1 + t) / (10 + t);
     if (a.clip > 0 && a.clip < norm + 1e-6) c = a.clip / (norm + 1e-6);
     if (a.ema_decay < d) d = a.ema_decay;
     const vf vc = splat((float)c), b1 = splat((float)a.beta1), b2 = splat((float)a.beta2);
     const vf c1 = splat((float)(1 - a.beta1)), c2 = splat((float)(1 - a.beta2)), eps = splat((float)a.eps);
-    const vf rate = splat((float)(lr / (1 - std::pow(a.beta1, t))));
+    const double correction = 1 - std::pow(a.beta1, t);
     const vf root = splat((float)(1 / std::sqrt(1 - std::pow(a.beta2, t))));
     const vf ema_keep = splat((float)d), ema_add = splat((float)(1 - d));
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
         float *p = (float*)r.p, *m = (float*)r.m, *v = (float*)r.v, *ema = (float*)r.ema;
         bf16* p16 = (bf16*)r.p16;
+        const double lr = base * r.rate;
+        const vf rate = splat((float)(lr / correction));
         const vf shrink = splat(a.decoupled ? (float)(1 - lr * r.decay) : 1.f);
         const vf l2 = splat(a.decoupled ? 0.f : (float)r.decay);
         parallel(r.gradient.n, kGrain, [&](i64 b, i64 e, int) {

@@ -7,12 +7,13 @@
 namespace cg::ref {
 
 void adam(const AdamArgs& a) {
-    const double lr = *(const double*)a.lr, t = *(const double*)a.t, norm = *(const double*)a.norm;
+    const double base = *(const double*)a.lr, t = *(const double*)a.t, norm = *(const double*)a.norm;
     if (!std::isfinite(norm)) return;
     const double c = a.clip > 0 ? std::min(1.0, a.clip / (norm + 1e-6)) : 1;
     const double d = std::min(a.ema_decay, (1 + t) / (10 + t));
     for (i64 k = 0; k < a.n; k++) {
         const AdamRow& r = a.rows[k];
+        const double lr = base * r.rate;
         double *p = (double*)r.p, *m = (double*)r.m, *v = (double*)r.v;
         for (i64 i = 0; i < r.gradient.n; i++) {
             double g = c * gradient(r.gradient, i);

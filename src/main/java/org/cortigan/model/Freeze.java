@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
-import java.util.List;
 import org.cortigan.config.Settings;
 import org.cortigan.nn.Weights;
 
@@ -21,10 +20,6 @@ public record Freeze(int blocks) {
     public static final Freeze NONE = new Freeze(0);
 
     private static final String KEY = "freeze";
-
-    /** Names or prefixes, below {@link Generator#PREFIX}, of what a ViT has before its blocks. */
-    private static final List<String> STEM =
-            List.of("patch_embed.", "cls_token", "reg_token", "pos_embed", "norm_pre.");
 
     /**
      * From the key {@code freeze} of a recipe's section {@code train}.
@@ -67,7 +62,7 @@ public record Freeze(int blocks) {
         if (blocks == BACKBONE) return true;
         String name = parameter.name().substring(Generator.PREFIX.length());
         int block = Vit.blockOf(name);
-        return block > 0 ? block <= blocks : STEM.stream().anyMatch(name::startsWith);
+        return block > 0 ? block <= blocks : Vit.isStem(name);
     }
 
     /** What is frozen, for messages. */

@@ -110,6 +110,15 @@ public record Vit(
         return m.lookingAt() ? Integer.parseInt(m.group(1)) + 1 : 0;
     }
 
+    /** Names, or their beginnings, of the parameters before the blocks. */
+    private static final List<String> STEM =
+            List.of("patch_embed.", "cls_token", "reg_token", "pos_embed", "norm_pre.");
+
+    /** Whether a parameter comes before the blocks. */
+    static boolean isStem(String parameter) {
+        return STEM.stream().anyMatch(parameter::startsWith);
+    }
+
     /** From the section {@code model.generator.vit} of a recipe. */
     static Vit of(Settings s) {
         Size size = s.choice("size", Size.class);

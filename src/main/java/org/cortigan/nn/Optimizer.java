@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -128,6 +129,7 @@ public record Optimizer(
      * @param rateInput learning rate [1]
      * @param stepInput for a parameter, the number [1] of its next update, from 1 on
      * @param isReadout whether a parameter has the readout's weight decay
+     * @param rateFactor factor of a parameter's learning rate
      * @return global gradient norm [1] before clipping
      */
     public Value apply(
@@ -135,7 +137,8 @@ public record Optimizer(
             List<List<Value>> gradients,
             Value rateInput,
             Function<Weights.Spec, Value> stepInput,
-            Predicate<Weights.Spec> isReadout) {
+            Predicate<Weights.Spec> isReadout,
+            ToDoubleFunction<Weights.Spec> rateFactor) {
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
@@ -147,7 +150,12 @@ public record Optimizer(
             for (Weights.Spec s : w.trainable())
                 updates.computeIfAbsent(
                                 stepInput.apply(s), t -> new Update(new ArrayList<>(List.of(rateInput, t, norm))))
-                        .add(w, s, isReadout.test(s) ? readoutDecay : decay, gradient.next());
+                        .add(
+                                w,
+                                s,
+                                isReadout.test(s) ? readoutDecay : decay,
+                                rateFactor.applyAsDouble(s),
+                                gradient.next());
         updates.values().forEach(u -> u.apply(g));
         return norm;
     }
@@ -163,12 +171,12 @@ public record Optimizer(
             this.in = in;
         }
 
-        void add(Weights w, Weights.Spec s, double weightDecay, List<Value> gradient) {
+        void add(Weights w, Weights.Spec s, double weightDecay, double rateFactor, List<Value> gradient) {
             Graph g = w.graph();
             int[] dims = s.shape().dims();
             networks.add(w);
             specs.add(s);
-            slots.add(new Adam.Slot(s.decay() ? weightDecay : 0, s.copy(), gradient.size() > 1));
+            slots.add(new Adam.Slot(s.decay() ? weightDecay : 0, rateFactor, s.copy(), gradient.size() > 1));
             in.add(w.current(s.name()));
             in.add(gradient.get(0));
             in.add(g.variable(M + s.name(), DType.F32, dims));

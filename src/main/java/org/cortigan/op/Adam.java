@@ -26,10 +26,11 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
      * Settings of one parameter.
      *
      * @param decay weight decay
+     * @param rate factor of the learning rate, that of the weight decay too
      * @param copy whether the parameter has a bf16 copy
      * @param spectral whether the gradient arrives as factors
      */
-    public record Slot(double decay, boolean copy, boolean spectral) {}
+    public record Slot(double decay, double rate, boolean copy, boolean spectral) {}
 
     public Adam {
         slots = List.copyOf(slots);
@@ -121,7 +122,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
             int at = first(k), factors = at + tensors(k);
             w.in("p", at).in("m", at + 2).in("v", at + 3);
             w.inOrNone("p16", slot.copy ? at + 4 : -1).inOrNone("ema", ema > 0 ? factors - 1 : -1);
-            w.f64("decay", slot.decay);
+            w.f64("decay", slot.decay).f64("rate", slot.rate);
             SpectralNorm.Grad.writeParts(n, w, "gradient.", at + 1, slot.spectral ? factors : -1);
         });
     }
@@ -142,7 +143,9 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                                                 full ? 0.5 : 0,
                                                 full ? 0.9 : 0,
                                                 decoupled,
-                                                List.of(new Slot(0.1, full, false), new Slot(0, false, false)));
+                                                List.of(
+                                                        new Slot(0.1, 1, full, false),
+                                                        new Slot(0.1, 0.3, false, false)));
                                         return op.on(s, new int[] {n}, new int[] {5});
                                     })
                             // The copy is bf16 for every compute type: one rounding, 2^-8 = 65536 * 2^-24.
@@ -163,9 +166,9 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                                                 full ? 0.9 : 0,
                                                 true,
                                                 List.of(
-                                                        new Slot(0.1, full, true),
-                                                        new Slot(0, false, false),
-                                                        new Slot(0.1, false, true)))
+                                                        new Slot(0.1, 0.7, full, true),
+                                                        new Slot(0, 1, false, false),
+                                                        new Slot(0.1, 1, false, true)))
                                         .on(s, size, new int[] {5}, new int[] {3, 7}))
                         // A factored gradient adds three roundings, its square six.
                         .terms(full ? 1L << 16 : 38)
@@ -179,7 +182,7 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                     in.add(s.variable(DType.F32, r -> new float[n], n));
                     in.add(s.variable(DType.F32, r -> new float[n], n));
                     return s.graph()
-                            .apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, false, false))), in)
+                            .apply(new Adam(0.9, 0.99, 1e-8, 1, 0, true, List.of(new Slot(0.1, 1, false, false))), in)
                             .outputs();
                 })
                 .benchmark());

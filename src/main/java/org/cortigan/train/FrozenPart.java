@@ -55,7 +55,8 @@ final class FrozenPart {
                 settings.discriminatorOptimizer(),
                 DType.F32,
                 Optional.empty(),
-                settings.freeze());
+                settings.freeze(),
+                settings.rates());
         StepGraph step = new StepGraph(f32, subject, regions, photographs, 0);
         return FixedPrefix.of(step.graph(), step.batchPhotographs());
     }

@@ -320,7 +320,8 @@ public final class StepGraph {
             Value rate = input(StepInput.DISCRIMINATOR_RATE, DType.F32, 1);
             outputOfStep(
                     StepOutput.DISCRIMINATOR_NORM,
-                    settings.discriminatorOptimizer().apply(networks, perNetwork, rate, spec -> update, spec -> false));
+                    settings.discriminatorOptimizer()
+                            .apply(networks, perNetwork, rate, spec -> update, spec -> false, spec -> 1));
             if (discriminator().spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(networks);
         }
     }
@@ -347,7 +348,8 @@ public final class StepGraph {
                                     List.of(gradients),
                                     rate,
                                     spec -> Generator.isSubjectsOwn(spec) ? own : shared,
-                                    Generator::isReadout));
+                                    Generator::isReadout,
+                                    settings.rates()::of));
             for (Weights.Spec state : generator.states()) updated(state.name(), generator.current(state.name()));
             Map<Value, Weights.Spec> updates = new LinkedHashMap<>(); // one of each Adam node
             for (Weights.Spec p : generator.trainable())

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Optional;
 import org.cortigan.exec.Precision;
 import org.cortigan.graph.DType;
+import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
@@ -17,6 +18,7 @@ import org.cortigan.nn.Optimizer;
  * @param compute element type of the operands of matrix products
  * @param fp8 the linear layers whose products are in FP8
  * @param freeze the parameters of the generator that are not trained
+ * @param rates factors of the learning rate of the others
  */
 public record StepSettings(
         ModelConfig model,
@@ -25,7 +27,8 @@ public record StepSettings(
         Optimizer discriminatorOptimizer,
         DType compute,
         Optional<Fp8Layers> fp8,
-        Freeze freeze) {
+        Freeze freeze,
+        BackboneRates rates) {
     /**
      * Reads the settings from a recipe.
      *
@@ -46,7 +49,8 @@ public record StepSettings(
                 precision == Precision.FP8
                         ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
                         : Optional.empty(),
-                Freeze.of(recipe.section("train"), model.generator().backbone()));
+                Freeze.of(recipe.section("train"), model.generator().backbone()),
+                BackboneRates.of(recipe.section("optimizer"), model.generator().backbone()));
     }
 
     /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */

@@ -20,6 +20,7 @@ import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Optimizer;
@@ -50,7 +51,8 @@ public final class Trajectory {
                 Optimizer.discriminator(adamw),
                 compute,
                 Optional.empty(),
-                Freeze.NONE);
+                Freeze.NONE,
+                BackboneRates.NONE);
     }
 
     /**
