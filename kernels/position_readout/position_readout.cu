@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2.
 // dX: vertices are listed by cell (a block per cell scans all vertices twice, to count and to place). Then a block
-// takes a pixel, 128 channels and up to 8 images, and sums over the pixel's four cells. If points crowd, few blocks do
-// most of the work.
-// Floor: forward bytes of w over bandwidth. Versions: only this one.
+// takes a pixel, 128 channels and up to 8 images, and sums over the pixel's four cells, each quarter of their vertices
+// in warps of its own: points may crowd, as where they are regions. Floor: forward bytes of w over bandwidth. Versions:
+// only this one.
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -11,25 +11,25 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kScan = 256, kImages = 8;
+constexpr int kWarps = 4, kScan = 256, kImages = 8, kParts = 4;
 
 struct Axis {
     int i[2];
     float q[2], dq;
 };
 
-__device__ inline Axis axis(float at, int n) {
+__device__ inline Axis axis(float at, int n, bool fixed) {
     Axis a;
     const float p = ((at + 1.f) * (float)n - 1.f) * 0.5f, c = p > 0.f ? (p < (float)(n - 1) ? p : (float)(n - 1)) : 0.f;
-    a.i[0] = (int)c;
+    a.i[0] = (int)(fixed ? c + 0.5f : c);
     a.i[1] = a.i[0] + 1 < n ? a.i[0] + 1 : a.i[0];
-    a.q[1] = p != p ? p : c - (float)a.i[0];
+    a.q[1] = p != p ? p : fixed ? 0.f : c - (float)a.i[0];
     a.q[0] = 1.f - a.q[1];
-    a.dq = p > 0.f && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
+    a.dq = !fixed && p > 0.f && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
     return a;
 }
 
-template <class T>
+template <class T, bool Fixed>
 __global__ void __launch_bounds__(32 * kWarps)
     read_points(const T* x, const float* position, const T* w, const float* bias, T* y, i64 B, i64 L, int H, int W,
                 i64 C, i64 V) {
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
-    const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+    const Axis ax = axis(position[2 * v], W, Fixed), ay = axis(position[2 * v + 1], H, Fixed);
     for (i64 b = 0; b < B; b++) {
         float s = 0;
         for (i64 l = 0; l < L; l++) {
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(32 * kWarps)
             for (i64 c = lane; c < C; c += 32) {
                 float p = 0;
 #pragma unroll
-                for (int k = 0; k < 4; k++)
+                for (int k = 0; k < (Fixed ? 1 : 4); k++)
                     p += ax.q[k % 2] * ay.q[k / 2] * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C + c]);
                 s += p * to_float(w[(v * L + l) * C + c]);
             }
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     }
 }
 
-template <class T>
+template <class T, bool Fixed>
 __global__ void __launch_bounds__(32 * kWarps)
     vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias,
                 int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
-    const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+    const Axis ax = axis(position[2 * v], W, Fixed), ay = axis(position[2 * v + 1], H, Fixed);
     float dots[4] = {0.f, 0.f, 0.f, 0.f};
     for (i64 l = 0; l < L; l++)
         for (i64 c = lane; c < C; c += 32) {
@@ -72,7 +72,8 @@ __global__ void __launch_bounds__(32 * kWarps)
                 const float d = to_float(dY[b * V + v]);
                 const T* map = x + (b * L + l) * H * W * C + c;
 #pragma unroll
-                for (int k = 0; k < 4; k++) s[k] += d * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C]);
+                for (int k = 0; k < (Fixed ? 1 : 4); k++)
+                    s[k] += d * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C]);
             }
             const i64 at = (v * L + l) * C + c;
             const float u = to_float(w[at]);
@@ -134,28 +135,40 @@ __global__ void __launch_bounds__(kScan) start_cells(const int* count, int* firs
     }
 }
 
-/// dX. Grid: pixels, 128 of the L C channels, 8 images.
-template <class T>
-__global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* position, const T* w, const int* order,
-                                                  const int* first, T* dX, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+/// dX. Grid: pixels, 128 of the L C channels, 8 images. Block: the channels, and parts of the vertices of a cell.
+template <class T, bool Fixed>
+__global__ void __launch_bounds__(128 * kParts)
+    pixel_grad(const T* dY, const float* position, const T* w, const int* order, const int* first, T* dX, i64 B, i64 L,
+               int H, int W, i64 C, i64 V) {
     await_inputs();
     const int y = (int)blockIdx.x / W, x = (int)blockIdx.x % W;
-    const i64 b0 = (i64)blockIdx.z * kImages, lc = (i64)blockIdx.y * 128 + threadIdx.x;
-    if (lc >= L * C) return;
+    const int part = (int)threadIdx.x / 128;
+    const i64 b0 = (i64)blockIdx.z * kImages, lc = (i64)blockIdx.y * 128 + threadIdx.x % 128;
+    __shared__ float parts[kParts - 1][kImages][128];
     float s[kImages];
 #pragma unroll
     for (int j = 0; j < kImages; j++) s[j] = 0;
-    for (int k = 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
+    for (int k = Fixed ? 0 : 3; k >= 0 && lc < L * C; k--) {  // the cell that has the pixel at its corner k
         const int cy = y - k / 2, cx = x - k % 2;
         if (cy < 0 || cx < 0) continue;
-        for (int i = first[cy * W + cx]; i < first[cy * W + cx + 1]; i++) {
+        for (int i = first[cy * W + cx] + part; i < first[cy * W + cx + 1]; i += kParts) {
             const i64 v = order[i];
-            const Axis ax = axis(position[2 * v], W), ay = axis(position[2 * v + 1], H);
+            const Axis ax = axis(position[2 * v], W, Fixed), ay = axis(position[2 * v + 1], H, Fixed);
             const float u = ax.q[k % 2] * ay.q[k / 2] * to_float(w[v * L * C + lc]);
 #pragma unroll
             for (int j = 0; j < kImages; j++)
                 if (b0 + j < B) s[j] += u * to_float(dY[(b0 + j) * V + v]);
         }
+    }
+    if (part > 0) {
+#pragma unroll
+        for (int j = 0; j < kImages; j++) parts[part - 1][j][threadIdx.x % 128] = s[j];
+    }
+    __syncthreads();
+    if (part > 0 || lc >= L * C) return;
+    for (int i = 0; i < kParts - 1; i++) {
+#pragma unroll
+        for (int j = 0; j < kImages; j++) s[j] += parts[i][j][threadIdx.x];
     }
     const i64 l = lc / C, c = lc % C;
 #pragma unroll
@@ -167,30 +180,43 @@ __global__ void __launch_bounds__(128) pixel_grad(const T* dY, const float* posi
 
 i64 position_readout_scratch(const PositionReadoutArgs&) { return 0; }
 
+template <class T, bool Fixed>
+void read(const PositionReadoutArgs& g, Stream s) {
+    CG_LAUNCH((read_points<T, Fixed>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.x,
+              (const float*)g.position, (const T*)g.w, (const float*)g.bias, (T*)g.y, g.B, g.L, (int)g.H, (int)g.W, g.C,
+              g.V);
+}
+
 template <class T>
 void position_readout(const PositionReadoutArgs& g, Stream s) {
-    CG_LAUNCH((read_points<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, (const T*)g.x, (const float*)g.position,
-              (const T*)g.w, (const float*)g.bias, (T*)g.y, g.B, g.L, (int)g.H, (int)g.W, g.C, g.V);
+    if (g.fixed) read<T, true>(g, s);
+    else read<T, false>(g, s);
 }
 
 i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) {
     return align_up((2 * g.V + 2 * g.H * g.W + 1) * 4, 256);
 }
 
-template <class T>
-void position_readout_grad(const PositionReadoutGradArgs& g, Stream s) {
+template <class T, bool Fixed>
+void read_grad(const PositionReadoutGradArgs& g, Stream s) {
     const T *dY = (const T*)g.dY, *w = (const T*)g.w;
     const float* position = (const float*)g.position;
     const int H = (int)g.H, W = (int)g.W, cells = H * W;
     int *cell = (int*)g.scratch, *order = cell + g.V, *count = order + g.V, *first = count + cells;
-    CG_LAUNCH((vertex_grad<T>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w,
+    CG_LAUNCH((vertex_grad<T, Fixed>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w,
               (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, cell, g.B, g.L, H, W, g.C, g.V);
     CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr,
               (int)g.V);
     CG_LAUNCH((start_cells), grid(1), kScan, 0, s, (const int*)count, first, cells);
     CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)first, order, (int)g.V);
-    CG_LAUNCH((pixel_grad<T>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128, 0, s, dY, position,
-              w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
+    CG_LAUNCH((pixel_grad<T, Fixed>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128 * kParts, 0, s,
+              dY, position, w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
+}
+
+template <class T>
+void position_readout_grad(const PositionReadoutGradArgs& g, Stream s) {
+    if (g.fixed) read_grad<T, true>(g, s);
+    else read_grad<T, false>(g, s);
 }
 
 CG_CUDA(position_readout, PositionReadoutArgs)

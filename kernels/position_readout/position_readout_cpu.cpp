@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and the gradients of a vertex: vertices in the order of their cells, so that neighbours find the same four
 // pixels of all images in L2.
-// dX: a thread owns two vectors of channels of all pixels, so that threads have equal work however points crowd.
-// Up to 8 images of a pixel are summed in registers, and one load of w serves them all.
+// dX: a thread owns two vectors of channels of all pixels, for 8 images, so that threads have equal work however points
+// crowd. The images of a pixel are summed in registers, and one load of w serves them all.
 // Versions: only this one, not measured alone; whole steps with it are in bench/results/2026-11-25-cpu-gans.md.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -18,21 +18,23 @@ struct Axis {
     float q[2], dq;
 };
 
-inline Axis axis(float at, i64 n) {
+inline Axis axis(float at, i64 n, i64 fixed) {
     Axis a;
     const float p = ((at + 1.f) * (float)n - 1.f) * 0.5f, c = p > 0 ? (p < (float)(n - 1) ? p : (float)(n - 1)) : 0.f;
-    a.i[0] = (i64)c;
+    a.i[0] = (i64)(fixed ? c + 0.5f : c);
     a.i[1] = a.i[0] + 1 < n ? a.i[0] + 1 : a.i[0];
-    a.q[1] = p != p ? p : c - (float)a.i[0];
+    a.q[1] = p != p ? p : fixed ? 0.f : c - (float)a.i[0];
     a.q[0] = 1.f - a.q[1];
-    a.dq = p > 0 && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
+    a.dq = !fixed && p > 0 && p < (float)(n - 1) ? (float)n * 0.5f : 0.f;
     return a;
 }
 
 /// order [V]: the vertices, sorted by cell (stable); first [cells + 1]: where each cell begins in order.
-void sort(const float* position, i64 V, i64 H, i64 Wd, int32_t* order, int32_t* first) {
+void sort(const float* position, i64 V, i64 H, i64 Wd, i64 fixed, int32_t* order, int32_t* first) {
     const i64 cells = H * Wd;
-    auto cell = [&](i64 v) { return axis(position[2 * v + 1], H).i[0] * Wd + axis(position[2 * v], Wd).i[0]; };
+    auto cell = [&](i64 v) {
+        return axis(position[2 * v + 1], H, fixed).i[0] * Wd + axis(position[2 * v], Wd, fixed).i[0];
+    };
     for (i64 c = 0; c <= cells; c++) first[c] = 0;
     for (i64 v = 0; v < V; v++) first[cell(v) + 1]++;
     for (i64 c = 0; c < cells; c++) first[c + 1] += first[c];
@@ -46,6 +48,19 @@ i64 sort_bytes(i64 V, i64 H, i64 Wd) { return ((V + H * Wd + 1) * 4 + 63) / 64 *
 template <bool Full, class T>
 inline vf get(const T* p, i64 n) {
     return Full ? load(p) : load_n(p, n);
+}
+
+/// s plus sum_c w q at, in vector lanes.
+template <class T>
+inline vf pixel(const T* at, const T* w, vf q, i64 C, vf s) {
+    vf m{}, n{};
+    i64 c = 0;
+    for (; c + 2 * W <= C; c += 2 * W) {
+        m = fma(load(w + c), load(at + c), m);
+        n = fma(load(w + c + W), load(at + c + W), n);
+    }
+    for (; c < C; c += W) m = fma(load_n(w + c, C - c < W ? C - c : W), load_n(at + c, C - c < W ? C - c : W), m);
+    return fma(q, m + n, s);
 }
 
 /// s plus sum_c w sum_k q[k] at[k], in vector lanes; at[k] are the channels of the four pixels.
@@ -83,12 +98,21 @@ inline void weights_grad(const T* const* at, i64 stride, const float* d, i64 B, 
     for (int k = 0; k < 4; k++) dots[k] = fma(vw, s[k], dots[k]);
 }
 
+/// dw of a vertex at a fixed point, for one vector of channels of one layer.
+template <bool Full, class T>
+inline void weights_grad(const T* at, i64 stride, const float* d, i64 B, vf q, float* dw, i64 n) {
+    vf s{};
+    for (i64 b = 0; b < B; b++) s = fma(splat(d[b]), get<Full>(at + b * stride, n), s);
+    if constexpr (Full) store(dw, q * s);
+    else store_n(dw, q * s, n);
+}
+
 /// dX of one pixel, for N images from b on and M vectors of channels, the last with n channels.
 template <int N, int M, bool Full, class T>
 inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
                        const float* q, i64 y, i64 x, i64 b, i64 l, i64 c, i64 n) {
     vf s[N][M] = {};
-    for (int k = 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
+    for (int k = g.fixed ? 0 : 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
         const i64 cy = y - k / 2, cx = x - k % 2;
         if (cy < 0 || cx < 0) continue;
         for (i64 i = first[cy * g.W + cx]; i < first[cy * g.W + cx + 1]; i++) {
@@ -110,15 +134,16 @@ inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, c
         }
 }
 
+/// dX of all pixels, for the images [from, to).
 template <int M, bool Full, class T>
 void pixels_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
-                 const float* q, i64 l, i64 c, i64 n) {
+                 const float* q, i64 from, i64 to, i64 l, i64 c, i64 n) {
     for (i64 y = 0; y < g.H; y++)
         for (i64 x = 0; x < g.W; x++) {
-            i64 b = 0;
-            for (; b + 8 <= g.B; b += 8) pixel_grad<8, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
-            for (; b + 4 <= g.B; b += 4) pixel_grad<4, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
-            for (; b < g.B; b++) pixel_grad<1, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+            i64 b = from;
+            for (; b + 8 <= to; b += 8) pixel_grad<8, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+            for (; b + 4 <= to; b += 4) pixel_grad<4, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
+            for (; b < to; b++) pixel_grad<1, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
         }
 }
 
@@ -130,12 +155,12 @@ template <class T>
 void position_readout(const PositionReadoutArgs& g) {
     const float* position = (const float*)g.position;
     int32_t *order = (int32_t*)g.scratch, *first = order + g.V;
-    sort(position, g.V, g.H, g.W, order, first);
+    sort(position, g.V, g.H, g.W, g.fixed, order, first);
     const i64 layer = g.H * g.W * g.C;
     parallel(g.V, 16384 / (g.B * g.L * g.C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {
             const i64 v = order[i];
-            const Axis ax = axis(position[2 * v], g.W), ay = axis(position[2 * v + 1], g.H);
+            const Axis ax = axis(position[2 * v], g.W, g.fixed), ay = axis(position[2 * v + 1], g.H, g.fixed);
             vf q[4];
             for (int k = 0; k < 4; k++) q[k] = splat(ax.q[k % 2] * ay.q[k / 2]);
             for (i64 b = 0; b < g.B; b++) {
@@ -144,7 +169,8 @@ void position_readout(const PositionReadoutArgs& g) {
                     const T* at[4];
                     for (int k = 0; k < 4; k++)
                         at[k] = (const T*)g.x + (b * g.L + l) * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * g.C;
-                    s = point(at, (const T*)g.w + (v * g.L + l) * g.C, q, g.C, s);
+                    const T* w = (const T*)g.w + (v * g.L + l) * g.C;
+                    s = g.fixed ? pixel(at[0], w, q[0], g.C, s) : point(at, w, q, g.C, s);
                 }
                 ((T*)g.y)[b * g.V + v] = from_float<T>(hsum(s) + ((const float*)g.bias)[v]);
             }
@@ -163,11 +189,11 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
     int32_t *order = (int32_t*)g.scratch, *first = order + V;
     float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)),
           *qs = dYt + B * V;  // [V, B] and [V, 4], sorted by order
-    sort(position, V, g.H, g.W, order, first);
+    sort(position, V, g.H, g.W, g.fixed, order, first);
     parallel(V, 16384 / (B * L * C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {
             const i64 v = order[i];
-            const Axis ax = axis(position[2 * v], g.W), ay = axis(position[2 * v + 1], g.H);
+            const Axis ax = axis(position[2 * v], g.W, g.fixed), ay = axis(position[2 * v + 1], g.H, g.fixed);
             vf q[4], dots[4] = {};
             for (int k = 0; k < 4; k++) q[k] = splat(qs[4 * i + k] = ax.q[k % 2] * ay.q[k / 2]);
             float *d = dYt + i * B, sum = 0;
@@ -180,7 +206,10 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
                     const T* at[4];
                     for (int k = 0; k < 4; k++)
                         at[k] = (const T*)g.x + l * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * C + c;
-                    if (c + W <= C) weights_grad<true>(at, L * layer, d, B, w + c, q, dw + c, dots, W);
+                    if (g.fixed) {
+                        if (c + W <= C) weights_grad<true>(at[0], L * layer, d, B, q[0], dw + c, W);
+                        else weights_grad<false>(at[0], L * layer, d, B, q[0], dw + c, C - c);
+                    } else if (c + W <= C) weights_grad<true>(at, L * layer, d, B, w + c, q, dw + c, dots, W);
                     else weights_grad<false>(at, L * layer, d, B, w + c, q, dw + c, dots, C - c);
                 }
             }
@@ -190,16 +219,17 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
             ((float*)g.dPosition)[2 * v + 1] = ay.dq * (ax.q[0] * (p[2] - p[0]) + ax.q[1] * (p[3] - p[1]));
         }
     });
-    const i64 chunks = (C + 2 * W - 1) / (2 * W);
-    parallel(L * chunks, 1, [&](i64 from, i64 to, int) {
+    const i64 chunks = (C + 2 * W - 1) / (2 * W), groups = (B + 7) / 8;
+    parallel(L * chunks * groups, 1, [&](i64 from, i64 to, int) {
         for (i64 u = from; u < to; u++) {
-            const i64 l = u / chunks, c = u % chunks * 2 * W;
+            const i64 l = u / groups / chunks, c = u / groups % chunks * 2 * W, b = u % groups * 8;
+            const i64 e = b + 8 < B ? b + 8 : B;
             if (c + 2 * W <= C) {
-                pixels_grad<2, true, T>(g, order, first, dYt, qs, l, c, W);
+                pixels_grad<2, true, T>(g, order, first, dYt, qs, b, e, l, c, W);
                 continue;
             }
-            if (c + W <= C) pixels_grad<1, true, T>(g, order, first, dYt, qs, l, c, W);
-            if (C % W != 0) pixels_grad<1, false, T>(g, order, first, dYt, qs, l, C - C % W, C % W);
+            if (c + W <= C) pixels_grad<1, true, T>(g, order, first, dYt, qs, b, e, l, c, W);
+            if (C % W != 0) pixels_grad<1, false, T>(g, order, first, dYt, qs, b, e, l, C - C % W, C % W);
         }
     });
 }

@@ -11,14 +11,14 @@ struct Axis {
     double q[2], dq;  // weights, and the derivative of q[1] by the position
 };
 
-Axis axis(double at, i64 n) {
+Axis axis(double at, i64 n, i64 fixed) {
     Axis a;
     const double p = ((at + 1) * (double)n - 1) / 2, c = std::fmin(std::fmax(p, 0), (double)(n - 1));
-    a.i[0] = (i64)c;
+    a.i[0] = (i64)(fixed ? c + 0.5 : c);
     a.i[1] = a.i[0] + 1 < n ? a.i[0] + 1 : a.i[0];
-    a.q[1] = p != p ? p : c - (double)a.i[0];
+    a.q[1] = p != p ? p : fixed ? 0 : c - (double)a.i[0];
     a.q[0] = 1 - a.q[1];
-    a.dq = p > 0 && p < (double)(n - 1) ? (double)n / 2 : 0;
+    a.dq = !fixed && p > 0 && p < (double)(n - 1) ? (double)n / 2 : 0;
     return a;
 }
 }  // namespace
@@ -26,7 +26,7 @@ Axis axis(double at, i64 n) {
 void position_readout(const PositionReadoutArgs& g) {
     const double *x = (const double*)g.x, *p = (const double*)g.position, *w = (const double*)g.w;
     for (i64 v = 0; v < g.V; v++) {
-        const Axis ax = axis(p[2 * v], g.W), ay = axis(p[2 * v + 1], g.H);
+        const Axis ax = axis(p[2 * v], g.W, g.fixed), ay = axis(p[2 * v + 1], g.H, g.fixed);
         for (i64 b = 0; b < g.B; b++) {
             double s = ((const double*)g.bias)[v];
             for (i64 l = 0; l < g.L; l++)
@@ -46,7 +46,7 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
     for (i64 i = 0; i < g.B * g.L * g.H * g.W * g.C; i++) dX[i] = 0;
     for (i64 i = 0; i < g.V * g.L * g.C; i++) dw[i] = 0;
     for (i64 v = 0; v < g.V; v++) {
-        const Axis ax = axis(p[2 * v], g.W), ay = axis(p[2 * v + 1], g.H);
+        const Axis ax = axis(p[2 * v], g.W, g.fixed), ay = axis(p[2 * v + 1], g.H, g.fixed);
         dP[2 * v] = dP[2 * v + 1] = db[v] = 0;
         for (i64 b = 0; b < g.B; b++) {
             const double d = dY[b * g.V + v];

@@ -186,7 +186,7 @@ final class OwnKernels {
             List<Adam.Slot> slots = new ArrayList<>();
             for (int k = 0; k < tensors; k++) {
                 int n = total / tensors / 8 * 8;
-                slots.add(new Adam.Slot(0.05, true, false));
+                slots.add(new Adam.Slot(0.05, 1, true, false));
                 for (int i = 0; i < 4; i++) in.add(i == 1 ? w.in(DType.F32, n) : w.variable(DType.F32, n));
                 in.add(w.variable(DType.BF16, n));
             }

@@ -20,7 +20,9 @@ public record BackboneRates(double backbone, double layerDecay, int depth) {
     /** From the section {@code optimizer} of a recipe. */
     public static BackboneRates of(Settings s, Backbone backbone) {
         BackboneRates r = new BackboneRates(
-                s.number("backbone_rate", 0), s.number("layer_decay", 0, 1), backbone instanceof Vit v ? v.encoder().depth() : 0);
+                s.number("backbone_rate", 0),
+                s.number("layer_decay", 0, 1),
+                backbone instanceof Vit v ? v.encoder().depth() : 0);
         if (r.backbone == 0)
             throw s.wrong(
                     "backbone_rate", "0 would train nothing", "Set train.freeze to backbone, or give a factor above 0");

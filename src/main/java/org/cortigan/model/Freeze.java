@@ -35,7 +35,10 @@ public record Freeze(int blocks) {
                 return new Freeze(BACKBONE);
             default:
         }
-        String some = "Use none, backbone" + (backbone instanceof Vit v ? ", or a number from 1 to " + v.encoder().depth() : "");
+        String some = "Use none, backbone"
+                + (backbone instanceof Vit v
+                        ? ", or a number from 1 to " + v.encoder().depth()
+                        : "");
         if (!value.matches("\\d{1,9}")) throw train.wrong(KEY, "'" + value + "' is unknown", some);
         if (!(backbone instanceof Vit vit))
             throw train.wrong(
@@ -45,7 +48,8 @@ public record Freeze(int blocks) {
                     some);
         int blocks = Integer.parseInt(value);
         if (blocks < 1 || blocks > vit.encoder().depth())
-            throw train.wrong(KEY, value + " does not fit the ViT's " + vit.encoder().depth() + " blocks", some);
+            throw train.wrong(
+                    KEY, value + " does not fit the ViT's " + vit.encoder().depth() + " blocks", some);
         return new Freeze(blocks);
     }
 

@@ -9,6 +9,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Ops;
 
@@ -51,9 +52,6 @@ public record Generator(
      */
     private static final List<String> OWN =
             List.of(HEAD + ".", "readout.", "norms.", "rank.", QUERIES + ".", SUBJECT + ".");
-
-    /** Ends of the names of low-rank updates (Hu et al. 2021), which train beside a frozen weight. */
-    private static final List<String> LOW_RANK = List.of(".lora_A.weight", ".lora_B.weight");
 
     /** Name of the position embeddings of a ViT, to whose rows the vector of a subject is added. */
     public static final String POSITIONS = PREFIX + Vit.POSITIONS;
@@ -160,17 +158,12 @@ public record Generator(
      * @param name whole name, with {@link #PREFIX}
      */
     public static boolean isOwn(String name) {
-        return isOfReadout(name) || isLowRank(name);
+        return isOfReadout(name) || Lora.isUpdate(name);
     }
 
     /** Whether a parameter belongs to the readout or to a subject. */
     public static boolean isOfReadout(String name) {
         return OWN.stream().anyMatch(name.substring(PREFIX.length())::startsWith);
-    }
-
-    /** Whether a parameter belongs to a low-rank update. */
-    public static boolean isLowRank(String name) {
-        return LOW_RANK.stream().anyMatch(name::endsWith);
     }
 
     /** Whether a parameter is a subject's vector in the backbone. */

@@ -38,8 +38,8 @@ public final class Model {
     }
 
     /**
-     * Loads the generator of a checkpoint: the moving averages of the parameters that have one. Low-rank updates are merged into the
-     * weights, so that predictions cost no more than without them.
+     * Loads the generator of a checkpoint: the moving averages of the parameters that have one. Low-rank updates are
+     * merged into the weights, so that predictions cost no more than without them.
      *
      * @throws InputException if the file is no checkpoint, or its tensors do not match the model that it describes
      */

@@ -7,9 +7,9 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import org.cortigan.InputException;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
+import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
@@ -50,6 +50,7 @@ public final class Predictor implements AutoCloseable {
     /** Inputs of an evaluation. */
     private record Evaluation(Storage rows, InputBuffer targets) {}
 
+    private final ModelConfig config;
     private final ModelConfig.Subject subject;
     private final ResponseScaling scaling;
     private final int batch;
@@ -103,6 +104,7 @@ public final class Predictor implements AutoCloseable {
             ResponseScaling scaling,
             UnaryOperator<Graph> program) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
+        this.config = config;
         this.subject = subject;
         this.scaling = scaling;
         this.form = form;

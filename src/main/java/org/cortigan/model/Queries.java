@@ -84,10 +84,9 @@ public record Queries(String per, List<String> names, int heads) {
         }
     }
 
-    /** Vectors [B, R, C] as a map [B, 1, 1, W, C] whose width is a power of two: R pixels, then zeros. */
+    /** Vectors [B, R, C] as a map [B, 1, 1, R, C]. */
     static Features map(Value z) {
-        int r = z.dim(1), width = r == 1 ? 1 : 2 * Integer.highestOneBit(r - 1);
-        return Features.maps(Ops.reshape(Ops.pad(z, 1, 0, width - r), z.dim(0), 1, 1, width, z.dim(2)));
+        return Features.maps(Ops.reshape(z, z.dim(0), 1, 1, z.dim(1), z.dim(2)));
     }
 
     /** The products of the queries with the keys of the tokens, before the softmax. */

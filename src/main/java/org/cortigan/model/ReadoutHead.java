@@ -57,14 +57,13 @@ public enum ReadoutHead {
     QUERIES {
         @Override
         Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
-            // The point of pixel r: exact, because the width is a power of two, so that the vertex reads that pixel
-            // alone.
+            // The middle of pixel r.
             Value region = w.state(REGION, Init.ZEROS, weight.dim(0), 1);
             Value x = Ops.scale(region, 2.0 / f.width());
             x = Ops.add(x, x.graph().constant(1.0 / f.width() - 1, DType.F32, 1));
             return f.value()
                     .graph()
-                    .apply(new PositionReadout(), f.value(), Ops.pad(x, 1, 0, 1), weight, bias.value())
+                    .apply(new PositionReadout(true), f.value(), Ops.pad(x, 1, 0, 1), weight, bias.value())
                     .output(0);
         }
     };

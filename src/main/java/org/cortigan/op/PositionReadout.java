@@ -15,21 +15,28 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Inputs: x [B, L, H, W, C]; position f32 [V, 2] (x then y in -1..1, as in torch's grid_sample with align_corners
  * false and border padding); w [V, L * C] of x's type; bias f32[V]. Output: y [B, V].
+ *
+ * @param fixed whether a vertex reads the pixel nearest to its position alone, and the position has no gradient
  */
-public record PositionReadout() implements Op {
+public record PositionReadout(boolean fixed) implements Op {
+    /** The readout at learned positions. */
+    public PositionReadout() {
+        this(false);
+    }
+
     @Override
     public String name() {
         return "position_readout";
     }
 
     /** Writes the extents B, L, H, W, C, V of the kernels. */
-    static void extents(ArgWriter w, Value x, Value position) {
+    static void extents(ArgWriter w, Value x, Value position, boolean fixed) {
         w.i64("B", x.dim(0))
                 .i64("L", x.dim(1))
                 .i64("H", x.dim(2))
                 .i64("W", x.dim(3))
                 .i64("C", x.dim(4));
-        w.i64("V", position.dim(0));
+        w.i64("V", position.dim(0)).i64("fixed", fixed ? 1 : 0);
     }
 
     @Override
@@ -48,25 +55,26 @@ public record PositionReadout() implements Op {
     @Override
     public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
         return n.graph()
-                .apply(new Grad(), dOut.get(0), n.input(0), n.input(1), n.input(2))
+                .apply(new Grad(fixed), dOut.get(0), n.input(0), n.input(1), n.input(2))
                 .outputs();
     }
 
     @Override
     public Cost cost(Node n) {
-        return Op.cost(n, 10.0 * n.input(0).dim(0) * n.input(2).shape().elements());
+        return Op.cost(
+                n, (fixed ? 2.0 : 10.0) * n.input(0).dim(0) * n.input(2).shape().elements());
     }
 
     @Override
     public void args(Node n, ArgWriter w) {
         w.in("x", 0).in("position", 1).in("w", 2).in("bias", 3).out("y", 0).scratch("scratch");
-        extents(w, n.input(0), n.input(1));
+        extents(w, n.input(0), n.input(1), fixed);
     }
 
     /**
      * Gradients of {@link PositionReadout}. Inputs: dY, x, position, w. Outputs: dX; dPosition, dw and dbias in f32.
      */
-    record Grad() implements Op.Gradient {
+    record Grad(boolean fixed) implements Op.Gradient {
         @Override
         public String name() {
             return "position_readout_grad";
@@ -85,7 +93,11 @@ public record PositionReadout() implements Op {
 
         @Override
         public Cost cost(Node n) {
-            Cost once = Op.cost(n, 18.0 * n.input(1).dim(0) * n.input(3).shape().elements());
+            Cost once = Op.cost(
+                    n,
+                    (fixed ? 4.0 : 18.0)
+                            * n.input(1).dim(0)
+                            * n.input(3).shape().elements());
             return new Cost(once.flops(), once.bytesRead() + 4 * Op.bytes(n.input(3)), once.bytesWritten());
         }
 
@@ -93,7 +105,7 @@ public record PositionReadout() implements Op {
         public void args(Node n, ArgWriter w) {
             w.in("dY", 0).in("x", 1).in("position", 2).in("w", 3);
             w.out("dX", 0).out("dPosition", 1).out("dw", 2).out("dbias", 3).scratch("scratch");
-            extents(w, n.input(1), n.input(2));
+            extents(w, n.input(1), n.input(2), fixed);
         }
     }
 
@@ -104,7 +116,32 @@ public record PositionReadout() implements Op {
                 of(2, 1, 5, 4, 33, 37),
                 of(13, 3, 3, 3, 48, 19),
                 of(2, 1, 7, 7, 3, 39548).noGradient(),
-                of(8, 4, 14, 14, 128, 39548).benchmark());
+                of(8, 4, 14, 14, 128, 39548).benchmark(),
+                fixed(3, 2, 2, 3, 5, 7),
+                fixed(13, 1, 1, 4, 48, 300),
+                fixed(32, 1, 1, 16, 128, 39548).benchmark());
+    }
+
+    /** Points within a quarter of a pixel of a pixel. */
+    private static OpCase fixed(int batch, int layers, int height, int width, int channels, int vertices) {
+        String name = "position_readout fixed " + batch + "x" + layers + "x" + height + "x" + width + "x" + channels
+                + ", " + vertices;
+        return OpCase.of(name, (long) layers * channels + 8, g -> {
+            Value x = g.normal(batch, layers, height, width, channels);
+            Value p = g.filled(DType.F32, r -> pixels(r, vertices, width, height), vertices, 2);
+            Value w = g.normal(vertices, layers * channels), bias = g.normal(DType.F32, vertices);
+            return List.of(
+                    g.graph().apply(new PositionReadout(true), x, p, w, bias).output(0));
+        });
+    }
+
+    private static float[] pixels(SplittableRandom r, int n, int width, int height) {
+        float[] f = new float[2 * n];
+        for (int i = 0; i < 2 * n; i++) {
+            int size = i % 2 == 0 ? width : height;
+            f[i] = (float) ((2 * (r.nextInt(size) + r.nextDouble(-0.25, 0.25)) + 1) / size - 1);
+        }
+        return f;
     }
 
     private static OpCase of(int batch, int layers, int height, int width, int channels, int vertices) {

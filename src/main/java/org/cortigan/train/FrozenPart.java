@@ -10,8 +10,8 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.nn.Lora;
 import org.cortigan.op.GatherRows;
 import org.jspecify.annotations.Nullable;
 
@@ -92,8 +92,8 @@ final class FrozenPart {
         if (settings.fp8().isPresent())
             return new String[] {"does not go with fp8, whose scales change the features", "Set train.precision to bf16"
             };
-        boolean lowRank = settings.model().generatorWeights(DType.F32).specs().stream()
-                .anyMatch(s -> Generator.isLowRank(s.name()));
+        boolean lowRank =
+                settings.model().generatorWeights(DType.F32).specs().stream().anyMatch(s -> Lora.isUpdate(s.name()));
         if (lowRank)
             return new String[] {
                 "does not go with low-rank updates, which change the features", "Set the rank of the updates to 0"

@@ -44,7 +44,10 @@ public final class PretrainedRecipe {
         String init = recipe.section("train").text("init");
         boolean isVit =
                 Generator.of(recipe.section("model").section("generator")).backbone() instanceof Vit;
-        return init.isEmpty() || !isVit ? Optional.empty() : PretrainedVit.colours(InputFiles.path(init));
+        // The network of a checkpoint has the colours of its recipe.
+        return init.isEmpty() || !isVit || Transfer.isCheckpoint(Transfer.file(init))
+                ? Optional.empty()
+                : PretrainedVit.colours(InputFiles.path(init));
     }
 
     /**

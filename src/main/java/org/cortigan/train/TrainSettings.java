@@ -108,6 +108,7 @@ record TrainSettings(
                 precision,
                 recompute,
                 dataOnDevice,
+                cacheFeatures,
                 initialReadout,
                 init);
     }

@@ -196,11 +196,6 @@ public final class Trainer implements AutoCloseable {
         return subjects;
     }
 
-    /** The recipe of the run, with the values that the data determine: the names of the readout's queries. */
-    public Recipe recipe() {
-        return recipe;
-    }
-
     /**
      * Sets the initial values of the variables, unless they have some. A run that resumes never reads the file
      * {@code train.init}, which may be gone.
@@ -224,7 +219,10 @@ public final class Trainer implements AutoCloseable {
         return pretrained;
     }
 
-    /** The recipe with the colours in force: see {@link PretrainedRecipe#withColours}. */
+    /**
+     * The recipe with the values that files and data determine: colours ({@link PretrainedRecipe#withColours}), and the
+     * names of the readout's queries.
+     */
     public Recipe recipe() {
         return recipe;
     }

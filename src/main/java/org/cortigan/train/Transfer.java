@@ -19,6 +19,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Queries;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
 /**
@@ -102,7 +103,7 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
             if (Generator.isSubjectsOwn(s) || !ofReadout.isEmpty() && Generator.isOfReadout(s.name())) continue;
             float[] value = from.values().get(s.name());
             if (value != null && value.length == s.shape().elements()) values.put(s.name(), value);
-            else if (!Generator.isLowRank(s.name())) lacking.add(s.name());
+            else if (!Lora.isUpdate(s.name())) lacking.add(s.name());
         }
         if (!lacking.isEmpty())
             throw unfit(

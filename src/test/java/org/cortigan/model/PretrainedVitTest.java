@@ -24,6 +24,7 @@ import org.cortigan.exec.CpuDevice;
 import org.cortigan.graph.DType;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Backbones.Tensor;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -102,6 +103,14 @@ class PretrainedVitTest {
                 assertArrayEquals(want, got, (float) (tolerance * largest), name);
             }
         }
+    }
+
+    @Test
+    void lowRankUpdatesAreNotOfTheFile() {
+        Map<String, float[]> values =
+                load(file("hf-dinov2-registers"), "vit.lora_rank=3").values();
+        assertTrue(values.containsKey("generator.blocks.1.attn.qkv.weight"));
+        assertTrue(values.keySet().stream().noneMatch(Lora::isUpdate));
     }
 
     @Test

@@ -24,6 +24,7 @@ import org.cortigan.exec.NullDevice;
 import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
+import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Optimizer;
 import org.cortigan.nn.Weights;
@@ -79,8 +80,8 @@ class AccumulationTest {
                 Session session = new Session(step.graph(), device, vars)) {
             List<Weights.Spec> parameters = new ArrayList<>(step.generatorSpecs());
             parameters.addAll(step.discriminatorSpecs());
-            new Initialiser(vars, parameters, step.states())
-                    .initialise(settings(r, s).model(), TrainSettings.of(r));
+            new Initialiser(vars, parameters, step.states(), Freeze.NONE)
+                    .initialise(TrainSettings.of(r).seed());
             int n = batch * microBatches;
             ByteBuffer images = ByteBuffer.allocate(n * 3 * 16 * 16);
             ByteBuffer responses = ByteBuffer.allocate(n * 4 * s.vertices()).order(ByteOrder.nativeOrder());

@@ -50,6 +50,9 @@ class FrozenPartTest {
     /** As many photographs as the maps have cells, so that a swap of both axes keeps the shape. */
     private static final int BATCH = 4;
 
+    private static final TrainSettings TRAIN =
+            TrainSettings.of(Recipe.of("batch", Map.of("train", Map.of("batch", BATCH)), "batch"));
+
     private static final ModelConfig.Subject SUBJECT = new ModelConfig.Subject("", 9, 11);
 
     /** The toy data with a folder for what is computed from their photographs. */
@@ -187,8 +190,8 @@ class FrozenPartTest {
     void aStepOnFeaturesGivesTheSameBits() {
         kinds().forEach((name, recipe) -> {
             SubjectSetup setup = setup(recipe, DType.F32);
-            StepGraph step = setup.step(BATCH, false);
-            FrozenPart frozen = setup.frozen(BATCH).orElseThrow();
+            StepGraph step = setup.step(TRAIN, false);
+            FrozenPart frozen = setup.frozen(TRAIN).orElseThrow();
             Graph cut = frozen.step(step);
             assertEquals(name.equals("conditioned"), inputs(cut).contains("images"), name);
             assertTrue(inputs(cut).contains("features"), name);
@@ -234,8 +237,8 @@ class FrozenPartTest {
     void aPredictionOnFeaturesGivesTheSameBits() {
         kinds().forEach((name, recipe) -> {
             SubjectSetup setup = setup(recipe, DType.F32);
-            StepGraph step = setup.step(BATCH, false);
-            FrozenPart frozen = setup.frozen(BATCH).orElseThrow();
+            StepGraph step = setup.step(TRAIN, false);
+            FrozenPart frozen = setup.frozen(TRAIN).orElseThrow();
             try (Variables vars = new Variables(CPU);
                     Session part = new Session(frozen.alone(), CPU, vars);
                     Predictor whole = predictor(setup, vars, Optional.empty());
@@ -271,12 +274,12 @@ class FrozenPartTest {
     void aBf16StepReadsTheFeaturesOfF32AndResidentOnesByRow() {
         kinds().forEach((name, recipe) -> {
             SubjectSetup setup = setup(recipe, DType.BF16);
-            FrozenPart frozen = setup.frozen(BATCH).orElseThrow();
+            FrozenPart frozen = setup.frozen(TRAIN).orElseThrow();
             assertTrue(frozen.alone().nodes().stream()
                     .flatMap(n -> n.outputs().stream())
                     .noneMatch(v -> v.dtype() == DType.BF16));
             for (boolean resident : new boolean[] {false, true}) {
-                StepGraph step = setup.step(BATCH, resident);
+                StepGraph step = setup.step(TRAIN, resident);
                 Set<StepInput> in = StepInput.of(frozen.step(step));
                 assertEquals(resident, in.contains(StepInput.ALL_FEATURES), name);
                 assertEquals(!resident, in.contains(StepInput.FEATURES), name);
@@ -399,9 +402,9 @@ class FrozenPartTest {
         SubjectSetup s = setup(recipe(), DType.F32);
         SubjectSetup setup =
                 new SubjectSetup(SUBJECT, new Stored(TrainerTest.TOY, dir), s.split(), s.regions(), s.settings(), true);
-        FrozenPart frozen = setup.frozen(BATCH).orElseThrow();
+        FrozenPart frozen = setup.frozen(TRAIN).orElseThrow();
         try (Variables vars = new Variables(CPU)) {
-            initialise(vars, setup.step(BATCH, false));
+            initialise(vars, setup.step(TRAIN, false));
             vars.find("generator.norm.bias").fill(65500);
             FeatureCache.open(setup, frozen, vars, () -> false, line -> {})
                     .orElseThrow()
@@ -427,7 +430,7 @@ class FrozenPartTest {
             {"train.augment.shift=0.1", "does not go with train.augment"},
             {"train.freeze=none", "needs frozen parameters"}
         }) {
-            assertEquals(Optional.empty(), setup(recipe(o[0]), DType.F32).frozen(BATCH));
+            assertEquals(Optional.empty(), setup(recipe(o[0]), DType.F32).frozen(TRAIN));
             InputException e = assertThrows(
                     InputException.class, () -> setup(recipe(o[0], "train.cache_features=yes"), DType.F32));
             assertTrue(
@@ -437,7 +440,7 @@ class FrozenPartTest {
         }
         assertEquals(
                 Optional.empty(),
-                setup(recipe("train.cache_features=no"), DType.F32).frozen(BATCH));
+                setup(recipe("train.cache_features=no"), DType.F32).frozen(TRAIN));
     }
 
     @Test
