@@ -85,7 +85,7 @@ public final class Model {
         return new Model(config.merged(), w, scalings);
     }
 
-    /** The values of a parameter or state, by its name in checkpoints. */
+    /** The values of a parameter or state, by its name in checkpoints: not a copy, so they must not be changed. */
     public float[] values(String name) {
         return Objects.requireNonNull(weights.get(name), "the model lacks a weight");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -44,10 +45,12 @@ public final class PretrainedRecipe {
         String init = recipe.section("train").text("init");
         boolean isVit =
                 Generator.of(recipe.section("model").section("generator")).backbone() instanceof Vit;
-        // The network of a checkpoint has the colours of its recipe.
-        return init.isEmpty() || !isVit || Transfer.isCheckpoint(Transfer.file(init))
+        if (init.isEmpty() || !isVit) return Optional.empty();
+        Path file = InputFiles.path(init);
+        // The network of a run has the colours of its recipe, and a run that resumes needs no file.
+        return !Files.isRegularFile(file) || Transfer.isCheckpoint(file)
                 ? Optional.empty()
-                : PretrainedVit.colours(InputFiles.path(init));
+                : PretrainedVit.colours(file);
     }
 
     /**

@@ -47,6 +47,9 @@ public final class Recipe {
      */
     public static final List<String> BUNDLED;
 
+    private static final String BUNDLED_NAMES =
+            "one of " + String.join(", ", FILES) + ", in one of the sizes that the command 'recipes' lists";
+
     private static final Settings DEFAULT = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
 
     static {
@@ -85,12 +88,9 @@ public final class Recipe {
         Path file = InputFiles.path(nameOrFile);
         if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
             throw new InputException(
-                    "recipe '" + nameOrFile + "'",
-                    "is unknown",
-                    "Give a YAML file or one of " + String.join(", ", BUNDLED));
+                    "recipe '" + nameOrFile + "'", "is unknown", "Give a YAML file or " + BUNDLED_NAMES);
         if (Files.notExists(file))
-            throw new InputException(
-                    file.toString(), "no such file", "Give a YAML file or one of " + String.join(", ", BUNDLED));
+            throw new InputException(file.toString(), "no such file", "Give a YAML file or " + BUNDLED_NAMES);
         Map<String, Object> values =
                 new LinkedHashMap<>(yaml(InputFiles.readText(file, 1 << 20, "a recipe"), file.toString()));
         if (values.isEmpty())
@@ -101,7 +101,7 @@ public final class Recipe {
         if (base == null) return of(name, values, file.toString(), DEFAULT);
         if (!BUNDLED.contains(base.toString()))
             throw new InputException(
-                    file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use one of " + BUNDLED);
+                    file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use " + BUNDLED_NAMES);
         return of(name, values, file.toString(), bundledRecipe(base.toString()).settings);
     }
 
