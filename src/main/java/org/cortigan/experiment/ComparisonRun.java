@@ -12,6 +12,8 @@ import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metric;
 import org.cortigan.io.Json;
+import org.cortigan.train.PretrainedRecipe;
+import org.cortigan.train.QueryRegions;
 import org.cortigan.train.Recipe;
 import org.jspecify.annotations.Nullable;
 
@@ -101,7 +103,10 @@ final class ComparisonRun {
     /** Throws if the folder holds a run of another recipe. */
     void checkRecipe() {
         Path yaml = folder.resolve("recipe.yaml");
-        if (Files.exists(yaml) && !values(Recipe.load(yaml.toString())).equals(values(recipe)))
+        if (!Files.exists(yaml)) return;
+        Recipe before = Recipe.load(yaml.toString());
+        // A run fills in what files and data determine.
+        if (!values(before).equals(values(QueryRegions.namedAs(before, PretrainedRecipe.withColours(recipe)))))
             throw new InputException(
                     yaml.toString(),
                     "differs from recipe '" + name + "' with the current values",

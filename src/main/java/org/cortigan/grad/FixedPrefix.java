@@ -11,7 +11,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
-import java.util.function.Function;
+import java.util.TreeSet;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
@@ -24,7 +25,7 @@ import org.cortigan.op.Ops;
 import org.cortigan.op.SwapLeading;
 
 /**
- * The part of a graph that gives the same values in every run: what depends only on one batch of data and on variables
+ * The part of a graph that gives the same values in every run: what depends only on a batch of data and on variables
  * that the graph never overwrites, such as the photographs and a frozen backbone. Its boundary are the values that the
  * rest of the graph reads. The part alone and the rest with the boundary as an input are graphs of their own, so that
  * the part can run once for each photograph.
@@ -34,59 +35,62 @@ public final class FixedPrefix {
     private record Expression(Operation op, List<Integer> inputs, int output) {}
 
     private final Graph graph;
-    /** Rows of the data, B. */
-    private final int rows;
-    /** In the order of the nodes; each [B, ...] or [B n, ...], elements of row b computed from row b of the data. */
-    private final List<Value> boundary;
+    private final List<Value> data;
+    /**
+     * For each batch of the data, in the order of the nodes: [B, ...] or [B n, ...], elements of row b computed from
+     * row b of the batch.
+     */
+    private final List<List<Value>> boundaries;
 
-    private FixedPrefix(Graph graph, int rows, List<Value> boundary) {
+    private FixedPrefix(Graph graph, List<Value> data, List<List<Value>> boundaries) {
         this.graph = graph;
-        this.rows = rows;
-        this.boundary = boundary;
+        this.data = data;
+        this.boundaries = boundaries;
     }
 
     /**
      * Finds the prefix.
      *
-     * @param data [B, ...]: a batch, of which every op of the prefix computes each row by itself
+     * @param data batches [B, ...], from each of which the graph computes the same; every op of the prefix computes
+     *     each row by itself
      */
-    public static FixedPrefix of(Graph g, Value data) {
+    public static FixedPrefix of(Graph g, List<Value> data) {
         Set<String> overwritten = overwritten(g);
         int n = g.nodes().size();
-        boolean[] changes = new boolean[n], ofData = new boolean[n], ofVariables = new boolean[n];
+        boolean[] changes = new boolean[n], ofVariables = new boolean[n];
+        int[] batch = new int[n]; // number of the batch that a node depends on, from 1 on
         for (Node node : g.nodes()) {
             int i = node.id();
-            if (node == data.node()) {
-                ofData[i] = true;
-                continue;
-            }
+            batch[i] = data.indexOf(node.output(0)) + 1;
+            if (batch[i] > 0) continue;
             changes[i] = node.op() instanceof Leaf leaf ? changes(leaf, overwritten) : node.op() instanceof Op.Update;
             ofVariables[i] = node.op() instanceof Leaf.Variable;
             for (Value in : node.inputs()) {
                 int k = in.node().id();
-                // Swapping the leading axes would mix the rows of the data.
-                changes[i] |= changes[k] || ofData[k] && node.op() instanceof SwapLeading;
-                ofData[i] |= ofData[k];
+                // Swapping the leading axes would mix the rows of a batch.
+                changes[i] |= changes[k]
+                        || batch[k] > 0 && (node.op() instanceof SwapLeading || batch[i] > 0 && batch[i] != batch[k]);
+                batch[i] = Math.max(batch[i], batch[k]);
                 ofVariables[i] |= ofVariables[k];
             }
         }
         Set<Value> read = new LinkedHashSet<>(g.outputs().values());
         for (Node node : g.nodes()) if (changes[node.id()]) read.addAll(node.inputs());
-        Set<Value> boundary = new HashSet<>();
+        List<Set<Value>> boundaries = data.stream()
+                .<Set<Value>>map(d -> new TreeSet<>(
+                        Comparator.<Value>comparingInt(v -> v.node().id()).thenComparing(Value::index)))
+                .toList();
         for (Value v : read) {
             int i = v.node().id();
-            if (!changes[i] && ofData[i] && ofVariables[i]) boundary.add(root(v));
+            if (!changes[i] && batch[i] > 0 && ofVariables[i])
+                boundaries.get(batch[i] - 1).add(root(v));
         }
-        for (Value v : boundary)
-            if (v.dim(0) % data.dim(0) != 0)
-                throw new IllegalStateException("the rows of " + v.node() + " are not those of " + data);
-        return new FixedPrefix(
-                g,
-                data.dim(0),
-                boundary.stream()
-                        .sorted(Comparator.<Value>comparingInt(v -> v.node().id())
-                                .thenComparing(Value::index))
-                        .toList());
+        FixedPrefix p = new FixedPrefix(
+                g, List.copyOf(data), boundaries.stream().map(List::copyOf).toList());
+        for (int d = 0; d < data.size(); d++)
+            if (!p.widths(d).equals(p.widths()))
+                throw new IllegalStateException("the graph computes not the same from " + data.get(d));
+        return p;
     }
 
     private static boolean changes(Leaf leaf, Set<String> overwritten) {
@@ -119,12 +123,20 @@ public final class FixedPrefix {
 
     /** Whether nothing can be computed once. */
     public boolean isEmpty() {
-        return boundary.isEmpty();
+        return boundaries.get(0).isEmpty();
     }
 
     /** Elements of each value of the boundary for one row of the data. */
     public List<Integer> widths() {
-        return boundary.stream()
+        return widths(0);
+    }
+
+    private List<Integer> widths(int batch) {
+        int rows = data.get(batch).dim(0);
+        for (Value v : boundaries.get(batch))
+            if (v.dim(0) % rows != 0)
+                throw new IllegalStateException("the rows of " + v.node() + " are not those of " + data.get(batch));
+        return boundaries.get(batch).stream()
                 .map(v -> Math.toIntExact(v.shape().elements() / rows))
                 .toList();
     }
@@ -135,52 +147,69 @@ public final class FixedPrefix {
     }
 
     /**
-     * The prefix alone.
+     * The prefix of the first batch alone.
      *
-     * @param output name of the output [B, {@link #elements}]: for each row of the data all values of the boundary
+     * @param output name of the output [B, {@link #elements}]: for each row of the batch all values of the boundary
      */
     public Graph alone(String output) {
         Graph to = new Graph();
         Map<Value, Value> copies = new HashMap<>();
+        List<Value> boundary = boundaries.get(0), parts = new ArrayList<>();
         copy(graph, live(graph, boundary, Set.of()), to, copies);
-        List<Value> parts = new ArrayList<>();
         for (int i = 0; i < boundary.size(); i++)
-            parts.add(Ops.reshape(known(copies, boundary.get(i)), rows, widths().get(i)));
+            parts.add(Ops.reshape(known(copies, boundary.get(i)), data.get(0).dim(0), widths().get(i)));
         to.output(output, Ops.concat(1, parts.toArray(new Value[0])));
         return to;
     }
 
-    /**
-     * The graph without the prefix. An input that only the prefix reads vanishes.
-     *
-     * @param features adds the boundary's values [B, {@link #elements}] to the new graph, whose other leaves are there
-     */
-    public Graph rest(Function<Graph, Value> features) {
-        Map<Value, Integer> at = new LinkedHashMap<>();
-        for (int i = 0; i < boundary.size(); i++) at.put(boundary.get(i), i);
-        return rest(graph, at, features);
+    /** Adds the values of the boundary to a graph. */
+    @FunctionalInterface
+    public interface Source {
+        /**
+         * Adds them for a batch.
+         *
+         * @param to the new graph
+         * @param data the batch in the old graph
+         * @param copy gives the copy of a value of the old graph that does not depend on the boundary
+         * @return [B, {@link #elements}]
+         */
+        Value features(Graph to, Value data, UnaryOperator<Value> copy);
+    }
+
+    /** The graph without the prefix. An input that only the prefix reads vanishes. */
+    public Graph rest(Source source) {
+        Map<Value, Place> at = new LinkedHashMap<>();
+        for (int d = 0; d < data.size(); d++)
+            for (int i = 0; i < widths().size(); i++) at.put(boundaries.get(d).get(i), new Place(data.get(d), i));
+        return rest(graph, at, source);
     }
 
     /**
-     * Another graph without the same computations, such as a network's prediction beside its training.
+     * Another graph without the same computations on the first batch, such as a network's prediction beside its
+     * training.
      *
      * @throws IllegalArgumentException if it does not compute all values of the boundary
      */
-    public Graph restOf(Graph other, Function<Graph, Value> features) {
+    public Graph restOf(Graph other, Source source) {
         Map<Expression, Integer> numbers = new HashMap<>();
         Map<Value, Integer> mine = numbered(graph, numbers), theirs = numbered(other, numbers);
-        Map<Value, Integer> at = new LinkedHashMap<>();
+        Map<Value, Place> at = new LinkedHashMap<>();
+        List<Value> boundary = boundaries.get(0);
         for (int i = 0; i < boundary.size(); i++) {
-            int index = i, number = known(mine, boundary.get(i));
+            int before = at.size(), number = known(mine, boundary.get(i));
+            Place place = new Place(data.get(0), i);
             theirs.forEach((v, k) -> {
-                if (k == number) at.put(v, index);
+                if (k == number) at.put(v, place);
             });
-            if (!at.containsValue(i))
+            if (at.size() == before)
                 throw new IllegalArgumentException(
                         "the graph does not compute " + boundary.get(i).node());
         }
-        return rest(other, at, features);
+        return rest(other, at, source);
     }
+
+    /** A value's place in the boundary of a batch. */
+    private record Place(Value data, int index) {}
 
     /** Numbers for all values of a graph by what computes them. */
     private static Map<Value, Integer> numbered(Graph g, Map<Expression, Integer> numbers) {
@@ -193,26 +222,23 @@ public final class FixedPrefix {
         return of;
     }
 
-    /** @param at values of {@code g} that the features replace, with their number in the boundary */
-    private Graph rest(Graph g, Map<Value, Integer> at, Function<Graph, Value> features) {
+    /** @param at values of {@code g} that the features replace */
+    private Graph rest(Graph g, Map<Value, Place> at, Source source) {
         boolean[] live = live(g, List.copyOf(g.outputs().values()), at.keySet()), read = new boolean[live.length];
         for (Node n : g.nodes()) for (Value in : n.inputs()) read[in.node().id()] = true;
         // Inputs that no node reads stay: their writer expects them.
         for (Node n : g.nodes()) live[n.id()] |= n.op() instanceof Leaf.Input && !read[n.id()];
         Graph to = new Graph();
         Map<Value, Value> copies = new HashMap<>();
-        boolean[] leaves = live.clone();
-        for (Node n : g.nodes()) leaves[n.id()] &= n.op() instanceof Leaf;
-        copy(g, leaves, to, copies);
-        List<Value> parts;
-        try (Graph.Scope s = to.scope("data")) {
-            parts = parts(features.apply(to));
-        }
-        at.forEach((v, i) -> {
-            Value cast = Ops.cast(parts.get(i), v.dtype());
-            copies.put(v, Ops.reshape(cast, v.shape().dims()));
+        Map<Value, List<Value>> parts = new HashMap<>();
+        at.forEach((v, place) -> {
+            try (Graph.Scope s = to.scope("data")) {
+                Value part = parts.computeIfAbsent(
+                                place.data, d -> parts(source.features(to, d, x -> copy(x, to, copies))))
+                        .get(place.index);
+                copies.put(v, Ops.reshape(Ops.cast(part, v.dtype()), v.shape().dims()));
+            }
         });
-        for (Node n : g.nodes()) live[n.id()] &= !(n.op() instanceof Leaf);
         copy(g, live, to, copies);
         g.outputs().forEach((name, v) -> to.output(name, known(copies, v)));
         return to;
@@ -242,17 +268,27 @@ public final class FixedPrefix {
 
     /** Copies nodes to another graph, on top of the values that it has. */
     private static void copy(Graph from, boolean[] nodes, Graph to, Map<Value, Value> copies) {
-        for (Node n : from.nodes()) {
-            if (!nodes[n.id()]) continue;
-            try (Graph.Scope s = to.scopeOf(n)) {
-                if (n.op() instanceof Leaf leaf) {
-                    copies.put(n.output(0), to.copy(leaf));
-                    continue;
-                }
-                Node copy =
-                        to.apply(n.op(), n.inputs().stream().map(copies::get).toList());
-                for (Value v : n.outputs()) copies.putIfAbsent(v, copy.output(v.index()));
+        for (Node n : from.nodes()) if (nodes[n.id()]) copy(n, to, copies);
+    }
+
+    private static Value copy(Value v, Graph to, Map<Value, Value> copies) {
+        if (!copies.containsKey(v)) {
+            for (Value in : v.node().inputs()) copy(in, to, copies);
+            copy(v.node(), to, copies);
+        }
+        return known(copies, v);
+    }
+
+    private static void copy(Node n, Graph to, Map<Value, Value> copies) {
+        if (copies.keySet().containsAll(n.outputs())) return;
+        try (Graph.Scope s = to.scopeOf(n)) {
+            if (n.op() instanceof Leaf leaf) {
+                copies.put(n.output(0), to.copy(leaf));
+                return;
             }
+            Node copy = to.apply(
+                    n.op(), n.inputs().stream().map(v -> known(copies, v)).toList());
+            for (Value v : n.outputs()) copies.putIfAbsent(v, copy.output(v.index()));
         }
     }
 }

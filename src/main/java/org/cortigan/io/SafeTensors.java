@@ -73,7 +73,8 @@ public final class SafeTensors implements AutoCloseable {
             return bits;
         }
 
-        private boolean isRead() {
+        /** Whether {@link SafeTensors#floats} reads it. */
+        public boolean isRead() {
             return this == F32 || this == F64 || this == F16 || this == BF16;
         }
     }

@@ -131,7 +131,8 @@ record VitConfig(
                 && config.fits("num_features", width, "depth", depth)) {
             String architecture = config.text("architecture");
             eps = architecture.contains("clip") ? 1e-5 : 1e-6;
-            activation = architecture.contains("quickgelu") ? "quick_gelu" : "gelu";
+            activation = timmActivation(
+                    architecture, config.section("pretrained_cfg").text("tag"));
             heads = config.section("model_args").number("num_heads");
             Beside pretrained = config.has("pretrained_cfg") ? config.section("pretrained_cfg") : config;
             colours = pretrained.colours("mean", "std");
@@ -162,6 +163,19 @@ record VitConfig(
                         "names the activation '" + name + "', which CortiGAN's ViT does not have",
                         "Use a ViT with gelu or quick_gelu");
         };
+    }
+
+    /**
+     * Timm's hub names CLIPs by the architecture without quick GELU, whatever they were trained with; the tag says
+     * whose weights they are.
+     *
+     * @return "" if that does not tell
+     */
+    private static String timmActivation(String architecture, String tag) {
+        if (architecture.contains("quickgelu") || architecture.contains("clip") && tag.equals("openai"))
+            return "quick_gelu";
+        boolean isGelu = !architecture.contains("clip") || tag.matches("(laion2b|datacomp|openai_ft).*");
+        return isGelu ? "gelu" : "";
     }
 
     private static Told<Double> defaultEps(VitFamily family, boolean isClip) {

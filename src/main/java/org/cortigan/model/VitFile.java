@@ -233,6 +233,7 @@ record VitFile(
                     found.add(name.replaceFirst("(embeddings\\.)?(cls_token|class_embedding)$", ""));
             if (found.size() == 1) return found.iterator().next();
             String examples = t.names().stream().limit(3).map(InputFiles::quote).collect(Collectors.joining(", "));
+            if (t.names().isEmpty()) throw refused("has no tensor", READ_ARE);
             if (found.isEmpty())
                 throw refused(
                         "has no class token of a ViT among its " + t.names().size() + " tensors, for example "
@@ -324,13 +325,19 @@ record VitFile(
         private void requireNoOthers() {
             List<String> others = new ArrayList<>();
             inner.forEach((name, whole) -> {
-                if (UNNEEDED.matcher(name).matches()) ignored.add(whole);
+                if (UNNEEDED.matcher(name).matches() || isBuffer(name, whole)) ignored.add(whole);
                 else others.add(whole);
             });
             if (!others.isEmpty())
                 throw refused(
-                        "has " + others.size() + " tensors for which CortiGAN's ViT has no place: " + examples(others),
+                        "has tensors for which CortiGAN's ViT has no place (" + others.size() + "): "
+                                + examples(others),
                         READ_ARE);
+        }
+
+        /** Outside the blocks, what has a type of no parameter (whole numbers, complex ones ...) is no parameter. */
+        private boolean isBuffer(String name, String whole) {
+            return !t.entry(whole).dtype().isRead() && !name.matches(".*\\.\\d+\\..*");
         }
 
         private static String examples(Collection<String> names) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.FixedPrefix;
 import org.cortigan.graph.DType;
@@ -29,19 +32,14 @@ final class FrozenPart {
     private final StepSettings settings;
     private final ModelConfig.Subject subject;
     private final List<Region> regions;
-    private final int images;
     private final int batch;
     private final FixedPrefix prefix;
 
-    /**
-     * @param images number of training photographs
-     * @param batch photographs in a step
-     */
-    FrozenPart(StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int images, int batch) {
+    /** @param batch photographs in a batch of a step */
+    FrozenPart(StepSettings settings, ModelConfig.Subject subject, List<Region> regions, int batch) {
         this.settings = settings;
         this.subject = subject;
         this.regions = regions;
-        this.images = images;
         this.batch = batch;
         prefix = prefix(batch);
     }
@@ -58,7 +56,7 @@ final class FrozenPart {
                 settings.freeze(),
                 settings.rates());
         StepGraph step = new StepGraph(f32, subject, regions, photographs, 0);
-        return FixedPrefix.of(step.graph(), step.batchPhotographs());
+        return FixedPrefix.of(step.graph(), step.seenPhotographs());
     }
 
     /**
@@ -83,11 +81,6 @@ final class FrozenPart {
         if (train.augmentation().isOn())
             return new String[] {
                 "does not go with train.augment, which changes the photographs", "Set the values of train.augment to 0"
-            };
-        if (train.accumulate() > 1)
-            return new String[] {
-                "does not go with train.accumulate, which features leave no need for",
-                "Set train.batch to all photographs of an update, and train.accumulate to 1"
             };
         if (settings.fp8().isPresent())
             return new String[] {"does not go with fp8, whose scales change the features", "Set train.precision to bf16"
@@ -116,35 +109,30 @@ final class FrozenPart {
         return prefix(batchAlone()).alone(FEATURES);
     }
 
-    /**
-     * A step on features in its compute type.
-     *
-     * @param step of {@code batch} photographs
-     */
+    /** A step on features in its compute type, gathered as the step gathers its photographs. */
     Graph step(StepGraph step) {
-        FixedPrefix own = FixedPrefix.of(step.graph(), step.batchPhotographs());
+        FixedPrefix own = FixedPrefix.of(step.graph(), step.seenPhotographs());
         if (!own.widths().equals(prefix.widths()))
             throw new IllegalStateException("features " + own.widths() + " instead of " + prefix.widths());
-        DType compute = settings.compute();
-        return own.rest(g -> step.resident()
-                ? g.apply(new GatherRows(), input(g, StepInput.ALL_FEATURES, compute, images, elements()), rows(g))
-                        .output(0)
-                : input(g, StepInput.FEATURES, compute, batch, elements()));
-    }
-
-    private static Value input(Graph g, StepInput input, DType type, int... dims) {
-        return g.input(input.key(), type, dims);
-    }
-
-    /** The rows of the batch, which a discriminator may also read. */
-    private Value rows(Graph g) {
-        for (Node n : g.nodes())
-            if (n.op() instanceof Leaf.Input in && in.id().equals(StepInput.IMAGE_ROWS.key())) return n.output(0);
-        return input(g, StepInput.IMAGE_ROWS, DType.I32, batch);
+        Map<String, Value> inputs = new HashMap<>();
+        return own.rest((to, photographs, copy) -> features(to, photographs, copy, settings.compute(), inputs));
     }
 
     /** A prediction of {@code batch} photographs, in f32, on features. */
     Graph prediction(Graph g) {
-        return prefix.restOf(g, to -> input(to, StepInput.FEATURES, DType.F32, batch, elements()));
+        Map<String, Value> inputs = new HashMap<>();
+        return prefix.restOf(g, (to, photographs, copy) -> features(to, photographs, copy, DType.F32, inputs));
+    }
+
+    /** @param inputs features in the new graph, by the name of the photographs in the old one */
+    private Value features(
+            Graph to, Value photographs, UnaryOperator<Value> copy, DType type, Map<String, Value> inputs) {
+        Node n = photographs.node();
+        if (n.op() instanceof GatherRows rows)
+            return to.apply(rows, features(to, n.input(0), copy, type, inputs), copy.apply(n.input(1)))
+                    .output(0);
+        String name = ((Leaf.Input) n.op()).id();
+        StepInput input = name.equals(StepInput.ALL_IMAGES.key()) ? StepInput.ALL_FEATURES : StepInput.FEATURES;
+        return inputs.computeIfAbsent(name, k -> to.input(input.key(), type, photographs.dim(0), elements()));
     }
 }

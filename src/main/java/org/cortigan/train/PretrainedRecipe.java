@@ -44,7 +44,7 @@ public final class PretrainedRecipe {
     private static Optional<Normalisation> trainedWith(Recipe recipe) {
         String init = recipe.section("train").text("init");
         boolean isVit =
-                Generator.of(recipe.section("model").section("generator")).backbone() instanceof Vit;
+                recipe.section("model").section("generator").text("type").equals("vit");
         if (init.isEmpty() || !isVit) return Optional.empty();
         Path file = InputFiles.path(init);
         // The network of a run has the colours of its recipe, and a run that resumes needs no file.
@@ -72,11 +72,15 @@ public final class PretrainedRecipe {
                     file.toString(),
                     "holds " + form.text() + ", and neither it nor a file beside it tells the number of heads",
                     "Give -o " + heads + "=N, or put its config.json beside it");
-        Generator before = Generator.of(recipe.section("model").section("generator"));
+        Settings before = recipe.section("model").section("generator");
         boolean keepsImage = assignments.stream().anyMatch(a -> a.startsWith(GENERATOR + "image="));
         if (!keepsImage)
-            values.put("image", Math.max(1, Math.min(before.image(), form.image()) / form.patch()) * form.patch());
-        if (before.backbone() instanceof Vit vit && !vit.layers().isEmpty())
+            values.put(
+                    "image",
+                    Math.max(1, Math.min(before.integer("image", 1), form.image()) / form.patch()) * form.patch());
+        boolean readsLayers = before.text("type").equals("vit")
+                && !before.section("vit").integers("layers").isEmpty();
+        if (readsLayers && Generator.of(before).backbone() instanceof Vit vit)
             values.put(
                     "vit.layers",
                     vit.layers().stream()

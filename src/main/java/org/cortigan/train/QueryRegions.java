@@ -44,6 +44,15 @@ public final class QueryRegions {
         return names.isEmpty() ? recipe : recipe.with(KEY, names);
     }
 
+    /** The recipe with the names of the queries that a run has filled in, if it has none itself. */
+    public static Recipe namedAs(Recipe ofRun, Recipe recipe) {
+        Optional<Queries> empty = queries(recipe).filter(q -> q.names().isEmpty());
+        return queries(ofRun)
+                .filter(q -> empty.isPresent() && q.per().equals(empty.get().per()))
+                .map(q -> recipe.with(KEY, q.names()))
+                .orElse(recipe);
+    }
+
     /**
      * The recipe with the names of all queries, which a run's files then hold; a recipe without queries as it is. A run
      * that begins with the weights of another run has the queries of that run.

@@ -47,9 +47,6 @@ public final class Recipe {
      */
     public static final List<String> BUNDLED;
 
-    private static final String BUNDLED_NAMES =
-            "one of " + String.join(", ", FILES) + ", in one of the sizes that the command 'recipes' lists";
-
     private static final Settings DEFAULT = Settings.of(DEFAULTS, yaml(defaults(), DEFAULTS));
 
     static {
@@ -88,9 +85,10 @@ public final class Recipe {
         Path file = InputFiles.path(nameOrFile);
         if (!nameOrFile.contains("/") && !nameOrFile.contains(".") && !Files.exists(file))
             throw new InputException(
-                    "recipe '" + nameOrFile + "'", "is unknown", "Give a YAML file or " + BUNDLED_NAMES);
+                    "recipe '" + nameOrFile + "'", "is unknown", "Give a YAML file or one of " + namesLike(nameOrFile));
         if (Files.notExists(file))
-            throw new InputException(file.toString(), "no such file", "Give a YAML file or " + BUNDLED_NAMES);
+            throw new InputException(
+                    file.toString(), "no such file", "Give a YAML file or one of " + namesLike(nameOrFile));
         Map<String, Object> values =
                 new LinkedHashMap<>(yaml(InputFiles.readText(file, 1 << 20, "a recipe"), file.toString()));
         if (values.isEmpty())
@@ -101,8 +99,19 @@ public final class Recipe {
         if (base == null) return of(name, values, file.toString(), DEFAULT);
         if (!BUNDLED.contains(base.toString()))
             throw new InputException(
-                    file + ", key 'base'", "'" + base + "' is not a bundled recipe", "Use " + BUNDLED_NAMES);
+                    file + ", key 'base'",
+                    "'" + base + "' is not a bundled recipe",
+                    "Use one of " + namesLike(base.toString()));
         return of(name, values, file.toString(), bundledRecipe(base.toString()).settings);
+    }
+
+    /** The sizes of the bundled recipe whose name begins another name, for a message; without one, all recipes. */
+    private static String namesLike(String name) {
+        String file = file(name);
+        return FILES.contains(file)
+                ? String.join(
+                        ", ", BUNDLED.stream().filter(b -> file(b).equals(file)).toList())
+                : String.join(", ", FILES) + "; the command 'recipes' lists their sizes";
     }
 
     private static Recipe bundledRecipe(String name) {

@@ -57,7 +57,9 @@ public final class StepGraph {
     /** Values of the micro-batches until all are known. */
     private final Map<StepOutput, List<Value>> measured = new EnumMap<>(StepOutput.class);
 
-    private final Value batchPhotographs;
+    /** The photographs of every forward pass of the generator. */
+    private final List<Value> seen = new ArrayList<>();
+
     private final Weights generator;
     private final List<Weights> discriminators;
 
@@ -104,7 +106,6 @@ public final class StepGraph {
         lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
         generator = generatorWeights();
         Pass only = microBatches == 1 ? pass(generator, 0) : null;
-        batchPhotographs = only == null ? images.data : only.images;
         // Weights of their own, so that the passes for the discriminators do not advance running statistics.
         Weights first = generatorWeights();
         discriminators = adversarial() ? updatedDiscriminators(k -> only != null ? only : pass(first, k)) : List.of();
@@ -123,6 +124,7 @@ public final class StepGraph {
     private Pass pass(Weights w, int microBatch) {
         w.useMicroBatch(microBatch);
         Value x = part(images, microBatch), y = part(responses, microBatch);
+        seen.add(x);
         return new Pass(x, y, predict(w, x));
     }
 
@@ -363,10 +365,9 @@ public final class StepGraph {
         return graph;
     }
 
-    /** The photographs of a step of one batch, u8 [B, S, S, 3]. */
-    Value batchPhotographs() {
-        if (microBatches > 1) throw new IllegalStateException("the step has " + microBatches + " batches");
-        return batchPhotographs;
+    /** The photographs of the batch, u8 [B, S, S, 3], as every forward pass of the generator reads them. */
+    List<Value> seenPhotographs() {
+        return List.copyOf(seen);
     }
 
     /** The inputs that must be written before a step. */

@@ -90,7 +90,7 @@ record SubjectSetup(
     /** The frozen part of a step; empty if it is not computed once. */
     Optional<FrozenPart> frozen(TrainSettings train) {
         if (!cachesFeatures) return Optional.empty();
-        return Optional.of(new FrozenPart(settings, subject, regions, split.training().length, batch(train)));
+        return Optional.of(new FrozenPart(settings, subject, regions, batch(train)));
     }
 
     /**

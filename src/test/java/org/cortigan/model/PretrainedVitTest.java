@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ import org.cortigan.InputException;
 import org.cortigan.TestModels;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.graph.DType;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Backbones.Tensor;
 import org.cortigan.nn.Lora;
@@ -250,7 +252,7 @@ class PretrainedVitTest {
         t.put("blocks.0.attn.scale_\u001b[31m", zeros(4));
         refused(
                 changed("scale", t),
-                "has 1 tensors for which CortiGAN's ViT has no place",
+                "has tensors for which CortiGAN's ViT has no place (1)",
                 "'blocks.0.attn.scale_\\u001b[31m'");
         t = Backbones.tensors(file("hf-dinov2"));
         t.keySet().removeIf(n -> n.contains(".norm2."));
@@ -317,6 +319,16 @@ class PretrainedVitTest {
         Path clip = changed("clip", Backbones.tensors(file("timm-clip")));
         String notes = String.join("; ", load(clip).notes());
         assertTrue(notes.contains("OpenAI's needs -o model.generator.vit.activation=quick_gelu"), notes);
+        String config = "{\"architecture\": \"vit_base_patch16_clip_224\", \"pretrained_cfg\": {\"tag\": \"%s\"}}";
+        Map<String, String> activations =
+                Map.of("openai", "quick_gelu", "laion2b", "gelu", "openai_ft_in1k", "gelu", "dfn2b", "gelu");
+        activations.forEach((tag, activation) -> {
+            AtomicFiles.writeString(dir.resolve("config.json"), config.replace("%s", tag));
+            assertEquals(activation, PretrainedVit.form(clip).keys().get("vit.activation"), tag);
+            boolean isTold = String.join("; ", load(clip).notes()).contains("OpenAI's needs -o");
+            assertEquals(tag.equals("dfn2b"), isTold, tag);
+        });
+        AtomicFiles.writeString(dir.resolve("config.json"), "{}");
         Path hf = changed("hf", Backbones.tensors(file("hf-vit")));
         notes = String.join("; ", load(hf, "vit.norm_eps=1e-6").notes());
         assertTrue(notes.contains("warning: norm_eps is the recipe's 1.0e-6"), notes);
@@ -327,6 +339,19 @@ class PretrainedVitTest {
                         .flatMap(List::stream)
                         .filter(n -> n.contains("norm_eps"))
                         .count());
+    }
+
+    @Test
+    void buffersOfOtherTypesAreNotNeeded() {
+        for (String name : List.of("extra", "blocks.0.attn.extra")) {
+            Path file = dir.resolve("buffer.safetensors");
+            SafeTensors.Writer w = new SafeTensors.Writer(file);
+            Backbones.tensors(file("timm-augreg")).forEach((n, x) -> w.add(n, x.values(), x.shape()));
+            w.add(name, SafeTensors.DType.C64, new long[] {2}, ByteBuffer.allocate(16))
+                    .commit();
+            if (name.equals("extra")) assertTrue(load(file).notes().toString().contains("'extra'"));
+            else refused(file, "has no place (1): 'blocks.0.attn.extra'");
+        }
     }
 
     @Test

@@ -678,7 +678,7 @@ class TrainerTest {
     @Tag("slow")
     void everyRecipesArenaIsNearItsLowerBound() {
         for (String name : Recipe.BUNDLED) {
-            Recipe r = Recipe.load(name);
+            Recipe r = Recipe.load(name).with("model.generator.query_regions", List.of("a", "b", "c"));
             StepSettings settings = StepSettings.of(r, List.of(CHALLENGE_SUBJECT), Precision.FP32);
             int batch = TrainSettings.of(r).batch();
             StepGraph g = new StepGraph(settings, CHALLENGE_SUBJECT, regions(r), batch, 0);
