@@ -6,7 +6,7 @@
 PHOTOGRAPHS.npy: u8 [N, S, S, 3], S = model.generator.image. PREDICTIONS.npy receives f32 [N, V], the left hemisphere's
 vertices first. Needs torch, timm, safetensors and numpy. In a program: backbone, tensors, recipe = load(CHECKPOINT).
 """
-import json, math, sys
+import json, sys
 from functools import partial
 import numpy as np, torch
 from safetensors import safe_open
@@ -73,7 +73,7 @@ def predict(checkpoint, photographs, subject=""):
         if recipe.get("rank", 0): f = linear(f, t["rank.weight"])
     else:
         f = torch.stack(parts, 1)[:, :, 1:]  # [N, L, T, C]
-    if len(layers) > 1:
+    if len(layers) > 1 and recipe["readout"] != "queries":
         w = (head["layers"].softmax(1)[:, :, None] * w[:, None]).flatten(1)  # [V, L C]
     if recipe["readout"] == "dense":
         y = linear(f, w, bias)
@@ -84,8 +84,16 @@ def predict(checkpoint, photographs, subject=""):
         maps = f.reshape(b, len(layers), side, side, c).permute(0, 1, 4, 2, 3).flatten(1, 2)
         at = head["position"].tanh().expand(b, 1, -1, -1)
         y = (grid_sample(maps, at, padding_mode="border", align_corners=False)[:, :, 0] * w.T).sum(1) + bias
-    else:
-        sys.exit(f"{checkpoint}: the readout {recipe['readout']} is not written here")
+    else:  # queries: one decoder layer, in which the query of each region attends to the tokens of all layers
+        dense = lambda name, x: linear(x, t[f"queries.{name}.weight"], t[f"queries.{name}.bias"])
+        norm = lambda name, x: layer_norm(x, (c,), t[f"queries.{name}.weight"], t[f"queries.{name}.bias"], 1e-6)
+        heads = lambda x: x.unflatten(-1, (recipe["query_heads"], -1)).transpose(1, 2)
+        embed = t["queries.embed"]
+        k, v = dense("kv", torch.cat(parts, 1)).chunk(2, -1)
+        q = dense("q", norm("norm1", embed)).expand(b, -1, -1)
+        z = embed + dense("proj", scaled_dot_product_attention(heads(q), heads(k), heads(v)).transpose(1, 2).flatten(2))
+        z = norm("norm", z + dense("fc2", gelu(dense("fc1", norm("norm2", z)))))
+        y = (z[:, head["region"][:, 0].long()] * w).sum(2) + bias
     return y * t.get("response_scale" + suffix, 1) + t.get("response_mean" + suffix, 0)
 
 

@@ -241,8 +241,11 @@ final class Train implements Callable<Integer> {
                     trainer.freeze(),
                     trainer.frozenParameters(),
                     parameters[0]));
+        if (!begins) return;
         PretrainedVit pretrained = trainer.pretrained();
-        if (pretrained != null && begins) pretrained.notes().forEach(note -> output.note("initial weights: " + note));
+        if (pretrained != null) pretrained.notes().forEach(note -> output.note("initial weights: " + note));
+        if (trainer.freeze().isOn() && r.section("train").text("init").isEmpty())
+            output.note("warning: what is frozen has random weights: name a file with --init or --backbone");
     }
 
     private void printPlan(Trainer trainer) {

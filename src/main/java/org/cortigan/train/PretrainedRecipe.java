@@ -79,8 +79,9 @@ public final class PretrainedRecipe {
                     "image",
                     Math.max(1, Math.min(before.integer("image", 1), form.image()) / form.patch()) * form.patch());
         boolean readsLayers = before.text("type").equals("vit")
-                && !before.section("vit").integers("layers").isEmpty();
-        if (readsLayers && Generator.of(before).backbone() instanceof Vit vit)
+                && !before.section("vit").integers("layers").isEmpty()
+                && assignments.stream().noneMatch(a -> a.startsWith(GENERATOR + "vit.layers="));
+        if (readsLayers && ownNetwork(recipe).backbone() instanceof Vit vit)
             values.put(
                     "vit.layers",
                     vit.layers().stream()
@@ -97,5 +98,14 @@ public final class PretrainedRecipe {
         log.accept("backbone: " + form.text() + "; photographs of "
                 + r.section("model").section("generator").integer("image", 1) + " pixels");
         return r;
+    }
+
+    /**
+     * The generator of a recipe with a ViT, for photographs of one patch: the recipe's own may fit the file's alone.
+     */
+    private static Generator ownNetwork(Recipe recipe) {
+        Settings g = recipe.section("model").section("generator");
+        Recipe onePatch = recipe.with(GENERATOR + "image", g.section("vit").integer("patch", 1));
+        return Generator.of(onePatch.section("model").section("generator"));
     }
 }
