@@ -20,6 +20,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
 import org.cortigan.model.PretrainedVit;
+import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.RunFolder;
@@ -175,7 +176,9 @@ final class Train implements Callable<Integer> {
 
     private int run(Recipe recipe, TrainingSets sets, Device opened, Path folder) {
         Path checkpoint = checkpointToResume(folder);
-        Recipe r = checkpoint == null ? recipe : QueryRegions.namedLike(checkpoint, recipe);
+        Recipe r = checkpoint == null
+                ? recipe
+                : PretrainedRecipe.resumed(checkpoint, QueryRegions.namedLike(checkpoint, recipe));
         if (resume == null && !dryRun && hasCheckpoint(folder))
             throw new InputException(
                     folder.toString(),

@@ -31,8 +31,14 @@ public final class FeatureModel {
      * @throws InputException if the file does not fit the recipe, or the recipe adds parameters to the ViT
      */
     public static Model pretrained(Path weights, Recipe recipe, AlgonautsSubject subject, Consumer<String> log) {
+        // Features need no readout of their own, and the file tells the colours that the recipe leaves open.
+        Recipe features = recipe.with("model.generator.readout", "dense")
+                .with("model.generator.rank", 0)
+                .with("model.generator.vit.layers", List.of())
+                .with("model.generator.vit.lora_rank", 0)
+                .with("train.init", weights.toString());
         ModelConfig config = ModelConfig.of(
-                PretrainedRecipe.withColours(recipe).section("model"),
+                PretrainedRecipe.withColours(features).section("model"),
                 List.of(new ModelConfig.Subject("", subject.left(), subject.right())));
         PretrainedVit vit = PretrainedVit.load(weights, config);
         vit.notes().forEach(note -> log.accept("weights: " + note));

@@ -86,7 +86,7 @@ final class BatchLoader implements AutoCloseable {
     }
 
     /** Batches that exist at a time: ready, being filled or in use. */
-    private static final int AHEAD = 3;
+    static final int AHEAD = 3;
 
     private final TrainingData data;
     private final Batching batching;

@@ -38,6 +38,9 @@ final class FeatureCache implements AutoCloseable {
 
     private static final String FILES = "features-";
 
+    /** To be raised when what the program computes for a graph changes: files of earlier versions are then not read. */
+    private static final String VERSION = "1";
+
     private static final long NANOS_BETWEEN_REPORTS = 10_000_000_000L;
 
     /** The value of every f16, which costs less to look up than to compute. */
@@ -152,7 +155,7 @@ final class FeatureCache implements AutoCloseable {
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e); // Every Java has it.
         }
-        for (String s : new String[] {store.identity(), vars.device().name(), graph.toString()})
+        for (String s : new String[] {VERSION, store.identity(), vars.device().name(), graph.toString()})
             hash.update((s + "\0").getBytes(StandardCharsets.UTF_8));
         for (Node n : graph.nodes())
             if (n.op() instanceof Leaf.Variable v) hash.update(vars.find(v.id()).snapshot());

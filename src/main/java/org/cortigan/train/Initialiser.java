@@ -13,6 +13,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Init;
@@ -59,7 +60,7 @@ final class Initialiser {
         PretrainedVit pretrained = null;
         if (!train.init().isEmpty()) {
             Path file = Transfer.file(train.init());
-            if (Transfer.isCheckpoint(file)) {
+            if (Model.isCheckpoint(file)) {
                 Transfer transfer = Transfer.load(file, recipe, model);
                 given = transfer.values();
                 transfer.notes().forEach(log);

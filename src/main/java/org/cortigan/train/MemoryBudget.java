@@ -170,6 +170,8 @@ final class MemoryBudget {
                                 + memory.blockBytes(Session.inputBytes(alone, planned)));
             }
             sum += memory.blockBytes(Session.inputBytes(step, planned));
+            if (frozen.isPresent() && !memory.hasOwnMemory())
+                sum += (long) BatchLoader.AHEAD * t.photographs() * frozen.get().elements() * Float.BYTES;
             long predictor = 0;
             UnaryOperator<Graph> program = g -> frozen.map(f -> f.prediction(g)).orElse(g);
             for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, s.batch(t), program))

@@ -11,7 +11,9 @@ import java.util.function.Consumer;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.cortigan.io.InputFiles;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
 import org.cortigan.model.Normalisation;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.model.Vit;
@@ -36,9 +38,7 @@ public final class PretrainedRecipe {
             case AUTO -> n = trainedWith(recipe).orElse(n);
             default -> {}
         }
-        return recipe.with(GENERATOR + "mean", n.mean())
-                .with(GENERATOR + "std", n.std())
-                .with(GENERATOR + "preprocess", "custom");
+        return withColours(recipe, n);
     }
 
     private static Optional<Normalisation> trainedWith(Recipe recipe) {
@@ -46,11 +46,30 @@ public final class PretrainedRecipe {
         boolean isVit =
                 recipe.section("model").section("generator").text("type").equals("vit");
         if (init.isEmpty() || !isVit) return Optional.empty();
-        Path file = InputFiles.path(init);
-        // The network of a run has the colours of its recipe, and a run that resumes needs no file.
-        return !Files.isRegularFile(file) || Transfer.isCheckpoint(file)
-                ? Optional.empty()
-                : PretrainedVit.colours(file);
+        Path named = InputFiles.path(init), run = RunFolder.last(named);
+        boolean isRun = Files.exists(run) || Files.exists(RunFolder.best(named));
+        if (!isRun && !Files.isRegularFile(named)) return Optional.empty(); // A run that resumes needs no file.
+        Path file = Transfer.file(init);
+        return Model.isCheckpoint(file) ? Optional.of(trainedCheckpoint(file)) : PretrainedVit.colours(file);
+    }
+
+    private static Normalisation trainedCheckpoint(Path file) {
+        try (SafeTensors t = SafeTensors.open(file)) {
+            return Model.config(t).generator().normalisation();
+        }
+    }
+
+    /** The recipe of a run that resumes from a checkpoint: {@code preprocess: auto} means the checkpoint's colours. */
+    public static Recipe resumed(Path checkpoint, Recipe recipe) {
+        Settings g = recipe.section("model").section("generator");
+        if (Normalisation.preset(g) != Normalisation.Preset.AUTO || !Model.isCheckpoint(checkpoint)) return recipe;
+        return withColours(recipe, trainedCheckpoint(checkpoint));
+    }
+
+    private static Recipe withColours(Recipe recipe, Normalisation n) {
+        return recipe.with(GENERATOR + "mean", n.mean())
+                .with(GENERATOR + "std", n.std())
+                .with(GENERATOR + "preprocess", "custom");
     }
 
     /**

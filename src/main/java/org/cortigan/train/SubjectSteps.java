@@ -82,6 +82,13 @@ final class SubjectSteps implements AutoCloseable {
                 train.seed());
         graph = setup.step(train, resident);
         frozen = setup.frozen(train);
+        long features = frozen.map(FrozenPart::elements).orElse(0) * (long) batching.batch() * Float.BYTES;
+        if (features > Integer.MAX_VALUE)
+            throw train.wrong(
+                    "batch",
+                    "the features of the " + batching.batch() + " photographs of a step are " + features
+                            + " bytes, more than " + Integer.MAX_VALUE,
+                    "Lower train.batch or train.accumulate, or set train.cache_features to no");
         Graph program = SubjectSetup.program(graph, frozen, train.recompute());
         session = new Session(program, device, vars, arena);
         try {
@@ -150,7 +157,7 @@ final class SubjectSteps implements AutoCloseable {
     /** Copies the training data to the device once, if they are resident. */
     private void upload() {
         if (!batching.resident() || uploaded) return;
-        uploaded = true;
+        uploaded = frozen.isEmpty() || features != null;
         int[] training = setup.split().training();
         BatchLoader.Content content = content();
         int rows = Math.min(UPLOAD_IMAGES, training.length);

@@ -446,6 +446,9 @@ public final class Trainer implements AutoCloseable {
             fit.write(vars, initialiser);
             initialiser.copyToBf16();
             log.accept(fit.summary());
+            if (initialiser.isGiven(Generator.RANK_WEIGHT))
+                log.accept("the fit replaces the combinations of features of train.init;"
+                        + " train.initial_readout=random would keep them");
         }
         initialised = !stopRequested;
     }

@@ -46,13 +46,6 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
         return Files.isDirectory(named) ? RunFolder.bestOrLast(named) : named;
     }
 
-    /** Whether a file is a checkpoint of a run, and not of a pre-trained network. */
-    static boolean isCheckpoint(Path file) {
-        try (SafeTensors t = SafeTensors.open(file)) {
-            return t.metadata().containsKey(Model.CONFIG);
-        }
-    }
-
     /** The names of the queries of a checkpoint; empty if it is no checkpoint or has other queries. */
     static List<String> queryNames(Path file, Queries wanted) {
         try (SafeTensors t = SafeTensors.open(file)) {
@@ -94,7 +87,10 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
                     ofBackbone.stream()
                             .filter(c -> c.saved() != null)
                             .map(c -> "-o " + c.key() + "=" + Json.compact(c.saved()))
-                            .collect(Collectors.joining(" ", "Set ", ", or begin with other weights")));
+                            .collect(Collectors.joining(
+                                    " ",
+                                    "Set ",
+                                    ", train with the recipe.yaml of that run, or begin with other weights")));
         Map<String, float[]> values = new LinkedHashMap<>();
         List<String> lacking = new ArrayList<>();
         Weights all = model.generatorWeights(DType.F32);

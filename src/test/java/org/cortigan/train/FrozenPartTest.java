@@ -349,6 +349,32 @@ class FrozenPartTest {
         assertNotEquals(whole.losses, cached.losses, "features are rounded");
     }
 
+    /**
+     * Losses of micro-batches, of discriminators too, on features of two layers. A micro-batch that read the features
+     * of other photographs would change Pearson's r by about as much as another batch does.
+     */
+    @Test
+    void microBatchesReadTheirOwnFeatures() {
+        Recipe r = recipe(
+                "train.accumulate=2",
+                "train.batch=3",
+                "model.generator.vit.layers=[1, 2]",
+                "loss.gan_weight=0.1",
+                "loss.gan_warmup=0",
+                "optimizer.learning_rate=1e-6",
+                "optimizer.discriminator_learning_rate=1e-6");
+        List<Double> whole = train(r.with("train.cache_features=no"), TrainerTest.TOY).losses;
+        List<Double> cached = train(r.with("train.cache_features=yes"), TrainerTest.TOY).losses;
+        assertEquals(whole.size(), cached.size());
+        double least = Double.MAX_VALUE;
+        for (int k = 0; k < whole.size(); k++) {
+            assertEquals(whole.get(k), cached.get(k), 1e-3, "step " + k);
+            if (k > 0) least = Math.min(least, Math.abs(whole.get(k) - whole.get(k - 1)));
+        }
+        assertTrue(whole.size() >= 4 && least > 2e-3, whole + ": the batches differ too little to tell");
+        assertNotEquals(whole, cached, "features are rounded");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"backbone", "1"})
     void aRunOnFeaturesResumesBitEqualAndReadsTheFile(String freeze, @TempDir Path dir) throws IOException {
