@@ -5,8 +5,8 @@
 //   TANH        tanh(x)
 //   SWISH       x / (1 + exp(-alpha x)): SiLU for alpha 1, the quick GELU of CLIP for 1.702
 // x, y, dY, dX [n] in T, computed in float. dX may alias dY or x.
-// About 25 FLOPs an element for GELU, TANH and SWISH, 2 for LEAKY_RELU; backward 3 more. One read and one write; backward two
-// reads and one write. Deterministic.
+// About 25 FLOPs an element for GELU, TANH and SWISH, 2 for LEAKY_RELU; backward 3 more. One read and one write;
+// backward two reads and one write. Deterministic.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

@@ -21,31 +21,17 @@ enum VitFamily {
             pos_embed           pos_embed
             patch_embed.proj.*  patch_embed.proj.*
             norm_pre.*          norm_pre.*
-            blocks.#.norm1.*    blocks.#.norm1.*
-            blocks.#.attn.qkv.* blocks.#.attn.qkv.*
-            blocks.#.attn.proj.* blocks.#.attn.proj.*
-            blocks.#.ls1.gamma  blocks.#.ls1.gamma
-            blocks.#.norm2.*    blocks.#.norm2.*
-            blocks.#.mlp.fc1.*  blocks.#.mlp.fc1.*
-            blocks.#.mlp.fc2.*  blocks.#.mlp.fc2.*
-            blocks.#.ls2.gamma  blocks.#.ls2.gamma
-            norm.*              norm.*
-            """),
-    DINOV2("a DINOv2 with the names of its authors", "cls_token", PositionGrid.Resampling.OFFSET, """
+            """ + TimmBlocks.NAMES),
+    DINOV2(
+            "a DINOv2 with the names of its authors",
+            "cls_token",
+            PositionGrid.Resampling.OFFSET,
+            """
             cls_token           cls_token
             reg_token           register_tokens
             pos_embed           pos_embed
             patch_embed.proj.*  patch_embed.proj.*
-            blocks.#.norm1.*    blocks.#.norm1.*
-            blocks.#.attn.qkv.* blocks.#.attn.qkv.*
-            blocks.#.attn.proj.* blocks.#.attn.proj.*
-            blocks.#.ls1.gamma  blocks.#.ls1.gamma
-            blocks.#.norm2.*    blocks.#.norm2.*
-            blocks.#.mlp.fc1.*  blocks.#.mlp.fc1.*
-            blocks.#.mlp.fc2.*  blocks.#.mlp.fc2.*
-            blocks.#.ls2.gamma  blocks.#.ls2.gamma
-            norm.*              norm.*
-            """),
+            """ + TimmBlocks.NAMES),
     HF_VIT("a ViT with Hugging Face's names", "embeddings.cls_token", PositionGrid.Resampling.BICUBIC, """
             cls_token           embeddings.cls_token
             pos_embed           embeddings.position_embeddings
@@ -145,5 +131,22 @@ enum VitFamily {
         for (String alternative : row.split("\\|"))
             all.add(List.of(alternative.replace("#", block).replace("*", kind).split("\\+")));
         return all;
+    }
+
+    /**
+     * The names of timm's blocks, which the authors of DINOv2 share. An enum's constants cannot read its own fields.
+     */
+    private static final class TimmBlocks {
+        static final String NAMES = """
+            blocks.#.norm1.*    blocks.#.norm1.*
+            blocks.#.attn.qkv.* blocks.#.attn.qkv.*
+            blocks.#.attn.proj.* blocks.#.attn.proj.*
+            blocks.#.ls1.gamma  blocks.#.ls1.gamma
+            blocks.#.norm2.*    blocks.#.norm2.*
+            blocks.#.mlp.fc1.*  blocks.#.mlp.fc1.*
+            blocks.#.mlp.fc2.*  blocks.#.mlp.fc2.*
+            blocks.#.ls2.gamma  blocks.#.ls2.gamma
+            norm.*              norm.*
+            """;
     }
 }

@@ -258,9 +258,7 @@ class AccumulationTest {
             assertEquals(3, t.stepsPerEpoch(), "48 images in steps of 16");
             assertEquals(48, t.imagesPerEpoch());
             if (from != null) t.resume(from);
-            t.addListener(Listeners.onStep((step, loss) -> {
-                if (step == stop) t.requestStop();
-            }));
+            t.addListener(Listeners.stopAt(t, stop));
             t.run();
             Map<String, float[]> all = new HashMap<>();
             for (String v : t.variables()) all.put(v, t.variable(v));

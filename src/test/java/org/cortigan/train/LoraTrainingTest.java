@@ -44,9 +44,7 @@ class LoraTrainingTest {
     private static Map<String, float[]> run(Recipe r, Path folder, Path from, int stop) {
         try (Trainer t = new Trainer(r, TrainerTest.TOY, CPU, folder)) {
             if (from != null) t.resume(from);
-            t.addListener(Listeners.onStep((step, loss) -> {
-                if (step == stop) t.requestStop();
-            }));
+            t.addListener(Listeners.stopAt(t, stop));
             t.run();
             Map<String, float[]> all = new LinkedHashMap<>();
             for (String v : t.variables()) all.put(v, t.variable(v));
