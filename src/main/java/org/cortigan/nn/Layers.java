@@ -253,6 +253,33 @@ public final class Layers {
         return w.training() && rate > 0 ? Ops.dropout(x, rate, w.dropoutSite()) : x;
     }
 
+    /** What follows a group norm. */
+    public enum NormActivation {
+        NONE,
+        /** x / (1 + exp(-x)). */
+        SILU
+    }
+
+    /**
+     * Group normalisation of x [B, H, W, C] (Wu and He 2018) with the parameter names of torch, then an activation.
+     *
+     * @param shift [B, C], added to every pixel before the normalisation; null for none
+     */
+    public static Value groupNorm(
+            Weights w, Value x, int groups, double eps, NormActivation activation, @Nullable Value shift) {
+        int b = x.dim(0), c = x.dim(3);
+        Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c), moved = x;
+        if (shift != null) {
+            Value pixels = Ops.swapLeading(Ops.reshape(x, b, x.dim(1) * x.dim(2), c));
+            moved = Ops.reshape(
+                    Ops.swapLeading(Ops.add(pixels, shift)), x.shape().dims());
+        }
+        Value y = x.graph()
+                .apply(new ChannelNorm(groups, false, eps, 1), moved, gamma, beta)
+                .output(0);
+        return activation == NormActivation.SILU ? Ops.activation(y, Activation.Kind.SWISH, 1) : y;
+    }
+
     /**
      * Group normalisation of x [B, H, W, C] (Wu and He 2018), then leaky ReLU, with the parameter names and epsilon of
      * torch.

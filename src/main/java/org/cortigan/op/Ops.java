@@ -204,6 +204,13 @@ public final class Ops {
         return x.graph().apply(new Activation(kind, alpha), x).output(0);
     }
 
+    /** GEGLU (Shazeer 2020) of x [..., 2 N]: the first half times the exact GELU of the second half, [..., N]. */
+    public static Value geglu(Value x) {
+        int last = x.shape().rank() - 1, n = x.dim(last) / 2;
+        Value gate = activation(slice(x, last, n, 2 * n), Activation.Kind.GELU, 0);
+        return mul(slice(x, last, 0, n), gate);
+    }
+
     /**
      * The energy of quadrature pairs, e = sqrt(even^2 + odd^2), compressed to log(1 + e / sigma): x [..., 2 C], the C
      * even responses first, to [..., C].
