@@ -32,6 +32,8 @@ import org.cortigan.InputException;
 final class Driver {
     static final String GOLDEN = "gan_20_steps.safetensors";
     private static final int RESTARTS = 15;
+    /** Steps of Stable Diffusion's UNet: the smaller batch, and the larger. */
+    private static final List<String> SD = List.of("step sd 16", "step sd 32");
 
     /**
      * @param restarts whether a new process can continue after an item, given by {@code --after ITEM}
@@ -268,13 +270,13 @@ final class Driver {
         s.add(new Stage("ceilings", 12, 20, 1, t -> List.of(piece("ceilings"))));
         s.add(new Stage(
                 "steps",
+                85,
                 60,
-                40,
                 1,
                 t -> List.of(piece(
                         "steps",
                         "--items",
-                        "step none,step vit,step conv" + (options.cuda() ? ",step none fp8" : ""),
+                        "step none,step vit,step conv" + (options.cuda() ? ",step none fp8" : "") + "," + SD.get(1),
                         "--profile"))));
         s.add(new Stage(
                 "ops",
@@ -302,6 +304,8 @@ final class Driver {
         s.add(new Stage("kernels", 70, 30, 1, t -> List.of(piece("kernels"))));
         peer(s, "steps, PyTorch eager", 55, 60, "steps", "--modes", "eager,graph");
         s.add(new Stage("steps", 40, 30, 1, t -> List.of(piece("steps", "--items", steps))));
+        s.add(new Stage("steps, diffusion", 50, 60, 1, t -> List.of(piece("steps", "--items", String.join(",", SD)))));
+        peer(s, "steps, diffusion, PyTorch", 50, 90, "sd", "--modes", "eager,compiled");
         peer(s, "kernels, PyTorch eager", 40, 60, "kernels", "--modes", "eager");
         peer(
                 s,

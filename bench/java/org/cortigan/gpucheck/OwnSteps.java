@@ -22,7 +22,8 @@ import org.cortigan.train.Trainer;
 
 /**
  * Times whole training steps under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional
- * one and with a ViT; without a discriminator also in FP8.
+ * one and with a ViT; without a discriminator also in FP8. "step sd B", under the name of tools/gpu_peer_sd.py, is that of
+ * the recipe sd-finetune on B photographs, whose tokens are given, as those of a frozen backbone are.
  */
 final class OwnSteps {
     /** Properties that make kernels of a step wait for each other which otherwise overlap. */
@@ -32,7 +33,7 @@ final class OwnSteps {
 
     static void add(Piece p) {
         for (String name : p.asked()) {
-            List<String> w = List.of(name.split(" ")); // "step", discriminator, attention implementation or precision
+            List<String> w = List.of(name.split(" ")); // "step", discriminator or "sd" and batch, attention implementation or precision
             String attention = w.contains("wgmma") ? "wgmma" : "mma";
             boolean fp8 = w.contains("fp8");
             if (!p.attentions().contains(attention)) continue;
@@ -41,7 +42,10 @@ final class OwnSteps {
             p.item(
                     name,
                     map("stage", "steps", "who", "ours"),
-                    () -> p.preferring(attention, () -> step(p, name, w.get(1), fp8)));
+                    () -> p.preferring(attention, () -> {
+                        if (w.get(1).equals("sd")) diffusion(p, name, p.small ? 2 : Integer.parseInt(w.get(2)));
+                        else step(p, name, w.get(1), fp8);
+                    }));
         }
     }
 
@@ -49,6 +53,21 @@ final class OwnSteps {
         Recipe r = Recipe.load("vit-corr-2d");
         for (String o : options(p, gan)) r = r.with(o);
         if (fp8) r = r.with("train.precision=fp8");
+        RandomData data = step(p, name, r, fp8);
+        if (gan.equals("none")) for (String property : OFF) without(p, r, data, name, property);
+    }
+
+    private static void diffusion(Piece p, String name, int batch) throws IOException {
+        Recipe r = Recipe.load(p.small ? "sd-finetune-tiny" : "sd-finetune");
+        for (String o : List.of(
+                "train.precision=" + (p.half() == DType.BF16 ? "bf16" : "fp32"),
+                "train.validation=0",
+                "train.batch=" + batch))
+            r = r.with(o);
+        step(p, name, r, false);
+    }
+
+    private static RandomData step(Piece p, String name, Recipe r, boolean fp8) throws IOException {
         int batch = r.section("train").integer("batch", 1),
                 side = r.section("model").section("generator").integer("image", 1);
         RandomData data = new RandomData(2 * batch, p.small ? 300 : 19008, p.small ? 340 : 20544, side * side * 3);
@@ -87,12 +106,12 @@ final class OwnSteps {
                     "served",
                     p.served(s)));
             Piece.line(line);
-            if (!p.has("--profile")) return;
+            if (!p.has("--profile")) return data;
             Map<String, Object> profile = map("stage", "profile", "name", name);
             profile.putAll(Profile.of(s, c, 1, p.small ? 1 : 3).json());
             Piece.line(profile);
         }
-        if (gan.equals("none")) for (String property : OFF) without(p, r, data, name, property);
+        return data;
     }
 
     /** Milliseconds of n steps after three others, with a synchronisation after each; ascending. */

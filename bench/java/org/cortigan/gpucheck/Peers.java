@@ -32,7 +32,7 @@ final class Peers {
         return versions.contains(", torch ");
     }
 
-    /** @param script {@code steps} or {@code kernels} */
+    /** @param script {@code steps}, {@code kernels} or {@code sd} */
     List<String> command(String script, String... more) {
         List<String> w = new ArrayList<>(List.of(
                 options.python(),

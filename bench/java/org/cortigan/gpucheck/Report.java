@@ -184,7 +184,7 @@ final class Report {
         md.append(
                 "\n## Training steps, milliseconds\n\nMedian with a synchronisation after every step; in brackets, the mean of steps in a row. "
                         + "Floor: FLOPs or bytes over the measured ceilings, the larger for each node.\n\n");
-        comparison("steps", List.of("step none", "step vit", "step conv"));
+        comparison("steps", List.of("step none", "step vit", "step conv", "step sd 32"));
         for (Map<String, Object> l : linesOf("steps"))
             if ("ours".equals(l.get("who")))
                 md.append(String.format(

@@ -65,7 +65,7 @@ class GpuCheckTest {
         for (String stage : List.of("environment", "libraries", "ceilings", "steps", "ops", "train", "took"))
             assertFalse(linesWith(lines, "stage", stage).isEmpty(), stage);
         assertEquals(
-                Set.of("step none", "step vit", "step conv"),
+                Set.of("step none", "step vit", "step conv", "step sd 32"),
                 Json.readObject(out.resolve("profile.json")).keySet());
         for (Map<String, Object> l : linesWith(lines, "stage", "ops")) {
             assertTrue(((Number) l.get("error")).doubleValue() <= 1, "" + l);
