@@ -62,6 +62,11 @@ def group_norm(groups):
     return lambda x, w, b: F.leaky_relu(F.group_norm(x, groups, w, b), 0.2)
 
 
+def geglu(x):
+    u, gate = x.chunk(2, -1)
+    return u * F.gelu(gate)
+
+
 def layer_choice(a, f):
     return (a.softmax(1)[:, :, None] * f[:, None]).flatten(1)
 
@@ -87,6 +92,7 @@ print("torch", torch.__version__, torch.get_num_threads(), "threads")
 case("matmul 1576x768x768 tb bias", lambda: (randn(1576, 768), randn(768, 768), randn(768)), F.linear)
 case("matmul 8x39548x768 tb bias", lambda: (randn(8, 768), randn(39548, 768), randn(39548)), F.linear)
 case("layernorm 1576x768", lambda: (randn(1576, 768), randn(768), randn(768)), lambda x, w, b: F.layer_norm(x, (768,), w, b))
+case("geglu 4096x1280", lambda: (randn(4096, 2560),), geglu)
 case("gelu 1576x3072", lambda: (randn(1576, 3072),), F.gelu)
 case("attention 8x197x12x64", lambda: (randn(8, 197, 2304),), attention)
 case("conv2d [8, 112, 112, 64, 64, 3, 3, 1, 1, 1, 1]", lambda: (randn(8, 64, 112, 112).to(memory_format=torch.channels_last),
@@ -148,6 +154,8 @@ case("channel_norm 8x12544x64 groups 8 leaky", lambda: (maps(8, 64, 112), randn(
 case("channel_norm 8x12544x64 groups 64 batch leaky", lambda: (maps(8, 64, 112), randn(64), randn(64)),
      lambda x, w, b: F.leaky_relu(F.batch_norm(x, None, None, w, b, True), 0.2))
 case("channel_norm 8x196x512 groups 32 leaky", lambda: (maps(8, 512, 14), randn(512), randn(512)), group_norm(32))
+case("channel_norm 2x4096x320 groups 32 shifted silu", lambda: (maps(2, 320, 64), randn(320), randn(320), randn(2, 320, 1, 1)),
+     lambda x, w, b, s: F.silu(F.group_norm(x + s, 32, w, b)))
 case("channel_affine 100352x64", lambda: (maps(8, 64, 112), randn(64), randn(64)),
      lambda x, w, b: F.leaky_relu(F.batch_norm(x, stats[0].to(x.dtype), stats[1].to(x.dtype), w, b), 0.2))
 case("layer_choice 39548x4x128", lambda: (randn(39548, 4), randn(39548, 128)), layer_choice)

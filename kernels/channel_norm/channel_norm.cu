@@ -4,8 +4,10 @@
 // N = 1 too.
 // Statistics: a thread holds 8 rows in registers, passes over them twice, and merges such tiles by Chan's formula. Then
 // the block merges its rows in order, and a warp for each (n, group) merges parts and channels.
-// Backward: sums over the same parts; their merge gives dGamma, dBeta and the group's two means; then dX.
-// Floor: bytes over bandwidth, 3 tensors forward, 5 backward. Versions: only this one.
+// Backward: sums over the same parts; their merge gives dGamma, dBeta, dShift and the group's two means; then dX.
+// Floor: bytes over bandwidth, 3 tensors forward, 5 backward. Versions: 1, leaky ReLU only; 2, this one, with swish and
+// a shift, not measured.
+#include "activations.cuh"
 #include "device.cuh"
 #include "kernels_all.h"
 
@@ -39,17 +41,6 @@ int vector(i64 C) {
     return C % kVec<T> == 0 ? kVec<T> : 1;
 }
 
-template <int V, class T>
-__device__ inline void read(const T* p, float* v) {
-    if constexpr (V == 1) v[0] = to_float(*p);
-    else load_vec(p, v);
-}
-template <int V, class T>
-__device__ inline void write(T* p, const float* v) {
-    if constexpr (V == 1) *p = from_float<T>(v[0]);
-    else store_vec(p, v);
-}
-
 __device__ inline i64 row_of_part(i64 S, i64 p, i64 P) { return S * p / P; }
 
 /// part [N][P][2][C]: mean and sum of squared distances from the mean, over the rows of a part.
@@ -69,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
         float v[kTile][V];
 #pragma unroll
         for (int i = 0; i < kTile; i++)
-            if (i < k) read<V>(x + (n * S + s + (i64)i * Y) * C + c, v[i]);
+            if (i < k) load_vec<V>(x + (n * S + s + (i64)i * Y) * C + c, v[i]);
         const float share = (float)k / (count + (float)k), pair = count * share;
 #pragma unroll
         for (int j = 0; j < V; j++) {
@@ -117,23 +108,29 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
 }
 
 /// mean and rstd from the parts; a warp for each (n, group).
-__global__ void __launch_bounds__(128)
-    merge(const float* part, float* mean, float* rstd, i64 groups, i64 S, int C, int G, i64 P, float eps) {
+template <class T>
+__global__ void __launch_bounds__(128) merge(const float* part, const T* shift, float* mean, float* rstd, i64 groups,
+                                             i64 S, int C, int G, i64 P, float eps) {
     await_inputs();
     const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
     if (k >= groups) return;
     const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
     const float all = (float)(S * D);
+    auto shifted = [&](const float* s, int c) { return shift ? *s + to_float(shift[n * C + c]) : *s; };
     float m = 0, q = 0;
     for (i64 i = lane; i < P * D; i += 32) {
         const i64 p = i / D;
-        m += (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) / all * part[(n * P + p) * 2 * C + first + i % D];
+        const int c = first + (int)(i % D);
+        m +=
+            (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) / all * shifted(part + (n * P + p) * 2 * C + c, c);
     }
     m = warp_sum(m);
     for (i64 i = lane; i < P * D; i += 32) {
         const i64 p = i / D;
-        const float* s = part + (n * P + p) * 2 * C + first + i % D;
-        q += s[C] + (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) * (s[0] - m) * (s[0] - m);
+        const int c = first + (int)(i % D);
+        const float* s = part + (n * P + p) * 2 * C + c;
+        const float v = shifted(s, c);
+        q += s[C] + (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) * (v - m) * (v - m);
     }
     q = warp_sum(q);
     if (lane == 0) {
@@ -145,67 +142,81 @@ __global__ void __launch_bounds__(128)
 /// Every kernel computes z by this function, so that backward finds the sign that forward had.
 __device__ inline float z_of(float x, float mean, float a, float beta) { return fmaf(x - mean, a, beta); }
 
+/// dz = dY f'(z).
+template <class T, ActivationKind K>
+__device__ inline float slope_times(float z, float dY, float alpha) {
+    if constexpr (K == ActivationKind::LEAKY_RELU) return z > 0.f ? dY : alpha * dY;
+    else return dY * activation_slope<T, K>(z, alpha);
+}
+
+/// The group's mean for each of V channels from c on, less the channel's shift, since u - mean = x - (mean - shift).
+template <int V, class T>
+__device__ inline void load_means(const float* mean, const T* shift, i64 n, int c, int C, int G, float* m) {
+    float moved[V];
+    if (shift) load_vec<V>(shift + n * C + c, moved);
+#pragma unroll
+    for (int j = 0; j < V; j++) m[j] = mean[n * G + (c + j) / (C / G)] - (shift ? moved[j] : 0.f);
+}
+
 /// y from mean and rstd [N, G]; if `given`, from mean and variance [C], the latter in rstd.
-template <class T, int V>
+template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
-    apply(const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y, i64 S, int C,
-          int G, bool given, float eps, float slope) {
+    apply(const T* x, const T* shift, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y,
+          i64 S, int C, int G, bool given, float eps, float alpha) {
     await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
     float m[V], a[V], b[V];
+    load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
     for (int j = 0; j < V; j++) {
         const i64 k = n * G + (c + j) / (C / G);
-        m[j] = mean[k];
         a[j] = (given ? 1.f / sqrtf(rstd[k] + eps) : rstd[k]) * gamma[c + j];
         b[j] = beta[c + j];
     }
     for (i64 s = row_of_part(S, blockIdx.y, P) + threadIdx.y; s < end; s += blockDim.y) {
         float v[V];
-        read<V>(x + (n * S + s) * C + c, v);
+        load_vec<V>(x + (n * S + s) * C + c, v);
 #pragma unroll
-        for (int j = 0; j < V; j++) {
-            const float z = z_of(v[j], m[j], a[j], b[j]);
-            v[j] = z > 0.f ? z : slope * z;
-        }
-        write<V>(y + (n * S + s) * C + c, v);
+        for (int j = 0; j < V; j++) v[j] = activation_value<T, K>(z_of(v[j], m[j], a[j], b[j]), alpha);
+        store_vec<V>(y + (n * S + s) * C + c, v);
     }
 }
 
-/// part [N][P][2][C]: sums of dz h and dz.
-template <class T, int V>
+/// part [N][P][2][C]: sums of dz h and dz; if x is shifted, offsets [N][P][C]: sums of u - mean.
+template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
-    sums(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
-         float* part, i64 S, int C, int G, float slope) {
+    sums(const T* dY, const T* x, const T* shift, const float* gamma, const float* beta, const float* mean,
+         const float* rstd, float* part, float* offsets, i64 S, int C, int G, float alpha) {
     await_inputs();
-    CG_SHARED(float, smem);  // [ty][2 V][tx]
+    CG_SHARED(float, smem);  // [ty][2 V][tx], then [ty][V][tx] if x is shifted
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
-    float h[V], d[V];
+    float h[V], d[V], o[V];
 #pragma unroll
-    for (int j = 0; j < V; j++) h[j] = d[j] = 0;
+    for (int j = 0; j < V; j++) h[j] = d[j] = o[j] = 0;
     if (c < C) {
         float m[V], q[V], a[V], b[V];
+        load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
         for (int j = 0; j < V; j++) {
             const i64 k = n * G + (c + j) / (C / G);
-            m[j] = mean[k];
             q[j] = rstd[k];
             a[j] = q[j] * gamma[c + j];
             b[j] = beta[c + j];
         }
         for (i64 s = row_of_part(S, blockIdx.y, P) + ty; s < end; s += Y) {
             float v[V], w[V];
-            read<V>(x + (n * S + s) * C + c, v);
-            read<V>(dY + (n * S + s) * C + c, w);
+            load_vec<V>(x + (n * S + s) * C + c, v);
+            load_vec<V>(dY + (n * S + s) * C + c, w);
 #pragma unroll
             for (int j = 0; j < V; j++) {
-                const float dz = z_of(v[j], m[j], a[j], b[j]) > 0.f ? w[j] : slope * w[j];
+                const float dz = slope_times<T, K>(z_of(v[j], m[j], a[j], b[j]), w[j], alpha);
                 h[j] += dz * (v[j] - m[j]);
                 d[j] += dz;
+                if (shift) o[j] += v[j] - m[j];
             }
         }
 #pragma unroll
@@ -215,6 +226,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < V; j++) {
         smem[(ty * 2 * V + j) * X + tx] = h[j];
         smem[(ty * 2 * V + V + j) * X + tx] = d[j];
+        if (shift) smem[((2 * Y + ty) * V + j) * X + tx] = o[j];
     }
     __syncthreads();
     if (ty > 0 || c >= C) return;
@@ -227,6 +239,9 @@ __global__ void __launch_bounds__(kThreads)
         }
         out[j] = h[j];
         out[C + j] = d[j];
+        if (!shift) continue;
+        for (int r = 1; r < Y; r++) o[j] += smem[((2 * Y + r) * V + j) * X + tx];
+        offsets[(n * P + blockIdx.y) * C + c + j] = o[j];
     }
 }
 
@@ -266,19 +281,36 @@ __global__ void __launch_bounds__(256) merge_weights(const float* part, float* d
     (blockIdx.y == 0 ? dGamma : dBeta)[c] = s;
 }
 
-template <class T, int V>
+/// dShift [N, C], the sum of dX over the rows.
+template <class T>
+__global__ void __launch_bounds__(128)
+    merge_shift(const float* part, const float* offsets, const float* gamma, const float* rstd, const float* less,
+                T* dShift, i64 S, int C, int G, i64 P) {
+    await_inputs();
+    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
+    if (c >= C) return;
+    const i64 n = blockIdx.y, k = n * G + c / (C / G);
+    float d = 0, o = 0;
+    for (i64 p = n * P; p < (n + 1) * P; p++) {
+        d += part[(p * 2 + 1) * C + c];
+        o += offsets[p * C + c];
+    }
+    dShift[n * C + c] = from_float<T>(rstd[k] * gamma[c] * d - (float)S * less[2 * k] - o * less[2 * k + 1]);
+}
+
+template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
-    apply_grad(const T* dY, const T* x, const float* gamma, const float* beta, const float* mean, const float* rstd,
-               const float* less, T* dX, i64 S, int C, int G, float slope) {
+    apply_grad(const T* dY, const T* x, const T* shift, const float* gamma, const float* beta, const float* mean,
+               const float* rstd, const float* less, T* dX, i64 S, int C, int G, float alpha) {
     await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
     const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
     float m[V], a[V], b[V], la[V], lb[V];
+    load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
     for (int j = 0; j < V; j++) {
         const i64 k = n * G + (c + j) / (C / G);
-        m[j] = mean[k];
         a[j] = rstd[k] * gamma[c + j];
         b[j] = beta[c + j];
         la[j] = less[2 * k];
@@ -286,14 +318,14 @@ __global__ void __launch_bounds__(kThreads)
     }
     for (i64 s = row_of_part(S, blockIdx.y, P) + threadIdx.y; s < end; s += blockDim.y) {
         float v[V], w[V];
-        read<V>(x + (n * S + s) * C + c, v);
-        read<V>(dY + (n * S + s) * C + c, w);
+        load_vec<V>(x + (n * S + s) * C + c, v);
+        load_vec<V>(dY + (n * S + s) * C + c, w);
 #pragma unroll
         for (int j = 0; j < V; j++) {
-            const float dz = z_of(v[j], m[j], a[j], b[j]) > 0.f ? w[j] : slope * w[j];
+            const float dz = slope_times<T, K>(z_of(v[j], m[j], a[j], b[j]), w[j], alpha);
             w[j] = dz * a[j] - la[j] - (v[j] - m[j]) * lb[j];
         }
-        write<V>(dX + (n * S + s) * C + c, w);
+        store_vec<V>(dX + (n * S + s) * C + c, w);
     }
 }
 
@@ -306,67 +338,83 @@ __global__ void __launch_bounds__(128)
     rv[c] += momentum * ((1.f / (rstd[c] * rstd[c]) - eps) * bessel - rv[c]);
 }
 
-/// Calls f with the vector's length as a constant.
+/// Calls f with the vector's length and the activation as constants.
 template <class T, class F>
-void with_vector(i64 C, F&& f) {
-    if (vector<T>(C) == 1) f(std::integral_constant<int, 1>());
-    else f(std::integral_constant<int, kVec<T>>());
+void with_form(i64 C, ActivationKind kind, F&& f) {
+    auto with_vector = [&](auto k) {
+        if (vector<T>(C) == 1) f(std::integral_constant<int, 1>(), k);
+        else f(std::integral_constant<int, kVec<T>>(), k);
+    };
+    switch (kind) {
+        case ActivationKind::LEAKY_RELU:
+            return with_vector(std::integral_constant<ActivationKind, ActivationKind::LEAKY_RELU>());
+        case ActivationKind::SWISH: return with_vector(std::integral_constant<ActivationKind, ActivationKind::SWISH>());
+        default: CG_CHECK(false, "a normalisation ends in leaky ReLU or swish");
+    }
+}
+
+/// Parts of the rows of an n, the largest number over the vectors' lengths: the type is unknown where scratch memory is
+/// sized.
+i64 most_parts(i64 N, i64 S, i64 C) {
+    i64 most = 0;
+    for (int V : {1, kVec<float>, kVec<bf16>}) {
+        const i64 P = split(N, S, C, V).P;
+        if (P > most) most = P;
+    }
+    return most;
 }
 
 }  // namespace
 
 i64 channel_norm_scratch(const ChannelNormArgs& g) {
-    // The vector's length depends on the type, which is unknown here: take the largest number of parts.
-    i64 most = 0;
-    for (int V : {1, kVec<float>, kVec<bf16>}) {
-        const i64 P = split(g.N, g.S, g.C, V).P;
-        if (P > most) most = P;
-    }
-    return align_up(g.N * most * 2 * g.C * 4, 256);
+    return align_up(g.N * most_parts(g.N, g.S, g.C) * 2 * g.C * 4, 256);
 }
 
 template <class T>
 void channel_norm(const ChannelNormArgs& g, Stream st) {
-    const T* x = (const T*)g.x;
+    const T *x = (const T*)g.x, *shift = (const T*)g.shift;
     float *mean = (float*)g.mean, *rstd = (float*)g.rstd, *part = (float*)g.scratch;
     const int C = (int)g.C, G = (int)g.G;
     const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
-    with_vector<T>(g.C, [&](auto v) {
+    with_form<T>(g.C, g.kind, [&](auto v, auto kind) {
         constexpr int V = decltype(v)::value;
         CG_LAUNCH((statistics<T, V>), blocks, threads, (size_t)(2 * V * kThreads + k.ty) * 4, st, x, part, g.S, C);
-        CG_LAUNCH((merge), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, mean, rstd, g.N * G, g.S, C, G,
-                  k.P, (float)g.eps);
-        CG_LAUNCH((apply<T, V>), blocks, threads, 0, st, x, (const float*)g.gamma, (const float*)g.beta,
-                  (const float*)mean, (const float*)rstd, (T*)g.y, g.S, C, G, false, 0.f, (float)g.slope);
+        CG_LAUNCH((merge<T>), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, shift, mean, rstd, g.N * G,
+                  g.S, C, G, k.P, (float)g.eps);
+        CG_LAUNCH((apply<T, V, decltype(kind)::value>), blocks, threads, 0, st, x, shift, (const float*)g.gamma,
+                  (const float*)g.beta, (const float*)mean, (const float*)rstd, (T*)g.y, g.S, C, G, false, 0.f,
+                  (float)g.alpha);
     });
 }
 
 i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
-    ChannelNormArgs same{};
-    same.N = g.N, same.S = g.S, same.C = g.C;
-    return channel_norm_scratch(same) + align_up(g.N * g.G * 2 * 4, 256);
+    return align_up((g.N * most_parts(g.N, g.S, g.C) * 3 * g.C + g.N * g.G * 2) * 4, 256);
 }
 
 template <class T>
 void channel_norm_grad(const ChannelNormGradArgs& g, Stream st) {
-    const T *dY = (const T*)g.dY, *x = (const T*)g.x;
+    const T *dY = (const T*)g.dY, *x = (const T*)g.x, *shift = (const T*)g.shift;
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
                 *rstd = (const float*)g.rstd;
-    const int C = (int)g.C, G = (int)g.G;
+    const int C = (int)g.C, G = (int)g.G, sums_kept = shift ? 3 : 2;
     const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
-    float *part = (float*)g.scratch, *less = part + g.N * k.P * 2 * g.C;
+    float *part = (float*)g.scratch, *offsets = part + g.N * k.P * 2 * g.C, *less = offsets + g.N * k.P * g.C;
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
-    with_vector<T>(g.C, [&](auto v) {
+    with_form<T>(g.C, g.kind, [&](auto v, auto kind) {
         constexpr int V = decltype(v)::value;
-        CG_LAUNCH((sums<T, V>), blocks, threads, (size_t)(2 * V * kThreads) * 4, st, dY, x, ga, be, mean, rstd, part,
-                  g.S, C, G, (float)g.slope);
+        constexpr ActivationKind K = decltype(kind)::value;
+        CG_LAUNCH((sums<T, V, K>), blocks, threads, (size_t)(sums_kept * V * kThreads) * 4, st, dY, x, shift, ga, be,
+                  mean, rstd, part, offsets, g.S, C, G, (float)g.alpha);
         CG_LAUNCH((merge_grad), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, ga, rstd, less, g.N * G,
                   g.S, C, G, k.P);
         CG_LAUNCH((merge_weights), grid(ceil_div(C, 32), 2), dim3(32, 8), 0, st, (const float*)part, (float*)g.dGamma,
                   (float*)g.dBeta, g.N * k.P, C);
-        CG_LAUNCH((apply_grad<T, V>), blocks, threads, 0, st, dY, x, ga, be, mean, rstd, (const float*)less, (T*)g.dX,
-                  g.S, C, G, (float)g.slope);
+        if (shift)
+            CG_LAUNCH((merge_shift<T>), grid(ceil_div(C, 128), g.N), 128, 0, st, (const float*)part,
+                      (const float*)offsets, ga, rstd, (const float*)less, (T*)g.dShift, g.S, C, G, k.P);
+        CG_LAUNCH((apply_grad<T, V, K>), blocks, threads, 0, st, dY, x, shift, ga, be, mean, rstd, (const float*)less,
+                  (T*)g.dX, g.S, C, G, (float)g.alpha);
     });
 }
 
@@ -374,10 +422,10 @@ template <class T>
 void channel_affine(const ChannelAffineArgs& g, Stream st) {
     const int C = (int)g.C;
     const Split k = split(1, g.rows, g.C, vector<T>(g.C));
-    with_vector<T>(g.C, [&](auto v) {
-        CG_LAUNCH((apply<T, decltype(v)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st, (const T*)g.x,
-                  (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean, (const float*)g.var, (T*)g.y,
-                  g.rows, C, C, true, (float)g.eps, (float)g.slope);
+    with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto kind) {
+        CG_LAUNCH((apply<T, decltype(v)::value, decltype(kind)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st,
+                  (const T*)g.x, (const T*)nullptr, (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean,
+                  (const float*)g.var, (T*)g.y, g.rows, C, C, true, (float)g.eps, (float)g.slope);
     });
 }
 

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// Normalises groups of channels, then applies a leaky ReLU (slope 1: none):
-//   h = (x - mean) * rstd;  z = h * gamma + beta;  y = z > 0 ? z : slope * z
-//   x, y [N, S, C] in T, channels innermost; gamma, beta [C] and mean, rstd [N, G] in float.
-//   mean and biased var are over the S * C/G elements of a group, which is C/G neighbouring channels;
+// Normalises groups of channels, then applies f: a leaky ReLU (alpha 1: none) or swish (kernels/activation):
+//   u = x + shift;  h = (u - mean) * rstd;  z = h * gamma + beta;  y = f(z)
+//   x, y [N, S, C] in T, channels innermost; shift [N, C] in T or null (0); gamma, beta [C] and mean, rstd [N, G] in
+//   float. u is not rounded to T.
+//   mean and biased var of u are over the S * C/G elements of a group, which is C/G neighbouring channels;
 //   rstd = 1 / sqrt(var + eps)
 //   GroupNorm of a map [B, H, W, C]: N = B, S = H W. BatchNorm: N = 1, S = B H W, G = C.
-// Backward, with dz = dY (z > 0 ? 1 : slope) and dh = dz * gamma; z is recomputed from x:
+// Backward, with dz = dY f'(z) and dh = dz * gamma; z is recomputed from x:
 //   dX = rstd * (dh - mean(dh) - h * mean(dh * h)), means over the group
-//   dGamma = sum over n, s of dz h;  dBeta = sum over n, s of dz
+//   dGamma = sum over n, s of dz h;  dBeta = sum over n, s of dz;  dShift = sum over s of dX, null if shift is
+// The kernels shift the mean of a channel instead of x, and dShift follows from sums of dz and of u - mean:
+// a shift costs no pass over a tensor.
 // Variance: each tile takes two passes (mean, then squared distances), and Chan's formula merges the tiles. Raw sums of
 // squares would lose the variance at large offsets.
-// Forward reads x twice and writes y; backward reads dY and x twice and writes dX. 8 and 18 FLOPs an element.
+// Forward reads x twice and writes y; backward reads dY and x twice and writes dX. 8 and 18 FLOPs an element; swish
+// adds 25 and 50.
 // Deterministic: parts are summed in order.
 //
-// channel_affine is the same with given statistics (evaluation): h = (x - mean) / sqrt(var + eps); mean, var [C] float.
+// channel_affine is the same with given statistics (evaluation), without a shift, and with a leaky ReLU:
+//   h = (x - mean) / sqrt(var + eps);  mean, var [C] float
 //
 // track_statistics keeps exponential averages of channel_norm's statistics, in place, with the unbiased variance as in
 // torch:
 //   runningMean += momentum (mean - runningMean)
 //   runningVar += momentum ((1 / rstd^2 - eps) count / (count - 1) - runningVar)
 #pragma once
+#include "activation/activation.h"
 #include "cg/abi.h"
 namespace cg {
 struct ChannelNormArgs {
     const void* x;
+    const void* shift;
     const void* gamma;
     const void* beta;
     void* y;
@@ -31,21 +38,26 @@ struct ChannelNormArgs {
     void* rstd;
     void* scratch;
     i64 N, S, C, G;
-    double eps, slope;
+    double eps;
+    ActivationKind kind;
+    double alpha;
 };
 struct ChannelNormGradArgs {
     const void* dY;
     const void* x;
+    const void* shift;
     const void* gamma;
     const void* beta;
     const void* mean;
     const void* rstd;
     void* dX;
+    void* dShift;
     void* dGamma;
     void* dBeta;
     void* scratch;
     i64 N, S, C, G;
-    double slope;
+    ActivationKind kind;
+    double alpha;
 };
 struct ChannelAffineArgs {
     const void* x;

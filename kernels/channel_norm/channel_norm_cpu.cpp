@@ -2,10 +2,11 @@
 // If there are enough n, a thread takes whole n and finds most of x still in cache when it writes. If there are too few
 // n for the threads, the rows of each n are split into parts.
 // Sums run down tiles of rows that stay in L1, one vector of channels at a time in registers, so that C/G need not fill
-// a vector. Memory-bound. Versions: only this one, not measured on a quiet machine.
+// a vector. Memory-bound. Versions: 1, leaky ReLU only; 2, this one, with swish and a shift. Not measured on a quiet
+// machine.
+#include "activations.h"
 #include "cg/threads.h"
 #include "kernels_all.h"
-#include "vec.h"
 
 namespace cg {
 namespace CG_NS {
@@ -121,7 +122,20 @@ void statistics(const T* x, i64 rows, i64 C, float* mean, float* m2) {
     }
 }
 
-inline vf leaky(vf z, vf v, vf slope) { return select(z > vf{}, v, v * slope); }
+/// dz = dY f'(z).
+template <ActivationKind K>
+inline vf slope_times(vf z, vf dY, vf alpha) {
+    if constexpr (K == ActivationKind::LEAKY_RELU) return select(z > vf{}, dY, dY * alpha);
+    else return dY * activation_slope<K>(z, alpha);
+}
+
+/// The group's mean for every channel of an n, less the channel's shift, since u - mean = x - (mean - shift).
+template <class T, class Args>
+void means(const Args& g, i64 n, float* m) {
+    const float* mean = (const float*)g.mean + n * g.G;
+    const T* shift = (const T*)g.shift;
+    for (i64 c = 0; c < g.C; c++) m[c] = mean[c / (g.C / g.G)] - (shift ? to_float(shift[n * g.C + c]) : 0.f);
+}
 
 }  // namespace
 
@@ -129,15 +143,24 @@ i64 channel_norm_scratch(const ChannelNormArgs& g) {
     return (g.N * parts_of_n(g.N, g.S, g.C) * 2 * g.C * 4 + 63) / 64 * 64;
 }
 
-template <class T>
-void channel_norm(const ChannelNormArgs& g) {
-    const T* x = (const T*)g.x;
+/// Arrays of C floats in the gradient's scratch memory, for each part of an n.
+constexpr i64 kGradArrays = 6;
+
+i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
+    return (g.N * (kGradArrays * parts_of_n(g.N, g.S, g.C) + 2) * g.C * 4 + 63) / 64 * 64;
+}
+
+namespace {
+
+template <class T, ActivationKind K>
+void forward(const ChannelNormArgs& g) {
+    const T *x = (const T*)g.x, *shift = (const T*)g.shift;
     const float *ga = (const float*)g.gamma, *be = (const float*)g.beta;
     T* y = (T*)g.y;
     float *mean = (float*)g.mean, *rstd = (float*)g.rstd,
           *scratch = (float*)g.scratch;  // per unit: mean [C], m2 [C]
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C);
-    const vf slope = splat((float)g.slope);
+    const vf alpha = splat((float)g.alpha);
     sum_merge_write(
         g.N, S, C,
         [&](i64 n, i64 u, i64 b, i64 e) {
@@ -150,9 +173,11 @@ void channel_norm(const ChannelNormArgs& g) {
                     for (i64 p = 0; p < P; p++) {
                         const double rows = (double)(S * (p + 1) / P - S * p / P);
                         const float* s = scratch + (n * P + p) * 2 * C;
-                        for (i64 c = k * D; c < (k + 1) * D; c++)
-                            if (pass == 0) m += rows / (double)(S * D) * s[c];
-                            else q += s[C + c] + rows * (s[c] - m) * (s[c] - m);
+                        for (i64 c = k * D; c < (k + 1) * D; c++) {
+                            const double v = shift ? (double)s[c] + to_float(shift[n * C + c]) : (double)s[c];
+                            if (pass == 0) m += rows / (double)(S * D) * v;
+                            else q += s[C + c] + rows * (v - m) * (v - m);
+                        }
                     }
                 mean[n * G + k] = (float)m;
                 rstd[n * G + k] = (float)(1 / std::sqrt(q / (double)(S * D) + g.eps));
@@ -161,40 +186,33 @@ void channel_norm(const ChannelNormArgs& g) {
         [&](i64 n, i64 u, i64 b, i64 e) {
             // The unit's sums are no longer needed: reuse their memory for mean and rstd * gamma of every channel.
             float *m = scratch + u * 2 * C, *a = m + C;
-            for (i64 c = 0; c < C; c++) {
-                m[c] = mean[n * G + c / D];
-                a[c] = rstd[n * G + c / D] * ga[c];
-            }
+            means<T>(g, n, m);
+            for (i64 c = 0; c < C; c++) a[c] = rstd[n * G + c / D] * ga[c];
             for (i64 r = n * S + b; r < n * S + e; r++)
                 columns(C, [&](i64 c, i64 k, auto how) {
                     const vf z =
                         fma(how.get(x + r * C + c, k) - how.get(m + c, k), how.get(a + c, k), how.get(be + c, k));
-                    how.put(y + r * C + c, leaky(z, z, slope), k);
+                    how.put(y + r * C + c, activation_value<K>(z, alpha), k);
                 });
         });
 }
 
-i64 channel_norm_grad_scratch(const ChannelNormGradArgs& g) {
-    return (g.N * (5 * parts_of_n(g.N, g.S, g.C) + 2) * g.C * 4 + 63) / 64 * 64;
-}
-
-template <class T>
-void channel_norm_grad(const ChannelNormGradArgs& g) {
+template <class T, ActivationKind K>
+void backward(const ChannelNormGradArgs& g) {
     const T *dY = (const T*)g.dY, *x = (const T*)g.x;
-    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *mean = (const float*)g.mean,
-                *rstd = (const float*)g.rstd;
-    T* dX = (T*)g.dX;
+    const float *ga = (const float*)g.gamma, *be = (const float*)g.beta, *rstd = (const float*)g.rstd;
+    T *dX = (T*)g.dX, *dShift = (T*)g.dShift;
     const i64 S = g.S, C = g.C, G = g.G, D = C / G, P = parts_of_n(g.N, S, C), units = g.N * P;
-    // Arrays of C floats. Per unit: sums of dz h and of dz, mean, rstd, rstd * gamma. Per n: the two terms that dX
-    // subtracts.
-    float *scratch = (float*)g.scratch, *less = scratch + units * 5 * C;
-    const vf slope = splat((float)g.slope);
+    // Arrays of C floats. Per unit: sums of dz h, of dz and of u - mean, then mean - shift, rstd, rstd * gamma. Per n:
+    // the two terms that dX subtracts.
+    float *scratch = (float*)g.scratch, *less = scratch + units * kGradArrays * C;
+    const vf alpha = splat((float)g.alpha);
     sum_merge_write(
         g.N, S, C,
         [&](i64 n, i64 u, i64 b, i64 e) {
-            float *sh = scratch + u * 5 * C, *sd = sh + C, *m = sd + C, *q = m + C, *a = q + C;
+            float *sh = scratch + u * kGradArrays * C, *sd = sh + C, *so = sd + C, *m = so + C, *q = m + C, *a = q + C;
+            means<T>(g, n, m);
             for (i64 c = 0; c < C; c++) {
-                m[c] = mean[n * G + c / D];
                 q[c] = rstd[n * G + c / D];
                 a[c] = q[c] * ga[c];
             }
@@ -204,17 +222,19 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                 columns(C, [&](i64 c, i64 k, auto how) {
                     const vf vm = how.get(m + c, k), va = how.get(a + c, k), vb = how.get(be + c, k),
                              vq = how.get(q + c, k);
-                    vf h{}, d{};
+                    vf h{}, d{}, sum{};
                     for (i64 i = r; i < last; i++) {
                         const i64 at = (n * S + i) * C + c;
                         const vf o = how.get(x + at, k) - vm;
-                        const vf dz = leaky(fma(o, va, vb), how.get(dY + at, k), slope);
+                        const vf dz = slope_times<K>(fma(o, va, vb), how.get(dY + at, k), alpha);
                         h = fma(dz, o, h);
                         d += dz;
+                        if (dShift) sum += o;
                     }
                     h *= vq;
                     how.put(sh + c, r == b ? h : h + how.get(sh + c, k), k);
                     how.put(sd + c, r == b ? d : d + how.get(sd + c, k), k);
+                    if (dShift) how.put(so + c, r == b ? sum : sum + how.get(so + c, k), k);
                 });
             }
         },
@@ -222,7 +242,7 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
             for (i64 k = 0; k < G; k++) {
                 double a = 0, b = 0;
                 for (i64 p = 0; p < P; p++) {
-                    const float* s = scratch + (n * P + p) * 5 * C;
+                    const float* s = scratch + (n * P + p) * kGradArrays * C;
                     for (i64 c = k * D; c < (k + 1) * D; c++) {
                         b += (double)ga[c] * s[c];
                         a += (double)ga[c] * s[C + c];
@@ -233,27 +253,56 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                 for (i64 c = k * D; c < (k + 1) * D; c++) {
                     less[n * 2 * C + c] = fa;
                     less[n * 2 * C + C + c] = fb;
+                    if (!dShift) continue;
+                    double d = 0, o = 0;
+                    for (i64 p = 0; p < P; p++) {
+                        const float* s = scratch + (n * P + p) * kGradArrays * C;
+                        d += s[C + c];
+                        o += s[2 * C + c];
+                    }
+                    dShift[n * C + c] = from_float<T>((float)((double)(r * ga[c]) * d - (double)S * fa - fb * o));
                 }
             }
         },
         [&](i64 n, i64 u, i64 b, i64 e) {
-            const float *m = scratch + u * 5 * C + 2 * C, *a = m + 2 * C, *la = less + n * 2 * C, *lb = la + C;
+            const float *m = scratch + u * kGradArrays * C + 3 * C, *a = m + 2 * C, *la = less + n * 2 * C,
+                        *lb = la + C;
             for (i64 r = n * S + b; r < n * S + e; r++)
                 columns(C, [&](i64 c, i64 k, auto how) {
                     const vf o = how.get(x + r * C + c, k) - how.get(m + c, k), va = how.get(a + c, k);
-                    const vf dz = leaky(fma(o, va, how.get(be + c, k)), how.get(dY + r * C + c, k), slope);
+                    const vf dz = slope_times<K>(fma(o, va, how.get(be + c, k)), how.get(dY + r * C + c, k), alpha);
                     how.put(dX + r * C + c, fma(dz, va, fma(-o, how.get(lb + c, k), -how.get(la + c, k))), k);
                 });
         });
     columns(C, [&](i64 c, i64 k, auto how) {
         vf h{}, d{};
         for (i64 u = 0; u < units; u++) {
-            h += how.get(scratch + u * 5 * C + c, k);
-            d += how.get(scratch + u * 5 * C + C + c, k);
+            h += how.get(scratch + u * kGradArrays * C + c, k);
+            d += how.get(scratch + u * kGradArrays * C + C + c, k);
         }
         how.put((float*)g.dGamma + c, h, k);
         how.put((float*)g.dBeta + c, d, k);
     });
+}
+
+}  // namespace
+
+template <class T>
+void channel_norm(const ChannelNormArgs& g) {
+    switch (g.kind) {
+        case ActivationKind::LEAKY_RELU: return forward<T, ActivationKind::LEAKY_RELU>(g);
+        case ActivationKind::SWISH: return forward<T, ActivationKind::SWISH>(g);
+        default: CG_CHECK(false, "a normalisation ends in leaky ReLU or swish");
+    }
+}
+
+template <class T>
+void channel_norm_grad(const ChannelNormGradArgs& g) {
+    switch (g.kind) {
+        case ActivationKind::LEAKY_RELU: return backward<T, ActivationKind::LEAKY_RELU>(g);
+        case ActivationKind::SWISH: return backward<T, ActivationKind::SWISH>(g);
+        default: CG_CHECK(false, "a normalisation ends in leaky ReLU or swish");
+    }
 }
 
 template <class T>
@@ -272,7 +321,7 @@ void channel_affine(const ChannelAffineArgs& g) {
                          o = how.get(be + c, k);
                 for (i64 i = r; i < r + tile && i < e; i++) {
                     const vf z = fma(how.get(x + i * C + c, k) - m, a, o);
-                    how.put(y + i * C + c, leaky(z, z, slope), k);
+                    how.put(y + i * C + c, activation_value<ActivationKind::LEAKY_RELU>(z, slope), k);
                 }
             });
     });

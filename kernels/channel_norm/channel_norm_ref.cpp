@@ -1,39 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "activations_ref.h"
 #include "kernels_all.h"
 
 namespace cg::ref {
 
 void channel_norm(const ChannelNormArgs& g) {
-    const double *x = (const double*)g.x, *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    const double *x = (const double*)g.x, *shift = (const double*)g.shift, *ga = (const double*)g.gamma,
+                 *be = (const double*)g.beta;
     const i64 D = g.C / g.G;
     for (i64 n = 0; n < g.N; n++)
         for (i64 k = 0; k < g.G; k++) {
             auto at = [&](i64 s, i64 d) { return (n * g.S + s) * g.C + k * D + d; };
+            auto u = [&](i64 s, i64 d) { return x[at(s, d)] + (shift ? shift[n * g.C + k * D + d] : 0); };
             double m = 0, v = 0;
             for (i64 s = 0; s < g.S; s++)
-                for (i64 d = 0; d < D; d++) m += x[at(s, d)];
+                for (i64 d = 0; d < D; d++) m += u(s, d);
             m /= (double)(g.S * D);
             for (i64 s = 0; s < g.S; s++)
-                for (i64 d = 0; d < D; d++) v += (x[at(s, d)] - m) * (x[at(s, d)] - m);
+                for (i64 d = 0; d < D; d++) v += (u(s, d) - m) * (u(s, d) - m);
             const double r = 1 / std::sqrt(v / (double)(g.S * D) + g.eps);
             ((double*)g.mean)[n * g.G + k] = m;
             ((double*)g.rstd)[n * g.G + k] = r;
             for (i64 s = 0; s < g.S; s++)
                 for (i64 d = 0; d < D; d++) {
-                    const double z = (x[at(s, d)] - m) * r * ga[k * D + d] + be[k * D + d];
-                    ((double*)g.y)[at(s, d)] = z > 0 ? z : g.slope * z;
+                    const double z = (u(s, d) - m) * r * ga[k * D + d] + be[k * D + d];
+                    ((double*)g.y)[at(s, d)] = activation_value(g.kind, z, g.alpha);
                 }
         }
 }
 
 void channel_norm_grad(const ChannelNormGradArgs& g) {
-    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *ga = (const double*)g.gamma,
-                 *be = (const double*)g.beta;
-    double *dX = (double*)g.dX, *dG = (double*)g.dGamma, *dB = (double*)g.dBeta;
+    const double *dY = (const double*)g.dY, *x = (const double*)g.x, *shift = (const double*)g.shift,
+                 *ga = (const double*)g.gamma, *be = (const double*)g.beta;
+    double *dX = (double*)g.dX, *dS = (double*)g.dShift, *dG = (double*)g.dGamma, *dB = (double*)g.dBeta;
     const i64 D = g.C / g.G;
     for (i64 c = 0; c < g.C; c++) dG[c] = dB[c] = 0;
+    for (i64 i = 0; i < g.N * g.C && shift; i++) dS[i] = 0;
     for (i64 n = 0; n < g.N; n++)
         for (i64 k = 0; k < g.G; k++) {
             const double m = ((const double*)g.mean)[n * g.G + k], r = ((const double*)g.rstd)[n * g.G + k];
@@ -42,8 +46,8 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                 for (i64 s = 0; s < g.S; s++)
                     for (i64 d = 0; d < D; d++) {
                         const i64 i = (n * g.S + s) * g.C + k * D + d, c = k * D + d;
-                        const double h = (x[i] - m) * r, dz = dY[i] * (h * ga[c] + be[c] > 0 ? 1 : g.slope),
-                                     dh = dz * ga[c];
+                        const double h = (x[i] + (shift ? shift[n * g.C + c] : 0) - m) * r,
+                                     dz = dY[i] * activation_slope(g.kind, h * ga[c] + be[c], g.alpha), dh = dz * ga[c];
                         if (pass == 0) {
                             a += dh / (double)(g.S * D);
                             b += dh * h / (double)(g.S * D);
@@ -51,6 +55,7 @@ void channel_norm_grad(const ChannelNormGradArgs& g) {
                             dB[c] += dz;
                         } else {
                             dX[i] = r * (dh - a - h * b);
+                            if (shift) dS[n * g.C + c] += dX[i];
                         }
                     }
         }

@@ -19,18 +19,6 @@ struct Shape {
     float sigma, inverse, eps;  // inverse: 1 / sigma, or 0 if sigma is 0
 };
 
-template <class T, int V>
-__device__ inline void load(const T* p, float (&v)[V]) {
-    if constexpr (V == 1) v[0] = to_float(*p);
-    else load_vec(p, v);
-}
-
-template <class T, int V>
-__device__ inline void store(T* p, const float (&v)[V]) {
-    if constexpr (V == 1) *p = from_float<T>(v[0]);
-    else store_vec(p, v);
-}
-
 __device__ inline float energy_of(float a, float b, float eps) { return sqrtf(fmaf(a, a, fmaf(b, b, eps))); }
 
 template <class T, int V>
@@ -40,14 +28,14 @@ __global__ void __launch_bounds__(kThreads) forward(const T* x, T* y, Shape g) {
     if (i >= g.pairs) return;
     const T* even = x + i + quotient(i, g.C) * g.C;
     float a[V], b[V];
-    load(even, a);
-    load(even + g.C, b);
+    load_vec<V>(even, a);
+    load_vec<V>(even + g.C, b);
 #pragma unroll
     for (int k = 0; k < V; k++) {
         const float e = energy_of(a[k], b[k], g.eps);
         a[k] = g.sigma > 0 ? log1pf(e * g.inverse) : e;
     }
-    store(y + i, a);
+    store_vec<V>(y + i, a);
 }
 
 template <class T, int V>
@@ -57,9 +45,9 @@ __global__ void __launch_bounds__(kThreads) backward(const T* x, const T* dY, T*
     if (i >= g.pairs) return;
     const i64 even = i + quotient(i, g.C) * g.C;
     float a[V], b[V], d[V];
-    load(x + even, a);
-    load(x + even + g.C, b);
-    load(dY + i, d);
+    load_vec<V>(x + even, a);
+    load_vec<V>(x + even + g.C, b);
+    load_vec<V>(dY + i, d);
 #pragma unroll
     for (int k = 0; k < V; k++) {
         const float e = energy_of(a[k], b[k], g.eps);
@@ -67,8 +55,8 @@ __global__ void __launch_bounds__(kThreads) backward(const T* x, const T* dY, T*
         a[k] *= d[k];
         b[k] *= d[k];
     }
-    store(dX + even, a);
-    store(dX + even + g.C, b);
+    store_vec<V>(dX + even, a);
+    store_vec<V>(dX + even + g.C, b);
 }
 
 template <class G>

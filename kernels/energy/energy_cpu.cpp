@@ -14,24 +14,13 @@ namespace {
 
 constexpr i64 kGrain = 8192;
 
-template <class T>
-inline vf part(const T* p, i64 n) {
-    return n >= W ? load(p) : load_n(p, n);
-}
-
-template <class T>
-inline void put(T* p, vf v, i64 n) {
-    if (n >= W) store(p, v);
-    else store_n(p, v, n);
-}
-
 /// Pairs of responses of the even and the odd filters.
 struct Pairs {
     vf a, b;
 
     /// The pairs of row x from c on; 0 beyond the last of the C pairs.
     template <class T>
-    Pairs(const T* x, i64 C, i64 c) : a(part(x + c, C - c)), b(part(x + C + c, C - c)) {}
+    Pairs(const T* x, i64 C, i64 c) : a(load_upto(x + c, C - c)), b(load_upto(x + C + c, C - c)) {}
 
     vf energy(vf eps) const { return vsqrt(fma(a, a, fma(b, b, eps))); }
 };
@@ -49,7 +38,7 @@ void energy(const EnergyArgs& g) {
             T* y = (T*)g.y + r * C;
             for (i64 c = 0; c < C; c += W) {
                 const vf e = Pairs(x, C, c).energy(eps);
-                put(y + c, compress ? vlog1p(scale * e) : e, C - c);
+                store_upto(y + c, compress ? vlog1p(scale * e) : e, C - c);
             }
         }
     });
@@ -67,9 +56,9 @@ void energy_grad(const EnergyGradArgs& g) {
             for (i64 c = 0; c < C; c += W) {
                 const Pairs p(x, C, c);
                 const vf e = p.energy(eps);
-                const vf d = part(dY + c, C - c) / (compress ? e * (sigma + e) : e);
-                put(dX + c, d * p.a, C - c);
-                put(dX + C + c, d * p.b, C - c);
+                const vf d = load_upto(dY + c, C - c) / (compress ? e * (sigma + e) : e);
+                store_upto(dX + c, d * p.a, C - c);
+                store_upto(dX + C + c, d * p.b, C - c);
             }
         }
     });

@@ -47,12 +47,6 @@ i64 parts_of(const SumLeadingRow& g, int vector) {
     return p < most ? p : most;
 }
 
-template <int V, class T>
-__device__ inline void load(const T* x, float* v) {
-    if constexpr (V == 1) *v = to_float(*x);
-    else load_vec(x, v);
-}
-
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __grid_constant__ rows) {
     await_inputs();
@@ -68,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __g
         for (; r + 3 * h < e; r += 4 * h) {
             float v[4][V];
 #pragma unroll
-            for (int i = 0; i < 4; i++) load<V>(x + (r + i * h) * g.C, v[i]);
+            for (int i = 0; i < 4; i++) load_vec<V>(x + (r + i * h) * g.C, v[i]);
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
@@ -76,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const Rows<Sum, kRows> __g
         }
         for (; r < e; r += h) {
             float v[V];
-            load<V>(x + r * g.C, v);
+            load_vec<V>(x + r * g.C, v);
 #pragma unroll
             for (int k = 0; k < V; k++) s[k] += v[k];
         }

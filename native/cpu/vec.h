@@ -123,6 +123,17 @@ inline void store_n(bf16* p, vf v, i64 n) {
 }
 #endif
 
+/// Loads or stores a vector, or its first n elements where fewer than W are left.
+template <class T>
+inline vf load_upto(const T* p, i64 n) {
+    return n >= W ? load(p) : load_n(p, n);
+}
+template <class T>
+inline void store_upto(T* p, vf v, i64 n) {
+    if (n >= W) store(p, v);
+    else store_n(p, v, n);
+}
+
 inline vf fma(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
     return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);

@@ -231,6 +231,18 @@ __device__ inline void store_vec(bf16* p, const float* v) {
     *(int4*)p = x;
 }
 
+/// Loads or stores 16 bytes, or one element where V is 1.
+template <int V, class T>
+__device__ inline void load_vec(const T* p, float* v) {
+    if constexpr (V == 1) v[0] = to_float(*p);
+    else load_vec(p, v);
+}
+template <int V, class T>
+__device__ inline void store_vec(T* p, const float* v) {
+    if constexpr (V == 1) *p = from_float<T>(v[0]);
+    else store_vec(p, v);
+}
+
 inline bool aligned16(const void* p) { return ((uintptr_t)p & 15) == 0; }
 template <class... P>
 bool aligned16(const void* p, const P*... more) {

@@ -121,6 +121,10 @@ class SassTest {
             new Loads("forward<float, 4> of energy", 16, 2),
             new Loads("backward<bf16, 8> of energy", 16, 3),
             new Loads("backward<float, 4> of energy", 16, 3),
+            new AtMost("forward<bf16, 8> of geglu", 8, 41),
+            new AtMost("backward<bf16, 8> of geglu", 8, 69),
+            new Loads("forward<bf16, 8> of geglu", 16, 2),
+            new Loads("backward<bf16, 8> of geglu", 16, 3),
             new AtMost("convert<float, bf16>", 8, 4),
             new Loads("convert<float, bf16>", 16, 2),
             new Loads("convert<bf16, float>", 16, 1),
@@ -131,8 +135,10 @@ class SassTest {
             new AtMost("assemble_rows<int4>", 8, 7),
             new Loads("assemble_rows<int4>", 16, 1),
             new Loads("pick<int4> of gather_rows", 16, 1),
-            new AtMost("apply<bf16, 8>", 8, 9),
-            new Loads("apply<bf16, 8>", 16, 1),
+            // Channel norm with leaky ReLU, and with swish.
+            new AtMost("apply<bf16, 8, 1>", 8, 9),
+            new Loads("apply<bf16, 8, 1>", 16, 1),
+            new Loads("apply<bf16, 8, 3>", 16, 1),
             new Loads("statistics<bf16, 8>", 16, 8),
             // A lane has 8 C / 256 elements of a row: 8 for each of the template's vectors.
             new AtMost("normalise<bf16, 3>", 24, 23),

@@ -255,29 +255,26 @@ public final class Layers {
 
     /** What follows a group norm. */
     public enum NormActivation {
-        NONE,
+        NONE(Activation.Kind.LEAKY_RELU),
         /** x / (1 + exp(-x)). */
-        SILU
+        SILU(Activation.Kind.SWISH);
+
+        private final Activation function;
+
+        /** Leaky ReLU of slope 1 is the identity, swish of factor 1 SiLU. */
+        NormActivation(Activation.Kind kind) {
+            function = new Activation(kind, 1);
+        }
     }
 
     /**
      * Group normalisation of x [B, H, W, C] (Wu and He 2018) with the parameter names of torch, then an activation.
      *
-     * @param shift [B, C], added to every pixel before the normalisation; null for none
+     * @param shift [B, C] of x's type, added to every pixel before the normalisation; null for none
      */
     public static Value groupNorm(
             Weights w, Value x, int groups, double eps, NormActivation activation, @Nullable Value shift) {
-        int b = x.dim(0), c = x.dim(3);
-        Value gamma = w.vector("weight", Init.ONES, c), beta = w.vector("bias", Init.ZEROS, c), moved = x;
-        if (shift != null) {
-            Value pixels = Ops.swapLeading(Ops.reshape(x, b, x.dim(1) * x.dim(2), c));
-            moved = Ops.reshape(
-                    Ops.swapLeading(Ops.add(pixels, shift)), x.shape().dims());
-        }
-        Value y = x.graph()
-                .apply(new ChannelNorm(groups, false, eps, 1), moved, gamma, beta)
-                .output(0);
-        return activation == NormActivation.SILU ? Ops.activation(y, Activation.Kind.SWISH, 1) : y;
+        return groupNorm(w, x, new ChannelNorm(groups, false, eps, activation.function), shift);
     }
 
     /**
@@ -285,10 +282,14 @@ public final class Layers {
      * torch.
      */
     public static Value groupNorm(Weights w, Value x, int groups) {
+        return groupNorm(w, x, new ChannelNorm(groups, false, NORM_EPS, LEAK), null);
+    }
+
+    private static Value groupNorm(Weights w, Value x, ChannelNorm op, @Nullable Value shift) {
         Value gamma = w.vector("weight", Init.ONES, x.dim(3)), beta = w.vector("bias", Init.ZEROS, x.dim(3));
-        return x.graph()
-                .apply(new ChannelNorm(groups, false, NORM_EPS, LEAK), x, gamma, beta)
-                .output(0);
+        List<Value> in = new ArrayList<>(List.of(x, gamma, beta));
+        if (shift != null) in.add(shift);
+        return x.graph().apply(op, in).output(0);
     }
 
     /**

@@ -206,9 +206,7 @@ public final class Ops {
 
     /** GEGLU (Shazeer 2020) of x [..., 2 N]: the first half times the exact GELU of the second half, [..., N]. */
     public static Value geglu(Value x) {
-        int last = x.shape().rank() - 1, n = x.dim(last) / 2;
-        Value gate = activation(slice(x, last, n, 2 * n), Activation.Kind.GELU, 0);
-        return mul(slice(x, last, 0, n), gate);
+        return x.graph().apply(new Geglu(), x).output(0);
     }
 
     /**

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.exec;
 
-import static org.cortigan.io.Tensors.doubles;
-import static org.junit.jupiter.api.Assertions.assertEquals;
-
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
-import java.util.function.Function;
-import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
@@ -27,39 +21,7 @@ import org.junit.jupiter.api.Test;
 class GoldenReadoutsTest {
     private static final Path FILE = Path.of("src/test/resources/models/readouts.safetensors");
 
-    private static int[] dims(SafeTensors t, String name) {
-        return Arrays.stream(t.entry(name).shape()).mapToInt(Math::toIntExact).toArray();
-    }
-
-    private static void set(Storage s, double[] x) {
-        for (int i = 0; i < x.length; i++) s.set(i, x[i]);
-    }
-
-    private static void compare(double[] want, Storage got, String what) {
-        double scale = Arrays.stream(want).map(Math::abs).max().orElseThrow();
-        assertEquals(want.length, got.type().shape().elements(), what);
-        for (int i = 0; i < want.length; i++) assertEquals(want[i], got.get(i), 1e-9 * scale, what + "[" + i + "]");
-    }
-
-    private static void check(String name, int inputs, Function<List<Value>, Value> op) {
-        CpuDevice ref = CpuDevice.doubleReference();
-        try (SafeTensors t = SafeTensors.open(FILE)) {
-            Graph g = new Graph();
-            Value[] in = new Value[inputs];
-            for (int i = 0; i < inputs; i++) in[i] = g.input("in." + i, DType.F32, dims(t, name + ".in." + i));
-            Value y = op.apply(List.of(in)), seed = g.input("seed.0", DType.F32, dims(t, name + ".seed.0"));
-            g.output("out.0", y);
-            List<Value> d = Gradients.of(List.of(y), List.of(seed), List.of(in));
-            for (int i = 0; i < inputs; i++) g.output("grad." + i, d.get(i));
-            try (Variables vars = new Variables(ref);
-                    Session s = new Session(g, ref, vars)) {
-                for (int i = 0; i < inputs; i++) set(s.input("in." + i), doubles(t, name + ".in." + i));
-                set(s.input("seed.0"), doubles(t, name + ".seed.0"));
-                s.run();
-                for (String k : g.outputs().keySet()) compare(doubles(t, name + "." + k), s.output(k), name + "." + k);
-            }
-        }
-    }
+    private static final Golden GOLDEN = new Golden(FILE);
 
     private static Value apply(org.cortigan.graph.Operation op, List<Value> in) {
         return in.get(0).graph().apply(op, in).output(0);
@@ -67,18 +29,18 @@ class GoldenReadoutsTest {
 
     @Test
     void channelNormMatchesPyTorch() {
-        check("group", 3, in -> apply(new ChannelNorm(3, false, 1e-5, 0.2), in));
-        check("batch", 3, in -> apply(new ChannelNorm(6, true, 1e-5, 0.2), in));
+        GOLDEN.check("group", in -> apply(new ChannelNorm(3, false, 1e-5, 0.2), in));
+        GOLDEN.check("batch", in -> apply(new ChannelNorm(6, true, 1e-5, 0.2), in));
     }
 
     @Test
     void readoutsMatchPyTorch() {
-        check("choice", 2, in -> apply(new LayerChoice(DType.F32), in));
-        check("factorised", 4, in -> {
+        GOLDEN.check("choice", in -> apply(new LayerChoice(DType.F32), in));
+        GOLDEN.check("factorised", in -> {
             Value t = Ops.matmul(in.get(0), in.get(1), false, false, null, null, DType.F32);
             return apply(new Readout(), List.of(Ops.reshape(t, 7, 3, 5), in.get(2), in.get(3)));
         });
-        check("position", 4, in -> apply(new PositionReadout(), in));
+        GOLDEN.check("position", in -> apply(new PositionReadout(), in));
     }
 
     @Test
@@ -87,7 +49,7 @@ class GoldenReadoutsTest {
         try (SafeTensors t = SafeTensors.open(FILE);
                 Variables vars = new Variables(ref)) {
             Graph g = new Graph();
-            int[] dims = dims(t, "steps.in.0");
+            int[] dims = Golden.dims(t, "steps.in.0");
             int c = dims[3];
             Value x = g.input("x", DType.F32, dims),
                     gamma = g.input("gamma", DType.F32, c),
@@ -104,13 +66,14 @@ class GoldenReadoutsTest {
                             .output(0));
             try (Session s = new Session(g, ref, vars)) {
                 vars.find("var").fill(1);
-                set(s.input("gamma"), doubles(t, "steps.gamma"));
-                set(s.input("beta"), doubles(t, "steps.beta"));
+                Golden.set(s.input("gamma"), Golden.values(t, "steps.gamma"));
+                Golden.set(s.input("beta"), Golden.values(t, "steps.beta"));
                 for (int step = 0; step < 3; step++) {
-                    set(s.input("x"), doubles(t, "steps.in." + step));
+                    Golden.set(s.input("x"), Golden.values(t, "steps.in." + step));
                     s.run();
                 }
-                for (String k : List.of("mean", "var", "evaluated")) compare(doubles(t, "steps." + k), s.output(k), k);
+                for (String k : List.of("mean", "var", "evaluated"))
+                    Golden.compare(Golden.values(t, "steps." + k), s.output(k), k);
             }
         }
     }
