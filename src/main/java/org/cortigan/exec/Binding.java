@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
+import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -112,8 +113,10 @@ final class Binding {
                     ? mirror.input(v.type(), device.storedAs(v.dtype()), offset)
                     : Storage.in(block, offset, v.type(), device);
             if (leaf instanceof Leaf.Constant c) s.fill(c.value());
-            else if (leaf instanceof Leaf.Table t) s.write(t.toArray());
-            else inputs.put(leaf.id(), s);
+            else if (leaf instanceof Leaf.Table t) {
+                if (v.dtype() == DType.I32) s.write(t.toArray());
+                else s.write(t.toFloats());
+            } else inputs.put(leaf.id(), s);
             leafAddresses.put(leaf, s.address());
             offset += SessionMemory.aligned(bytes(v));
         }

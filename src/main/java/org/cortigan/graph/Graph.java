@@ -76,7 +76,16 @@ public final class Graph {
 
     /** A constant i32 tensor with the given contents; equal tables are one value. */
     public Value table(int[] values, int... dims) {
-        return constants.computeIfAbsent(Leaf.Table.of(values, dims), k -> apply(k).output(0));
+        return table(Leaf.Table.of(values, dims));
+    }
+
+    /** A constant f32 tensor with the given contents; equal tables are one value. */
+    public Value table(float[] values, int... dims) {
+        return table(Leaf.Table.of(values, dims));
+    }
+
+    private Value table(Leaf.Table t) {
+        return constants.computeIfAbsent(t, k -> apply(k).output(0));
     }
 
     /** Adds a leaf of another graph, with its name, type and contents. */
@@ -84,7 +93,7 @@ public final class Graph {
         int[] dims = leaf.type().shape().dims();
         if (leaf instanceof Leaf.Variable)
             return variable(leaf.id(), leaf.type().dtype(), dims);
-        if (leaf instanceof Leaf.Table t) return table(t.toArray(), dims);
+        if (leaf instanceof Leaf.Table t) return table(t);
         if (leaf instanceof Leaf.Constant c)
             return constant(c.value(), leaf.type().dtype(), dims);
         return leaf(leaf);

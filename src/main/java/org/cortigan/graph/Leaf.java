@@ -48,7 +48,12 @@ public sealed interface Leaf extends Operation {
         }
     }
 
-    /** An i32 tensor that is filled with the given integers when the session starts. Equality compares the contents. */
+    /**
+     * A tensor that is filled with the given numbers, i32 or f32, when the session starts. Equality compares the
+     * contents.
+     *
+     * @param values the integers, or the bits of the floats
+     */
     record Table(IntBuffer values, Type type) implements Leaf {
         /**
          * Copies the integers.
@@ -56,16 +61,33 @@ public sealed interface Leaf extends Operation {
          * @throws IllegalArgumentException if their number differs from the elements of the shape
          */
         static Table of(int[] values, int... dims) {
-            Type t = Type.of(DType.I32, dims);
+            return of(values.clone(), Type.of(DType.I32, dims));
+        }
+
+        /** Copies the floats; see {@link #of(int[], int...)}. */
+        static Table of(float[] values, int... dims) {
+            int[] bits = new int[values.length];
+            for (int i = 0; i < bits.length; i++) bits[i] = Float.floatToRawIntBits(values[i]);
+            return of(bits, Type.of(DType.F32, dims));
+        }
+
+        private static Table of(int[] values, Type t) {
             if (values.length != t.shape().elements())
-                throw new IllegalArgumentException(values.length + " integers do not fill a table " + t);
-            return new Table(IntBuffer.wrap(values.clone()).asReadOnlyBuffer(), t);
+                throw new IllegalArgumentException(values.length + " numbers do not fill a table " + t);
+            return new Table(IntBuffer.wrap(values).asReadOnlyBuffer(), t);
         }
 
         /** A copy of the integers. */
         public int[] toArray() {
             int[] a = new int[values.capacity()];
             values.get(0, a);
+            return a;
+        }
+
+        /** A copy of the floats. */
+        public float[] toFloats() {
+            float[] a = new float[values.capacity()];
+            for (int i = 0; i < a.length; i++) a[i] = Float.intBitsToFloat(values.get(i));
             return a;
         }
 
@@ -79,10 +101,10 @@ public sealed interface Leaf extends Operation {
             return "table";
         }
 
-        /** Shows the number of integers and their hash instead of the integers. */
+        /** Shows how many numbers there are and their hash instead of the numbers. */
         @Override
         public String toString() {
-            return "Table[" + values.capacity() + " integers #" + Integer.toHexString(values.hashCode()) + "]";
+            return "Table[" + values.capacity() + " numbers #" + Integer.toHexString(values.hashCode()) + "]";
         }
     }
 }

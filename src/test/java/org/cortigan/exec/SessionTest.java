@@ -107,13 +107,18 @@ class SessionTest {
             assertSame(t, g.table(new int[] {2, 0, 1, 2}, 4));
             assertNotSame(t, g.table(new int[] {2, 0, 1, 1}, 4));
             assertNotSame(t, g.table(new int[] {2, 0, 1, 2}, 2, 2));
-            assertTrue(g.toString().contains("4 integers #"), g.toString());
+            assertTrue(g.toString().contains("4 numbers #"), g.toString());
             g.output("y", g.apply(new GatherRows(), x, t).output(0));
+            Value floats = g.table(new float[] {0.5f, -2, 3}, 3, 1);
+            assertSame(floats, g.table(new float[] {0.5f, -2, 3}, 3, 1));
+            assertNotSame(floats, g.table(new float[] {0.5f, -2, 4}, 3, 1));
+            g.output("z", g.apply(new GatherRows(), floats, t).output(0));
             try (Variables vars = new Variables(d);
                     Session s = new Session(g, d, vars)) {
                 s.input("x").write(new float[] {10, 20, 30});
                 s.run();
                 assertArrayEquals(new float[] {30, 10, 20, 30}, s.output("y").toFloats(), d.name());
+                assertArrayEquals(new float[] {3, 0.5f, -2, 3}, s.output("z").toFloats(), d.name());
             }
         }
         assertThrows(IllegalArgumentException.class, () -> new Graph().table(new int[3], 4));
