@@ -13,7 +13,7 @@ namespace cg::cuda {
 
 namespace {
 
-constexpr int kWarps = 4, kScan = 256, kImages = 8, kParts = 4;
+constexpr int kWarps = 4, kScan = 256, kCells = 8, kImages = 8, kParts = 4;
 
 struct Axis {
     int i[2];
@@ -60,14 +60,14 @@ __global__ void __launch_bounds__(32 * kWarps)
 template <class T, bool Fixed>
 __global__ void __launch_bounds__(32 * kWarps)
     vertex_grad(const T* dY, const T* x, const float* position, const T* w, float* dPosition, float* dw, float* dbias,
-                int* cell, i64 B, i64 L, int H, int W, i64 C, i64 V) {
+                i64 B, i64 L, int H, int W, i64 C, i64 V) {
     await_inputs();
     const i64 v = (i64)blockIdx.x * kWarps + threadIdx.x / 32;
     if (v >= V) return;
     const int lane = (int)threadIdx.x & 31;
     const Axis ax = axis(position[2 * v], W, Fixed), ay = axis(position[2 * v + 1], H, Fixed);
     float dots[4] = {0.f, 0.f, 0.f, 0.f};
-    for (i64 l = 0; l < L; l++)
+    for (i64 l = 0; (dw || dPosition) && l < L; l++)
         for (i64 c = lane; c < C; c += 32) {
             float s[4] = {0.f, 0.f, 0.f, 0.f}, sum = 0;
             for (i64 b = 0; b < B; b++) {
@@ -78,45 +78,63 @@ __global__ void __launch_bounds__(32 * kWarps)
                     s[k] += d * to_float(map[((i64)ay.i[k / 2] * W + ax.i[k % 2]) * C]);
             }
             const i64 at = (v * L + l) * C + c;
-            const float u = to_float(w[at]);
+            const float u = dPosition ? to_float(w[at]) : 0.f;
 #pragma unroll
             for (int k = 0; k < 4; k++) {
                 sum += ax.q[k % 2] * ay.q[k / 2] * s[k];
                 dots[k] += u * s[k];
             }
-            dw[at] = sum;
+            if (dw) dw[at] = sum;
         }
 #pragma unroll
     for (int k = 0; k < 4; k++) dots[k] = warp_sum(dots[k]);
     if (lane > 0) return;
     float sum = 0;
-    for (i64 b = 0; b < B; b++) sum += to_float(dY[b * V + v]);
-    dbias[v] = sum;
+    for (i64 b = 0; dbias && b < B; b++) sum += to_float(dY[b * V + v]);
+    if (dbias) dbias[v] = sum;
+    if (!dPosition) return;
     dPosition[2 * v] = ax.dq * (ay.q[0] * (dots[1] - dots[0]) + ay.q[1] * (dots[3] - dots[2]));
     dPosition[2 * v + 1] = ay.dq * (ax.q[0] * (dots[2] - dots[0]) + ax.q[1] * (dots[3] - dots[1]));
-    cell[v] = ay.i[0] * W + ax.i[0];
 }
 
-/// Finds the vertices of a block's cell: counts them into count[cell] or, with `order`, lists them from first[cell] on.
-/// A thread scans every 256th vertex and lists its vertices together; this order differs from the vertices' but is
-/// always the same.
-__global__ void __launch_bounds__(kScan) list_cells(const int* cell, int* count, const int* first, int* order, int V) {
+/// cell [V]: the cell of each vertex.
+__global__ void __launch_bounds__(kScan)
+    find_cells(const float* position, int* cell, int H, int W, int V, bool fixed) {
     await_inputs();
-    __shared__ int found[kScan];
-    const int me = (int)blockIdx.x, t = (int)threadIdx.x;
-    int n = 0;
-    for (int v = t; v < V; v += kScan) n += cell[v] == me;
-    found[t] = n;
-    __syncthreads();
-    int before = 0;
-    for (int i = 0; i < (order ? t : t == 0 ? kScan : 0); i++) before += found[i];
-    if (!order) {
-        if (t == 0) count[me] = before;
-        return;
+    const int v = (int)blockIdx.x * kScan + (int)threadIdx.x;
+    if (v < V) cell[v] = axis(position[2 * v + 1], H, fixed).i[0] * W + axis(position[2 * v], W, fixed).i[0];
+}
+
+/// Finds the vertices of a block's cells: counts them into count[cell] or, with `order`, lists them from first[cell]
+/// on. A thread scans every 256th vertex and lists its vertices of a cell together; this order differs from the
+/// vertices' but is always the same. A row of `found` has an odd number of words, so that its columns lie in different
+/// banks.
+__global__ void __launch_bounds__(kScan)
+    list_cells(const int* cell, int* count, const int* first, int* order, int V, int cells) {
+    await_inputs();
+    __shared__ int found[kCells][kScan + 1];
+    const int begin = (int)blockIdx.x * kCells, t = (int)threadIdx.x;
+    for (int i = 0; i < kCells; i++) found[i][t] = 0;
+    for (int v = t; v < V; v += kScan) {
+        const int i = cell[v] - begin;
+        if (i >= 0 && i < kCells) found[i][t]++;
     }
-    int at = first[me] + before;
-    for (int v = t; v < V && n > 0; v += kScan)
-        if (cell[v] == me) order[at++] = v;
+    __syncthreads();
+    if (t < kCells && begin + t < cells) {
+        int n = 0;
+        for (int i = 0; i < kScan; i++) {
+            const int mine = found[t][i];
+            found[t][i] = n;
+            n += mine;
+        }
+        if (!order) count[begin + t] = n;
+    }
+    if (!order) return;
+    __syncthreads();
+    for (int v = t; v < V; v += kScan) {
+        const int i = cell[v] - begin;
+        if (i >= 0 && i < kCells) order[first[begin + i] + found[i][t]++] = v;
+    }
 }
 
 /// first [cells + 1] from count [cells].
@@ -205,12 +223,16 @@ void read_grad(const PositionReadoutGradArgs& g, Stream s) {
     const float* position = (const float*)g.position;
     const int H = (int)g.H, W = (int)g.W, cells = H * W;
     int *cell = (int*)g.scratch, *order = cell + g.V, *count = order + g.V, *first = count + cells;
-    CG_LAUNCH((vertex_grad<T, Fixed>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position, w,
-              (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, cell, g.B, g.L, H, W, g.C, g.V);
-    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr,
-              (int)g.V);
+    if (g.dw || g.dPosition || g.dbias)
+        CG_LAUNCH((vertex_grad<T, Fixed>), grid(ceil_div(g.V, kWarps)), 32 * kWarps, 0, s, dY, (const T*)g.x, position,
+                  w, (float*)g.dPosition, (float*)g.dw, (float*)g.dbias, g.B, g.L, H, W, g.C, g.V);
+    if (!g.dX) return;
+    const dim3 scans = grid(ceil_div(cells, kCells));
+    CG_LAUNCH((find_cells), grid(ceil_div(g.V, kScan)), kScan, 0, s, position, cell, H, W, (int)g.V, Fixed);
+    CG_LAUNCH((list_cells), scans, kScan, 0, s, (const int*)cell, count, (const int*)nullptr, (int*)nullptr, (int)g.V,
+              cells);
     CG_LAUNCH((start_cells), grid(1), kScan, 0, s, (const int*)count, first, cells);
-    CG_LAUNCH((list_cells), grid(cells), kScan, 0, s, (const int*)cell, count, (const int*)first, order, (int)g.V);
+    CG_LAUNCH((list_cells), scans, kScan, 0, s, (const int*)cell, count, (const int*)first, order, (int)g.V, cells);
     CG_LAUNCH((pixel_grad<T, Fixed>), grid(cells, ceil_div(g.L * g.C, 128), ceil_div(g.B, kImages)), 128 * kParts, 0, s,
               dY, position, w, (const int*)order, (const int*)first, (T*)g.dX, g.B, g.L, H, W, g.C, g.V);
 }

@@ -12,6 +12,8 @@
 //   dX[b, l, p, c] = sum over v and k with pixel[v, k] = p of q[v, k] dY[b, v] w[v, l C + c]  in T
 // dX is gathered, not scattered: vertices are sorted by cell floor(py) W + floor(px), and each pixel sums the vertices
 // of its four cells, both in a fixed order. No atomics; deterministic.
+// Each output of the gradient may be null: it is not computed. x may then be null unless dw or dPosition is wanted, w
+// unless dX or dPosition is.
 // 10 B V L C FLOPs forward, 18 backward; 2 and 4 if fixed.
 // w is read once forward and five times backward; dw is written once.
 #pragma once

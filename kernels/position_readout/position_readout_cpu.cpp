@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and the gradients of a vertex: vertices in the order of their cells, so that neighbours find the same four
 // pixels of all images in L2.
-// dX: a thread owns two vectors of channels of all pixels, for 8 images, so that threads have equal work however points
-// crowd. The images of a pixel are summed in registers, and one load of w serves them all.
+// dX: pixel after pixel, so that the weights of its vertices are in cache for all images and channels; the threads have
+// equal work however points crowd. Eight images of a pixel are summed in registers, and one load of w serves them all.
 // Versions, 32 images, 16 pixels, 128 channels, 39,548 vertices on 2 Xeon cores beside other work, forward / with
 // gradient (a dense product of that size: 2.3 to 6.6 / 6.2 to 7.8 ms):
 //   1. four pixels a vertex; dX: a thread takes all images of its channels     23.9 / 56.9 ms
@@ -34,20 +34,28 @@ inline Axis axis(float at, i64 n, i64 fixed) {
 }
 
 /// order [V]: the vertices, sorted by cell (stable); first [cells + 1]: where each cell begins in order.
-void sort(const float* position, i64 V, i64 H, i64 Wd, i64 fixed, int32_t* order, int32_t* first) {
-    const i64 cells = H * Wd;
-    auto cell = [&](i64 v) {
-        return axis(position[2 * v + 1], H, fixed).i[0] * Wd + axis(position[2 * v], Wd, fixed).i[0];
-    };
-    for (i64 c = 0; c <= cells; c++) first[c] = 0;
-    for (i64 v = 0; v < V; v++) first[cell(v) + 1]++;
-    for (i64 c = 0; c < cells; c++) first[c + 1] += first[c];
-    for (i64 v = 0; v < V; v++) order[first[cell(v)]++] = (int32_t)v;
-    for (i64 c = cells; c > 0; c--) first[c] = first[c - 1];
-    first[0] = 0;
-}
+struct Sorted {
+    int32_t *order, *first;
 
-i64 sort_bytes(i64 V, i64 H, i64 Wd) { return ((V + H * Wd + 1) * 4 + 63) / 64 * 64; }
+    static i64 bytes(i64 V, i64 cells) { return ((2 * V + cells + 1) * 4 + 63) / 64 * 64; }
+
+    Sorted(void* memory, const float* position, i64 V, i64 H, i64 Wd, i64 fixed)
+        : order((int32_t*)memory), first(order + V) {
+        const i64 cells = H * Wd;
+        int32_t* cell = first + cells + 1;
+        parallel(V, 2048, [&](i64 from, i64 to, int) {
+            for (i64 v = from; v < to; v++)
+                cell[v] = (int32_t)(axis(position[2 * v + 1], H, fixed).i[0] * Wd +
+                                    axis(position[2 * v], Wd, fixed).i[0]);
+        });
+        for (i64 c = 0; c <= cells; c++) first[c] = 0;
+        for (i64 v = 0; v < V; v++) first[cell[v] + 1]++;
+        for (i64 c = 0; c < cells; c++) first[c + 1] += first[c];
+        for (i64 v = 0; v < V; v++) order[first[cell[v]]++] = (int32_t)v;
+        for (i64 c = cells; c > 0; c--) first[c] = first[c - 1];
+        first[0] = 0;
+    }
+};
 
 template <bool Full, class T>
 inline vf get(const T* p, i64 n) {
@@ -111,59 +119,63 @@ inline void weights_grad(const T* at, i64 stride, const float* d, i64 B, vf q, f
     else store_n(dw, q * s, n);
 }
 
-/// dX of one pixel, for N images from b on and M vectors of channels, the last with n channels.
-template <int N, int M, bool Full, class T>
-inline void pixel_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
-                       const float* q, i64 y, i64 x, i64 b, i64 l, i64 c, i64 n) {
-    vf s[N][M] = {};
-    for (int k = g.fixed ? 0 : 3; k >= 0; k--) {  // the cell that has the pixel at its corner k
-        const i64 cy = y - k / 2, cx = x - k % 2;
-        if (cy < 0 || cx < 0) continue;
-        for (i64 i = first[cy * g.W + cx]; i < first[cy * g.W + cx + 1]; i++) {
-            const T* w = (const T*)g.w + (order[i] * g.L + l) * g.C + c;
-            const vf vq = splat(q[4 * i + k]);
-            vf vw[M];
-            for (int m = 0; m < M; m++) vw[m] = vq * get<Full>(w + m * W, n);
-            for (int j = 0; j < N; j++) {
-                const vf d = splat(dYt[i * g.B + b + j]);
-                for (int m = 0; m < M; m++) s[j][m] = fma(d, vw[m], s[j][m]);
-            }
-        }
-    }
-    for (int j = 0; j < N; j++)
-        for (int m = 0; m < M; m++) {
-            T* o = (T*)g.dX + ((((b + j) * g.L + l) * g.H + y) * g.W + x) * g.C + c + m * W;
-            if constexpr (Full) store(o, s[j][m]);
-            else store_n(o, s[j][m], n);
-        }
-}
+/// What dX is computed from: the sorted vertices' dY [V, B] and corner weights q [V, 4].
+struct Sums {
+    const int32_t *order, *first;
+    const float *dYt, *q;
 
-/// dX of all pixels, for the images [from, to).
-template <int M, bool Full, class T>
-void pixels_grad(const PositionReadoutGradArgs& g, const int32_t* order, const int32_t* first, const float* dYt,
-                 const float* q, i64 from, i64 to, i64 l, i64 c, i64 n) {
-    for (i64 y = 0; y < g.H; y++)
-        for (i64 x = 0; x < g.W; x++) {
-            i64 b = from;
-            for (; b + 8 <= to; b += 8) pixel_grad<8, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
-            for (; b + 4 <= to; b += 4) pixel_grad<4, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
-            for (; b < to; b++) pixel_grad<1, M, Full, T>(g, order, first, dYt, q, y, x, b, l, c, n);
-        }
-}
+    /// Calls f(cell, k) for the cells that have pixel (y, x) at their corner k.
+    template <class F>
+    static void cells(const PositionReadoutGradArgs& g, i64 y, i64 x, F&& f) {
+        for (int k = g.fixed ? 0 : 3; k >= 0; k--)
+            if (y >= k / 2 && x >= k % 2) f((y - k / 2) * g.W + x - k % 2, k);
+    }
+
+    /// dX of one pixel, for N images from b on and M vectors of channels, the last with n channels.
+    template <int N, int M, bool Full, class T>
+    void pixel(const PositionReadoutGradArgs& g, i64 y, i64 x, i64 b, i64 l, i64 c, i64 n) const {
+        vf s[N][M] = {};
+        cells(g, y, x, [&](i64 cell, int k) {
+            for (i64 i = first[cell]; i < first[cell + 1]; i++) {
+                const T* w = (const T*)g.w + (order[i] * g.L + l) * g.C + c;
+                const vf vq = splat(q[4 * i + k]);
+                vf vw[M];
+                for (int m = 0; m < M; m++) vw[m] = vq * get<Full>(w + m * W, n);
+                for (int j = 0; j < N; j++) {
+                    const vf d = splat(dYt[i * g.B + b + j]);
+                    for (int m = 0; m < M; m++) s[j][m] = fma(d, vw[m], s[j][m]);
+                }
+            }
+        });
+        for (int j = 0; j < N; j++)
+            for (int m = 0; m < M; m++) {
+                T* o = (T*)g.dX + ((((b + j) * g.L + l) * g.H + y) * g.W + x) * g.C + c + m * W;
+                if constexpr (Full) store(o, s[j][m]);
+                else store_n(o, s[j][m], n);
+            }
+    }
+
+    /// dX of one pixel, for up to 8 images [b, to) and M vectors of channels.
+    template <int M, bool Full, class T>
+    void images(const PositionReadoutGradArgs& g, i64 y, i64 x, i64 b, i64 to, i64 l, i64 c, i64 n) const {
+        if (b + 8 <= to) return pixel<8, M, Full, T>(g, y, x, b, l, c, n);
+        for (; b + 4 <= to; b += 4) pixel<4, M, Full, T>(g, y, x, b, l, c, n);
+        for (; b < to; b++) pixel<1, M, Full, T>(g, y, x, b, l, c, n);
+    }
+};
 
 }  // namespace
 
-i64 position_readout_scratch(const PositionReadoutArgs& g) { return sort_bytes(g.V, g.H, g.W); }
+i64 position_readout_scratch(const PositionReadoutArgs& g) { return Sorted::bytes(g.V, g.H * g.W); }
 
 template <class T>
 void position_readout(const PositionReadoutArgs& g) {
     const float* position = (const float*)g.position;
-    int32_t *order = (int32_t*)g.scratch, *first = order + g.V;
-    sort(position, g.V, g.H, g.W, g.fixed, order, first);
+    const Sorted sorted(g.scratch, position, g.V, g.H, g.W, g.fixed);
     const i64 layer = g.H * g.W * g.C;
     parallel(g.V, 16384 / (g.B * g.L * g.C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {
-            const i64 v = order[i];
+            const i64 v = sorted.order[i];
             const Axis ax = axis(position[2 * v], g.W, g.fixed), ay = axis(position[2 * v + 1], g.H, g.fixed);
             vf q[4];
             for (int k = 0; k < 4; k++) q[k] = splat(ax.q[k % 2] * ay.q[k / 2]);
@@ -183,57 +195,79 @@ void position_readout(const PositionReadoutArgs& g) {
 }
 
 i64 position_readout_grad_scratch(const PositionReadoutGradArgs& g) {
-    return sort_bytes(g.V, g.H, g.W) + ((g.B + 4) * g.V * 4 + 63) / 64 * 64;
+    return Sorted::bytes(g.V, g.H * g.W) + (((g.B + 4) * g.V + g.H * g.W + 1) * 4 + 63) / 64 * 64;
 }
 
 template <class T>
 void position_readout_grad(const PositionReadoutGradArgs& g) {
     const float* position = (const float*)g.position;
-    const i64 B = g.B, L = g.L, C = g.C, V = g.V, layer = g.H * g.W * C;
-    int32_t *order = (int32_t*)g.scratch, *first = order + V;
-    float *dYt = (float*)((char*)g.scratch + sort_bytes(V, g.H, g.W)),
-          *qs = dYt + B * V;  // [V, B] and [V, 4], sorted by order
-    sort(position, V, g.H, g.W, g.fixed, order, first);
+    const i64 B = g.B, L = g.L, C = g.C, V = g.V, layer = g.H * g.W * C, cells = g.H * g.W;
+    const Sorted sorted(g.scratch, position, V, g.H, g.W, g.fixed);
+    float *dYt = (float*)((char*)g.scratch + Sorted::bytes(V, cells)), *qs = dYt + B * V;
+    float *dws = (float*)g.dw, *dPosition = (float*)g.dPosition, *dbias = (float*)g.dbias;
     parallel(V, 16384 / (B * L * C) + 1, [&](i64 from, i64 to, int) {
         for (i64 i = from; i < to; i++) {
-            const i64 v = order[i];
+            const i64 v = sorted.order[i];
             const Axis ax = axis(position[2 * v], g.W, g.fixed), ay = axis(position[2 * v + 1], g.H, g.fixed);
             vf q[4], dots[4] = {};
             for (int k = 0; k < 4; k++) q[k] = splat(qs[4 * i + k] = ax.q[k % 2] * ay.q[k / 2]);
             float *d = dYt + i * B, sum = 0;
             for (i64 b = 0; b < B; b++) sum += d[b] = to_float(((const T*)g.dY)[b * V + v]);
-            ((float*)g.dbias)[v] = sum;
-            for (i64 l = 0; l < L; l++) {
+            if (dbias) dbias[v] = sum;
+            for (i64 l = 0; (dws || (dPosition && !g.fixed)) && l < L; l++) {
                 const T* w = (const T*)g.w + (v * L + l) * C;
-                float* dw = (float*)g.dw + (v * L + l) * C;
                 for (i64 c = 0; c < C; c += W) {
+                    const i64 n = C - c < W ? C - c : W;
+                    float unwanted[W], *dw = dws ? dws + (v * L + l) * C + c : unwanted;
                     const T* at[4];
                     for (int k = 0; k < 4; k++)
                         at[k] = (const T*)g.x + l * layer + (ay.i[k / 2] * g.W + ax.i[k % 2]) * C + c;
                     if (g.fixed) {
-                        if (c + W <= C) weights_grad<true>(at[0], L * layer, d, B, q[0], dw + c, W);
-                        else weights_grad<false>(at[0], L * layer, d, B, q[0], dw + c, C - c);
-                    } else if (c + W <= C) weights_grad<true>(at, L * layer, d, B, w + c, q, dw + c, dots, W);
-                    else weights_grad<false>(at, L * layer, d, B, w + c, q, dw + c, dots, C - c);
+                        if (n == W) weights_grad<true>(at[0], L * layer, d, B, q[0], dw, W);
+                        else weights_grad<false>(at[0], L * layer, d, B, q[0], dw, n);
+                    } else if (n == W) weights_grad<true>(at, L * layer, d, B, w + c, q, dw, dots, W);
+                    else weights_grad<false>(at, L * layer, d, B, w + c, q, dw, dots, n);
                 }
             }
+            if (!dPosition) continue;
             float p[4];
             for (int k = 0; k < 4; k++) p[k] = hsum(dots[k]);
-            ((float*)g.dPosition)[2 * v] = ax.dq * (ay.q[0] * (p[1] - p[0]) + ay.q[1] * (p[3] - p[2]));
-            ((float*)g.dPosition)[2 * v + 1] = ay.dq * (ax.q[0] * (p[2] - p[0]) + ax.q[1] * (p[3] - p[1]));
+            dPosition[2 * v] = ax.dq * (ay.q[0] * (p[1] - p[0]) + ay.q[1] * (p[3] - p[2]));
+            dPosition[2 * v + 1] = ay.dq * (ax.q[0] * (p[2] - p[0]) + ax.q[1] * (p[3] - p[1]));
         }
     });
-    const i64 chunks = (C + 2 * W - 1) / (2 * W), groups = (B + 7) / 8;
-    parallel(L * chunks * groups, 1, [&](i64 from, i64 to, int) {
-        for (i64 u = from; u < to; u++) {
-            const i64 l = u / groups / chunks, c = u / groups % chunks * 2 * W, b = u % groups * 8;
-            const i64 e = b + 8 < B ? b + 8 : B;
-            if (c + 2 * W <= C) {
-                pixels_grad<2, true, T>(g, order, first, dYt, qs, b, e, l, c, W);
-                continue;
+    if (!g.dX) return;
+    // Units of a pixel: a layer, up to 8 images and two vectors of channels. Each costs the pixel's vertices plus one.
+    const Sums sums = {sorted.order, sorted.first, dYt, qs};
+    const i64 chunks = (C + 2 * W - 1) / (2 * W), groups = (B + 7) / 8, units = L * groups * chunks;
+    int32_t *begin = (int32_t*)(qs + 4 * V), cost = 0;  // begin [cells + 1]: the costs of a unit of all pixels before
+    for (i64 p = 0; p < cells; p++) {
+        begin[p] = cost++;
+        Sums::cells(g, p / g.W, p % g.W, [&](i64 c, int) { cost += sorted.first[c + 1] - sorted.first[c]; });
+    }
+    begin[cells] = cost;
+    parallel(cost * units, 1024, [&](i64 from, i64 to, int) {
+        // The units that begin at a cost in [from, to).
+        for (i64 p = std::upper_bound(begin, begin + cells, from / units) - begin - 1; p < cells; p++) {
+            const i64 at = begin[p] * units, each = begin[p + 1] - begin[p];
+            if (at >= to) return;
+            i64 u = from > at ? (from - at + each - 1) / each : 0;
+            const i64 end = (to - at + each - 1) / each < units ? (to - at + each - 1) / each : units;
+            const i64 y = p / g.W, x = p % g.W;
+            i64 l = u / (groups * chunks), b = u / chunks % groups * 8, c = u % chunks * 2 * W;
+            for (; u < end; u++) {
+                const i64 e = b + 8 < B ? b + 8 : B;
+                if (c + 2 * W <= C) sums.images<2, true, T>(g, y, x, b, e, l, c, W);
+                else {
+                    if (c + W <= C) sums.images<1, true, T>(g, y, x, b, e, l, c, W);
+                    if (C % W != 0) sums.images<1, false, T>(g, y, x, b, e, l, C - C % W, C % W);
+                }
+                if ((c += 2 * W) < C) continue;
+                c = 0;
+                if ((b += 8) < B) continue;
+                b = 0;
+                l++;
             }
-            if (c + W <= C) pixels_grad<1, true, T>(g, order, first, dYt, qs, b, e, l, c, W);
-            if (C % W != 0) pixels_grad<1, false, T>(g, order, first, dYt, qs, b, e, l, C - C % W, C % W);
         }
     });
 }

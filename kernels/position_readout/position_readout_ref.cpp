@@ -43,24 +43,26 @@ void position_readout_grad(const PositionReadoutGradArgs& g) {
     const double *dY = (const double*)g.dY, *x = (const double*)g.x, *p = (const double*)g.position,
                  *w = (const double*)g.w;
     double *dX = (double*)g.dX, *dw = (double*)g.dw, *dP = (double*)g.dPosition, *db = (double*)g.dbias;
-    for (i64 i = 0; i < g.B * g.L * g.H * g.W * g.C; i++) dX[i] = 0;
-    for (i64 i = 0; i < g.V * g.L * g.C; i++) dw[i] = 0;
+    for (i64 i = 0; dX && i < g.B * g.L * g.H * g.W * g.C; i++) dX[i] = 0;
+    for (i64 i = 0; dw && i < g.V * g.L * g.C; i++) dw[i] = 0;
+    for (i64 i = 0; dP && i < 2 * g.V; i++) dP[i] = 0;
+    for (i64 i = 0; db && i < g.V; i++) db[i] = 0;
     for (i64 v = 0; v < g.V; v++) {
         const Axis ax = axis(p[2 * v], g.W, g.fixed), ay = axis(p[2 * v + 1], g.H, g.fixed);
-        dP[2 * v] = dP[2 * v + 1] = db[v] = 0;
         for (i64 b = 0; b < g.B; b++) {
             const double d = dY[b * g.V + v];
-            db[v] += d;
+            if (db) db[v] += d;
             for (i64 l = 0; l < g.L; l++)
                 for (int k = 0; k < 4; k++) {
                     const i64 at = (((b * g.L + l) * g.H + ay.i[k / 2]) * g.W + ax.i[k % 2]) * g.C;
                     const double q = ax.q[k % 2] * ay.q[k / 2];
                     for (i64 c = 0; c < g.C; c++) {
-                        const double u = w[(v * g.L + l) * g.C + c];
-                        dX[at + c] += q * d * u;
-                        dw[(v * g.L + l) * g.C + c] += q * d * x[at + c];
-                        dP[2 * v] += (k % 2 ? 1 : -1) * ax.dq * ay.q[k / 2] * d * u * x[at + c];
-                        dP[2 * v + 1] += (k / 2 ? 1 : -1) * ay.dq * ax.q[k % 2] * d * u * x[at + c];
+                        const i64 j = (v * g.L + l) * g.C + c;
+                        if (dX) dX[at + c] += q * d * w[j];
+                        if (dw) dw[j] += q * d * x[at + c];
+                        if (!dP) continue;
+                        dP[2 * v] += (k % 2 ? 1 : -1) * ax.dq * ay.q[k / 2] * d * w[j] * x[at + c];
+                        dP[2 * v + 1] += (k / 2 ? 1 : -1) * ay.dq * ax.q[k % 2] * d * w[j] * x[at + c];
                     }
                 }
         }

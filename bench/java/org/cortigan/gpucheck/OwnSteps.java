@@ -22,8 +22,8 @@ import org.cortigan.train.Trainer;
 
 /**
  * Times whole training steps under the names of tools/gpu_peer_steps.py: without a discriminator, with a convolutional
- * one and with a ViT; without a discriminator also in FP8. "step sd B", under the name of tools/gpu_peer_sd.py, is that of
- * the recipe sd-finetune on B photographs, whose tokens are given, as those of a frozen backbone are.
+ * one and with a ViT; without a discriminator also in FP8. "step sd B", under the name of tools/gpu_peer_sd.py, is that
+ * of the recipe sd-finetune on B photographs, whose tokens are given, as those of a frozen backbone are.
  */
 final class OwnSteps {
     /** Properties that make kernels of a step wait for each other which otherwise overlap. */
@@ -33,7 +33,8 @@ final class OwnSteps {
 
     static void add(Piece p) {
         for (String name : p.asked()) {
-            List<String> w = List.of(name.split(" ")); // "step", discriminator or "sd" and batch, attention implementation or precision
+            List<String> w = List.of(
+                    name.split(" ")); // "step", discriminator or "sd" and batch, attention implementation or precision
             String attention = w.contains("wgmma") ? "wgmma" : "mma";
             boolean fp8 = w.contains("fp8");
             if (!p.attentions().contains(attention)) continue;
@@ -62,8 +63,7 @@ final class OwnSteps {
         for (String o : List.of(
                 "train.precision=" + (p.half() == DType.BF16 ? "bf16" : "fp32"),
                 "train.validation=0",
-                "train.batch=" + batch))
-            r = r.with(o);
+                "train.batch=" + batch)) r = r.with(o);
         step(p, name, r, false);
     }
 

@@ -232,6 +232,57 @@ public final class Ops {
                 .output(0);
     }
 
+    /**
+     * Standard normal numbers [B, n] in f32, the same bits on every device ({@code kernels/normal/normal.h}): a row is
+     * a function of the key, the stream and its own counters.
+     *
+     * @param key i32 [2]: the low and the high half of a seed
+     * @param counters i32 [B, 2]
+     * @param stream number of the sequence; other streams are independent
+     */
+    public static Value normal(Value key, Value counters, int stream, int n) {
+        return key.graph().apply(new Normal(stream, n), key, counters).output(0);
+    }
+
+    /**
+     * The noisy samples of a diffusion model and its targets (Ho et al. 2020). Output 0: a x0 + s noise; output 1: p x0
+     * + q noise; f32 [B, V] both. No gradient.
+     *
+     * @param x0 samples, f32 [B, V]
+     * @param noise f32 [B, V]
+     * @param t timesteps, i32 [B]; one outside the table ends the run with an error, on a GPU its row is NaN
+     * @param table a, s, p and q of each timestep, f32 [T, 4]
+     */
+    public static Node diffuse(Value x0, Value noise, Value t, Value table) {
+        return x0.graph().apply(new Diffuse(), x0, noise, t, table);
+    }
+
+    /**
+     * Overwrites the variable x with c0 x + c1 y. Where c0 is 0, the old contents may be anything, NaN too.
+     *
+     * @param x variable, f32
+     * @param y f32 of x's shape
+     * @param coefficients c0 and c1, f32 [2]
+     * @return x after the step
+     */
+    public static Value blend(Value x, Value y, Value coefficients) {
+        return x.graph().apply(new Blend(), x, y, coefficients).output(0);
+    }
+
+    /**
+     * Lays vertices on a grid of cells: h[b, cell] = sum over the vertices v of the cell of x[b, v] e[v], [B, H, W, K]
+     * in e's type. The adjoint of {@link PositionReadout} at fixed points.
+     *
+     * @param x [B, V], rounded to e's type
+     * @param e embeddings [V, K]
+     * @param position f32 [V, 2], as of {@link PositionReadout}; a vertex lies in the cell nearest to it
+     */
+    public static Value cellsIn(Value x, Value e, Value position, int height, int width) {
+        return x.graph()
+                .apply(new CellsIn(height, width), cast(x, e.dtype()), e, position)
+                .output(0);
+    }
+
     /** a + b; see {@link Binary} for the shapes of b. */
     public static Value add(Value a, Value b) {
         return binary(Binary.Kind.ADD, a, b);

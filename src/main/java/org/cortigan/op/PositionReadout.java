@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.op;
 
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
+import org.cortigan.graph.Shape;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 import org.jspecify.annotations.Nullable;
@@ -29,14 +33,18 @@ public record PositionReadout(boolean fixed) implements Op {
         return "position_readout";
     }
 
-    /** Writes the extents B, L, H, W, C, V of the kernels. */
-    static void extents(ArgWriter w, Value x, Value position, boolean fixed) {
-        w.i64("B", x.dim(0))
-                .i64("L", x.dim(1))
-                .i64("H", x.dim(2))
-                .i64("W", x.dim(3))
-                .i64("C", x.dim(4));
-        w.i64("V", position.dim(0)).i64("fixed", fixed ? 1 : 0);
+    /**
+     * Writes the extents of the kernels.
+     *
+     * @param maps [B, L, H, W, C]
+     */
+    static void extents(ArgWriter w, Shape maps, int vertices, boolean fixed) {
+        w.i64("B", maps.dim(0))
+                .i64("L", maps.dim(1))
+                .i64("H", maps.dim(2))
+                .i64("W", maps.dim(3))
+                .i64("C", maps.dim(4));
+        w.i64("V", vertices).flag("fixed", fixed);
     }
 
     @Override
@@ -54,9 +62,14 @@ public record PositionReadout(boolean fixed) implements Op {
 
     @Override
     public List<@Nullable Value> gradient(Node n, List<@Nullable Value> dOut, boolean[] wanted) {
-        return n.graph()
-                .apply(new Grad(fixed), dOut.get(0), n.input(0), n.input(1), n.input(2))
-                .outputs();
+        List<Part> parts = Arrays.stream(Part.values())
+                .filter(p -> wanted[p.ordinal()] && !(fixed && p == Part.POSITION))
+                .toList();
+        List<@Nullable Value> all = new ArrayList<>(Collections.nCopies(wanted.length, null));
+        if (parts.isEmpty()) return all;
+        Node grad = n.graph().apply(new Grad(fixed, parts), dOut.get(0), n.input(0), n.input(1), n.input(2));
+        for (int i = 0; i < parts.size(); i++) all.set(parts.get(i).ordinal(), grad.output(i));
+        return all;
     }
 
     @Override
@@ -68,13 +81,33 @@ public record PositionReadout(boolean fixed) implements Op {
     @Override
     public void args(Node n, ArgWriter w) {
         w.in("x", 0).in("position", 1).in("w", 2).in("bias", 3).out("y", 0).scratch("scratch");
-        extents(w, n.input(0), n.input(1), fixed);
+        extents(w, n.input(0).shape(), n.input(1).dim(0), fixed);
+    }
+
+    /** The gradients of the inputs, in the order of the inputs. */
+    enum Part {
+        X("dX"),
+        POSITION("dPosition"),
+        W("dw"),
+        BIAS("dbias");
+
+        private final String member;
+
+        Part(String member) {
+            this.member = member;
+        }
     }
 
     /**
-     * Gradients of {@link PositionReadout}. Inputs: dY, x, position, w. Outputs: dX; dPosition, dw and dbias in f32.
+     * Gradients of {@link PositionReadout}. Inputs: dY, x, position, w. Outputs: the parts; all but dX are f32.
+     *
+     * @param parts the gradients to compute
      */
-    record Grad(boolean fixed) implements Op.Gradient {
+    record Grad(boolean fixed, List<Part> parts) implements Op.Gradient {
+        Grad {
+            parts = List.copyOf(parts);
+        }
+
         @Override
         public String name() {
             return "position_readout_grad";
@@ -88,24 +121,36 @@ public record PositionReadout(boolean fixed) implements Op {
                     this,
                     in,
                     "dY must be [B, V] of x's type");
-            return List.of(x.type(), p.type(), new Type(DType.F32, in.get(3).shape()), Type.of(DType.F32, p.dim(0)));
+            return parts.stream()
+                    .map(part -> switch (part) {
+                        case X -> x.type();
+                        case POSITION -> p.type();
+                        case W -> new Type(DType.F32, in.get(3).shape());
+                        case BIAS -> Type.of(DType.F32, p.dim(0));
+                    })
+                    .toList();
         }
 
         @Override
         public Cost cost(Node n) {
-            Cost once = Op.cost(
-                    n,
-                    (fixed ? 4.0 : 18.0)
-                            * n.input(1).dim(0)
-                            * n.input(3).shape().elements());
-            return new Cost(once.flops(), once.bytesRead() + 4 * Op.bytes(n.input(3)), once.bytesWritten());
+            boolean byMaps = parts.contains(Part.X), byVertex = parts.contains(Part.W) || parts.contains(Part.POSITION);
+            double products = n.input(1).dim(0) * (double) n.input(3).shape().elements();
+            double flops = (byMaps ? fixed ? 2 : 8 : 0) + (byVertex ? fixed ? 2 : 10 : 0);
+            Cost once = Op.cost(n, flops * products);
+            double again = byMaps && !fixed ? 4 * Op.bytes(n.input(3)) : 0;
+            double unread = (byVertex ? 0 : Op.bytes(n.input(1))) + (byMaps ? 0 : Op.bytes(n.input(3)));
+            return new Cost(once.flops(), once.bytesRead() + again - unread, once.bytesWritten());
         }
 
         @Override
         public void args(Node n, ArgWriter w) {
-            w.in("dY", 0).in("x", 1).in("position", 2).in("w", 3);
-            w.out("dX", 0).out("dPosition", 1).out("dw", 2).out("dbias", 3).scratch("scratch");
-            extents(w, n.input(1), n.input(2), fixed);
+            w.in("dY", 0).in("x", 1).in("position", 2).in("w", 3).scratch("scratch");
+            for (Part part : Part.values()) {
+                int output = parts.indexOf(part);
+                if (output >= 0) w.out(part.member, output);
+                else w.none(part.member);
+            }
+            extents(w, n.input(1).shape(), n.input(2).dim(0), fixed);
         }
     }
 

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
@@ -122,6 +123,33 @@ class SessionTest {
             }
         }
         assertThrows(IllegalArgumentException.class, () -> new Graph().table(new int[3], 4));
+    }
+
+    @Test
+    void floatingPointTablesAreFilledOnEveryDeviceAndEqualTablesAreShared() {
+        float[] rows = {0.5f, -0.0f, 1e-30f, 3};
+        for (Device d : List.of(CpuDevice.best(2), CpuDevice.doubleReference(), new SimDevice(false))) {
+            Graph g = new Graph();
+            Value t = g.table(rows, 2, 2), index = g.input("index", DType.I32, 3);
+            assertSame(t, g.table(rows.clone(), 2, 2));
+            assertNotSame(t, g.table(new float[] {0.5f, 0, 1e-30f, 3}, 2, 2));
+            assertNotSame(t, g.table(rows, 4));
+            assertNotSame(t, g.table(new int[] {0x3f000000, 0x80000000, 0x0da24260, 0x40400000}, 2, 2));
+            assertTrue(g.toString().contains("4 numbers #"), g.toString());
+            Graph copied = new Graph();
+            assertEquals(
+                    g.nodes().get(0).op(),
+                    copied.copy((Leaf) t.node().op()).node().op());
+            g.output("y", g.apply(new GatherRows(), t, index).output(0));
+            try (Variables vars = new Variables(d);
+                    Session s = new Session(g, d, vars)) {
+                s.input("index").write(new int[] {1, 0, 1});
+                s.run();
+                float[] want = {1e-30f, 3, 0.5f, -0.0f, 1e-30f, 3};
+                assertArrayEquals(want, s.output("y").toFloats(), d.name());
+            }
+        }
+        assertThrows(IllegalArgumentException.class, () -> new Graph().table(new float[3], 4));
     }
 
     private static Graph mlp() {
