@@ -5,24 +5,28 @@ import org.cortigan.config.Settings;
 import org.cortigan.nn.Weights;
 
 /**
- * Factors of the learning rate of a backbone's parameters; the readout's own have 1 ({@link Generator#isOwn}). The
- * decay by layer is that of BEiT (Bao et al. 2022) and of timm's {@code param_groups_layer_decay}: block i of D, from 1
- * on, has decay^(D + 1 - i), what comes before the blocks decay^(D + 1), and the norm behind them 1.
+ * Factors of the learning rate of a backbone's parameters and of a denoising readout's UNet, both of which a file may
+ * have pre-trained; all other parameters of the readout have 1 ({@link Generator#isOwn}). The decay by layer is that of
+ * BEiT (Bao et al. 2022) and of timm's {@code param_groups_layer_decay}: block i of D, from 1 on, has decay^(D + 1 -
+ * i), what comes before the blocks decay^(D + 1), and the norm behind them 1.
  *
  * @param backbone factor of all parameters of the backbone
  * @param layerDecay factor from each block of a ViT to the one before it
  * @param depth number of blocks D; 0 for other backbones
+ * @param unet factor of all parameters of the readout's UNet
  */
-public record BackboneRates(double backbone, double layerDecay, int depth) {
+public record BackboneRates(double backbone, double layerDecay, int depth, double unet) {
     /** All parameters have the same rate. */
-    public static final BackboneRates NONE = new BackboneRates(1, 1, 0);
+    public static final BackboneRates NONE = new BackboneRates(1, 1, 0, 1);
 
     /** From the section {@code optimizer} of a recipe. */
     public static BackboneRates of(Settings s, Backbone backbone) {
         BackboneRates r = new BackboneRates(
                 s.number("backbone_rate", 0),
                 s.number("layer_decay", 0, 1),
-                backbone instanceof Vit v ? v.encoder().depth() : 0);
+                backbone instanceof Vit v ? v.encoder().depth() : 0,
+                s.has("unet_rate") ? s.number("unet_rate", 0) : 1);
+        if (r.unet == 0) throw s.wrong("unet_rate", "0 would not train the UNet", "Give a factor above 0");
         if (r.backbone == 0)
             throw s.wrong(
                     "backbone_rate", "0 would train nothing", "Set train.freeze to backbone, or give a factor above 0");
@@ -39,6 +43,7 @@ public record BackboneRates(double backbone, double layerDecay, int depth) {
 
     /** The factor of a parameter of the generator. */
     public double of(Weights.Spec parameter) {
+        if (Generator.isOfDenoiser(parameter)) return unet;
         if (Generator.isOwn(parameter.name())) return 1;
         String name = parameter.name().substring(Generator.PREFIX.length());
         int block = Vit.blockOf(name);

@@ -2,6 +2,7 @@
 package org.cortigan.model;
 
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
@@ -24,6 +25,7 @@ import org.cortigan.op.Ops;
  * @param rank linear combinations of the features, of all layers, that a dense readout reads and all vertices and
  *     subjects share; 0 if it reads the features themselves
  * @param queries the decoder of a readout of region queries; empty for other readouts
+ * @param diffusion the readout that denoises responses; empty for other readouts
  */
 public record Generator(
         int image,
@@ -33,7 +35,8 @@ public record Generator(
         int features,
         double dropout,
         int rank,
-        Optional<Queries> queries) {
+        Optional<Queries> queries,
+        Optional<Diffusion> diffusion) {
     /** Prefix of the names of all parameters of the generator. */
     public static final String PREFIX = "generator.";
 
@@ -50,8 +53,16 @@ public record Generator(
      * Prefixes, below {@link #PREFIX}, of the names of the parameters that belong to the readout or to a subject, not
      * to the backbone: files of pre-trained backbones lack them, and {@link Freeze} does not freeze them.
      */
-    private static final List<String> OWN =
-            List.of(HEAD + ".", "readout.", "norms.", "rank.", QUERIES + ".", SUBJECT + ".");
+    private static final List<String> OWN = List.of(
+            HEAD + ".",
+            "readout.",
+            "norms.",
+            "rank.",
+            QUERIES + ".",
+            SUBJECT + ".",
+            Diffusion.DENOISER + ".",
+            Diffusion.CONDITION + ".",
+            Diffusion.CELLS + ".");
 
     /** Name of the position embeddings of a ViT, to whose rows the vector of a subject is added. */
     public static final String POSITIONS = PREFIX + Vit.POSITIONS;
@@ -69,11 +80,22 @@ public record Generator(
                 s.integer("features", 1),
                 s.has("dropout") ? s.number("dropout", 0, 0.99) : 0,
                 s.has("rank") ? s.integer("rank", 0) : 0,
-                Queries.of(s));
+                Queries.of(s),
+                Diffusion.of(s));
         if (g.rank > 0 && g.readout != ReadoutHead.DENSE)
             throw s.wrong("rank", g.rank + " needs a dense readout", "Set readout: dense, or rank: 0");
+        if (g.dropout > 0 && g.diffusion.isPresent())
+            throw s.wrong("dropout", g.dropout + " does not go with readout: diffusion", "Set it to 0");
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
+    }
+
+    /** The values of the section that have an effect: without the sections of networks that it does not choose. */
+    static Map<String, Object> used(Map<String, Object> section) {
+        Map<String, Object> used = Backbone.types().used(section);
+        if (!ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout"))))
+            used.keySet().removeAll(List.of(Diffusion.SECTION, Diffusion.UNET));
+        return used;
     }
 
     /** Bytes of one photograph. */
@@ -88,19 +110,34 @@ public record Generator(
      */
     public Value features(Weights w, Value images, String subject) {
         Features read = read(w, images, subject);
-        Value f = queries.isPresent() ? decoded(w, read) : read.value();
+        Value f = queries.map(q -> decoded(w, read))
+                .or(() -> diffusion.map(d -> d.context(w, read, subject)))
+                .orElse(read.value());
         return Ops.reshape(
                 f, f.dim(0), Math.toIntExact(f.shape().elements(1, f.shape().rank())));
     }
 
-    /** Responses [B, vertices] of one subject in the compute type. The head is {@code head} or {@code head.SUBJECT}. */
+    /**
+     * Responses [B, vertices] of one subject in the compute type. The head is {@code head} or {@code head.SUBJECT}. A
+     * readout that denoises gives its mean responses ({@link Diffusion#mean}).
+     */
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = read(w, images, subject);
+        if (diffusion.isPresent()) return diffusion.get().mean(w, f, subject, vertices);
         try (Graph.Scope s = images.graph().scope("head")) {
             Weights head = w.sub(headOf(subject));
             Features kept = f.with(Layers.dropout(head.sub("dropout"), f.value(), dropout));
             return readout.apply(head, shared(w, kept), vertices);
         }
+    }
+
+    /**
+     * What a training step of a readout that denoises compares, instead of {@link #responses} with the measured ones.
+     *
+     * @param responses f32 [B, V]
+     */
+    public Diffusion.Pair denoised(Weights w, Value images, Value responses, Diffusion.Noise noise, String subject) {
+        return diffusion.orElseThrow().pair(w, read(w, images, subject), responses, noise, subject);
     }
 
     /** What the heads of all subjects read. */
@@ -122,7 +159,7 @@ public record Generator(
         return Features.vectors(Layers.linear(w.sub("rank"), f.value(), rank, Init.VIT, null), 1);
     }
 
-    private static String headOf(String subject) {
+    static String headOf(String subject) {
         return subject.isEmpty() ? HEAD : HEAD + "." + subject;
     }
 
@@ -141,7 +178,18 @@ public record Generator(
         return readoutOf(subject) + ReadoutHead.REGION;
     }
 
-    private Features read(Weights w, Value images, String subject) {
+    /** The state [V, 2] of a subject that has the middles of its vertices' cells. */
+    public static String cellOf(String subject) {
+        return readoutOf(subject) + Diffusion.CELL;
+    }
+
+    /** The state of a subject that has its vertices' places in their cells. */
+    public static String placeOf(String subject) {
+        return readoutOf(subject) + Diffusion.PLACE;
+    }
+
+    /** What the readout reads of the backbone. */
+    Features read(Weights w, Value images, String subject) {
         Features f = backbone.features(w, images, subject, normalisation, new Features.Form(readout.reads(), features));
         return readout.reads() == Features.Kind.TOKENS ? f.asTokens() : f;
     }
@@ -169,6 +217,11 @@ public record Generator(
     /** Whether a parameter is a subject's vector in the backbone. */
     public static boolean isSubjectsVector(Weights.Spec parameter) {
         return parameter.name().startsWith(PREFIX + SUBJECT + ".");
+    }
+
+    /** Whether a parameter belongs to the UNet of a readout that denoises, which a file may have pre-trained. */
+    public static boolean isOfDenoiser(Weights.Spec parameter) {
+        return parameter.name().startsWith(PREFIX + Diffusion.DENOISER + ".");
     }
 
     /** Whether a parameter belongs to one subject of several: to its head, or its vector in the backbone. */

@@ -112,7 +112,7 @@ public record ModelConfig(
      */
     public static Map<String, Object> used(Map<String, Object> model) {
         Map<String, Object> used = new LinkedHashMap<>(model);
-        used.computeIfPresent("generator", (k, v) -> Backbone.types().used(Json.object(v, k)));
+        used.computeIfPresent("generator", (k, v) -> Generator.used(Json.object(v, k)));
         used.computeIfPresent(
                 "discriminator", (k, v) -> DiscriminatorNetwork.types().used(Json.object(v, k)));
         return used;

@@ -66,6 +66,17 @@ public enum ReadoutHead {
                     .apply(new PositionReadout(true), f.value(), Ops.pad(x, 1, 0, 1), weight, bias.value())
                     .output(0);
         }
+    },
+    /** The last layer of {@link Diffusion}: each vertex reads the cell of the grid that it lies in. */
+    DIFFUSION {
+        @Override
+        Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
+            Value cell = w.state(Diffusion.CELL, Init.ZEROS, weight.dim(0), 2);
+            return f.value()
+                    .graph()
+                    .apply(new PositionReadout(true), f.value(), cell, weight, bias.value())
+                    .output(0);
+        }
     };
 
     /** Name of the state [V, 1] that has the number of each vertex's query. Whoever trains the network sets it. */
@@ -76,8 +87,13 @@ public enum ReadoutHead {
         return switch (this) {
             case DENSE -> Features.Kind.VECTORS;
             case FACTORISED, POSITION -> Features.Kind.MAPS;
-            case QUERIES -> Features.Kind.TOKENS;
+            case QUERIES, DIFFUSION -> Features.Kind.TOKENS;
         };
+    }
+
+    /** Initial weights. A denoiser begins with zeros, as diffusion models do. */
+    private Init weights() {
+        return this == DIFFUSION ? Init.ZEROS : Init.VIT;
     }
 
     /**
@@ -85,15 +101,15 @@ public enum ReadoutHead {
      * own softmax and has one weight for each feature, shared by the layers.
      *
      * @param w parameters of the head: {@code weight} [V, C], {@code bias} [V], {@code layers} [V, L] if L > 1, and
-     *     {@code mask} [V, H W], {@code position} [V, 2] (arctanh of x and y in -1..1) or the state {@code region} [V,
-     *     1]
+     *     {@code mask} [V, H W], {@code position} [V, 2] (arctanh of x and y in -1..1), or the state {@code region} [V,
+     *     1] or {@code cell} [V, 2]
      */
     Value apply(Weights w, Features f, int vertices) {
         DType compute = w.compute();
         int l = f.layers(), c = f.channels();
         Value weight = this == DENSE && l == 1
-                ? w.weight("weight", Init.VIT, vertices, c).value()
-                : w.matrix("weight", Init.VIT, vertices, c);
+                ? w.weight("weight", weights(), vertices, c).value()
+                : w.matrix("weight", weights(), vertices, c);
         Weights.Bias bias = this == DENSE
                 ? w.bias("bias", Init.ZEROS, vertices)
                 : new Weights.Bias(w.vector("bias", Init.ZEROS, vertices), null);

@@ -16,14 +16,31 @@ import org.cortigan.io.SafeTensors;
  * rates suit responses of about unit variance. Pearson's r does not depend on either.
  *
  * @param mean of each vertex
- * @param scale of all vertices; that of a trained network is a power of two, so that scaling rounds nothing
+ * @param scale one of all vertices, which is a power of two in a trained network, so that scaling rounds nothing; or
+ *     one of each vertex, where the network needs unit variance: noise is added to its responses
  */
-public record ResponseScaling(float[] mean, float scale) {
+public record ResponseScaling(float[] mean, float[] scale) {
     /** Names of the tensors in a checkpoint; of one of several subjects with a dot and its name behind. */
     private static final String MEAN = Generator.PREFIX + "response_mean", SCALE = Generator.PREFIX + "response_scale";
 
     public ResponseScaling {
-        if (!(scale > 0 && scale <= Float.MAX_VALUE)) throw new IllegalArgumentException("scale " + scale);
+        if (scale.length != 1 && scale.length != mean.length)
+            throw new IllegalArgumentException(scale.length + " scales of " + mean.length + " vertices");
+        for (float s : scale) if (!isScale(s)) throw new IllegalArgumentException("scale " + s);
+    }
+
+    /** The scaling with one scale of all vertices. */
+    public ResponseScaling(float[] mean, float scale) {
+        this(mean, new float[] {scale});
+    }
+
+    private static boolean isScale(float s) {
+        return s > 0 && s <= Float.MAX_VALUE;
+    }
+
+    /** The scale of a vertex. */
+    public float scale(int vertex) {
+        return scale[scale.length == 1 ? 0 : vertex];
     }
 
     /** The scaling that changes nothing, of checkpoints from before there was one. */
@@ -34,11 +51,14 @@ public record ResponseScaling(float[] mean, float scale) {
     /** The mean of the means, and the mean scale. */
     public static ResponseScaling mean(List<ResponseScaling> scalings) {
         float[] mean = new float[scalings.get(0).mean.length];
+        float[] scale =
+                new float[scalings.stream().mapToInt(s -> s.scale.length).max().orElseThrow()];
         for (int v = 0; v < mean.length; v++) {
             int vertex = v;
             mean[v] = average(scalings, s -> s.mean[vertex]);
+            if (v < scale.length) scale[v] = average(scalings, s -> s.scale(vertex));
         }
-        return new ResponseScaling(mean, average(scalings, ResponseScaling::scale));
+        return new ResponseScaling(mean, scale);
     }
 
     private static float average(List<ResponseScaling> scalings, ToDoubleFunction<ResponseScaling> value) {
@@ -54,10 +74,11 @@ public record ResponseScaling(float[] mean, float scale) {
         String mean = name(MEAN, subject), scale = name(SCALE, subject);
         if (!isStored(t, subject)) return identity(subject.vertices());
         float[] means = t.floats(mean, subject.vertices());
-        float factor = t.floats(scale, 1)[0];
+        boolean one = t.names().contains(scale) && t.entry(scale).elements() == 1;
+        float[] factors = t.floats(scale, one ? 1 : subject.vertices());
         for (float m : means) if (!Float.isFinite(m)) throw damaged(t, mean, "has a value that is not finite");
-        if (!(factor > 0 && factor <= Float.MAX_VALUE)) throw damaged(t, scale, "is " + factor + ", not a scale");
-        return new ResponseScaling(means, factor);
+        for (float f : factors) if (!isScale(f)) throw damaged(t, scale, "has " + f + ", which is no scale");
+        return new ResponseScaling(means, factors);
     }
 
     /** Whether a checkpoint has the scaling of a subject; those from before there was one have none. */
@@ -73,7 +94,19 @@ public record ResponseScaling(float[] mean, float scale) {
     public long differingMeans(ResponseScaling other) {
         return IntStream.range(0, mean.length)
                 .filter(v -> Math.abs(mean[v] - other.mean[v])
-                        > Math.ulp(Math.max(Math.abs(mean[v]), Math.abs(other.mean[v]))) + 0x1p-30 * scale)
+                        > Math.ulp(Math.max(Math.abs(mean[v]), Math.abs(other.mean[v]))) + 0x1p-30 * scale(v))
+                .count();
+    }
+
+    /**
+     * The number of vertices whose scale another scaling does not share, up to the rounding of the standard deviations
+     * of the same responses; all vertices if one of the two has one scale for all.
+     */
+    public long differingScales(ResponseScaling other) {
+        if (scale.length != other.scale.length) return mean.length;
+        if (scale.length == 1) return scale[0] == other.scale[0] ? 0 : mean.length;
+        return IntStream.range(0, scale.length)
+                .filter(v -> Math.abs(scale[v] - other.scale[v]) > 0x1p-20f * Math.max(scale[v], other.scale[v]))
                 .count();
     }
 
@@ -88,12 +121,13 @@ public record ResponseScaling(float[] mean, float scale) {
 
     /** Adds the scaling of a subject to a checkpoint. */
     public void add(SafeTensors.Writer to, ModelConfig.Subject subject) {
-        to.add(name(MEAN, subject), mean, mean.length).add(name(SCALE, subject), new float[] {scale}, 1);
+        to.add(name(MEAN, subject), mean, mean.length).add(name(SCALE, subject), scale, scale.length);
     }
 
     private boolean isIdentity() {
         for (float m : mean) if (m != 0) return false;
-        return scale == 1;
+        for (float s : scale) if (s != 1) return false;
+        return true;
     }
 
     /**
@@ -104,8 +138,17 @@ public record ResponseScaling(float[] mean, float scale) {
     public void standardise(ByteBuffer responses, int at) {
         for (int v = 0; v < mean.length; v++) {
             int i = at + 4 * v;
-            responses.putFloat(i, (responses.getFloat(i) - mean[v]) / scale);
+            responses.putFloat(i, (responses.getFloat(i) - mean[v]) / scale(v));
         }
+    }
+
+    /**
+     * Multiplies learned responses by their scale in place: measured ones less their means.
+     *
+     * @param responses [rows, vertices]
+     */
+    public void unscale(float[] responses, int rows) {
+        for (int i = 0; i < rows * mean.length; i++) responses[i] *= scale(i % mean.length);
     }
 
     /**
@@ -118,22 +161,22 @@ public record ResponseScaling(float[] mean, float scale) {
         for (int row = 0; row < rows; row++)
             for (int v = 0; v < mean.length; v++) {
                 int i = at + row * mean.length + v;
-                responses.put(i, responses.get(i) * scale + mean[v]);
+                responses.put(i, responses.get(i) * scale(v) + mean[v]);
             }
     }
 
     @Override
     public boolean equals(Object other) {
-        return other instanceof ResponseScaling s && scale == s.scale && Arrays.equals(mean, s.mean);
+        return other instanceof ResponseScaling s && Arrays.equals(scale, s.scale) && Arrays.equals(mean, s.mean);
     }
 
     @Override
     public int hashCode() {
-        return 31 * Arrays.hashCode(mean) + Float.hashCode(scale);
+        return 31 * Arrays.hashCode(mean) + Arrays.hashCode(scale);
     }
 
     @Override
     public String toString() {
-        return "scale " + scale + ", means of " + mean.length + " vertices";
+        return (scale.length == 1 ? "scale " + scale[0] : "scales") + " and means of " + mean.length + " vertices";
     }
 }

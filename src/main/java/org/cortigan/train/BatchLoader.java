@@ -31,11 +31,16 @@ final class BatchLoader implements AutoCloseable {
         /** Indices of the responses among the training photographs; differ from imageRows for shuffled pairs. */
         final int[] responseRows;
 
+        /** Random numbers of the photographs, see {@link TrainingNoise}; unused without noise. */
+        final int[] noiseRows, timesteps;
+
         private final Memory memory;
 
         Batch(Device device, int batch, int imageBytes, int featureBytes, int responseBytes) {
             imageRows = new int[batch];
             responseRows = new int[batch];
+            noiseRows = new int[2 * batch];
+            timesteps = new int[batch];
             long first = (long) batch * responseBytes, second = first + (long) batch * featureBytes;
             memory = device.allocateHost(second + (long) batch * imageBytes);
             responses = memory.view(0, first);
@@ -53,6 +58,7 @@ final class BatchLoader implements AutoCloseable {
      * @param resident whether the data are on the device, so that a batch consists of row indices only
      * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
      * @param augmentation random changes of the photographs, other ones in every epoch; off if the data are resident
+     * @param noise of the responses; null for none
      */
     record Batching(
             int[] images,
@@ -61,7 +67,8 @@ final class BatchLoader implements AutoCloseable {
             boolean resident,
             boolean shufflePairs,
             Augmentation augmentation,
-            long seed) {
+            long seed,
+            @Nullable TrainingNoise noise) {
         /** Bytes per photograph. */
         int imageBytes() {
             return 3 * side * side;
@@ -169,6 +176,7 @@ final class BatchLoader implements AutoCloseable {
             if (content.features != null) content.features.read(batching.images[image], b.features);
             data.responses(batching.images[response], b.responses);
         }
+        if (batching.noise != null) batching.noise.fill(b.imageRows, epoch, b.noiseRows, b.timesteps);
         b.images.flip();
         b.features.rewind();
         b.responses.flip();

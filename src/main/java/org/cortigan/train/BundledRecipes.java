@@ -27,6 +27,8 @@ final class BundledRecipes {
      */
     private static final List<String> ORDER = List.of(
             "quickstart",
+            "sd-finetune",
+            "sd-finetune-epsilon",
             "vanilla-gan",
             "vit-gan",
             "vanilla-corr-2d",

@@ -128,8 +128,7 @@ public final class Ensemble implements AutoCloseable {
     }
 
     private void toMeasuredUnits(int member, int n, float[] responses) {
-        float scale = members.get(member).scaling().scale();
-        if (scale != 1) for (int i = 0; i < n * columns(); i++) responses[i] *= scale;
+        members.get(member).scaling().unscale(responses, n);
         if (meanDifference == null) return;
         float[] d = meanDifference[member];
         for (int i = 0; i < n * columns(); i++) responses[i] += d[i % d.length];

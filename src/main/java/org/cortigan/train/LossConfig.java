@@ -57,6 +57,20 @@ public record LossConfig(
         return c;
     }
 
+    /**
+     * Refuses all but the mean squared error. A readout that denoises tells noise and responses apart, and only with
+     * squared errors is its answer the mean of what is possible; correlation and discriminators would judge the noise.
+     *
+     * @param s the section {@code loss}, for the message
+     */
+    void requireSquares(Settings s) {
+        String readout = "does not go with model.generator.readout: diffusion, which learns by mean squared errors";
+        if (ganTerm.weight > 0) throw s.wrong("gan_weight", ganTerm.weight + " " + readout, "Set it to 0");
+        if (correlationTerm.weight > 0)
+            throw s.wrong("correlation_weight", correlationTerm.weight + " " + readout, "Set it to 0");
+        if (pixel != PearsonLoss.Pixel.MSE) throw s.wrong("pixel", s.text("pixel") + " " + readout, "Set it to mse");
+    }
+
     private static Term term(Settings s, String name) {
         return new Term(s.number(name + "_weight", 0), s.number(name + "_warmup", 0));
     }

@@ -160,13 +160,15 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
      */
     Optional<String> requireResponses(
             Path file, ModelConfig.Subject subject, ResponseScaling now, ResponseScaling saved) {
-        if (now.differingMeans(saved) == 0 && now.scale() == saved.scale()) return Optional.empty();
+        long means = now.differingMeans(saved), scales = now.differingScales(saved);
+        if (means == 0 && scales == 0) return Optional.empty();
         String difference = "the training responses" + (subject.name().isEmpty() ? "" : " of " + subject.name())
-                + " are others than those of the checkpoint: " + now.differingMeans(saved) + " of "
+                + " are others than those of the checkpoint: " + means + " of "
                 + subject.vertices() + " vertices have another mean"
-                + (now.scale() == saved.scale()
+                + (scales == 0
                         ? ""
-                        : ", and their scale is " + now.scale() + " instead of " + saved.scale());
+                        : ", and " + scales + " another scale, such as " + now.scale(0) + " instead of "
+                                + saved.scale(0));
         if (acceptsChanges) return Optional.of("resumed with other data: " + difference);
         throw new InputException(
                 file.toString(),

@@ -20,15 +20,19 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
      */
     private static final double OTHER_UNIT = 1000;
 
+    /** Smallest standard deviation by which a vertex is divided, as a fraction of the median vertex's. */
+    private static final double LEAST_DEVIATION = 1e-3;
+
     /**
      * The scaling that centres each vertex on its mean over some images, and brings the median of the vertices'
-     * standard deviations to between sqrt(1/2) and sqrt(2). Responses that are not finite, and vertices that are
-     * constant, do not count.
+     * standard deviations to between sqrt(1/2) and sqrt(2), or that of each vertex to 1. Responses that are not finite,
+     * and vertices that are constant, do not count.
      *
      * @param images indices of the training images
+     * @param each whether every vertex has a scale of its own
      * @param log receives a warning if some vertices vary so much more than others that the pixel loss sees no others
      */
-    static ResponseScaling scaling(TrainingData data, int[] images, Consumer<String> log) {
+    static ResponseScaling scaling(TrainingData data, int[] images, boolean each, Consumer<String> log) {
         int vertices = data.leftVertices() + data.rightVertices();
         ByteBuffer row = ByteBuffer.allocate(4 * vertices).order(ByteOrder.LITTLE_ENDIAN);
         ColumnMoments moments = new ColumnMoments(vertices);
@@ -49,6 +53,12 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
         double[] varying = Arrays.stream(deviation).filter(d -> d > 0).sorted().toArray();
         if (varying.length == 0) return new ResponseScaling(mean, 1);
         double median = varying[varying.length / 2];
+        if (each) {
+            float[] scale = new float[vertices];
+            for (int v = 0; v < vertices; v++)
+                scale[v] = (float) Math.max(Float.MIN_NORMAL, Math.max(deviation[v], LEAST_DEVIATION * median));
+            return new ResponseScaling(mean, scale);
+        }
         long other = Arrays.stream(varying)
                 .filter(d -> d > OTHER_UNIT * median || d < median / OTHER_UNIT)
                 .count();

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
@@ -19,6 +20,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.model.Diffusion;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Logits;
@@ -51,6 +53,9 @@ public final class StepGraph {
     private final int residentImages;
     private final Source images;
     private final Source responses;
+    /** The random numbers of all micro-batches; empty unless the readout denoises responses. */
+    private final Optional<Diffusion.Noise> noise;
+
     private final Value lossWeights;
     private final Set<StepInput> inputs = EnumSet.noneOf(StepInput.class);
     private final Set<StepOutput> outputs = new LinkedHashSet<>();
@@ -70,7 +75,12 @@ public final class StepGraph {
      */
     private record Source(Value data, @Nullable Value rows) {}
 
-    /** The generator's forward pass on a micro-batch. */
+    /**
+     * The generator's forward pass on a micro-batch.
+     *
+     * @param responses what the loss compares the prediction with: the measured responses, or what a readout that
+     *     denoises has to tell
+     */
     private record Pass(Value images, Value responses, Value prediction) {}
 
     /** The graph of a step on one batch. */
@@ -103,6 +113,7 @@ public final class StepGraph {
         this.residentImages = residentImages;
         images = images();
         responses = responses();
+        noise = settings.model().generator().diffusion().map(d -> noise());
         lossWeights = input(StepInput.LOSS_WEIGHTS, DType.F32, 2);
         generator = generatorWeights();
         Pass only = microBatches == 1 ? pass(generator, 0) : null;
@@ -125,7 +136,23 @@ public final class StepGraph {
         w.useMicroBatch(microBatch);
         Value x = part(images, microBatch), y = part(responses, microBatch);
         seen.add(x);
-        return new Pass(x, y, predict(w, x));
+        if (noise.isEmpty()) return new Pass(x, y, predict(w, x));
+        Diffusion.Noise all = noise.get();
+        Diffusion.Noise own = new Diffusion.Noise(
+                all.key(),
+                part(new Source(all.rows(), null), microBatch),
+                part(new Source(all.timesteps(), null), microBatch));
+        try (Graph.Scope s = graph.scope("generator")) {
+            Diffusion.Pair pair = settings.model().generator().denoised(w, x, y, own, subject.name());
+            return new Pass(x, pair.target(), pair.prediction());
+        }
+    }
+
+    private Diffusion.Noise noise() {
+        return new Diffusion.Noise(
+                input(StepInput.NOISE_KEY, DType.I32, 2),
+                input(StepInput.NOISE_ROWS, DType.I32, photographs(), 2),
+                input(StepInput.TIMESTEPS, DType.I32, photographs()));
     }
 
     /** Sets the scales of the next step, after the last product of this step. */
@@ -403,6 +430,11 @@ public final class StepGraph {
     /** Whether a network has dropout, so that the step reads {@link StepInput#DROPOUT}. */
     public boolean hasDropout() {
         return inputs.contains(StepInput.DROPOUT);
+    }
+
+    /** Whether the readout denoises responses, so that the step reads {@link StepInput#TIMESTEPS}. */
+    public boolean hasNoise() {
+        return noise.isPresent();
     }
 
     /** Whether the model has several subjects, so that a head is updated less often than the backbone. */

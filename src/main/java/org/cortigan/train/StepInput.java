@@ -49,7 +49,13 @@ public enum StepInput {
     /** Number of the discriminators' update, from 1 on, f32 [1]. */
     DISCRIMINATOR_UPDATE("t.d"),
     /** Key of the step's random numbers, i32 [2], if a network has dropout. */
-    DROPOUT(Dropout.KEY);
+    DROPOUT(Dropout.KEY),
+    /** If the readout denoises responses: the halves of the run's seed, i32 [2]. */
+    NOISE_KEY("noise.key"),
+    /** For each photograph its number among the subject's training photographs, and the epoch, i32 [B, 2]. */
+    NOISE_ROWS("noise.rows"),
+    /** For each photograph the timestep whose noise is added to its responses, i32 [B]. */
+    TIMESTEPS("noise.timesteps");
 
     /** Inputs that are copied to the device while the previous step runs. */
     static final List<StepInput> PREFETCHED = List.of(IMAGES, FEATURES, RESPONSES);

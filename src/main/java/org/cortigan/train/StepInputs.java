@@ -6,6 +6,7 @@ import java.util.EnumSet;
 import java.util.Set;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
+import org.cortigan.model.Diffusion;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,6 +22,9 @@ final class StepInputs {
 
     private record Discriminators(Storage adversarialWeight, Storage rate, Storage update) {}
 
+    /** The random numbers of a readout that denoises responses. */
+    private record Noise(Storage key, Storage rows, Storage timesteps) {}
+
     private final Session session;
     private final Set<StepInput> unbound;
     private final Data data;
@@ -33,6 +37,7 @@ final class StepInputs {
     private final @Nullable Storage headUpdate;
     private final @Nullable Discriminators discriminators;
     private final @Nullable Storage dropout;
+    private final @Nullable Noise noise;
     private final int[] key = new int[2];
 
     /**
@@ -57,6 +62,9 @@ final class StepInputs {
                         bind(StepInput.DISCRIMINATOR_UPDATE))
                 : null;
         dropout = step.hasDropout() ? bind(StepInput.DROPOUT) : null;
+        noise = step.hasNoise()
+                ? new Noise(bind(StepInput.NOISE_KEY), bind(StepInput.NOISE_ROWS), bind(StepInput.TIMESTEPS))
+                : null;
         if (!unbound.isEmpty()) throw new IllegalStateException("the step has inputs that nobody writes: " + unbound);
         if (rows == null)
             for (StepInput input : StepInput.PREFETCHED) if (inputs.contains(input)) session.prefetch(input.key());
@@ -79,8 +87,12 @@ final class StepInputs {
         return data.images != null;
     }
 
-    /** Writes a batch, or its row indices if the data are resident on the device. */
+    /** Writes a batch, or its row indices if the data are resident on the device, and the noise of its photographs. */
     void writeBatch(BatchLoader.Batch from) {
+        if (noise != null) {
+            noise.rows.write(from.noiseRows);
+            noise.timesteps.write(from.timesteps);
+        }
         if (rows != null) {
             rows.images.write(from.imageRows);
             rows.responses.write(from.responseRows);
@@ -127,6 +139,11 @@ final class StepInputs {
         discriminators.adversarialWeight.set(0, adversarialWeight);
         discriminators.rate.set(0, rate);
         discriminators.update.set(0, update);
+    }
+
+    /** Writes the key of the random numbers of all steps, if the readout denoises responses. */
+    void writeNoise(long seed) {
+        if (noise != null) noise.key.write(Diffusion.key(seed));
     }
 
     /** Writes the key of the step's random numbers, if a network has dropout. */

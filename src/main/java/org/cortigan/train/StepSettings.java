@@ -40,9 +40,11 @@ public record StepSettings(
 
     static StepSettings of(Recipe recipe, List<ModelConfig.Subject> subjects, Precision precision, DType compute) {
         ModelConfig model = ModelConfig.of(recipe.section("model"), subjects);
+        LossConfig loss = LossConfig.of(recipe.section("loss"));
+        if (model.generator().diffusion().isPresent()) loss.requireSquares(recipe.section("loss"));
         return new StepSettings(
                 model,
-                LossConfig.of(recipe.section("loss")),
+                loss,
                 Optimizer.generator(recipe.section("optimizer")),
                 Optimizer.discriminator(recipe.section("optimizer")),
                 compute,

@@ -12,6 +12,7 @@ import org.cortigan.graph.Graph;
 import org.cortigan.io.InputFiles;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.ResponseScaling;
 
 /**
  * The data and settings of a subject, before the run allocates device memory.
@@ -69,6 +70,12 @@ record SubjectSetup(
 
     int vertices() {
         return subject.vertices();
+    }
+
+    /** The scaling of the training responses; a network that adds noise to them needs unit variance of each vertex. */
+    ResponseScaling scaling(Consumer<String> log) {
+        boolean each = settings.model().generator().diffusion().isPresent();
+        return StandardisedResponses.scaling(data, split.training(), each, log);
     }
 
     /** Photographs in a micro-batch. */

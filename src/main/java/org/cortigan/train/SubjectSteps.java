@@ -79,7 +79,13 @@ final class SubjectSteps implements AutoCloseable {
                 resident,
                 train.shufflePairs(),
                 train.augmentation(),
-                train.seed());
+                train.seed(),
+                setup.settings()
+                        .model()
+                        .generator()
+                        .diffusion()
+                        .map(d -> new TrainingNoise(microBatch, d.terminalShare(), train.seed()))
+                        .orElse(null));
         graph = setup.step(train, resident);
         frozen = setup.frozen(train);
         long features = frozen.map(FrozenPart::elements).orElse(0) * (long) batching.batch() * Float.BYTES;
@@ -94,6 +100,7 @@ final class SubjectSteps implements AutoCloseable {
         try {
             inputs = new StepInputs(graph, StepInput.of(program), session);
             losses = new StepLosses(graph, session);
+            inputs.writeNoise(train.seed());
         } catch (RuntimeException | Error e) {
             session.close();
             throw e;
@@ -134,8 +141,7 @@ final class SubjectSteps implements AutoCloseable {
 
     /** The scaling of the responses that the network learns: that of the resumed run, or of the training images. */
     ResponseScaling scaling() {
-        if (scaling == null)
-            scaling = StandardisedResponses.scaling(setup.data(), setup.split().training(), log);
+        if (scaling == null) scaling = setup.scaling(log);
         return scaling;
     }
 

@@ -117,7 +117,7 @@ final class Subjects implements AutoCloseable {
                 .filter(s -> s.subject().equals(subject))
                 .findFirst()
                 .orElseThrow();
-        return StandardisedResponses.scaling(setup.data(), setup.split().training(), line -> {});
+        return setup.scaling(line -> {});
     }
 
     /** Continues from another run. */

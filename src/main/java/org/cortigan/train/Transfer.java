@@ -15,6 +15,7 @@ import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Diffusion;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
@@ -39,6 +40,13 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
     /** Keys below {@link #GENERATOR} of the readout. If one differs, the readout begins anew. */
     private static final Set<String> READOUT =
             Set.of("readout", "features", "rank", "query_heads", "queries", Queries.NAMES, "vit.pool", "vit.layers");
+
+    /** Sections below {@link #GENERATOR} of the readout. */
+    private static final List<String> SECTIONS = List.of(Diffusion.SECTION + ".", Diffusion.UNET + ".");
+
+    private static boolean isOfReadout(String key) {
+        return READOUT.contains(key) || SECTIONS.stream().anyMatch(key::startsWith);
+    }
 
     /** The file of {@code train.init}: of a run's folder its best checkpoint, or its last one if there is no best. */
     static Path file(String init) {
@@ -76,7 +84,7 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
                 .filter(c -> !FREE.contains(c.key().substring(GENERATOR.length())))
                 .toList();
         List<Resumption.Change> ofReadout = changes.stream()
-                .filter(c -> READOUT.contains(c.key().substring(GENERATOR.length())))
+                .filter(c -> isOfReadout(c.key().substring(GENERATOR.length())))
                 .toList();
         List<Resumption.Change> ofBackbone =
                 changes.stream().filter(c -> !ofReadout.contains(c)).toList();

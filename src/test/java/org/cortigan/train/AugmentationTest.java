@@ -102,7 +102,7 @@ class AugmentationTest {
         try (BatchLoader loader = new BatchLoader(
                 CpuDevice.best(1),
                 toy,
-                new BatchLoader.Batching(all, 1, SIDE, false, false, a, seed),
+                new BatchLoader.Batching(all, 1, SIDE, false, false, a, seed, null),
                 BatchLoader.Content.PHOTOGRAPHS,
                 6 * epoch,
                 6 * epoch + 6)) {

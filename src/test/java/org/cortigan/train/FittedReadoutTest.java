@@ -135,7 +135,7 @@ class FittedReadoutTest {
         assertArrayEquals(rois, new Subset(data, first(2)).roiOfVertex());
         assertArrayEquals(
                 rois,
-                new StandardisedResponses(data, StandardisedResponses.scaling(data, first(4), line -> {}))
+                new StandardisedResponses(data, StandardisedResponses.scaling(data, first(4), false, line -> {}))
                         .roiOfVertex());
     }
 

@@ -173,8 +173,8 @@ class ResponseScalingTest {
             r.putFloat(at, 0.1f);
             if (i == 5) r.putFloat(at + 4, Float.NaN);
         });
-        ResponseScaling s = StandardisedResponses.scaling(data, images, line -> {});
-        assertEquals(2, s.scale());
+        ResponseScaling s = StandardisedResponses.scaling(data, images, false, line -> {});
+        assertEquals(2, s.scale(1));
         assertEquals(0.1f, s.mean()[0]);
         ByteBuffer row = ByteBuffer.allocate(4 * VERTICES).order(ByteOrder.LITTLE_ENDIAN);
         double[] sum = new double[VERTICES];
@@ -190,7 +190,8 @@ class ResponseScalingTest {
         assertEquals((row.getFloat(8) - s.mean()[2]) / 2, learned);
         assertEquals(
                 1,
-                StandardisedResponses.scaling(data, new int[] {3}, line -> {}).scale(),
+                StandardisedResponses.scaling(data, new int[] {3}, false, line -> {})
+                        .scale(0),
                 "one image has no deviation");
     }
 
@@ -202,7 +203,7 @@ class ResponseScalingTest {
             TrainingData data = new Changed(TOY, (i, r, at) -> {
                 for (int v = 0; v < 2; v++) r.putFloat(at + 4 * v, (float) (r.getFloat(at + 4 * v) * factor));
             });
-            StandardisedResponses.scaling(data, images, said::add);
+            StandardisedResponses.scaling(data, images, false, said::add);
             assertEquals(factor == 10 ? 0 : 1, said.size(), factor + ": " + said);
             if (factor != 10)
                 assertTrue(

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.cortex.Regions;
+import org.cortigan.exec.Variables;
+import org.cortigan.io.InputFiles;
+import org.cortigan.model.Diffusion;
+import org.cortigan.model.Generator;
+
+/** The cells of a denoising readout's grid in which the vertices of a subject lie. */
+final class VertexCells {
+    private VertexCells() {}
+
+    /**
+     * The vertices in the order in which they lie along the grid.
+     *
+     * @throws org.cortigan.InputException if the data lack the ROIs or the mesh of the order
+     */
+    static int[] order(Diffusion d, TrainingData data, Consumer<String> log) {
+        Path mesh = d.mesh().isEmpty() ? null : InputFiles.path(d.mesh());
+        return data.regions(Regions.ALL, d.order(), mesh, 1, log).get(0).vertices();
+    }
+
+    /** Writes the states of all subjects, if the readout denoises responses. */
+    static void write(List<SubjectSetup> setups, Variables vars, Consumer<String> log) {
+        for (SubjectSetup s : setups)
+            s.settings().model().generator().diffusion().ifPresent(d -> write(d, s, vars, log));
+    }
+
+    private static void write(Diffusion d, SubjectSetup s, Variables vars, Consumer<String> log) {
+        int[] order = order(d, s.data(), log);
+        String subject = s.subject().name();
+        vars.find(Generator.cellOf(subject)).write(d.grid().positions(order));
+        if (d.vertices() == Diffusion.Interface.CONV)
+            vars.find(Generator.placeOf(subject)).write(d.grid().places(order));
+    }
+}
