@@ -53,6 +53,11 @@ public record Diffusion(
     /** Key of the readout's own section below {@code model.generator}, and of the UNet's. */
     public static final String SECTION = "diffusion", UNET = "sd_unet";
 
+    /** Whether a key below {@code model.generator} is in one of these sections. */
+    public static boolean isKey(String key) {
+        return key.startsWith(SECTION + ".") || key.startsWith(UNET + ".");
+    }
+
     /** Streams of the random numbers of training: noise, and timesteps. That of {@link Sampling} is another. */
     public static final int NOISE = 0, TIMESTEPS = 1;
 
@@ -81,7 +86,7 @@ public record Diffusion(
                 s.text("mesh"),
                 DiffusionSchedule.of(s),
                 s.number("terminal_share", 0, 1),
-                Sampling.of(s.section(Sampling.SECTION)));
+                Sampling.of(s.section("sampling")));
         if (d.terminalShare > 0 && d.schedule.noise() != DiffusionSchedule.Noise.ZERO)
             throw s.wrong(
                     "terminal_share",

@@ -93,8 +93,9 @@ public record Generator(
     /** The values of the section that have an effect: without the sections of networks that it does not choose. */
     static Map<String, Object> used(Map<String, Object> section) {
         Map<String, Object> used = Backbone.types().used(section);
-        if (!ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout"))))
-            used.keySet().removeAll(List.of(Diffusion.SECTION, Diffusion.UNET));
+        if (ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout")))) return used;
+        used.remove(Diffusion.SECTION);
+        if (!"sd".equals(section.get("type"))) used.remove(Diffusion.UNET); // A backbone of this UNet reads it too.
         return used;
     }
 

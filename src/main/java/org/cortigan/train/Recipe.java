@@ -17,6 +17,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Backbone;
+import org.cortigan.model.Diffusion;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.model.FlatKeys;
 import org.cortigan.model.ModelConfig;
@@ -290,7 +291,7 @@ public final class Recipe {
     /**
      * Tells which values the user gave for networks that the model does not use: they have no effect.
      *
-     * @param log receives a line for the generator and for the discriminator, if there are such values
+     * @param log receives a line for the generator, for its readout and for the discriminator, if there are such values
      */
     public void tellUnused(Consumer<String> log) {
         Map<String, Object> used = leaves(decisive()), before = leaves(base.values());
@@ -303,14 +304,25 @@ public final class Recipe {
                         && !hasTwin(used, part, key, value)) unused.add(key);
             });
             Object type = used.get(part + "type");
-            if (!unused.isEmpty())
-                log.accept("warning: recipe " + name + ": " + String.join(", ", unused)
-                        + (unused.size() == 1 ? " has" : " have") + " no effect, because " + part + "type is "
-                        + type
-                        + (unused.stream().allMatch(k -> k.startsWith(part + type + "."))
-                                ? " and its size " + used.get(part + type + ".size")
-                                : ""));
+            List<String> ofReadout = unused.stream()
+                    .filter(k -> Diffusion.isKey(k.substring(part.length())))
+                    .toList();
+            unused.removeAll(ofReadout);
+            tellUnused(
+                    unused,
+                    part + "type is " + type
+                            + (unused.stream().allMatch(k -> k.startsWith(part + type + "."))
+                                    ? " and its size " + used.get(part + type + ".size")
+                                    : ""),
+                    log);
+            tellUnused(ofReadout, part + "readout is " + used.get(part + "readout"), log);
         }
+    }
+
+    private void tellUnused(List<String> keys, String why, Consumer<String> log) {
+        if (!keys.isEmpty())
+            log.accept("warning: recipe " + name + ": " + String.join(", ", keys)
+                    + (keys.size() == 1 ? " has" : " have") + " no effect, because " + why);
     }
 
     /** Whether a network in use has a key of the same name and value: a key of version 0.1 sets it in several. */

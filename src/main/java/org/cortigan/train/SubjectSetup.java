@@ -19,6 +19,7 @@ import org.cortigan.model.ResponseScaling;
  *
  * @param regions vertices of each discriminator; empty without discriminators
  * @param cachesFeatures whether the frozen part of the steps is computed once
+ * @param layout the vertices in the order in which they lie along the grid of a readout that denoises; empty for others
  */
 record SubjectSetup(
         ModelConfig.Subject subject,
@@ -26,7 +27,8 @@ record SubjectSetup(
         ImageSplit split,
         List<Region> regions,
         StepSettings settings,
-        boolean cachesFeatures) {
+        boolean cachesFeatures,
+        int[] layout) {
     /**
      * Splits the data and finds the regions. A subject with fewer training images than {@code train.batch} takes all of
      * them in every step, and one with too few for {@code train.accumulate} batches takes fewer batches.
@@ -50,8 +52,13 @@ record SubjectSetup(
                     "Set it lower, or give more images");
         List<Region> regions =
                 settings.trainedDiscriminator().map(d -> regions(d, data, log)).orElse(List.of());
+        int[] layout = settings.model()
+                .generator()
+                .diffusion()
+                .map(d -> VertexCells.order(d, data, log))
+                .orElse(new int[0]);
         SubjectSetup setup =
-                new SubjectSetup(subject, data, split, regions, settings, FrozenPart.isWanted(train, settings));
+                new SubjectSetup(subject, data, split, regions, settings, FrozenPart.isWanted(train, settings), layout);
         String name = subject.name().isEmpty() ? "" : subject.name() + ": ";
         int batches = setup.microBatches(train);
         if (train.batch() > images)

@@ -31,7 +31,7 @@ record TrainingNoise(int microBatch, double terminalShare, long seed) {
     }
 
     private static int drawn(int[] key, int image, int epoch) {
-        int word = Philox.words(key, new int[] {0, Diffusion.TIMESTEPS, image, epoch})[0];
+        int word = Philox.words(key, 0, Diffusion.TIMESTEPS, image, epoch)[0];
         return (int) (Integer.toUnsignedLong(word) * DiffusionSchedule.TIMESTEPS >>> Integer.SIZE);
     }
 }

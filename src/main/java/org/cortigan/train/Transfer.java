@@ -41,11 +41,8 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
     private static final Set<String> READOUT =
             Set.of("readout", "features", "rank", "query_heads", "queries", Queries.NAMES, "vit.pool", "vit.layers");
 
-    /** Sections below {@link #GENERATOR} of the readout. */
-    private static final List<String> SECTIONS = List.of(Diffusion.SECTION + ".", Diffusion.UNET + ".");
-
     private static boolean isOfReadout(String key) {
-        return READOUT.contains(key) || SECTIONS.stream().anyMatch(key::startsWith);
+        return READOUT.contains(key) || Diffusion.isKey(key);
     }
 
     /** The file of {@code train.init}: of a run's folder its best checkpoint, or its last one if there is no best. */

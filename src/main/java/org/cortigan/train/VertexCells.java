@@ -25,16 +25,15 @@ final class VertexCells {
     }
 
     /** Writes the states of all subjects, if the readout denoises responses. */
-    static void write(List<SubjectSetup> setups, Variables vars, Consumer<String> log) {
+    static void write(List<SubjectSetup> setups, Variables vars) {
         for (SubjectSetup s : setups)
-            s.settings().model().generator().diffusion().ifPresent(d -> write(d, s, vars, log));
+            s.settings().model().generator().diffusion().ifPresent(d -> write(d, s, vars));
     }
 
-    private static void write(Diffusion d, SubjectSetup s, Variables vars, Consumer<String> log) {
-        int[] order = order(d, s.data(), log);
+    private static void write(Diffusion d, SubjectSetup s, Variables vars) {
         String subject = s.subject().name();
-        vars.find(Generator.cellOf(subject)).write(d.grid().positions(order));
+        vars.find(Generator.cellOf(subject)).write(d.grid().positions(s.layout()));
         if (d.vertices() == Diffusion.Interface.CONV)
-            vars.find(Generator.placeOf(subject)).write(d.grid().places(order));
+            vars.find(Generator.placeOf(subject)).write(d.grid().places(s.layout()));
     }
 }

@@ -50,6 +50,21 @@ class BackboneRatesTest {
         return factors;
     }
 
+    @Test
+    void theUnetOfTheReadoutHasItsOwnRate() {
+        List<String> options = new ArrayList<>(DiffusionTrainingTest.SMALL);
+        options.addAll(List.of("optimizer.unet_rate=0.05", "optimizer.backbone_rate=0.5"));
+        Map<String, Double> f = factors(options.toArray(new String[0]));
+        f.forEach((name, rate) -> {
+            boolean own = name.startsWith("head.")
+                    || name.startsWith("condition.")
+                    || name.startsWith("cells.")
+                    || name.startsWith("readout.");
+            assertEquals(name.startsWith("denoiser.") ? 0.05 : own ? 1 : 0.5, rate, name);
+        });
+        assertTrue(f.keySet().containsAll(List.of("head.embedding", "head.weight", "head.token", "head.time")), "" + f);
+    }
+
     /** The values of {@code lr_scale} by timm 1.0's param_groups_layer_decay for a VisionTransformer of 3 blocks. */
     @Test
     void layersDecayAsInTimm() {

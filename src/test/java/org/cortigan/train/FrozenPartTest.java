@@ -426,8 +426,8 @@ class FrozenPartTest {
     @Test
     void whatF16CannotHoldIsRefused(@TempDir Path dir) throws IOException {
         SubjectSetup s = setup(recipe(), DType.F32);
-        SubjectSetup setup =
-                new SubjectSetup(SUBJECT, new Stored(TrainerTest.TOY, dir), s.split(), s.regions(), s.settings(), true);
+        SubjectSetup setup = new SubjectSetup(
+                SUBJECT, new Stored(TrainerTest.TOY, dir), s.split(), s.regions(), s.settings(), true, s.layout());
         FrozenPart frozen = setup.frozen(TRAIN).orElseThrow();
         try (Variables vars = new Variables(CPU)) {
             initialise(vars, setup.step(TRAIN, false));

@@ -41,6 +41,10 @@ class RecipeTest {
                 List.of("warning: recipe mine: model.discriminator.mlp.hidden has no effect, because"
                         + " model.discriminator.type is none"),
                 unused(file("model: {discriminator: {type: none, mlp: {hidden: [7]}}}\n")));
+        assertEquals(
+                List.of("warning: recipe mine: model.generator.diffusion.grid, model.generator.sd_unet.blocks have no"
+                        + " effect, because model.generator.readout is dense"),
+                unused(file("model: {generator: {diffusion: {grid: 8}, sd_unet: {blocks: 1}}}\n")));
     }
 
     @Test

@@ -34,7 +34,8 @@ class StepInputsTest {
                 step("subj01", 0),
                 step("", 30),
                 step("subj01", 30, "loss.gan_weight=0"),
-                step("", 0, "model.discriminator.type=none", "model.generator.dropout=0.5"));
+                step("", 0, "model.discriminator.type=none", "model.generator.dropout=0.5"),
+                step("subj01", 30, DiffusionTrainingTest.SMALL.toArray(new String[0])));
     }
 
     @Test
@@ -76,11 +77,19 @@ class StepInputsTest {
                 in.writeHeadUpdate(5);
                 in.writeDiscriminators(6, 7, 8);
                 in.writeDropout(9, 10);
+                in.writeNoise(5L << 32 | 6);
                 assertEquals(4, s.input("t.g").get(0));
                 assertEquals(step.hasOwnHead(), s.hasInput("t.head"));
                 if (step.hasOwnHead()) assertEquals(5, s.input("t.head").get(0));
                 assertEquals(step.adversarial(), s.hasInput("t.d"));
                 if (step.adversarial()) assertEquals(8, s.input("t.d").get(0));
+                assertEquals(step.hasNoise(), s.hasInput("noise.key"));
+                if (step.hasNoise())
+                    assertEquals(
+                            List.of(6.0, 5.0),
+                            List.of(
+                                    s.input("noise.key").get(0),
+                                    s.input("noise.key").get(1)));
                 assertEquals(step.hasDropout(), s.hasInput(Dropout.KEY));
                 if (step.hasDropout()) {
                     long key = RandomKey.of(9, 10);

@@ -236,6 +236,7 @@ class TrainerTest {
                         .with("model.generator.queries", "hemisphere")
                         .with("train.epochs", epochs)
                         .with("model.generator.readout", readout.name().toLowerCase(Locale.ROOT));
+                if (readout == ReadoutHead.DIFFUSION) r = r.with(DiffusionTrainingTest.SMALL);
                 double[] loss = new double[2];
                 Path folder = dir.resolve(g[0] + readout);
                 RunFolder.create(folder);

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.cortigan.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.cortigan.InputException;
+import org.cortigan.exec.CpuDevice;
+import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
+import org.cortigan.exec.Session;
+import org.cortigan.exec.SimDevice;
+import org.cortigan.exec.Storage;
+import org.cortigan.exec.Variables;
+import org.cortigan.grad.Gradients;
+import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
+import org.cortigan.model.Diffusion;
+import org.cortigan.model.DiffusionSchedule;
+import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
+import org.cortigan.model.ModelConfig;
+import org.cortigan.model.Predictor;
+import org.cortigan.model.ResponseScaling;
+import org.cortigan.nn.Weights;
+import org.cortigan.op.PearsonLoss;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training of a readout that denoises responses. */
+class DiffusionTrainingTest {
+    private static final Device CPU = CpuDevice.best(2);
+    private static final TrainingData TOY = TrainerTest.TOY;
+    private static final int VERTICES = TOY.leftVertices() + TOY.rightVertices();
+
+    /** Options of a small network. */
+    static final List<String> SMALL = List.of(
+            "model.generator.readout=diffusion",
+            "model.generator.features=8",
+            "model.generator.diffusion.grid=4",
+            "model.generator.sd_unet.channels=[8, 16]",
+            "model.generator.sd_unet.blocks=1",
+            "model.generator.sd_unet.attention_levels=1",
+            "model.generator.sd_unet.heads=2",
+            "model.generator.sd_unet.context=12",
+            "model.generator.sd_unet.groups=4",
+            "loss.pixel=mse",
+            "loss.correlation_weight=0",
+            "loss.gan_weight=0");
+
+    private static final String[] EPSILON = {
+        "model.generator.diffusion.schedule=sd",
+        "model.generator.diffusion.prediction=epsilon",
+        "model.generator.diffusion.terminal_share=0"
+    };
+
+    private static Recipe recipe(String... options) {
+        return TrainerTest.recipe(SMALL.toArray(new String[0])).with(List.of(options));
+    }
+
+    private static Map<String, float[]> state(Trainer t) {
+        Map<String, float[]> m = new LinkedHashMap<>();
+        for (String v : t.variables()) m.put(v, t.variable(v));
+        return m;
+    }
+
+    private static void same(Map<String, float[]> a, Map<String, float[]> b, double tolerance) {
+        assertEquals(a.keySet(), b.keySet());
+        a.forEach((k, v) -> assertArrayEquals(v, b.get(k), (float) tolerance, k));
+    }
+
+    private static Map<String, float[]> stateAfter(Recipe r, Map<String, TrainingData> data, Device device) {
+        try (Trainer t = new Trainer(r, data, device, null, line -> {})) {
+            assertTrue(t.run());
+            return state(t);
+        }
+    }
+
+    private static Map<String, float[]> stateAfter(Recipe r) {
+        return stateAfter(r, Map.of("", TOY), CPU);
+    }
+
+    /** The numbers that the loader draws for some photographs of a step. */
+    private static List<int[]> drawn(TrainingNoise noise, long epoch, int... images) {
+        int[] rows = new int[2 * images.length], t = new int[images.length];
+        noise.fill(images, epoch, rows, t);
+        return List.of(rows, t);
+    }
+
+    @Test
+    void noiseIsAFunctionOfSeedPhotographAndEpoch() {
+        int[] images = IntStream.range(0, 4000).toArray();
+        int[] t = drawn(new TrainingNoise(4000, 0, 7), 3, images).get(1);
+        assertArrayEquals(
+                new int[] {t[5], t[0], t[5]},
+                drawn(new TrainingNoise(2, 0, 7), 3, 5, 0, 5).get(1),
+                "whatever the batch");
+        assertArrayEquals(
+                new int[] {5, 3, 0, 3},
+                drawn(new TrainingNoise(2, 0, 7), 3, 5, 0).get(0));
+        assertNotEquals(
+                Arrays.toString(t),
+                Arrays.toString(drawn(new TrainingNoise(4000, 0, 7), 4, images).get(1)));
+        assertNotEquals(
+                Arrays.toString(t),
+                Arrays.toString(drawn(new TrainingNoise(4000, 0, 8), 3, images).get(1)));
+        // Uniform from 0 to 999: the mean of 4,000 has a standard deviation of 4.6, every quarter 27.
+        assertEquals(499.5, Arrays.stream(t).average().orElseThrow(), 5 * 4.6);
+        for (int q = 0; q < 4; q++) {
+            int from = 250 * q;
+            assertEquals(
+                    1000,
+                    Arrays.stream(t).filter(x -> x >= from && x < from + 250).count(),
+                    5 * 27.4);
+        }
+    }
+
+    @Test
+    void theFirstPhotographsOfEveryMicroBatchHaveTheLastTimestep() {
+        int[] images = IntStream.range(0, 10).toArray();
+        int[] t = drawn(new TrainingNoise(5, 0.25, 7), 0, images).get(1);
+        int[] free = drawn(new TrainingNoise(5, 0, 7), 0, images).get(1);
+        for (int i = 0; i < 10; i++) assertEquals(i % 5 < 2 ? DiffusionSchedule.LAST : free[i], t[i]);
+        int[] all = drawn(new TrainingNoise(5, 1, 7), 0, images).get(1);
+        assertTrue(Arrays.stream(all).allMatch(x -> x == DiffusionSchedule.LAST));
+    }
+
+    /**
+     * A fresh network answers 0, so the loss is the variance of its target: 1 for the velocity; for the noise beside
+     * the linear guess a^2, in the mean over timesteps 0.373. The prediction is the training mean.
+     */
+    @Test
+    void trainingBeginsWithTheMean(@TempDir Path dir) {
+        Recipe still = recipe("optimizer.learning_rate=0", "train.epochs=8", "train.validation=0");
+        double[] want = {1, 0.373};
+        for (int k = 0; k < 2; k++) {
+            List<Double> losses = new ArrayList<>();
+            Path folder = dir.resolve("run" + k);
+            RunFolder.create(folder);
+            Recipe r = k == 0 ? still : still.with(List.of(EPSILON));
+            try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+                t.addListener(Listeners.onEpoch(e -> losses.add(e.means().get("pixel"))));
+                t.run();
+            }
+            double mean = losses.stream().mapToDouble(x -> x).average().orElseThrow();
+            // 7 batches of 8 a epoch. The squares of 8 x 56 x 20 normal numbers have a relative deviation of 0.015; a^2
+            // of 448 timesteps one of 0.04.
+            assertEquals(want[k], mean, 5 * (k == 0 ? 0.015 : 0.045) * want[k]);
+            if (k == 1) continue;
+            try (Predictor p = Model.load(RunFolder.last(folder)).predictor(CPU, 2)) {
+                ByteBuffer photograph = ByteBuffer.allocate(16 * 16 * 3);
+                TOY.image(3, photograph);
+                assertArrayEquals(p.scaling().mean(), p.predict(photograph.array()));
+            }
+        }
+    }
+
+    @Test
+    void responsesAreStandardisedForEachVertex(@TempDir Path dir) {
+        int[] images = IntStream.range(0, 40).toArray();
+        TrainingData data = new Changed(TOY, (i, r, at) -> {
+            r.putFloat(at, 5);
+            r.putFloat(at + 4, 1e6f * r.getFloat(at + 4) - 3);
+            r.putFloat(at + 8, 1e-9f * r.getFloat(at + 8) + 1);
+        });
+        List<String> said = new ArrayList<>();
+        ResponseScaling s = StandardisedResponses.scaling(data, images, true, said::add);
+        assertEquals(List.of(), said);
+        TrainingData learned = new StandardisedResponses(data, s);
+        double[] sum = new double[VERTICES], squares = new double[VERTICES];
+        ByteBuffer row = ByteBuffer.allocate(4 * VERTICES).order(ByteOrder.LITTLE_ENDIAN);
+        for (int i : images) {
+            learned.responses(i, row.clear());
+            for (int v = 0; v < VERTICES; v++) {
+                sum[v] += row.getFloat(4 * v);
+                squares[v] += row.getFloat(4 * v) * row.getFloat(4 * v);
+            }
+        }
+        for (int v = 0; v < VERTICES; v++) {
+            assertEquals(0, sum[v] / 40, 1e-3, "vertex " + v);
+            assertEquals(v == 0 || v == 2 ? 0 : 1, squares[v] / 40, v == 2 ? 1e-3 : 1e-4, "vertex " + v);
+        }
+        float[] constants = StandardisedResponses.scaling(data, new int[] {3}, true, said::add)
+                .scale();
+        assertArrayEquals(new float[] {1}, constants, "one image has no deviation");
+    }
+
+    /** The whole step in double, with random weights, against central differences along a random direction. */
+    @Test
+    void gradientsAreThoseOfTheLoss() {
+        for (String face : new String[] {"vertex", "conv"}) {
+            Recipe r = recipe("model.generator.diffusion.interface=" + face);
+            ModelConfig.Subject subject = new ModelConfig.Subject("", 9, 11);
+            Generator generator =
+                    StepSettings.of(r, List.of(subject), Precision.FP32).model().generator();
+            Graph g = new Graph();
+            Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false);
+            Diffusion.Noise noise = new Diffusion.Noise(
+                    g.table(new int[] {3, 4}, 2),
+                    g.table(new int[] {1, 0, 2, 0, 5, 1}, 3, 2),
+                    g.table(new int[] {999, 20, 480}, 3));
+            Value responses = g.input("responses", DType.F32, 3, 20);
+            Diffusion.Pair pair = generator.denoised(w, generator.images(g, 3), responses, noise, "");
+            Value weights = g.input("weights", DType.F32, 2);
+            Value loss = g.apply(
+                            new PearsonLoss(PearsonLoss.Pixel.MSE, PearsonLoss.Axis.IMAGES, 0.01),
+                            pair.prediction(),
+                            pair.target(),
+                            weights)
+                    .output(0);
+            g.output("loss", loss);
+            List<Value> by = w.differentiable();
+            List<Value> gradients = Gradients.of(List.of(loss), List.of(g.constant(1, DType.F32, 1)), by);
+            for (int i = 0; i < by.size(); i++) g.output("d" + i, gradients.get(i));
+            SplittableRandom random = new SplittableRandom(5);
+            CpuDevice ref = CpuDevice.doubleReference();
+            try (Variables vars = new Variables(ref);
+                    Session s = new Session(g, ref, vars)) {
+                for (Weights.Spec p : w.specs()) {
+                    Storage v = vars.find(p.name());
+                    boolean norm = p.name().contains("norm") && p.name().endsWith(".weight");
+                    for (int i = 0; i < p.shape().elements(); i++)
+                        v.set(i, (norm ? 1 : 0) + 0.3 * random.nextGaussian());
+                }
+                int[] order = IntStream.range(0, 20).toArray();
+                Diffusion d = generator.diffusion().orElseThrow();
+                vars.find(Generator.cellOf("")).write(d.grid().positions(order));
+                if (face.equals("conv"))
+                    vars.find(Generator.placeOf("")).write(d.grid().places(order));
+                byte[] pixels = new byte[3 * 16 * 16 * 3];
+                random.nextBytes(pixels);
+                s.input(Generator.IMAGES).write(ByteBuffer.wrap(pixels));
+                for (int i = 0; i < 60; i++) s.input("responses").set(i, random.nextGaussian());
+                s.input("weights").set(0, 1);
+                s.run();
+                double[][] slope = new double[by.size()][];
+                double[][] at = new double[by.size()][], along = new double[by.size()][];
+                for (int k = 0; k < by.size(); k++) {
+                    Storage v = vars.find(w.specs().get(k).name());
+                    int n = Math.toIntExact(w.specs().get(k).shape().elements());
+                    slope[k] = new double[n];
+                    at[k] = new double[n];
+                    along[k] = new double[n];
+                    double squares = 0;
+                    for (int i = 0; i < n; i++) {
+                        slope[k][i] = s.output("d" + k).get(i);
+                        at[k][i] = v.get(i);
+                        squares += slope[k][i] * slope[k][i];
+                    }
+                    // Mostly along the gradient, or the small gradients of many parameters would not count.
+                    for (int i = 0; i < n; i++)
+                        along[k][i] =
+                                slope[k][i] / Math.sqrt(squares + 1e-30) + 0.3 * random.nextGaussian() / Math.sqrt(n);
+                }
+                for (int k = -1; k < by.size(); k++) {
+                    int only = k;
+                    boolean checked = k < 0
+                            || !w.specs().get(k).name().startsWith(Generator.PREFIX + "denoiser.")
+                                    && !w.specs().get(k).name().contains("blocks");
+                    if (!checked) continue;
+                    double want = 0;
+                    for (int j = 0; j < by.size(); j++)
+                        if (only < 0 || j == only)
+                            for (int i = 0; i < along[j].length; i++) want += slope[j][i] * along[j][i];
+                    double[] losses = new double[2];
+                    double h = 1e-6;
+                    for (int side = 0; side < 2; side++) {
+                        for (int j = 0; j < by.size(); j++)
+                            if (only < 0 || j == only) {
+                                Storage v = vars.find(w.specs().get(j).name());
+                                for (int i = 0; i < along[j].length; i++)
+                                    v.set(i, at[j][i] + (side == 0 ? h : -h) * along[j][i]);
+                            }
+                        s.run();
+                        losses[side] = s.output("loss").get(0);
+                    }
+                    for (int j = 0; j < by.size(); j++)
+                        if (only < 0 || j == only)
+                            for (int i = 0; i < along[j].length; i++)
+                                vars.find(w.specs().get(j).name()).set(i, at[j][i]);
+                    String what = face + " " + (k < 0 ? "all" : w.specs().get(k).name());
+                    assertNotEquals(0, want, what);
+                    assertEquals(want, (losses[0] - losses[1]) / (2 * h), 1e-5 * Math.abs(want) + 1e-8, what);
+                }
+            }
+        }
+    }
+
+    @Test
+    void validationRises() {
+        for (String[] kind : new String[][] {{}, {"model.generator.diffusion.prediction=sample"}}) {
+            List<Double> r = new ArrayList<>();
+            try (Trainer t = new Trainer(recipe(kind).with("train.epochs=40"), TOY, CPU, null)) {
+                t.addListener(Listeners.onEpoch(e -> r.add(e.validationMeanR())));
+                t.run();
+            }
+            assertTrue(r.get(39) > 0.4 && r.get(39) > r.get(0) + 0.2, Arrays.toString(kind) + r);
+        }
+    }
+
+    /**
+     * Two subjects of other numbers of vertices, micro-batches, an average: stopped and resumed, the bits are the same.
+     */
+    @Test
+    void aResumedRunHasTheSameBits(@TempDir Path dir) {
+        Map<String, TrainingData> data = new LinkedHashMap<>();
+        data.put("subj01", new TrainerTest.Toy(22, 9, 11, 16));
+        data.put("subj02", new TrainerTest.Toy(18, 4, 3, 16));
+        Recipe r = recipe(
+                "train.batch=4", "train.accumulate=2", "train.epochs=3", "train.validation=0", "optimizer.ema=0.9");
+        Map<String, float[]> whole = stateAfter(r, data, CPU);
+        assertTrue(whole.containsKey("generator.head.subj02.cell"));
+        RunFolder.create(dir);
+        try (Trainer t = new Trainer(r, data, CPU, dir, line -> {})) {
+            t.addListener(Listeners.stopAt(t, 6));
+            assertFalse(t.run());
+        }
+        try (Trainer t = new Trainer(r, data, CPU, dir, line -> {})) {
+            t.resume(RunFolder.last(dir));
+            assertTrue(t.run());
+            same(whole, state(t), 0);
+        }
+    }
+
+    @Test
+    void theSimulatedDeviceAgreesWithResidentData() {
+        Recipe r = recipe("train.epochs=1", "train.validation=0", "model.generator.vit.depth=1", "optimizer.type=adam")
+                .with("optimizer.eps", 1e-3); // so that a gradient near 0 does not decide the sign of an update
+        Map<String, float[]> cpu = stateAfter(r);
+        for (String resident : new String[] {"yes", "no"})
+            same(
+                    cpu,
+                    stateAfter(r.with("train.data_on_device", resident), Map.of("", TOY), new SimDevice(false)),
+                    1e-4);
+        if (CPU.supports(DType.BF16)) stateAfter(r.with("train.precision", "bf16"));
+    }
+
+    /** The tokens of a frozen backbone are computed once, and change nothing. */
+    @Test
+    void featuresOfAFrozenBackboneAreCached() {
+        Recipe frozen = recipe("train.freeze=backbone", "train.epochs=2", "optimizer.type=adam")
+                .with("optimizer.eps", 1e-3); // so that the rounding of a small gradient does not decide an update
+        Map<String, float[]> cached = stateAfter(frozen.with("train.cache_features=yes"));
+        same(stateAfter(frozen.with("train.cache_features=no")), cached, 1e-4);
+        Map<String, float[]> fresh = stateAfter(frozen.with("optimizer.learning_rate=0"));
+        assertArrayEquals(
+                fresh.get("generator.blocks.0.attn.qkv.weight"), cached.get("generator.blocks.0.attn.qkv.weight"));
+        assertFalse(Arrays.equals(
+                fresh.get("generator.denoiser.mid_block.resnets.0.conv1.weight"),
+                cached.get("generator.denoiser.mid_block.resnets.0.conv1.weight")));
+    }
+
+    private static void refused(String names, String... options) {
+        InputException e =
+                assertThrows(InputException.class, () -> new Trainer(recipe(options), TOY, CPU, null).close());
+        assertTrue(e.getMessage().contains(names), e.getMessage());
+        assertFalse(e.getMessage().contains("\n"), e.getMessage());
+    }
+
+    @Test
+    void settingsThatDoNotGoTogetherAreRefused() {
+        refused("loss.gan_weight", "loss.gan_weight=0.01");
+        refused("loss.correlation_weight", "loss.correlation_weight=1");
+        refused("loss.pixel", "loss.pixel=smooth_l1");
+        refused("model.generator.dropout", "model.generator.dropout=0.1");
+        refused("model.generator.rank", "model.generator.rank=4");
+        refused("train.initial_readout", "train.initial_readout=fitted");
+        refused("diffusion.grid", "model.generator.diffusion.grid=12");
+        refused("diffusion.grid", "model.generator.diffusion.grid=1");
+        refused("diffusion.terminal_share", "model.generator.diffusion.schedule=sd");
+        refused("diffusion.prediction", "model.generator.diffusion.prediction=epsilon");
+        refused("sampling.steps", "model.generator.diffusion.sampling.steps=7");
+        refused("diffusion.mesh", "model.generator.diffusion.order=surface");
+        refused("order roi", "model.generator.diffusion.order=roi");
+        refused("optimizer.unet_rate", "optimizer.unet_rate=0");
+        refused("sd_unet.groups", "model.generator.sd_unet.groups=3");
+    }
+}
