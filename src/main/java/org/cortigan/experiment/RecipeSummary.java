@@ -20,7 +20,8 @@ record RecipeSummary(Recipe recipe) {
     }
 
     String model() {
-        return Backbone.types().label(text("generator", "type"));
+        return Backbone.types().label(text("generator", "type"))
+                + (text("generator", "readout").equals("diffusion") ? ", diffusion" : "");
     }
 
     String loss() {

@@ -99,6 +99,19 @@ public record Diffusion(
         return Optional.of(d);
     }
 
+    /** The same network, whatever trains it and however it predicts. */
+    Diffusion network() {
+        return new Diffusion(
+                unet,
+                grid,
+                vertices,
+                order,
+                "",
+                schedule,
+                0,
+                new Sampling(Sampling.Mode.MEAN, Sampling.Mode.MEAN, 1, 1, false, 0));
+    }
+
     /**
      * The random numbers of a training batch.
      *

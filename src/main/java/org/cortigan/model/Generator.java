@@ -99,6 +99,24 @@ public record Generator(
         return used;
     }
 
+    /** Whether another generator is the same network; it may be trained and predict otherwise. */
+    public boolean isSameNetwork(Generator other) {
+        return network().equals(other.network());
+    }
+
+    private Generator network() {
+        return new Generator(
+                image,
+                normalisation,
+                backbone,
+                readout,
+                features,
+                dropout,
+                rank,
+                queries,
+                diffusion.map(Diffusion::network));
+    }
+
     /** Bytes of one photograph. */
     public int imageBytes() {
         return image * image * 3;

@@ -138,7 +138,7 @@ final class Checkpoint {
         ModelConfig saved = Model.config(t);
         if (!saved.subjects().equals(config.subjects()))
             throw mismatch(t, "it is for " + saved.subjects() + ", but the data are " + config.subjects());
-        if (!saved.generator().equals(config.generator())
+        if (!saved.generator().isSameNetwork(config.generator())
                 || !saved.discriminator().equals(config.discriminator()))
             throw mismatch(
                     t,

@@ -99,7 +99,7 @@ public final class ModelSoup {
     }
 
     private static void requireSameModel(Path file, ModelConfig config, Path first, ModelConfig want) {
-        if (!config.generator().equals(want.generator()))
+        if (!config.generator().isSameNetwork(want.generator()))
             throw mismatch(
                     file, "its generator is " + config.generator() + ", but " + first + " has " + want.generator());
         if (!config.subjects().equals(want.subjects()))

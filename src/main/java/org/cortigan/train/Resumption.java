@@ -37,6 +37,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
         REFUSED;
 
         static Rule of(String key) {
+            if (key.startsWith("model.generator.diffusion.sampling.")) return TOLD;
             return switch (key) {
                 case "train.epochs",
                         "train.patience",

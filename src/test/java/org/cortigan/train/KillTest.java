@@ -16,14 +16,19 @@ import org.cortigan.ChildJvm;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.io.SafeTensors;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** kill -9 at any moment loses at most the steps since the last checkpoint and changes no bit of the result. */
 @Tag("slow")
 class KillTest {
-    private static final Recipe RECIPE =
-            TrainerTest.recipe("train.epochs=60", "train.checkpoint_steps=1", "optimizer.ema=0.9");
+    /** The recipe of the runs in a folder, whose parent has the name of the kind. */
+    private static Recipe recipe(Path folder) {
+        Recipe r = TrainerTest.recipe("train.epochs=60", "train.checkpoint_steps=1", "optimizer.ema=0.9");
+        boolean diffusion = folder.getParent().getFileName().toString().equals("diffusion");
+        return diffusion ? r.with(DiffusionTrainingTest.SMALL).with("train.epochs=12") : r;
+    }
 
     /** Starts or resumes the run in the folder args[0]. */
     public static final class Worker {
@@ -31,9 +36,10 @@ class KillTest {
             Path folder = Path.of(args[0]);
             RunFolder.create(folder);
             CpuDevice cpu = CpuDevice.best(1);
-            try (Trainer t = new Trainer(RECIPE, TrainerTest.TOY, cpu, folder)) {
+            Recipe recipe = recipe(folder);
+            try (Trainer t = new Trainer(recipe, TrainerTest.TOY, cpu, folder)) {
                 if (Files.exists(RunFolder.last(folder))) t.resume(RunFolder.last(folder));
-                try (RunFolder f = new RunFolder(folder, RECIPE, cpu, Map.of(), t.step())) {
+                try (RunFolder f = new RunFolder(folder, recipe, cpu, Map.of(), t.step())) {
                     t.addListener(f);
                     System.out.println("training");
                     t.run();
@@ -46,9 +52,10 @@ class KillTest {
         return ChildJvm.start(Worker.class, folder, "training");
     }
 
-    @Test
-    void aRunKilledRepeatedlyEndsWithTheSameBits(@TempDir Path dir) throws Exception {
-        Path whole = dir.resolve("whole"), killed = dir.resolve("killed");
+    @ParameterizedTest
+    @ValueSource(strings = {"gan", "diffusion"})
+    void aRunKilledRepeatedlyEndsWithTheSameBits(String kind, @TempDir Path dir) throws Exception {
+        Path whole = dir.resolve(kind).resolve("whole"), killed = whole.resolveSibling("killed");
         Process p = start(whole);
         assertTrue(p.waitFor(2, TimeUnit.MINUTES));
         assertEquals(0, p.exitValue());
