@@ -136,7 +136,7 @@ public record Diffusion(
             Weights c = w.sub(CONDITION);
             x = Layers.linear(c.sub("proj"), x, unet.context(), Init.torch(x.dim(2)), null);
             x = Layers.layerNorm(c.sub("norm"), x, null, LAYER_EPS).output(0);
-            Value own = w.sub(Generator.headOf(subject)).token("token", Init.normal(0.02), 1, unet.context());
+            Value own = w.sub(ReadoutHead.of(subject)).token("token", Init.normal(0.02), 1, unet.context());
             return Ops.insert(own, x, x.dim(1));
         }
     }
@@ -151,7 +151,7 @@ public record Diffusion(
      */
     Value output(Weights w, Value x, Value t, Value context, String subject, int vertices) {
         Graph g = x.graph();
-        Weights denoiser = w.sub(DENOISER), head = w.sub(Generator.headOf(subject));
+        Weights denoiser = w.sub(DENOISER), head = w.sub(ReadoutHead.of(subject));
         try (Graph.Scope s = g.scope("denoiser")) {
             Value time = Ops.add(unet.time(denoiser, t), head.vector("time", Init.ZEROS, unet.timeWidth()));
             Value h = Ops.add(in(head, x, vertices), positions(w));

@@ -43,8 +43,8 @@ public record Generator(
     /** Name of the graph's input for photographs. */
     public static final String IMAGES = "images";
 
-    /** Names below {@link #PREFIX} of the readout's parameters, and of a subject's vector in the backbone. */
-    static final String HEAD = "head", SUBJECT = "subject";
+    /** Name below {@link #PREFIX} of a subject's vector in the backbone. */
+    static final String SUBJECT = "subject";
 
     /** Name below {@link #PREFIX} of the parameters of the region queries' decoder. */
     private static final String QUERIES = "queries";
@@ -54,7 +54,7 @@ public record Generator(
      * to the backbone: files of pre-trained backbones lack them, and {@link Freeze} does not freeze them.
      */
     private static final List<String> OWN = List.of(
-            HEAD + ".",
+            ReadoutHead.HEAD + ".",
             "readout.",
             "norms.",
             "rank.",
@@ -144,7 +144,7 @@ public record Generator(
         Features f = read(w, images, subject);
         if (diffusion.isPresent()) return diffusion.get().mean(w, f, subject, vertices);
         try (Graph.Scope s = images.graph().scope("head")) {
-            Weights head = w.sub(headOf(subject));
+            Weights head = w.sub(ReadoutHead.of(subject));
             Features kept = f.with(Layers.dropout(head.sub("dropout"), f.value(), dropout));
             return readout.apply(head, shared(w, kept), vertices);
         }
@@ -178,13 +178,9 @@ public record Generator(
         return Features.vectors(Layers.linear(w.sub("rank"), f.value(), rank, Init.VIT, null), 1);
     }
 
-    static String headOf(String subject) {
-        return subject.isEmpty() ? HEAD : HEAD + "." + subject;
-    }
-
     /** Prefix of the names of the parameters of a subject's readout. */
     public static String readoutOf(String subject) {
-        return PREFIX + headOf(subject) + ".";
+        return PREFIX + ReadoutHead.of(subject) + ".";
     }
 
     /** Name of the vector that a backbone of several subjects adds for one of them. */
@@ -215,7 +211,7 @@ public record Generator(
 
     /** Whether a parameter belongs to a readout. */
     public static boolean isReadout(Weights.Spec parameter) {
-        return parameter.name().startsWith(PREFIX + HEAD + ".");
+        return parameter.name().startsWith(PREFIX + ReadoutHead.HEAD + ".");
     }
 
     /**

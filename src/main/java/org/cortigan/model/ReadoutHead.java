@@ -79,6 +79,14 @@ public enum ReadoutHead {
         }
     };
 
+    /** Name below the generator's prefix of the readout's parameters. */
+    static final String HEAD = "head";
+
+    /** Name of the parameters of a subject's readout. */
+    static String of(String subject) {
+        return subject.isEmpty() ? HEAD : HEAD + "." + subject;
+    }
+
     /** Name of the state [V, 1] that has the number of each vertex's query. Whoever trains the network sets it. */
     static final String REGION = "region";
 

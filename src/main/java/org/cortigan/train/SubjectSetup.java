@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Region;
+import org.cortigan.exec.Variables;
 import org.cortigan.grad.Recompute;
 import org.cortigan.graph.Graph;
 import org.cortigan.io.InputFiles;
@@ -83,6 +84,11 @@ record SubjectSetup(
     ResponseScaling scaling(Consumer<String> log) {
         boolean each = settings.model().generator().diffusion().isPresent();
         return StandardisedResponses.scaling(data, split.training(), each, log);
+    }
+
+    /** Writes where the vertices lie on the grid, if the readout denoises responses. */
+    void writeCells(Variables vars) {
+        settings.model().generator().diffusion().ifPresent(d -> VertexCells.write(d, subject.name(), layout, vars));
     }
 
     /** Photographs in a micro-batch. */

@@ -440,7 +440,7 @@ public final class Trainer implements AutoCloseable {
         List<SubjectSetup> setups =
                 subjects.all().stream().map(SubjectSteps::setup).toList();
         QueryRegions.write(setups, vars, log);
-        VertexCells.write(setups, vars);
+        setups.forEach(s -> s.writeCells(vars));
         FeatureStatistics.measure(setups, vars, train.batch(), initialiser::isGiven);
         if (fitsReadout() && !stopRequested) {
             FittedReadout fit = FittedReadout.of(subjects.all(), vars, train);

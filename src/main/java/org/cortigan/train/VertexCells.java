@@ -2,7 +2,6 @@
 package org.cortigan.train;
 
 import java.nio.file.Path;
-import java.util.List;
 import java.util.function.Consumer;
 import org.cortigan.cortex.Regions;
 import org.cortigan.exec.Variables;
@@ -24,16 +23,14 @@ final class VertexCells {
         return data.regions(Regions.ALL, d.order(), mesh, 1, log).get(0).vertices();
     }
 
-    /** Writes the states of all subjects, if the readout denoises responses. */
-    static void write(List<SubjectSetup> setups, Variables vars) {
-        for (SubjectSetup s : setups)
-            s.settings().model().generator().diffusion().ifPresent(d -> write(d, s, vars));
-    }
-
-    private static void write(Diffusion d, SubjectSetup s, Variables vars) {
-        String subject = s.subject().name();
-        vars.find(Generator.cellOf(subject)).write(d.grid().positions(s.layout()));
+    /**
+     * Writes the states of a subject.
+     *
+     * @param layout the vertices in their order along the grid
+     */
+    static void write(Diffusion d, String subject, int[] layout, Variables vars) {
+        vars.find(Generator.cellOf(subject)).write(d.grid().positions(layout));
         if (d.vertices() == Diffusion.Interface.CONV)
-            vars.find(Generator.placeOf(subject)).write(d.grid().places(s.layout()));
+            vars.find(Generator.placeOf(subject)).write(d.grid().places(layout));
     }
 }

@@ -322,32 +322,36 @@ class DiffusionTrainingTest {
         data.put("subj01", new TrainerTest.Toy(22, 9, 11, 16));
         data.put("subj02", new TrainerTest.Toy(18, 4, 3, 16));
         Recipe r = recipe(
-                "train.batch=4", "train.accumulate=2", "train.epochs=3", "train.validation=0", "optimizer.ema=0.9");
+                "train.batch=4", "train.accumulate=2", "train.epochs=2", "train.validation=0", "optimizer.ema=0.9");
         Map<String, float[]> whole = stateAfter(r, data, CPU);
         assertTrue(whole.containsKey("generator.head.subj02.cell"));
         RunFolder.create(dir);
         try (Trainer t = new Trainer(r, data, CPU, dir, line -> {})) {
-            t.addListener(Listeners.stopAt(t, 6));
+            t.addListener(Listeners.stopAt(t, 3));
             assertFalse(t.run());
         }
-        try (Trainer t = new Trainer(r, data, CPU, dir, line -> {})) {
+        // How the model predicts is no part of the run.
+        Recipe other = r.with("model.generator.diffusion.sampling.steps=20");
+        List<String> said = new ArrayList<>();
+        try (Trainer t = new Trainer(other, data, CPU, dir, said::add)) {
             t.resume(RunFolder.last(dir));
             assertTrue(t.run());
             same(whole, state(t), 0);
         }
+        assertTrue(said.stream().anyMatch(line -> line.contains("sampling.steps")), said.toString());
+        Map<ModelConfig.Subject, ResponseScaling> scalings =
+                Model.load(RunFolder.last(dir)).scalings();
+        scalings.forEach((subject, s) -> assertEquals(subject.vertices(), s.scale().length));
     }
 
     @Test
     void theSimulatedDeviceAgreesWithResidentData() {
         Recipe r = recipe("train.epochs=1", "train.validation=0", "model.generator.vit.depth=1", "optimizer.type=adam")
                 .with("optimizer.eps", 1e-3); // so that a gradient near 0 does not decide the sign of an update
-        Map<String, float[]> cpu = stateAfter(r);
-        for (String resident : new String[] {"yes", "no"})
-            same(
-                    cpu,
-                    stateAfter(r.with("train.data_on_device", resident), Map.of("", TOY), new SimDevice(false)),
-                    1e-4);
-        if (CPU.supports(DType.BF16)) stateAfter(r.with("train.precision", "bf16"));
+        Map<String, TrainingData> few = Map.of("", new TrainerTest.Toy(16, 9, 11, 16));
+        Recipe resident = r.with("train.data_on_device", "yes");
+        same(stateAfter(r, few, CPU), stateAfter(resident, few, new SimDevice(false)), 1e-4);
+        if (CPU.supports(DType.BF16)) stateAfter(r.with("train.precision", "bf16"), few, CPU);
     }
 
     /** The tokens of a frozen backbone are computed once, and change nothing. */
