@@ -264,6 +264,21 @@ public final class PearsonAccumulator {
         return share;
     }
 
+    /** Covariance of prediction and target of a vertex over all images, unbiased. */
+    double covariance(int vertex) {
+        return products[vertex] / (nImages - 1);
+    }
+
+    /** Variance of the prediction of a vertex over all images, unbiased. */
+    double predictionVariance(int vertex) {
+        return squaresP[vertex] / (nImages - 1);
+    }
+
+    /** Variance of the target of a vertex over all images, unbiased. */
+    double targetVariance(int vertex) {
+        return squaresT[vertex] / (nImages - 1);
+    }
+
     /** Number of vertices whose prediction is the same for all images. */
     public int constantPredictions() {
         return zeros(squaresP);
