@@ -10,6 +10,7 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.io.Json;
+import org.cortigan.model.Sampling;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -32,6 +33,9 @@ final class Evaluate implements Callable<Integer> {
 
     @Mixin
     private SignificanceOptions significance;
+
+    @Mixin
+    private SamplingOptions sampling;
 
     @Mixin
     private DeviceOptions device;
@@ -73,6 +77,7 @@ final class Evaluate implements Callable<Integer> {
                     "evaluate", "the evaluation of several runs has no default folder", "Name one with --out");
         Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
         Output.requireWritable(folder);
+        Sampling.Change change = sampling.change();
         Evaluation evaluation;
         try (Device opened = device.open(output);
                 AlgonautsSubject subject = subjectOptions.open(output)) {
@@ -83,7 +88,8 @@ final class Evaluate implements Callable<Integer> {
                             split,
                             subject,
                             subjectOptions.heldOut(heldOut, output),
-                            significance.design());
+                            significance.design(),
+                            change);
         }
         evaluation.write(folder);
         if (json) output.line("%s", Json.pretty(evaluation.json()).strip());

@@ -17,6 +17,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
+import org.cortigan.model.Sampling;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -43,6 +44,16 @@ final class Predict implements Callable<Integer> {
 
     @Mixin
     private ModelOptions models;
+
+    @Mixin
+    private SamplingOptions sampling;
+
+    @Option(
+            names = "--samples-out",
+            paramLabel = "FILE",
+            description = "Of a diffusion model that predicts the mean of samples, also writes the samples: npy, f32"
+                    + " [images, samples, vertices], the left hemisphere's vertices first.")
+    private @Nullable Path samplesOut;
 
     @ArgGroup(exclusive = true, multiplicity = "1")
     private Source source;
@@ -120,6 +131,14 @@ final class Predict implements Callable<Integer> {
         if (attention && checkpoints.size() > 1)
             throw new InputException(
                     "--attention", checkpoints.size() + " models are given", "Give one model: maps are of one model");
+        if (samplesOut != null && checkpoints.size() > 1)
+            throw new InputException(
+                    "--samples-out",
+                    checkpoints.size() + " models are given",
+                    "Give one model: samples are of one model");
+        Sampling.Change change = sampling.change();
+        if (change.samples().size() > 1)
+            throw new InputException("--samples " + change.samples(), "are several numbers", "Give one");
         String name = subjectName(checkpoints.get(0));
         if (!models.acceptsOtherSubject()) Checkpoints.requireSubject(checkpoints, name, output::note);
         Output.requireWritable(out);
@@ -127,17 +146,21 @@ final class Predict implements Callable<Integer> {
             List<Path> photographs = measured == null
                     ? Images.list(Objects.requireNonNull(source.images, "no --images"), output::note)
                     : images(measured);
-            predict(checkpoints, name, photographs, measured);
+            predict(checkpoints, change, name, photographs, measured);
         }
         return 0;
     }
 
     /** @param measured the subject of --data, or null */
     private void predict(
-            List<Path> checkpoints, String name, List<Path> photographs, @Nullable AlgonautsSubject measured) {
+            List<Path> checkpoints,
+            Sampling.Change change,
+            String name,
+            List<Path> photographs,
+            @Nullable AlgonautsSubject measured) {
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
-                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false);
+                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false, change);
                 Predictor maps = attention ? Model.load(checkpoints.get(0)).attention(opened, size, name) : null) {
             if (measured != null && !models.acceptsOtherSubject())
                 Checkpoints.requireVertices(
@@ -145,9 +168,15 @@ final class Predict implements Callable<Integer> {
                         ensemble.subject(),
                         measured,
                         "Give the data that the model was trained on, or accept these with --other-subject");
+            if (samplesOut != null && ensemble.sampling().isEmpty())
+                throw new InputException(
+                        "--samples-out " + samplesOut,
+                        checkpoints.get(0) + " predicts no mean of samples",
+                        "Give --mode samples and a model with the readout diffusion, or leave it out");
             PredictionFiles.write(
                     ensemble,
                     maps,
+                    samplesOut,
                     photographs,
                     source.images != null,
                     checkpoints,
@@ -163,6 +192,7 @@ final class Predict implements Callable<Integer> {
                     s.left() + absent.left().size(),
                     s.right() + absent.right().size(),
                     out);
+            if (!ensemble.prediction().isEmpty()) output.note("prediction: " + ensemble.prediction());
             if (absent.count() > 0)
                 output.note(absent.count() + " vertices had no responses in the training data: their prediction is "
                         + missing.value);

@@ -61,6 +61,7 @@ final class Progress implements TrainerListener {
             m.put("step", r.step());
             m.putAll(r.means());
             m.put("validation_mean_r", Double.isNaN(r.validationMeanR()) ? null : r.validationMeanR());
+            if (!r.prediction().isEmpty()) m.put("validation_prediction", r.prediction());
             m.put("images_per_second", r.imagesPerSecond());
             m.put("skipped_steps", r.skipped());
             output.line("%s", Json.compact(m));
@@ -75,6 +76,7 @@ final class Progress implements TrainerListener {
                 s.append(String.format(Locale.ROOT, "  %s %." + DECIMALS.get(m.kind()) + "f", m.name(), m.value()));
         if (!Double.isNaN(r.validationMeanR()))
             s.append(String.format(Locale.ROOT, "  validation mean r %.4f", r.validationMeanR()));
+        if (!r.prediction().isEmpty()) s.append(" (").append(r.prediction()).append(')');
         String bySubject = r.metrics().stream()
                 .filter(m -> m.kind() == EpochResult.Kind.VALIDATION)
                 .map(m -> String.format(Locale.ROOT, "%s %.4f", m.subject(), m.value()))

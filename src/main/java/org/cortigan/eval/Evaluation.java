@@ -53,6 +53,17 @@ public final class Evaluation {
         }
     }
 
+    /**
+     * How the predictions of a model that can predict in several ways were made.
+     *
+     * @param text for example "mean of 2 antithetic samples"; "" for a model with one way
+     * @param samples scores of the samples; null if they were not compared
+     */
+    public record Prediction(String text, @Nullable SampleScores samples) {
+        /** Of a model with one way. */
+        public static final Prediction ONLY = new Prediction("", null);
+    }
+
     /** Name of the rows of all vertices. */
     public static final String ALL = "all vertices";
 
@@ -64,6 +75,7 @@ public final class Evaluation {
     private final VertexStatistics vertices;
     private final MissingVertices missing;
     private final int[] notMeasured;
+    private final Prediction prediction;
     private final int constantPredictions;
     private final int constantTargets;
     private final List<Row> rows = new ArrayList<>();
@@ -77,8 +89,10 @@ public final class Evaluation {
             @Nullable NoiseCeiling ceiling,
             @Nullable Significance significance,
             MissingVertices missing,
-            int[] notMeasured) {
+            int[] notMeasured,
+            Prediction prediction) {
         this.label = label;
+        this.prediction = prediction;
         this.images = acc.images();
         this.left = left;
         this.vertices = new VertexStatistics(acc.r(), acc.explainedVariance(), acc.r2(), ceiling, significance);
@@ -116,7 +130,7 @@ public final class Evaluation {
             List<VertexGroup> groups,
             @Nullable NoiseCeiling ceiling,
             @Nullable Significance significance) {
-        return of(label, acc, left, groups, ceiling, significance, MissingVertices.NONE, new int[0]);
+        return of(label, acc, left, groups, ceiling, significance, MissingVertices.NONE, new int[0], Prediction.ONLY);
     }
 
     /**
@@ -125,6 +139,7 @@ public final class Evaluation {
      * @param missing vertices that the files have and {@code acc} has not; written as NaN
      * @param notMeasured vertices of {@code acc} whose targets are all 0 because they were not measured; they are left
      *     out of all figures and written as NaN
+     * @param prediction how the predictions were made
      */
     public static Evaluation of(
             String label,
@@ -134,8 +149,9 @@ public final class Evaluation {
             @Nullable NoiseCeiling ceiling,
             @Nullable Significance significance,
             MissingVertices missing,
-            int[] notMeasured) {
-        return new Evaluation(label, acc, left, groups, ceiling, significance, missing, notMeasured);
+            int[] notMeasured,
+            Prediction prediction) {
+        return new Evaluation(label, acc, left, groups, ceiling, significance, missing, notMeasured, prediction);
     }
 
     private void addRow(String hemisphere, String roiClass, String roi, int[] all) {
@@ -190,6 +206,11 @@ public final class Evaluation {
         return vertices.r().clone();
     }
 
+    /** How the predictions were made, for example "mean of 2 antithetic samples"; "" for a model with one way. */
+    public String prediction() {
+        return prediction.text;
+    }
+
     /** Number of images of the split. */
     public long images() {
         return images;
@@ -203,6 +224,8 @@ public final class Evaluation {
                 "%s: Pearson's r over %d images, for each vertex, then over vertices%n",
                 oneLine(label),
                 images));
+        if (!prediction.text.isEmpty())
+            s.append("prediction: ").append(prediction.text).append('\n');
         s.append(String.format(Locale.ROOT, "%-4s %-16s %-14s %8s", "", "class", "ROI", "vertices"));
         for (Metric m : shown()) s.append(' ').append(padded(m, m.heading()));
         s.append(System.lineSeparator());
@@ -218,6 +241,8 @@ public final class Evaluation {
             s.append(System.lineSeparator());
         }
         s.append(explanations()).append('\n');
+        if (prediction.samples != null)
+            for (String line : prediction.samples.lines()) s.append(line).append('\n');
         for (String note : notes()) s.append(note).append('\n');
         for (String w : warnings) s.append("warning: ").append(oneLine(w)).append('\n');
         return s.toString();
@@ -277,12 +302,14 @@ public final class Evaluation {
 
     /**
      * The content of metrics.json: label, images, constant_predictions, constant_targets, missing_vertices,
-     * unknown_noise_ceilings, permutations, warnings and rows.
+     * unknown_noise_ceilings, permutations, warnings and rows; of a model that can predict in several ways also
+     * prediction, and samples if samples were compared.
      */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("label", label);
         m.put("metric", "Pearson's r over images for each vertex, aggregated over vertices");
+        if (!prediction.text.isEmpty()) m.put("prediction", prediction.text);
         m.put("images", images);
         m.put("constant_predictions", constantPredictions);
         m.put("constant_targets", constantTargets);
@@ -302,6 +329,7 @@ public final class Evaluation {
             all.add(o);
         }
         m.put("rows", all);
+        if (prediction.samples != null) m.put("samples", prediction.samples.json());
         return m;
     }
 
@@ -351,11 +379,13 @@ public final class Evaluation {
     private String csv() {
         List<String> head = new ArrayList<>(List.of("hemisphere", "class", "roi", "vertices"));
         for (Metric m : METRICS) head.add(m.key());
+        if (!prediction.text.isEmpty()) head.add("prediction");
         StringBuilder s = new StringBuilder(Csv.line(head));
         for (Row row : rows) {
             List<String> cells =
                     new ArrayList<>(List.of(row.hemisphere, row.roiClass, row.roi, Integer.toString(row.vertices)));
             for (Metric m : METRICS) cells.add(row.has(m) ? Double.toString(row.figure(m)) : "");
+            if (!prediction.text.isEmpty()) cells.add(prediction.text);
             s.append(Csv.line(cells));
         }
         return s.toString();

@@ -134,6 +134,7 @@ final class ComparisonRun {
         Evaluation.Row all = evaluation.rows().get(0);
         Map<String, Object> values = new LinkedHashMap<>(more);
         values.put("images", evaluation.images());
+        if (!evaluation.prediction().isEmpty()) values.put("prediction", evaluation.prediction());
         for (Metric m : Metric.compared()) if (all.has(m)) values.put(m.key(), all.figure(m));
         Json.write(resultFile(), values);
         readResult();

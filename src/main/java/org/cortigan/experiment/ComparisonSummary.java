@@ -92,7 +92,10 @@ record ComparisonSummary(ComparisonOptions options, ComparisonPlan plan) {
 
     private String evaluatedOn(int subject, List<ComparisonRun> finished) {
         String split = options.data().hasHeldOut(subject) ? "test" : "validation";
-        return finished.isEmpty() ? split : split + ", " + finished.get(0).whole("images") + " images";
+        if (finished.isEmpty()) return split;
+        ComparisonRun first = finished.get(0);
+        return split + ", " + first.whole("images") + " images"
+                + (first.has("prediction") ? ", " + first.text("prediction") : "");
     }
 
     private static List<ComparisonRun> finished(List<ComparisonRun> runs) {

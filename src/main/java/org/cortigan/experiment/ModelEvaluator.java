@@ -13,8 +13,11 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
+import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
+import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.model.Sampling;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
 import org.cortigan.train.ImageSplit;
@@ -55,29 +58,37 @@ public record ModelEvaluator(
      * @throws InputException if a model is for another subject, or if the runs held out no images or different images
      */
     public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
-        return evaluate(checkpoints, split, subject, heldOut, PermutationTest.Design.NONE);
+        return evaluate(checkpoints, split, subject, heldOut, PermutationTest.Design.NONE, Sampling.Change.NONE);
     }
 
     /**
-     * The same with a permutation test of each vertex's r.
+     * The same with a permutation test of each vertex's r, and of diffusion models with another sampling.
      *
      * @param design of the test
+     * @param sampling of all models. If it names numbers of samples and there is one model, the evaluation scores the
+     *     samples
      */
     public Evaluation evaluate(
             List<Path> checkpoints,
             Split split,
             AlgonautsSubject subject,
             Path heldOut,
-            PermutationTest.Design design) {
+            PermutationTest.Design design,
+            Sampling.Change sampling) {
+        if (checkpoints.size() > 1 && sampling.samples().size() > 1)
+            throw new InputException(
+                    "--samples " + sampling.samples(),
+                    "compares numbers of samples, and " + checkpoints.size() + " models are given",
+                    "Give one number, or one model");
         String label = label(checkpoints, split);
         String name = AlgonautsSubject.folderName(subject.number());
         if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
-        try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true)) {
+        try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true, sampling)) {
             Checkpoints.requireVertices(
                     checkpoints.get(0), models.subject(), subject, "Give the data that the model was trained on");
             return split == Split.TEST
-                    ? onTest(label, models, subject, heldOut, design)
-                    : onValidation(label, models, subject, checkpoints, design);
+                    ? onTest(label, models, subject, heldOut, design, sampling)
+                    : onValidation(label, models, subject, checkpoints, design, sampling);
         }
     }
 
@@ -88,12 +99,17 @@ public record ModelEvaluator(
     }
 
     private Evaluation onTest(
-            String label, Ensemble models, AlgonautsSubject subject, Path heldOut, PermutationTest.Design design) {
+            String label,
+            Ensemble models,
+            AlgonautsSubject subject,
+            Path heldOut,
+            PermutationTest.Design design,
+            Sampling.Change sampling) {
         int[] images = IntStream.range(0, subject.testImages().size()).toArray();
         AlgonautsSubject.TestResponses responses = HeldOut.testResponses(subject, heldOut, log);
         try (DataBySize<HeldOut> data =
                 new DataBySize<>(size -> new HeldOut(subject, responses, size, cache, log), HeldOut::close)) {
-            return summary(label, models, data, images, subject, responses.notMeasured(), design);
+            return summary(label, models, data, images, subject, responses.notMeasured(), design, sampling);
         }
     }
 
@@ -102,11 +118,12 @@ public record ModelEvaluator(
             Ensemble models,
             AlgonautsSubject subject,
             List<Path> checkpoints,
-            PermutationTest.Design design) {
+            PermutationTest.Design design,
+            Sampling.Change sampling) {
         int[] images = validationImages(checkpoints, subject.trainingImages().size());
         try (DataBySize<SubjectData> data =
                 new DataBySize<>(size -> new SubjectData(subject, size, cache, log), SubjectData::close)) {
-            return summary(label, models, data, images, subject, new int[0], design);
+            return summary(label, models, data, images, subject, new int[0], design, sampling);
         }
     }
 
@@ -117,9 +134,23 @@ public record ModelEvaluator(
             int[] images,
             AlgonautsSubject subject,
             int[] notMeasured,
-            PermutationTest.Design design) {
+            PermutationTest.Design design,
+            Sampling.Change sampling) {
         PermutationTest test = design.test(subject.vertices());
-        return HeldOut.summary(label, models.evaluate(data, images, test), subject, unit, notMeasured, test);
+        int[] counts = sampling.samples().stream().mapToInt(k -> k).sorted().toArray();
+        SampleAccumulator samples = models.sampling()
+                .filter(s -> counts.length > 0)
+                .map(s -> new SampleAccumulator(subject.vertices(), counts, s.antithetic()))
+                .orElse(null);
+        PearsonAccumulator of = models.evaluate(data, images, test, samples);
+        return HeldOut.summary(
+                label,
+                of,
+                subject,
+                unit,
+                notMeasured,
+                test,
+                new Evaluation.Prediction(models.prediction(), samples == null ? null : samples.scores()));
     }
 
     /** The images that all runs held out. */

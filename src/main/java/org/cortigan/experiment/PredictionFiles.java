@@ -4,6 +4,8 @@ package org.cortigan.experiment;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -22,6 +24,7 @@ import org.cortigan.io.Json;
 import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.model.AttentionScores;
+import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.train.Ensemble;
 import org.jspecify.annotations.Nullable;
@@ -36,6 +39,8 @@ public final class PredictionFiles {
      * queries it also writes, if asked, attention.npy (f32 [images, queries, layers, height, width]) and regions.txt
      * (one query's name per line).
      *
+     * @param samples file for the samples of the only model, npy f32 [images, samples, vertices], left vertices first;
+     *     null for none
      * @param photographs PNG or JPEG files, at least one
      * @param upright whether photographs are turned as EXIF or XMP says; false for the challenge's, which training
      *     reads as they are stored
@@ -49,6 +54,7 @@ public final class PredictionFiles {
     public static void write(
             Ensemble models,
             @Nullable Predictor attention,
+            @Nullable Path samples,
             List<Path> photographs,
             boolean upright,
             List<Path> checkpoints,
@@ -58,12 +64,13 @@ public final class PredictionFiles {
             Consumer<String> log) {
         AtomicFiles.inFolder(folder, () -> {
             int count = photographs.size(), columns = models.columns();
-            int left = models.subject().left(), right = columns - left;
-            List<Integer> notLeft = models.subject().missing().left();
-            List<Integer> notRight = models.subject().missing().right();
-            try (NpyWriter lh = create(folder, "lh", count, left + notLeft.size());
-                    NpyWriter rh = create(folder, "rh", count, right + notRight.size());
-                    AttentionFile maps = attention == null ? null : new AttentionFile(folder, attention, count)) {
+            ModelConfig.Subject s = models.subject();
+            try (NpyWriter lh = create(
+                            folder, "lh", count, s.left() + s.missing().left().size());
+                    NpyWriter rh = create(
+                            folder, "rh", count, s.right() + s.missing().right().size());
+                    AttentionFile maps = attention == null ? null : new AttentionFile(folder, attention, count);
+                    SamplesFile drawn = samples == null ? null : new SamplesFile(samples, models, missing, count)) {
                 float[] predicted = new float[Math.multiplyExact(models.batch(), columns)];
                 StringBuilder names = new StringBuilder();
                 Set<Path> turned = new LinkedHashSet<>();
@@ -78,29 +85,100 @@ public final class PredictionFiles {
                                 if (maps != null) maps.put(k, rgb);
                             },
                             batch.size(),
-                            predicted);
+                            predicted,
+                            drawn);
+                    if (drawn != null) drawn.write(batch.size());
                     if (maps != null) maps.write(batch.size());
                     for (int k = 0; k < batch.size(); k++) {
                         names.append(InputException.oneLine(
                                         batch.get(k).getFileName().toString()))
                                 .append('\n');
-                        write(lh, MissingVertices.insert(notLeft, missing, predicted, k * columns, left));
-                        write(rh, MissingVertices.insert(notRight, missing, predicted, k * columns + left, right));
+                        write(lh, left(models, missing, predicted, k * columns));
+                        write(rh, right(models, missing, predicted, k * columns));
                     }
                 }
-                String about = Json.pretty(about(checkpoints, subject));
+                String about = Json.pretty(about(checkpoints, subject, models.prediction()));
                 Map<String, byte[]> texts = new LinkedHashMap<>();
                 texts.put("images.txt", names.toString().getBytes(StandardCharsets.UTF_8));
                 texts.put(Submission.ABOUT, about.getBytes(StandardCharsets.UTF_8));
-                if (maps == null) {
-                    AtomicFiles.write(folder, texts, lh, rh);
-                } else {
+                List<AtomicFiles.Unnamed> arrays = new ArrayList<>(List.of(lh, rh));
+                if (maps != null) {
                     texts.put("regions.txt", maps.names().getBytes(StandardCharsets.UTF_8));
-                    AtomicFiles.write(folder, texts, lh, rh, maps.file);
+                    arrays.add(maps.file);
                 }
+                if (drawn != null) arrays.add(drawn.file);
+                AtomicFiles.write(folder, texts, arrays.toArray(new AtomicFiles.Unnamed[0]));
                 Images.noteOrientation(turned, upright, log);
             }
         });
+    }
+
+    /** A response of the left hemisphere, as the subject's files have it. */
+    private static float[] left(Ensemble models, float missing, float[] responses, int at) {
+        ModelConfig.Subject s = models.subject();
+        return MissingVertices.insert(s.missing().left(), missing, responses, at, s.left());
+    }
+
+    /** A response of the right hemisphere, as the subject's files have it. */
+    private static float[] right(Ensemble models, float missing, float[] responses, int at) {
+        ModelConfig.Subject s = models.subject();
+        return MissingVertices.insert(s.missing().right(), missing, responses, at + s.left(), s.right());
+    }
+
+    /** The file of the samples of every photograph. */
+    private static final class SamplesFile implements Ensemble.Samples, AutoCloseable {
+        private final Ensemble models;
+        private final float missing;
+        /** Samples of the batch, [samples][photographs, vertices]. */
+        private final float[][] drawn;
+
+        private final NpyWriter file;
+
+        SamplesFile(Path path, Ensemble models, float missing, int count) {
+            this.models = models;
+            this.missing = missing;
+            int samples = models.sampling().orElseThrow().samples();
+            long numbers = (long) samples * models.batch() * models.columns();
+            if (numbers > Integer.MAX_VALUE)
+                throw new InputException(
+                        "--samples-out " + path,
+                        "the samples of a batch are " + numbers + " numbers, more than " + Integer.MAX_VALUE,
+                        "Lower --batch or --samples");
+            int vertices = models.columns() + models.subject().missing().count();
+            file = NpyWriter.create(path, NpyType.F32, count, samples, vertices);
+            drawn = new float[samples][];
+        }
+
+        @Override
+        public void accept(int k, float[] responses) {
+            drawn[k] = responses.clone();
+        }
+
+        void write(int photographs) {
+            for (int p = 0; p < photographs; p++) {
+                float[][] parts = new float[2 * drawn.length][];
+                for (int k = 0; k < drawn.length; k++) {
+                    parts[2 * k] = left(models, missing, drawn[k], p * models.columns());
+                    parts[2 * k + 1] = right(models, missing, drawn[k], p * models.columns());
+                }
+                PredictionFiles.write(file, joined(parts));
+            }
+        }
+
+        private static float[] joined(float[]... parts) {
+            float[] all = new float[Arrays.stream(parts).mapToInt(x -> x.length).sum()];
+            int at = 0;
+            for (float[] part : parts) {
+                System.arraycopy(part, 0, all, at, part.length);
+                at += part.length;
+            }
+            return all;
+        }
+
+        @Override
+        public void close() {
+            file.close();
+        }
     }
 
     /** The file of attention maps. */
@@ -152,13 +230,14 @@ public final class PredictionFiles {
         }
     }
 
-    private static Map<String, Object> about(List<Path> checkpoints, String subject) {
+    private static Map<String, Object> about(List<Path> checkpoints, String subject, String prediction) {
         Set<String> subjects = new TreeSet<>();
         for (Path c : checkpoints) subjects.add(Checkpoints.subject(c, subject));
         subjects.remove("");
         Map<String, Object> about = new LinkedHashMap<>();
         about.put(Submission.SUBJECT, String.join(", ", subjects));
         about.put("models", checkpoints.stream().map(Path::toString).toList());
+        if (!prediction.isEmpty()) about.put("prediction", prediction);
         return about;
     }
 

@@ -111,7 +111,13 @@ public record QuickstartExperiment(
         try (Predictor p = Model.load(RunFolder.last(folder)).evaluator(device, BATCH, "")) {
             int[] all = IntStream.range(0, test.count()).toArray();
             return HeldOut.summary(
-                    name, Ensemble.evaluate(p, test, all), subject, NoiseCeiling.Unit.FRACTION, new int[0], null);
+                    name,
+                    Ensemble.evaluate(p, test, all),
+                    subject,
+                    NoiseCeiling.Unit.FRACTION,
+                    new int[0],
+                    null,
+                    new Evaluation.Prediction(p.prediction(), null));
         }
     }
 

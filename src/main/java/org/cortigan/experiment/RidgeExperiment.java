@@ -44,7 +44,8 @@ public record RidgeExperiment(RidgeSplit split, NoiseCeiling.Unit unit) {
                 split.subject(),
                 unit,
                 split.notMeasured(),
-                test);
+                test,
+                Evaluation.Prediction.ONLY);
         Map<String, Object> json = new LinkedHashMap<>(settings.json());
         json.put("number_of_features", ridge.features());
         json.put("lambdas", summary(ridge.lambdas()));

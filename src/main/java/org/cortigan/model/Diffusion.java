@@ -86,7 +86,7 @@ public record Diffusion(
                 s.text("mesh"),
                 DiffusionSchedule.of(s),
                 s.number("terminal_share", 0, 1),
-                Sampling.of(s.section("sampling")));
+                Sampling.of(s.section(Sampling.SECTION)));
         if (d.terminalShare > 0 && d.schedule.noise() != DiffusionSchedule.Noise.ZERO)
             throw s.wrong(
                     "terminal_share",

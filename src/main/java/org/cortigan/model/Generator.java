@@ -159,6 +159,43 @@ public record Generator(
         return diffusion.orElseThrow().pair(w, read(w, images, subject), responses, noise, subject);
     }
 
+    /** How a readout that denoises predicts, for messages; "" for other readouts, which have one way. */
+    public String prediction() {
+        return diffusion.map(d -> d.sampling().text(d.schedule())).orElse("");
+    }
+
+    /** What draws samples of a subject's responses; empty if predictions are no means of samples. */
+    Optional<Denoiser> sampled(String subject, int vertices) {
+        return diffusion
+                .filter(d -> d.sampling().mode() == Sampling.Mode.SAMPLES)
+                .map(d -> new Sampled(this, d, subject, vertices));
+    }
+
+    /** A generator whose readout denoises the responses of a subject. */
+    private record Sampled(Generator generator, Diffusion readout, String subject, int vertices) implements Denoiser {
+        @Override
+        public DiffusionSchedule schedule() {
+            return readout.schedule();
+        }
+
+        @Override
+        public Sampling sampling() {
+            return readout.sampling();
+        }
+
+        @Override
+        public Value context(Weights w, Value images) {
+            return generator.features(w, images, subject);
+        }
+
+        @Override
+        public Value output(Weights w, Value x, Value t, Value context) {
+            int width = readout.unet().context();
+            Value tokens = Ops.reshape(context, context.dim(0), context.dim(1) / width, width);
+            return readout.output(w, x, t, tokens, subject, vertices);
+        }
+    }
+
     /** What the heads of all subjects read. */
     private Features shared(Weights w, Features f) {
         if (queries.isPresent()) return Queries.map(decoded(w, f));

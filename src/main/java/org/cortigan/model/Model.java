@@ -85,6 +85,16 @@ public final class Model {
         return new Model(config.merged(), w, scalings);
     }
 
+    /**
+     * The same model with another sampling.
+     *
+     * @param where whose model this is, for messages
+     * @throws InputException if its readout has no sampling to change
+     */
+    public Model predicting(Sampling.Change change, String where) {
+        return new Model(config.predicting(change, where), weights, scalings);
+    }
+
     /** The values of a parameter or state, by its name in checkpoints: not a copy, so they must not be changed. */
     public float[] values(String name) {
         return Objects.requireNonNull(weights.get(name), "the model lacks a weight");

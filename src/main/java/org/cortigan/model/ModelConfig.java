@@ -4,6 +4,7 @@ package org.cortigan.model;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.cortigan.InputException;
@@ -83,6 +84,36 @@ public record ModelConfig(
             Value images = generator.images(w.graph(), 2);
             for (Subject s : subjects) generator.responses(w, images, s.name, s.vertices());
         });
+    }
+
+    /**
+     * The same model with another sampling.
+     *
+     * @param where whose model this is, for messages
+     * @throws InputException if its readout has no sampling to change
+     */
+    ModelConfig predicting(Sampling.Change change, String where) {
+        if (change.isNone()) return this;
+        if (generator.diffusion().isEmpty())
+            throw new InputException(
+                    where,
+                    "predicts in one way: its readout is not diffusion",
+                    "Leave --mode, --steps and --samples out");
+        return sampled(change.values(), "the options");
+    }
+
+    /** The same model with the sampling of the validation during training. */
+    public ModelConfig validating() {
+        return generator
+                .diffusion()
+                .map(d -> d.sampling().validation().name().toLowerCase(Locale.ROOT))
+                .map(mode -> sampled(Map.of("mode", mode), "validation"))
+                .orElse(this);
+    }
+
+    private ModelConfig sampled(Map<String, Object> values, String source) {
+        Map<String, Object> over = Map.of("generator", Map.of(Diffusion.SECTION, Map.of(Sampling.SECTION, values)));
+        return of(settings.with(over, source), subjects);
     }
 
     /** The low-rank updates of the generator's backbone. */

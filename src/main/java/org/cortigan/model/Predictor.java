@@ -4,12 +4,19 @@ package org.cortigan.model;
 import java.nio.ByteBuffer;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.IntConsumer;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.cortigan.InputException;
+import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Session;
@@ -21,6 +28,7 @@ import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.PearsonMoments;
+import org.cortigan.plan.Plan;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,11 +49,13 @@ public final class Predictor implements AutoCloseable {
         EVALUATION
     }
 
-    /** Name of the variable of an evaluation's moments, which is neither a parameter nor a state of the model. */
-    public static final String MOMENTS = "evaluation.moments";
+    /** Name of the variable of an evaluation's moments. */
+    private static final String MOMENTS = "evaluation.moments";
 
     /** Names of the inputs of an evaluation. */
     private static final String TARGETS = "targets", ROWS = "rows";
+
+    private static final IntConsumer IGNORED = k -> {};
 
     /** Inputs of an evaluation. */
     private record Evaluation(Storage rows, InputBuffer targets) {}
@@ -55,8 +65,13 @@ public final class Predictor implements AutoCloseable {
     private final ResponseScaling scaling;
     private final int batch;
     private final Form form;
-    /** Variables that {@link #close} closes; null if they are another's. */
-    private final @Nullable Variables owned;
+    /** How a diffusion model predicts; "" for other models. */
+    private final String prediction;
+
+    /** What {@link #close} does, the last first. */
+    private final Deque<Runnable> closers = new ArrayDeque<>();
+    /** Null unless predictions are means of samples. */
+    private final @Nullable Sampler sampler;
 
     private final Session session;
     private final InputBuffer images;
@@ -109,26 +124,36 @@ public final class Predictor implements AutoCloseable {
         this.scaling = scaling;
         this.form = form;
         this.batch = batch;
-        this.owned = own ? variables : null;
-        Session s = null;
+        prediction = config.generator().prediction();
+        if (own) closers.push(variables::close);
         try {
-            Graph g = program.apply(
-                    graph(config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name())));
-            s = new Session(g, device, variables);
-            Storage input = s.input(perPhotograph(g));
-            images = input.inputBuffer();
+            Variables all = opened(variables.extended(), Variables::close);
+            Arena arena = opened(new Arena(device), Arena::close);
+            Programs programs = Programs.of(
+                    config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name()), program);
+            sampler = programs.sampled
+                    .map(p -> opened(new Sampler(p.denoiser, p.graphs, all, arena), Sampler::close))
+                    .orElse(null);
+            session = opened(new Session(programs.last, device, all, arena), Session::close);
+            String photographs = perPhotograph(programs.first());
+            Storage input = sampler == null ? session.input(photographs) : sampler.input(photographs);
+            images = opened(input.inputBuffer(), InputBuffer::close);
             imageBytes = images.contents().capacity() / batch;
-            output = s.output("y");
+            output = session.output("y");
             evaluation = evaluates(form)
-                    ? new Evaluation(s.input(ROWS), s.input(TARGETS).inputBuffer())
+                    ? new Evaluation(
+                            session.input(ROWS), opened(session.input(TARGETS).inputBuffer(), InputBuffer::close))
                     : null;
         } catch (RuntimeException | Error e) {
-            if (s != null) s.close();
-            if (own) variables.close();
+            close();
             throw e;
         }
-        session = s;
         pixels = images.contents();
+    }
+
+    private <T> T opened(T resource, Consumer<T> close) {
+        closers.push(() -> close.accept(resource));
+        return resource;
     }
 
     /** Name of the input that has something of every photograph. */
@@ -145,32 +170,63 @@ public final class Predictor implements AutoCloseable {
         return f == Form.EVALUATION;
     }
 
-    private static Graph graph(
-            ModelConfig config,
-            ModelConfig.Subject subject,
-            Weights.Use use,
-            int batch,
-            Form form,
-            Predicate<Weights.Spec> frozen) {
-        Graph g = new Graph();
-        Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false, use);
-        w.freeze(frozen);
-        Value y = build(w, config, subject, form, batch);
-        g.output("y", y);
-        if (evaluates(form)) {
-            int v = subject.vertices();
-            String name = subject.name().isEmpty() ? MOMENTS : MOMENTS + "." + subject.name();
-            g.output(
-                    "moments",
-                    g.apply(
-                                    new PearsonMoments(),
-                                    y,
-                                    g.input(TARGETS, DType.F32, batch, v),
-                                    g.input(ROWS, DType.I32, 2),
-                                    g.variable(name, DType.F64, PearsonMoments.ROWS, v))
-                            .output(0));
+    /**
+     * The graphs of a predictor.
+     *
+     * @param sampled those that run before the last one; empty unless predictions are means of samples
+     * @param last gives the output "y", and of an evaluation the moments
+     */
+    private record Programs(Optional<Sampled> sampled, Graph last) {
+        /** What draws samples. */
+        record Sampled(Denoiser denoiser, Sampler.Graphs graphs) {}
+
+        static Programs of(
+                ModelConfig config,
+                ModelConfig.Subject subject,
+                Weights.Use use,
+                int batch,
+                Form form,
+                Predicate<Weights.Spec> frozen,
+                UnaryOperator<Graph> program) {
+            Function<Graph, Weights> weights = g -> {
+                Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false, use);
+                w.freeze(frozen);
+                return w;
+            };
+            Graph last = new Graph();
+            Optional<Denoiser> denoiser = form == Form.RESPONSES || evaluates(form)
+                    ? config.generator().sampled(subject.name(), subject.vertices())
+                    : Optional.empty();
+            Value y = denoiser.isPresent()
+                    ? Sampler.mean(last, batch, subject.vertices())
+                    : build(weights.apply(last), config, subject, form, batch);
+            last.output("y", y);
+            if (evaluates(form)) correlate(y);
+            if (denoiser.isEmpty()) return new Programs(Optional.empty(), program.apply(last));
+            Sampler.Graphs graphs = Sampler.Graphs.of(
+                    denoiser.get(), weights, g -> config.generator().images(g, batch), program, batch);
+            return new Programs(Optional.of(new Sampled(denoiser.get(), graphs)), last);
         }
-        return g;
+
+        /** The graph that reads the photographs. */
+        Graph first() {
+            return sampled.map(s -> s.graphs.context()).orElse(last);
+        }
+    }
+
+    /** Adds the moments of predictions [B, V] and targets to their graph. */
+    private static void correlate(Value y) {
+        Graph g = y.graph();
+        int v = y.dim(1);
+        g.output(
+                "moments",
+                g.apply(
+                                new PearsonMoments(),
+                                y,
+                                g.input(TARGETS, DType.F32, y.dim(0), v),
+                                g.input(ROWS, DType.I32, 2),
+                                g.variable(MOMENTS, DType.F64, PearsonMoments.ROWS, v))
+                        .output(0));
     }
 
     private static Value build(Weights w, ModelConfig config, ModelConfig.Subject subject, Form form, int batch) {
@@ -224,10 +280,24 @@ public final class Predictor implements AutoCloseable {
     /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
     public static long[] blocks(
             ModelConfig config, ModelConfig.Subject subject, Device device, int batch, UnaryOperator<Graph> program) {
-        Graph g = graph(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false);
-        var p = Session.plan(program.apply(g), device);
-        long moments = (long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes();
-        return new long[] {p.report().arenaBytes(), Session.inputBytes(p, device), moments};
+        Programs programs =
+                Programs.of(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false, program);
+        List<Graph> graphs = new ArrayList<>();
+        List<Long> blocks = new ArrayList<>();
+        programs.sampled.ifPresent(s -> {
+            graphs.addAll(s.graphs.all());
+            s.graphs.variables().forEach(n -> blocks.add(n * DType.F32.bytes()));
+        });
+        graphs.add(programs.last);
+        long arena = 0;
+        for (Graph g : graphs) {
+            Plan p = Session.plan(g, device);
+            blocks.add(Session.inputBytes(p, device));
+            // A block of the arena serves all graphs that need no more.
+            if (p.report().arenaBytes() > arena) blocks.add(arena = p.report().arenaBytes());
+        }
+        blocks.add((long) PearsonMoments.ROWS * subject.vertices() * DType.F64.bytes());
+        return blocks.stream().mapToLong(Long::longValue).toArray();
     }
 
     /** Photographs per batch, the most that one call accepts. */
@@ -294,14 +364,50 @@ public final class Predictor implements AutoCloseable {
 
     /** The buffer for a batch of photographs, u8 [batch, S, S, 3]; fill it before {@link #run()}. */
     public ByteBuffer imageBytesOfBatch() {
-        session.synchronize(); // the last run may still read its photographs
+        synchronize(); // the last run may still read its photographs
         return images.contents();
+    }
+
+    private void synchronize() {
+        if (sampler != null) sampler.synchronize();
+        session.synchronize();
     }
 
     /** Predicts the photographs in {@link #imageBytesOfBatch}. */
     public void run() {
+        run(IGNORED);
+    }
+
+    /**
+     * The same, with a look at the samples whose mean is the prediction.
+     *
+     * @param drawn called with its number, from 0 on, after each sample, which {@link #readSample} reads; never called
+     *     if predictions are no means of samples
+     */
+    public void run(IntConsumer drawn) {
         images.send();
+        if (sampler != null) sampler.run(pixels, drawn);
         session.run();
+    }
+
+    /**
+     * Copies the first n rows of the sample just drawn to {@code into[at...]}, as {@link #read} does.
+     *
+     * @throws IllegalStateException if predictions are no means of samples
+     */
+    public void readSample(float[] into, int at, int n) {
+        if (sampler == null) throw new IllegalStateException("the predictor draws no samples");
+        sampler.read(into, at, n);
+    }
+
+    /** How samples are drawn; empty if predictions are no means of samples. */
+    public Optional<Sampling> sampling() {
+        return Optional.ofNullable(sampler).map(Sampler::sampling);
+    }
+
+    /** How a diffusion model predicts, for messages; "" for other models, which have one way. */
+    public String prediction() {
+        return prediction;
     }
 
     /** Whether the predictor takes targets and accumulates moments. */
@@ -314,7 +420,7 @@ public final class Predictor implements AutoCloseable {
      * {@link #evaluate}.
      */
     public ByteBuffer targetsOfBatch() {
-        session.synchronize();
+        synchronize();
         return evaluation().targets.contents();
     }
 
@@ -351,9 +457,6 @@ public final class Predictor implements AutoCloseable {
 
     @Override
     public void close() {
-        session.close();
-        images.close();
-        if (evaluation != null) evaluation.targets.close();
-        if (owned != null) owned.close();
+        while (!closers.isEmpty()) closers.pop().run();
     }
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
+import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.cortigan.InputException;
 import org.cortigan.config.Settings;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +38,9 @@ public record Sampling(Mode validation, Mode mode, int steps, int samples, boole
     /** Stream of the random numbers (op {@code Normal}) of sampling. */
     static final int STREAM = 2;
 
+    /** Name of the section below {@code model.generator.diffusion} of a recipe. */
+    static final String SECTION = "sampling";
+
     /** From the section {@code model.generator.diffusion.sampling} of a recipe. */
     static Sampling of(Settings s) {
         Sampling x = new Sampling(
@@ -63,41 +69,41 @@ public record Sampling(Mode validation, Mode mode, int steps, int samples, boole
      *
      * @param mode null for the model's
      * @param steps null for the model's
-     * @param samples null for the model's
+     * @param samples numbers of samples to compare, of which the largest is drawn; empty for the model's
      */
-    public record Change(
-            @Nullable Mode mode,
-            @Nullable Integer steps,
-            @Nullable Integer samples) {
+    public record Change(@Nullable Mode mode, @Nullable Integer steps, List<Integer> samples) {
         /** No change. */
-        public static final Change NONE = new Change(null, null, null);
+        public static final Change NONE = new Change(null, null, List.of());
 
-        /** @throws InputException if the values do not fit together */
+        /** @throws InputException if the values do not fit together; it names the options of the command line */
         public Change {
+            samples = List.copyOf(samples);
             if (steps != null && !fits(steps)) throw new InputException("--steps", doesNotDivide(steps), DIVISOR);
-            if (samples != null && samples < 1)
-                throw new InputException("--samples " + samples, "is too small", "Give at least 1");
-            if (mode == Mode.MEAN && (steps != null || samples != null))
+            for (int k : samples)
+                if (k < 1) throw new InputException("--samples " + k, "is too small", "Give at least 1");
+            if (Set.copyOf(samples).size() < samples.size())
+                throw new InputException("--samples " + samples, "names a number twice", "Name each once");
+            if (mode == Mode.MEAN && (steps != null || !samples.isEmpty()))
                 throw new InputException(
                         steps != null ? "--steps" : "--samples",
                         "has no meaning with --mode mean, which evaluates the network once",
                         "Leave it out, or give --mode samples");
         }
 
+        /** Whether nothing changes. */
+        public boolean isNone() {
+            return equals(NONE);
+        }
+
         /** The changed values of the section. Steps and samples ask for samples. */
         Map<String, Object> values() {
             Map<String, Object> m = new LinkedHashMap<>();
-            if (mode != null || steps != null || samples != null)
+            if (!isNone())
                 m.put("mode", (mode == null ? Mode.SAMPLES : mode).name().toLowerCase(Locale.ROOT));
             if (steps != null) m.put("steps", steps);
-            if (samples != null) m.put("samples", samples);
+            if (!samples.isEmpty()) m.put("samples", Collections.max(samples));
             return m;
         }
-    }
-
-    /** The same with the mode of the validation. */
-    Sampling validating() {
-        return new Sampling(validation, validation, steps, samples, antithetic, seed);
     }
 
     /** How predictions are made, for messages; it stands beside every correlation of a diffusion model. */

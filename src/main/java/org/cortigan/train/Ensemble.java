@@ -7,15 +7,19 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
+import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.ResponseScaling;
+import org.cortigan.model.Sampling;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Ensemble implements AutoCloseable {
     private final List<Predictor> members;
-    private final float[] memberPrediction;
+    private float[] memberPrediction;
     /** The responses' means, mean over members. */
     private final float[] mean;
     /** For each member its responses' means less {@link #mean}; null if all members have the same. */
@@ -57,11 +61,26 @@ public final class Ensemble implements AutoCloseable {
      * @throws InputException if a model has other vertices than the first
      */
     public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject, boolean evaluates) {
+        return load(checkpoints, device, batch, subject, evaluates, Sampling.Change.NONE);
+    }
+
+    /**
+     * The same, of diffusion models with another sampling.
+     *
+     * @throws InputException if a model has other vertices than the first, or its readout has no sampling to change
+     */
+    public static Ensemble load(
+            List<Path> checkpoints,
+            Device device,
+            int batch,
+            String subject,
+            boolean evaluates,
+            Sampling.Change sampling) {
         List<Predictor> members = new ArrayList<>();
         ModelConfig.Subject first = null;
         try {
             for (Path p : checkpoints) {
-                Model m = Model.load(p);
+                Model m = Model.load(p).predicting(sampling, p.toString());
                 ModelConfig.Subject s = m.config().subject(subject);
                 if (first == null) first = s;
                 if (s.left() != first.left()
@@ -96,6 +115,20 @@ public final class Ensemble implements AutoCloseable {
         return members.get(0).columns();
     }
 
+    /** How the models predict, for messages; "" if they have one way. */
+    public String prediction() {
+        return members.stream()
+                .map(Predictor::prediction)
+                .filter(text -> !text.isEmpty())
+                .distinct()
+                .collect(Collectors.joining("; "));
+    }
+
+    /** How the only model draws samples; empty if its predictions are no means of samples, or there are several. */
+    public Optional<Sampling> sampling() {
+        return members.size() == 1 ? members.get(0).sampling() : Optional.empty();
+    }
+
     private int valuesPerBatch() {
         return Math.multiplyExact(batch(), columns());
     }
@@ -106,25 +139,55 @@ public final class Ensemble implements AutoCloseable {
         void put(int i, int side, ByteBuffer into);
     }
 
+    /** Receives the samples of a batch, one after the other. */
+    public interface Samples {
+        /** @param responses of sample k, [n, columns]; the array is used again for the next sample */
+        void accept(int k, float[] responses);
+    }
+
     /** Predicts n photographs, 1 to {@link #batch()}, and writes the mean predictions [n, columns] to {@code into}. */
     public void predict(Photographs photographs, int n, float[] into) {
-        predictCentred(photographs, n, into);
-        for (int i = 0; i < n * columns(); i++) into[i] += mean[i % mean.length];
+        predict(photographs, n, into, null);
+    }
+
+    /**
+     * The same, with a look at the samples of {@link #sampling}.
+     *
+     * @param samples null for none
+     */
+    public void predict(Photographs photographs, int n, float[] into, @Nullable Samples samples) {
+        predictCentred(
+                photographs, n, into, samples == null ? null : (k, centred) -> samples.accept(k, addMean(n, centred)));
+        addMean(n, into);
+    }
+
+    private float[] addMean(int n, float[] responses) {
+        for (int i = 0; i < n * columns(); i++) responses[i] += mean[i % mean.length];
+        return responses;
     }
 
     /** The same less the responses' means, so that a large mean costs no digits. */
-    private void predictCentred(Photographs photographs, int n, float[] into) {
+    private void predictCentred(Photographs photographs, int n, float[] into, @Nullable Samples samples) {
         for (int m = 0; m < members.size(); m++) {
             Predictor p = members.get(m);
             ByteBuffer x = p.imageBytesOfBatch();
             for (int k = 0; k < n; k++) photographs.put(k, side(p), x);
-            p.run();
+            if (samples == null) p.run();
+            else p.run(k -> samples.accept(k, sample(n)));
             float[] own = m == 0 ? into : memberPrediction;
             p.read(own, 0, n);
             toMeasuredUnits(m, n, own);
             if (m > 0) for (int i = 0; i < n * columns(); i++) into[i] += own[i];
         }
         if (members.size() > 1) for (int i = 0; i < n * columns(); i++) into[i] /= members.size();
+    }
+
+    /** The sample that the only member has just drawn. */
+    private float[] sample(int n) {
+        if (memberPrediction.length == 0) memberPrediction = new float[valuesPerBatch()];
+        members.get(0).readSample(memberPrediction, 0, n);
+        toMeasuredUnits(0, n, memberPrediction);
+        return memberPrediction;
     }
 
     private void toMeasuredUnits(int member, int n, float[] responses) {
@@ -148,7 +211,7 @@ public final class Ensemble implements AutoCloseable {
      */
     public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
         Predictor p = members.get(0);
-        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images, null);
+        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images, null, null);
         TrainingData d = data.apply(side(p));
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at);
@@ -163,7 +226,7 @@ public final class Ensemble implements AutoCloseable {
         }
         PearsonAccumulator acc = new PearsonAccumulator(columns());
         // Moments do not tell which image is not finite: onHost finds it and throws.
-        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images, null);
+        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images, null, null);
     }
 
     /** Accumulates Pearson's r of one predictor over some photographs. The predictor stays open. */
@@ -172,38 +235,45 @@ public final class Ensemble implements AutoCloseable {
     }
 
     /**
-     * The same on the host, which also keeps predictions and responses for a permutation test.
+     * The same; on the host for a permutation test, which keeps predictions and responses, or to score samples.
      *
      * @param test receives the images in order
+     * @param samples receives the samples of {@link #sampling}
      */
     public PearsonAccumulator evaluate(
-            IntFunction<? extends TrainingData> data, int[] images, @Nullable PermutationTest test) {
-        return test == null ? evaluate(data, images) : onHost(data, images, test);
+            IntFunction<? extends TrainingData> data,
+            int[] images,
+            @Nullable PermutationTest test,
+            @Nullable SampleAccumulator samples) {
+        return test == null && samples == null ? evaluate(data, images) : onHost(data, images, test, samples);
     }
 
     private PearsonAccumulator onHost(
-            IntFunction<? extends TrainingData> data, int[] images, @Nullable PermutationTest test) {
+            IntFunction<? extends TrainingData> data,
+            int[] images,
+            @Nullable PermutationTest test,
+            @Nullable SampleAccumulator samples) {
         int v = columns();
         PearsonAccumulator acc = new PearsonAccumulator(v);
         float[] predicted = new float[valuesPerBatch()], target = new float[valuesPerBatch()];
         ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
-        TrainingData[] seen = new TrainingData[1]; // The responses are the same at every size.
+        if (images.length == 0) return acc;
+        TrainingData measured = data.apply(side(members.get(0))); // The responses are the same at every size.
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at), first = at;
-            predictCentred(
-                    (k, side, into) -> {
-                        seen[0] = data.apply(side);
-                        seen[0].image(images[first + k], into);
-                    },
-                    n,
-                    predicted);
             for (int k = 0; k < n; k++) {
                 row.clear();
-                seen[0].responses(images[at + k], row);
+                measured.responses(images[at + k], row);
                 row.flip();
                 row.asFloatBuffer().get(target, k * v, v);
                 for (int i = 0; i < v; i++) target[k * v + i] -= mean[i];
             }
+            if (samples != null) samples.begin(target, n);
+            predictCentred(
+                    (k, side, into) -> data.apply(side).image(images[first + k], into),
+                    n,
+                    predicted,
+                    samples == null ? null : (k, sample) -> samples.add(sample));
             acc.add(predicted, target, n);
             if (test != null) test.add(predicted, target, n);
         }

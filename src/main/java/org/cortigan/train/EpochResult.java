@@ -17,6 +17,7 @@ import java.util.Map;
  * @param validationMedianR median over vertices of the same r
  * @param imagesPerSecond training speed in this epoch
  * @param skipped steps of this epoch in which an update was skipped because its gradients were not finite
+ * @param prediction how the validated predictions were made; "" for a model with one way
  */
 public record EpochResult(
         int epoch,
@@ -26,7 +27,8 @@ public record EpochResult(
         double validationMeanR,
         double validationMedianR,
         double imagesPerSecond,
-        int skipped) {
+        int skipped,
+        String prediction) {
     /** Kind of a metric. */
     public enum Kind {
         TOTAL_LOSS,

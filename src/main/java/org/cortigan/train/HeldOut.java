@@ -83,6 +83,7 @@ public final class HeldOut extends CachedSubject {
      *
      * @param notMeasured vertices without responses to these photographs, which are left out
      * @param test of the same photographs; null for none
+     * @param prediction how the predictions were made
      */
     public static Evaluation summary(
             String label,
@@ -90,7 +91,8 @@ public final class HeldOut extends CachedSubject {
             AlgonautsSubject s,
             NoiseCeiling.Unit unit,
             int[] notMeasured,
-            @Nullable PermutationTest test) {
+            @Nullable PermutationTest test,
+            Evaluation.Prediction prediction) {
         return Evaluation.of(
                 label,
                 acc,
@@ -99,6 +101,7 @@ public final class HeldOut extends CachedSubject {
                 ceiling(s, unit),
                 test == null ? null : test.run(),
                 s.missing(),
-                notMeasured);
+                notMeasured,
+                prediction);
     }
 }

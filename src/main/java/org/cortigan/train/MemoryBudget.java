@@ -174,7 +174,8 @@ final class MemoryBudget {
                 sum += (long) BatchLoader.AHEAD * t.photographs() * frozen.get().elements() * Float.BYTES;
             long predictor = 0;
             UnaryOperator<Graph> program = g -> frozen.map(f -> f.prediction(g)).orElse(g);
-            for (long n : Predictor.blocks(s.settings().model(), s.subject(), planned, s.batch(t), program))
+            for (long n :
+                    Predictor.blocks(s.settings().model().validating(), s.subject(), planned, s.batch(t), program))
                 predictor += memory.blockBytes(n);
             if (s.split().validation().length > 0) sum += predictor;
             else pass = Math.max(pass, predictor);

@@ -252,6 +252,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
         r.means().forEach((k, v) -> row.put(k, Double.toString(v)));
         row.put("validation_mean_r", number(r.validationMeanR()));
         row.put("validation_median_r", number(r.validationMedianR()));
+        if (!r.prediction().isEmpty()) row.put("validation_prediction", r.prediction());
         row.put("skipped_steps", Integer.toString(r.skipped()));
         row.put("images_per_second", String.format(Locale.ROOT, "%.2f", r.imagesPerSecond()));
         columns = columns(row.keySet());

@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Runs the training steps of one subject: its session, its batches and its state. */
 final class SubjectSteps implements AutoCloseable {
+    /** Photographs of a validation that draws samples, at most: each takes as long as dozens of other predictions. */
+    private static final int SAMPLED = 200;
+
     /** Photographs per copy to the device, for resident data. */
     private static final int UPLOAD_IMAGES = 64;
 
@@ -226,7 +229,7 @@ final class SubjectSteps implements AutoCloseable {
         boolean averaged = setup.settings().generatorOptimizer().ema() > 0;
         if (validates())
             predictor = new Predictor(
-                    setup.settings().model(),
+                    setup.settings().model().validating(),
                     setup.subject(),
                     device,
                     vars,
@@ -330,8 +333,22 @@ final class SubjectSteps implements AutoCloseable {
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
         TrainingData seen = features == null ? setup.data() : features.of(setup.data());
-        return Ensemble.evaluate(begun(predictor), seen, setup.split().validation())
-                .r();
+        return Ensemble.evaluate(begun(predictor), seen, validated()).r();
+    }
+
+    /** The validation photographs; some of them, the same in every epoch, where samples are drawn. */
+    private int[] validated() {
+        int[] all = setup.split().validation();
+        if (all.length <= SAMPLED || begun(predictor).sampling().isEmpty()) return all;
+        int[] some = Arrays.copyOf(Permutations.order(all.length, batching.seed(), 0), SAMPLED);
+        return Arrays.stream(some).map(i -> all[i]).sorted().toArray();
+    }
+
+    /** How the validated predictions were made; "" for a model with one way. */
+    String validation() {
+        String text = begun(predictor).prediction();
+        int photographs = validated().length;
+        return photographs == setup.split().validation().length ? text : text + ", " + photographs + " photographs";
     }
 
     @Override

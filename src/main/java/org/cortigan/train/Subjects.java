@@ -27,8 +27,9 @@ final class Subjects implements AutoCloseable {
      * @param medianR Pearson's r, median over vertices, then mean over subjects; NaN if a subject has no validation
      *     photographs
      * @param perSubject mean r of each subject; empty for one subject
+     * @param prediction how the validated predictions were made; "" for a model with one way
      */
-    record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject) {}
+    record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject, String prediction) {}
 
     private final Arena arena;
 
@@ -187,7 +188,8 @@ final class Subjects implements AutoCloseable {
             median += Metrics.median(r) / all.size();
             if (all.size() > 1) perSubject.add(metric(s.subject().name(), Metrics.mean(r)));
         }
-        return new Validation(mean, median, perSubject);
+        String prediction = Double.isNaN(mean) ? "" : first().validation();
+        return new Validation(mean, median, perSubject, prediction);
     }
 
     private static EpochResult.Metric metric(String subject, double meanR) {

@@ -24,7 +24,6 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.model.Predictor;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Weights;
 import org.cortigan.plan.PlanReport;
@@ -531,7 +530,15 @@ public final class Trainer implements AutoCloseable {
         int epoch = (int) (step() / stepsPerEpoch());
         int skipped = state.takeSkippedInEpoch();
         EpochResult e = new EpochResult(
-                epoch, train.epochs(), step(), metrics, v.meanR(), v.medianR(), imagesPerSecond, skipped);
+                epoch,
+                train.epochs(),
+                step(),
+                metrics,
+                v.meanR(),
+                v.medianR(),
+                imagesPerSecond,
+                skipped,
+                v.prediction());
         boolean better = state.updateBest(v.meanR());
         for (TrainerListener l : listeners) l.epoch(e);
         if (better) save("best.safetensors");
@@ -561,9 +568,7 @@ public final class Trainer implements AutoCloseable {
 
     /** Names of all parameters and states. */
     public List<String> variables() {
-        return vars.types().keySet().stream()
-                .filter(v -> !v.equals(Predictor.MOMENTS))
-                .toList();
+        return List.copyOf(vars.types().keySet());
     }
 
     @Override

@@ -394,6 +394,80 @@ class CommandsTest {
     }
 
     @Test
+    void diffusionModelsSayHowTheyPredict() {
+        Path sd = dir.resolve("sd"), out = dir.resolve("sd-out"), samples = dir.resolve("samples.npy");
+        Object[] train = {"train", "-c", "sd-finetune-tiny", "--data", data, "--run", sd};
+        String small = "model.generator.sd_unet.channels=[8, 16]";
+        Result trained = ok(with(
+                train,
+                "-o",
+                "train.epochs=1",
+                "-o",
+                "train.batch=16",
+                "-o",
+                "model.generator.diffusion.grid=8",
+                "-o",
+                small,
+                "-o",
+                "model.generator.sd_unet.groups=4"));
+        String mean = "conditional mean (1 evaluation at t 999), v, zero terminal SNR";
+        assertTrue(trained.err.contains(mean), trained.err);
+        Object[] evaluate = {"evaluate", sd, "--data", data, "--out", out};
+        String table = ok(with(evaluate, "--steps", 2, "--samples", "1,2")).out;
+        String pair = "mean of 2 antithetic samples, 2 DDIM steps, v, zero terminal SNR";
+        assertTrue(table.contains("prediction: " + pair) && table.contains("mean r of samples: one sample "), table);
+        Map<String, Object> json = Json.readObject(out.resolve("metrics.json"));
+        assertEquals(pair, json.get("prediction"));
+        assertEquals(2, ((List<?>) Json.object(json.get("samples"), "samples").get("means")).size());
+        Map<String, Object> of =
+                Json.object(Json.parse(ok(with(evaluate, "--mode", "mean", "--json")).out, "out"), "out");
+        assertEquals(mean, of.get("prediction"));
+        assertFalse(of.containsKey("samples"));
+
+        Path predictions = dir.resolve("sd-predictions");
+        Object[] predict = {"predict", sd, "--data", data, "--out", predictions};
+        Result r = ok(with(predict, "--steps", 2, "--samples", 3, "--samples-out", samples, "--batch", 5));
+        assertTrue(r.err.contains("mean of 3 antithetic samples"), r.err);
+        assertTrue(Json.readObject(predictions.resolve("predictions.json"))
+                .get("prediction")
+                .toString()
+                .startsWith("mean of 3"));
+        try (NpyFile all = NpyFile.open(samples);
+                NpyFile right = NpyFile.open(predictions.resolve("rh_pred_test.npy"))) {
+            assertArrayEquals(new long[] {8, 3, 39548}, all.shape());
+            float[] x = all.toFloatArray(), y = right.toFloatArray();
+            for (int image = 0; image < 8; image++)
+                for (int v = 0; v < 20544; v += 97) {
+                    float sum = 0;
+                    for (int k = 0; k < 3; k++) sum += x[(image * 3 + k) * 39548 + 19004 + v];
+                    assertEquals(y[image * 20544 + v], sum / 3, 1e-4f);
+                }
+        }
+        for (Object[] command : new Object[][] {evaluate, predict}) {
+            refused(new String[] {"--steps", "3 does not divide"}, with(command, "--steps", 3));
+            refused(new String[] {"--samples 0", "too small"}, with(command, "--samples", 0));
+            refused(
+                    new String[] {"--samples", "no meaning with --mode mean"},
+                    with(command, "--mode", "mean", "--samples", 2));
+            command[1] = run;
+            refused(new String[] {"safetensors", "predicts in one way"}, with(command, "--mode", "mean"));
+        }
+        refused(new String[] {"--samples-out", "predicts no mean of samples"}, with(predict, "--samples-out", samples));
+        predict[1] = sd;
+        refused(
+                new String[] {"--samples-out", "Lower --batch or --samples"},
+                with(predict, "--samples-out", samples, "--samples", 100000));
+        refused(new String[] {"--samples", "several"}, with(predict, "--samples", "1,2"));
+        refused(
+                new String[] {"--samples-out", "2 models"},
+                with(predict, sd.resolve("last.safetensors"), "--samples-out", samples));
+        evaluate[1] = sd;
+        refused(
+                new String[] {"compares numbers of samples", "2 models"},
+                with(evaluate, sd.resolve("last.safetensors"), "--samples", "1,2"));
+    }
+
+    @Test
     void baselinesReadTheFeaturesOfARun() {
         Result r = ok("baseline", "--data", data, "--features", run + ",pixels", "--out", dir.resolve("b"));
         assertTrue(r.out.contains("ridge on features of " + run + " + pixels, one lambda by GCV"), r.out);

@@ -201,7 +201,7 @@ class QueryRegionsTest {
         List<Path> checkpoint = List.of(RunFolder.last(run));
         try (Ensemble models = Ensemble.load(checkpoint, CPU, 2, "", false);
                 Predictor attention = Model.load(checkpoint.get(0)).attention(CPU, 2, "")) {
-            PredictionFiles.write(models, attention, photographs, true, checkpoint, "", 0, out, line -> {});
+            PredictionFiles.write(models, attention, null, photographs, true, checkpoint, "", 0, out, line -> {});
         }
         assertEquals(
                 List.of("early", "ventral", "remainder-lh", "remainder-rh"),

@@ -36,7 +36,7 @@ class RunFolderTest {
         List<EpochResult.Metric> metrics = List.of(
                 new EpochResult.Metric("loss", EpochResult.Kind.TOTAL_LOSS, "", 1.0 / n),
                 new EpochResult.Metric("d.loss.V1, \"x\"", EpochResult.Kind.ADVERSARIAL_LOSS, "", 0.5));
-        return new EpochResult(n, 9, 10L * n, metrics, 0.1 * n, Double.NaN, 5, 0);
+        return new EpochResult(n, 9, 10L * n, metrics, 0.1 * n, Double.NaN, 5, 0, "");
     }
 
     private static RunFolder begun(Path dir, Recipe recipe, long resumedAt, Consumer<String> log) {
@@ -163,7 +163,7 @@ class RunFolderTest {
         }
         EpochResult.Metric other = new EpochResult.Metric("other", EpochResult.Kind.TOTAL_LOSS, "", 7);
         try (RunFolder f = begun(dir, r, 10, line -> {})) {
-            f.epoch(new EpochResult(2, 9, 20, List.of(other), 0.1, Double.NaN, 5, 0));
+            f.epoch(new EpochResult(2, 9, 20, List.of(other), 0.1, Double.NaN, 5, 0, ""));
             f.epoch(epoch(3));
         }
         List<List<String>> lines = Csv.parse(Files.readString(dir.resolve("metrics.csv")));

@@ -78,6 +78,26 @@ class TrainingCudaTest {
     }
 
     @Test
+    void samplesMatchTheSimulationBitForBitAndNothingLeaks(@TempDir Path dir) {
+        Model m = Model.load(DiffusionSamplingTest.trained(dir, "train.epochs=1"));
+        byte[] rgb = DiffusionSamplingTest.photographs(6);
+        long memory = Memory.live();
+        float[] want;
+        try (Device sim = new SimDevice(false)) {
+            want = DiffusionSamplingTest.predict(m, sim, 2, rgb);
+        }
+        long launches = SimulatedCuda.graphLaunches();
+        try (Device d = Devices.open("cuda:0", 0)) {
+            assertArrayEquals(want, DiffusionSamplingTest.predict(m, d, 2, rgb));
+        }
+        // Three batches of two samples of ten steps; a session's first run is not replayed.
+        assertEquals(3 + 6 + 60 + 6 - 4, SimulatedCuda.graphLaunches() - launches);
+        assertEquals(0, SimulatedCuda.live());
+        assertEquals(0, SimulatedCuda.usedBytes());
+        assertEquals(memory, Memory.live());
+    }
+
+    @Test
     void freeMemoryIsCheckedBeforeTheFirstStep() {
         SimulatedCuda.memory(100_000);
         try (Device d = Devices.open("cuda:0", 0)) {
