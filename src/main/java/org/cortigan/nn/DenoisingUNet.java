@@ -241,36 +241,13 @@ public record DenoisingUNet(
         Value tokens = Layers.linear(w.sub("proj_in"), Ops.reshape(in, b, x.dim(1) * x.dim(2), c), c);
         Weights t = w.sub("transformer_blocks.0");
         Node n = Layers.layerNorm(t.sub("norm1"), tokens, null, LAYER_EPS);
-        Value a = attention(t.sub("attn1"), n.output(0), n.output(0));
+        Value a = ResidualBlocks.attention(t.sub("attn1"), n.output(0), n.output(0), heads, false);
         n = Layers.layerNorm(t.sub("norm2"), a, tokens, LAYER_EPS);
-        a = attention(t.sub("attn2"), n.output(0), context);
+        a = ResidualBlocks.attention(t.sub("attn2"), n.output(0), context, heads, false);
         n = Layers.layerNorm(t.sub("norm3"), a, n.output(3), LAYER_EPS);
         Value m = Ops.geglu(Layers.linear(t.sub("ff.net.0.proj"), n.output(0), 8 * c));
         m = Layers.linear(t.sub("ff.net.2"), m, c);
         Value y = Layers.linear(w.sub("proj_out"), Ops.add(m, n.output(3)), c);
         return Ops.add(Ops.reshape(y, x.shape().dims()), x);
-    }
-
-    /**
-     * The tokens x [B, N, C] attend to {@code seen} [B, M, K]. Weights that read the same tokens are joined to one
-     * product; copying a weight costs less than copying what it makes of all tokens.
-     */
-    private Value attention(Weights w, Value x, Value seen) {
-        int c = x.dim(2);
-        Value y = x == seen
-                ? Ops.attention(joined(w, x, c, "to_q", "to_k", "to_v"), heads)
-                : Ops.attention(joined(w, x, c, "to_q"), joined(w, seen, c, "to_k", "to_v"), heads);
-        return Layers.linear(w.sub("to_out.0"), y, c);
-    }
-
-    private static Value joined(Weights w, Value x, int c, String... layers) {
-        int in = x.dim(2);
-        Value[] weights = new Value[layers.length];
-        for (int i = 0; i < weights.length; i++)
-            weights[i] =
-                    w.sub(layers[i]).weight("weight", Init.torch(in), c, in).value();
-        Value rows = Ops.reshape(x, x.dim(0) * x.dim(1), in);
-        Value y = Ops.matmul(rows, Ops.concat(0, weights), false, true, null, null, w.compute());
-        return Ops.reshape(y, x.dim(0), x.dim(1), layers.length * c);
     }
 }
