@@ -12,10 +12,10 @@ import org.cortigan.nn.Weights;
  * {@link #types}. Every recipe can then choose it by {@code model.generator.type}; a bundled recipe that does so is one
  * more file.
  */
-public sealed interface Backbone permits Vit, Cnn, UNet, Gabor {
+public sealed interface Backbone permits Vit, Cnn, UNet, Gabor, StableDiffusion {
     /** All backbones. */
     static NetworkTypes<Backbone> types() {
-        return new NetworkTypes<>(List.of(Vit.TYPE, Cnn.TYPE, UNet.TYPE, Gabor.TYPE));
+        return new NetworkTypes<>(List.of(Vit.TYPE, Cnn.TYPE, UNet.TYPE, Gabor.TYPE, StableDiffusion.TYPE));
     }
 
     /** The backbone's names in recipes and tables, and its keys. */

@@ -14,7 +14,8 @@ import org.cortigan.config.Settings;
  * @param label name in tables for people
  * @param section section of the recipe with this network's own keys
  * @param keys these keys in YAML, each with its default and a comment; {@code recipes defaults} prints them
- * @param factory creates the network from that section; throws {@link org.cortigan.InputException} for an invalid value
+ * @param factory creates the network from the section that has {@code type} and the sections of all networks; throws
+ *     {@link org.cortigan.InputException} for an invalid value
  * @param used the values of the section that have an effect
  */
 public record NetworkType<T>(
@@ -24,9 +25,9 @@ public record NetworkType<T>(
         String keys,
         Function<Settings, T> factory,
         UnaryOperator<Map<String, Object>> used) {
-    /** A type all of whose values have an effect. */
+    /** A type whose network {@code factory} creates from its own section, all of whose values have an effect. */
     NetworkType(String name, String label, String section, String keys, Function<Settings, T> factory) {
-        this(name, label, section, keys, factory, UnaryOperator.identity());
+        this(name, label, section, keys, s -> factory.apply(s.section(section)), UnaryOperator.identity());
     }
 
     /** A type whose section has the type's name. */

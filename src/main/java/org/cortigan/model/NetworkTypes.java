@@ -37,7 +37,7 @@ public final class NetworkTypes<T> {
         String name = s.choice("type", names());
         NetworkType<T> type =
                 types.stream().filter(t -> t.name().equals(name)).findFirst().orElseThrow();
-        return type.factory().apply(s.section(type.section()));
+        return type.factory().apply(s);
     }
 
     /** The sections of all networks in YAML, with default and documentation of every key. */

@@ -40,7 +40,8 @@ public record Vit(
         List<Integer> layers,
         Embed embed)
         implements Backbone {
-    static final NetworkType<Backbone> TYPE = new NetworkType<>("vit", "ViT", "vit", """
+    static final NetworkType<Backbone> TYPE =
+            new NetworkType<>("vit", "ViT", "vit", """
             size: custom           # tiny | small | base | large, or custom: width, depth and heads below
             patch: 16              # side of a patch, in pixels
             width: 192
@@ -58,7 +59,7 @@ public record Vit(
             lora_alpha: 16         # an update is lora_alpha / lora_rank times B A
             lora_targets: [qkv, proj] # layers that have an update: qkv, proj, fc1, fc2
             embed: pixels          # what a patch's token is made of: pixels | gabor: energies of Gabor wavelets, fixed
-            """, Vit::of, Vit::used);
+            """, s -> of(s.section("vit")), Vit::used);
 
     /** Name of the position embeddings. */
     static final String POSITIONS = "pos_embed";

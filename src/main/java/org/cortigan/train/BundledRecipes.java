@@ -41,6 +41,7 @@ final class BundledRecipes {
             "dinov2-roi-queries",
             "clip-position",
             "clip-roi-queries",
+            "sd-features",
             "gabor-corr-2d",
             "vit-gabor-corr-2d");
 

@@ -37,7 +37,7 @@ final class Initialiser {
      * @param vars where the variables are declared
      * @param parameters parameters of all networks, each once
      * @param states variables that are kept but not trained
-     * @param freeze where it is on, the vectors of subjects are 0
+     * @param freeze where it freezes the vectors of subjects, they are 0
      */
     Initialiser(Variables vars, List<Weights.Spec> parameters, List<Weights.Spec> states, Freeze freeze) {
         this.vars = vars;
@@ -82,7 +82,7 @@ final class Initialiser {
     void initialise(long seed) {
         for (Weights.Spec s : parameters) {
             float[] values = given.get(s.name());
-            Init init = freeze.isOn() && Generator.isSubjectsVector(s) ? Init.ZEROS : s.init();
+            Init init = freeze.freezes(s) && Generator.isSubjectsVector(s) ? Init.ZEROS : s.init();
             set(s.name(), values != null ? values : init.make(s.shape(), seed, s.name()));
             if (s.spectral()) initialiseSpectralNorm(s, seed);
         }

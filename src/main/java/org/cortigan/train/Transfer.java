@@ -38,8 +38,16 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
             Set.of("dropout", "gabor.dropout", "vit.lora_rank", "vit.lora_alpha", "vit.lora_targets");
 
     /** Keys below {@link #GENERATOR} of the readout. If one differs, the readout begins anew. */
-    private static final Set<String> READOUT =
-            Set.of("readout", "features", "rank", "query_heads", "queries", Queries.NAMES, "vit.pool", "vit.layers");
+    private static final Set<String> READOUT = Set.of(
+            "readout",
+            "features",
+            "rank",
+            "query_heads",
+            "queries",
+            Queries.NAMES,
+            "vit.pool",
+            "vit.layers",
+            "sd.layers");
 
     private static boolean isOfReadout(String key) {
         return READOUT.contains(key) || Diffusion.isKey(key);
@@ -111,7 +119,8 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
                     file,
                     "it has no values for " + lacking.size() + " parameters of the network, for example "
                             + lacking.get(0) + (ofReadout.isEmpty() ? "" : ": " + text(ofReadout)),
-                    "Set model.generator.vit.layers to those of the checkpoint, or begin with other weights");
+                    "Set " + GENERATOR + model.generator().backbone().type().section()
+                            + ".layers to those of the checkpoint, or begin with other weights");
         addMeanVector(file, from, values);
         return new Transfer(values, notes(file, from.config(), ofReadout));
     }
