@@ -99,6 +99,21 @@ class FrozenPartTest {
         return SubjectSetup.of(r, train, settings, SUBJECT, TrainerTest.TOY, s -> {});
     }
 
+    private static String[] sd(String latent) {
+        return new String[] {
+            "model.generator.type=sd",
+            "model.generator.sd.latent=" + latent,
+            "model.generator.sd.layers=[mid, up1]",
+            "model.generator.sd.vae_channels=[8, 16]",
+            "model.generator.sd_unet.channels=[8, 16]",
+            "model.generator.sd_unet.blocks=1",
+            "model.generator.sd_unet.attention_levels=1",
+            "model.generator.sd_unet.heads=2",
+            "model.generator.sd_unet.context=6",
+            "model.generator.sd_unet.groups=4"
+        };
+    }
+
     private static Map<String, Recipe> kinds() {
         Map<String, Recipe> kinds = new TreeMap<>();
         Map<String, String[]> backbones = Map.of(
@@ -139,6 +154,10 @@ class FrozenPartTest {
                 if (readout.equals("dense") || !name.equals("vit tokens"))
                     kinds.put(name + ", " + readout, recipe(options).with("model.generator.readout=" + readout));
         });
+        for (String readout : new String[] {"dense", "position"})
+            kinds.put("sd, " + readout, recipe(sd("patch")).with("model.generator.readout=" + readout));
+        // Only the autoencoder is frozen.
+        kinds.put("sd latents", recipe(sd("vae")).with("train.freeze=none"));
         kinds.put("conditioned", recipe("model.discriminator.condition=image", "model.generator.dropout=0.3"));
         return kinds;
     }

@@ -14,24 +14,24 @@ import org.cortigan.exec.Variables;
 import org.cortigan.io.SafeTensors;
 
 /** Golden files made with diffusers, and the names of Stable Diffusion's parameters. */
-final class DiffusersFile {
+public final class DiffusersFile {
     private static final Path FOLDER = Path.of("src/test/resources/sd");
 
     private DiffusersFile() {}
 
-    static SafeTensors open(String name) {
+    public static SafeTensors open(String name) {
         return SafeTensors.open(FOLDER.resolve(name + ".safetensors"));
     }
 
     /** Sets the parameters that a session reads, or their copies in bf16, to those of a file. */
-    static void load(SafeTensors from, Weights w, Variables vars) {
+    public static void load(SafeTensors from, Weights w, Variables vars) {
         for (Weights.Spec s : w.specs())
             for (String name : List.of(s.name(), Weights.copyName(s.name())))
                 if (vars.types().containsKey(name)) vars.find(name).write(from.floats(s.name()));
     }
 
     /** The numbers of x [B, C, N], as [B, N, C]. */
-    static float[] channelsLast(float[] x, int b, int c) {
+    public static float[] channelsLast(float[] x, int b, int c) {
         int n = x.length / b / c;
         float[] y = new float[x.length];
         for (int i = 0; i < b; i++)
@@ -40,7 +40,7 @@ final class DiffusersFile {
     }
 
     /** Shapes of the parameters of a part of Stable Diffusion by name, trailing ones of 1x1 convolutions dropped. */
-    static Map<String, List<Integer>> shapes(String part) {
+    public static Map<String, List<Integer>> shapes(String part) {
         Map<String, List<Integer>> all = new LinkedHashMap<>();
         try {
             for (String line : Files.readAllLines(FOLDER.resolve("names.tsv"))) {
@@ -60,7 +60,7 @@ final class DiffusersFile {
     }
 
     /** Shapes of the parameters that a network has declared. */
-    static Map<String, List<Integer>> shapes(Weights w) {
+    public static Map<String, List<Integer>> shapes(Weights w) {
         return w.specs().stream()
                 .collect(Collectors.toMap(
                         Weights.Spec::name,
@@ -68,7 +68,7 @@ final class DiffusersFile {
     }
 
     /** The largest difference, divided by the largest number that is wanted, or by {@code least} if that is larger. */
-    static double largestError(float[] want, float[] got, double least) {
+    public static double largestError(float[] want, float[] got, double least) {
         double scale = least, error = 0;
         for (int i = 0; i < want.length; i++) {
             scale = Math.max(scale, Math.abs(want[i]));
@@ -79,7 +79,7 @@ final class DiffusersFile {
     }
 
     /** Root of the sum of squares. */
-    static double norm(float[] x) {
+    public static double norm(float[] x) {
         double sum = 0;
         for (float f : x) sum += (double) f * f;
         return Math.sqrt(sum);
