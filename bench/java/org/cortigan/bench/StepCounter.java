@@ -85,7 +85,7 @@ final class StepCounter {
                 Trainer trainer = trainer(recipe, device)) {
             Map<String, float[]> weights = new HashMap<>();
             for (String name : trainer.variables()) weights.put(name, trainer.variable(name));
-            return Model.of(trainer.config(), weights);
+            return Model.of(trainer.config(), weights::get);
         }
     }
 }

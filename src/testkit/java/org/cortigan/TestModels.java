@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan;
 
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.cortigan.model.Discriminator;
 import org.cortigan.model.Generator;
+import org.cortigan.model.InitialValues;
+import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.train.Recipe;
 
@@ -42,5 +45,19 @@ public final class TestModels {
     public static ModelConfig model(Generator g, Discriminator d, int left, int right) {
         return new ModelConfig(
                 g, Optional.of(d), recipe().section("model"), List.of(new ModelConfig.Subject("", left, right)));
+    }
+
+    /** The values of all parameters and states of a model, by name. */
+    public static Map<String, float[]> values(Model m) {
+        Map<String, float[]> all = new LinkedHashMap<>();
+        for (String name : m.names()) all.put(name, m.values(name));
+        return all;
+    }
+
+    /** All initial values, by name. */
+    public static Map<String, float[]> read(InitialValues values) {
+        Map<String, float[]> all = new LinkedHashMap<>();
+        values.values().forEach((name, reader) -> all.put(name, reader.get()));
+        return all;
     }
 }

@@ -19,7 +19,6 @@ import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.Generator;
-import org.cortigan.model.PretrainedVit;
 import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
 import org.cortigan.train.Recipe;
@@ -102,8 +101,17 @@ final class Train implements Callable<Integer> {
             paramLabel = "FILE|RUN",
             description =
                     "Initial weights: a pre-trained ViT of the recipe's shape, safetensors of timm, DINOv2, Hugging Face or"
-                            + " OpenCLIP; or a run or checkpoint of the same network, whose backbone and readout new subjects begin with.")
+                            + " OpenCLIP; for a generator of type sd, Stable Diffusion 1.x, a folder or a file; or a run or"
+                            + " checkpoint of the same network, whose backbone and readout new subjects begin with.")
     private @Nullable Path init;
+
+    @Option(
+            names = "--init-unet",
+            paramLabel = "FILE|DIR",
+            description =
+                    "Initial weights of the UNet of a recipe with readout diffusion: Stable Diffusion 1.x, a folder of"
+                            + " diffusers or a safetensors file.")
+    private @Nullable Path initUnet;
 
     @Option(
             names = "--backbone",
@@ -156,6 +164,7 @@ final class Train implements Callable<Integer> {
         if (precision != null) r = r.with("train.precision", precision);
         if (seed != null) r = r.with("train.seed", seed);
         if (init != null) r = r.with("train.init", init.toString());
+        if (initUnet != null) r = r.with("train.init_unet", initUnet.toString());
         if (fast) r = r.with("train.epochs", 1);
         return r;
     }
@@ -184,10 +193,11 @@ final class Train implements Callable<Integer> {
                     folder.toString(),
                     "has a run already",
                     "Continue it with --resume auto, or choose another folder with --run");
-        Path given = init != null ? init : backbone;
-        if (given != null && checkpoint != null)
-            output.note((init != null ? "--init " : "--backbone ") + given
-                    + " does not set the weights: they are those of " + checkpoint);
+        if (checkpoint != null) {
+            noteWithoutEffect("--init", init, checkpoint);
+            noteWithoutEffect("--init-unet", initUnet, checkpoint);
+            noteWithoutEffect("--backbone", init != null ? null : backbone, checkpoint);
+        }
         try (TrainingRun training =
                 new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
             describe(r, training.trainer(), checkpoint == null);
@@ -207,6 +217,11 @@ final class Train implements Callable<Integer> {
         }
         printBest(folder);
         return 0;
+    }
+
+    private void noteWithoutEffect(String option, @Nullable Path given, Path checkpoint) {
+        if (given != null)
+            output.note(option + " " + given + " does not set the weights: they are those of " + checkpoint);
     }
 
     private static boolean hasCheckpoint(Path folder) {
@@ -245,8 +260,7 @@ final class Train implements Callable<Integer> {
                     trainer.frozenParameters(),
                     parameters[0]));
         if (!begins) return;
-        PretrainedVit pretrained = trainer.pretrained();
-        if (pretrained != null) pretrained.notes().forEach(note -> output.note("initial weights: " + note));
+        trainer.initialWeights().forEach(note -> output.note("initial weights: " + note));
         if (trainer.freeze().isOn() && r.section("train").text("init").isEmpty())
             output.note("warning: what is frozen has random weights: name a file with --init or --backbone");
     }

@@ -5,11 +5,14 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.graph.DType;
 import org.cortigan.model.Generator;
+import org.cortigan.model.InitialValues;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedVit;
@@ -40,9 +43,9 @@ public final class FeatureModel {
         ModelConfig config = ModelConfig.of(
                 PretrainedRecipe.withColours(features).section("model"),
                 List.of(new ModelConfig.Subject("", subject.left(), subject.right())));
-        PretrainedVit vit = PretrainedVit.load(weights, config);
+        InitialValues vit = PretrainedVit.load(weights, config);
         vit.notes().forEach(note -> log.accept("weights: " + note));
-        Map<String, float[]> values = new LinkedHashMap<>(vit.values());
+        Map<String, Supplier<float[]>> values = new LinkedHashMap<>(vit.values());
         for (Weights.Spec spec : config.generatorWeights(DType.F32).specs()) {
             if (values.containsKey(spec.name())) continue;
             if (!spec.name().startsWith(Generator.PREFIX + "head."))
@@ -50,8 +53,8 @@ public final class FeatureModel {
                         weights.toString(),
                         "has no " + spec.name() + ", which the recipe's features need",
                         "Give a recipe with model.generator.vit.layers []");
-            values.put(spec.name(), new float[(int) spec.shape().elements()]);
+            values.put(spec.name(), () -> new float[(int) spec.shape().elements()]);
         }
-        return Model.of(config, values);
+        return Model.of(config, name -> Objects.requireNonNull(values.get(name)).get());
     }
 }

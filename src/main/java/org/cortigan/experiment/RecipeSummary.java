@@ -40,7 +40,8 @@ record RecipeSummary(Recipe recipe) {
     }
 
     boolean isPretrained() {
-        return !recipe.section("train").text("init").isEmpty();
+        Settings train = recipe.section("train");
+        return !train.text("init").isEmpty() || !train.text("init_unet").isEmpty();
     }
 
     /** @param count number of discriminators; null before a run has finished */

@@ -25,8 +25,8 @@ import org.jspecify.annotations.Nullable;
  * Named tensors in one file, in the safetensors format: an 8-byte little-endian header length, a JSON header, and the
  * little-endian bytes of the tensors without gaps. Opening verifies the header: length, JSON, dtypes, shapes, that
  * offsets agree with sizes, and that the tensors cover the data exactly, without overlap. The file is memory-mapped.
- * Thread-safe; {@link #close} forbids further reads. Source of the format: the safetensors project's README and
- * reference implementation.
+ * Thread-safe; {@link #close} forbids further reads, and the file stays mapped until nothing refers to this object.
+ * Source of the format: the safetensors project's README and reference implementation.
  */
 public final class SafeTensors implements AutoCloseable {
     private static final int MAX_HEADER_BYTES = 1 << 25;
@@ -35,7 +35,8 @@ public final class SafeTensors implements AutoCloseable {
     private static final String METADATA = "__metadata__";
     private static final String CONVERT =
             "Give a safetensors file; a PyTorch file is converted by safetensors.torch.save_file(torch.load(FILE,"
-                    + " weights_only=True), 'model.safetensors')";
+                    + " weights_only=True), 'model.safetensors'), one of Stable Diffusion (.ckpt) with ['state_dict']"
+                    + " behind load(...)";
 
     /** Element types by their names in the format, in the order in which the reference implementation stores them. */
     public enum DType {
@@ -357,12 +358,12 @@ public final class SafeTensors implements AutoCloseable {
     }
 
     /**
-     * Reads a tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
+     * The tensor of a name, if {@link #floats(String)} can read it.
      *
-     * @throws InputException if the dtype is another, the name is unknown, or the tensor has too many elements for an
-     *     array
+     * @throws InputException if the dtype is another than F32, F64, F16 and BF16, the name is unknown, or the tensor
+     *     has too many elements for an array
      */
-    public float[] floats(String name) {
+    public Entry requireReadable(String name) {
         Entry e = entry(name);
         if (!e.dtype.isRead()) {
             throw new InputException(
@@ -376,6 +377,16 @@ public final class SafeTensors implements AutoCloseable {
                     "tensor " + InputFiles.quote(name) + " has " + e.elements() + " elements, too many for one array",
                     "Split it");
         }
+        return e;
+    }
+
+    /**
+     * Reads a tensor of F32, F64, F16 or BF16 as floats (F64 is rounded).
+     *
+     * @throws InputException see {@link #requireReadable}
+     */
+    public float[] floats(String name) {
+        Entry e = requireReadable(name);
         float[] out = new float[(int) e.elements()];
         ByteBuffer chunk =
                 ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);

@@ -2,12 +2,14 @@
 package org.cortigan.model;
 
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Variables;
@@ -17,7 +19,13 @@ import org.cortigan.io.SafeTensors;
 import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
-/** A trained generator. Immutable and safe to share between threads; each thread creates its own {@link Predictor}. */
+/**
+ * A trained generator. Immutable and safe to share between threads; each thread creates its own {@link Predictor}.
+ *
+ * <p>Its values stay in the checkpoint, which is mapped, and are read one at a time when a predictor is made. A file
+ * that is deleted or replaced by another, as {@link org.cortigan.io.AtomicFiles} does, stays as it was for this model;
+ * one that is written in place does not.
+ */
 public final class Model {
     /**
      * Keys of a checkpoint's metadata: the version of its format, the model as JSON, and the name of its only subject,
@@ -26,63 +34,74 @@ public final class Model {
     public static final String FORMAT = "cortigan.format", CONFIG = "cortigan.model", SUBJECT = "cortigan.subject";
 
     private final ModelConfig config;
-    private final Map<String, float[]> weights;
+    /** Parameters and states by name. */
+    private final Map<String, Weights.Spec> specs;
+    /** What reads their values. */
+    private final Map<String, Supplier<float[]>> weights;
     /** By subject. */
     private final Map<ModelConfig.Subject, ResponseScaling> scalings;
 
     private Model(
-            ModelConfig config, Map<String, float[]> weights, Map<ModelConfig.Subject, ResponseScaling> scalings) {
+            ModelConfig config,
+            Map<String, Supplier<float[]>> weights,
+            Map<ModelConfig.Subject, ResponseScaling> scalings) {
         this.config = config;
         this.weights = weights;
         this.scalings = scalings;
+        specs = specs(config);
+    }
+
+    /** Parameters, then states. */
+    private static Map<String, Weights.Spec> specs(ModelConfig config) {
+        Weights all = config.generatorWeights(DType.F32);
+        return Stream.concat(all.specs().stream(), all.states().stream())
+                .collect(Collectors.toMap(Weights.Spec::name, s -> s, (a, b) -> a, LinkedHashMap::new));
     }
 
     /**
      * Loads the generator of a checkpoint: the moving averages of the parameters that have one. Low-rank updates are
-     * merged into the weights, so that predictions cost no more than without them.
+     * merged into the weights when they are read, so that predictions cost no more than without them.
      *
      * @throws InputException if the file is no checkpoint, or its tensors do not match the model that it describes
      */
     public static Model load(Path file) {
-        try (SafeTensors t = SafeTensors.open(file)) {
-            return load(t);
-        }
+        return load(SafeTensors.open(file));
     }
 
-    /** Loads the generator of an open checkpoint; see {@link #load(Path)}. */
+    /**
+     * Loads the generator of an open checkpoint; see {@link #load(Path)}.
+     *
+     * @param t must stay open for as long as the model is used
+     */
     public static Model load(SafeTensors t) {
         ModelConfig c = config(t);
-        Map<String, float[]> w = new LinkedHashMap<>();
-        Weights all = c.generatorWeights(DType.F32);
-        for (Weights.Spec s : all.specs()) w.put(s.name(), parameter(t, s));
-        for (Weights.Spec s : all.states())
-            w.put(s.name(), t.floats(s.name(), s.shape().elements()));
-        return new Model(c, w, scalings(t, c)).merged();
+        Map<String, Supplier<float[]>> w = new LinkedHashMap<>();
+        for (Weights.Spec s : specs(c).values()) {
+            String average = Weights.AVERAGE + s.name(), tensor = t.names().contains(average) ? average : s.name();
+            long elements = s.shape().elements();
+            t.floats(tensor, elements); // A damaged file is refused now.
+            w.put(s.name(), () -> t.floats(tensor, elements));
+        }
+        return new Model(c.merged(), merged(w, c.lora()), scalings(t, c));
     }
 
-    /** The values of a parameter in a checkpoint: its moving average, if it is trained with one. */
-    private static float[] parameter(SafeTensors t, Weights.Spec s) {
-        String average = Weights.AVERAGE + s.name();
-        return t.floats(
-                t.names().contains(average) ? average : s.name(), s.shape().elements());
-    }
-
-    /** The same model with low-rank updates merged into the weights that they update. */
-    Model merged() {
-        Map<String, float[]> w = new LinkedHashMap<>();
+    /** The values with low-rank updates merged into the weights that they update. */
+    private static Map<String, Supplier<float[]>> merged(Map<String, Supplier<float[]>> weights, Lora lora) {
+        Map<String, Supplier<float[]>> w = new LinkedHashMap<>();
         weights.forEach((name, values) -> {
             if (Lora.isUpdate(name)) return;
-            List<float[]> pair = Lora.pairOf(name).stream()
+            List<Supplier<float[]>> pair = Lora.pairOf(name).stream()
                     .map(weights::get)
                     .filter(Objects::nonNull)
                     .toList();
             w.put(
                     name,
                     name.endsWith(".weight") && pair.size() == 2
-                            ? config.lora().merged(values, pair.get(0), pair.get(1))
+                            ? () -> lora.merged(
+                                    values.get(), pair.get(0).get(), pair.get(1).get())
                             : values);
         });
-        return new Model(config.merged(), w, scalings);
+        return w;
     }
 
     /**
@@ -95,9 +114,16 @@ public final class Model {
         return new Model(config.predicting(change, where), weights, scalings);
     }
 
-    /** The values of a parameter or state, by its name in checkpoints: not a copy, so they must not be changed. */
+    /** Reads the values of a parameter or state, by its name in checkpoints. */
     public float[] values(String name) {
-        return Objects.requireNonNull(weights.get(name), "the model lacks a weight");
+        return Objects.requireNonNull(Objects.requireNonNull(weights.get(name), "the model lacks a weight")
+                .get());
+    }
+
+    /** Number of elements of a parameter or state; 0 if the model has none of that name. */
+    public long elements(String name) {
+        Weights.Spec s = specs.get(name);
+        return s == null ? 0 : s.shape().elements();
     }
 
     /** How the responses that the network learned relate to the measured ones, for each subject. */
@@ -144,7 +170,7 @@ public final class Model {
 
     /** Total number of elements of the generator's parameters and states. */
     public long parameters() {
-        return weights.values().stream().mapToLong(f -> f.length).sum();
+        return ModelConfig.count(List.copyOf(specs.values()));
     }
 
     /** A predictor of the model's only subject, for the calling thread, with its own copy of the parameters. */
@@ -193,24 +219,17 @@ public final class Model {
         return scalings.getOrDefault(subject, ResponseScaling.identity(subject.vertices()));
     }
 
-    /** A model from parameters in memory, by name; used for features of a pre-trained ViT before any training. */
-    public static Model of(ModelConfig config, Map<String, float[]> weights) {
-        Weights all = config.generatorWeights(DType.F32);
-        List<Weights.Spec> specs = new ArrayList<>(all.specs());
-        specs.addAll(all.states());
-        for (Weights.Spec s : specs)
-            if (weights.get(s.name()) == null
-                    || weights.get(s.name()).length != s.shape().elements())
-                throw new IllegalArgumentException("parameter '" + s.name() + "' must have " + s.shape());
-        return new Model(config, Map.copyOf(weights), Map.of());
+    /**
+     * A model from a lookup of its parameters and states by name, which is asked whenever a predictor is made; used for
+     * features of a pre-trained ViT before any training.
+     */
+    public static Model of(ModelConfig config, Function<String, float[]> weights) {
+        Map<String, Supplier<float[]>> readers = new LinkedHashMap<>();
+        for (String name : specs(config).keySet()) readers.put(name, () -> weights.apply(name));
+        return new Model(config, readers, Map.of());
     }
 
-    /** The values of all parameters and states, by name. */
-    public Map<String, float[]> values() {
-        return Collections.unmodifiableMap(weights);
-    }
-
-    /** Names of the parameters, for tools. */
+    /** Names of the parameters and states. */
     public List<String> names() {
         return List.copyOf(weights.keySet());
     }

@@ -3,11 +3,13 @@ package org.cortigan.model;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.graph.DType;
@@ -20,12 +22,14 @@ import org.cortigan.nn.Weights;
 /**
  * Parameters of a Vision Transformer from a safetensors file of timm, DINOv2's authors, Hugging Face or OpenCLIP.
  * Position embeddings of another grid are interpolated as that library does.
- *
- * @param values contents by parameter name; all parameters of the ViT, none of readout and head
- * @param notes what the file holds and what was done with it, for the user; some begin with "warning: "
  */
-public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
+public final class PretrainedVit {
     private static final String VIT = "model.generator.vit.";
+
+    /** Name of the weight [context, C] between tokens of C channels and the UNet of a readout that denoises. */
+    private static final String CONDITION = Generator.PREFIX + "condition.proj.weight";
+
+    private PretrainedVit() {}
 
     /**
      * What a recipe needs to have the ViT of a file.
@@ -71,12 +75,14 @@ public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
     }
 
     /**
-     * Loads the parameters.
+     * The values of all parameters of the ViT; none of readout and head. The file stays mapped until nothing can read
+     * them any more.
      *
      * @throws InputException if the generator is no ViT, or the file holds none or another one; the message then has
      *     every value of the recipe that differs
      */
-    public static PretrainedVit load(Path file, ModelConfig model) {
+    public static InitialValues load(Path file, ModelConfig model) {
+        VitFile f = VitFile.read(file);
         Generator g = model.generator();
         Backbone b = g.backbone();
         if (!(b instanceof Vit vit))
@@ -89,18 +95,79 @@ public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
                     file.toString(),
                     "holds a ViT that reads pixels, but the generator's reads the energies of Gabor wavelets",
                     "Set model.generator.vit.embed to pixels");
-        VitFile f = VitFile.read(file);
         requireFit(f, g, vit);
         int grid = g.image() / vit.patch();
-        Map<String, float[]> values = new LinkedHashMap<>();
-        try (SafeTensors t = SafeTensors.open(file)) {
-            for (Weights.Spec s : model.generatorWeights(DType.F32).specs()) {
-                String name = s.name().substring(Generator.PREFIX.length());
-                if (Lora.isUpdate(name) || VitFamily.TIMM.names(name).isEmpty()) continue; // not a file's
-                values.put(s.name(), value(t, f, name, grid, (int) s.shape().elements()));
-            }
+        Map<String, Supplier<float[]>> values = new LinkedHashMap<>();
+        SafeTensors t = SafeTensors.open(file);
+        List<Weights.Spec> specs = model.generatorWeights(DType.F32).specs();
+        for (Weights.Spec s : specs) {
+            String name = s.name().substring(Generator.PREFIX.length());
+            if (Lora.isUpdate(name) || VitFamily.TIMM.names(name).isEmpty()) continue; // not a file's
+            values.put(s.name(), () -> value(t, f, name, grid, (int) s.shape().elements()));
         }
-        return new PretrainedVit(values, notes(f, g, vit, grid));
+        InitialValues own = new InitialValues(values, notes(f, g, vit, grid));
+        return reads(vit, f.depth()) ? own.and(projection(t, f, specs)) : own;
+    }
+
+    /** Whether the readout reads the last block alone. */
+    private static boolean reads(Vit vit, int block) {
+        return vit.layers().isEmpty() || vit.layers().equals(List.of(block));
+    }
+
+    /**
+     * The values of the layers between the tokens of a CLIP and a readout that denoises, as far as they fit: CLIP's
+     * projection of the image to the space that it shares with texts, which Stable Diffusion's UNet attends to. The
+     * layer after that leaves it as it is.
+     */
+    static InitialValues projection(SafeTensors t, VitFile f, List<Weights.Spec> specs) {
+        Map<String, Weights.Spec> all = new LinkedHashMap<>();
+        for (Weights.Spec s : specs) all.put(s.name(), s);
+        Weights.Spec condition = all.get(CONDITION), tokens = all.get(tokens(f, "weight"));
+        String name = f.ignored().stream()
+                .filter(n -> n.matches("(.*\\.)?visual_projection\\.weight|(.*\\.)?visual\\.proj|proj"))
+                .findFirst()
+                .orElse("");
+        if (condition == null || name.isEmpty()) return InitialValues.NONE;
+        boolean turned = name.endsWith("proj"); // OpenAI multiplies by it from the right.
+        Weights.Spec first = tokens == null ? condition : tokens;
+        int[] d = first.shape().dims();
+        long[] want = turned ? new long[] {d[1], d[0]} : new long[] {d[0], d[1]},
+                found = t.entry(name).shape();
+        if (!Arrays.equals(found, want))
+            return new InitialValues(
+                    Map.of(),
+                    List.of("its projection " + t.entry(name) + " does not fit the recipe's, " + Arrays.toString(d)
+                            + ", which begins at random; model.generator.features and model.generator.sd_unet.context"
+                            + " set its sizes"));
+        Map<String, Supplier<float[]>> values = new LinkedHashMap<>();
+        values.put(first.name(), () -> turned ? transposed(t.finite(name), d[0]) : t.finite(name));
+        if (tokens != null) {
+            Weights.Spec bias = all.get(tokens(f, "bias"));
+            if (bias != null) values.put(bias.name(), () -> new float[d[0]]);
+            if (condition.shape().dim(0) == condition.shape().dim(1))
+                values.put(CONDITION, () -> identity(condition.shape().dim(0)));
+        }
+        return new InitialValues(
+                values, List.of("its projection " + t.entry(name) + " begins the condition of the UNet"));
+    }
+
+    /** Name of a parameter of the layer that reads the tokens after the last block. */
+    private static String tokens(VitFile f, String parameter) {
+        return Generator.PREFIX + "readout." + f.depth() + "." + parameter;
+    }
+
+    private static float[] identity(int n) {
+        float[] x = new float[n * n];
+        for (int i = 0; i < n; i++) x[i * n + i] = 1;
+        return x;
+    }
+
+    /** The matrix [rows, n] from its transpose [n, rows]. */
+    private static float[] transposed(float[] x, int rows) {
+        float[] y = new float[x.length];
+        int n = x.length / rows;
+        for (int r = 0; r < rows; r++) for (int i = 0; i < n; i++) y[r * n + i] = x[i * rows + r];
+        return y;
     }
 
     private static float[] value(SafeTensors t, VitFile f, String name, int grid, int elements) {
@@ -113,7 +180,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
         }
         if (!name.equals("pos_embed")) return x;
         float[] patches = grid == f.gridSide()
-                ? java.util.Arrays.copyOfRange(x, before * e, x.length)
+                ? Arrays.copyOfRange(x, before * e, x.length)
                 : PositionGrid.resample(x, before * e, f.gridSide(), grid, e, f.resampling());
         float[] all = new float[e + patches.length];
         if (before > 0) System.arraycopy(x, 0, all, 0, e);
@@ -179,10 +246,7 @@ public record PretrainedVit(Map<String, float[]> values, List<String> notes) {
         notes.add(f.path() + ": " + f + "; " + colours(f, g.normalisation()));
         if (!f.prefix().isEmpty()) notes.add("its names begin with " + InputFiles.quote(f.prefix()));
         if (!f.zeros().isEmpty()) notes.add("it has no " + String.join(", ", f.zeros()) + ": zero");
-        if (!f.ignored().isEmpty())
-            notes.add("not needed: " + f.ignored().size() + " other tensors, "
-                    + f.ignored().stream().limit(3).map(InputFiles::quote).collect(Collectors.joining(", "))
-                    + (f.ignored().size() > 3 ? " ..." : ""));
+        if (!f.ignored().isEmpty()) notes.add(ForeignFile.notNeeded(f.ignored()));
         if (grid != f.gridSide())
             notes.add("positions interpolated from " + f.gridSide() + " x " + f.gridSide() + " to " + grid + " x "
                     + grid + " patches, as " + f.family().label.substring(2) + " are by their library");

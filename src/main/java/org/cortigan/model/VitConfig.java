@@ -41,7 +41,7 @@ record VitConfig(
     }
 
     /** A file beside the weights; empty if there is none. */
-    private record Beside(String name, Path file, Map<String, Object> values) {
+    record Beside(String name, Path file, Map<String, Object> values) {
         static Beside read(Path weights, String name) {
             Path file = weights.resolveSibling(name);
             return new Beside(name, file, Files.isRegularFile(file) ? Json.readObject(file) : Map.of());

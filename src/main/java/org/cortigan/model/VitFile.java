@@ -47,44 +47,36 @@ record VitFile(
         Map<String, List<String>> sources,
         List<String> ignored,
         VitConfig config) {
-    /**
-     * A kind of model that is not read.
-     *
-     * @param name of a tensor that only this kind has
-     */
-    private record Other(Pattern name, String what, String remedy) {
-        Other(String name, String what, String remedy) {
-            this(Pattern.compile(name), what, remedy);
-        }
-    }
-
     private static final String READ_ARE =
             "Give a ViT with class token and learned positions: augreg, DeiT, MAE, DINO, DINOv2 or CLIP";
 
     /** The first that fits names the kind. */
-    private static final List<Other> OTHERS = List.of(
-            new Other(
+    private static final List<ForeignFile.Kind> OTHERS = List.of(
+            ForeignFile.ADAPTER,
+            StableDiffusionFile.KIND,
+            new ForeignFile.Kind(
                     "(^|\\.)(dist_token|distillation_token)$",
                     "is a distilled DeiT, with a second class token",
                     "Give one without distillation, such as deit_base_patch16_224"),
-            new Other("layers\\.\\d+\\.(blocks|downsample)\\.", "is a Swin Transformer", READ_ARE),
-            new Other(
+            new ForeignFile.Kind("layers\\.\\d+\\.(blocks|downsample)\\.", "is a Swin Transformer", READ_ARE),
+            new ForeignFile.Kind(
                     "relative_position|gamma_1$|\\.lambda_1$|attn\\.(q_bias|v_bias)$|attn\\.rope|fc1_[gx]\\.|inner_attn_ln",
                     "is a BEiT, EVA-02 or DINOv3, with relative or rotary positions",
                     READ_ARE),
-            new Other("(^|\\.)rope", "has rotary positions, as EVA-02 and DINOv3", READ_ARE),
-            new Other(
+            new ForeignFile.Kind("(^|\\.)rope", "has rotary positions, as EVA-02 and DINOv3", READ_ARE),
+            new ForeignFile.Kind(
                     "mlp\\.(w12|w3|weights_in|gate_proj)\\.",
                     "has SwiGLU MLPs, as DINOv2-giant",
                     "Give its size L or less"),
-            new Other(
+            new ForeignFile.Kind(
                     "(^|\\.)(attn_pool\\.|head\\.probe$)",
                     "pools by attention and has no class token, as SigLIP",
                     READ_ARE),
-            new Other("attn\\.(q_norm|k_norm)\\.", "normalises queries and keys", READ_ARE),
-            new Other("(^|\\.)fc_norm\\.", "has no final norm: it was fine-tuned on the mean of its tokens", READ_ARE),
-            new Other("lora_[AB]|lora_(up|down)|base_layer", "is an adapter", "Merge it into its model and save that"),
-            new Other("(^|\\.)(stages\\.\\d|layer1\\.0|features\\.0)", "is a convolutional network", READ_ARE));
+            new ForeignFile.Kind("attn\\.(q_norm|k_norm)\\.", "normalises queries and keys", READ_ARE),
+            new ForeignFile.Kind(
+                    "(^|\\.)fc_norm\\.", "has no final norm: it was fine-tuned on the mean of its tokens", READ_ARE),
+            new ForeignFile.Kind(
+                    "(^|\\.)(stages\\.\\d|layer1\\.0|features\\.0)", "is a convolutional network", READ_ARE));
 
     /** Tensors that features do not need: heads, poolers, decoders, and what stands for a hidden patch. */
     private static final Pattern UNNEEDED = Pattern.compile("(head|heads|fc|classifier|pooler|pre_logits|decoder"
@@ -93,8 +85,6 @@ record VitFile(
 
     /** In a chunked DINOv2, a block's number follows its chunk's. */
     private static final Pattern CHUNK = Pattern.compile("^blocks\\.\\d+\\.(\\d+)\\.");
-
-    private static final Pattern PART = Pattern.compile(".*-\\d+-of-\\d+\\.safetensors");
 
     private static final List<String> BEFORE =
             List.of("cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias");
@@ -115,6 +105,9 @@ record VitFile(
 
     /** @throws InputException if the file holds no ViT that can be read; says what it is */
     static VitFile read(Path path) {
+        if (StableDiffusionFile.isFolder(path))
+            throw new InputException(
+                    path.toString(), "is a folder of Stable Diffusion", StableDiffusionFile.KIND.remedy());
         try (SafeTensors t = SafeTensors.open(path)) {
             return new Reader(t).read();
         }
@@ -188,12 +181,8 @@ record VitFile(
         }
 
         VitFile read() {
-            if (t.metadata().containsKey(Model.CONFIG))
-                throw refused("is a checkpoint of CortiGAN, not a pre-trained ViT", "Give it as a run or a checkpoint");
-            for (Other o : OTHERS)
-                for (String name : t.names())
-                    if (o.name.matcher(name).find())
-                        throw refused(o.what + " (tensor " + InputFiles.quote(name) + ")", o.remedy);
+            ForeignFile.refuseCheckpoint(t, "a pre-trained ViT");
+            ForeignFile.refuse(t.path(), t.names(), OTHERS);
             String prefix = prefix();
             VitFamily family = family(prefix);
             int depth = depth(family);
@@ -232,23 +221,16 @@ record VitFile(
                 if (name.matches("(.*\\.)?(cls_token|class_embedding)"))
                     found.add(name.replaceFirst("(embeddings\\.)?(cls_token|class_embedding)$", ""));
             if (found.size() == 1) return found.iterator().next();
-            String examples = t.names().stream().limit(3).map(InputFiles::quote).collect(Collectors.joining(", "));
             if (t.names().isEmpty()) throw refused("has no tensor", READ_ARE);
             if (found.isEmpty())
                 throw refused(
                         "has no class token of a ViT among its " + t.names().size() + " tensors, for example "
-                                + examples,
-                        remedyForParts(READ_ARE));
+                                + ForeignFile.examples(t.names()),
+                        ForeignFile.remedyForParts(t.path(), FileKind.JOIN, READ_ARE));
             throw refused(
                     "holds several ViTs: their names begin with "
                             + found.stream().map(InputFiles::quote).collect(Collectors.joining(" and ")),
                     "Save one of them");
-        }
-
-        private String remedyForParts(String remedy) {
-            return PART.matcher(t.path().toString()).matches()
-                    ? "The file is one of several parts. " + FileKind.JOIN
-                    : remedy;
         }
 
         /** Chooses the family, and sorts the names into those of the ViT and others. */
@@ -283,7 +265,10 @@ record VitFile(
             int depth = 0;
             while (has(family, "blocks." + depth + ".attn.proj.weight")
                     || has(family, "blocks." + depth + ".norm1.weight")) depth++;
-            if (depth == 0) throw refused("has a class token, but no block of a ViT", remedyForParts(READ_ARE));
+            if (depth == 0)
+                throw refused(
+                        "has a class token, but no block of a ViT",
+                        ForeignFile.remedyForParts(t.path(), FileKind.JOIN, READ_ARE));
             return depth;
         }
 
@@ -318,8 +303,8 @@ record VitFile(
                         "lacks " + missing.size() + " of the " + parameters.size()
                                 + " tensors of its ViT, for example '"
                                 + missing.iterator().next() + "' by timm's names"
-                                + (inner.isEmpty() ? "" : "; it has " + examples(inner.values())),
-                        remedyForParts(READ_ARE + ", and the whole file"));
+                                + (inner.isEmpty() ? "" : "; it has " + ForeignFile.examples(inner.values())),
+                        ForeignFile.remedyForParts(t.path(), FileKind.JOIN, READ_ARE + ", and the whole file"));
         }
 
         private void requireNoOthers() {
@@ -331,18 +316,13 @@ record VitFile(
             if (!others.isEmpty())
                 throw refused(
                         "has tensors for which CortiGAN's ViT has no place (" + others.size() + "): "
-                                + examples(others),
+                                + ForeignFile.examples(others),
                         READ_ARE);
         }
 
         /** Outside the blocks, what has a type of no parameter (whole numbers, complex ones ...) is no parameter. */
         private boolean isBuffer(String name, String whole) {
             return !t.entry(whole).dtype().isRead() && !name.matches(".*\\.\\d+\\..*");
-        }
-
-        private static String examples(Collection<String> names) {
-            return names.stream().limit(3).map(InputFiles::quote).collect(Collectors.joining(", "))
-                    + (names.size() > 3 ? " ..." : "");
         }
 
         private VitFile shaped(

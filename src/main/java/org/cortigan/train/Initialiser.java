@@ -5,21 +5,24 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.io.InputFiles;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
-import org.cortigan.model.Model;
+import org.cortigan.model.InitialValues;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.PretrainedDiffusion;
 import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Init;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.SpectralNorm;
-import org.jspecify.annotations.Nullable;
 
 /** Sets the initial values of the variables of a run. */
 final class Initialiser {
@@ -30,8 +33,8 @@ final class Initialiser {
     private final List<Weights.Spec> parameters;
     private final List<Weights.Spec> states;
     private final Freeze freeze;
-    /** Values from the file {@code train.init}. */
-    private Map<String, float[]> given = Map.of();
+    /** Variables whose values are those of a file. */
+    private Set<String> given = Set.of();
 
     /**
      * @param vars where the variables are declared
@@ -47,51 +50,67 @@ final class Initialiser {
     }
 
     /**
-     * Initialises all variables: those that the file {@code train.init} contains from the file, all others from the
-     * seed.
+     * Initialises all variables: those that the files {@code train.init} and {@code train.init_unet} contain from the
+     * files, all others from the seed.
      *
      * @param recipe of the run
      * @param log receives what is taken from a checkpoint
-     * @return the content of {@code train.init}, or null if it names no file of a pre-trained network
-     * @throws org.cortigan.InputException if the file does not fit the model
+     * @return what files of other programs hold and what was done with it, for the user; empty without such files
+     * @throws org.cortigan.InputException if a file does not fit the model
      */
-    @Nullable
-    PretrainedVit initialise(ModelConfig model, Recipe recipe, TrainSettings train, Consumer<String> log) {
-        PretrainedVit pretrained = null;
+    List<String> initialise(ModelConfig model, Recipe recipe, TrainSettings train, Consumer<String> log) {
+        InitialValues values = InitialValues.NONE;
         if (!train.init().isEmpty()) {
             Path file = Transfer.file(train.init());
-            if (Model.isCheckpoint(file)) {
-                Transfer transfer = Transfer.load(file, recipe, model);
-                given = transfer.values();
+            if (Transfer.isCheckpoint(file)) {
+                InitialValues transfer = Transfer.load(file, recipe, model);
                 transfer.notes().forEach(log);
+                values = new InitialValues(transfer.values(), List.of());
             } else {
-                pretrained = PretrainedVit.load(file, model);
-                given = pretrained.values();
+                values = PretrainedDiffusion.isBackbone(model.generator())
+                        ? PretrainedDiffusion.backbone(file, model)
+                        : PretrainedVit.load(file, model);
             }
         }
-        initialise(train.seed());
-        return pretrained;
+        if (!train.initUnet().isEmpty()) {
+            InitialValues unet = PretrainedDiffusion.readout(InputFiles.path(train.initUnet()), model, train.seed());
+            if (unet.values().keySet().stream().anyMatch(values.values()::containsKey))
+                throw train.wrong(
+                        "init_unet",
+                        train.initUnet() + " is given beside the checkpoint of train.init, which has that UNet",
+                        "Leave one of them out");
+            values = values.and(unet);
+        }
+        initialise(train.seed(), values.values());
+        return values.notes();
     }
 
-    /** Whether the file {@code train.init} gave the value of a variable. */
+    /** Whether a file gave the value of a variable. */
     boolean isGiven(String variable) {
-        return given.containsKey(variable);
+        return given.contains(variable);
     }
 
-    /** Initialises all variables, those without a given value from the seed. */
+    /** Initialises all variables from the seed. */
     void initialise(long seed) {
+        initialise(seed, Map.of());
+    }
+
+    /** One value at a time is in memory. */
+    private void initialise(long seed, Map<String, Supplier<float[]>> values) {
+        given = Set.copyOf(values.keySet());
         for (Weights.Spec s : parameters) {
-            float[] values = given.get(s.name());
             Init init = freeze.freezes(s) && Generator.isSubjectsVector(s) ? Init.ZEROS : s.init();
-            set(s.name(), values != null ? values : init.make(s.shape(), seed, s.name()));
+            set(s.name(), value(s, init, seed, values));
             if (s.spectral()) initialiseSpectralNorm(s, seed);
         }
-        for (Weights.Spec s : states) {
-            float[] values = given.get(s.name());
-            vars.find(s.name()).write(values != null ? values : s.init().make(s.shape(), seed, s.name()));
-        }
+        for (Weights.Spec s : states) vars.find(s.name()).write(value(s, s.init(), seed, values));
         copyToBf16();
         settleSpectralNorm();
+    }
+
+    private static float[] value(Weights.Spec s, Init init, long seed, Map<String, Supplier<float[]>> values) {
+        Supplier<float[]> value = values.get(s.name());
+        return value != null ? value.get() : init.make(s.shape(), seed, s.name());
     }
 
     /** Sets a parameter and its moving average; {@link #copyToBf16} rounds it. */

@@ -48,7 +48,8 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
                         "train.data_on_device",
                         "train.cache_features",
                         "train.initial_readout",
-                        "train.init" -> TOLD;
+                        "train.init",
+                        "train.init_unet" -> TOLD;
                 case "train.validation", "train.seed" -> REFUSED;
                 default -> ASKED;
             };
@@ -64,7 +65,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
 
         @Override
         public String toString() {
-            boolean begins = key.equals("train.init") || key.equals("train.initial_readout");
+            boolean begins = key.startsWith("train.init"); // initial values
             return difference() + (begins ? " (without effect: the weights are the checkpoint's)" : "");
         }
 

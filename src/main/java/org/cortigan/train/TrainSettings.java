@@ -15,7 +15,8 @@ import org.cortigan.exec.Precision;
  * @param checkpointSteps steps between checkpoints within an epoch; 0 for none
  * @param patience epochs without a better validation after which the run ends; 0 for none
  * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
- * @param init file of a pre-trained ViT, or "" for random weights
+ * @param init file of a pre-trained backbone, a run or a checkpoint; "" for random weights
+ * @param initUnet file or folder with the UNet of the readout diffusion; "" for random weights
  */
 record TrainSettings(
         Settings source,
@@ -32,7 +33,8 @@ record TrainSettings(
         DataPlacement dataOnDevice,
         FeatureCaching cacheFeatures,
         InitialReadout initialReadout,
-        String init) {
+        String init,
+        String initUnet) {
     /** Which intermediate results the backward pass recomputes instead of keeping. */
     enum Recomputation {
         NONE,
@@ -85,7 +87,8 @@ record TrainSettings(
                 train.choice("data_on_device", DataPlacement.class),
                 train.choice("cache_features", FeatureCaching.class),
                 train.choice("initial_readout", InitialReadout.class),
-                train.text("init"));
+                train.text("init"),
+                train.text("init_unet"));
     }
 
     /** Photographs in a step. */
@@ -110,7 +113,8 @@ record TrainSettings(
                 dataOnDevice,
                 cacheFeatures,
                 initialReadout,
-                init);
+                init,
+                initUnet);
     }
 
     /**

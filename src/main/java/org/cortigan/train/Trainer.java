@@ -24,7 +24,6 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
-import org.cortigan.model.PretrainedVit;
 import org.cortigan.nn.Weights;
 import org.cortigan.plan.PlanReport;
 import org.jspecify.annotations.Nullable;
@@ -52,7 +51,7 @@ public final class Trainer implements AutoCloseable {
     private final SubjectOrder order;
     private final StepSchedule schedule;
     private final Initialiser initialiser;
-    private @Nullable PretrainedVit pretrained;
+    private List<String> initialWeights = List.of();
     private final List<TrainerListener> listeners = new ArrayList<>();
     private RunState state;
 
@@ -196,26 +195,26 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Sets the initial values of the variables, unless they have some. A run that resumes never reads the file
-     * {@code train.init}, which may be gone.
+     * Sets the initial values of the variables, unless they have some. A run that resumes never reads the files
+     * {@code train.init} and {@code train.init_unet}, which may be gone.
      *
-     * @throws InputException if that file does not fit the model
+     * @throws InputException if such a file does not fit the model
      */
     private void initialise() {
         if (hasValues) return;
-        pretrained = initialiser.initialise(config(), recipe, train, log);
+        initialWeights = initialiser.initialise(config(), recipe, train, log);
         hasValues = true;
     }
 
     /**
-     * The content of the file {@code train.init}; null if the recipe names no file of a pre-trained network, or the run
-     * resumes.
+     * What the files of pre-trained networks hold that give the initial weights ({@code train.init} and
+     * {@code train.init_unet}), for the user; empty if the recipe names none, or the run resumes.
      *
-     * @throws InputException if the file does not fit the model
+     * @throws InputException if a file does not fit the model
      */
-    public @Nullable PretrainedVit pretrained() {
+    public List<String> initialWeights() {
         initialise();
-        return pretrained;
+        return initialWeights;
     }
 
     /**

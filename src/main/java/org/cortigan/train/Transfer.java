@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
@@ -17,8 +18,10 @@ import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Diffusion;
 import org.cortigan.model.Generator;
+import org.cortigan.model.InitialValues;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.model.PretrainedDiffusion;
 import org.cortigan.model.Queries;
 import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
@@ -26,11 +29,8 @@ import org.cortigan.nn.Weights;
 /**
  * Initial values of a run from a checkpoint of another run: what the subjects of that run share. Heads and vectors of
  * subjects begin anew.
- *
- * @param values of parameters and states by name
- * @param notes what is taken and what begins anew, for the user
  */
-record Transfer(Map<String, float[]> values, List<String> notes) {
+final class Transfer {
     private static final String GENERATOR = "model.generator.";
 
     /** Keys below {@link #GENERATOR} whose values may differ without any effect on the parameters. */
@@ -53,16 +53,27 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
         return READOUT.contains(key) || Diffusion.isKey(key);
     }
 
-    /** The file of {@code train.init}: of a run's folder its best checkpoint, or its last one if there is no best. */
+    private Transfer() {}
+
+    /**
+     * The file of {@code train.init}: of a run's folder its best checkpoint, or its last one if there is no best; a
+     * folder of diffusers itself.
+     */
     static Path file(String init) {
         Path named = InputFiles.path(init);
-        return Files.isDirectory(named) ? RunFolder.bestOrLast(named) : named;
+        boolean isRun = Files.isDirectory(named) && !PretrainedDiffusion.isFolder(named);
+        return isRun ? RunFolder.bestOrLast(named) : named;
+    }
+
+    /** Whether a file is a checkpoint of a run, and not of another program. */
+    static boolean isCheckpoint(Path file) {
+        return !PretrainedDiffusion.isFolder(file) && Model.isCheckpoint(file);
     }
 
     /** The names of the queries of a checkpoint; empty if it is no checkpoint or has other queries. */
     static List<String> queryNames(Path file, Queries wanted) {
+        if (!isCheckpoint(file)) return List.of();
         try (SafeTensors t = SafeTensors.open(file)) {
-            if (!t.metadata().containsKey(Model.CONFIG)) return List.of();
             return Model.config(t)
                     .generator()
                     .queries()
@@ -73,12 +84,12 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
     }
 
     /**
-     * Reads the values for a model.
+     * The values of parameters and states for a model, and notes about what begins anew.
      *
      * @param recipe that describes the model
      * @throws InputException if the backbone is another; the message names all keys that differ
      */
-    static Transfer load(Path file, Recipe recipe, ModelConfig model) {
+    static InitialValues load(Path file, Recipe recipe, ModelConfig model) {
         Model from = Model.load(file);
         Recipe saved = Recipe.of(
                 file.toString(),
@@ -104,14 +115,13 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
                                     " ",
                                     "Set ",
                                     ", train with the recipe.yaml of that run, or begin with other weights")));
-        Map<String, float[]> values = new LinkedHashMap<>();
+        Map<String, Supplier<float[]>> values = new LinkedHashMap<>();
         List<String> lacking = new ArrayList<>();
         Weights all = model.generatorWeights(DType.F32);
         for (Weights.Spec s :
                 Stream.concat(all.specs().stream(), all.states().stream()).toList()) {
             if (Generator.isSubjectsOwn(s) || !ofReadout.isEmpty() && Generator.isOfReadout(s.name())) continue;
-            float[] value = from.values().get(s.name());
-            if (value != null && value.length == s.shape().elements()) values.put(s.name(), value);
+            if (from.elements(s.name()) == s.shape().elements()) values.put(s.name(), () -> from.values(s.name()));
             else if (!Lora.isUpdate(s.name())) lacking.add(s.name());
         }
         if (!lacking.isEmpty())
@@ -122,30 +132,31 @@ record Transfer(Map<String, float[]> values, List<String> notes) {
                     "Set " + GENERATOR + model.generator().backbone().type().section()
                             + ".layers to those of the checkpoint, or begin with other weights");
         addMeanVector(file, from, values);
-        return new Transfer(values, notes(file, from.config(), ofReadout));
+        return new InitialValues(values, notes(file, from.config(), ofReadout));
     }
 
     /** The tokens of a model of several subjects have a vector of the subject added: its mean joins the positions. */
-    private static void addMeanVector(Path file, Model from, Map<String, float[]> values) {
+    private static void addMeanVector(Path file, Model from, Map<String, Supplier<float[]>> values) {
         List<float[]> vectors = from.config().subjects().stream()
-                .map(s -> from.values().get(Generator.vectorOf(s.name())))
-                .filter(v -> v != null)
+                .map(s -> Generator.vectorOf(s.name()))
+                .filter(from.names()::contains)
+                .map(from::values)
                 .toList();
         if (vectors.isEmpty()) return;
-        float[] positions = values.get(Generator.POSITIONS);
+        Supplier<float[]> positions = values.get(Generator.POSITIONS);
         if (positions == null)
             throw unfit(
                     file,
                     "its subjects have vectors of their own in the backbone, and only a vit can begin with their mean",
                     "Give a checkpoint of one subject");
         int width = vectors.get(0).length;
-        float[] sum = positions.clone();
+        float[] sum = positions.get().clone();
         for (int i = 0; i < sum.length; i++) {
             double mean = 0;
             for (float[] v : vectors) mean += v[i % width];
             sum[i] += (float) (mean / vectors.size());
         }
-        values.put(Generator.POSITIONS, sum);
+        values.put(Generator.POSITIONS, () -> sum);
     }
 
     private static List<String> notes(Path file, ModelConfig from, List<Resumption.Change> ofReadout) {

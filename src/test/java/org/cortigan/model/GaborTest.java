@@ -54,7 +54,7 @@ class GaborTest {
         Map<String, float[]> values = new HashMap<>();
         for (Weights.Spec s : w.specs()) values.put(s.name(), s.init().make(s.shape(), 1, s.name()));
         for (Weights.Spec s : w.states()) values.put(s.name(), s.init().make(s.shape(), 1, s.name()));
-        return Model.of(config, values);
+        return Model.of(config, values::get);
     }
 
     /** A plane of the photograph as the network sees it, (x / 255 - 0.5) / 0.5, averaged over cells of a side. */

@@ -61,17 +61,16 @@ class PretrainedVitTest {
         return TestModels.model(g, TestModels.discriminator(), 2, 3);
     }
 
-    private static PretrainedVit load(Path file, String... options) {
+    private static InitialValues load(Path file, String... options) {
         return PretrainedVit.load(file, model(generator(file, 32, options)));
     }
 
     private static float[] features(Path file, Generator g, byte[] images) {
-        Map<String, float[]> w =
-                new HashMap<>(PretrainedVit.load(file, model(g)).values());
+        Map<String, float[]> w = new HashMap<>(TestModels.read(PretrainedVit.load(file, model(g))));
         for (Weights.Spec s : model(g).generatorWeights(DType.F32).specs())
             if (s.name().startsWith("generator.head."))
                 w.put(s.name(), new float[(int) s.shape().elements()]);
-        try (Predictor f = Model.of(model(g), w).featureExtractor(CpuDevice.best(2), 2)) {
+        try (Predictor f = Model.of(model(g), w::get).featureExtractor(CpuDevice.best(2), 2)) {
             return f.predict(images);
         }
     }
@@ -109,8 +108,7 @@ class PretrainedVitTest {
 
     @Test
     void lowRankUpdatesAreNotOfTheFile() {
-        Map<String, float[]> values =
-                load(file("hf-dinov2-registers"), "vit.lora_rank=3").values();
+        Map<String, float[]> values = TestModels.read(load(file("hf-dinov2-registers"), "vit.lora_rank=3"));
         assertTrue(values.containsKey("generator.blocks.1.attn.qkv.weight"));
         assertTrue(values.keySet().stream().noneMatch(Lora::isUpdate));
     }
@@ -192,7 +190,8 @@ class PretrainedVitTest {
     }
 
     private static void mismatched(Path file, Generator g, String... parts) {
-        InputException e = assertThrows(InputException.class, () -> PretrainedVit.load(file, model(g)));
+        InputException e =
+                assertThrows(InputException.class, () -> TestModels.read(PretrainedVit.load(file, model(g))));
         for (String part : parts) assertTrue(e.getMessage().contains(part), e.getMessage());
     }
 
@@ -281,8 +280,7 @@ class PretrainedVitTest {
         for (int i = 0; i < 5 * 24; i++) positions[i] = i;
         System.arraycopy(patches, 0, positions, 5 * 24, patches.length);
         t.put("pos_embed", new Tensor(new long[] {1, 21, 24}, positions));
-        Map<String, float[]> with =
-                load(changed("all", t), "mean=[0.5,0.5,0.5]").values();
+        Map<String, float[]> with = TestModels.read(load(changed("all", t), "mean=[0.5,0.5,0.5]"));
         float[] want = reg.clone();
         for (int i = 0; i < want.length; i++) want[i] += 24 + i;
         assertArrayEquals(want, with.get("generator.reg_token"));
@@ -290,7 +288,7 @@ class PretrainedVitTest {
         assertEquals(17 * 24, pos.length);
         assertEquals(23, pos[23]);
         assertEquals(patches[0], pos[24]);
-        float[] alone = load(file("timm-dinov2-registers")).values().get("generator.pos_embed");
+        float[] alone = TestModels.read(load(file("timm-dinov2-registers"))).get("generator.pos_embed");
         assertArrayEquals(new float[24], Arrays.copyOf(alone, 24));
     }
 

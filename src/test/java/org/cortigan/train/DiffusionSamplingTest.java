@@ -15,7 +15,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -148,12 +147,16 @@ class DiffusionSamplingTest {
     /** A network whose answer is the readout's bias: a sampler of it is affine in the noise. */
     @Test
     void anAntitheticPairOfAConstantNetworkIsTheMean() {
-        Map<String, float[]> values = new LinkedHashMap<>(Model.load(run).values());
-        float[] bias = new float[VERTICES], weight = values.get("generator.head.weight");
+        Model trained = Model.load(run);
+        float[] bias = new float[VERTICES];
         for (int v = 0; v < VERTICES; v++) bias[v] = 0.1f * (v - 7);
-        values.put("generator.head.bias", bias);
-        values.put("generator.head.weight", new float[weight.length]);
-        Model m = Model.of(Model.load(run).config(), values);
+        Model m = Model.of(
+                trained.config(),
+                name -> switch (name) {
+                    case "generator.head.bias" -> bias;
+                    case "generator.head.weight" -> new float[trained.values(name).length];
+                    default -> trained.values(name);
+                });
         byte[] rgb = photographs(2);
         float[] mean = predict(m.predicting(MEAN, ""), CPU, 2, rgb);
         for (int i = 0; i < mean.length; i++) assertEquals(-bias[i % VERTICES], mean[i]);

@@ -242,7 +242,7 @@ class FittedReadoutTest {
     @Test
     void trainingImagesAreStandardised() {
         Map<String, float[]> values = run("model.generator.gabor.hidden=[]");
-        Model model = Model.of(config(), values);
+        Model model = Model.of(config(), values::get);
         double[] sum, squares;
         int[] training;
         try (Trainer t = new Trainer(recipe("model.generator.gabor.hidden=[]"), TOY, CPU, null)) {

@@ -84,8 +84,8 @@ class LoraTrainingTest {
                 merged.config().toMap().toString().contains("lora_rank=0"),
                 merged.config().toMap().toString());
         Device d = CpuDevice.doubleReference();
-        float[] want = features(Model.of(config, own), d), got = features(merged, d);
-        float[] base = features(Model.of(config, without), d);
+        float[] want = features(Model.of(config, own::get), d), got = features(merged, d);
+        float[] base = features(Model.of(config, without::get), d);
         double scale = 0, updated = 0;
         for (int i = 0; i < want.length; i++) {
             scale = Math.max(scale, Math.abs(want[i]));

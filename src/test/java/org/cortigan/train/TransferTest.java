@@ -4,7 +4,6 @@ package org.cortigan.train;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -17,8 +16,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.cortigan.InputException;
+import org.cortigan.TestModels;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.model.Model;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -67,12 +68,12 @@ class TransferTest {
     @Test
     void aNewSubjectBeginsWithWhatTheOthersShared(@TempDir Path dir) {
         Path run = ofTwo(dir.resolve("run"));
-        Map<String, float[]> old = Model.load(RunFolder.last(run)).values();
+        Map<String, float[]> old = TestModels.values(Model.load(RunFolder.last(run)));
         Recipe r = recipe("train.init=" + run);
         List<String> told = new ArrayList<>();
         try (Trainer t = trainer(r, null, told);
                 Trainer scratch = trainer(recipe(), null, new ArrayList<>())) {
-            assertNull(t.pretrained());
+            assertEquals(List.of(), t.initialWeights());
             int shared = 0;
             for (String name : t.variables()) {
                 float[] want = old.get(name);
@@ -98,10 +99,38 @@ class TransferTest {
         }
     }
 
+    /** A model's values stay in its file, which may be deleted or replaced by another. */
+    @Test
+    void aModelOutlivesTheNameOfItsFile(@TempDir Path dir) throws IOException {
+        Path run = ofOne(recipe(), dir.resolve("run"));
+        Path file = RunFolder.last(run), copy = Files.copy(file, dir.resolve("copy.safetensors"));
+        Model kept = Model.load(copy), other = Model.load(copy);
+        AtomicFiles.writeString(copy, "replaced");
+        Map<String, float[]> want = TestModels.values(Model.load(file));
+        Files.delete(copy);
+        for (Model m : List.of(kept, other)) {
+            Map<String, float[]> got = TestModels.values(m);
+            assertEquals(want.keySet(), got.keySet());
+            want.forEach((name, values) -> assertArrayEquals(values, got.get(name), name));
+        }
+        assertEquals(want.values().stream().mapToLong(v -> v.length).sum(), kept.parameters());
+        assertEquals(0, kept.elements("generator.absent"));
+    }
+
+    @Test
+    void aPretrainedUnetNeedsAReadoutThatDenoises() {
+        try (Trainer t = trainer(recipe("train.init_unet=sd"), null, new ArrayList<>())) {
+            String message =
+                    assertThrows(InputException.class, t::initialWeights).getMessage();
+            assertTrue(message.contains("'train.init_unet'"), message);
+            assertTrue(message.contains("Set model.generator.readout to diffusion"), message);
+        }
+    }
+
     @Test
     void severalNewSubjectsKeepOneBackbone(@TempDir Path dir) {
         Path run = ofOne(recipe(), dir.resolve("run"));
-        Map<String, float[]> old = Model.load(RunFolder.last(run)).values();
+        Map<String, float[]> old = TestModels.values(Model.load(RunFolder.last(run)));
         Map<String, QueryRegionsTest.Rois> data = new LinkedHashMap<>();
         data.put("subj03", SECOND);
         data.put("subj04", NEW);
@@ -148,7 +177,8 @@ class TransferTest {
                 "model.generator.mean=[0, 0, 0]",
                 "model.generator.dropout=0.3");
         try (Trainer t = trainer(other, null, new ArrayList<>())) {
-            String message = assertThrows(InputException.class, t::pretrained).getMessage();
+            String message =
+                    assertThrows(InputException.class, t::initialWeights).getMessage();
             for (String part : new String[] {
                 "model.generator.vit.width is 24, the checkpoint has 16",
                 "-o model.generator.vit.width=16",
@@ -158,7 +188,8 @@ class TransferTest {
         }
         Recipe cnn = recipe("train.init=" + run, "model.generator.type=cnn");
         try (Trainer t = trainer(cnn, null, new ArrayList<>())) {
-            String message = assertThrows(InputException.class, t::pretrained).getMessage();
+            String message =
+                    assertThrows(InputException.class, t::initialWeights).getMessage();
             assertTrue(message.contains("-o model.generator.type=\"vit\""), message);
         }
     }
@@ -166,7 +197,7 @@ class TransferTest {
     @Test
     void anotherReadoutBeginsAnew(@TempDir Path dir) {
         Path run = ofOne(recipe(), dir.resolve("run"));
-        Map<String, float[]> old = Model.load(RunFolder.last(run)).values();
+        Map<String, float[]> old = TestModels.values(Model.load(RunFolder.last(run)));
         List<String> told = new ArrayList<>();
         try (Trainer t = trainer(recipe("train.init=" + run, "model.generator.readout=position"), null, told)) {
             assertArrayEquals(old.get("generator.norm.weight"), t.variable("generator.norm.weight"));
@@ -188,7 +219,7 @@ class TransferTest {
             "model.generator.gabor.hidden=[6, 7]"
         };
         Path run = ofOne(recipe(gabor), dir.resolve("run"));
-        float[] scale = Model.load(RunFolder.last(run)).values().get("generator.norm.scale");
+        float[] scale = Model.load(RunFolder.last(run)).values("generator.norm.scale");
         try (Trainer t = trainer(recipe(gabor).with("train.init", run.toString()), null, new ArrayList<>())) {
             assertTrue(t.run());
             assertArrayEquals(scale, t.variable("generator.norm.scale"));
