@@ -118,14 +118,16 @@ public final class PretrainedDiffusion {
 
     private InitialValues ofBackbone(Path path, Settings settings) {
         StableDiffusionFile unet = StableDiffusionFile.unet(path);
-        Map<String, Weights.Spec> wanted = wanted(UNET);
+        Map<String, Weights.Spec> wanted = wanted(UNET), ofVae = wanted(VAE);
+        if (ofVae.isEmpty())
+            throw new InputException(
+                    path.toString(),
+                    "holds a UNet that reads the latents of a VAE, and the recipe's reads patches of pixels",
+                    "Set model.generator.sd.latent to vae");
         take(unet, "UNet", wanted, settings, name -> isBeyond(name, wanted.keySet()));
-        Map<String, Weights.Spec> ofVae = wanted(VAE);
-        if (!ofVae.isEmpty()) {
-            StableDiffusionFile vae = StableDiffusionFile.vae(path);
-            requireScale(vae);
-            take(vae, "VAE", ofVae, settings, name -> !name.startsWith("encoder.") && !name.startsWith("quant_conv."));
-        }
+        StableDiffusionFile vae = StableDiffusionFile.vae(path);
+        requireScale(vae);
+        take(vae, "VAE", ofVae, settings, name -> !name.startsWith("encoder.") && !name.startsWith("quant_conv."));
         return result();
     }
 

@@ -86,8 +86,6 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
             SHARD = Pattern.compile(".*-\\d+-of-\\d+\\.safetensors"),
             PICKLE = Pattern.compile(".*\\.(bin|ckpt|pt|pth)");
 
-    private static final String NO_VAE = READ_ARE + "; or set model.generator.sd.latent to patch";
-
     /** A tensor that every VAE has. */
     private static final String VAE_FIRST = "encoder.conv_in.weight";
 
@@ -152,7 +150,7 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
             throw refused(
                     t.path(),
                     "holds " + (prefixes.isEmpty() ? "no VAE" : "several VAEs") + " of Stable Diffusion",
-                    NO_VAE);
+                    READ_ARE);
         return part(t, prefixes.iterator().next(), "", StableDiffusionNames::ofVae);
     }
 
@@ -164,7 +162,7 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
         for (int up = isFolder ? 1 : 0; up <= 2 && folder != null; up++, folder = folder.getParent())
             if (Files.isDirectory(folder.resolve("vae"))) return weights(folder, "vae");
         if (isFolder) return weights(path, "vae");
-        throw refused(path, "holds a UNet, and there is no folder vae beside its own", NO_VAE);
+        throw refused(path, "holds a UNet, and there is no folder vae beside its own", READ_ARE);
     }
 
     /** The file stays mapped until nothing reads it any more. */

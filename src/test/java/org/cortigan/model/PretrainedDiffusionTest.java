@@ -418,7 +418,11 @@ class PretrainedDiffusionTest {
                 "dtype I8");
         Map<String, Raw> without = single();
         without.keySet().removeIf(n -> n.startsWith("first_stage_model."));
-        refused(changed(without), "no folder vae", "latent to patch");
+        refused(changed(without), "holds a UNet, and there is no folder vae");
+        InputException patches = assertThrows(
+                InputException.class,
+                () -> PretrainedDiffusion.backbone(folder, specs("unet.", unet), SETTINGS));
+        assertTrue(patches.getMessage().contains("Set model.generator.sd.latent to vae"), patches.getMessage());
         byte[] bytes = Files.readAllBytes(changed(single()));
         Path cut = dir.resolve("cut.safetensors");
         Files.write(cut, Arrays.copyOf(bytes, bytes.length - 100));
