@@ -420,8 +420,7 @@ class PretrainedDiffusionTest {
         without.keySet().removeIf(n -> n.startsWith("first_stage_model."));
         refused(changed(without), "holds a UNet, and there is no folder vae");
         InputException patches = assertThrows(
-                InputException.class,
-                () -> PretrainedDiffusion.backbone(folder, specs("unet.", unet), SETTINGS));
+                InputException.class, () -> PretrainedDiffusion.backbone(folder, specs("unet.", unet), SETTINGS));
         assertTrue(patches.getMessage().contains("Set model.generator.sd.latent to vae"), patches.getMessage());
         byte[] bytes = Files.readAllBytes(changed(single()));
         Path cut = dir.resolve("cut.safetensors");
