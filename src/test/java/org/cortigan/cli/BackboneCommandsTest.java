@@ -174,6 +174,9 @@ class BackboneCommandsTest {
         assertTrue(err.contains("initial weights: "), err);
         assertTrue(err.contains("(clip), by preprocessor_config.json"), err);
         assertTrue(err.contains("its names begin with 'vision_model.'"), err);
+        last = refused(
+                "train", "-c", "vit-gan-tiny", "--data", data, "--device", "cpu", "--dry-run", "--init-unet", "sd");
+        assertTrue(last.contains("'train.init_unet': sd is for the UNet of the readout diffusion"), last);
         last = refused("train", "-c", "quickstart", "--data", data, "--init", "a", "--backbone", "b");
         assertTrue(last.contains("--backbone b: is given beside --init"), last);
     }
