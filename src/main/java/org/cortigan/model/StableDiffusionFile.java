@@ -50,7 +50,7 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
             "Give it to train.init_unet with readout diffusion, or to train.init with a generator of type sd");
 
     static final String READ_ARE =
-            "Give Stable Diffusion 1.x: a folder of diffusers with unet and vae, or a" + " safetensors file of it";
+            "Give Stable Diffusion 1.x: a folder of diffusers with unet and vae, or a safetensors file of it";
 
     private static final String CONVERT = "Convert it: diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)"
             + ".save_pretrained(OUT, safe_serialization=True)";
