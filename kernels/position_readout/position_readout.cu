@@ -98,8 +98,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 }
 
 /// cell [V]: the cell of each vertex.
-__global__ void __launch_bounds__(kScan)
-    find_cells(const float* position, int* cell, int H, int W, int V, bool fixed) {
+__global__ void __launch_bounds__(kScan) find_cells(const float* position, int* cell, int H, int W, int V, bool fixed) {
     await_inputs();
     const int v = (int)blockIdx.x * kScan + (int)threadIdx.x;
     if (v < V) cell[v] = axis(position[2 * v + 1], H, fixed).i[0] * W + axis(position[2 * v], W, fixed).i[0];
