@@ -41,20 +41,29 @@ int vector(i64 C) {
     return C % kVec<T> == 0 ? kVec<T> : 1;
 }
 
-__device__ inline i64 row_of_part(i64 S, i64 p, i64 P) { return S * p / P; }
+/// The S rows of an n in P parts: part p begins at row S p / P. A division of 64 bits, which costs a call and a stack,
+/// is left to the host; P is at most 4 kBlocks.
+struct Parts {
+    i64 each;
+    unsigned rest, n;
+
+    Parts(i64 S, i64 P) : each(S / P), rest((unsigned)(S % P)), n((unsigned)P) {}
+    __device__ i64 begin(unsigned p) const { return each * p + rest * p / n; }
+    __device__ float size(unsigned p) const { return (float)(begin(p + 1) - begin(p)); }
+};
 
 /// part [N][P][2][C]: mean and sum of squared distances from the mean, over the rows of a part.
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, i64 S, int C) {
+__global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, i64 S, Parts parts, int C) {
     await_inputs();
     CG_SHARED(float, smem);  // [ty][2 V][tx], then the rows' counts
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
-    const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
+    const i64 n = blockIdx.z, end = parts.begin(blockIdx.y + 1);
     float mean[V], m2[V], count = 0;
 #pragma unroll
     for (int j = 0; j < V; j++) mean[j] = m2[j] = 0;
-    for (i64 s = row_of_part(S, blockIdx.y, P) + ty; s < end && c < C; s += (i64)Y * kTile) {
+    for (i64 s = parts.begin(blockIdx.y) + ty; s < end && c < C; s += (i64)Y * kTile) {
         const i64 left = ceil_div(end - s, Y);
         const int k = left < kTile ? (int)left : kTile;
         float v[kTile][V];
@@ -99,7 +108,7 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
         }
         count += k;
     }
-    float* out = part + (n * P + blockIdx.y) * 2 * C + c;
+    float* out = part + (n * parts.n + blockIdx.y) * 2 * C + c;
 #pragma unroll
     for (int j = 0; j < V; j++) {
         out[j] = mean[j];
@@ -109,28 +118,22 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
 
 /// mean and rstd from the parts; a warp for each (n, group).
 template <class T>
-__global__ void __launch_bounds__(128) merge(const float* part, const T* shift, float* mean, float* rstd, i64 groups,
-                                             i64 S, int C, int G, i64 P, float eps) {
+__global__ void __launch_bounds__(128) merge(const float* part, const T* shift, float* mean, float* rstd, int groups,
+                                             i64 S, Parts parts, int C, int G, float eps) {
     await_inputs();
-    const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
+    const int k = (int)(blockIdx.x * 4 + threadIdx.x / 32), n = k / G;
     if (k >= groups) return;
-    const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
+    const int D = C / G, first = k % G * D, lane = (int)threadIdx.x & 31, terms = (int)parts.n * D;
     const float all = (float)(S * D);
-    auto shifted = [&](const float* s, int c) { return shift ? *s + to_float(shift[n * C + c]) : *s; };
+    part += (i64)n * parts.n * 2 * C + first;
+    auto at = [&](int i) { return part + (i64)(i / D) * 2 * C + i % D; };
+    auto mean_of = [&](int i) { return shift ? *at(i) + to_float(shift[(i64)n * C + first + i % D]) : *at(i); };
     float m = 0, q = 0;
-    for (i64 i = lane; i < P * D; i += 32) {
-        const i64 p = i / D;
-        const int c = first + (int)(i % D);
-        m +=
-            (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) / all * shifted(part + (n * P + p) * 2 * C + c, c);
-    }
+    for (int i = lane; i < terms; i += 32) m += parts.size(i / D) / all * mean_of(i);
     m = warp_sum(m);
-    for (i64 i = lane; i < P * D; i += 32) {
-        const i64 p = i / D;
-        const int c = first + (int)(i % D);
-        const float* s = part + (n * P + p) * 2 * C + c;
-        const float v = shifted(s, c);
-        q += s[C] + (float)(row_of_part(S, p + 1, P) - row_of_part(S, p, P)) * (v - m) * (v - m);
+    for (int i = lane; i < terms; i += 32) {
+        const float d = mean_of(i) - m;
+        q += at(i)[C] + parts.size(i / D) * d * d;
     }
     q = warp_sum(q);
     if (lane == 0) {
@@ -162,11 +165,11 @@ __device__ inline void load_means(const float* mean, const T* shift, i64 n, int 
 template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
     apply(const T* x, const T* shift, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y,
-          i64 S, int C, int G, bool given, float eps, float alpha) {
+          i64 S, Parts parts, int C, int G, bool given, float eps, float alpha) {
     await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
-    const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
+    const i64 n = blockIdx.z, end = parts.begin(blockIdx.y + 1);
     float m[V], a[V], b[V];
     load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
@@ -175,7 +178,7 @@ __global__ void __launch_bounds__(kThreads)
         a[j] = (given ? 1.f / sqrtf(rstd[k] + eps) : rstd[k]) * gamma[c + j];
         b[j] = beta[c + j];
     }
-    for (i64 s = row_of_part(S, blockIdx.y, P) + threadIdx.y; s < end; s += blockDim.y) {
+    for (i64 s = parts.begin(blockIdx.y) + threadIdx.y; s < end; s += blockDim.y) {
         float v[V];
         load_vec<V>(x + (n * S + s) * C + c, v);
 #pragma unroll
@@ -188,12 +191,12 @@ __global__ void __launch_bounds__(kThreads)
 template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
     sums(const T* dY, const T* x, const T* shift, const float* gamma, const float* beta, const float* mean,
-         const float* rstd, float* part, float* offsets, i64 S, int C, int G, float alpha) {
+         const float* rstd, float* part, float* offsets, i64 S, Parts parts, int C, int G, float alpha) {
     await_inputs();
     CG_SHARED(float, smem);  // [ty][2 V][tx], then [ty][V][tx] if x is shifted
     const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, X = (int)blockDim.x, Y = (int)blockDim.y;
     const int c = ((int)blockIdx.x * X + tx) * V;
-    const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
+    const i64 n = blockIdx.z, end = parts.begin(blockIdx.y + 1);
     float h[V], d[V], o[V];
 #pragma unroll
     for (int j = 0; j < V; j++) h[j] = d[j] = o[j] = 0;
@@ -207,7 +210,7 @@ __global__ void __launch_bounds__(kThreads)
             a[j] = q[j] * gamma[c + j];
             b[j] = beta[c + j];
         }
-        for (i64 s = row_of_part(S, blockIdx.y, P) + ty; s < end; s += Y) {
+        for (i64 s = parts.begin(blockIdx.y) + ty; s < end; s += Y) {
             float v[V], w[V];
             load_vec<V>(x + (n * S + s) * C + c, v);
             load_vec<V>(dY + (n * S + s) * C + c, w);
@@ -230,7 +233,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     if (ty > 0 || c >= C) return;
-    float* out = part + (n * P + blockIdx.y) * 2 * C + c;
+    float* out = part + (n * parts.n + blockIdx.y) * 2 * C + c;
 #pragma unroll
     for (int j = 0; j < V; j++) {
         for (int r = 1; r < Y; r++) {
@@ -241,21 +244,21 @@ __global__ void __launch_bounds__(kThreads)
         out[C + j] = d[j];
         if (!shift) continue;
         for (int r = 1; r < Y; r++) o[j] += smem[((2 * Y + r) * V + j) * X + tx];
-        offsets[(n * P + blockIdx.y) * C + c + j] = o[j];
+        offsets[(n * parts.n + blockIdx.y) * C + c + j] = o[j];
     }
 }
 
 /// less [N][G][2], the terms that dX subtracts: rstd mean(dh) and rstd^2 mean(dh h). A warp for each (n, group).
 __global__ void __launch_bounds__(128) merge_grad(const float* part, const float* gamma, const float* rstd, float* less,
-                                                  i64 groups, i64 S, int C, int G, i64 P) {
+                                                  int groups, i64 S, int C, int G, int P) {
     await_inputs();
-    const i64 k = (i64)blockIdx.x * 4 + threadIdx.x / 32, n = k / G;
+    const int k = (int)(blockIdx.x * 4 + threadIdx.x / 32), n = k / G;
     if (k >= groups) return;
-    const int D = C / G, first = (int)(k % G) * D, lane = (int)threadIdx.x & 31;
+    const int D = C / G, first = k % G * D, lane = (int)threadIdx.x & 31;
     float a = 0, b = 0;
-    for (i64 i = lane; i < P * D; i += 32) {
-        const int c = first + (int)(i % D);
-        const float* s = part + (n * P + i / D) * 2 * C + c;
+    for (int i = lane; i < P * D; i += 32) {
+        const int c = first + i % D;
+        const float* s = part + ((i64)n * P + i / D) * 2 * C + c;
         b += gamma[c] * s[0];
         a += gamma[c] * s[C];
     }
@@ -301,11 +304,11 @@ __global__ void __launch_bounds__(128)
 template <class T, int V, ActivationKind K>
 __global__ void __launch_bounds__(kThreads)
     apply_grad(const T* dY, const T* x, const T* shift, const float* gamma, const float* beta, const float* mean,
-               const float* rstd, const float* less, T* dX, i64 S, int C, int G, float alpha) {
+               const float* rstd, const float* less, T* dX, i64 S, Parts parts, int C, int G, float alpha) {
     await_inputs();
     const int c = ((int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x) * V;
     if (c >= C) return;
-    const i64 P = gridDim.y, n = blockIdx.z, end = row_of_part(S, blockIdx.y + 1, P);
+    const i64 n = blockIdx.z, end = parts.begin(blockIdx.y + 1);
     float m[V], a[V], b[V], la[V], lb[V];
     load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
@@ -316,7 +319,7 @@ __global__ void __launch_bounds__(kThreads)
         la[j] = less[2 * k];
         lb[j] = less[2 * k + 1];
     }
-    for (i64 s = row_of_part(S, blockIdx.y, P) + threadIdx.y; s < end; s += blockDim.y) {
+    for (i64 s = parts.begin(blockIdx.y) + threadIdx.y; s < end; s += blockDim.y) {
         float v[V], w[V];
         load_vec<V>(x + (n * S + s) * C + c, v);
         load_vec<V>(dY + (n * S + s) * C + c, w);
@@ -376,14 +379,16 @@ void channel_norm(const ChannelNormArgs& g, Stream st) {
     float *mean = (float*)g.mean, *rstd = (float*)g.rstd, *part = (float*)g.scratch;
     const int C = (int)g.C, G = (int)g.G;
     const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
+    const Parts parts(g.S, k.P);
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
     with_form<T>(g.C, g.kind, [&](auto v, auto kind) {
         constexpr int V = decltype(v)::value;
-        CG_LAUNCH((statistics<T, V>), blocks, threads, (size_t)(2 * V * kThreads + k.ty) * 4, st, x, part, g.S, C);
-        CG_LAUNCH((merge<T>), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, shift, mean, rstd, g.N * G,
-                  g.S, C, G, k.P, (float)g.eps);
+        CG_LAUNCH((statistics<T, V>), blocks, threads, (size_t)(2 * V * kThreads + k.ty) * 4, st, x, part, g.S, parts,
+                  C);
+        CG_LAUNCH((merge<T>), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, shift, mean, rstd,
+                  (int)(g.N * G), g.S, parts, C, G, (float)g.eps);
         CG_LAUNCH((apply<T, V, decltype(kind)::value>), blocks, threads, 0, st, x, shift, (const float*)g.gamma,
-                  (const float*)g.beta, (const float*)mean, (const float*)rstd, (T*)g.y, g.S, C, G, false, 0.f,
+                  (const float*)g.beta, (const float*)mean, (const float*)rstd, (T*)g.y, g.S, parts, C, G, false, 0.f,
                   (float)g.alpha);
     });
 }
@@ -400,21 +405,22 @@ void channel_norm_grad(const ChannelNormGradArgs& g, Stream st) {
     const int C = (int)g.C, G = (int)g.G, sums_kept = shift ? 3 : 2;
     const Split k = split(g.N, g.S, g.C, vector<T>(g.C));
     float *part = (float*)g.scratch, *offsets = part + g.N * k.P * 2 * g.C, *less = offsets + g.N * k.P * g.C;
+    const Parts parts(g.S, k.P);
     const dim3 blocks = grid(k.columns, k.P, g.N), threads(k.tx, k.ty);
     with_form<T>(g.C, g.kind, [&](auto v, auto kind) {
         constexpr int V = decltype(v)::value;
         constexpr ActivationKind K = decltype(kind)::value;
         CG_LAUNCH((sums<T, V, K>), blocks, threads, (size_t)(sums_kept * V * kThreads) * 4, st, dY, x, shift, ga, be,
-                  mean, rstd, part, offsets, g.S, C, G, (float)g.alpha);
-        CG_LAUNCH((merge_grad), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, ga, rstd, less, g.N * G,
-                  g.S, C, G, k.P);
+                  mean, rstd, part, offsets, g.S, parts, C, G, (float)g.alpha);
+        CG_LAUNCH((merge_grad), grid(ceil_div(g.N * G, 4)), 128, 0, st, (const float*)part, ga, rstd, less,
+                  (int)(g.N * G), g.S, C, G, (int)k.P);
         CG_LAUNCH((merge_weights), grid(ceil_div(C, 32), 2), dim3(32, 8), 0, st, (const float*)part, (float*)g.dGamma,
                   (float*)g.dBeta, g.N * k.P, C);
         if (shift)
             CG_LAUNCH((merge_shift<T>), grid(ceil_div(C, 128), g.N), 128, 0, st, (const float*)part,
                       (const float*)offsets, ga, rstd, (const float*)less, (T*)g.dShift, g.S, C, G, k.P);
         CG_LAUNCH((apply_grad<T, V, K>), blocks, threads, 0, st, dY, x, shift, ga, be, mean, rstd, (const float*)less,
-                  (T*)g.dX, g.S, C, G, (float)g.alpha);
+                  (T*)g.dX, g.S, parts, C, G, (float)g.alpha);
     });
 }
 
@@ -425,7 +431,7 @@ void channel_affine(const ChannelAffineArgs& g, Stream st) {
     with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto kind) {
         CG_LAUNCH((apply<T, decltype(v)::value, decltype(kind)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st,
                   (const T*)g.x, (const T*)nullptr, (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean,
-                  (const float*)g.var, (T*)g.y, g.rows, C, C, true, (float)g.eps, (float)g.slope);
+                  (const float*)g.var, (T*)g.y, g.rows, Parts(g.rows, k.P), C, C, true, (float)g.eps, (float)g.slope);
     });
 }
 
