@@ -10,7 +10,7 @@
 //   dQ_i = sum_j dS_ij k_j / sqrt(D);  dK_j = sum_i dS_ij q_i / sqrt(D);  dQ, dK, dV with the strides of q, k, v
 // Sums are in float. In bf16, on processors with bf16 dot products, p and dS are rounded to bf16 before the products.
 // 4 B H Tq Tk D FLOPs forward, 10 B H Tq Tk D backward. Every tensor is read and written once; scores stay in cache.
-// Deterministic: one thread computes a whole (image, head) pair.
+// Deterministic: one thread computes a row of y, or a row of dQ, dK or dV, with sums in a fixed order.
 #pragma once
 #include "cg/abi.h"
 namespace cg {

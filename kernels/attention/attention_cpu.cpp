@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread computes whole (image, head) pairs: it packs the head into scratch memory and then works in cache. A few
-// queries cost little more than packing K and V.
+// A thread packs a head into scratch memory and then works in cache. Forward, threads share the blocks of queries of
+// all (image, head) pairs, in order, so that a thread packs few heads that another one packs too; backward, they share
+// the pairs. A few queries cost little more than packing K and V.
 //
 // All seven products are one register tile, acc[r][v] += a[r][k] * b[k][v]: a broadcast value of a, NV vectors of b, R
 // rows. k counts words of 4 bytes. A word is one float or, in bf16 on processors that multiply pairs (vdpbf16ps), two
@@ -9,9 +10,12 @@
 //   rows       [t][k over d]   the a of a product over d         (x unchanged, tails zero)
 //   transposed [k over d][t]   the b of a product over d         (words of rows, transposed)
 //   over_t     [k over t][d]   the b of a product over t         (pairs: rows 2k and 2k+1 interleaved)
-// Forward takes R queries at a time: scores, exact softmax over the whole row in L1, product with V.
-// Backward takes R keys at a time, so that P^T and dS^T are rows whose products with dY and Q give dV and dK at once.
-// Only dS is kept for all keys (as the a of dQ = dS K); dQ is one product at the end.
+// Forward takes R queries at a time and the keys in blocks, so that scores and packed keys stay near: scores of a
+// block, their softmax, product with V. If there are several blocks, a block of queries goes through them one after
+// another, and what the earlier ones gave is scaled to the largest score so far (Milakov and Gimelshein 2018). Backward
+// takes R keys at a time, so that P^T and dS^T are rows whose products with dY and Q give dV and dK at once. dS is kept
+// for a block of queries and a block of keys, as the a of dQ = dS K. Sums over several blocks wait in scratch memory in
+// float.
 //
 // Versions, B 8, T 197, 12 heads of 64, on 2 cores of a Zen 5 server CPU (AVX-512; measured peak 573 f32 and 1144 bf16
 // GFLOP/s), forward / backward against PyTorch 2.13's scaled_dot_product_attention on the same packed input:
@@ -21,6 +25,15 @@
 //   3  next head prefetched: backward another 3 % in f32, 12 % in bf16 (in f32 the rows share too few cache sets to
 //      stay). Chosen: f32 2.6 / 2.5 times (370 GFLOP/s in both), bf16 4.6 / 5.8 times (670 / 770 GFLOP/s)
 //   4  queries and keys of different number, each with addresses and strides of its own: the same loops
+//   5  blocks of queries and of keys, where a head was one; threads share the queries of a head. Least of three
+//      alternating runs on 2 cores of an Intel Xeon (AVX-512 with bf16), forward / backward, 4 / 5 / PyTorch:
+//        1 x 4096, 8 heads of 40, f32       146 / 100 / 130 ms    680 / 238 / 317 ms
+//        1 x 4096, 8 heads of 40, bf16      163 / 164 /  53 ms    508 / 391 / 269 ms   (PyTorch by AMX tiles)
+//        2 x 4096 to 258, 8 of 40, f32       17 /  17 /  19 ms     57 /  31 /  40 ms
+//        1 x 4096, 1 head of 512, f32       731 / 158 ms         1767 / 1009 ms
+//        8 x 197, 12 heads of 64, f32       6.3 / 6.0 / 6.8 ms   12.9 / 12.3 / 17.6 ms
+//      Scratch memory of the first, backward: 146 / 9 MB. In f32 the gradient at 4,096 tokens has the rate of one at
+//      256.
 // The tiles run at 85-90 % of the peak; the rest is softmax, reading the head from memory, and packing.
 #include "cg/threads.h"
 #include "kernels_all.h"
@@ -200,16 +213,33 @@ void pack_over_t(float* dst, const T* src, i64 stride, const Dims& m) {
         }
 }
 
+/// Tokens in blocks of one length, a multiple of `unit`; the last block may be shorter.
+struct Blocks {
+    i64 T, n, length;
+    Blocks(i64 t, i64 most, i64 unit) : T(t), n((t + most - 1) / most), length(up((t + n - 1) / n, unit)) {}
+    i64 size(i64 b) const { return T - b * length < length ? T - b * length : length; }
+};
+/// Most tokens of a block, multiples of R and of every W. The arrays of a block of each fit half a megabyte of L2 cache
+/// with heads of 64.
+constexpr i64 kQueries = 96, kKeys = 256, kGradQueries = 256, kGradKeys = 258;
+Blocks query_blocks(const AttentionArgs& g) { return {g.Tq, kQueries, R}; }
+Blocks key_blocks(const AttentionArgs& g) { return {g.Tk, kKeys, W}; }
+Blocks query_blocks(const AttentionGradArgs& g) { return {g.Tq, kGradQueries, W}; }
+Blocks key_blocks(const AttentionGradArgs& g) { return {g.Tk, kGradKeys, R}; }
+
 /// Words of scratch memory per thread: one term per array, in the order of the kernels, each in whole cache lines. For
 /// float, which bf16 fits too: the scratch functions do not know the variant.
 i64 scratch_words(const AttentionArgs& g) {
-    const Dims m(g.Tq, g.D, false), n(g.Tk, g.D, false);
-    return up(n.kp * n.Tp, 16) + up(n.kt * n.Dp, 16) + up(m.Tr * m.kp, 16) + 2 * up(R * n.Tp, 16);
+    const Blocks keys = key_blocks(g);
+    const Dims m(query_blocks(g).length, g.D, false), n(keys.length, g.D, false);
+    return keys.n * (up(n.kp * n.Tp, 16) + up(n.kt * n.Dp, 16)) + up(m.Tr * m.kp, 16) + up(m.Tr * m.Dp, 16) +
+           2 * up(m.Tr, 16) + 2 * up(R * n.Tp, 16);
 }
 i64 scratch_words(const AttentionGradArgs& g) {
-    const Dims m(g.Tq, g.D, false), n(g.Tk, g.D, false);
-    return 2 * up(m.kp * m.Tp, 16) + 2 * up(m.kt * m.Dp, 16) + up(n.kt * n.Dp, 16) + 2 * up(n.Tr * n.kp, 16) +
-           2 * up(m.Tp, 16) + 3 * up(R * m.Tp, 16) + up(n.Tr * m.Tp, 16);
+    const Dims m(query_blocks(g).length, g.D, false), n(g.Tk, g.D, false);
+    return up(n.kt * n.Dp, 16) + 2 * up(n.Tr * n.kp, 16) + 2 * up(n.Tr * n.Dp, 16) + 2 * up(m.kp * m.Tp, 16) +
+           2 * up(m.kt * m.Dp, 16) + 2 * up(m.Tp, 16) + 3 * up(R * m.Tp, 16) + up(key_blocks(g).length * m.Tp, 16) +
+           up(m.Tr * m.Dp, 16);
 }
 struct Words {
     float* p;
@@ -240,139 +270,195 @@ struct Prefetch {
     }
 };
 
+/// A thread's packed keys and values of a head, block by block, and its work on a block of queries.
 template <class T>
-void forward(const AttentionArgs& g, i64 head, bool more, float* scratch) {
-    constexpr bool P = kPairs<T>;
-    const Dims m(g.Tq, g.D, P), n(g.Tk, g.D, P);  // queries, keys
-    const i64 C = g.H * g.D;
-    auto queries = [&](i64 at) { return at_head<const T>(g.q, g.Tq, g.q_stride, at, g.H, g.D); };
-    auto keys = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tk, g.kv_stride, at, g.H, g.D); };
-    T* y = at_head<T>(g.y, g.Tq, C, head, g.H, g.D);
-    float* lse = (float*)g.lse + head * g.Tq;
-    Words w{scratch};
-    float *kT = w.take(n.kp * n.Tp), *vt = w.take(n.kt * n.Dp), *qr = w.take(m.Tr * m.kp), *s = w.take(R * n.Tp),
-          *p = w.take(R * n.Tp);
-    pack_transposed<P>(kT, keys(g.k, head), g.kv_stride, n);
-    pack_over_t<P>(vt, keys(g.v, head), g.kv_stride, n);
-    pack_rows<P>(qr, queries(head), g.q_stride, m, m.Tr);
+struct Forward {
+    static constexpr bool P = kPairs<T>;
+    const AttentionArgs& g;
+    const Blocks qs, ks;
+    float *kT, *vt, *qr, *acc, *top, *sum, *s, *p;
+    i64 kT_step, vt_step;  // words of a block
 
-    const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
-    const i64 cols = up(n.T, W), last = cols - W;
-    float valid[W];  // added to the scores of the last vector
-    for (int i = 0; i < W; i++) valid[i] = last + i < n.T ? 0.f : -INFINITY;
-    for (i64 i0 = 0; i0 < m.T; i0 += R) {
-        const Prefetch next{more, i0 / R, m.Tr / R};
-        next.rows(queries(head + 1), g.q_stride, m);
-        next.rows(keys(g.k, head + 1), g.kv_stride, n);
-        next.rows(keys(g.v, head + 1), g.kv_stride, n);
-        product<P>(qr + i0 * m.kp, m.kp, 1, kT, n.Tp, m.kd, cols,
-                   [&](int r, i64 c, vf x) { store(s + r * n.Tp + c, x); });
-        const i64 rows = m.T - i0 < R ? m.T - i0 : R;
-        float top[R], inv[R];
-        for (i64 r = 0; r < rows; r++) {
-            float* sr = s + r * n.Tp;
-            store(sr + last, load(sr + last) + load(valid));
-            vf x = load(sr);
-            for (i64 c = W; c < cols; c += W) x = vmax(x, load(sr + c));
-            top[r] = hmax(x);
-        }
-        for (i64 r = 0; r < rows; r++) {
-            const float* sr = s + r * n.Tp;
-            El<P>* pr = (El<P>*)(p + r * n.Tp);
-            vf sum{};
-            for (i64 c = 0; c < cols; c += W) {
-                vf e = exp2v((load(sr + c) - splat(top[r])) * splat(scale2));
-                sum += e;
-                store(pr + c, e);
-            }
-            const float z = hsum(sum);
-            inv[r] = 1.f / z;
-            lse[i0 + r] = top[r] * scale + std::log(z);
-        }
-        product<P>(p, n.Tp, 1, vt, n.Dp, n.kt, n.Dp, [&](int r, i64 c, vf x) {
-            if (r < rows) put(y + (i0 + r) * C + c, x * splat(inv[r]), m.D - c);
-        });
+    Forward(const AttentionArgs& args, float* scratch) : g(args), qs(query_blocks(args)), ks(key_blocks(args)) {
+        const Dims m(qs.length, g.D, P), n(ks.length, g.D, P);
+        kT_step = up(n.kp * n.Tp, 16), vt_step = up(n.kt * n.Dp, 16);
+        Words w{scratch};
+        kT = w.take(ks.n * kT_step), vt = w.take(ks.n * vt_step), qr = w.take(m.Tr * m.kp), acc = w.take(m.Tr * m.Dp);
+        top = w.take(m.Tr), sum = w.take(m.Tr), s = w.take(R * n.Tp), p = w.take(R * n.Tp);
     }
-}
+
+    const T* queries(i64 head) const { return at_head<const T>(g.q, g.Tq, g.q_stride, head, g.H, g.D); }
+    const T* keys(const void* x, i64 head) const { return at_head<const T>(x, g.Tk, g.kv_stride, head, g.H, g.D); }
+
+    void pack(i64 head) const {
+        for (i64 b = 0; b < ks.n; b++) {
+            const Dims n(ks.size(b), g.D, P);
+            pack_transposed<P>(kT + b * kT_step, keys(g.k, head) + b * ks.length * g.kv_stride, g.kv_stride, n);
+            pack_over_t<P>(vt + b * vt_step, keys(g.v, head) + b * ks.length * g.kv_stride, g.kv_stride, n);
+        }
+    }
+
+    /// @param more whether the thread goes on with the next head
+    void run(i64 head, i64 block, bool more) const {
+        const i64 first = block * qs.length, C = g.H * g.D;
+        const Dims m(qs.size(block), g.D, P), all(g.Tq, g.D, P), every(g.Tk, g.D, P);
+        T* y = at_head<T>(g.y, g.Tq, C, head, g.H, g.D) + first * C;
+        float* lse = (float*)g.lse + head * g.Tq + first;
+        pack_rows<P>(qr, queries(head) + first * g.q_stride, g.q_stride, m, m.Tr);
+        const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
+        for (i64 b = 0; b < ks.n; b++) {
+            const Dims n(ks.size(b), g.D, P);
+            const i64 cols = up(n.T, W), last = cols - W;
+            float valid[W];  // added to the scores of the last vector
+            for (int i = 0; i < W; i++) valid[i] = last + i < n.T ? 0.f : -INFINITY;
+            for (i64 i0 = 0; i0 < m.T; i0 += R) {
+                const Prefetch next{more && ks.n == 1, (first + i0) / R, all.Tr / R};
+                next.rows(queries(head + 1), g.q_stride, all);
+                next.rows(keys(g.k, head + 1), g.kv_stride, every);
+                next.rows(keys(g.v, head + 1), g.kv_stride, every);
+                product<P>(qr + i0 * m.kp, m.kp, 1, kT + b * kT_step, n.Tp, m.kd, cols,
+                           [&](int r, i64 c, vf x) { store(s + r * n.Tp + c, x); });
+                const i64 rows = m.T - i0 < R ? m.T - i0 : R;
+                float factor[R];  // of what the earlier blocks gave
+                for (i64 r = 0; r < rows; r++) {
+                    float* sr = s + r * n.Tp;
+                    store(sr + last, load(sr + last) + load(valid));
+                    vf x = load(sr);
+                    for (i64 c = W; c < cols; c += W) x = vmax(x, load(sr + c));
+                    float most = hmax(x);
+                    factor[r] = 0;
+                    if (b > 0) {
+                        if (top[i0 + r] > most) most = top[i0 + r];
+                        factor[r] = std::exp2((top[i0 + r] - most) * scale2);
+                    }
+                    top[i0 + r] = most;
+                }
+                for (i64 r = 0; r < rows; r++) {
+                    const float* sr = s + r * n.Tp;
+                    El<P>* pr = (El<P>*)(p + r * n.Tp);
+                    vf z{};
+                    for (i64 c = 0; c < cols; c += W) {
+                        vf e = exp2v((load(sr + c) - splat(top[i0 + r])) * splat(scale2));
+                        z += e;
+                        store(pr + c, e);
+                    }
+                    sum[i0 + r] = b > 0 ? sum[i0 + r] * factor[r] + hsum(z) : hsum(z);
+                }
+                float inv[R];
+                for (i64 r = 0; r < rows; r++) inv[r] = 1.f / sum[i0 + r];
+                product<P>(p, n.Tp, 1, vt + b * vt_step, n.Dp, n.kt, n.Dp, [&](int r, i64 c, vf x) {
+                    if (r >= rows) return;
+                    float* a = acc + (i0 + r) * n.Dp + c;
+                    if (b > 0) x = fma(load(a), splat(factor[r]), x);
+                    if (b < ks.n - 1) store(a, x);
+                    else put(y + (i0 + r) * C + c, x * splat(inv[r]), m.D - c);
+                });
+            }
+        }
+        for (i64 i = 0; i < m.T; i++) lse[i] = top[i] * scale + std::log(sum[i]);
+    }
+};
 
 template <class T>
 void backward(const AttentionGradArgs& g, i64 head, bool more, float* scratch) {
     constexpr bool P = kPairs<T>;
-    const Dims m(g.Tq, g.D, P), n(g.Tk, g.D, P);  // queries, keys
+    const Blocks qs = query_blocks(g), ks = key_blocks(g);
+    const Dims all(g.Tq, g.D, P), n(g.Tk, g.D, P), longest(qs.length, g.D, P);
     const i64 C = g.H * g.D;
     auto queries = [&](i64 at) { return at_head<const T>(g.q, g.Tq, g.q_stride, at, g.H, g.D); };
     auto keys = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tk, g.kv_stride, at, g.H, g.D); };
     auto outputs = [&](const void* x, i64 at) { return at_head<const T>(x, g.Tq, C, at, g.H, g.D); };
-    const T *q = queries(head), *k = keys(g.k, head), *v = keys(g.v, head), *y = outputs(g.y, head),
-            *dY = outputs(g.dY, head);
-    T *dQ = at_head<T>(g.dQ, g.Tq, g.q_stride, head, g.H, g.D),
-      *dK = at_head<T>(g.dK, g.Tk, g.kv_stride, head, g.H, g.D),
+    T *dK = at_head<T>(g.dK, g.Tk, g.kv_stride, head, g.H, g.D),
       *dV = at_head<T>(g.dV, g.Tk, g.kv_stride, head, g.H, g.D);
-    const float* lse = (const float*)g.lse + head * g.Tq;
     Words w{scratch};
-    float *qT = w.take(m.kp * m.Tp), *dyT = w.take(m.kp * m.Tp);
-    float *qt = w.take(m.kt * m.Dp), *dyt = w.take(m.kt * m.Dp), *kt = w.take(n.kt * n.Dp);
-    float *kr = w.take(n.Tr * n.kp), *vr = w.take(n.Tr * n.kp);
-    float *l = w.take(m.Tp), *Di = w.take(m.Tp);
-    float *pf = w.take(R * m.Tp), *p = w.take(R * m.Tp), *block = w.take(R * m.Tp), *ds = w.take(n.Tr * m.Tp);
-    pack_transposed<P>(qT, q, g.q_stride, m);
-    pack_transposed<P>(dyT, dY, C, m);
-    pack_over_t<P>(qt, q, g.q_stride, m);
-    pack_over_t<P>(dyt, dY, C, m);
-    pack_over_t<P>(kt, k, g.kv_stride, n);
-    pack_rows<P>(kr, k, g.kv_stride, n, n.Tr);
-    pack_rows<P>(vr, v, g.kv_stride, n, n.Tr);
-    for (i64 i = 0; i < m.Tp; i++) {
-        l[i] = INFINITY;  // p is 0 in columns beyond the queries
-        Di[i] = 0;
-    }
-    for (i64 i = 0; i < m.T; i++) {
-        vf a{};
-        for (i64 d = 0; d < m.D; d += W) a = fma(get(dY + i * C + d, m.D - d), get(y + i * C + d, m.D - d), a);
-        Di[i] = hsum(a);
-        l[i] = lse[i] * kLog2e;
-    }
+    float *kt = w.take(n.kt * n.Dp), *kr = w.take(n.Tr * n.kp), *vr = w.take(n.Tr * n.kp);
+    float *dk = w.take(n.Tr * n.Dp), *dv = w.take(n.Tr * n.Dp);
+    float *qT = w.take(longest.kp * longest.Tp), *dyT = w.take(longest.kp * longest.Tp);
+    float *qt = w.take(longest.kt * longest.Dp), *dyt = w.take(longest.kt * longest.Dp);
+    float *l = w.take(longest.Tp), *Di = w.take(longest.Tp);
+    float *pf = w.take(R * longest.Tp), *p = w.take(R * longest.Tp), *block = w.take(R * longest.Tp);
+    float *ds = w.take(ks.length * longest.Tp), *dq = w.take(longest.Tr * longest.Dp);
+    pack_over_t<P>(kt, keys(g.k, head), g.kv_stride, n);
+    pack_rows<P>(kr, keys(g.k, head), g.kv_stride, n, n.Tr);
+    pack_rows<P>(vr, keys(g.v, head), g.kv_stride, n, n.Tr);
 
     const float scale = 1.f / std::sqrt((float)g.D), scale2 = scale * kLog2e;
-    const i64 cols = up(m.T, W);
-    for (i64 j0 = 0; j0 < n.T; j0 += R) {
-        const Prefetch next{more, j0 / R, n.Tr / R};
-        next.rows(queries(head + 1), g.q_stride, m);
-        next.rows(keys(g.k, head + 1), g.kv_stride, n);
-        next.rows(keys(g.v, head + 1), g.kv_stride, n);
-        next.rows(outputs(g.y, head + 1), C, m);
-        next.rows(outputs(g.dY, head + 1), C, m);
-        const i64 rows = n.T - j0 < R ? n.T - j0 : R;
-        float* d = P ? block : ds + j0 * m.Tp;
-        product<P>(kr + j0 * n.kp, n.kp, 1, qT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
-            vf e = exp2v(fma(x, splat(scale2), -load(l + c)));
-            if (P) store(pf + r * m.Tp + c, e);
-            store((El<P>*)(p + r * m.Tp) + c, e);
-        });
-        const float* pe = P ? pf : p;
-        product<P>(vr + j0 * n.kp, n.kp, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
-            store((El<P>*)(d + r * m.Tp) + c, load(pe + r * m.Tp + c) * (x - load(Di + c)));
-        });
-        // Set dS of rows beyond the last key to 0, whatever exp(0 - lse) gave there.
-        for (i64 r = rows; r < R; r++) std::memset(d + r * m.Tp, 0, (size_t)m.Tp * 4);
-        product<P>(p, m.Tp, 1, dyt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
-            if (r < rows) put(dV + (j0 + r) * g.kv_stride + c, x, m.D - c);
-        });
-        product<P>(d, m.Tp, 1, qt, m.Dp, m.kt, m.Dp, [&](int r, i64 c, vf x) {
-            if (r < rows) put(dK + (j0 + r) * g.kv_stride + c, x * splat(scale), m.D - c);
-        });
+    for (i64 a = 0; a < qs.n; a++) {
+        const i64 first = a * qs.length;
+        const bool begins = a == 0, ends = a == qs.n - 1;
+        const Dims m(qs.size(a), g.D, P);
+        const T *q = queries(head) + first * g.q_stride, *y = outputs(g.y, head) + first * C,
+                *dY = outputs(g.dY, head) + first * C;
+        const float* lse = (const float*)g.lse + head * g.Tq + first;
+        T* dQ = at_head<T>(g.dQ, g.Tq, g.q_stride, head, g.H, g.D) + first * g.q_stride;
+        pack_transposed<P>(qT, q, g.q_stride, m);
+        pack_transposed<P>(dyT, dY, C, m);
+        pack_over_t<P>(qt, q, g.q_stride, m);
+        pack_over_t<P>(dyt, dY, C, m);
+        for (i64 i = 0; i < m.Tp; i++) {
+            l[i] = INFINITY;  // p is 0 in columns beyond the queries
+            Di[i] = 0;
+        }
+        for (i64 i = 0; i < m.T; i++) {
+            vf x{};
+            for (i64 d = 0; d < m.D; d += W) x = fma(get(dY + i * C + d, m.D - d), get(y + i * C + d, m.D - d), x);
+            Di[i] = hsum(x);
+            l[i] = lse[i] * kLog2e;
+        }
+        const i64 cols = up(m.T, W);
+        for (i64 b = 0; b < ks.n; b++) {
+            const i64 from = b * ks.length, to = from + ks.size(b);
+            for (i64 j0 = from; j0 < to; j0 += R) {
+                const Prefetch next{more && qs.n == 1, j0 / R, n.Tr / R};
+                next.rows(queries(head + 1), g.q_stride, all);
+                next.rows(keys(g.k, head + 1), g.kv_stride, n);
+                next.rows(keys(g.v, head + 1), g.kv_stride, n);
+                next.rows(outputs(g.y, head + 1), C, all);
+                next.rows(outputs(g.dY, head + 1), C, all);
+                const i64 rows = to - j0 < R ? to - j0 : R;
+                float* d = P ? block : ds + (j0 - from) * m.Tp;
+                product<P>(kr + j0 * n.kp, n.kp, 1, qT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+                    vf e = exp2v(fma(x, splat(scale2), -load(l + c)));
+                    if (P) store(pf + r * m.Tp + c, e);
+                    store((El<P>*)(p + r * m.Tp) + c, e);
+                });
+                const float* pe = P ? pf : p;
+                product<P>(vr + j0 * n.kp, n.kp, 1, dyT, m.Tp, m.kd, cols, [&](int r, i64 c, vf x) {
+                    store((El<P>*)(d + r * m.Tp) + c, load(pe + r * m.Tp + c) * (x - load(Di + c)));
+                });
+                // Set dS of rows beyond the last key to 0, whatever exp(0 - lse) gave there.
+                for (i64 r = rows; r < R; r++) std::memset(d + r * m.Tp, 0, (size_t)m.Tp * 4);
+                auto keep = [&](float* sums, T* to_, float factor) {
+                    return [=, &g](int r, i64 c, vf x) {
+                        if (r >= rows) return;
+                        float* at = sums + (j0 + r) * n.Dp + c;
+                        if (!begins) x += load(at);
+                        if (ends) put(to_ + (j0 + r) * g.kv_stride + c, x * splat(factor), g.D - c);
+                        else store(at, x);
+                    };
+                };
+                product<P>(p, m.Tp, 1, dyt, m.Dp, m.kt, m.Dp, keep(dv, dV, 1.f));
+                product<P>(d, m.Tp, 1, qt, m.Dp, m.kt, m.Dp, keep(dk, dK, scale));
 #if defined(__AVX512BF16__)
-        if constexpr (P)
-            for (int r = 0; r < R; r += 2)
-                for (i64 c = 0; c < cols; c += W)
-                    store(ds + (j0 + r) / 2 * m.Tp + c,
-                          interleaved((bf16*)(d + r * m.Tp) + c, (bf16*)(d + (r + 1) * m.Tp) + c, W));
+                if constexpr (P)
+                    for (int r = 0; r < R; r += 2)
+                        for (i64 c = 0; c < cols; c += W)
+                            store(ds + (j0 - from + r) / 2 * m.Tp + c,
+                                  interleaved((bf16*)(d + r * m.Tp) + c, (bf16*)(d + (r + 1) * m.Tp) + c, W));
 #endif
+            }
+            const i64 words = P ? (to - from + 1) / 2 : to - from;
+            for (i64 i0 = 0; i0 < m.T; i0 += R)
+                product<P>(ds + i0, 1, m.Tp, kt + (P ? from / 2 : from) * n.Dp, n.Dp, words, n.Dp,
+                           [&](int r, i64 c, vf x) {
+                               if (i0 + r >= m.T) return;
+                               float* at = dq + (i0 + r) * n.Dp + c;
+                               if (b > 0) x += load(at);
+                               if (b == ks.n - 1) put(dQ + (i0 + r) * g.q_stride + c, x * splat(scale), m.D - c);
+                               else store(at, x);
+                           });
+        }
     }
-    for (i64 i0 = 0; i0 < m.T; i0 += R)
-        product<P>(ds + i0, 1, m.Tp, kt, n.Dp, n.kt, n.Dp, [&](int r, i64 c, vf x) {
-            if (i0 + r < m.T) put(dQ + (i0 + r) * g.q_stride + c, x * splat(scale), m.D - c);
-        });
 }
 
 }  // namespace
@@ -382,9 +468,14 @@ i64 attention_grad_scratch(const AttentionGradArgs& g) { return threads() * 4 * 
 
 template <class T>
 void attention(const AttentionArgs& g) {
-    const i64 per_thread = scratch_words(g);
-    parallel(g.B * g.H, 1, [&](i64 b, i64 e, int part) {
-        for (i64 i = b; i < e; i++) forward<T>(g, i, i + 1 < e, (float*)g.scratch + part * per_thread);
+    const i64 per_thread = scratch_words(g), blocks = query_blocks(g).n;
+    parallel(g.B * g.H * blocks, 1, [&](i64 b, i64 e, int part) {
+        const Forward<T> f(g, (float*)g.scratch + part * per_thread);
+        for (i64 i = b; i < e; i++) {
+            const i64 head = i / blocks;
+            if (i == b || i % blocks == 0) f.pack(head);
+            f.run(head, i % blocks, (head + 1) * blocks < e);
+        }
     });
 }
 

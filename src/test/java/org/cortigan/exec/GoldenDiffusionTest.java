@@ -83,17 +83,19 @@ class GoldenDiffusionTest {
     }
 
     private static final OpCase LARGE_NEGATIVE = OpCase.of("SiLU of -300", 1, g -> {
-        Value x = g.normal(2, 3, 20), gamma = g.normal(DType.F32, 20), beta = g.filled(DType.F32, r -> filled(20), 20);
-        return List.of(norm(1e-5, Activation.Kind.SWISH, x, gamma, beta));
+        Value x = g.normal(2, 3, 20), gamma = g.normal(DType.F32, 20);
+        Value beta = g.filled(DType.F32, r -> below(20), 20), alone = g.filled(g.compute(), r -> below(20), 20);
+        return List.of(
+                norm(1e-5, Activation.Kind.SWISH, x, gamma, beta), Ops.activation(alone, Activation.Kind.SWISH, 1));
     });
 
-    private static float[] filled(int n) {
+    private static float[] below(int n) {
         float[] f = new float[n];
         Arrays.fill(f, -300);
         return f;
     }
 
-    /** Its exponential overflows in float; the result must be -0. */
+    /** Its exponential overflows in float; the result must be -0, of the op alone and after a normalisation. */
     @Test
     void siluOfLargeNegativeNumbersIsMinusZero() {
         CpuDevice best = CpuDevice.best(2);
@@ -103,9 +105,10 @@ class GoldenDiffusionTest {
         Stream.concat(cpus, Stream.of(new SimDevice(false))).forEach(d -> {
             for (DType t : new DType[] {DType.F32, DType.BF16}) {
                 if (d.reference() || !d.supports(t)) continue;
-                float[] y = OpCheck.run(LARGE_NEGATIVE, t, d, Session.Options.DEFAULT, false, false)
-                        .get("y0");
-                for (float v : y) assertEquals(-0.0f, v, d.name() + " " + t);
+                OpCheck.run(LARGE_NEGATIVE, t, d, Session.Options.DEFAULT, false, false)
+                        .forEach((name, y) -> {
+                            for (float v : y) assertEquals(-0.0f, v, d.name() + " " + t + " " + name);
+                        });
             }
         });
     }
