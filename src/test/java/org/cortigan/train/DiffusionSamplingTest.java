@@ -150,13 +150,11 @@ class DiffusionSamplingTest {
         Model trained = Model.load(run);
         float[] bias = new float[VERTICES];
         for (int v = 0; v < VERTICES; v++) bias[v] = 0.1f * (v - 7);
-        Model m = Model.of(
-                trained.config(),
-                name -> switch (name) {
-                    case "generator.head.bias" -> bias;
-                    case "generator.head.weight" -> new float[trained.values(name).length];
-                    default -> trained.values(name);
-                });
+        Model m = Model.of(trained.config(), name -> switch (name) {
+            case "generator.head.bias" -> bias;
+            case "generator.head.weight" -> new float[trained.values(name).length];
+            default -> trained.values(name);
+        });
         byte[] rgb = photographs(2);
         float[] mean = predict(m.predicting(MEAN, ""), CPU, 2, rgb);
         for (int i = 0; i < mean.length; i++) assertEquals(-bias[i % VERTICES], mean[i]);
