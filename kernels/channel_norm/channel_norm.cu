@@ -64,8 +64,8 @@ __global__ void __launch_bounds__(kThreads) statistics(const T* x, float* part, 
 #pragma unroll
     for (int j = 0; j < V; j++) mean[j] = m2[j] = 0;
     for (i64 s = parts.begin(blockIdx.y) + ty; s < end && c < C; s += (i64)Y * kTile) {
-        const i64 left = ceil_div(end - s, Y);
-        const int k = left < kTile ? (int)left : kTile;
+        const i64 left = end - s;
+        const int k = left < (i64)Y * kTile ? ((int)left + Y - 1) / Y : kTile;
         float v[kTile][V];
 #pragma unroll
         for (int i = 0; i < kTile; i++)
@@ -201,13 +201,11 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int j = 0; j < V; j++) h[j] = d[j] = o[j] = 0;
     if (c < C) {
-        float m[V], q[V], a[V], b[V];
+        float m[V], a[V], b[V];
         load_means<V>(mean, shift, n, c, C, G, m);
 #pragma unroll
         for (int j = 0; j < V; j++) {
-            const i64 k = n * G + (c + j) / (C / G);
-            q[j] = rstd[k];
-            a[j] = q[j] * gamma[c + j];
+            a[j] = rstd[n * G + (c + j) / (C / G)] * gamma[c + j];
             b[j] = beta[c + j];
         }
         for (i64 s = parts.begin(blockIdx.y) + ty; s < end; s += Y) {
@@ -223,7 +221,7 @@ __global__ void __launch_bounds__(kThreads)
             }
         }
 #pragma unroll
-        for (int j = 0; j < V; j++) h[j] *= q[j];
+        for (int j = 0; j < V; j++) h[j] *= rstd[n * G + (c + j) / (C / G)];  // read again, to keep registers free
     }
 #pragma unroll
     for (int j = 0; j < V; j++) {

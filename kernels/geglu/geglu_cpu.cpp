@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A row at a time, a vector of pairs at a time. GELU and its slope share their exponential.
-// Versions: only this one.
+// Versions: 1, this one: 4096 rows of 1280 pairs on 2 cores of an Intel Xeon (AVX-512 with bf16), forward / with
+// gradient, beside PyTorch's product of a half and a GELU, least of three alternating runs:
+//   f32 1.8 / 4.2 ms, PyTorch 4.2 / 25.5 ms;  bf16 2.4 / 5.5 ms, PyTorch 3.9 / 12.5 ms
 #include "activations.h"
 #include "cg/threads.h"
 #include "kernels_all.h"
