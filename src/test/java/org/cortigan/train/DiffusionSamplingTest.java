@@ -237,7 +237,7 @@ class DiffusionSamplingTest {
         }
         // Five standard errors of a mean of 20 correlations over 300 photographs.
         double tolerance = 5 / Math.sqrt(VERTICES * (double) held.length);
-        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(50, 4))) {
+        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4))) {
             SampleAccumulator samples = new SampleAccumulator(VERTICES, new int[] {1, 2, 4}, false);
             e.evaluate(size -> data, held, null, samples);
             SampleScores s = samples.scores();
