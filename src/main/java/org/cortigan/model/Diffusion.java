@@ -50,12 +50,12 @@ public record Diffusion(
         CONV
     }
 
-    /** Key of the readout's own section below {@code model.generator}, and of the UNet's. */
-    public static final String SECTION = "diffusion", UNET = "sd_unet";
+    /** The readout's own section below {@code model.generator}. */
+    public static final String SECTION = "diffusion";
 
-    /** Whether a key below {@code model.generator} is in one of these sections. */
+    /** Whether a key below {@code model.generator} is in the readout's own section or in the UNet's. */
     public static boolean isKey(String key) {
-        return key.startsWith(SECTION + ".") || key.startsWith(UNET + ".");
+        return key.startsWith(SECTION + ".") || key.startsWith(DenoisingUNet.SECTION + ".");
     }
 
     /** Streams of the random numbers of training: noise, and timesteps. That of {@link Sampling} is another. */
@@ -73,7 +73,7 @@ public record Diffusion(
     static Optional<Diffusion> of(Settings generator) {
         if (generator.choice("readout", ReadoutHead.class) != ReadoutHead.DIFFUSION) return Optional.empty();
         Settings s = generator.section(SECTION);
-        DenoisingUNet unet = DenoisingUNet.of(generator.section(UNET));
+        DenoisingUNet unet = DenoisingUNet.of(generator.section(DenoisingUNet.SECTION));
         int side = s.integer("grid", 1);
         if (Integer.bitCount(side) != 1)
             throw s.wrong("grid", side + " is no power of two", "Give for example 16, 32 or 64");

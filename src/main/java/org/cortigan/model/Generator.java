@@ -8,6 +8,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.nn.DenoisingUNet;
 import org.cortigan.nn.Init;
 import org.cortigan.nn.Layers;
 import org.cortigan.nn.Lora;
@@ -95,7 +96,7 @@ public record Generator(
         Map<String, Object> used = Backbone.types().used(section);
         if (ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout")))) return used;
         used.remove(Diffusion.SECTION);
-        if (!"sd".equals(section.get("type"))) used.remove(Diffusion.UNET); // A backbone of this UNet reads it too.
+        if (!StableDiffusion.TYPE.name().equals(section.get("type"))) used.remove(DenoisingUNet.SECTION);
         return used;
     }
 

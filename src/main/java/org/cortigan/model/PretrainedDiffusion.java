@@ -19,6 +19,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
 import org.cortigan.model.StableDiffusionFile.Tensor;
+import org.cortigan.nn.DenoisingUNet;
 import org.cortigan.nn.Weights;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +34,7 @@ public final class PretrainedDiffusion {
     /** What the readout adds to every cell of its grid. */
     private static final String POSITION = Generator.PREFIX + "cells.position";
 
-    private static final String SD_UNET = "model.generator.sd_unet.", CONV_IN = "conv_in.", CONV_OUT = "conv_out.";
+    private static final String SD_UNET = "model.generator." + DenoisingUNet.SECTION + ".", CONV_IN = "conv_in.", CONV_OUT = "conv_out.";
 
     /** Channels of Stable Diffusion 1.x, whose heads and groups are known without a file beside. */
     private static final List<Long> CHANNELS = List.of(320L, 640L, 1280L, 1280L);
@@ -55,7 +56,7 @@ public final class PretrainedDiffusion {
 
     /** Whether a generator's backbone takes its initial values from such files. */
     public static boolean isBackbone(Generator g) {
-        return g.backbone().type().name().equals("sd");
+        return g.backbone() instanceof StableDiffusion;
     }
 
     /** Whether a path is a folder of diffusers. */

@@ -42,7 +42,6 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
             """, StableDiffusion::of, StableDiffusion::used);
 
     /** Name of the section of a recipe that has the UNet's keys. */
-    static final String UNET_SECTION = "sd_unet";
 
     /** Beginning of the names, below {@link Generator#PREFIX}, of the parameters of the autoencoder. */
     private static final String VAE = "vae";
@@ -66,7 +65,7 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
     /** From the section {@code model.generator} of a recipe. */
     static StableDiffusion of(Settings generator) {
         Settings s = generator.section(TYPE.section());
-        DenoisingUNet unet = DenoisingUNet.of(generator.section(UNET_SECTION));
+        DenoisingUNet unet = DenoisingUNet.of(generator.section(DenoisingUNet.SECTION));
         StableDiffusion sd = new StableDiffusion(
                 s.choice("latent", Latent.class),
                 s.integer("timestep", 0),
@@ -100,7 +99,7 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
             if (c % vae.groups() != 0)
                 throw s.wrong(
                         "vae_channels",
-                        c + " is not a multiple of the " + vae.groups() + " groups of " + UNET_SECTION,
+                        c + " is not a multiple of the " + vae.groups() + " groups of " + DenoisingUNet.SECTION,
                         "Give multiples");
     }
 
@@ -145,7 +144,7 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
                     "photographs of " + side + " pixels cannot be divided by " + factor()
                             + " and then halved for each of the UNet's "
                             + unet.channels().size() + " levels",
-                    "Give a model.generator.image that is a multiple of " + multiple + ", or fewer " + UNET_SECTION
+                    "Give a model.generator.image that is a multiple of " + multiple + ", or fewer " + DenoisingUNet.SECTION
                             + ".channels");
     }
 

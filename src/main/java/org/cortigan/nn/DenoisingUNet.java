@@ -29,6 +29,9 @@ import org.cortigan.op.Ops;
  */
 public record DenoisingUNet(
         List<Integer> channels, int blocks, int attentionLevels, int heads, int context, int groups) {
+    /** Section of a recipe below {@code model.generator} that describes the UNet. */
+    public static final String SECTION = "sd_unet";
+
     /** Stable Diffusion 1.x. */
     public static final DenoisingUNet SD1 = new DenoisingUNet(List.of(320, 640, 1280, 1280), 2, 3, 8, 768, 32);
 
@@ -62,7 +65,7 @@ public record DenoisingUNet(
     }
 
     /**
-     * From the section {@code sd_unet} of a recipe.
+     * From the section {@link #SECTION} of a recipe.
      *
      * @throws org.cortigan.InputException if the numbers do not fit together
      */

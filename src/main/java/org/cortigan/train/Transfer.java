@@ -23,6 +23,7 @@ import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.PretrainedDiffusion;
 import org.cortigan.model.Queries;
+import org.cortigan.nn.DenoisingUNet;
 import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 
@@ -49,8 +50,10 @@ final class Transfer {
             "vit.layers",
             "sd.layers");
 
-    private static boolean isOfReadout(String key) {
-        return READOUT.contains(key) || Diffusion.isKey(key);
+    private static boolean isOfReadout(String key, ModelConfig model) {
+        boolean isOfBackbone =
+                key.startsWith(DenoisingUNet.SECTION + ".") && PretrainedDiffusion.isBackbone(model.generator());
+        return READOUT.contains(key) || Diffusion.isKey(key) && !isOfBackbone;
     }
 
     private Transfer() {}
@@ -100,7 +103,7 @@ final class Transfer {
                 .filter(c -> !FREE.contains(c.key().substring(GENERATOR.length())))
                 .toList();
         List<Resumption.Change> ofReadout = changes.stream()
-                .filter(c -> isOfReadout(c.key().substring(GENERATOR.length())))
+                .filter(c -> isOfReadout(c.key().substring(GENERATOR.length()), model))
                 .toList();
         List<Resumption.Change> ofBackbone =
                 changes.stream().filter(c -> !ofReadout.contains(c)).toList();
