@@ -369,6 +369,23 @@ class DiffusionTrainingTest {
                 cached.get("generator.denoiser.mid_block.resnets.0.conv1.weight")));
     }
 
+    /** Every vertex has a channel of its cell; the convolutions of a head learn. */
+    @Test
+    void verticesMayEnterAsChannels() {
+        Recipe r = recipe("model.generator.diffusion.interface=conv", "train.epochs=1", "train.validation=0");
+        Map<String, TrainingData> few = Map.of("", new TrainerTest.Toy(16, 9, 11, 16));
+        Map<String, float[]> trained = stateAfter(r, few, CPU);
+        Map<String, float[]> fresh = stateAfter(r.with("optimizer.learning_rate=0"), few, CPU);
+        float[] place = trained.get("generator.head.place");
+        assertEquals(2 * VERTICES, place.length, "20 vertices in 16 cells");
+        for (int v = 0; v < VERTICES; v++) assertEquals(1, place[2 * v] + place[2 * v + 1]);
+        for (String layer : List.of("conv_in", "conv_out")) {
+            String name = "generator.head." + layer + ".weight";
+            assertFalse(Arrays.equals(fresh.get(name), trained.get(name)), name);
+        }
+        assertFalse(trained.containsKey("generator.head.embedding"));
+    }
+
     private static void refused(String names, String... options) {
         InputException e =
                 assertThrows(InputException.class, () -> new Trainer(recipe(options), TOY, CPU, null).close());
