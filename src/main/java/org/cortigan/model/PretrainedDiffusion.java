@@ -34,7 +34,9 @@ public final class PretrainedDiffusion {
     /** What the readout adds to every cell of its grid. */
     private static final String POSITION = Generator.PREFIX + "cells.position";
 
-    private static final String SD_UNET = "model.generator." + DenoisingUNet.SECTION + ".", CONV_IN = "conv_in.", CONV_OUT = "conv_out.";
+    private static final String SD_UNET = "model.generator." + DenoisingUNet.SECTION + ".",
+            CONV_IN = "conv_in.",
+            CONV_OUT = "conv_out.";
 
     /** Channels of Stable Diffusion 1.x, whose heads and groups are known without a file beside. */
     private static final List<Long> CHANNELS = List.of(320L, 640L, 1280L, 1280L);

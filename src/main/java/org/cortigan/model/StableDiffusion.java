@@ -144,8 +144,8 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
                     "photographs of " + side + " pixels cannot be divided by " + factor()
                             + " and then halved for each of the UNet's "
                             + unet.channels().size() + " levels",
-                    "Give a model.generator.image that is a multiple of " + multiple + ", or fewer " + DenoisingUNet.SECTION
-                            + ".channels");
+                    "Give a model.generator.image that is a multiple of " + multiple + ", or fewer "
+                            + DenoisingUNet.SECTION + ".channels");
     }
 
     @Override

@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
@@ -48,20 +49,26 @@ class DiffusionTrainingTest {
     private static final TrainingData TOY = TrainerTest.TOY;
     private static final int VERTICES = TOY.leftVertices() + TOY.rightVertices();
 
-    /** Options of a small network. */
-    static final List<String> SMALL = List.of(
-            "model.generator.readout=diffusion",
-            "model.generator.features=8",
-            "model.generator.diffusion.grid=4",
+    /** Options that make the UNet small. */
+    static final List<String> SMALL_UNET = List.of(
             "model.generator.sd_unet.channels=[8, 16]",
             "model.generator.sd_unet.blocks=1",
             "model.generator.sd_unet.attention_levels=1",
             "model.generator.sd_unet.heads=2",
             "model.generator.sd_unet.context=12",
-            "model.generator.sd_unet.groups=4",
-            "loss.pixel=mse",
-            "loss.correlation_weight=0",
-            "loss.gan_weight=0");
+            "model.generator.sd_unet.groups=4");
+
+    /** Options of a small network. */
+    static final List<String> SMALL = Stream.concat(
+                    Stream.of(
+                            "model.generator.readout=diffusion",
+                            "model.generator.features=8",
+                            "model.generator.diffusion.grid=4",
+                            "loss.pixel=mse",
+                            "loss.correlation_weight=0",
+                            "loss.gan_weight=0"),
+                    SMALL_UNET.stream())
+            .toList();
 
     private static final String[] EPSILON = {
         "model.generator.diffusion.schedule=sd",

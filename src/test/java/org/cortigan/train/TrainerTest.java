@@ -97,6 +97,7 @@ class TrainerTest {
             "model.generator.cnn", List.of("channels=[4, 8]", "hidden=12"),
             "model.generator.unet", List.of("channels=[4, 8, 8]", "decoder=2", "hidden=12"),
             "model.generator.gabor", List.of("levels=2", "grids=[1, 2]", "orientations=3", "hidden=[6, 7]"),
+            "model.generator.sd", List.of("latent=patch", "layers=[mid, up1]"),
             "model.discriminator.conv", List.of("channels=[3, 4]"),
             "model.discriminator.vit", List.of("patch=4", "width=8", "depth=1", "heads=2"));
 
@@ -105,6 +106,7 @@ class TrainerTest {
         List<String> all = new ArrayList<>(List.of(part + "type=" + type));
         String section = part + (type.equals("patch") ? "conv" : type);
         for (String o : SMALL.getOrDefault(section, List.of())) all.add(section + "." + o);
+        if (type.equals("sd")) all.addAll(DiffusionTrainingTest.SMALL_UNET);
         return all.toArray(new String[0]);
     }
 

@@ -82,7 +82,8 @@ class TrainingCudaTest {
     @Test
     void samplesMatchTheSimulationBitForBitAndNothingLeaks(@TempDir Path dir) {
         Sampling.Change few = new Sampling.Change(null, 2, List.of(2));
-        Model m = Model.load(DiffusionSamplingTest.trained(dir, "train.epochs=1")).predicting(few, "");
+        Model m =
+                Model.load(DiffusionSamplingTest.trained(dir, "train.epochs=1")).predicting(few, "");
         byte[] rgb = DiffusionSamplingTest.photographs(4);
         long memory = Memory.live();
         float[] want;
