@@ -163,7 +163,7 @@ __device__ inline void load_means(const float* mean, const T* shift, i64 n, int 
 
 /// y from mean and rstd [N, G]; if `given`, from mean and variance [C], the latter in rstd.
 template <class T, int V, ActivationKind K>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 5)
     apply(const T* x, const T* shift, const float* gamma, const float* beta, const float* mean, const float* rstd, T* y,
           i64 S, Parts parts, int C, int G, bool given, float eps, float alpha) {
     await_inputs();

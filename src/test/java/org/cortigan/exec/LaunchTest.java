@@ -86,7 +86,7 @@ class LaunchTest {
             entry("sliced::sliced_product<bf16, sliced::Config<bf16, 128, 128,", 2),
             entry("sliced::sliced_product<bf16, sliced::Config<bf16, 16, 64,", 4),
             entry("sliced::sliced_product<float,", 2),
-            entry("apply<bf16, 8>", 5),
+            entry("apply<bf16, 8, 1>", 5),
             entry("statistics<bf16, 8>", 2),
             entry("over_images4<bf16, 4>", 3),
             entry("sm90::forward_wgmma<", 3),
