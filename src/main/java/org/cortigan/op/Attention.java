@@ -192,7 +192,7 @@ record Attention(int heads) implements Op {
                 cross(1, 1, 77, 2, 160).noGradient(),
                 cross(2, 300, 77, 1, 160).noGradient(),
                 // Several blocks of queries and of keys; photographs as 258 tokens.
-                cross(1, 530, 258, 1, 40).noGradient(),
+                cross(1, 262, 260, 1, 40).noGradient(),
                 cross(1, 70, 530, 1, 80).noGradient(),
                 cross(1, 33, 530, 1, 160).noGradient(),
                 self(8, 197, 12, 64).benchmark(),

@@ -84,7 +84,7 @@ record CellsIn(int height, int width) implements Op {
         c.add(of(3, 2, 3, 5, 17));
         c.add(of(13, 4, 4, 48, 5));
         c.add(of(5, 8, 8, 33, 300));
-        c.add(of(2, 64, 64, 3, 39548).noGradient());
+        c.add(of(2, 32, 32, 3, 4001).noGradient());
         c.add(of(32, 16, 16, 32, 8000).benchmark());
         c.add(of(16, 64, 64, 320, 39548).benchmark());
         return c;

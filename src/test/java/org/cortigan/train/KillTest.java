@@ -60,7 +60,7 @@ class KillTest {
         assertTrue(p.waitFor(2, TimeUnit.MINUTES));
         assertEquals(0, p.exitValue());
         SplittableRandom r = new SplittableRandom(5);
-        int kills = 0, most = kind.equals("gan") ? 8 : 3;
+        int kills = 0, most = kind.equals("gan") ? 8 : 2;
         for (boolean done = false; !done; ) {
             p = start(killed);
             if (kills < most && !p.waitFor(20 + r.nextInt(250), TimeUnit.MILLISECONDS)) {
@@ -72,7 +72,7 @@ class KillTest {
                 done = true;
             }
         }
-        assertTrue(kills >= 3, "the run was killed only " + kills + " times");
+        assertTrue(kills >= Math.min(3, most), "the run was killed only " + kills + " times");
         for (String name : List.of("last.safetensors", "best.safetensors"))
             try (SafeTensors a = SafeTensors.open(whole.resolve(name));
                     SafeTensors b = SafeTensors.open(killed.resolve(name))) {
