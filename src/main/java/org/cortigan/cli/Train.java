@@ -262,7 +262,14 @@ final class Train implements Callable<Integer> {
         if (!begins) return;
         trainer.initialWeights().forEach(note -> output.note("initial weights: " + note));
         if (trainer.freeze().isOn() && r.section("train").text("init").isEmpty())
-            output.note("warning: what is frozen has random weights: name a file with --init or --backbone");
+            output.note("warning: what is frozen has random weights: name a file with --init");
+        boolean fineTunes = trainer.config().generator().diffusion().isPresent()
+                && r.section("optimizer").number("unet_rate", 0) < 1;
+        if (fineTunes
+                && r.section("train").text("init").isEmpty()
+                && r.section("train").text("init_unet").isEmpty())
+            output.note("warning: the UNet has random weights and a low rate (optimizer.unet_rate):"
+                    + " name a file with --init-unet, or set the rate to 1");
     }
 
     private void printPlan(Trainer trainer) {

@@ -4,6 +4,7 @@ package org.cortigan.eval;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 
 /**
@@ -116,9 +117,22 @@ public final class SampleAccumulator {
 
     /** The scores over all images so far, at least two. */
     public SampleScores scores() {
+        return scores(new int[0]);
+    }
+
+    /**
+     * The scores over all images so far, at least two.
+     *
+     * @param notMeasured vertices whose targets are all 0 because they were not measured, ascending; they are left out
+     */
+    public SampleScores scores(int[] notMeasured) {
         List<SampleScores.Score> scores = new ArrayList<>();
+        int[] measured = IntStream.range(0, nVertices)
+                .filter(v -> Arrays.binarySearch(notMeasured, v) < 0)
+                .toArray();
         for (int i = 0; i < counts.length; i++) {
-            double[] r = means.get(i).r();
+            double[] all = means.get(i).r(),
+                    r = Arrays.stream(measured).mapToDouble(v -> all[v]).toArray();
             scores.add(new SampleScores.Score(counts[i], Metrics.mean(r), Metrics.median(r)));
         }
         PearsonAccumulator all = ofAll();

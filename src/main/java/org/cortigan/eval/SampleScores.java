@@ -13,7 +13,8 @@ import java.util.Map;
  *
  * @param means of the first K samples, for several K
  * @param spread variance of the samples for one photograph over that of the responses around the samples' mean, pooled
- *     over vertices: 1 if calibrated; NaN if unknown, that is, for one sample
+ *     over vertices: 1 if calibrated; NaN if unknown, that is, for one sample. One antithetic pair does not tell how
+ *     the means of pairs vary: of it the spread is a lower bound
  * @param extrapolatedR r of the mean of infinitely many samples, pooled over vertices: estimated from the variance that
  *     finitely many leave; NaN if unknown, that is, for fewer than two independent samples or antithetic pairs, or if
  *     the samples vary too much to tell

@@ -150,7 +150,7 @@ public record ModelEvaluator(
                 unit,
                 notMeasured,
                 test,
-                new Evaluation.Prediction(models.prediction(), samples == null ? null : samples.scores()));
+                new Evaluation.Prediction(models.prediction(), samples == null ? null : samples.scores(notMeasured)));
     }
 
     /** The images that all runs held out. */

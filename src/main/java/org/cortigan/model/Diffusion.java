@@ -30,7 +30,7 @@ import org.cortigan.op.PositionReadout;
  * @param order of the vertices along the grid
  * @param mesh folder of the surface meshes, for the order {@code surface}
  * @param schedule of the noise, and what the network predicts
- * @param terminalShare share of a batch that trains the last step, pure noise
+ * @param terminalShare probability that a photograph trains the last step, pure noise
  * @param sampling how responses are predicted
  */
 public record Diffusion(
@@ -46,7 +46,7 @@ public record Diffusion(
     public enum Interface {
         /** By an embedding and weights of each vertex. */
         VERTEX,
-        /** As channels of a convolution, one for each place in a cell: for comparison. */
+        /** As channels of a convolution, one for each place in a cell, without positions of cells: for comparison. */
         CONV
     }
 
@@ -154,7 +154,8 @@ public record Diffusion(
         Weights denoiser = w.sub(DENOISER), head = w.sub(ReadoutHead.of(subject));
         try (Graph.Scope s = g.scope("denoiser")) {
             Value time = Ops.add(unet.time(denoiser, t), head.vector("time", Init.ZEROS, unet.timeWidth()));
-            Value h = Ops.add(in(head, x, vertices), positions(w));
+            Value h = in(head, x, vertices);
+            if (vertices() == Interface.VERTEX) h = Ops.add(h, positions(w));
             h = unet.normOut(denoiser, unet.body(denoiser, h, time, context));
             return Ops.cast(out(head, h, vertices), DType.F32);
         }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.cortigan.config.Settings;
+import org.cortigan.nn.DenoisingUNet;
 
 /**
  * How a diffusion model mixes responses with noise, x(t) = sqrt(abar(t)) x0 + sqrt(1 - abar(t)) n, what its network
@@ -13,7 +14,7 @@ import org.cortigan.config.Settings;
  */
 public record DiffusionSchedule(Noise noise, Prediction prediction) {
     /** Timesteps, from 0, almost the responses, to 999, almost or wholly noise. */
-    public static final int TIMESTEPS = 1000;
+    public static final int TIMESTEPS = DenoisingUNet.STEPS;
 
     /** The last timestep, from which sampling begins. */
     public static final int LAST = TIMESTEPS - 1;

@@ -87,6 +87,7 @@ public record Generator(
             throw s.wrong("rank", g.rank + " needs a dense readout", "Set readout: dense, or rank: 0");
         if (g.dropout > 0 && g.diffusion.isPresent())
             throw s.wrong("dropout", g.dropout + " does not go with readout: diffusion", "Set it to 0");
+        if (g.backbone instanceof StableDiffusion sd) sd.checkColours(g.normalisation, s);
         g.backbone.checkImage(g.image, s.section(g.backbone.type().section()));
         return g;
     }
@@ -265,6 +266,14 @@ public record Generator(
     /** Whether a parameter belongs to the readout or to a subject. */
     public static boolean isOfReadout(String name) {
         return OWN.stream().anyMatch(name.substring(PREFIX.length())::startsWith);
+    }
+
+    /** Whether a state says where each vertex of a subject lies: in which query's region, cell and place of a cell. */
+    public static boolean isLayout(Weights.Spec state) {
+        String name = state.name();
+        return isReadout(state)
+                && List.of(ReadoutHead.REGION, Diffusion.CELL, Diffusion.PLACE)
+                        .contains(name.substring(name.lastIndexOf('.') + 1));
     }
 
     /** Whether a parameter is a subject's vector in the backbone. */

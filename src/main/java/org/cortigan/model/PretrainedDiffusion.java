@@ -19,6 +19,7 @@ import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
 import org.cortigan.model.StableDiffusionFile.Tensor;
+import org.cortigan.nn.Autoencoder;
 import org.cortigan.nn.DenoisingUNet;
 import org.cortigan.nn.Weights;
 import org.jspecify.annotations.Nullable;
@@ -29,22 +30,18 @@ import org.jspecify.annotations.Nullable;
  */
 public final class PretrainedDiffusion {
     /** Names below {@link Generator#PREFIX}: the readout's UNet, and the backbone's UNet and VAE. */
-    private static final String DENOISER = "denoiser.", UNET = "unet.", VAE = "vae.";
+    private static final String DENOISER = Diffusion.DENOISER + ".", UNET = "unet.", VAE = "vae.";
 
     /** What the readout adds to every cell of its grid. */
-    private static final String POSITION = Generator.PREFIX + "cells.position";
+    private static final String POSITION = Generator.PREFIX + Diffusion.CELLS + ".position";
 
     private static final String SD_UNET = "model.generator." + DenoisingUNet.SECTION + ".",
             CONV_IN = "conv_in.",
             CONV_OUT = "conv_out.";
 
     /** Channels of Stable Diffusion 1.x, whose heads and groups are known without a file beside. */
-    private static final List<Long> CHANNELS = List.of(320L, 640L, 1280L, 1280L);
-
-    private static final int HEADS = 8, GROUPS = 32;
-
-    /** What the latents of Stable Diffusion 1.x are multiplied by. */
-    private static final double LATENT_SCALE = 0.18215;
+    private static final List<Long> CHANNELS =
+            DenoisingUNet.SD1.channels().stream().map(Integer::longValue).toList();
 
     private final List<Weights.Spec> specs;
     private final Map<String, Supplier<float[]>> values = new LinkedHashMap<>();
@@ -286,8 +283,13 @@ public final class PretrainedDiffusion {
         Number heads = config.has("num_attention_heads")
                 ? config.number("num_attention_heads")
                 : config.number("attention_head_dim");
-        addIfOther(options, "heads", heads, isFirst ? HEADS : 0, settings);
-        addIfOther(options, "groups", config.number("norm_num_groups"), isFirst ? GROUPS : 0, settings);
+        addIfOther(options, "heads", heads, isFirst ? DenoisingUNet.SD1.heads() : 0, settings);
+        addIfOther(
+                options,
+                "groups",
+                config.number("norm_num_groups"),
+                isFirst ? DenoisingUNet.SD1.groups() : 0,
+                settings);
         if (options.isEmpty()) return;
         throw new InputException(
                 f.file().path().toString(),
@@ -308,10 +310,10 @@ public final class PretrainedDiffusion {
 
     private static void requireScale(StableDiffusionFile vae) {
         Number scale = VitConfig.Beside.read(vae.file().path(), "config.json").number("scaling_factor");
-        if (scale != null && scale.doubleValue() != LATENT_SCALE)
+        if (scale != null && scale.doubleValue() != Autoencoder.SCALE)
             throw new InputException(
                     vae.file().path().resolveSibling("config.json") + ", key 'scaling_factor'",
-                    "is " + scale + ", but the VAE of Stable Diffusion 1.x has " + LATENT_SCALE,
+                    "is " + scale + ", but the VAE of Stable Diffusion 1.x has " + Autoencoder.SCALE,
                     StableDiffusionFile.READ_ARE);
     }
 

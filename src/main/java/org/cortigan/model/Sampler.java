@@ -27,7 +27,8 @@ import org.cortigan.op.Ops;
  * sample to the mean. So a GPU records a step once and replays it with other timesteps. A run allocates nothing.
  *
  * <p>The noise of a sample is a function of the seed, the bytes of the photograph and the sample's number: the same in
- * every batch, order and file, and on every device.
+ * every batch, order and file, and on every device. Where cached features stand for photographs, as in the validation
+ * of a run with a frozen backbone, it is a function of their bytes instead.
  */
 final class Sampler implements AutoCloseable {
     private static final String CONTEXT = "sampling.context", X = "sampling.x", MEAN = "sampling.mean";

@@ -41,8 +41,6 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
             vae_channels: [128, 256, 512, 512] # of each level of the autoencoder; its blocks and groups are those of sd_unet
             """, StableDiffusion::of, StableDiffusion::used);
 
-    /** Name of the section of a recipe that has the UNet's keys. */
-
     /** Beginning of the names, below {@link Generator#PREFIX}, of the parameters of the autoencoder. */
     private static final String VAE = "vae";
 
@@ -101,6 +99,20 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
                         "vae_channels",
                         c + " is not a multiple of the " + vae.groups() + " groups of " + DenoisingUNet.SECTION,
                         "Give multiples");
+    }
+
+    /**
+     * Refuses colours on which the autoencoder was not trained.
+     *
+     * @param s section that has the normalisation
+     */
+    void checkColours(Normalisation colours, Settings s) {
+        List<Double> half = List.of(0.5, 0.5, 0.5);
+        if (latent == Latent.VAE && !colours.equals(new Normalisation(half, half)))
+            throw s.wrong(
+                    "preprocess",
+                    s.text("preprocess") + " gives colours on which Stable Diffusion's autoencoder was not trained",
+                    "Leave preprocess, mean and std at their defaults");
     }
 
     private List<String> names() {

@@ -158,9 +158,9 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
     private static Path vaeFile(Path path) {
         boolean isFolder = Files.isDirectory(path);
         if (!isFolder && !prefixes(open(path).names(), VAE_FIRST).isEmpty()) return path;
-        Path folder = path.toAbsolutePath().normalize();
-        for (int up = isFolder ? 1 : 0; up <= 2 && folder != null; up++, folder = folder.getParent())
-            if (Files.isDirectory(folder.resolve("vae"))) return weights(folder, "vae");
+        Path whole = path.toAbsolutePath().normalize(), folder = isFolder ? whole : whole.getParent();
+        if (folder != null && folder.endsWith("unet")) folder = folder.getParent();
+        if (folder != null && Files.isDirectory(folder.resolve("vae"))) return weights(folder, "vae");
         if (isFolder) return weights(path, "vae");
         throw refused(path, "holds a UNet, and there is no folder vae beside its own", READ_ARE);
     }

@@ -18,10 +18,12 @@ import org.cortigan.graph.DType;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.ResponseScaling;
 import org.cortigan.nn.Weights;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Averages the generator's parameters over several checkpoints of one model (Wortsman et al. 2022, "Model soups"). Uses
@@ -59,7 +61,12 @@ public final class ModelSoup {
                 scalings.add(model.scalings());
                 Weights all = config.generatorWeights(DType.F32);
                 for (Weights.Spec spec : all.specs()) add(sums, spec, model.values(spec.name()));
-                for (Weights.Spec spec : all.states()) add(sums, spec, model.values(spec.name()));
+                for (Weights.Spec spec : all.states()) {
+                    float[] values = model.values(spec.name());
+                    if (Generator.isLayout(spec))
+                        requireSameLayout(p, first, sums.get(spec), spec, values, scalings.size() - 1);
+                    add(sums, spec, values);
+                }
             }
         }
         SafeTensors.Writer w = new SafeTensors.Writer(out)
@@ -130,6 +137,15 @@ public final class ModelSoup {
     private static void add(Map<Weights.Spec, double[]> sums, Weights.Spec spec, float[] values) {
         double[] sum = sums.computeIfAbsent(spec, k -> new double[values.length]);
         for (int i = 0; i < values.length; i++) sum[i] += values[i];
+    }
+
+    /** The mean of two layouts of vertices is none. */
+    private static void requireSameLayout(
+            Path file, Path first, double @Nullable [] sum, Weights.Spec spec, float[] values, int before) {
+        for (int i = 0; sum != null && i < values.length; i++)
+            if (sum[i] != (double) values[i] * before)
+                throw mismatch(
+                        file, "its vertices are laid out otherwise than those of " + first + " (" + spec.name() + ")");
     }
 
     private static InputException mismatch(Path file, String what) {

@@ -87,7 +87,7 @@ final class SubjectSteps implements AutoCloseable {
                         .model()
                         .generator()
                         .diffusion()
-                        .map(d -> new TrainingNoise(microBatch, d.terminalShare(), train.seed()))
+                        .map(d -> new TrainingNoise(d.terminalShare(), train.seed()))
                         .orElse(null));
         graph = setup.step(train, resident);
         frozen = setup.frozen(train);

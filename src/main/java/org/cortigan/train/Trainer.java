@@ -21,8 +21,10 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Type;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
+import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
 import org.cortigan.plan.PlanReport;
@@ -359,6 +361,23 @@ public final class Trainer implements AutoCloseable {
         initialised = true;
         isLastOther = folder != null && !isLast(file, folder);
         if (isLastOther && !isBestOf(state)) state.forgetBest();
+        forgetBestOfAnotherValidation(file);
+    }
+
+    /** Correlations of samples and of means do not compare. */
+    private void forgetBestOfAnotherValidation(Path file) {
+        String now = validation(config()), before;
+        try (SafeTensors t = SafeTensors.open(file)) {
+            before = validation(Model.config(t));
+        }
+        if (now.equals(before)) return;
+        state.forgetBest();
+        log.accept("validation was by " + before + " and is by " + now
+                + ": the best epoch so far is forgotten, and best.safetensors will be that of the next");
+    }
+
+    private static String validation(ModelConfig model) {
+        return model.validating().generator().prediction();
     }
 
     private static boolean isLast(Path file, Path folder) {

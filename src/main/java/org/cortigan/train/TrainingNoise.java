@@ -7,13 +7,11 @@ import org.cortigan.op.Philox;
 
 /**
  * The noise of training steps of a readout that denoises responses. The noise of a photograph is a function of the
- * seed, the photograph and the epoch; so is its timestep, except that the first photographs of a micro-batch have the
- * last timestep.
+ * seed, the photograph and the epoch, and so is its timestep.
  *
- * @param microBatch photographs of a micro-batch
- * @param terminalShare share of them, rounded up, that have the last timestep
+ * @param terminalShare probability of the last timestep; the others are equally probable
  */
-record TrainingNoise(int microBatch, double terminalShare, long seed) {
+record TrainingNoise(double terminalShare, long seed) {
     /**
      * Fills in the random numbers of a batch.
      *
@@ -21,17 +19,17 @@ record TrainingNoise(int microBatch, double terminalShare, long seed) {
      * @param rows receives for each photograph its number and the epoch
      */
     void fill(int[] images, long epoch, int[] rows, int[] timesteps) {
-        int terminal = (int) Math.ceil(terminalShare * microBatch);
         int[] key = Diffusion.key(seed);
         for (int i = 0; i < images.length; i++) {
             rows[2 * i] = images[i];
             rows[2 * i + 1] = (int) epoch;
-            timesteps[i] = i % microBatch < terminal ? DiffusionSchedule.LAST : drawn(key, images[i], (int) epoch);
+            timesteps[i] = drawn(key, images[i], (int) epoch);
         }
     }
 
-    private static int drawn(int[] key, int image, int epoch) {
-        int word = Philox.words(key, 0, Diffusion.TIMESTEPS, image, epoch)[0];
-        return (int) (Integer.toUnsignedLong(word) * DiffusionSchedule.TIMESTEPS >>> Integer.SIZE);
+    private int drawn(int[] key, int image, int epoch) {
+        int[] words = Philox.words(key, 0, Diffusion.TIMESTEPS, image, epoch);
+        if (Integer.toUnsignedLong(words[1]) < terminalShare * 0x1p32) return DiffusionSchedule.LAST;
+        return (int) (Integer.toUnsignedLong(words[0]) * DiffusionSchedule.TIMESTEPS >>> Integer.SIZE);
     }
 }

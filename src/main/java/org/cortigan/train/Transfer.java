@@ -35,8 +35,16 @@ final class Transfer {
     private static final String GENERATOR = "model.generator.";
 
     /** Keys below {@link #GENERATOR} whose values may differ without any effect on the parameters. */
-    private static final Set<String> FREE =
-            Set.of("dropout", "gabor.dropout", "vit.lora_rank", "vit.lora_alpha", "vit.lora_targets");
+    private static final Set<String> FREE = Set.of(
+            "dropout",
+            "gabor.dropout",
+            "vit.lora_rank",
+            "vit.lora_alpha",
+            "vit.lora_targets",
+            // A new subject's vertices are laid out anew.
+            "diffusion.order",
+            "diffusion.mesh",
+            "diffusion.terminal_share");
 
     /** Keys below {@link #GENERATOR} of the readout. If one differs, the readout begins anew. */
     private static final Set<String> READOUT = Set.of(
@@ -49,6 +57,10 @@ final class Transfer {
             "vit.pool",
             "vit.layers",
             "sd.layers");
+
+    private static boolean isFree(String key) {
+        return FREE.contains(key) || key.startsWith(Diffusion.SECTION + ".sampling.");
+    }
 
     private static boolean isOfReadout(String key, ModelConfig model) {
         boolean isOfBackbone =
@@ -100,7 +112,7 @@ final class Transfer {
                 file + ", metadata '" + Model.CONFIG + "'");
         List<Resumption.Change> changes = Resumption.changes(recipe, saved).stream()
                 .filter(c -> c.key().startsWith(GENERATOR))
-                .filter(c -> !FREE.contains(c.key().substring(GENERATOR.length())))
+                .filter(c -> !isFree(c.key().substring(GENERATOR.length())))
                 .toList();
         List<Resumption.Change> ofReadout = changes.stream()
                 .filter(c -> isOfReadout(c.key().substring(GENERATOR.length()), model))

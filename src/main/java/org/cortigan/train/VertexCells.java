@@ -3,6 +3,7 @@ package org.cortigan.train;
 
 import java.nio.file.Path;
 import java.util.function.Consumer;
+import org.cortigan.InputException;
 import org.cortigan.cortex.Regions;
 import org.cortigan.exec.Variables;
 import org.cortigan.io.InputFiles;
@@ -20,7 +21,14 @@ final class VertexCells {
      */
     static int[] order(Diffusion d, TrainingData data, Consumer<String> log) {
         Path mesh = d.mesh().isEmpty() ? null : InputFiles.path(d.mesh());
-        return data.regions(Regions.ALL, d.order(), mesh, 1, log).get(0).vertices();
+        try {
+            return data.regions(Regions.ALL, d.order(), mesh, 1, log).get(0).vertices();
+        } catch (InputException e) {
+            throw new InputException(
+                    "key 'model.generator." + Diffusion.SECTION + ".order'",
+                    String.valueOf(e.getMessage()),
+                    "Or give -o model.generator." + Diffusion.SECTION + ".order=stored");
+        }
     }
 
     /**

@@ -84,6 +84,15 @@ class SampleAccumulatorTest {
     }
 
     @Test
+    void verticesThatWereNotMeasuredDoNotCount() {
+        SampleAccumulator a = new SampleAccumulator(2, new int[] {1}, false);
+        a.begin(new float[] {1, 0, 2, 0, 4, 0}, 3);
+        a.add(new float[] {1, 3, 2, 1, 4, 2});
+        assertEquals(0.5, a.scores().means().get(0).meanR(), 1e-12);
+        assertEquals(1, a.scores(new int[] {1}).means().get(0).meanR(), 1e-12);
+    }
+
+    @Test
     void unknownWithoutEnoughSamples() {
         SampleScores one = accumulated(0.4, new int[] {1}, false, 1, 1).scores();
         assertTrue(Double.isNaN(one.spread()) && Double.isNaN(one.extrapolatedR()));

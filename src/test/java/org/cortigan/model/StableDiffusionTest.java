@@ -83,6 +83,14 @@ class StableDiffusionTest {
     }
 
     @Test
+    void theAutoencoderHasItsOwnColours() {
+        InputException e = assertThrows(InputException.class, () -> generator("preprocess=clip"));
+        assertTrue(e.getMessage().contains("preprocess"), e.getMessage());
+        assertEquals(
+                32, generator("sd.latent=patch", "image=32", "preprocess=clip").image());
+    }
+
+    @Test
     void hasTheNamesAndShapesOfStableDiffusion() {
         Map<String, List<Integer>> mine = DiffusersFile.shapes(parameters(generator(
                 "image=64",

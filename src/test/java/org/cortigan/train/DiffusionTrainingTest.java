@@ -31,6 +31,7 @@ import org.cortigan.grad.Gradients;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Value;
+import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Diffusion;
 import org.cortigan.model.DiffusionSchedule;
 import org.cortigan.model.Generator;
@@ -112,20 +113,19 @@ class DiffusionTrainingTest {
     @Test
     void noiseIsAFunctionOfSeedPhotographAndEpoch() {
         int[] images = IntStream.range(0, 4000).toArray();
-        int[] t = drawn(new TrainingNoise(4000, 0, 7), 3, images).get(1);
+        int[] t = drawn(new TrainingNoise(0, 7), 3, images).get(1);
         assertArrayEquals(
                 new int[] {t[5], t[0], t[5]},
-                drawn(new TrainingNoise(2, 0, 7), 3, 5, 0, 5).get(1),
+                drawn(new TrainingNoise(0, 7), 3, 5, 0, 5).get(1),
                 "whatever the batch");
         assertArrayEquals(
-                new int[] {5, 3, 0, 3},
-                drawn(new TrainingNoise(2, 0, 7), 3, 5, 0).get(0));
+                new int[] {5, 3, 0, 3}, drawn(new TrainingNoise(0, 7), 3, 5, 0).get(0));
         assertNotEquals(
                 Arrays.toString(t),
-                Arrays.toString(drawn(new TrainingNoise(4000, 0, 7), 4, images).get(1)));
+                Arrays.toString(drawn(new TrainingNoise(0, 7), 4, images).get(1)));
         assertNotEquals(
                 Arrays.toString(t),
-                Arrays.toString(drawn(new TrainingNoise(4000, 0, 8), 3, images).get(1)));
+                Arrays.toString(drawn(new TrainingNoise(0, 8), 3, images).get(1)));
         // Uniform from 0 to 999: the mean of 4,000 has a standard deviation of 4.6, every quarter 27.
         assertEquals(499.5, Arrays.stream(t).average().orElseThrow(), 5 * 4.6);
         for (int q = 0; q < 4; q++) {
@@ -138,12 +138,20 @@ class DiffusionTrainingTest {
     }
 
     @Test
-    void theFirstPhotographsOfEveryMicroBatchHaveTheLastTimestep() {
-        int[] images = IntStream.range(0, 10).toArray();
-        int[] t = drawn(new TrainingNoise(5, 0.25, 7), 0, images).get(1);
-        int[] free = drawn(new TrainingNoise(5, 0, 7), 0, images).get(1);
-        for (int i = 0; i < 10; i++) assertEquals(i % 5 < 2 ? DiffusionSchedule.LAST : free[i], t[i]);
-        int[] all = drawn(new TrainingNoise(5, 1, 7), 0, images).get(1);
+    void aShareOfThePhotographsHasTheLastTimestep() {
+        int[] images = IntStream.range(0, 4000).toArray();
+        int[] t = drawn(new TrainingNoise(0.25, 7), 0, images).get(1);
+        int[] free = drawn(new TrainingNoise(0, 7), 0, images).get(1);
+        int last = 0;
+        for (int i = 0; i < t.length; i++) {
+            if (t[i] == DiffusionSchedule.LAST) last++;
+            else assertEquals(free[i], t[i], "the others are as without a share");
+        }
+        // 1,000 with a standard deviation of 27, and 3 by chance.
+        assertEquals(1003, last, 5 * 27.4);
+        assertArrayEquals(
+                new int[] {t[17]}, drawn(new TrainingNoise(0.25, 7), 0, 17).get(1), "in a batch of one photograph");
+        int[] all = drawn(new TrainingNoise(1, 7), 0, images).get(1);
         assertTrue(Arrays.stream(all).allMatch(x -> x == DiffusionSchedule.LAST));
     }
 
@@ -351,6 +359,66 @@ class DiffusionTrainingTest {
         scalings.forEach((subject, s) -> assertEquals(subject.vertices(), s.scale().length));
     }
 
+    private static Path trained(Recipe r, Path folder) {
+        RunFolder.create(folder);
+        try (Trainer t = new Trainer(r, TOY, CPU, folder)) {
+            assertTrue(t.run());
+        }
+        return RunFolder.last(folder);
+    }
+
+    @Test
+    void aRunThatIsValidatedOtherwiseForgetsItsBestEpoch(@TempDir Path dir) {
+        Recipe r = recipe("train.epochs=1", "train.validation=0.25");
+        trained(r, dir);
+        Recipe other = r.with("train.epochs=2")
+                .with("model.generator.diffusion.sampling.validation=samples")
+                .with("model.generator.diffusion.sampling.steps=2");
+        for (Recipe next : List.of(r.with("train.epochs=2"), other)) {
+            List<String> said = new ArrayList<>();
+            try (Trainer t = new Trainer(next, Map.of("", TOY), CPU, dir, said::add)) {
+                t.resume(RunFolder.last(dir));
+            }
+            assertEquals(
+                    next == other,
+                    said.stream().anyMatch(line -> line.startsWith("validation was by conditional mean")),
+                    said.toString());
+        }
+    }
+
+    @Test
+    void aRunThatBeginsWithAnotherKeepsItsUNetWhateverThePrediction(@TempDir Path dir) {
+        String unet = "generator.denoiser.mid_block.resnets.0.conv1.weight";
+        Path file = trained(recipe("train.epochs=1", "train.validation=0"), dir);
+        Recipe other = recipe(
+                "train.init=" + file,
+                "model.generator.diffusion.sampling.steps=20",
+                "model.generator.diffusion.terminal_share=0.5");
+        try (Trainer t = new Trainer(other, TOY, CPU, null)) {
+            assertArrayEquals(Model.load(file).values(unet), t.variable(unet));
+        }
+    }
+
+    @Test
+    void otherLayoutsAreNotAveraged(@TempDir Path dir) {
+        Path file = trained(recipe("train.epochs=1", "train.validation=0"), dir),
+                moved = dir.resolve("moved.safetensors");
+        try (SafeTensors t = SafeTensors.open(file)) {
+            SafeTensors.Writer w = new SafeTensors.Writer(moved).metadata(t.metadata());
+            for (String name : t.names()) {
+                float[] values = t.floats(name);
+                if (name.equals("generator.head.cell")) values[0] = -values[0];
+                w.add(name, values, t.entry(name).shape());
+            }
+            w.commit();
+        }
+        ModelSoup.write(List.of(file, file), dir.resolve("soup.safetensors"), note -> {});
+        InputException e = assertThrows(
+                InputException.class,
+                () -> ModelSoup.write(List.of(file, moved), dir.resolve("soup.safetensors"), note -> {}));
+        assertTrue(e.getMessage().contains("laid out otherwise"), e.getMessage());
+    }
+
     @Test
     void theSimulatedDeviceAgreesWithResidentData() {
         Recipe r = recipe("train.epochs=1", "train.validation=0", "model.generator.vit.depth=1", "optimizer.type=adam")
@@ -414,7 +482,7 @@ class DiffusionTrainingTest {
         refused("diffusion.prediction", "model.generator.diffusion.prediction=epsilon");
         refused("sampling.steps", "model.generator.diffusion.sampling.steps=7");
         refused("diffusion.mesh", "model.generator.diffusion.order=surface");
-        refused("order roi", "model.generator.diffusion.order=roi");
+        refused("model.generator.diffusion.order", "model.generator.diffusion.order=roi");
         refused("optimizer.unet_rate", "optimizer.unet_rate=0");
         refused("sd_unet.groups", "model.generator.sd_unet.groups=3");
     }
