@@ -115,11 +115,6 @@ public final class SampleAccumulator {
         return means.get(means.size() - 1);
     }
 
-    /** The scores over all images so far, at least two. */
-    public SampleScores scores() {
-        return scores(new int[0]);
-    }
-
     /**
      * The scores over all images so far, at least two.
      *

@@ -58,6 +58,11 @@ public record Diffusion(
         return key.startsWith(SECTION + ".") || key.startsWith(DenoisingUNet.SECTION + ".");
     }
 
+    /** Whether a key below {@code model.generator} says how responses are predicted, not what the network is. */
+    public static boolean isOfSampling(String key) {
+        return key.startsWith(SECTION + "." + Sampling.SECTION + ".");
+    }
+
     /** Streams of the random numbers of training: noise, and timesteps. That of {@link Sampling} is another. */
     public static final int NOISE = 0, TIMESTEPS = 1;
 

@@ -30,7 +30,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class PretrainedDiffusion {
     /** Names below {@link Generator#PREFIX}: the readout's UNet, and the backbone's UNet and VAE. */
-    private static final String DENOISER = Diffusion.DENOISER + ".", UNET = "unet.", VAE = "vae.";
+    private static final String DENOISER = Diffusion.DENOISER + ".",
+            UNET = StableDiffusion.UNET + ".",
+            VAE = StableDiffusion.VAE + ".";
 
     /** What the readout adds to every cell of its grid. */
     private static final String POSITION = Generator.PREFIX + Diffusion.CELLS + ".position";
@@ -95,7 +97,7 @@ public final class PretrainedDiffusion {
     }
 
     private static Settings unetSettings(ModelConfig model) {
-        return model.settings().section("generator").section("sd_unet");
+        return model.settings().section("generator").section(DenoisingUNet.SECTION);
     }
 
     /** @param unet the recipe's section {@code sd_unet}, for what tensors do not tell */

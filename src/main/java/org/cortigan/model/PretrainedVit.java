@@ -27,7 +27,7 @@ public final class PretrainedVit {
     private static final String VIT = "model.generator.vit.";
 
     /** Name of the weight [context, C] between tokens of C channels and the UNet of a readout that denoises. */
-    private static final String CONDITION = Generator.PREFIX + "condition.proj.weight";
+    private static final String CONDITION = Generator.PREFIX + Diffusion.CONDITION + ".proj.weight";
 
     private PretrainedVit() {}
 

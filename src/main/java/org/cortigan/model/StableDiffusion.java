@@ -41,8 +41,8 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
             vae_channels: [128, 256, 512, 512] # of each level of the autoencoder; its blocks and groups are those of sd_unet
             """, StableDiffusion::of, StableDiffusion::used);
 
-    /** Beginning of the names, below {@link Generator#PREFIX}, of the parameters of the autoencoder. */
-    private static final String VAE = "vae";
+    /** Beginning of the names, below {@link Generator#PREFIX}, of the parameters of the autoencoder and the UNet. */
+    static final String VAE = "vae", UNET = "unet";
 
     /** Epsilon of the group norms of maps that are read. */
     private static final double EPS = 1e-6;
@@ -199,8 +199,8 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
         try (Graph.Scope s = g.scope("latent")) {
             x = latent(w, images, normalisation);
         }
-        Weights u = w.sub("unet");
-        try (Graph.Scope s = g.scope("unet")) {
+        Weights u = w.sub(UNET);
+        try (Graph.Scope s = g.scope(UNET)) {
             int[] steps = new int[batch];
             Arrays.fill(steps, timestep);
             Value time = unet.time(u, g.table(steps, batch));

@@ -15,6 +15,7 @@ import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.io.Json;
+import org.cortigan.model.Diffusion;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.ResponseScaling;
 import org.jspecify.annotations.Nullable;
@@ -27,6 +28,9 @@ import org.jspecify.annotations.Nullable;
  * @param acceptsChanges whether the user accepts other losses, optimizer values and data
  */
 record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) {
+    /** Beginning of the keys of the generator. */
+    static final String GENERATOR = "model.generator.";
+
     /** What a difference in a value means. */
     private enum Rule {
         /** The user is told. */
@@ -37,7 +41,7 @@ record Resumption(Recipe recipe, StepSchedule schedule, boolean acceptsChanges) 
         REFUSED;
 
         static Rule of(String key) {
-            if (key.startsWith("model.generator.diffusion.sampling.")) return TOLD;
+            if (key.startsWith(GENERATOR) && Diffusion.isOfSampling(key.substring(GENERATOR.length()))) return TOLD;
             return switch (key) {
                 case "train.epochs",
                         "train.patience",

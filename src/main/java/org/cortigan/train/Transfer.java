@@ -32,7 +32,7 @@ import org.cortigan.nn.Weights;
  * subjects begin anew.
  */
 final class Transfer {
-    private static final String GENERATOR = "model.generator.";
+    private static final String GENERATOR = Resumption.GENERATOR;
 
     /** Keys below {@link #GENERATOR} whose values may differ without any effect on the parameters. */
     private static final Set<String> FREE = Set.of(
@@ -59,7 +59,7 @@ final class Transfer {
             "sd.layers");
 
     private static boolean isFree(String key) {
-        return FREE.contains(key) || key.startsWith(Diffusion.SECTION + ".sampling.");
+        return FREE.contains(key) || Diffusion.isOfSampling(key);
     }
 
     private static boolean isOfReadout(String key, ModelConfig model) {

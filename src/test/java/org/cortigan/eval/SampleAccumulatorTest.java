@@ -57,7 +57,7 @@ class SampleAccumulatorTest {
     void calibratedSamplesFollowTheLaw() {
         for (double r : new double[] {0.3, 0.5}) {
             int[] counts = {1, 2, 4, 8};
-            SampleScores s = accumulated(r, counts, false, 1, 20).scores();
+            SampleScores s = accumulated(r, counts, false, 1, 20).scores(new int[0]);
             assertEquals(r * r, s.means().get(0).meanR(), TOLERANCE, "one sample has r squared");
             for (int i = 0; i < counts.length; i++)
                 assertEquals(law(r, counts[i]), s.means().get(i).meanR(), TOLERANCE, "K = " + counts[i]);
@@ -68,14 +68,14 @@ class SampleAccumulatorTest {
 
     @Test
     void overconfidentSamplesSpreadLess() {
-        SampleScores s = accumulated(0.4, new int[] {4}, false, 0.5, 1).scores();
+        SampleScores s = accumulated(0.4, new int[] {4}, false, 0.5, 1).scores(new int[0]);
         assertEquals(0.25, s.spread(), 0.01);
         assertEquals(0.4, s.extrapolatedR(), TOLERANCE);
     }
 
     @Test
     void antitheticPairsHaveTheMean() {
-        SampleScores s = accumulated(0.4, new int[] {1, 2, 4}, true, 1, 5).scores();
+        SampleScores s = accumulated(0.4, new int[] {1, 2, 4}, true, 1, 5).scores(new int[0]);
         assertEquals(0.16, s.means().get(0).meanR(), TOLERANCE);
         assertEquals(0.4, s.means().get(1).meanR(), TOLERANCE);
         assertEquals(0.4, s.means().get(2).meanR(), TOLERANCE);
@@ -88,26 +88,26 @@ class SampleAccumulatorTest {
         SampleAccumulator a = new SampleAccumulator(2, new int[] {1}, false);
         a.begin(new float[] {1, 0, 2, 0, 4, 0}, 3);
         a.add(new float[] {1, 3, 2, 1, 4, 2});
-        assertEquals(0.5, a.scores().means().get(0).meanR(), 1e-12);
+        assertEquals(0.5, a.scores(new int[0]).means().get(0).meanR(), 1e-12);
         assertEquals(1, a.scores(new int[] {1}).means().get(0).meanR(), 1e-12);
     }
 
     @Test
     void unknownWithoutEnoughSamples() {
-        SampleScores one = accumulated(0.4, new int[] {1}, false, 1, 1).scores();
+        SampleScores one = accumulated(0.4, new int[] {1}, false, 1, 1).scores(new int[0]);
         assertTrue(Double.isNaN(one.spread()) && Double.isNaN(one.extrapolatedR()));
         assertEquals(0.16, one.means().get(0).meanR(), TOLERANCE);
         assertEquals(1, one.lines().size());
-        SampleScores pair = accumulated(0.4, new int[] {2}, true, 1, 1).scores();
+        SampleScores pair = accumulated(0.4, new int[] {2}, true, 1, 1).scores(new int[0]);
         assertEquals(1, pair.spread(), 0.02);
         assertTrue(Double.isNaN(pair.extrapolatedR()), "one pair does not tell how pairs vary");
-        SampleScores three = accumulated(0.4, new int[] {3}, true, 1, 1).scores();
+        SampleScores three = accumulated(0.4, new int[] {3}, true, 1, 1).scores(new int[0]);
         assertTrue(Double.isNaN(three.spread()), "the third has no partner");
         SampleAccumulator constant = new SampleAccumulator(1, new int[] {1, 2}, false);
         constant.begin(new float[] {1, 1}, 2);
         constant.add(new float[] {1, 2});
         constant.add(new float[] {2, 1});
-        assertTrue(Double.isNaN(constant.scores().spread()), "a constant response has no correlation");
+        assertTrue(Double.isNaN(constant.scores(new int[0]).spread()), "a constant response has no correlation");
         assertEquals(0, constant.ofAll().r()[0]);
     }
 
@@ -124,7 +124,7 @@ class SampleAccumulatorTest {
             halves.add(Arrays.copyOfRange(first, at, at + 2));
             halves.add(Arrays.copyOfRange(second, at, at + 2));
         }
-        SampleScores a = whole.scores(), b = halves.scores();
+        SampleScores a = whole.scores(new int[0]), b = halves.scores(new int[0]);
         assertEquals(a.spread(), b.spread(), 1e-12);
         assertEquals(a.extrapolatedR(), b.extrapolatedR(), 1e-12);
         assertEquals(a.means().get(1).meanR(), b.means().get(1).meanR(), 1e-12);

@@ -182,7 +182,7 @@ class DiffusionSamplingTest {
                 PearsonAccumulator of = host.evaluate(size -> TOY, images, null, samples);
                 assertArrayEquals(r, of.r(), 1e-5);
                 assertArrayEquals(r, samples.ofAll().r(), 1e-5, "the mean of the samples is the prediction");
-                SampleScores s = samples.scores();
+                SampleScores s = samples.scores(new int[0]);
                 assertEquals(3, s.means().size());
                 assertTrue(s.means().get(0).meanR() < s.means().get(1).meanR(), s.toString());
                 assertTrue(s.spread() > 0, s.toString());
@@ -240,7 +240,7 @@ class DiffusionSamplingTest {
         try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4))) {
             SampleAccumulator samples = new SampleAccumulator(VERTICES, new int[] {1, 2, 4}, false);
             e.evaluate(size -> data, held, null, samples);
-            SampleScores s = samples.scores();
+            SampleScores s = samples.scores(new int[0]);
             double of = s.extrapolatedR();
             assertEquals(ofMean, of, tolerance, "the mean of infinitely many samples and the conditional mean");
             assertTrue(ofMean > 0.2, "the network has learned: " + ofMean);

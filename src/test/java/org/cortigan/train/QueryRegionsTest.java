@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.cortigan.train.States.same;
+import static org.cortigan.train.States.state;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -135,17 +137,6 @@ class QueryRegionsTest {
         assertTrue(
                 e.getMessage().contains("latteral") && e.getMessage().contains("early, ventral, lateral"),
                 e.getMessage());
-    }
-
-    private static Map<String, float[]> state(Trainer t) {
-        Map<String, float[]> m = new LinkedHashMap<>();
-        for (String v : t.variables()) m.put(v, t.variable(v));
-        return m;
-    }
-
-    private static void same(Map<String, float[]> a, Map<String, float[]> b, double tolerance) {
-        assertEquals(a.keySet(), b.keySet());
-        a.forEach((k, v) -> assertArrayEquals(v, b.get(k), (float) tolerance, k));
     }
 
     /** Two subjects share the queries; a resumed run has the same bits; the simulation of CUDA agrees. */

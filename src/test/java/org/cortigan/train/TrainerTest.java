@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.train;
 
+import static org.cortigan.train.States.state;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -108,12 +109,6 @@ class TrainerTest {
         for (String o : SMALL.getOrDefault(section, List.of())) all.add(section + "." + o);
         if (type.equals("sd")) all.addAll(DiffusionTrainingTest.SMALL_UNET);
         return all.toArray(new String[0]);
-    }
-
-    private static Map<String, float[]> state(Trainer t) {
-        Map<String, float[]> m = new LinkedHashMap<>();
-        for (String v : t.variables()) m.put(v, t.variable(v));
-        return m;
     }
 
     private static void same(Map<String, float[]> a, Map<String, float[]> b) {
