@@ -5,8 +5,10 @@
 // Statistics: a thread holds 8 rows in registers, passes over them twice, and merges such tiles by Chan's formula. Then
 // the block merges its rows in order, and a warp for each (n, group) merges parts and channels.
 // Backward: sums over the same parts; their merge gives dGamma, dBeta, dShift and the group's two means; then dX.
-// Floor: bytes over bandwidth, 3 tensors forward, 5 backward. Versions: 1, leaky ReLU only; 2, this one, with swish and
-// a shift, not measured.
+// Floor: bytes over bandwidth, 3 tensors forward, 5 backward. Versions, not measured on a card:
+//   1. leaky ReLU only
+//   2. swish and a shift
+//   3. no 64-bit division of rows; bounds that keep 2 blocks of sums and 5 of apply on an SM, without spills
 #include "activations.cuh"
 #include "device.cuh"
 #include "kernels_all.h"

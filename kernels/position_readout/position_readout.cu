@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward and the gradients of a vertex: a warp a vertex, its lanes the channels; the maps stay in L2.
-// dX: vertices are listed by cell (a block per cell scans all vertices twice, to count and to place). Then a block
+// dX: vertices are listed by cell (a block for 8 cells scans all vertices twice, to count and to place). Then a block
 // takes a pixel, 128 channels and up to 8 images, and sums over the pixel's four cells, each quarter of their vertices
 // in warps of its own: points may crowd, as where they are regions.
 // Floor: forward bytes of w over bandwidth. Versions, not measured on a card:
 //   1. dX: a thread sums all vertices of a cell; four pixels a vertex
 //   2. dX: four threads share a cell's vertices; one pixel a vertex where points are fixed
+//   3. a block lists the vertices of 8 cells, where it was one; unwanted outputs are left out
 #include "device.cuh"
 #include "kernels_all.h"
 
