@@ -38,6 +38,9 @@ final class Evaluate implements Callable<Integer> {
     private SamplingOptions sampling;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Mixin
@@ -89,7 +92,8 @@ final class Evaluate implements Callable<Integer> {
                             subject,
                             subjectOptions.heldOut(heldOut, output),
                             significance.design(),
-                            change);
+                            change,
+                            precision.precision());
         }
         evaluation.write(folder);
         if (json) output.line("%s", Json.pretty(evaluation.json()).strip());

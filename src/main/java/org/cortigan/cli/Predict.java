@@ -48,6 +48,9 @@ final class Predict implements Callable<Integer> {
     @Mixin
     private SamplingOptions sampling;
 
+    @Mixin
+    private PrecisionOptions precision;
+
     @Option(
             names = "--samples-out",
             paramLabel = "FILE",
@@ -160,8 +163,9 @@ final class Predict implements Callable<Integer> {
             @Nullable AlgonautsSubject measured) {
         int size = Math.min(batch, photographs.size());
         try (Device opened = device.open(output);
-                Ensemble ensemble = Ensemble.load(checkpoints, opened, size, name, false, change);
-                Predictor maps = attention ? Model.load(checkpoints.get(0)).attention(opened, size, name) : null) {
+                Ensemble ensemble =
+                        Ensemble.load(checkpoints, opened, size, name, false, change, precision.precision());
+                Predictor maps = attention ? maps(checkpoints.get(0), opened, size, name) : null) {
             if (measured != null && !models.acceptsOtherSubject())
                 Checkpoints.requireVertices(
                         checkpoints.get(0),
@@ -197,6 +201,10 @@ final class Predict implements Callable<Integer> {
                 output.note(absent.count() + " vertices had no responses in the training data: their prediction is "
                         + missing.value);
         }
+    }
+
+    private Predictor maps(Path checkpoint, Device device, int batch, String subject) {
+        return Model.load(checkpoint).predicting(precision.precision()).attention(device, batch, subject);
     }
 
     /** The subject to predict: the chosen one; otherwise that of the first model, or 1 if the model has several. */

@@ -2,6 +2,8 @@
 package org.cortigan.exec;
 
 import java.util.Optional;
+import java.util.function.BiFunction;
+import org.cortigan.InputException;
 import org.cortigan.graph.DType;
 import org.cortigan.jni.Memory;
 
@@ -83,6 +85,24 @@ public interface Device extends AutoCloseable {
     default Device with(Precision p) {
         if (!supports(p)) throw new IllegalArgumentException(name() + " has no products in " + p);
         return this;
+    }
+
+    /**
+     * The same for a precision that a user chose.
+     *
+     * @param wrong the error of a problem and its remedy
+     * @throws InputException if the device does not support the precision
+     */
+    default Device with(Precision p, BiFunction<String, String, InputException> wrong) {
+        if (supports(p)) return with(p);
+        throw switch (p) {
+            case TF32 -> wrong.apply("tf32 needs an NVIDIA GPU, the device is " + name(), "Use fp32 or bf16");
+            case FP8 ->
+                wrong.apply(
+                        "fp8 needs an NVIDIA GPU of architecture 8.9 or newer, the device is " + name(),
+                        "Use bf16 or fp32");
+            default -> wrong.apply("bf16 needs a CPU with avx512bf16", "Use fp32");
+        };
     }
 
     /** The compute capability of an NVIDIA GPU; empty for all other devices. */

@@ -17,6 +17,7 @@ import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
 import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.model.Sampling;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
@@ -58,15 +59,24 @@ public record ModelEvaluator(
      * @throws InputException if a model is for another subject, or if the runs held out no images or different images
      */
     public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
-        return evaluate(checkpoints, split, subject, heldOut, PermutationTest.Design.NONE, Sampling.Change.NONE);
+        return evaluate(
+                checkpoints,
+                split,
+                subject,
+                heldOut,
+                PermutationTest.Design.NONE,
+                Sampling.Change.NONE,
+                Precision.FP32);
     }
 
     /**
-     * The same with a permutation test of each vertex's r, and of diffusion models with another sampling.
+     * The same with a permutation test of each vertex's r, in another precision, and of diffusion models with another
+     * sampling.
      *
      * @param design of the test
      * @param sampling of all models. If it names numbers of samples and there is one model, the evaluation scores the
      *     samples
+     * @param precision of the models' products
      */
     public Evaluation evaluate(
             List<Path> checkpoints,
@@ -74,7 +84,8 @@ public record ModelEvaluator(
             AlgonautsSubject subject,
             Path heldOut,
             PermutationTest.Design design,
-            Sampling.Change sampling) {
+            Sampling.Change sampling,
+            Precision precision) {
         if (checkpoints.size() > 1 && sampling.samples().size() > 1)
             throw new InputException(
                     "--samples " + sampling.samples(),
@@ -83,7 +94,7 @@ public record ModelEvaluator(
         String label = label(checkpoints, split);
         String name = AlgonautsSubject.folderName(subject.number());
         if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
-        try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true, sampling)) {
+        try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true, sampling, precision)) {
             Checkpoints.requireVertices(
                     checkpoints.get(0), models.subject(), subject, "Give the data that the model was trained on");
             return split == Split.TEST

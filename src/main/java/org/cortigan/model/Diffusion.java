@@ -181,26 +181,30 @@ public record Diffusion(
     }
 
     private Value places(Weights head, int vertices) {
-        return Ops.cast(head.state(PLACE, Init.ZEROS, vertices, grid.depth(vertices)), head.compute());
+        return Ops.cast(head.state(PLACE, Init.ZEROS, vertices, grid.depth(vertices)), head.result());
     }
 
     /** Noisy responses [B, V] as a map [B, side, side, channels]. */
     private Value in(Weights head, Value x, int vertices) {
         int side = grid.side();
         Value cells = cells(head, vertices);
-        if (vertices() == Interface.CONV)
-            return unet.convIn(head, Ops.cellsIn(x, places(head, vertices), cells, side, side));
+        if (vertices() == Interface.CONV) return unet.convIn(head, onCells(head, x, places(head, vertices), cells));
         // White noise then has unit variance in each channel.
         double std = Math.sqrt(Math.min(1, (double) side * side / vertices));
         Value e = head.vector("embedding", Init.normal(std), vertices, width());
-        return Ops.cellsIn(x, Ops.cast(e, head.compute()), cells, side, side);
+        return onCells(head, x, Ops.cast(e, head.result()), cells);
+    }
+
+    /** The sums over the vertices of each cell, in the type of results, as what products compute from. */
+    private Value onCells(Weights head, Value x, Value embeddings, Value cells) {
+        return Ops.cast(Ops.cellsIn(x, embeddings, cells, grid.side(), grid.side()), head.compute());
     }
 
     /** The vertices' values [B, V] of a map [B, side, side, channels]. */
     private Value out(Weights head, Value h, int vertices) {
         if (vertices() == Interface.VERTEX) return ReadoutHead.DIFFUSION.apply(head, layer(h), vertices);
         Graph g = h.graph();
-        Value channels = unet.convOut(head, h, grid.depth(vertices));
+        Value channels = Ops.cast(unet.convOut(head, h, grid.depth(vertices)), head.result());
         return g.apply(
                         new PositionReadout(true),
                         layer(channels).value(),
@@ -227,8 +231,8 @@ public record Diffusion(
     }
 
     /**
-     * The estimate of the responses from pure noise, one evaluation of the network at the last step: [B, V] in the
-     * compute type. All photographs have the same noise, that of the sampling's seed.
+     * The estimate of the responses from pure noise, one evaluation of the network at the last step: [B, V] in the type
+     * of results. All photographs have the same noise, that of the sampling's seed.
      */
     Value mean(Weights w, Features tokens, String subject, int vertices) {
         Value context = context(w, tokens, subject);
@@ -242,7 +246,7 @@ public record Diffusion(
         DiffusionSchedule.Step step = schedule.step(DiffusionSchedule.LAST, 1);
         Value y = g.apply(new Binary(Binary.Kind.AXPBY, step.x(), step.output()), x, f)
                 .output(0);
-        return Ops.cast(y, w.compute());
+        return Ops.cast(y, w.result());
     }
 
     /** The key of a seed's random numbers: its low and its high half. */

@@ -139,8 +139,8 @@ public record Generator(
     }
 
     /**
-     * Responses [B, vertices] of one subject in the compute type. The head is {@code head} or {@code head.SUBJECT}. A
-     * readout that denoises gives its mean responses ({@link Diffusion#mean}).
+     * Responses [B, vertices] of one subject in the type of results. The head is {@code head} or {@code head.SUBJECT}.
+     * A readout that denoises gives its mean responses ({@link Diffusion#mean}).
      */
     public Value responses(Weights w, Value images, String subject, int vertices) {
         Features f = read(w, images, subject);
@@ -187,14 +187,14 @@ public record Generator(
 
         @Override
         public Value context(Weights w, Value images) {
-            return generator.features(w, images, subject);
+            return Ops.cast(generator.features(w, images, subject), DType.F32);
         }
 
         @Override
         public Value output(Weights w, Value x, Value t, Value context) {
             int width = readout.unet().context();
             Value tokens = Ops.reshape(context, context.dim(0), context.dim(1) / width, width);
-            return readout.output(w, x, t, tokens, subject, vertices);
+            return readout.output(w, x, t, Ops.cast(tokens, w.compute()), subject, vertices);
         }
     }
 

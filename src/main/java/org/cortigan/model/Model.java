@@ -12,6 +12,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.io.Json;
@@ -40,14 +41,18 @@ public final class Model {
     private final Map<String, Supplier<float[]>> weights;
     /** By subject. */
     private final Map<ModelConfig.Subject, ResponseScaling> scalings;
+    /** Of predictions. */
+    private final Precision precision;
 
     private Model(
             ModelConfig config,
             Map<String, Supplier<float[]>> weights,
-            Map<ModelConfig.Subject, ResponseScaling> scalings) {
+            Map<ModelConfig.Subject, ResponseScaling> scalings,
+            Precision precision) {
         this.config = config;
         this.weights = weights;
         this.scalings = scalings;
+        this.precision = precision;
         specs = specs(config);
     }
 
@@ -82,7 +87,7 @@ public final class Model {
             t.floats(tensor, elements); // A damaged file is refused now.
             w.put(s.name(), () -> t.floats(tensor, elements));
         }
-        return new Model(c.merged(), merged(w, c.lora()), scalings(t, c));
+        return new Model(c.merged(), merged(w, c.lora()), scalings(t, c), Precision.FP32);
     }
 
     /** The values with low-rank updates merged into the weights that they update. */
@@ -111,7 +116,20 @@ public final class Model {
      * @throws InputException if its readout has no sampling to change
      */
     public Model predicting(Sampling.Change change, String where) {
-        return new Model(config.predicting(change, where), weights, scalings);
+        return new Model(config.predicting(change, where), weights, scalings, precision);
+    }
+
+    /**
+     * The same model with the products of predictions in another precision than fp32. In bf16 the weights of linear and
+     * convolutional layers are rounded once, when a predictor is made, and take half the memory. Responses, their
+     * scaling and the sums of a sampler stay f32.
+     *
+     * @throws InputException for fp8; it names the option of the command line
+     */
+    public Model predicting(Precision precision) {
+        if (precision == Precision.FP8)
+            throw new InputException("--precision fp8", "is for training alone", "Use bf16, tf32 or fp32");
+        return new Model(config, weights, scalings, precision);
     }
 
     /** Reads the values of a parameter or state, by its name in checkpoints. */
@@ -173,7 +191,11 @@ public final class Model {
         return ModelConfig.count(List.copyOf(specs.values()));
     }
 
-    /** A predictor of the model's only subject, for the calling thread, with its own copy of the parameters. */
+    /**
+     * A predictor of the model's only subject, for the calling thread, with its own copy of the parameters.
+     *
+     * @throws InputException if the device does not support the model's precision
+     */
     public Predictor predictor(Device device, int batch) {
         return predictor(device, batch, "");
     }
@@ -203,16 +225,17 @@ public final class Model {
     }
 
     private Predictor predictor(Device device, int batch, ModelConfig.Subject subject, Predictor.Form form) {
-        Variables v = new Variables(device);
+        Device on = device.with(precision, (problem, remedy) -> new InputException("--precision", problem, remedy));
+        Variables v = new Variables(on);
         try {
-            Predictor.declare(config, subject, form, DType.F32)
-                    .forEach(s -> v.get(s.name(), new org.cortigan.graph.Type(DType.F32, s.shape()))
-                            .write(values(s.name())));
+            Predictor.variables(config, subject, form, precision.compute())
+                    .forEach((name, type) -> v.get(name, type).write(values(Weights.parameterOf(name))));
         } catch (RuntimeException | Error e) {
             v.close();
             throw e;
         }
-        return new Predictor(config, subject, device, v, Weights.Use.PREDICT, batch, true, form, scaling(subject));
+        return new Predictor(
+                config, subject, on, v, Weights.Use.PREDICT, batch, true, form, scaling(subject), g -> g, precision);
     }
 
     private ResponseScaling scaling(ModelConfig.Subject subject) {
@@ -226,7 +249,7 @@ public final class Model {
     public static Model of(ModelConfig config, Function<String, float[]> weights) {
         Map<String, Supplier<float[]>> readers = new LinkedHashMap<>();
         for (String name : specs(config).keySet()) readers.put(name, () -> weights.apply(name));
-        return new Model(config, readers, Map.of());
+        return new Model(config, readers, Map.of(), Precision.FP32);
     }
 
     /** Names of the parameters and states. */

@@ -7,7 +7,10 @@ import java.nio.FloatBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -15,25 +18,31 @@ import java.util.function.Function;
 import java.util.function.IntConsumer;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.InputBuffer;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
+import org.cortigan.graph.Type;
 import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.Ops;
 import org.cortigan.op.PearsonMoments;
 import org.cortigan.plan.Plan;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The generator alone, in f32, ready to run on batches of photographs. A predictor is confined to the thread that
- * created it; each thread creates its own from the shared {@link Model}. A prediction allocates nothing.
+ * The generator alone, ready to run on batches of photographs. A predictor is confined to the thread that created it;
+ * each thread creates its own from the shared {@link Model}. A prediction allocates nothing.
  */
 public final class Predictor implements AutoCloseable {
     /** What a predictor computes. */
@@ -65,7 +74,7 @@ public final class Predictor implements AutoCloseable {
     private final ResponseScaling scaling;
     private final int batch;
     private final Form form;
-    /** How a diffusion model predicts; "" for other models. */
+    /** How the predictions are made; "" for one way, in f32. */
     private final String prediction;
 
     /** What {@link #close} does, the last first. */
@@ -81,7 +90,7 @@ public final class Predictor implements AutoCloseable {
     /** Null unless the predictor evaluates. */
     private final @Nullable Evaluation evaluation;
 
-    /** A predictor of photographs. */
+    /** A predictor of photographs, in f32. */
     public Predictor(
             ModelConfig config,
             ModelConfig.Subject subject,
@@ -96,7 +105,7 @@ public final class Predictor implements AutoCloseable {
     }
 
     /**
-     * A predictor of photographs, or of something else that stands for them.
+     * A predictor of photographs, or of something else that stands for them, in f32.
      *
      * @param subject subject whose responses are predicted
      * @param variables storage of the parameters
@@ -118,19 +127,47 @@ public final class Predictor implements AutoCloseable {
             Form form,
             ResponseScaling scaling,
             UnaryOperator<Graph> program) {
+        this(config, subject, device, variables, use, batch, own, form, scaling, program, Precision.FP32);
+    }
+
+    /**
+     * @param device with products in the precision
+     * @param variables with those of {@link #variables}
+     */
+    Predictor(
+            ModelConfig config,
+            ModelConfig.Subject subject,
+            Device device,
+            Variables variables,
+            Weights.Use use,
+            int batch,
+            boolean own,
+            Form form,
+            ResponseScaling scaling,
+            UnaryOperator<Graph> program,
+            Precision precision) {
         if (batch < 1) throw new IllegalArgumentException("batch " + batch + " must be at least 1");
         this.config = config;
         this.subject = subject;
         this.scaling = scaling;
         this.form = form;
         this.batch = batch;
-        prediction = config.generator().prediction();
+        prediction = Stream.of(config.generator().prediction(), products(precision))
+                .filter(text -> !text.isEmpty())
+                .collect(Collectors.joining(", "));
         if (own) closers.push(variables::close);
         try {
             Variables all = opened(variables.extended(), Variables::close);
             Arena arena = opened(new Arena(device), Arena::close);
             Programs programs = Programs.of(
-                    config, subject, use, batch, form, p -> !variables.has(Weights.AVERAGE + p.name()), program);
+                    config,
+                    subject,
+                    precision.compute(),
+                    use,
+                    batch,
+                    form,
+                    p -> !variables.has(Weights.AVERAGE + p.name()),
+                    program);
             sampler = programs.sampled
                     .map(p -> opened(new Sampler(p.denoiser, p.graphs, all, arena), Sampler::close))
                     .orElse(null);
@@ -149,6 +186,13 @@ public final class Predictor implements AutoCloseable {
             throw e;
         }
         pixels = images.contents();
+    }
+
+    /** What stands beside every correlation of predictions in another precision than fp32. */
+    private static String products(Precision precision) {
+        return precision == Precision.FP32
+                ? ""
+                : "products in " + precision.name().toLowerCase(Locale.ROOT);
     }
 
     private <T> T opened(T resource, Consumer<T> close) {
@@ -183,13 +227,14 @@ public final class Predictor implements AutoCloseable {
         static Programs of(
                 ModelConfig config,
                 ModelConfig.Subject subject,
+                DType compute,
                 Weights.Use use,
                 int batch,
                 Form form,
                 Predicate<Weights.Spec> frozen,
                 UnaryOperator<Graph> program) {
             Function<Graph, Weights> weights = g -> {
-                Weights w = Weights.in(g, DType.F32, Generator.PREFIX, false, use);
+                Weights w = Weights.in(g, compute, Generator.PREFIX, false, use);
                 w.freeze(frozen);
                 return w;
             };
@@ -200,7 +245,7 @@ public final class Predictor implements AutoCloseable {
             Value y = denoiser.isPresent()
                     ? Sampler.mean(last, batch, subject.vertices())
                     : build(weights.apply(last), config, subject, form, batch);
-            last.output("y", y);
+            last.output("y", Ops.cast(y, DType.F32));
             if (evaluates(form)) correlate(y);
             if (denoiser.isEmpty()) return new Programs(Optional.empty(), program.apply(last));
             Sampler.Graphs graphs = Sampler.Graphs.of(
@@ -259,12 +304,17 @@ public final class Predictor implements AutoCloseable {
         return attention(w, config, subject, config.generator().images(w.graph(), batch));
     }
 
-    /** Parameters and states that a prediction reads. */
-    static List<Weights.Spec> declare(ModelConfig config, ModelConfig.Subject subject, Form form, DType compute) {
-        Weights w = Weights.declaredBy(compute, Generator.PREFIX, false, x -> build(x, config, subject, form, 2));
-        List<Weights.Spec> all = new ArrayList<>(w.specs());
-        all.addAll(w.states());
-        return all;
+    /**
+     * The variables that a prediction reads, with their types: states, and parameters or their bf16 copies; of some
+     * biases both.
+     */
+    static Map<String, Type> variables(ModelConfig config, ModelConfig.Subject subject, Form form, DType compute) {
+        Weights w = Weights.in(new Graph(), compute, Generator.PREFIX, false, Weights.Use.PREDICT);
+        build(w, config, subject, form, 2);
+        Map<String, Type> read = new LinkedHashMap<>();
+        for (Node n : w.graph().nodes())
+            for (Value v : n.inputs()) if (v.node().op() instanceof Leaf.Variable x) read.put(x.id(), v.type());
+        return read;
     }
 
     /** The subject whose responses are predicted. */
@@ -277,11 +327,11 @@ public final class Predictor implements AutoCloseable {
         return scaling;
     }
 
-    /** Bytes of each block of device memory that an evaluating predictor needs besides the parameters. */
+    /** Bytes of each block of device memory that an evaluating predictor in f32 needs besides the parameters. */
     public static long[] blocks(
             ModelConfig config, ModelConfig.Subject subject, Device device, int batch, UnaryOperator<Graph> program) {
-        Programs programs =
-                Programs.of(config, subject, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false, program);
+        Programs programs = Programs.of(
+                config, subject, DType.F32, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false, program);
         List<Graph> graphs = new ArrayList<>();
         List<Long> blocks = new ArrayList<>();
         programs.sampled.ifPresent(s -> {
@@ -405,7 +455,7 @@ public final class Predictor implements AutoCloseable {
         return Optional.ofNullable(sampler).map(Sampler::sampling);
     }
 
-    /** How a diffusion model predicts, for messages; "" for other models, which have one way. */
+    /** How the predictions are made, for messages; "" for a model that predicts in one way, in f32. */
     public String prediction() {
         return prediction;
     }

@@ -17,7 +17,7 @@ public enum ReadoutHead {
     DENSE {
         @Override
         Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
-            return Ops.linear(f.value(), weight, bias.value(), bias.copy(), null, w.compute());
+            return Ops.linear(f.value(), weight, bias.value(), bias.copy(), null, w.result());
         }
     },
     /** A factorised readout (Klindt et al. 2017): each vertex has a spatial mask and a weight for each feature. */
@@ -29,7 +29,7 @@ public enum ReadoutHead {
             // initially every vertex reads the mean of the map
             Value mask = Ops.cast(w.matrix("mask", new Init(Init.Kind.CONSTANT, 1.0 / points), v, points), w.compute());
             Value at = Ops.swapLeading(Ops.reshape(x, b * l, points, c)); // [P, B L, C]
-            Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, w.compute());
+            Value seen = Ops.matmul(mask, Ops.reshape(at, points, b * l * c), false, false, null, null, w.result());
             return x.graph()
                     .apply(new Readout(), Ops.reshape(seen, v, b, l * c), weight, bias.value())
                     .output(0);
@@ -44,10 +44,7 @@ public enum ReadoutHead {
         Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
             Value raw = w.vector("position", new Init(Init.Kind.UNIFORM, 0.5), weight.dim(0), 2);
             Value at = Ops.activation(raw, Activation.Kind.TANH, 0);
-            return f.value()
-                    .graph()
-                    .apply(new PositionReadout(), f.value(), at, weight, bias.value())
-                    .output(0);
+            return at(w, false, f, at, weight, bias);
         }
     },
     /**
@@ -61,21 +58,14 @@ public enum ReadoutHead {
             Value region = w.state(REGION, Init.ZEROS, weight.dim(0), 1);
             Value x = Ops.scale(region, 2.0 / f.width());
             x = Ops.add(x, x.graph().constant(1.0 / f.width() - 1, DType.F32, 1));
-            return f.value()
-                    .graph()
-                    .apply(new PositionReadout(true), f.value(), Ops.pad(x, 1, 0, 1), weight, bias.value())
-                    .output(0);
+            return at(w, true, f, Ops.pad(x, 1, 0, 1), weight, bias);
         }
     },
     /** The last layer of {@link Diffusion}: each vertex reads the cell of the grid that it lies in. */
     DIFFUSION {
         @Override
         Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
-            Value cell = w.state(Diffusion.CELL, Init.ZEROS, weight.dim(0), 2);
-            return f.value()
-                    .graph()
-                    .apply(new PositionReadout(true), f.value(), cell, weight, bias.value())
-                    .output(0);
+            return at(w, true, f, w.state(Diffusion.CELL, Init.ZEROS, weight.dim(0), 2), weight, bias);
         }
     };
 
@@ -105,15 +95,16 @@ public enum ReadoutHead {
     }
 
     /**
-     * Responses [B, V] in the compute type. If the features have several layers, each vertex weighs the layers with its
-     * own softmax and has one weight for each feature, shared by the layers.
+     * Responses [B, V] in the type of results. If the features have several layers, each vertex weighs the layers with
+     * its own softmax and has one weight for each feature, shared by the layers. Products compute in the compute type,
+     * all else in the type of results.
      *
      * @param w parameters of the head: {@code weight} [V, C], {@code bias} [V], {@code layers} [V, L] if L > 1, and
      *     {@code mask} [V, H W], {@code position} [V, 2] (arctanh of x and y in -1..1), or the state {@code region} [V,
      *     1] or {@code cell} [V, 2]
      */
     Value apply(Weights w, Features f, int vertices) {
-        DType compute = w.compute();
+        DType operand = this == DENSE ? w.compute() : w.result();
         int l = f.layers(), c = f.channels();
         Value weight = this == DENSE && l == 1
                 ? w.weight("weight", weights(), vertices, c).value()
@@ -124,10 +115,17 @@ public enum ReadoutHead {
         weight = l > 1
                 ? f.value()
                         .graph()
-                        .apply(new LayerChoice(compute), w.vector("layers", Init.ZEROS, vertices, l), weight)
+                        .apply(new LayerChoice(operand), w.vector("layers", Init.ZEROS, vertices, l), weight)
                         .output(0)
-                : Ops.cast(weight, compute);
+                : Ops.cast(weight, operand);
         return read(w, f, weight, bias);
+    }
+
+    private static Value at(Weights w, boolean fixed, Features f, Value position, Value weight, Weights.Bias bias) {
+        Value x = Ops.cast(f.value(), w.result());
+        return x.graph()
+                .apply(new PositionReadout(fixed), x, position, weight, bias.value())
+                .output(0);
     }
 
     /** Responses from features and the effective weights [V, L C] and bias [V]. */

@@ -123,6 +123,11 @@ public final class Weights {
         return net.compute;
     }
 
+    /** Type of the network's results: in training that in which products compute, in prediction f32. */
+    public DType result() {
+        return training() ? net.compute : DType.F32;
+    }
+
     /** From now on computes the products of these linear layers in FP8. */
     public void useFp8(Fp8Layers which) {
         net.fp8 = which;
@@ -217,9 +222,16 @@ public final class Weights {
         return m;
     }
 
+    private static final String COPY = "@bf16";
+
     /** Name of a weight's bf16 copy. */
     public static String copyName(String name) {
-        return name + "@bf16";
+        return name + COPY;
+    }
+
+    /** Name of the parameter or state of which a variable is the bf16 copy, or itself. */
+    public static String parameterOf(String variable) {
+        return variable.endsWith(COPY) ? variable.substring(0, variable.length() - COPY.length()) : variable;
     }
 
     /** An f32 parameter without weight decay: a bias, norm or embedding. */

@@ -15,6 +15,7 @@ import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
 import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
@@ -61,13 +62,14 @@ public final class Ensemble implements AutoCloseable {
      * @throws InputException if a model has other vertices than the first
      */
     public static Ensemble load(List<Path> checkpoints, Device device, int batch, String subject, boolean evaluates) {
-        return load(checkpoints, device, batch, subject, evaluates, Sampling.Change.NONE);
+        return load(checkpoints, device, batch, subject, evaluates, Sampling.Change.NONE, Precision.FP32);
     }
 
     /**
-     * The same, of diffusion models with another sampling.
+     * The same with products in another precision, and of diffusion models with another sampling.
      *
-     * @throws InputException if a model has other vertices than the first, or its readout has no sampling to change
+     * @throws InputException if a model has other vertices than the first, its readout has no sampling to change, or
+     *     the device does not support the precision
      */
     public static Ensemble load(
             List<Path> checkpoints,
@@ -75,12 +77,13 @@ public final class Ensemble implements AutoCloseable {
             int batch,
             String subject,
             boolean evaluates,
-            Sampling.Change sampling) {
+            Sampling.Change sampling,
+            Precision precision) {
         List<Predictor> members = new ArrayList<>();
         ModelConfig.Subject first = null;
         try {
             for (Path p : checkpoints) {
-                Model m = Model.load(p).predicting(sampling, p.toString());
+                Model m = Model.load(p).predicting(sampling, p.toString()).predicting(precision);
                 ModelConfig.Subject s = m.config().subject(subject);
                 if (first == null) first = s;
                 if (s.left() != first.left()

@@ -123,17 +123,7 @@ record TrainSettings(
      * @throws InputException if the device does not support the precision
      */
     Device withPrecision(Device device) {
-        if (device.supports(precision)) return device.with(precision);
-        throw switch (precision) {
-            case TF32 ->
-                wrong("precision", "tf32 needs an NVIDIA GPU, the device is " + device.name(), "Use fp32 or bf16");
-            case FP8 ->
-                wrong(
-                        "precision",
-                        "fp8 needs an NVIDIA GPU of architecture 8.9 or newer, the device is " + device.name(),
-                        "Use bf16 or fp32");
-            default -> wrong("precision", "bf16 needs a CPU with avx512bf16", "Use fp32");
-        };
+        return device.with(precision, (problem, remedy) -> wrong("precision", problem, remedy));
     }
 
     /** An error in a value that is valid by itself but does not fit the data, the device or other settings. */

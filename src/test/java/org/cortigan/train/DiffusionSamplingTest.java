@@ -26,6 +26,7 @@ import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.eval.SampleScores;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Precision;
 import org.cortigan.exec.SimDevice;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.Model;
@@ -172,8 +173,8 @@ class DiffusionSamplingTest {
     void evaluationOnTheDeviceAndOnTheHostAgreeAndSamplesAreScored() {
         int[] images = IntStream.range(0, 40).toArray();
         for (Sampling.Change c : List.of(MEAN, change(5, 4)))
-            try (Ensemble device = Ensemble.load(List.of(run), CPU, 16, "", true, c);
-                    Ensemble host = Ensemble.load(List.of(run), CPU, 16, "", false, c)) {
+            try (Ensemble device = Ensemble.load(List.of(run), CPU, 16, "", true, c, Precision.FP32);
+                    Ensemble host = Ensemble.load(List.of(run), CPU, 16, "", false, c, Precision.FP32)) {
                 double[] r = device.evaluate(size -> TOY, images).r();
                 assertArrayEquals(host.evaluate(size -> TOY, images).r(), r, 1e-5);
                 assertArrayEquals(device.evaluate(size -> TOY, images).r(), r, "again");
@@ -232,12 +233,12 @@ class DiffusionSamplingTest {
         Path best = RunFolder.last(folder);
         int[] held = ImageSplit.of(Recipe.ofCheckpoint(best), 1000).validation();
         double ofMean;
-        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, MEAN)) {
+        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, MEAN, Precision.FP32)) {
             ofMean = Metrics.mean(e.evaluate(size -> data, held).r());
         }
         // Five standard errors of a mean of 20 correlations over 300 photographs.
         double tolerance = 5 / Math.sqrt(VERTICES * (double) held.length);
-        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4))) {
+        try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4), Precision.FP32)) {
             SampleAccumulator samples = new SampleAccumulator(VERTICES, new int[] {1, 2, 4}, false);
             e.evaluate(size -> data, held, null, samples);
             SampleScores s = samples.scores(new int[0]);
@@ -254,7 +255,7 @@ class DiffusionSamplingTest {
     @Test
     void samplesAreInMeasuredUnitsAndTheirMeanIsThePrediction() {
         byte[] rgb = photographs(2);
-        try (Ensemble e = Ensemble.load(List.of(run), CPU, 2, "", false, change(5, 3))) {
+        try (Ensemble e = Ensemble.load(List.of(run), CPU, 2, "", false, change(5, 3), Precision.FP32)) {
             float[] y = new float[2 * VERTICES], sum = new float[y.length];
             List<Integer> numbers = new ArrayList<>();
             e.predict((k, side, into) -> into.put(rgb, k * BYTES, BYTES), 2, y, (k, responses) -> {
@@ -274,7 +275,7 @@ class DiffusionSamplingTest {
         byte[] rgb = photographs(2);
         float[] want = predict(Model.load(run), CPU, 2, rgb);
         assertArrayEquals(want, predict(Model.load(soup), CPU, 2, rgb), "the average of a model and itself");
-        try (Ensemble e = Ensemble.load(List.of(run, other), CPU, 2, "", true, change(5, 2))) {
+        try (Ensemble e = Ensemble.load(List.of(run, other), CPU, 2, "", true, change(5, 2), Precision.FP32)) {
             assertEquals("mean of 2 antithetic samples, 5 DDIM steps, " + ZERO, e.prediction());
             assertTrue(e.sampling().isEmpty());
             assertEquals(20, e.evaluate(size -> TOY, new int[] {1, 2, 3}).r().length);
