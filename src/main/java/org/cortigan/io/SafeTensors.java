@@ -14,6 +14,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
@@ -336,12 +337,22 @@ public final class SafeTensors implements AutoCloseable {
      * @throws InputException also if an element is NaN or infinite
      */
     public float[] finite(String name) {
-        float[] values = floats(name);
+        return finite(name, 0, (int) requireReadable(name).elements());
+    }
+
+    /**
+     * The same for a part of a tensor.
+     *
+     * @param from index of the part's first element
+     * @param count of its elements
+     */
+    public float[] finite(String name, long from, int count) {
+        float[] values = floats(requireReadable(name), from, count);
         for (int i = 0; i < values.length; i++)
             if (!Float.isFinite(values[i]))
                 throw new InputException(
                         path + ", tensor " + InputFiles.quote(name),
-                        "is " + values[i] + " at index " + Arrays.toString(index(i, entry(name).shape)),
+                        "is " + values[i] + " at index " + Arrays.toString(index(from + i, entry(name).shape)),
                         "Its network computes nothing but NaN: make or download the file anew");
         return values;
     }
@@ -387,14 +398,21 @@ public final class SafeTensors implements AutoCloseable {
      */
     public float[] floats(String name) {
         Entry e = requireReadable(name);
-        float[] out = new float[(int) e.elements()];
+        return floats(e, 0, (int) e.elements());
+    }
+
+    private float[] floats(Entry e, long from, int count) {
+        Objects.checkFromIndexSize(from, count, e.elements());
+        float[] out = new float[count];
+        int size = e.dtype.bits() / Byte.SIZE;
+        long start = e.offset - dataOffset + from * size, bytes = (long) count * size;
         ByteBuffer chunk =
-                ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, e.bytes)).order(ByteOrder.LITTLE_ENDIAN);
+                ByteBuffer.allocate((int) Math.min(CHUNK_BYTES, bytes)).order(ByteOrder.LITTLE_ENDIAN);
         MappedBytes in = data.get();
         int i = 0;
-        for (long done = 0; done < e.bytes; done += chunk.limit()) {
-            chunk.clear().limit((int) Math.min(CHUNK_BYTES, e.bytes - done));
-            in.get(e.offset - dataOffset + done, chunk, chunk.limit());
+        for (long done = 0; done < bytes; done += chunk.limit()) {
+            chunk.clear().limit((int) Math.min(CHUNK_BYTES, bytes - done));
+            in.get(start + done, chunk, chunk.limit());
             chunk.flip();
             if (e.dtype == DType.F32) { // at the speed of a copy
                 chunk.asFloatBuffer().get(out, i, chunk.limit() / Float.BYTES);

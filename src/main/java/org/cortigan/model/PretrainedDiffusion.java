@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.function.Predicate;
@@ -25,8 +26,8 @@ import org.cortigan.nn.Weights;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Initial values from files of Stable Diffusion 1.x: for the UNet of the readout diffusion, or for UNet and VAE of the
- * backbone {@code sd}. Their parameters have diffusers' names.
+ * Initial values from files of Stable Diffusion 1.x: for the UNet of the readout diffusion, or for UNet, VAE and
+ * learned tokens of the backbone {@code sd}. Their parameters have diffusers' names.
  */
 public final class PretrainedDiffusion {
     /** Names below {@link Generator#PREFIX}: the readout's UNet, and the backbone's UNet and VAE. */
@@ -84,12 +85,13 @@ public final class PretrainedDiffusion {
     }
 
     /**
-     * Values for UNet and VAE of the backbone {@code sd}.
+     * Values for UNet and VAE of the backbone {@code sd}, and for its tokens if they are as many as those of a text:
+     * the state of the text encoder for the empty prompt, which the UNet attends to where it is not guided.
      *
      * @throws InputException if the files do not fit it
      */
     public static InitialValues backbone(Path path, ModelConfig model) {
-        return new PretrainedDiffusion(specs(model)).ofBackbone(path, unetSettings(model));
+        return new PretrainedDiffusion(specs(model)).ofBackbone(path, unetSettings(model), ClipText.SD1);
     }
 
     private static List<Weights.Spec> specs(ModelConfig model) {
@@ -105,8 +107,9 @@ public final class PretrainedDiffusion {
         return new PretrainedDiffusion(specs).ofReadout(path, unet, seed);
     }
 
-    static InitialValues backbone(Path path, List<Weights.Spec> specs, Settings unet) {
-        return new PretrainedDiffusion(specs).ofBackbone(path, unet);
+    /** @param clip form of the text encoder */
+    static InitialValues backbone(Path path, List<Weights.Spec> specs, Settings unet, ClipText clip) {
+        return new PretrainedDiffusion(specs).ofBackbone(path, unet, clip);
     }
 
     private InitialValues ofReadout(Path path, Settings settings, long seed) {
@@ -118,7 +121,7 @@ public final class PretrainedDiffusion {
         return result();
     }
 
-    private InitialValues ofBackbone(Path path, Settings settings) {
+    private InitialValues ofBackbone(Path path, Settings settings, ClipText clip) {
         StableDiffusionFile unet = StableDiffusionFile.unet(path);
         Map<String, Weights.Spec> wanted = wanted(UNET), ofVae = wanted(VAE);
         if (ofVae.isEmpty())
@@ -130,6 +133,7 @@ public final class PretrainedDiffusion {
         StableDiffusionFile vae = StableDiffusionFile.vae(path);
         requireScale(vae);
         take(vae, "VAE", ofVae, settings, name -> !name.startsWith("encoder.") && !name.startsWith("quant_conv."));
+        beginTokens(path, clip);
         return result();
     }
 
@@ -179,19 +183,7 @@ public final class PretrainedDiffusion {
             Settings settings,
             Predicate<String> spare) {
         if (what.equals("UNet")) requireForm(f, wanted, settings);
-        List<String> missing = wanted.keySet().stream()
-                .filter(n -> !f.tensors().containsKey(n))
-                .toList();
-        if (!missing.isEmpty()) throw lacks(f, what, missing, wanted.size());
-        List<String> others = f.tensors().keySet().stream()
-                .filter(n -> !wanted.containsKey(n) && !spare.test(n))
-                .toList();
-        if (!others.isEmpty())
-            throw new InputException(
-                    f.file().path().toString(),
-                    "has tensors for which the recipe's " + what + " has no place (" + others.size() + "): "
-                            + ForeignFile.examples(others),
-                    StableDiffusionFile.READ_ARE);
+        requireNames(f, "the recipe's " + what, wanted.keySet(), spare, StableDiffusionFile.READ_ARE);
         wanted.forEach((name, spec) -> values.put(spec.name(), reader(f, name, spec)));
         Path file = f.file().path();
         notes.add(
@@ -199,33 +191,58 @@ public final class PretrainedDiffusion {
         notes.addAll(f.notes());
     }
 
+    private static void requireNames(
+            StableDiffusionFile f, String what, Set<String> wanted, Predicate<String> spare, String remedy) {
+        List<String> missing =
+                wanted.stream().filter(n -> !f.tensors().containsKey(n)).toList();
+        if (!missing.isEmpty()) throw lacks(f, what, missing, wanted.size(), remedy);
+        List<String> others = f.tensors().keySet().stream()
+                .filter(n -> !wanted.contains(n) && !spare.test(n))
+                .toList();
+        if (!others.isEmpty())
+            throw new InputException(
+                    f.file().path().toString(),
+                    "has tensors for which " + what + " has no place (" + others.size() + "): "
+                            + ForeignFile.examples(others),
+                    remedy);
+    }
+
     private Supplier<float[]> reader(StableDiffusionFile f, String name, Weights.Spec spec) {
         Tensor t = f.tensor(name);
         long[] want = Arrays.stream(spec.shape().dims()).asLongStream().toArray();
         if (!Arrays.equals(t.shape(), want)) throw unfit(f, t, Arrays.toString(want));
-        f.file().requireReadable(t.entry().name());
         markRead(f, t);
         return t::read;
     }
 
     private static InputException unfit(StableDiffusionFile f, Tensor t, String want) {
-        return new InputException(
-                f.file().path() + ", tensor " + InputFiles.quote(t.entry().name()),
-                "has the shape " + Arrays.toString(t.entry().shape()) + ", but the recipe's network needs " + want,
+        return unfit(
+                f,
+                t,
+                "the recipe's network needs " + want,
                 "Set the keys below model.generator.sd_unet and model.generator.sd to the file's sizes, or give"
                         + " another file");
     }
 
-    private static InputException lacks(StableDiffusionFile f, String what, List<String> missing, int of) {
+    private static InputException unfit(StableDiffusionFile f, Tensor t, String needs, String remedy) {
         return new InputException(
-                f.file().path().toString(),
-                "lacks " + missing.size() + " of the " + of + " tensors of the recipe's " + what + ", for example "
-                        + InputFiles.quote(missing.get(0)) + " by diffusers' names",
-                ForeignFile.remedyForParts(
-                        f.file().path(), StableDiffusionFile.JOIN, StableDiffusionFile.READ_ARE + ", and the whole"));
+                f.file().path() + ", tensor " + InputFiles.quote(t.entry().name()),
+                "has the shape " + Arrays.toString(t.entry().shape()) + ", but " + needs,
+                remedy);
     }
 
+    private static InputException lacks(
+            StableDiffusionFile f, String what, List<String> missing, int of, String remedy) {
+        return new InputException(
+                f.file().path().toString(),
+                "lacks " + missing.size() + " of the " + of + " tensors of " + what + ", for example "
+                        + InputFiles.quote(missing.get(0)) + " by diffusers' names",
+                ForeignFile.remedyForParts(f.file().path(), StableDiffusionFile.JOIN, remedy + ", and the whole"));
+    }
+
+    /** Refuses a type of numbers that is not read. */
     private void markRead(StableDiffusionFile f, Tensor t) {
+        f.file().requireReadable(t.entry().name());
         unread.computeIfAbsent(
                         f.file().path(), k -> new LinkedHashSet<>(f.file().names()))
                 .remove(t.entry().name());
@@ -319,6 +336,47 @@ public final class PretrainedDiffusion {
                     StableDiffusionFile.READ_ARE);
     }
 
+    /** The start of the learned tokens, if they are as many as those of a text. */
+    private void beginTokens(Path path, ClipText clip) {
+        String name = Generator.PREFIX + StableDiffusion.TOKEN;
+        Optional<Weights.Spec> tokens = specs.stream()
+                .filter(s -> s.name().equals(name) && s.shape().dim(0) == clip.tokens())
+                .findFirst();
+        if (tokens.isEmpty()) return;
+        StableDiffusionFile f = StableDiffusionFile.text(path);
+        if (f == null) {
+            notes.add("warning: " + path + " has no text encoder: the " + clip.tokens()
+                    + " tokens that the UNet attends to begin at random. " + StableDiffusionFile.TEXT_REMEDY);
+            return;
+        }
+        Map<String, long[]> shapes = clip.shapes();
+        requireNames(
+                f,
+                "the text encoder of Stable Diffusion 1",
+                shapes.keySet(),
+                "embeddings.position_ids"::equals,
+                StableDiffusionFile.TEXT_REMEDY);
+        shapes.forEach((tensor, shape) -> {
+            Tensor t = f.tensor(tensor);
+            if (!Arrays.equals(t.shape(), shape))
+                throw unfit(
+                        f,
+                        t,
+                        "that of Stable Diffusion 1 has " + Arrays.toString(shape),
+                        StableDiffusionFile.TEXT_REMEDY);
+            markRead(f, t);
+        });
+        if (tokens.get().shape().dim(1) != clip.width())
+            throw new InputException(
+                    f.file().path().toString(),
+                    "gives tokens of " + clip.width() + " numbers, but the UNet attends to tokens of "
+                            + tokens.get().shape().dim(1),
+                    "Set model.generator.sd.tokens to 1");
+        values.put(name, () -> clip.state(f.tensors(), clip.empty()));
+        notes.add(f.file().path() + ": the text encoder of Stable Diffusion; the " + clip.tokens()
+                + " tokens that the UNet attends to begin with its state for the empty prompt");
+    }
+
     /** The start of embeddings [V, K] and positions [cells, K] of the readout, if it has them. */
     private void beginInterface(StableDiffusionFile f, long seed) {
         List<Weights.Spec> embeddings = specs.stream()
@@ -347,11 +405,10 @@ public final class PretrainedDiffusion {
     private Tensor first(StableDiffusionFile f, String kind, List<Weights.Spec> embeddings) {
         String name = CONV_IN + kind;
         Tensor t = f.tensors().get(name);
-        if (t == null) throw lacks(f, "UNet", List.of(name), 2);
+        if (t == null) throw lacks(f, "the recipe's UNet", List.of(name), 2, StableDiffusionFile.READ_ARE);
         int channels = embeddings.get(0).shape().dim(1);
         if (t.shape().length == 0 || t.shape()[0] != channels)
             throw unfit(f, t, "[" + channels + (kind.equals("bias") ? "]" : ", 4, 3, 3]"));
-        f.file().requireReadable(t.entry().name());
         markRead(f, t);
         return t;
     }

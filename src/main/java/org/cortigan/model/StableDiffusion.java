@@ -20,29 +20,35 @@ import org.cortigan.op.Ops;
 
 /**
  * The maps that the UNet of Stable Diffusion (Rombach et al. 2022) makes of a photograph's latent, without noise, at
- * one step of diffusion (Tang et al. 2023, "Emergent Correspondence from Image Diffusion"). The UNet attends to one
- * learned token, to which the subject's vector is added. Parameters below {@code unet.} and {@code vae.} have
+ * one step of diffusion (Tang et al. 2023, "Emergent Correspondence from Image Diffusion"). The UNet attends to learned
+ * tokens, to each of which the subject's vector is added. Parameters below {@code unet.} and {@code vae.} have
  * diffusers' names.
  *
  * <p>All readouts read the maps at the side of the finest place: those of coarser places are repeated.
  *
  * @param latent what the UNet reads
  * @param timestep step of diffusion, 0 to 999
+ * @param tokens number of the learned tokens
  * @param layers places whose maps the readout reads; nothing is built beyond the last
  * @param vae the autoencoder, which is never trained; used by {@link Latent#VAE} only
  */
-public record StableDiffusion(Latent latent, int timestep, List<Place> layers, Autoencoder vae, DenoisingUNet unet)
+public record StableDiffusion(
+        Latent latent, int timestep, int tokens, List<Place> layers, Autoencoder vae, DenoisingUNet unet)
         implements Backbone {
     static final NetworkType<Backbone> TYPE =
             new NetworkType<>("sd", "Stable Diffusion", "sd", """
             latent: vae            # what the UNet (sd_unet) reads: vae: the latent of the autoencoder, which is never trained | patch: a linear layer of patches of 4x4 pixels
             timestep: 50           # step of diffusion at which it reads the latent, without noise: 0 to 999
+            tokens: 1              # learned tokens that it attends to; 77: they begin with what Stable Diffusion attends to for the empty prompt, if train.init has its text encoder
             layers: [mid, up1, up2, up3] # maps that the readout reads: mid | up0, up1, ... on the way up, coarsest first; nothing is computed beyond the last
             vae_channels: [128, 256, 512, 512] # of each level of the autoencoder; its blocks and groups are those of sd_unet
             """, StableDiffusion::of, StableDiffusion::used);
 
     /** Beginning of the names, below {@link Generator#PREFIX}, of the parameters of the autoencoder and the UNet. */
     static final String VAE = "vae", UNET = "unet";
+
+    /** Name of the learned tokens, below {@link Generator#PREFIX}. */
+    static final String TOKEN = "token";
 
     /** Epsilon of the group norms of maps that are read. */
     private static final double EPS = 1e-6;
@@ -67,6 +73,7 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
         StableDiffusion sd = new StableDiffusion(
                 s.choice("latent", Latent.class),
                 s.integer("timestep", 0),
+                s.has("tokens") ? s.integer("tokens", 1) : 1,
                 s.choices("layers", Place.class),
                 new Autoencoder(s.integers("vae_channels"), unet.blocks(), unet.groups()),
                 unet);
@@ -204,8 +211,9 @@ public record StableDiffusion(Latent latent, int timestep, List<Place> layers, A
             int[] steps = new int[batch];
             Arrays.fill(steps, timestep);
             Value time = unet.time(u, g.table(steps, batch));
-            Value token = SubjectVector.add(w, w.token("token", Init.ZEROS, 1, unet.context()), subject);
-            return unet.maps(u, unet.convIn(u, x), time, Ops.repeat(batch, token), layers);
+            Init init = tokens == 1 ? Init.ZEROS : Init.VIT; // Tokens that begin alike would stay alike.
+            Value context = SubjectVector.add(w, w.token(TOKEN, init, tokens, unet.context()), subject);
+            return unet.maps(u, unet.convIn(u, x), time, Ops.repeat(batch, context), layers);
         }
     }
 

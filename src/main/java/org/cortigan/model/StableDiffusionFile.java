@@ -17,11 +17,12 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The UNet or the VAE of Stable Diffusion 1.x, from a folder of diffusers, a safetensors file of one, or a single file
- * with the authors' names (CompVis). Models of another kind are refused by name. Tensors stay in the mapped file until
- * they are read.
+ * The UNet, the VAE or the text encoder of Stable Diffusion 1.x, from a folder of diffusers, a safetensors file of one,
+ * or a single file with the authors' names (CompVis). Models of another kind are refused by name. Tensors stay in the
+ * mapped file until they are read.
  *
  * @param file that has the tensors
  * @param naming whose names it has, for messages
@@ -41,6 +42,11 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
         float[] read() {
             return file.finite(entry.name());
         }
+
+        /** A part of the numbers. */
+        float[] read(long from, int count) {
+            return file.finite(entry.name(), from, count);
+        }
     }
 
     /** How a file of Stable Diffusion is named where another model is wanted. */
@@ -51,6 +57,11 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
 
     static final String READ_ARE =
             "Give Stable Diffusion 1.x: a folder of diffusers with unet and vae, or a safetensors file of it";
+
+    /** What to do without the text encoder. */
+    static final String TEXT_REMEDY = "Set model.generator.sd.tokens to 1, which needs no text encoder, or give Stable"
+            + " Diffusion 1.x with its own: a folder of diffusers with text_encoder/model.safetensors, or a single file"
+            + " with cond_stage_model.*";
 
     private static final String CONVERT = "Convert it: diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)"
             + ".save_pretrained(OUT, safe_serialization=True)";
@@ -82,7 +93,9 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
             new ForeignFile.Kind(
                     "(^|\\.)token_embedding\\.", "holds a text encoder, but no UNet of Stable Diffusion", READ_ARE));
 
-    private static final Pattern WEIGHTS = Pattern.compile("diffusion_pytorch_model(\\.\\w+)?\\.safetensors"),
+    private static final String STEM = "diffusion_pytorch_model";
+
+    private static final Pattern WEIGHTS = weights(STEM),
             SHARD = Pattern.compile(".*-\\d+-of-\\d+\\.safetensors"),
             PICKLE = Pattern.compile(".*\\.(bin|ckpt|pt|pth)");
 
@@ -154,15 +167,49 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
         return part(t, prefixes.iterator().next(), "", StableDiffusionNames::ofVae);
     }
 
-    /** A single file itself, otherwise the one in the folder vae beside or above. */
     private static Path vaeFile(Path path) {
+        Path file = find(path, "vae", VAE_FIRST);
+        if (file != null) return file;
+        if (Files.isDirectory(path)) return weights(path, "vae");
+        throw refused(path, "holds a UNet, and there is no folder vae beside its own", READ_ARE);
+    }
+
+    /**
+     * Opens the text encoder, whose names are those below {@code text_model.}.
+     *
+     * @param path as for {@link #vae}
+     * @return null if there is none
+     * @throws InputException if there is another than that of Stable Diffusion 1.x
+     */
+    static @Nullable StableDiffusionFile text(Path path) {
+        Path file = find(path, "text_encoder", ClipText.TABLE);
+        if (file == null) return null;
+        SafeTensors t = open(file);
+        Set<String> prefixes = prefixes(t.names(), ClipText.TABLE);
+        if (prefixes.size() != 1)
+            throw refused(file, "holds " + (prefixes.isEmpty() ? "no" : "several") + " text encoders", TEXT_REMEDY);
+        StableDiffusionFile f = part(t, prefixes.iterator().next(), "", StableDiffusionFile::same);
+        if (f.dim(ClipText.TABLE, 1) == 1024)
+            throw refused(
+                    file,
+                    "holds the text encoder of Stable Diffusion 2: it is 1024 wide (tensor "
+                            + f.tensor(ClipText.TABLE).entry + ")",
+                    TEXT_REMEDY);
+        return f;
+    }
+
+    /**
+     * The file of a part: a single file itself, otherwise the one in the part's folder beside or above.
+     *
+     * @param first a tensor that every such part has
+     * @return null if there is neither
+     */
+    private static @Nullable Path find(Path path, String part, String first) {
         boolean isFolder = Files.isDirectory(path);
-        if (!isFolder && !prefixes(open(path).names(), VAE_FIRST).isEmpty()) return path;
+        if (!isFolder && !prefixes(open(path).names(), first).isEmpty()) return path;
         Path whole = path.toAbsolutePath().normalize(), folder = isFolder ? whole : whole.getParent();
         if (folder != null && folder.endsWith("unet")) folder = folder.getParent();
-        if (folder != null && Files.isDirectory(folder.resolve("vae"))) return weights(folder, "vae");
-        if (isFolder) return weights(path, "vae");
-        throw refused(path, "holds a UNet, and there is no folder vae beside its own", READ_ARE);
+        return folder != null && Files.isDirectory(folder.resolve(part)) ? weights(folder, part) : null;
     }
 
     /** The file stays mapped until nothing reads it any more. */
@@ -181,13 +228,18 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
         return pattern.matcher(file.getFileName().toString()).matches();
     }
 
+    private static Pattern weights(String stem) {
+        return Pattern.compile(stem + "(\\.\\w+)?\\.safetensors");
+    }
+
     /** The file of weights of a part: in the folder of its name, or in the given folder itself. */
     private static Path weights(Path folder, String part) {
         Path own = folder.resolve(part), where = Files.isDirectory(own) ? own : folder;
+        String stem = part.equals("text_encoder") ? "model" : STEM;
+        Pattern named = weights(stem);
         List<Path> files = InputFiles.list(where);
-        List<Path> found = files.stream().filter(p -> isNamed(p, WEIGHTS)).toList();
-        for (String preferred :
-                List.of("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"))
+        List<Path> found = files.stream().filter(p -> isNamed(p, named)).toList();
+        for (String preferred : List.of(stem + ".safetensors", stem + ".fp16.safetensors"))
             if (found.contains(where.resolve(preferred))) return where.resolve(preferred);
         if (found.size() == 1) return found.get(0);
         List<Path> shards = files.stream().filter(p -> isNamed(p, SHARD)).toList(),
@@ -196,7 +248,7 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
                         files.stream()
                                 .filter(p -> p.toString().endsWith(".safetensors"))
                                 .toList();
-        String lacks = "has no " + (where.equals(own) ? "" : part + "/") + "diffusion_pytorch_model.safetensors";
+        String lacks = "has no " + (where.equals(own) ? "" : part + "/") + stem + ".safetensors";
         if (!shards.isEmpty()) throw refused(where, "has weights in " + shards.size() + " parts", JOIN);
         if (!others.isEmpty())
             throw refused(where, lacks + ", but " + InputFiles.names(others), "Give one of these files");

@@ -48,7 +48,7 @@ class PretrainedDiffusionTest {
         }
     }
 
-    private static Map<String, Raw> unet, vae;
+    private static Map<String, Raw> unet, vae, text;
 
     @TempDir
     Path dir;
@@ -57,6 +57,7 @@ class PretrainedDiffusionTest {
     static void read() {
         unet = tensors("sd_unet_diffusers");
         vae = tensors("sd_vae_diffusers");
+        text = tensors("clip_text");
     }
 
     /** Those of the weights. */
@@ -117,7 +118,7 @@ class PretrainedDiffusionTest {
     private static List<Weights.Spec> backbone() {
         List<Weights.Spec> specs = specs("unet.", unet);
         specs.addAll(specs("vae.", encoder()));
-        specs.add(spec("sd.token", Init.VIT, 1, 24));
+        specs.add(spec("token", Init.ZEROS, 1, 24));
         return specs;
     }
 
@@ -139,7 +140,11 @@ class PretrainedDiffusionTest {
     }
 
     private static InitialValues load(Path path) {
-        return PretrainedDiffusion.backbone(path, backbone(), SETTINGS);
+        return load(path, backbone());
+    }
+
+    private static InitialValues load(Path path, List<Weights.Spec> specs) {
+        return PretrainedDiffusion.backbone(path, specs, SETTINGS, ClipTextTest.SMALL);
     }
 
     /** All values of the backbone, which must be those of the golden files. */
@@ -306,15 +311,13 @@ class PretrainedDiffusionTest {
         List<Weights.Spec> middle = backbone().stream()
                 .filter(s -> !s.name().matches("generator\\.unet\\.(up_blocks|conv_norm_out|conv_out)\\..*"))
                 .toList();
-        InitialValues values = PretrainedDiffusion.backbone(folder, middle, SETTINGS);
+        InitialValues values = load(folder, middle);
         assertEquals(middle.size() - 1, values.values().size());
         List<Weights.Spec> first = backbone().stream()
                 .filter(s ->
                         !s.name().matches("generator\\.unet\\.(up_blocks\\.(1|0\\.ups).*|conv_norm_out.*|conv_out.*)"))
                 .toList();
-        assertEquals(
-                first.size() - 1,
-                PretrainedDiffusion.backbone(folder, first, SETTINGS).values().size());
+        assertEquals(first.size() - 1, load(folder, first).values().size());
     }
 
     @Test
@@ -355,8 +358,122 @@ class PretrainedDiffusionTest {
         assertGolden(values);
     }
 
+    /** Those of the backbone with a token for each of a text. */
+    private static List<Weights.Spec> withTokens(int width) {
+        List<Weights.Spec> specs = backbone();
+        specs.set(specs.size() - 1, spec("token", Init.VIT, 9, width));
+        return specs;
+    }
+
+    private Path writeText(Map<String, Raw> tensors) {
+        return write(folder.resolve("text_encoder/model.safetensors"), tensors);
+    }
+
+    /** The golden weights as a single file, with the text encoder. */
+    private static Map<String, Raw> singleWithText() {
+        Map<String, Raw> all = single();
+        text.forEach((name, t) -> all.put("cond_stage_model.transformer." + name, t));
+        return all;
+    }
+
+    @Test
+    void theTokensBeginWithTheEmptyPrompt() throws IOException {
+        Path file = writeText(with(text, "text_model.embeddings.position_ids", Raw.zeros(1, 9)));
+        InitialValues values = load(folder, withTokens(24));
+        float[] tokens = TestModels.read(values).get("generator.token");
+        ClipTextTest.assertGolden(0, tokens);
+        String notes = String.join("; ", values.notes());
+        assertTrue(
+                notes.contains(file + ": the text encoder of Stable Diffusion; the 9 tokens that the UNet attends to"
+                        + " begin with its state for the empty prompt"),
+                notes);
+        assertTrue(notes.contains("not needed: 1 other tensors, 'text_model.embeddings.position_ids'"), notes);
+        Files.move(file, file.resolveSibling("model.fp16.safetensors"));
+        for (Path path : List.of(
+                folder,
+                folder.resolve("unet"),
+                folder.resolve("unet").resolve(WEIGHTS),
+                write(dir.resolve("single.safetensors"), singleWithText()))) {
+            Map<String, float[]> all = TestModels.read(load(path, withTokens(24)));
+            assertArrayEquals(tokens, all.get("generator.token"), path.toString());
+            assertEquals(unet.size() + encoder().size() + 1, all.size());
+        }
+    }
+
+    @Test
+    void theTokensBeginAtRandomWithoutATextEncoder() throws IOException {
+        Path single = write(dir.resolve("single.safetensors"), single());
+        Files.delete(folder.resolve("text_encoder"));
+        for (Path path : List.of(folder, single)) {
+            InitialValues values = load(path, withTokens(24));
+            assertGolden(values);
+            String notes = String.join("; ", values.notes());
+            assertTrue(
+                    notes.contains("warning: " + path + " has no text encoder: the 9 tokens that the UNet attends to"
+                            + " begin at random. Set model.generator.sd.tokens to 1"),
+                    notes);
+        }
+    }
+
+    /** A single file counts it, and one in a folder of its own is not opened. */
+    @Test
+    void theTextEncoderIsNotReadForAnotherNumberOfTokens() throws IOException {
+        Files.writeString(folder.resolve("text_encoder/model.safetensors"), "no tensors");
+        assertGolden(load(folder));
+        InitialValues values = load(write(dir.resolve("single.safetensors"), singleWithText()));
+        assertGolden(values);
+        String notes = String.join("; ", values.notes());
+        int decoder = vae.size() - encoder().size();
+        assertTrue(notes.contains("not needed: " + (decoder + 3 + text.size()) + " other tensors"), notes);
+        assertFalse(notes.contains("text encoder"), notes);
+    }
+
+    private void textRefused(Map<String, Raw> tensors, String... parts) {
+        writeText(tensors);
+        refused(folder, withTokens(24), parts);
+    }
+
+    @Test
+    void anotherTextEncoderIsRefusedByName() throws IOException {
+        String table = "text_model.embeddings.token_embedding.weight",
+                bias = "text_model.encoder.layers.1.mlp.fc1.bias",
+                remedy = "Set model.generator.sd.tokens to 1";
+        textRefused(with(text, table, Raw.zeros(60, 1024)), "text encoder of Stable Diffusion 2", "1024 wide", remedy);
+        textRefused(with(text, table, Raw.zeros(61, 24)), "[61, 24], but that of Stable Diffusion 1 has [60, 24]");
+        textRefused(with(text, bias, Raw.zeros(47)), "tensor '" + bias + "'", "[47]", "[48]", remedy);
+        textRefused(with(text, bias, new Raw(DType.I8, new long[] {48}, new byte[48])), "dtype I8");
+        textRefused(
+                with(text, "text_model.encoder.layers.2.mlp.fc1.bias", Raw.zeros(48)),
+                "the text encoder of Stable Diffusion 1 has no place (1): 'encoder.layers.2.mlp.fc1.bias'",
+                remedy);
+        Map<String, Raw> part = new LinkedHashMap<>(text);
+        part.remove(bias);
+        textRefused(
+                part,
+                "lacks 1 of the 36 tensors of the text encoder of Stable Diffusion 1",
+                "'encoder.layers.1.mlp.fc1.bias'",
+                remedy);
+        textRefused(unet, "holds no text encoder");
+        Map<String, Raw> two = singleWithText();
+        text.forEach((name, t) -> two.put("other." + name, t));
+        refused(changed(two), withTokens(24), "holds several text encoders");
+        writeText(text);
+        refused(folder, withTokens(32), "tokens of 24 numbers, but the UNet attends to tokens of 32", remedy);
+        Raw nan = new Raw(DType.F16, new long[] {60, 24}, filled(2 * 60 * 24, (byte) 0x7e));
+        writeText(with(text, table, nan));
+        InitialValues values = load(folder, withTokens(24));
+        InputException e = assertThrows(InputException.class, () -> TestModels.read(values));
+        assertTrue(e.getMessage().contains("NaN at index [58, 0]"), e.getMessage());
+        Files.move(folder.resolve("text_encoder/model.safetensors"), folder.resolve("text_encoder/pytorch_model.bin"));
+        refused(folder, withTokens(24), "has no model.safetensors, but pytorch_model.bin, a pickle");
+    }
+
     private static void refused(Path path, String... parts) {
-        InputException e = assertThrows(InputException.class, () -> load(path));
+        refused(path, backbone(), parts);
+    }
+
+    private static void refused(Path path, List<Weights.Spec> specs, String... parts) {
+        InputException e = assertThrows(InputException.class, () -> load(path, specs));
         for (String part : parts) assertTrue(e.getMessage().contains(part), e.getMessage());
     }
 
@@ -376,8 +493,7 @@ class PretrainedDiffusionTest {
         specs.removeIf(s -> s.name().contains("down_blocks.1.") || s.name().contains("attn2"));
         specs.add(spec("unet.down_blocks.0.resnets.1.conv1.bias", Init.ZEROS, 32));
         specs.add(spec("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", Init.ZEROS, 64, 768));
-        InputException e =
-                assertThrows(InputException.class, () -> PretrainedDiffusion.backbone(folder, specs, SETTINGS));
+        InputException e = assertThrows(InputException.class, () -> load(folder, specs));
         assertTrue(
                 e.getMessage()
                         .contains("channels [32, 64], 1 blocks, attention at 1 levels, context 24. Give"
@@ -419,21 +535,20 @@ class PretrainedDiffusionTest {
         Map<String, Raw> without = single();
         without.keySet().removeIf(n -> n.startsWith("first_stage_model."));
         refused(changed(without), "holds a UNet, and there is no folder vae");
-        InputException patches = assertThrows(
-                InputException.class, () -> PretrainedDiffusion.backbone(folder, specs("unet.", unet), SETTINGS));
+        InputException patches = assertThrows(InputException.class, () -> load(folder, specs("unet.", unet)));
         assertTrue(patches.getMessage().contains("Set model.generator.sd.latent to vae"), patches.getMessage());
         byte[] bytes = Files.readAllBytes(changed(single()));
         Path cut = dir.resolve("cut.safetensors");
         Files.write(cut, Arrays.copyOf(bytes, bytes.length - 100));
         refused(cut, "cut.safetensors", "not a valid safetensors file");
         Map<String, Raw> nan = single();
-        nan.put("model.diffusion_model.out.0.bias", new Raw(DType.F16, new long[] {32}, filled((byte) 0x7e)));
+        nan.put("model.diffusion_model.out.0.bias", new Raw(DType.F16, new long[] {32}, filled(64, (byte) 0x7e)));
         InputException e = assertThrows(InputException.class, () -> TestModels.read(load(changed(nan))));
         assertTrue(e.getMessage().contains("NaN at index [0]"), e.getMessage());
     }
 
-    private static byte[] filled(byte b) {
-        byte[] bytes = new byte[64];
+    private static byte[] filled(int n, byte b) {
+        byte[] bytes = new byte[n];
         Arrays.fill(bytes, b);
         return bytes;
     }

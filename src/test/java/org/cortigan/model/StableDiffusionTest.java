@@ -17,6 +17,7 @@ import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.TestModels;
 import org.cortigan.exec.CpuDevice;
@@ -196,6 +197,28 @@ class StableDiffusionTest {
                 Freeze.of(none.section("train"), generator(PATCH).backbone()).isOn());
     }
 
+    /** Several tokens begin apart, because equal ones would have equal gradients; one begins at 0. */
+    @Test
+    void attendsToLearnedTokens() {
+        Weights.Spec one = token(generator()), three = token(generator("sd.tokens=3"));
+        assertArrayEquals(new int[] {1, 6}, one.shape().dims());
+        assertArrayEquals(new int[] {3, 6}, three.shape().dims());
+        assertArrayEquals(new float[6], one.init().make(one.shape(), 0, one.name()));
+        float[] x = three.init().make(three.shape(), 0, three.name());
+        assertEquals(
+                18,
+                Set.copyOf(IntStream.range(0, 18).mapToObj(i -> x[i]).toList()).size());
+        assertFalse(Arrays.equals(run(generator(), ""), run(generator("sd.tokens=3"), "")));
+        assertFalse(Arrays.equals(run(generator("sd.tokens=3"), "a"), run(generator("sd.tokens=3"), "b")));
+    }
+
+    private static Weights.Spec token(Generator g) {
+        return parameters(g).specs().stream()
+                .filter(s -> s.name().equals("token"))
+                .findFirst()
+                .orElseThrow();
+    }
+
     private static void refused(String message, String... options) {
         String m = assertThrows(InputException.class, () -> generator(options)).getMessage();
         assertTrue(m.contains(message), m);
@@ -204,6 +227,7 @@ class StableDiffusionTest {
     @Test
     void refusesWhatDoesNotFit() {
         refused("sd.timestep': 1000 is out of range", "sd.timestep=1000");
+        refused("sd.tokens'", "sd.tokens=0");
         refused("up0 to up1, each once", "sd.layers=[up2]");
         refused("each once", "sd.layers=[up1, up1]");
         refused("each once", "sd.layers=[]");

@@ -154,6 +154,13 @@ class PretrainedDiffusionTrainingTest {
                 })
                 .getMessage();
         assertTrue(other.contains("Give -o model.generator.sd_unet.context=24"), other);
+        try (Trainer t = trainer(backbone("model.generator.sd.tokens=77"), null, new ArrayList<>())) {
+            String notes = String.join("; ", t.initialWeights());
+            assertTrue(
+                    notes.contains("no text encoder: the 77 tokens that the UNet attends to begin at random"), notes);
+            float[] random = Init.VIT.make(Shape.of(77, 24), 0, "generator.token");
+            assertArrayEquals(random, t.variable("generator.token"));
+        }
         assertRunsAndResumes(backbone());
     }
 
