@@ -29,7 +29,13 @@ final class SamplingOptions {
                             + " for example 1,2,4,8, and compares the means; for one model it also tells how the samples spread.")
     private List<Integer> samples = List.of();
 
+    @Option(
+            names = "--independent",
+            description = "Begins every sample from noise of its own: no antithetic pairs (default: as the recipe"
+                    + " says). The CRPS skill of evaluate is of independent samples only.")
+    private boolean independent;
+
     Sampling.Change change() {
-        return new Sampling.Change(mode, steps, samples);
+        return new Sampling.Change(mode, steps, samples, independent);
     }
 }

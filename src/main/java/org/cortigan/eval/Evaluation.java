@@ -35,7 +35,7 @@ public final class Evaluation {
      * @param roiClass class of the ROI, which names its mask file; empty for all vertices
      * @param vertices number of vertices; 0 for an ROI that the subject lacks
      * @param figures one per {@link Metric}, in the order of the constants; NaN if unknown, that is, without vertices
-     *     or for a metric that needs noise ceilings or a test of significance, without these
+     *     or for a metric that needs noise ceilings, a test of significance or samples, without these
      */
     public record Row(String hemisphere, String roiClass, String roi, int vertices, double[] figures) {
         /** The figure of a metric; NaN if unknown. */
@@ -95,7 +95,13 @@ public final class Evaluation {
         this.prediction = prediction;
         this.images = acc.images();
         this.left = left;
-        this.vertices = new VertexStatistics(acc.r(), acc.explainedVariance(), acc.r2(), ceiling, significance);
+        this.vertices = new VertexStatistics(
+                acc.r(),
+                acc.explainedVariance(),
+                acc.r2(),
+                ceiling,
+                significance,
+                prediction.samples == null ? null : prediction.samples.crps());
         this.constantPredictions = acc.constantPredictions();
         this.constantTargets = acc.constantTargets() - notMeasured.length;
         this.missing = missing;

@@ -95,6 +95,17 @@ public enum Metric {
             8,
             0,
             s -> s.significance() == null ? Double.NaN : s.significance().countBelow(0.05),
+            null),
+
+    /** Skill of the samples of a model that draws them. */
+    CRPS_SKILL(
+            "crps_skill",
+            "CRPS skill",
+            "1 - mean CRPS of the samples / mean CRPS of the normal distribution of the training responses, each vertex"
+                    + " in units of its training responses' deviation",
+            10,
+            4,
+            s -> s.crps() == null ? Double.NaN : s.crps().skill(),
             null);
 
     /** Note below the table of an evaluation without noise ceilings. */

@@ -12,16 +12,26 @@ import org.cortigan.InputException;
  * block come one after the other. Not thread-safe.
  *
  * <p>The variance of the samples for one image is unbiased. That of antithetic samples is the variance of the pairs'
- * means and of the differences from them, which do not depend on each other.
+ * means and of the differences from them, which do not depend on each other. {@link Crps} is of independent samples
+ * only: those of a block are kept for it.
  */
 public final class SampleAccumulator {
+    /** Vertices per task. */
+    private static final int TILE = 512;
+
     private final int nVertices;
+    private final float[] deviations;
     private final int[] counts;
     private final boolean antithetic;
     /** Of the means of the first samples, for each of the counts. */
     private final List<PearsonAccumulator> means = new ArrayList<>();
     /** For each vertex the sums over images of the variance of units, single samples or pairs, and within pairs. */
     private final double[] ofUnits, withinPairs;
+    /** For each vertex the sums over images of the scores of the samples and of the climatology. */
+    private final double[] ofSamples, ofClimatology;
+
+    /** The samples of the block, [samples][rows, V]; none if no score is computed of them. */
+    private final float[][] drawn;
 
     /** The block: its responses, the sum of its samples, the last sample, and mean and squares of its units. */
     private float[] targets = new float[0], last = new float[0];
@@ -30,16 +40,21 @@ public final class SampleAccumulator {
     private int rows, samples;
 
     /**
+     * @param deviations standard deviation of each vertex's training responses, above 0
      * @param counts numbers of samples whose means are scored, ascending, each once
      * @param antithetic whether every second sample begins with the negative of the noise of the one before
      */
-    public SampleAccumulator(int nVertices, int[] counts, boolean antithetic) {
-        this.nVertices = nVertices;
+    public SampleAccumulator(float[] deviations, int[] counts, boolean antithetic) {
+        nVertices = deviations.length;
+        this.deviations = deviations.clone();
         this.counts = counts.clone();
         this.antithetic = antithetic;
         for (int i = 0; i < counts.length; i++) means.add(new PearsonAccumulator(nVertices));
         ofUnits = new double[nVertices];
         withinPairs = new double[nVertices];
+        ofSamples = new double[nVertices];
+        ofClimatology = new double[nVertices];
+        drawn = new float[antithetic || samples() < 2 ? 0 : samples()][0];
     }
 
     /** Samples of a photograph. */
@@ -50,7 +65,8 @@ public final class SampleAccumulator {
     /**
      * Begins a block of images.
      *
-     * @param targets [rows, V], unchanged until the block's last sample; the array may be longer
+     * @param targets [rows, V], less the means of the training responses, unchanged until the block's last sample; the
+     *     array may be longer
      */
     public void begin(float[] targets, int rows) {
         int n = rows * nVertices;
@@ -62,6 +78,7 @@ public final class SampleAccumulator {
             sum = new double[n];
             unitMean = new double[n];
             unitSquares = new double[n];
+            for (int k = 0; k < drawn.length; k++) drawn[k] = new float[n];
         }
         for (double[] x : List.of(sum, unitMean, unitSquares)) Arrays.fill(x, 0);
     }
@@ -69,7 +86,7 @@ public final class SampleAccumulator {
     /**
      * Adds the next sample of the block's images.
      *
-     * @param sample [rows, V]; the array may be longer
+     * @param sample [rows, V], less the same means; the array may be longer
      * @throws InputException if a value is not finite
      */
     public void add(float[] sample) {
@@ -89,10 +106,24 @@ public final class SampleAccumulator {
             }
         }
         System.arraycopy(sample, 0, last, 0, n);
+        if (drawn.length > 0) System.arraycopy(sample, 0, drawn[samples - 1], 0, n);
         int count = Arrays.binarySearch(counts, samples);
         if (count >= 0) means.get(count).add(meanSoFar(n), targets, rows);
         if (samples < samples() || units() < 2) return;
         for (int i = 0; i < n; i++) ofUnits[i % nVertices] += unitSquares[i] / (units() - 1);
+        if (drawn.length > 0) Parallel.tiles(nVertices, TILE, this::addScores);
+    }
+
+    /** Adds the scores of the block's samples. */
+    private void addScores(int from, int to) {
+        double[] x = new double[drawn.length];
+        for (int row = 0; row < rows; row++)
+            for (int v = from; v < to; v++) {
+                int i = row * nVertices + v;
+                for (int k = 0; k < x.length; k++) x[k] = drawn[k][i];
+                ofSamples[v] += Crps.ofSamples(x, targets[i]);
+                ofClimatology[v] += Crps.ofNormal(targets[i] / (double) deviations[v]);
+            }
     }
 
     private double[] meanSoFar(int n) {
@@ -148,6 +179,15 @@ public final class SampleAccumulator {
         return new SampleScores(
                 scores,
                 whole && residual > 0 ? within / residual : Double.NaN,
-                whole && units() > 1 && ofMean > 0 ? covariance / Math.sqrt(ofMean * varying) : Double.NaN);
+                whole && units() > 1 && ofMean > 0 ? covariance / Math.sqrt(ofMean * varying) : Double.NaN,
+                antithetic,
+                drawn.length > 0 ? crps(images) : null);
+    }
+
+    private Crps crps(double images) {
+        double[] samples = new double[nVertices], climatology = new double[nVertices];
+        Arrays.setAll(samples, v -> ofSamples[v] / images / deviations[v]);
+        Arrays.setAll(climatology, v -> ofClimatology[v] / images);
+        return new Crps(samples, climatology);
     }
 }

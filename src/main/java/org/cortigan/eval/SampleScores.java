@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How well samples of the responses to photographs predict the responses, and their means. If the samples have the
@@ -18,8 +19,16 @@ import java.util.Map;
  * @param extrapolatedR r of the mean of infinitely many samples, pooled over vertices: estimated from the variance that
  *     finitely many leave; NaN if unknown, that is, for fewer than two independent samples or antithetic pairs, or if
  *     the samples vary too much to tell
+ * @param antithetic whether every second sample depends on the one before
+ * @param crps of all samples; null if unknown, that is, for one sample, and for antithetic ones, whose distances from
+ *     each other do not tell those of independent ones
  */
-public record SampleScores(List<Score> means, double spread, double extrapolatedR) {
+public record SampleScores(
+        List<Score> means,
+        double spread,
+        double extrapolatedR,
+        boolean antithetic,
+        @Nullable Crps crps) {
     /**
      * Of the mean of some samples.
      *
@@ -51,6 +60,8 @@ public record SampleScores(List<Score> means, double spread, double extrapolated
                     Locale.ROOT,
                     "spread of the samples: %.2f of the variance of the responses around their mean (1: calibrated)",
                     spread));
+        if (antithetic)
+            lines.add("CRPS skill: unknown, because antithetic samples are not independent: add --independent");
         return lines;
     }
 
@@ -68,6 +79,7 @@ public record SampleScores(List<Score> means, double spread, double extrapolated
         m.put("means", rows);
         m.put("spread", Double.isNaN(spread) ? null : spread);
         m.put("extrapolated_r", Double.isNaN(extrapolatedR) ? null : extrapolatedR);
+        m.put("antithetic", antithetic);
         return m;
     }
 }

@@ -11,13 +11,15 @@ import org.jspecify.annotations.Nullable;
  * @param r2 see {@link PearsonAccumulator#r2()}
  * @param ceiling noise ceilings; null if the subject has none
  * @param significance of r; null if it was not tested
+ * @param crps of samples of the responses; null if there are none, or it is unknown of them
  */
 record VertexStatistics(
         double[] r,
         double[] explainedVariance,
         double[] r2,
         @Nullable NoiseCeiling ceiling,
-        @Nullable Significance significance) {
+        @Nullable Significance significance,
+        @Nullable Crps crps) {
     /** The statistics of some vertices. */
     VertexStatistics of(int[] vertices) {
         return new VertexStatistics(
@@ -25,6 +27,7 @@ record VertexStatistics(
                 Vertices.select(explainedVariance, vertices),
                 Vertices.select(r2, vertices),
                 ceiling == null ? null : ceiling.of(vertices),
-                significance == null ? null : significance.of(vertices));
+                significance == null ? null : significance.of(vertices),
+                crps == null ? null : crps.of(vertices));
     }
 }

@@ -149,10 +149,8 @@ public record ModelEvaluator(
             Sampling.Change sampling) {
         PermutationTest test = design.test(subject.vertices());
         int[] counts = sampling.samples().stream().mapToInt(k -> k).sorted().toArray();
-        SampleAccumulator samples = models.sampling()
-                .filter(s -> counts.length > 0)
-                .map(s -> new SampleAccumulator(subject.vertices(), counts, s.antithetic()))
-                .orElse(null);
+        SampleAccumulator samples =
+                counts.length == 0 ? null : models.scorer(counts).orElse(null);
         PearsonAccumulator of = models.evaluate(data, images, test, samples);
         return HeldOut.summary(
                 label,

@@ -98,7 +98,7 @@ public record ModelConfig(
             throw new InputException(
                     where,
                     "predicts in one way: its readout is not diffusion",
-                    "Leave --mode, --steps and --samples out");
+                    "Leave --mode, --steps, --samples and --independent out");
         return sampled(change.values(), "the options");
     }
 

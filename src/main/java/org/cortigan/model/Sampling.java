@@ -70,8 +70,9 @@ public record Sampling(Mode validation, Mode mode, int steps, int samples, boole
      * @param mode null for the model's
      * @param steps null for the model's
      * @param samples numbers of samples to compare, of which the largest is drawn; empty for the model's
+     * @param independent whether no samples are antithetic; false for the model's
      */
-    public record Change(@Nullable Mode mode, @Nullable Integer steps, List<Integer> samples) {
+    public record Change(@Nullable Mode mode, @Nullable Integer steps, List<Integer> samples, boolean independent) {
         /** No change. */
         public static final Change NONE = new Change(null, null, List.of());
 
@@ -83,11 +84,16 @@ public record Sampling(Mode validation, Mode mode, int steps, int samples, boole
                 if (k < 1) throw new InputException("--samples " + k, "is too small", "Give at least 1");
             if (Set.copyOf(samples).size() < samples.size())
                 throw new InputException("--samples " + samples, "names a number twice", "Name each once");
-            if (mode == Mode.MEAN && (steps != null || !samples.isEmpty()))
+            if (mode == Mode.MEAN && (steps != null || !samples.isEmpty() || independent))
                 throw new InputException(
-                        steps != null ? "--steps" : "--samples",
+                        steps != null ? "--steps" : independent ? "--independent" : "--samples",
                         "has no meaning with --mode mean, which evaluates the network once",
                         "Leave it out, or give --mode samples");
+        }
+
+        /** The same with the model's kind of samples. */
+        public Change(@Nullable Mode mode, @Nullable Integer steps, List<Integer> samples) {
+            this(mode, steps, samples, false);
         }
 
         /** Whether nothing changes. */
@@ -95,13 +101,14 @@ public record Sampling(Mode validation, Mode mode, int steps, int samples, boole
             return equals(NONE);
         }
 
-        /** The changed values of the section. Steps and samples ask for samples. */
+        /** The changed values of the section. All but the mode ask for samples. */
         Map<String, Object> values() {
             Map<String, Object> m = new LinkedHashMap<>();
             if (!isNone())
                 m.put("mode", (mode == null ? Mode.SAMPLES : mode).name().toLowerCase(Locale.ROOT));
             if (steps != null) m.put("steps", steps);
             if (!samples.isEmpty()) m.put("samples", Collections.max(samples));
+            if (independent) m.put("antithetic", false);
             return m;
         }
     }

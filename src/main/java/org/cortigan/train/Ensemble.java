@@ -132,6 +132,18 @@ public final class Ensemble implements AutoCloseable {
         return members.size() == 1 ? members.get(0).sampling() : Optional.empty();
     }
 
+    /**
+     * What scores the samples of {@link #sampling}.
+     *
+     * @param counts numbers of samples whose means are scored, ascending, each once
+     */
+    public Optional<SampleAccumulator> scorer(int[] counts) {
+        float[] deviations = new float[columns()];
+        for (int v = 0; v < deviations.length; v++)
+            deviations[v] = members.get(0).scaling().scale(v);
+        return sampling().map(s -> new SampleAccumulator(deviations, counts, s.antithetic()));
+    }
+
     private int valuesPerBatch() {
         return Math.multiplyExact(batch(), columns());
     }

@@ -416,6 +416,12 @@ class CommandsTest {
         String table = ok(with(evaluate, "--steps", 2, "--samples", "1,2")).out;
         String pair = "mean of 2 antithetic samples, 2 DDIM steps, v, zero terminal SNR";
         assertTrue(table.contains("prediction: " + pair) && table.contains("mean r of samples: one sample "), table);
+        assertTrue(table.contains("CRPS skill: unknown, because antithetic"), table);
+        String independent = ok(with(evaluate, "--steps", 2, "--samples", 2, "--independent")).out;
+        assertTrue(independent.contains(" CRPS skill\n"), independent);
+        List<?> rows = (List<?>) Json.readObject(out.resolve("metrics.json")).get("rows");
+        assertTrue(Json.object(rows.get(0), "row").get("crps_skill") instanceof Double, independent);
+        ok(with(evaluate, "--steps", 2, "--samples", "1,2"));
         Map<String, Object> json = Json.readObject(out.resolve("metrics.json"));
         assertEquals(pair, json.get("prediction"));
         assertEquals(2, ((List<?>) Json.object(json.get("samples"), "samples").get("means")).size());

@@ -15,7 +15,8 @@ class MetricTest {
                 new double[] {0.25, -3, 0.05},
                 new double[] {0.2, -6, 0.1},
                 ceiling,
-                significance);
+                significance,
+                null);
     }
 
     @Test
@@ -42,6 +43,10 @@ class MetricTest {
         assertEquals(-1.9, Metric.MEAN_R2.of(s), 1e-12);
         assertEquals(0.1, Metric.MEDIAN_R2.of(s), 1e-12);
         assertEquals(1, Metric.SIGNIFICANT.of(s), "q is 0.03, 0.06, 0.9");
+        Crps crps = new Crps(new double[] {0.4, 0.5, 0.3}, new double[] {0.5, 0.5, 0.6});
+        VertexStatistics sampled = new VertexStatistics(s.r(), s.explainedVariance(), s.r2(), null, null, crps);
+        assertEquals(0.25, Metric.CRPS_SKILL.of(sampled), 1e-12);
+        assertEquals(3.0 / 11, Metric.CRPS_SKILL.of(sampled.of(new int[] {1, 2})), 1e-12);
     }
 
     @Test
@@ -55,7 +60,7 @@ class MetricTest {
 
     @Test
     void metricsAreNanWithoutWhatTheyNeed() {
-        Set<Metric> unknown = Set.of(Metric.BOUND, Metric.SCORE, Metric.SIGNIFICANT);
+        Set<Metric> unknown = Set.of(Metric.BOUND, Metric.SCORE, Metric.SIGNIFICANT, Metric.CRPS_SKILL);
         for (Metric m : Metric.values())
             assertEquals(unknown.contains(m), Double.isNaN(m.of(statistics(null, null))), m.key());
     }

@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.Json;
 import org.junit.jupiter.api.Test;
@@ -93,6 +94,32 @@ class ReportsTest {
         evaluation(null).write(folder);
         for (String file : List.of("lh_p.npy", "rh_q.npy"))
             assertFalse(Files.exists(folder.resolve(file)), "those of an earlier evaluation are deleted");
+    }
+
+    @Test
+    void evaluationOfSamples() throws IOException {
+        PearsonAccumulator accumulator = new PearsonAccumulator(6);
+        accumulator.add(PREDICTION, RESPONSE, 4);
+        Crps crps =
+                new Crps(new double[] {0.5, 0.25, 0.375, 0.625, 0.5, 0.125}, new double[] {0.5, 0.5, 0.5, 0.5, 1, 1});
+        SampleScores scores = new SampleScores(
+                List.of(new SampleScores.Score(1, 0.25, 0.2), new SampleScores.Score(2, 0.5, 0.4)),
+                0.9,
+                0.75,
+                false,
+                crps);
+        same(
+                "evaluation-samples",
+                Evaluation.of(
+                        "run on the test split",
+                        accumulator,
+                        3,
+                        GROUPS,
+                        null,
+                        null,
+                        MissingVertices.NONE,
+                        new int[] {5},
+                        new Evaluation.Prediction("mean of 2 samples", scores)));
     }
 
     private static ComparisonTable.Row row(

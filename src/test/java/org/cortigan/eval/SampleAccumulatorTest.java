@@ -21,7 +21,9 @@ class SampleAccumulatorTest {
      */
     private static SampleAccumulator accumulated(
             double r, int[] counts, boolean antithetic, double spread, double scale) {
-        SampleAccumulator acc = new SampleAccumulator(VERTICES, counts, antithetic);
+        float[] deviations = new float[VERTICES];
+        for (int v = 0; v < VERTICES; v++) deviations[v] = (float) factor(v, scale);
+        SampleAccumulator acc = new SampleAccumulator(deviations, counts, antithetic);
         SplittableRandom random = new SplittableRandom(5);
         double noise = Math.sqrt(1 - r * r);
         float[] mean = new float[BLOCK * VERTICES], target = new float[mean.length];
@@ -66,6 +68,38 @@ class SampleAccumulatorTest {
         }
     }
 
+    /**
+     * Five standard errors of the skill of eight calibrated samples. By Poincare's inequality the variance of a score
+     * is at most the mean squared length of its gradient in the normal numbers that it is made of. Signs of distances
+     * of normal numbers with one in common have the mean product 1/3: with residual deviation s this is s^2 (1/8 +
+     * 7/8/3 + (1 + 1/7 + 6/7/3 - 2/3) / 8) = 0.72^2 s^2 for the samples, and 1/3 = 0.58^2 for the climatology, whose
+     * mean score is 1 / sqrt(pi).
+     */
+    private static double skillTolerance(double s) {
+        return 5 * (0.72 + 0.58) * s * Math.sqrt(Math.PI) / Math.sqrt((double) VERTICES * IMAGES);
+    }
+
+    /** The mean score of a calibrated normal forecast is proportional to its deviation. */
+    @Test
+    void calibratedSamplesHaveTheSkillOfTheirResidual() {
+        for (double r : new double[] {0, 0.5, 0.8}) {
+            double residual = Math.sqrt(1 - r * r);
+            Crps crps = accumulated(r, new int[] {8}, false, 1, 20)
+                    .scores(new int[0])
+                    .crps();
+            assertEquals(1 - residual, crps.skill(), skillTolerance(residual), "r = " + r);
+        }
+        double calibrated = 1 - Math.sqrt(1 - 0.25), tolerance = skillTolerance(Math.sqrt(0.75));
+        for (double spread : new double[] {0.3, 2})
+            assertTrue(
+                    accumulated(0.5, new int[] {8}, false, spread, 1)
+                                    .scores(new int[0])
+                                    .crps()
+                                    .skill()
+                            < calibrated - tolerance,
+                    "a wrong spread scores worse");
+    }
+
     @Test
     void overconfidentSamplesSpreadLess() {
         SampleScores s = accumulated(0.4, new int[] {4}, false, 0.5, 1).scores(new int[0]);
@@ -85,7 +119,7 @@ class SampleAccumulatorTest {
 
     @Test
     void verticesThatWereNotMeasuredDoNotCount() {
-        SampleAccumulator a = new SampleAccumulator(2, new int[] {1}, false);
+        SampleAccumulator a = new SampleAccumulator(new float[] {1, 1}, new int[] {1}, false);
         a.begin(new float[] {1, 0, 2, 0, 4, 0}, 3);
         a.add(new float[] {1, 3, 2, 1, 4, 2});
         assertEquals(0.5, a.scores(new int[0]).means().get(0).meanR(), 1e-12);
@@ -103,7 +137,7 @@ class SampleAccumulatorTest {
         assertTrue(Double.isNaN(pair.extrapolatedR()), "one pair does not tell how pairs vary");
         SampleScores three = accumulated(0.4, new int[] {3}, true, 1, 1).scores(new int[0]);
         assertTrue(Double.isNaN(three.spread()), "the third has no partner");
-        SampleAccumulator constant = new SampleAccumulator(1, new int[] {1, 2}, false);
+        SampleAccumulator constant = new SampleAccumulator(new float[] {1}, new int[] {1, 2}, false);
         constant.begin(new float[] {1, 1}, 2);
         constant.add(new float[] {1, 2});
         constant.add(new float[] {2, 1});
@@ -114,11 +148,11 @@ class SampleAccumulatorTest {
     @Test
     void blocksOfImagesDoNotMatter() {
         float[] target = {1, 2, 4, 7}, first = {1, 3, 2, 5}, second = {0, 1, 4, 4};
-        SampleAccumulator whole = new SampleAccumulator(1, new int[] {1, 2}, false);
+        SampleAccumulator whole = new SampleAccumulator(new float[] {1}, new int[] {1, 2}, false);
         whole.begin(target, 4);
         whole.add(first);
         whole.add(second);
-        SampleAccumulator halves = new SampleAccumulator(1, new int[] {1, 2}, false);
+        SampleAccumulator halves = new SampleAccumulator(new float[] {1}, new int[] {1, 2}, false);
         for (int at = 0; at < 4; at += 2) {
             halves.begin(Arrays.copyOfRange(target, at, at + 2), 2);
             halves.add(Arrays.copyOfRange(first, at, at + 2));

@@ -146,6 +146,10 @@ class DiffusionScheduleTest {
         for (int[] bad : new int[][] {{3, 1}, {0, 1}, {-10, 1}, {10, 0}})
             assertThrows(InputException.class, () -> new Sampling.Change(null, bad[0], List.of(bad[1])));
         assertThrows(InputException.class, () -> new Sampling.Change(null, null, List.of(2, 2)));
+        assertEquals(
+                Map.of("mode", "samples", "antithetic", false),
+                new Sampling.Change(null, null, List.of(), true).values());
+        assertThrows(InputException.class, () -> new Sampling.Change(Sampling.Mode.MEAN, null, List.of(), true));
         assertThrows(InputException.class, () -> new Sampling.Change(Sampling.Mode.MEAN, 10, List.of()));
         assertThrows(InputException.class, () -> new Sampling.Change(Sampling.Mode.MEAN, null, List.of(2)));
     }

@@ -5,11 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +22,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
+import org.cortigan.eval.Crps;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.SampleAccumulator;
@@ -179,7 +182,7 @@ class DiffusionSamplingTest {
                 assertArrayEquals(host.evaluate(size -> TOY, images).r(), r, 1e-5);
                 assertArrayEquals(device.evaluate(size -> TOY, images).r(), r, "again");
                 if (c.equals(MEAN)) continue;
-                SampleAccumulator samples = new SampleAccumulator(VERTICES, new int[] {1, 2, 4}, true);
+                SampleAccumulator samples = host.scorer(new int[] {1, 2, 4}).orElseThrow();
                 PearsonAccumulator of = host.evaluate(size -> TOY, images, null, samples);
                 assertArrayEquals(r, of.r(), 1e-5);
                 assertArrayEquals(r, samples.ofAll().r(), 1e-5, "the mean of the samples is the prediction");
@@ -187,7 +190,49 @@ class DiffusionSamplingTest {
                 assertEquals(3, s.means().size());
                 assertTrue(s.means().get(0).meanR() < s.means().get(1).meanR(), s.toString());
                 assertTrue(s.spread() > 0, s.toString());
+                assertNull(s.crps(), "of antithetic samples");
             }
+    }
+
+    /** The climatology is of the responses that the model was trained on, in their units. */
+    @Test
+    void independentSamplesHaveASkill() {
+        Sampling.Change independent = new Sampling.Change(null, 5, List.of(3), true);
+        int[] images = IntStream.range(0, 40).toArray();
+        try (Ensemble e = Ensemble.load(List.of(run), CPU, 16, "", true, independent, Precision.FP32);
+                Predictor p = model(independent).predictor(CPU, 1)) {
+            assertEquals("mean of 3 samples, 5 DDIM steps, " + ZERO, e.prediction());
+            SampleAccumulator samples = e.scorer(new int[] {3}).orElseThrow();
+            e.evaluate(size -> TOY, images, null, samples);
+            Crps crps = samples.scores(new int[0]).crps();
+            float[] mean = p.scaling().mean();
+            ByteBuffer row = ByteBuffer.allocate(4 * VERTICES).order(ByteOrder.LITTLE_ENDIAN);
+            for (int v = 0; v < VERTICES; v++) {
+                double m = mean[v], s = p.scaling().scale(v), sum = 0;
+                for (int i : images) {
+                    row.clear();
+                    TOY.responses(i, row);
+                    sum += normal((row.getFloat(4 * v) - m) / s);
+                }
+                assertEquals(sum / images.length, crps.climatology()[v], 2 * STEP, "vertex " + v);
+                assertTrue(crps.samples()[v] > 0, "vertex " + v);
+            }
+        }
+    }
+
+    /**
+     * Of an integral. The jump at y is in its cell's middle, and so is the distribution: 1.5 steps of error at most.
+     */
+    private static final double STEP = 1e-3;
+
+    /** The score of the standard normal distribution: the integral of the squared difference of the distributions. */
+    private static double normal(double y) {
+        double below = 0, sum = 0;
+        for (double x = -8 + STEP / 2; x < 8; x += STEP) {
+            below += STEP * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+            sum += STEP * Math.pow(below - (x > y ? 1 : 0), 2);
+        }
+        return sum;
     }
 
     /**
@@ -239,7 +284,7 @@ class DiffusionSamplingTest {
         // Five standard errors of a mean of 20 correlations over 300 photographs.
         double tolerance = 5 / Math.sqrt(VERTICES * (double) held.length);
         try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4), Precision.FP32)) {
-            SampleAccumulator samples = new SampleAccumulator(VERTICES, new int[] {1, 2, 4}, false);
+            SampleAccumulator samples = e.scorer(new int[] {1, 2, 4}).orElseThrow();
             e.evaluate(size -> data, held, null, samples);
             SampleScores s = samples.scores(new int[0]);
             double of = s.extrapolatedR();
@@ -292,8 +337,8 @@ class DiffusionSamplingTest {
         assertEquals("", prediction(m));
         InputException e = assertThrows(InputException.class, () -> m.predicting(MEAN, "dense/last.safetensors"));
         assertEquals(
-                "dense/last.safetensors: predicts in one way: its readout is not diffusion. Leave --mode, --steps and"
-                        + " --samples out",
+                "dense/last.safetensors: predicts in one way: its readout is not diffusion. Leave --mode, --steps,"
+                        + " --samples and --independent out",
                 e.getMessage());
     }
 
