@@ -3,6 +3,7 @@ package org.cortigan.config;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -21,16 +22,19 @@ public final class Settings {
     private final String where;
     private final String path;
     private final Map<String, Object> values;
+    /** Where the values that were laid over others come from, by their whole path. */
+    private final Map<String, String> sources;
 
-    private Settings(String where, String path, Map<String, Object> values) {
+    private Settings(String where, String path, Map<String, Object> values, Map<String, String> sources) {
         this.where = where;
         this.path = path;
         this.values = values;
+        this.sources = sources;
     }
 
     /** @param where the file that the values come from, for messages */
     public static Settings of(String where, Map<String, Object> values) {
-        return new Settings(where, "", deepCopy(values));
+        return new Settings(where, "", deepCopy(values), Map.of());
     }
 
     private static Map<String, Object> deepCopy(Map<String, Object> m) {
@@ -46,11 +50,27 @@ public final class Settings {
     /**
      * These settings with other values laid over them.
      *
-     * @param source where the other values come from, for messages
+     * @param source where the other values come from, for messages about them
      * @throws InputException for an unknown key, naming the most similar known one, or a value of another kind
      */
     public Settings with(Map<String, Object> over, String source) {
-        return new Settings(source, path, merge(values, over, source, path));
+        Map<String, Object> merged = merge(values, over, source, path);
+        Map<String, String> all = new HashMap<>(sources);
+        locate(over, path, source, all);
+        return new Settings(where, path, merged, all);
+    }
+
+    /** Notes the source of every value of a tree. */
+    private static void locate(Map<String, Object> over, String path, String source, Map<String, String> sources) {
+        over.forEach((k, v) -> {
+            if (v instanceof Map<?, ?> section) locate(Json.object(section, k), path + k + ".", source, sources);
+            else sources.put(path + k, source);
+        });
+    }
+
+    /** The same values, all of which messages find in one file. */
+    public Settings in(String file) {
+        return new Settings(file, path, values, Map.of());
     }
 
     private static Map<String, Object> merge(
@@ -162,7 +182,7 @@ public final class Settings {
 
     /** The section {@code key}; messages name its keys by their whole path. */
     public Settings section(String key) {
-        return new Settings(where, path + key + ".", Json.object(get(key), path + key));
+        return new Settings(where, path + key + ".", Json.object(get(key), path + key), sources);
     }
 
     private Object get(String key) {
@@ -172,7 +192,7 @@ public final class Settings {
     }
 
     private String name(String key) {
-        return where + ", key '" + path + key + "'";
+        return sources.getOrDefault(path + key, where) + ", key '" + path + key + "'";
     }
 
     /** A whole number from {@code min} to 2^31 - 1. */

@@ -143,7 +143,7 @@ public final class Recipe {
     }
 
     private static Recipe of(String name, Map<String, Object> values, String where, Settings base) {
-        return new Recipe(name, lay(base, values, where), base);
+        return new Recipe(name, lay(base, values, where).in(where), base);
     }
 
     /** Lays values over a recipe's. Colours of the user's own are meant, whatever a pre-trained file says. */

@@ -22,4 +22,28 @@ class SettingsTest {
                 .getMessage()
                 .contains("'a.width'"));
     }
+
+    /** A message names the last override of the very key, or the file. */
+    @Test
+    void theSourceOfAWrongValueIsThatOfItsKey() {
+        Settings file = Settings.of("defaults", Map.of("a", Map.of("width", 3, "depth", 0, "size", 0), "b", 0))
+                .with(Map.of("b", 0), "mine.yaml")
+                .in("mine.yaml");
+        Settings s = file.with(Map.of("a", Map.of("width", 0)), "option 1")
+                .with("a.width", -1, "option 2")
+                .with("a.depth", 0, "option 3")
+                .with("b", -1, "option 4");
+        assertEquals("option 2, key 'a.width'", place(s.section("a"), "width"));
+        assertEquals("option 3, key 'a.depth'", place(s.section("a"), "depth"));
+        assertEquals("mine.yaml, key 'a.size'", place(s.section("a"), "size"));
+        assertEquals("option 4, key 'b'", place(s, "b"));
+        assertEquals("mine.yaml, key 'b'", place(file, "b"), "the settings below are unchanged");
+        assertEquals("option 5, key 'a.size'", place(s.section("a").with("size", 0, "option 5"), "size"));
+    }
+
+    private static String place(Settings s, String key) {
+        String message =
+                assertThrows(InputException.class, () -> s.integer(key, 1)).getMessage();
+        return message.substring(0, message.indexOf(':'));
+    }
 }
