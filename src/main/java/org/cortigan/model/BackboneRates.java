@@ -16,6 +16,9 @@ import org.cortigan.nn.Weights;
  * @param unet factor of all parameters of the readout's UNet
  */
 public record BackboneRates(double backbone, double layerDecay, int depth, double unet) {
+    /** Key of the factor of the readout's UNet. */
+    public static final String UNET = "unet_rate";
+
     /** All parameters have the same rate. */
     public static final BackboneRates NONE = new BackboneRates(1, 1, 0, 1);
 
@@ -25,8 +28,8 @@ public record BackboneRates(double backbone, double layerDecay, int depth, doubl
                 s.number("backbone_rate", 0),
                 s.number("layer_decay", 0, 1),
                 backbone instanceof Vit v ? v.encoder().depth() : 0,
-                s.has("unet_rate") ? s.number("unet_rate", 0) : 1);
-        if (r.unet == 0) throw s.wrong("unet_rate", "0 would not train the UNet", "Give a factor above 0");
+                s.has(UNET) ? s.number(UNET, 0) : 1);
+        if (r.unet == 0) throw s.wrong(UNET, "0 would not train the UNet", "Give a factor above 0");
         if (r.backbone == 0)
             throw s.wrong(
                     "backbone_rate", "0 would train nothing", "Set train.freeze to backbone, or give a factor above 0");

@@ -95,10 +95,15 @@ public record Generator(
     /** The values of the section that have an effect: without the sections of networks that it does not choose. */
     static Map<String, Object> used(Map<String, Object> section) {
         Map<String, Object> used = Backbone.types().used(section);
-        if (ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout")))) return used;
+        if (denoises(section)) return used;
         used.remove(Diffusion.SECTION);
         if (!StableDiffusion.TYPE.name().equals(section.get("type"))) used.remove(DenoisingUNet.SECTION);
         return used;
+    }
+
+    /** Whether the readout of a recipe's section denoises responses. */
+    public static boolean denoises(Map<String, Object> section) {
+        return ReadoutHead.DIFFUSION.name().equalsIgnoreCase(String.valueOf(section.get("readout")));
     }
 
     /** Whether another generator is the same network; it may be trained and predict otherwise. */

@@ -17,9 +17,11 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.model.Backbone;
+import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Diffusion;
 import org.cortigan.model.DiscriminatorNetwork;
 import org.cortigan.model.FlatKeys;
+import org.cortigan.model.Generator;
 import org.cortigan.model.ModelConfig;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.Dump;
@@ -38,6 +40,10 @@ public final class Recipe {
     static final String METADATA = "cortigan.recipe";
 
     private static final String DEFAULTS = "defaults.yaml";
+    private static final String GENERATOR = "model.generator.", OPTIMIZER = "optimizer";
+    /** Path of the rate of a readout's UNet, which no other readout has. */
+    private static final String UNET_RATE = OPTIMIZER + "." + BackboneRates.UNET;
+
     private static final List<String> FILES = BundledRecipes.names();
     /** More would let a short text stand for more values than memory has. */
     private static final int MAX_ALIASES = 20;
@@ -285,27 +291,34 @@ public final class Recipe {
     public Map<String, Object> decisive() {
         Map<String, Object> all = new LinkedHashMap<>(settings.values());
         all.computeIfPresent("model", (k, v) -> ModelConfig.used(Json.object(v, k)));
+        if (!Generator.denoises(section("model").section("generator").values())) {
+            Map<String, Object> optimizer =
+                    new LinkedHashMap<>(section(OPTIMIZER).values());
+            optimizer.remove(BackboneRates.UNET);
+            all.put(OPTIMIZER, optimizer);
+        }
         return all;
     }
 
     /**
      * Tells which values the user gave for networks that the model does not use: they have no effect.
      *
-     * @param log receives a line for the generator, for its readout and for the discriminator, if there are such values
+     * @param log receives a line for the generator, for its readout (and its UNet's rate) and for the discriminator, if
+     *     there are such values
      */
     public void tellUnused(Consumer<String> log) {
         Map<String, Object> used = leaves(decisive()), before = leaves(base.values());
-        for (String part : List.of("model.generator.", "model.discriminator.")) {
+        for (String part : List.of(GENERATOR, "model.discriminator.")) {
             List<String> unused = new ArrayList<>();
             leaves(settings.values()).forEach((key, value) -> {
-                if (key.startsWith(part)
+                if ((key.startsWith(part) || part.equals(GENERATOR) && key.equals(UNET_RATE))
                         && !used.containsKey(key)
                         && !value.equals(before.get(key))
                         && !hasTwin(used, part, key, value)) unused.add(key);
             });
             Object type = used.get(part + "type");
             List<String> ofReadout = unused.stream()
-                    .filter(k -> Diffusion.isKey(k.substring(part.length())))
+                    .filter(k -> k.equals(UNET_RATE) || Diffusion.isKey(k.substring(part.length())))
                     .toList();
             unused.removeAll(ofReadout);
             tellUnused(

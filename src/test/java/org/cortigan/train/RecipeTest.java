@@ -3,6 +3,8 @@ package org.cortigan.train;
 
 import static org.cortigan.io.Formats.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -45,6 +47,42 @@ class RecipeTest {
                 List.of("warning: recipe mine: model.generator.diffusion.grid, model.generator.sd_unet.blocks have no"
                         + " effect, because model.generator.readout is dense"),
                 unused(file("model: {generator: {diffusion: {grid: 8}, sd_unet: {blocks: 1}}}\n")));
+    }
+
+    /** The UNet of the backbone sd has the rate of the backbone. */
+    @Test
+    void aRateOfTheUnetNeedsAReadoutThatDenoises() throws IOException {
+        for (String recipe : List.of("vit-gan-tiny", "sd-features-tiny")) {
+            Recipe r = Recipe.load(recipe).with(List.of("optimizer.unet_rate=0.5"));
+            String readout = recipe.startsWith("sd") ? "position" : "dense";
+            assertEquals(
+                    List.of("warning: recipe " + recipe + ": optimizer.unet_rate has no effect, because"
+                            + " model.generator.readout is " + readout),
+                    unused(r));
+            assertFalse(r.toYaml().contains("unet_rate"), r.toYaml());
+            assertTrue(r.toYaml().contains("backbone_rate"), r.toYaml());
+            assertEquals(List.of(), unused(file(r.toYaml())));
+        }
+        Recipe denoises = Recipe.load("sd-finetune-tiny").with(List.of("optimizer.unet_rate=0.5"));
+        assertEquals(List.of(), unused(denoises));
+        assertTrue(denoises.toYaml().contains("unet_rate: 0.5"), denoises.toYaml());
+    }
+
+    @Test
+    void aWrongValueIsNamedWithItsOwnPlace() throws IOException {
+        Recipe r = file("base: vit-gan-tiny\ntrain: {epochs: 0}\n")
+                .with(List.of("train.batch=0", "optimizer.ema=0.5"))
+                .with("model.generator.preprocess", "custom");
+        refused(() -> r.section("train").integer("epochs", 1), "mine.yaml, key 'train.epochs': 0 does not fit");
+        refused(
+                () -> r.section("train").integer("batch", 1),
+                "option train.batch=0, key 'train.batch': 0 does not fit");
+        refused(
+                () -> Recipe.load("vit-gan-tiny")
+                        .with(List.of("train.seed=1"))
+                        .section("train")
+                        .integer("epochs", 1000),
+                "recipe vit-gan-tiny, key 'train.epochs'");
     }
 
     @Test
