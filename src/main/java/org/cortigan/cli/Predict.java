@@ -31,6 +31,8 @@ import picocli.CommandLine.Option;
                 + " images.txt and predictions.json (the subject and the models).",
         mixinStandardHelpOptions = true)
 final class Predict implements Callable<Integer> {
+    private static final int BATCH = 32;
+
     enum Split {
         TEST,
         TRAINING
@@ -122,14 +124,13 @@ final class Predict implements Callable<Integer> {
 
     @Option(
             names = "--batch",
-            defaultValue = "32",
             paramLabel = "N",
-            description = "Batch size (default ${DEFAULT-VALUE}).")
-    private int batch;
+            description = "Batch size (default: 32, or fewer if the samples of --samples-out would take 1 GiB).")
+    private @Nullable Integer batch;
 
     @Override
     public Integer call() {
-        if (batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
+        if (batch != null && batch < 1) throw new InputException("--batch " + batch, "is too small", "Give at least 1");
         List<Path> checkpoints = models.checkpoints();
         if (attention && checkpoints.size() > 1)
             throw new InputException(
@@ -161,7 +162,7 @@ final class Predict implements Callable<Integer> {
             String name,
             List<Path> photographs,
             @Nullable AlgonautsSubject measured) {
-        int size = Math.min(batch, photographs.size());
+        int size = Math.min(batch != null ? batch : defaultBatch(checkpoints.get(0), change, name), photographs.size());
         try (Device opened = device.open(output);
                 Ensemble ensemble =
                         Ensemble.load(checkpoints, opened, size, name, false, change, precision.precision());
@@ -203,8 +204,18 @@ final class Predict implements Callable<Integer> {
         }
     }
 
+
     private Predictor maps(Path checkpoint, Device device, int batch, String subject) {
         return Model.load(checkpoint).predicting(precision.precision()).attention(device, batch, subject);
+    }
+
+    private int defaultBatch(Path checkpoint, Sampling.Change change, String name) {
+        if (samplesOut == null) return BATCH;
+        ModelConfig c =
+                Model.load(checkpoint).predicting(change, checkpoint.toString()).config();
+        long samples =
+                c.generator().diffusion().map(d -> d.sampling().samples()).orElse(1);
+        return PredictionFiles.batch(BATCH, samples * c.subject(name).vertices());
     }
 
     /** The subject to predict: the chosen one; otherwise that of the first model, or 1 if the model has several. */

@@ -31,7 +31,20 @@ import org.jspecify.annotations.Nullable;
 
 /** Writes predicted responses to files. */
 public final class PredictionFiles {
+    /** Most numbers that the samples of a batch have where its size is ours to choose: 1 GiB. */
+    private static final long MOST_SAMPLED = 1 << 28;
+
     private PredictionFiles() {}
+
+    /**
+     * The photographs of a batch whose samples are written.
+     *
+     * @param most photographs, at least 1
+     * @param numbers of the samples of one photograph
+     */
+    public static int batch(int most, long numbers) {
+        return (int) Math.max(1, Math.min(most, MOST_SAMPLED / numbers));
+    }
 
     /**
      * Predicts the responses to photographs and writes lh_pred_test.npy and rh_pred_test.npy (f32 [images, vertices]),
@@ -138,13 +151,13 @@ public final class PredictionFiles {
             this.models = models;
             this.missing = missing;
             int samples = models.sampling().orElseThrow().samples();
-            long numbers = (long) samples * models.batch() * models.columns();
+            int vertices = models.columns() + models.subject().missing().count();
+            long numbers = (long) samples * models.batch() * vertices;
             if (numbers > Integer.MAX_VALUE)
                 throw new InputException(
                         "--samples-out " + path,
                         "the samples of a batch are " + numbers + " numbers, more than " + Integer.MAX_VALUE,
-                        "Lower --batch or --samples");
-            int vertices = models.columns() + models.subject().missing().count();
+                        models.batch() == 1 ? "Lower --samples" : "Lower --batch or --samples");
             file = NpyWriter.create(path, NpyType.F32, count, samples, vertices);
             drawn = new float[samples][];
         }

@@ -461,8 +461,11 @@ class CommandsTest {
         refused(new String[] {"--samples-out", "predicts no mean of samples"}, with(predict, "--samples-out", samples));
         predict[1] = sd;
         refused(
-                new String[] {"--samples-out", "Lower --batch or --samples"},
+                new String[] {"--samples-out", "numbers, more than 2147483647. Lower --samples"},
                 with(predict, "--samples-out", samples, "--samples", 100000));
+        refused(
+                new String[] {"--samples-out", "Lower --batch or --samples"},
+                with(predict, "--samples-out", samples, "--samples", 20000, "--batch", 8));
         refused(new String[] {"--samples", "several"}, with(predict, "--samples", "1,2"));
         refused(
                 new String[] {"--samples-out", "2 models"},
