@@ -204,7 +204,6 @@ final class Predict implements Callable<Integer> {
         }
     }
 
-
     private Predictor maps(Path checkpoint, Device device, int batch, String subject) {
         return Model.load(checkpoint).predicting(precision.precision()).attention(device, batch, subject);
     }

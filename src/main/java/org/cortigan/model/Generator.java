@@ -68,6 +68,9 @@ public record Generator(
     /** Name of the position embeddings of a ViT, to whose rows the vector of a subject is added. */
     public static final String POSITIONS = PREFIX + Vit.POSITIONS;
 
+    /** Name of the tokens of a {@link StableDiffusion}, to each of which the vector of a subject is added. */
+    public static final String TOKEN = PREFIX + StableDiffusion.TOKEN;
+
     /** Name of the weight [rank, F] that makes the combinations of the features which a dense readout reads. */
     public static final String RANK_WEIGHT = PREFIX + "rank.weight";
 

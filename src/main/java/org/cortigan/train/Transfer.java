@@ -150,7 +150,10 @@ final class Transfer {
         return new InitialValues(values, notes(file, from.config(), ofReadout));
     }
 
-    /** The tokens of a model of several subjects have a vector of the subject added: its mean joins the positions. */
+    /**
+     * A backbone of several subjects adds the vector of a subject: the mean of the vectors joins the shared parameter
+     * that they are added to.
+     */
     private static void addMeanVector(Path file, Model from, Map<String, Supplier<float[]>> values) {
         List<float[]> vectors = from.config().subjects().stream()
                 .map(s -> Generator.vectorOf(s.name()))
@@ -158,20 +161,22 @@ final class Transfer {
                 .map(from::values)
                 .toList();
         if (vectors.isEmpty()) return;
-        Supplier<float[]> positions = values.get(Generator.POSITIONS);
-        if (positions == null)
+        String shared = values.containsKey(Generator.POSITIONS) ? Generator.POSITIONS : Generator.TOKEN;
+        Supplier<float[]> before = values.get(shared);
+        if (before == null)
             throw unfit(
                     file,
-                    "its subjects have vectors of their own in the backbone, and only a vit can begin with their mean",
+                    "its subjects have vectors of their own in the backbone, and only a vit or sd can begin with their"
+                            + " mean",
                     "Give a checkpoint of one subject");
         int width = vectors.get(0).length;
-        float[] sum = positions.get().clone();
+        float[] sum = before.get().clone();
         for (int i = 0; i < sum.length; i++) {
             double mean = 0;
             for (float[] v : vectors) mean += v[i % width];
             sum[i] += (float) (mean / vectors.size());
         }
-        values.put(Generator.POSITIONS, () -> sum);
+        values.put(shared, () -> sum);
     }
 
     private static List<String> notes(Path file, ModelConfig from, List<Resumption.Change> ofReadout) {

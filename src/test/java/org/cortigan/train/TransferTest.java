@@ -99,6 +99,53 @@ class TransferTest {
         }
     }
 
+    @Test
+    void theTokenOfStableDiffusionTakesTheMeanOfTheVectors(@TempDir Path dir) {
+        String[] options = {
+            "model.generator.type=sd",
+            "model.generator.readout=dense",
+            "model.generator.sd.latent=patch",
+            "model.generator.sd.layers=[mid]",
+            "model.generator.sd_unet.channels=[8, 16]",
+            "model.generator.sd_unet.blocks=1",
+            "model.generator.sd_unet.attention_levels=1",
+            "model.generator.sd_unet.heads=2",
+            "model.generator.sd_unet.context=6",
+            "model.generator.sd_unet.groups=4"
+        };
+        Map<String, QueryRegionsTest.Rois> data = new LinkedHashMap<>();
+        data.put("subj01", FIRST);
+        data.put("subj02", SECOND);
+        Path run = trained(recipe(options), data, dir.resolve("run"));
+        Map<String, float[]> old = TestModels.values(Model.load(RunFolder.last(run)));
+        float[] want = old.get("generator.token").clone();
+        float[] a = old.get("generator.subject.subj01"), b = old.get("generator.subject.subj02");
+        assertEquals(want.length, a.length);
+        for (int i = 0; i < want.length; i++) want[i] += (float) (((double) a[i] + b[i]) / 2);
+        assertFalse(Arrays.equals(want, old.get("generator.token")));
+        try (Trainer t = trainer(recipe(options).with("train.init", run.toString()), null, new ArrayList<>())) {
+            assertArrayEquals(want, t.variable("generator.token"));
+            for (String same : List.of("unet.conv_in.weight", "patch.weight"))
+                assertArrayEquals(old.get("generator." + same), t.variable("generator." + same), same);
+        }
+    }
+
+    @Test
+    void otherBackbonesOfSeveralSubjectsAreRefused(@TempDir Path dir) {
+        String[] cnn = {
+            "model.generator.type=cnn", "model.generator.readout=dense", "model.generator.cnn.channels=[4, 8]"
+        };
+        Map<String, QueryRegionsTest.Rois> data = new LinkedHashMap<>();
+        data.put("subj01", FIRST);
+        data.put("subj02", SECOND);
+        Path run = trained(recipe(cnn), data, dir.resolve("run"));
+        try (Trainer t = trainer(recipe(cnn).with("train.init", run.toString()), null, new ArrayList<>())) {
+            String message =
+                    assertThrows(InputException.class, t::initialWeights).getMessage();
+            assertTrue(message.contains("only a vit or sd can begin with their mean"), message);
+        }
+    }
+
     /** A model's values stay in its file, which may be deleted or replaced by another. */
     @Test
     void aModelOutlivesTheNameOfItsFile(@TempDir Path dir) throws IOException {
