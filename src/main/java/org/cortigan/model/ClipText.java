@@ -16,7 +16,8 @@ import org.cortigan.model.StableDiffusionFile.Tensor;
  *
  * @param vocabulary rows of the table of tokens; the last two are those that begin and end a text
  * @param tokens length of every text
- * @param hidden width of the MLP
+ * @param width of a state, a multiple of 4
+ * @param hidden width of the MLP, a multiple of 4
  */
 record ClipText(int vocabulary, int tokens, int width, int hidden, int blocks, int heads) {
     /** That of Stable Diffusion 1.x: CLIP ViT-L/14. */
@@ -132,15 +133,21 @@ record ClipText(int vocabulary, int tokens, int width, int hidden, int blocks, i
         int in = x.length / tokens;
         for (int o = 0; o < bias.length; o++) {
             Arrays.fill(sum, bias[o]);
-            for (int i = 0; i < in; i++) addScaled(sum, weight[o * in + i], x, i * tokens);
+            for (int i = 0; i < in; i += 4) addFour(sum, weight, o * in + i, x, i * tokens);
             System.arraycopy(sum, 0, y, o * tokens, tokens);
         }
         return y;
     }
 
-    /** A method of its own, whose loop the JIT compiler turns into vector instructions. */
-    private static void addScaled(float[] sum, float weight, float[] x, int from) {
-        for (int t = 0; t < sum.length; t++) sum[t] += weight * x[from + t];
+    /**
+     * Adds four input channels to an output channel. The JIT compiler turns the loop of this small method into vector
+     * instructions; with one channel at a time it would take twice as long.
+     */
+    private static void addFour(float[] sum, float[] weight, int at, float[] x, int from) {
+        int n = sum.length;
+        float a = weight[at], b = weight[at + 1], c = weight[at + 2], d = weight[at + 3];
+        for (int t = 0; t < n; t++)
+            sum[t] += a * x[from + t] + b * x[from + n + t] + c * x[from + 2 * n + t] + d * x[from + 3 * n + t];
     }
 
     /** Every token attends to itself and those before it. */

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -20,6 +21,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.TestModels;
+import org.cortigan.config.Settings;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
@@ -210,6 +212,29 @@ class StableDiffusionTest {
                 Set.copyOf(IntStream.range(0, 18).mapToObj(i -> x[i]).toList()).size());
         assertFalse(Arrays.equals(run(generator(), ""), run(generator("sd.tokens=3"), "")));
         assertFalse(Arrays.equals(run(generator("sd.tokens=3"), "a"), run(generator("sd.tokens=3"), "b")));
+    }
+
+    @Test
+    void modelsFromBeforeTheKeyHaveOneToken() {
+        Settings s =
+                TestModels.recipe("model.generator.type=sd").section("model").section("generator");
+        Map<String, Object> all = new LinkedHashMap<>(s.values()),
+                sd = new LinkedHashMap<>(s.section("sd").values());
+        assertEquals(1, StableDiffusion.of(s).tokens());
+        sd.put("tokens", 5L);
+        all.put("sd", sd);
+        assertEquals(5, StableDiffusion.of(Settings.of("test", all)).tokens());
+        sd.remove("tokens");
+        assertEquals(1, StableDiffusion.of(Settings.of("test", all)).tokens());
+    }
+
+    @Test
+    void recipesOfTheWholeUnetHaveTheTokensOfAText() {
+        Map<String, Integer> want = Map.of("sd-features", 77, "sd-features-workstation", 77, "sd-features-tiny", 1);
+        want.forEach((recipe, tokens) -> {
+            Settings s = Recipe.load(recipe).section("model").section("generator");
+            assertEquals(tokens, StableDiffusion.of(s).tokens(), recipe);
+        });
     }
 
     private static Weights.Spec token(Generator g) {
