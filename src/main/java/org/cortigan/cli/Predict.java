@@ -125,7 +125,8 @@ final class Predict implements Callable<Integer> {
     @Option(
             names = "--batch",
             paramLabel = "N",
-            description = "Batch size (default: 32, or fewer if the samples of --samples-out would take 1 GiB).")
+            description = "Batch size (default: 32, or fewer if the samples of --samples-out would take more than"
+                    + " 1 GiB, or than a quarter of Java's memory).")
     private @Nullable Integer batch;
 
     @Override
@@ -210,8 +211,7 @@ final class Predict implements Callable<Integer> {
 
     private int defaultBatch(Path checkpoint, Sampling.Change change, String name) {
         if (samplesOut == null) return BATCH;
-        ModelConfig c =
-                Model.load(checkpoint).predicting(change, checkpoint.toString()).config();
+        ModelConfig c = Checkpoints.config(checkpoint).predicting(change, checkpoint.toString());
         long samples =
                 c.generator().diffusion().map(d -> d.sampling().samples()).orElse(1);
         return PredictionFiles.batch(BATCH, samples * c.subject(name).vertices());

@@ -32,7 +32,7 @@ final class SamplingOptions {
     @Option(
             names = "--independent",
             description = "Begins every sample from noise of its own: no antithetic pairs (default: as the recipe"
-                    + " says). The CRPS skill of evaluate is of independent samples only.")
+                    + " says). The CRPS skill of evaluate is of independent samples of one model.")
     private boolean independent;
 
     Sampling.Change change() {

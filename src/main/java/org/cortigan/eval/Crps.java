@@ -10,6 +10,10 @@ import java.util.Arrays;
  * responses. Means over photographs, in units of the deviation of the vertex's training responses, so that a vertex
  * with large responses counts no more.
  *
+ * <p>A vertex whose response is the same for all photographs has the samples' score of the climatology, that is, skill
+ * 0. A vertex whose deviation is not known has NaN and does not count: its training responses were constant, or varied
+ * at most a thousandth as much as those of the median vertex.
+ *
  * @param samples of the samples
  * @param climatology of the normal distribution with mean and deviation of the training responses, the same for every
  *     photograph
@@ -25,9 +29,17 @@ public record Crps(double[] samples, double[] climatology) {
         return new Crps(Vertices.select(samples, vertices), Vertices.select(climatology, vertices));
     }
 
-    /** 1 - mean score of the samples / mean score of the climatology: 1 is perfect, 0 tells nothing of photographs. */
+    /**
+     * 1 - mean score of the samples / mean score of the climatology: 1 is perfect, 0 tells nothing of photographs; NaN
+     * if no vertex counts.
+     */
     public double skill() {
-        return 1 - Metrics.mean(samples) / Metrics.mean(climatology);
+        return 1 - Metrics.meanOfKnown(samples) / Metrics.meanOfKnown(climatology);
+    }
+
+    /** Number of vertices that do not count. */
+    int unknown() {
+        return (int) Arrays.stream(climatology).filter(Double::isNaN).count();
     }
 
     /**

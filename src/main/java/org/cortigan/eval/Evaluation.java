@@ -54,13 +54,13 @@ public final class Evaluation {
     }
 
     /**
-     * How the predictions of a model that can predict in several ways were made.
+     * How predictions were made, if the model can predict in several ways or their products were not in fp32.
      *
-     * @param text for example "mean of 2 antithetic samples"; "" for a model with one way
-     * @param samples scores of the samples; null if they were not compared
+     * @param text for example "mean of 2 antithetic samples, products in bf16"; "" for a model with one way, in fp32
+     * @param samples scores of the samples; null if they were not scored
      */
     public record Prediction(String text, @Nullable SampleScores samples) {
-        /** Of a model with one way. */
+        /** Of a model with one way, in fp32. */
         public static final Prediction ONLY = new Prediction("", null);
     }
 
@@ -212,7 +212,7 @@ public final class Evaluation {
         return vertices.r().clone();
     }
 
-    /** How the predictions were made, for example "mean of 2 antithetic samples"; "" for a model with one way. */
+    /** How the predictions were made, for example "mean of 2 antithetic samples"; "" for one way, in fp32. */
     public String prediction() {
         return prediction.text;
     }
@@ -283,6 +283,11 @@ public final class Evaluation {
                     Locale.ROOT,
                     "%d vertices have no noise ceiling (NaN) and are left out of bound and score",
                     unknownCeilings()));
+        if (vertices.crps() != null && vertices.crps().unknown() > 0)
+            notes.add(String.format(
+                    Locale.ROOT,
+                    "%d vertices varied too little in training for a climatology and are left out of the CRPS skill",
+                    vertices.crps().unknown()));
         return notes;
     }
 
@@ -308,8 +313,8 @@ public final class Evaluation {
 
     /**
      * The content of metrics.json: label, images, constant_predictions, constant_targets, missing_vertices,
-     * unknown_noise_ceilings, permutations, warnings and rows; of a model that can predict in several ways also
-     * prediction, and samples if samples were compared.
+     * unknown_noise_ceilings, permutations, warnings and rows; also prediction if the model can predict in several ways
+     * or its products were not in fp32, and samples if samples were scored.
      */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();

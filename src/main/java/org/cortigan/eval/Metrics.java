@@ -55,7 +55,7 @@ public final class Metrics {
     }
 
     /** Mean of the values that are not NaN; NaN if there are none. */
-    private static double meanOfKnown(double[] values) {
+    static double meanOfKnown(double[] values) {
         double[] known = Arrays.stream(values).filter(x -> !Double.isNaN(x)).toArray();
         return known.length == 0 ? Double.NaN : mean(known);
     }

@@ -40,7 +40,7 @@ public final class SampleAccumulator {
     private int rows, samples;
 
     /**
-     * @param deviations standard deviation of each vertex's training responses, above 0
+     * @param deviations standard deviation of each vertex's training responses, above 0; NaN if it is not known
      * @param counts numbers of samples whose means are scored, ascending, each once
      * @param antithetic whether every second sample begins with the negative of the noise of the one before
      */
@@ -60,6 +60,11 @@ public final class SampleAccumulator {
     /** Samples of a photograph. */
     public int samples() {
         return counts[counts.length - 1];
+    }
+
+    /** Bytes of the samples of a block that are kept until its last one: those of independent samples. */
+    public long keptBytes(int rows) {
+        return (long) drawn.length * rows * nVertices * Float.BYTES;
     }
 
     /**
@@ -186,8 +191,10 @@ public final class SampleAccumulator {
 
     private Crps crps(double images) {
         double[] samples = new double[nVertices], climatology = new double[nVertices];
-        Arrays.setAll(samples, v -> ofSamples[v] / images / deviations[v]);
         Arrays.setAll(climatology, v -> ofClimatology[v] / images);
+        // Of a constant response the skill is 0, as r is.
+        Arrays.setAll(
+                samples, v -> ofAll().targetVariance(v) > 0 ? ofSamples[v] / images / deviations[v] : climatology[v]);
         return new Crps(samples, climatology);
     }
 }

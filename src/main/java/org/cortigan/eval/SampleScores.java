@@ -62,6 +62,7 @@ public record SampleScores(
                     spread));
         if (antithetic)
             lines.add("CRPS skill: unknown, because antithetic samples are not independent: add --independent");
+        else if (crps == null) lines.add("CRPS skill: unknown of one sample: give --samples 2 or more");
         return lines;
     }
 

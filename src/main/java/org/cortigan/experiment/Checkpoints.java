@@ -63,6 +63,13 @@ public final class Checkpoints {
         }
     }
 
+    /** The model that a checkpoint describes; reads nothing else of the file. */
+    public static ModelConfig config(Path checkpoint) {
+        try (SafeTensors t = SafeTensors.open(checkpoint)) {
+            return Model.config(t);
+        }
+    }
+
     /**
      * Name of the subject whose responses a checkpoint predicts.
      *

@@ -74,8 +74,8 @@ public record ModelEvaluator(
      * sampling.
      *
      * @param design of the test
-     * @param sampling of all models. If it names numbers of samples and there is one model, the evaluation scores the
-     *     samples
+     * @param sampling of all models. If it names numbers of samples, or independent ones, and there is one model, the
+     *     evaluation scores the samples
      * @param precision of the models' products
      */
     public Evaluation evaluate(
@@ -91,6 +91,12 @@ public record ModelEvaluator(
                     "--samples " + sampling.samples(),
                     "compares numbers of samples, and " + checkpoints.size() + " models are given",
                     "Give one number, or one model");
+        if (checkpoints.size() > 1 && sampling.independent())
+            throw new InputException(
+                    "--independent",
+                    "is for the CRPS skill, which is of the samples of one model, and " + checkpoints.size()
+                            + " models are given",
+                    "Give one model, or leave it out");
         String label = label(checkpoints, split);
         String name = AlgonautsSubject.folderName(subject.number());
         if (!acceptsOtherSubject) Checkpoints.requireSubject(checkpoints, name, log);
@@ -148,9 +154,11 @@ public record ModelEvaluator(
             PermutationTest.Design design,
             Sampling.Change sampling) {
         PermutationTest test = design.test(subject.vertices());
-        int[] counts = sampling.samples().stream().mapToInt(k -> k).sorted().toArray();
+        int[] counts = counts(sampling, models);
         SampleAccumulator samples =
                 counts.length == 0 ? null : models.scorer(counts).orElse(null);
+        if (samples != null)
+            requireMemory(samples, models.batch(), Runtime.getRuntime().maxMemory());
         PearsonAccumulator of = models.evaluate(data, images, test, samples);
         return HeldOut.summary(
                 label,
@@ -160,6 +168,29 @@ public record ModelEvaluator(
                 notMeasured,
                 test,
                 new Evaluation.Prediction(models.prediction(), samples == null ? null : samples.scores(notMeasured)));
+    }
+
+    /** The numbers of samples to score, ascending; none if none are. */
+    private static int[] counts(Sampling.Change change, Ensemble models) {
+        if (change.samples().isEmpty() && change.independent())
+            return models.sampling().stream().mapToInt(Sampling::samples).toArray();
+        return change.samples().stream().mapToInt(k -> k).sorted().toArray();
+    }
+
+    /**
+     * Refuses more samples of a batch than half of the memory has space for.
+     *
+     * @param memory bytes that Java may take
+     */
+    static void requireMemory(SampleAccumulator samples, int batch, long memory) {
+        long bytes = samples.keptBytes(batch);
+        if (bytes > memory / 2)
+            throw new InputException(
+                    "--samples " + samples.samples(),
+                    "the samples of " + batch + " photographs, which the CRPS skill needs together, take "
+                            + (bytes >> 20) + " MiB, more than half of the " + (memory >> 20)
+                            + " MiB that Java may take",
+                    "Lower --samples");
     }
 
     /** The images that all runs held out. */

@@ -31,19 +31,25 @@ import org.jspecify.annotations.Nullable;
 
 /** Writes predicted responses to files. */
 public final class PredictionFiles {
-    /** Most numbers that the samples of a batch have where its size is ours to choose: 1 GiB. */
-    private static final long MOST_SAMPLED = 1 << 28;
+    /** Most bytes that the samples of a batch have where its size is ours to choose. */
+    private static final long MOST_SAMPLED = 1 << 30;
 
     private PredictionFiles() {}
 
     /**
-     * The photographs of a batch whose samples are written.
+     * The photographs of a batch whose samples are written: these take 1 GiB and a quarter of Java's memory at most,
+     * but for one photograph.
      *
      * @param most photographs, at least 1
      * @param numbers of the samples of one photograph
      */
     public static int batch(int most, long numbers) {
-        return (int) Math.max(1, Math.min(most, MOST_SAMPLED / numbers));
+        return batch(most, numbers, Runtime.getRuntime().maxMemory());
+    }
+
+    /** @param memory bytes that Java may take */
+    static int batch(int most, long numbers, long memory) {
+        return (int) Math.max(1, Math.min(most, Math.min(MOST_SAMPLED, memory / 4) / Float.BYTES / numbers));
     }
 
     /**

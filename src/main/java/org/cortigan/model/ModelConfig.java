@@ -92,7 +92,7 @@ public record ModelConfig(
      * @param where whose model this is, for messages
      * @throws InputException if its readout has no sampling to change
      */
-    ModelConfig predicting(Sampling.Change change, String where) {
+    public ModelConfig predicting(Sampling.Change change, String where) {
         if (change.isNone()) return this;
         if (generator.diffusion().isEmpty())
             throw new InputException(

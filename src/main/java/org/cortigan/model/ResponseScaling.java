@@ -20,6 +20,9 @@ import org.cortigan.io.SafeTensors;
  *     one of each vertex, where the network needs unit variance: noise is added to its responses
  */
 public record ResponseScaling(float[] mean, float[] scale) {
+    /** Smallest standard deviation by which a vertex is divided, as a fraction of the median vertex's. */
+    public static final double LEAST_DEVIATION = 1e-3;
+
     /** Names of the tensors in a checkpoint; of one of several subjects with a dot and its name behind. */
     private static final String MEAN = Generator.PREFIX + "response_mean", SCALE = Generator.PREFIX + "response_scale";
 
@@ -41,6 +44,26 @@ public record ResponseScaling(float[] mean, float[] scale) {
     /** The scale of a vertex. */
     public float scale(int vertex) {
         return scale[scale.length == 1 ? 0 : vertex];
+    }
+
+    /**
+     * The standard deviation of each vertex's training responses. It is NaN where the scale does not tell it: all
+     * vertices have one scale, or the vertex has only the least one ({@link #LEAST_DEVIATION}), as one whose training
+     * responses were constant. The least of the scales is that one if the upper median of the others is so many times
+     * as large, up to the rounding of {@link #differingScales}: the median of the deviations above 0 is no larger.
+     */
+    public float[] deviations() {
+        float[] deviations = new float[mean.length];
+        Arrays.fill(deviations, Float.NaN);
+        if (scale.length == 1) return deviations;
+        float[] sorted = scale.clone();
+        Arrays.sort(sorted);
+        int least = 1;
+        while (least < sorted.length && sorted[least] == sorted[0]) least++;
+        float median = least == sorted.length ? 0 : sorted[least + (sorted.length - least) / 2];
+        boolean isFloor = sorted[0] <= LEAST_DEVIATION * median * (1 + 0x1p-20);
+        for (int v = 0; v < scale.length; v++) if (!isFloor || scale[v] > sorted[0]) deviations[v] = scale[v];
+        return deviations;
     }
 
     /** The scaling that changes nothing, of checkpoints from before there was one. */

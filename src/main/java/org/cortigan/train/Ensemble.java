@@ -118,7 +118,7 @@ public final class Ensemble implements AutoCloseable {
         return members.get(0).columns();
     }
 
-    /** How the models predict, for messages; "" if they have one way. */
+    /** How the models predict, for messages; "" if they have one way, in fp32. */
     public String prediction() {
         return members.stream()
                 .map(Predictor::prediction)
@@ -138,9 +138,7 @@ public final class Ensemble implements AutoCloseable {
      * @param counts numbers of samples whose means are scored, ascending, each once
      */
     public Optional<SampleAccumulator> scorer(int[] counts) {
-        float[] deviations = new float[columns()];
-        for (int v = 0; v < deviations.length; v++)
-            deviations[v] = members.get(0).scaling().scale(v);
+        float[] deviations = members.get(0).scaling().deviations();
         return sampling().map(s -> new SampleAccumulator(deviations, counts, s.antithetic()));
     }
 

@@ -20,9 +20,6 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
      */
     private static final double OTHER_UNIT = 1000;
 
-    /** Smallest standard deviation by which a vertex is divided, as a fraction of the median vertex's. */
-    private static final double LEAST_DEVIATION = 1e-3;
-
     /**
      * The scaling that centres each vertex on its mean over some images, and brings the median of the vertices'
      * standard deviations to between sqrt(1/2) and sqrt(2), or that of each vertex to 1. Responses that are not finite,
@@ -56,7 +53,8 @@ record StandardisedResponses(TrainingData measured, ResponseScaling scaling) imp
         if (each) {
             float[] scale = new float[vertices];
             for (int v = 0; v < vertices; v++)
-                scale[v] = (float) Math.max(Float.MIN_NORMAL, Math.max(deviation[v], LEAST_DEVIATION * median));
+                scale[v] = (float)
+                        Math.max(Float.MIN_NORMAL, Math.max(deviation[v], ResponseScaling.LEAST_DEVIATION * median));
             return new ResponseScaling(mean, scale);
         }
         long other = Arrays.stream(varying)

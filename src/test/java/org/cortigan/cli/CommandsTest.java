@@ -417,7 +417,8 @@ class CommandsTest {
         String pair = "mean of 2 antithetic samples, 2 DDIM steps, v, zero terminal SNR";
         assertTrue(table.contains("prediction: " + pair) && table.contains("mean r of samples: one sample "), table);
         assertTrue(table.contains("CRPS skill: unknown, because antithetic"), table);
-        String independent = ok(with(evaluate, "--steps", 2, "--samples", 2, "--independent")).out;
+        String independent = ok(with(evaluate, "--steps", 2, "--independent")).out;
+        assertTrue(independent.contains("prediction: mean of 2 samples, 2 DDIM steps"), independent);
         assertTrue(independent.contains(" CRPS skill\n"), independent);
         List<?> rows = (List<?>) Json.readObject(out.resolve("metrics.json")).get("rows");
         assertTrue(Json.object(rows.get(0), "row").get("crps_skill") instanceof Double, independent);
@@ -474,6 +475,9 @@ class CommandsTest {
         refused(
                 new String[] {"compares numbers of samples", "2 models"},
                 with(evaluate, sd.resolve("last.safetensors"), "--samples", "1,2"));
+        refused(
+                new String[] {"--independent", "the samples of one model, and 2 models are given. Give one model"},
+                with(evaluate, sd.resolve("last.safetensors"), "--independent"));
     }
 
     @Test

@@ -5,8 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.DoubleUnaryOperator;
+import org.cortigan.cortex.MissingVertices;
 import org.junit.jupiter.api.Test;
 
 class CrpsTest {
@@ -102,6 +104,41 @@ class CrpsTest {
         }
     }
 
+    /** Vertex 1 has one response for all photographs, and that of vertex 2 did not vary in training. */
+    @Test
+    void aConstantResponseHasNoSkillAndAnUnknownDeviationDoesNotCount() {
+        SampleAccumulator acc = new SampleAccumulator(new float[] {2, 0.5f, Float.NaN}, new int[] {2}, false);
+        float[] y = {1, 3, 5, -2, 3, 6, 4, 3, 7};
+        acc.begin(y, 3);
+        acc.add(new float[] {0, 3, 4, 1, 3, 4, 3, 3, 4});
+        acc.add(new float[] {2, 3, 6, 0, 3, 6, 7, 3, 6});
+        SampleScores scores = acc.scores(new int[0]);
+        Crps crps = scores.crps();
+        // Mean errors 1, 2.5 and 2 less half of the distances 2, 1 and 4, in units of 2.
+        double samples = (0 + 2 + 0) / 3.0 / 2;
+        double climatology = (Crps.ofNormal(0.5) + Crps.ofNormal(-1) + Crps.ofNormal(2)) / 3;
+        assertEquals(samples, crps.samples()[0], 1e-15);
+        assertEquals(climatology, crps.climatology()[0], 1e-15);
+        assertEquals(Crps.ofNormal(6), crps.climatology()[1], 1e-14);
+        assertEquals(0, crps.of(new int[] {1}).skill(), "samples that hit it are no skill");
+        assertTrue(Double.isNaN(crps.samples()[2]) && Double.isNaN(crps.climatology()[2]));
+        assertTrue(Double.isNaN(crps.of(new int[] {2}).skill()));
+        double far = crps.climatology()[1];
+        assertEquals(1 - (samples + far) / (climatology + far), crps.skill(), 1e-14);
+        String table = Evaluation.of(
+                        "run",
+                        acc.ofAll(),
+                        2,
+                        List.of(),
+                        null,
+                        null,
+                        MissingVertices.NONE,
+                        new int[0],
+                        new Evaluation.Prediction("mean of 2 samples", scores))
+                .table();
+        assertTrue(table.contains(" CRPS skill") && table.contains("1 vertices varied too little in training"), table);
+    }
+
     @Test
     void isUnknownForOneSampleAndForAntitheticOnes() {
         float[] y = {1, 2, 3}, s = {2, 2, 1};
@@ -113,7 +150,9 @@ class CrpsTest {
             SampleScores scores = acc.scores(new int[0]);
             assertNull(scores.crps());
             assertEquals(antithetic, scores.json().get("antithetic"));
-            assertEquals(antithetic, scores.lines().toString().contains("CRPS skill: unknown, because antithetic"));
+            String why = antithetic ? "because antithetic samples" : "of one sample: give --samples 2 or more";
+            String lines = scores.lines().toString();
+            assertTrue(lines.contains("CRPS skill: unknown" + (antithetic ? ", " : " ") + why), lines);
         }
         SampleAccumulator two = new SampleAccumulator(new float[] {1}, new int[] {2}, false);
         two.begin(y, 3);

@@ -131,7 +131,7 @@ class SampleAccumulatorTest {
         SampleScores one = accumulated(0.4, new int[] {1}, false, 1, 1).scores(new int[0]);
         assertTrue(Double.isNaN(one.spread()) && Double.isNaN(one.extrapolatedR()));
         assertEquals(0.16, one.means().get(0).meanR(), TOLERANCE);
-        assertEquals(1, one.lines().size());
+        assertEquals(2, one.lines().size());
         SampleScores pair = accumulated(0.4, new int[] {2}, true, 1, 1).scores(new int[0]);
         assertEquals(1, pair.spread(), 0.02);
         assertTrue(Double.isNaN(pair.extrapolatedR()), "one pair does not tell how pairs vary");

@@ -205,19 +205,45 @@ class DiffusionSamplingTest {
             SampleAccumulator samples = e.scorer(new int[] {3}).orElseThrow();
             e.evaluate(size -> TOY, images, null, samples);
             Crps crps = samples.scores(new int[0]).crps();
+            float[][] drawn = drawn(e, images, 3);
             float[] mean = p.scaling().mean();
             ByteBuffer row = ByteBuffer.allocate(4 * VERTICES).order(ByteOrder.LITTLE_ENDIAN);
             for (int v = 0; v < VERTICES; v++) {
-                double m = mean[v], s = p.scaling().scale(v), sum = 0;
+                double m = mean[v], s = p.scaling().scale(v), sum = 0, score = 0, largest = 0;
                 for (int i : images) {
                     row.clear();
                     TOY.responses(i, row);
-                    sum += normal((row.getFloat(4 * v) - m) / s);
+                    double y = row.getFloat(4 * v);
+                    sum += normal((y - m) / s);
+                    for (float[] x : drawn) {
+                        double of = x[i * VERTICES + v];
+                        score += Math.abs(of - y) / 3;
+                        for (float[] other : drawn) score -= Math.abs(of - other[i * VERTICES + v]) / (2 * 3 * 2);
+                        largest = Math.max(largest, Math.max(Math.abs(of), Math.abs(y)));
+                    }
                 }
                 assertEquals(sum / images.length, crps.climatology()[v], 2 * STEP, "vertex " + v);
-                assertTrue(crps.samples()[v] > 0, "vertex " + v);
+                // The sample in measured units and the response less its mean are rounded once each, by 2^-24 of what
+                // is no larger than response and mean; a sample counts in its distances from the response and others.
+                double rounding = 4 * (largest + Math.abs(m)) * 0x1p-24;
+                assertEquals(score / images.length / s, crps.samples()[v], rounding / s, "vertex " + v);
             }
         }
+    }
+
+    /** The samples of some photographs in measured units, [samples][photographs, vertices]. */
+    private static float[][] drawn(Ensemble e, int[] images, int samples) {
+        float[][] all = new float[samples][images.length * VERTICES];
+        float[] mean = new float[e.batch() * VERTICES];
+        for (int at = 0; at < images.length; at += e.batch()) {
+            int first = at, n = Math.min(e.batch(), images.length - at);
+            e.predict(
+                    (k, side, into) -> TOY.image(images[first + k], into),
+                    n,
+                    mean,
+                    (k, x) -> System.arraycopy(x, 0, all[k], first * VERTICES, n * VERTICES));
+        }
+        return all;
     }
 
     /**

@@ -12,6 +12,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.PearsonAccumulator;
@@ -193,6 +194,26 @@ class ResponseScalingTest {
                 StandardisedResponses.scaling(data, new int[] {3}, false, line -> {})
                         .scale(0),
                 "one image has no deviation");
+    }
+
+    /** What is only the least deviation tells nothing of a vertex, whether it was constant or varied less. */
+    @Test
+    void theDeviationOfAVertexThatHardlyVariesIsNotKnown() {
+        int[] images = IntStream.range(0, 40).toArray();
+        for (int constant : new int[] {0, 1, 4, 15}) {
+            TrainingData data = new Changed(toy(0, 1), (i, r, at) -> {
+                for (int v = 0; v < constant; v++) r.putFloat(at + 4 * v, 3);
+                r.putFloat(at + 4 * 18, 1e-4f * r.getFloat(at + 4 * 18));
+                r.putFloat(at + 4 * 19, 1e-2f * r.getFloat(at + 4 * 19));
+            });
+            ResponseScaling s = StandardisedResponses.scaling(data, images, true, line -> {});
+            float[] deviations = s.deviations();
+            for (int v = 0; v < VERTICES; v++)
+                if (v < constant || v == 18) assertTrue(Float.isNaN(deviations[v]), constant + ", vertex " + v);
+                else assertEquals(s.scale(v), deviations[v]);
+        }
+        assertArrayEquals(new float[] {1, 2, 3}, new ResponseScaling(new float[3], new float[] {1, 2, 3}).deviations());
+        for (float d : new ResponseScaling(new float[3], 2).deviations()) assertTrue(Float.isNaN(d), "one of all");
     }
 
     @Test
