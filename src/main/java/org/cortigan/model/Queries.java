@@ -89,7 +89,7 @@ public record Queries(String per, List<String> names, int heads) {
         return Features.maps(Ops.reshape(z, z.dim(0), 1, 1, z.dim(1), z.dim(2)));
     }
 
-    /** The products of the queries with the keys of the tokens, before the softmax. */
+    /** The products of the queries with the keys of the tokens, before the softmax; of a prediction in f32. */
     AttentionScores scores(Weights w, Features tokens) {
         Value x = tokens.value();
         int b = x.dim(0), n = x.dim(1), c = x.dim(2), width = c / heads;
@@ -98,7 +98,7 @@ public record Queries(String per, List<String> names, int heads) {
         for (int h = 0; h < heads; h++) {
             Value keys = Ops.reshape(Ops.slice(kv, 2, h * width, (h + 1) * width), b * n, width);
             Value queries = Ops.slice(q, 1, h * width, (h + 1) * width);
-            perHead.add(Ops.matmul(keys, queries, false, true, null, null, w.compute()));
+            perHead.add(Ops.matmul(keys, queries, false, true, null, null, w.result()));
         }
         Value all = Ops.concat(1, perHead.toArray(new Value[0]));
         return new AttentionScores(

@@ -10,8 +10,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.exec.CpuDevice;
@@ -23,11 +25,13 @@ import org.cortigan.graph.Graph;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
+import org.cortigan.model.AttentionScores;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.model.Predictor;
 import org.cortigan.model.Sampling;
+import org.cortigan.nn.Lora;
 import org.cortigan.nn.Weights;
 import org.cortigan.op.Op;
 import org.junit.jupiter.api.Test;
@@ -40,6 +44,7 @@ class PredictionPrecisionTest {
     private static final CpuDevice CPU = CpuDevice.best(2);
     private static final int PHOTOGRAPHS = 4;
     private static final String DIFFUSION = String.join(" ", DiffusionTrainingTest.SMALL);
+    private static final String UNET = " " + String.join(" ", DiffusionTrainingTest.SMALL_UNET);
     private static final String VIT = "model.generator.type=vit";
     private static final Sampling.Change FEW = new Sampling.Change(null, 2, List.of(2));
 
@@ -47,18 +52,22 @@ class PredictionPrecisionTest {
     static Path dir;
 
     private static Path trained(String options) {
+        return trained(options, Map.of("", TrainerTest.TOY));
+    }
+
+    private static Path trained(String options, Map<String, TrainingData> data) {
         Recipe r = TrainerTest.recipe("train.epochs=2", "train.batch=16", "loss.gan_weight=0")
                 .with(List.of(options.split("(?<!,) ")));
         Path folder = dir.resolve(Integer.toHexString(options.hashCode()));
-        try (Trainer t = new Trainer(r, TrainerTest.TOY, CPU, folder)) {
+        try (Trainer t = new Trainer(r, data, CPU, folder, line -> {})) {
             assertTrue(t.run());
         }
         return RunFolder.last(folder);
     }
 
-    /** What the network predicts, before the responses' means are added. */
-    private static float[] predicted(Model m, Device d) {
-        try (Predictor p = m.predictor(d, PHOTOGRAPHS)) {
+    /** What a predictor computes; of responses before their means are added. */
+    private static float[] predicted(Function<Device, Predictor> predictor, Device d) {
+        try (Predictor p = predictor.apply(d)) {
             for (int i = 0; i < PHOTOGRAPHS; i++)
                 TrainerTest.TOY.image(i, p.imageBytesOfBatch().position(i * 16 * 16 * 3));
             p.run();
@@ -101,11 +110,18 @@ class PredictionPrecisionTest {
      * @param evaluations of the network in a row
      */
     private static void nearlyAgree(Model m, int evaluations) {
+        for (ModelConfig.Subject s : m.config().subjects())
+            nearlyAgree(m, evaluations, of -> d -> of.predictor(d, PHOTOGRAPHS, s.name()));
+    }
+
+    /** @param form makes a predictor of the responses, or of what is computed on the way to them */
+    private static void nearlyAgree(Model m, int evaluations, Function<Model, Function<Device, Predictor>> form) {
+        Model bf16 = m.predicting(Precision.BF16);
         try (Device sim = new SimDevice(false)) {
-            float[] want = predicted(m, sim), got = predicted(m.predicting(Precision.BF16), sim);
+            float[] want = predicted(form.apply(m), sim), got = predicted(form.apply(bf16), sim);
             assertFalse(Arrays.equals(want, got), "in bf16 nothing is rounded");
-            assertArrayEquals(got, predicted(m.predicting(Precision.BF16), sim), "again");
-            assertArrayEquals(want, predicted(m.predicting(Precision.BF16).predicting(Precision.FP32), sim));
+            assertArrayEquals(got, predicted(form.apply(bf16), sim), "again");
+            assertArrayEquals(want, predicted(form.apply(bf16.predicting(Precision.FP32)), sim));
             float[] difference = new float[want.length];
             for (int i = 0; i < want.length; i++) difference[i] = got[i] - want[i];
             // Each rounding is of 2^-8 at most, and so is that of the weight which reads the rounded value. They add up
@@ -128,6 +144,63 @@ class PredictionPrecisionTest {
             })
     void predictionsNearlyAgree(String options) {
         nearlyAgree(Model.load(trained(options)), 1);
+    }
+
+    @Test
+    void stableDiffusionAndItsFeaturesNearlyAgree() {
+        Model m = Model.load(trained("model.generator.type=sd model.generator.sd.layers=[mid, up1]"
+                + " model.generator.sd.vae_channels=[8, 16] model.generator.readout=position"
+                + " model.generator.features=8" + UNET));
+        assertTrue(m.names().stream().anyMatch(name -> name.startsWith("generator.vae.")), "latent: vae");
+        nearlyAgree(m, 1);
+    }
+
+    @Test
+    void featuresNearlyAgree() {
+        nearlyAgree(Model.load(trained(VIT)), 1, of -> d -> of.featureExtractor(d, PHOTOGRAPHS));
+    }
+
+    @Test
+    void twoSubjectsWithMovingAveragesAndMergedUpdatesNearlyAgree() {
+        Map<String, TrainingData> data = new LinkedHashMap<>();
+        data.put("subj01", TrainerTest.TOY);
+        data.put("subj02", new TrainerTest.Toy(48, 5, 6, 16));
+        Model m = Model.load(trained("optimizer.ema=0.5 model.generator.vit.lora_rank=2", data));
+        assertEquals(2, m.config().subjects().size());
+        assertTrue(m.names().stream().noneMatch(Lora::isUpdate));
+        nearlyAgree(m, 1);
+    }
+
+    /** The softmax magnifies an absolute error of a score: no product of queries and keys is rounded to bf16. */
+    @Test
+    void attentionMapsNearlyAgree() {
+        Model m = Model.load(trained("model.generator.readout=queries model.generator.features=8"
+                + " model.generator.query_heads=2 model.generator.queries=hemisphere"
+                + " model.generator.query_regions=[lh, rh]"));
+        nearlyAgree(m, 1);
+        Function<Model, Function<Device, Predictor>> form = of -> d -> of.attention(d, PHOTOGRAPHS, "");
+        nearlyAgree(m, 1, form);
+        try (Device sim = new SimDevice(false);
+                Predictor p = m.attention(sim, PHOTOGRAPHS, "")) {
+            float[] want = predicted(form.apply(m), sim),
+                    got = predicted(form.apply(m.predicting(Precision.BF16)), sim);
+            long rounded = IntStream.range(0, got.length)
+                    .filter(i -> (Float.floatToRawIntBits(got[i]) & 0xffff) == 0)
+                    .count();
+            assertTrue(rounded < got.length / 10, rounded + " of " + got.length + " scores are numbers of bf16");
+            AttentionScores s = p.attention();
+            float[] of = new float[s.elements()], other = new float[s.elements()];
+            double error = 0;
+            for (int i = 0; i < want.length; i++) error = Math.max(error, s.scale() * Math.abs(want[i] - got[i]));
+            for (int k = 0; k < PHOTOGRAPHS; k++) {
+                s.maps(want, k * p.columns(), of);
+                s.maps(got, k * p.columns(), other);
+                // Numerator and denominator of a share change by a factor of exp(error) at most; maps are in float.
+                for (int i = 0; i < of.length; i++)
+                    assertEquals(of[i], other[i], of[i] * (Math.expm1(2 * error) + 0x1p-22), "share " + i);
+                assertFalse(Arrays.equals(of, other));
+            }
+        }
     }
 
     @Test
