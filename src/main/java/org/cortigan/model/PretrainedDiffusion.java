@@ -237,7 +237,10 @@ public final class PretrainedDiffusion {
                 f.file().path().toString(),
                 "lacks " + missing.size() + " of the " + of + " tensors of " + what + ", for example "
                         + InputFiles.quote(missing.get(0)) + " by diffusers' names",
-                ForeignFile.remedyForParts(f.file().path(), StableDiffusionFile.JOIN, remedy + ", and the whole"));
+                ForeignFile.remedyForParts(
+                        f.file().path(),
+                        remedy.equals(StableDiffusionFile.TEXT_REMEDY) ? remedy : StableDiffusionFile.JOIN,
+                        remedy + ", and the whole"));
     }
 
     /** Refuses a type of numbers that is not read. */

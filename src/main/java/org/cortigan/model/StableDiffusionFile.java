@@ -95,6 +95,9 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
 
     private static final String STEM = "diffusion_pytorch_model";
 
+    /** Folder of the text encoder. */
+    private static final String TEXT = "text_encoder";
+
     private static final Pattern WEIGHTS = weights(STEM),
             SHARD = Pattern.compile(".*-\\d+-of-\\d+\\.safetensors"),
             PICKLE = Pattern.compile(".*\\.(bin|ckpt|pt|pth)");
@@ -182,7 +185,7 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
      * @throws InputException if there is another than that of Stable Diffusion 1.x
      */
     static @Nullable StableDiffusionFile text(Path path) {
-        Path file = find(path, "text_encoder", ClipText.TABLE);
+        Path file = find(path, TEXT, ClipText.TABLE);
         if (file == null) return null;
         SafeTensors t = open(file);
         Set<String> prefixes = prefixes(t.names(), ClipText.TABLE);
@@ -202,14 +205,15 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
      * The file of a part: a single file itself, otherwise the one in the part's folder beside or above.
      *
      * @param first a tensor that every such part has
-     * @return null if there is neither
+     * @return null if there is neither; for the text encoder also if its folder has no file of weights
      */
     private static @Nullable Path find(Path path, String part, String first) {
         boolean isFolder = Files.isDirectory(path);
         if (!isFolder && !prefixes(open(path).names(), first).isEmpty()) return path;
         Path whole = path.toAbsolutePath().normalize(), folder = isFolder ? whole : whole.getParent();
         if (folder != null && folder.endsWith("unet")) folder = folder.getParent();
-        return folder != null && Files.isDirectory(folder.resolve(part)) ? weights(folder, part) : null;
+        if (folder == null || !Files.isDirectory(folder.resolve(part))) return null;
+        return part.equals(TEXT) && hasNoWeights(folder.resolve(part)) ? null : weights(folder, part);
     }
 
     /** The file stays mapped until nothing reads it any more. */
@@ -232,10 +236,16 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
         return Pattern.compile(stem + "(\\.\\w+)?\\.safetensors");
     }
 
+    private static boolean hasNoWeights(Path folder) {
+        return InputFiles.list(folder).stream()
+                .noneMatch(p -> p.toString().endsWith(".safetensors") || isNamed(p, PICKLE));
+    }
+
     /** The file of weights of a part: in the folder of its name, or in the given folder itself. */
     private static Path weights(Path folder, String part) {
+        boolean isText = part.equals(TEXT);
         Path own = folder.resolve(part), where = Files.isDirectory(own) ? own : folder;
-        String stem = part.equals("text_encoder") ? "model" : STEM;
+        String stem = isText ? "model" : STEM;
         Pattern named = weights(stem);
         List<Path> files = InputFiles.list(where);
         List<Path> found = files.stream().filter(p -> isNamed(p, named)).toList();
@@ -249,9 +259,13 @@ record StableDiffusionFile(SafeTensors file, String naming, Map<String, Tensor> 
                                 .filter(p -> p.toString().endsWith(".safetensors"))
                                 .toList();
         String lacks = "has no " + (where.equals(own) ? "" : part + "/") + stem + ".safetensors";
-        if (!shards.isEmpty()) throw refused(where, "has weights in " + shards.size() + " parts", JOIN);
+        if (!shards.isEmpty())
+            throw refused(where, "has weights in " + shards.size() + " parts", isText ? TEXT_REMEDY : JOIN);
         if (!others.isEmpty())
-            throw refused(where, lacks + ", but " + InputFiles.names(others), "Give one of these files");
+            throw refused(
+                    where,
+                    lacks + ", but " + InputFiles.names(others),
+                    isText ? TEXT_REMEDY : "Give one of these files");
         if (!pickles.isEmpty())
             throw refused(
                     where, lacks + ", but " + InputFiles.names(pickles) + ", a pickle, which is not read", CONVERT);

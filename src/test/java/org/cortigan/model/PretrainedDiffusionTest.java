@@ -403,7 +403,7 @@ class PretrainedDiffusionTest {
     @Test
     void theTokensBeginAtRandomWithoutATextEncoder() throws IOException {
         Path single = write(dir.resolve("single.safetensors"), single());
-        Files.delete(folder.resolve("text_encoder"));
+        Files.writeString(folder.resolve("text_encoder/config.json"), "{}"); // without weights it is none
         for (Path path : List.of(folder, single)) {
             InitialValues values = load(path, withTokens(24));
             assertGolden(values);
@@ -464,8 +464,17 @@ class PretrainedDiffusionTest {
         InitialValues values = load(folder, withTokens(24));
         InputException e = assertThrows(InputException.class, () -> TestModels.read(values));
         assertTrue(e.getMessage().contains("NaN at index [58, 0]"), e.getMessage());
-        Files.move(folder.resolve("text_encoder/model.safetensors"), folder.resolve("text_encoder/pytorch_model.bin"));
+        Path encoder = folder.resolve("text_encoder"), file = encoder.resolve("model.safetensors");
+        Files.move(file, encoder.resolve("clip.safetensors"));
+        refused(folder, withTokens(24), "has no model.safetensors, but clip.safetensors. " + remedy);
+        Files.move(encoder.resolve("clip.safetensors"), encoder.resolve("model-00001-of-00002.safetensors"));
+        refused(folder, withTokens(24), "has weights in 1 parts. " + remedy);
+        Files.move(encoder.resolve("model-00001-of-00002.safetensors"), encoder.resolve("pytorch_model.bin"));
         refused(folder, withTokens(24), "has no model.safetensors, but pytorch_model.bin, a pickle");
+        Map<String, Raw> single = singleWithText();
+        single.remove("cond_stage_model.transformer." + bias);
+        Path shard = write(dir.resolve("sd-00001-of-00002.safetensors"), single);
+        refused(shard, withTokens(24), "lacks 1 of the 36 tensors", "The file is one of several parts. " + remedy);
     }
 
     private static void refused(Path path, String... parts) {
