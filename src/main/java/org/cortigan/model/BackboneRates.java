@@ -23,13 +23,15 @@ public record BackboneRates(double backbone, double layerDecay, int depth, doubl
     public static final BackboneRates NONE = new BackboneRates(1, 1, 0, 1);
 
     /** From the section {@code optimizer} of a recipe. */
-    public static BackboneRates of(Settings s, Backbone backbone) {
+    public static BackboneRates of(Settings s, Generator generator) {
+        Backbone backbone = generator.backbone();
         BackboneRates r = new BackboneRates(
                 s.number("backbone_rate", 0),
                 s.number("layer_decay", 0, 1),
                 backbone instanceof Vit v ? v.encoder().depth() : 0,
                 s.has(UNET) ? s.number(UNET, 0) : 1);
-        if (r.unet == 0) throw s.wrong(UNET, "0 would not train the UNet", "Give a factor above 0");
+        if (r.unet == 0 && generator.diffusion().isPresent())
+            throw s.wrong(UNET, "0 would not train the UNet", "Give a factor above 0");
         if (r.backbone == 0)
             throw s.wrong(
                     "backbone_rate", "0 would train nothing", "Set train.freeze to backbone, or give a factor above 0");

@@ -52,7 +52,7 @@ public record StepSettings(
                         ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
                         : Optional.empty(),
                 Freeze.of(recipe.section("train"), model.generator().backbone()),
-                BackboneRates.of(recipe.section("optimizer"), model.generator().backbone()));
+                BackboneRates.of(recipe.section("optimizer"), model.generator()));
     }
 
     /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */

@@ -94,6 +94,10 @@ class BackboneRatesTest {
     @Test
     void factorsThatCannotBeAreRefused() {
         refused("backbone_rate", "0 would train nothing. Set train.freeze to backbone", "optimizer.backbone_rate=0");
+        List<String> denoises = new ArrayList<>(DiffusionTrainingTest.SMALL);
+        denoises.add("optimizer.unet_rate=0");
+        refused("unet_rate", "0 would not train the UNet", denoises.toArray(new String[0]));
+        assertEquals(0, settings("optimizer.unet_rate=0").rates().unet(), "without the readout it has no effect");
         refused("layer_decay", "Give a number from 0.0 to 1.0", "optimizer.layer_decay=1.1");
         refused("layer_decay", "0 would train no block", "optimizer.layer_decay=0");
         refused(
