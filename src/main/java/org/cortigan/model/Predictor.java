@@ -220,7 +220,7 @@ public final class Predictor implements AutoCloseable {
      * @param sampled those that run before the last one; empty unless predictions are means of samples
      * @param last gives the output "y", and of an evaluation the moments
      */
-    private record Programs(Optional<Sampled> sampled, Graph last) {
+    record Programs(Optional<Sampled> sampled, Graph last) {
         /** What draws samples. */
         record Sampled(Denoiser denoiser, Sampler.Graphs graphs) {}
 

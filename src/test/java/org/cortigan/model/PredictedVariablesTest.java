@@ -4,6 +4,11 @@ package org.cortigan.model;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -12,7 +17,11 @@ import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.cortigan.graph.DType;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Leaf;
+import org.cortigan.graph.Node;
 import org.cortigan.graph.Type;
+import org.cortigan.graph.Value;
 import org.cortigan.nn.Weights;
 import org.cortigan.train.Recipe;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,11 +41,66 @@ class PredictedVariablesTest {
                 .sum();
     }
 
+    private static ModelConfig model(String recipe) {
+        Recipe r = Recipe.load(recipe).with("model.generator.query_regions", List.of("early", "ventral"));
+        return ModelConfig.of(r.section("model"), List.of(new ModelConfig.Subject("", 19004, 20544)));
+    }
+
+    /** The variables that the graphs of a predictor read, less those that it makes for itself. */
+    private static Map<String, Type> read(ModelConfig m, Predictor.Form form, DType compute) {
+        Predictor.Programs programs = Predictor.Programs.of(
+                m, m.subjects().get(0), compute, Weights.Use.PREDICT, 3, form, s -> false, g -> g);
+        List<Graph> graphs = new ArrayList<>(List.of(programs.last()));
+        programs.sampled().ifPresent(s -> graphs.addAll(s.graphs().all()));
+        Set<Node> seen = new HashSet<>();
+        Deque<Node> open = new ArrayDeque<>();
+        for (Graph g : graphs) for (Value v : g.outputs().values()) open.add(v.node());
+        Map<String, Type> read = new HashMap<>();
+        while (!open.isEmpty()) {
+            Node n = open.pop();
+            if (!seen.add(n)) continue;
+            for (Value v : n.inputs()) {
+                open.push(v.node());
+                if (v.node().op() instanceof Leaf.Variable x) read.put(x.id(), v.type());
+            }
+        }
+        read.keySet().removeIf(name -> name.startsWith("sampling.") || name.startsWith("evaluation."));
+        return read;
+    }
+
     @ParameterizedTest
-    @ValueSource(strings = {"sd-finetune", "sd-finetune-epsilon", "vit-position", "vit-corr-2d", "unet-corr-2d"})
+    @ValueSource(strings = {"sd-finetune", "sd-finetune-epsilon", "sd-features", "dinov2-roi-queries", "vit-position"})
+    void thoseOfEveryPredictorAreThoseThatItsGraphsRead(String recipe) {
+        ModelConfig own = model(recipe);
+        List<ModelConfig> models = new ArrayList<>();
+        if (own.generator().diffusion().isEmpty()) models.add(own);
+        else
+            for (Sampling.Mode mode : Sampling.Mode.values())
+                models.add(own.predicting(new Sampling.Change(mode, null, List.of()), recipe));
+        for (ModelConfig m : models)
+            for (Predictor.Form form : Predictor.Form.values()) {
+                if (form == Predictor.Form.ATTENTION && m.generator().queries().isEmpty()) continue;
+                for (DType compute : List.of(DType.F32, DType.BF16))
+                    assertEquals(
+                            read(m, form, compute),
+                            Predictor.variables(m, m.subjects().get(0), form, compute),
+                            form + " in " + compute);
+            }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "sd-finetune",
+                "sd-finetune-epsilon",
+                "sd-features",
+                "dinov2-roi-queries",
+                "vit-position",
+                "vit-corr-2d",
+                "unet-corr-2d"
+            })
     void aModelIsReadWholeAndEachWeightOnce(String recipe) {
-        ModelConfig m = ModelConfig.of(
-                Recipe.load(recipe).section("model"), List.of(new ModelConfig.Subject("", 19004, 20544)));
+        ModelConfig m = model(recipe);
         Weights all = m.generatorWeights(DType.F32);
         Map<String, Type> f32 = variables(m, DType.F32), bf16 = variables(m, DType.BF16);
         assertEquals(
