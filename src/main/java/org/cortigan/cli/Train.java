@@ -18,6 +18,7 @@ import org.cortigan.experiment.TrainingSets;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
+import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Generator;
 import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
@@ -264,7 +265,7 @@ final class Train implements Callable<Integer> {
         if (trainer.freeze().isOn() && r.section("train").text("init").isEmpty())
             output.note("warning: what is frozen has random weights: name a file with --init");
         boolean fineTunes = trainer.config().generator().diffusion().isPresent()
-                && r.section("optimizer").number("unet_rate", 0) < 1;
+                && r.section("optimizer").number(BackboneRates.UNET, 0) < 1;
         if (fineTunes
                 && r.section("train").text("init").isEmpty()
                 && r.section("train").text("init_unet").isEmpty())

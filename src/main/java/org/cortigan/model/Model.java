@@ -192,7 +192,9 @@ public final class Model {
     }
 
     /**
-     * A predictor of the model's only subject, for the calling thread, with its own copy of the parameters.
+     * A predictor of the model's only subject, for the calling thread, with its own copy of the parameters. Its
+     * products are in the model's precision ({@link #predicting(Precision)}), fp32 if none was chosen, whatever that of
+     * the device.
      *
      * @throws InputException if the device does not support the model's precision
      */
