@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
-import java.util.regex.Pattern;
-import java.util.stream.IntStream;
 import org.cortigan.InputException;
-import org.cortigan.io.InputFiles;
-import org.cortigan.io.NpyFile;
 import org.jspecify.annotations.Nullable;
 
 /** The surface meshes of both hemispheres, and the mesh vertex of each vertex of a subject. */
 final class SubjectMeshes {
     /** Kinds of surface as regular expressions. Kinds that preserve distances come first. */
     private static final List<String> SURFACES = List.of("white", "midthickness", "pial", "infl(?:ated)?", "sphere");
-
-    /** Names of GIFTI files that hold something else than a surface, as the format's document proposes them. */
-    private static final Pattern DATA =
-            Pattern.compile("(?is).*\\.(coord|func|label|rgba|shape|tensor|time|topo|vector)\\.gii(\\.gz)?");
 
     private static final String FILE_NAMES =
             "lh.white and rh.white (or pial, inflated, sphere), lh.white.surf.gii, or white_left.gii(.gz)";
@@ -46,32 +36,20 @@ final class SubjectMeshes {
             throw new InputException(
                     "order surface", "needs the fsaverage surface meshes", "Give the folder that holds " + FILE_NAMES);
         Path[] files = files(folder);
-        return new SubjectMeshes(
-                hemisphere(files[0], mask(s, "lh"), s.left(), s.missing().left()),
-                hemisphere(files[1], mask(s, "rh"), s.right(), s.missing().right()));
+        return new SubjectMeshes(hemisphere(files[0], s, 0), hemisphere(files[1], s, 1));
     }
 
-    private static Path mask(AlgonautsSubject s, String hemisphere) {
-        return s.folder().resolve("roi_masks/" + hemisphere + ".all-vertices_fsaverage_space.npy");
-    }
-
-    private static Hemisphere hemisphere(Path file, Path mask, int vertices, List<Integer> missing) {
+    private static Hemisphere hemisphere(Path file, AlgonautsSubject s, int hemisphere) {
         Mesh mesh = Mesh.read(file);
-        int[] all;
-        try (NpyFile f = NpyFile.open(mask)) {
-            all = f.toIntArray();
-        }
-        if (all.length != mesh.vertices())
+        FsaverageVertices.Mask mask = FsaverageVertices.mask(s, hemisphere);
+        if (mask.length() != mesh.vertices())
             throw new InputException(
                     file.toString(),
-                    "has " + mesh.vertices() + " vertices, but " + mask + " has " + all.length,
+                    "has " + mesh.vertices() + " vertices, but " + mask.file() + " has " + mask.length(),
                     "Give the meshes in the space of the masks: for the challenge fsaverage, 163842 vertices");
-        int[] marked = IntStream.range(0, all.length).filter(v -> all[v] > 0).toArray();
-        if (marked.length != vertices + missing.size())
-            throw new InputException(
-                    mask.toString(),
-                    "marks " + marked.length + " vertices, but that hemisphere has " + (vertices + missing.size()),
-                    "Give the masks and the responses of one subject");
+        int[] marked = mask.marked();
+        List<Integer> missing =
+                hemisphere == 0 ? s.missing().left() : s.missing().right();
         int[] at = MissingVertices.present(missing, marked.length);
         Arrays.setAll(at, v -> marked[at[v]]);
         return new Hemisphere(mesh, at);
@@ -91,27 +69,9 @@ final class SubjectMeshes {
 
     /** The left and the right mesh of the first available kind of surface. */
     private static Path[] files(Path folder) {
-        // What says that it is a surface comes first, then the name with the fewest additions.
-        List<Path> files = InputFiles.list(folder).stream()
-                .filter(p -> !DATA.matcher(p.getFileName().toString()).matches() && !Files.isDirectory(p))
-                .sorted(Comparator.comparing(
-                                (Path p) -> !p.getFileName().toString().contains(".surf.gii"))
-                        .thenComparing(p -> p.getFileName().toString().length()))
-                .toList();
         for (String kind : SURFACES) {
-            Path[] pair = new Path[2];
-            for (int h = 0; h < 2; h++) {
-                String hemi = h == 0 ? "l" : "r", side = h == 0 ? "left" : "right", letter = h == 0 ? "L" : "R";
-                String names = hemi + "h\\." + kind // FreeSurfer
-                        + "|" + hemi + "h\\.(.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?"
-                        + "|(.*[._-])?" + kind + "_" + side + "\\.gii(\\.gz)?"
-                        + "|(.*[._-])?(hemi-)?" + letter + "[._-](.*[._-])?" + kind + "([._-].*)?\\.gii(\\.gz)?";
-                pair[h] = files.stream()
-                        .filter(p -> p.getFileName().toString().matches(names))
-                        .findFirst()
-                        .orElse(null);
-            }
-            if (pair[0] != null && pair[1] != null) return pair;
+            Path[] pair = SurfaceFiles.meshes(folder, kind);
+            if (pair != null) return pair;
         }
         throw new InputException(
                 folder.toString(),

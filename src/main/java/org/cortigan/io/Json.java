@@ -80,7 +80,9 @@ public final class Json {
         } catch (JsonProcessingException e) {
             throw new InputException(
                     where,
-                    "not valid JSON: " + oneLine(e.getOriginalMessage()) + " (line "
+                    "not valid JSON: "
+                            + oneLine(e.getOriginalMessage().replaceAll(" \\(start marker at \\[.*\\]\\)", ""))
+                            + " (line "
                             + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()) + ")",
                     "Repair the JSON",
                     e);

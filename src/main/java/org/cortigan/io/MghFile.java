@@ -2,16 +2,19 @@
 package org.cortigan.io;
 
 import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.zip.GZIPInputStream;
+import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipException;
 import org.cortigan.InputException;
 
@@ -154,6 +157,33 @@ public final class MghFile implements AutoCloseable {
         } catch (EOFException | ZipException e) {
             throw damaged(path, "is cut off or damaged" + (e.getMessage() == null ? "" : ": " + e.getMessage()));
         }
+    }
+
+    /**
+     * A file of float32 values, without positions in a volume.
+     *
+     * @param packed whether it is compressed, as .mgz is
+     * @param frames [frames][vertices]
+     */
+    public static byte[] bytes(boolean packed, float[]... frames) {
+        int values = frames[0].length;
+        ByteBuffer b = ByteBuffer.allocate(HEADER + 4 * Math.multiplyExact(values, frames.length));
+        b.putInt(1)
+                .putInt(values)
+                .putInt(1)
+                .putInt(1)
+                .putInt(frames.length)
+                .putInt(F32)
+                .position(HEADER);
+        for (float[] frame : frames) for (float v : frame) b.putFloat(v);
+        if (!packed) return b.array();
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        try (OutputStream z = new GZIPOutputStream(out)) {
+            z.write(b.array());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return out.toByteArray();
     }
 
     /** The exception for a compressed file whose frames are to be read in any order. */

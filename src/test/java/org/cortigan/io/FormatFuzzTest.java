@@ -231,6 +231,8 @@ class FormatFuzzTest {
                 "\n\n",
                 "\37\213");
         fuzz(seeds, words, 40, 300, file -> Mesh.parse(Path.of("fuzz.gii"), file));
+        List<byte[]> values = List.of(GiftiFile.functional(true, List.of("r"), new float[] {1, 2, 3}));
+        fuzz(values, words, 40, 300, file -> GiftiFile.values(Path.of("fuzz.gii"), file));
     }
 
     @Test
