@@ -28,6 +28,7 @@ import org.cortigan.io.NpyType;
 import org.cortigan.io.NpyWriter;
 import org.cortigan.io.NumpyPickle;
 import org.cortigan.io.PendingFolder;
+import org.cortigan.surface.Fsaverage;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,11 +36,15 @@ import org.jspecify.annotations.Nullable;
  * mean of three repeats; in one repeat, signal and noise of a vertex together have unit variance. In addition to the
  * challenge's files: {@code {lh,rh}_noise_ceiling.npy} (fractions, of the mean responses), {@code dataset.json}, and
  * outside the subject folder {@code subj0X_held_out/{lh,rh}_test_fmri.npy}. Equal options and photographs give equal
- * bytes, for any number of threads. Memory does not grow with the number of images.
+ * bytes, for any number of threads. The vertices lie where {@link CorticalLayout} puts them. Memory does not grow with
+ * the number of images.
  */
 public final class SimulatedDataset {
-    /** Vertices of a hemisphere in fsaverage space; images per block; images for calibration; repeats of an image. */
-    private static final int FSAVERAGE = 163842, BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
+    /** Vertices of a hemisphere in fsaverage space. */
+    private static final int FSAVERAGE = Fsaverage.vertices(Fsaverage.LEVEL);
+
+    /** Images per block; images for calibration; repeats of an image. */
+    private static final int BLOCK = 64, CALIBRATION = 512, REPEATS = 3;
 
     /**
      * Options of a simulated data set.
@@ -116,12 +121,19 @@ public final class SimulatedDataset {
         float[][] examples = new float[n][];
         IntStream.range(0, n).parallel().forEach(i -> examples[i] = cortex.features(small(photos.image(o, true, i))));
         cortex.calibrate(Arrays.asList(examples));
-        split(o, cortex, photos, true, temp, temp.resolve("training_split/training_fmri"), log);
-        split(o, cortex, photos, false, temp, heldOut, log);
+        CorticalLayout[] layout = {
+            CorticalLayout.of(0, cortex.hemispheres[0].ceiling), CorticalLayout.of(1, cortex.hemispheres[1].ceiling)
+        };
+        int[][] order = {layout[0].order(), layout[1].order()};
+        split(o, cortex, order, photos, true, temp, temp.resolve("training_split/training_fmri"), log);
+        split(o, cortex, order, photos, false, temp, heldOut, log);
         Images.noteOrientation(photos.turned, true, log);
-        masks(o, cortex, temp.resolve("roi_masks"));
-        NpyWriter.save(temp.resolve("lh_noise_ceiling.npy"), cortex.hemispheres[0].ceiling, vertices[0]);
-        NpyWriter.save(temp.resolve("rh_noise_ceiling.npy"), cortex.hemispheres[1].ceiling, vertices[1]);
+        masks(cortex, layout, temp.resolve("roi_masks"));
+        for (int h = 0; h < 2; h++)
+            NpyWriter.save(
+                    temp.resolve(List.of("lh", "rh").get(h) + "_noise_ceiling.npy"),
+                    inOrder(cortex.hemispheres[h].ceiling, layout[h].order()),
+                    vertices[h]);
         Map<String, Object> about = new LinkedHashMap<>();
         about.put("what", "simulated subject in the layout of the Algonauts 2023 challenge; not measured data");
         about.put("subject", o.subject);
@@ -204,6 +216,7 @@ public final class SimulatedDataset {
     private static void split(
             Options o,
             SimulatedCortex cortex,
+            int[][] order,
             Photos photos,
             boolean training,
             Path subject,
@@ -213,7 +226,7 @@ public final class SimulatedDataset {
         int n = training ? o.training : o.test;
         SimulatedCortex.Hemisphere l = cortex.hemispheres[0], r = cortex.hemispheres[1];
         Path images = subject.resolve(kind + "_split/" + kind + "_images");
-        float[][] left = new float[BLOCK][l.vertices], right = new float[BLOCK][r.vertices];
+        float[][] left = new float[BLOCK][], right = new float[BLOCK][];
         try (NpyWriter lw =
                         NpyWriter.create(responses.resolve("lh_" + kind + "_fmri.npy"), NpyType.F32, n, l.vertices);
                 NpyWriter rw =
@@ -230,8 +243,8 @@ public final class SimulatedDataset {
                             image);
                     float[] f = cortex.features(small(image));
                     SplittableRandom noise = new SplittableRandom((o.seed * 17 + (training ? 5 : 6)) * 1_000_003L + i);
-                    respond(cortex, l, f, noise, left[k]);
-                    respond(cortex, r, f, noise, right[k]);
+                    left[k] = inOrder(respond(cortex, l, f, noise), order[0]);
+                    right[k] = inOrder(respond(cortex, r, f, noise), order[1]);
                 });
                 for (int k = 0; k < count; k++) {
                     lw.writeRow(left[k], 0, l.vertices);
@@ -249,16 +262,25 @@ public final class SimulatedDataset {
      * Adds noise to the signal. Let x be the fraction of the variance of one repeat that is signal. The noise ceiling
      * of the mean of three repeats is NC = x / (x + (1 - x) / 3), hence x = NC / (3 - 2 NC).
      */
-    private static void respond(
-            SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise, float[] out) {
+    private static float[] respond(
+            SimulatedCortex c, SimulatedCortex.Hemisphere h, float[] features, SplittableRandom noise) {
+        float[] out = new float[h.vertices];
         c.signal(h, features, out, 0);
         for (int v = 0; v < h.vertices; v++) {
             double nc = h.ceiling[v], x = nc / (REPEATS - (REPEATS - 1) * nc);
             out[v] = (float) (Math.sqrt(x) * out[v] + Math.sqrt((1 - x) / REPEATS) * noise.nextGaussian());
         }
+        return out;
     }
 
-    private static void masks(Options o, SimulatedCortex cortex, Path folder) {
+    /** Values on the simulation's line of vertices, in the challenge's order. */
+    private static float[] inOrder(float[] values, int[] order) {
+        float[] out = new float[values.length];
+        for (int v = 0; v < out.length; v++) out[v] = values[order[v]];
+        return out;
+    }
+
+    private static void masks(SimulatedCortex cortex, CorticalLayout[] layout, Path folder) {
         for (Map.Entry<String, List<String>> c : SimulatedCortex.CLASSES.entrySet()) {
             Map<Integer, String> mapping = new LinkedHashMap<>();
             mapping.put(0, "Unknown");
@@ -267,19 +289,14 @@ public final class SimulatedDataset {
         }
         for (SimulatedCortex.Hemisphere h : cortex.hemispheres) {
             String name = h.isLeft ? "lh." : "rh.";
-            int[] where = new SplittableRandom(o.seed + (h.isLeft ? 1 : 2))
-                    .ints(0, FSAVERAGE)
-                    .distinct()
-                    .limit(h.vertices)
-                    .sorted()
-                    .toArray();
+            int[] where = layout[h.isLeft ? 0 : 1].ascending(), order = layout[h.isLeft ? 0 : 1].order();
             int[] all = new int[FSAVERAGE];
             for (int v : where) all[v] = 1;
             NpyWriter.save(folder.resolve(name + "all-vertices_fsaverage_space.npy"), all, FSAVERAGE);
             h.masks.forEach((c, mask) -> {
-                int[] space = new int[FSAVERAGE];
-                for (int v = 0; v < mask.length; v++) space[where[v]] = mask[v];
-                NpyWriter.save(folder.resolve(name + c + "_challenge_space.npy"), mask, mask.length);
+                int[] challenge = Arrays.stream(order).map(v -> mask[v]).toArray(), space = new int[FSAVERAGE];
+                for (int v = 0; v < challenge.length; v++) space[where[v]] = challenge[v];
+                NpyWriter.save(folder.resolve(name + c + "_challenge_space.npy"), challenge, challenge.length);
                 NpyWriter.save(folder.resolve(name + c + "_fsaverage_space.npy"), space, FSAVERAGE);
             });
         }
