@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.cortex;
 
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -33,7 +34,7 @@ public record MissingVertices(List<Integer> left, List<Integer> right) {
     }
 
     /** The numbers, ascending, of the vertices of a file that are not missing. */
-    static int[] present(List<Integer> missing, int vertices) {
+    public static int[] present(List<Integer> missing, int vertices) {
         Set<Integer> absent = new HashSet<>(missing);
         return IntStream.range(0, vertices).filter(v -> !absent.contains(v)).toArray();
     }
@@ -46,11 +47,22 @@ public record MissingVertices(List<Integer> left, List<Integer> right) {
      * @return [n + missing]
      */
     public static float[] insert(List<Integer> missing, float value, float[] values, int from, int n) {
-        float[] all = new float[n + missing.size()];
+        return insert(missing, value, values, from, n, 1);
+    }
+
+    /**
+     * The same for several values of a vertex.
+     *
+     * @param values [n, columns] from row {@code from} on
+     * @return [n + missing, columns]
+     */
+    public static float[] insert(List<Integer> missing, float value, float[] values, int from, int n, int columns) {
+        float[] all = new float[(n + missing.size()) * columns];
         int next = 0;
-        for (int v = 0; v < all.length; v++) {
+        for (int v = 0; v < n + missing.size(); v++) {
             boolean absent = next < missing.size() && missing.get(next) == v;
-            all[v] = absent ? value : values[from + v - next];
+            if (absent) Arrays.fill(all, v * columns, (v + 1) * columns, value);
+            else System.arraycopy(values, (from + v - next) * columns, all, v * columns, columns);
             if (absent) next++;
         }
         return all;

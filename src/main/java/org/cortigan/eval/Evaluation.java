@@ -64,8 +64,37 @@ public final class Evaluation {
         public static final Prediction ONLY = new Prediction("", null);
     }
 
+    /**
+     * What was evaluated on, for those who read the files.
+     *
+     * @param folder of the subject
+     * @param number of the subject
+     * @param unit of the noise ceilings in its files
+     */
+    public record Source(Path folder, int number, NoiseCeiling.Unit unit) {}
+
+    /** What was evaluated. */
+    public enum Kind {
+        /** A trained model, or the mean of several. */
+        MODEL,
+        /** A ridge regression. */
+        RIDGE
+    }
+
+    /**
+     * Where the predictions are from.
+     *
+     * @param run folder of the model's run; null if there is none
+     * @param command that evaluated; null if it is not known
+     */
+    public record Origin(
+            Kind kind, @Nullable Path run, @Nullable String command) {}
+
     /** Name of the rows of all vertices. */
     public static final String ALL = "all vertices";
+
+    /** Files beside those of an evaluation: scores of single photographs, and what the readout has learned. */
+    public static final String PHOTOGRAPHS = "photographs.csv", READOUT = "readout.safetensors";
 
     private static final Metric[] METRICS = Metric.values();
 
@@ -76,6 +105,8 @@ public final class Evaluation {
     private final MissingVertices missing;
     private final int[] notMeasured;
     private final Prediction prediction;
+    private final @Nullable Source source;
+    private @Nullable Origin origin;
     private final int constantPredictions;
     private final int constantTargets;
     private final List<Row> rows = new ArrayList<>();
@@ -90,9 +121,11 @@ public final class Evaluation {
             @Nullable Significance significance,
             MissingVertices missing,
             int[] notMeasured,
-            Prediction prediction) {
+            Prediction prediction,
+            @Nullable Source source) {
         this.label = label;
         this.prediction = prediction;
+        this.source = source;
         this.images = acc.images();
         this.left = left;
         this.vertices = new VertexStatistics(
@@ -136,7 +169,17 @@ public final class Evaluation {
             List<VertexGroup> groups,
             @Nullable NoiseCeiling ceiling,
             @Nullable Significance significance) {
-        return of(label, acc, left, groups, ceiling, significance, MissingVertices.NONE, new int[0], Prediction.ONLY);
+        return of(
+                label,
+                acc,
+                left,
+                groups,
+                ceiling,
+                significance,
+                MissingVertices.NONE,
+                new int[0],
+                Prediction.ONLY,
+                null);
     }
 
     /**
@@ -146,6 +189,7 @@ public final class Evaluation {
      * @param notMeasured vertices of {@code acc} whose targets are all 0 because they were not measured; they are left
      *     out of all figures and written as NaN
      * @param prediction how the predictions were made
+     * @param source of the responses; null if it is not known
      */
     public static Evaluation of(
             String label,
@@ -156,8 +200,10 @@ public final class Evaluation {
             @Nullable Significance significance,
             MissingVertices missing,
             int[] notMeasured,
-            Prediction prediction) {
-        return new Evaluation(label, acc, left, groups, ceiling, significance, missing, notMeasured, prediction);
+            Prediction prediction,
+            @Nullable Source source) {
+        return new Evaluation(
+                label, acc, left, groups, ceiling, significance, missing, notMeasured, prediction, source);
     }
 
     private void addRow(String hemisphere, String roiClass, String roi, int[] all) {
@@ -186,6 +232,17 @@ public final class Evaluation {
                     row,
                     Metric.MEAN_R.format(meanR),
                     Metric.BOUND.format(bound)));
+    }
+
+    /** Tells where the predictions are from, for those who read the files. */
+    public Evaluation from(Origin origin) {
+        this.origin = origin;
+        return this;
+    }
+
+    /** Names the command that evaluated, beside what is known. */
+    public void madeBy(String command) {
+        if (origin != null) origin = new Origin(origin.kind, origin.run, command);
     }
 
     public String label() {
@@ -312,15 +369,30 @@ public final class Evaluation {
     }
 
     /**
-     * The content of metrics.json: label, images, constant_predictions, constant_targets, missing_vertices,
-     * unknown_noise_ceilings, permutations, warnings and rows; also prediction if the model can predict in several ways
-     * or its products were not in fp32, and samples if samples were scored.
+     * The content of metrics.json: label, subject, subject_folder, noise_ceiling_unit, evaluated, run, command, images,
+     * constant_predictions, constant_targets, missing_vertices, unknown_noise_ceilings, permutations, warnings and
+     * rows; also prediction if the model can predict in several ways or its products were not in fp32, and samples if
+     * samples were scored.
      */
     public Map<String, Object> json() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("label", label);
         m.put("metric", "Pearson's r over images for each vertex, aggregated over vertices");
         if (!prediction.text.isEmpty()) m.put("prediction", prediction.text);
+        if (source != null) {
+            m.put("subject", source.number);
+            m.put("subject_folder", source.folder.toAbsolutePath().normalize().toString());
+            m.put("noise_ceiling_unit", source.unit.toString().toLowerCase(Locale.ROOT));
+        }
+        if (origin != null) {
+            m.put("evaluated", origin.kind.name().toLowerCase(Locale.ROOT));
+            m.put(
+                    "run",
+                    origin.run == null
+                            ? null
+                            : origin.run.toAbsolutePath().normalize().toString());
+            m.put("command", origin.command);
+        }
         m.put("images", images);
         m.put("constant_predictions", constantPredictions);
         m.put("constant_targets", constantTargets);
@@ -353,7 +425,8 @@ public final class Evaluation {
      * The files of the evaluation: for each hemisphere (lh, rh) the values of all vertices (f32), correlation.npy,
      * explained_variance.npy, r2.npy, and if significance was tested p.npy and q.npy; and roi.csv and metrics.json.
      *
-     * @return content by name; null for files of an earlier evaluation that this one does not have
+     * @return content by name; null for files of an earlier evaluation that this one does not have, and for
+     *     {@link #PHOTOGRAPHS} and {@link #READOUT}
      */
     public Map<String, byte @Nullable []> files() {
         Map<String, byte @Nullable []> files = new LinkedHashMap<>();
@@ -363,6 +436,8 @@ public final class Evaluation {
         Significance tested = vertices.significance();
         put(files, "p", tested == null ? null : tested.p());
         put(files, "q", tested == null ? null : tested.q());
+        files.put(PHOTOGRAPHS, null);
+        files.put(READOUT, null);
         files.put("roi.csv", csv().getBytes(StandardCharsets.UTF_8));
         files.put("metrics.json", Json.pretty(json()).getBytes(StandardCharsets.UTF_8));
         return files;

@@ -9,10 +9,10 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.ComparisonTable;
-import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.Device;
 import org.cortigan.io.FolderLock;
@@ -76,6 +76,18 @@ public final class Comparison {
         } finally {
             subjects.values().forEach(AlgonautsSubject::close);
         }
+    }
+
+    /** The folders of the first subject's finished baselines, then of its finished runs with the first seed. */
+    public List<Path> firstEvaluations() {
+        int subject = options.subjects().get(0);
+        long seed = options.seeds().get(0);
+        return Stream.concat(
+                        plan.baselines(subject).stream(),
+                        plan.runs().stream().filter(r -> r.subject() == subject && r.seed() == seed))
+                .filter(ComparisonRun::isFinished)
+                .map(ComparisonRun::folder)
+                .toList();
     }
 
     private void takeOverResults() {
@@ -168,7 +180,7 @@ public final class Comparison {
      * Evaluates the best checkpoint on the test split. Without test responses, evaluates the last checkpoint on the
      * validation split, because the best one was chosen on that split.
      */
-    private Evaluation evaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
+    private Evaluated evaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
         boolean test = options.data().hasHeldOut(r.subject());
         return new ModelEvaluator(device, options.data().cache(), options.unit(), log)
                 .evaluate(
@@ -184,7 +196,7 @@ public final class Comparison {
         RidgeSettings settings = settings(r, split);
         log.accept(r.label() + ": " + settings.name());
         RidgeExperiment.Result result = new RidgeExperiment(split, options.unit()).evaluate(settings);
-        r.finish(result.evaluation(), result.json());
+        r.finish(Evaluated.alone(result.evaluation()), result.json());
         return true;
     }
 

@@ -128,9 +128,9 @@ final class ComparisonRun {
     }
 
     /** Writes the files of the evaluation, then the result, whose existence marks the run as finished. */
-    void finish(Evaluation evaluation, Map<String, Object> more) {
-        Path evaluationFolder = folder.resolve("evaluation");
-        evaluation.write(evaluationFolder);
+    void finish(Evaluated evaluated, Map<String, Object> more) {
+        evaluated.write(folder.resolve("evaluation"));
+        Evaluation evaluation = evaluated.evaluation();
         Evaluation.Row all = evaluation.rows().get(0);
         Map<String, Object> values = new LinkedHashMap<>(more);
         values.put("images", evaluation.images());

@@ -15,9 +15,11 @@ import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
+import org.cortigan.eval.PhotographScores;
 import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Precision;
+import org.cortigan.model.Model;
 import org.cortigan.model.Sampling;
 import org.cortigan.train.Ensemble;
 import org.cortigan.train.HeldOut;
@@ -25,9 +27,10 @@ import org.cortigan.train.ImageSplit;
 import org.cortigan.train.Recipe;
 import org.cortigan.train.SubjectData;
 import org.cortigan.train.TrainingData;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Evaluates trained models: Pearson's r of every vertex.
+ * Evaluates trained models: Pearson's r of every vertex, and of every photograph.
  *
  * @param cache folder of decoded photographs
  * @param unit of the subject's noise ceilings
@@ -58,7 +61,7 @@ public record ModelEvaluator(
      * @param heldOut folder of the responses to the test images; used for {@link Split#TEST} only
      * @throws InputException if a model is for another subject, or if the runs held out no images or different images
      */
-    public Evaluation evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
+    public Evaluated evaluate(List<Path> checkpoints, Split split, AlgonautsSubject subject, Path heldOut) {
         return evaluate(
                 checkpoints,
                 split,
@@ -78,7 +81,7 @@ public record ModelEvaluator(
      *     evaluation scores the samples
      * @param precision of the models' products
      */
-    public Evaluation evaluate(
+    public Evaluated evaluate(
             List<Path> checkpoints,
             Split split,
             AlgonautsSubject subject,
@@ -103,10 +106,19 @@ public record ModelEvaluator(
         try (Ensemble models = Ensemble.load(checkpoints, device, BATCH, name, true, sampling, precision)) {
             Checkpoints.requireVertices(
                     checkpoints.get(0), models.subject(), subject, "Give the data that the model was trained on");
-            return split == Split.TEST
+            Evaluated evaluated = split == Split.TEST
                     ? onTest(label, models, subject, heldOut, design, sampling)
                     : onValidation(label, models, subject, checkpoints, design, sampling);
+            evaluated.evaluation().from(new Evaluation.Origin(Evaluation.Kind.MODEL, run(checkpoints), null));
+            return evaluated;
         }
+    }
+
+    /** The run's folder of the only checkpoint; null if there are several. */
+    private static @Nullable Path run(List<Path> checkpoints) {
+        return checkpoints.size() > 1
+                ? null
+                : checkpoints.get(0).toAbsolutePath().getParent();
     }
 
     private static String label(List<Path> checkpoints, Split split) {
@@ -115,7 +127,7 @@ public record ModelEvaluator(
         return mean + names + " on the " + split.name().toLowerCase(Locale.ROOT) + " split";
     }
 
-    private Evaluation onTest(
+    private Evaluated onTest(
             String label,
             Ensemble models,
             AlgonautsSubject subject,
@@ -126,11 +138,20 @@ public record ModelEvaluator(
         AlgonautsSubject.TestResponses responses = HeldOut.testResponses(subject, heldOut, log);
         try (DataBySize<HeldOut> data =
                 new DataBySize<>(size -> new HeldOut(subject, responses, size, cache, log), HeldOut::close)) {
-            return summary(label, models, data, images, subject, responses.notMeasured(), design, sampling);
+            return summary(
+                    label,
+                    models,
+                    data,
+                    scores(images, subject.testImages(), subject, responses.notMeasured()),
+                    images,
+                    subject,
+                    responses.notMeasured(),
+                    design,
+                    sampling);
         }
     }
 
-    private Evaluation onValidation(
+    private Evaluated onValidation(
             String label,
             Ensemble models,
             AlgonautsSubject subject,
@@ -140,14 +161,24 @@ public record ModelEvaluator(
         int[] images = validationImages(checkpoints, subject.trainingImages().size());
         try (DataBySize<SubjectData> data =
                 new DataBySize<>(size -> new SubjectData(subject, size, cache, log), SubjectData::close)) {
-            return summary(label, models, data, images, subject, new int[0], design, sampling);
+            return summary(
+                    label,
+                    models,
+                    data,
+                    scores(images, subject.trainingImages(), subject, new int[0]),
+                    images,
+                    subject,
+                    new int[0],
+                    design,
+                    sampling);
         }
     }
 
-    private Evaluation summary(
+    private Evaluated summary(
             String label,
             Ensemble models,
             DataBySize<? extends TrainingData> data,
+            PhotographScores photographs,
             int[] images,
             AlgonautsSubject subject,
             int[] notMeasured,
@@ -159,8 +190,8 @@ public record ModelEvaluator(
                 counts.length == 0 ? null : models.scorer(counts).orElse(null);
         if (samples != null)
             requireMemory(samples, models.batch(), Runtime.getRuntime().maxMemory());
-        PearsonAccumulator of = models.evaluate(data, images, test, samples);
-        return HeldOut.summary(
+        PearsonAccumulator of = models.evaluate(data, images, test, samples, photographs);
+        Evaluation evaluation = HeldOut.summary(
                 label,
                 of,
                 subject,
@@ -168,6 +199,22 @@ public record ModelEvaluator(
                 notMeasured,
                 test,
                 new Evaluation.Prediction(models.prediction(), samples == null ? null : samples.scores(notMeasured)));
+        Model only = models.model().orElse(null);
+        String name = AlgonautsSubject.folderName(subject.number());
+        byte[] readout = only == null ? null : ReadoutFile.of(only, device, name, data, photographs);
+        return new Evaluated(evaluation, photographs, readout);
+    }
+
+    /**
+     * Scores of single photographs, without any yet.
+     *
+     * @param images indices of the photographs among the files
+     */
+    static PhotographScores scores(int[] images, List<Path> files, AlgonautsSubject subject, int[] notMeasured) {
+        List<String> names = Arrays.stream(images)
+                .mapToObj(i -> files.get(i).getFileName().toString())
+                .toList();
+        return new PhotographScores(images, names, subject.left(), subject.vertices(), subject.groups(), notMeasured);
     }
 
     /** The numbers of samples to score, ascending; none if none are. */

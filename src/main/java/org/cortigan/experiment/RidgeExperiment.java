@@ -39,13 +39,14 @@ public record RidgeExperiment(RidgeSplit split, NoiseCeiling.Unit unit) {
                 split.responses(),
                 settings.options(settings.roiOfVertex(split.subject())));
         Evaluation evaluation = HeldOut.summary(
-                "ridge on " + settings.name() + ", " + split.name(),
-                ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut(), test),
-                split.subject(),
-                unit,
-                split.notMeasured(),
-                test,
-                Evaluation.Prediction.ONLY);
+                        "ridge on " + settings.name() + ", " + split.name(),
+                        ridge.correlate(split.heldOutFeatures(settings.features()), split.heldOut(), test),
+                        split.subject(),
+                        unit,
+                        split.notMeasured(),
+                        test,
+                        Evaluation.Prediction.ONLY)
+                .from(new Evaluation.Origin(Evaluation.Kind.RIDGE, null, null));
         Map<String, Object> json = new LinkedHashMap<>(settings.json());
         json.put("number_of_features", ridge.features());
         json.put("lambdas", summary(ridge.lambdas()));

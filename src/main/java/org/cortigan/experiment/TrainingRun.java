@@ -22,6 +22,7 @@ public final class TrainingRun implements AutoCloseable {
     private final @Nullable Path folder;
     private final Consumer<String> log;
     private final Trainer trainer;
+    private @Nullable String command;
 
     /**
      * Makes the folder and builds the model.
@@ -41,6 +42,11 @@ public final class TrainingRun implements AutoCloseable {
     /** The trainer, which knows the model and the data. */
     public Trainer trainer() {
         return trainer;
+    }
+
+    /** Names the command that makes the run, for environment.json. */
+    public void madeBy(String command) {
+        this.command = command;
     }
 
     /** Continues from a checkpoint of the same recipe; see {@link Trainer#resume(Path)}. */
@@ -75,7 +81,7 @@ public final class TrainingRun implements AutoCloseable {
         CountDownLatch done = new CountDownLatch(1);
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));
-        Map<String, Object> environment = environment();
+        Map<String, Object> environment = environment(command);
         try (RunFolder files = new RunFolder(own, trainer.recipe(), device, environment, trainer.step(), log)) {
             trainer.addListener(files);
             for (TrainerListener l : listeners) trainer.addListener(l);
@@ -89,9 +95,14 @@ public final class TrainingRun implements AutoCloseable {
         }
     }
 
-    /** Processor and library versions, for environment.json. */
-    static Map<String, Object> environment() {
+    /**
+     * Processor and library versions, for environment.json.
+     *
+     * @param command that makes the run; null if it is not known
+     */
+    static Map<String, Object> environment(@Nullable String command) {
         Map<String, Object> environment = new LinkedHashMap<>();
+        if (command != null) environment.put("command", command);
         environment.put("processor", Native.cpu_features());
         environment.put("libraries", Native.library_versions());
         return environment;

@@ -17,6 +17,7 @@ import org.cortigan.train.TrainingData;
 /** The training images and responses of the subjects of one run. */
 public final class TrainingSets implements AutoCloseable {
     private final Map<String, TrainingData> bySubject = new LinkedHashMap<>();
+    private final Map<String, AlgonautsSubject> subjects = new LinkedHashMap<>();
     private final Deque<Runnable> open = new ArrayDeque<>();
 
     private TrainingSets() {}
@@ -35,7 +36,7 @@ public final class TrainingSets implements AutoCloseable {
         try {
             for (int number : subjects) {
                 String name = subjects.size() == 1 ? "" : AlgonautsSubject.folderName(number);
-                sets.bySubject.put(name, sets.open(data, number, imageSize, limit, log));
+                sets.bySubject.put(name, sets.open(data, name, number, imageSize, limit, log));
             }
             return sets;
         } catch (RuntimeException | Error e) {
@@ -44,9 +45,11 @@ public final class TrainingSets implements AutoCloseable {
         }
     }
 
-    private TrainingData open(DataFolder data, int number, int imageSize, int limit, Consumer<String> log) {
+    private TrainingData open(
+            DataFolder data, String name, int number, int imageSize, int limit, Consumer<String> log) {
         AlgonautsSubject subject = data.open(number, log);
         open.push(subject::close);
+        subjects.put(name, subject);
         SubjectData all = new SubjectData(subject, imageSize, data.cache(), log);
         open.push(all::close);
         subject.checkFinite();
@@ -58,6 +61,11 @@ public final class TrainingSets implements AutoCloseable {
     /** Data by subject name, in the order of the subjects; a single subject has the empty name. */
     public Map<String, TrainingData> bySubject() {
         return Collections.unmodifiableMap(bySubject);
+    }
+
+    /** The subjects by the same names. */
+    public Map<String, AlgonautsSubject> subjects() {
+        return Collections.unmodifiableMap(subjects);
     }
 
     @Override

@@ -514,8 +514,37 @@ public final class SafeTensors implements AutoCloseable {
         }
 
         void commit(AtomicFiles.Opener opener) {
+            List<Map.Entry<String, Pending>> order = order();
+            ByteBuffer head = head(order);
+            AtomicFiles.deleteAbandoned(AtomicFiles.folderOf(path), AtomicFiles.ABANDONED, path.getFileName() + ".");
+            try (AtomicFiles.Pending file = new AtomicFiles.Pending(path, head.remaining() + bytes(order), opener)) {
+                file.write(head);
+                for (Map.Entry<String, Pending> e : order) file.write(data(e));
+                file.commit();
+            }
+        }
+
+        /** The content of the file, of at most 2 GiB, which is not written. */
+        public byte[] bytes() {
+            List<Map.Entry<String, Pending>> order = order();
+            ByteBuffer head = head(order);
+            ByteBuffer all = ByteBuffer.allocate(Math.toIntExact(head.remaining() + bytes(order)));
+            all.put(head);
+            for (Map.Entry<String, Pending> e : order) all.put(data(e));
+            return all.array();
+        }
+
+        private List<Map.Entry<String, Pending>> order() {
             List<Map.Entry<String, Pending>> order = new ArrayList<>(tensors.entrySet());
             order.sort(Comparator.comparing(e -> e.getValue().dtype)); // The sort is stable: names stay sorted.
+            return order;
+        }
+
+        private static long bytes(List<Map.Entry<String, Pending>> order) {
+            return order.stream().mapToLong(e -> e.getValue().bytes).sum();
+        }
+
+        private ByteBuffer head(List<Map.Entry<String, Pending>> order) {
             Map<String, Object> header = new LinkedHashMap<>();
             if (!metadata.isEmpty()) {
                 header.put(METADATA, metadata);
@@ -537,19 +566,16 @@ public final class SafeTensors implements AutoCloseable {
             while (head.hasRemaining()) {
                 head.put((byte) ' ');
             }
-            AtomicFiles.deleteAbandoned(AtomicFiles.folderOf(path), AtomicFiles.ABANDONED, path.getFileName() + ".");
-            try (AtomicFiles.Pending file = new AtomicFiles.Pending(path, head.capacity() + end, opener)) {
-                file.write(head.flip());
-                for (Map.Entry<String, Pending> e : order) {
-                    ByteBuffer data = e.getValue().data.get().duplicate();
-                    if (data.remaining() != e.getValue().bytes) {
-                        throw new IllegalStateException("tensor " + e.getKey() + " has " + data.remaining()
-                                + " bytes, but its shape needs " + e.getValue().bytes);
-                    }
-                    file.write(data);
-                }
-                file.commit();
+            return head.flip();
+        }
+
+        private static ByteBuffer data(Map.Entry<String, Pending> tensor) {
+            ByteBuffer data = tensor.getValue().data.get().duplicate();
+            if (data.remaining() != tensor.getValue().bytes) {
+                throw new IllegalStateException("tensor " + tensor.getKey() + " has " + data.remaining()
+                        + " bytes, but its shape needs " + tensor.getValue().bytes);
             }
+            return data;
         }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.model;
 
-import java.util.Arrays;
 import org.cortigan.graph.Value;
 
 /**
@@ -31,20 +30,49 @@ public record AttentionScores(
      *     may sum to less than 1.
      */
     public void maps(float[] scores, int at, float[] maps) {
-        int n = tokens(), places = height * width, stride = heads * queries;
-        double[] share = new double[n], mean = new double[n];
+        for (int r = 0; r < queries; r++) map(shares(scores, at, r, 0, heads), r, maps);
+    }
+
+    /** The same of one head. */
+    public void mapsOfHead(int head, float[] scores, int at, float[] maps) {
+        for (int r = 0; r < queries; r++) map(shares(scores, at, r, head, 1), r, maps);
+    }
+
+    /**
+     * The attention of each query to all tokens of each layer, also to those without a place, mean over heads.
+     *
+     * @param scores of one photograph, from {@code at} on
+     * @return [R, L]; those of a query sum to 1
+     */
+    public double[] layers(float[] scores, int at) {
+        double[] sums = new double[queries * layers];
+        int own = tokens() / layers;
         for (int r = 0; r < queries; r++) {
-            Arrays.fill(mean, 0);
-            for (int h = 0; h < heads; h++) {
-                int first = at + h * queries + r;
-                double largest = Double.NEGATIVE_INFINITY, sum = 0;
-                for (int t = 0; t < n; t++) largest = Math.max(largest, scale * scores[first + t * stride]);
-                for (int t = 0; t < n; t++) sum += share[t] = Math.exp(scale * scores[first + t * stride] - largest);
-                for (int t = 0; t < n; t++) mean[t] += share[t] / sum / heads;
-            }
-            for (int l = 0; l < layers; l++)
-                for (int p = 0; p < places; p++)
-                    maps[(r * layers + l) * places + p] = (float) mean[l * (placeless + places) + placeless + p];
+            double[] shares = shares(scores, at, r, 0, heads);
+            for (int t = 0; t < shares.length; t++) sums[r * layers + t / own] += shares[t];
         }
+        return sums;
+    }
+
+    /** Writes the places of all layers of a query to its map. */
+    private void map(double[] shares, int query, float[] maps) {
+        int places = height * width;
+        for (int l = 0; l < layers; l++)
+            for (int p = 0; p < places; p++)
+                maps[(query * layers + l) * places + p] = (float) shares[l * (placeless + places) + placeless + p];
+    }
+
+    /** The attention of a query to each token, mean over some heads: softmax over all tokens, in double. */
+    private double[] shares(float[] scores, int at, int query, int firstHead, int count) {
+        int n = tokens(), stride = heads * queries;
+        double[] share = new double[n], mean = new double[n];
+        for (int h = firstHead; h < firstHead + count; h++) {
+            int first = at + h * queries + query;
+            double largest = Double.NEGATIVE_INFINITY, sum = 0;
+            for (int t = 0; t < n; t++) largest = Math.max(largest, scale * scores[first + t * stride]);
+            for (int t = 0; t < n; t++) sum += share[t] = Math.exp(scale * scores[first + t * stride] - largest);
+            for (int t = 0; t < n; t++) mean[t] += share[t] / sum / count;
+        }
+        return mean;
     }
 }

@@ -30,6 +30,11 @@ public sealed interface Backbone permits Vit, Cnn, UNet, Gabor, StableDiffusion 
      */
     void checkImage(int side, Settings s);
 
+    /** Names of the layers whose features the readout reads; none if it reads one layer. */
+    default List<String> layerNames() {
+        return List.of();
+    }
+
     /**
      * Features of photographs, in the compute type.
      *

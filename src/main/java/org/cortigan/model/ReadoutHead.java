@@ -42,7 +42,7 @@ public enum ReadoutHead {
     POSITION {
         @Override
         Value read(Weights w, Features f, Value weight, Weights.Bias bias) {
-            Value raw = w.vector("position", new Init(Init.Kind.UNIFORM, 0.5), weight.dim(0), 2);
+            Value raw = w.vector(PLACE, new Init(Init.Kind.UNIFORM, 0.5), weight.dim(0), 2);
             Value at = Ops.activation(raw, Activation.Kind.TANH, 0);
             return at(w, false, f, at, weight, bias);
         }
@@ -80,6 +80,12 @@ public enum ReadoutHead {
     /** Name of the state [V, 1] that has the number of each vertex's query. Whoever trains the network sets it. */
     static final String REGION = "region";
 
+    /** Name of the parameter [V, 2] of {@link #POSITION}. */
+    static final String PLACE = "position";
+
+    /** Name of the parameter [V, L] of the choice among L layers. */
+    static final String LAYERS = "layers";
+
     /** What the readout reads of a backbone. */
     Features.Kind reads() {
         return switch (this) {
@@ -115,7 +121,7 @@ public enum ReadoutHead {
         weight = l > 1
                 ? f.value()
                         .graph()
-                        .apply(new LayerChoice(operand), w.vector("layers", Init.ZEROS, vertices, l), weight)
+                        .apply(new LayerChoice(operand), w.vector(LAYERS, Init.ZEROS, vertices, l), weight)
                         .output(0)
                 : Ops.cast(weight, operand);
         return read(w, f, weight, bias);

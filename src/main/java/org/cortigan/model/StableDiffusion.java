@@ -135,6 +135,11 @@ public record StableDiffusion(
         return TYPE;
     }
 
+    @Override
+    public List<String> layerNames() {
+        return layers.size() < 2 ? List.of() : names();
+    }
+
     /** Whether the network has an autoencoder, which is never trained. */
     boolean hasAutoencoder() {
         return latent == Latent.VAE;

@@ -186,6 +186,13 @@ public record Vit(
     }
 
     @Override
+    public List<String> layerNames() {
+        return layers.size() < 2
+                ? List.of()
+                : layers.stream().map(i -> "block " + i).toList();
+    }
+
+    @Override
     public void checkImage(int side, Settings s) {
         if (side % patch != 0)
             throw s.wrong("patch", patch + " does not divide the image's " + side + " pixels", "Choose a divisor");

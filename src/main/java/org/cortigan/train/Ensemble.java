@@ -13,6 +13,7 @@ import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.eval.PermutationTest;
+import org.cortigan.eval.PhotographScores;
 import org.cortigan.eval.SampleAccumulator;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Precision;
@@ -29,6 +30,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Ensemble implements AutoCloseable {
     private final List<Predictor> members;
+    /** The models of the members; none if they were given as predictors. */
+    private final List<Model> models;
+
     private float[] memberPrediction;
     /** The responses' means, mean over members. */
     private final float[] mean;
@@ -37,7 +41,12 @@ public final class Ensemble implements AutoCloseable {
 
     /** @param members at least one predictor, all of equal batch and columns; {@link #close} closes them */
     public Ensemble(List<Predictor> members) {
+        this(members, List.of());
+    }
+
+    private Ensemble(List<Predictor> members, List<Model> models) {
         this.members = List.copyOf(members);
+        this.models = List.copyOf(models);
         memberPrediction = new float[this.members.size() > 1 ? valuesPerBatch() : 0];
         List<ResponseScaling> scalings =
                 this.members.stream().map(Predictor::scaling).toList();
@@ -80,6 +89,7 @@ public final class Ensemble implements AutoCloseable {
             Sampling.Change sampling,
             Precision precision) {
         List<Predictor> members = new ArrayList<>();
+        List<Model> models = new ArrayList<>();
         ModelConfig.Subject first = null;
         try {
             for (Path p : checkpoints) {
@@ -94,13 +104,19 @@ public final class Ensemble implements AutoCloseable {
                             "is for " + s + ", but " + checkpoints.get(0) + " is for " + first,
                             "Give models of the same subject");
                 boolean alone = evaluates && checkpoints.size() == 1;
+                models.add(m);
                 members.add(alone ? m.evaluator(device, batch, subject) : m.predictor(device, batch, subject));
             }
-            return new Ensemble(members);
+            return new Ensemble(members, models);
         } catch (RuntimeException | Error e) {
             members.forEach(Predictor::close);
             throw e;
         }
+    }
+
+    /** The only model, as it predicts; empty if there are several. */
+    public Optional<Model> model() {
+        return models.size() == 1 ? Optional.of(models.get(0)) : Optional.empty();
     }
 
     /** The subject whose responses the models predict. */
@@ -223,23 +239,7 @@ public final class Ensemble implements AutoCloseable {
      * @throws InputException if a prediction or response is not finite
      */
     public PearsonAccumulator evaluate(IntFunction<? extends TrainingData> data, int[] images) {
-        Predictor p = members.get(0);
-        if (members.size() > 1 || !p.evaluates() || images.length == 0) return onHost(data, images, null, null);
-        TrainingData d = data.apply(side(p));
-        for (int at = 0; at < images.length; at += batch()) {
-            int n = Math.min(batch(), images.length - at);
-            ByteBuffer x = p.imageBytesOfBatch(), y = p.targetsOfBatch();
-            for (int k = 0; k < n; k++) {
-                d.image(images[at + k], x);
-                int row = y.position();
-                d.responses(images[at + k], y);
-                p.scaling().standardise(y, row);
-            }
-            p.evaluate(at, n);
-        }
-        PearsonAccumulator acc = new PearsonAccumulator(columns());
-        // Moments do not tell which image is not finite: onHost finds it and throws.
-        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images, null, null);
+        return evaluate(data, images, null, null, null);
     }
 
     /** Accumulates Pearson's r of one predictor over some photographs. The predictor stays open. */
@@ -252,35 +252,64 @@ public final class Ensemble implements AutoCloseable {
      *
      * @param test receives the images in order
      * @param samples receives the samples of {@link #sampling}
+     * @param photographs receives predictions and responses, which a device then also copies to the host. It changes no
+     *     moments
      */
     public PearsonAccumulator evaluate(
             IntFunction<? extends TrainingData> data,
             int[] images,
             @Nullable PermutationTest test,
-            @Nullable SampleAccumulator samples) {
-        return test == null && samples == null ? evaluate(data, images) : onHost(data, images, test, samples);
+            @Nullable SampleAccumulator samples,
+            @Nullable PhotographScores photographs) {
+        Predictor p = members.get(0);
+        boolean kept = test != null || samples != null;
+        return kept || members.size() > 1 || !p.evaluates() || images.length == 0
+                ? onHost(data, images, test, samples, photographs)
+                : onDevice(p, data, images, photographs);
+    }
+
+    private PearsonAccumulator onDevice(
+            Predictor p,
+            IntFunction<? extends TrainingData> data,
+            int[] images,
+            @Nullable PhotographScores photographs) {
+        TrainingData d = data.apply(side(p));
+        int kept = photographs == null ? 0 : valuesPerBatch();
+        float[] predicted = new float[kept], target = new float[kept];
+        for (int at = 0; at < images.length; at += batch()) {
+            int n = Math.min(batch(), images.length - at);
+            ByteBuffer x = p.imageBytesOfBatch(), y = p.targetsOfBatch();
+            for (int k = 0; k < n; k++) {
+                d.image(images[at + k], x);
+                int row = y.position();
+                d.responses(images[at + k], y);
+                p.scaling().standardise(y, row);
+            }
+            p.evaluate(at, n);
+            if (photographs == null) continue;
+            targets(d, images, at, n, target);
+            p.read(predicted, 0, n);
+            toMeasuredUnits(0, n, predicted);
+            photographs.add(at, predicted, target, n);
+        }
+        PearsonAccumulator acc = new PearsonAccumulator(columns());
+        // Moments do not tell which image is not finite: onHost finds it and throws.
+        return acc.merge(p.moments(), images.length) ? acc : onHost(data, images, null, null, photographs);
     }
 
     private PearsonAccumulator onHost(
             IntFunction<? extends TrainingData> data,
             int[] images,
             @Nullable PermutationTest test,
-            @Nullable SampleAccumulator samples) {
-        int v = columns();
-        PearsonAccumulator acc = new PearsonAccumulator(v);
+            @Nullable SampleAccumulator samples,
+            @Nullable PhotographScores photographs) {
+        PearsonAccumulator acc = new PearsonAccumulator(columns());
         float[] predicted = new float[valuesPerBatch()], target = new float[valuesPerBatch()];
-        ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
         if (images.length == 0) return acc;
         TrainingData measured = data.apply(side(members.get(0))); // The responses are the same at every size.
         for (int at = 0; at < images.length; at += batch()) {
             int n = Math.min(batch(), images.length - at), first = at;
-            for (int k = 0; k < n; k++) {
-                row.clear();
-                measured.responses(images[at + k], row);
-                row.flip();
-                row.asFloatBuffer().get(target, k * v, v);
-                for (int i = 0; i < v; i++) target[k * v + i] -= mean[i];
-            }
+            targets(measured, images, at, n, target);
             if (samples != null) samples.begin(target, n);
             predictCentred(
                     (k, side, into) -> data.apply(side).image(images[first + k], into),
@@ -289,8 +318,22 @@ public final class Ensemble implements AutoCloseable {
                     samples == null ? null : (k, sample) -> samples.add(sample));
             acc.add(predicted, target, n);
             if (test != null) test.add(predicted, target, n);
+            if (photographs != null) photographs.add(at, predicted, target, n);
         }
         return acc;
+    }
+
+    /** Writes the responses to n images, from {@code images[at]} on, less their means: [n, columns]. */
+    private void targets(TrainingData measured, int[] images, int at, int n, float[] into) {
+        int v = columns();
+        ByteBuffer row = ByteBuffer.allocate(4 * v).order(ByteOrder.LITTLE_ENDIAN);
+        for (int k = 0; k < n; k++) {
+            row.clear();
+            measured.responses(images[at + k], row);
+            row.flip();
+            row.asFloatBuffer().get(into, k * v, v);
+            for (int i = 0; i < v; i++) into[k * v + i] -= mean[i];
+        }
     }
 
     @Override

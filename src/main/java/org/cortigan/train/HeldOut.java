@@ -102,6 +102,7 @@ public final class HeldOut extends CachedSubject {
                 test == null ? null : test.run(),
                 s.missing(),
                 notMeasured,
-                prediction);
+                prediction,
+                new Evaluation.Source(s.folder(), s.number(), unit));
     }
 }

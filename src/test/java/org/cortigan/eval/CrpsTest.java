@@ -134,7 +134,8 @@ class CrpsTest {
                         null,
                         MissingVertices.NONE,
                         new int[0],
-                        new Evaluation.Prediction("mean of 2 samples", scores))
+                        new Evaluation.Prediction("mean of 2 samples", scores),
+                        null)
                 .table();
         assertTrue(table.contains(" CRPS skill") && table.contains("1 vertices varied too little in training"), table);
     }

@@ -119,7 +119,8 @@ class ReportsTest {
                         null,
                         MissingVertices.NONE,
                         new int[] {5},
-                        new Evaluation.Prediction("mean of 2 samples", scores)));
+                        new Evaluation.Prediction("mean of 2 samples", scores),
+                        null));
     }
 
     private static ComparisonTable.Row row(

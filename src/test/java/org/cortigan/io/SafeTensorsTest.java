@@ -71,6 +71,7 @@ class SafeTensorsTest {
         assertArrayEquals(want, Files.readAllBytes(p));
         assertEquals(0, (made.entry("steps").offset() % 8));
         assertEquals(List.of("out.safetensors"), names(dir));
+        assertArrayEquals(want, w.bytes());
     }
 
     @Test

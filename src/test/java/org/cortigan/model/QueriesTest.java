@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
 import org.cortigan.InputException;
 import org.cortigan.TestModels;
 import org.cortigan.exec.CpuDevice;
@@ -23,6 +24,7 @@ import org.cortigan.graph.Value;
 import org.cortigan.io.SafeTensors;
 import org.cortigan.io.Tensors;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.CaseInputs;
 import org.junit.jupiter.api.Test;
 
 /** Compares the readout of region queries with PyTorch in double (tools/golden_readouts.py). */
@@ -95,6 +97,40 @@ class QueriesTest {
                 scores.maps(products, b * products.length / 2, maps);
                 for (int i = 0; i < maps.length; i++) assertEquals(want[b * maps.length + i], maps[i], 1e-6);
             }
+        }
+    }
+
+    /** The attention of every token by the definition of the softmax, from random products. */
+    @Test
+    void headsAndLayersAreSharesOfTheSameSoftmax() {
+        int tokens = 14, heads = 2, queries = 3, places = 6;
+        Graph g = new Graph();
+        Features f = Features.tokens(g.input("tokens", DType.F32, 1, tokens, 8), 2, 2, 3);
+        AttentionScores scores = QUERIES.scores(Weights.in(g, DType.F32, "", false), f);
+        float[] products = CaseInputs.gaussian(new SplittableRandom(1), 5 + tokens * heads * queries);
+        float[] map = new float[scores.elements()], mean = new float[scores.elements()];
+        double[][] sums = new double[queries][2];
+        for (int h = 0; h < heads; h++) {
+            scores.mapsOfHead(h, products, 5, map);
+            for (int r = 0; r < queries; r++) {
+                double[] e = new double[tokens];
+                for (int t = 0; t < tokens; t++)
+                    e[t] = Math.exp(products[5 + t * heads * queries + h * queries + r] / Math.sqrt(4));
+                double all = Arrays.stream(e).sum();
+                for (int t = 0; t < tokens; t++) {
+                    int layer = t / 7, place = t % 7 - 1;
+                    sums[r][layer] += e[t] / all / heads;
+                    if (place >= 0) assertEquals(e[t] / all, map[(r * 2 + layer) * places + place], 0x1p-24);
+                }
+            }
+            for (int i = 0; i < mean.length; i++) mean[i] += map[i] / heads;
+        }
+        scores.maps(products, 5, map);
+        assertArrayEquals(mean, map, 0x1p-23f);
+        double[] layers = scores.layers(products, 5);
+        for (int r = 0; r < queries; r++) {
+            for (int l = 0; l < 2; l++) assertEquals(sums[r][l], layers[2 * r + l], 1e-14);
+            assertEquals(1, layers[2 * r] + layers[2 * r + 1], 1e-14);
         }
     }
 

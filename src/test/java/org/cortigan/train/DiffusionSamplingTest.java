@@ -183,7 +183,7 @@ class DiffusionSamplingTest {
                 assertArrayEquals(device.evaluate(size -> TOY, images).r(), r, "again");
                 if (c.equals(MEAN)) continue;
                 SampleAccumulator samples = host.scorer(new int[] {1, 2, 4}).orElseThrow();
-                PearsonAccumulator of = host.evaluate(size -> TOY, images, null, samples);
+                PearsonAccumulator of = host.evaluate(size -> TOY, images, null, samples, null);
                 assertArrayEquals(r, of.r(), 1e-5);
                 assertArrayEquals(r, samples.ofAll().r(), 1e-5, "the mean of the samples is the prediction");
                 SampleScores s = samples.scores(new int[0]);
@@ -203,7 +203,7 @@ class DiffusionSamplingTest {
                 Predictor p = model(independent).predictor(CPU, 1)) {
             assertEquals("mean of 3 samples, 5 DDIM steps, " + ZERO, e.prediction());
             SampleAccumulator samples = e.scorer(new int[] {3}).orElseThrow();
-            e.evaluate(size -> TOY, images, null, samples);
+            e.evaluate(size -> TOY, images, null, samples, null);
             Crps crps = samples.scores(new int[0]).crps();
             float[][] drawn = drawn(e, images, 3);
             float[] mean = p.scaling().mean();
@@ -311,7 +311,7 @@ class DiffusionSamplingTest {
         double tolerance = 5 / Math.sqrt(VERTICES * (double) held.length);
         try (Ensemble e = Ensemble.load(List.of(best), CPU, 50, "", true, change(25, 4), Precision.FP32)) {
             SampleAccumulator samples = e.scorer(new int[] {1, 2, 4}).orElseThrow();
-            e.evaluate(size -> data, held, null, samples);
+            e.evaluate(size -> data, held, null, samples, null);
             SampleScores s = samples.scores(new int[0]);
             double of = s.extrapolatedR();
             assertEquals(ofMean, of, tolerance, "the mean of infinitely many samples and the conditional mean");

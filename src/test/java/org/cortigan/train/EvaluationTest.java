@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.DoubleBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -17,6 +18,7 @@ import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.eval.PearsonAccumulator;
+import org.cortigan.eval.PhotographScores;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Session;
@@ -115,6 +117,36 @@ class EvaluationTest {
                 agrees(m, d);
             }
         assertEquals(live, Memory.live());
+    }
+
+    /** The scores of photographs come from the predictions of a device, whose moments they leave as they are. */
+    @Test
+    void scoresOfPhotographsChangeNoCorrelation(@TempDir Path dir) {
+        Model m = trained(dir, CpuDevice.best(2));
+        int[] images = {2, 3, 5, 7, 11, 13};
+        for (Device d : new Device[] {CpuDevice.best(2), new SimDevice(false)})
+            try (d;
+                    Predictor plain = m.predictor(d, 4);
+                    Predictor p = m.evaluator(d, 4, "")) {
+                PhotographScores host = scores(images), device = scores(images);
+                Ensemble onHost = new Ensemble(List.of(plain)), onDevice = new Ensemble(List.of(p));
+                double[] want = onDevice.evaluate(size -> WIDE, images).r();
+                assertArrayEquals(
+                        want,
+                        onDevice.evaluate(size -> WIDE, images, null, null, device)
+                                .r(),
+                        d.name());
+                onHost.evaluate(size -> WIDE, images, null, null, host);
+                String csv = new String(device.csv(), StandardCharsets.UTF_8);
+                assertEquals(new String(host.csv(), StandardCharsets.UTF_8), csv, d.name());
+                for (int image : images) assertTrue(csv.contains(image + "," + image + ".png,both,,all vertices,81,"));
+                assertFalse(csv.contains(",\n"), "every photograph has an r");
+            }
+    }
+
+    private static PhotographScores scores(int[] images) {
+        List<String> files = Arrays.stream(images).mapToObj(i -> i + ".png").toList();
+        return new PhotographScores(images, files, 40, 81, List.of(), new int[0]);
     }
 
     private static List<Device> devices() {
