@@ -28,8 +28,14 @@ final class Subjects implements AutoCloseable {
      *     photographs
      * @param perSubject mean r of each subject; empty for one subject
      * @param prediction how the validated predictions were made; "" for a model with one way
+     * @param r of every vertex, by name of the subject, without subjects that have no validation photographs
      */
-    record Validation(double meanR, double medianR, List<EpochResult.Metric> perSubject, String prediction) {}
+    record Validation(
+            double meanR,
+            double medianR,
+            List<EpochResult.Metric> perSubject,
+            String prediction,
+            Map<String, double[]> r) {}
 
     private final Arena arena;
 
@@ -178,18 +184,20 @@ final class Subjects implements AutoCloseable {
     Validation validate() {
         double mean = 0, median = 0;
         List<EpochResult.Metric> perSubject = new ArrayList<>();
+        Map<String, double[]> perVertex = new LinkedHashMap<>();
         for (SubjectSteps s : all) {
             if (!s.validates()) {
                 mean = median = Double.NaN;
                 continue;
             }
             double[] r = s.validate();
+            perVertex.put(s.subject().name(), r);
             mean += Metrics.mean(r) / all.size();
             median += Metrics.median(r) / all.size();
             if (all.size() > 1) perSubject.add(metric(s.subject().name(), Metrics.mean(r)));
         }
         String prediction = Double.isNaN(mean) ? "" : first().validation();
-        return new Validation(mean, median, perSubject, prediction);
+        return new Validation(mean, median, perSubject, prediction, perVertex);
     }
 
     private static EpochResult.Metric metric(String subject, double meanR) {

@@ -559,6 +559,7 @@ public final class Trainer implements AutoCloseable {
                 v.prediction());
         boolean better = state.updateBest(v.meanR());
         for (TrainerListener l : listeners) l.epoch(e);
+        if (!v.r().isEmpty()) for (TrainerListener l : listeners) l.validated(e, v.r());
         if (better) save("best.safetensors");
         save("last.safetensors");
     }

@@ -418,17 +418,29 @@ class TrainerTest {
     @ValueSource(doubles = {0, 0.999})
     void aLoadedModelPredictsWhatTheTrainerValidated(double ema, @TempDir Path dir) {
         double[] validated = new double[1];
+        Map<String, double[]> perVertex = new LinkedHashMap<>();
         try (Trainer t = new Trainer(recipe("optimizer.ema=" + ema), TOY, CPU, dir)) {
-            t.addListener(Listeners.onEpoch(e -> {
-                validated[0] = e.validationMeanR();
-            }));
+            t.addListener(new TrainerListener() {
+                @Override
+                public void epoch(EpochResult e) {
+                    validated[0] = e.validationMeanR();
+                }
+
+                @Override
+                public void validated(EpochResult e, Map<String, double[]> r) {
+                    assertEquals(validated[0], e.validationMeanR(), "epoch() comes before validated()");
+                    perVertex.putAll(r);
+                }
+            });
             t.run();
         }
+        assertEquals(Set.of(""), perVertex.keySet());
         Model m = Model.load(RunFolder.last(dir));
         int[] held = ImageSplit.of(recipe(), TOY.count()).validation();
         try (Predictor p = m.predictor(CPU, 8)) {
             double[] r = Ensemble.evaluate(p, TOY, held).r();
             assertEquals(validated[0], Metrics.mean(r), 1e-12);
+            assertArrayEquals(r, perVertex.get(""), 1e-12);
             // arrays and direct buffers give the same predictions
             ByteBuffer rgb = ByteBuffer.allocateDirect(3 * p.imageBytes());
             for (int i = 0; i < 3; i++) TOY.image(i, rgb);
@@ -458,6 +470,14 @@ class TrainerTest {
         try (Trainer t = new Trainer(r, sets, CPU, dir.resolve("whole"), s -> {})) {
             RunFolder.create(dir.resolve("whole"));
             assertEquals(60 * 4 / 5 / 8 + 40 * 4 / 5 / 8, t.stepsPerEpoch());
+            t.addListener(new TrainerListener() {
+                @Override
+                public void validated(EpochResult e, Map<String, double[]> r) {
+                    assertEquals(List.of("subj01", "subj06"), List.copyOf(r.keySet()));
+                    r.forEach((subject, values) ->
+                            assertEquals(e.means().get("validation_mean_r." + subject), Metrics.mean(values), 1e-12));
+                }
+            });
             t.addListener(Listeners.onEpoch(e -> {
                 validated[0] = new double[] {
                     e.means().get("validation_mean_r.subj01"), e.means().get("validation_mean_r.subj06")
