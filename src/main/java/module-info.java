@@ -11,6 +11,7 @@ module org.cortigan {
     requires io.jhdf;
     requires java.desktop;
     requires java.xml;
+    requires jdk.httpserver;
     requires org.apache.commons.lang3;
     requires org.bytedeco.javacpp;
     requires org.bytedeco.openblas;
@@ -35,8 +36,10 @@ module org.cortigan {
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;
+    exports org.cortigan.report;
     exports org.cortigan.ridge;
     exports org.cortigan.simulate;
+    exports org.cortigan.surface;
     exports org.cortigan.train;
 
     opens org.cortigan.cli to

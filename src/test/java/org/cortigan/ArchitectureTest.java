@@ -54,7 +54,8 @@ class ArchitectureTest {
             Rule.of("io", "graph"),
             Rule.of("config", "io"),
             Rule.of("cortex", "io"),
-            Rule.of("simulate", "cortex", "io"),
+            Rule.of("surface", "cortex", "io"),
+            Rule.of("simulate", "surface", "cortex", "io"),
             Rule.of("exec", "jni", "plan", "op", "graph"),
             Rule.of("cuda", "exec", "io", "jni", "op", "graph"),
             Rule.of("nn", "config", "features", "op", "graph"),
@@ -79,6 +80,7 @@ class ArchitectureTest {
                     "grad",
                     "op",
                     "graph"),
+            Rule.of("report", "train", "eval", "surface", "cortex", "config", "io"),
             Rule.of(
                     "experiment",
                     "train",
@@ -96,6 +98,7 @@ class ArchitectureTest {
                     "graph"),
             Rule.of(
                     "cli",
+                    "report",
                     "experiment",
                     "nsd",
                     "train",
@@ -105,6 +108,7 @@ class ArchitectureTest {
                     "model",
                     "exec",
                     "simulate",
+                    "surface",
                     "cortex",
                     "config",
                     "io",

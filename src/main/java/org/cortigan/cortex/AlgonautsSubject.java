@@ -125,6 +125,15 @@ public final class AlgonautsSubject implements AutoCloseable {
      * @throws InputException if a file is missing or does not fit; names the file
      */
     public static AlgonautsSubject open(Path data, int subject, Consumer<String> log) {
+        return open(data, subject, true, log);
+    }
+
+    /** Opens a subject whose photographs are not needed, and need not be there: it has none. */
+    public static AlgonautsSubject withoutPhotographs(Path data, int subject, Consumer<String> log) {
+        return open(data, subject, false, log);
+    }
+
+    private static AlgonautsSubject open(Path data, int subject, boolean photographs, Consumer<String> log) {
         Path folder = folder(data, subject);
         if (!Files.exists(data))
             throw new InputException(
@@ -134,12 +143,15 @@ public final class AlgonautsSubject implements AutoCloseable {
                     data.toString(),
                     "has no folder " + folderName(subject),
                     "Give the folder that holds the challenge's subjects, or create one with the command simulate");
-        List<Path> training = images(folder.resolve("training_split/training_images"), "train", false);
-        List<Path> test = images(folder.resolve("test_split/test_images"), "test", true);
+        List<Path> training =
+                photographs ? images(folder.resolve("training_split/training_images"), "train", false) : List.of();
+        List<Path> test = photographs ? images(folder.resolve("test_split/test_images"), "test", true) : List.of();
         Path fmri = folder.resolve("training_split/training_fmri");
-        ResponseFile l = ResponseFile.open(fmri.resolve("lh_training_fmri.npy"), training, "training", log);
+        ResponseFile l =
+                ResponseFile.open(fmri.resolve("lh_training_fmri.npy"), photographs ? training : null, "training", log);
         try {
-            ResponseFile r = ResponseFile.open(fmri.resolve("rh_training_fmri.npy"), training, "training", log);
+            ResponseFile r = ResponseFile.open(
+                    fmri.resolve("rh_training_fmri.npy"), photographs ? training : null, "training", log);
             try {
                 l.tellMissing(log);
                 r.tellMissing(log);

@@ -10,6 +10,7 @@ import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
 import org.cortigan.io.NpyFile;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A hemisphere's responses to photographs, [photographs, vertices] of real numbers. A vertex whose response to every
@@ -35,7 +36,7 @@ final class ResponseFile implements AutoCloseable {
                     "has no vertex: its shape is " + shape(),
                     "Give both hemispheres' responses");
         boolean[] finite = new boolean[file.rowElements()];
-        int[] probes = probes(photographs.size());
+        int[] probes = probes((int) Math.min(file.rows(), Integer.MAX_VALUE));
         for (int i : probes) {
             float[] row = row(i);
             for (int v = 0; v < row.length; v++) finite[v] |= Float.isFinite(row[v]);
@@ -71,23 +72,23 @@ final class ResponseFile implements AutoCloseable {
     /**
      * Opens a file.
      *
-     * @param photographs in the order of the rows
+     * @param photographs in the order of the rows; null if they do not matter
      * @param split their split, for messages
      * @param log receives what the user should know about the file
      * @throws InputException if the file has another number of rows or no real numbers
      */
-    static ResponseFile open(Path path, List<Path> photographs, String split, Consumer<String> log) {
+    static ResponseFile open(Path path, @Nullable List<Path> photographs, String split, Consumer<String> log) {
         NpyFile file = NpyFile.open(path);
         try {
             file.requireRank(2);
-            if (file.rows() != photographs.size())
+            if (photographs != null && file.rows() != photographs.size())
                 throw new InputException(
                         path.toString(),
                         "has responses to " + file.rows() + " images, but there are " + photographs.size() + " " + split
                                 + " images",
                         "Give the images and the responses of one subject, both complete");
             file.checkFloatKeeps("vertex");
-            ResponseFile responses = new ResponseFile(file, photographs);
+            ResponseFile responses = new ResponseFile(file, photographs == null ? List.of() : photographs);
             if (!file.conversion().isEmpty()) log.accept(path + ": " + file.conversion());
             return responses;
         } catch (RuntimeException e) {
