@@ -148,6 +148,7 @@ final class Baseline implements Callable<Integer> {
     }
 
     private void print(Evaluation evaluation, Map<String, Object> ridge) {
+        evaluation.madeBy(output.command());
         if (out != null) {
             Map<String, byte @Nullable []> files = evaluation.files();
             files.put("ridge.json", Json.pretty(ridge).getBytes(StandardCharsets.UTF_8));

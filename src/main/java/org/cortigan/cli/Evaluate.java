@@ -8,9 +8,11 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.exec.Device;
+import org.cortigan.experiment.Evaluated;
 import org.cortigan.experiment.ModelEvaluator;
 import org.cortigan.io.Json;
 import org.cortigan.model.Sampling;
+import org.cortigan.report.ReportRun;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -46,6 +48,9 @@ final class Evaluate implements Callable<Integer> {
     @Mixin
     private ModelOptions models;
 
+    @Mixin
+    private ReportOptions report;
+
     @Option(
             names = "--split",
             defaultValue = "TEST",
@@ -64,9 +69,9 @@ final class Evaluate implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description =
-                    "Folder for {lh,rh}_{correlation,explained_variance,r2}.npy, roi.csv and metrics.json (default:"
-                            + " evaluation in the run folder).")
+            description = "Folder for {lh,rh}_{correlation,explained_variance,r2}.npy, roi.csv, metrics.json,"
+                    + " photographs.csv, and readout.safetensors of a model whose readout has positions,"
+                    + " queries or several layers (default: evaluation in the run folder).")
     private @Nullable Path out;
 
     @Option(names = "--json", description = "Prints JSON instead of the table.")
@@ -81,11 +86,11 @@ final class Evaluate implements Callable<Integer> {
         Path folder = out != null ? out : checkpoints.get(0).toAbsolutePath().resolveSibling("evaluation");
         Output.requireWritable(folder);
         Sampling.Change change = sampling.change();
-        Evaluation evaluation;
+        Evaluated evaluated;
         try (Device opened = device.open(output);
                 AlgonautsSubject subject = subjectOptions.open(output)) {
             Path cache = subjectOptions.data().cache();
-            evaluation = new ModelEvaluator(opened, cache, ceiling.unit(), output::note, models.acceptsOtherSubject())
+            evaluated = new ModelEvaluator(opened, cache, ceiling.unit(), output::note, models.acceptsOtherSubject())
                     .evaluate(
                             checkpoints,
                             split,
@@ -95,9 +100,12 @@ final class Evaluate implements Callable<Integer> {
                             change,
                             precision.precision());
         }
-        evaluation.write(folder);
+        Evaluation evaluation = evaluated.evaluation();
+        evaluation.madeBy(output.command());
+        evaluated.write(folder);
+        Path page = report.write(output, folder, () -> ReportRun.find(folder));
         if (json) output.line("%s", Json.pretty(evaluation.json()).strip());
-        else output.line("%s%nwritten to %s", evaluation.table(), folder);
+        else output.line("%s%nwritten to %s%s", evaluation.table(), folder, page == null ? "" : "; see " + page);
         return 0;
     }
 }

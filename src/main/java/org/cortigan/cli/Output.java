@@ -4,6 +4,7 @@ package org.cortigan.cli;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.io.AtomicFiles;
 import picocli.CommandLine.Command;
@@ -34,6 +35,18 @@ final class Output {
         if (reason != null)
             throw new InputException(
                     folder.toString(), "cannot be written: " + reason, "Name another folder with --out");
+    }
+
+    /** The command that the user gave, as it can be typed again. */
+    String command() {
+        return spec.root().commandLine().getParseResult().originalArgs().stream()
+                .map(Output::typed)
+                .collect(Collectors.joining(" ", "tools/cortigan ", ""));
+    }
+
+    /** An argument as a shell reads it. */
+    static String typed(String argument) {
+        return argument.matches("[\\w@%+=:,./-]+") ? argument : "'" + argument.replace("'", "'\\''") + "'";
     }
 
     /** Prints a line of the command's result. */

@@ -14,6 +14,7 @@ import org.cortigan.eval.Metric;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.QuickstartExperiment;
 import org.cortigan.io.FolderLock;
+import org.cortigan.report.ReportRun;
 import org.cortigan.simulate.BundledPhotos;
 import org.cortigan.train.Recipe;
 import org.jspecify.annotations.Nullable;
@@ -32,6 +33,9 @@ final class Quickstart implements Callable<Integer> {
 
     @Mixin
     private DeviceOptions device;
+
+    @Mixin
+    private ReportOptions report;
 
     @Option(
             names = "--out",
@@ -84,9 +88,12 @@ final class Quickstart implements Callable<Integer> {
                         files,
                         images,
                         testImages,
+                        output.command(),
                         name -> new Progress(output, name, false),
                         output::note);
                 output.line("%n%s", table(experiment.run(opened)));
+                Path page = report.write(output, out, () -> ReportRun.find(out));
+                if (page != null) output.line("open %s in a browser: where the models predict and where not%n", page);
                 explain(experiment, files.size(), (System.nanoTime() - begin) / 1e9);
             }
         }

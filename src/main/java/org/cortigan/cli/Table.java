@@ -7,6 +7,8 @@ import java.util.concurrent.Callable;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.Comparison;
 import org.cortigan.experiment.ComparisonOptions;
+import org.cortigan.report.Report;
+import org.cortigan.report.ReportRun;
 import org.cortigan.train.Recipe;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -40,6 +42,9 @@ final class Table implements Callable<Integer> {
 
     @Mixin
     private DataOptions dataOptions;
+
+    @Mixin
+    private ReportOptions report;
 
     @Option(
             names = {"-o", "--out"},
@@ -93,10 +98,19 @@ final class Table implements Callable<Integer> {
         try (Device opened = device.open(output)) {
             if (!comparison.run(opened)) return Train.STOPPED;
         }
+        Path page = report.write(output, out, () -> shown(comparison));
         output.line(
-                "%s%nwritten to %s, table.csv and table.html",
-                comparison.table().markdown(), out.resolve("table.md"));
+                "%s%nwritten to %s, table.csv and table.html%s",
+                comparison.table().markdown(), out.resolve("table.md"), page == null ? "" : "; see " + page);
         return comparison.hasFailures() ? 1 : 0;
+    }
+
+    /** The baselines and the first seed of every recipe, of the first subject, as many as a report shows. */
+    private static List<ReportRun> shown(Comparison comparison) {
+        return comparison.firstEvaluations().stream()
+                .limit(Report.MOST_RUNS)
+                .flatMap(folder -> ReportRun.find(folder).stream())
+                .toList();
     }
 
     private ComparisonOptions options() {

@@ -20,6 +20,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Generator;
+import org.cortigan.report.LiveReport;
 import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
 import org.cortigan.train.Recipe;
@@ -49,6 +50,8 @@ final class Train implements Callable<Integer> {
     @Spec
     private CommandSpec spec;
 
+    private static final String REQUEST_TIME = "sun.net.httpserver.maxReqTime";
+
     @Mixin
     private Output output;
 
@@ -57,6 +60,9 @@ final class Train implements Callable<Integer> {
 
     @Mixin
     private DeviceOptions device;
+
+    @Mixin
+    private CeilingOptions ceiling;
 
     @Mixin
     private RecipeOptions recipeOptions;
@@ -130,6 +136,15 @@ final class Train implements Callable<Integer> {
     @Option(names = "--fast-dev-run", description = "Runs one epoch of 4 batches, to check that everything works.")
     private boolean fast;
 
+    @Option(
+            names = "--live",
+            arity = "0..1",
+            fallbackValue = "0",
+            paramLabel = "PORT",
+            description = "Serves the report of the run while it trains, to a browser on this machine, and prints its"
+                    + " address (default port: any that is free).")
+    private @Nullable Integer live;
+
     @Option(names = "--json", description = "Prints one line of JSON per epoch to standard output.")
     private boolean json;
 
@@ -201,6 +216,7 @@ final class Train implements Callable<Integer> {
         }
         try (TrainingRun training =
                 new TrainingRun(r, sets.bySubject(), opened, dryRun ? null : folder, output::note)) {
+            training.madeBy(output.command());
             describe(r, training.trainer(), checkpoint == null);
             if (checkpoint != null) {
                 training.resume(checkpoint, acceptsChanges);
@@ -211,13 +227,30 @@ final class Train implements Callable<Integer> {
                 printPlan(training.trainer());
                 return 0;
             }
-            boolean complete = training.run(
-                    () -> output.note("stopped after " + training.position() + "; continue with --resume auto"),
-                    new Progress(output, r.name(), json));
-            if (!complete) return STOPPED;
+            if (!run(training, sets, folder)) return STOPPED;
         }
         printBest(folder);
         return 0;
+    }
+
+    /** Trains to the end; returns false if a signal stopped the run. */
+    private boolean run(TrainingRun training, TrainingSets sets, Path folder) {
+        Progress progress = new Progress(output, training.trainer().recipe().name(), json);
+        Runnable whenStopped =
+                () -> output.note("stopped after " + training.position() + "; continue with --resume auto");
+        if (live == null) return training.run(whenStopped, progress);
+        if (training.trainer().photographs()[1] == 0)
+            throw new InputException(
+                    "--live",
+                    "shows the validation r, but the run holds out no images",
+                    "Set train.validation above 0, or leave --live out");
+        // A connection that never asks must not keep one of the server's threads. Seconds, read when it starts.
+        if (System.getProperty(REQUEST_TIME) == null) System.setProperty(REQUEST_TIME, "10");
+        try (LiveReport report = new LiveReport(
+                folder, sets.subjects(), ceiling.unit(), live, output.command(), Version.name(), output::note)) {
+            output.note("live report: " + report.url());
+            return training.run(whenStopped, progress, report);
+        }
     }
 
     private void noteWithoutEffect(String option, @Nullable Path given, Path checkpoint) {

@@ -11,6 +11,11 @@ import picocli.CommandLine.IVersionProvider;
 final class Version implements IVersionProvider {
     private static final String RESOURCE = "/org/cortigan/version.properties";
 
+    /** Name and version of the program. */
+    static String name() {
+        return "CortiGAN " + new Version().getVersion()[0];
+    }
+
     @Override
     public String[] getVersion() {
         Properties p = new Properties();
