@@ -87,9 +87,10 @@ final class PhotographTable {
         List<Object> shown = new ArrayList<>();
         for (Score s : scores) {
             Path file = files.get(s.file);
-            if (file == null) continue;
+            String id = file == null ? null : thumbnails.add(file);
+            if (id == null) continue;
             Map<String, Object> o = new LinkedHashMap<>();
-            o.put("photograph", thumbnails.add(file));
+            o.put("photograph", id);
             o.put("name", s.file);
             o.put("r", s.r);
             shown.add(o);

@@ -109,9 +109,9 @@ final class ReadoutMaps {
         int shown = 0;
         for (int p = 0; p < photographs.size() && shown < PHOTOGRAPHS; p++) {
             Path file = files.get(String.valueOf(photographs.get(p)));
-            if (file == null) continue;
+            String id = file == null ? null : thumbnails.add(file);
+            if (id == null) continue;
             shown++;
-            String id = thumbnails.add(file);
             for (int q = 0; q < queries; q++) {
                 float[] map = new float[cells];
                 float largest = 0;
@@ -122,6 +122,7 @@ final class ReadoutMaps {
                 Map<String, Object> o = new LinkedHashMap<>();
                 o.put("roi", String.valueOf(names.get(q)));
                 o.put("photograph", id);
+                o.put("name", String.valueOf(photographs.get(p)));
                 o.put("grid", List.of(height, width));
                 o.put("values", Blob.coarse(map, 0, largest));
                 maps.add(o);

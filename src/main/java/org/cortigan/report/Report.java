@@ -246,6 +246,7 @@ public final class Report {
         List<String> all = new ArrayList<>();
         for (SubjectMap s : subjects.values()) all.add(shown(s, surfaces));
         all.addAll(notes);
+        for (String problem : thumbnails.problems()) all.add("A photograph is missing: " + problem);
         if (!thumbnails.json().isEmpty())
             all.add("The page has small copies of photographs of the data. The terms of the data may forbid to pass"
                     + " them on: --no-photographs leaves them out.");
@@ -374,9 +375,18 @@ public final class Report {
         for (String name : List.of("explained_variance", "q")) {
             if (!Files.exists(e.run.evaluation().resolve("lh_" + name + ".npy"))) continue;
             float[][] values = e.subject.read(e.run.evaluation(), name);
-            maps.put(name, Geometry.pair(Blob.numbers(values[0], R_SCALE), Blob.numbers(values[1], R_SCALE)));
+            double scale = Math.max(R_SCALE, largest(values) / Short.MAX_VALUE);
+            maps.put(name, Geometry.pair(Blob.numbers(values[0], scale), Blob.numbers(values[1], scale)));
         }
         return maps;
+    }
+
+    /** The largest size of a value; the explained variance of a bad prediction is far below -1. */
+    private static double largest(float[][] values) {
+        double largest = 0;
+        for (float[] hemisphere : values)
+            for (float v : hemisphere) if (Float.isFinite(v)) largest = Math.max(largest, Math.abs(v));
+        return largest;
     }
 
     /** The maps of a run that shows r alone. */

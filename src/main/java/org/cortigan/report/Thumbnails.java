@@ -7,12 +7,15 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Base64;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import javax.imageio.ImageIO;
+import org.cortigan.InputException;
 import org.cortigan.cortex.Images;
 import org.cortigan.cortex.Rgb;
+import org.jspecify.annotations.Nullable;
 
 /** Small copies of the photographs that a report shows, each once. */
 final class Thumbnails {
@@ -22,6 +25,9 @@ final class Thumbnails {
 
     private final Map<String, Object> byId = new LinkedHashMap<>();
     private final Map<Path, String> ids = new HashMap<>();
+    /** What is wrong with the photographs that cannot be read. */
+    private final Map<Path, String> unreadable = new LinkedHashMap<>();
+
     private int characters;
 
     /** Whether there is space for more. */
@@ -29,12 +35,21 @@ final class Thumbnails {
         return characters < MOST_CHARACTERS;
     }
 
-    /** Adds a photograph; returns its id. */
+    /** Adds a photograph; returns its id, or null if it cannot be read. */
+    @Nullable
     String add(Path file) {
         String known = ids.get(file);
         if (known != null) return known;
+        if (unreadable.containsKey(file)) return null;
+        byte[] jpeg;
+        try {
+            jpeg = jpeg(file);
+        } catch (InputException e) {
+            unreadable.put(file, String.valueOf(e.getMessage()));
+            return null;
+        }
         String id = "p" + ids.size(),
-                url = "data:image/jpeg;base64," + Base64.getEncoder().encodeToString(jpeg(file));
+                url = "data:image/jpeg;base64," + Base64.getEncoder().encodeToString(jpeg);
         characters += url.length();
         ids.put(file, id);
         byId.put(id, url);
@@ -58,6 +73,11 @@ final class Thumbnails {
             throw new UncheckedIOException(e);
         }
         return out.toByteArray();
+    }
+
+    /** Why photographs are missing. */
+    Collection<String> problems() {
+        return unreadable.values();
     }
 
     /** The thumbnails as data URLs, by id. */

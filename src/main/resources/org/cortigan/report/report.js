@@ -1536,7 +1536,7 @@ function drawReadout() {
     parts.push(el('h3', {}, `Attention of ${chosen} on photographs`), el('p', {class: 'quiet'},
       'Brighter parts weigh more in the prediction; each photograph has its own scale, from 0 to its largest weight.'),
       el('div', {class: 'photographs'}, shown.map(a => el('figure', {}, attentionPicture(a),
-        el('figcaption', {}, `${a.photograph}: ${strongestPart(a)}`)))));
+        el('figcaption', {}, `${a.name || a.photograph}: ${strongestPart(a)}`)))));
   }
   if (readout.positions && roi) {
     parts.push(el('h3', {}, `Learned positions of ${chosen}`), el('p', {class: 'quiet'},
@@ -1556,7 +1556,7 @@ function strongestPart({grid: [rows, columns], values: v}) {
 
 function attentionPicture(a) {
   const size = 224, [rows, columns] = a.grid, canvas = el('canvas', {width: size, height: size, role: 'img',
-    'aria-label': `Attention of ${a.roi} on ${a.photograph}: ${strongestPart(a)}`}), c = canvas.getContext('2d');
+    'aria-label': `Attention of ${a.roi} on ${a.name || a.photograph}: ${strongestPart(a)}`}), c = canvas.getContext('2d');
   const heat = el('canvas', {width: columns, height: rows}), h = heat.getContext('2d'),
     image = h.createImageData(columns, rows);
   const lut = data.colourmaps.inferno || Object.values(data.colourmaps)[0], most = Math.max(...a.values) || 1;

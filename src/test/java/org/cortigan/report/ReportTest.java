@@ -142,6 +142,28 @@ class ReportTest {
     }
 
     @Test
+    void aPhotographThatCannotBeReadIsNamed() throws IOException {
+        ReportRun run = copy("label", "label");
+        String name = "test-0001_nsd-00003.png";
+        Files.writeString(
+                run.evaluation().resolve("photographs.csv"),
+                "image,file,hemisphere,class,roi,vertices,r\n0," + name + ",both,,all vertices,820,0.5\n"
+                        + "1,test-0002_nsd-00010.png,both,,all vertices,820,0.25\n");
+        Path file = shared.resolve("data/subj01/test_split/test_images").resolve(name);
+        byte[] whole = Files.readAllBytes(file);
+        try {
+            Files.writeString(file, "no photograph");
+            Map<String, Object> json = json(ReportPages.options(List.of(run)));
+            assertTrue(
+                    list(json, "notes").toString().contains(name),
+                    list(json, "notes").toString());
+            assertEquals(1, at(json, "photographs").size());
+        } finally {
+            Files.write(file, whole);
+        }
+    }
+
+    @Test
     void photographsCanBeLeftOut() {
         Report.Options o = ReportPages.options(ReportRun.find(shared));
         Map<String, Object> json = json(new Report.Options(
