@@ -363,11 +363,37 @@ class ReportPageTest {
     @Test
     void theHemispheresAreNotMirrored() {
         open();
-        for (String view : List.of("lateral", "posterior", "together")) {
+        for (String view : List.of("lateral", "medial", "ventral", "posterior", "dorsal", "together")) {
             set("{view: '" + view + "'}");
             double left = middle("lh"), right = middle("rh");
             assertTrue(left < right, view + ": the left hemisphere is at " + left + ", the right at " + right);
         }
+    }
+
+    /** Seen from below, the places area lies nearer to the middle of the brain than the face area. */
+    @Test
+    void theVentralViewHasItsAreasInPlace() {
+        open();
+        set("{view: 'ventral'}");
+        Object run = state().get("run");
+        double middle = (middle("lh") + middle("rh")) / 2;
+        for (String h : HEMISPHERES) {
+            double ppa = Math.abs(middle(run, h, "PPA") - middle), ffa = Math.abs(middle(run, h, "FFA-1") - middle);
+            assertTrue(ppa < ffa, h + ": PPA is " + ppa + " pixels from the middle, FFA-1 " + ffa);
+        }
+    }
+
+    /** The mean x of the visible vertices of an ROI. */
+    private static double middle(Object run, String hemisphere, String roi) {
+        int[] shown = report.shown(run, hemisphere);
+        Set<Integer> members = report.rois(run, hemisphere).get(roi);
+        int[] vertices = IntStream.range(0, shown.length)
+                .filter(v -> members.contains(shown[v]))
+                .toArray();
+        return facing(hemisphere, vertices).stream()
+                .mapToDouble(Place::x)
+                .average()
+                .orElseThrow();
     }
 
     private static double middle(String hemisphere) {
