@@ -86,8 +86,8 @@ public final class LiveReport implements TrainerListener, AutoCloseable {
     private byte[] page() {
         List<SubjectMap> maps = subjects.values().stream().map(Subject::map).toList();
         List<String> notes = maps.stream().map(s -> Report.shown(s, surfaces)).toList();
-        Map<String, Object> json =
-                Report.page("CortiGAN: " + folder.getFileName(), command, version, notes, surfaces, maps);
+        Map<String, Object> json = Report.page(
+                "CortiGAN: " + folder.getFileName(), command, version, notes, Geometry.json(surfaces), maps);
         json.putAll(runs(state));
         return Report.page(json);
     }

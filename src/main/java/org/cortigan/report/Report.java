@@ -195,12 +195,13 @@ public final class Report {
     }
 
     private Map<String, Object> json() {
+        CompletableFuture<Map<String, Object>> geometry = CompletableFuture.supplyAsync(() -> Geometry.json(surfaces));
         List<Loaded> evaluated = options.runs.stream().map(this::read).toList();
         Scale scale = scale(evaluated);
         List<Object> runs = new ArrayList<>();
         for (int i = 0; i < evaluated.size(); i++) runs.add(run(evaluated.get(i), "run" + i, scale));
         Map<String, Object> json =
-                page(title(), options.command, options.version, notes(), surfaces, subjects.values());
+                page(title(), options.command, options.version, notes(), geometry.join(), subjects.values());
         json.put("runs", runs);
         json.put("photographs", thumbnails.json());
         json.put("photographs_left_out", !options.photographs);
@@ -213,7 +214,7 @@ public final class Report {
             String command,
             String version,
             List<String> notes,
-            Surfaces surfaces,
+            Map<String, Object> geometry,
             Collection<SubjectMap> subjects) {
         Map<String, Object> json = new LinkedHashMap<>();
         json.put("title", title);
@@ -225,7 +226,7 @@ public final class Report {
         Map<String, Object> colourmaps = new LinkedHashMap<>();
         for (Colourmap c : Colourmap.values()) colourmaps.put(c.key(), Blob.bytes(c.table()));
         json.put("colourmaps", colourmaps);
-        json.put("geometry", Geometry.json(surfaces));
+        json.put("geometry", geometry);
         Map<String, Object> maps = new LinkedHashMap<>();
         for (SubjectMap s : subjects) maps.put(s.name(), s.json());
         json.put("subjects", maps);
