@@ -46,11 +46,11 @@ final class Train implements Callable<Integer> {
     static final int STOPPED = 130;
     /** Images of --fast-dev-run, in steps; the recipe holds some of these images out. */
     private static final int FAST_BATCHES = 5;
+    /** Seconds that the live report's server waits for a request. */
+    private static final String REQUEST_TIME = "sun.net.httpserver.maxReqTime";
 
     @Spec
     private CommandSpec spec;
-
-    private static final String REQUEST_TIME = "sun.net.httpserver.maxReqTime";
 
     @Mixin
     private Output output;
@@ -244,7 +244,7 @@ final class Train implements Callable<Integer> {
                     "--live",
                     "shows the validation r, but the run holds out no images",
                     "Set train.validation above 0, or leave --live out");
-        // A connection that never asks must not keep one of the server's threads. Seconds, read when it starts.
+        // A connection that never asks must not keep one of the server's threads.
         if (System.getProperty(REQUEST_TIME) == null) System.setProperty(REQUEST_TIME, "10");
         try (LiveReport report = new LiveReport(
                 folder, sets.subjects(), ceiling.unit(), live, output.command(), Version.name(), output::note)) {

@@ -415,6 +415,19 @@ public final class AlgonautsSubject implements AutoCloseable {
         return groups;
     }
 
+    /** The same ROIs with vertices counted as in the files, missing ones included. */
+    public List<VertexGroup> groupsInFiles() {
+        int[] l = left.present(), r = right.present();
+        return groups.stream()
+                .map(g -> {
+                    int[] present = g.hemisphere().equals("lh") ? l : r;
+                    int[] vertices =
+                            Arrays.stream(g.vertices()).map(v -> present[v]).toArray();
+                    return new VertexGroup(g.roiClass(), g.name(), g.hemisphere(), vertices);
+                })
+                .toList();
+    }
+
     /** Noise ceilings of the left and the right hemisphere in the unit of the files; empty if there are no files. */
     public List<VertexValues> noiseCeiling() {
         return ceiling;

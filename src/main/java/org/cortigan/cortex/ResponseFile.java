@@ -22,7 +22,9 @@ final class ResponseFile implements AutoCloseable {
     private static final int PROBES = 16;
 
     private final NpyFile file;
+    /** In the order of the rows; empty if they do not matter. */
     private final List<Path> photographs;
+
     private final List<Integer> missing;
     /** Numbers in the file of the vertices that are not missing. */
     private final int[] present;
@@ -36,7 +38,7 @@ final class ResponseFile implements AutoCloseable {
                     "has no vertex: its shape is " + shape(),
                     "Give both hemispheres' responses");
         boolean[] finite = new boolean[file.rowElements()];
-        int[] probes = probes((int) Math.min(file.rows(), Integer.MAX_VALUE));
+        int[] probes = probes(rows());
         for (int i : probes) {
             float[] row = row(i);
             for (int v = 0; v < row.length; v++) finite[v] |= Float.isFinite(row[v]);
@@ -61,6 +63,11 @@ final class ResponseFile implements AutoCloseable {
                 .map(k -> (int) ((long) k * (n - 1) / (PROBES - 1)))
                 .distinct()
                 .toArray();
+    }
+
+    /** Number of photographs, of which there may be no files. */
+    private int rows() {
+        return Math.toIntExact(file.rows());
     }
 
     private float[] row(int i) {
@@ -150,19 +157,21 @@ final class ResponseFile implements AutoCloseable {
      */
     void check() {
         int[] finite = file.notFinitePerColumn();
-        for (int v = 0; v < finite.length; v++) finite[v] = photographs.size() - finite[v];
-        for (int v : present) if (finite[v] != photographs.size()) throw notFinite(v);
+        for (int v = 0; v < finite.length; v++) finite[v] = rows() - finite[v];
+        for (int v : present) if (finite[v] != rows()) throw notFinite(v);
         for (int v : missing) if (finite[v] != 0) throw notFinite(v);
     }
 
     /** The exception for a vertex with finite responses and others. */
     private InputException notFinite(int vertex) {
-        int[] bad = IntStream.range(0, photographs.size())
+        int[] bad = IntStream.range(0, rows())
                 .filter(i -> !Float.isFinite(file.value(i, vertex)))
                 .toArray();
         float[] row = row(bad[0]);
         boolean whole = IntStream.range(0, row.length).noneMatch(v -> Float.isFinite(row[v]));
-        String image = "image row " + bad[0] + " (" + photographs.get(bad[0]).getFileName() + ")";
+        String name =
+                photographs.isEmpty() ? "" : " (" + photographs.get(bad[0]).getFileName() + ")";
+        String image = "image row " + bad[0] + name;
         if (whole)
             return new InputException(
                     file.path().toString(),
@@ -170,7 +179,7 @@ final class ResponseFile implements AutoCloseable {
                     "Leave out that photograph and its row in the files of both hemispheres (rows count from 0)");
         return new InputException(
                 file.path().toString(),
-                "vertex " + vertex + " is " + row[vertex] + " for " + bad.length + " of " + photographs.size()
+                "vertex " + vertex + " is " + row[vertex] + " for " + bad.length + " of " + rows()
                         + " images, the first of them " + image,
                 "Repair these responses, or set the vertex to NaN for all images: then it is left out (rows and"
                         + " vertices count from 0)");

@@ -7,9 +7,9 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.function.Consumer;
 import org.cortigan.cortex.AlgonautsSubject;
+import org.cortigan.eval.Metric;
 import org.cortigan.eval.Metrics;
 import org.cortigan.eval.NoiseCeiling;
 import org.cortigan.io.Json;
@@ -122,7 +122,7 @@ public final class LiveReport implements TrainerListener, AutoCloseable {
                         ? "before the first validation"
                         : "validation images after epoch " + s.epoch + " of " + s.epochs);
         json.put("role", ReportRun.Role.MODEL.key());
-        json.put("maps", Report.maps(r == null ? subject.map.unknown() : subject.map.inFiles(r)));
+        json.put("maps", Report.maps(r == null ? subject.map.unknown() : subject.map.inFiles(floats(r))));
         json.put("summary", r == null ? Map.of() : summary(r, subject.ceiling));
         json.put("warnings", List.of());
         json.put("picture", null);
@@ -130,20 +130,25 @@ public final class LiveReport implements TrainerListener, AutoCloseable {
         return json;
     }
 
+    private static float[] floats(double[] values) {
+        float[] floats = new float[values.length];
+        for (int v = 0; v < floats.length; v++) floats[v] = (float) values[v];
+        return floats;
+    }
+
     private static Map<String, Object> summary(double[] r, @Nullable NoiseCeiling ceiling) {
         Map<String, Object> summary = new LinkedHashMap<>();
-        summary.put("mean_r", Metrics.mean(r));
-        summary.put("median_r", Metrics.median(r));
+        put(summary, Metric.MEAN_R, Metrics.mean(r));
+        put(summary, Metric.MEDIAN_R, Metrics.median(r));
         if (ceiling != null) {
-            NoiseCeiling known = Objects.requireNonNull(ceiling);
-            put(summary, "challenge_score_percent", Metrics.challengeScore(r, known));
-            put(summary, "mean_sqrt_noise_ceiling", Metrics.boundOfMeanR(known));
+            put(summary, Metric.SCORE, Metrics.challengeScore(r, ceiling));
+            put(summary, Metric.BOUND, Metrics.boundOfMeanR(ceiling));
         }
         return summary;
     }
 
-    private static void put(Map<String, Object> summary, String key, double figure) {
-        summary.put(key, Double.isNaN(figure) ? null : figure);
+    private static void put(Map<String, Object> summary, Metric metric, double figure) {
+        summary.put(metric.key(), Double.isNaN(figure) ? null : figure);
     }
 
     @Override

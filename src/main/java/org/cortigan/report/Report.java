@@ -408,15 +408,17 @@ public final class Report {
         return PhotographTable.read(scores).json(files, thumbnails);
     }
 
+    /** Adds what a run's folder tells: curves, recipe, environment and command; all null without one. */
     static void addTraining(Map<String, Object> json, @Nullable Path run) {
-        boolean known = run != null;
-        json.put("curves", known ? curves(Objects.requireNonNull(run).resolve("metrics.csv")) : null);
-        json.put("recipe", known ? text(Objects.requireNonNull(run).resolve("recipe.yaml")) : null);
-        Path environment = known ? Objects.requireNonNull(run).resolve("environment.json") : null;
-        Map<String, Object> values =
-                environment != null && Files.exists(environment) ? Json.readObject(environment) : null;
-        json.put("environment", values);
-        json.put("command", values == null ? null : values.get("command"));
+        json.put("curves", run == null ? null : curves(run.resolve("metrics.csv")));
+        json.put("recipe", run == null ? null : text(run.resolve("recipe.yaml")));
+        Map<String, Object> environment = run == null ? null : environment(run.resolve("environment.json"));
+        json.put("environment", environment);
+        json.put("command", environment == null ? null : environment.get("command"));
+    }
+
+    private static @Nullable Map<String, Object> environment(Path file) {
+        return Files.exists(file) ? Json.readObject(file) : null;
     }
 
     private static @Nullable String text(Path file) {

@@ -7,7 +7,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.FsaverageVertices;
@@ -37,7 +36,7 @@ final class SubjectMap {
     private final MissingVertices missing;
 
     /** @param vertices by hemisphere, ascending */
-    record Roi(String roiClass, String name, int[][] vertices) {}
+    private record Roi(String roiClass, String name, int[][] vertices) {}
 
     /**
      * @param name in the report
@@ -50,38 +49,19 @@ final class SubjectMap {
         missing = s.missing();
         where = FsaverageVertices.of(s);
         shown = new int[][] {Fsaverage.nearest(where[0], level), Fsaverage.nearest(where[1], level)};
-        int[][] present = {
-            MissingVertices.present(s.missing().left(), where[0].length),
-            MissingVertices.present(s.missing().right(), where[1].length)
-        };
         Map<String, Roi> byName = new LinkedHashMap<>();
-        for (VertexGroup g : s.groups()) {
+        for (VertexGroup g : s.groupsInFiles()) {
             Roi roi = byName.computeIfAbsent(
                     g.roiClass() + "/" + g.name(), k -> new Roi(g.roiClass(), g.name(), new int[2][0]));
-            int h = g.hemisphere().equals("lh") ? 0 : 1;
-            roi.vertices[h] =
-                    Arrays.stream(g.vertices()).map(v -> present[h][v]).toArray();
+            roi.vertices[g.hemisphere().equals("lh") ? 0 : 1] = g.vertices();
         }
         rois.addAll(byName.values());
-        ceiling = ceiling(s, unit);
-    }
-
-    private static float @Nullable [][] ceiling(AlgonautsSubject s, NoiseCeiling.Unit unit) {
-        NoiseCeiling all = HeldOut.ceiling(s, unit);
-        if (all == null) return null;
-        float[] known = all.toFloats();
-        return new float[][] {
-            MissingVertices.insert(s.missing().left(), Float.NaN, known, 0, s.left()),
-            MissingVertices.insert(s.missing().right(), Float.NaN, known, s.left(), s.right())
-        };
+        NoiseCeiling known = HeldOut.ceiling(s, unit);
+        ceiling = known == null ? null : inFiles(known.toFloats());
     }
 
     String name() {
         return name;
-    }
-
-    List<Roi> rois() {
-        return rois;
     }
 
     /** Vertices in the files of both hemispheres. */
@@ -131,13 +111,11 @@ final class SubjectMap {
      * @param values of the vertices that are not missing, left before right
      * @return [2][vertices of the hemisphere's files]
      */
-    float[][] inFiles(double[] values) {
-        float[] all = new float[values.length];
-        for (int v = 0; v < all.length; v++) all[v] = (float) values[v];
+    float[][] inFiles(float[] values) {
         int left = where[0].length - missing.left().size();
         return new float[][] {
-            MissingVertices.insert(missing.left(), Float.NaN, all, 0, left),
-            MissingVertices.insert(missing.right(), Float.NaN, all, left, all.length - left)
+            MissingVertices.insert(missing.left(), Float.NaN, values, 0, left),
+            MissingVertices.insert(missing.right(), Float.NaN, values, left, values.length - left)
         };
     }
 
@@ -173,13 +151,10 @@ final class SubjectMap {
             all.add(r);
         }
         json.put("rois", all);
+        float[][] c = ceiling;
         json.put(
                 "ceiling",
-                ceiling == null
-                        ? null
-                        : Geometry.pair(
-                                Blob.numbers(Objects.requireNonNull(ceiling)[0], CEILING_SCALE),
-                                Blob.numbers(Objects.requireNonNull(ceiling)[1], CEILING_SCALE)));
+                c == null ? null : Geometry.pair(Blob.numbers(c[0], CEILING_SCALE), Blob.numbers(c[1], CEILING_SCALE)));
         return json;
     }
 }

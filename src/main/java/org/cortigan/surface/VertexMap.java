@@ -11,7 +11,6 @@ import java.util.TreeSet;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.cortex.FsaverageVertices;
-import org.cortigan.cortex.MissingVertices;
 import org.cortigan.cortex.VertexGroup;
 import org.cortigan.io.InputFiles;
 import org.jspecify.annotations.Nullable;
@@ -167,19 +166,16 @@ public final class VertexMap {
      */
     public static List<Outline> outlines(AlgonautsSubject subject, List<String> names, int meshLevel) {
         if (names.isEmpty()) return List.of();
-        int[][] where = FsaverageVertices.of(subject), nearest = new int[2][], present = new int[2][];
-        for (int h = 0; h < 2; h++) {
-            nearest[h] = Fsaverage.nearest(where[h], meshLevel);
-            MissingVertices missing = subject.missing();
-            present[h] = MissingVertices.present(h == 0 ? missing.left() : missing.right(), where[h].length);
-        }
+        int[][] where = FsaverageVertices.of(subject), nearest = new int[2][];
+        for (int h = 0; h < 2; h++) nearest[h] = Fsaverage.nearest(where[h], meshLevel);
+        List<VertexGroup> all = subject.groupsInFiles();
         List<Outline> outlines = new ArrayList<>();
         for (String name : names) {
             List<VertexGroup> groups =
-                    subject.groups().stream().filter(g -> g.name().equals(name)).toList();
+                    all.stream().filter(g -> g.name().equals(name)).toList();
             if (groups.isEmpty()) {
                 Set<String> known = new TreeSet<>();
-                for (VertexGroup g : subject.groups()) known.add(g.name());
+                for (VertexGroup g : all) known.add(g.name());
                 throw new InputException(
                         "--rois " + InputFiles.quote(name),
                         "is no ROI of " + subject.folder(),
@@ -189,7 +185,7 @@ public final class VertexMap {
             for (VertexGroup g : groups) {
                 int h = g.hemisphere().equals("lh") ? 0 : 1;
                 boolean[] member = new boolean[where[h].length];
-                for (int v : g.vertices()) member[present[h][v]] = true;
+                for (int v : g.vertices()) member[v] = true;
                 for (int v = 0; v < inside[h].length; v++) inside[h][v] |= nearest[h][v] >= 0 && member[nearest[h][v]];
             }
             outlines.add(new Outline(name, inside));

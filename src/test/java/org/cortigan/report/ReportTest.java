@@ -164,12 +164,20 @@ class ReportTest {
     }
 
     @Test
-    void photographsCanBeLeftOut() {
+    void photographsCanBeLeftOutAndNeedNotBeThere() throws IOException {
         Report.Options o = ReportPages.options(ReportRun.find(shared));
-        Map<String, Object> json = json(new Report.Options(
-                o.runs(), o.data(), o.subject(), o.unit(), o.mesh(), false, o.command(), o.version()));
-        assertTrue(at(json, "photographs").isEmpty());
-        assertNull(Json.object(list(json, "runs").get(0), "run").get("photographs"));
+        Report.Options without = new Report.Options(
+                o.runs(), o.data(), o.subject(), o.unit(), o.mesh(), false, o.command(), o.version());
+        Path images = shared.resolve("data/subj01/training_split/training_images"), away = shared.resolve("away");
+        Files.move(images, away);
+        try {
+            refused(() -> json(o), "training_images");
+            Map<String, Object> json = json(without);
+            assertTrue(at(json, "photographs").isEmpty());
+            assertNull(Json.object(list(json, "runs").get(0), "run").get("photographs"));
+        } finally {
+            Files.move(away, images);
+        }
     }
 
     /** An evaluation with the same files and another metrics.json. */
