@@ -333,6 +333,60 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
+/// Sums of x and x^2 in double, from the parts' means and squared distances.
+__global__ void __launch_bounds__(128) raw_sums(const float* part, double* sums, Parts parts, int C) {
+    await_inputs();
+    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
+    if (c >= C) return;
+    double s = 0, q = 0;
+    for (unsigned p = 0; p < parts.n; p++) {
+        const double rows = parts.size(p), m = part[(i64)p * 2 * C + c];
+        s += rows * m;
+        q += part[(i64)p * 2 * C + C + c] + rows * m * m;
+    }
+    sums[c] = s;
+    sums[C + c] = q;
+}
+
+/// mean and rstd from the sums of `count` rows.
+__global__ void __launch_bounds__(128)
+    from_sums(const double* sums, float* mean, float* rstd, int C, double inv_count, double eps) {
+    await_inputs();
+    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
+    if (c >= C) return;
+    const double m = sums[c] * inv_count;
+    mean[c] = (float)m;
+    rstd[c] = (float)(1 / sqrt(fmax(sums[C + c] * inv_count - m * m, 0.0) + eps));
+}
+
+/// The parts' sums of dz h and dz, added up: in double, and as dGamma and dBeta.
+__global__ void __launch_bounds__(128)
+    add_parts(const float* part, double* sums, float* dGamma, float* dBeta, i64 parts, int C) {
+    await_inputs();
+    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
+    if (c >= C) return;
+    double h = 0, d = 0;
+    for (i64 p = 0; p < parts; p++) {
+        h += part[p * 2 * C + c];
+        d += part[p * 2 * C + C + c];
+    }
+    sums[c] = h;
+    sums[C + c] = d;
+    dGamma[c] = (float)h;
+    dBeta[c] = (float)d;
+}
+
+/// less [C][2], the terms that dX subtracts, from the sums of `count` rows.
+__global__ void __launch_bounds__(128)
+    less_from_sums(const double* sums, const float* gamma, const float* rstd, float* less, int C, double inv_count) {
+    await_inputs();
+    const int c = (int)(blockIdx.x * 128 + threadIdx.x);
+    if (c >= C) return;
+    const double a = (double)rstd[c] * (double)gamma[c] * inv_count;
+    less[2 * c] = (float)(a * sums[C + c]);
+    less[2 * c + 1] = (float)(a * (double)rstd[c] * sums[c]);
+}
+
 __global__ void __launch_bounds__(128)
     track(float* rm, float* rv, const float* mean, const float* rstd, int C, float momentum, float bessel, float eps) {
     await_inputs();
@@ -443,6 +497,77 @@ void track_statistics(const TrackStatisticsArgs& g, Stream st) {
               (float)g.eps);
 }
 
+i64 channel_sums_scratch(const ChannelSumsArgs& g) {
+    return align_up(most_parts(1, g.S, g.C) * 2 * g.C * 4, 256);
+}
+
+i64 channel_grad_sums_scratch(const ChannelGradSumsArgs& g) {
+    return align_up(most_parts(1, g.S, g.C) * 2 * g.C * 4, 256);
+}
+
+i64 channel_grad_given_scratch(const ChannelGradGivenArgs& g) { return align_up(2 * g.C * 4, 256); }
+
+template <class T>
+void channel_sums(const ChannelSumsArgs& g, Stream st) {
+    const int C = (int)g.C;
+    const Split k = split(1, g.S, g.C, vector<T>(g.C));
+    const Parts parts(g.S, k.P);
+    with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto) {
+        constexpr int V = decltype(v)::value;
+        CG_LAUNCH((statistics<T, V>), grid(k.columns, k.P), dim3(k.tx, k.ty), (size_t)(2 * V * kThreads + k.ty) * 4,
+                  st, (const T*)g.x, (float*)g.scratch, g.S, parts, C);
+    });
+    CG_LAUNCH((raw_sums), grid(ceil_div(C, 128)), 128, 0, st, (const float*)g.scratch, (double*)g.sums, parts, C);
+}
+
+template <class T>
+void channel_norm_given(const ChannelNormGivenArgs& g, Stream st) {
+    const int C = (int)g.C;
+    const Split k = split(1, g.S, g.C, vector<T>(g.C));
+    CG_LAUNCH((from_sums), grid(ceil_div(C, 128)), 128, 0, st, (const double*)g.sums, (float*)g.mean, (float*)g.rstd, C,
+              1 / (double)g.count, g.eps);
+    with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto kind) {
+        CG_LAUNCH((apply<T, decltype(v)::value, decltype(kind)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0, st,
+                  (const T*)g.x, (const T*)nullptr, (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean,
+                  (const float*)g.rstd, (T*)g.y, g.S, Parts(g.S, k.P), C, C, false, 0.f, (float)g.slope);
+    });
+}
+
+template <class T>
+void channel_grad_sums(const ChannelGradSumsArgs& g, Stream st) {
+    const int C = (int)g.C;
+    const Split k = split(1, g.S, g.C, vector<T>(g.C));
+    float* part = (float*)g.scratch;
+    with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto kind) {
+        constexpr int V = decltype(v)::value;
+        CG_LAUNCH((sums<T, V, decltype(kind)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty),
+                  (size_t)(2 * V * kThreads) * 4, st, (const T*)g.dY, (const T*)g.x, (const T*)nullptr,
+                  (const float*)g.gamma, (const float*)g.beta, (const float*)g.mean, (const float*)g.rstd, part,
+                  (float*)nullptr, g.S, Parts(g.S, k.P), C, C, (float)g.slope);
+    });
+    CG_LAUNCH((add_parts), grid(ceil_div(C, 128)), 128, 0, st, (const float*)part, (double*)g.sums, (float*)g.dGamma,
+              (float*)g.dBeta, k.P, C);
+}
+
+template <class T>
+void channel_grad_given(const ChannelGradGivenArgs& g, Stream st) {
+    const int C = (int)g.C;
+    const Split k = split(1, g.S, g.C, vector<T>(g.C));
+    float* less = (float*)g.scratch;
+    CG_LAUNCH((less_from_sums), grid(ceil_div(C, 128)), 128, 0, st, (const double*)g.sums, (const float*)g.gamma,
+              (const float*)g.rstd, less, C, 1 / (double)g.count);
+    with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto kind) {
+        CG_LAUNCH((apply_grad<T, decltype(v)::value, decltype(kind)::value>), grid(k.columns, k.P), dim3(k.tx, k.ty), 0,
+                  st, (const T*)g.dY, (const T*)g.x, (const T*)nullptr, (const float*)g.gamma, (const float*)g.beta,
+                  (const float*)g.mean, (const float*)g.rstd, (const float*)less, (T*)g.dX, g.S, Parts(g.S, k.P), C, C,
+                  (float)g.slope);
+    });
+}
+
+CG_CUDA(channel_sums, ChannelSumsArgs)
+CG_CUDA(channel_norm_given, ChannelNormGivenArgs)
+CG_CUDA(channel_grad_sums, ChannelGradSumsArgs)
+CG_CUDA(channel_grad_given, ChannelGradGivenArgs)
 CG_CUDA(channel_norm, ChannelNormArgs)
 CG_CUDA(channel_norm_grad, ChannelNormGradArgs)
 CG_CUDA(channel_affine, ChannelAffineArgs)

@@ -24,6 +24,13 @@
 // torch:
 //   runningMean += momentum (mean - runningMean)
 //   runningVar += momentum ((1 / rstd^2 - eps) count / (count - 1) - runningVar)
+//
+// BatchNorm over the images of several ranks (SyncBatchNorm) is four kernels, between which the ranks add up their sums
+// [2, C] in double. `count` is the number of rows of all ranks; x [S, C] has those of one rank:
+//   channel_sums        sums = sum x, sum x^2. Tiles give means and squared distances; the sums are formed in double.
+//   channel_norm_given  mean, rstd and y from the sums of all ranks
+//   channel_grad_sums   sums = sum dz h, sum dz; the same in float are the rank's dGamma and dBeta
+//   channel_grad_given  dX from the sums of all ranks
 #pragma once
 #include "activation/activation.h"
 #include "cg/abi.h"
@@ -68,6 +75,50 @@ struct ChannelAffineArgs {
     void* y;
     i64 rows, C;
     double eps, slope;
+};
+struct ChannelSumsArgs {
+    const void* x;
+    void* sums;
+    void* scratch;
+    i64 S, C;
+};
+struct ChannelNormGivenArgs {
+    const void* x;
+    const void* gamma;
+    const void* beta;
+    const void* sums;
+    void* y;
+    void* mean;
+    void* rstd;
+    i64 S, C, count;
+    double eps, slope;
+};
+struct ChannelGradSumsArgs {
+    const void* dY;
+    const void* x;
+    const void* gamma;
+    const void* beta;
+    const void* mean;
+    const void* rstd;
+    void* sums;
+    void* dGamma;
+    void* dBeta;
+    void* scratch;
+    i64 S, C;
+    double slope;
+};
+struct ChannelGradGivenArgs {
+    const void* dY;
+    const void* x;
+    const void* gamma;
+    const void* beta;
+    const void* mean;
+    const void* rstd;
+    const void* sums;
+    void* dX;
+    void* scratch;
+    i64 S, C, count;
+    double slope;
 };
 struct TrackStatisticsArgs {
     void* runningMean;

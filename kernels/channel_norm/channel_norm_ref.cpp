@@ -71,6 +71,69 @@ void channel_affine(const ChannelAffineArgs& g) {
     }
 }
 
+void channel_sums(const ChannelSumsArgs& g) {
+    const double* x = (const double*)g.x;
+    double* s = (double*)g.sums;
+    for (i64 c = 0; c < 2 * g.C; c++) s[c] = 0;
+    for (i64 i = 0; i < g.S * g.C; i++) {
+        s[i % g.C] += x[i];
+        s[g.C + i % g.C] += x[i] * x[i];
+    }
+}
+
+void channel_norm_given(const ChannelNormGivenArgs& g) {
+    const double *x = (const double*)g.x, *s = (const double*)g.sums;
+    double *mean = (double*)g.mean, *rstd = (double*)g.rstd;
+    for (i64 c = 0; c < g.C; c++) {
+        mean[c] = s[c] / (double)g.count;
+        rstd[c] = 1 / std::sqrt(s[g.C + c] / (double)g.count - mean[c] * mean[c] + g.eps);
+    }
+    for (i64 i = 0; i < g.S * g.C; i++) {
+        const i64 c = i % g.C;
+        const double z = (x[i] - mean[c]) * rstd[c] * ((const double*)g.gamma)[c] + ((const double*)g.beta)[c];
+        ((double*)g.y)[i] = z > 0 ? z : g.slope * z;
+    }
+}
+
+namespace {
+
+/// h and dz of element i.
+template <class Args>
+void element(const Args& g, i64 i, double& h, double& dz) {
+    const i64 c = i % g.C;
+    h = (((const double*)g.x)[i] - ((const double*)g.mean)[c]) * ((const double*)g.rstd)[c];
+    const double z = h * ((const double*)g.gamma)[c] + ((const double*)g.beta)[c], dY = ((const double*)g.dY)[i];
+    dz = z > 0 ? dY : g.slope * dY;
+}
+
+}  // namespace
+
+void channel_grad_sums(const ChannelGradSumsArgs& g) {
+    double* s = (double*)g.sums;
+    for (i64 c = 0; c < 2 * g.C; c++) s[c] = 0;
+    for (i64 i = 0; i < g.S * g.C; i++) {
+        double h, dz;
+        element(g, i, h, dz);
+        s[i % g.C] += dz * h;
+        s[g.C + i % g.C] += dz;
+    }
+    for (i64 c = 0; c < g.C; c++) {
+        ((double*)g.dGamma)[c] = s[c];
+        ((double*)g.dBeta)[c] = s[g.C + c];
+    }
+}
+
+void channel_grad_given(const ChannelGradGivenArgs& g) {
+    const double *s = (const double*)g.sums, n = (double)g.count;
+    for (i64 i = 0; i < g.S * g.C; i++) {
+        const i64 c = i % g.C;
+        double h, dz;
+        element(g, i, h, dz);
+        ((double*)g.dX)[i] =
+            ((const double*)g.rstd)[c] * ((const double*)g.gamma)[c] * (dz - s[g.C + c] / n - h * s[c] / n);
+    }
+}
+
 void track_statistics(const TrackStatisticsArgs& g) {
     for (i64 c = 0; c < g.C; c++) {
         double &m = ((double*)g.runningMean)[c], &v = ((double*)g.runningVar)[c];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inverted dropout (Srivastava et al. 2014): y = x / (1 - rate) where an element is kept, 0 where it is dropped.
-// Element i is dropped if dropout_bits(i) < threshold = rate 2^32. x, y [n] in T, n at most 2^32; y may alias x. The
-// gradient is the same function of dY, so that no mask is stored.
+// Element i is dropped if dropout_bits(first + i) < threshold = rate 2^32. x, y [n] in T; first + n is at most 2^32; y
+// may alias x. The gradient is the same function of dY, so that no mask is stored. `first` is above 0 where x is a part
+// of a larger tensor, whose other parts other ranks have.
 //
 // The bits are a pure function of the step's key (two 32-bit words), the site (which dropout of the graph) and i, so
 // they are equal on every device, for any number of threads and any vector width, and in a resumed run. Key and site
@@ -29,6 +30,7 @@ struct DropoutArgs {
     const void* key;  // two int32
     void* y;
     i64 n;
+    i64 first;
     i64 site;
     i64 threshold;  // of 2^32
     double scale;   // 1 / (1 - rate)

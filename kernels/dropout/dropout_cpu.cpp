@@ -22,8 +22,8 @@ inline vu first_indices() {
 /// Elements b to e. Key, threshold and scale are parameters by value, or every store would make the compiler reload
 /// them.
 template <class T>
-void drop(const T* x, T* y, i64 b, i64 e, DropoutKey key, uint32_t threshold, float scale) {
-    const vu lanes = first_indices();
+void drop(const T* x, T* y, i64 b, i64 e, i64 first, DropoutKey key, uint32_t threshold, float scale) {
+    const vu lanes = first_indices() + (uint32_t)first;
     auto kept = [&](i64 i, vf v) {
         const vi keep = (vi)(dropout_bits(lanes + (uint32_t)i, key) >= threshold);
         return select(keep, v * splat(scale), vf{});
@@ -39,7 +39,7 @@ template <class T>
 void dropout(const DropoutArgs& g) {
     const DropoutKey key = dropout_key(g.key, g.site);
     parallel(g.n, kGrain, [&](i64 b, i64 e, int) {
-        drop((const T*)g.x, (T*)g.y, b, e, key, (uint32_t)g.threshold, (float)g.scale);
+        drop((const T*)g.x, (T*)g.y, b, e, g.first, key, (uint32_t)g.threshold, (float)g.scale);
     });
 }
 

@@ -4,7 +4,7 @@
 //   registers      V a multiple of 4 (39,548 is; its bf16 rows lie on 8 bytes) and B up to 256: a thread reads four
 //                  vertices of every 32nd row (up to 80 registers at B 128: three blocks a multiprocessor, no spills)
 //   shared         memory, as float, B up to 640
-//   cache          any other shape
+//   cache          any other shape, and the only one that takes the sums of several ranks
 // Floor: B V (4 + 2 sizeof T) bytes over bandwidth.
 // VERTICES (implementation "vertices"): an image's row is longer than a block's memory, so means, centred sums and the
 // gradient are three kernels over chunks of rows. Between them the tensors (40 MB at B 128) stay in L2. Losses: two
@@ -50,8 +50,8 @@ __device__ inline void column_sums(float (&v)[N], float (*smem)[kGroups][kColumn
 
 template <class T, bool TILE>
 __global__ void __launch_bounds__(kThreads)
-    over_images(const T* pred, const float* target, const float* w, T* dPred, double* part, i64 B, i64 V,
-                PixelKind kind, float eps, float dust) {
+    over_images(const T* pred, const float* target, const float* w, const double* given, T* dPred, double* part, i64 B,
+                i64 V, i64 images, PixelKind kind, float eps, float dust) {
     await_inputs();
     CG_SHARED(float, tile);  // [2][B][32]
     __shared__ float smem[3][kGroups][kColumns];
@@ -73,22 +73,29 @@ __global__ void __launch_bounds__(kThreads)
             pixel += pixel_term(p - t, kind, slope);
         }
     column_sums(m, smem);
-    const float mp = m[0] / (float)B, mt = m[1] / (float)B;
-    float s[3] = {0, 0, 0};
-    if (in)
+    float mp = m[0] / (float)B, mt = m[1] / (float)B, s[3] = {0, 0, 0};
+    const double N = (double)images;
+    if (given && in) {
+        const double x = given[c] / N, y = given[V + c] / N;
+        mp = (float)x, mt = (float)y;
+        s[0] = (float)fmax(given[2 * V + c] - N * x * x, 0.0);
+        s[1] = (float)fmax(given[3 * V + c] - N * y * y, 0.0);
+        s[2] = (float)(given[4 * V + c] - N * x * y);
+    }
+    if (!given && in)
         for (i64 b = threadIdx.y; b < B; b += kGroups) {
             const float x = p_at(b) - mp, y = t_at(b) - mt;
             s[0] += x * x;
             s[1] += y * y;
             s[2] += x * y;
         }
-    column_sums(s, smem);
+    if (!given) column_sums(s, smem);
     if (s[1] <= dust * mt * mt) s[1] = 0;
-    const float e = fminf(eps * s[1], eps * (float)B), a = s[0] + e, D = sqrtf(a) * sqrtf(s[1] + e),
+    const float e = fminf(eps * s[1], eps * (float)images), a = s[0] + e, D = sqrtf(a) * sqrtf(s[1] + e),
                 r = D > 0 ? s[2] / D : 0.f;
     const double n = (double)B * (double)V;
     if (in) {
-        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V), iD = D > 0 ? 1 / D : 0.f,
+        const float w0 = (float)(w[0] / n), w1 = (float)(w[1] / (double)V * (N / (double)B)), iD = D > 0 ? 1 / D : 0.f,
                     ra = D > 0 ? r / a : 0.f;
         for (i64 b = threadIdx.y; b < B; b += kGroups) {
             const float p = p_at(b), t = t_at(b);
@@ -339,7 +346,7 @@ void add_up_vertices(const PearsonLossArgs& g, Stream st) {
 }
 
 bool takes_registers(const PearsonLossArgs& g) {
-    return g.axis == PearsonAxis::IMAGES && g.V % 4 == 0 && g.B <= 256 && aligned16(g.pred, g.target, g.dPred);
+    return g.axis == PearsonAxis::IMAGES && !g.sums && g.V % 4 == 0 && g.B <= 256 && aligned16(g.pred, g.target, g.dPred);
 }
 
 template <class T>
@@ -360,7 +367,7 @@ size_t tile_bytes(const PearsonLossArgs& g) { return (size_t)(2 * g.B * kColumns
 
 /// The tile must fit beside 8 KiB of static shared memory.
 bool takes_shared(const PearsonLossArgs& g) {
-    return g.axis == PearsonAxis::IMAGES && g.B <= kTile && tile_bytes(g) + (8 << 10) <= most_shared();
+    return g.axis == PearsonAxis::IMAGES && !g.sums && g.B <= kTile && tile_bytes(g) + (8 << 10) <= most_shared();
 }
 
 bool takes_cache(const PearsonLossArgs& g) { return g.axis == PearsonAxis::IMAGES; }
@@ -369,8 +376,9 @@ bool takes_vertices(const PearsonLossArgs& g) { return g.axis == PearsonAxis::VE
 template <class T, bool SHARED>
 void columns(const PearsonLossArgs& g, Stream st) {
     CG_LAUNCH((over_images<T, SHARED>), grid(ceil_div(g.V, kColumns)), dim3(kColumns, kGroups),
-              SHARED ? tile_bytes(g) : 0, st, (const T*)g.pred, (const float*)g.target, (const float*)g.w, (T*)g.dPred,
-              (double*)g.scratch, g.B, g.V, g.kind, (float)(g.eps / (double)g.B), (float)pearson_dust(g.axis, g.B));
+              SHARED ? tile_bytes(g) : 0, st, (const T*)g.pred, (const float*)g.target, (const float*)g.w,
+              (const double*)g.sums, (T*)g.dPred, (double*)g.scratch, g.B, g.V, g.images, g.kind,
+              (float)(g.eps / (double)g.images), (float)pearson_dust(g.axis, g.images));
     add_up_vertices(g, st);
 }
 
@@ -390,6 +398,31 @@ void vertices(const PearsonLossArgs& g, Stream st) {
               (float*)g.pixel, (float*)g.corr);
 }
 
+/// The raw sums of 32 vertices, in double: 8 threads a vertex pass down the images, and their sums are added in order.
+/// Floor: pred and target are read once, at B 128 and V 39,548 30 MB in bf16.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    raw_sums(const T* pred, const float* target, double* sums, i64 B, i64 V) {
+    await_inputs();
+    __shared__ double smem[5][kGroups][kColumns];
+    const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x;
+    double s[5] = {};
+    if (c < V)
+        for (i64 b = threadIdx.y; b < B; b += kGroups) {
+            const double x = to_float(pred[b * V + c]), y = target[b * V + c];
+            s[0] += x, s[1] += y, s[2] += x * x, s[3] += y * y, s[4] += x * y;
+        }
+#pragma unroll
+    for (int k = 0; k < 5; k++) smem[k][threadIdx.y][threadIdx.x] = s[k];
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= V) return;
+#pragma unroll
+    for (int k = 0; k < 5; k++) {
+        for (int i = 1; i < kGroups; i++) s[k] += smem[k][i][threadIdx.x];
+        sums[k * V + c] = s[k];
+    }
+}
+
 }  // namespace
 
 i64 pearson_loss_scratch(const PearsonLossArgs& g) {
@@ -405,5 +438,13 @@ i64 pearson_loss_scratch(const PearsonLossArgs& g) {
                        implementation<PearsonLossArgs, vertices<T>, takes_vertices>("vertices"))
 CG_LIST(float)
 CG_LIST(bf16)
+
+template <class T>
+void pearson_sums(const PearsonSumsArgs& g, Stream st) {
+    CG_LAUNCH((raw_sums<T>), grid(ceil_div(g.V, kColumns)), dim3(kColumns, kGroups), 0, st, (const T*)g.pred,
+              (const float*)g.target, (double*)g.sums, g.B, g.V);
+}
+
+CG_CUDA(pearson_sums, PearsonSumsArgs)
 
 }  // namespace cg::cuda

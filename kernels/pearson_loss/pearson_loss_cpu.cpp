@@ -3,6 +3,9 @@
 // cache line) is read from memory once and passed over three times in cache. VERTICES: a thread takes whole images.
 // Versions: only this one; [64, 39548] on 2 Zen 5 cores: f32 12.4 times as fast as PyTorch over images, 15.4 over
 // vertices (bench/results/2026-11-24-cpu-kernels.md; goal 5); bf16 17 and 23 times (2026-11-24-cpu-kernels-jmh.md).
+#include <cmath>
+#include <cstring>
+
 #include "cg/threads.h"
 #include "kernels_all.h"
 #include "vec.h"
@@ -29,34 +32,53 @@ inline vf get(const T* p, i64 n) {
     return n == W ? load(p) : load_n(p, n);
 }
 
+/// Means, centred sums of squares and sum of products of n vertices, from the raw sums over N images.
+inline void of_all(const double* s, i64 V, i64 n, double N, vf& mp, vf& mt, vf& a, vf& b, vf& xy) {
+    float r[5][W] = {};
+    for (i64 j = 0; j < n; j++) {
+        const double x = s[j] / N, y = s[V + j] / N;
+        r[0][j] = (float)x;
+        r[1][j] = (float)y;
+        r[2][j] = (float)std::fmax(s[2 * V + j] - N * x * x, 0);
+        r[3][j] = (float)std::fmax(s[3 * V + j] - N * y * y, 0);
+        r[4][j] = (float)(s[4 * V + j] - N * x * y);
+    }
+    mp = load(r[0]), mt = load(r[1]), a = load(r[2]), b = load(r[3]), xy = load(r[4]);
+}
+
 template <class T, PixelKind K>
 void images(const PearsonLossArgs& g) {
     const T* p = (const T*)g.pred;
     const float *t = (const float*)g.target, *w = (const float*)g.w;
     T* dP = (T*)g.dPred;
-    const i64 B = g.B, V = g.V, blocks = (V + W - 1) / W;
-    const vf eps = splat((float)(g.eps / (double)B)), most = splat((float)g.eps), inv = splat(1.f / (float)B),
-             dust = splat((float)pearson_dust(g.axis, B));
-    const vf w0 = splat((float)(w[0] / ((double)B * V))), w1 = splat((float)(w[1] / (double)V));
+    const i64 B = g.B, V = g.V, blocks = (V + W - 1) / W, all = g.images;
+    const vf eps = splat((float)(g.eps / (double)all)), most = splat((float)g.eps), inv = splat(1.f / (float)B),
+             dust = splat((float)pearson_dust(g.axis, all));
+    const vf w0 = splat((float)(w[0] / ((double)B * V))),
+             w1 = splat((float)(w[1] / (double)V * ((double)all / (double)B)));
     double* part = (double*)g.scratch;
     parallel(blocks, 64, [&](i64 b0, i64 b1, int q) {
         double sp = 0, sc = 0;
         for (i64 k = b0; k < b1; k++) {
             const i64 c = k * W, n = V - c < W ? V - c : W;
-            vf mp{}, mt{};
-            for (i64 i = 0; i < B; i++) {
-                mp += get(p + i * V + c, n);
-                mt += get(t + i * V + c, n);
-            }
-            mp *= inv;
-            mt *= inv;
-            vf a{}, b{}, xy{}, l{};
-            for (i64 i = 0; i < B; i++) {
-                vf pi = get(p + i * V + c, n), ti = get(t + i * V + c, n), x = pi - mp, y = ti - mt;
-                a = fma(x, x, a);
-                b = fma(y, y, b);
-                xy = fma(x, y, xy);
-                l += pixel<K>(pi - ti).loss;
+            vf mp{}, mt{}, a{}, b{}, xy{}, l{};
+            if (g.sums) {
+                of_all((const double*)g.sums + c, V, n, (double)all, mp, mt, a, b, xy);
+                for (i64 i = 0; i < B; i++) l += pixel<K>(get(p + i * V + c, n) - get(t + i * V + c, n)).loss;
+            } else {
+                for (i64 i = 0; i < B; i++) {
+                    mp += get(p + i * V + c, n);
+                    mt += get(t + i * V + c, n);
+                }
+                mp *= inv;
+                mt *= inv;
+                for (i64 i = 0; i < B; i++) {
+                    vf pi = get(p + i * V + c, n), ti = get(t + i * V + c, n), x = pi - mp, y = ti - mt;
+                    a = fma(x, x, a);
+                    b = fma(y, y, b);
+                    xy = fma(x, y, xy);
+                    l += pixel<K>(pi - ti).loss;
+                }
             }
             b = select(b <= dust * mt * mt, vf{}, b);
             const vf relative = eps * b, e = select(relative < most, relative, most);
@@ -191,7 +213,34 @@ void pearson_loss(const PearsonLossArgs& g) {
     CG_CHECK(false, "unknown pixel loss");
 }
 
+/// A thread takes runs of vertices; the sums of a run stay in L1 while the images pass.
+template <class T>
+void pearson_sums(const PearsonSumsArgs& g) {
+    constexpr i64 kRun = 512;
+    const T* p = (const T*)g.pred;
+    const float* t = (const float*)g.target;
+    double* s = (double*)g.sums;
+    const i64 V = g.V;
+    parallel((V + kRun - 1) / kRun, 1, [&](i64 b, i64 e, int) {
+        for (i64 k = b; k < e; k++) {
+            const i64 c = k * kRun, n = V - c < kRun ? V - c : kRun;
+            double sums[5][kRun] = {};
+            for (i64 i = 0; i < g.B; i++)
+                for (i64 j = 0; j < n; j++) {
+                    const double x = to_float(p[i * V + c + j]), y = t[i * V + c + j];
+                    sums[0][j] += x;
+                    sums[1][j] += y;
+                    sums[2][j] += x * x;
+                    sums[3][j] += y * y;
+                    sums[4][j] += x * y;
+                }
+            for (int q = 0; q < 5; q++) std::memcpy(s + q * V + c, sums[q], (size_t)n * sizeof(double));
+        }
+    });
+}
+
 CG_INSTANTIATE(pearson_loss, PearsonLossArgs)
+CG_INSTANTIATE(pearson_sums, PearsonSumsArgs)
 
 }  // namespace CG_NS
 }  // namespace cg

@@ -32,20 +32,40 @@ void pearson_loss(const PearsonLossArgs& g) {
             b += y * y;
             c += x * y;
         }
-        if (b <= pearson_dust(g.axis, len) * mt * mt) b = 0;
-        const double e = g.eps * std::fmin(b / len, 1);
+        i64 all = len;
+        if (g.sums) {
+            const double* s = (const double*)g.sums + k;
+            const double N = (double)(all = g.images);
+            mp = s[0] / N, mt = s[g.V] / N;
+            a = s[2 * g.V] - N * mp * mp, b = s[3 * g.V] - N * mt * mt, c = s[4 * g.V] - N * mp * mt;
+        }
+        if (b <= pearson_dust(g.axis, all) * mt * mt) b = 0;
+        const double e = g.eps * std::fmin(b / (double)all, 1);
         a += e, b += e;
         double D = std::sqrt(a * b), r = D > 0 ? c / D : 0;
         corr += (1 - r) / groups;
         if (D > 0)
             for (i64 i = 0; i < len; i++) {
                 double x = p[k * gs + i * es] - mp, y = t[k * gs + i * es] - mt;
-                dP[k * gs + i * es] -= w[1] / groups * (y / D - r * x / a);
+                dP[k * gs + i * es] -= w[1] / groups * ((double)all / len) * (y / D - r * x / a);
             }
     }
     *(double*)g.pixel = pixel;
     *(double*)g.corr = corr;
     *(double*)g.total = w[0] * pixel + w[1] * corr;
+}
+
+void pearson_sums(const PearsonSumsArgs& g) {
+    const double *p = (const double*)g.pred, *t = (const double*)g.target;
+    double* s = (double*)g.sums;
+    for (i64 v = 0; v < g.V; v++) {
+        double sums[5] = {};
+        for (i64 i = 0; i < g.B; i++) {
+            const double x = p[i * g.V + v], y = t[i * g.V + v];
+            sums[0] += x, sums[1] += y, sums[2] += x * x, sums[3] += y * y, sums[4] += x * y;
+        }
+        for (int k = 0; k < 5; k++) s[k * g.V + v] = sums[k];
+    }
 }
 
 }  // namespace cg::ref

@@ -184,4 +184,25 @@ void release(int64_t address) { std::free((void*)address); }
 void copy(int64_t dst, int64_t src, int64_t bytes) { std::memcpy((void*)dst, (const void*)src, (size_t)bytes); }
 void fill(int64_t dst, int value, int64_t bytes) { std::memset((void*)dst, value, (size_t)bytes); }
 
+template <class T>
+static void add(T* out, const int64_t* parts, int count, int64_t n, double scale) {
+    constexpr int64_t kRun = 1024;
+    double sums[kRun];
+    for (int64_t at = 0; at < n; at += kRun) {
+        const int64_t k = n - at < kRun ? n - at : kRun;
+        const T* first = (const T*)parts[0] + at;
+        for (int64_t i = 0; i < k; i++) sums[i] = (double)first[i];
+        for (int r = 1; r < count; r++) {
+            const T* part = (const T*)parts[r] + at;
+            for (int64_t i = 0; i < k; i++) sums[i] += (double)part[i];
+        }
+        for (int64_t i = 0; i < k; i++) out[at + i] = (T)(sums[i] * scale);
+    }
+}
+
+void add_parts(int64_t out, const int64_t* parts, int count, int64_t n, bool wide, double scale) {
+    if (wide) add((double*)out, parts, count, n, scale);
+    else add((float*)out, parts, count, n, scale);
+}
+
 }  // namespace cg

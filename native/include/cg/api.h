@@ -44,4 +44,8 @@ CG_API void release(int64_t address);
 CG_API void copy(int64_t dst, int64_t src, int64_t bytes);
 CG_API void fill(int64_t dst, int value, int64_t bytes);
 
+/// out[i] = scale sum_r parts[r][i] for n floats, or doubles if `wide`. Adds in order in double. `parts` has `count`
+/// addresses, of which one may be `out`.
+CG_API void add_parts(int64_t out, const int64_t* parts, int count, int64_t n, bool wide, double scale);
+
 }  // namespace cg

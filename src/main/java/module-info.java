@@ -36,6 +36,7 @@ module org.cortigan {
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;
+    exports org.cortigan.ranks;
     exports org.cortigan.report;
     exports org.cortigan.ridge;
     exports org.cortigan.simulate;

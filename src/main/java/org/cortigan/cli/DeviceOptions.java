@@ -3,6 +3,7 @@ package org.cortigan.cli;
 
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Devices;
+import org.cortigan.exec.Ranks;
 import picocli.CommandLine.Option;
 
 /** Options that choose the device. */
@@ -24,5 +25,15 @@ final class DeviceOptions {
 
     Device open(Output output) {
         return Devices.open(device, threads, output::note);
+    }
+
+    /**
+     * The device of one rank.
+     *
+     * @param share threads of the rank, unless the user names a number
+     */
+    Device open(Output output, Ranks ranks, int share) {
+        if (ranks.size() == 1) return open(output);
+        return Devices.open(device, threads > 0 ? threads : share, output::note).in(ranks);
     }
 }

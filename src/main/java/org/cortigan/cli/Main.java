@@ -6,9 +6,11 @@ import java.nio.file.Path;
 import java.util.Locale;
 import org.cortigan.InputException;
 import org.cortigan.io.InputFiles;
+import org.cortigan.ranks.Launched;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IParameterExceptionHandler;
+import picocli.CommandLine.ParseResult;
 
 /** The command line, {@code tools/cortigan COMMAND}. */
 @Command(
@@ -66,6 +68,12 @@ public final class Main {
         if (System.getProperty("slf4j.internal.verbosity") == null)
             System.setProperty("slf4j.internal.verbosity", "ERROR");
         CommandLine c = commandLine();
+        c.setExecutionStrategy(parsed -> {
+            ParseResult command = parsed.subcommand();
+            if (command != null && !command.commandSpec().name().equals("train"))
+                Launched.requireAlone(command.commandSpec().name());
+            return new CommandLine.RunLast().execute(parsed);
+        });
         if (args.length == 0) {
             c.usage(c.getErr());
             System.exit(2);

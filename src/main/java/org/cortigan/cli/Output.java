@@ -17,6 +17,13 @@ final class Output {
     @Spec(Spec.Target.MIXEE)
     private CommandSpec spec;
 
+    private boolean silent;
+
+    /** From now on prints nothing: another process speaks for this one. */
+    void silence() {
+        silent = true;
+    }
+
     PrintWriter out() {
         return spec.commandLine().getOut();
     }
@@ -51,12 +58,14 @@ final class Output {
 
     /** Prints a line of the command's result. */
     void line(String format, Object... args) {
+        if (silent) return;
         out().println(String.format(Locale.ROOT, format, args));
         out().flush();
     }
 
     /** Prints a message that is not part of the command's result, in one line: its names may be of files or of ROIs. */
     void note(String text) {
+        if (silent) return;
         err().println(InputException.oneLine(text));
         err().flush();
     }

@@ -12,6 +12,7 @@ import java.util.stream.Collectors;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Ranks;
 import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.TrainingRun;
 import org.cortigan.experiment.TrainingSets;
@@ -20,6 +21,7 @@ import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Generator;
+import org.cortigan.ranks.Launched;
 import org.cortigan.report.LiveReport;
 import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
@@ -150,6 +152,14 @@ final class Train implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        Ranks ranks = Launched.ranks();
+        if (ranks.size() == 1) return call(new RankedStart(ranks));
+        if (!ranks.isFirst()) output.silence();
+        RankedStart start = new RankedStart(ranks);
+        return start.run(() -> call(start), output.err());
+    }
+
+    private int call(RankedStart start) {
         Recipe r = recipe();
         int imageSize = Generator.of(r.section("model").section("generator")).image();
         int limit = fast ? limit(r) : Integer.MAX_VALUE;
@@ -161,9 +171,9 @@ final class Train implements Callable<Integer> {
         List<Integer> numbers = subjects.isEmpty() ? List.of(subjectOptions.number()) : subjects;
         if (numbers.stream().distinct().count() < numbers.size())
             throw new InputException("--subjects " + numbers, "names a subject twice", "Name each subject once");
-        try (Device opened = device.open(output);
+        try (Device opened = device.open(output, start.ranks(), start.threads());
                 TrainingSets sets = TrainingSets.open(subjectOptions.data(), numbers, imageSize, limit, output::note)) {
-            return train(r, sets, opened, run != null ? run : defaultFolder(r, numbers));
+            return train(r, sets, opened, run != null ? run : defaultFolder(r, numbers), start);
         }
     }
 
@@ -192,19 +202,19 @@ final class Train implements Callable<Integer> {
                         + subjects.stream().map(AlgonautsSubject::folderName).collect(Collectors.joining("-")));
     }
 
-    private int train(Recipe r, TrainingSets sets, Device opened, Path folder) {
-        if (dryRun) return run(r, sets, opened, folder);
+    private int train(Recipe r, TrainingSets sets, Device opened, Path folder, RankedStart start) {
+        if (dryRun || !start.ranks().isFirst()) return run(r, sets, opened, folder, start);
         try (FolderLock lock = FolderLock.take(folder, Train.class, output::note)) {
-            return run(r, sets, opened, folder);
+            return run(r, sets, opened, folder, start);
         }
     }
 
-    private int run(Recipe recipe, TrainingSets sets, Device opened, Path folder) {
-        Path checkpoint = checkpointToResume(folder);
+    private int run(Recipe recipe, TrainingSets sets, Device opened, Path folder, RankedStart start) {
+        Path checkpoint = start.fromFirst(() -> checkpointToResume(folder));
         Recipe r = checkpoint == null
                 ? recipe
                 : PretrainedRecipe.resumed(checkpoint, QueryRegions.namedLike(checkpoint, recipe));
-        if (resume == null && !dryRun && hasCheckpoint(folder))
+        if (start.ranks().isFirst() && resume == null && !dryRun && hasCheckpoint(folder))
             throw new InputException(
                     folder.toString(),
                     "has a run already",
@@ -222,6 +232,7 @@ final class Train implements Callable<Integer> {
                 training.resume(checkpoint, acceptsChanges);
                 output.note("resumed at " + training.position() + " from " + checkpoint);
             }
+            start.ready();
             if (dryRun) {
                 training.trainer().measureResponses();
                 printPlan(training.trainer());
@@ -229,7 +240,7 @@ final class Train implements Callable<Integer> {
             }
             if (!run(training, sets, folder)) return STOPPED;
         }
-        printBest(folder);
+        if (start.ranks().isFirst()) printBest(folder);
         return 0;
     }
 
@@ -238,7 +249,7 @@ final class Train implements Callable<Integer> {
         Progress progress = new Progress(output, training.trainer().recipe().name(), json);
         Runnable whenStopped =
                 () -> output.note("stopped after " + training.position() + "; continue with --resume auto");
-        if (live == null) return training.run(whenStopped, progress);
+        if (live == null || !training.trainer().ranks().isFirst()) return training.run(whenStopped, progress);
         if (training.trainer().photographs()[1] == 0)
             throw new InputException(
                     "--live",

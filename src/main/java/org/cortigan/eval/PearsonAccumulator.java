@@ -224,6 +224,17 @@ public final class PearsonAccumulator {
         return true;
     }
 
+    /** The moments of all images, [5, V], in the order in which {@link #merge(DoubleBuffer, long)} takes them. */
+    public double[] moments() {
+        double[] all = new double[5 * nVertices];
+        int at = 0;
+        for (double[] x : List.of(meanP, meanT, squaresP, squaresT, products)) {
+            System.arraycopy(x, 0, all, at, nVertices);
+            at += nVertices;
+        }
+        return all;
+    }
+
     /** Pearson's r of each vertex over all images, in -1..1; 0 if the prediction or the target is constant. */
     public double[] r() {
         double[] r = new double[nVertices];

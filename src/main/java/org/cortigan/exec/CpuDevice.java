@@ -26,10 +26,15 @@ public final class CpuDevice implements Device {
     private final int threads;
     private final HostRuntime runtime;
 
-    private CpuDevice(Isa isa, int threads) {
+    private CpuDevice(Isa isa, int threads, Ranks ranks) {
         this.isa = isa;
         this.threads = threads;
-        runtime = new HostRuntime(threads);
+        runtime = new HostRuntime(threads, isa == Isa.REFERENCE, ranks);
+    }
+
+    @Override
+    public CpuDevice in(Ranks ranks) {
+        return new CpuDevice(isa, threads, ranks);
     }
 
     /**
@@ -58,7 +63,7 @@ public final class CpuDevice implements Device {
                     "instruction set " + isa.name().toLowerCase(Locale.ROOT),
                     "this CPU lacks it and has " + Native.cpu_features(),
                     "Use the best kernels for this CPU, " + best.name().toLowerCase(Locale.ROOT));
-        return new CpuDevice(isa, threads > 0 ? threads : Runtime.getRuntime().availableProcessors());
+        return new CpuDevice(isa, threads > 0 ? threads : Runtime.getRuntime().availableProcessors(), Ranks.alone());
     }
 
     /** The best instruction set of this CPU. */

@@ -20,6 +20,17 @@ public interface Device extends AutoCloseable {
      */
     int backend();
 
+    /**
+     * This device as that of one rank of a run. The graphs that it runs may then add up tensors over the ranks.
+     *
+     * @throws InputException if the device cannot
+     */
+    default Device in(Ranks ranks) {
+        if (ranks.size() == 1) return this;
+        throw new InputException(
+                "device " + name(), "cannot train with other ranks", "Use --device cpu or --device cuda");
+    }
+
     /** The device's memory and its stream of work. */
     DeviceRuntime runtime();
 

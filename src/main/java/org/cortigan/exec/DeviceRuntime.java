@@ -35,6 +35,11 @@ public interface DeviceRuntime {
      */
     Memory staging();
 
+    /** The processes that compute the same step as this one, each on its part of the batch. */
+    default Ranks ranks() {
+        return Ranks.alone();
+    }
+
     /** Makes this device current for the calling thread. */
     void use();
 

@@ -2,19 +2,45 @@
 package org.cortigan.exec;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import org.cortigan.jni.ArgStruct;
 import org.cortigan.jni.HostMemory;
+import org.cortigan.jni.Kernels;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
+import org.cortigan.op.AllReduce;
 import org.jspecify.annotations.Nullable;
 
 /** The CPU as a runtime: tensors lie in host memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {
+    /** Number of f64 among the element types of kernels. */
+    private static final long F64 = 0;
+
     private final int threads;
+    private final boolean reference;
+    private final Ranks ranks;
+    /** The reductions that have begun and not ended. */
+    private final List<Ranks.Reduction> inFlight = new ArrayList<>();
+
     private @Nullable Memory staging;
 
     /** @param threads threads that a kernel uses */
     HostRuntime(int threads) {
+        this(threads, false, Ranks.alone());
+    }
+
+    /** @param reference whether tensors of floating-point numbers are stored as f64 */
+    HostRuntime(int threads, boolean reference, Ranks ranks) {
         this.threads = threads;
+        this.reference = reference;
+        this.ranks = ranks;
+    }
+
+    @Override
+    public Ranks ranks() {
+        return ranks;
     }
 
     @Override
@@ -135,7 +161,47 @@ class HostRuntime implements DeviceRuntime {
 
     @Override
     public Service service(String kernel, ByteBuffer args) {
-        return Service.own(Served.kernel());
+        if (ranks.size() == 1) return Service.own(Served.kernel());
+        return switch (kernel) {
+            case AllReduce.BEGIN -> Service.library(begin(args), Served.library("ranks", ""));
+            case AllReduce.END -> Service.library(end(), Served.library("ranks", ""));
+            default -> Service.own(Served.kernel());
+        };
+    }
+
+    /** A call without scratch memory. */
+    private record Call(Consumer<ByteBuffer> launch) implements KernelCall {
+        @Override
+        public long scratchBytes() {
+            return 0;
+        }
+
+        @Override
+        public void launch(ByteBuffer args) {
+            launch.accept(args);
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private KernelCall begin(ByteBuffer args) {
+        ArgStruct layout = Kernels.args(AllReduce.BEGIN);
+        boolean wide = reference || layout.get(args, "type") == F64;
+        Ranks.Reduction r = ranks.reduction(layout.get(args, "n"), wide, layout.get(args, "mean") != 0);
+        return new Call(a -> {
+            inFlight.add(r);
+            r.begin(layout.get(a, "y"));
+        });
+    }
+
+    private KernelCall end() {
+        ArgStruct layout = Kernels.args(AllReduce.END);
+        return new Call(a -> {
+            int i = 0;
+            while (inFlight.get(i).address() != layout.get(a, "y")) i++;
+            inFlight.remove(i).end();
+        });
     }
 
     /** Frees the staging memory. */

@@ -28,7 +28,7 @@ public final class TrainingRun implements AutoCloseable {
      * Makes the folder and builds the model.
      *
      * @param data data by subject name; a single subject has the empty name
-     * @param folder run folder; null for a dry run
+     * @param folder run folder; null for a dry run. Of several ranks only the first uses it
      * @param log receives messages for the user
      */
     public TrainingRun(
@@ -74,6 +74,7 @@ public final class TrainingRun implements AutoCloseable {
      */
     public boolean run(Runnable whenStopped, TrainerListener... listeners) {
         Path own = Objects.requireNonNull(folder, "a dry run writes no files");
+        boolean writes = trainer.ranks().isFirst();
         if (trainer.isComplete()) {
             log.accept("nothing to do: the run is complete");
             return true;
@@ -82,9 +83,10 @@ public final class TrainingRun implements AutoCloseable {
         // A signal starts this hook. The JVM ends when the hook returns, so it waits for the step and the checkpoint.
         Thread hook = new Thread(() -> stopAndWait(done));
         Map<String, Object> environment = environment(command);
-        try (RunFolder files = new RunFolder(own, trainer.recipe(), device, environment, trainer.step(), log)) {
-            trainer.addListener(files);
-            for (TrainerListener l : listeners) trainer.addListener(l);
+        try (RunFolder files =
+                writes ? new RunFolder(own, trainer.recipe(), device, environment, trainer.step(), log) : null) {
+            if (files != null) trainer.addListener(files);
+            if (files != null) for (TrainerListener l : listeners) trainer.addListener(l);
             Runtime.getRuntime().addShutdownHook(hook);
             boolean complete = trainer.run();
             if (!complete) whenStopped.run();

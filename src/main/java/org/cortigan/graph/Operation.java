@@ -40,6 +40,11 @@ public interface Operation {
         return false;
     }
 
+    /** Whether a plan should run a node of this op before all others that are ready. */
+    default boolean urgent() {
+        return false;
+    }
+
     /** Whether this output writes new contents into the storage it shares. */
     default boolean overwrites(int output) {
         return false;

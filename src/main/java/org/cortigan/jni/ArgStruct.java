@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
+import java.nio.ByteBuffer;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -79,6 +80,16 @@ public final class ArgStruct {
      */
     public int offset(String member) {
         return member(member).offset();
+    }
+
+    /**
+     * Value of a member: an address, an integer, or the number of a constant.
+     *
+     * @param args the struct, little-endian
+     * @throws InputException if the library's struct has no such member
+     */
+    public long get(ByteBuffer args, String member) {
+        return args.getLong(offset(member));
     }
 
     /**

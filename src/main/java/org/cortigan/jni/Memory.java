@@ -120,10 +120,18 @@ public final class Memory implements AutoCloseable {
         if (offset < 0 || length < 0 || offset + length > bytes || length > Integer.MAX_VALUE)
             throw new IndexOutOfBoundsException(
                     "a view of " + length + " bytes at " + offset + " exceeds a block of " + bytes + " bytes");
-        long at = address() + offset;
+        return at(address() + offset, length);
+    }
+
+    /**
+     * A little-endian view of host memory that somebody else keeps.
+     *
+     * @param length in bytes, at most 2 GiB - 1
+     */
+    public static ByteBuffer at(long start, long length) {
         Pointer raw = new Pointer() {
             {
-                this.address = at;
+                this.address = start;
             }
         };
         return new BytePointer(raw).capacity(length).asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.jni;
 
+import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Namespace;
 import org.bytedeco.javacpp.annotation.Platform;
 import org.bytedeco.javacpp.annotation.Properties;
@@ -70,4 +71,12 @@ public final class Native {
     public static native void copy(long dst, long src, long bytes);
 
     public static native void fill(long dst, int value, long bytes);
+
+    /**
+     * out[i] = scale * sum over r of parts[r][i], for n floats, or doubles if {@code wide}. Adds in order, in double.
+     *
+     * @param parts addresses, of which one may be {@code out}
+     */
+    public static native void add_parts(
+            long out, @Cast("const int64_t*") long[] parts, int count, long n, boolean wide, double scale);
 }

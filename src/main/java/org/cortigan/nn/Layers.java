@@ -11,6 +11,7 @@ import org.cortigan.op.Activation;
 import org.cortigan.op.ChannelAffine;
 import org.cortigan.op.ChannelNorm;
 import org.cortigan.op.Ops;
+import org.cortigan.op.SyncBatchNorm;
 import org.cortigan.op.TrackStatistics;
 import org.jspecify.annotations.Nullable;
 
@@ -244,13 +245,15 @@ public final class Layers {
     }
 
     /**
-     * Dropout (Srivastava et al. 2014) of x: in training, sets each element to 0 with probability {@code rate} and
-     * divides the others by 1 - rate; adds nothing in prediction, and nothing for rate 0.
+     * Dropout (Srivastava et al. 2014) of x [B, ...]: in training, sets each element to 0 with probability {@code rate}
+     * and divides the others by 1 - rate; adds nothing in prediction, and nothing for rate 0.
      *
      * @param w its prefix is the name of this dropout; dropouts of other names draw other random numbers
      */
     public static Value dropout(Weights w, Value x, double rate) {
-        return w.training() && rate > 0 ? Ops.dropout(x, rate, w.dropoutSite()) : x;
+        if (!w.training() || rate == 0) return x;
+        return Ops.dropout(
+                x, rate, w.dropoutSite(), w.shard().rank() * x.shape().elements());
     }
 
     /** What follows a group norm. */
@@ -305,9 +308,12 @@ public final class Layers {
         if (!w.training())
             return g.apply(new ChannelAffine(NORM_EPS, LEAK), x, gamma, beta, mean, variance)
                     .output(0);
-        Node norm = g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
+        int ranks = w.shard().ranks();
+        Node norm = w.shard().isPart()
+                ? SyncBatchNorm.of(x, gamma, beta, ranks, NORM_EPS, LEAK)
+                : g.apply(new ChannelNorm(c, true, NORM_EPS, LEAK), x, gamma, beta);
         Node track = g.apply(
-                new TrackStatistics(0.1, x.shape().elements() / c, NORM_EPS),
+                new TrackStatistics(0.1, ranks * (x.shape().elements() / c), NORM_EPS),
                 mean,
                 variance,
                 norm.output(1),

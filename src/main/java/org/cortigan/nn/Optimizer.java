@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
+import java.util.function.UnaryOperator;
 import org.cortigan.config.Settings;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -126,6 +127,7 @@ public record Optimizer(
      * GradNorm and Adam read the factors.
      *
      * @param gradients for each network, gradients with respect to {@link Weights#differentiable()}
+     * @param reduction from the gradients to those that the step takes, for example their means over ranks
      * @param rateInput learning rate [1]
      * @param stepInput for a parameter, the number [1] of its next update, from 1 on
      * @param isReadout whether a parameter has the readout's weight decay
@@ -135,6 +137,7 @@ public record Optimizer(
     public Value apply(
             List<Weights> networks,
             List<List<Value>> gradients,
+            UnaryOperator<List<Value>> reduction,
             Value rateInput,
             Function<Weights.Spec, Value> stepInput,
             Predicate<Weights.Spec> isReadout,
@@ -142,7 +145,7 @@ public record Optimizer(
         Graph g = rateInput.graph();
         List<Value> all = new ArrayList<>();
         gradients.forEach(all::addAll);
-        List<List<Value>> parts = SpectralNorm.gradientParts(all);
+        List<List<Value>> parts = SpectralNorm.gradientParts(all, reduction);
         Value norm = GradNorm.of(parts);
         Iterator<List<Value>> gradient = parts.iterator();
         Map<Value, Update> updates = new LinkedHashMap<>();

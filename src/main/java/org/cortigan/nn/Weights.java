@@ -67,6 +67,7 @@ public final class Weights {
         Fp8Layers fp8;
 
         int microBatch;
+        Shard shard = Shard.WHOLE;
 
         Predicate<Spec> frozen = s -> false;
         final Map<String, Value> current = new HashMap<>();
@@ -136,6 +137,15 @@ public final class Weights {
     /** From now on dropouts draw the numbers of this micro-batch of the step, 0, 1, ... */
     public void useMicroBatch(int microBatch) {
         net.microBatch = microBatch;
+    }
+
+    /** From now on the graph has this part of a batch. */
+    public void useShard(Shard shard) {
+        net.shard = shard;
+    }
+
+    Shard shard() {
+        return net.shard;
     }
 
     /** Name of a dropout with this prefix: those of other micro-batches have other names. */

@@ -21,8 +21,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param rate probability that an element is dropped, 0 to below 1
  * @param site number of this dropout in the graph; other sites draw other random numbers
+ * @param first position of x in the tensor of all ranks, in elements; 0 if there is one rank
  */
-public record Dropout(double rate, long site) implements Op {
+public record Dropout(double rate, long site, long first) implements Op {
     /** Name of the graph's input for the key of the step, i32 [2]: 64 random bits, the lower half first. */
     public static final String KEY = "dropout.key";
 
@@ -69,7 +70,7 @@ public record Dropout(double rate, long site) implements Op {
                 this,
                 in,
                 "takes a floating-point tensor and a key i32[2]");
-        Op.require(in.get(0).shape().elements() <= MOST, this, in, "takes at most 2^32 elements");
+        Op.require(first + in.get(0).shape().elements() <= MOST, this, in, "takes at most 2^32 elements of all ranks");
         return List.of(in.get(0).type());
     }
 
@@ -92,6 +93,7 @@ public record Dropout(double rate, long site) implements Op {
     public void args(Node n, ArgWriter w) {
         w.in("x", 0).in("key", 1).out("y", 0);
         w.i64("n", n.input(0).shape().elements())
+                .i64("first", first)
                 .i64("site", site)
                 .i64("threshold", threshold())
                 .f64("scale", 1 / (1 - rate));
@@ -107,16 +109,17 @@ public record Dropout(double rate, long site) implements Op {
         for (int n : new int[] {1, 17, 1003, 39548})
             for (double rate : n == 1003 ? new double[] {0, 0.1, 0.5, 0.999} : new double[] {0.3})
                 // Two roundings: of the scale, and of the product.
-                c.add(OpCase.of("dropout " + rate + " of " + n, 2, g -> of(g, rate, n)));
-        c.add(OpCase.of("dropout 0.5 of 128x4800", 2, g -> of(g, 0.5, 128 * 4800))
+                c.add(OpCase.of("dropout " + rate + " of " + n, 2, g -> of(g, rate, n, 0)));
+        c.add(OpCase.of("dropout of 101 after 39548", 2, g -> of(g, 0.5, 101, 39548)));
+        c.add(OpCase.of("dropout 0.5 of 128x4800", 2, g -> of(g, 0.5, 128 * 4800, 0))
                 .benchmark());
         return c;
     }
 
-    private static List<Value> of(CaseInputs g, double rate, int n) {
+    private static List<Value> of(CaseInputs g, double rate, int n, long first) {
         Value key = g.index(Integer.MAX_VALUE, KEY_WORDS);
         return List.of(g.graph()
-                .apply(new Dropout(rate, site("case")), g.normal(n), key)
+                .apply(new Dropout(rate, site("case"), first), g.normal(n), key)
                 .output(0));
     }
 }

@@ -225,10 +225,11 @@ public final class Ops {
      *
      * @param rate 0 to below 1
      * @param site name of this dropout; dropouts of other names draw other random numbers
+     * @param first position of x in the tensor of all ranks, in elements
      */
-    public static Value dropout(Value x, double rate, String site) {
+    public static Value dropout(Value x, double rate, String site, long first) {
         return x.graph()
-                .apply(new Dropout(rate, Dropout.site(site)), x, Dropout.inputOf(x.graph()))
+                .apply(new Dropout(rate, Dropout.site(site), first), x, Dropout.inputOf(x.graph()))
                 .output(0);
     }
 

@@ -3,8 +3,10 @@ package org.cortigan.op;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Operation;
@@ -133,19 +135,30 @@ public record SpectralNorm(Mode mode) implements Op {
     /**
      * The factors of each gradient: G, u, v, 1/sigma and lambda for a spectral one, else the gradient itself. Updates
      * read the factors, so that dW is never stored. One Lambda node serves all weights.
+     *
+     * @param reduction from every G, in the order of the gradients, to what takes its place, for example its mean over
+     *     ranks
      */
-    public static List<List<Value>> gradientParts(List<Value> gradients) {
+    public static List<List<Value>> gradientParts(List<Value> gradients, UnaryOperator<List<Value>> reduction) {
         List<Value> in = new ArrayList<>();
         List<List<Value>> parts = new ArrayList<>();
+        // Lambda is a function of G, so what changes G comes first.
+        List<Value> raw = gradients.stream()
+                .map(g -> g.node().op() instanceof Grad ? g.node().input(Grad.PARTS * g.index()) : g)
+                .toList();
+        Iterator<Value> reduced = reduction.apply(raw).iterator();
         for (Value g : gradients) {
+            Value whole = reduced.next();
             if (!(g.node().op() instanceof Grad)) {
-                parts.add(List.of(g));
+                parts.add(List.of(whole));
                 continue;
             }
             List<Value> factors =
                     new ArrayList<>(g.node().inputs().subList(Grad.PARTS * g.index(), Grad.PARTS * (g.index() + 1)));
             Value lambda = factors.remove(Grad.PARTS - 1);
-            in.addAll(lambda.node().inputs().subList(3 * lambda.index(), 3 * lambda.index() + 3));
+            factors.set(0, whole);
+            in.add(whole);
+            in.addAll(lambda.node().inputs().subList(3 * lambda.index() + 1, 3 * lambda.index() + 3));
             parts.add(factors);
         }
         if (in.isEmpty()) return parts;

@@ -4,8 +4,11 @@ package org.cortigan.plan;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Predicate;
 import java.util.function.ToLongFunction;
 import org.cortigan.graph.Leaf;
 import org.cortigan.graph.Node;
@@ -90,7 +93,18 @@ final class Buffers {
      */
     void addSteps(List<Node> steps, Collection<Value> targets, ToLongFunction<Node> scratchBytes, boolean inPlace) {
         Map<Value, Integer> lastUse = lastUses(steps, targets);
-        for (Node n : steps) if (n.op().joins(n)) findParts(n);
+        Map<Value, Integer> readers = new HashMap<>();
+        Set<Value> overwritten = new HashSet<>();
+        for (Node n : steps) {
+            for (Value in : n.inputs()) readers.merge(in, 1, Integer::sum);
+            for (Value out : n.outputs()) {
+                int s = n.op().storage(out.index());
+                if (s >= 0 && n.op().overwrites(out.index())) overwritten.add(n.input(s));
+            }
+        }
+        for (Value t : targets) readers.merge(t, 1, Integer::sum);
+        for (Node n : steps)
+            if (n.op().joins(n)) findParts(n, v -> overwritten.contains(n.output(0)) && readers.getOrDefault(v, 0) > 1);
         for (int i = 0; i < steps.size(); i++) {
             Node n = steps.get(i);
             for (Value out : n.outputs()) {
@@ -124,14 +138,17 @@ final class Buffers {
 
     /**
      * Lets the inputs of a node that joins them be computed in its output's buffer. Does nothing unless that is
-     * possible for all of them: each is computed in storage of its own, for this node alone, and begins at an aligned
-     * address.
+     * possible for all of them: each is computed in storage of its own, is part of this node alone, and begins at an
+     * aligned address.
+     *
+     * @param loses whether another node reads an input, and the output is overwritten
      */
-    private void findParts(Node n) {
+    private void findParts(Node n, Predicate<Value> loses) {
         Map<Value, Part> found = new HashMap<>();
         long at = 0;
         for (Value v : n.inputs()) {
             boolean leaf = v.node().op() instanceof Leaf;
+            if (loses.test(v)) return;
             if (leaf || v.node().op().storage(v.index()) >= 0 || v.node().op().joins(v.node()) || parts.containsKey(v))
                 return;
             if (at % Plan.ALIGNMENT != 0 || found.put(v, new Part(n.output(0), at)) != null) return;

@@ -3,6 +3,7 @@ package org.cortigan.plan;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -84,7 +85,18 @@ final class NodeOrder {
         return before;
     }
 
-    /** Topological order; of the nodes that are ready, the one created first runs first. */
+    /** The urgent nodes, and those whose outputs only urgent nodes read. */
+    private static Set<Node> urgent(List<Node> nodes, Map<Node, List<Node>> successors) {
+        Set<Node> urgent = new HashSet<>();
+        for (int i = nodes.size() - 1; i >= 0; i--) {
+            Node n = nodes.get(i);
+            List<Node> readers = successors.getOrDefault(n, List.of());
+            if (n.op().urgent() || !readers.isEmpty() && readers.stream().allMatch(m -> m.op().urgent())) urgent.add(n);
+        }
+        return urgent;
+    }
+
+    /** Topological order; of the nodes that are ready, urgent ones run first, then the one created first. */
     private List<Node> sorted() {
         Map<Node, Integer> pending = new HashMap<>();
         Map<Node, List<Node>> successors = new HashMap<>();
@@ -94,7 +106,9 @@ final class NodeOrder {
             for (Node p : predecessors)
                 successors.computeIfAbsent(p, k -> new ArrayList<>()).add(n);
         }
-        PriorityQueue<Node> ready = new PriorityQueue<>((a, b) -> Integer.compare(a.id(), b.id()));
+        Set<Node> urgent = urgent(nodes, successors);
+        PriorityQueue<Node> ready = new PriorityQueue<>(
+                Comparator.comparing((Node n) -> !urgent.contains(n)).thenComparingInt(Node::id));
         pending.forEach((n, count) -> {
             if (count == 0) ready.add(n);
         });

@@ -9,6 +9,7 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.cortigan.exec.Device;
 import org.cortigan.jni.Memory;
+import org.cortigan.nn.Shard;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,7 +54,9 @@ final class BatchLoader implements AutoCloseable {
      * How a data set is divided into batches.
      *
      * @param images indices of the photographs to train on
-     * @param batch photographs per batch
+     * @param batch photographs per batch, of all ranks
+     * @param microBatch photographs per micro-batch, of all ranks
+     * @param shard the part of every micro-batch that is loaded
      * @param side side of the photographs, in pixels
      * @param resident whether the data are on the device, so that a batch consists of row indices only
      * @param shufflePairs whether each photograph gets the responses to another photograph, a new one in every epoch
@@ -63,12 +66,19 @@ final class BatchLoader implements AutoCloseable {
     record Batching(
             int[] images,
             int batch,
+            int microBatch,
+            Shard shard,
             int side,
             boolean resident,
             boolean shufflePairs,
             Augmentation augmentation,
             long seed,
             @Nullable TrainingNoise noise) {
+        /** Photographs per batch that are loaded. */
+        int share() {
+            return batch / shard.ranks();
+        }
+
         /** Bytes per photograph. */
         int imageBytes() {
             return 3 * side * side;
@@ -123,7 +133,7 @@ final class BatchLoader implements AutoCloseable {
         int responseBytes = batching.resident ? 0 : 4 * (data.leftVertices() + data.rightVertices());
         try {
             for (int i = 0; i < AHEAD; i++)
-                all.add(new Batch(device, batching.batch, imageBytes, featureBytes, responseBytes));
+                all.add(new Batch(device, batching.share(), imageBytes, featureBytes, responseBytes));
         } catch (RuntimeException | Error e) {
             all.forEach(b -> b.memory.close());
             throw e;
@@ -167,8 +177,9 @@ final class BatchLoader implements AutoCloseable {
         b.images.clear();
         b.features.clear();
         b.responses.clear();
-        for (int k = 0; k < batching.batch; k++) {
-            int image = order[first + k], response = partner == null ? image : partner[image];
+        for (int k = 0; k < batching.share(); k++) {
+            int image = order[first + batching.shard.place(k, batching.microBatch)],
+                    response = partner == null ? image : partner[image];
             b.imageRows[k] = image;
             b.responseRows[k] = response;
             if (batching.resident) continue;

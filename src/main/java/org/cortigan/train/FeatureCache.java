@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.cortigan.InputException;
+import org.cortigan.exec.Ranks;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -82,13 +83,20 @@ final class FeatureCache implements AutoCloseable {
         int images = setup.data().count(), elements = part.elements();
         if (store.isEmpty()) return inMemory(setup, graph, vars, elements, stop, log);
         Path file = store.get().folder().resolve(FILES + key(graph, vars, store.get()) + ".npy");
-        if (!isComplete(file, images, elements)) {
-            AtomicFiles.deleteAbandoned(store.get().folder(), AtomicFiles.ABANDONED, FILES);
+        Ranks ranks = vars.device().runtime().ranks();
+        if (ranks.largest(isComplete(file, images, elements) ? 0 : 1) > 0) {
             tell(log, setup, elements, " to " + file);
-            try (NpyWriter w = writer(file, images, elements)) {
-                if (!compute(setup, graph, vars, elements, stop, log, w::write)) return Optional.empty();
-                w.commit();
+            // One rank of each machine writes; on a shared folder the last of equal files stays.
+            if (ranks.localRank() > 0) {
+                if (!compute(setup, graph, vars, elements, stop, log, rows -> {})) return Optional.empty();
+            } else {
+                AtomicFiles.deleteAbandoned(store.get().folder(), AtomicFiles.ABANDONED, FILES);
+                try (NpyWriter w = writer(file, images, elements)) {
+                    if (!compute(setup, graph, vars, elements, stop, log, w::write)) return Optional.empty();
+                    w.commit();
+                }
             }
+            ranks.barrier();
         } else {
             log.accept(name(setup) + "features of " + images + " photographs from " + file);
         }

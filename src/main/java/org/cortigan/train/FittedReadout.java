@@ -7,6 +7,7 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import org.cortigan.InputException;
 import org.cortigan.eval.RowSource;
 import org.cortigan.exec.Variables;
@@ -33,12 +34,13 @@ final class FittedReadout {
     }
 
     /**
-     * Fits the readouts of all subjects. Under {@code train.shuffle_pairs} each photograph has the responses to another
-     * one.
+     * Fits the readouts of all subjects, on rank 0; the other ranks only compute their part of the features. Under
+     * {@code train.shuffle_pairs} each photograph has the responses to another one.
      *
+     * @return empty on other ranks
      * @throws InputException if features or responses are not finite
      */
-    static FittedReadout of(List<SubjectSteps> subjects, Variables vars, TrainSettings train) {
+    static Optional<FittedReadout> of(List<SubjectSteps> subjects, Variables vars, TrainSettings train) {
         List<FeatureTable> tables = new ArrayList<>();
         try {
             List<LearnedPrior.Sample> samples = new ArrayList<>();
@@ -51,10 +53,11 @@ final class FittedReadout {
                 samples.add(new LearnedPrior.Sample(
                         table, new Responses(s, partner), s.setup().data().roiOfVertex()));
             }
+            if (!vars.device().runtime().ranks().isFirst()) return Optional.empty();
             int rank = subjects.get(0).setup().settings().model().generator().rank();
             LearnedPrior fit =
                     LearnedPrior.fit(samples, LearnedPrior.Options.defaults().withRank(rank));
-            return new FittedReadout(subjects, fit, tables.get(0).columns());
+            return Optional.of(new FittedReadout(subjects, fit, tables.get(0).columns()));
         } finally {
             tables.forEach(FeatureTable::close);
         }

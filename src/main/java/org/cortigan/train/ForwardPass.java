@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.function.BiFunction;
 import java.util.function.BooleanSupplier;
 import org.cortigan.exec.InputBuffer;
+import org.cortigan.exec.Ranks;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
@@ -39,7 +40,8 @@ final class ForwardPass {
     }
 
     /**
-     * Runs {@code body} on every batch of some photographs.
+     * Runs {@code body} on every batch of some photographs. Of several ranks each computes some of the batches, and all
+     * receive the values of all.
      *
      * @param graph from photographs [batch, S, S, 3] to the output [batch, ...] of the given name
      * @param images indices of the photographs
@@ -59,18 +61,37 @@ final class ForwardPass {
             Storage y = session.output(output);
             int batch = y.type().shape().dim(0);
             float[] values = new float[Math.toIntExact(y.type().shape().elements())];
-            for (int first = 0; first < images.length; first += batch) {
-                if (stop.getAsBoolean()) return false;
-                int n = Math.min(batch, images.length - first);
+            Ranks ranks = vars.device().runtime().ranks();
+            for (int group = 0; group < images.length; group += batch * ranks.size()) {
+                if (ranks.largest(stop.getAsBoolean() ? 1 : 0) > 0) return false;
+                int first = group + batch * ranks.rank(), n = within(first, batch, images.length);
                 session.synchronize(); // The last run may still read its photographs.
                 ByteBuffer pixels = photographs.contents();
                 for (int k = 0; k < n; k++) data.image(images[first + k], pixels);
                 photographs.send();
                 session.run();
-                y.read(values, 0, n * (values.length / batch));
-                body.accept(first, n, values);
+                int row = values.length / batch;
+                y.read(values, 0, n * row);
+                if (ranks.size() == 1) {
+                    body.accept(first, n, values);
+                    continue;
+                }
+                ByteBuffer own = ByteBuffer.allocate(n * row * Float.BYTES);
+                own.asFloatBuffer().put(values, 0, n * row);
+                int at = group;
+                for (byte[] part : ranks.gather(own.array())) {
+                    int m = within(at, batch, images.length);
+                    ByteBuffer.wrap(part).asFloatBuffer().get(values, 0, m * row);
+                    if (m > 0) body.accept(at, m, values);
+                    at += batch;
+                }
             }
             return true;
         }
+    }
+
+    /** How many of a batch's photographs there are. */
+    private static int within(int first, int batch, int images) {
+        return Math.max(0, Math.min(batch, images - first));
     }
 }

@@ -4,7 +4,6 @@ package org.cortigan.train;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.cortigan.cortex.Region;
 import org.cortigan.grad.FixedPrefix;
@@ -46,16 +45,7 @@ final class FrozenPart {
 
     /** In f32, whatever the step computes in. */
     private FixedPrefix prefix(int photographs) {
-        StepSettings f32 = new StepSettings(
-                settings.model(),
-                settings.loss(),
-                settings.generatorOptimizer(),
-                settings.discriminatorOptimizer(),
-                DType.F32,
-                Optional.empty(),
-                settings.freeze(),
-                settings.rates());
-        StepGraph step = new StepGraph(f32, subject, regions, photographs, 0);
+        StepGraph step = new StepGraph(settings.inF32(), subject, regions, photographs, 0);
         return FixedPrefix.of(step.graph(), step.seenPhotographs());
     }
 

@@ -94,12 +94,14 @@ final class MemoryBudget {
     private String remedy(boolean resident, long need, long free) {
         // A plan for NullDevice lacks the kernels' scratch memory: assume that every batch needs as much as this one.
         long scratch = need - bytesWithoutScratch(train, resident, train.recompute());
-        IntPredicate fits = n ->
-                bytesWithoutScratch(train.withBatches(n, train.accumulate()), resident, train.recompute()) + scratch
+        int ranks = subjects.get(0).settings().shard().ranks();
+        IntPredicate fits =
+                n -> bytesWithoutScratch(train.withBatches(n * ranks, train.accumulate()), resident, train.recompute())
+                                + scratch
                         <= free;
-        int batch = largest(train.batch() - 1, fits);
+        int batch = ranks * largest(train.batch() / ranks - 1, fits);
         String remedy = batch > 0 ? "train.batch=" + batch + " is the largest that fits" : "No smaller batch fits";
-        remedy += accumulated(batch, resident, free - scratch)
+        remedy += accumulated(batch, ranks, resident, free - scratch)
                 .map(t -> "; train.batch=" + t.batch() + " train.accumulate=" + t.accumulate()
                         + " fits, with as many photographs in a step")
                 .orElse("");
@@ -117,13 +119,14 @@ final class MemoryBudget {
     }
 
     /**
-     * The largest batches, of at most {@code most} photographs, that make the same step and fit.
+     * The largest batches, of at most {@code most} photographs, that make the same step, are multiples of the number of
+     * ranks and fit.
      *
      * @param free bytes without the kernels' scratch memory
      */
-    private Optional<TrainSettings> accumulated(int most, boolean resident, long free) {
+    private Optional<TrainSettings> accumulated(int most, int ranks, boolean resident, long free) {
         return IntStream.iterate(most, n -> n > 0, n -> n - 1)
-                .filter(n -> train.photographs() % n == 0)
+                .filter(n -> n % ranks == 0 && train.photographs() % n == 0)
                 .mapToObj(n -> train.withBatches(n, train.photographs() / n))
                 .filter(t -> bytesWithoutScratch(t, resident, t.recompute()) <= free)
                 .findFirst();
@@ -171,11 +174,15 @@ final class MemoryBudget {
             }
             sum += memory.blockBytes(Session.inputBytes(step, planned));
             if (frozen.isPresent() && !memory.hasOwnMemory())
-                sum += (long) BatchLoader.AHEAD * t.photographs() * frozen.get().elements() * Float.BYTES;
+                sum += (long) BatchLoader.AHEAD
+                        * s.share(t)
+                        * s.microBatches(t)
+                        * frozen.get().elements()
+                        * Float.BYTES;
             long predictor = 0;
             UnaryOperator<Graph> program = g -> frozen.map(f -> f.prediction(g)).orElse(g);
             for (long n :
-                    Predictor.blocks(s.settings().model().validating(), s.subject(), planned, s.batch(t), program))
+                    Predictor.blocks(s.settings().model().validating(), s.subject(), planned, s.share(t), program))
                 predictor += memory.blockBytes(n);
             if (s.split().validation().length > 0) sum += predictor;
             else pass = Math.max(pass, predictor);

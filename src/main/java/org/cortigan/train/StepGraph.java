@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.EnumSet;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -26,6 +27,7 @@ import org.cortigan.model.Generator;
 import org.cortigan.model.Logits;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Weights;
+import org.cortigan.op.AllReduce;
 import org.cortigan.op.Dropout;
 import org.cortigan.op.GanLoss;
 import org.cortigan.op.GatherRows;
@@ -42,6 +44,11 @@ import org.jspecify.annotations.Nullable;
  * <p>With K micro-batches of B photographs, losses and gradients are means over the micro-batches, which run one after
  * the other: a step needs the memory of one of them, and of one set of gradients. The generator's forward pass then
  * runs twice for each: for the discriminators' losses, and after their update for its own.
+ *
+ * <p>With several ranks ({@link StepSettings#shard}), each has its part of every micro-batch in a graph of its own, and
+ * B is the number of photographs in that part. Gradients, and the losses that are outputs, are means over the ranks.
+ * Sums over the ranks make Pearson's r over images and batch norm those of the whole micro-batch. So every rank makes
+ * the same update, that of one rank with N times the batch.
  */
 public final class StepGraph {
     private final Graph graph = new Graph();
@@ -61,6 +68,8 @@ public final class StepGraph {
     private final Set<StepOutput> outputs = new LinkedHashSet<>();
     /** Values of the micro-batches until all are known. */
     private final Map<StepOutput, List<Value>> measured = new EnumMap<>(StepOutput.class);
+    /** Outputs whose mean over the ranks is wanted. */
+    private final Map<StepOutput, Value> ofRank = new LinkedHashMap<>();
 
     /** The photographs of every forward pass of the generator. */
     private final List<Value> seen = new ArrayList<>();
@@ -93,7 +102,7 @@ public final class StepGraph {
      * Builds the graph.
      *
      * @param regions vertices of each discriminator; ignored if the step has no discriminators
-     * @param batch B, photographs of a micro-batch
+     * @param batch B, photographs of a micro-batch that this graph has
      * @param microBatches K, micro-batches of a step
      * @param residentImages number N of training photographs, if all data are inputs and the step gathers the rows of
      *     the batch; 0 if the batch itself is the input
@@ -122,12 +131,14 @@ public final class StepGraph {
         discriminators = adversarial() ? updatedDiscriminators(k -> only != null ? only : pass(first, k)) : List.of();
         updateGenerator(k -> only != null ? only : pass(generator, k));
         advanceFp8();
+        publishMeans();
         if (Dropout.keyOf(graph).isPresent()) inputs.add(StepInput.DROPOUT);
     }
 
     private Weights generatorWeights() {
         Weights w = Weights.in(graph, settings.compute(), Generator.PREFIX, false);
         w.freeze(settings.freeze()::freezes);
+        w.useShard(settings.shard());
         settings.fp8().ifPresent(w::useFp8);
         return w;
     }
@@ -172,7 +183,28 @@ public final class StepGraph {
     private void output(StepOutput output, Value value) {
         List<Value> values = measured.computeIfAbsent(output, o -> new ArrayList<>());
         values.add(value);
-        if (values.size() == microBatches) outputOfStep(output, mean(values));
+        if (values.size() < microBatches) return;
+        if (settings.shard().isPart()) {
+            outputs.add(output); // in the order in which they come, although they are known at the end
+            ofRank.put(output, mean(values));
+        } else outputOfStep(output, mean(values));
+    }
+
+    private void publishMeans() {
+        if (ofRank.isEmpty()) return;
+        try (Graph.Scope s = graph.scope("ranks")) {
+            Iterator<Value> means =
+                    AllReduce.means(List.copyOf(ofRank.values())).iterator();
+            ofRank.keySet().forEach(output -> outputOfStep(output, means.next()));
+        }
+    }
+
+    /** The gradients that an update takes. */
+    private List<Value> ofAllRanks(List<Value> gradients) {
+        if (!settings.shard().isPart()) return gradients;
+        try (Graph.Scope s = graph.scope("ranks")) {
+            return AllReduce.means(gradients);
+        }
     }
 
     private static Value mean(List<Value> values) {
@@ -243,11 +275,14 @@ public final class StepGraph {
     private Value responseLoss(Pass pass) {
         LossConfig loss = settings.loss();
         try (Graph.Scope s = graph.scope("loss")) {
-            Node l = graph.apply(
-                    new PearsonLoss(loss.pixel(), loss.axis(), loss.eps()),
-                    pass.prediction,
-                    pass.responses,
-                    lossWeights);
+            List<Value> in = new ArrayList<>(List.of(pass.prediction, pass.responses, lossWeights));
+            int ranks = 1;
+            if (settings.shard().isPart() && loss.axis() == PearsonLoss.Axis.IMAGES) {
+                ranks = settings.shard().ranks();
+                in.add(AllReduce.sum(graph.apply(new PearsonLoss.Sums(), pass.prediction, pass.responses)
+                        .output(0)));
+            }
+            Node l = graph.apply(new PearsonLoss(loss.pixel(), loss.axis(), loss.eps(), ranks), in);
             output(StepOutput.PIXEL, l.output(1));
             output(StepOutput.CORRELATION, l.output(2));
             return l.output(0);
@@ -288,6 +323,7 @@ public final class StepGraph {
         Generator g = settings.model().generator();
         List<Weights> networks = d.networks(graph, settings.compute(), subject.name(), regions);
         settings.fp8().ifPresent(which -> networks.forEach(w -> w.useFp8(which)));
+        networks.forEach(w -> w.useShard(settings.shard()));
         // Declare the weights first: the power iteration must run before the networks use them.
         List<Weights> declared = d.declare(settings.compute(), subject.name(), subject.vertices(), regions, g);
         for (int i = 0; i < networks.size(); i++)
@@ -350,7 +386,14 @@ public final class StepGraph {
             outputOfStep(
                     StepOutput.DISCRIMINATOR_NORM,
                     settings.discriminatorOptimizer()
-                            .apply(networks, perNetwork, rate, spec -> update, spec -> false, spec -> 1));
+                            .apply(
+                                    networks,
+                                    perNetwork,
+                                    this::ofAllRanks,
+                                    rate,
+                                    spec -> update,
+                                    spec -> false,
+                                    spec -> 1));
             if (discriminator().spectral() == Discriminator.Spectral.STEP) Weights.advanceSpectralNorm(networks);
         }
     }
@@ -375,6 +418,7 @@ public final class StepGraph {
                             .apply(
                                     List.of(generator),
                                     List.of(gradients),
+                                    this::ofAllRanks,
                                     rate,
                                     spec -> Generator.isSubjectsOwn(spec) ? own : shared,
                                     Generator::isReadout,

@@ -11,6 +11,7 @@ import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Fp8Layers;
 import org.cortigan.nn.Optimizer;
+import org.cortigan.nn.Shard;
 
 /**
  * Settings of the training step that all subjects of a run share.
@@ -19,6 +20,7 @@ import org.cortigan.nn.Optimizer;
  * @param fp8 the linear layers whose products are in FP8
  * @param freeze the parameters of the generator that are not trained
  * @param rates factors of the learning rate of the others
+ * @param shard the part of every batch that the graph of this process has
  */
 public record StepSettings(
         ModelConfig model,
@@ -28,7 +30,8 @@ public record StepSettings(
         DType compute,
         Optional<Fp8Layers> fp8,
         Freeze freeze,
-        BackboneRates rates) {
+        BackboneRates rates,
+        Shard shard) {
     /**
      * Reads the settings from a recipe.
      *
@@ -52,7 +55,28 @@ public record StepSettings(
                         ? Optional.of(recipe.section("train").choice("fp8_layers", Fp8Layers.class))
                         : Optional.empty(),
                 Freeze.of(recipe.section("train"), model.generator().backbone()),
-                BackboneRates.of(recipe.section("optimizer"), model.generator()));
+                BackboneRates.of(recipe.section("optimizer"), model.generator()),
+                Shard.WHOLE);
+    }
+
+    /** The same for a process that has a part of every batch. */
+    public StepSettings in(Shard part) {
+        return new StepSettings(
+                model, loss, generatorOptimizer, discriminatorOptimizer, compute, fp8, freeze, rates, part);
+    }
+
+    /** The same in f32. */
+    StepSettings inF32() {
+        return new StepSettings(
+                model,
+                loss,
+                generatorOptimizer,
+                discriminatorOptimizer,
+                DType.F32,
+                Optional.empty(),
+                freeze,
+                rates,
+                shard);
     }
 
     /** Whether discriminators are trained: the model has some, and the weight of the adversarial loss is above 0. */

@@ -61,6 +61,15 @@ record SubjectSetup(
         SubjectSetup setup =
                 new SubjectSetup(subject, data, split, regions, settings, FrozenPart.isWanted(train, settings), layout);
         String name = subject.name().isEmpty() ? "" : subject.name() + ": ";
+        int ranks = settings.shard().ranks(), batch = setup.batch(train);
+        if (batch % ranks != 0)
+            throw train.wrong(
+                    "batch",
+                    name + "the " + batch + " photographs of a batch cannot be divided equally among " + ranks
+                            + " ranks",
+                    batch < ranks
+                            ? "Start fewer ranks"
+                            : "Set it to " + batch / ranks * ranks + ", or start another number of ranks");
         int batches = setup.microBatches(train);
         if (train.batch() > images)
             log.accept(name + "every step takes all " + images + " training images, which are fewer than train.batch: "
@@ -91,7 +100,12 @@ record SubjectSetup(
         settings.model().generator().diffusion().ifPresent(d -> VertexCells.write(d, subject.name(), layout, vars));
     }
 
-    /** Photographs in a micro-batch. */
+    /** Photographs in a micro-batch that this rank has. */
+    int share(TrainSettings train) {
+        return batch(train) / settings.shard().ranks();
+    }
+
+    /** Photographs in a micro-batch, of all ranks. */
     int batch(TrainSettings train) {
         return Math.min(train.batch(), split.training().length);
     }
@@ -104,13 +118,13 @@ record SubjectSetup(
     /** The graph of a step; all training data are inputs if they are resident. */
     StepGraph step(TrainSettings train, boolean resident) {
         int all = resident ? split.training().length : 0;
-        return new StepGraph(settings, subject, regions, batch(train), microBatches(train), all);
+        return new StepGraph(settings, subject, regions, share(train), microBatches(train), all);
     }
 
     /** The frozen part of a step; empty if it is not computed once. */
     Optional<FrozenPart> frozen(TrainSettings train) {
         if (!cachesFeatures) return Optional.empty();
-        return Optional.of(new FrozenPart(settings, subject, regions, batch(train)));
+        return Optional.of(new FrozenPart(settings, subject, regions, share(train)));
     }
 
     /**

@@ -9,8 +9,10 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.cortigan.eval.PearsonAccumulator;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.Ranks;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -32,7 +34,9 @@ final class SubjectSteps implements AutoCloseable {
 
     private final SubjectSetup setup;
     private final BatchLoader.Batching batching;
-    private final int microBatch;
+    /** Photographs of a micro-batch that this rank has. */
+    private final int share;
+
     private final Device device;
     private final Variables vars;
     private final StepGraph graph;
@@ -74,10 +78,12 @@ final class SubjectSteps implements AutoCloseable {
         this.log = log;
         this.device = device;
         this.vars = vars;
-        microBatch = setup.batch(train);
+        share = setup.share(train);
         batching = new BatchLoader.Batching(
                 setup.split().training(),
-                microBatch * setup.microBatches(train),
+                setup.batch(train) * setup.microBatches(train),
+                setup.batch(train),
+                setup.settings().shard(),
                 setup.settings().model().generator().image(),
                 resident,
                 train.shufflePairs(),
@@ -91,11 +97,11 @@ final class SubjectSteps implements AutoCloseable {
                         .orElse(null));
         graph = setup.step(train, resident);
         frozen = setup.frozen(train);
-        long features = frozen.map(FrozenPart::elements).orElse(0) * (long) batching.batch() * Float.BYTES;
+        long features = frozen.map(FrozenPart::elements).orElse(0) * (long) batching.share() * Float.BYTES;
         if (features > Integer.MAX_VALUE)
             throw train.wrong(
                     "batch",
-                    "the features of the " + batching.batch() + " photographs of a step are " + features
+                    "the features of the " + batching.share() + " photographs of a step are " + features
                             + " bytes, more than " + Integer.MAX_VALUE,
                     "Lower train.batch or train.accumulate, or set train.cache_features to no");
         Graph program = SubjectSetup.program(graph, frozen, train.recompute());
@@ -153,7 +159,7 @@ final class SubjectSteps implements AutoCloseable {
         return new StandardisedResponses(setup.data(), scaling());
     }
 
-    /** Photographs in a step. */
+    /** Photographs in a step, of all ranks. */
     int batch() {
         return batching.batch();
     }
@@ -234,7 +240,7 @@ final class SubjectSteps implements AutoCloseable {
                     device,
                     vars,
                     averaged ? Weights.Use.PREDICT_AVERAGE : Weights.Use.PREDICT,
-                    microBatch,
+                    share,
                     false,
                     Predictor.Form.EVALUATION,
                     scaling(),
@@ -333,7 +339,28 @@ final class SubjectSteps implements AutoCloseable {
     /** Pearson's r of each vertex over the validation photographs; only during a run. */
     double[] validate() {
         TrainingData seen = features == null ? setup.data() : features.of(setup.data());
-        return Ensemble.evaluate(begun(predictor), seen, validated()).r();
+        int[] all = validated();
+        Ranks ranks = device.runtime().ranks();
+        long n = all.length;
+        int[] own = Arrays.copyOfRange(
+                all, (int) (n * ranks.rank() / ranks.size()), (int) (n * (ranks.rank() + 1) / ranks.size()));
+        return ofAllRanks(ranks, Ensemble.evaluate(begun(predictor), seen, own)).r();
+    }
+
+    /** Merges the moments of all ranks, in order. */
+    private static PearsonAccumulator ofAllRanks(Ranks ranks, PearsonAccumulator own) {
+        if (ranks.size() == 1) return own;
+        double[] moments = own.moments();
+        ByteBuffer bytes = ByteBuffer.allocate(Long.BYTES + moments.length * Double.BYTES);
+        bytes.putLong(own.images()).asDoubleBuffer().put(moments);
+        PearsonAccumulator all = new PearsonAccumulator(own.vertices());
+        for (byte[] b : ranks.gather(bytes.array())) {
+            ByteBuffer part = ByteBuffer.wrap(b);
+            long images = part.getLong();
+            if (images > 0 && !all.merge(part.asDoubleBuffer(), images))
+                throw new IllegalStateException("a rank has moments that are not finite");
+        }
+        return all;
     }
 
     /** The validation photographs; some of them, the same in every epoch, where samples are drawn. */

@@ -2,6 +2,8 @@
 package org.cortigan.train;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +16,7 @@ import org.cortigan.InputException;
 import org.cortigan.cortex.Region;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.Precision;
+import org.cortigan.exec.Ranks;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
 import org.cortigan.exec.Variables;
@@ -22,10 +25,12 @@ import org.cortigan.graph.Type;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.jni.Memory;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
 import org.cortigan.model.ModelConfig;
+import org.cortigan.nn.Shard;
 import org.cortigan.nn.Weights;
 import org.cortigan.plan.PlanReport;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +40,10 @@ import org.jspecify.annotations.Nullable;
  * every step trains on a batch of one subject, and an epoch visits all batches of all subjects in random order.
  * Confined to the thread that made it, except {@link #requestStop()}. Equal recipe, data, device and number of threads
  * give equal bits, also across {@link #resume}.
+ *
+ * <p>If the device belongs to one rank of several ({@link Device#in}), every rank makes a trainer of the same recipe
+ * and data and calls the same methods in the same order. Each trains on its part of every batch of {@code train.batch}
+ * photographs; all have the same variables after every step. Rank 0 writes the files.
  */
 public final class Trainer implements AutoCloseable {
     /** A run fails after this many consecutive steps with gradients that are not finite. */
@@ -43,7 +52,10 @@ public final class Trainer implements AutoCloseable {
     private final Recipe recipe;
     private final TrainSettings train;
     private final Device device;
+    private final Ranks ranks;
+    /** Null without a folder, and on all ranks but the first. */
     private final @Nullable Path folder;
+
     private final Consumer<String> log;
     private final Variables vars;
     /** Null without a folder. */
@@ -96,12 +108,17 @@ public final class Trainer implements AutoCloseable {
             @Nullable Path folder,
             Consumer<String> log) {
         this.recipe = QueryRegions.named(PretrainedRecipe.withColours(recipe), sets.values(), log);
-        this.folder = folder;
         this.log = log;
         train = TrainSettings.of(this.recipe);
         this.device = train.withPrecision(device);
-        StepSettings settings =
-                StepSettings.of(this.recipe, subjects(sets), train.precision(), device.compute(train.precision()));
+        ranks = this.device.runtime().ranks();
+        this.folder = ranks.isFirst() ? folder : null;
+        if (ranks.size() > 1 && train.precision() == Precision.FP8)
+            throw train.wrong(
+                    "precision", "fp8 has scales that each rank would choose for itself", "Use bf16, or one rank");
+        StepSettings settings = StepSettings.of(
+                        this.recipe, subjects(sets), train.precision(), device.compute(train.precision()))
+                .in(new Shard(ranks.rank(), ranks.size()));
         List<SubjectSetup> setups = settings.model().subjects().stream()
                 .map(s -> SubjectSetup.of(
                         this.recipe,
@@ -119,7 +136,7 @@ public final class Trainer implements AutoCloseable {
         budget.check(resident, log);
         vars = new Variables(this.device);
         try {
-            lock = folder == null ? null : FolderLock.take(folder, Trainer.class, log);
+            lock = this.folder == null ? null : FolderLock.take(this.folder, Trainer.class, log);
             subjects = new Subjects(setups, train, this.device, vars, resident, log);
             order = new SubjectOrder(subjects.stepsPerEpoch(), train.seed());
             schedule = new StepSchedule(settings, order.stepsPerEpoch(), order.stepsPerEpoch() * train.epochs());
@@ -230,6 +247,11 @@ public final class Trainer implements AutoCloseable {
     /** Adds a listener. Listeners are called in the order in which they were added. */
     public void addListener(TrainerListener l) {
         listeners.add(l);
+    }
+
+    /** The ranks of the run. */
+    public Ranks ranks() {
+        return ranks;
     }
 
     /** The model that the recipe describes, with the subjects of the data. */
@@ -413,7 +435,18 @@ public final class Trainer implements AutoCloseable {
 
     /** Whether there is nothing left to do: no step, and no checkpoint to write. */
     public boolean isComplete() {
-        return initialised && !isLastOther && (step() >= steps() || endsEarly());
+        return saysFirst(initialised && !isLastOther && (step() >= steps() || endsEarly()));
+    }
+
+    /** What rank 0 says, which alone knows the folder. */
+    private boolean saysFirst(boolean own) {
+        return ranks.largest(ranks.isFirst() && own ? 1 : 0) > 0;
+    }
+
+    /** Whether some rank was asked to stop. */
+    private boolean stops() {
+        if (ranks.largest(stopRequested ? 1 : 0) > 0) stopRequested = true;
+        return stopRequested;
     }
 
     /**
@@ -427,12 +460,13 @@ public final class Trainer implements AutoCloseable {
         try {
             boolean begins = step() == 0 && !initialised;
             if (begins) setValuesFromData();
+            shareVariables();
             subjects.begin(train.epochs(), () -> stopRequested);
             // Before anything else of the folder changes: a kill at any moment then leaves files of one run.
             if (isLastOther) save("last.safetensors");
             isLastOther = false;
             for (TrainerListener l : listeners) l.begin();
-            if (begins && fitsReadout() && !stopRequested) validateInitialValues();
+            if (begins && fitsReadout() && !stops()) validateInitialValues();
             loop();
         } catch (RuntimeException | Error e) {
             // end() frees batches that the device may still be copying.
@@ -442,9 +476,12 @@ public final class Trainer implements AutoCloseable {
         } finally {
             subjects.end();
         }
-        if (endsEarly()) log.accept(earlyEnd());
-        boolean complete = step() >= steps() || endsEarly();
+        boolean early = saysFirst(endsEarly());
+        if (early) log.accept(earlyEnd());
+        boolean complete = step() >= steps() || early;
         if (stopRequested && !complete && step() % stepsPerEpoch() != 0) save("last.safetensors");
+        // A launcher ends all ranks as soon as one ends: none may before rank 0 has saved.
+        ranks.barrier();
         return complete;
     }
 
@@ -459,16 +496,37 @@ public final class Trainer implements AutoCloseable {
         QueryRegions.write(setups, vars, log);
         setups.forEach(s -> s.writeCells(vars));
         FeatureStatistics.measure(setups, vars, train.batch(), initialiser::isGiven);
-        if (fitsReadout() && !stopRequested) {
-            FittedReadout fit = FittedReadout.of(subjects.all(), vars, train);
-            fit.write(vars, initialiser);
-            initialiser.copyToBf16();
-            log.accept(fit.summary());
-            if (initialiser.isGiven(Generator.RANK_WEIGHT))
-                log.accept("the fit replaces the combinations of features of train.init;"
-                        + " train.initial_readout=random would keep them");
+        if (fitsReadout() && !stops())
+            FittedReadout.of(subjects.all(), vars, train).ifPresent(this::write);
+        initialised = !stops();
+    }
+
+    private void write(FittedReadout fit) {
+        fit.write(vars, initialiser);
+        initialiser.copyToBf16();
+        log.accept(fit.summary());
+        if (initialiser.isGiven(Generator.RANK_WEIGHT))
+            log.accept("the fit replaces the combinations of features of train.init;"
+                    + " train.initial_readout=random would keep them");
+    }
+
+    /** Gives every rank the variables of rank 0, so that all have the same bits, whatever their processors. */
+    private void shareVariables() {
+        if (ranks.size() == 1) return;
+        for (String name : variables()) {
+            Storage s = vars.find(name);
+            ByteBuffer own = s.snapshot();
+            byte[] bytes = new byte[ranks.isFirst() ? own.remaining() : 0];
+            if (ranks.isFirst()) own.get(bytes);
+            byte[] first = ranks.fromFirst(bytes);
+            if (device.runtime().hasOwnMemory()) s.write(direct(first));
+            else Memory.at(s.address(), first.length).put(first); // as it is stored, f64 on a reference
         }
-        initialised = !stopRequested;
+    }
+
+    private static ByteBuffer direct(byte[] bytes) {
+        ByteBuffer b = ByteBuffer.allocateDirect(bytes.length).order(ByteOrder.LITTLE_ENDIAN);
+        return b.put(bytes).flip();
     }
 
     /** Fitted values may already be the best of the run. */
@@ -489,7 +547,7 @@ public final class Trainer implements AutoCloseable {
     private void loop() {
         boolean asynchronous = device.runtime().isAsynchronous();
         long epochBegin = System.nanoTime(), images = 0;
-        while (step() < steps() && !endsEarly() && !stopRequested) {
+        while (step() < steps() && !saysFirst(endsEarly()) && !stops()) {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));
             run(subject, asynchronous);
             images += subject.batch();

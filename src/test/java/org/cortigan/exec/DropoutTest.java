@@ -41,9 +41,9 @@ class DropoutTest {
         Masks(Device d, DType t, int n, double rate) {
             Graph g = new Graph();
             Value x = g.input("x", t, n);
-            Value y = Ops.dropout(x, rate, "one");
+            Value y = Ops.dropout(x, rate, "one", 0);
             g.output("one", y);
-            g.output("two", Ops.dropout(x, rate, "two"));
+            g.output("two", Ops.dropout(x, rate, "two", 0));
             Value ones = g.input("dY", t, n);
             g.output(
                     "gradient",
@@ -134,7 +134,7 @@ class DropoutTest {
     void aRateOfOneIsRefused() {
         Value x = new Graph().input("x", DType.F32, 4);
         for (double rate : new double[] {-0.1, 1, Double.NaN})
-            assertThrows(IllegalArgumentException.class, () -> Ops.dropout(x, rate, "site"));
+            assertThrows(IllegalArgumentException.class, () -> Ops.dropout(x, rate, "site", 0));
     }
 
     @ParameterizedTest

@@ -12,6 +12,7 @@ import java.util.HashSet;
 import java.util.Set;
 import java.util.SplittableRandom;
 import org.cortigan.exec.CpuDevice;
+import org.cortigan.nn.Shard;
 import org.junit.jupiter.api.Test;
 
 class AugmentationTest {
@@ -102,7 +103,7 @@ class AugmentationTest {
         try (BatchLoader loader = new BatchLoader(
                 CpuDevice.best(1),
                 toy,
-                new BatchLoader.Batching(all, 1, SIDE, false, false, a, seed, null),
+                new BatchLoader.Batching(all, 1, 1, Shard.WHOLE, SIDE, false, false, a, seed, null),
                 BatchLoader.Content.PHOTOGRAPHS,
                 6 * epoch,
                 6 * epoch + 6)) {

@@ -24,6 +24,7 @@ import org.cortigan.model.BackboneRates;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.ModelConfig;
 import org.cortigan.nn.Optimizer;
+import org.cortigan.nn.Shard;
 import org.cortigan.nn.Weights;
 
 /**
@@ -52,7 +53,8 @@ public final class Trajectory {
                 compute,
                 Optional.empty(),
                 Freeze.NONE,
-                BackboneRates.NONE);
+                BackboneRates.NONE,
+                Shard.WHOLE);
     }
 
     /**
