@@ -287,6 +287,18 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     @Override
+    public void copy(long toAddress, long fromAddress, long bytes) {
+        check(
+                cudaMemcpyAsync(to.at(toAddress), from.at(fromAddress), bytes, cudaMemcpyDefault, cudaStream()),
+                "cudaMemcpyAsync");
+    }
+
+    @Override
+    public int number() {
+        return number;
+    }
+
+    @Override
     public PrefetchBuffer prefetchBuffer(long device, long bytes) {
         use();
         if (main.uploads == null) {

@@ -78,6 +78,17 @@ public interface DeviceRuntime {
     /** Queues a copy from the device; the bytes are valid after {@link #synchronize()}. */
     void download(long host, long device, long bytes);
 
+    /**
+     * Queues a copy between addresses that the device reaches: its own memory or the host's. Memory of the host must
+     * not change until the copy is done.
+     */
+    void copy(long to, long from, long bytes);
+
+    /** Number of the device among those of its kind, from 0 on. */
+    default int number() {
+        return 0;
+    }
+
     /** A second buffer in device memory for the tensor of {@code bytes} bytes at address {@code device}. */
     PrefetchBuffer prefetchBuffer(long device, long bytes);
 

@@ -80,7 +80,8 @@ class HostRuntime implements DeviceRuntime {
     }
 
     /** Copies within host memory; every other copy of this runtime calls this one. */
-    void copy(long to, long from, long bytes) {
+    @Override
+    public void copy(long to, long from, long bytes) {
         Native.copy(to, from, bytes);
     }
 

@@ -139,6 +139,30 @@ public final class Session implements AutoCloseable {
         return find(binding.outputs(), name, "output");
     }
 
+    /**
+     * Where an input lies. Write it before a run.
+     *
+     * @throws IllegalArgumentException if the graph has no such input, or a device copies it from the host in every run
+     *     because it has at most {@value Mirror#LIMIT_BYTES} bytes
+     */
+    public TensorMemory inputMemory(String name) {
+        Storage s = input(name);
+        if (device.runtime().isAsynchronous() && s.sizeBytes() <= Mirror.LIMIT_BYTES)
+            throw new IllegalArgumentException("the input '" + name + "' of " + s.sizeBytes()
+                    + " bytes is copied from the host in every run: those above " + Mirror.LIMIT_BYTES
+                    + " bytes can be written on the device");
+        return TensorMemory.of(s, device);
+    }
+
+    /**
+     * Where an output lies. Read it after {@link #synchronize}; the next run overwrites it.
+     *
+     * @throws IllegalArgumentException if the graph has no such output
+     */
+    public TensorMemory outputMemory(String name) {
+        return TensorMemory.of(output(name), device);
+    }
+
     /** First element of an output. */
     public double scalar(String name) {
         return output(name).get(0);

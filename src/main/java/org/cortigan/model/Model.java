@@ -207,6 +207,14 @@ public final class Model {
         return predictor(device, batch, config.subject(subject), Predictor.Form.RESPONSES);
     }
 
+    /**
+     * A predictor whose output on the device is in measured units, for programs that share its memory
+     * ({@link Predictor#imageMemory}, {@link Predictor#predict(long, long, int)}).
+     */
+    public Predictor measured(Device device, int batch, String subject) {
+        return predictor(device, batch, config.subject(subject), Predictor.Form.MEASURED);
+    }
+
     /** A predictor that evaluates: it correlates predictions with targets on the device. */
     public Predictor evaluator(Device device, int batch, String subject) {
         return predictor(device, batch, config.subject(subject), Predictor.Form.EVALUATION);
@@ -240,7 +248,7 @@ public final class Model {
                 config, subject, on, v, Weights.Use.PREDICT, batch, true, form, scaling(subject), g -> g, precision);
     }
 
-    private ResponseScaling scaling(ModelConfig.Subject subject) {
+    ResponseScaling scaling(ModelConfig.Subject subject) {
         return scalings.getOrDefault(subject, ResponseScaling.identity(subject.vertices()));
     }
 

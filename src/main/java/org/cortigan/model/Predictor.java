@@ -23,10 +23,12 @@ import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.exec.Arena;
 import org.cortigan.exec.Device;
+import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.InputBuffer;
 import org.cortigan.exec.Precision;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Storage;
+import org.cortigan.exec.TensorMemory;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
@@ -48,6 +50,8 @@ public final class Predictor implements AutoCloseable {
     /** What a predictor computes. */
     public enum Form {
         RESPONSES,
+        /** Responses in the units of the measurements, which the device computes: for programs that read its memory. */
+        MEASURED,
         /** The features that the readout sees. */
         FEATURES,
         /** The attention of a readout's region queries, see {@link #attentionMaps}. */
@@ -83,6 +87,9 @@ public final class Predictor implements AutoCloseable {
     private final @Nullable Sampler sampler;
 
     private final Session session;
+    /** Name of the input that has something of every photograph. */
+    private final String photographs;
+
     private final InputBuffer images;
     private final int imageBytes;
     private final ByteBuffer pixels;
@@ -166,13 +173,14 @@ public final class Predictor implements AutoCloseable {
                     use,
                     batch,
                     form,
+                    scaling,
                     p -> !variables.has(Weights.AVERAGE + p.name()),
                     program);
             sampler = programs.sampled
                     .map(p -> opened(new Sampler(p.denoiser, p.graphs, all, arena), Sampler::close))
                     .orElse(null);
             session = opened(new Session(programs.last, device, all, arena), Session::close);
-            String photographs = perPhotograph(programs.first());
+            photographs = perPhotograph(programs.first());
             Storage input = sampler == null ? session.input(photographs) : sampler.input(photographs);
             images = opened(input.inputBuffer(), InputBuffer::close);
             imageBytes = images.contents().capacity() / batch;
@@ -231,6 +239,7 @@ public final class Predictor implements AutoCloseable {
                 Weights.Use use,
                 int batch,
                 Form form,
+                ResponseScaling scaling,
                 Predicate<Weights.Spec> frozen,
                 UnaryOperator<Graph> program) {
             Function<Graph, Weights> weights = g -> {
@@ -239,13 +248,14 @@ public final class Predictor implements AutoCloseable {
                 return w;
             };
             Graph last = new Graph();
-            Optional<Denoiser> denoiser = form == Form.RESPONSES || evaluates(form)
+            Optional<Denoiser> denoiser = form == Form.RESPONSES || form == Form.MEASURED || evaluates(form)
                     ? config.generator().sampled(subject.name(), subject.vertices())
                     : Optional.empty();
             Value y = denoiser.isPresent()
                     ? Sampler.mean(last, batch, subject.vertices())
                     : build(weights.apply(last), config, subject, form, batch);
-            last.output("y", Ops.cast(y, DType.F32));
+            Value result = Ops.cast(y, DType.F32);
+            last.output("y", form == Form.MEASURED ? scaling.measured(result) : result);
             if (evaluates(form)) correlate(y);
             if (denoiser.isEmpty()) return new Programs(Optional.empty(), program.apply(last));
             Sampler.Graphs graphs = Sampler.Graphs.of(
@@ -278,7 +288,7 @@ public final class Predictor implements AutoCloseable {
         Generator g = config.generator();
         Value x = g.images(w.graph(), batch);
         return switch (form) {
-            case RESPONSES, EVALUATION -> g.responses(w, x, subject.name(), subject.vertices());
+            case RESPONSES, MEASURED, EVALUATION -> g.responses(w, x, subject.name(), subject.vertices());
             case FEATURES -> g.features(w, x, subject.name());
             case ATTENTION -> attention(w, config, subject, x).value();
         };
@@ -331,7 +341,15 @@ public final class Predictor implements AutoCloseable {
     public static long[] blocks(
             ModelConfig config, ModelConfig.Subject subject, Device device, int batch, UnaryOperator<Graph> program) {
         Programs programs = Programs.of(
-                config, subject, DType.F32, Weights.Use.PREDICT, batch, Form.EVALUATION, s -> false, program);
+                config,
+                subject,
+                DType.F32,
+                Weights.Use.PREDICT,
+                batch,
+                Form.EVALUATION,
+                ResponseScaling.identity(subject.vertices()),
+                s -> false,
+                program);
         List<Graph> graphs = new ArrayList<>();
         List<Long> blocks = new ArrayList<>();
         programs.sampled.ifPresent(s -> {
@@ -399,6 +417,69 @@ public final class Predictor implements AutoCloseable {
         int at = responses.position();
         output.read(responses, count);
         restore(responses, at, n);
+    }
+
+    /**
+     * Where the photographs of a batch lie, u8 [batch, S, S, 3]: on the host or on the card. Write some before
+     * {@link #runInPlace}.
+     *
+     * @throws IllegalStateException if the predictor is closed, or this is another thread than the one that made it
+     * @throws IllegalArgumentException if a card copies so few bytes from the host in every run
+     */
+    public TensorMemory imageMemory() {
+        return (sampler == null ? session : sampler.reader()).inputMemory(photographs);
+    }
+
+    /**
+     * Where the output of a batch lies, f32 [batch, columns], until the next run: measured responses of a predictor of
+     * {@link Form#MEASURED} ({@link Model#measured}), else what {@link #read} copies.
+     *
+     * @throws IllegalStateException if the predictor is closed, or this is another thread than the one that made it
+     */
+    public TensorMemory outputMemory() {
+        return session.outputMemory("y");
+    }
+
+    /**
+     * Predicts what lies in {@link #imageMemory}, and waits until it is in {@link #outputMemory}. Work on other streams
+     * of a card that writes the photographs must be done.
+     *
+     * @throws IllegalStateException if the predictor draws samples on a card: their noise is a function of the
+     *     photographs' bytes, which are not on the host
+     */
+    public void runInPlace() {
+        boolean onHost = imageMemory().onHost();
+        if (sampler != null && !onHost)
+            throw new IllegalStateException("the noise of samples is a function of the photographs' bytes, which are"
+                    + " not on the host: predict from a buffer, or the mean (Sampling.Mode.MEAN)");
+        if (sampler != null) sampler.run(pixels, IGNORED);
+        session.run();
+        session.synchronize();
+    }
+
+    /**
+     * Predicts from and into memory of other programs, by one copy each. Both may be on the host, or on the predictor's
+     * own card: that a range is readable, or writable, nothing can check. Work on other streams of a card that writes
+     * the photographs must be done.
+     *
+     * @param rgb address of n photographs, u8 [n, S, S, 3]
+     * @param responses address of the room for measured responses, f32 [n, columns]
+     * @param n photographs, 1 to {@link #batch}
+     * @throws IllegalStateException if the predictor is not of {@link Form#MEASURED}, or is closed
+     */
+    public void predict(long rgb, long responses, int n) {
+        if (form != Form.MEASURED)
+            throw new IllegalStateException("the responses in memory are not the measured ones: use Model.measured");
+        if (rgb == 0 || responses == 0) throw new IllegalArgumentException("an address is null");
+        if (n < 1) throw new IllegalArgumentException("0 photographs or fewer: " + n);
+        check(Math.multiplyExact(n, imageBytes()));
+        TensorMemory to = imageMemory(), from = outputMemory();
+        DeviceRuntime device = session.device().runtime();
+        device.use();
+        device.copy(to.address(), rgb, (long) n * imageBytes());
+        runInPlace();
+        device.copy(responses, from.address(), (long) n * columns() * Float.BYTES);
+        device.synchronize();
     }
 
     private void restore(FloatBuffer responses, int at, int n) {

@@ -8,7 +8,10 @@ import java.util.List;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 import org.cortigan.InputException;
+import org.cortigan.graph.Graph;
+import org.cortigan.graph.Value;
 import org.cortigan.io.SafeTensors;
+import org.cortigan.op.Ops;
 
 /**
  * How the responses that a network learns relate to the measured ones: learned = (measured - mean) / scale. A network
@@ -145,6 +148,12 @@ public record ResponseScaling(float[] mean, float[] scale) {
     /** Adds the scaling of a subject to a checkpoint. */
     public void add(SafeTensors.Writer to, ModelConfig.Subject subject) {
         to.add(name(MEAN, subject), mean, mean.length).add(name(SCALE, subject), scale, scale.length);
+    }
+
+    /** Adds to a graph what converts learned responses, f32 [B, V], to measured ones. */
+    Value measured(Value learned) {
+        Graph g = learned.graph();
+        return Ops.add(Ops.mul(learned, g.table(scale, scale.length)), g.table(mean, mean.length));
     }
 
     private boolean isIdentity() {

@@ -146,6 +146,11 @@ final class Sampler implements AutoCloseable {
         return sampling;
     }
 
+    /** The session that reads photographs. */
+    Session reader() {
+        return context;
+    }
+
     /** What each run reads: an input of the session that reads photographs. */
     Storage input(String name) {
         return context.input(name);

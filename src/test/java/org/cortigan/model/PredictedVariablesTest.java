@@ -49,7 +49,15 @@ class PredictedVariablesTest {
     /** The variables that the graphs of a predictor read, less those that it makes for itself. */
     private static Map<String, Type> read(ModelConfig m, Predictor.Form form, DType compute) {
         Predictor.Programs programs = Predictor.Programs.of(
-                m, m.subjects().get(0), compute, Weights.Use.PREDICT, 3, form, s -> false, g -> g);
+                m,
+                m.subjects().get(0),
+                compute,
+                Weights.Use.PREDICT,
+                3,
+                form,
+                ResponseScaling.identity(m.subjects().get(0).vertices()),
+                s -> false,
+                g -> g);
         List<Graph> graphs = new ArrayList<>(List.of(programs.last()));
         programs.sampled().ifPresent(s -> graphs.addAll(s.graphs().all()));
         Set<Node> seen = new HashSet<>();

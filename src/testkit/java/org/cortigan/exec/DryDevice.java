@@ -92,7 +92,7 @@ public final class DryDevice extends TestDevice {
         }
 
         @Override
-        void copy(long to, long from, long bytes) {}
+        public void copy(long to, long from, long bytes) {}
 
         @Override
         public void download(long host, long device, long bytes) {
