@@ -33,6 +33,7 @@ module org.cortigan {
     exports org.cortigan.model;
     exports org.cortigan.nn;
     exports org.cortigan.nsd;
+    exports org.cortigan.onnx;
     exports org.cortigan.op;
     exports org.cortigan.plan;
     exports org.cortigan.prof;

@@ -46,7 +46,8 @@ class ArchitectureTest {
     /** The packages from the bottom to the top: a package may use only packages earlier in this list. */
     private static final List<Rule> PACKAGES = List.of(
             Rule.of("graph"),
-            Rule.of("op", "graph"),
+            Rule.of("onnx"),
+            Rule.of("op", "onnx", "graph"),
             Rule.of("grad", "op", "graph"),
             Rule.of("plan", "op", "graph"),
             Rule.of("features"),
@@ -60,7 +61,7 @@ class ArchitectureTest {
             Rule.of("ranks", "exec", "jni"),
             Rule.of("cuda", "exec", "io", "jni", "op", "graph"),
             Rule.of("nn", "config", "features", "op", "graph"),
-            Rule.of("model", "nn", "exec", "cortex", "config", "io", "features", "plan", "op", "graph"),
+            Rule.of("model", "nn", "exec", "cortex", "config", "io", "features", "plan", "op", "onnx", "graph"),
             Rule.of("eval", "cortex", "io"),
             Rule.of("nsd", "eval", "cortex", "io"),
             Rule.of("ridge", "eval", "jni"),

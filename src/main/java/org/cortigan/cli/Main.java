@@ -25,6 +25,7 @@ import picocli.CommandLine.ParseResult;
             ReportCommand.class,
             Predict.class,
             Average.class,
+            Export.class,
             Table.class,
             Submit.class,
             MapCommand.class,

@@ -13,7 +13,11 @@ final class Version implements IVersionProvider {
 
     /** Name and version of the program. */
     static String name() {
-        return "CortiGAN " + new Version().getVersion()[0];
+        return "CortiGAN " + number();
+    }
+
+    static String number() {
+        return new Version().getVersion()[0];
     }
 
     @Override

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  */
 record Energy(double sigma) implements Op {
     /** Added under the root. An amplitude of 1e-4 is far below one level of an 8-bit photograph. */
-    private static final double EPS = 1e-8;
+    static final double EPS = 1e-8;
 
     /** An energy whose square a float holds is below 1.9e19. Divided by this sigma, it is still a float. */
     private static final double LEAST_SIGMA = 1e-19;
