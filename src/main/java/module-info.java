@@ -6,6 +6,7 @@
  */
 @SuppressWarnings("requires-automatic") // jHDF and MFL name their modules in the manifest only
 module org.cortigan {
+    requires static ai.djl.api;
     requires com.fasterxml.jackson.core;
     requires info.picocli;
     requires io.jhdf;
@@ -24,6 +25,7 @@ module org.cortigan {
     exports org.cortigan;
     exports org.cortigan.config;
     exports org.cortigan.cortex;
+    exports org.cortigan.djl;
     exports org.cortigan.eval;
     exports org.cortigan.exec;
     exports org.cortigan.experiment;

@@ -62,6 +62,7 @@ class ArchitectureTest {
             Rule.of("cuda", "exec", "io", "jni", "op", "graph"),
             Rule.of("nn", "config", "features", "op", "graph"),
             Rule.of("model", "nn", "exec", "cortex", "config", "io", "features", "plan", "op", "onnx", "graph"),
+            Rule.of("djl", "model", "cortex"),
             Rule.of("eval", "cortex", "io"),
             Rule.of("nsd", "eval", "cortex", "io"),
             Rule.of("ridge", "eval", "jni"),
@@ -123,6 +124,7 @@ class ArchitectureTest {
      * may use it.
      */
     private static final Map<String, List<String>> LIBRARIES = Map.of(
+            "ai.djl", List.of("djl"),
             "org.bytedeco.cuda", List.of("cuda"),
             "org.bytedeco.openblas", List.of("ridge"),
             "org.bytedeco", List.of("jni", "cuda", "ridge"),

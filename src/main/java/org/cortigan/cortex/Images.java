@@ -34,7 +34,15 @@ public final class Images {
      *     or damaged
      */
     public static Photograph read(Path file) {
-        byte[] bytes = InputFiles.readAll(file, MAX_BYTES, "a photograph");
+        return decode(file, InputFiles.readAll(file, MAX_BYTES, "a photograph"));
+    }
+
+    /**
+     * Reads the bytes of a PNG or JPEG file; otherwise as {@link #read}.
+     *
+     * @param file what messages name
+     */
+    public static Photograph decode(Path file, byte[] bytes) {
         if (!PictureDecoder.reads(bytes))
             throw FileKind.refusal(file, bytes, "PNG or JPEG file", "Convert it to PNG or JPEG, or leave it out");
         try {
