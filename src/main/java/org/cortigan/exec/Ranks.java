@@ -274,7 +274,8 @@ public final class Ranks implements AutoCloseable {
         private void reduce() {
             boolean small = elements * width * size <= SMALL;
             long slice = small ? elements : (elements + size - 1) / size;
-            long own = small ? address : part(rank, slice), ownBytes = small ? elements * width : partBytes(rank, slice);
+            long own = small ? address : part(rank, slice),
+                    ownBytes = small ? elements * width : partBytes(rank, slice);
             long at = parts((size - 1) * slice * width).address();
             for (int q = 0; q < size; q++) {
                 sendFrom[q] = small ? address : part(q, slice);
@@ -322,10 +323,7 @@ public final class Ranks implements AutoCloseable {
         return answer(() -> {
             int[] sizes = new int[size];
             List<byte[]> head = gather(ints(own.length), filled(Integer.BYTES));
-            for (int q = 0; q < size; q++)
-                sizes[q] = ByteBuffer.wrap(head.get(q))
-                        .order(ByteOrder.LITTLE_ENDIAN)
-                        .getInt();
+            for (int q = 0; q < size; q++) sizes[q] = number(head.get(q));
             return gather(own, sizes);
         });
     }
@@ -335,6 +333,10 @@ public final class Ranks implements AutoCloseable {
                 .order(ByteOrder.LITTLE_ENDIAN)
                 .putInt(value)
                 .array();
+    }
+
+    private static int number(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getInt();
     }
 
     private int[] filled(int value) {
@@ -399,9 +401,7 @@ public final class Ranks implements AutoCloseable {
     public int largest(int own) {
         if (size == 1) return own;
         int largest = own;
-        for (byte[] b : gather(ints(own)))
-            largest = Math.max(
-                    largest, ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN).getInt());
+        for (byte[] b : answer(() -> gather(ints(own), filled(Integer.BYTES)))) largest = Math.max(largest, number(b));
         return largest;
     }
 

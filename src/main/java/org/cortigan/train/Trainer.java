@@ -443,6 +443,14 @@ public final class Trainer implements AutoCloseable {
         return ranks.largest(ranks.isFirst() && own ? 1 : 0) > 0;
     }
 
+    /** Whether there is no reason to end; one exchange between the ranks tells. */
+    private boolean goesOn() {
+        int stop = 2, early = 1;
+        int end = ranks.largest(stopRequested ? stop : ranks.isFirst() && endsEarly() ? early : 0);
+        if (end == stop) stopRequested = true;
+        return end == 0;
+    }
+
     /** Whether some rank was asked to stop. */
     private boolean stops() {
         if (ranks.largest(stopRequested ? 1 : 0) > 0) stopRequested = true;
@@ -547,7 +555,7 @@ public final class Trainer implements AutoCloseable {
     private void loop() {
         boolean asynchronous = device.runtime().isAsynchronous();
         long epochBegin = System.nanoTime(), images = 0;
-        while (step() < steps() && !saysFirst(endsEarly()) && !stops()) {
+        while (step() < steps() && goesOn()) {
             SubjectSteps subject = subjects.get(order.subjectOfStep(step()));
             run(subject, asynchronous);
             images += subject.batch();

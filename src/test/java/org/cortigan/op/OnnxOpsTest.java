@@ -42,7 +42,7 @@ class OnnxOpsTest {
     @Test
     void anOpWithoutTranslationIsRefusedByItsName() {
         assertEquals("tanh.3", write(x -> Ops.activation(x, Activation.Kind.TANH, 0)));
-        String refused = assertThrows(InputException.class, () -> write(x -> Ops.dropout(x, 0.5, "d")))
+        String refused = assertThrows(InputException.class, () -> write(x -> Ops.dropout(x, 0.5, "d", 0)))
                 .getMessage();
         assertTrue(refused.startsWith("the op 'dropout': has no translation to ONNX"), refused);
     }
