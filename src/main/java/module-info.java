@@ -11,6 +11,7 @@ module org.cortigan {
     requires info.picocli;
     requires io.jhdf;
     requires java.desktop;
+    requires java.management;
     requires java.xml;
     requires jdk.httpserver;
     requires org.apache.commons.lang3;

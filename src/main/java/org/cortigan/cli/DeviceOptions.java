@@ -23,6 +23,16 @@ final class DeviceOptions {
             description = "CPU threads; 0 for all cores (default).")
     private int threads;
 
+    /** The device's name as it was given. */
+    String name() {
+        return device;
+    }
+
+    /** CPU threads; 0 for all cores. */
+    int threads() {
+        return Devices.requireThreads(threads);
+    }
+
     Device open(Output output) {
         return Devices.open(device, threads, output::note);
     }

@@ -44,6 +44,11 @@ final class Output {
                     folder.toString(), "cannot be written: " + reason, "Name another folder with --out");
     }
 
+    /** Name of the class with the main method. */
+    String program() {
+        return spec.root().userObject().getClass().getName();
+    }
+
     /** The command that the user gave, as it can be typed again. */
     String command() {
         return spec.root().commandLine().getParseResult().originalArgs().stream()

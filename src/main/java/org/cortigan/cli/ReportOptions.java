@@ -2,6 +2,7 @@
 package org.cortigan.cli;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
@@ -48,6 +49,14 @@ final class ReportOptions {
             output.note("no " + FILE + ": " + e.getMessage());
             return null;
         }
+    }
+
+    /** These options as they were given. */
+    List<String> arguments() {
+        List<String> all = new ArrayList<>();
+        if (withoutReport) all.add("--no-report");
+        if (withoutPhotographs) all.add("--no-photographs");
+        return all;
     }
 
     /** The command that makes the page again, from any folder. */

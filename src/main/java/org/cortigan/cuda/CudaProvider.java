@@ -26,6 +26,17 @@ public final class CudaProvider implements DeviceProvider {
     }
 
     @Override
+    public int count() {
+        NativeLoader.load();
+        try {
+            CudaLibraries.load();
+            return CudaDevice.count("device cuda");
+        } catch (LinkageError e) {
+            throw missing(e);
+        }
+    }
+
+    @Override
     public Device open(int number, Consumer<String> note) {
         NativeLoader.load();
         try {

@@ -17,6 +17,13 @@ public interface DeviceProvider {
     Optional<String> absent();
 
     /**
+     * Number of devices.
+     *
+     * @throws org.cortigan.InputException if there is none; names the missing driver or library, and the remedy
+     */
+    int count();
+
+    /**
      * Opens a device by its number, counted from 0.
      *
      * @param note receives lines for the user

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.cortigan.InputException;
 
 /**
@@ -13,6 +14,9 @@ import org.cortigan.InputException;
  * the call fails and says what is missing. Only {@code auto} chooses, and it reports its choice and the reason.
  */
 public final class Devices {
+    /** The name of the processor. */
+    public static final String CPU = "cpu";
+
     private Devices() {}
 
     /** {@link #open(String, int, Consumer)} that discards the lines for the user. */
@@ -26,15 +30,64 @@ public final class Devices {
      * @throws InputException if the name is unknown or the device is not available
      */
     public static Device open(String name, int threads, Consumer<String> note) {
-        if (threads < 0) throw new InputException("--threads " + threads, "is negative", "Give 0 for all cores");
-        if (name.equals("cpu")) return CpuDevice.best(threads);
+        requireThreads(threads);
+        if (name.equals(CPU)) return CpuDevice.best(threads);
         List<DeviceProvider> providers = providers();
         if (name.equals("auto")) return choose(providers, threads, note);
+        DeviceProvider p = provider(providers, name);
+        return p.open(number(name, p.kind()), note);
+    }
+
+    private static DeviceProvider provider(List<DeviceProvider> providers, String name) {
         String kind = name.contains(":") ? name.substring(0, name.indexOf(':')) : name;
-        for (DeviceProvider p : providers) if (p.kind().equals(kind)) return p.open(number(name, kind), note);
-        List<String> known = new ArrayList<>(List.of("auto", "cpu"));
+        for (DeviceProvider p : providers) if (p.kind().equals(kind)) return p;
+        List<String> known = new ArrayList<>(List.of("auto", CPU));
         for (DeviceProvider p : providers) known.addAll(List.of(p.kind(), p.kind() + ":N"));
         throw new InputException("--device " + name, "is unknown", "Use one of " + String.join(", ", known));
+    }
+
+    /**
+     * The devices that processes of one machine share out, opened by none: each card, or the processor.
+     *
+     * @param name as for {@link #open}; {@code cuda} means every card, {@code auto} every card or else the processor
+     * @param note receives a line that says what {@code auto} chose and why
+     * @return names for {@link #open}, at least one
+     * @throws InputException if the name is unknown, or there is no such device
+     */
+    public static List<String> all(String name, Consumer<String> note) {
+        if (name.equals(CPU)) return List.of(CPU);
+        List<DeviceProvider> providers = providers();
+        if (!name.equals("auto")) {
+            DeviceProvider p = provider(providers, name);
+            return name.equals(p.kind()) ? all(p) : List.of(p.kind() + ":" + number(name, p.kind()));
+        }
+        List<String> reasons = new ArrayList<>();
+        for (DeviceProvider p : providers) {
+            Optional<String> absent = p.absent();
+            if (absent.isPresent()) {
+                reasons.add(absent.get());
+                continue;
+            }
+            try {
+                List<String> all = all(p);
+                note.accept("devices: " + String.join(", ", all) + ", chosen because they are available");
+                return all;
+            } catch (InputException e) {
+                reasons.add(e.getMessage());
+            }
+        }
+        note.accept("device: " + CPU + ", chosen because " + String.join("; ", reasons));
+        return List.of(CPU);
+    }
+
+    private static List<String> all(DeviceProvider p) {
+        return IntStream.range(0, p.count()).mapToObj(i -> p.kind() + ":" + i).toList();
+    }
+
+    /** Returns the number of threads; throws if it is negative. */
+    public static int requireThreads(int threads) {
+        if (threads < 0) throw new InputException("--threads " + threads, "is negative", "Give 0 for all cores");
+        return threads;
     }
 
     private static Device choose(List<DeviceProvider> providers, int threads, Consumer<String> note) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.cortigan.experiment;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -9,13 +12,16 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Metrics;
+import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.io.FolderLock;
+import org.cortigan.jni.HostMemory;
 import org.cortigan.model.Generator;
 import org.cortigan.train.ImageSplit;
 import org.cortigan.train.RunFolder;
@@ -56,25 +62,138 @@ public final class Comparison {
         return plan.runs().stream().anyMatch(ComparisonRun::hasFailed);
     }
 
+    /** Whether a run, one of {@link #names()}, failed when it was last tried. */
+    public boolean hasFailed(String name) {
+        return named(name).hasFailed();
+    }
+
+    private ComparisonRun named(String name) {
+        return plan.all().stream()
+                .filter(r -> r.label().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new InputException(
+                        "--only " + name, "is no run of this table", "Use one of " + String.join(", ", names())));
+    }
+
+    /** Whether a run, which may be a baseline, has no result. */
+    public boolean isIncomplete() {
+        return plan.all().stream().anyMatch(r -> !r.isFinished());
+    }
+
+    /** Names of all runs: those of the baselines, then those of the trainings. The order does not change. */
+    public List<String> names() {
+        return plan.all().stream().map(ComparisonRun::label).toList();
+    }
+
     /**
-     * Does the runs that are not finished.
+     * Does the runs that are not finished, one after the other.
      *
      * @return whether the comparison is complete; false if a signal stopped it
      * @throws InputException if the folder has runs of other recipes or other data
      */
     public boolean run(Device device) {
-        Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
         try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
-            for (int number : options.subjects()) {
+            return onSubjects(options.subjects(), subjects -> {
+                takeOverResults(plan.all());
+                writeTable();
+                for (ComparisonRun r : plan.all()) {
+                    if (r.isFinished()) continue;
+                    if (!attempt(r, subject(subjects, r), device)) return false;
+                    writeTable();
+                }
+                return true;
+            });
+        }
+    }
+
+    /**
+     * Does one run unless it is finished, and leaves the table as it is: other processes may do other runs.
+     *
+     * @param name one of {@link #names()}
+     * @return false if a signal stopped it
+     * @throws InputException if there is no such run, or the folder has runs of other recipes or other data
+     */
+    public boolean runOnly(String name, Device device) {
+        ComparisonRun r = named(name);
+        return onSubjects(List.of(r.subject()), subjects -> {
+            takeOverResults(List.of(r));
+            return r.isFinished() || attempt(r, subject(subjects, r), device);
+        });
+    }
+
+    /**
+     * Does the runs that are not finished, several at once, each in a process of its own; they have the same results as
+     * by {@link #run} with as many threads.
+     *
+     * @return whether all runs have ended; false if a signal stopped them
+     * @throws InputException if the folder has runs of other recipes or other data, or if the memory is too small
+     */
+    public boolean runParallel(ParallelRuns parallel) {
+        try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
+            onSubjects(options.subjects(), subjects -> {
+                takeOverResults(plan.all());
+                writeTable();
+                prepare(subjects, parallel);
+                return true;
+            });
+            List<ComparisonRun> open =
+                    plan.all().stream().filter(r -> !r.isFinished()).toList();
+            return new ComparisonProcesses(parallel, log, this::writeTable).run(open);
+        }
+    }
+
+    /**
+     * Writes the table of what other processes have done so far.
+     *
+     * @throws InputException if the folder has runs of other recipes
+     */
+    public void assemble() {
+        if (!Files.isDirectory(options.out().resolve(ComparisonRun.RUNS)))
+            throw new InputException(
+                    options.out().toString(), "has no runs yet", "Run them first, by table without --assemble");
+        try (FolderLock lock = FolderLock.take(options.out(), Comparison.class, log)) {
+            takeOverResults(plan.all());
+            writeTable();
+        }
+    }
+
+    /** Does work on subjects, after a check that the runs in the folder had the same data. */
+    private boolean onSubjects(List<Integer> numbers, Predicate<Map<Integer, AlgonautsSubject>> work) {
+        Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
+        try {
+            for (int number : numbers) {
                 AlgonautsSubject subject = options.data().open(number, log);
                 subjects.put(number, subject);
                 ComparisonData.check(subject, options);
             }
-            takeOverResults();
-            writeTable();
-            return runBaselines(subjects) && runModels(subjects, device);
+            return work.test(subjects);
         } finally {
             subjects.values().forEach(AlgonautsSubject::close);
+        }
+    }
+
+    /** Decodes the photographs, which the processes would all do at once, and checks the memory of trainings. */
+    private void prepare(Map<Integer, AlgonautsSubject> subjects, ParallelRuns parallel) {
+        Map<String, Long> bytes = new HashMap<>();
+        List<Long> needs = new ArrayList<>();
+        try (Device cpu = CpuDevice.best(parallel.threads())) {
+            for (ComparisonRun r : plan.runs()) {
+                if (r.isFinished()) continue;
+                // A seed changes no size.
+                needs.add(bytes.computeIfAbsent(
+                        r.name() + " " + r.subject(),
+                        of -> bytes(r, subject(subjects, r), cpu, parallel.onProcessor())));
+            }
+        }
+        if (parallel.onProcessor()) parallel.requireMemory(needs, HostMemory.now(), log);
+    }
+
+    /** Bytes of a training's steps on the processor; 0 on a card, and of a recipe that its run will refuse. */
+    private long bytes(ComparisonRun r, AlgonautsSubject subject, Device cpu, boolean onProcessor) {
+        try (SubjectData data = data(r, subject)) {
+            return onProcessor ? Trainer.bytes(r.recipe(), Map.of("", data), cpu) : 0;
+        } catch (InputException e) {
+            return 0;
         }
     }
 
@@ -90,49 +209,42 @@ public final class Comparison {
                 .toList();
     }
 
-    private void takeOverResults() {
-        for (ComparisonRun r : plan.runs()) {
+    private static void takeOverResults(List<ComparisonRun> runs) {
+        for (ComparisonRun r : runs) {
             r.checkRecipe();
             r.readResult();
+            r.readFailure();
         }
-        for (int number : options.subjects()) plan.baselines(number).forEach(ComparisonRun::readResult);
     }
 
-    private boolean runBaselines(Map<Integer, AlgonautsSubject> subjects) {
-        for (int number : options.subjects())
-            for (ComparisonRun r : plan.baselines(number))
-                if (!attempt(r, () -> evaluateBaseline(r, subject(subjects, number)))) return false;
-        return true;
-    }
-
-    private boolean runModels(Map<Integer, AlgonautsSubject> subjects, Device device) {
-        for (ComparisonRun r : plan.runs())
-            if (!attempt(r, () -> trainAndEvaluate(r, subject(subjects, r.subject()), device))) return false;
-        return true;
-    }
-
-    private static AlgonautsSubject subject(Map<Integer, AlgonautsSubject> subjects, int number) {
-        return Objects.requireNonNull(subjects.get(number), "the subject is not open");
-    }
-
-    private interface Work {
-        /** Does the work; returns false if a signal stopped it. */
-        boolean isDone();
+    private static AlgonautsSubject subject(Map<Integer, AlgonautsSubject> subjects, ComparisonRun r) {
+        return Objects.requireNonNull(subjects.get(r.subject()), "the subject is not open");
     }
 
     /**
-     * Does the work of a run unless it is finished. If it throws, the run is marked as failed and the others continue.
+     * Does a run, unless another process has just done it. If it throws, the run is marked as failed, and others
+     * continue. Returns false if a signal stopped it.
      */
-    private boolean attempt(ComparisonRun r, Work work) {
-        if (r.isFinished()) return true;
-        try {
-            if (!work.isDone()) return false;
-        } catch (Exception e) {
-            r.fail(e);
-            log.accept(r.label() + " failed: " + r.error());
+    private boolean attempt(ComparisonRun r, AlgonautsSubject subject, Device device) {
+        try (FolderLock lock = FolderLock.take(r.folder(), Comparison.class, log)) {
+            r.begin();
+            r.readResult();
+            if (r.isFinished()) return true;
+            try {
+                return plan.isBaseline(r) ? evaluateBaseline(r, subject) : trainAndEvaluate(r, subject, device);
+            } catch (Exception e) {
+                fail(r, e);
+                r.recordFailure();
+            }
+        } catch (InputException e) { // such as that another process does this run now
+            fail(r, e);
         }
-        writeTable();
         return true;
+    }
+
+    private void fail(ComparisonRun r, Exception e) {
+        r.fail(e);
+        log.accept(r.label() + " failed: " + r.error());
     }
 
     private void writeTable() {
@@ -141,9 +253,7 @@ public final class Comparison {
 
     private boolean trainAndEvaluate(ComparisonRun r, AlgonautsSubject subject, Device device) {
         Map<String, Object> result = new LinkedHashMap<>();
-        int size =
-                Generator.of(r.recipe().section("model").section("generator")).image();
-        try (SubjectData data = new SubjectData(subject, size, options.data().cache(), log);
+        try (SubjectData data = data(r, subject);
                 TrainingRun run = new TrainingRun(
                         r.recipe(),
                         Map.of("", data),
@@ -158,6 +268,12 @@ public final class Comparison {
         }
         r.finish(evaluate(r, subject, device), result);
         return true;
+    }
+
+    private SubjectData data(ComparisonRun r, AlgonautsSubject subject) {
+        int size =
+                Generator.of(r.recipe().section("model").section("generator")).image();
+        return new SubjectData(subject, size, options.data().cache(), log);
     }
 
     private boolean train(ComparisonRun r, TrainingRun run) {
@@ -191,7 +307,6 @@ public final class Comparison {
     }
 
     private boolean evaluateBaseline(ComparisonRun r, AlgonautsSubject subject) {
-        RunFolder.create(r.folder());
         RidgeSplit split = split(r, subject);
         RidgeSettings settings = settings(r, split);
         log.accept(r.label() + ": " + settings.name());

@@ -18,7 +18,7 @@ final class ComparisonData {
     private ComparisonData() {}
 
     /**
-     * Compares the data of a subject with the data that the runs in the folder used, and records them.
+     * Compares the data of a subject with the data that the runs in the folder used, and records them at first.
      *
      * @throws InputException if the data are wrong or differ from those that the runs used
      */
@@ -27,17 +27,18 @@ final class ComparisonData {
         HeldOut.ceiling(subject, options.unit()); // Finds a wrong unit before hours of training.
         Map<String, Object> now = properties(subject, options);
         Path file = options.out().resolve(AlgonautsSubject.folderName(subject.number()) + ".json");
-        if (Files.exists(file)) {
-            Map<String, Object> before = Json.readObject(file);
-            now.forEach((key, value) -> {
-                if (!value.equals(before.get(key)))
-                    throw new InputException(
-                            file + ", " + key,
-                            "the runs in this folder used '" + before.get(key) + "', the data now have '" + value + "'",
-                            "Give the data that the runs used, or another folder with -o");
-            });
+        if (!Files.exists(file)) {
+            Json.write(file, now);
+            return;
         }
-        Json.write(file, now);
+        Map<String, Object> before = Json.readObject(file);
+        now.forEach((key, value) -> {
+            if (!value.equals(before.get(key)))
+                throw new InputException(
+                        file + ", " + key,
+                        "the runs in this folder used '" + before.get(key) + "', the data now have '" + value + "'",
+                        "Give the data that the runs used, or another folder with -o");
+        });
     }
 
     private static Map<String, Object> properties(AlgonautsSubject subject, ComparisonOptions options) {

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.cortigan.InputException;
 import org.cortigan.train.Recipe;
 
@@ -90,6 +91,16 @@ final class ComparisonPlan {
 
     List<Pair> pairs() {
         return pairs;
+    }
+
+    /** The baselines of all subjects, then all training runs: the order of execution. */
+    List<ComparisonRun> all() {
+        return Stream.concat(baselines.values().stream().flatMap(List::stream), runs.stream())
+                .toList();
+    }
+
+    boolean isBaseline(ComparisonRun r) {
+        return baselines(r.subject()).contains(r);
     }
 
     /** All training runs, in the order of execution. */

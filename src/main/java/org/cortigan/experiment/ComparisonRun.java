@@ -11,6 +11,8 @@ import org.cortigan.config.Settings;
 import org.cortigan.cortex.AlgonautsSubject;
 import org.cortigan.eval.Evaluation;
 import org.cortigan.eval.Metric;
+import org.cortigan.io.AtomicFiles;
+import org.cortigan.io.InputFiles;
 import org.cortigan.io.Json;
 import org.cortigan.train.PretrainedRecipe;
 import org.cortigan.train.QueryRegions;
@@ -19,6 +21,9 @@ import org.jspecify.annotations.Nullable;
 
 /** One run of a comparison with its result or its error; a run that has not ended has neither. */
 final class ComparisonRun {
+    /** Folder of the runs in that of the table. */
+    static final String RUNS = "runs";
+
     private final String name;
     private final Recipe recipe;
     private final int subject;
@@ -33,7 +38,7 @@ final class ComparisonRun {
         this.recipe = recipe;
         this.subject = subject;
         this.seed = seed;
-        this.folder = out.resolve("runs")
+        this.folder = out.resolve(RUNS)
                 .resolve(name.replace(' ', '-') + "-" + AlgonautsSubject.folderName(subject) + "-seed" + seed);
     }
 
@@ -100,6 +105,10 @@ final class ComparisonRun {
         return folder.resolve("result.json");
     }
 
+    private Path failureFile() {
+        return folder.resolve("failure.txt");
+    }
+
     /** Throws if the folder holds a run of another recipe. */
     void checkRecipe() {
         Path yaml = folder.resolve("recipe.yaml");
@@ -123,8 +132,33 @@ final class ComparisonRun {
         if (Files.exists(resultFile())) result = Settings.of(resultFile().toString(), Json.readObject(resultFile()));
     }
 
+    /** Reads why the run failed when it was last tried; forgets a failure that nobody has recorded. */
+    void readFailure() {
+        error = Files.exists(failureFile()) ? fail(InputFiles.readText(failureFile(), 1 << 20, "a message")) : null;
+    }
+
+    /** Begins another trial. The caller has reserved the folder. */
+    void begin() {
+        error = null;
+        AtomicFiles.deleteIfExists(failureFile());
+    }
+
     void fail(Exception e) {
-        error = String.valueOf(e instanceof InputException ? e.getMessage() : e).replaceAll("\\s+", " ");
+        fail(String.valueOf(e instanceof InputException ? e.getMessage() : e));
+    }
+
+    /** Marks the run as failed; returns why, in one line. */
+    String fail(String why) {
+        return error = why.replaceAll("\\s+", " ").strip();
+    }
+
+    /** Records the failure for other processes, which show it in their tables. The caller has reserved the folder. */
+    void recordFailure() {
+        try {
+            AtomicFiles.writeString(failureFile(), error() + System.lineSeparator());
+        } catch (InputException e) {
+            // The failure may be that nothing can be written; this process knows it.
+        }
     }
 
     /** Writes the files of the evaluation, then the result, whose existence marks the run as finished. */

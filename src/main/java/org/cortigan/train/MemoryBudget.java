@@ -64,6 +64,11 @@ final class MemoryBudget {
         };
     }
 
+    /** Bytes of the device that the run takes. */
+    long bytes() {
+        return bytes(device, train, isDataResident(), train.recompute());
+    }
+
     /**
      * Checks that a run fits. On the CPU that is a question of the limits of the machine and of the process's container
      * or job; where a run fits into them but not beside what other processes use now, it only warns.

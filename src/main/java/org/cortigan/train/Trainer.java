@@ -116,18 +116,8 @@ public final class Trainer implements AutoCloseable {
         if (ranks.size() > 1 && train.precision() == Precision.FP8)
             throw train.wrong(
                     "precision", "fp8 has scales that each rank would choose for itself", "Use bf16, or one rank");
-        StepSettings settings = StepSettings.of(
-                        this.recipe, subjects(sets), train.precision(), device.compute(train.precision()))
-                .in(new Shard(ranks.rank(), ranks.size()));
-        List<SubjectSetup> setups = settings.model().subjects().stream()
-                .map(s -> SubjectSetup.of(
-                        this.recipe,
-                        train,
-                        settings,
-                        s,
-                        Objects.requireNonNull(sets.get(s.name()), "no data of the subject"),
-                        log))
-                .toList();
+        StepSettings settings = settings(this.recipe, train, sets, this.device);
+        List<SubjectSetup> setups = setups(this.recipe, train, settings, sets, log);
         requireValidationToStopEarly(setups);
         if (settings.freeze().isOn()) requireFixedFeatures(settings);
         if (fitsReadout()) requireFit(settings, setups);
@@ -156,6 +146,45 @@ public final class Trainer implements AutoCloseable {
             close();
             throw e;
         }
+    }
+
+    private static StepSettings settings(
+            Recipe recipe, TrainSettings train, Map<String, ? extends TrainingData> sets, Device device) {
+        Ranks ranks = device.runtime().ranks();
+        return StepSettings.of(recipe, subjects(sets), train.precision(), device.compute(train.precision()))
+                .in(new Shard(ranks.rank(), ranks.size()));
+    }
+
+    private static List<SubjectSetup> setups(
+            Recipe recipe,
+            TrainSettings train,
+            StepSettings settings,
+            Map<String, ? extends TrainingData> sets,
+            Consumer<String> log) {
+        return settings.model().subjects().stream()
+                .map(s -> SubjectSetup.of(
+                        recipe,
+                        train,
+                        settings,
+                        s,
+                        Objects.requireNonNull(sets.get(s.name()), "no data of the subject"),
+                        log))
+                .toList();
+    }
+
+    /**
+     * The bytes of a device that a run takes, as it counts them before it begins; allocates none of them.
+     *
+     * @param sets data by subject name; a single subject has the name ""
+     * @throws InputException if recipe, data and device do not fit together
+     */
+    public static long bytes(Recipe recipe, Map<String, ? extends TrainingData> sets, Device device) {
+        Consumer<String> quiet = line -> {};
+        Recipe whole = QueryRegions.named(PretrainedRecipe.withColours(recipe), sets.values(), quiet);
+        TrainSettings train = TrainSettings.of(whole);
+        StepSettings settings = settings(whole, train, sets, device);
+        return new MemoryBudget(train.withPrecision(device), setups(whole, train, settings, sets, quiet), train)
+                .bytes();
     }
 
     /** Steps on cached features do not read the frozen part's variables, but computing the features does. */

@@ -31,16 +31,16 @@ class TableTest {
     @TempDir
     Path dir;
 
-    private record Result(int code, String out, String err) {}
+    record Result(int code, String out, String err) {}
 
-    private static Result run(List<String> args) {
+    static Result run(List<String> args) {
         StringWriter out = new StringWriter(), err = new StringWriter();
         CommandLine c = Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         int code = c.execute(args.toArray(new String[0]));
         return new Result(code, out.toString(), err.toString());
     }
 
-    private static List<String> with(List<String> args, String... more) {
+    static List<String> with(List<String> args, String... more) {
         List<String> all = new ArrayList<>(args);
         all.addAll(List.of(more));
         return all;

@@ -393,6 +393,23 @@ class DeviceCudaTest {
     }
 
     @Test
+    void processesShareOutAllCards() {
+        SimulatedCuda.devices(2);
+        List<String> said = new ArrayList<>();
+        assertEquals(List.of("cuda:0", "cuda:1"), Devices.all("cuda", said::add));
+        assertEquals(List.of("cuda:1"), Devices.all("cuda:1", said::add));
+        assertEquals(List.of("cpu"), Devices.all("cpu", said::add));
+        assertEquals(List.of(), said);
+        assertEquals(List.of("cuda:0", "cuda:1"), Devices.all("auto", said::add));
+        assertTrue(said.get(0).startsWith("devices: cuda:0, cuda:1, chosen because"), said.get(0));
+        SimulatedCuda.devices(0);
+        assertEquals(List.of("cpu"), Devices.all("auto", said::add));
+        assertTrue(said.get(1).startsWith("device: cpu") && said.get(1).contains("sees no card"), said.get(1));
+        assertThrows(InputException.class, () -> Devices.all("cuda", said::add));
+        assertThrows(InputException.class, () -> Devices.all("gpu", said::add));
+    }
+
+    @Test
     void theReportHasVersionsAndCards() {
         SimulatedCuda.devices(2);
         DeviceProvider p = Devices.providers().get(0);
