@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -77,38 +76,58 @@ class ParallelTableTest {
         return p;
     }
 
-    private static void endSoon(List<ProcessHandle> processes) throws Exception {
-        assertEquals(2, processes.size());
-        for (ProcessHandle h : processes) h.onExit().get(20, TimeUnit.SECONDS);
+    private static String bash(Path script, int code, Map<String, String> environment) throws Exception {
+        ProcessBuilder b = new ProcessBuilder("bash", script.toString()).redirectErrorStream(true);
+        b.environment().putAll(environment);
+        Process p = b.start();
+        String said = new String(p.getInputStream().readAllBytes(), UTF_8);
+        assertEquals(code, p.waitFor(), said);
+        return said;
+    }
+
+    private static void copy(Path from, Path to) throws Exception {
+        try (Stream<Path> files = Files.walk(from)) {
+            for (Path p : files.toList()) {
+                Files.createDirectories(to.resolve(from.relativize(p)).getParent());
+                Files.copy(p, to.resolve(from.relativize(p)));
+            }
+        }
     }
 
     @Test
     void runsInProcessesHaveTheResultsOfRunsInARow() throws Exception {
         Path data = dir.resolve("data"), out = dir.resolve("out of it"), runs = out.resolve("runs");
+        Path rowByRow = dir.resolve("in a row");
         SmallSubject.write(data, 48, 8);
         Files.writeString(
-                dir.resolve("long.yaml"), MODEL + "loss: {gan_weight: 0.01}\ntrain: {epochs: 150, batch: 16}\n");
-        List<String> table = new ArrayList<>(List.of("table", "-o" + out, "--data=" + data, "--seeds=0,1"));
-        table.addAll(List.of("--device=cpu", "--no-report", "--recipes=" + dir.resolve("long.yaml")));
-        List<String> row = TableTest.with(table, "--threads=1"), parallel = TableTest.with(row, "--parallel=2");
+                dir.resolve("long.yaml"), MODEL + "loss: {gan_weight: 0.01}\ntrain: {epochs: 40, batch: 16}\n");
+        // The trainer refuses this, not the recipe's parser.
+        Files.writeString(
+                dir.resolve("unfit.yaml"), MODEL + "train: {epochs: 1, batch: 16, initial_readout: fitted}\n");
+        List<String> start = List.of(
+                "table", "-o" + out, "--data=" + data, "--seeds=0,1", "--device=cpu", "--threads=1", "--no-report");
+        List<String> two = TableTest.with(start, "--recipes=" + dir + "/long.yaml," + dir + "/unfit.yaml");
+        List<String> parallel = TableTest.with(start, "--recipes=" + dir + "/long.yaml", "--parallel=2");
 
         // In a row.
-        TableTest.Result r = TableTest.run(row);
-        assertEquals(0, r.code(), r.err());
+        TableTest.Result r = TableTest.run(two);
+        assertEquals(1, r.code(), r.err());
         Map<String, byte[]> expected = contents(runs);
         assertTrue(expected.size() > 30 && expected.containsKey("long-subj01-seed1/best.safetensors"));
-        Files.move(out, dir.resolve("in a row"));
+        Files.move(out, rowByRow);
+        copy(rowByRow.resolve("runs/strongest-ridge-subj01-seed0"), runs.resolve("strongest-ridge-subj01-seed0"));
+        copy(rowByRow.resolve("runs/ridge-on-pixels-subj01-seed0"), runs.resolve("ridge-on-pixels-subj01-seed0"));
 
         // A signal stops the processes, and the parent waits for their checkpoints.
         Process p = startedAndTraining(parallel, runs);
         List<ProcessHandle> children = p.children().toList();
+        assertEquals(2, children.size());
         p.toHandle().destroy();
         assertEquals(143, p.waitFor());
         for (ProcessHandle h : children) assertFalse(h.isAlive());
         assertTrue(Files.readString(runs.resolve("long-subj01-seed1/log.txt")).contains("stopped after step"));
         String said = Files.readString(dir.resolve("parent.txt"));
         assertTrue(said.contains("stopping 2 runs; repeat the command to continue"), said);
-        assertTrue(said.contains("strongest-ridge-subj01-seed0: done in 0:0"), said);
         assertTrue(said.contains("each on 1 thread;") && said.contains("memory: the steps of 2 trainings"), said);
 
         // kill -9 leaves no orphans: they end with a checkpoint, too.
@@ -119,77 +138,49 @@ class ParallelTableTest {
         }
         children = p.children().toList();
         p.destroyForcibly();
-        endSoon(children);
+        assertEquals(2, children.size());
+        for (ProcessHandle h : children) h.onExit().get(20, TimeUnit.SECONDS);
 
-        // One run as a task of an array job does it, the other one by --parallel.
+        // One run as a task of an array job, the others by --parallel, one of them busy.
+        Path baseline = runs.resolve("ridge-on-pixels-subj01-seed0");
+        Files.delete(baseline.resolve("result.json"));
+        assertEquals(0, TableTest.run(TableTest.with(two, "--slurm")).code());
+        said = bash(out.resolve("slurm/rows.sbatch"), 0, Map.of("SLURM_ARRAY_TASK_ID", "4"));
         String only = "long-subj01-seed1";
-        r = TableTest.run(TableTest.with(table, "--slurm"));
-        assertEquals(0, r.code(), r.err());
-        ProcessBuilder task =
-                new ProcessBuilder("bash", out.resolve("slurm/rows.sbatch").toString());
-        task.environment().put("SLURM_ARRAY_TASK_ID", "3");
-        Process array = task.redirectErrorStream(true).start();
-        said = new String(array.getInputStream().readAllBytes(), UTF_8);
-        assertEquals(0, array.waitFor(), said);
         assertTrue(said.startsWith(only + " on ") && said.contains(only + ": resumed at step"), said);
-        assertTrue(Files.exists(runs.resolve(only).resolve("result.json")));
-        r = TableTest.run(TableTest.with(table, "--assemble"));
+        r = TableTest.run(TableTest.with(two, "--assemble"));
         assertEquals(1, r.code(), r.err());
-        assertTrue(r.out().contains("seed 0: not run yet"), r.out());
-        r = TableTest.run(parallel);
-        assertEquals(0, r.code(), r.err());
-        assertTrue(r.err().contains("1 run, 1 at once") && r.err().contains("done in"), r.err());
-        same(expected, runs);
-        array = new ProcessBuilder("bash", out.resolve("slurm/table.sbatch").toString())
-                .redirectErrorStream(true)
-                .start();
-        said = new String(array.getInputStream().readAllBytes(), UTF_8);
-        assertEquals(0, array.waitFor(), said);
-        assertTrue(said.contains("| long | ") && said.contains("written to " + out.resolve("table.md")), said);
-    }
-
-    @Test
-    void aRunThatFailsIsNamedAndTriedAgain() throws Exception {
-        Path data = dir.resolve("data"), out = dir.resolve("out"), runs = out.resolve("runs");
-        SmallSubject.write(data, 48, 8);
-        Files.writeString(dir.resolve("good.yaml"), MODEL + "train: {epochs: 1, batch: 16}\n");
-        // The trainer refuses this, not the recipe's parser.
-        Files.writeString(
-                dir.resolve("unfit.yaml"), MODEL + "train: {epochs: 1, batch: 16, initial_readout: fitted}\n");
-        List<String> table = new ArrayList<>(List.of("table", "-o" + out, "--data=" + data, "--seeds=0"));
-        table.addAll(List.of("--device=cpu", "--threads=1", "--no-report"));
-        table.add("--recipes=" + dir.resolve("unfit.yaml") + "," + dir.resolve("good.yaml"));
-        TableTest.Result r;
-        try (FolderLock busy = FolderLock.take(runs.resolve("ridge-on-pixels-subj01-seed0"), getClass(), s -> {})) {
-            r = TableTest.run(TableTest.with(table, "--parallel=2"));
+        assertTrue(r.out().contains("| seed 0: not run yet |"), r.out());
+        try (FolderLock busy = FolderLock.take(runs.resolve("unfit-subj01-seed1"), getClass(), s -> {})) {
+            r = TableTest.run(TableTest.with(two, "--parallel=2"));
         }
         assertEquals(1, r.code(), r.err());
         for (String part : new String[] {
-            "good-subj01-seed0: done in",
+            "4 runs, 2 at once, each on 1 thread;",
+            "ridge-on-pixels-subj01-seed0: done in 0:0",
+            "long-subj01-seed0: done in 0:0",
             "unfit-subj01-seed0 failed after",
             "fitted needs a dense readout",
             "the last lines of " + runs.resolve("unfit-subj01-seed0/log.txt"),
-            "ridge-on-pixels-subj01-seed0 failed after",
-            "its process ended with exit code 1: ridge-on-pixels-subj01-seed0 failed: ",
+            "unfit-subj01-seed1 failed after",
+            "its process ended with exit code 1: unfit-subj01-seed1 failed: ",
             "is in use by process " + ProcessHandle.current().pid()
         }) assertTrue(r.err().contains(part), part + "\n" + r.err());
-        assertTrue(r.out().contains("seed 0: failed: "), r.out());
-        assertFalse(Files.exists(runs.resolve("ridge-on-pixels-subj01-seed0/failure.txt")));
-        String failure = Files.readString(runs.resolve("unfit-subj01-seed0/failure.txt"));
-        assertTrue(failure.contains("fitted needs a dense readout"), failure);
+        assertTrue(r.out().contains("seed 0: failed: ") && r.out().contains("seed 1: failed: its process"), r.out());
+        // Only the process that has reserved the folder records a failure.
+        expected.remove("unfit-subj01-seed1/failure.txt");
+        same(expected, runs);
 
-        // Another process tells the failure; a second call does what is left, and forgets it when the run is good.
-        r = TableTest.run(TableTest.with(table, "--assemble"));
-        assertEquals(1, r.code(), r.err());
-        assertTrue(r.out().contains("fitted needs a dense readout"), r.out());
+        // The job after the array tells the failure. A later trial forgets it.
+        said = bash(out.resolve("slurm/table.sbatch"), 1, Map.of());
+        assertTrue(said.contains("fitted needs a dense readout") && said.contains("seed 1: not run yet"), said);
         Files.writeString(dir.resolve("unfit.yaml"), MODEL + "train: {epochs: 1, batch: 16}\n");
-        r = TableTest.run(TableTest.with(table, "--only=unfit-subj01-seed0"));
+        r = TableTest.run(TableTest.with(two, "--only=unfit-subj01-seed0"));
         assertEquals(0, r.code(), r.err());
-        r = TableTest.run(TableTest.with(table, "--parallel=2"));
+        assertFalse(Files.exists(runs.resolve("unfit-subj01-seed0/failure.txt")));
+        r = TableTest.run(TableTest.with(two, "--parallel=2"));
         assertEquals(0, r.code(), r.err());
         assertTrue(r.err().contains("1 run, 1 at once"), r.err());
-        assertFalse(Files.exists(runs.resolve("unfit-subj01-seed0/failure.txt")));
-        r = TableTest.run(TableTest.with(table, "--assemble"));
-        assertEquals(0, r.code(), r.err());
+        assertEquals(0, TableTest.run(TableTest.with(two, "--assemble")).code());
     }
 }
