@@ -99,8 +99,10 @@ final class ComparisonProcesses {
             try {
                 p = start(r, place, file);
             } catch (InputException e) {
-                r.fail(e);
-                ended(r, List.of(), Duration.ZERO, all);
+                synchronized (this) {
+                    r.fail(e);
+                    ended(r, List.of(), Duration.ZERO, all);
+                }
                 continue;
             }
             if (p == null) return;
