@@ -54,7 +54,7 @@ public final class Predictor implements AutoCloseable {
         MEASURED,
         /** The features that the readout sees. */
         FEATURES,
-        /** The attention of a readout's region queries, see {@link #attentionMaps}. */
+        /** The attention of a readout's region queries, see {@link Predictor#attention}. */
         ATTENTION,
         /**
          * Responses, and the moments for their correlation with targets over many batches, accumulated on the device.
