@@ -2,7 +2,7 @@
 /**
  * A training engine for GANs that predict fMRI responses from natural images. Exported is what an application embeds,
  * with the packages whose types its signatures name. {@code cli}, {@code cuda}, {@code grad} and {@code jni} are
- * internal.
+ * internal. {@code spark} is for the class path alone, where Spark is.
  */
 @SuppressWarnings("requires-automatic") // jHDF and MFL name their modules in the manifest only
 module org.cortigan {

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -65,6 +66,11 @@ public final class Comparison {
     /** Whether a run, one of {@link #names()}, failed when it was last tried. */
     public boolean hasFailed(String name) {
         return named(name).hasFailed();
+    }
+
+    /** Why a run, one of {@link #names()}, failed when it was last tried; empty if it did not. */
+    public Optional<String> failure(String name) {
+        return Optional.ofNullable(named(name).error());
     }
 
     private ComparisonRun named(String name) {
