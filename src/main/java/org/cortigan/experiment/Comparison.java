@@ -21,6 +21,7 @@ import org.cortigan.eval.ComparisonTable;
 import org.cortigan.eval.Metrics;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
+import org.cortigan.io.AtomicFiles;
 import org.cortigan.io.FolderLock;
 import org.cortigan.jni.HostMemory;
 import org.cortigan.model.Generator;
@@ -165,6 +166,7 @@ public final class Comparison {
 
     /** Does work on subjects, after a check that the runs in the folder had the same data. */
     private boolean onSubjects(List<Integer> numbers, Predicate<Map<Integer, AlgonautsSubject>> work) {
+        AtomicFiles.createFolder(options.out());
         Map<Integer, AlgonautsSubject> subjects = new TreeMap<>();
         try {
             for (int number : numbers) {
