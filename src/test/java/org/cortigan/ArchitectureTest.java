@@ -121,7 +121,7 @@ class ArchitectureTest {
                     "io",
                     "jni",
                     "features"),
-            Rule.of(SPARK, "experiment", "train", "eval", "model", "exec", "cortex", "io"));
+            Rule.of(SPARK, "experiment", "train", "ranks", "eval", "model", "exec", "cortex", "config", "io"));
 
     /**
      * Libraries that only some packages may use: the beginning of the library's package names, and the packages that

@@ -363,6 +363,40 @@ class SparkTest {
         assertEquals(1, log.stream().filter(l -> l.contains("failed")).count(), log.toString());
     }
 
+    /** The losses of every epoch, to 1e-4 of themselves: the ranks add up in another order, and Adam's eps is small. */
+    @Test
+    void ranksOnTwoExecutorsTrainOneRun() throws Exception {
+        Path data = dir.resolve("barrier-data"), folder = dir.resolve("barrier");
+        SmallSubject.write(data, 24, 4);
+        Path recipe = dir.resolve("barrier.yaml");
+        Files.writeString(recipe, GENERATOR + "train: {epochs: 2, batch: 8, validation: 0.2}\n");
+        BarrierTrain train =
+                new BarrierTrain(recipe.toString(), List.of("optimizer.eps=0.001"), data, List.of(1), folder, "cpu", 1);
+        assertEquals(folder.resolve("last.safetensors"), train.run(spark, 2));
+        double[][] two = losses(folder);
+        // A finished run stays as it is.
+        byte[] last = Files.readAllBytes(RunFolder.last(folder));
+        train.run(spark, 2);
+        assertArrayEquals(last, Files.readAllBytes(RunFolder.last(folder)));
+
+        Path alone = dir.resolve("barrier-alone");
+        new BarrierTrain(recipe.toString(), List.of("optimizer.eps=0.001"), data, List.of(1), alone, "cpu", 1)
+                .run(spark, 1);
+        double[][] one = losses(alone);
+        assertEquals(one.length, two.length);
+        for (int i = 0; i < one.length; i++) assertArrayEquals(one[i], two[i], 1e-4);
+    }
+
+    /** The numbers of metrics.csv but for the rate. */
+    private static double[][] losses(Path run) throws IOException {
+        return Files.readAllLines(run.resolve("metrics.csv")).stream()
+                .skip(1)
+                .map(l -> Arrays.stream(l.substring(0, l.lastIndexOf(',')).split(","))
+                        .mapToDouble(Double::parseDouble)
+                        .toArray())
+                .toArray(double[][]::new);
+    }
+
     private static ComparisonOptions options(Path data, Path out, Path... recipes) {
         return new ComparisonOptions(
                 new DataFolder(data),
