@@ -5,12 +5,13 @@
 // Open MPI's library is opened at run time and not linked: a build needs no MPI, and one build works with versions 3, 4
 // and 5, whose interface (libmpi.so.40) is the same. There a communicator, a type and a request are pointers, and the
 // predefined ones are global objects. Other MPIs represent them otherwise; they lack these objects and are refused.
-// One thread makes all calls, so the second level of thread support is enough.
+// One thread makes all calls but abort, so the second level of thread support is enough.
 #pragma once
 
 #include <dlfcn.h>
 #include <unistd.h>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ inline void check(int code, const char* call) {
 
 /// Opens Open MPI and joins the run.
 inline void start() {
+    // UCX, by which Open MPI uses InfiniBand, would take signals from the JVM, which has SIGSEGV for checks of its own.
+    setenv("UCX_ERROR_SIGNALS", "", 0);
     void* so = dlopen("libmpi.so.40", RTLD_NOW | RTLD_GLOBAL);  // global, because its plugins refer to it
     if (!so) throw std::runtime_error(dlerror());
     Library& l = library();

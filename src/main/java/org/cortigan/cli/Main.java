@@ -69,16 +69,22 @@ public final class Main {
         if (System.getProperty("slf4j.internal.verbosity") == null)
             System.setProperty("slf4j.internal.verbosity", "ERROR");
         CommandLine c = commandLine();
-        c.setExecutionStrategy(parsed -> {
-            ParseResult command = parsed.subcommand();
-            if (command != null && !command.commandSpec().name().equals("train"))
-                Launched.requireAlone(command.commandSpec().name());
-            return new CommandLine.RunLast().execute(parsed);
-        });
+        c.setExecutionStrategy(Main::execute);
         if (args.length == 0) {
             c.usage(c.getErr());
             System.exit(2);
         }
         System.exit(c.execute(args));
+    }
+
+    private static int execute(ParseResult parsed) {
+        ParseResult command = parsed.subcommand();
+        String name = command == null ? "" : command.commandSpec().name();
+        try {
+            if (!name.equals("train")) Launched.requireAlone(name);
+        } catch (InputException e) {
+            return report(e, parsed.commandSpec().commandLine());
+        }
+        return new CommandLine.RunLast().execute(parsed);
     }
 }

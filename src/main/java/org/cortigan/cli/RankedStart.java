@@ -48,19 +48,23 @@ final class RankedStart {
             if (!ranks.isFirst()) {
                 byte[] told = ranks.fromFirst(new byte[0]);
                 if (told[0] == FAILED) {
-                    ranks.close();
-                    return 1;
+                    ranks.leave();
+                    return 0; // Another code would make mpirun end rank 0 before it has told why.
                 }
                 began = true;
                 checkpoint = new String(told, 1, told.length - 1, StandardCharsets.UTF_8);
             }
             int code = command.getAsInt();
-            ranks.close();
+            ranks.leave();
             return code;
         } catch (RuntimeException | Error e) {
             if (ranks.isFirst() && !began) {
-                ranks.fromFirst(new byte[] {FAILED});
-                ranks.close();
+                try {
+                    ranks.fromFirst(new byte[] {FAILED});
+                    ranks.leave();
+                } catch (RuntimeException lost) {
+                    e.addSuppressed(lost);
+                }
                 throw e;
             }
             fail(e, err);

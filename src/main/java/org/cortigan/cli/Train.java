@@ -153,7 +153,11 @@ final class Train implements Callable<Integer> {
     @Override
     public Integer call() {
         Ranks ranks = Launched.ranks();
-        if (ranks.size() == 1) return call(new RankedStart(ranks));
+        if (ranks.size() == 1) {
+            int code = call(new RankedStart(ranks));
+            ranks.leave();
+            return code;
+        }
         if (!ranks.isFirst()) output.silence();
         RankedStart start = new RankedStart(ranks);
         return start.run(() -> call(start), output.err());

@@ -116,8 +116,11 @@ class HostRuntime implements DeviceRuntime {
         };
     }
 
+    /** Waits for reductions that a failed step has left behind, so that their memory may be freed. */
     @Override
-    public void synchronize() {}
+    public void synchronize() {
+        while (!inFlight.isEmpty()) inFlight.remove(0).end();
+    }
 
     /** What this process may still have, swap space included. */
     @Override

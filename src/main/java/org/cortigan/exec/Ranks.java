@@ -50,7 +50,7 @@ public final class Ranks implements AutoCloseable {
     private @Nullable Memory parts;
 
     private volatile @Nullable Throwable failure;
-    private boolean closing;
+    private boolean closing, left;
     private final AtomicLong busyNanos = new AtomicLong();
     private long waitedNanos, bytes;
 
@@ -183,6 +183,13 @@ public final class Ranks implements AutoCloseable {
         }
     }
 
+    /** An interrupted rank ends, and with it the others, which wait for it. */
+    private void interrupted() {
+        Thread.currentThread().interrupt();
+        transport().abort(1);
+        throw new IllegalStateException(name() + " was interrupted");
+    }
+
     private void check() {
         Throwable f = failure;
         if (f != null) throw new IllegalStateException(name() + " lost the others: " + f.getMessage(), f);
@@ -252,7 +259,10 @@ public final class Ranks implements AutoCloseable {
         /** Waits until the tensor is reduced. */
         public void end() {
             long from = System.nanoTime();
-            while (!done && failure == null) LockSupport.park(this);
+            while (!done && failure == null) {
+                LockSupport.park(this);
+                if (Thread.interrupted()) interrupted();
+            }
             check();
             waitedNanos += System.nanoTime() - from;
         }
@@ -415,16 +425,31 @@ public final class Ranks implements AutoCloseable {
         if (transport != null) transport.abort(exitCode);
     }
 
-    /** Leaves the run. If this rank is out of step with the others, the transport is left as it is. */
+    /** Leaves the run in an orderly way, after the last request; every rank must. */
+    public void leave() {
+        if (transport == null || left) return;
+        left = true;
+        end(true);
+    }
+
+    /** Ends all ranks, unless this one has left: it comes here by an exception, and the others wait for it. */
     @Override
     public void close() {
-        if (transport == null || closing) return;
-        boolean orderly = failure == null;
+        if (transport == null || left) return;
+        left = true;
+        transport.abort(1);
+        end(false);
+    }
+
+    private void end(boolean orderly) {
         try {
             queue.put(() -> {
                 closing = true;
-                if (orderly) transport.close();
-                if (parts != null) parts.close();
+                try {
+                    if (orderly && failure == null) transport().close();
+                } finally {
+                    if (parts != null) parts.close();
+                }
             });
             if (thread != null) thread.join();
         } catch (InterruptedException e) {

@@ -53,8 +53,8 @@ public final class Launched {
         int tasks = number(environment, "SLURM_STEP_NUM_TASKS");
         if (environment.containsKey("OMPI_COMM_WORLD_SIZE")) return number(environment, "OMPI_COMM_WORLD_SIZE") > 1;
         if (environment.containsKey("PMIX_RANK")) return tasks != 1;
-        String other = environment.containsKey("PMI_RANK")
-                ? "the launcher of another MPI (PMI_RANK is set)"
+        String other = number(environment, "PMI_SIZE") > 1
+                ? "the launcher of another MPI (PMI_SIZE is set)"
                 : tasks > 1 ? "srun without MPI" : null;
         if (other == null) return false;
         throw new InputException(
@@ -81,7 +81,8 @@ public final class Launched {
 
     /**
      * Threads of a rank if the user names none: the processors that the launcher allows it, divided among the ranks
-     * that may use the same ones.
+     * that may use the same ones. All ranks get the smallest of their numbers: what each computes for itself behind a
+     * sum, such as the gradients' norm, has the same bits only for the same number of threads.
      */
     public static int threads(Ranks ranks) {
         int processors = Runtime.getRuntime().availableProcessors();
@@ -89,7 +90,7 @@ public final class Launched {
         byte[] own = (ranks.hosts().get(ranks.rank()) + " " + allowed()).getBytes(StandardCharsets.UTF_8);
         List<byte[]> all = ranks.gather(own);
         long sharers = all.stream().filter(b -> Arrays.equals(b, own)).count();
-        return (int) Math.max(1, processors / sharers);
+        return -ranks.largest(-(int) Math.max(1, processors / sharers));
     }
 
     /** The processors that this process may use, as Linux lists them. */

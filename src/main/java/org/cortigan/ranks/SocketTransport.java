@@ -5,6 +5,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
+import java.net.SocketTimeoutException;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SelectionKey;
@@ -25,6 +26,9 @@ import org.jspecify.annotations.Nullable;
 public final class SocketTransport implements Transport {
     private static final int HELLO = Integer.BYTES + Long.BYTES;
 
+    /** Milliseconds in which all ranks must have come, and in which one that connects must have said who it is. */
+    private static final int COME = 300_000, GREET = 10_000;
+
     /** Bytes of one view of memory. */
     private static final long MOST = 1 << 30;
 
@@ -42,6 +46,7 @@ public final class SocketTransport implements Transport {
         for (SocketChannel c : others) {
             if (c == null) continue;
             c.setOption(StandardSocketOptions.TCP_NODELAY, true);
+            c.setOption(StandardSocketOptions.SO_KEEPALIVE, true);
             c.configureBlocking(false);
             c.register(selector, 0);
         }
@@ -57,10 +62,11 @@ public final class SocketTransport implements Transport {
      * @throws UncheckedIOException if a rank cannot be reached
      */
     public static SocketTransport join(String host, long key, int rank, Function<String, List<String>> exchange) {
+        SocketChannel[] others = {};
         try (ServerSocketChannel server = ServerSocketChannel.open().bind(null)) {
             int port = ((InetSocketAddress) server.getLocalAddress()).getPort();
             List<String> all = exchange.apply(host + ":" + port);
-            SocketChannel[] others = new SocketChannel[all.size()];
+            others = new SocketChannel[all.size()];
             for (int q = 0; q < rank; q++) {
                 String to = all.get(q);
                 int colon = to.lastIndexOf(':');
@@ -70,8 +76,11 @@ public final class SocketTransport implements Transport {
                         ByteBuffer.allocate(HELLO).putInt(rank).putLong(key).flip();
                 while (hello.hasRemaining()) others[q].write(hello);
             }
+            long deadline = System.nanoTime() + COME * 1_000_000L;
             for (int left = all.size() - rank - 1; left > 0; ) {
-                SocketChannel c = server.accept();
+                long wait = (deadline - System.nanoTime()) / 1_000_000;
+                server.socket().setSoTimeout((int) Math.max(1, wait));
+                SocketChannel c = server.socket().accept().getChannel();
                 int q = greeted(c, key, rank, others);
                 if (q < 0) {
                     c.close();
@@ -82,15 +91,30 @@ public final class SocketTransport implements Transport {
             }
             return new SocketTransport(rank, others);
         } catch (IOException e) {
+            for (SocketChannel c : others) if (c != null) closeQuietly(c);
             throw new UncheckedIOException("rank " + rank + " cannot reach the others: " + e.getMessage(), e);
+        }
+    }
+
+    private static void closeQuietly(SocketChannel c) {
+        try {
+            c.close();
+        } catch (IOException e) {
+            // The error that led here is reported.
         }
     }
 
     /** The rank that connects; -1 for a stranger. */
     private static int greeted(SocketChannel c, long key, int rank, SocketChannel[] others) throws IOException {
-        ByteBuffer hello = ByteBuffer.allocate(HELLO);
-        while (hello.hasRemaining()) if (c.read(hello) < 0) return -1;
-        hello.flip();
+        ByteBuffer hello;
+        try {
+            c.socket().setSoTimeout(GREET);
+            byte[] bytes = c.socket().getInputStream().readNBytes(HELLO);
+            if (bytes.length < HELLO) return -1;
+            hello = ByteBuffer.wrap(bytes);
+        } catch (SocketTimeoutException e) {
+            return -1;
+        }
         int q = hello.getInt();
         return hello.getLong() == key && q > rank && q < others.length && others[q] == null ? q : -1;
     }

@@ -133,12 +133,9 @@ public final class BarrierTrain {
             SocketTransport transport =
                     SocketTransport.join(host, key, rank, own -> Arrays.asList(task.allGather(own)));
             Ranks ranks = transport.size() == 1 ? Ranks.alone() : Ranks.join(() -> transport, host);
-            try {
+            try (ranks) { // An exception ends the connections, so that the others do not wait.
                 train(ranks, task);
-                ranks.close();
-            } catch (RuntimeException | Error e) {
-                ranks.abort(1); // the connections end, so that the others do not wait
-                throw e;
+                ranks.leave();
             }
             return CollectionConverters.asScala(List.of(ranks.name()).iterator());
         }

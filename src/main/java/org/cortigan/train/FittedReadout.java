@@ -14,6 +14,7 @@ import org.cortigan.exec.Variables;
 import org.cortigan.jni.Memory;
 import org.cortigan.model.Generator;
 import org.cortigan.ridge.LearnedPrior;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Weights of dense readouts by empirical Bayes ({@link LearnedPrior}), on the features of the training photographs. A
@@ -48,7 +49,8 @@ final class FittedReadout {
                 int n = s.setup().split().training().length;
                 int[] partner =
                         train.shufflePairs() ? Permutations.derangement(n, train.seed()) : Permutations.identity(n);
-                FeatureTable table = FeatureTable.of(s.setup(), vars, train.batch());
+                FeatureTable table = FeatureTable.of(s.setup(), vars, s.setup().share(train));
+                if (table == null) continue;
                 tables.add(table);
                 samples.add(new LearnedPrior.Sample(
                         table, new Responses(s, partner), s.setup().data().roiOfVertex()));
@@ -74,8 +76,9 @@ final class FittedReadout {
             memory = Memory.allocate((long) rows * columns * Float.BYTES);
         }
 
-        static FeatureTable of(SubjectSetup setup, Variables vars, int batch) {
-            FeatureTable[] table = new FeatureTable[1]; // Made by the first batch, which tells the number of features.
+        /** Null on all ranks but the first. */
+        static @Nullable FeatureTable of(SubjectSetup setup, Variables vars, int batch) {
+            @Nullable FeatureTable[] table = new FeatureTable[1]; // Made by the first batch, which tells the number of features.
             try {
                 ForwardPass.forEachBatch(
                         setup,
@@ -86,6 +89,8 @@ final class FittedReadout {
                                 .generator()
                                 .features(w, images, setup.subject().name()),
                         (first, images, values) -> {
+                            // Only rank 0 fits; the others have computed their part.
+                            if (!vars.device().runtime().ranks().isFirst()) return;
                             int columns = values.length / batch;
                             if (table[0] == null)
                                 table[0] = new FeatureTable(setup.split().training().length, columns);

@@ -81,16 +81,18 @@ final class MemoryBudget {
         boolean onHost = !device.runtime().hasOwnMemory();
         HostMemory host = HostMemory.now();
         long free = device.runtime().freeBytes();
-        long need = bytes(device, train, resident, train.recompute());
+        long own = bytes(device, train, resident, train.recompute());
+        int ranks = onHost ? device.runtime().ranks().localSize() : 1; // that share the memory
+        long need = own * ranks;
         String batches = train.accumulate() == 1 ? "" : train.accumulate() + " batches of ";
-        String needs =
-                "a step of " + batches + train.batch() + " photographs needs " + need + " bytes on " + device.name();
+        String needs = "a step of " + batches + train.batch() + " photographs needs " + need + " bytes on "
+                + (ranks == 1 ? "" : ranks + " ranks of ") + device.name();
         if (need > free)
             throw train.wrong(
                     "batch",
                     needs + ", but " + free + (onHost ? " are left of " + host.allowance() : " are free") + ": "
                             + (need - free) + " short",
-                    remedy(resident, need, free));
+                    remedy(resident, own, free / ranks));
         if (onHost && need > host.available())
             log.accept(needs + ", and " + host.available()
                     + " are available now: the machine may swap, or end this process, unless others give memory back");

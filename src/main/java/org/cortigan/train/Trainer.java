@@ -25,7 +25,6 @@ import org.cortigan.graph.Type;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.InputFiles;
 import org.cortigan.io.SafeTensors;
-import org.cortigan.jni.Memory;
 import org.cortigan.model.Freeze;
 import org.cortigan.model.Generator;
 import org.cortigan.model.Model;
@@ -532,7 +531,7 @@ public final class Trainer implements AutoCloseable {
                 subjects.all().stream().map(SubjectSteps::setup).toList();
         QueryRegions.write(setups, vars, log);
         setups.forEach(s -> s.writeCells(vars));
-        FeatureStatistics.measure(setups, vars, train.batch(), initialiser::isGiven);
+        FeatureStatistics.measure(setups, vars, setups.get(0).share(train), initialiser::isGiven);
         if (fitsReadout() && !stops())
             FittedReadout.of(subjects.all(), vars, train).ifPresent(this::write);
         initialised = !stops();
@@ -552,18 +551,17 @@ public final class Trainer implements AutoCloseable {
         if (ranks.size() == 1) return;
         for (String name : variables()) {
             Storage s = vars.find(name);
-            ByteBuffer own = s.snapshot();
-            byte[] bytes = new byte[ranks.isFirst() ? own.remaining() : 0];
-            if (ranks.isFirst()) own.get(bytes);
-            byte[] first = ranks.fromFirst(bytes);
-            if (device.runtime().hasOwnMemory()) s.write(direct(first));
-            else Memory.at(s.address(), first.length).put(first); // as it is stored, f64 on a reference
+            ByteBuffer stored = s.snapshot();
+            boolean onHost = !device.runtime().hasOwnMemory(); // then the variable itself
+            ByteBuffer direct = onHost
+                    ? stored
+                    : ByteBuffer.allocateDirect(stored.remaining())
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .put(stored)
+                            .flip();
+            ranks.fromFirst(direct);
+            if (!onHost) s.write(direct);
         }
-    }
-
-    private static ByteBuffer direct(byte[] bytes) {
-        ByteBuffer b = ByteBuffer.allocateDirect(bytes.length).order(ByteOrder.LITTLE_ENDIAN);
-        return b.put(bytes).flip();
     }
 
     /** Fitted values may already be the best of the run. */

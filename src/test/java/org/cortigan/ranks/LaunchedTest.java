@@ -26,6 +26,7 @@ class LaunchedTest {
         assertFalse(Launched.isRank(Map.of("SLURM_NTASKS", "4", "SLURM_PROCID", "0")));
         assertFalse(Launched.isRank(Map.of("SLURM_STEP_NUM_TASKS", "1", "PMIX_RANK", "0")));
         assertFalse(Launched.isRank(Map.of("OMPI_COMM_WORLD_SIZE", "1")));
+        assertFalse(Launched.isRank(Map.of("PMI_RANK", "0", "PMI_SIZE", "1", "SLURM_STEP_NUM_TASKS", "1")));
     }
 
     @Test

@@ -46,6 +46,7 @@ class DataParallelKillTest {
                     if (ranks.isFirst()) Files.writeString(Path.of(args[1]), pids);
                     t.run();
                 }
+                ranks.leave();
             }
         }
     }

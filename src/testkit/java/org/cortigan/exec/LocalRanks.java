@@ -17,6 +17,7 @@ import org.cortigan.jni.Native;
 public final class LocalRanks {
     private final CyclicBarrier barrier;
     private final long[][] sendFrom, sendBytes;
+    private volatile boolean aborted;
 
     private LocalRanks(int size) {
         barrier = new CyclicBarrier(size);
@@ -43,12 +44,9 @@ public final class LocalRanks {
                 int rank = r;
                 Callable<T> one = () -> {
                     try (Ranks ranks = size == 1 ? Ranks.alone() : Ranks.join(() -> open.apply(rank), "host")) {
-                        try {
-                            return work.apply(ranks);
-                        } catch (Throwable t) {
-                            ranks.abort(1);
-                            throw t;
-                        }
+                        T result = work.apply(ranks);
+                        ranks.leave();
+                        return result;
                     }
                 };
                 results.add(threads.submit(one));
@@ -100,6 +98,7 @@ public final class LocalRanks {
 
         private void await() {
             try {
+                if (aborted) throw new BrokenBarrierException();
                 barrier.await();
             } catch (InterruptedException | BrokenBarrierException e) {
                 throw new IllegalStateException("a rank is lost", e);
@@ -108,6 +107,7 @@ public final class LocalRanks {
 
         @Override
         public void abort(int exitCode) {
+            aborted = true;
             barrier.reset();
         }
 
