@@ -67,7 +67,7 @@ final class ComparisonProcesses {
                 + (parallel.threads() == 1 ? " thread" : " threads") + "; what they print is in " + LOG
                 + " of their folders");
         Thread hook = new Thread(this::stop);
-        Runtime.getRuntime().addShutdownHook(hook);
+        if (!ShutdownHook.add(hook)) return false;
         ExecutorService pool = Executors.newFixedThreadPool(most);
         try {
             Queue<ComparisonRun> queue = new ConcurrentLinkedQueue<>(runs);
@@ -87,7 +87,7 @@ final class ComparisonProcesses {
         } finally {
             stop();
             pool.shutdown();
-            remove(hook);
+            ShutdownHook.remove(hook);
         }
     }
 
@@ -191,13 +191,5 @@ final class ComparisonProcesses {
 
     private synchronized boolean isStopped() {
         return stopped;
-    }
-
-    private static void remove(Thread hook) {
-        try {
-            Runtime.getRuntime().removeShutdownHook(hook);
-        } catch (IllegalStateException e) {
-            // The JVM is shutting down: the hook is running or has run.
-        }
     }
 }

@@ -87,13 +87,14 @@ public final class TrainingRun implements AutoCloseable {
                 writes ? new RunFolder(own, trainer.recipe(), device, environment, trainer.step(), log) : null) {
             if (files != null) trainer.addListener(files);
             if (files != null) for (TrainerListener l : listeners) trainer.addListener(l);
-            Runtime.getRuntime().addShutdownHook(hook);
-            boolean complete = trainer.run();
+            boolean ends = !ShutdownHook.add(hook), others = trainer.ranks().size() > 1;
+            if (ends) trainer.requestStop(); // which the other ranks hear in run()
+            boolean complete = (!ends || others) && trainer.run();
             if (!complete) whenStopped.run();
             return complete;
         } finally {
             done.countDown();
-            remove(hook);
+            ShutdownHook.remove(hook);
         }
     }
 
@@ -116,14 +117,6 @@ public final class TrainingRun implements AutoCloseable {
             done.await();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-        }
-    }
-
-    private static void remove(Thread hook) {
-        try {
-            Runtime.getRuntime().removeShutdownHook(hook);
-        } catch (IllegalStateException e) {
-            // The JVM is shutting down: the hook is running or has run.
         }
     }
 

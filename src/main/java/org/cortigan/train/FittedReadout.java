@@ -78,7 +78,8 @@ final class FittedReadout {
 
         /** Null on all ranks but the first. */
         static @Nullable FeatureTable of(SubjectSetup setup, Variables vars, int batch) {
-            @Nullable FeatureTable[] table = new FeatureTable[1]; // Made by the first batch, which tells the number of features.
+            @Nullable
+            FeatureTable[] table = new FeatureTable[1]; // Made by the first batch, which tells the number of features.
             try {
                 ForwardPass.forEachBatch(
                         setup,
