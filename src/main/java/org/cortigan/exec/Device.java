@@ -27,8 +27,7 @@ public interface Device extends AutoCloseable {
      */
     default Device in(Ranks ranks) {
         if (ranks.size() == 1) return this;
-        throw new InputException(
-                "device " + name(), "cannot train with other ranks", "Use --device cpu or --device cuda");
+        throw new InputException("device " + name(), "cannot train with other ranks", "Use --device cpu");
     }
 
     /** The device's memory and its stream of work. */
