@@ -44,6 +44,6 @@ final class DeviceOptions {
      */
     Device open(Output output, Ranks ranks, int share) {
         if (ranks.size() == 1) return open(output);
-        return Devices.open(device, threads > 0 ? threads : share, output::note).in(ranks);
+        return Devices.open(device, threads > 0 ? threads : share, ranks, output::note);
     }
 }

@@ -13,6 +13,11 @@ public interface Device extends AutoCloseable {
     /** For messages and records, for example {@code cpu (avx512, 2 threads)}. */
     String name();
 
+    /** What kind of device it is, for example {@code cuda}: the word that its name begins with. */
+    default String kind() {
+        return name().split("[: ]", 2)[0];
+    }
+
     /**
      * Number of the kernel table (native/include/cg/abi.h, Backend).
      *
@@ -21,7 +26,8 @@ public interface Device extends AutoCloseable {
     int backend();
 
     /**
-     * This device as that of one rank of a run. The graphs that it runs may then add up tensors over the ranks.
+     * This device as that of one rank of a run: another one, or this one from now on. The graphs that it runs may then
+     * add up tensors over the ranks.
      *
      * @throws InputException if the device cannot
      */

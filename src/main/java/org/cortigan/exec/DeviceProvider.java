@@ -17,9 +17,9 @@ public interface DeviceProvider {
     Optional<String> absent();
 
     /**
-     * Number of devices.
+     * Number of devices that this process sees, at least 1.
      *
-     * @throws org.cortigan.InputException if there is none; names the missing driver or library, and the remedy
+     * @throws org.cortigan.InputException naming what is missing, and the remedy
      */
     int count();
 

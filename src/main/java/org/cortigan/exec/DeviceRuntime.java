@@ -40,6 +40,14 @@ public interface DeviceRuntime {
         return Ranks.alone();
     }
 
+    /**
+     * Prepares the device for reductions over the ranks. All ranks must call it at the same point, before the first run
+     * of a graph that reduces.
+     *
+     * @throws org.cortigan.InputException on all ranks, if their devices cannot reduce together
+     */
+    default void meet() {}
+
     /** Makes this device current for the calling thread. */
     void use();
 

@@ -30,12 +30,24 @@ public final class Devices {
      * @throws InputException if the name is unknown or the device is not available
      */
     public static Device open(String name, int threads, Consumer<String> note) {
+        return open(name, threads, Ranks.alone(), note);
+    }
+
+    /**
+     * The device of one rank. {@code cuda} and {@code auto} give each rank of a machine the card of its number among
+     * them, counted anew from 0 if there are more ranks than this process sees cards: a launcher may show each rank its
+     * own card alone. {@link DeviceRuntime#meet} finds ranks that share a card.
+     *
+     * @param threads threads of a CPU device, 0 for all cores
+     * @throws InputException if the name is unknown or the device is not available
+     */
+    public static Device open(String name, int threads, Ranks ranks, Consumer<String> note) {
         requireThreads(threads);
-        if (name.equals(CPU)) return CpuDevice.best(threads);
+        if (name.equals(CPU)) return CpuDevice.best(threads).in(ranks);
         List<DeviceProvider> providers = providers();
-        if (name.equals("auto")) return choose(providers, threads, note);
+        if (name.equals("auto")) return choose(providers, threads, ranks, note);
         DeviceProvider p = provider(providers, name);
-        return p.open(number(name, p.kind()), note);
+        return open(p, name.equals(p.kind()) ? own(p, ranks) : number(name, p.kind()), ranks, note);
     }
 
     private static DeviceProvider provider(List<DeviceProvider> providers, String name) {
@@ -90,7 +102,22 @@ public final class Devices {
         return threads;
     }
 
-    private static Device choose(List<DeviceProvider> providers, int threads, Consumer<String> note) {
+    /** Number of the device that a rank uses if the user names none. */
+    private static int own(DeviceProvider p, Ranks ranks) {
+        return ranks.localRank() == 0 ? 0 : ranks.localRank() % p.count();
+    }
+
+    private static Device open(DeviceProvider p, int number, Ranks ranks, Consumer<String> note) {
+        Device d = p.open(number, note);
+        try {
+            return d.in(ranks);
+        } catch (RuntimeException | Error e) {
+            d.close();
+            throw e;
+        }
+    }
+
+    private static Device choose(List<DeviceProvider> providers, int threads, Ranks ranks, Consumer<String> note) {
         List<String> reasons = new ArrayList<>();
         for (DeviceProvider p : providers) {
             Optional<String> absent = p.absent();
@@ -101,7 +128,7 @@ public final class Devices {
             DeferredNotes notes = new DeferredNotes(); // the line about the choice comes first
             Device d;
             try {
-                d = p.open(0, notes);
+                d = open(p, own(p, ranks), ranks, notes);
             } catch (InputException e) {
                 reasons.add(e.getMessage());
                 continue;
@@ -110,7 +137,7 @@ public final class Devices {
             notes.forwardTo(note);
             return d;
         }
-        Device d = CpuDevice.best(threads);
+        Device d = CpuDevice.best(threads).in(ranks);
         note.accept("device: " + d.name() + ", chosen because " + String.join("; ", reasons));
         return d;
     }
@@ -134,7 +161,6 @@ public final class Devices {
     }
 
     private static int number(String name, String kind) {
-        if (name.equals(kind)) return 0;
         try {
             int n = Integer.parseInt(name.substring(kind.length() + 1));
             if (n >= 0) return n;

@@ -348,7 +348,7 @@ public final class Recipe {
     }
 
     /** The values by their whole path. */
-    private static Map<String, Object> leaves(Map<String, Object> values) {
+    static Map<String, Object> leaves(Map<String, Object> values) {
         Map<String, Object> all = new LinkedHashMap<>();
         values.forEach((key, value) -> {
             if (value instanceof Map<?, ?> section)

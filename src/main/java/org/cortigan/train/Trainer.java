@@ -7,6 +7,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -489,9 +490,13 @@ public final class Trainer implements AutoCloseable {
      * Trains until the last epoch ends, validation stops improving, or a stop is requested.
      *
      * @return whether the run is complete
-     * @throws InputException if gradients stay infinite or NaN
+     * @throws InputException if gradients stay infinite or NaN, or the ranks do not fit together
      */
     public boolean run() {
+        if (ranks.size() > 1) {
+            Agreement.require(ranks, decisive());
+            device.runtime().meet();
+        }
         initialise();
         try {
             boolean begins = step() == 0 && !initialised;
@@ -519,6 +524,22 @@ public final class Trainer implements AutoCloseable {
         // A launcher ends all ranks as soon as one ends: none may before rank 0 has saved.
         ranks.barrier();
         return complete;
+    }
+
+    /** What all ranks must have in common, by name. */
+    private Map<String, Object> decisive() {
+        Map<String, Object> own = new LinkedHashMap<>();
+        own.put(Agreement.DEVICE, device.kind());
+        own.putAll(Recipe.leaves(recipe.decisive()));
+        for (SubjectSteps s : subjects.all()) {
+            String of = s.setup().subject().name();
+            if (!of.isEmpty()) of = " of " + of;
+            TrainingData data = s.setup().data();
+            own.put("number of photographs" + of, data.count());
+            own.put("number of vertices" + of, data.leftVertices() + data.rightVertices());
+        }
+        own.put("number of steps done", step());
+        return own;
     }
 
     private boolean fitsReadout() {

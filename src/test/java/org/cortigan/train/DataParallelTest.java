@@ -254,6 +254,26 @@ class DataParallelTest {
     }
 
     @Test
+    void ranksOfDifferentRunsAreRefused() {
+        for (boolean data : new boolean[] {false, true}) {
+            List<String> said = LocalRanks.run(3, ranks -> {
+                boolean other = ranks.rank() == 2;
+                Recipe r = recipe("vit", "train.batch=6");
+                if (other && !data) r = r.with("optimizer.learning_rate=0.25");
+                TrainingData d = other && data ? new TrainerTest.Toy(61, 20, 30, 16) : TOY;
+                try (Device device = CpuDevice.best(1);
+                        Trainer t = new Trainer(r, d, device.in(ranks), null)) {
+                    return assertThrows(InputException.class, t::run).getMessage();
+                }
+            });
+            String want = data
+                    ? "rank 2 on host: number of photographs is 61, rank 0 has " + TOY.count()
+                    : "rank 2 on host: optimizer.learning_rate is 0.25, rank 0 has ";
+            for (String s : said) assertTrue(s.startsWith(want) && s.endsWith("the same command, recipe and data"), s);
+        }
+    }
+
+    @Test
     void aBatchThatCannotBeDividedIsRefused() {
         Ranks[] seen = new Ranks[3];
         InputException e = assertThrows(InputException.class, () -> {

@@ -97,6 +97,7 @@ public final class LocalRanks {
         }
 
         private void await() {
+            if (aborted) throw new IllegalStateException("a rank is lost");
             try {
                 if (aborted) throw new BrokenBarrierException();
                 barrier.await();
