@@ -14,6 +14,8 @@
 //   copy,
 //     library call or beginning of a capture between them.
 //   - A call that a GPU refuses during capture is refused, and it ends the capture.
+//   - A card's streams run only in calls of the threads that use the card (cudaSetDevice), so that threads that are
+//     ranks can meet in a collective operation: each runs its own card's streams up to there.
 //
 // A test controls it through a shared page, the file named by CG_CUDART_PAGE, which also has counts of open resources.
 #include <fcntl.h>
@@ -80,6 +82,8 @@ struct Page {
     int64_t& early_launches;  // launches that may begin early
     int64_t& waits;           // synchronisations
     int64_t& copies;          // copies queued
+    int64_t& reductions;      // collective operations run by a card
+    int64_t& kernels_before;  // kernels that the card had run before each of them, added up
 
     Page(File* f, bool of_test)
         : call(f->call),
@@ -95,7 +99,9 @@ struct Page {
           kernels(find(f, "KERNELS", of_test)),
           early_launches(find(f, "EARLY_LAUNCHES", of_test)),
           waits(find(f, "WAITS", of_test)),
-          copies(find(f, "COPIES", of_test)) {
+          copies(find(f, "COPIES", of_test)),
+          reductions(find(f, "REDUCTIONS", of_test)),
+          kernels_before(find(f, "KERNELS_BEFORE", of_test)) {
         const char* open[] = {"DEVICE_BLOCKS", "HOST_BLOCKS", "STREAMS", "EVENTS", "GRAPHS", "GRAPH_INSTANCES"};
         for (int i = 0; i < 6; i++) live[i] = &find(f, open[i], of_test);
         made[kDevice] = &find(f, "DEVICE_ALLOCATIONS", of_test);
@@ -120,7 +126,7 @@ Page* page() {
     return p;
 }
 
-constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kCaptureUnsupported = 900,
+constexpr int kOk = 0, kInvalid = 1, kOutOfMemory = 2, kNoDevice = 100, kNotReady = 600, kCaptureUnsupported = 900,
               kCaptureInvalidated = 901, kCaptureUnjoined = 904, kCaptureIsolation = 905, kCapturedEvent = 907;
 constexpr int kHang = -1, kSkip = -2;  // instead of an error
 
@@ -209,7 +215,9 @@ struct Place {
     std::shared_ptr<Capture> in;
     Nodes after;  // the next node runs after these
 };
+struct Stream;
 struct Event {
+    Stream* on = nullptr;  // of the last record
     double ms = -1;
     int64_t asked = 0, done = 0;  // number of records queued and executed
     Place place;                  // of the last record, if a capturing stream made it
@@ -219,7 +227,9 @@ struct Task {
     Event* after = nullptr;  // runs once this event has been recorded `times` times
     int64_t times = 0;
 };
+thread_local int device = 0;  // the card that the thread uses
 struct Stream {
+    const int card = device;
     std::deque<Task> queue;
     Place capture;
     bool origin = false;  // began the capture
@@ -227,6 +237,7 @@ struct Stream {
 };
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
+std::unordered_map<int, int64_t> kernels_of;  // kernels run since the card joined others, by card
 int broken = 0;  // error of a kernel, reported at the next wait
 double now = 0;  // clock of events in milliseconds
 
@@ -246,7 +257,7 @@ bool advance(Stream* s) {
 }
 bool advance_another(Stream* s) {
     bool any = false;
-    for (Stream* o : streams) any = any || (o != s && advance(o));
+    for (Stream* o : streams) any = any || (o != s && o->card == s->card && advance(o));
     return any;
 }
 /// Runs all tasks of a stream, and of other streams only those that it waits for, or all that can run earlier.
@@ -256,8 +267,10 @@ void work_off(Stream* s) {
         if (!advance(s) && !advance_another(s)) std::abort();  // streams that wait for each other
     }
 }
+/// Runs all tasks of the card that the thread uses.
 void work_off_all() {
-    for (Stream* s : streams) work_off(s);
+    for (Stream* s : streams)
+        if (s->card == device) work_off(s);
 }
 int ask(void* stream, Work w) {
     auto* s = (Stream*)stream;
@@ -302,6 +315,7 @@ CG_CUDART void cg_cudart_launch(void* stream, void (*run)(const void*, void*), c
     }
     ask(s, [=] {
         page()->kernels++;
+        kernels_of[s->card]++;
         if (int e = fault("kernel")) broken = e;
         else run(args, nullptr);
     });
@@ -329,6 +343,29 @@ CG_CUDART void cg_cudart_pass(double ms) {
     now += ms;
 }
 
+/// From now on counts the current card's kernels anew.
+CG_CUDART void cg_cudart_joins() {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    kernels_of[device] = 0;
+}
+
+/// Counts a collective operation that the current card begins.
+CG_CUDART void cg_cudart_reduces() {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    page()->reductions++;
+    page()->kernels_before += kernels_of[device];
+}
+
+/// Lets other threads go on while work that cg_cudart_ask queued waits for them.
+CG_CUDART void cg_cudart_rest() {
+    mutex.unlock();
+    usleep(50);
+    mutex.lock();
+}
+
+/// The card that the thread uses.
+CG_CUDART int cg_cudart_device() { return device; }
+
 CG_CUDART int cudaRuntimeGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaDriverGetVersion(int* v) { return *v = 13000, kOk; }
 CG_CUDART int cudaGetDeviceCount(int* n) {
@@ -338,7 +375,9 @@ CG_CUDART int cudaGetDeviceCount(int* n) {
 }
 CG_CUDART int cudaSetDevice(int d) {
     FAULT(cudaSetDevice);
-    return d < page()->devices ? kOk : 101;
+    if (d >= page()->devices) return 101;
+    device = d;
+    return kOk;
 }
 CG_CUDART int cudaGetLastError() { return kOk; }
 CG_CUDART const char* cudaGetErrorName(int e) {
@@ -386,6 +425,11 @@ CG_CUDART int cudaGetDeviceProperties(Properties* p, int) {
     p->total = (size_t)page()->memory;
     return kOk;
 }
+CG_CUDART int cudaDeviceGetPCIBusId(char* id, int bytes, int number) {
+    FAULT(cudaDeviceGetPCIBusId);
+    std::snprintf(id, (size_t)bytes, "0000:%02X:00.0", number + 1);
+    return kOk;
+}
 CG_CUDART int cudaDeviceGetAttribute(int* v, int attribute, int) {
     *v = attribute == 75 ? (int)page()->major : 0;
     return kOk;
@@ -404,9 +448,9 @@ static int allocate(void** p, size_t bytes, int kind) {
 }
 static int release(void* p, int kind) {
     NOT_WHILE_RECORDING();
+    work_off_all();
     auto it = blocks.find(p);
     if (it == blocks.end()) return kInvalid;
-    work_off_all();
     if (kind == kDevice) page()->used -= it->second;
     --*page()->live[kind];
     blocks.erase(it);
@@ -470,6 +514,14 @@ CG_CUDART int cudaStreamSynchronize(void* s) {
     NOT_WHILE_RECORDING();
     work_off((Stream*)s);
     return take_broken();
+}
+/// Runs the stream's work, and tells how it stood before.
+CG_CUDART int cudaStreamQuery(void* s) {
+    FAULT(cudaStreamQuery);
+    NOT_WHILE_RECORDING();
+    if (((Stream*)s)->queue.empty()) return take_broken();
+    work_off((Stream*)s);
+    return kNotReady;
 }
 CG_CUDART int cudaStreamBeginCapture(void* s, int) {
     FAULT(cudaStreamBeginCapture);
@@ -551,6 +603,7 @@ CG_CUDART int cudaEventRecord(void* e, void* stream) {
     auto* event = (Event*)e;
     ((Stream*)stream)->kernel = false;
     event->place = ((Stream*)stream)->capture;
+    event->on = (Stream*)stream;
     if (event->place.in) return kOk;
     event->ms = -1;
     event->asked++;
@@ -580,9 +633,17 @@ CG_CUDART int cudaEventSynchronize(void* e) {
     if (((Event*)e)->ms < 0) work_off_all();
     return take_broken();
 }
+/// Runs the work of the event's stream, and tells how it stood before.
+CG_CUDART int cudaEventQuery(void* e) {
+    FAULT(cudaEventQuery);
+    NOT_WHILE_RECORDING();
+    if (!((Event*)e)->on || ((Event*)e)->ms >= 0) return take_broken();
+    work_off(((Event*)e)->on);
+    return kNotReady;
+}
 CG_CUDART int cudaEventElapsedTime(float* ms, void* a, void* b) {
     FAULT(cudaEventElapsedTime);
-    if (((Event*)a)->ms < 0 || ((Event*)b)->ms < 0) return 600;  // cudaErrorNotReady
+    if (((Event*)a)->ms < 0 || ((Event*)b)->ms < 0) return kNotReady;
     *ms = (float)(((Event*)b)->ms - ((Event*)a)->ms);
     return kOk;
 }

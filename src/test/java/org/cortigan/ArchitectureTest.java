@@ -164,6 +164,7 @@ class ArchitectureTest {
                     "cuda.CudnnForward",
                     "cuda.CudnnGradW",
                     "cuda.CudnnGradX",
+                    "cuda.Nccl",
                     "cuda.OwnKernel",
                     "cuda.Trials",
                     "cuda.VendorKernels"),

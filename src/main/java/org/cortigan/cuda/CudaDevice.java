@@ -11,6 +11,7 @@ import org.cortigan.exec.ComputeCapability;
 import org.cortigan.exec.Device;
 import org.cortigan.exec.DeviceRuntime;
 import org.cortigan.exec.Precision;
+import org.cortigan.exec.Ranks;
 import org.cortigan.exec.Session;
 import org.cortigan.exec.Variables;
 import org.cortigan.graph.DType;
@@ -218,6 +219,13 @@ public final class CudaDevice implements Device {
     @Override
     public int backend() {
         return Backend.CUDA.number();
+    }
+
+    /** From now on this device is that of one rank, with all its views. */
+    @Override
+    public Device in(Ranks ranks) {
+        if (ranks.size() > 1) runtime.join(ranks);
+        return this;
     }
 
     @Override

@@ -11,8 +11,8 @@ import org.cortigan.jni.NativeLoader;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN. The folders in the system property {@value #PATH}
- * are searched first, then the machine (the system's loader, /usr/local/cuda).
+ * Finds and loads NVIDIA's libraries: driver, runtime, cuBLAS, cuDNN, NCCL. The folders in the system property
+ * {@value #PATH} are searched first, then the machine (the system's loader, /usr/local/cuda).
  */
 final class CudaLibraries {
     /** Folders with NVIDIA's libraries, separated by colons. */
@@ -25,7 +25,7 @@ final class CudaLibraries {
             + PATH + "=FOLDER or LD_LIBRARY_PATH";
     private static boolean loaded;
     private static @Nullable InputException failure;
-    private static @Nullable InputException cudnn;
+    private static @Nullable InputException cudnn, nccl;
 
     private CudaLibraries() {}
 
@@ -85,6 +85,18 @@ final class CudaLibraries {
                     "Install cuDNN 9 for CUDA 13, or name its folder with -D" + PATH + "=FOLDER or LD_LIBRARY_PATH; -D"
                             + OWN + "=true uses CortiGAN's own kernels");
         return cudnn;
+    }
+
+    /** The same for NCCL. */
+    static synchronized InputException noNccl(Throwable t) {
+        if (nccl == null)
+            nccl = new InputException(
+                    "device cuda",
+                    "NCCL (" + Nccl.LIBRARY + "), by which several ranks train together, does not load ("
+                            + NativeLoader.chain(t) + ")",
+                    "Install NVIDIA's package libnccl2 for CUDA 13, or name the library's folder with -D" + PATH
+                            + "=FOLDER or LD_LIBRARY_PATH; or use --device cpu");
+        return nccl;
     }
 
     /** Path of the kernel library, unpacked from the jar, or the file that -Dcortigan.cuda.kernels names. */

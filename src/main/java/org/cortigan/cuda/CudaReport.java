@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.function.LongSupplier;
 import org.bytedeco.cuda.global.cublas;
 import org.bytedeco.cuda.global.cudnn;
+import org.bytedeco.cuda.global.nccl;
 import org.cortigan.InputException;
 import org.cortigan.exec.Device;
 import org.cortigan.jni.NativeLoader;
@@ -25,7 +26,7 @@ final class CudaReport {
         cudaRuntimeGetVersion(runtime);
         l.add("cuda libraries: driver for CUDA " + CudaLibraries.version(driver[0]) + ", runtime "
                 + CudaLibraries.version(runtime[0]) + ", " + library("cuBLAS", CudaReport::cublas) + ", "
-                + library("cuDNN", CudaReport::cudnn));
+                + library("cuDNN", CudaReport::cudnn) + ", " + library("NCCL", CudaReport::nccl));
         int n;
         try {
             n = CudaDevice.count("device cuda");
@@ -66,6 +67,13 @@ final class CudaReport {
     private static long cudnn() {
         CudaLibraries.preload(Cudnn.LIBRARIES);
         return cudnn.cudnnGetVersion();
+    }
+
+    private static long nccl() {
+        CudaLibraries.preload(Nccl.LIBRARY);
+        int[] version = new int[1];
+        nccl.ncclGetVersion(version);
+        return version[0];
     }
 
     private static String library(String name, LongSupplier version) {

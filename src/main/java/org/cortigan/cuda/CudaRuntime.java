@@ -14,14 +14,17 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.SizeTPointer;
 import org.cortigan.InputException;
 import org.cortigan.exec.DeviceRuntime;
+import org.cortigan.exec.Ranks;
+import org.cortigan.exec.Served;
 import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A GPU's memory and its stream, with a second stream for work aside and a third for parallel uploads. An error message
- * names the call, then CUDA's name and text of the error. An error found in a {@code close} method is rethrown by the
- * next call, because CUDA reports a failed kernel at whatever call comes next.
+ * A GPU's memory and its stream, with a second stream for work aside, a third for parallel uploads and, in a run of
+ * several ranks, one for reductions ({@link Nccl}). An error message names the call, then CUDA's name and text of the
+ * error. An error found in a {@code close} method is rethrown by the next call, because CUDA reports a failed kernel at
+ * whatever call comes next.
  */
 final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     /** A pointer that every call reuses with another address, so that a step allocates none. */
@@ -46,6 +49,9 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     private @Nullable CudaRuntime tf32;
 
     private @Nullable VendorKernels libraries;
+    /** Null if this process is the whole run. */
+    private @Nullable Nccl nccl;
+
     private @Nullable Branch branch;
     private @Nullable CUstream_st uploads;
     private @Nullable Memory staging;
@@ -106,6 +112,28 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         libraries = v;
     }
 
+    /**
+     * Makes this runtime that of one rank.
+     *
+     * @throws InputException if NCCL is missing
+     */
+    void join(Ranks ranks) {
+        if (main.nccl != null) throw new IllegalStateException("the device is that of a rank already");
+        use();
+        main.nccl = new Nccl(main, ranks, number);
+    }
+
+    @Override
+    public Ranks ranks() {
+        return main.nccl == null ? Ranks.alone() : main.nccl.ranks();
+    }
+
+    @Override
+    public void meet() {
+        use();
+        if (main.nccl != null) main.nccl.meet();
+    }
+
     /** The stream that calls queue work on: during {@link #aside} the branch's. */
     CUstream_st cudaStream() {
         Branch b = main.branch;
@@ -133,7 +161,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
     }
 
     /** Keeps the error of a call that frees something; the next {@link #check} throws it. */
-    private void deferError(int error, String call) {
+    void deferError(int error, String call) {
         if (error == cudaSuccess) return;
         if (main.pendingError == null) main.pendingError = call + ": " + text(error);
         cudaGetLastError();
@@ -365,11 +393,34 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public void synchronize() {
-        check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-        Branch b = main.branch;
-        if (b != null) check(cudaStreamSynchronize(b.stream), "cudaStreamSynchronize");
-        CUstream_st up = main.uploads;
-        if (up != null) check(cudaStreamSynchronize(up), "cudaStreamSynchronize");
+        await(stream);
+        if (main.branch != null) await(main.branch.stream);
+        if (main.uploads != null) await(main.uploads);
+        if (main.nccl != null) await(main.nccl.stream());
+    }
+
+    private void await(CUstream_st s) {
+        Nccl n = main.nccl;
+        if (n == null) {
+            check(cudaStreamSynchronize(s), "cudaStreamSynchronize");
+            return;
+        }
+        n.check();
+        int e;
+        while ((e = cudaStreamQuery(s)) == cudaErrorNotReady) n.pause();
+        check(e, "cudaStreamQuery");
+    }
+
+    private void await(CUevent_st event) {
+        Nccl n = main.nccl;
+        if (n == null) {
+            check(cudaEventSynchronize(event), "cudaEventSynchronize");
+            return;
+        }
+        n.check();
+        int e;
+        while ((e = cudaEventQuery(event)) == cudaErrorNotReady) n.pause();
+        check(e, "cudaEventQuery");
     }
 
     /** An estimate: assumes that blocks of up to 1 MiB share pages of 2 MiB and that larger blocks take whole pages. */
@@ -443,7 +494,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
             @Override
             public void await(int i) {
-                check(cudaEventSynchronize(events[i]), "cudaEventSynchronize");
+                CudaRuntime.this.await(events[i]);
             }
 
             @Override
@@ -473,6 +524,10 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
 
     @Override
     public Service service(String kernel, ByteBuffer args) {
+        if (main.nccl != null) {
+            KernelCall call = main.nccl.call(kernel, args);
+            if (call != null) return Service.library(call, Served.library("NCCL", ""));
+        }
         VendorKernels v = main.libraries;
         return v == null ? Service.own(VendorKernels.absent(kernel)) : v.kernel(kernel, args, tf32());
     }
@@ -488,6 +543,7 @@ final class CudaRuntime implements DeviceRuntime, AutoCloseable {
         if (main != this) return;
         if (libraries != null) libraries.close();
         deferError(cudaSetDevice(number), "cudaSetDevice");
+        if (nccl != null) nccl.close();
         if (staging != null) staging.close();
         if (branch != null) branch.close();
         if (uploads != null) deferError(cudaStreamDestroy(uploads), "cudaStreamDestroy");

@@ -32,7 +32,10 @@ class DoctorCudaTest {
     void cardsAreListed() {
         assertEquals(0, run("doctor"), err::toString);
         String s = out.toString();
-        assertTrue(s.contains("cuda libraries: driver for CUDA 13.0, runtime 13.0, cuBLAS 130000, cuDNN 91900"), s);
+        assertTrue(
+                s.contains(
+                        "cuda libraries: driver for CUDA 13.0, runtime 13.0, cuBLAS 130000, cuDNN 91900, NCCL 22900"),
+                s);
         assertTrue(s.contains("cuda:0: Simulated card, architecture 9.0, 1.0 GiB: available, kernels run"), s);
         assertEquals(0, SimulatedCuda.live());
     }

@@ -38,7 +38,9 @@ public final class SimulatedCuda {
         KERNELS,
         EARLY_LAUNCHES,
         WAITS,
-        COPIES;
+        COPIES,
+        REDUCTIONS,
+        KERNELS_BEFORE;
 
         private int at() {
             return CALL + SLOT * ordinal();
@@ -183,6 +185,16 @@ public final class SimulatedCuda {
     /** Blocks of pinned memory allocated so far. */
     public static long hostAllocations() {
         return Number.HOST_ALLOCATIONS.get();
+    }
+
+    /** Reductions so far by NCCL, one for each rank. */
+    public static long reductions() {
+        return Number.REDUCTIONS.get();
+    }
+
+    /** Kernels that a rank's card had run when it began a reduction, added up over all reductions so far. */
+    public static long kernelsBeforeReductions() {
+        return Number.KERNELS_BEFORE.get();
     }
 
     /** Copies requested so far. */
