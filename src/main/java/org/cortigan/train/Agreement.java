@@ -12,8 +12,8 @@ import org.cortigan.io.Json;
 
 /** Checks that all ranks of a run were started for the same run, which every step takes for granted. */
 final class Agreement {
-    /** Name of the kind of device. */
-    static final String DEVICE = "the kind of device";
+    /** Name of the device: its kind, and of a processor what the bits of its kernels depend on. */
+    static final String DEVICE = "the device";
 
     private Agreement() {}
 
@@ -38,7 +38,7 @@ final class Agreement {
                             "rank " + q + " on " + ranks.hosts().get(q),
                             name + " is " + text(name, other) + ", rank 0 has " + text(name, first),
                             name.equals(DEVICE)
-                                    ? "Give --device cpu or --device cuda, on machines that have it"
+                                    ? "Give all the same --device and --threads, and where processors differ CORTIGAN_ISA=avx2"
                                     : "Start all ranks with the same command, recipe and data");
         }
     }

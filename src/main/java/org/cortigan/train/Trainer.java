@@ -529,7 +529,7 @@ public final class Trainer implements AutoCloseable {
     /** What all ranks must have in common, by name. */
     private Map<String, Object> decisive() {
         Map<String, Object> own = new LinkedHashMap<>();
-        own.put(Agreement.DEVICE, device.kind());
+        own.put(Agreement.DEVICE, device.runtime().hasOwnMemory() ? device.kind() : device.name());
         own.putAll(Recipe.leaves(recipe.decisive()));
         for (SubjectSteps s : subjects.all()) {
             String of = s.setup().subject().name();

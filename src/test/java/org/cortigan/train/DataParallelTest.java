@@ -273,6 +273,23 @@ class DataParallelTest {
         }
     }
 
+    /** Their norms would differ by rounding, and with them the updates. */
+    @Test
+    void ranksWithUnequalThreadsAreRefused() {
+        List<String> said = LocalRanks.run(2, ranks -> {
+            try (Device device = CpuDevice.best(1 + ranks.rank()).in(ranks);
+                    Trainer t = new Trainer(recipe("vit"), TOY, device, null)) {
+                return assertThrows(InputException.class, t::run).getMessage();
+            }
+        });
+        for (String s : said)
+            assertTrue(
+                    s.startsWith("rank 1 on host: the device is ")
+                            && s.contains("2 threads")
+                            && s.contains("Give all the same --device and --threads"),
+                    s);
+    }
+
     @Test
     void aBatchThatCannotBeDividedIsRefused() {
         Ranks[] seen = new Ranks[3];
