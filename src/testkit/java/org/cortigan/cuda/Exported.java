@@ -163,6 +163,7 @@ public final class Exported {
             case "cudart" -> List.of("libcudart.so.13");
             case "cublas" -> List.of(CublasLt.LIBRARIES);
             case "cudnn" -> List.of(Cudnn.LIBRARIES);
+            case "nccl" -> List.of("libnccl.so.2");
             default -> throw new IllegalArgumentException("no libraries for " + binding);
         };
     }
