@@ -19,7 +19,8 @@
 // Deterministic: parts depend on positions alone, and their sums are added in order in double.
 //
 // Over the images of several ranks, each with B of `images`: pearson_sums gives the sums of a rank,
-//   sums [5, V] (double) = sum p, sum t, sum p^2, sum t^2, sum p t over the B images,
+//   sums [5, V] (double) = sum p, sum t, sum p^2, sum t^2, sum p t over the B images (8 B V FLOPs; one read of pred
+//   and target, 40 V bytes written; only this version),
 // and pearson_loss (IMAGES) takes those of all ranks, added up. Then corr is that of all images, pixel that of the
 // rank's, and dPred the gradient of images / B times the loss of all images, so that the mean of the ranks' gradients
 // with respect to a parameter is the gradient. Raw sums are enough in double: an offset of 1000 standard deviations

@@ -35,9 +35,6 @@ import org.jspecify.annotations.Nullable;
 final class Nccl {
     static final String LIBRARY = "libnccl.so.2";
 
-    /** Number of f64 among the element types of kernels. */
-    private static final long F64 = 0;
-
     /** Between two looks at work that is not done. */
     private static final long PAUSE_NANOS = 20_000;
 
@@ -141,7 +138,7 @@ final class Nccl {
 
         Begin(ByteBuffer args) {
             elements = layout.get(args, "n");
-            type = layout.get(args, "type") == F64 ? ncclFloat64 : ncclFloat32;
+            type = AllReduce.isF64(layout.get(args, "type")) ? ncclFloat64 : ncclFloat32;
             operation = layout.get(args, "mean") != 0 ? ncclAvg : ncclSum;
         }
 

@@ -15,9 +15,6 @@ import org.jspecify.annotations.Nullable;
 
 /** The CPU as a runtime: tensors lie in host memory, and work is done when its call returns. */
 class HostRuntime implements DeviceRuntime {
-    /** Number of f64 among the element types of kernels. */
-    private static final long F64 = 0;
-
     private final int threads;
     private final boolean reference;
     private final Ranks ranks;
@@ -191,7 +188,7 @@ class HostRuntime implements DeviceRuntime {
 
     private KernelCall begin(ByteBuffer args) {
         ArgStruct layout = Kernels.args(AllReduce.BEGIN);
-        boolean wide = reference || layout.get(args, "type") == F64;
+        boolean wide = reference || AllReduce.isF64(layout.get(args, "type"));
         Ranks.Reduction r = ranks.reduction(layout.get(args, "n"), wide, layout.get(args, "mean") != 0);
         return new Call(a -> {
             inFlight.add(r);

@@ -11,7 +11,6 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import org.cortigan.jni.Memory;
@@ -51,8 +50,6 @@ public final class Ranks implements AutoCloseable {
 
     private volatile @Nullable Throwable failure;
     private boolean closing, left;
-    private final AtomicLong busyNanos = new AtomicLong();
-    private long waitedNanos, bytes;
 
     private Ranks(@Nullable Transport transport) {
         this.transport = transport;
@@ -147,21 +144,6 @@ public final class Ranks implements AutoCloseable {
         return size == 1 ? "" : "rank " + rank + " of " + size + " on " + hosts.get(rank);
     }
 
-    /** Nanoseconds in which the thread has moved and added up tensors. */
-    public long busyNanos() {
-        return busyNanos.get();
-    }
-
-    /** Nanoseconds in which the run has waited for {@link Reduction#end}. */
-    public long waitedNanos() {
-        return waitedNanos;
-    }
-
-    /** Bytes of the tensors that were reduced. */
-    public long reducedBytes() {
-        return bytes;
-    }
-
     private void serve() {
         while (!closing) {
             try {
@@ -247,7 +229,6 @@ public final class Ranks implements AutoCloseable {
             address = at;
             waiting = Thread.currentThread();
             done = false;
-            bytes += elements * width;
             ask(this);
         }
 
@@ -258,25 +239,21 @@ public final class Ranks implements AutoCloseable {
 
         /** Waits until the tensor is reduced. */
         public void end() {
-            long from = System.nanoTime();
             while (!done && failure == null) {
                 LockSupport.park(this);
                 if (Thread.interrupted()) interrupted();
             }
             check();
-            waitedNanos += System.nanoTime() - from;
         }
 
         /** Reduces the tensor; for the thread of the ranks. */
         @Override
         public void run() {
-            long from = System.nanoTime();
             try {
                 if (failure == null) reduce();
             } catch (Throwable t) {
                 failure = t;
             }
-            busyNanos.addAndGet(System.nanoTime() - from);
             done = true;
             LockSupport.unpark(waiting);
         }

@@ -8,8 +8,9 @@ import org.bytedeco.javacpp.annotation.Platform;
 import org.cortigan.InputException;
 
 /**
- * The calls of MPI (native/include/cg/mpi.h), in a library of their own. One thread makes all of them. A C++ exception
- * becomes a {@link RuntimeException} with the native message. Call {@link #load()} first.
+ * The calls of MPI (native/include/cg/mpi.h), in a library of their own. One thread makes all of them but
+ * {@link #abort}. A C++ exception becomes a {@link RuntimeException} with the native message. Call {@link #load()}
+ * first.
  */
 @Platform(value = "linux-x86_64", compiler = "cpp17", include = "cg/mpi.h")
 @Namespace("cg::mpi")
@@ -29,15 +30,18 @@ public final class Mpi {
         }
     }
 
-    /** Opens Open MPI and joins the run. */
+    /** Opens Open MPI and joins the run. Throws if Open MPI is missing, or another MPI has its place. */
     public static native void start();
 
+    /** Number of this rank, from 0 on. */
     public static native int rank();
 
+    /** Number of ranks. */
     public static native int size();
 
     /**
-     * Sends bytes to every other rank and receives bytes from each.
+     * Sends bytes to every other rank and receives bytes from each. All arrays have an element for each rank; that of
+     * this rank is not read.
      *
      * @param sendFrom for each rank the address of what it gets
      * @param receiveTo for each rank the address of what comes from it

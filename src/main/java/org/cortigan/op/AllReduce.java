@@ -31,6 +31,11 @@ public record AllReduce(boolean mean) implements Op.Update {
         BF16
     }
 
+    /** Whether a value of the kernel's argument {@code type} means f64. */
+    public static boolean isF64(long type) {
+        return type == Stored.F64.ordinal();
+    }
+
     /** Bytes that a bucket of gradients has at least, if there are as many: below, a message's latency counts. */
     private static final long BUCKET = 16 << 20;
 

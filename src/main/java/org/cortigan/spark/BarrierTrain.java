@@ -146,8 +146,7 @@ public final class BarrierTrain {
             int side = Generator.of(r.section("model").section("generator")).image();
             // The first decodes the photographs into the cache, where the others find them.
             if (!ranks.isFirst()) task.barrier();
-            try (Device opened =
-                            Devices.open(device, threads, System.err::println).in(ranks);
+            try (Device opened = Devices.open(device, threads, ranks, System.err::println);
                     TrainingSets sets = TrainingSets.open(
                             new DataFolder(Path.of(data)), subjects, side, Integer.MAX_VALUE, System.err::println);
                     TrainingRun training = new TrainingRun(r, sets.bySubject(), opened, run, System.err::println)) {

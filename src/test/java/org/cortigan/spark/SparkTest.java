@@ -363,7 +363,7 @@ class SparkTest {
         assertEquals(1, log.stream().filter(l -> l.contains("failed")).count(), log.toString());
     }
 
-    /** The losses of every epoch, to 1e-4 of themselves: the ranks add up in another order, and Adam's eps is small. */
+    /** The losses of every epoch, as near as those of ranks in one process (DataParallelTest). */
     @Test
     void ranksOnTwoExecutorsTrainOneRun() throws Exception {
         Path data = dir.resolve("barrier-data"), folder = dir.resolve("barrier");
@@ -384,7 +384,7 @@ class SparkTest {
                 .run(spark, 1);
         double[][] one = losses(alone);
         assertEquals(one.length, two.length);
-        for (int i = 0; i < one.length; i++) assertArrayEquals(one[i], two[i], 1e-4);
+        for (int i = 0; i < one.length; i++) assertArrayEquals(one[i], two[i], 1e-5);
     }
 
     /** The numbers of metrics.csv but for the rate. */
