@@ -764,14 +764,16 @@ class Scene {
     return out.toDataURL('image/png');
   }
 
-  /** Colour of the drawn canvas, without the labels, at a place of the page. */
-  pixel(x, y) {
-    const gl = this.nv.gl, box = byId('surface').getBoundingClientRect(), ratio = this.ratio(),
-      rgba = new Uint8Array(4);
+  /** Colours of the drawn canvas, without the labels, at places of the page, [x, y] each. */
+  pixels(places) {
+    const gl = this.nv.gl, box = byId('surface').getBoundingClientRect(), ratio = this.ratio();
     this.draw();
-    gl.readPixels(Math.floor((x - box.left) * ratio), gl.canvas.height - 1 - Math.floor((y - box.top) * ratio), 1, 1,
-      gl.RGBA, gl.UNSIGNED_BYTE, rgba);
-    return [...rgba];
+    return places.map(([x, y]) => {
+      const rgba = new Uint8Array(4);
+      gl.readPixels(Math.floor((x - box.left) * ratio), gl.canvas.height - 1 - Math.floor((y - box.top) * ratio), 1, 1,
+        gl.RGBA, gl.UNSIGNED_BYTE, rgba);
+      return [...rgba];
+    });
   }
 }
 
@@ -1913,6 +1915,6 @@ window.cortigan = {
     const at = scene && scene.visible(hemisphere, vertex), box = byId('surface').getBoundingClientRect();
     return at ? {x: box.left + at.x / scene.ratio(), y: box.top + at.y / scene.ratio()} : null;
   },
-  pixel: (x, y) => scene.pixel(x, y)
+  pixels: places => scene.pixels(places)
 };
 })();

@@ -327,7 +327,7 @@ class ReportPageTest {
     private static List<int[]> pixels(List<Place> places) {
         String points =
                 places.stream().map(p -> "[" + p.x + "," + p.y + "]").collect(Collectors.joining(",", "[", "]"));
-        List<?> all = (List<?>) browser.evaluate(points + ".map(p => cortigan.pixel(...p))");
+        List<?> all = (List<?>) browser.evaluate("cortigan.pixels(" + points + ")");
         return all.stream()
                 .map(c -> ((List<?>) c)
                         .stream()
