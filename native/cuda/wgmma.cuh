@@ -233,7 +233,7 @@ __device__ inline void wgmma(float (*c)[4], const A& a, uint64_t b) {
         float x[2][16];
         for (unsigned r = 0; r < 2; r++)
             for (unsigned i = 0; i < 16; i++)
-                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2), as in mma_bf16
+                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2): see mma_bf16
                 x[r][i] = sizeof(A) == 8 ? operand_value(k.rows, false, warp * 16 + g + 8 * r, i)
                                          : bits_to_float(k.a[i % 8 / 2][r + 2 * (i / 8)] >> (16 * (i % 2)) << 16);
         for (unsigned n = 0; n < N8; n++)

@@ -4,6 +4,7 @@
 
 #include <link.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <stdexcept>
 
@@ -74,9 +75,24 @@ struct Blocks {
 Block::Block() {
     static Fixed of;
     if (of.bytes > 0) fixed = (char*)__tls_get_addr(&of.index), fixed_bytes = of.bytes;
+    char* all =
+        (char*)mmap(nullptr, 2 * kStacks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CG_CHECK(all != MAP_FAILED, "out of address space for the fibers' stacks");
+    stacks = (char*)(((uintptr_t)all + kStacks - 1) & ~(uintptr_t)(kStacks - 1));
+    if (stacks > all) munmap(all, (size_t)(stacks - all));
+    munmap(stacks + kStacks, (size_t)(all + kStacks - stacks));
+    madvise(stacks, kStacks, MADV_NOHUGEPAGE);  // a stack uses a few of its pages
+    *(Block**)stacks = this;
 }
 
-Block& block() {
+Block::~Block() {
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stacks, kStacks);
+#endif
+    munmap(stacks, kStacks);
+}
+
+Block& own_block() {
     static const Blocks of;
     void* b = pthread_getspecific(of.key);
     if (!b) {
@@ -181,28 +197,36 @@ uint64_t (*exchange(uint32_t mask, const uint64_t* words, int n))[8] {
     return s;
 }
 
+void Warp::Product::multiply() {
+    typedef float Row __attribute__((vector_size(32)));
+    for (unsigned row = 0; row < 16; row++) {
+        Row sum = {};
+        for (unsigned i = 0; i < 16; i++) sum += a[row][i] * *(const Row*)b[i];
+        *(Row*)c[row] = sum;
+    }
+}
+
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    const uint64_t words[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b0 | (uint64_t)b1 << 32};
-    const uint64_t (*s)[8] = exchange(0xffffffffu, words, 3);
+    Warp& w = warp();
+    Warp::Product& p = w.products[w.generation & 1];
     const unsigned g = lane() / 4, t = lane() % 4;
-    auto half = [](uint64_t w, unsigned hi) {
-        const uint32_t u = (uint32_t)(w >> (16 * hi)) << 16;
+    const uint32_t b[2] = {b0, b1};
+    auto half = [](uint32_t u, unsigned hi) {
+        u = hi ? u & 0xffff0000u : u << 16;
         float f;
         std::memcpy(&f, &u, 4);
         return f;
     };
+    // A: register r of this lane holds row g + 8 (r % 2), columns 8 (r / 2) + 2 t and the next. B: register r holds
+    // rows 8 r + 2 t and the next of column g.
+    for (unsigned h = 0; h < 2; h++) {
+        for (unsigned r = 0; r < 4; r++) p.a[g + 8 * (r % 2)][8 * (r / 2) + 2 * t + h] = half(a[r], h);
+        for (unsigned r = 0; r < 2; r++) p.b[8 * r + 2 * t + h][g] = half(b[r], h);
+    }
+    if ((w.arrived | 1u << lane()) == 0xffffffffu) p.multiply();
+    warp_barrier(0xffffffffu);
     for (unsigned r = 0; r < 2; r++)
-        for (unsigned k = 0; k < 2; k++) {
-            float sum = 0;
-            const unsigned col = 2 * t + k;
-            for (unsigned i = 0; i < 16; i++) {
-                // A: register r + 2 (i / 8) of lane (g, (i % 8) / 2); B: register i / 8 of lane (col, (i % 8) / 2)
-                const float x = half(s[g * 4 + i % 8 / 2][i / 8], 2 * r + i % 2);
-                const float y = half(s[col * 4 + i % 8 / 2][2], 2 * (i / 8) + i % 2);
-                sum += x * y;
-            }
-            c[2 * r + k] += sum;
-        }
+        for (unsigned k = 0; k < 2; k++) c[2 * r + k] += p.c[g + 8 * r][2 * t + k];
 }
 
 void load_matrices(bool trans, uint32_t (&r)[4], const void* row) {
@@ -247,16 +271,12 @@ void run_block(Block& b) {
     for (Warp& w : b.warps) w.arrived = 0;
     for (size_t i = 0; i < n; i++) {
         Fiber& f = b.fibers[i];
-        if (!f.stack) {
-            f.stack = (char*)std::aligned_alloc(64, kStack);
-            CG_CHECK(f.stack, "out of memory for a fiber's stack");
-        }
+        f.stack = b.stacks + 4096 + i * kStride;
 #if defined(__SANITIZE_ADDRESS__)
         __asan_unpoison_memory_region(f.stack, kStack);
 #endif
         f.done = false;
         f.wait = nullptr;
-        f.block = &b;
         f.copies.clear();
         f.products.clear();
         f.awaited = false;

@@ -75,6 +75,11 @@ struct Warp {
     unsigned synced = 0;  // number of __syncwarp of all lanes so far
     /// The lanes' words in an exchange. Two sets, because a lane can be one exchange ahead of the slowest, but not two.
     alignas(16) uint64_t slot[2][32][8];
+    /// The matrices of a product of the tensor cores. The last lane to arrive multiplies them.
+    struct Product {
+        alignas(32) float a[16][16], b[16][8], c[16][8];
+        void multiply();
+    } products[2];
 };
 
 /// Asynchronous work in groups, which runs when the thread waits for it.
@@ -119,7 +124,6 @@ struct Copy {
 struct Block;
 
 struct Fiber {
-    Block* block = nullptr;
     void* sp = nullptr;
     char* stack = nullptr;
     void* fake = nullptr;
@@ -137,6 +141,12 @@ struct Fiber {
 };
 
 constexpr size_t kStack = 128 << 10;
+/// Distance of two stacks: their tops lie in different sets of the processor's caches.
+constexpr size_t kStride = kStack + 9 * 64;
+/// The memory of a block's stacks, at a multiple of its size. It begins with the block's address, so that code on a
+/// stack finds its block by the stack pointer.
+constexpr size_t kStacks = 256 << 20;
+static_assert(4096 + 1024 * kStride <= kStacks);
 constexpr size_t kDynamic = 232448;  // most bytes of shared memory of a block on sm_90
 
 /// The block that runs on this system thread.
@@ -159,8 +169,11 @@ struct Block {
     bool backwards = false;
     char* fixed = nullptr;  // the kernels' static shared memory
     size_t fixed_bytes = 0;
+    char* stacks = nullptr;
 
     Block();
+    Block(const Block&) = delete;
+    ~Block();
     /// Fills the block's shared memory with NaN. Under AddressSanitizer, forbids access to the memory beyond it.
     void fill_shared() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -171,12 +184,20 @@ struct Block {
         std::memset(fixed, 0xFF, fixed_bytes);
     }
     char* shared() { return (char*)(((uintptr_t)dynamic.get() + 1023) & ~(uintptr_t)1023); }
-    ~Block() {
-        for (Fiber& f : fibers) std::free(f.stack);
-    }
 };
 
-Block& block();
+/// The block of this system thread.
+Block& own_block();
+/// The block of the running fiber.
+inline Block& block() {
+#ifdef CG_SIM_CHECKED
+    return own_block();  // a function, because g++ would report the reads below as the kernel's
+#else
+    uintptr_t sp;
+    asm("movq %%rsp, %0" : "=r"(sp));
+    return **(Block**)(sp & ~(uintptr_t)(kStacks - 1));
+#endif
+}
 void yield(const int* wait, int value);
 /// Ends the running fiber, and with it the launch, without unwinding its stack. For code that cannot throw.
 [[noreturn]] void stop(const std::string& failure);
@@ -232,7 +253,7 @@ void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backward
     const Launch launch;
 #pragma omp parallel if (!kChecked)
     {
-        Block& b = block();
+        Block& b = own_block();
         while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
         b.warps.resize((size_t)((n + 31) / 32));
         if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 1024]);

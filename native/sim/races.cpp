@@ -215,7 +215,7 @@ struct Check {
 Launch::Launch() {
     history.one_launch.lock();
     host_stack = Stack();
-    history.running = &block();
+    history.running = &own_block();
     launching = __builtin_thread_pointer();
     history.launch = history.block = ++history.epoch;
     history.blocks.clear();
@@ -233,7 +233,7 @@ void next_epoch(bool begins) {
     history.epoch++;
     if (!begins) return;
     history.block = history.epoch;
-    history.blocks.push_back({history.epoch, block().bid});
+    history.blocks.push_back({history.epoch, history.running->bid});
 }
 
 Quiet::Quiet() { self().quiet++; }
