@@ -6,27 +6,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.cortigan.graph.DType;
-import org.cortigan.op.OpCase;
-import org.cortigan.op.OpCases;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
 
-/**
- * Runs all CUDA kernels with every memory access watched (native/sim/races.h), to find races within a block and between
- * blocks, reads of unwritten shared memory, and misaligned vectors. Runs in a separate JVM, because a process has one
- * library of simulated kernels.
- */
+/** The kernels in float32 have no races, and planted faults are reported. */
 @Tag("races")
-class RacesTest {
-    private static final Path LIBRARY = Path.of(System.getProperty("cortigan.sim"));
+class RacesTest extends KernelRaces {
+    RacesTest() {
+        super(DType.F32);
+    }
 
     private static final String LOCATION = " \\([^)]*[.](cpp|cuh):[^)]*\\)";
 
@@ -114,31 +107,5 @@ class RacesTest {
         String said = new String(p.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
         assertEquals(0, p.waitFor(), said);
         return said;
-    }
-
-    @TestFactory
-    Stream<DynamicTest> kernelsHaveNoFaults() {
-        assertTrue(LIBRARY.endsWith("libcortigan_sim_checked.so"), LIBRARY + " does not watch accesses");
-        String part = System.getProperty("cortigan.cases", "");
-        SimDevice device = new SimDevice(false);
-        List<DynamicTest> tests = new ArrayList<>();
-        for (OpCase c : OpCases.all()) {
-            if (c.bench() || !c.name().contains(part)) continue;
-            // These cases take as long as all others together, and the others reach the same kernels.
-            // -Dcortigan.cases=39548 runs them.
-            if (part.isEmpty() && c.name().matches(".*(39548|2x197).*")) continue;
-            for (DType t : new DType[] {DType.F32, DType.BF16}) {
-                tests.add(dynamicTest(c.name() + " " + t, () -> {
-                    boolean backward = OpCheck.hasGradient(c);
-                    for (Device d : OpCheck.implementations(c, t, device, backward))
-                        try {
-                            OpCheck.run(c, t, d, new Session.Options(OpCheck.GUARD, true), backward, false);
-                        } catch (RuntimeException e) {
-                            throw new AssertionError(d.name() + ": " + e.getMessage(), e);
-                        }
-                }));
-            }
-        }
-        return tests.stream();
     }
 }
