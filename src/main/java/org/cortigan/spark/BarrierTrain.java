@@ -7,6 +7,8 @@ import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -19,6 +21,7 @@ import org.cortigan.experiment.Checkpoints;
 import org.cortigan.experiment.DataFolder;
 import org.cortigan.experiment.TrainingRun;
 import org.cortigan.experiment.TrainingSets;
+import org.cortigan.io.FolderLock;
 import org.cortigan.model.Generator;
 import org.cortigan.ranks.SocketTransport;
 import org.cortigan.train.Recipe;
@@ -85,6 +88,8 @@ public final class BarrierTrain {
                 .barrier()
                 .mapPartitions(work, false, ClassTag$.MODULE$.apply(String.class))
                 .toJavaRDD()
+                // Spark repeats a stage in barrier mode only if its results are shuffled.
+                .coalesce(1, true)
                 .collect();
         return RunFolder.last(Path.of(work.folder));
     }
@@ -144,6 +149,7 @@ public final class BarrierTrain {
             Path run = Path.of(folder);
             Recipe r = recipe();
             int side = Generator.of(r.section("model").section("generator")).image();
+            if (ranks.isFirst() && task.stageAttemptNumber() > 0) awaitEarlier(run);
             // The first decodes the photographs into the cache, where the others find them.
             if (!ranks.isFirst()) task.barrier();
             try (Device opened = Devices.open(device, threads, ranks, System.err::println);
@@ -155,6 +161,18 @@ public final class BarrierTrain {
                 if (ranks.isFirst()) task.barrier();
                 training.run(() -> System.err.println("stopped after " + training.position()));
             }
+        }
+
+        /** An earlier attempt has the run's folder until it notices, at its next step, that a rank is lost. */
+        private static void awaitEarlier(Path run) {
+            for (long end = System.nanoTime() + TimeUnit.MINUTES.toNanos(1); ; )
+                try {
+                    FolderLock.take(run, RunFolder.class, line -> {}).close();
+                    return;
+                } catch (InputException e) {
+                    if (System.nanoTime() > end) throw e;
+                    LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
+                }
         }
     }
 }

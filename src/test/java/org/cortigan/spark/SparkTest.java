@@ -61,7 +61,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("slow")
 class SparkTest {
     private static final int SIDE = 32, BATCH = 3;
-    private static final String GENERATOR =
+    static final String GENERATOR =
             "model: {generator: {type: cnn, image: 32, cnn: {channels: [8, 16], hidden: 8}}, discriminator: {mlp: {hidden: [8]}}}\n";
 
     @TempDir
@@ -374,6 +374,7 @@ class SparkTest {
                 new BarrierTrain(recipe.toString(), List.of("optimizer.eps=0.001"), data, List.of(1), folder, "cpu", 1);
         assertEquals(folder.resolve("last.safetensors"), train.run(spark, 2));
         double[][] two = losses(folder);
+        assertEquals(2L, Json.readObject(folder.resolve("environment.json")).get("ranks"));
         // A finished run stays as it is.
         byte[] last = Files.readAllBytes(RunFolder.last(folder));
         train.run(spark, 2);
@@ -397,7 +398,7 @@ class SparkTest {
                 .toArray(double[][]::new);
     }
 
-    private static ComparisonOptions options(Path data, Path out, Path... recipes) {
+    static ComparisonOptions options(Path data, Path out, Path... recipes) {
         return new ComparisonOptions(
                 new DataFolder(data),
                 out,
@@ -410,7 +411,7 @@ class SparkTest {
                 NoiseCeiling.Unit.FRACTION);
     }
 
-    private static Map<String, Object> result(Path run) {
+    static Map<String, Object> result(Path run) {
         Map<String, Object> result = new TreeMap<>(Json.readObject(run.resolve("result.json")));
         result.remove("seconds_per_epoch");
         return result;
