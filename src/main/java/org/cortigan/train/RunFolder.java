@@ -102,6 +102,7 @@ public final class RunFolder implements TrainerListener, AutoCloseable {
                     System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
                             + System.getProperty("os.arch"));
             e.put("device", device.name());
+            e.put("ranks", device.runtime().ranks().size());
             e.put("started", java.time.Instant.now().toString());
             e.put("resumed_at_step", resumedAt);
             this.resumedAt = resumedAt;
