@@ -497,9 +497,7 @@ void track_statistics(const TrackStatisticsArgs& g, Stream st) {
               (float)g.eps);
 }
 
-i64 channel_sums_scratch(const ChannelSumsArgs& g) {
-    return align_up(most_parts(1, g.S, g.C) * 2 * g.C * 4, 256);
-}
+i64 channel_sums_scratch(const ChannelSumsArgs& g) { return align_up(most_parts(1, g.S, g.C) * 2 * g.C * 4, 256); }
 
 i64 channel_grad_sums_scratch(const ChannelGradSumsArgs& g) {
     return align_up(most_parts(1, g.S, g.C) * 2 * g.C * 4, 256);
@@ -514,8 +512,8 @@ void channel_sums(const ChannelSumsArgs& g, Stream st) {
     const Parts parts(g.S, k.P);
     with_form<T>(g.C, ActivationKind::LEAKY_RELU, [&](auto v, auto) {
         constexpr int V = decltype(v)::value;
-        CG_LAUNCH((statistics<T, V>), grid(k.columns, k.P), dim3(k.tx, k.ty), (size_t)(2 * V * kThreads + k.ty) * 4,
-                  st, (const T*)g.x, (float*)g.scratch, g.S, parts, C);
+        CG_LAUNCH((statistics<T, V>), grid(k.columns, k.P), dim3(k.tx, k.ty), (size_t)(2 * V * kThreads + k.ty) * 4, st,
+                  (const T*)g.x, (float*)g.scratch, g.S, parts, C);
     });
     CG_LAUNCH((raw_sums), grid(ceil_div(C, 128)), 128, 0, st, (const float*)g.scratch, (double*)g.sums, parts, C);
 }

@@ -346,7 +346,8 @@ void add_up_vertices(const PearsonLossArgs& g, Stream st) {
 }
 
 bool takes_registers(const PearsonLossArgs& g) {
-    return g.axis == PearsonAxis::IMAGES && !g.sums && g.V % 4 == 0 && g.B <= 256 && aligned16(g.pred, g.target, g.dPred);
+    return g.axis == PearsonAxis::IMAGES && !g.sums && g.V % 4 == 0 && g.B <= 256 &&
+           aligned16(g.pred, g.target, g.dPred);
 }
 
 template <class T>
@@ -401,8 +402,7 @@ void vertices(const PearsonLossArgs& g, Stream st) {
 /// The raw sums of 32 vertices, in double: 8 threads a vertex pass down the images, and their sums are added in order.
 /// Floor: pred and target are read once, at B 128 and V 39,548 30 MB in bf16.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    raw_sums(const T* pred, const float* target, double* sums, i64 B, i64 V) {
+__global__ void __launch_bounds__(kThreads) raw_sums(const T* pred, const float* target, double* sums, i64 B, i64 V) {
     await_inputs();
     __shared__ double smem[5][kGroups][kColumns];
     const i64 c = (i64)blockIdx.x * kColumns + threadIdx.x;

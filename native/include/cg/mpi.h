@@ -83,7 +83,8 @@ inline int size() {
 }
 
 /// Sends send_bytes[q] bytes at send_from[q] to every other rank q, and receives receive_bytes[q] at receive_to[q].
-/// Between its questions whether all have arrived it sleeps, because Open MPI would spin, on cores that the kernels use.
+/// Between its questions whether all have arrived it sleeps, because Open MPI would spin, on cores that the kernels
+/// use.
 inline void exchange(const int64_t* send_from, const int64_t* send_bytes, const int64_t* receive_to,
                      const int64_t* receive_bytes) {
     constexpr int64_t kMost = 1 << 30;  // a count is an int

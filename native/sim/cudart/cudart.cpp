@@ -238,8 +238,8 @@ struct Stream {
 std::set<Stream*> streams;
 std::unordered_map<void*, int64_t> blocks;
 std::unordered_map<int, int64_t> kernels_of;  // kernels run since the card joined others, by card
-int broken = 0;  // error of a kernel, reported at the next wait
-double now = 0;  // clock of events in milliseconds
+int broken = 0;                               // error of a kernel, reported at the next wait
+double now = 0;                               // clock of events in milliseconds
 
 /// Runs the next task of a stream. Returns false if there is none or it must wait for an event.
 bool advance(Stream* s) {
