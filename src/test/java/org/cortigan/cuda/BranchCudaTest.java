@@ -32,33 +32,18 @@ import org.cortigan.jni.Memory;
 import org.cortigan.jni.Native;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Products on two streams of a simulated CUDA runtime, which runs a stream as late or as early as it may. */
 @Tag("cuda")
+@ExtendWith(NothingLeftOpen.class)
 class BranchCudaTest {
     private static final String STREAMS = "cortigan.cuda.streams",
             OWN = "cortigan.cuda.ownProducts",
             EARLY = "cortigan.cuda.earlyLaunch";
     private static final int RUNS = 5, ROWS = 32, WIDTH = 48, LAYERS = 3, PAIRS = LAYERS + 1;
-
-    private long memoryBefore;
-
-    @BeforeEach
-    void begin() {
-        SimulatedCuda.reset();
-        memoryBefore = Memory.live();
-    }
-
-    @AfterEach
-    void nothingIsLeftOpen() {
-        SimulatedCuda.reset();
-        assertEquals(0, SimulatedCuda.live(), "resources open in the runtime");
-        assertEquals(memoryBefore, Memory.live());
-    }
 
     /** Runs work while system properties have the given values. */
     private static <T> T with(String streams, String own, Supplier<T> work) {

@@ -27,29 +27,14 @@ import org.cortigan.graph.Value;
 import org.cortigan.jni.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.Ops;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Runs the CUDA device's own code, with the real bindings, on a simulated CUDA runtime. */
 @Tag("cuda")
+@ExtendWith(NothingLeftOpen.class)
 class DeviceCudaTest {
-    private long memoryBefore;
-
-    @BeforeEach
-    void begin() {
-        SimulatedCuda.reset();
-        memoryBefore = Memory.live();
-    }
-
-    @AfterEach
-    void nothingIsLeftOpen() {
-        assertEquals(0, SimulatedCuda.live(), "resources open in the runtime");
-        assertEquals(0, SimulatedCuda.usedBytes());
-        assertEquals(memoryBefore, Memory.live());
-    }
-
     private static Graph mlp() {
         Graph g = new Graph();
         Value x = g.input("x", DType.F32, 32, 64);

@@ -25,37 +25,26 @@ import org.cortigan.graph.DType;
 import org.cortigan.graph.Graph;
 import org.cortigan.graph.Node;
 import org.cortigan.graph.Value;
-import org.cortigan.jni.Memory;
 import org.cortigan.op.Activation;
 import org.cortigan.op.AllReduce;
 import org.cortigan.op.Ops;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Ranks with a simulated card each, which reduce by a simulated NCCL. */
 @Tag("cuda")
+@ExtendWith(NothingLeftOpen.class)
 class NcclCudaTest {
     private static final int LAYERS = 4, WIDTH = 256, RANKS = 2;
     /** A run that is launched, two that are recorded, and a second replay of each recording. */
     private static final int RUNS = 5;
 
-    private long memoryBefore;
-
     @BeforeEach
     void begin() {
-        SimulatedCuda.reset();
         SimulatedCuda.devices(RANKS);
-        memoryBefore = Memory.live();
-    }
-
-    @AfterEach
-    void nothingIsLeftOpen() {
-        SimulatedCuda.reset();
-        assertEquals(0, SimulatedCuda.live(), "resources open in the runtime");
-        assertEquals(memoryBefore, Memory.live());
     }
 
     private static float[] numbers(int seed) {

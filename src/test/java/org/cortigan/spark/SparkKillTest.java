@@ -18,6 +18,7 @@ import org.cortigan.cortex.SmallSubject;
 import org.cortigan.exec.CpuDevice;
 import org.cortigan.exec.Device;
 import org.cortigan.experiment.Comparison;
+import org.cortigan.io.Json;
 import org.cortigan.train.RunFolder;
 import org.cortigan.train.TrainerListener;
 import org.junit.jupiter.api.AfterAll;
@@ -90,6 +91,7 @@ class SparkKillTest {
         T value = result.get(2, TimeUnit.MINUTES);
         assertTrue(executors().stream().noneMatch(p -> p.pid() == victim.pid()));
         assertEquals(EPOCHS, epochs(run));
+        assertTrue((Long) Json.readObject(run.resolve("environment.json")).get("resumed_at_step") > 0);
         return value;
     }
 
