@@ -227,7 +227,7 @@ class BrowserTest {
             assertTrue(Files.exists(profile));
         }
         assertTrue(all.size() > 2, all.toString());
-        assertEquals(List.of(), all.stream().filter(ProcessHandle::isAlive).toList());
+        assertEquals(List.of(), all.stream().filter(Processes::runs).toList());
         assertFalse(Files.exists(profile));
     }
 }

@@ -20,9 +20,7 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
@@ -43,10 +41,7 @@ public final class Browser implements AutoCloseable {
 
     private static final List<String> NAMES = List.of("chromium", "chromium-browser", "google-chrome");
 
-    /**
-     * Root needs the first, a container with little shared memory the third. Without zygotes, all children are
-     * Chromium's own, which it collects; those of a zygote would be left to the first process of a container.
-     */
+    /** Root needs the first, a container with little shared memory the third. */
     private static final List<String> OPTIONS = List.of(
             "--no-sandbox",
             "--no-zygote",
@@ -418,6 +413,8 @@ public final class Browser implements AutoCloseable {
     /** Ends Chromium and all its children, and deletes its files. */
     @Override
     public void close() {
+        // Chromium does not wait for its children, and an orphan is no longer a descendant.
+        List<ProcessHandle> children = process.descendants().toList();
         try {
             devTools.call("", "Browser.close", Map.of(), Duration.ofSeconds(5));
             process.waitFor(5, TimeUnit.SECONDS);
@@ -427,22 +424,21 @@ public final class Browser implements AutoCloseable {
             Thread.currentThread().interrupt();
         }
         devTools.close();
-        kill();
+        Processes.awaitEnd(children, Duration.ofSeconds(5));
+        kill(children);
         Runtime.getRuntime().removeShutdownHook(hook);
     }
 
     private void kill() {
-        // The children first: their parent can still collect them.
-        List<ProcessHandle> all = new ArrayList<>(process.descendants().toList());
+        kill(process.descendants().toList());
+    }
+
+    private void kill(List<ProcessHandle> children) {
+        List<ProcessHandle> all = new ArrayList<>(children);
         all.add(process.toHandle());
-        for (ProcessHandle p : all) {
-            p.destroyForcibly();
-            try {
-                p.onExit().get(5, TimeUnit.SECONDS);
-            } catch (ExecutionException | TimeoutException | InterruptedException e) {
-                System.err.println("process " + p.pid() + " of Chromium does not end: " + e);
-            }
-        }
+        all.forEach(ProcessHandle::destroyForcibly);
+        for (ProcessHandle p : Processes.awaitEnd(all, Duration.ofSeconds(5)))
+            System.err.println("process " + p.pid() + " of Chromium does not end");
         try (Stream<Path> files = Files.walk(profile)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(file);
         } catch (IOException | UncheckedIOException e) {

@@ -13,8 +13,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.cortigan.Processes;
 import org.cortigan.cortex.SmallSubject;
 import org.cortigan.io.FolderLock;
 import org.cortigan.io.Json;
@@ -124,7 +124,7 @@ class ParallelTableTest {
         assertEquals(2, children.size());
         p.toHandle().destroy();
         assertEquals(143, p.waitFor());
-        for (ProcessHandle h : children) assertFalse(h.isAlive());
+        assertEquals(List.of(), children.stream().filter(Processes::runs).toList());
         assertTrue(Files.readString(runs.resolve("long-subj01-seed1/log.txt")).contains("stopped after step"));
         String said = Files.readString(dir.resolve("parent.txt"));
         assertTrue(said.contains("stopping 2 runs; repeat the command to continue"), said);
@@ -139,7 +139,7 @@ class ParallelTableTest {
         children = p.children().toList();
         p.destroyForcibly();
         assertEquals(2, children.size());
-        for (ProcessHandle h : children) h.onExit().get(20, TimeUnit.SECONDS);
+        assertEquals(List.of(), Processes.awaitEnd(children, Duration.ofSeconds(20)));
 
         // One run as a task of an array job, the others by --parallel, one of them busy.
         Path baseline = runs.resolve("ridge-on-pixels-subj01-seed0");
