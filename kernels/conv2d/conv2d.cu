@@ -42,7 +42,7 @@ __device__ inline T input(const T* x, const Shape& s, int at, int p, int q, int 
 
 template <class T>
 struct ForwardA {
-    static constexpr bool kByK = true;
+    static constexpr bool along_k = true;
     const T* x;
     Shape s;
     __device__ T operator()(i64 m, i64 k) const {
@@ -53,7 +53,7 @@ struct ForwardA {
 };
 template <class T>
 struct ForwardB {
-    static constexpr bool kByK = true;
+    static constexpr bool along_k = true;
     const T* w;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {
@@ -64,7 +64,7 @@ struct ForwardB {
 };
 template <class T>
 struct ByXA {
-    static constexpr bool kByK = true;
+    static constexpr bool along_k = true;
     const T* dY;
     Shape s;
     __device__ T operator()(i64 m, i64 k) const {
@@ -80,7 +80,7 @@ struct ByXA {
 };
 template <class T>
 struct ByXB {
-    static constexpr bool kByK = false;
+    static constexpr bool along_k = false;
     const T* w;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {
@@ -91,14 +91,14 @@ struct ByXB {
 };
 template <class T>
 struct ByWA {
-    static constexpr bool kByK = false;
+    static constexpr bool along_k = false;
     const T* dY;
     Shape s;
     __device__ T operator()(i64 m, i64 k) const { return dY[k * s.O + m]; }
 };
 template <class T>
 struct ByWB {
-    static constexpr bool kByK = false;
+    static constexpr bool along_k = false;
     const T* x;
     Shape s;
     __device__ T operator()(i64 k, i64 n) const {

@@ -19,37 +19,25 @@ namespace cg::cuda {
 
 namespace {
 
-/// Reads element (row, column) of a stored matrix. BY_K: k runs along the rows, contiguous in memory.
-template <class T, bool BY_K>
+/// Reads an element of a stored matrix.
+template <class T>
 struct A {
-    static constexpr bool kByK = BY_K;
     const T* p;
-    i64 stride;
-    __device__ T operator()(i64 m, i64 k) const { return BY_K ? p[m * stride + k] : p[k * stride + m]; }
+    i64 stride;    // elements of a stored row
+    bool along_k;  // rows hold neighbours in k, not in m
+    __device__ T operator()(i64 m, i64 k) const { return along_k ? p[m * stride + k] : p[k * stride + m]; }
 };
-template <class T, bool BY_K>
+template <class T>
 struct B {
-    static constexpr bool kByK = BY_K;
     const T* p;
     i64 stride;
-    __device__ T operator()(i64 k, i64 n) const { return BY_K ? p[n * stride + k] : p[k * stride + n]; }
+    bool along_k;
+    __device__ T operator()(i64 k, i64 n) const { return along_k ? p[n * stride + k] : p[k * stride + n]; }
 };
 
-/// Calls f(functor of a, functor of b) for the layouts of a product.
-template <class T, class F>
-void with_operands(const MatmulArgs& g, F&& f) {
-    const T *a = (const T*)g.a, *b = (const T*)g.b;
-    if (!g.trans_a && g.trans_b) f(A<T, true>{a, g.K}, B<T, true>{b, g.K});
-    else if (!g.trans_a) f(A<T, true>{a, g.K}, B<T, false>{b, g.N});
-    else if (g.trans_b) f(A<T, false>{a, g.M}, B<T, true>{b, g.K});
-    else f(A<T, false>{a, g.M}, B<T, false>{b, g.N});
-}
-
-template <class T, class Y>
-void run(const MatmulArgs& g, Stream s) {
-    with_operands<T>(
-        g, [&](auto a, auto b) { gemm::run<T>(a, b, (Y*)g.y, g.M, g.N, g.K, g.bias, g.scale, g.scratch, s); });
-}
+/// Elements of a stored row.
+i64 row_of_a(const MatmulArgs& g) { return g.trans_a ? g.M : g.K; }
+i64 row_of_b(const MatmulArgs& g) { return g.trans_b ? g.K : g.N; }
 
 auto extents(const GroupedMatmulArgs& g) {
     return [&g](i64 i) { return gemm::Extent{g.rows[i].M, g.rows[i].N, g.rows[i].K}; };
@@ -57,20 +45,16 @@ auto extents(const GroupedMatmulArgs& g) {
 
 template <class T, class Y>
 void run(const GroupedMatmulArgs& g, Stream s) {
-    with_operands<T>(g.rows[0], [&](auto a, auto b) {
-        using OA = decltype(a);
-        using OB = decltype(b);
-        gemm::run_groups<T>(
-            g.n, extents(g),
-            [&](i64 i) {
-                const MatmulArgs& r = g.rows[i];
-                return gemm::Job<Y, OA, OB>{{(const T*)r.a, OA::kByK ? r.K : r.M},
-                                            {(const T*)r.b, OB::kByK ? r.K : r.N},
+    gemm::run_groups<T>(
+        g.n, extents(g),
+        [&](i64 i) {
+            const MatmulArgs& r = g.rows[i];
+            return gemm::Job<Y, A<T>, B<T>>{{(const T*)r.a, row_of_a(r), !r.trans_a},
+                                            {(const T*)r.b, row_of_b(r), !!r.trans_b},
                                             (Y*)r.y,
                                             {0, 0, 0, (const float*)r.bias, (const float*)r.scale, 0, nullptr}};
-            },
-            g.scratch, s);
-    });
+        },
+        g.scratch, s);
 }
 
 }  // namespace
@@ -78,9 +62,14 @@ void run(const GroupedMatmulArgs& g, Stream s) {
 i64 matmul_scratch(const MatmulArgs& g) { return gemm::scratch(g.M, g.N, g.K); }
 
 template <class T>
-void matmul(const MatmulArgs& g, Stream s) {
-    if (g.type_y == Variant::BF16) run<T, bf16>(g, s);
+void grouped_matmul_any(const GroupedMatmulArgs& g, Stream s) {
+    if (g.rows[0].type_y == Variant::BF16) run<T, bf16>(g, s);
     else run<T, float>(g, s);
+}
+
+template <class T>
+void matmul(const MatmulArgs& g, Stream s) {
+    grouped_matmul_any<T>({nullptr, g.scratch, &g, 1}, s);
 }
 
 template <class T>
@@ -125,10 +114,6 @@ using sliced::SlicesOut;
 using sliced::Tiles;
 
 Extent extent(const MatmulArgs& g) { return {g.M, g.N, g.K}; }
-/// Elements of a stored row.
-i64 row_of_a(const MatmulArgs& g) { return g.trans_a ? g.M : g.K; }
-i64 row_of_b(const MatmulArgs& g) { return g.trans_b ? g.K : g.N; }
-
 /// Whether copies of 16 bytes can read all rows. Regions seldom have a multiple of 8 vertices.
 template <class T>
 bool chunks(const GroupedMatmulArgs& g) {
@@ -200,12 +185,6 @@ void run(const GroupedMatmulArgs& g, Stream s) {
 i64 grouped_matmul_scratch(const GroupedMatmulArgs& g) {
     const i64 slices = g.rows[0].type_a == Variant::BF16 ? slices::scratch<bf16>(g) : slices::scratch<float>(g);
     return std::max(slices, gemm::group_scratch(g.n, extents(g)));
-}
-
-template <class T>
-void grouped_matmul_any(const GroupedMatmulArgs& g, Stream s) {
-    if (g.rows[0].type_y == Variant::BF16) run<T, bf16>(g, s);
-    else run<T, float>(g, s);
 }
 
 CG_SHARED_PRODUCTS(template)

@@ -20,11 +20,11 @@ struct Widened {
     }
 };
 struct WidenedA : Widened {
-    static constexpr bool kByK = true;
+    static constexpr bool along_k = true;
     __device__ bf16 operator()(i64 m, i64 k) const { return at(m, k); }
 };
 struct WidenedB : Widened {
-    static constexpr bool kByK = true;
+    static constexpr bool along_k = true;
     __device__ bf16 operator()(i64 k, i64 n) const { return at(n, k); }
 };
 

@@ -98,15 +98,13 @@ inline bool awaits(const void* kernel) {
     cudaFuncAttributes a;
     return cudaFuncGetAttributes(&a, kernel) == cudaSuccess && a.ptxVersion >= 90;
 }
-template <class... P, class... A>
-void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
-                  const A&... args) {
-    static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
+/// Launches a kernel with the addresses of its parameters.
+inline void launch(const char* what, const void* kernel, dim3 grid, dim3 threads, size_t shared, Stream stream,
+                   void** parameters) {
     // A launch must opt in to more than 48 KiB of shared memory. Static shared memory counts too; LaunchTest checks
     // that no kernel here has more than 16 KiB of it.
     if (shared > 32 << 10) {
-        cudaError_t e =
-            cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
         CG_CHECK(e == cudaSuccess, std::string(what) + ", " + std::to_string(shared) +
                                        " bytes of shared memory: " + cudaGetErrorString(e));
     }
@@ -117,11 +115,20 @@ void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 thread
     config.gridDim = grid, config.blockDim = threads, config.dynamicSmemBytes = shared;
     config.stream = (cudaStream_t)stream->stream;
     config.attrs = &early;
-    config.numAttrs = stream->early && stream->after_kernel && awaits((const void*)kernel);
-    const cudaError_t e = cudaLaunchKernelEx(&config, kernel, args...);
+    config.numAttrs = stream->early && stream->after_kernel && awaits(kernel);
+    const cudaError_t e = cudaLaunchKernelExC(&config, kernel, parameters);
     if (e != cudaSuccess) cudaGetLastError();  // clears the error that is reported here
     CG_CHECK(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorString(e));
     stream->after_kernel = true;
+}
+template <class... P, class... A>
+void launch_named(const char* what, void (*kernel)(P...), dim3 grid, dim3 threads, size_t shared, Stream stream,
+                  const A&... args) {
+    static_assert(parameter_bytes<P...>() <= kMostParameters, "too many parameters for a launch");
+    [&](const P&... p) {
+        void* parameters[] = {(void*)&p...};
+        launch(what, (const void*)kernel, grid, threads, shared, stream, parameters);
+    }(args...);
 }
 #define CG_SITE(kernel) #kernel
 #endif

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// One matrix product: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n]. Functors read a and b, so that plain products
-// and all three convolutions (implicit GEMM) share it.
-// Tiles are 64 x 64; bf16 through mma.sync m16n8k16, float by FMA. A product with few tiles and a long k is split along
-// k: the parts go to scratch and are summed in order, so the result is the same every time.
-// run_groups computes many such problems in one grid (grouped discriminators). It splits k so that no block gets more
-// than an equal share of the total work, whatever the problems' sizes.
+// Matrix products: y[m, n] = scale sum_k a(m, k) b(k, n) + bias[n]. Functors read a and b, so that plain products and
+// all three convolutions (implicit GEMM) share it. A functor's along_k says whether k runs along its memory.
+// Tiles are 64 x 64; bf16 through mma.sync m16n8k16, float by FMA. One grid computes one product or many (grouped
+// discriminators). A long k is split, so that no block gets more than an equal share of the total work, whatever the
+// products' sizes: the parts go to scratch and are summed in order, so the result is the same every time.
 // cuBLASLt and cuDNN run plain products and 2-D convolutions on a GPU, sliced.cuh grouped products and convolutions
 // over vertices. This product needs no library, runs in the simulation, and serves what the others refuse.
 //
-// Versions: 1, with functors that divided for every element; 2, divisions as products (Divisor).
+// Versions: 1, with functors that divided for every element; 2, divisions as products (Divisor); 3, one kernel for one
+// product and for many, for every layout (a quarter of nvcc's time for matmul.cu; not measured on a GPU).
 // Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #pragma once
 
+#include <type_traits>
 #include <vector>
 
 #include "device.cuh"
@@ -58,18 +59,6 @@ struct Problem {
     float* part;  // [splits][M][N] if splits > 1
 };
 
-inline i64 splits_of(i64 M, i64 N, i64 K) {
-    const i64 tiles = ceil_div(M, kM) * ceil_div(N, kN);
-    i64 s = kBlocks / tiles;
-    if (s > ceil_div(K, 256)) s = ceil_div(K, 256);
-    if (s > 64) s = 64;
-    return s < 1 ? 1 : s;
-}
-inline i64 scratch(i64 M, i64 N, i64 K) {
-    const i64 s = splits_of(M, N, K);
-    return s > 1 ? align_up(s * M * N * 4, 256) : 0;
-}
-
 /// The accumulators of a block's tile of 64 rows and 64 columns. each(f) calls f(row, column, value).
 template <class T>
 struct Tile;
@@ -94,11 +83,11 @@ struct Tile<bf16> {
         const bf16 zero{0};
         // Neighbouring threads read neighbouring elements.
         for (int i = tid; i < kM * kK; i += kThreads) {
-            const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
+            const int m = a.along_k ? i / kK : i % kM, k = a.along_k ? i % kK : i / kM;
             sa[m][k] = m0 + m < p.M && k0 + k < k_end ? a(m0 + m, k0 + k) : zero;
         }
         for (int i = tid; i < kN * kK; i += kThreads) {
-            const int n = B::kByK ? i / kK : i % kN, k = B::kByK ? i % kK : i / kN;
+            const int n = b.along_k ? i / kK : i % kN, k = b.along_k ? i % kK : i / kN;
             sb[n][k] = n0 + n < p.N && k0 + k < k_end ? b(k0 + k, n0 + n) : zero;
         }
         __syncthreads();
@@ -151,11 +140,11 @@ struct Tile<float> {
         float (*sb)[kN + kPad] = (float (*)[kN + kPad])(sa + kK);
         const int tid = (int)threadIdx.x, tm = tid / 16, tn = tid % 16;
         for (int i = tid; i < kM * kK; i += kThreads) {
-            const int m = A::kByK ? i / kK : i % kM, k = A::kByK ? i % kK : i / kM;
+            const int m = a.along_k ? i / kK : i % kM, k = a.along_k ? i % kK : i / kM;
             sa[k][m] = m0 + m < p.M && k0 + k < k_end ? a(m0 + m, k0 + k) : 0.f;
         }
         for (int i = tid; i < kN * kK; i += kThreads) {
-            const int n = B::kByK ? i / kK : i % kN, k = B::kByK ? i % kK : i / kN;
+            const int n = b.along_k ? i / kK : i % kN, k = b.along_k ? i % kK : i / kN;
             sb[k][n] = n0 + n < p.N && k0 + k < k_end ? b(k0 + k, n0 + n) : 0.f;
         }
         __syncthreads();
@@ -183,58 +172,7 @@ struct Tile<float> {
     }
 };
 
-/// The work of one block: the tile at m0, n0 of part z of k.
-template <class T, class Y, class A, class B>
-__device__ inline void block_product(const A& a, const B& b, Y* y, const Problem& p, i64 m0, i64 n0, i64 z,
-                                     unsigned char* shared) {
-    // Parts of k begin at multiples of the tile.
-    const i64 steps = ceil_div(p.K, Tile<T>::kK);
-    const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
-    const i64 k_end = end < p.K ? end : p.K;
-    Tile<T> tile;
-    tile.clear();
-    for (i64 k0 = begin; k0 < k_end; k0 += Tile<T>::kK) tile.add(a, b, m0, n0, k0, p, k_end, shared);
-    const float s = p.scale ? *p.scale : 1.f;
-    tile.each([&](int i, int j, float v) {
-        const i64 m = m0 + i, n = n0 + j;
-        if (m >= p.M || n >= p.N) return;
-        if (p.splits > 1) p.part[(z * p.M + m) * p.N + n] = v;
-        else y[m * p.N + n] = from_float<Y>(s * v + (p.bias ? p.bias[n] : 0.f));
-    });
-}
-
-template <class T, class Y, class A, class B>
-__global__ void __launch_bounds__(kThreads) product(const A a, const B b, Y* y, const Problem p) {
-    await_inputs();
-    __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
-    block_product<T>(a, b, y, p, (i64)blockIdx.x * kM, (i64)blockIdx.y * kN, blockIdx.z, shared);
-}
-
-template <class Y>
-__device__ inline void sum_split(Y* y, const Problem& p, i64 i) {
-    const i64 n = p.M * p.N;
-    if (i >= n) return;
-    float v = 0;
-    for (i64 z = 0; z < p.splits; z++) v += p.part[z * n + i];
-    y[i] = from_float<Y>((p.scale ? *p.scale : 1.f) * v + (p.bias ? p.bias[i % p.N] : 0.f));
-}
-
-template <class Y>
-__global__ void __launch_bounds__(256) sum_splits(Y* y, const Problem p) {
-    await_inputs();
-    sum_split(y, p, (i64)blockIdx.x * 256 + threadIdx.x);
-}
-
-/// Launches one product; `scratch` has scratch(M, N, K) bytes.
-template <class T, class Y, class A, class B>
-void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch,
-         Stream s) {
-    const Problem p = {M, N, K, (const float*)bias, (const float*)scale, splits_of(M, N, K), (float*)scratch};
-    CG_LAUNCH((product<T, Y, A, B>), grid(ceil_div(M, kM), ceil_div(N, kN), p.splits), kThreads, 0, s, a, b, y, p);
-    if (p.splits > 1) CG_LAUNCH((sum_splits<Y>), grid(ceil_div(M * N, 256)), 256, 0, s, y, p);
-}
-
-/// One of many problems: operands, result and sizes.
+/// A product: operands, result and sizes.
 template <class Y, class A, class B>
 struct Job {
     A a;
@@ -245,6 +183,9 @@ struct Job {
 constexpr int kJobs = 64;
 template <class J>
 using Jobs = Rows<J, kJobs>;
+/// The result's type of element.
+template <class J>
+using Element = std::remove_pointer_t<decltype(J::y)>;
 
 template <class T, class J>
 __global__ void __launch_bounds__(kThreads) products(const Jobs<J> __grid_constant__ jobs) {
@@ -252,16 +193,41 @@ __global__ void __launch_bounds__(kThreads) products(const Jobs<J> __grid_consta
     __shared__ __align__(16) unsigned char shared[Tile<T>::kShared];
     int part;
     const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
-    const i64 tm = ceil_div(j.p.M, kM), tn = ceil_div(j.p.N, kN);
-    block_product<T>(j.a, j.b, j.y, j.p, part % tm * kM, part / tm % tn * kN, part / (tm * tn), shared);
+    const Problem& p = j.p;
+    // The block's tile at m0, n0 of part z of k. Parts of k begin at multiples of the tile.
+    const i64 tm = ceil_div(p.M, kM), tn = ceil_div(p.N, kN), steps = ceil_div(p.K, Tile<T>::kK);
+    const i64 m0 = part % tm * kM, n0 = part / tm % tn * kN, z = part / (tm * tn);
+    const i64 begin = steps * z / p.splits * Tile<T>::kK, end = steps * (z + 1) / p.splits * Tile<T>::kK;
+    const i64 k_end = end < p.K ? end : p.K;
+    Tile<T> tile;
+    tile.clear();
+    for (i64 k0 = begin; k0 < k_end; k0 += Tile<T>::kK) tile.add(j.a, j.b, m0, n0, k0, p, k_end, shared);
+    const float s = p.scale ? *p.scale : 1.f;
+    tile.each([&](int r, int c, float v) {
+        const i64 m = m0 + r, n = n0 + c;
+        if (m >= p.M || n >= p.N) return;
+        if (p.splits > 1) p.part[(z * p.M + m) * p.N + n] = v;
+        else j.y[m * p.N + n] = from_float<Element<J>>(s * v + (p.bias ? p.bias[n] : 0.f));
+    });
 }
 
-template <class J>
-__global__ void __launch_bounds__(256) sum_jobs(const Jobs<J> __grid_constant__ jobs) {
+/// A result whose parts lie in scratch.
+template <class Y>
+struct Parts {
+    Y* y;
+    Problem p;
+};
+
+template <class Y>
+__global__ void __launch_bounds__(256) sum_parts(const Rows<Parts<Y>, kJobs> __grid_constant__ all) {
     await_inputs();
     int part;
-    const J& j = jobs.row[jobs.find((int)blockIdx.x, part)];
-    sum_split(j.y, j.p, (i64)part * 256 + threadIdx.x);
+    const auto& [y, p] = all.row[all.find((int)blockIdx.x, part)];
+    const i64 i = (i64)part * 256 + threadIdx.x, n = p.M * p.N;
+    if (i >= n) return;
+    float v = 0;
+    for (i64 z = 0; z < p.splits; z++) v += p.part[z * n + i];
+    y[i] = from_float<Y>((p.scale ? *p.scale : 1.f) * v + (p.bias ? p.bias[i % p.N] : 0.f));
 }
 
 /// A wave's worth of parts.
@@ -271,11 +237,15 @@ template <class E>
 i64 group_scratch(i64 n, E&& extent) {
     return split::scratch(kSplit, n, extent);
 }
+inline i64 scratch(i64 M, i64 N, i64 K) {
+    return group_scratch(1, [&](i64) { return Extent{M, N, K}; });
+}
 
-/// Launches n products. job(i) gives a problem's operands, result, bias and scale; `scratch` has group_scratch() bytes.
+/// Launches n products. job(i) gives a product's operands, result, bias and scale; `scratch` has group_scratch() bytes.
 template <class T, class E, class F>
 void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
     using J = decltype(job(0));
+    using Y = Element<J>;
     std::vector<J> jobs;
     for (i64 i = 0; i < n; i++) {
         J j = job(i);
@@ -288,9 +258,24 @@ void run_groups(i64 n, E&& extent, F&& job, void* scratch, Stream s) {
         jobs.data(), n,
         [](const J& j) { return split::tiles(kSplit, split::Extent{j.p.M, j.p.N, j.p.K}) * j.p.splits; },
         [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((products<T, J>), grid(blocks), kThreads, 0, s, t); });
+    std::vector<Parts<Y>> parts;
+    for (const J& j : jobs)
+        if (j.p.splits > 1) parts.push_back({j.y, j.p});
     for_rows<kJobs>(
-        jobs.data(), n, [](const J& j) { return j.p.splits > 1 ? ceil_div(j.p.M * j.p.N, 256) : 0; },
-        [&](const Jobs<J>& t, i64 blocks, i64) { CG_LAUNCH((sum_jobs<J>), grid(blocks), 256, 0, s, t); });
+        parts.data(), (i64)parts.size(), [](const Parts<Y>& r) { return ceil_div(r.p.M * r.p.N, 256); },
+        [&](const Rows<Parts<Y>, kJobs>& t, i64 blocks, i64) {
+            CG_LAUNCH((sum_parts<Y>), grid(blocks), 256, 0, s, t);
+        });
+}
+
+/// Launches one product; `scratch` has scratch(M, N, K) bytes.
+template <class T, class Y, class A, class B>
+void run(const A& a, const B& b, Y* y, i64 M, i64 N, i64 K, const void* bias, const void* scale, void* scratch,
+         Stream s) {
+    run_groups<T>(
+        1, [&](i64) { return Extent{M, N, K}; },
+        [&](i64) { return Job<Y, A, B>{a, b, y, {0, 0, 0, (const float*)bias, (const float*)scale, 0, nullptr}}; },
+        scratch, s);
 }
 
 }  // namespace cg::cuda::gemm

@@ -37,7 +37,7 @@ class PtxasReportTest {
             "sum_up",
             "adam_step",
             "square_sums",
-            "gemm::product<",
+            "gemm::products<",
             "add_moments<");
 
     /** Hot kernels on instructions that only sm_90a has. */

@@ -211,7 +211,6 @@ class SassTest {
             // The general matrix product loads element by element, so that it takes any alignment, and so do sliced
             // products where an operand's slices do not begin at multiples of 16 bytes.
             List.of(
-                    "gemm::product<",
                     "gemm::products<",
                     "Form<true, true, false,",
                     "Form<false, false, false,",
