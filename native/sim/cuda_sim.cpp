@@ -107,20 +107,38 @@ namespace {
 /// Releases the threads at the barrier.
 void release(Block& b) {
     b.at_barrier = 0;
-    b.barrier_generation++;
+    for (Warp& w : b.warps) w.at_block = 0;
     next_epoch(false);
 }
 
-void to_scheduler(Block& b, bool ends) {
+/// The lane that runs after this one: of those that can run, the next in the order of the lanes, which begins again
+/// behind its end. Negative if none can run.
+int next_lane(const Block& b, const Warp& w, unsigned lane) {
+    const uint32_t ready = w.lanes & ~w.at_warp & ~w.at_block;
+    if (ready == 0) return -1;
+    if (b.backwards) {
+        const uint32_t later = ready & ((1u << lane) - 1);
+        return 31 - __builtin_clz(later ? later : ready);
+    }
+    const uint32_t later = ready & ~((2u << lane) - 1);
+    return __builtin_ctz(later ? later : ready);
+}
+
+/// Leaves the running fiber, which waits or has ended, for the next lane of its warp or for the scheduler.
+void leave(Block& b, [[maybe_unused]] bool ends) {
     Fiber* f = b.now;
 #if defined(__SANITIZE_ADDRESS__)
+    // Always for the scheduler, whose stack the sanitizer then knows.
     __sanitizer_start_switch_fiber(ends ? nullptr : &f->fake, b.scheduler_bottom, b.scheduler_size);
-#else
-    (void)ends;
-#endif
     cg_sim_switch(&f->sp, b.scheduler_sp);
-#if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(f->fake, &b.scheduler_bottom, &b.scheduler_size);
+#else
+    void* to = b.scheduler_sp;
+    if (b.failure.empty()) {
+        const int next = next_lane(b, warp(), lane());
+        if (next >= 0) b.now = &b.fibers[(f->index & ~31u) + (unsigned)next], to = b.now->sp;
+    }
+    cg_sim_switch(&f->sp, to);
 #endif
 }
 
@@ -137,11 +155,11 @@ void entry() {
     } catch (const std::exception& e) {
         b.failure = e.what();
     }
-    b.now->done = true;
+    warp().lanes &= ~(1u << lane());
     b.alive--;
     // Threads that have ended do not count at a barrier.
     if (b.alive > 0 && b.at_barrier == b.alive) release(b);
-    to_scheduler(b, true);
+    leave(b, true);
     std::abort();
 }
 
@@ -150,37 +168,30 @@ void entry() {
 void stop(const std::string& failure) {
     Block& b = block();
     b.failure = failure;
-    b.now->done = true;
-    to_scheduler(b, true);
+    leave(b, true);
     std::abort();
-}
-
-void yield(const int* wait, int value) {
-    Block& b = block();
-    b.now->wait = wait;
-    b.now->wait_value = value;
-    to_scheduler(b, false);
 }
 
 void block_barrier() {
     Block& b = block();
-    const int g = b.barrier_generation;
-    if (++b.at_barrier == b.alive) release(b);
-    else yield(&b.barrier_generation, g);
+    if (++b.at_barrier == b.alive) return release(b);
+    warp().at_block |= 1u << lane();
+    leave(b, false);
 }
 
 namespace {
 /// Meets the lanes of `mask` at a barrier; the last one adds `synced` to the warp's count.
 void meet(uint32_t mask, unsigned synced) {
+    Block& b = block();
     Warp& w = warp();
-    const int g = w.generation;
     w.arrived |= 1u << lane();
     if ((w.arrived & mask) == mask) {
-        w.arrived = 0;
+        w.arrived = w.at_warp = 0;
         w.generation++;
         w.synced += synced;
     } else {
-        yield(&w.generation, g);
+        w.at_warp |= 1u << lane();
+        leave(b, false);
     }
 }
 }  // namespace
@@ -264,19 +275,21 @@ void fence() { self().fenced = true; }
 void await_inputs() { self().awaited = true; }
 
 void run_block(Block& b) {
-    const size_t n = b.alive;
+    const size_t n = b.alive, warps = b.warps.size();
     b.at_barrier = 0;
     b.failure.clear();
     next_epoch(true);
-    for (Warp& w : b.warps) w.arrived = 0;
+    for (size_t i = 0; i < warps; i++) {
+        Warp& w = b.warps[i];
+        w.arrived = w.at_warp = w.at_block = 0;
+        w.lanes = n - i * 32 >= 32 ? 0xffffffffu : (1u << (n - i * 32)) - 1;
+    }
     for (size_t i = 0; i < n; i++) {
         Fiber& f = b.fibers[i];
         f.stack = b.stacks + 4096 + i * kStride;
 #if defined(__SANITIZE_ADDRESS__)
         __asan_unpoison_memory_region(f.stack, kStack);
 #endif
-        f.done = false;
-        f.wait = nullptr;
         f.copies.clear();
         f.products.clear();
         f.awaited = false;
@@ -293,13 +306,12 @@ void run_block(Block& b) {
     while (b.alive > 0) {
         // A warp runs until it must wait for others: the distance between warps exposes a missing barrier.
         bool moved = false;
-        bool again = false;
-        for (size_t i = 0; i < n; i++) {
-            Fiber& f = b.fibers[i];
-            if (!f.done && !(f.wait && *f.wait == f.wait_value)) {
-                f.wait = nullptr;
+        for (size_t i = 0; i < warps; i++) {
+            const size_t at = b.backwards ? warps - 1 - i : i;
+            int lane = b.backwards ? 0 : 31;  // the last in the order
+            while ((lane = next_lane(b, b.warps[at], (unsigned)lane)) >= 0) {
+                Fiber& f = b.fibers[at * 32 + (size_t)lane];
                 moved = true;
-                again = true;
                 b.now = &f;
 #if defined(__SANITIZE_ADDRESS__)
                 __sanitizer_start_switch_fiber(&b.scheduler_fake, f.stack, kStack);
@@ -311,7 +323,6 @@ void run_block(Block& b) {
 #endif
                 CG_CHECK(b.failure.empty(), b.failure);
             }
-            if (again && (i % 32 == 31 || i == n - 1)) i = i / 32 * 32 - 1, again = false;
         }
         if (!moved) {
             // The next block sets up the stacks of the waiting fibers anew.
@@ -320,6 +331,50 @@ void run_block(Block& b) {
                                 " at a barrier of the block, the others at a barrier of their warp");
         }
     }
+}
+
+std::string text(dim3 d) { return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z); }
+
+void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backwards, void (*body)(void*), void* arg) {
+    const i64 n = (i64)threads.x * threads.y * threads.z, blocks = (i64)grid.x * grid.y * grid.z;
+    CG_CHECK(n >= 1 && n <= 1024 && blocks >= 1 && grid.y <= 65535 && grid.z <= 65535,
+             std::string(what) + ": grid " + text(grid) + " of " + text(threads));
+    CG_CHECK(shared <= kDynamic, std::string(what) + ": " + std::to_string(shared) + " bytes of shared memory");
+    std::string failure;
+    const Launch launch;
+#pragma omp parallel if (!kChecked)
+    {
+        Block& b = own_block();
+        while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
+        b.warps.resize((size_t)((n + 31) / 32));
+        if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 1024]);
+        b.bdim = threads;
+        b.gdim = grid;
+        b.dynamic_bytes = shared;
+        b.backwards = backwards;
+        b.arg = arg;
+        b.body = body;
+#pragma omp for schedule(static)
+        for (i64 k = 0; k < blocks; k++) {
+            const i64 at = backwards ? blocks - 1 - k : k;
+            b.bid = dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y));
+            b.alive = (unsigned)n;
+            try {
+                for (i64 i = 0; i < n; i++) {
+                    Fiber& f = b.fibers[(size_t)i];
+                    f.index = (unsigned)i;
+                    f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y),
+                                 (unsigned)(i / threads.x / threads.y));
+                }
+                b.fill_shared();
+                run_block(b);
+            } catch (const std::exception& e) {
+#pragma omp critical(cg_sim_failure)
+                failure = std::string(what) + ", block " + text(b.bid) + ": " + e.what();
+            }
+        }
+    }
+    CG_CHECK(failure.empty(), failure);
 }
 
 }  // namespace sim

@@ -70,7 +70,9 @@ namespace cg::sim {
 extern "C" void cg_sim_switch(void** save_sp, void* load_sp);
 
 struct Warp {
-    uint32_t arrived = 0;
+    uint32_t lanes = 0;                  // whose threads have not ended
+    uint32_t at_warp = 0, at_block = 0;  // that wait at a barrier of the warp or of the block
+    uint32_t arrived = 0;                // at a barrier of the warp
     int generation = 0;
     unsigned synced = 0;  // number of __syncwarp of all lanes so far
     /// The lanes' words in an exchange. Two sets, because a lane can be one exchange ahead of the slowest, but not two.
@@ -102,7 +104,9 @@ class Background {
         return any;
     }
     bool idle() const { return open.empty() && groups.empty(); }
-    void clear() { open.clear(), groups.clear(); }
+    void clear() {
+        if (!idle()) open.clear(), groups.clear();
+    }
 };
 
 struct Copy {
@@ -123,14 +127,11 @@ struct Copy {
 
 struct Block;
 
-struct Fiber {
+struct alignas(64) Fiber {
     void* sp = nullptr;
     char* stack = nullptr;
     void* fake = nullptr;
-    const int* wait = nullptr;  // the fiber runs again when *wait differs from wait_value
-    int wait_value = 0;
-    bool done = false;
-    unsigned index = 0;
+    unsigned index = 0;  // of the thread in its block, and of the fiber in the block's
     dim3 tid;
     Background<Copy> copies;
     Background<std::function<void()>> products;
@@ -159,7 +160,6 @@ struct Block {
     size_t scheduler_size = 0;
     Fiber* now = nullptr;  // the running fiber, or null
     unsigned alive = 0, at_barrier = 0;
-    int barrier_generation = 0;
     dim3 bid, bdim, gdim;
     size_t dynamic_bytes = 0;
     std::unique_ptr<char[]> dynamic;
@@ -198,7 +198,6 @@ inline Block& block() {
     return **(Block**)(sp & ~(uintptr_t)(kStacks - 1));
 #endif
 }
-void yield(const int* wait, int value);
 /// Ends the running fiber, and with it the launch, without unwinding its stack. For code that cannot throw.
 [[noreturn]] void stop(const std::string& failure);
 void run_block(Block& b);
@@ -240,50 +239,15 @@ inline T shuffle(uint32_t mask, T v, unsigned from) {
     return r;
 }
 
-inline std::string text(dim3 d) { return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z); }
+std::string text(dim3 d);
+
+/// Runs body(arg) once for every thread of every block.
+void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backwards, void (*body)(void*), void* arg);
 
 /// Runs body() once for every thread of every block.
 template <class F>
-void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backwards, F&& body) {
-    const i64 n = (i64)threads.x * threads.y * threads.z, blocks = (i64)grid.x * grid.y * grid.z;
-    CG_CHECK(n >= 1 && n <= 1024 && blocks >= 1 && grid.y <= 65535 && grid.z <= 65535,
-             std::string(what) + ": grid " + text(grid) + " of " + text(threads));
-    CG_CHECK(shared <= kDynamic, std::string(what) + ": " + std::to_string(shared) + " bytes of shared memory");
-    std::string failure;
-    const Launch launch;
-#pragma omp parallel if (!kChecked)
-    {
-        Block& b = own_block();
-        while ((i64)b.fibers.size() < n) b.fibers.emplace_back();
-        b.warps.resize((size_t)((n + 31) / 32));
-        if (!b.dynamic) b.dynamic.reset(new char[kDynamic + 1024]);
-        b.bdim = threads;
-        b.gdim = grid;
-        b.dynamic_bytes = shared;
-        b.backwards = backwards;
-        b.arg = (void*)&body;
-        b.body = [](void* f) { (*(std::remove_reference_t<F>*)f)(); };
-#pragma omp for schedule(static)
-        for (i64 k = 0; k < blocks; k++) {
-            const i64 at = backwards ? blocks - 1 - k : k;
-            b.bid = dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / grid.x / grid.y));
-            b.alive = (unsigned)n;
-            try {
-                for (i64 i = 0; i < n; i++) {
-                    Fiber& f = b.fibers[(size_t)(backwards ? n - 1 - i : i)];
-                    f.index = (unsigned)i;
-                    f.tid = dim3((unsigned)(i % threads.x), (unsigned)(i / threads.x % threads.y),
-                                 (unsigned)(i / threads.x / threads.y));
-                }
-                b.fill_shared();
-                run_block(b);
-            } catch (const std::exception& e) {
-#pragma omp critical(cg_sim_failure)
-                failure = std::string(what) + ", block " + text(b.bid) + ": " + e.what();
-            }
-        }
-    }
-    CG_CHECK(failure.empty(), failure);
+void run(const char* what, dim3 grid, dim3 threads, size_t shared, bool backwards, F body) {
+    run(what, grid, threads, shared, backwards, [](void* f) { (*(F*)f)(); }, &body);
 }
 
 }  // namespace cg::sim
