@@ -46,9 +46,14 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
         return 4 + (slots.get(slot).copy ? 1 : 0) + (ema > 0 ? 1 : 0);
     }
 
+    /** Number of inputs of a parameter. */
+    private int inputs(int slot) {
+        return tensors(slot) + (slots.get(slot).spectral ? SpectralNorm.Grad.PARTS - 1 : 0);
+    }
+
     private int first(int slot) {
         int at = 3;
-        for (int i = 0; i < slot; i++) at += tensors(i) + (slots.get(i).spectral ? SpectralNorm.Grad.PARTS - 1 : 0);
+        for (int i = 0; i < slot; i++) at += inputs(i);
         return at;
     }
 
@@ -66,10 +71,11 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
             Op.require(in.get(i).type().equals(one), this, in, "rate, step and norm must be f32[1]");
         Op.require(in.size() == first(slots.size()), this, in, "wrong number of inputs");
         List<Type> out = new ArrayList<>();
-        for (int k = 0; k < slots.size(); k++) {
-            Value p = in.get(first(k));
+        int at = first(0);
+        for (int k = 0; k < slots.size(); at += inputs(k++)) {
+            Value p = in.get(at);
             for (int i = 1; i < tensors(k); i++) {
-                Value x = in.get(first(k) + i);
+                Value x = in.get(at + i);
                 DType t = i == 4 && slots.get(k).copy ? DType.BF16 : DType.F32;
                 // Compare element counts: a gradient may lack axes of extent 1.
                 Op.require(
@@ -80,26 +86,25 @@ public record Adam(double beta1, double beta2, double eps, double clip, double e
                 if (i > 1) out.add(x.type());
                 else out.add(p.type());
             }
-            if (slots.get(k).spectral)
-                SpectralNorm.Grad.requireParts(this, in, in.get(first(k) + 1), first(k) + tensors(k));
+            if (slots.get(k).spectral) SpectralNorm.Grad.requireParts(this, in, in.get(at + 1), at + tensors(k));
         }
         return out;
     }
 
     @Override
     public int storage(int output) {
-        int k = 0;
-        while (k + 1 < slots.size() && output(k + 1) <= output) k++;
-        int i = output - output(k);
-        return first(k) + (i == 0 ? 0 : i + 1);
+        // A plan asks for every output of a model's parameters several times: one pass, no sums of sums.
+        int k = 0, i = output, at = first(0);
+        for (; i >= tensors(k) - 1; at += inputs(k++)) i -= tensors(k) - 1;
+        return at + (i == 0 ? 0 : i + 1);
     }
 
     @Override
     public Cost cost(Node n) {
         double e = 0;
-        for (int k = 0; k < slots.size(); k++)
-            e += (slots.get(k).spectral ? 15.0 : 12.0)
-                    * n.input(first(k)).shape().elements();
+        int at = first(0);
+        for (int k = 0; k < slots.size(); at += inputs(k++))
+            e += (slots.get(k).spectral ? 15.0 : 12.0) * n.input(at).shape().elements();
         return Op.cost(n, e);
     }
 
