@@ -7,12 +7,17 @@ namespace {
 
 using namespace cg::cuda;
 
-__global__ void writes_past(float* x, int n) { x[threadIdx.x + (threadIdx.x == 31 ? n - 31 : 0)] = 1; }
+__global__ void writes_past(float* x, int n) {
+    await_inputs();
+    x[threadIdx.x + (threadIdx.x == 31 ? n - 31 : 0)] = 1;
+}
 __global__ void reads_past(const float* x, float* y, int n) {
+    await_inputs();
     const float v = x[threadIdx.x + (threadIdx.x == 31 ? n - 31 : 0)];
     y[threadIdx.x] = warp_sum(v);
 }
 __global__ void leaves_shared(float* y) {
+    await_inputs();
     CG_SHARED(float, smem);
     smem[threadIdx.x + 1] = 1;
     __syncthreads();
@@ -24,7 +29,8 @@ __global__ void leaves_shared(float* y) {
 int main(int, char** args) {
     const int n = 64;
     float *x = new float[n](), *y = new float[n]();
-    const cg::cuda::Stream s = nullptr;
+    cg::cuda::Queue queue(nullptr);
+    const cg::cuda::Stream s = &queue;
     switch (args[1][0]) {
         case '0': CG_LAUNCH((writes_past), grid(1), 32, 0, s, x, n); break;
         case '1': CG_LAUNCH((reads_past), grid(1), 32, 0, s, (const float*)x, y, n); break;
