@@ -8,7 +8,7 @@
 // over vertices. This product needs no library, runs in the simulation, and serves what the others refuse.
 //
 // Versions: 1, with functors that divided for every element; 2, divisions as products (Divisor); 3, one kernel for one
-// product and for many, for every layout (a quarter of nvcc's time for matmul.cu; not measured on a GPU).
+// product and for many, for every layout (nvcc takes a quarter less time for matmul.cu; not measured on a GPU).
 // Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
 #pragma once
 
