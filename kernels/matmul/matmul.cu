@@ -114,6 +114,7 @@ using sliced::SlicesOut;
 using sliced::Tiles;
 
 Extent extent(const MatmulArgs& g) { return {g.M, g.N, g.K}; }
+
 /// Whether copies of 16 bytes can read all rows. Regions seldom have a multiple of 8 vertices.
 template <class T>
 bool chunks(const GroupedMatmulArgs& g) {

@@ -9,7 +9,7 @@
 //
 // Versions: 1, with functors that divided for every element; 2, divisions as products (Divisor); 3, one kernel for one
 // product and for many, for every layout (nvcc takes a quarter less time for matmul.cu; not measured on a GPU).
-// Floor: the larger of FLOPs over the peak rate and bytes over bandwidth.
+// Floor: the larger of 2 M N K FLOPs over the peak rate and the bytes of a, b and y over bandwidth.
 #pragma once
 
 #include <type_traits>

@@ -131,7 +131,7 @@ struct alignas(64) Fiber {
     void* sp = nullptr;
     char* stack = nullptr;
     void* fake = nullptr;
-    unsigned index = 0;  // of the thread in its block, and of the fiber in the block's
+    unsigned index = 0;  // of the thread in its block and of the fiber in Block::fibers
     dim3 tid;
     Background<Copy> copies;
     Background<std::function<void()>> products;

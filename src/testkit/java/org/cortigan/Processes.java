@@ -8,7 +8,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
 
-/** Processes that are not children of this one. */
+/** The end of processes, of those too that are not children of this one. */
 public final class Processes {
     private Processes() {}
 
